@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from slugline.prediction.task import ModelCopy
+from slugline.prediction.model_copy import ModelCopy
 
 ROOT = Path(__file__).parent.parent
 LESSON = ROOT / "docs" / "tutorials" / "newswires.ipynb"

@@ -87,8 +87,8 @@ def test_a_file_that_is_named_twice_is_answered_once() -> None:
         (
             ["-"],
             OptionError,
-            "standard input has no name that answers in a folder could have; save it, or name a "
-            "file with `output`.",
+            "answers in a folder are named after their files, and standard input has no name; save "
+            "it to a file, or name a file with `output`.",
         ),
     ],
     ids=["two of one name", "folder", "no such file", "empty pattern", "standard input"],

@@ -84,9 +84,7 @@ def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
     code, out, err = run("predict", "news.slug", "t.csv", "--text", "text", "-o", "a.csv")
 
     assert (code, out) == (1, "")
-    assert err == (
-        't.csv: 2 of 4 lines could not be classified; the cells of a.csv under "error" say why\n'
-    )
+    assert err == ('t.csv: 2 of 4 lines could not be classified; see "error" in a.csv\n')
     assert without_probabilities(cells_of("a.csv"), 3) == [
         ["id", "text", "topic", "error"],
         ["1", "wheat", "grain", ""],

@@ -321,7 +321,7 @@ finally:
         (
             ["predict", "news.slug", "t.txt"],
             b"wheat\n",
-            't.txt: 1 of 2 lines could not be classified; the lines with "error" say why',
+            't.txt: 1 of 2 lines could not be classified; see "error" in the lines',
         ),
     ],
     ids=["train on CSV", "train on fastText", "predict"],

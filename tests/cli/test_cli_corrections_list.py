@@ -51,8 +51,8 @@ def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
     assert held.code == 1
     assert held.out.splitlines() == [
         "8 corrections wait for approval",
-        "  8: more than 5 by one person within a week, or by people who are not signed in, which "
-        "no other person's support",
+        "  8: more than 5 by one person within a week, or by people who are not signed in, without "
+        "support by other people's corrections",
     ]
     assert " ".join(held.err.split()).endswith(
         "news.slug is not written: all 8 corrections of c.db wait for approval. `slugline "
@@ -218,8 +218,8 @@ def test_a_model_that_lacks_a_topic_of_the_replaced_one_is_held_back(run: Run) -
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert (
-        "topic 'flowers', which the model to be replaced has, would be missing: nothing to learn "
-        "from has it"
+        "the new model lacks topic 'flowers', which the model to be replaced has: no document or "
+        "correction has it"
     ) in " ".join(found.err.split())
     assert Path("news.slug").read_bytes() == before
     assert run(*TRAIN, "--corrections", "c.db", "--force").code == 0

@@ -245,7 +245,7 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
         1,
         "standard input: read column 'text' as text; name another with --text\n"
         "standard input: 3 of 5 lines could not be classified (bytes that are not UTF-8: if it is "
-        'cp1252, name that with --encoding "cp1252"); the lines with "error" say why\n',
+        'cp1252, name that with --encoding "cp1252"); see "error" in the lines\n',
     )
 
 
@@ -267,8 +267,8 @@ def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
 
     assert (code, err) == (
         1,
-        "slugline: error: standard input, line 2: no text in column 'text'; fix them, or go on "
-        "past bad rows without --strict.\n",
+        "slugline: error: standard input, line 2: no text in column 'text'; fix them, or "
+        "continue past bad rows without --strict.\n",
     )
     assert [json.loads(line)["topic"] for line in out.splitlines()] == ["grain"]
 
@@ -458,7 +458,7 @@ def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
     assert results[0] == results[1]
     assert results[0].out.count("\n") == 4000
     assert results[0].err == (
-        "slugline: error: many.txt, line 4001: no text; fix them, or go on past bad rows "
+        "slugline: error: many.txt, line 4001: no text; fix them, or continue past bad rows "
         "without --strict.\n"
     )
 
@@ -584,7 +584,7 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
     os.close(their_end)
     os.close(keyboard)
     assert process.returncode == 0
-    assert said == b"reading a text from each line that you type; Ctrl-D ends it\n"
+    assert said == b"type a text on each line; Ctrl-D ends the input\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
@@ -652,8 +652,8 @@ def test_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None
 
     assert result.err.endswith(
         "mixed.csv: 1 of 2 lines could not be classified (bytes that are not UTF-8: save all "
-        "lines in one encoding (others are UTF-8, as if two files were joined)); the lines with "
-        '"error" say why\n'
+        "lines in one encoding (others are UTF-8, as if two files were joined)); see "
+        '"error" in the lines\n'
     )
 
 

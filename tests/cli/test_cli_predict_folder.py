@@ -48,7 +48,7 @@ def test_a_folder_gets_a_file_of_answers_for_each(run: Run) -> None:
     assert run("predict", "news.slug", "in/*.csv", "-o", "out") == (
         0,
         "",
-        "2 files, 2 of which have answers already\nout: answers to 0 files; 2 had them before\n",
+        "2 files, 2 of which have answers already\nout: answers to 0 files; 2 had them already\n",
     )
 
 
@@ -73,7 +73,7 @@ def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> No
         code, out, err = run(*command)
         assert (code, out) == (1, "")
         assert untimed(err).startswith(files)
-        assert err.endswith('1 row of 1 file could not be classified; "error" there says why\n')
+        assert err.endswith('1 row of 1 file could not be classified; see "error" in the answers\n')
 
     Path("in/c.xyz").write_text("x")
     code, _, err = run(*command, "-q")
@@ -91,11 +91,11 @@ def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> No
     [
         (
             ["in/a.csv", "--workers", 2],
-            "--workers is about a folder of answers; name one, such as --output out/.",
+            "--workers needs a folder of answers; name one, such as --output out/.",
         ),
         (
             ["in/a.csv", "-o", "a.csv", "--overwrite"],
-            "--overwrite is about a folder of answers; name one, such as --output out/.",
+            "--overwrite needs a folder of answers; name one, such as --output out/.",
         ),
         (
             ["in/a.csv", "in/b.csv", "-o", "a.csv"],
@@ -113,12 +113,12 @@ def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> No
         ),
         (
             ["in/a.csv", "-o", "out/", "--workers", 1, "--scheduler", "tcp://x:1"],
-            "--scheduler and --workers name two places to work at; give one of them.",
+            "--scheduler uses a cluster, and --workers this machine; give one of them.",
         ),
         (
             ["-o", "out/"],
-            "standard input has no name that answers in a folder could have; save it, or name a "
-            "file with --output.",
+            "answers in a folder are named after their files, and standard input has no name; save "
+            "it to a file, or name a file with --output.",
         ),
         (["in", "-o", "out/"], "in is a folder; name its files, such as 'in/*.csv'."),
         (
@@ -131,7 +131,7 @@ def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> No
         ),
         (
             ["in/a.csv", "-o", "out/", "--per-topic"],
-            "--per-topic is about --min-precision; give both.",
+            "--per-topic needs --min-precision; give both.",
         ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
@@ -185,7 +185,7 @@ def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatc
     assert code == 130
     assert err.splitlines()[:2] == [
         "2 files to answer",
-        "interrupted: the same command goes on from there.",
+        "interrupted: the same command resumes the job.",
     ]
 
 

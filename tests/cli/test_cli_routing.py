@@ -144,11 +144,11 @@ def test_a_net_trained_without_says_how_to_train_it(
     assert (code, out) == (2, "")
     assert err.endswith("train it with --min-precision; any will do, such as 0.95.\n")
     assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
-        "slugline: error: --per-topic is about --min-precision; give both.\n"
+        "slugline: error: --per-topic needs --min-precision; give both.\n"
     )
     assert run("predict", "plain.slug", "--per-topic", "--min-precision", 0, stdin=SURE).err == (
-        "slugline: error: --per-topic keeps --min-precision for each topic, and with 0 all answers "
-        "are given; leave it out, or give a --min-precision over 0.\n"
+        "slugline: error: --per-topic applies --min-precision to each topic, and with 0 all "
+        "answers are given; leave it out, or give a --min-precision over 0.\n"
     )
 
 

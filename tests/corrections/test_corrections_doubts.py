@@ -137,8 +137,8 @@ def test_held_lines_count_each_kind_of_reason() -> None:
     held = [(1, (Doubt("burst", 9), Doubt("conflict"))), (2, (Doubt("burst", 9),))]
     assert held_lines(held) == [
         "2 corrections wait for approval",
-        "  2: more than 5 by one person within a week, or by people who are not signed in, which "
-        "no other person's support",
+        "  2: more than 5 by one person within a week, or by people who are not signed in, "
+        "without support by other people's corrections",
         "  1: other people say that the same text has another topic",
     ]
     assert held_lines(held[:1])[0] == "1 correction waits for approval"

@@ -141,13 +141,13 @@ def test_documents_that_are_no_longer_answered_count_like_those_of_a_topic() -> 
         (PromiseChange(0.9, 0.95, 9, 8, False), ""),
         (
             PromiseChange(0.9, 0, 90, 0, True),
-            "answers were promised to be right with a precision of 0.9, and now nothing can be "
-            "promised",
+            "the model to be replaced promises answers with a precision of 0.9, and now "
+            "no precision can be promised",
         ),
         (
             PromiseChange(0.9, 0.8, 90, 95, False),
-            "answers were promised to be right with a precision of 0.9, and now only 0.8 can be "
-            "promised",
+            "the model to be replaced promises answers with a precision of 0.9, and now "
+            "only 0.8 can be promised",
         ),
         (
             PromiseChange(0.9, 0.9, 1200, 1000, True),

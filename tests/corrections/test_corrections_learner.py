@@ -215,7 +215,7 @@ def test_stopping_ends_the_process_and_the_corrections_are_still_to_be_learned(
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
     learner.stop()
     assert child.returncode is not None
-    assert place.log[-1] == "learning from corrections: ended, as the server stops"
+    assert place.log[-1] == "learning from corrections: stopped, as the server stops"
     again = place.learner()
     again._is_over.set()
     again.start()

@@ -184,7 +184,7 @@ def test_what_makes_a_topic_worse_is_told(news: News) -> None:
     assert not harmed.passes
     assert "grain" in [change.topic for change in harmed.worse_topics]
     assert harmed.why_not().startswith(
-        "topic 'grain' got clearly worse: of its 12 test documents, 0 are found and 12 were "
+        "topic 'grain' got clearly worse: of its 12 test documents, 0 get it and 12 did "
         "before, most others now get 'sport'; of all others, 0 get it and 0 did before; "
     )
     assert harmed.to_dict()["why_not"] == harmed.why_not()
@@ -283,7 +283,7 @@ def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
         test=corpus(news[60:], "test"),
     )
     assert found.merged.n_replaced == len({text for text, _ in some})
-    assert found.experiment.notes[-1].endswith("; 12 documents with such a text gave way")
+    assert found.experiment.notes[-1].endswith("; 12 documents with these texts left out")
 
 
 # Exported ---------------------------------------------------------------------------------------

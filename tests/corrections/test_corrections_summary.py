@@ -78,16 +78,16 @@ def test_the_model_is_asked_about_no_more_texts_than_wanted_and_all_are_counted(
     assert summarize(given, fitted, max_asked=3).n_asked == 3
     assert summarize(given, fitted, max_asked=3).n_corrections == 5
     assert summarize(given, fitted, max_asked=0).n_asked == 0
-    with pytest.raises(OptionError, match="`most` is -1"):
+    with pytest.raises(OptionError, match="`max_asked` is -1"):
         summarize(given, fitted, max_asked=-1)
 
 
 def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
     news_slug: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.corrections.summary._TEXTS", 3)
-    monkeypatch.setattr("slugline.corrections.summary._CHARACTERS", 30)
-    monkeypatch.setattr("slugline.corrections.summary._MOST_KINDS", 2)
+    monkeypatch.setattr("slugline.corrections.summary._BATCH_TEXTS", 3)
+    monkeypatch.setattr("slugline.corrections.summary._BATCH_CHARACTERS", 30)
+    monkeypatch.setattr("slugline.corrections.summary._MAX_KEYS", 2)
     alive = 0
 
     def endless() -> Iterator[Correction]:
@@ -106,8 +106,8 @@ def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
 def test_batches_have_so_many_texts_or_characters(
     length: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.corrections.summary._TEXTS", 4)
-    monkeypatch.setattr("slugline.corrections.summary._CHARACTERS", 30)
+    monkeypatch.setattr("slugline.corrections.summary._BATCH_TEXTS", 4)
+    monkeypatch.setattr("slugline.corrections.summary._BATCH_CHARACTERS", 30)
     batches = _batches([correction("x" * length, "grain")] * 9)
     assert [len(batch) for batch in batches] == sizes
 

@@ -146,7 +146,7 @@ def test_what_is_answered_is_not_answered_again() -> None:
     done = predict(progress=watcher)
 
     assert times() == before
-    assert (done.n_files, done.n_there, done.n_rows) == (0, 4, 0)
+    assert (done.n_files, done.n_up_to_date, done.n_rows) == (0, 4, 0)
     assert watcher.notes == ["4 files, 4 of which have answers already"]
 
 
@@ -245,7 +245,7 @@ def test_a_file_that_no_job_has_written_stays() -> None:
     with pytest.raises(OptionError) as found:
         predict(overwrite=True)
     assert str(found.value) == (
-        f"out/a.csv is there already, and is no answer that {RECORD} names; move it, or name "
+        f"out/a.csv exists already, and {RECORD} doesn't list it as answers; move it, or name "
         "another folder."
     )
     assert contents() == {"a.csv": b"mine"}
@@ -256,7 +256,7 @@ def test_a_file_in_place_of_answers_that_failed_stays() -> None:
     assert [source for source, _ in predict().failed] == ["in/a.csv"]
     Path("in/a.csv").write_text("text\nwheat\n")
     Path("out/a.csv").write_text("mine")
-    with pytest.raises(OptionError, match=f"is no answer that {RECORD} names"):
+    with pytest.raises(OptionError, match=f"{RECORD} doesn't list it as answers"):
         predict()
     assert contents()["a.csv"] == b"mine"
     Path("out/a.csv").unlink()
@@ -269,7 +269,7 @@ def test_a_single_path_or_pattern_is_enough() -> None:
 
 
 def test_answers_stay_in_their_folder() -> None:
-    with pytest.raises(OptionError, match=r"^i\*/\.\./in/\*.csv has \.\. after a place"):
+    with pytest.raises(OptionError, match=r"^i\*/\.\./in/\*.csv has \.\. after a wildcard"):
         predict_files("news.slug", ["i*/../in/*.csv"], "out")
     assert not Path("out").exists()
 
@@ -290,7 +290,7 @@ def test_a_record_that_is_none_is_left_alone(content: bytes, reason: str) -> Non
     with pytest.raises(DataError) as found:
         predict()
     assert str(found.value) == (
-        f"out/{RECORD} is no record of answers ({reason}); name another folder for the answers."
+        f"out/{RECORD} is not a record of answers ({reason}); name another folder for the answers."
     )
     assert Path("out", RECORD).read_bytes() == content
 
@@ -305,7 +305,7 @@ def test_two_jobs_do_not_write_into_one_folder() -> None:
     watcher = Second()
     assert predict(progress=watcher).n_files == 4
     assert {*watcher.warnings} == {
-        "another job writes answers to out; wait for its end, or name another folder."
+        "another job writes answers to out; wait for it to finish, or name another folder."
     }
 
 
@@ -321,7 +321,7 @@ def test_bad_rows_get_an_error_for_an_answer() -> None:
     assert (done.n_files, done.n_bad, done.n_bad_files) == (4, 2, 1)
     assert watcher.warnings == [
         "in/b.jsonl: 2 of 3 lines could not be classified, first line 2 (no text in column "
-        "'text'); \"error\" in out/b.jsonl says why"
+        "'text'); see \"error\" in out/b.jsonl"
     ]
     # They are there when the job is run again, too.
     assert (predict().n_bad, predict().n_bad_files) == (2, 1)
@@ -331,7 +331,7 @@ def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     done = predict(options=PredictOptions(strict=True))
     error = (
-        "in/b.jsonl, line 2: no text in column 'text'; fix them, or go on past bad rows without "
+        "in/b.jsonl, line 2: no text in column 'text'; fix them, or continue past bad rows without "
         "`strict`."
     )
     assert (done.n_files, done.failed) == (3, [("in/b.jsonl", error)])
@@ -342,8 +342,8 @@ def test_strictly_answers_with_errors_in_them_are_not_done() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     predict()
     done = predict(options=PredictOptions(strict=True))
-    assert (done.n_files, done.n_there, len(done.failed)) == (0, 3, 1)
-    assert (predict().n_files, predict().n_there) == (1, 4)
+    assert (done.n_files, done.n_up_to_date, len(done.failed)) == (0, 3, 1)
+    assert (predict().n_files, predict().n_up_to_date) == (1, 4)
 
 
 def test_a_file_that_can_not_be_read_is_named_and_the_others_are_answered() -> None:
@@ -382,7 +382,7 @@ def test_a_full_disk_ends_the_job_which_then_goes_on(monkeypatch: pytest.MonkeyP
             predict()
     assert str(found.value) == (
         "out/c.csv.gz can't be written (No space left on device). Free some space, or name "
-        "another place. What is done stays; run it again, and it goes on from there."
+        "another place. Finished files stay; run this again to predict the others."
     )
     assert sorted(contents()) == ["a.csv", "b.jsonl"]
     assert (predict().n_files, len(contents())) == (2, 4)
@@ -397,7 +397,7 @@ def test_a_folder_that_can_not_be_written_to() -> None:
 
 def test_a_file_in_place_of_the_folder() -> None:
     Path("out").write_text("")
-    with pytest.raises(OptionError, match=r"^`output` out: there is a file of that name"):
+    with pytest.raises(OptionError, match=r"^`output` out: this or one of its parents is a file"):
         predict()
 
 
@@ -472,8 +472,8 @@ def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
     assert done.failed == [
         (
             "in/z.csv",
-            "in/z.csv: 5 worker processes ended at it (exit status -9); they may lack memory, so "
-            "let fewer run at a time.",
+            "in/z.csv: 5 worker processes died on it (exit status -9), perhaps for lack of "
+            "memory; let fewer run at a time.",
         )
     ]
 

@@ -18,7 +18,7 @@ from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, OptionError
 from slugline.prediction.cluster import predict_partitions
 from slugline.prediction.job import predict_files
-from slugline.prediction.task import ModelCopy
+from slugline.prediction.model_copy import ModelCopy
 from stand_ins import Meanings
 
 distributed = pytest.importorskip("distributed")
@@ -129,7 +129,7 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(
 ) -> None:
     from slugline.prediction import cluster as dask_workers
 
-    monkeypatch.setattr(dask_workers, "_LOOK", 0.1)
+    monkeypatch.setattr(dask_workers, "_CHECK_INTERVAL", 0.1)
     monkeypatch.setattr(dask_workers, "_PATIENCE", 0.5)
     with (
         distributed.LocalCluster(

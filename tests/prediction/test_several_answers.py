@@ -16,8 +16,8 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.loading import load_corpus
 from slugline.prediction.cluster import predict_frame, predict_partitions
+from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import ModelCopy
 
 Run = Callable[..., Any]
 WORDS = {"grain": "wheat corn harvest", "money": "dollar rates bank", "oil": "crude barrels opec"}

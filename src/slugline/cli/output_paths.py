@@ -1,4 +1,4 @@
-"""Files that commands write."""
+"""Checks of the paths of files to write."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from slugline.errors import OptionError, os_errors_as
 
 
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
-    """Check that a file to write is not one of those to read; OptionError if it is."""
-    # Not `Path.resolve`, which raises another error if links go in a circle.
+    """Raise OptionError if a file to write is one of those to read."""
+    # `Path.resolve` would raise another error for circular links.
     if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source}:
         raise OptionError(f"{option} {path}: would overwrite an input file; name another one.")
 
 
 def check_target(option: str, path: Path, sources: Iterable[str | Path | None] = ()) -> None:
-    """Check, before the work, that a file can be written, and overwrites no source.
+    """Check, before the work, that a file can be written and is none of the sources.
 
     Raises
     ------
     OptionError : if `path` is not a file, none can be created in its folder, or it is a source.
     """
     if str(path) == "-":
-        raise OptionError(
-            f"{option} -: this is written to a file, not standard output; name a file."
-        )
+        raise OptionError(f"{option} -: this can't be written to standard output; name a file.")
     advice = "create the folder, fix its permissions, or name another place."
     with os_errors_as(OptionError, f"{option} {path}: can't write a file there", advice):
         if path.exists() and not path.is_file():
@@ -40,11 +38,11 @@ def check_target(option: str, path: Path, sources: Iterable[str | Path | None] =
 def check_folder(
     option: str, folder: Path, names: Iterable[str], sources: Iterable[str | Path | None] = ()
 ) -> None:
-    """Check, before the work, that files can be written into a folder, which may be missing.
+    """Check, before the work, that files can be written into a folder, or the folder created.
 
     Raises
     ------
-    OptionError : if the folder can't be created, or see `check_target`.
+    OptionError : if the folder can't be created; see also `check_target`.
     """
     if folder.is_dir():
         for name in names:

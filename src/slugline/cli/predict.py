@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 import msgspec
@@ -33,6 +33,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import say, show_progress, warn
 from slugline.corpus.columns import format_list
+from slugline.corpus.layout import Format
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, OptionError
@@ -43,16 +44,15 @@ from slugline.prediction.files import check_ending, compact, open_answer_file
 from slugline.prediction.rows import (
     Prediction,
     PredictOptions,
+    RowCounts,
     make_decider,
     predict_rows,
-    strict_error,
+    write_predictions,
 )
 
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
-# Rows that are not UTF-8, from which their encoding is guessed.
-_N_SAMPLED = 100
-# Seconds. A shorter job needs no bar.
+# Seconds after which a progress bar is shown.
 _DELAY = 1.0
 
 _folder_option = functools.partial(option, panel="With a folder for --output")
@@ -66,14 +66,14 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 )
 @argument(
     "files",
-    "Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` reads standard "
-    "input, as does leaving it out. With a folder for --output, also several, and patterns such "
-    "as 'in/*.parquet'.",
+    "Texts: one per line, or CSV, TSV, JSONL, JSON or Parquet (also .gz); omit it or use - for "
+    "standard input. With a folder for --output, also several files, and patterns such as "
+    "'in/*.parquet'.",
     metavar="[FILE]...",
     nargs=-1,
 )
 @text_option
-@option("--id COLUMN", "Column to pass through.", show_default="id, in any case")
+@option("--id COLUMN", "Column to pass through.", show_default="id, in upper or lower case")
 @format_option
 @encoding_option
 @separator_option
@@ -81,21 +81,19 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 @precision_option
 @option(
     "--per-topic",
-    "Apply --min-precision to each frequent topic separately; on texts later than the training "
-    "documents, single topics are the first to fall short of it.",
+    "Apply --min-precision to each frequent topic separately, so that no topic falls short while "
+    "all together reach it.",
 )
 @option(
-    "--coverage SHARE",
-    "Also print the few topics among which the right one is this often.",
+    "--coverage FRACTION",
+    "Also print a set of topics that contains the right one this often (e.g. 0.95).",
     type=float,
 )
-@option(
-    "--explain", "Add the words that count most for or against the topic, and where they stand."
-)
+@option("--explain", "Add the words that count most for or against the topic, and their positions.")
 @option(
     "--output -o FILE",
-    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file: all columns of FILE, then the answers. Or "
-    "a folder, such as out/: one file of answers for each FILE.",
+    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file: all columns of FILE, then the answers; or "
+    "a folder, such as out/, with a file of answers for each FILE.",
     show_default="JSON lines to standard output",
 )
 @option("--strict", "Stop at the first bad row.")
@@ -107,51 +105,65 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 )
 @_folder_option(
     "--workers N",
-    "Processes that answer files side by side.",
+    "Processes that answer files in parallel.",
     type=COUNT,
     show_default="one for each core",
 )
 @_folder_option(
     "--scheduler ADDRESS",
-    "Let a Dask cluster answer them, such as tcp://10.0.0.1:8786; its machines must see FILE "
-    "and the folder by the same paths.",
+    "Use a Dask cluster, such as tcp://10.0.0.1:8786; its machines must find FILE and the folder "
+    "under the same paths.",
     show_default="this machine",
 )
-@_folder_option("--overwrite", "Replace answers of another model or of other options.")
+@_folder_option(
+    "--overwrite", "Overwrite answers made by a different model or with different options."
+)
 @quiet_option
 def predict(
     model: str | None,
     files: Sequence[str],
-    output: str | None,
+    text: str | None,
+    id: str | None,  # noqa: A002 (the option's name)
+    format: Format | None,  # noqa: A002
+    encoding: str | None,
+    separator: str | None,
+    top: int,
+    min_precision: float | None,
+    per_topic: bool,
+    coverage: float | None,
     explain: bool,
+    output: str | None,
+    strict: bool,
+    n_threads: int,
+    to: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None,
     workers: int | None,
     scheduler: str | None,
     overwrite: bool,
-    **options: Any,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
 
-    A row that can't be read becomes a line with "error", and the job goes
-    on; the exit status is then 1. A column named "id" is passed through.
+    A row that can't be read becomes a line with "error", and the job
+    continues; the exit status is then 1. A column named "id" is passed through.
     Whenever standard input pauses, all texts so far are answered.
 
-    A model trained with --min-precision may be unsure of a text: its topic then
-    is null, "reason" tells why, and "topics" are the best guesses.
+    A model trained with --min-precision may be unsure of a text: its topic is
+    then null, "reason" says why, and "topics" are the best guesses.
 
-    With --output, the answers are columns beside those of FILE: the topic, called
-    as in MODEL's data or, if FILE has that column or it is unknown, topic; then
-    probability (with --top, also topic_2, probability_2 and so on), and error;
-    with --min-precision, also reason and guess, the most likely topic.
-    If FILE has a column of that name, the answer's is, say, predicted_topic.
+    With --output, the answers are columns after those of FILE: the topic, under
+    the name in MODEL's data, or "topic" if that is unknown or FILE has such a
+    column; then probability (with --top, also topic_2, probability_2 and so on),
+    and error; with --min-precision, also reason and guess, the most likely topic.
+    If FILE has a column of the same name, the answer's is predicted_topic.
 
-    If MODEL gives several topics to a text, these are "topics" with their
-    "probabilities", and "guesses" the most likely ones, given or not. Files have
-    them in the form in which MODEL's data had them: lists, cells such as
-    grain;wheat, or columns of 0 and 1; then reason, guess and guess_probability.
+    If MODEL gives several topics to a text, they are "topics" with their
+    "probabilities", and "guesses" are the most likely ones, given or not. Files
+    have them in the form of MODEL's data: lists, cells such as grain;wheat, or
+    columns of 0 and 1; then reason, guess and guess_probability.
 
-    With a folder for --output, files are answered side by side, each whole or
-    not at all. A job that is run again answers only those without answers, and
-    those that have changed since; what is done is noted in _slugline.jsonl.
+    With a folder for --output, files are answered in parallel, and each file of
+    answers appears when it is complete. A job that is run again answers only
+    files without answers and files that have changed; the record of finished
+    files is _slugline.jsonl.
 
     For example:
 
@@ -165,12 +177,29 @@ def predict(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
             "of them out."
         )
-    predict_options = PredictOptions(**options)
+    options = PredictOptions(
+        text=text,
+        id=id,
+        format=format,
+        encoding=encoding,
+        separator=separator,
+        to=to,
+        top=top,
+        min_precision=min_precision,
+        per_topic=per_topic,
+        coverage=coverage,
+        strict=strict,
+        n_threads=n_threads,
+    )
     if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         from slugline.cli.predict_folder import predict_folder
 
+        model, files = _model_and_files(model, files)
         predict_folder(
-            *(*_model_and_files(model, files), Path(output), predict_options),
+            model,
+            files,
+            Path(output),
+            options,
             workers=workers,
             scheduler=scheduler,
             overwrite=overwrite,
@@ -179,7 +208,7 @@ def predict(
     _check_no_folder(
         files,
         {
-            "--to": predict_options.to,
+            "--to": to,
             "--workers": workers,
             "--scheduler": scheduler,
             "--overwrite": overwrite or None,
@@ -187,16 +216,14 @@ def predict(
     )
     model, files = _model_and_files(model, files)
     path = None if output is None else Path(output)
-    _predict_file(model, files[0], path, predict_options, explain)
+    _predict_file(model, files[0], path, options, explain=explain)
 
 
 def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> None:
-    """Check that no option was given that needs a folder of answers; OptionError if one was."""
+    """Raise OptionError if an option or the files need a folder of answers."""
     for flag, value in options.items():
         if value is not None:
-            raise OptionError(
-                f"{flag} is about a folder of answers; name one, such as --output out/."
-            )
+            raise OptionError(f"{flag} needs a folder of answers; name one, such as --output out/.")
     if len(files) == 2 and not (Path(files[1]).exists() or is_pattern(files[1])):
         raise OptionError(f"{files[1]} doesn't exist; did you mean -o {files[1]}?")
     if len(files) > 1 or any(map(is_pattern, files)):
@@ -209,7 +236,7 @@ def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> Non
 
 
 def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, list[str]]:
-    """Return MODEL and FILE, either of which may be left out.
+    """Return MODEL and the FILEs, either of which may be omitted.
 
     Raises
     ------
@@ -233,7 +260,7 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
 
 
 def _predict_file(
-    model: str, file: str, output: Path | None, options: PredictOptions, explain: bool
+    model: str, file: str, output: Path | None, options: PredictOptions, *, explain: bool
 ) -> None:
     if output is not None:
         from slugline.cli.output_paths import check_target
@@ -242,8 +269,9 @@ def _predict_file(
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     decider = make_decider(fitted, options)
-    if _is_typed(file):  # before the first line is read to find the format
-        say("reading a text from each line that you type; Ctrl-D ends it")
+    is_typed = file == "-" and sys.stdin.isatty()
+    if is_typed:  # before the first line is read to find the format
+        say("type a text on each line; Ctrl-D ends the input")
     rows = read_rows(
         file,
         format=options.format,
@@ -252,46 +280,48 @@ def _predict_file(
         separator=options.separator,
         layout=fitted.layout,
     )
-    if decider.note:  # not before an error that has nothing to do with it
+    if decider.note:  # after any error in the arguments
         warn([f"{model} is {decider.note}"])
     if rows.note:
         say(f"{rows.name}: {rows.note}")
     batches = predict_rows(
         decider, rows, options, announce=lambda note: say(f"{rows.name}: {note}")
     )
-    n_rows, n_bad, began = 0, 0, time.monotonic()
-    undecoded: list[BadRow] = []
-    lines = _Lines(rows.unit, options.top, fitted if explain else None)
+    start = time.monotonic()
+    lines = _LineWriter(rows.unit, options.top, fitted if explain else None)
     with (
         _writer(output, rows, decider, lines) as write,
-        show_progress(hidden=_is_typed(file), bar_only=output is None, delay=_DELAY) as progress,
+        show_progress(hidden=is_typed, bar_only=output is None, delay=_DELAY) as progress,
     ):
-        for batch in batches:
-            bad = [row for row in batch if isinstance(row, BadRow)]
-            if options.strict and bad:
-                write(batch[: batch.index(bad[0])])
-                raise strict_error(rows, bad[0])
-            write(batch)
-            n_rows += len(batch)
-            n_bad += len(bad)
-            undecoded += [row for row in bad if row.sample][: _N_SAMPLED - len(undecoded)]
-            speed = n_rows / max(time.monotonic() - began, 1e-3)
+
+        def show_rows(n_rows: int) -> None:
+            speed = n_rows / max(time.monotonic() - start, 1e-3)
             detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
             progress.update("predicting", rows.fraction_read(), detail)
-    if not n_rows:
+
+        counts = write_predictions(
+            batches, rows, write, strict=options.strict, on_progress=show_rows
+        )
+    _finish(counts, rows, output)
+
+
+def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
+    """Tell how many rows got an error, and exit with 1 if any did."""
+    if not counts.n_rows:
         say(f"{rows.name} holds no documents")
-    if n_bad:
-        summary = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
-        if undecoded:
-            summary += f" ({undecoded[0].problem}: {join_advice(undecoded)})"
-        places = "lines with" if output is None else f"cells of {output} under"
-        say(f'{rows.name}: {summary}; the {places} "error" say why')
+    if counts.n_bad:
+        summary = f"{counts.n_bad} of {counts.n_rows} {rows.unit}s could not be classified"
+        if counts.undecoded:
+            problem, advice = counts.undecoded[0].problem, join_advice(counts.undecoded)
+            summary += f" ({problem}: {advice})"
+        place = "the lines" if output is None else str(output)
+        say(f'{rows.name}: {summary}; see "error" in {place}')
         raise click.exceptions.Exit(1)
 
 
 @contextmanager
 def _writer(
-    output: Path | None, rows: RowReader, decider: Decider, lines: _Lines
+    output: Path | None, rows: RowReader, decider: Decider, lines: _LineWriter
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
     """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
@@ -304,22 +334,22 @@ def _writer(
         warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
 
 
-class _Lines(NamedTuple):
-    """Writes answers as JSON lines to standard output; with reasons, if there is an `explainer`."""
+class _LineWriter(NamedTuple):
+    """Writes answers as JSON lines to standard output, with reasons if `explained` is given."""
 
     unit: str
     top: int
-    explainer: Fitted | None
+    explained: Fitted | None
 
     def write(self, answers: Sequence[Prediction | BadRow]) -> None:
         encode = msgspec.json.Encoder(enc_hook=str).encode
         out = sys.stdout.buffer
         for answer in answers:
             line = _line(answer, self.unit, self.top)
-            if self.explainer is not None and not isinstance(answer, BadRow):
-                line["reasons"] = _reasons(self.explainer, answer)
+            if self.explained is not None and not isinstance(answer, BadRow):
+                line["reasons"] = _reasons(self.explained, answer)
             out.write(printable_json(encode(line).decode()).encode() + b"\n")
-        # The writer of the next rows may be waiting for these answers.
+        # The process that writes the next rows may be waiting for these answers.
         out.flush()
 
 
@@ -328,37 +358,33 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     from slugline.explanation.explain import explain
 
     columns = [column.label for column in fitted.columns]
-    likeliest = answer.topics[0][0]
-    explained = ((answer.set or None) if fitted.multilabel else None) or [likeliest]
+    topics = [answer.topics[0][0]]
+    if fitted.multilabel and answer.set:
+        topics = answer.set
     return [
         {
             **({"topic": topic} if fitted.multilabel else {}),
             **reason._asdict(),
-            # Halves of characters, which JSON may have in escapes, can't be written.
-            "word": printable(reason.word),
+            "word": printable(reason.word),  # JSON input may have escaped lone surrogates
             "share": round(reason.share, 6),
         }
-        for topic in explained
+        for topic in topics
         for reason in explain(fitted, answer.text, topic, most=_N_REASONS).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
 
 
-def _is_typed(file: str) -> bool:
-    return file == "-" and sys.stdin.isatty()
-
-
 def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     if isinstance(answer, BadRow):
-        identity = {} if answer.id in (None, "") else {"id": compact(answer.id)}
-        return {unit: answer.at, **identity, "error": answer.problem}
+        row_id = {} if answer.id in (None, "") else {"id": compact(answer.id)}
+        return {unit: answer.at, **row_id, "error": answer.problem}
     topic, probability = answer.topics[0]
     line: dict[str, Any] = {}
     if answer.id is not None:
         line["id"] = compact(answer.id)
     if answer.probabilities is None:
         line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
-    else:  # of several topics
+    else:  # of a multilabel model
         line["topics"] = None if answer.reason else answer.set
         line["probabilities"] = [round(p, 4) for p in answer.probabilities]
     if answer.reason:

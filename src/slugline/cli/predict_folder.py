@@ -1,4 +1,4 @@
-"""`slugline predict -o out/`: a file of answers for each of many files."""
+"""`slugline predict -o out/`: write a file of answers for each of many files."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ def predict_folder(
     SluglineError : see `slugline.prediction.job.predict_files`; also if a file has no answers.
     """
     if scheduler is not None and workers is not None:
-        raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
-
-    message = "interrupted: the same command goes on from there."
+        raise OptionError(
+            "--scheduler uses a cluster, and --workers this machine; give one of them."
+        )
+    message = "interrupted: the same command resumes the job."
     with unlogged(), explain_interrupt(lambda: message), show_progress() as progress:
         result = predict_files(
-            *(model, files, out, options),
+            model,
+            files,
+            out,
+            options,
             overwrite=overwrite,
             n_workers=workers,
             client=scheduler,
@@ -51,8 +55,8 @@ def _finish(result: JobResult, out: Path) -> None:
     text = f"{out}: answers to {counted(result.n_files, 'file')}"
     if result.n_files:
         text += f", {result.n_rows:,} rows in {result.seconds:,.1f} s, {speed:,.0f} a second"
-    if result.n_there:
-        text += f"; {result.n_there:,} had them before"
+    if result.n_up_to_date:
+        text += f"; {result.n_up_to_date:,} had them already"
     say(text)
     if result.failed:
         files = counted(result.n_files + len(result.failed), "file")
@@ -62,5 +66,5 @@ def _finish(result: JobResult, out: Path) -> None:
         )
     if result.n_bad:
         rows, files = counted(result.n_bad, "row"), counted(result.n_bad_files, "file")
-        say(f'{rows} of {files} could not be classified; "error" there says why')
+        say(f'{rows} of {files} could not be classified; see "error" in the answers')
         raise click.exceptions.Exit(1)

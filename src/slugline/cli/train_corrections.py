@@ -23,7 +23,12 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
-from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
+from slugline.corrections.learning import (
+    CorrectionResult,
+    learn_from_corrections,
+    restore_integer_topics,
+    to_corpus,
+)
 from slugline.corrections.review import Review, review
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import OptionError, SluglineError, StoreError

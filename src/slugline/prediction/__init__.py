@@ -10,8 +10,8 @@ from slugline.base.lazy import import_name
 if TYPE_CHECKING:
     from slugline.prediction.cluster import predict_frame, predict_partitions
     from slugline.prediction.job import predict_files
+    from slugline.prediction.model_copy import ModelCopy
     from slugline.prediction.rows import PredictOptions
-    from slugline.prediction.task import ModelCopy
 
 __all__ = ["ModelCopy", "PredictOptions", "predict_files", "predict_frame", "predict_partitions"]
 
@@ -21,7 +21,7 @@ __getattr__ = partial(
     {
         "slugline.prediction.cluster": ["predict_frame", "predict_partitions"],
         "slugline.prediction.job": ["predict_files"],
+        "slugline.prediction.model_copy": ["ModelCopy"],
         "slugline.prediction.rows": ["PredictOptions"],
-        "slugline.prediction.task": ["ModelCopy"],
     },
 )

@@ -1,11 +1,11 @@
-"""Predictions on a Dask cluster: of files, and of data frames."""
+"""Predictions on a Dask cluster, for files and for data frames."""
 
 from __future__ import annotations
 
 import queue
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,10 @@ from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.decider import Decider, Decision, Unsure
+from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.processes import Report
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import (
-    FileProgress,
-    FileResult,
-    JobEnded,
-    ModelCopy,
-    Task,
-    cached_decider,
-    predict_file,
-)
+from slugline.prediction.task import FileProgress, FileResult, JobEnded, Task, predict_file
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -34,30 +27,31 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# What is heard of files; None if their task has ended.
+# Numbers of files with their progress; None if the task of a file has ended.
 _Messages = queue.SimpleQueue[tuple[int, FileProgress | None]]
-# Seconds between two looks at who works, and how long all workers may be gone.
-_LOOK, _PATIENCE = 5.0, 60.0
-# Of each job that is under way on this worker: what it was sent.
+# Seconds between two checks for workers, and how long there may be none.
+_CHECK_INTERVAL, _PATIENCE = 5.0, 60.0
+# The running jobs of this worker by name.
 _jobs: dict[str, tuple[ModelCopy, PredictOptions]] = {}
 
 
 class _ModelPlugin(WorkerPlugin):
-    """Brings the model to each worker, once, also to later ones; its teardown ends the job.
+    """Sends the model once to each worker, including later ones; its teardown ends the job.
 
-    Scattered data would be lost with the workers that hold it, and arguments travel with each task.
+    Scattered data would be lost with the workers that hold them, and arguments are sent with each
+    task.
     """
 
     def __init__(self, name: str, model: ModelCopy, options: PredictOptions) -> None:
         self.name = name
-        self._arguments = (model, options)
+        self._job = (model, options)
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
-        """Keep what tasks need."""
-        _jobs[self.name] = self._arguments
+        """Begin the job on a worker."""
+        _jobs[self.name] = self._job
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
-        """Let tasks that are under way end."""
+        """End the job on a worker, with its running tasks."""
         _jobs.pop(self.name, None)
 
 
@@ -66,8 +60,8 @@ def predict_on_cluster(
 ) -> None:
     """Predict files on the workers of a cluster, which must see them under the same paths.
 
-    A file whose worker is killed gets another worker. `report` runs in the thread that calls; what
-    it raises ends the job.
+    A file whose worker is killed gets another worker. `report` runs in the calling thread; an
+    exception that it raises ends the job.
 
     Raises
     ------
@@ -104,10 +98,10 @@ def _predict_all(
             if message is not None:
                 report(number, message)
                 continue
-            outcome = _file_result(futures[number], tasks[number])
-            # What is heard is forgotten: it would be done again if its worker were lost now.
+            result = _file_result(futures[number], tasks[number])
+            # Released before the report, or losing its worker would run the task again.
             futures.pop(number).release()
-            report(number, outcome)
+            report(number, result)
     finally:
         client.unsubscribe_topic(name)
         client.cancel([*futures.values()])
@@ -116,40 +110,40 @@ def _predict_all(
 
 def _next_message(messages: _Messages, client: Client) -> tuple[int, FileProgress | None]:
     """Return the next message; ClusterError if the workers have been gone for too long."""
-    has_workers = time.monotonic()
+    last_seen = time.monotonic()
     while True:
         try:
-            return messages.get(timeout=_LOOK)
+            return messages.get(timeout=_CHECK_INTERVAL)
         except queue.Empty:
             if client.nthreads():
-                has_workers = time.monotonic()
-            elif time.monotonic() - has_workers > _PATIENCE:
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > _PATIENCE:
                 raise ClusterError(
                     f"the cluster has had no workers for {_PATIENCE:g} seconds; start some, and "
-                    "run this again: it goes on from there."
+                    "run this again: it predicts the remaining files."
                 ) from None
 
 
 def _file_result(future: Future[Any], task: Task) -> FileResult:
     """Return the result of a task that has ended."""
     try:
-        # Waits, as it is done again if its worker was lost meanwhile.
-        outcome: FileResult = future.result()
+        # This waits if the task runs again because its worker was lost in the meantime.
+        result: FileResult = future.result()
     except CancelledError as error:
         raise _connection_lost() from error
     except KilledWorker as error:
         address = error.last_worker.address
-        problem = f"several workers ended at it, the last one {address}; they may lack memory."
+        problem = f"several workers died on it, the last one {address}, perhaps for lack of memory."
         return FileResult(error=f"{task.source}: {problem}")
-    except Exception as error:  # noqa: BLE001 (whatever happened there is told of the file)
+    except Exception as error:  # noqa: BLE001 (any error on a worker is an error of the file)
         return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
-    return outcome
+    return result
 
 
 def _connection_lost() -> ClusterError:
     return ClusterError(
-        "the connection to the cluster is lost; start it, and run this again: it goes on from "
-        "there."
+        "the connection to the cluster is lost; start it, and run this again: it predicts the "
+        "remaining files."
     )
 
 
@@ -157,25 +151,25 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     """Predict a file, on a worker."""
     worker = get_worker()
 
-    def tell(message: FileProgress) -> None:
+    def report(message: FileProgress) -> None:
         if name not in _jobs:
             raise JobEnded
         worker.log_event(name, [task.number, *message])
 
-    job = _jobs.get(name)
-    if job is None:
+    if name not in _jobs:
         raise JobEnded
+    model, options = _jobs[name]
     try:
-        decider = cached_decider(*job)
+        decider = model.decider(options)
     except SluglineError as error:  # such as an encoder that this machine lacks
         return FileResult(error=f"worker {worker.address}: {error}", is_fatal=True)
-    outcome = predict_file(decider, job[1], task, tell)
-    if outcome.error:
-        return outcome._replace(error=f"{outcome.error} (on worker {worker.address})")
-    return outcome
+    result = predict_file(decider, options, task, report)
+    if result.error:
+        return result._replace(error=f"{result.error} (on worker {worker.address})")
+    return result
 
 
-# Data frames of pandas, such as engines give, and of Dask ----------------------------------------
+# Data frames of pandas and of Dask ---------------------------------------------------------------
 
 
 def predict_partitions(
@@ -207,9 +201,9 @@ def predict_partitions(
     set : list of topics
         With `coverage`; missing if there is no text.
 
-    A model of several topics a text gives `topics` and `probabilities`, a list each, in place of
-    topic and probability; then reason, guess and `guess_probability`. Dask can't infer the type of
-    lists: give `to_parquet` the `schema` of all columns.
+    A multilabel model gives lists `topics` and `probabilities` instead of topic and probability;
+    then reason, guess and `guess_probability`. Dask can't infer the type of lists: give
+    `to_parquet` the `schema` of all columns.
 
     Raises
     ------
@@ -226,10 +220,10 @@ def predict_partitions(
     columns = _check_columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)
     options = PredictOptions(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
-    decider = cached_decider(copy, options)
+    decider = copy.decider(options)
     from dask.delayed import delayed
 
-    # One node of the graph, which all partitions share, so that workers get it once.
+    # A node of the graph that all partitions share, so that workers get the model once.
     shared = delayed(copy, name=f"slugline-model-{copy.digest}", pure=True, traverse=False)
     meta = _frame([], [], decider)
     return frame[columns].map_partitions(_predict_partition, shared, columns, options, meta=meta)
@@ -243,11 +237,11 @@ def predict_frame(
 ) -> pd.DataFrame:
     """Return the predictions for the rows of a pandas data frame; see `predict_partitions`.
 
-    This process loads the model once, for any number of frames. Of `options`, only the precision,
-    `per_topic` and coverage count.
+    This process loads the model once, for any number of frames. Of `options`, `min_precision`,
+    `per_topic` and `coverage` are used.
     """
     columns = _check_columns(frame, text)
-    decider = cached_decider(model, options or PredictOptions())
+    decider = model.decider(options or PredictOptions())
     texts = [_text(cells) for cells in frame[columns].itertuples(index=False, name=None)]
     decisions = iter(decider.decide([text for text in texts if text is not None], top=1))
     return _frame(
@@ -284,37 +278,33 @@ def _text(cells: tuple[Any, ...]) -> str | None:
 
 
 def _frame(decisions: Sequence[Decision | None], index: Any, decider: Decider) -> pd.DataFrame:
+    """Return a data frame with a row for each decision; None stands for a row without text."""
     import pandas as pd
 
-    is_number = any(isinstance(name, int) for name in decider.fitted.topics.names)
-    topic_type = "Int64" if is_number else pd.Series(["text"]).dtype
+    text_type = pd.Series(["text"]).dtype
+    has_numbers = any(isinstance(name, int) for name in decider.fitted.topics.names)
+    topic_type = "Int64" if has_numbers else text_type
 
-    def column(values: list[Any], kind: Any = topic_type) -> pd.Series[Any]:
-        return pd.Series(values, index=index, dtype=kind)
+    def column(get: Callable[[Decision], Any], dtype: Any = topic_type) -> pd.Series[Any]:
+        values = [None if decision is None else get(decision) for decision in decisions]
+        return pd.Series(values, index=index, dtype=dtype)
 
-    likeliest = column([decision and decision.probability for decision in decisions], "float64")
-    if decider.fitted.multilabel:
-        sure = [None if decision is None or decision.reason else decision for decision in decisions]
-        columns = {
-            "topics": column([decision and decision.topics for decision in sure], "object"),
-            "probabilities": column(
-                [decision and decision.probabilities for decision in sure], "object"
-            ),
-        }
+    probability = column(lambda decision: decision.probability, "float64")
+    multilabel = decider.fitted.multilabel
+    columns = {}
+    if multilabel:
+        columns["topics"] = column(lambda d: None if d.reason else d.topics, "object")
+        columns["probabilities"] = column(lambda d: None if d.reason else d.probabilities, "object")
     else:
-        columns = {
-            "topic": column([decision and decision.topic for decision in decisions]),
-            "probability": likeliest,
-        }
+        columns["topic"] = column(lambda d: d.topic)
+        columns["probability"] = probability
     if decider.may_be_unsure:
-        reasons = [
-            Unsure("no_text") if decision is None else decision.reason for decision in decisions
-        ]
+        reasons = [Unsure("no_text") if each is None else each.reason for each in decisions]
         words = [None if reason is None else str(reason) for reason in reasons]
-        columns["reason"] = column(words, pd.Series(["text"]).dtype)
-        columns["guess"] = column([decision and decision.top[0][0] for decision in decisions])
-    if decider.fitted.multilabel:
-        columns["guess_probability"] = likeliest
+        columns["reason"] = pd.Series(words, index=index, dtype=text_type)
+        columns["guess"] = column(lambda d: d.top[0][0])
+    if multilabel:
+        columns["guess_probability"] = probability
     if decider.coverage is not None:
-        columns["set"] = column([decision and decision.topics for decision in decisions], "object")
+        columns["set"] = column(lambda d: d.topics, "object")
     return pd.DataFrame(columns, index=index)

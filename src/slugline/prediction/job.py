@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -15,17 +14,18 @@ from slugline.base.names import RECORD
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted, have
 from slugline.errors import OptionError, OutputError, SluglineError
+from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.processes import Report, predict_on_this_machine
-from slugline.prediction.record import FilePair, JobRecord, open_record, pair_files
+from slugline.prediction.record import FilePair, JobPlan, JobRecord, open_record, pair_files
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import FileProgress, FileResult, ModelCopy, Task, cached_decider
+from slugline.prediction.task import FileProgress, FileResult, Task
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
-# Problems that are reported; the record has all.
-_MOST_WARNINGS = 20
+# Warnings that are shown; the record has all.
+_MAX_WARNINGS = 20
 
 _Runner = Callable[[ModelCopy, PredictOptions, Sequence[Task], Report], None]
 
@@ -35,17 +35,19 @@ class JobResult(NamedTuple):
 
     Attributes
     ----------
-    n_files, n_there, n_rows : int
-        Files predicted now, files whose answers were there, and rows of the former.
+    n_files, n_rows : int
+        Files predicted by this run of the job, and their rows.
+    n_up_to_date : int
+        Files that had up-to-date answers already.
     n_bad, n_bad_files : int
-        Rows that got an error in place of an answer, and files with such rows, now or before.
+        Rows that got an error instead of an answer, and files with such rows, in all answers.
     failed : list of (source, error)
         Files without answers.
     seconds : float
     """
 
     n_files: int
-    n_there: int
+    n_up_to_date: int
     n_rows: int
     n_bad: int
     n_bad_files: int
@@ -66,18 +68,19 @@ def predict_files(
 ) -> JobResult:
     """Predict the topics of all rows of files; write a file of answers for each into a folder.
 
-    A file of answers has the name of its file, all of its columns and then the answers, in the same
-    order. It appears whole or not at all. Files are read in batches, so their size doesn't matter.
+    A file of answers has the name of its source, and a row for each row of the source, with all its
+    columns and then the answers. It appears complete or not at all. Files are read in batches, so
+    their size doesn't matter.
 
-    A record in the folder (`slugline.prediction.record`) lists what is done. A job that runs again
-    predicts only files without answers, and files that have changed since. It replaces answers of
-    another model or of other settings only with `overwrite`.
+    A record in the folder (`slugline.prediction.record`) lists the files that are done. A job that
+    runs again predicts only files without answers, and files that have changed since. It replaces
+    answers of another model or of other settings only with `overwrite`.
 
     Parameters
     ----------
     model : path, name of a shipped model, fitted TopicClassifier, or `ModelCopy`
-    sources : path, pattern such as `in/*.parquet`, or several
-        `slugline.prediction.record.pair_files` says how their answers are named.
+    sources : path, pattern such as `in/*.parquet`, or iterable of these
+        See `slugline.prediction.record.pair_files` for the names of their answers.
     out : path
         A folder; created if it is missing.
     options : PredictOptions, optional
@@ -89,7 +92,7 @@ def predict_files(
         A cluster to use instead of this machine, or the address of its scheduler. Its workers must
         see the files and `out` under the same paths.
     progress : Progress, optional
-        The share done is that of the files' bytes.
+        Reports the fraction of the files' bytes that is done.
 
     Returns
     -------
@@ -119,9 +122,7 @@ def predict_files(
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
-    decider = cached_decider(
-        copy, options
-    )  # what is wrong with the settings is said before the work
+    decider = copy.decider(options)  # now, so that invalid settings raise before the work
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
         raise OptionError("`sources` names no file; give at least one.")
@@ -133,16 +134,16 @@ def predict_files(
         else:
             run = _cluster_runner(client, stack, progress)
         record = stack.enter_context(open_record(out, copy, options))
-        plan = record.plan(pairs, overwrite)
+        plan = record.plan(pairs, overwrite=overwrite)
         job = _JobTracker(plan.to_do, record, progress)
-        progress.note(_describe_plan(len(pairs), len(plan.there), plan.n_again))
+        progress.note(_describe_plan(len(pairs), plan))
         if decider.note:
             progress.warning(f"{copy.name} is {decider.note}")
         if plan.to_do:
             record.add_begun(plan.to_do)
             tasks = _make_tasks(plan.to_do, out, absolute=client is not None)
             run(copy, options, tasks, job.receive)
-        return job.result(plan.there)
+        return job.result(plan)
 
 
 def _cluster_runner(client: Client | str, stack: ExitStack, progress: Progress) -> _Runner:
@@ -156,71 +157,75 @@ def _cluster_runner(client: Client | str, stack: ExitStack, progress: Progress) 
     return partial(predict_on_cluster, connection)
 
 
-def _make_tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
-    if absolute:
-        out = out.absolute()
-    sources = (str(Path(pair.source).absolute()) if absolute else pair.source for pair in pairs)
-    targets = (str(out / pair.name) for pair in pairs)
-    return list(map(Task, itertools.count(), sources, targets))
+def _make_tasks(pairs: Sequence[FilePair], out: Path, *, absolute: bool) -> list[Task]:
+    """Return the tasks; with `absolute` paths, as workers have other working folders."""
+    tasks = []
+    for number, pair in enumerate(pairs):
+        source, target = Path(pair.source), out / pair.name
+        if absolute:
+            source, target = source.absolute(), target.absolute()
+        tasks.append(Task(number, str(source) if absolute else pair.source, str(target)))
+    return tasks
 
 
-def _describe_plan(n_files: int, n_there: int, n_again: int) -> str:
+def _describe_plan(n_files: int, plan: JobPlan) -> str:
     text = counted(n_files, "file")
-    if n_there:
-        text += f", {n_there:,} of which {have(n_there)} answers already"
+    n_up_to_date = len(plan.n_bad_up_to_date)
+    if n_up_to_date:
+        text += f", {n_up_to_date:,} of which {have(n_up_to_date)} answers already"
     else:
         text += " to answer"
-    if n_again:
+    if plan.n_outdated:
         text += (
-            f"; {n_again:,} {'are' if n_again > 1 else 'is'} answered again, as files, answers or "
-            "options have changed"
+            f"; {plan.n_outdated:,} {'are' if plan.n_outdated > 1 else 'is'} answered again, as "
+            "files, answers or options have changed"
         )
     return text
 
 
 class _JobTracker:
-    """Sums up the messages of workers."""
+    """Records the results of files, and reports the progress of all."""
 
     def __init__(self, pairs: Sequence[FilePair], record: JobRecord, progress: Progress) -> None:
         self._progress = progress
         self._n_warnings = 0
         self._pairs = pairs
         self._record = record
-        self._began = time.monotonic()
+        self._start = time.monotonic()
         self._by_file: dict[int, FileProgress] = {}
         self._finished: set[int] = set()
-        self._n_rows, self._n_read = 0, 0.0
+        self._n_rows, self._n_bytes_read = 0, 0.0
         self._results: list[FileResult] = []
         self._failed: list[tuple[str, str]] = []
-        self._n_all_bytes = max(sum(pair.size for pair in pairs), 1)
+        self._n_bytes = max(sum(pair.size for pair in pairs), 1)
         self._notes: set[str] = set()
 
     def receive(self, number: int, message: FileProgress | FileResult) -> None:
-        before = self._by_file.get(number, FileProgress(0, 0.0))
+        previous = self._by_file.get(number, FileProgress(0, 0.0))
         if isinstance(message, FileResult):
             self._finish(self._pairs[number], message)
             message = FileProgress(message.n_rows, 1.0)
             self._finished.add(number)
-        elif number in self._finished:  # it comes late
+        elif number in self._finished:  # progress that arrives after the result
             return
         self._by_file[number] = message
-        self._n_rows += message.n_rows - before.n_rows
-        self._n_read += (message.share - before.share) * self._pairs[number].size
+        self._n_rows += message.n_rows - previous.n_rows
+        self._n_bytes_read += (message.fraction - previous.fraction) * self._pairs[number].size
         n_done = len(self._results) + len(self._failed)
-        share = min(1.0, max(0.0, self._n_read / self._n_all_bytes))
+        fraction = min(1.0, max(0.0, self._n_bytes_read / self._n_bytes))
         speed = self._n_rows / max(self._seconds(), 1e-3)
         self._progress.update(
             "predicting",
-            share,
+            fraction,
             f"{n_done:,} of {len(self._pairs):,} files, {self._n_rows:,} rows, "
             f"{speed:,.0f} a second",
         )
 
-    def result(self, there: Sequence[int]) -> JobResult:
-        n_bad = [*there, *(file.n_bad for file in self._results)]
+    def result(self, plan: JobPlan) -> JobResult:
+        n_bad = [*plan.n_bad_up_to_date, *(file.n_bad for file in self._results)]
         return JobResult(
             n_files=len(self._results),
-            n_there=len(there),
+            n_up_to_date=len(plan.n_bad_up_to_date),
             n_rows=sum(file.n_rows for file in self._results),
             n_bad=sum(n_bad),
             n_bad_files=sum(map(bool, n_bad)),
@@ -233,7 +238,7 @@ class _JobTracker:
             with suppress(OutputError):  # on a full disk, this fails as well
                 self._record.add_failed(pair, result.error)
             raise SluglineError(
-                f"{result.error} What is done stays; run it again, and it goes on from there."
+                f"{result.error} Finished files stay; run this again to predict the others."
             )
         if result.error:
             self._failed.append((pair.source, result.error))
@@ -243,7 +248,7 @@ class _JobTracker:
         self._results.append(result)
         self._record.add_done(pair, result.size, result.n_rows, result.n_bad)
         for note in result.notes:
-            if note not in self._notes:  # most often the same of all files
+            if note not in self._notes:  # usually the same for all files
                 self._notes.add(note)
                 self._progress.note(f"{pair.source}: {note}")
         if result.warning:
@@ -251,10 +256,10 @@ class _JobTracker:
 
     def _warn(self, text: str) -> None:
         self._n_warnings += 1
-        if self._n_warnings <= _MOST_WARNINGS:
+        if self._n_warnings <= _MAX_WARNINGS:
             self._progress.warning(text)
-        elif self._n_warnings == _MOST_WARNINGS + 1:
-            self._progress.warning(f"there is more, which {RECORD} tells")
+        elif self._n_warnings == _MAX_WARNINGS + 1:
+            self._progress.warning(f"further warnings are in {RECORD} only")
 
     def _seconds(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._start

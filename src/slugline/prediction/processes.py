@@ -18,22 +18,15 @@ from typing import Any
 
 from slugline.errors import SluglineError
 from slugline.model.decider import Decider
+from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import (
-    FileProgress,
-    FileResult,
-    JobEnded,
-    ModelCopy,
-    Task,
-    cached_decider,
-    predict_file,
-)
+from slugline.prediction.task import FileProgress, FileResult, JobEnded, Task, predict_file
 
-#: Told the number of a task, and how far it is, or its outcome.
+#: Called with the number of a task, and its progress or result.
 Report = Callable[[int, FileProgress | FileResult], object]
-#: How many workers may end at one file before it is given up.
+#: A file is given up after this many workers died on it.
 MAX_DEATHS = 5
-# Seconds until a worker that is to end is killed.
+# Seconds that a worker has to end before it is killed.
 _PATIENCE = 5.0
 _READY = "ready"
 # Packages that start threads of their own.
@@ -46,16 +39,16 @@ def predict_on_this_machine(
 ) -> None:
     """Predict files in up to `n_workers` processes, which share the model, or each load it once.
 
-    One worker, or one file, needs no process but this one. Reading takes most of the time, in which
-    threads of one process would wait for each other. A file whose worker is killed gets another
-    worker. What `report` raises ends the job.
+    Processes are used rather than threads, as most of the time is spent on reading, which holds the
+    interpreter's lock. One worker, or one file, needs no other process than this one. A file whose
+    worker is killed gets another worker. An exception that `report` raises ends the job.
 
     Raises
     ------
     SluglineError : if processes can't be started.
     """
     if min(n_workers, len(tasks)) == 1:
-        decider = cached_decider(model, options)
+        decider = model.decider(options)
         for task in tasks:
             report(task.number, predict_file(decider, options, task, partial(report, task.number)))
         return
@@ -87,35 +80,37 @@ class _Worker:
 
     def assign(self, task: Task) -> None:
         self.task, self.is_free = task, False
-        with contextlib.suppress(OSError):  # that it has died is heard next
+        with contextlib.suppress(OSError):  # if the process has died, `receive` finds out
             self.connection.send(task)
 
 
 class _WorkerPool:
-    """Worker processes, and how many died at each file."""
+    """Worker processes, and how many died on each file."""
 
     def __init__(self, model: ModelCopy, options: PredictOptions) -> None:
         self.workers: list[_Worker] = []
-        self._arguments = (model, options)
+        self._model, self._options = model, options
         self._deaths: Counter[int] = Counter()
         self._forks = _may_fork()
         self._context: Any = multiprocessing.get_context("fork" if self._forks else "spawn")
         if self._forks:
-            # The collector would write to all objects, and so make copies of the model's memory.
+            # Forks share the model's memory as long as the garbage collector doesn't write to it.
             gc.freeze()
 
     def start(self, task: Task) -> None:
-        ours, its = self._context.Pipe()
-        # A fork has them, too, and would keep others from hearing that they are closed.
-        others = [ours, *(worker.connection for worker in self.workers)] if self._forks else []
-        arguments = (its, others, *self._arguments)
+        connection, worker_connection = self._context.Pipe()
+        # A fork inherits these connections, which are not closed until it closes them as well.
+        inherited = []
+        if self._forks:
+            inherited = [connection, *(worker.connection for worker in self.workers)]
+        arguments = (worker_connection, inherited, self._model, self._options)
         process = self._context.Process(target=_run_worker, args=arguments, daemon=True)
         with warnings.catch_warnings():
-            # NumPy's threads, which know how to be forked, make Python warn.
+            # Python warns of forks with threads; here these are NumPy's, which handle forks.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
-        its.close()
-        worker = _Worker(process, ours, task)
+        worker_connection.close()
+        worker = _Worker(process, connection, task)
         self.workers.append(worker)
         worker.assign(task)
 
@@ -124,7 +119,7 @@ class _WorkerPool:
         return [worker for worker in self.workers if worker.connection in ready]
 
     def receive(self, worker: _Worker, report: Report) -> Task | None:
-        """Pass on one message; return the worker's task if it has died, for another worker."""
+        """Report one message; if the worker has died, return its task for another worker."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
@@ -139,7 +134,7 @@ class _WorkerPool:
     def _replace(self, worker: _Worker, report: Report) -> Task | None:
         task = worker.task
         self.end(worker)
-        # Those that are killed have a negative status.
+        # The exit status of a killed process is negative.
         if not worker.is_ready and (worker.process.exitcode or 0) > 0:
             raise SluglineError(
                 "worker processes can't be started; in a script, call this under "
@@ -151,8 +146,8 @@ class _WorkerPool:
         report(
             task.number,
             FileResult(
-                error=f"{task.source}: {MAX_DEATHS} worker processes ended at it (exit status "
-                f"{worker.process.exitcode}); they may lack memory, so let fewer run at a time."
+                error=f"{task.source}: {MAX_DEATHS} worker processes died on it (exit status "
+                f"{worker.process.exitcode}), perhaps for lack of memory; let fewer run at a time."
             ),
         )
         return None
@@ -181,29 +176,32 @@ def _may_fork() -> bool:
     A fork has copies of all locks but not of the threads that would release them, so there must be
     no threads but NumPy's.
     """
-    is_alone = threading.active_count() == 1 and not _THREADED & sys.modules.keys()
-    return sys.platform == "linux" and is_alone
+    has_threads = threading.active_count() > 1 or bool(_THREADED & sys.modules.keys())
+    return sys.platform == "linux" and not has_threads
 
 
 def _run_worker(
-    connection: Connection, others: Sequence[Connection], model: ModelCopy, options: PredictOptions
+    connection: Connection,
+    inherited: Sequence[Connection],
+    model: ModelCopy,
+    options: PredictOptions,
 ) -> None:
     """Predict the files that arrive until the connection closes."""
-    for other in others:
-        other.close()
+    for each in inherited:
+        each.close()
 
-    def tell(message: FileProgress) -> None:
+    def report(message: FileProgress) -> None:
         try:
             connection.send(message)
         except OSError as error:
             raise JobEnded from error
 
-    # The terminal interrupts all processes; the first one says so.
+    # Ctrl-C interrupts all processes of the terminal; the parent process reports it.
     with contextlib.suppress(EOFError, OSError, JobEnded, KeyboardInterrupt):
-        decider = cached_decider(model, options)
+        decider = model.decider(options)
         connection.send(_READY)
         while True:
-            connection.send(_file_result(decider, options, connection.recv(), tell))
+            connection.send(_file_result(decider, options, connection.recv(), report))
 
 
 def _file_result(
@@ -213,5 +211,5 @@ def _file_result(
         return predict_file(decider, options, task, report)
     except JobEnded:
         raise
-    except Exception as error:  # noqa: BLE001 (else, four more workers would end at it)
+    except Exception as error:  # noqa: BLE001 (otherwise the file would be retried four times)
         return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")

@@ -1,9 +1,9 @@
 """The record of a folder of predictions: which files are done, by which model and settings.
 
-A job appends a line to `_slugline.jsonl` at each step, so that a job that was killed can go on from
-there. The name starts with an underscore as programs that read whole folders skip such files. A
-lock on the file, which ends with its process, refuses a second job into the same folder. On a
-shared file system, it works where that passes locks on, as NFS does.
+A job appends a line to `_slugline.jsonl` at each step, so that a job that was killed can be
+resumed. The name starts with an underscore since programs that read whole folders skip such files.
+A lock on the file, held as long as the process lives, keeps a second job out of the folder; on a
+shared file system, this works if the file system passes on locks, as NFS does.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from slugline.base.names import PATTERN_CHARACTERS, RECORD, expand_patterns, is_
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError, os_errors_as
+from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import ModelCopy
 
 # Pairs of files -----------------------------------------------------------------------------------
 
 #: Formats that answers may have.
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
-# What answers to a file of each format are, unless the user says so.
-_ANSWERS = {
+# The default format of answers to a file, by its ending or format.
+_ANSWER_FORMATS = {
     **{name: name for name in FORMATS},
     "ndjson": "ndjson",
     "json": "jsonl",
@@ -44,7 +44,7 @@ _ANSWERS = {
 
 
 class FilePair(NamedTuple):
-    """A file, and its answers.
+    """A file and its answers.
 
     Attributes
     ----------
@@ -63,10 +63,10 @@ class FilePair(NamedTuple):
 def pair_files(
     sources: Iterable[str | Path], out: Path, form: str | None = None, to: str | None = None
 ) -> list[FilePair]:
-    """Return the files, those of a pattern in order of their names, with their answers.
+    """Return the files with their answers; files of a pattern come in the order of their names.
 
-    Answers have the name of their file. Files that a pattern finds in several folders keep the
-    part of their path that the pattern leaves open: answers to `in/*/a.csv` are in `1/a.csv`,
+    Answers have the name of their file. If a pattern matches files in several folders, answers keep
+    the part of the path that matches its wildcards: answers to `in/*/a.csv` are `1/a.csv`,
     `2/a.csv` and so on.
 
     Parameters
@@ -81,15 +81,15 @@ def pair_files(
 
     Raises
     ------
-    DataError : if there is no such file, or no file fits a pattern.
+    DataError : if there is no such file, or no file matches a pattern.
     OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
     """
     if to is not None and to not in FORMATS:
         raise OptionError(f"`to` is {short_repr(to)}; choose one of {', '.join(FORMATS)}.")
     pairs: list[FilePair] = []
     by_name: dict[str, str] = {}
-    for source, open_part in _expand_sources(sources):
-        name = _answer_name(open_part, form, to)
+    for source, relative in _expand_sources(sources):
+        name = _answer_name(relative, form, to)
         if name not in by_name:
             by_name[name] = source
             pairs.append(_make_pair(source, name, out))
@@ -102,12 +102,12 @@ def pair_files(
 
 
 def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
-    """Yield files, and the part of each path that the pattern leaves open."""
+    """Yield files, each with the part of its path from the first wildcard of the pattern on."""
     for source in map(str, sources):
         if source == "-":
             raise OptionError(
-                "standard input has no name that answers in a folder could have; save it, or name "
-                "a file with `output`."
+                "answers in a folder are named after their files, and standard input has no name; "
+                "save it to a file, or name a file with `output`."
             )
         if not is_pattern(source):
             check_exists(Path(source))
@@ -117,14 +117,14 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
                 )
             yield source, PurePath(Path(source).name)
             continue
-        # The folder up to which the pattern has no wildcards.
+        # The folders before the first wildcard.
         parts = PurePath(source).parts
         n_fixed = next(n for n, part in enumerate(parts) if PATTERN_CHARACTERS & set(part))
         fixed = PurePath(*parts[:n_fixed])
         if ".." in PurePath(source).relative_to(fixed).parts:
             raise OptionError(
-                f"{source} has .. after a place that is open, so that answers would not stay in "
-                "their folder; write the pattern without it."
+                f"{source} has .. after a wildcard, so answers could end up outside of their "
+                "folder; write the pattern without it."
             )
         files = [file for file in expand_patterns([source]) if not Path(file).is_dir()]
         if not files:
@@ -135,14 +135,14 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
 
 def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:
     """Return the name of the answers to a file."""
-    is_packed = name.suffix.lower() == ".gz"
-    plain = name.with_suffix("") if is_packed else name
+    is_compressed = name.suffix.lower() == ".gz"
+    plain = name.with_suffix("") if is_compressed else name
     extension = plain.suffix.lower().removeprefix(".")
-    ending = to or (form and _ANSWERS.get(form)) or _ANSWERS.get(extension, "jsonl")
+    ending = to or (form and _ANSWER_FORMATS.get(form)) or _ANSWER_FORMATS.get(extension, "jsonl")
     if extension != ending:
-        plain = plain.with_suffix("") if extension in _ANSWERS else plain
+        plain = plain.with_suffix("") if extension in _ANSWER_FORMATS else plain
         plain = plain.with_name(f"{plain.name}.{ending}")
-    if is_packed and ending not in ("parquet", "xlsx"):
+    if is_compressed and ending not in ("parquet", "xlsx"):
         plain = plain.with_name(f"{plain.name}.gz")
     return plain.as_posix()
 
@@ -159,20 +159,20 @@ def _make_pair(source: str, name: str, out: Path) -> FilePair:
 
 # The record ---------------------------------------------------------------------------------------
 
-# The most bytes of one of its lines, and of all of it.
-_MOST_LINE = 1 << 17
-_MOST_BYTES = 1 << 30
-# Of the settings, those that change no answer.
+_MAX_LINE_BYTES = 1 << 17
+_MAX_BYTES = 1 << 30
+# Settings that change no answer.
 _WITHOUT_EFFECT = ("n_threads", "strict")
-# Records that this process holds. Its forks must not: they may end later than it.
+# Records that this process has locked. Its forks close them: they may live longer than it.
 _open_records: set[BinaryIO] = set()
 
 
 class RecordEntry(msgspec.Struct, omit_defaults=True):
-    """One line of the record: an event, of a job (a digest of model and settings), about a file.
+    """One line of the record: an event of a job about a file.
 
-    The file's size and modification time are those at that moment; `size`, `rows` and `bad` are of
-    the answers.
+    `job` is a digest of model and settings. The source's size and modification time are those at
+    the event; `size`, `rows` and `bad` are those of the answers. `model`, `slugline` and `how`, the
+    settings, are only in entries of a job itself.
     """
 
     event: Literal["job", "begun", "done", "failed"]
@@ -196,15 +196,15 @@ class JobPlan(NamedTuple):
     Attributes
     ----------
     to_do : list of FilePair
-    there : list of int
-        For each file that has its answers: how many rows got an error.
-    n_again : int
-        Files to do whose answers are out of date.
+    n_bad_up_to_date : list of int
+        For each file with up-to-date answers, how many of its rows got an error.
+    n_outdated : int
+        Files to do that have outdated answers.
     """
 
     to_do: list[FilePair]
-    there: list[int]
-    n_again: int
+    n_bad_up_to_date: list[int]
+    n_outdated: int
 
 
 class JobRecord:
@@ -224,42 +224,43 @@ class JobRecord:
         self._job_entry = RecordEntry(
             "job", self._job, model=model.digest, slugline=__version__, how=settings
         )
-        self._last, self._answered = dict[str, RecordEntry](), set[str]()
-        for line in self._read_entries():
-            if line.event != "job":
-                self._last[line.name] = line
-            if line.event == "done":
-                self._answered.add(line.name)
+        self._last_entries, self._answered = dict[str, RecordEntry](), set[str]()
+        for entry in self._read_entries():
+            if entry.event != "job":
+                self._last_entries[entry.name] = entry
+            if entry.event == "done":
+                self._answered.add(entry.name)
 
-    def plan(self, pairs: Iterable[FilePair], overwrite: bool = False) -> JobPlan:
+    def plan(self, pairs: Iterable[FilePair], *, overwrite: bool = False) -> JobPlan:
         """Return which files to predict.
 
         Raises
         ------
-        OptionError : if a file is there that no such job has written or, without `overwrite`,
-            answers of another model, of other settings, or to a file elsewhere.
+        OptionError : if there is a file that no such job has written or, without `overwrite`,
+            answers of another model, of other settings, or to another source.
         """
-        to_do, there, n_again = list[FilePair](), list[int](), 0
+        plan = JobPlan([], [], 0)
         for pair in pairs:
-            is_there = (self._folder / pair.name).exists()
-            line = self._last.get(pair.name)
-            if line is not None and line.event == "failed" and pair.name not in self._answered:
-                line = None  # nothing was written
-            if is_there and line is None:
+            has_file = (self._folder / pair.name).exists()
+            entry = self._last_entries.get(pair.name)
+            if entry is not None and entry.event == "failed" and pair.name not in self._answered:
+                entry = None  # nothing was written
+            if has_file and entry is None:
                 raise OptionError(
-                    f"{self._folder / pair.name} is there already, and is no answer that "
-                    f"{RECORD} names; move it, or name another folder."
+                    f"{self._folder / pair.name} exists already, and {RECORD} doesn't list it as "
+                    "answers; move it, or name another folder."
                 )
-            if is_there and line is not None:
-                self._check_replaceable(pair, line, overwrite)
-                if self._is_up_to_date(pair, line):
-                    there.append(line.bad)
+            if has_file and entry is not None:
+                self._check_replaceable(pair, entry, overwrite)
+                if self._is_up_to_date(pair, entry):
+                    plan.n_bad_up_to_date.append(entry.bad)
                     continue
-                n_again += line.event == "done" and not self._is_too_lax(line)
-            to_do.append(pair)
-        # The largest first, so that workers end at about the same time.
-        to_do.sort(key=lambda pair: -pair.size)
-        return JobPlan(to_do, there, n_again)
+                is_outdated = entry.event == "done" and not self._violates_strict(entry)
+                plan = plan._replace(n_outdated=plan.n_outdated + is_outdated)
+            plan.to_do.append(pair)
+        # The largest first, so that workers finish at about the same time.
+        plan.to_do.sort(key=lambda pair: -pair.size)
+        return plan
 
     def add_begun(self, pairs: Iterable[FilePair]) -> None:
         """Record that files are about to be predicted."""
@@ -267,23 +268,23 @@ class JobRecord:
 
     def add_done(self, pair: FilePair, size: int, n_rows: int, n_bad: int) -> None:
         """Record that a file has its answers."""
-        line = self._entry("done", pair)
-        line.size, line.rows, line.bad = size, n_rows, n_bad
-        self._append([line])
+        entry = self._entry("done", pair)
+        entry.size, entry.rows, entry.bad = size, n_rows, n_bad
+        self._append([entry])
 
     def add_failed(self, pair: FilePair, error: str) -> None:
         """Record why a file failed."""
-        line = self._entry("failed", pair)
-        line.error = error[:2000]
-        self._append([line])
+        entry = self._entry("failed", pair)
+        entry.error = error[:2000]
+        self._append([entry])
 
-    def _check_replaceable(self, pair: FilePair, line: RecordEntry, overwrite: bool) -> None:
+    def _check_replaceable(self, pair: FilePair, entry: RecordEntry, overwrite: bool) -> None:
         if overwrite:
             return
         content = ""
-        if line.source != _absolute(pair.source):
-            content = f"answers to {line.source}"
-        elif line.job != self._job:
+        if entry.source != _absolute(pair.source):
+            content = f"answers to {entry.source}"
+        elif entry.job != self._job:
             content = "answers of another model or of other settings"
         if content:
             raise OptionError(
@@ -291,45 +292,51 @@ class JobRecord:
                 "with `overwrite`."
             )
 
-    def _is_up_to_date(self, pair: FilePair, line: RecordEntry) -> bool:
+    def _is_up_to_date(self, pair: FilePair, entry: RecordEntry) -> bool:
         return (
-            line.event == "done"
-            and line.job == self._job
-            and not self._is_too_lax(line)
-            and (line.source_size, line.source_changed) == (pair.size, pair.changed)
-            and line.source == _absolute(pair.source)
-            and line.size == (self._folder / pair.name).stat().st_size
+            entry.event == "done"
+            and entry.job == self._job
+            and not self._violates_strict(entry)
+            and (entry.source_size, entry.source_changed) == (pair.size, pair.changed)
+            and entry.source == _absolute(pair.source)
+            and entry.size == (self._folder / pair.name).stat().st_size
         )
 
-    def _is_too_lax(self, line: RecordEntry) -> bool:
+    def _violates_strict(self, entry: RecordEntry) -> bool:
         """Whether `strict` forbids the errors among the answers."""
-        return self._strict and line.bad > 0
+        return self._strict and entry.bad > 0
 
     def _entry(self, event: Literal["begun", "done", "failed"], pair: FilePair) -> RecordEntry:
-        source = _absolute(pair.source)
-        return RecordEntry(event, self._job, pair.name, source, pair.size, pair.changed)
+        return RecordEntry(
+            event,
+            self._job,
+            name=pair.name,
+            source=_absolute(pair.source),
+            source_size=pair.size,
+            source_changed=pair.changed,
+        )
 
-    def _append(self, lines: Iterable[RecordEntry]) -> None:
+    def _append(self, entries: Iterable[RecordEntry]) -> None:
         failure = f"{self._folder / RECORD} can't be written"
-        advice = "free space, and run it again: it goes on from there."
+        advice = "free some space, and run this again: it predicts the remaining files."
         with os_errors_as(OutputError, failure, advice):
-            self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+            self._write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
 
     def _write(self, data: bytes) -> None:
-        """Append without a buffer, which would be flushed again at the end after a full disk."""
+        """Append without a buffer: after a full disk, closing would write its content again."""
         while data:
             data = data[os.write(self._file.fileno(), data) :]
 
     def _read_entries(self) -> Iterator[RecordEntry]:
-        if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
+        if os.fstat(self._file.fileno()).st_size > _MAX_BYTES:
             raise self._damaged("it has more than a gigabyte")
         decode = msgspec.json.Decoder(RecordEntry).decode
         self._file.seek(0)
-        while raw := self._file.readline(_MOST_LINE):
+        while raw := self._file.readline(_MAX_LINE_BYTES):
             if not raw.endswith(b"\n"):
-                if len(raw) == _MOST_LINE:
+                if len(raw) == _MAX_LINE_BYTES:
                     raise self._damaged("a line has no end")
-                # A process was killed while it wrote this; what it says has to be done again.
+                # A process was killed while it wrote this entry, which is ignored.
                 self._write(b"\n")
                 return
             if raw.isspace():
@@ -337,15 +344,15 @@ class JobRecord:
             try:
                 yield decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                # A cut off entry, after which a later process has ended the line.
+                # A truncated entry, whose line a later process has ended.
                 if raw.startswith(b'{"event":') and not raw.endswith(b"}\n"):
                     continue
                 raise self._damaged(str(error)) from error
 
     def _damaged(self, why: str) -> DataError:
         return DataError(
-            f"{self._folder / RECORD} is no record of answers ({why[:200]}); name another folder "
-            "for the answers."
+            f"{self._folder / RECORD} is not a record of answers ({why[:200]}); name another "
+            "folder for the answers."
         )
 
 
@@ -363,8 +370,7 @@ def open_record(folder: Path, model: ModelCopy, options: PredictOptions) -> Iter
         file = (folder / RECORD).open("a+b")
     except (FileExistsError, NotADirectoryError) as error:
         raise OptionError(
-            f"`output` {folder}: there is a file of that name, or on the way there; name another "
-            "folder."
+            f"`output` {folder}: this or one of its parents is a file; name another folder."
         ) from error
     except OSError as error:
         raise OptionError(
@@ -374,7 +380,8 @@ def open_record(folder: Path, model: ModelCopy, options: PredictOptions) -> Iter
     with file:
         if not lock(file):
             raise OptionError(
-                f"another job writes answers to {folder}; wait for its end, or name another folder."
+                f"another job writes answers to {folder}; wait for it to finish, or name another "
+                "folder."
             )
         _open_records.add(file)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -36,13 +36,26 @@ from slugline.text.table_columns import TableColumn, odd_cells, odd_cells_note
 
 
 class Columns(NamedTuple):
-    """The columns whose cells, joined by line breaks, are the text; and the one that is the id."""
+    """The columns of a source that are read.
+
+    Attributes
+    ----------
+    text : tuple of str
+        Their cells, joined by line breaks, are the text.
+    id : str or None
+    extra : tuple of str
+        Further columns that the model learned from.
+    decimals : frozenset of str
+        Those of `extra` with a decimal comma.
+    is_sheet : bool
+        Whether the source is a sheet in Excel.
+    """
 
     text: tuple[str, ...]
     id: str | None = None
-    beside: tuple[str, ...] = ()  # those beside the text that count
-    decimals: frozenset[str] = frozenset()  # those of them with a decimal comma
-    is_sheet: bool = False  # whether they are of a sheet in Excel
+    extra: tuple[str, ...] = ()
+    decimals: frozenset[str] = frozenset()
+    is_sheet: bool = False
 
 
 class Prediction(NamedTuple):
@@ -51,7 +64,7 @@ class Prediction(NamedTuple):
     Attributes
     ----------
     at : int or str
-        Where the row stands; see `slugline.corpus.rows.SourceRow`.
+        Position of the row; see `slugline.corpus.rows.SourceRow`.
     id : object
         The row's cell in the id column, if there is one; else None.
     topics : list of (topic, probability)
@@ -61,11 +74,11 @@ class Prediction(NamedTuple):
     reason : Unsure or None
         None if the model is sure.
     set : list of topics, or None
-        The set that holds the right topic as often as asked; of a model of several topics a text,
-        those that are given.
+        The set that contains the right topic with the coverage asked for; of a multilabel model,
+        the topics that it gives.
     text : str
     probabilities : list of float, or None
-        Those of `set`, of a model of several topics a text.
+        Of a multilabel model, the probabilities of `set`.
     """
 
     at: int | str
@@ -94,16 +107,21 @@ def predict_batch(
     decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
-        identity = row.values.get(columns.id) if columns.id is not None else None
+        row_id = row.values.get(columns.id) if columns.id is not None else None
         if isinstance(text, BadRow):
-            predictions.append(text._replace(id=identity))
+            predictions.append(text._replace(id=row_id))
             continue
         decision = next(decisions)
-        proba = decision.probabilities if decider.fitted.multilabel else None
         predictions.append(
             Prediction(
-                *(row.at, identity, decision.top, row.values),
-                *(decision.reason, decision.topics, text, proba),
+                at=row.at,
+                id=row_id,
+                topics=decision.top,
+                values=row.values,
+                reason=decision.reason,
+                set=decision.topics,
+                text=text,
+                probabilities=decision.probabilities if decider.fitted.multilabel else None,
             )
         )
     return predictions
@@ -115,7 +133,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
         return row
     text = row_text(row, columns.text, is_sheet=columns.is_sheet)
     if isinstance(text, str) and text.strip():
-        return row_with_cells(row, text, columns.beside, columns.decimals)
+        return row_with_cells(row, text, columns.extra, columns.decimals)
     return missing._replace(at=row.at, values=row.values)
 
 
@@ -123,7 +141,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
 
 
 class BatchLimits(NamedTuple):
-    """The most rows of a batch, and bytes of memory that it takes, and all batches that wait."""
+    """The most rows of a batch, bytes in memory of a batch, and bytes of all pending batches."""
 
     rows: int = 1024
     n_bytes: int = 1 << 22
@@ -145,11 +163,11 @@ def predict_rows(
     decider : Decider
     rows : RowReader, from `slugline.corpus.readers.read_rows`
     options : PredictOptions, optional
-        `text`, `id`, `top` and `n_threads` count. Two or three batches for each thread are in
+        `text`, `id`, `top` and `n_threads` are used. Two or three batches for each thread are in
         memory.
     limits : BatchLimits, optional
     announce : callable, optional
-        Receives a note on each column that was guessed, unless it is "id".
+        Called with a note on each column that was guessed, unless it is "id".
 
     Yields
     ------
@@ -163,48 +181,25 @@ def predict_rows(
     OptionError : if there is no such column.
     """
     options, limits = options or PredictOptions(), limits or BatchLimits()
-    text, id = options.text, options.id  # noqa: A001 (the user's word)
-    # What is unsure comes with guesses.
-    top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
     head: list[SourceRow | BadRow] = []
-    broken = None
+    head_error = None
     try:
         n_peeked = min(limits.rows, N_PEEKED)
         peek(rows, n_peeked, n_bytes=limits.n_bytes, wait=False, head=head)
     except DataError as error:
         if not head:
             raise
-        broken = error
-    id_column = find_id_column(rows.name, head, id)
-    if not head and text is not None:
-        is_excel = rows.format == "xlsx"
-        header = (
-            excel_header(Path(rows.name), rows.known_columns)
-            if is_excel
-            else read_dialect(rows).columns
-        )
-        if header:
-            find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
-    beside = tuple(column.name for column in decider.fitted.columns)
-    columns = Columns(
-        find_text_columns(rows.name, head, text, id_column, rows.layout),
-        id_column,
-        beside,
-        decimal_comma_columns(rows, head, beside),
-        rows.format == "xlsx",
-    )
+        head_error = error
+    columns = _find_columns(decider, rows, head, options)
     if announce and rows.has_names and column_names(head):
-        if text is None:
-            candidates = known_text_columns(column_names(head), (id_column,))
-            announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
-        if id is None and id_column not in (None, ID_NAME):
-            announce(f"read column {short_repr(id_column)} as id; name another with `id`")
+        _announce_columns(columns, rows, head, options, announce)
     missing = BadRow("", f"no text{in_columns(columns.text) if rows.has_names else ''}")
+    # If the model may be unsure, its reasons come with guesses.
+    top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
     answer = partial(predict_batch, decider, columns=columns, missing=missing, top=top)
-    if broken is not None:
+    if head_error is not None:
         yield answer(head)
-        raise broken
-    batches = _batches(head, rows, limits)
+        raise head_error
 
     def is_full(pending: Sequence[_Batch]) -> bool:
         max_pending = 0 if pending[-1].is_last_for_now else 2 * options.n_threads
@@ -212,9 +207,51 @@ def predict_rows(
         return len(pending) > max_pending or n_bytes > limits.pending_bytes
 
     answers = map_in_order(
-        lambda batch: answer(batch.rows), batches, options.n_threads, is_full=is_full
+        lambda batch: answer(batch.rows),
+        _batches(head, rows, limits),
+        options.n_threads,
+        is_full=is_full,
     )
     yield from _note_odd_cells(answers, decider.fitted.columns, announce)
+
+
+def _find_columns(
+    decider: Decider, rows: RowReader, head: list[SourceRow | BadRow], options: PredictOptions
+) -> Columns:
+    """Return the columns to read, given the first rows."""
+    id_column = find_id_column(rows.name, head, options.id)
+    is_sheet = rows.format == "xlsx"
+    if not head and options.text is not None:  # the header alone may show that it isn't there
+        header = (
+            excel_header(Path(rows.name), rows.known_columns)
+            if is_sheet
+            else read_dialect(rows).columns
+        )
+        if header:
+            find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], options.text)
+    extra = tuple(column.name for column in decider.fitted.columns)
+    return Columns(
+        text=find_text_columns(rows.name, head, options.text, id_column, rows.layout),
+        id=id_column,
+        extra=extra,
+        decimals=decimal_comma_columns(rows, head, extra),
+        is_sheet=is_sheet,
+    )
+
+
+def _announce_columns(
+    columns: Columns,
+    rows: RowReader,
+    head: list[SourceRow | BadRow],
+    options: PredictOptions,
+    announce: Callable[[str], object],
+) -> None:
+    """Announce the columns that were guessed."""
+    if options.text is None:
+        candidates = known_text_columns(column_names(head), (columns.id,))
+        announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
+    if options.id is None and columns.id not in (None, ID_NAME):
+        announce(f"read column {short_repr(columns.id)} as id; name another with `id`")
 
 
 def _note_odd_cells(
@@ -222,13 +259,13 @@ def _note_odd_cells(
     columns: Sequence[TableColumn],
     announce: Callable[[str], object] | None,
 ) -> Iterator[list[Prediction | BadRow]]:
-    """Yield batches; announce, once each, columns beside the text that are missing or odd."""
-    silent: set[str] = set()
+    """Yield batches; announce each extra column once if it is missing or has odd cells."""
+    announced: set[str] = set()
     for batch in batches:
         if columns and announce:
             texts = [row.text for row in batch if isinstance(row, Prediction)]
-            remarks = odd_cells(texts, [c for c in columns if c.name not in silent])
-            silent |= remarks.keys()
+            remarks = odd_cells(texts, [c for c in columns if c.name not in announced])
+            announced |= remarks.keys()
             if remarks:
                 announce(odd_cells_note(remarks.values()))
         yield batch
@@ -237,7 +274,7 @@ def _note_odd_cells(
 class _Batch(NamedTuple):
     rows: list[SourceRow | BadRow]
     n_bytes: int
-    is_last_for_now: bool  # the next row is not there yet
+    is_last_for_now: bool  # The next row hasn't arrived yet
 
 
 def _batches(
@@ -264,6 +301,60 @@ def _batches(
     yield _Batch(batch, n_bytes, is_last_for_now=True)
 
 
+# Writing ------------------------------------------------------------------------------------------
+
+# Rows that got an error and are kept for messages.
+_MAX_BAD_ROWS = 100
+
+
+@dataclass
+class RowCounts:
+    """Number of rows, and of rows that got an error instead of an answer.
+
+    `bad_rows` are the first of these, and `undecoded` the first whose bytes could not be decoded.
+    """
+
+    n_rows: int = 0
+    n_bad: int = 0
+    bad_rows: list[BadRow] = field(default_factory=list)
+    undecoded: list[BadRow] = field(default_factory=list)
+
+
+def write_predictions(
+    batches: Iterable[list[Prediction | BadRow]],
+    rows: RowReader,
+    write: Callable[[Sequence[Prediction | BadRow]], object],
+    *,
+    strict: bool,
+    on_progress: Callable[[int], object],
+) -> RowCounts:
+    """Write the batches of `predict_rows`, and return how many rows were written.
+
+    `on_progress` is called after each batch with the number of rows so far.
+
+    Raises
+    ------
+    DataError : with `strict`, at the first bad row, when those before it have been written.
+    """
+    counts = RowCounts()
+    for batch in batches:
+        bad = [row for row in batch if isinstance(row, BadRow)]
+        if strict and bad:
+            write(batch[: batch.index(bad[0])])
+            raise DataError(
+                f"{rows.name}, {rows.unit} {bad[0].at}: {bad[0].problem}; {bad[0].advice}, or "
+                "continue past bad rows without `strict`."
+            )
+        write(batch)
+        counts.n_rows += len(batch)
+        counts.n_bad += len(bad)
+        counts.bad_rows += bad[: _MAX_BAD_ROWS - len(counts.bad_rows)]
+        undecoded = [row for row in bad if row.sample]
+        counts.undecoded += undecoded[: _MAX_BAD_ROWS - len(counts.undecoded)]
+        on_progress(counts.n_rows)
+    return counts
+
+
 # Options ------------------------------------------------------------------------------------------
 
 
@@ -275,10 +366,10 @@ class PredictOptions:
     ----------
     text : str or sequence of str, optional
         The column that holds the text; by default as in the model's training data, or guessed from
-        the names. Several, separated by commas, are joined by line breaks, unless one column has
-        exactly that name.
+        the names. Several columns, separated by commas, are joined by line breaks, unless one
+        column has exactly that name.
     id : str, optional
-        The column that is passed through; by default the one called "id", in any case.
+        The column that is passed through; by default the one called "id", in upper or lower case.
     format, encoding, separator
         See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
@@ -289,7 +380,7 @@ class PredictOptions:
     min_precision, per_topic, coverage
         See `Decider.from_fitted`.
     strict : bool, default False
-        Whether a bad row makes its file fail. By default it gets an error in place of an answer.
+        Whether a bad row makes its file fail. By default it gets an error instead of an answer.
     n_threads : int, default 1
         For each file.
 
@@ -323,24 +414,16 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
 
     Raises
     ------
-    OptionError : see `Decider.from_fitted`; also if `per_topic` has no precision to keep.
+    OptionError : see `Decider.from_fitted`; also if `per_topic` is given without a precision.
     """
     decider = Decider.from_fitted(
         fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
     )
     if options.per_topic and decider.precision is None:
         if options.min_precision is None:
-            raise OptionError("`per_topic` is about `min_precision`; give both.")
+            raise OptionError("`per_topic` needs `min_precision`; give both.")
         raise OptionError(
-            "`per_topic` keeps `min_precision` for each topic, and with 0 all answers are given; "
+            "`per_topic` applies `min_precision` to each topic, and with 0 all answers are given; "
             "leave it out, or give a `min_precision` over 0."
         )
     return decider
-
-
-def strict_error(rows: RowReader, bad: BadRow) -> DataError:
-    """Return the error that ends the work at a bad row, with `strict`."""
-    return DataError(
-        f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, or go on past bad rows "
-        "without `strict`."
-    )
