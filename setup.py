@@ -19,6 +19,8 @@ def kernel(name: str) -> Extension:
     return Extension(
         f"slugline.{name.replace('/', '.')}",
         [f"src/slugline/{name}.c"],
+        include_dirs=["src/slugline/base"],
+        depends=["src/slugline/base/_arrays.h"],
         extra_compile_args=ARGUMENTS,
         py_limited_api=True,
         optional=KERNEL != "1",

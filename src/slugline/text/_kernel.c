@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_arrays.h"
+
 /* As in terms.py. */
 #define N_LEAD 48
 #define MOST_PLAIN 64 /* bytes of a word that are looked at together */
@@ -833,14 +835,11 @@ static int kind_of(const char *name)
     return -1;
 }
 
-/* Borrow an array of `n` items, which is to be written to if `writable`. */
-static int borrow(PyObject *array, Py_buffer *lent, size_t n, size_t item_size, int writable)
+/* Whether a borrowed array has `n` items; if not, with an exception. */
+static int has_length(const Py_buffer *lent, size_t n)
 {
-    if (PyObject_GetBuffer(array, lent, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
-        return 0;
-    if ((size_t)lent->len / item_size != n || (size_t)lent->len % item_size)
-        return fail("a table is not of the size that it has to be");
-    return 1;
+    return (size_t)lent->len / (size_t)lent->itemsize == n
+        ? 1 : fail("a table is not of the size that it has to be");
 }
 
 static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
@@ -872,19 +871,23 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     block->first = first;
     if (groups != Py_None) {
         size_t n_groups = (block->n_slots + 63) / 64;
-        if (!borrow(groups, &block->lent_groups, n_groups, sizeof(Group), 0))
+        if (!borrow_uint64(groups, &block->lent_groups) || !has_length(&block->lent_groups, 2 * n_groups))
             return 0;
-        if (columns == Py_None || PyObject_GetBuffer(columns, &block->lent_columns, PyBUF_SIMPLE) < 0)
-            return PyErr_Occurred() ? 0 : fail("a block's tables do not fit together");
+        if (columns == Py_None)
+            return fail("a block's tables do not fit together");
+        if (!borrow_int32(columns, &block->lent_columns))
+            return 0;
         block->groups = block->lent_groups.buf;
     } else if (columns != Py_None) {
-        if (!borrow(columns, &block->lent_columns, block->n_slots, sizeof(int32_t), block->learns))
+        int is_borrowed = block->learns ? borrow_writable_int32(columns, &block->lent_columns)
+                                        : borrow_int32(columns, &block->lent_columns);
+        if (!is_borrowed || !has_length(&block->lent_columns, block->n_slots))
             return 0;
     }
     block->columns = block->lent_columns.buf;
     block->n_listed = (size_t)block->lent_columns.len / sizeof(int32_t);
     if (keys != Py_None) {
-        if (!borrow(keys, &block->lent_keys, block->n_slots, sizeof(uint64_t), 0))
+        if (!borrow_uint64(keys, &block->lent_keys) || !has_length(&block->lent_keys, block->n_slots))
             return 0;
         block->keys = block->lent_keys.buf;
     }
@@ -909,12 +912,9 @@ static void free_block(Block *block)
     free(block->known_columns.bytes);
     free(block->names.bytes);
     free(block->lengths.bytes);
-    if (block->lent_columns.obj)
-        PyBuffer_Release(&block->lent_columns);
-    if (block->lent_keys.obj)
-        PyBuffer_Release(&block->lent_keys);
-    if (block->lent_groups.obj)
-        PyBuffer_Release(&block->lent_groups);
+    release_arrays(&block->lent_columns, 1);
+    release_arrays(&block->lent_keys, 1);
+    release_arrays(&block->lent_groups, 1);
 }
 
 /* Take back the columns that were given before memory ran out. */
@@ -952,16 +952,11 @@ static PyObject *result_of(const Work *work, const Block *blocks, Py_ssize_t n_b
 static int64_t *copy_lengths(const Py_buffer *text, const Py_buffer *lengths)
 {
     int64_t n_left = text->len;
-    if (lengths->len % (Py_ssize_t)sizeof(int64_t)) {
-        fail("the lengths are no array of int64");
-        return NULL;
-    }
-    int64_t *each = malloc((size_t)lengths->len + sizeof *each);
+    int64_t *each = copy_of(lengths);
     if (!each) {
         PyErr_NoMemory();
         return NULL;
     }
-    memcpy(each, lengths->buf, (size_t)lengths->len);
     for (size_t i = 0; i < (size_t)lengths->len / sizeof *each; i++) {
         if (each[i] < 0 || each[i] > n_left) {
             free(each);
@@ -1010,13 +1005,17 @@ static PyObject *count(PyObject *module, PyObject *arguments)
     Py_buffer text, lengths, ascii, characters;
     PyObject *items, *result = NULL;
     int64_t *own_lengths = NULL;
+    Block *blocks = NULL;
+    Py_ssize_t n_blocks, n_read = 0;
     Work work;
     memset(&work, 0, sizeof work);
-    if (!PyArg_ParseTuple(arguments, "y*y*y*z*OO!", &text, &lengths, &ascii, &characters,
-                          &work.normalize, &PyTuple_Type, &items))
-        return NULL;
-    Py_ssize_t n_blocks = PyTuple_Size(items), n_read = 0;
-    Block *blocks = calloc((size_t)n_blocks + 1, sizeof(Block));
+    text.obj = lengths.obj = ascii.obj = characters.obj = NULL;
+    characters.buf = NULL;
+    if (!PyArg_ParseTuple(arguments, "y*O&y*O&OO!", &text, borrow_int64, &lengths, &ascii,
+                          borrow_optional_uint32, &characters, &work.normalize, &PyTuple_Type, &items))
+        goto done;
+    n_blocks = PyTuple_Size(items);
+    blocks = calloc((size_t)n_blocks + 1, sizeof(Block));
     if (!blocks) {
         PyErr_NoMemory();
         goto done;
@@ -1057,11 +1056,10 @@ done:
                      &work.out_words};
     for (size_t i = 0; i < sizeof piles / sizeof *piles; i++)
         free(piles[i]->bytes);
-    PyBuffer_Release(&text);
-    PyBuffer_Release(&lengths);
-    PyBuffer_Release(&ascii);
-    if (characters.buf)
-        PyBuffer_Release(&characters);
+    release_arrays(&text, 1);
+    release_arrays(&lengths, 1);
+    release_arrays(&ascii, 1);
+    release_arrays(&characters, 1);
     return result;
 }
 

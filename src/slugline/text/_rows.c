@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_arrays.h"
+
 /* Of what takes long, there is a version for newer processors, with the same results. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
@@ -41,62 +43,11 @@ static void end(PyThreadState *state)
         PyEval_RestoreThread(state);
 }
 
-static void release(Py_buffer *lent, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (lent[i].obj)
-            PyBuffer_Release(lent + i);
-}
-
-/* Borrow an array; 0 and an exception if it is of another type, in pieces or not aligned. */
-static int borrow(PyObject *array, Py_buffer *lent, const char *types, size_t size, int flags)
-{
-    if (PyObject_GetBuffer(array, lent, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) < 0)
-        return 0;
-    const char *type = lent->format ? lent->format : "B";
-    if (strlen(type) == 1 && strchr(types, *type) && (size_t)lent->itemsize == size
-        && (uintptr_t)lent->buf % size == 0)
-        return 1;
-    fail("an array of another type, or not aligned");
-    return 0;
-}
-
-static int borrow_floats(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "f", sizeof(float), 0);
-}
-
-static int borrow_floats_to_change(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "f", sizeof(float), PyBUF_WRITABLE);
-}
-
-static int borrow_int32(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "il", sizeof(int32_t), 0);
-}
-
-static int borrow_int64(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "lq", sizeof(int64_t), 0);
-}
-
-/* Copy an array; NULL and an exception if there is no memory. */
-static void *copy_of(const Py_buffer *array)
-{
-    void *copy = malloc((size_t)array->len + 1);
-    if (!copy)
-        PyErr_NoMemory();
-    else
-        memcpy(copy, array->buf, (size_t)array->len);
-    return copy;
-}
-
 /* ------------------------------------------------------------------------------------------------
    Weights
    --------------------------------------------------------------------------------------------- */
 
-/* A block: how the part of a row is weighed that is about one family of terms. */
+/* A feature group, and how its part of a row is weighed. */
 typedef struct {
     int64_t first;    /* its first column */
     const float *idf; /* of each of its columns, or NULL */
@@ -104,46 +55,46 @@ typedef struct {
     float factor;
     double sum; /* of squares, in this document */
     Py_buffer lent_idf;
-} Block;
+} Group;
 
 /* Multiply weights by idf and factor, and sum their squares; 0 if there is no such column. */
-static int weigh_part(Block *block, float *values, const int32_t *columns, int64_t n)
+static int weigh_part(Group *group, float *values, const int32_t *columns, int64_t n)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         float value = values[i];
-        if (block->idf) {
-            uint64_t column = (uint64_t)columns[i] - (uint64_t)block->first;
-            if (column >= block->width)
+        if (group->idf) {
+            uint64_t column = (uint64_t)columns[i] - (uint64_t)group->first;
+            if (column >= group->width)
                 return 0;
-            value *= block->idf[column];
+            value *= group->idf[column];
         }
-        value *= block->factor;
+        value *= group->factor;
         values[i] = value;
         sum += (double)value * value;
     }
-    block->sum = sum;
+    group->sum = sum;
     return 1;
 }
 
 /* Weigh rows; 0 if there is no such column. */
 static int weigh_all(float *values, const int32_t *columns, const int64_t *lengths,
-                     size_t n_documents, Block *blocks, size_t n_blocks)
+                     size_t n_documents, Group *groups, size_t n_groups)
 {
-    for (; n_documents; n_documents--, lengths += n_blocks) {
+    for (; n_documents; n_documents--, lengths += n_groups) {
         double total = 0;
         float *part = values;
-        for (size_t b = 0; b < n_blocks; b++) {
-            if (!weigh_part(blocks + b, part, columns, lengths[b]))
+        for (size_t b = 0; b < n_groups; b++) {
+            if (!weigh_part(groups + b, part, columns, lengths[b]))
                 return 0;
             part += lengths[b];
             columns += lengths[b];
-            if (blocks[b].idf)
-                total += blocks[b].sum;
+            if (groups[b].idf)
+                total += groups[b].sum;
         }
         double length = total > 0 ? sqrt(total) : 1;
-        for (size_t b = 0; b < n_blocks; b++) {
-            float scale = (float)(1 / (blocks[b].idf ? length : 1));
+        for (size_t b = 0; b < n_groups; b++) {
+            float scale = (float)(1 / (groups[b].idf ? length : 1));
             for (int64_t i = 0; i < lengths[b]; i++)
                 *values++ *= scale;
         }
@@ -151,24 +102,24 @@ static int weigh_all(float *values, const int32_t *columns, const int64_t *lengt
     return 1;
 }
 
-/* Borrow a block's idf; 0 and an exception if it isn't what it has to be. */
-static int read_block(PyObject *item, Block *block)
+/* Borrow a group's idf; 0 and an exception if it isn't what it has to be. */
+static int read_group(PyObject *item, Group *group)
 {
     PyObject *idf;
     long long first;
     if (!PyTuple_Check(item)) {
-        fail("a block is no tuple");
+        fail("a group is no tuple");
         return 0;
     }
-    if (!PyArg_ParseTuple(item, "LOf", &first, &idf, &block->factor))
+    if (!PyArg_ParseTuple(item, "LOf", &first, &idf, &group->factor))
         return 0;
-    block->first = first;
+    group->first = first;
     if (idf == Py_None)
         return 1;
-    if (!borrow_floats(idf, &block->lent_idf))
+    if (!borrow_floats(idf, &group->lent_idf))
         return 0;
-    block->idf = block->lent_idf.buf;
-    block->width = (size_t)block->lent_idf.len / sizeof(float);
+    group->idf = group->lent_idf.buf;
+    group->width = (size_t)group->lent_idf.len / sizeof(float);
     return 1;
 }
 
@@ -184,16 +135,16 @@ static int add_up(const int64_t *lengths, size_t n, int64_t total)
 }
 
 PyDoc_STRVAR(weigh_doc,
-"weigh(values, columns, lengths, blocks)\n--\n\n"
+"weigh(values, columns, lengths, groups)\n--\n\n"
 "Turn weights of counts into rows, in place.\n\n"
 "Parameters\n"
 "----------\n"
 "values : float32 array; columns : int32 array\n"
-"    Those of each block of the first document, then of the second.\n"
+"    Those of each group of the first document, then of the second.\n"
 "lengths : int64 array\n"
-"    How many each block of each document has.\n"
-"blocks : tuple of (first, idf, factor)\n"
-"    The block's first column, a float32 array or None, and a factor. All blocks that have idf\n"
+"    How many each group of each document has.\n"
+"groups : tuple of (first, idf, factor)\n"
+"    The group's first column, a float32 array or None, and a factor. All groups that have idf\n"
 "    get length 1 together.");
 
 static PyObject *weigh(PyObject *module, PyObject *arguments)
@@ -201,43 +152,45 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
     (void)module;
     Py_buffer lent[3];
     PyObject *items, *result = NULL;
-    Block *blocks = NULL;
+    Group *groups = NULL;
     int64_t *lengths = NULL;
-    size_t n_blocks, n_read = 0;
+    size_t n_groups, n_read = 0;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "O&O&O&O!", borrow_floats_to_change, lent, borrow_int32, lent + 1,
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O!", borrow_writable_floats, lent, borrow_int32, lent + 1,
                           borrow_int64, lent + 2, &PyTuple_Type, &items))
         goto done;
-    n_blocks = (size_t)PyTuple_Size(items);
+    n_groups = (size_t)PyTuple_Size(items);
     size_t n_lengths = (size_t)lent[2].len / sizeof(int64_t);
     lengths = copy_of(lent + 2);
-    if (!lengths)
-        goto done;
-    blocks = calloc(n_blocks + 1, sizeof(Block));
-    if (!blocks) {
+    if (!lengths) {
         PyErr_NoMemory();
         goto done;
     }
-    while (n_read < n_blocks) {
+    groups = calloc(n_groups + 1, sizeof(Group));
+    if (!groups) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    while (n_read < n_groups) {
         PyObject *item = PyTuple_GetItem(items, (Py_ssize_t)n_read);
-        if (!read_block(item, blocks + n_read++))
+        if (!read_group(item, groups + n_read++))
             goto done;
     }
-    if (!n_blocks || n_lengths % n_blocks || lent[0].len != lent[1].len
+    if (!n_groups || n_lengths % n_groups || lent[0].len != lent[1].len
         || !add_up(lengths, n_lengths, lent[0].len / (Py_ssize_t)sizeof(float))) {
         fail("arrays that do not fit together");
         goto done;
     }
     PyThreadState *state = begin((size_t)lent[0].len / sizeof(float));
-    int ok = weigh_all(lent[0].buf, lent[1].buf, lengths, n_lengths / n_blocks, blocks, n_blocks);
+    int ok = weigh_all(lent[0].buf, lent[1].buf, lengths, n_lengths / n_groups, groups, n_groups);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
     for (size_t i = 0; i < n_read; i++)
-        release(&blocks[i].lent_idf, 1);
-    free(blocks);
+        release_arrays(&groups[i].lent_idf, 1);
+    free(groups);
     free(lengths);
-    release(lent, 3);
+    release_arrays(lent, 3);
     return result;
 }
 
@@ -283,7 +236,7 @@ static inline void prefetch_weights(const Work *work, size_t entry)
 
 #ifdef __GNUC__
 #define LANE 4      /* scores that fit into a register of any processor */
-#define MOST_LANES 8
+#define MAX_LANES 8
 typedef float Lane __attribute__((vector_size(LANE * sizeof(float))));
 
 /* Sum up the weights of the terms of one row, with the scores in so many registers.
@@ -293,7 +246,7 @@ static inline void add_row_in_lanes(const Work *work, size_t at, size_t stop, fl
                                     size_t n_lanes)
 {
     size_t last = work->n_topics - LANE;
-    Lane sums[MOST_LANES], weights;
+    Lane sums[MAX_LANES], weights;
     for (size_t n = 0; n < n_lanes; n++)
         memcpy(sums + n, scores + (n + 1 < n_lanes ? n * LANE : last), sizeof *sums);
     for (; at < stop; at++) {
@@ -447,7 +400,7 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
     memset(lent, 0, sizeof lent);
     if (!PyArg_ParseTuple(arguments, "O&O&O&nO&O&", borrow_floats, lent, borrow_int32, lent + 1,
                           borrow_int64, lent + 2, &n_each, borrow_floats, lent + 3,
-                          borrow_floats_to_change, lent + 4))
+                          borrow_writable_floats, lent + 4))
         goto done;
     const int64_t *lengths = lent[2].buf;
     size_t n_lengths = (size_t)lent[2].len / sizeof *lengths;
@@ -469,7 +422,7 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
-    release(lent, 5);
+    release_arrays(lent, 5);
     return result;
 }
 
@@ -493,7 +446,7 @@ static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
     memset(lent, 0, sizeof lent);
     if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&O&", borrow_floats, lent, borrow_int32, lent + 1,
                           borrow_int64, lent + 2, borrow_floats, lent + 3, borrow_int32, lent + 4,
-                          borrow_int32, lent + 5, borrow_floats_to_change, lent + 6))
+                          borrow_int32, lent + 5, borrow_writable_floats, lent + 6))
         goto done;
     const int64_t *lengths = lent[2].buf;
     size_t n_rows = (size_t)lent[2].len / sizeof *lengths;
@@ -515,7 +468,7 @@ static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column or weight that there is not");
 done:
-    release(lent, 7);
+    release_arrays(lent, 7);
     return result;
 }
 

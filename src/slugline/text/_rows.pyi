@@ -7,7 +7,7 @@ def weigh(
     values: Floats,
     columns: npt.NDArray[np.int32],
     lengths: npt.NDArray[np.integer],
-    blocks: tuple[tuple[int, Floats | None, float], ...],
+    groups: tuple[tuple[int, Floats | None, float], ...],
     /,
 ) -> None: ...
 def add_sparse_products(

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_arrays.h"
+
 #define UNNAMED (-1)
 /* Sums are made in the order in which NumPy makes them, and it makes longer ones in halves. */
 #define MOST_SUMMED 128
@@ -346,14 +348,6 @@ typedef struct {
     int64_t *starts, *y_starts, *sizes;
 } Bounds;
 
-static int64_t *copy_of(const Py_buffer *array)
-{
-    int64_t *copy = malloc((size_t)array->len + sizeof(int64_t));
-    if (copy)
-        memcpy(copy, array->buf, (size_t)array->len);
-    return copy;
-}
-
 static void free_bounds(Bounds *bounds)
 {
     free(bounds->starts);
@@ -420,14 +414,19 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     Py_buffer arrays[N_ARRAYS];
     long long first_topic;
     memset(arrays, 0, sizeof arrays);
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*y*y*w*w*w*z*z*L", arrays + VALUES,
-                          arrays + COLUMNS, arrays + STARTS, arrays + Y, arrays + Y_STARTS,
-                          arrays + NEGATIVE, arrays + POSITIVE, arrays + ROWS, arrays + SIZES, arrays + RATES,
-                          arrays + WEIGHTS, arrays + BIASES, arrays + SUMS, arrays + HIGHEST,
-                          arrays + RIGHT, &first_topic))
-        return NULL;
     PyObject *result = NULL;
-    Bounds bounds = {copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES)};
+    Bounds bounds = {NULL, NULL, NULL};
+    if (!PyArg_ParseTuple(
+            arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
+            borrow_floats, arrays + VALUES, borrow_int32, arrays + COLUMNS,
+            borrow_int64, arrays + STARTS, borrow_int64, arrays + Y, borrow_int64, arrays + Y_STARTS,
+            borrow_floats, arrays + NEGATIVE, borrow_floats, arrays + POSITIVE,
+            borrow_int32, arrays + ROWS, borrow_int64, arrays + SIZES, borrow_floats, arrays + RATES,
+            borrow_writable_floats, arrays + WEIGHTS, borrow_writable_floats, arrays + BIASES,
+            borrow_writable_floats, arrays + SUMS, borrow_optional_writable_floats, arrays + HIGHEST,
+            borrow_optional_writable_floats, arrays + RIGHT, &first_topic))
+        goto release;
+    bounds = (Bounds){copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES)};
     if (!bounds.starts || !bounds.y_starts || !bounds.sizes) {
         PyErr_NoMemory();
         goto release;
@@ -460,9 +459,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
                         done == NO_SUCH_ROW ? "a row that there is not" : "a column that there is not");
 release:
     free_bounds(&bounds);
-    for (size_t i = 0; i < N_ARRAYS; i++)
-        if (arrays[i].obj)
-            PyBuffer_Release(arrays + i);
+    release_arrays(arrays, N_ARRAYS);
     return result;
 }
 

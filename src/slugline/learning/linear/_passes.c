@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_arrays.h"
+
 /* How far ahead columns and entries are prefetched, as tables are larger than the processor's
    caches. */
 #define COLUMNS_AHEAD 6
@@ -208,62 +210,13 @@ static int is_sound(const Block *block)
     return !block->n_entries || most < block->n_rows;
 }
 
-/* Borrow an array; 0 and an exception if it is of another type, in pieces or not aligned. */
-static int borrow(PyObject *array, Py_buffer *lent, const char *types, size_t size, int flags)
-{
-    if (PyObject_GetBuffer(array, lent, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) < 0)
-        return 0;
-    const char *type = lent->format ? lent->format : "B";
-    if (strlen(type) == 1 && strchr(types, *type) && (size_t)lent->itemsize == size
-        && (uintptr_t)lent->buf % size == 0)
-        return 1;
-    PyErr_SetString(PyExc_ValueError, "an array of another type, or not aligned");
-    return 0;
-}
-
-static int borrow_floats(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "f", sizeof(float), 0);
-}
-
-static int borrow_floats_to_change(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "f", sizeof(float), PyBUF_WRITABLE);
-}
-
-static int borrow_uint16(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "H", sizeof(uint16_t), 0);
-}
-
-static int borrow_int32(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "il", sizeof(int32_t), 0);
-}
-
-static int borrow_int64(PyObject *array, void *lent)
-{
-    return borrow(array, lent, "lq", sizeof(int64_t), 0);
-}
-
-/* Copy an array; NULL and an exception if there is no memory. */
-static void *copy_of(const Py_buffer *array)
-{
-    void *copy = malloc((size_t)array->len + 1);
-    if (!copy)
-        PyErr_NoMemory();
-    else
-        memcpy(copy, array->buf, (size_t)array->len);
-    return copy;
-}
-
 /* Borrow a block and two tables, in this order, of which one is changed; 0 and an exception if they
    do not fit together. */
 static int read_block(PyObject *arguments, int changed, Py_buffer *lent, Block *block)
 {
     int (*tables[])(PyObject *, void *) = {borrow_floats, borrow_floats};
     Py_ssize_t n_topics;
-    tables[changed] = borrow_floats_to_change;
+    tables[changed] = borrow_writable_floats;
     if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&n", borrow_floats, lent, borrow_uint16, lent + 1,
                           borrow_int32, lent + 2, borrow_int64, lent + 3, tables[0], lent + 4,
                           tables[1], lent + 5, &n_topics))
@@ -275,8 +228,10 @@ static int read_block(PyObject *arguments, int changed, Py_buffer *lent, Block *
     size_t width = (size_t)n_topics * sizeof(float);
     block->values = lent[0].buf;
     if (!(block->rows = copy_of(lent + 1)) || !(block->columns = copy_of(lent + 2))
-        || !(block->ends = copy_of(lent + 3)))
+        || !(block->ends = copy_of(lent + 3))) {
+        PyErr_NoMemory();
         return 0;
+    }
     block->n_topics = (size_t)n_topics;
     block->n_entries = (size_t)lent[0].len / sizeof(float);
     block->n_named = (size_t)lent[2].len / sizeof(int32_t);
@@ -295,9 +250,7 @@ static void release(Py_buffer *lent, Block *block)
     free((void *)block->rows);
     free((void *)block->columns);
     free((void *)block->ends);
-    for (size_t i = 0; i < 6; i++)
-        if (lent[i].obj)
-            PyBuffer_Release(lent + i);
+    release_arrays(lent, 6);
 }
 
 enum { TABLE_OF_COLUMNS, TABLE_OF_ROWS };
