@@ -20,7 +20,7 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import load
 from slugline.errors import SluglineError
 from slugline.learning.learner import LEARNERS
-from slugline.text.terms import RUN_LENGTHS
+from slugline.text.terms import NGRAM_LENGTHS
 
 pytestmark = pytest.mark.slow
 
@@ -260,7 +260,7 @@ def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
     )
     info = load("model.slug").info_
     assert info.learner["kind"] == "linear"
-    assert [block.kind for block in info.feature_groups] == ["words", "bigrams", *RUN_LENGTHS]
+    assert [block.kind for block in info.feature_groups] == ["words", "bigrams", *NGRAM_LENGTHS]
     assert "epoch" not in Path("model.html").read_text("utf-8")
 
 

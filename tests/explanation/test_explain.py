@@ -26,7 +26,7 @@ from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.explanation.explain import _decode, explain
 from slugline.explanation.explanation import Explanation, Reason
 from slugline.reports.explanation import explanation_page
-from slugline.text.terms import RUN_LENGTHS
+from slugline.text.terms import NGRAM_LENGTHS
 from slugline.text.tokens import tokenize
 from stand_ins import Meanings
 
@@ -44,7 +44,7 @@ CLASSIFIERS = {
         feature_groups=[FeatureGroup("words", n_buckets=16), FeatureGroup("bigrams")]
     ),
     "lengths": TopicClassifier(
-        feature_groups=[FeatureGroup(), *map(cast("Any", FeatureGroup), RUN_LENGTHS)]
+        feature_groups=[FeatureGroup(), *map(cast("Any", FeatureGroup), NGRAM_LENGTHS)]
     ),
     "counts": TopicClassifier(
         feature_groups=[FeatureGroup("words", "counts"), FeatureGroup("characters")]

@@ -22,8 +22,9 @@ from slugline.corpus.documents import Topic
 from slugline.explanation.explain import explain
 from slugline.exporting.page import why_unsure
 from slugline.model.decider import Unsure, _too_low
+from slugline.text.characters import normalize_nfc
 from slugline.text.feature_groups import FeatureGroup
-from slugline.text.tokens import normalize_nfc, tokenize
+from slugline.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

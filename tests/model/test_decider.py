@@ -266,15 +266,15 @@ def features_of(texts: list[str], **options: Any) -> Features:
 
 def test_words_are_counted_and_those_known_among_them() -> None:
     counts = features_of(["wheat and corn"]).read(["Corn, corn, zinc", "", "wheat"])[1]
-    assert counts.all.tolist() == [3, 0, 1]
-    assert counts.known.tolist() == [2, 0, 1]
-    assert counts.unknown.tolist() == [1, 0, 0]
+    assert counts.n_words.tolist() == [3, 0, 1]
+    assert counts.n_known.tolist() == [2, 0, 1]
+    assert counts.n_unknown.tolist() == [1, 0, 0]
 
 
 def test_where_words_are_no_family_of_terms_all_are_known() -> None:
     features = Features([FeatureGroup("characters")])
     features.fit_transform(["wheat and corn"])
-    assert features.read(["zinc tin"])[1].unknown.tolist() == [0]
+    assert features.read(["zinc tin"])[1].n_unknown.tolist() == [0]
     assert features.unknown_word_rate(np.arange(features.n_columns)) is None
 
 
@@ -294,7 +294,7 @@ def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_lar
     counts = WordCounts(n_words - rng.binomial(n_words, 0.2), n_words)
     usual = UnknownWordRate.from_counts(counts)
     assert usual.are_unusual(counts).mean() == pytest.approx(0.01, abs=0.004)
-    some = WordCounts(known=np.array([40, 20, 2, 0]), all=np.array([50, 50, 5, 5]))
+    some = WordCounts(n_known=np.array([40, 20, 2, 0]), n_words=np.array([50, 50, 5, 5]))
     assert usual.are_unusual(some).tolist() == [False, True, False, True]
 
 
@@ -302,19 +302,19 @@ def test_texts_without_words_have_no_part_in_what_is_usual() -> None:
     n_words = np.full(100, 10)
     counts = WordCounts(n_words - np.arange(100) % 5, n_words)
     blank = np.zeros(10_000, dtype=np.int64)
-    with_blank = WordCounts(np.append(counts.known, blank), np.append(counts.all, blank))
+    with_blank = WordCounts(np.append(counts.n_known, blank), np.append(counts.n_words, blank))
     assert UnknownWordRate.from_counts(with_blank) == UnknownWordRate.from_counts(counts)
 
 
 def test_an_unknown_word_alone_is_as_odd_as_the_error_of_one_word_allows() -> None:
-    counts = WordCounts(known=np.array([0, 0]), all=np.array([1, 0]))
+    counts = WordCounts(n_known=np.array([0, 0]), n_words=np.array([1, 0]))
     for highest, odd in ((1.7, True), (1.8, False)):  # 0.75 / sqrt(0.25 * 0.75) is 1.73
         assert UnknownWordRate(0.25, highest).are_unusual(counts).tolist() == [odd, False]
 
 
 def test_a_few_unknown_words_are_no_oddity_though_there_usually_are_none() -> None:
     usual = UnknownWordRate.from_counts(WordCounts(np.full(100, 1000), np.full(100, 1000)))
-    some = WordCounts(known=np.array([90, 70]), all=np.array([100, 100]))
+    some = WordCounts(n_known=np.array([90, 70]), n_words=np.array([100, 100]))
     assert usual.are_unusual(some).tolist() == [False, True]
 
 
@@ -443,7 +443,7 @@ def test_few_texts_are_answered_without_starting_threads(
         started.append(n_threads)
         return ThreadPoolExecutor(n_threads)
 
-    monkeypatch.setattr(text_words, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr("slugline.base.threads.ThreadPoolExecutor", pool)
     monkeypatch.setattr(fitted.fitted_.features, "_n_threads", 2)
     fitted.decide(["the loan and rate " * 50] * 100)
     assert started == []

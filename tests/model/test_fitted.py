@@ -81,11 +81,11 @@ def test_words_are_counted_as_probabilities_are_made(
     texts: list[str], classifier: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = classifier.predict_proba(texts)
-    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, piece=16))
+    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, texts_per_step=16))
     proba, words = classifier.fitted_.predict_with_words(texts)
     np.testing.assert_allclose(proba, expected, atol=1e-6)
-    assert words.all.tolist() == [len(text.split()) for text in texts]
-    assert words.unknown.tolist() == [text.count("zinc") for text in texts]
+    assert words.n_words.tolist() == [len(text.split()) for text in texts]
+    assert words.n_unknown.tolist() == [text.count("zinc") for text in texts]
 
 
 def test_a_refit_of_a_loaded_model_drops_what_the_file_said(

@@ -10,7 +10,7 @@ from slugline.text.feature_groups import (
     bits_per_character,
     default_feature_groups,
 )
-from slugline.text.terms import KINDS, RUN_LENGTHS
+from slugline.text.terms import KINDS, NGRAM_LENGTHS
 
 N_BUCKETS = 1 << 20
 # Texts of 16 letters, all equally frequent; of 32, with Greek ones; and of 64, with Cyrillic ones.
@@ -42,7 +42,7 @@ def test_with_few_documents_short_n_grams_count_the_less_the_fewer_bits_a_charac
     nearly = {"characters": 1, "characters-2": 0.87, "characters-3": 0.93, "characters-5": 1.07}
     assert weights([BITS_5] * 500) == words | nearly
     for n_texts in (1, 501):  # such as syllables: however many documents there are
-        assert weights([BITS_6] * n_texts) == words | dict.fromkeys(RUN_LENGTHS, 1)
+        assert weights([BITS_6] * n_texts) == words | dict.fromkeys(NGRAM_LENGTHS, 1)
 
 
 def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
@@ -54,10 +54,12 @@ def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
 
 
 def test_documents_before_others_are_many() -> None:
-    feature_groups = default_feature_groups("log-tf-idf", [BITS_4], 2, are_all=False)
+    feature_groups = default_feature_groups("log-tf-idf", [BITS_4], 2, is_complete=False)
     assert feature_groups == default_feature_groups("log-tf-idf", [BITS_4] * 501, 2)
-    kinds = {group.kind for group in default_feature_groups("log-tf-idf", [BITS_6], are_all=False)}
-    assert kinds > RUN_LENGTHS.keys()
+    kinds = {
+        group.kind for group in default_feature_groups("log-tf-idf", [BITS_6], is_complete=False)
+    }
+    assert kinds > NGRAM_LENGTHS.keys()
 
 
 def test_bits_are_those_of_letters_in_scripts_with_spaces() -> None:

@@ -39,8 +39,8 @@ def test_every_term_has_a_bucket_and_no_bucket_a_name() -> None:
     assert repr(buckets) == "Buckets(4, kind='bigrams')"
     assert buckets.n_columns == 4
     assert {buckets.term(column) for column in range(4)} == {None}
-    assert buckets.known_share(["crude oil", "tin"]) == 1
-    assert math.isnan(buckets.known_share(["oil", ""]))
+    assert buckets.known_fraction(["crude oil", "tin"]) == 1
+    assert math.isnan(buckets.known_fraction(["oil", ""]))
 
 
 # Buckets that have been seen ----------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_what_is_learned_at_once_or_in_parts_gives_the_same() -> None:
 def test_terms_of_other_buckets_are_unknown() -> None:
     buckets = seen(["crude oil"])
     assert buckets.transform(["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
-    assert buckets.known_share(["oil gas", "crude", "tin"]) == 0.5
+    assert buckets.known_fraction(["oil gas", "crude", "tin"]) == 0.5
 
 
 def test_terms_that_share_a_bucket_are_counted_in_the_column_of_the_first() -> None:

@@ -1,4 +1,4 @@
-"""Counts by the compiled kernel and by NumPy: the same bits, whatever comes in."""
+"""TermCounts by the compiled kernel and by NumPy: the same bits, whatever comes in."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.text import counting
-from slugline.text.columns import Buckets, HashedColumns, TermColumns
-from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
-from slugline.text.feature_groups import FeatureGroup
-from slugline.text.features import Features
-from slugline.text.terms import KINDS
-from slugline.text.tokens import (
+from slugline.text.characters import (
     TRANSLATION,
-    ChunkSizes,
     character_classes,
     character_table,
-    find_words,
     normalize_nfc,
     normalize_text,
 )
+from slugline.text.columns import Buckets, HashedColumns, TermColumns
+from slugline.text.counting import ArrayCounter, KernelCounter, TermCounter, TermCounts
+from slugline.text.feature_groups import FeatureGroup
+from slugline.text.features import Features
+from slugline.text.terms import KINDS
+from slugline.text.tokens import ChunkSizes, find_words
 from slugline.text.vocabulary import Vocabulary
 
 needs_kernel = pytest.mark.skipif(
@@ -78,23 +77,23 @@ def fresh() -> list[tuple[str, TermColumns]]:
 
 
 def counted(
-    counter: Counter, chunks: Sequence[Sequence[str]], columns: list[tuple[str, TermColumns]]
-) -> list[Counts]:
+    counter: TermCounter, chunks: Sequence[Sequence[str]], columns: list[tuple[str, TermColumns]]
+) -> list[TermCounts]:
     """Count chunks, in a first round learning from each; return the counts of both rounds."""
     kinds, vocabularies = zip(*columns, strict=True)
     return [
-        counter.count(counter.read(chunk, kinds), vocabularies, learn=learn)
+        counter.count(counter.prepare(chunk, kinds), vocabularies, learn=learn)
         for learn in (True, False)
         for chunk in chunks
     ]
 
 
-def arrays_of(counts: Counts) -> list[np.ndarray]:
+def arrays_of(counts: TermCounts) -> list[np.ndarray]:
     """Return all that counts consist of."""
     return [*counts.entries, counts.n_terms, counts.n_words]
 
 
-def bits(counts: Sequence[Counts]) -> list[Any]:
+def bits(counts: Sequence[TermCounts]) -> list[Any]:
     """Return the same as plain values: equal for equal bits alone."""
     return [[(array.dtype, array.tolist()) for array in arrays_of(each)] for each in counts]
 
@@ -147,9 +146,9 @@ def test_long_documents_are_counted_as_numpy_does(text: str) -> None:
         assert all(np.array_equal(a, b) for a, b in pairs)
 
 
-def words_of(counter: Counter, texts: Sequence[str]) -> list[Any]:
+def words_of(counter: TermCounter, texts: Sequence[str]) -> list[Any]:
     """Return which words each text has, as their places among 2^24, and how many of each."""
-    counts = counter.count(counter.read(texts, ["words"]), [Buckets(1 << 24, "words")])
+    counts = counter.count(counter.prepare(texts, ["words"]), [Buckets(1 << 24, "words")])
     return [array.tolist() for array in arrays_of(counts)]
 
 
@@ -234,7 +233,7 @@ TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคา�
 def test_rows_have_the_same_bits_with_and_without_the_kernel(
     hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, piece=16))
+    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, texts_per_step=16))
     rows = []
     for setting in ("0", "1"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)
@@ -266,7 +265,7 @@ def test_threads_share_what_they_look_up_in() -> None:
 
     def count(_: int) -> Any:
         counter = KernelCounter()
-        return bits([counter.count(counter.read(TOPICS, kinds), vocabularies)])
+        return bits([counter.count(counter.prepare(TOPICS, kinds), vocabularies)])
 
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(count, range(16)))
@@ -360,7 +359,7 @@ def test_columns_are_counted_in_order_however_large_they_are(last: int) -> None:
     table[:2] = last, max(last - 1, 0)
     documents = [rng.integers(1, 400, size).tolist() for size in (0, 1, 16, 17, 900, 5)]
     texts = [" ".join(map(str, numbers)) for numbers in documents]
-    read = KernelCounter().read(texts, ("words",))
+    read = KernelCounter().prepare(texts, ("words",))
     columns, values, lengths, *_ = counting.kernel.count(
         *read[:2], TRANSLATION, None, bytes, (("words", 64, table, None, 0, None, -1, 0),)
     )

@@ -286,7 +286,7 @@ def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
 def test_rows_in_parts_are_those_of_the_whole(
     texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(50, piece=16))
+    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(50, texts_per_step=16))
     features = fitted(*HASHED)
     parts = list(features.transform_parts(texts))
     assert len(parts) == (7 if len(texts) == 100 else 1)
@@ -487,4 +487,4 @@ def test_word_counts_of_several_parts_follow_one_another() -> None:
     second = WordCounts(np.array([4]), np.array([5]))
     assert WordCounts.concatenate([first]) is first
     counts = WordCounts.concatenate([first, second])
-    assert (counts.known.tolist(), counts.all.tolist()) == ([1, 0, 4], [2, 3, 5])
+    assert (counts.n_known.tolist(), counts.n_words.tolist()) == ([1, 0, 4], [2, 3, 5])

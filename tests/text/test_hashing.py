@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.tokens import PADDING, hash_spans, mix, number_distinct
+from slugline.text.hashing import PADDING, hash_spans, mix, number_distinct
 
 
 def hash_of(text: str) -> int:

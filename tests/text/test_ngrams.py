@@ -17,7 +17,7 @@ from slugline.text.terms import (
     KINDS,
     N_LEAD,
     find_bigrams,
-    find_character_grams,
+    find_character_ngrams,
     find_lead_words,
     join_terms,
 )
@@ -65,7 +65,7 @@ def terms_of(words: Words) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("find", "kind"),
-    [(find_lead_words, "lead"), (find_bigrams, "bigrams"), (find_character_grams, "characters")],
+    [(find_lead_words, "lead"), (find_bigrams, "bigrams"), (find_character_ngrams, "characters")],
 )
 @given(batch=BATCHES)
 @example(batch=[])
@@ -107,7 +107,7 @@ def test_the_runs_of_a_word_are_found_once_however_often_it_comes() -> None:
 
 
 def test_scripts_without_spaces_are_taken_to_shorter_pieces() -> None:
-    grams = find_character_grams(find_words(["New iPhone手机，好"]))
+    grams = find_character_ngrams(find_words(["New iPhone手机，好"]))
     assert terms_of(grams) == [
         [" new", "new ", " iph", "ipho", "phon", "hone", "one ", "手", "机", "手机", "好"]
     ]
@@ -175,7 +175,7 @@ def test_words_made_to_give_a_pair_the_hash_of_an_empty_slot_do_not() -> None:
 def test_characters_of_a_word_of_megabytes_take_bounded_memory() -> None:
     words = find_words(["x1y2" * 500_000])
     tracemalloc.start()
-    find_character_grams(words)
+    find_character_ngrams(words)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50 * len(words.buffer)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.text.characters import normalize_text
 from slugline.text.terms import SpanMapper
-from slugline.text.tokens import find_words, normalize_text, tokenize
+from slugline.text.tokens import find_words, tokenize
 
 
 def slices(text: str) -> list[str]:

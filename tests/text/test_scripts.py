@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.tokens import find_words, is_unspaced, normalize_nfc, normalize_text, tokenize
+from slugline.text.characters import is_unspaced, normalize_nfc, normalize_text
+from slugline.text.tokens import find_words, tokenize
 
 # What Unicode calls the characters of scripts without spaces.
 NAMES = (

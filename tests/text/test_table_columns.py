@@ -11,7 +11,7 @@ import pytest
 
 from slugline.corpus.documents import RowText, compute_digest
 from slugline.errors import DataError, OptionError
-from slugline.text.feature_groups import FeatureGroup, default_feature_groups, with_columns
+from slugline.text.feature_groups import FeatureGroup, add_columns_group, default_feature_groups
 from slugline.text.features import Features
 from slugline.text.table_columns import (
     MAX_COLUMNS,
@@ -133,9 +133,9 @@ def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:
     columns = learn_columns(texts, topics, ["noise", "ids", "number", "weak"])
     assert [column.kind for column in columns] == ["unused", "unused", "unused", "words"]
     assert columns[0].terms("x") == []
-    group = with_columns(default_feature_groups("log-tf-idf"), columns[:3])[-1]
+    group = add_columns_group(default_feature_groups("log-tf-idf"), columns[:3])[-1]
     assert group.is_unused
-    assert not with_columns(default_feature_groups("log-tf-idf"), columns)[-1].is_unused
+    assert not add_columns_group(default_feature_groups("log-tf-idf"), columns)[-1].is_unused
 
 
 def test_each_of_several_topics_counts_by_itself() -> None:
@@ -209,7 +209,7 @@ def test_terms_of_columns_stand_behind_those_of_the_text(
     texts_alone = Features(default_feature_groups("log-tf-idf"))
     expected = texts_alone.fit_transform(TEXTS).toarray()
     columns = [TableColumn("product"), TableColumn("tags"), TableColumn("noise", "unused")]
-    features = Features(with_columns(default_feature_groups("log-tf-idf"), columns))
+    features = Features(add_columns_group(default_feature_groups("log-tf-idf"), columns))
     rows = features.fit_transform(TEXTS)
     assert (features.transform(TEXTS) != rows).nnz == 0
     width = expected.shape[1]

@@ -71,7 +71,7 @@ def test_neither_chunk_size_nor_thread_count_changes_the_words(
 ) -> None:
     documents = ["Grain ships", "", "crude-oil, ÖL; straße", "x" * 50, "the end"] * 20
     whole = find_words(documents)
-    sizes = ChunkSizes(chunk_characters, book=book_characters)
+    sizes = ChunkSizes(chunk_characters, max_step_characters=book_characters)
     parts = list(map_chunks(find_words, documents, n_threads, sizes))
     assert [word for part in parts for word in words_of(part)] == words_of(whole)
     assert np.concatenate([part.hashes for part in parts]).tolist() == whole.hashes.tolist()

@@ -181,13 +181,13 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     monkeypatch.setattr(tokens, "CHUNK_SIZES", tokens.ChunkSizes(chunk_characters))
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
     assert vocabulary.terms == expected.terms
-    assert vocabulary.known_share(WIRES, n_threads) == expected.known_share(WIRES)
+    assert vocabulary.known_fraction(WIRES, n_threads) == expected.known_fraction(WIRES)
     X, X_expected = vocabulary.transform(WIRES, n_threads), expected.transform(WIRES)
     for part in ("data", "indices", "indptr"):
         assert getattr(X, part).tolist() == getattr(X_expected, part).tolist()
 
 
-@pytest.mark.parametrize("method", ["transform", "known_share"])
+@pytest.mark.parametrize("method", ["transform", "known_fraction"])
 def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
     with pytest.raises(DataError, match="document 1 is of type NoneType, not a str;"):
         getattr(Vocabulary(["oil"]), method)(["oil", None])
@@ -202,12 +202,12 @@ def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
     ],
 )
 def test_the_known_share_counts_words_not_documents(texts: list[str], share: float) -> None:
-    assert Vocabulary(["oil", "crude"]).known_share(texts) == share
+    assert Vocabulary(["oil", "crude"]).known_fraction(texts) == share
 
 
 @pytest.mark.parametrize("texts", [[], ["", "..."]], ids=["no texts", "no words"])
 def test_the_known_share_of_no_words_is_not_a_number(texts: list[str]) -> None:
-    assert math.isnan(Vocabulary(["oil"]).known_share(texts))
+    assert math.isnan(Vocabulary(["oil"]).known_fraction(texts))
 
 
 @pytest.mark.slow

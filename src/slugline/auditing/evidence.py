@@ -18,8 +18,8 @@ from slugline.corpus.splits import make_folds
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import scores_in_folds
+from slugline.text.hashing import mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
-from slugline.text.tokens import mix
 
 # Copies -------------------------------------------------------------------------------------------
 

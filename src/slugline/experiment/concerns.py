@@ -107,7 +107,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     warnings = fit_warnings(fitted)
     # An encoder knows the words of its languages, wherever they stand.
     is_blind = fitted.dense is None
-    known_share = fitted.features.vocabularies_[0].known_share(test.texts) if is_blind else 1.0
+    known_share = fitted.features.vocabularies_[0].known_fraction(test.texts) if is_blind else 1.0
     if known_share < 0.5:
         is_cut = fitted.features.feature_groups[0].max_terms is not None
         warnings.append(_warning("unknown_words", known_share=known_share, is_cut=is_cut))

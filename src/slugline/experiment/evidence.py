@@ -22,9 +22,9 @@ from slugline.evaluation.multilabel import MultilabelEvaluation, TopicMistake
 from slugline.experiment.run import Experiment, evaluate
 from slugline.learning.learner import is_linear
 from slugline.model.fitted import Fitted
+from slugline.text.characters import find_unspaced
 from slugline.text.feature_groups import document_frequency
-from slugline.text.terms import RUN_LENGTHS
-from slugline.text.tokens import find_unspaced
+from slugline.text.terms import NGRAM_LENGTHS
 
 # Passages -----------------------------------------------------------------------------------------
 
@@ -164,20 +164,22 @@ def strongest_terms(
     share = np.clip(document_frequency(idf, n_documents) / n_documents, 0, 1)
     spread = idf.astype(np.float64) * (share * (1 - share)) ** POWER
     n_columns = [vocabulary.n_columns for vocabulary in fitted.features.vocabularies_]
-    is_run = np.repeat([b.kind in RUN_LENGTHS for b in fitted.features.feature_groups], n_columns)
+    is_ngram = np.repeat(
+        [b.kind in NGRAM_LENGTHS for b in fitted.features.feature_groups], n_columns
+    )
     weights = fitted.learner.weights.tocsc()
     names = fitted.topics.names
     return [
         TopicTerms(
             str(names[number]),
-            _chosen([*_by_strength(fitted, weights, number, spread, is_run)], n_terms),
+            _chosen([*_by_strength(fitted, weights, number, spread, is_ngram)], n_terms),
         )
         for number in (range(len(names)) if numbers is None else numbers)
     ]
 
 
 def _by_strength(
-    fitted: Fitted, weights: Any, topic: int, spread: F64, is_run: Mask
+    fitted: Fitted, weights: Any, topic: int, spread: F64, is_ngram: Mask
 ) -> Iterator[tuple[str, float]]:
     """Yield the strongest terms, without runs of characters in scripts with spaces."""
     part = slice(*weights.indptr[topic : topic + 2])
@@ -188,7 +190,7 @@ def _by_strength(
         if strength[place] <= 0 or n_found == _N_LOOKED_AT:
             return
         term = fitted.features.term(int(columns[place]))
-        if term is None or (is_run[columns[place]] and not _is_unspaced(term)):
+        if term is None or (is_ngram[columns[place]] and not _is_unspaced(term)):
             continue
         n_found += 1
         yield term, float(strength[place])

@@ -26,10 +26,11 @@ from slugline.learning.calibration import (
 from slugline.learning.learner import Learner, LinearModel, is_linear, is_network
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.layers import MAX_SIGNAL, Dense, DenseStack
+from slugline.text.characters import is_unspaced
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths
-from slugline.text.terms import KINDS, RUN_LENGTHS, GroupedTerms
-from slugline.text.tokens import Words, is_unspaced
+from slugline.text.terms import KINDS, NGRAM_LENGTHS, GroupedTerms
+from slugline.text.tokens import Words
 
 # A mixture's path from an empty text is divided into panels. Those with a larger error of the score
 # are halved, at most so many times, which is where a probability vanishes.
@@ -354,7 +355,7 @@ def attribute_to_words(
         terms = KINDS[group.kind].find(words)
         values = _span_shares(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
         first += vocabulary.n_columns
-        if group.kind in RUN_LENGTHS:
+        if group.kind in NGRAM_LENGTHS:
             word_shares, phrases = _split_runs(words, terms, values)
             on_words += word_shares
             parts.append(phrases)

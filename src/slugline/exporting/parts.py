@@ -26,11 +26,11 @@ from slugline.model.file.container import quantize
 from slugline.model.file.content import from_model_file, model_path, to_model_file
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
+from slugline.text.characters import TRANSLATION, character_classes
 from slugline.text.columns import TermColumns
 from slugline.text.sparse import boundaries
 from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
 from slugline.text.terms import COLUMNS, KINDS
-from slugline.text.tokens import TRANSLATION, character_classes
 
 # Packed arrays ------------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class Characters(NamedTuple):
     tables : dict of str to array
         Run lengths, as of `encode_run_lengths`, of one value for each character:
 
-        "classes": see `slugline.text.tokens.character_classes`; ASCII separators are included.
+        "classes": see `slugline.text.characters.character_classes`; ASCII separators are included.
         "casing": how it affects the lower case of a sigma beside it: 1 if it is cased, 2 if it is
         ignored, else 0.
         "combining": its canonical combining class.

@@ -390,8 +390,8 @@ class Decider:
             is_low = highest < thresholds
         is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_unusual(counts)
         reasons: list[Unsure | None] = [None] * len(texts)
-        doubtful = np.flatnonzero(is_odd | is_low | (counts.all == 0))
-        n_each = counts.all[doubtful].tolist(), counts.unknown[doubtful].tolist()
+        doubtful = np.flatnonzero(is_odd | is_low | (counts.n_words == 0))
+        n_each = counts.n_words[doubtful].tolist(), counts.n_unknown[doubtful].tolist()
         for number, n_words, n_unknown in zip(doubtful.tolist(), *n_each, strict=True):
             if not texts[number].strip():
                 reasons[number] = Unsure("no_text")

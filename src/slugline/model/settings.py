@@ -27,9 +27,9 @@ from slugline.learning.learner import Learner, is_linear
 from slugline.model.multilabel_rule import AVERAGES, Average, check_thresholds
 from slugline.text.feature_groups import (
     FeatureGroup,
+    add_columns_group,
     check_feature_groups,
     default_feature_groups,
-    with_columns,
 )
 from slugline.text.table_columns import check_column_names, learn_columns
 
@@ -141,11 +141,11 @@ class FitSettings:
             multilabel, wants = is_multilabel(topics), self.learner.wants
             n_topics = 0 if multilabel else len(set(topics))
             feature_groups = default_feature_groups(
-                wants, texts, n_topics, multilabel=multilabel, are_all=are_all
+                wants, texts, n_topics, multilabel=multilabel, is_complete=are_all
             )
         if not self.columns:
             return tuple(feature_groups)
-        return with_columns(tuple(feature_groups), learn_columns(texts, topics, self.columns))
+        return add_columns_group(tuple(feature_groups), learn_columns(texts, topics, self.columns))
 
     def batch_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True

@@ -80,7 +80,7 @@ def count_terms(
     tables = [HashedColumns(group.n_buckets or 1, group.kind) for group in feature_groups]
     kinds, stack = [group.kind for group in feature_groups], RowStack()
     counter = make_counter(feature_groups[-1].columns)
-    for tokens in map_chunks(lambda chunk: counter.read(chunk, kinds), texts):
+    for tokens in map_chunks(lambda chunk: counter.prepare(chunk, kinds), texts):
         stack.append(counter.count(tokens, tables, learn=True).entries)
     widths = [table.n_columns for table in tables]
     for part in stack.parts():

@@ -10,7 +10,7 @@ def count(
     letters: bytes,
     characters: npt.NDArray[np.uint32] | None,
     normalize: Callable[[int], bytes],
-    blocks: tuple[tuple[Any, ...], ...],
+    groups: tuple[tuple[Any, ...], ...],
     /,
 ) -> tuple[
     bytearray, bytearray, bytearray, bytearray, bytearray, tuple[tuple[bytes, bytearray], ...]

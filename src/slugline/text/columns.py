@@ -105,8 +105,8 @@ class TermColumns(ABC):
         parts = map_chunks(lambda chunk: self.count(find_words(chunk)), texts, n_threads)
         return stack_rows(parts, self.n_columns)
 
-    def known_share(self, texts: Iterable[str], n_threads: int = 1) -> float:
-        """Return the share of all terms in `texts` that have a column; NaN if there are none."""
+    def known_fraction(self, texts: Iterable[str], n_threads: int = 1) -> float:
+        """Return the fraction of all terms in `texts` that have a column; NaN without terms."""
 
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))

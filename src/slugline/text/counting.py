@@ -1,6 +1,6 @@
 """Counts the terms of documents: in a compiled kernel if there is one, else in NumPy.
 
-Both give the same, bit for bit. The kernel, `_kernel.c`, makes one pass over the bytes of a
+Both give the same results, bit for bit. The kernel, `_kernel.c`, makes one pass over the bytes of a
 document; NumPy makes many over arrays of all words of a chunk.
 """
 
@@ -11,20 +11,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from slugline.base.arrays import I64, Integers
+from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.text import sparse
+from slugline.text.characters import TRANSLATION, character_table, normalize_nfc
 from slugline.text.columns import HashedColumns, TermColumns
 from slugline.text.sparse import Entries, boundaries, count_matrix, row_lengths
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
-from slugline.text.tokens import (
-    TRANSLATION,
-    character_table,
-    encode_text,
-    find_words,
-    join_texts,
-    normalize_nfc,
-)
+from slugline.text.tokens import encode_text, find_words, join_texts
 
 try:
     from slugline.text import _kernel
@@ -34,7 +28,7 @@ except ImportError:  # there was no compiler
 kernel = _kernel
 
 
-class Counts(NamedTuple):
+class TermCounts(NamedTuple):
     """Term counts of documents.
 
     Attributes
@@ -52,41 +46,42 @@ class Counts(NamedTuple):
     n_words: Integers
 
 
-class Counter(Protocol):
+class TermCounter(Protocol):
     """Counts terms of documents, chunk by chunk."""
 
-    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
-        """Return what `count` needs of a chunk of texts; chunks may be read on threads."""
+    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
+        """Return a chunk of texts for `count`; chunks may be prepared on threads."""
 
     def count(
-        self, read: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> Counts:
-        """Return how often each term occurs in a chunk that was `read`.
+        self, chunk: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
+    ) -> TermCounts:
+        """Return how often each term occurs in a prepared chunk.
 
         Columns of the vocabularies, one for each kind, follow one another. With `learn`, each
         vocabulary's columns begin with 0, and `HashedColumns` get more for new buckets.
         """
 
 
+class ArrayChunk(NamedTuple):
+    """The terms of each kind in some texts, and the number of words of each text."""
+
+    terms_by_kind: list[GroupedTerms]
+    n_words: Integers
+
+
 class ArrayCounter:
     """Counts in NumPy."""
 
-    def read(
-        self, texts: Sequence[str], kinds: Sequence[str]
-    ) -> tuple[list[GroupedTerms], Integers]:
-        """Return the terms of each kind, and the number of words of each text."""
+    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ArrayChunk:
+        """Return the terms of each kind."""
         words = find_words(texts)
-        return [KINDS[kind].find(words) for kind in kinds], row_lengths(words.indptr)
+        return ArrayChunk([KINDS[kind].find(words) for kind in kinds], row_lengths(words.indptr))
 
     def count(
-        self,
-        read: tuple[list[GroupedTerms], Integers],
-        vocabularies: Sequence[TermColumns],
-        *,
-        learn: bool = False,
-    ) -> Counts:
+        self, chunk: ArrayChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
+    ) -> TermCounts:
         """Count all documents' terms of one kind after another, then put rows in order."""
-        terms_by_kind, n_words = read
+        terms_by_kind, n_words = chunk
         for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True):
             if learn and isinstance(vocabulary, HashedColumns):
                 vocabulary.learn(terms.spans)
@@ -104,101 +99,168 @@ class ArrayCounter:
         entries = Entries(counts.data, counts.indices, row_lengths(counts.indptr))
         if not learn:
             entries.offset_columns([vocabulary.n_columns for vocabulary in vocabularies])
-        return Counts(entries, lengths.reshape(n_kinds, -1).T, n_words)
+        return TermCounts(entries, lengths.reshape(n_kinds, -1).T, n_words)
+
+
+class KernelChunk(NamedTuple):
+    """Texts, their bytes joined with spaces, the number of bytes of each, and kinds of terms."""
+
+    data: bytes
+    lengths: I64
+    texts: Sequence[str]
+    kinds: Sequence[str]
+
+
+class KernelGroup(NamedTuple):
+    """The columns of a feature group, for the kernel; the first fields but one are a `TermTable`.
+
+    Attributes
+    ----------
+    n_columns : int
+        Number of columns so far if new buckets get columns, else `FIXED_COLUMNS`.
+    first : int
+        A number that is added to all columns that are returned.
+    """
+
+    kind: str
+    n_slots: int
+    columns: I32 | None
+    keys: U64 | None
+    multiplier: int
+    groups: U64 | None
+    n_columns: int
+    first: int
+
+
+#: In place of a number of columns: no bucket gets a new column.
+FIXED_COLUMNS = -1
+
+
+class KernelResult(NamedTuple):
+    """What the kernel returns, as bytes of arrays.
+
+    Attributes
+    ----------
+    columns, values, lengths : bytearray
+        Int32, float32 and int64; see `Entries`.
+    n_terms : bytearray
+        Int64, shape (n_documents, n_groups).
+    n_words : bytearray
+        Int64, shape (n_documents,).
+    names : tuple of (bytes, bytearray)
+        The terms of new columns of each group, one after another, and their lengths as int64.
+    """
+
+    columns: bytearray
+    values: bytearray
+    lengths: bytearray
+    n_terms: bytearray
+    n_words: bytearray
+    names: tuple[tuple[bytes, bytearray], ...]
 
 
 class KernelCounter:
-    """Counts in the compiled kernel, which runs beside other threads."""
+    """Counts in the compiled kernel, which releases the interpreter lock."""
 
-    def read(
-        self, texts: Sequence[str], kinds: Sequence[str]
-    ) -> tuple[bytes, I64, Sequence[str], Sequence[str]]:
-        """Return the documents as bytes, the length of each, and the documents."""
-        return *join_texts(texts), texts, kinds
+    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> KernelChunk:
+        """Return the documents as bytes."""
+        data, lengths = join_texts(texts)
+        return KernelChunk(data, lengths, texts, kinds)
 
     def count(
-        self,
-        read: tuple[bytes, I64, Sequence[str], Sequence[str]],
-        vocabularies: Sequence[TermColumns],
-        *,
-        learn: bool = False,
-    ) -> Counts:
+        self, chunk: KernelChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
+    ) -> TermCounts:
         """Count document by document."""
-        data, lengths, texts, kinds = read
-        feature_groups, first = [], 0
+        data, lengths, texts, kinds = chunk
+        groups, first = [], 0
         for kind, vocabulary in zip(kinds, vocabularies, strict=True):
-            n_columns = vocabulary.n_columns
-            if learn and isinstance(vocabulary, HashedColumns):
-                feature_groups.append((kind, *vocabulary.table, n_columns, first))
-            else:
-                feature_groups.append((kind, *vocabulary.compact_table, -1, first))
-            first += 0 if learn else n_columns
+            learns = learn and isinstance(vocabulary, HashedColumns)
+            table = vocabulary.table if learns else vocabulary.compact_table
+            groups.append(
+                KernelGroup(
+                    kind,
+                    table.n_slots,
+                    table.columns,
+                    table.keys,
+                    table.multiplier,
+                    table.groups,
+                    n_columns=vocabulary.n_columns if learns else FIXED_COLUMNS,
+                    first=first,
+                )
+            )
+            first += 0 if learn else vocabulary.n_columns
         # Characters of a plane beyond the first have four bytes, of which this is the first.
         characters = None if data.isascii() else character_table(1 + (b"\xf0" in data))
-        columns, values, n_each, n_terms, n_words, names = kernel.count(
-            data,
-            lengths,
-            TRANSLATION,
-            characters,
-            lambda document: encode_text(normalize_nfc(texts[document])),
-            tuple(feature_groups),
+        result = KernelResult(
+            *kernel.count(
+                data,
+                lengths,
+                TRANSLATION,
+                characters,
+                lambda document: encode_text(normalize_nfc(texts[document])),
+                tuple(groups),
+            )
         )
-        for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
+        for vocabulary, (spelled, n_bytes) in zip(vocabularies, result.names, strict=True):
             if n_bytes and isinstance(vocabulary, HashedColumns):
                 vocabulary.add_names((spelled, np.frombuffer(n_bytes, dtype=np.int64)))
         entries = Entries(
-            np.frombuffer(values, dtype=np.float32),
-            np.frombuffer(columns, dtype=np.int32),
-            np.frombuffer(n_each, dtype=np.int64),
+            np.frombuffer(result.values, dtype=np.float32),
+            np.frombuffer(result.columns, dtype=np.int32),
+            np.frombuffer(result.lengths, dtype=np.int64),
         )
-        return Counts(
+        return TermCounts(
             entries,
-            np.frombuffer(n_terms, dtype=np.int64).reshape(-1, len(feature_groups)),
-            np.frombuffer(n_words, dtype=np.int64),
+            np.frombuffer(result.n_terms, dtype=np.int64).reshape(-1, len(groups)),
+            np.frombuffer(result.n_words, dtype=np.int64),
         )
+
+
+class ColumnChunk(NamedTuple):
+    """A chunk of texts that another counter prepared, and the terms of their extra columns."""
+
+    text_chunk: Any
+    column_terms: GroupedTerms
 
 
 class ColumnCounter:
-    """Counts the terms of columns beside the texts, whose own terms another counter counts.
+    """Counts the terms of extra columns, and those of texts by another counter.
 
-    Their kind is the last one.
+    The kind of the extra columns is the last one.
     """
 
-    def __init__(self, texts: Counter, columns: Sequence[TableColumn]) -> None:
-        self._texts, self._columns = texts, columns
+    def __init__(self, text_counter: TermCounter, columns: Sequence[TableColumn]) -> None:
+        self._text_counter, self._columns = text_counter, columns
 
-    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> tuple[Any, GroupedTerms]:
-        """Return what the other counter needs, and the terms of columns."""
-        terms = group_words(find_column_terms(texts, self._columns))
-        return self._texts.read(texts, kinds[:-1]), terms
+    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ColumnChunk:
+        """Return the chunk of the other counter, and the terms of extra columns."""
+        column_terms = group_words(find_column_terms(texts, self._columns))
+        return ColumnChunk(self._text_counter.prepare(texts, kinds[:-1]), column_terms)
 
     def count(
-        self,
-        read: tuple[Any, GroupedTerms],
-        vocabularies: Sequence[TermColumns],
-        *,
-        learn: bool = False,
-    ) -> Counts:
-        """Count the terms of texts, and put those of columns after them."""
-        (*others, column_terms), (of_texts, terms) = vocabularies, read
-        counts = self._texts.count(of_texts, others, learn=learn)
-        if learn and isinstance(column_terms, HashedColumns):
-            column_terms.learn(terms.spans)
-        X = count_matrix(*column_terms.columns_of_terms(terms), column_terms.n_columns)
-        first = 0 if learn else sum(vocabulary.n_columns for vocabulary in others)
-        more = Entries(X.data, X.indices + np.int32(first), row_lengths(X.indptr))
-        return Counts(
-            counts.entries.append_parts(len(others), more),
-            np.column_stack([counts.n_terms, more.lengths]),
+        self, chunk: ColumnChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
+    ) -> TermCounts:
+        """Count the terms of texts, and put those of extra columns after them."""
+        text_vocabularies, vocabulary = vocabularies[:-1], vocabularies[-1]
+        counts = self._text_counter.count(chunk.text_chunk, text_vocabularies, learn=learn)
+        if learn and isinstance(vocabulary, HashedColumns):
+            vocabulary.learn(chunk.column_terms.spans)
+        columns, indptr = vocabulary.columns_of_terms(chunk.column_terms)
+        X = count_matrix(columns, indptr, vocabulary.n_columns)
+        first = 0 if learn else sum(other.n_columns for other in text_vocabularies)
+        entries = Entries(X.data, X.indices + np.int32(first), row_lengths(X.indptr))
+        return TermCounts(
+            counts.entries.append_parts(len(text_vocabularies), entries),
+            np.column_stack([counts.n_terms, entries.lengths]),
             counts.n_words,
         )
 
 
-def make_counter(columns: Sequence[TableColumn] = ()) -> Counter:
-    """Return a `KernelCounter`, or an `ArrayCounter` if no kernel is there or wanted.
+def make_counter(columns: Sequence[TableColumn] = ()) -> TermCounter:
+    """Return a `KernelCounter`, or an `ArrayCounter` if the kernel is missing or disabled.
 
-    With columns beside the text, it is within a `ColumnCounter`.
+    With extra columns, it is within a `ColumnCounter`.
     """
     is_compiled = kernel is not None and sparse.kernels_enabled()
-    counter: Counter = KernelCounter() if is_compiled else ArrayCounter()
+    counter: TermCounter = KernelCounter() if is_compiled else ArrayCounter()
     return ColumnCounter(counter, columns) if columns else counter

@@ -1,6 +1,6 @@
-"""Term groups: what they count, and how counts become weights.
+"""Feature groups: what they count, and how counts become weights.
 
-A compiled kernel or NumPy weighs rows, and both give the same, bit for bit. The kernel, `_rows.c`,
+A compiled kernel or NumPy weighs rows, with the same results, bit for bit. The kernel, `_rows.c`,
 makes two passes over a document's entries; NumPy makes many over those of all documents.
 """
 
@@ -20,10 +20,10 @@ from slugline.base.arrays import F32, F64, I64, Integers, Mask
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError
+from slugline.text.characters import spaced_characters
 from slugline.text.sparse import Entries, has_kernel, kernel
 from slugline.text.table_columns import UNUSED, TableColumn
-from slugline.text.terms import COLUMNS, KINDS, RUN_LENGTHS, TermKindName
-from slugline.text.tokens import spaced_characters
+from slugline.text.terms import COLUMNS, KINDS, NGRAM_LENGTHS, TermKindName
 
 # Weightings ---------------------------------------------------------------------------------------
 
@@ -88,17 +88,17 @@ def sums_of_squares(values: F32, lengths: Integers) -> F64:
     return sums.astype(np.float64, copy=False)
 
 
-# Term groups --------------------------------------------------------------------------------------
+# Feature groups -----------------------------------------------------------------------------------
 
 #: Largest number of hash buckets: more cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24
 # With larger weights, squares would overflow float32.
-_MOST_WEIGHT = 1_000_000
+_MAX_WEIGHT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureGroup:
-    """A term group: terms of one kind, side by side with other groups in a row.
+    """A feature group: terms of one kind, side by side with other groups in a row.
 
     Parameters
     ----------
@@ -108,7 +108,8 @@ class FeatureGroup:
         "characters-5" of so many.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
     weight : float over 0 and under a million, default 1.0
-        Weight of the group beside others. With idf, the groups of a row get length 1 together.
+        Weight of the group relative to others. The groups of a row with idf are scaled to length 1
+        together.
     max_terms : int, optional
         Keep at most this many terms, the most frequent; all by default.
     min_count : int, default 1
@@ -118,7 +119,7 @@ class FeatureGroup:
         vocabulary. Columns have no names, and processes that share nothing make the same counts.
         The idf of terms is still learned.
     columns : tuple of TableColumn, default ()
-        Of the kind "columns" only, which a fit adds: the columns beside the text.
+        The extra columns; only of the kind "columns", which a fit adds.
 
     Examples
     --------
@@ -140,7 +141,7 @@ class FeatureGroup:
         kinds = (COLUMNS,) if self.columns else tuple(KINDS)
         check_choice("kind", self.kind, kinds)
         check_choice("weighting", self.weighting, tuple(WEIGHTINGS))
-        check_number("weight", self.weight, over=0, under=_MOST_WEIGHT)
+        check_number("weight", self.weight, over=0, under=_MAX_WEIGHT)
         check_whole("min_count", self.min_count, 0)
         if self.max_terms is not None:
             check_whole("max_terms", self.max_terms, 1)
@@ -157,7 +158,7 @@ class FeatureGroup:
 
     @property
     def is_unused(self) -> bool:
-        """Whether it is of columns that all are unused, and has no terms."""
+        """Whether all of its columns are unused, so that it has no terms."""
         return bool(self.columns) and all(column.kind == UNUSED for column in self.columns)
 
     def _check_buckets(self, n_buckets: int) -> None:
@@ -176,7 +177,7 @@ class FeatureGroup:
 
 
 def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
-    """Return term groups as a tuple; OptionError unless they are a sequence of one or more."""
+    """Return feature groups as a tuple; OptionError unless they are a sequence of one or more."""
     is_list = isinstance(feature_groups, Sequence) and not isinstance(feature_groups, str)
     if (
         not is_list
@@ -189,24 +190,24 @@ def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
     return tuple(feature_groups)
 
 
-# Default term groups ------------------------------------------------------------------------------
+# Default feature groups ---------------------------------------------------------------------------
 
 # Hash buckets of each group, and the weight of words and bigrams beside character n-grams: 2 would
 # be better for short English questions, 1 for few documents in most languages.
 _N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
-#: Term groups for weighted rows, by kind.
+#: Feature groups for weighted rows, by kind.
 DEFAULT_GROUPS = {
     kind: FeatureGroup(
         kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS
     )
     for kind in ("words", "lead", "bigrams", "characters")
 }
-# Up to so many documents, n-grams of more lengths pay; and of more documents, where a character
-# has so many bits (`benchmarks/run.py choices bits`). An n-gram weighs less than a longer one if
-# characters have fewer bits than `_FULL_WEIGHT_BITS`. All chosen by cross-validation, with 10 and
-# 50 documents per topic of 40 sets in 17 languages.
+# Up to `_FEW` documents, n-grams of more lengths improve accuracy; with more documents, only if a
+# character has `_MANY_BITS` (`benchmarks/run.py choices bits`). An n-gram weighs less than a longer
+# one if characters have fewer bits than `_FULL_WEIGHT_BITS`. All chosen by cross-validation, with
+# 10 and 50 documents per topic of 40 sets in 17 languages.
 _FEW, _MANY_BITS, _FULL_WEIGHT_BITS = 500, 5.5, 5.2
-# Words weigh more where two topics are all: they may be opinions rather than subjects.
+# With only two topics, words weigh more: topics may be opinions rather than subjects.
 _WORD_WEIGHT_OF_FEW, _WORD_WEIGHT_OF_TWO = 1.5, 2.0
 #: How many of the first texts decide.
 N_EXAMINED = _FEW + 1
@@ -215,14 +216,14 @@ _LESSON = (FeatureGroup("words", "multi-hot", max_terms=10_000),)
 
 
 def default_feature_groups(
-    wants: str,
+    weighting: str,
     texts: Sequence[str] = (),
     n_topics: int = 0,
     *,
     multilabel: bool = False,
-    are_all: bool = True,
+    is_complete: bool = True,
 ) -> tuple[FeatureGroup, ...]:
-    """Return the default term groups for the weighting that a learner `wants`.
+    """Return the default feature groups for a weighting, that which a learner needs.
 
     Words, bigrams and character n-grams for any text. For several topics a document, which are
     mostly those of longer texts, also its first words: they did as well or better on all sets of
@@ -236,15 +237,15 @@ def default_feature_groups(
         to be many.
     n_topics : int, default 0
         Number of topics of all these; 0 for an unknown number.
-    are_all : bool, default True
-        Whether there are no others if `texts` are fewer than `N_EXAMINED`.
+    is_complete : bool, default True
+        Whether `texts` are all documents, if they are fewer than `N_EXAMINED`.
     """
-    if wants == "multi-hot":
+    if weighting == "multi-hot":
         return _LESSON
     if multilabel:
         return tuple(DEFAULT_GROUPS.values())
     words, characters = (DEFAULT_GROUPS[kind] for kind in ("words", "characters"))
-    bits, are_few = bits_per_character(texts[:_FEW]), are_all and 0 < len(texts) <= _FEW
+    bits, are_few = bits_per_character(texts[:_FEW]), is_complete and 0 < len(texts) <= _FEW
     if bits < _MANY_BITS and not are_few:
         return words, DEFAULT_GROUPS["bigrams"], characters
     weight = _WORD_WEIGHT_OF_TWO if are_few and n_topics == 2 else _WORD_WEIGHT_OF_FEW
@@ -258,20 +259,20 @@ def default_feature_groups(
                 kind=cast("TermKindName", kind),
                 weight=round(2 ** (doubling * (length - 4) / 2), 2),
             )
-            for kind, length in RUN_LENGTHS.items()
+            for kind, length in NGRAM_LENGTHS.items()
         ),
     )
 
 
 def bits_per_character(texts: Sequence[str]) -> float:
-    """Return the entropy of characters of words, but those of scripts without spaces; or 0.
+    """Return the entropy of characters of words in scripts with spaces, in bits; 0 without any.
 
     >>> bits_per_character(["abcd", "dcba!"])
     2.0
     """
     counts = np.array([*Counter("".join(map(spaced_characters, texts))).values()])
-    share = counts / counts.sum()
-    return float(-(share * np.log2(share)).sum()) if len(counts) else 0.0
+    probabilities = counts / counts.sum()
+    return float(-(probabilities * np.log2(probabilities)).sum()) if len(counts) else 0.0
 
 
 # Of terms of columns; and the length of a row of columns with one term each, where the row of the
@@ -279,10 +280,10 @@ def bits_per_character(texts: Sequence[str]) -> float:
 _COLUMN_BUCKETS, COLUMN_WEIGHT = 1 << 16, 0.5
 
 
-def with_columns(
+def add_columns_group(
     feature_groups: Sequence[FeatureGroup], columns: Sequence[TableColumn]
 ) -> tuple[FeatureGroup, ...]:
-    """Return term groups with one for columns beside the text, if there are any, as the last."""
+    """Return feature groups with one for extra columns, if there are any, as the last."""
     texts = tuple(group for group in feature_groups if group.kind != COLUMNS)
     if not columns:
         return texts
@@ -301,7 +302,7 @@ def with_columns(
 
 
 class RowWeights:
-    """Weights of rows in which several term groups stand side by side.
+    """Weights of rows in which feature groups stand side by side.
 
     The groups of a row with idf get length 1 together.
 
@@ -324,12 +325,12 @@ class RowWeights:
         self._distinct_weightings = {*self._weightings}
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        # Those sent by Dask may be unaligned.
-        plain = [
+        # Arrays that Dask sent may be unaligned.
+        aligned = [
             None if rarity is None else np.require(rarity, np.float32, ("C", "A"))
             for rarity in self.idf
         ]
-        self._for_kernel = tuple(zip(first, plain, self._factors.tolist(), strict=True))
+        self._kernel_groups = tuple(zip(first, aligned, self._factors.tolist(), strict=True))
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
@@ -340,7 +341,7 @@ class RowWeights:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
-            kernel.weigh(counts.values, counts.columns, lengths, self._for_kernel)
+            kernel.weigh(counts.values, counts.columns, lengths, self._kernel_groups)
         else:
             self._apply_idf(counts)
             self._scale(counts)

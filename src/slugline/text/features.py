@@ -1,4 +1,4 @@
-"""Documents to weighted CSR rows: which terms count, and how much."""
+"""Features: documents to weighted CSR rows."""
 
 from __future__ import annotations
 
@@ -37,33 +37,36 @@ if TYPE_CHECKING:
 
 
 class WordCounts(NamedTuple):
-    """Number of words of texts, and how many of these the features know.
+    """Number of words of each text, and of words that have a column.
 
     Attributes
     ----------
-    known, all : int array, shape (n_documents,)
+    n_known, n_words : int array, shape (n_documents,)
     """
 
-    known: Integers
-    all: Integers
+    n_known: Integers
+    n_words: Integers
 
     @property
-    def unknown(self) -> Integers:
+    def n_unknown(self) -> Integers:
         """Number of unknown words of each document."""
-        return self.all - self.known
+        return self.n_words - self.n_known
 
     @classmethod
     def concatenate(cls, parts: Sequence[WordCounts]) -> WordCounts:
         """Return the counts of one or more parts as one."""
         if len(parts) == 1:
             return parts[0]
-        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+        return cls(
+            np.concatenate([part.n_known for part in parts]),
+            np.concatenate([part.n_words for part in parts]),
+        )
 
 
 class FeatureBatch(NamedTuple):
     """Rows of documents, and their word counts.
 
-    All words count as known if no term group counts words.
+    All words count as known if no feature group counts words.
     """
 
     rows: SparseRows
@@ -79,7 +82,7 @@ class Features:
     Parameters
     ----------
     feature_groups : sequence of FeatureGroup
-        Term groups, whose columns follow one another.
+        The groups, whose columns follow one another.
     n_jobs : int, optional
         Threads, by default one for each core; rows are the same for any number.
 
@@ -129,7 +132,7 @@ class Features:
         self.vocabularies_ = self._learn_vocabularies(texts)
         self._training_words = None
         with closing(progress):
-            counts = self._count_learning(texts, True, progress)
+            counts = self._count_learning(texts, grow=True, progress=progress)
         if not counts.n_entries:
             raise DataError("no document has a word in it; check which column holds the text.")
         frequencies = self._document_frequencies(counts)
@@ -163,9 +166,9 @@ class Features:
         """
         if n_before == 0:
             self.vocabularies_ = [
-                (HashedColumns if grow or b.is_unused else Buckets)(b.n_buckets, b.kind)
-                for b in self.feature_groups
-                if b.n_buckets is not None
+                (HashedColumns if grow or group.is_unused else Buckets)(group.n_buckets, group.kind)
+                for group in self.feature_groups
+                if group.n_buckets is not None
             ]
             self.idf_ = [
                 idf(np.zeros(width, dtype=np.int64), 0) if group.has_idf else None
@@ -177,7 +180,7 @@ class Features:
                 vocabulary.copy() if isinstance(vocabulary, HashedColumns) else vocabulary
                 for vocabulary in self.vocabularies_
             ]
-        counts = self._count_learning(texts, grow)
+        counts = self._count_learning(texts, grow=grow)
         more = self._document_frequencies(counts)
         self.idf_ = [
             _updated_idf(rarity, n_before, counted, len(texts))
@@ -192,12 +195,12 @@ class Features:
 
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns beside the text that count."""
+        """The extra columns that the rows include."""
         return self.feature_groups[-1].columns
 
     @property
     def words_group(self) -> int | None:
-        """Number of the term group that counts words, or None."""
+        """Index of the feature group that counts words, or None."""
         return next(
             (n for n, group in enumerate(self.feature_groups) if group.kind == "words"), None
         )
@@ -231,8 +234,8 @@ class Features:
         yield from parts
 
     def _read(self, texts: Sequence[str]) -> FeatureBatch:
-        count = make_counter(self.table_columns)
-        counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
+        counter = make_counter(self.table_columns)
+        counts = counter.count(counter.prepare(texts, self._kinds()), self.vocabularies_)
         self._weights().weigh(counts.entries)
         rows = SparseRows(counts.entries, self.n_columns, len(self.feature_groups))
         group = self.words_group
@@ -266,7 +269,7 @@ class Features:
         return features, np.concatenate(columns)
 
     def unknown_word_rate(self, columns: Index) -> UnknownWordRate | None:
-        """Return the rate in training documents, once; None if no term group counts words.
+        """Return the rate in training documents, once; None if no feature group counts words.
 
         A word of a document counts as known if it occurs in another, as it would in a new document,
         and has one of these `columns`.
@@ -281,7 +284,11 @@ class Features:
         return UnknownWordRate.from_counts(words.counts(is_known[first:]))
 
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
-        builders = [VocabularyBuilder(b.kind) for b in self.feature_groups if b.n_buckets is None]
+        builders = [
+            VocabularyBuilder(group.kind)
+            for group in self.feature_groups
+            if group.n_buckets is None
+        ]
         if builders:
             for words in map_chunks(find_words, texts, self._n_threads):
                 for builder in builders:
@@ -295,25 +302,31 @@ class Features:
         ]
 
     def _count_learning(
-        self, texts: Sequence[str], grow: bool, progress: Progress = SILENT
+        self, texts: Sequence[str], *, grow: bool, progress: Progress = SILENT
     ) -> RowStack:
         """Count terms chunk by chunk, after adding columns for those of the chunk."""
-        count, kinds, counts = make_counter(self.table_columns), self._kinds(), RowStack()
+        counter, kinds, counts = make_counter(self.table_columns), self._kinds(), RowStack()
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
-        for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
-            more = count.count(read, self.vocabularies_, learn=grow)
-            counts.append(more.entries)
-            n_words.append(more.n_words)
-            step.add(len(more.n_words))
+        chunks = map_chunks(lambda part: counter.prepare(part, kinds), texts, self._n_threads)
+        for chunk in chunks:
+            chunk_counts = counter.count(chunk, self.vocabularies_, learn=grow)
+            counts.append(chunk_counts.entries)
+            n_words.append(chunk_counts.n_words)
+            step.add(len(chunk_counts.n_words))
         if grow:  # only now is it known how many columns each group has
             widths = self._widths()
             for part in counts.parts():
                 part.offset_columns(widths)
         number = self.words_group
         if number is not None and self._training_words is None:
-            place = number, len(self.feature_groups), sum(self._widths()[:number])
-            self._training_words = _TrainingWords.from_stack(counts, n_words, *place)
+            self._training_words = _TrainingWords.from_stack(
+                counts,
+                n_words,
+                group=number,
+                n_groups=len(self.feature_groups),
+                offset=sum(self._widths()[:number]),
+            )
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[I64]:
@@ -357,27 +370,27 @@ def _updated_idf(rarity: F32, n_before: int, counted: I64, n_more: int) -> F32:
 
 # Unknown words ------------------------------------------------------------------------------------
 
-# Share of the training documents with more unknown words than usual.
-_UNUSUAL = 0.01
-# A smaller share of unknown words is never unusual, even if training documents have hardly any,
+# Fraction of the training documents that count as having unusually many unknown words.
+_UNUSUAL_FRACTION = 0.01
+# A smaller fraction of unknown words is never unusual, even if training documents have hardly any,
 # such as those that were cut to a vocabulary. Texts in other languages have more.
-_LEAST_UNKNOWN = 0.25
+_MIN_UNKNOWN = 0.25
 # Documents to estimate the rate from, at most.
-_ENOUGH_DOCUMENTS = 20_000
+_MAX_SAMPLED = 20_000
 # Tolerance for rounding.
 _ROUNDING = 1e-6
 
 
 class UnknownWordRate(NamedTuple):
-    """The usual share of unknown words in a document.
+    """The usual rate of unknown words in a document.
 
     Attributes
     ----------
     unknown : float, over 0 and under 1
-        Share of words that are unknown.
+        Fraction of words that are unknown.
     highest : float, at least 0
-        Largest usual excess over this share, in standard errors, so that short texts may have a
-        larger share than long ones.
+        Largest usual excess over this fraction, in standard errors, so that short texts may have a
+        larger fraction than long ones.
     """
 
     unknown: float
@@ -385,30 +398,32 @@ class UnknownWordRate(NamedTuple):
 
     @classmethod
     def from_counts(cls, counts: WordCounts) -> UnknownWordRate:
-        """Return the rate that all but one in a hundred documents keep to."""
-        n_words, n_unknown = int(counts.all.sum()), int(counts.unknown.sum())
-        share = (n_unknown + 1) / (n_words + 2)  # Laplace's: under 1, and never 0
+        """Return the rate that all but one in a hundred documents stay within."""
+        n_words, n_unknown = int(counts.n_words.sum()), int(counts.n_unknown.sum())
+        rate = (n_unknown + 1) / (n_words + 2)  # Laplace's estimate: under 1, and never 0
         if not n_words:
-            return cls(share, 0.0)
-        excess = _excess(counts, share)[counts.all > 0]
-        return cls(share, max(0.0, float(np.quantile(excess, 1 - _UNUSUAL, method="higher"))))
+            return cls(rate, 0.0)
+        excess = _excess(counts, rate)[counts.n_words > 0]
+        return cls(
+            rate, max(0.0, float(np.quantile(excess, 1 - _UNUSUAL_FRACTION, method="higher")))
+        )
 
     def are_unusual(self, counts: WordCounts) -> Mask:
         """Return which texts have more unknown words than usual, shape (n_documents,)."""
-        are_many = counts.unknown >= _LEAST_UNKNOWN * np.maximum(counts.all, 1)
+        are_many = counts.n_unknown >= _MIN_UNKNOWN * np.maximum(counts.n_words, 1)
         if not are_many.any():
             return are_many
         return are_many & (_excess(counts, self.unknown) > self.highest + _ROUNDING)
 
 
-def _excess(counts: WordCounts, share: float) -> F64:
-    """Return by how many standard errors each text has more unknown words than a share of all."""
-    error = np.sqrt(np.maximum(counts.all, 1) * share * (1 - share))
-    return (counts.unknown - counts.all * share) / error
+def _excess(counts: WordCounts, rate: float) -> F64:
+    """Return the number of unknown words beyond a rate, in standard errors, of each text."""
+    error = np.sqrt(np.maximum(counts.n_words, 1) * rate * (1 - rate))
+    return (counts.n_unknown - counts.n_words * rate) / error
 
 
 class _TrainingWords(NamedTuple):
-    """Which words occur how often in some training documents, and how many words these have."""
+    """Counts of words in a sample of training documents, and their numbers of words."""
 
     entries: Entries
     n_words: Integers
@@ -417,18 +432,18 @@ class _TrainingWords(NamedTuple):
     def from_stack(
         cls, stack: RowStack, n_words: Sequence[Integers], group: int, n_groups: int, offset: int
     ) -> _TrainingWords:
-        """Return the words among counts of several feature groups, from an offset on."""
-        step = max(1, -(-sum(map(len, n_words)) // _ENOUGH_DOCUMENTS))
-        chosen, words = slice(group, None, n_groups * step), RowStack()
+        """Return the counts of one feature group, whose columns begin at an offset."""
+        step = max(1, -(-sum(map(len, n_words)) // _MAX_SAMPLED))
+        sampled, words = slice(group, None, n_groups * step), RowStack()
         for part in stack.parts():
-            lengths = part.lengths[chosen]
-            places = ranges(boundaries(part.lengths)[:-1][chosen], lengths)
+            lengths = part.lengths[sampled]
+            places = ranges(boundaries(part.lengths)[:-1][sampled], lengths)
             words.append(Entries(part.values[places], part.columns[places] - offset, lengths))
         none: Integers = np.zeros(0, dtype=np.int64)
         return cls(words.concatenate(), np.concatenate([none, *(n[::step] for n in n_words)]))
 
     def counts(self, is_known: Mask) -> WordCounts:
-        """Return how many words of each document are known, and occur in another one."""
+        """Return the number of words of each document that are known and occur in another one."""
         values, columns, lengths = self.entries
         is_elsewhere = (np.bincount(columns, minlength=len(is_known)) > 1) & is_known
         owner = np.arange(len(lengths)).repeat(lengths)

@@ -1,4 +1,4 @@
-"""Columns beside the text: their kinds, and the terms that their cells become."""
+"""Extra columns of a table: their kinds, and the terms that their cells become."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ from slugline.corpus.decimals import read_clear_decimal_comma
 from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, OptionError
+from slugline.text.hashing import PADDING, hash_spans
 from slugline.text.sparse import boundaries, count_matrix, row_lengths
-from slugline.text.tokens import PADDING, Words, hash_spans
+from slugline.text.tokens import Words
 
 #: Kinds of columns.
 WORDS, NUMBER, DATE, UNUSED = "words", "number", "date", "unused"
-#: The most columns, bins of one, and characters of a name.
+#: Maximum numbers of columns, of bins of one, and of characters of a name.
 MAX_COLUMNS, MAX_BINS, MAX_NAME = 100, 64, 200
-# Bins of numbers; and numbers that are so few are names, such as priorities.
+# Bins of numbers; up to `_FEW_NUMBERS` distinct numbers are names, such as priorities.
 _N_BINS, _FEW_NUMBERS = 8, 12
-# Share of the cells that must be numbers, or dates, for a column to be of that kind.
-_MOST = 0.8
-# Documents by which a column is judged at most, permutations of their topics, and by how many
-# standard deviations it must tell more of the topics than of permuted ones. Columns of chance are
-# worse than useless, where texts are few.
-_N_JUDGED, _N_PERMUTATIONS, _LEAD = 20_000, 30, 3.0
-# Share of what a column seems to tell that must be more than chance: a learner can't tell the two
-# apart, and of a column of many rare values in few documents, most is chance.
-_REAL = 0.75
-# From so many cells on, a column of which more than this share occurs nowhere else is refused.
-_ENOUGH_CELLS, _MOST_SINGLE = 50, 0.8
-# From so many on, a column whose values all differ is refused; and as many whole numbers that all
-# differ are ids if they are spaced more evenly than numbers drawn at random, whose gaps have a
-# standard deviation of their mean.
-_FEWEST_CELLS, _EVEN_GAPS = 20, 0.7
+# Fraction of the cells that must be numbers, or dates, for a column to be of that kind.
+_MIN_FRACTION = 0.8
+# A permutation test decides whether a column is used: documents at most, permutations of their
+# topics, and by how many standard deviations its statistic must exceed that of permuted topics.
+# With few texts, a column without information makes a model worse.
+_N_EVALUATED, _N_PERMUTATIONS, _MIN_DEVIATIONS = 20_000, 30, 3.0
+# Fraction of the statistic that must exceed that of permuted topics: a learner can't distinguish
+# the two parts, and most of that of many rare values in few documents is chance.
+_MIN_EXCESS = 0.75
+# With this number of cells, a column with a larger fraction of unique values is refused.
+_ENOUGH_CELLS, _MAX_UNIQUE = 50, 0.8
+# With this number of cells, a column whose values are all unique is refused. Whole numbers that are
+# all unique are ids if they are spaced more evenly than random numbers, the standard deviation of
+# whose gaps is their mean.
+_MIN_CELLS, _MAX_GAP_DEVIATION = 20, 0.7
 # Characters of a value in its term.
 MAX_VALUE = 100
 #: The most values of a list in one cell.
@@ -53,23 +54,33 @@ MISSING = "missing"
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column beside the text.
+    """An extra column of a table.
 
     Parameters
     ----------
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
-        A value, a quantile bin, or weekday, hour and month become terms. One that tells hardly more
-        of the topics than chance is unused.
+        The terms are values, quantile bins, or weekday, month and hour. A column that tells hardly
+        more about the topics than chance is unused.
     bins : tuple of float, default ()
-        Of numbers: the bounds between bins, ascending.
+        The ascending bounds between bins of numbers.
     """
 
     name: str
@@ -97,12 +108,12 @@ class TableColumn:
         return " ".join(self.name.split())
 
     def is_odd(self, cell: Any) -> bool:
-        """Whether a cell is not missing, and can't be read as the kind says."""
+        """Whether a cell is not missing, and is no number or date as it should be."""
         is_strict = self.kind in (NUMBER, DATE)
         return is_strict and not _is_blank(cell) and not _READERS[self.kind](cell)
 
     def terms(self, cell: Any) -> list[str]:
-        """Return the terms of a cell; that of a missing one if it can't be read.
+        """Return the terms of a cell; the term of a missing cell if it can't be read.
 
         >>> TableColumn("amount", "number", (10.0, 50.0)).terms("12.50")
         ['amount=10 to 50']
@@ -194,7 +205,7 @@ def _read_dates(cell: Any) -> list[datetime]:
     return []
 
 
-# What a cell that isn't blank says; nothing if it can't be read.
+# Readers of cells that aren't blank; they return no value if a cell can't be read.
 _READERS: dict[str, Callable[[Any], list[Any]]] = {
     WORDS: _read_words,
     NUMBER: _read_numbers,
@@ -228,9 +239,9 @@ def check_column_names(names: Any) -> tuple[str, ...]:
 def learn_columns(
     texts: Sequence[str], topics: Sequence[Topic] | Sequence[TopicSet], names: Sequence[str]
 ) -> tuple[TableColumn, ...]:
-    """Return the kind of each named column beside some texts, and the bins of numbers.
+    """Learn the kind of each named column of some texts, and the bins of numbers.
 
-    A column is unused if it tells hardly more of the topics than of permuted ones.
+    A column is unused if it tells hardly more about the topics than about permuted ones.
 
     Parameters
     ----------
@@ -262,24 +273,24 @@ def learn_columns(
     else:
         numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
         y = np.array([numbers[topic] for topic in topics], dtype=np.int64)
-    chosen = np.random.default_rng(0).permutation(len(texts))[:_N_JUDGED]
-    sample, y = [texts[i] for i in chosen.tolist()], y[chosen]
+    rows = np.random.default_rng(0).permutation(len(texts))[:_N_EVALUATED]
+    sample, y = [texts[i] for i in rows.tolist()], y[rows]
     return tuple(
-        column if _tells_topics(column, sample, y) else replace(column, kind=UNUSED, bins=())
+        column if _is_informative(column, sample, y) else replace(column, kind=UNUSED, bins=())
         for column in columns
     )
 
 
-def _tells_topics(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
-    """Return whether terms of a column tell more of the topics than of permuted ones."""
+def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
+    """Whether terms of a column tell more about the topics than about permuted ones."""
     words = find_column_terms(texts, [column])
     make_statistic = _topic_statistic if isinstance(y, np.ndarray) else _set_statistic
     statistic = make_statistic(words.distinct[1], words.indptr, y)
     random = np.random.default_rng(0)
-    chance = [statistic(y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)]
-    apparent = statistic(y)
-    least = max(_LEAD * float(np.std(chance)), _REAL * apparent)
-    return apparent - float(np.mean(chance)) > least
+    permuted = [statistic(y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)]
+    observed = statistic(y)
+    min_excess = max(_MIN_DEVIATIONS * float(np.std(permuted)), _MIN_EXCESS * observed)
+    return observed - float(np.mean(permuted)) > min_excess
 
 
 def _topic_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
@@ -301,17 +312,17 @@ def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], floa
     from scipy.special import rel_entr
 
     X = count_matrix(terms, indptr, int(terms.max(initial=-1)) + 1).astype(np.float64)
-    sizes, shares = X.sum(axis=0), y.mean(axis=0, dtype=np.float64)
-    # A topic of all documents can't be told.
-    usable = np.flatnonzero(shares < 1)
-    absent = np.log1p(-shares[usable])
+    sizes, fractions = X.sum(axis=0), y.mean(axis=0, dtype=np.float64)
+    # No term can indicate a topic that all documents have.
+    usable = np.flatnonzero(fractions < 1)
+    log_absent = np.log1p(-fractions[usable])
 
     def statistic(y: Any) -> float:
         counts = (X.T @ y[:, usable]).tocoo()
-        n, share = sizes[counts.row], shares[usable][counts.col]
-        gains = rel_entr(counts.data, n * share) + rel_entr(n - counts.data, n * (1 - share))
+        n, p = sizes[counts.row], fractions[usable][counts.col]
+        gains = rel_entr(counts.data, n * p) + rel_entr(n - counts.data, n * (1 - p))
         # Where a term has no document of a topic, all its documents are without it.
-        return float(np.sum(gains + n * absent[counts.col]) - sizes.sum() * absent.sum())
+        return float(np.sum(gains + n * log_absent[counts.col]) - sizes.sum() * log_absent.sum())
 
     return statistic
 
@@ -319,7 +330,7 @@ def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], floa
 def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
     cells = [cell for cell in cells if not _is_blank(cell)]
     numbers = [number for cell in cells for number in _read_numbers(cell)]
-    if numbers and len(numbers) >= _MOST * len(cells) and len({*numbers}) > _FEW_NUMBERS:
+    if numbers and len(numbers) >= _MIN_FRACTION * len(cells) and len({*numbers}) > _FEW_NUMBERS:
         if len(numbers) >= _ENOUGH_CELLS and _are_ids(numbers):
             lowest, highest = (f"{end(numbers):.0f}" for end in (min, max))
             raise DataError(
@@ -330,14 +341,14 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
         # As they are written in terms.
         bounds = sorted({float(f"{bound:g}") for bound in quantiles.tolist()})
         return TableColumn(name, NUMBER, tuple(bounds))
-    if len(numbers) < _MOST * len(cells):
+    if len(numbers) < _MIN_FRACTION * len(cells):
         n_dates = sum(map(len, map(_read_dates, cells)))
-        if cells and n_dates >= _MOST * len(cells):
+        if cells and n_dates >= _MIN_FRACTION * len(cells):
             return TableColumn(name, DATE)
     values = Counter(value for cell in cells for value in _read_words(cell))
-    n_single = sum(n == 1 for n in values.values())
-    most_single = _MOST_SINGLE if len(cells) >= _ENOUGH_CELLS else 1
-    if len(cells) >= _FEWEST_CELLS and n_single >= most_single * len(cells):
+    n_unique = sum(n == 1 for n in values.values())
+    max_unique = _MAX_UNIQUE if len(cells) >= _ENOUGH_CELLS else 1
+    if len(cells) >= _MIN_CELLS and n_unique >= max_unique * len(cells):
         raise DataError(
             f"column {short_repr(name)} has {counted(len(values), 'value')} in {len(cells):,} "
             f"documents, such as {short_repr(next(iter(values)))}: that is text, or an id. Name it "
@@ -351,11 +362,11 @@ def _are_ids(numbers: Sequence[float]) -> bool:
     values = np.sort(np.asarray(numbers, dtype=np.float64))
     gaps = np.diff(values)
     is_whole = bool((values == np.floor(values)).all())
-    return is_whole and bool((gaps > 0).all()) and gaps.std() < _EVEN_GAPS * gaps.mean()
+    return is_whole and bool((gaps > 0).all()) and gaps.std() < _MAX_GAP_DEVIATION * gaps.mean()
 
 
 def format_columns(columns: Sequence[TableColumn]) -> str:
-    """Return the columns and their kinds in words."""
+    """Return the columns and their kinds as text."""
     return ", ".join(map(str, columns))
 
 
@@ -363,7 +374,7 @@ def format_columns(columns: Sequence[TableColumn]) -> str:
 
 
 def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> Words:
-    """Return the terms of the columns beside each text as if they were its words.
+    """Return the terms of the extra columns of each text as if they were its words.
 
     >>> terms = find_column_terms(["a", "b"], [TableColumn("product")])
     >>> [terms.word(i) for i in range(len(terms))]

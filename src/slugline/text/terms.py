@@ -12,16 +12,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from slugline.base.arrays import I32, I64, U64, Integers
+from slugline.text.characters import find_unspaced, is_unspaced, normalize_nfc
+from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
-from slugline.text.tokens import (
-    PADDING,
-    Words,
-    find_unspaced,
-    hash_spans,
-    is_unspaced,
-    mix,
-    normalize_nfc,
-)
+from slugline.text.tokens import Words
 
 #: The names of all kinds.
 TermKindName: TypeAlias = Literal[
@@ -34,14 +28,14 @@ TermKindName: TypeAlias = Literal[
     "characters-5",
     "columns",
 ]
-#: Number of words in a document's lead, the part where news says its subject.
+#: Number of words in a document's lead, in which news states its subject.
 N_LEAD = 48
 #: Characters in the n-grams of each kind; and in those of scripts without spaces, which belong to
 #: the first kind.
-RUN_LENGTHS = {"characters": 4, "characters-2": 2, "characters-3": 3, "characters-5": 5}
-UNSPACED_LENGTHS = (1, 2, 3, 4)
+NGRAM_LENGTHS = {"characters": 4, "characters-2": 2, "characters-3": 3, "characters-5": 5}
+UNSPACED_NGRAM_LENGTHS = (1, 2, 3, 4)
 # Longer words are codes, such as base64, whose beginning is enough.
-_LONGEST = 100
+_MAX_WORD = 100
 _SPACE = ord(" ")
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
@@ -54,13 +48,13 @@ def find_lead_words(words: Words) -> Words:
     [0, 48, 49]
     """
     lengths = np.minimum(row_lengths(words.indptr), N_LEAD)
-    chosen = ranges(words.indptr[:-1], lengths)
+    numbers = ranges(words.indptr[:-1], lengths)
     return Words(
         words.buffer,
-        words.starts[chosen],
-        words.ends[chosen],
+        words.starts[numbers],
+        words.ends[numbers],
         boundaries(lengths),
-        words.hashes[chosen],
+        words.hashes[numbers],
     )
 
 
@@ -88,44 +82,44 @@ def _hash_word_pairs(first: U64, second: U64) -> U64:
     return np.maximum(mix(first * _SECOND + second), 1)
 
 
-def find_character_grams(words: Words, kind: str = "characters") -> Words:
-    """Return each n-gram of characters within a word, including the space on either side.
+def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
+    """Return the character n-grams of each word, including the space on either side of it.
 
     In a script without spaces, the kind "characters" has n-grams of 1 to 4 characters between other
     scripts and punctuation, and other kinds have none. Of another word over 100 characters, return
     only the n-grams of the first 100, and a space before these.
 
     >>> from slugline.text.tokens import find_words
-    >>> grams = find_character_grams(find_words(["is rice"]))
+    >>> grams = find_character_ngrams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
     [' is ', ' ric', 'rice', 'ice ']
     """
-    run_length, unspaced_lengths = RUN_LENGTHS[kind], UNSPACED_LENGTHS * (kind == "characters")
+    length, unspaced_lengths = NGRAM_LENGTHS[kind], UNSPACED_NGRAM_LENGTHS * (kind == "characters")
     array = np.frombuffer(words.buffer, dtype=np.uint8)
     characters = np.flatnonzero((array & 0xC0) != 0x80)  # other bytes continue a UTF-8 character
     first = np.searchsorted(characters, words.starts)
     lengths = np.searchsorted(characters, words.ends) - first
     # In the buffer, a space precedes and follows each word; both count as part of it.
-    n_runs = np.maximum(np.minimum(lengths, _LONGEST) + 2 - run_length + 1, 0)
+    n_ngrams = np.maximum(np.minimum(lengths, _MAX_WORD) + 2 - length + 1, 0)
     unspaced = is_unspaced(array, words.starts)
     start: Integers
     size: Integers | int
     if unspaced.any():
         # The word, first character and number of characters of each n-gram.
-        n_each = [np.where(unspaced, 0, n_runs)]
+        n_each = [np.where(unspaced, 0, n_ngrams)]
         n_each += [np.where(unspaced, np.maximum(lengths - n + 1, 0), 0) for n in unspaced_lengths]
         owner = np.concatenate([np.arange(len(words)).repeat(n) for n in n_each])
         places = ranges(first - 1, n_each[0]), *(ranges(first, n) for n in n_each[1:])
-        size = np.repeat((run_length, *unspaced_lengths), [int(n.sum()) for n in n_each])
+        size = np.repeat((length, *unspaced_lengths), [int(n.sum()) for n in n_each])
         order = np.argsort(owner, kind="stable")  # word after word
         start, size = np.concatenate(places)[order], size[order]
-        n_runs = np.bincount(owner, minlength=len(words))
+        n_ngrams = np.bincount(owner, minlength=len(words))
     else:
-        start, size = ranges(first - 1, n_runs), run_length
+        start, size = ranges(first - 1, n_ngrams), length
     starts, ends = characters[start], characters[start + size]
     del characters, start  # they take as much memory as hashing does
     hashes = hash_spans(array, starts, ends - starts)
-    return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
+    return Words(words.buffer, starts, ends, boundaries(n_ngrams)[words.indptr], hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +165,9 @@ def group_words(words: Words) -> GroupedTerms:
     return GroupedTerms(distinct, numbers, words.indptr)
 
 
-def _group_character_grams(words: Words, kind: str) -> GroupedTerms:
+def _group_character_ngrams(words: Words, kind: str) -> GroupedTerms:
     distinct, numbers = words.distinct
-    return GroupedTerms(find_character_grams(distinct, kind), numbers, words.indptr)
+    return GroupedTerms(find_character_ngrams(distinct, kind), numbers, words.indptr)
 
 
 class TermKind(NamedTuple):
@@ -201,10 +195,7 @@ def _hash_terms(data: bytes, lengths: I64) -> U64:
 
 
 def _hash_pairs(data: bytes, lengths: I64) -> U64:
-    """Return the hash of each term that consists of two words with a space between them.
-
-    Earlier releases split texts at fewer characters: their words stay words here.
-    """
+    """Return the hash of each term that consists of two words with a space between them."""
     array = np.frombuffer(data + PADDING, dtype=np.uint8)
     bounds = boundaries(lengths)
     spaces = np.flatnonzero(array[: len(data)] == _SPACE)
@@ -222,8 +213,8 @@ KINDS = {
     "lead": TermKind(lambda words: group_words(find_lead_words(words)), _hash_terms),
     "bigrams": TermKind(lambda words: group_words(find_bigrams(words)), _hash_pairs),
     **{
-        kind: TermKind(functools.partial(_group_character_grams, kind=kind), _hash_terms)
-        for kind in RUN_LENGTHS
+        kind: TermKind(functools.partial(_group_character_ngrams, kind=kind), _hash_terms)
+        for kind in NGRAM_LENGTHS
     },
 }
 #: The name of a further kind, of terms that come from columns beside the text.
@@ -305,7 +296,7 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
 
 
 def _changes(text: str) -> Iterator[tuple[int, int, int]]:
-    """Yield where characters that change in form C begin and end, and how many they become."""
+    """Yield start and end of characters that change in form C, and how many they become."""
     for match in _BEYOND_ASCII.finditer(text):
         if unicodedata.is_normalized("NFC", match[0]):
             continue
@@ -330,7 +321,7 @@ def _clusters(text: str) -> Iterator[str]:
 
 
 def _starts_cluster(character: str, before: str) -> bool:
-    """Whether a character is not combined with those before it, nor put before one of them."""
+    """Whether a character is not combined with those before it, nor sorted before one of them."""
     if unicodedata.combining(character):
         return False
     separate = (unicodedata.normalize("NFC", part) for part in (before, character))

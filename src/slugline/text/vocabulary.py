@@ -11,9 +11,10 @@ from slugline.base.arrays import I32, I64, U64
 from slugline.base.checks import check_whole
 from slugline.errors import DataError
 from slugline.text.columns import TermColumns, TermTable
+from slugline.text.hashing import number_distinct
 from slugline.text.sparse import boundaries
 from slugline.text.terms import KINDS, join_terms
-from slugline.text.tokens import Words, find_words, map_chunks, number_distinct, span_text
+from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
 # Hash table ---------------------------------------------------------------------------------------
 

@@ -149,8 +149,8 @@ class DenseHead:
             return np.ones(len(proba), dtype=bool)
         return ~(
             self.cascade.is_sure(proba)
-            & (words.known >= _LEAST_KNOWN * words.all)
-            & (words.all > 0)
+            & (words.n_known >= _LEAST_KNOWN * words.n_words)
+            & (words.n_words > 0)
         )
 
     def decision_function(
