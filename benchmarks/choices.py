@@ -37,17 +37,17 @@ from slugline.text.feature_groups import (
 N_BUCKETS = 2**18
 
 
-def _hashed(families: tuple[FeatureGroup, ...]) -> list[FeatureGroup]:
-    return [replace(family, min_count=1, n_buckets=N_BUCKETS) for family in families]
+def _hashed(groups: tuple[FeatureGroup, ...]) -> list[FeatureGroup]:
+    return [replace(group, min_count=1, n_buckets=N_BUCKETS) for group in groups]
 
 
-# What differs from the default, given the default's families of terms.
+# What differs from the default, given the default's feature groups.
 VARIANTS: dict[str, Callable[[tuple[FeatureGroup, ...]], dict[str, Any]]] = {
     "default": lambda _: {},
     "words alone": lambda _: {"feature_groups": [FeatureGroup("words")]},
     "no document left out": lambda _: {"learner": LinearLearner(clean=False)},
     "no extra weight for rare topics": lambda _: {"class_weight": {}},
-    "2^18 hash buckets for each family": lambda families: {"feature_groups": _hashed(families)},
+    "2^18 hash buckets for each group": lambda groups: {"feature_groups": _hashed(groups)},
 }
 
 
@@ -64,10 +64,10 @@ def _score_variants(name: str) -> dict[str, str]:
     texts, topics = np.array(train.texts, dtype=object), np.array(train.topics)
     predicted = {variant: np.empty_like(topics) for variant in [*VARIANTS, "int8 weights"]}
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    families = default_feature_groups("log-tf-idf")
+    groups = default_feature_groups("log-tf-idf")
     for train_rows, test_rows in folds.split(texts, topics):
         for variant, options in VARIANTS.items():
-            classifier = TopicClassifier(**options(families))
+            classifier = TopicClassifier(**options(groups))
             classifier.fit(texts[train_rows], topics[train_rows])
             predicted[variant][test_rows] = classifier.predict(texts[test_rows])
             if variant == "default":
@@ -200,23 +200,23 @@ def shipped_model(folds: int = 5) -> str:
     """How large the shipped model has to be."""
     train, _ = load("reuters-corrected")
     rows = []
-    for name, families in SHIPPED_RECIPES.items():
-        for n, cells in zip(N_WEIGHTS, _score_weights_kept(train, families, folds), strict=True):
-            mark = "**" if (name, n) == SHIPPED else ""
-            n_weights = "all" if n is None else f"{n:,}"
-            rows.append([f"{mark}{name}{mark}", f"{mark}{n_weights}{mark}", *cells])
+    for name, groups in SHIPPED_RECIPES.items():
+        for n, cells in zip(N_WEIGHTS, _score_weights_kept(train, groups, folds), strict=True):
+            rows.append([name, "all" if n is None else f"{n:,}", *cells])
     metrics = load_model("reuters46").info_.metrics
-    header = ["families of terms", "weights", "accuracy", "macro-F1", "bytes"]
+    header = ["feature groups", "weights", "accuracy", "macro-F1", "bytes"]
     return (
         f"{folds} folds of the corrected training wires, int8 weights; bytes are those of a model "
-        "of one fold's training wires. The shipped model is in bold; its card says "
-        f"{metrics['test_accuracy']:.4f} and {metrics['test_macro_f1']:.4f} on the test wires.\n\n"
+        f"of one fold's training wires. The shipped model has {SHIPPED[1]:,} weights, "
+        f"{SHIPPED[0]}; "
+        f"its card says {metrics['test_accuracy']:.4f} and {metrics['test_macro_f1']:.4f} on the "
+        "test wires.\n\n"
         f"{table(header, rows)}"
     )
 
 
 def _score_weights_kept(
-    train: Corpus, families: Sequence[FeatureGroup], n_folds: int
+    train: Corpus, groups: Sequence[FeatureGroup], n_folds: int
 ) -> list[list[str]]:
     """Return accuracy, macro-F1 and bytes with each number of weights."""
     keep_largest_weights = runpy.run_path(str(TOOL))["keep_largest_weights"]
@@ -226,9 +226,7 @@ def _score_weights_kept(
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
     for train_rows, test_rows in folds.split(train.texts, train.topics):
         fold_train, fold_test = select(train, train_rows), select(train, test_rows)
-        classifier = TopicClassifier(feature_groups=families).fit(
-            fold_train.texts, fold_train.topics
-        )
+        classifier = TopicClassifier(feature_groups=groups).fit(fold_train.texts, fold_train.topics)
         topics += fold_test.topics
         for number, n_weights in enumerate(N_WEIGHTS):
             fitted = classifier.fitted_
