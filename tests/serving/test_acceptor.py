@@ -92,7 +92,7 @@ def begin(hosts: list[str], most_waiting: int = 1000) -> tuple[list[list[str]], 
 def test_acceptor_begins_a_few_connections_in_a_round() -> None:
     rounds, _ = begin(["a"] * 10)
     assert sum(map(len, rounds)) == 10
-    assert max(map(len, rounds)) <= 2 * acceptor._MOST_BEGUN  # two rounds, at most, are looked at
+    assert max(map(len, rounds)) <= 2 * acceptor._MOST_OPENED  # two rounds, at most, are looked at
 
 
 def test_acceptor_lets_networks_take_turns() -> None:

@@ -910,7 +910,7 @@ def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> Non
 def test_a_proxy_that_is_no_address_is_refused(run: Any) -> None:
     result = run("serve", "--proxy", "nginx.example")
     assert result.code == 2
-    assert "--proxy 'nginx.example' is no address; give one such as 127.0.0.1" in " ".join(
+    assert "--proxy 'nginx.example' is not an address; give one such as 127.0.0.1" in " ".join(
         result.err.split()
     )
 

@@ -49,8 +49,8 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-class _Words(click.types.StringParamType):
-    """Words of a variable, with quotation marks around those that have spaces; or one path."""
+class _QuotedWords(click.types.StringParamType):
+    """Words of an environment variable, quoted if they have spaces; or a single path."""
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         try:
@@ -64,7 +64,7 @@ def _type(hint: Any, meta: Any) -> Any:
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
     if hint == tuple[str, ...]:
-        return _Words()
+        return _QuotedWords()
     kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
     if kind not in (int, float) or meta.ge is meta.le is None:
         return kind
@@ -78,7 +78,7 @@ def _type(hint: Any, meta: Any) -> Any:
     "names none. By default reuters46, which comes with Slugline.  [env var: SLUGLINE_MODELS]",
     metavar="[MODEL]...",
     envvar="SLUGLINE_MODELS",
-    type=_Words(),
+    type=_QuotedWords(),
     nargs=-1,
 )
 @_settings
@@ -106,12 +106,12 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
         from slugline.serving.server.json_log import JsonFormatter
         from slugline.serving.server.serve import serve as run
     tokens = () if token_file is None else read_tokens(token_file)
-    chosen = ServeSettings(tokens=tokens, **settings)
-    chosen.check_learning()
-    _ = chosen.proxy_networks  # so that one that is none is said at once
+    serve_settings = ServeSettings(tokens=tokens, **settings)
+    serve_settings.check_learning()
+    _ = serve_settings.proxy_networks  # so that an invalid one is an error at once
     if not insecure:
-        chosen.check_is_guarded()
-    is_json = chosen.log_format == "json"
+        serve_settings.check_is_guarded()
+    is_json = serve_settings.log_format == "json"
     log = log_to_standard_error(("asyncio",), JsonFormatter() if is_json else None)
-    tell = log.info if is_json else say
-    run(chosen, list(models), lambda address: tell(f"listening at {address}"))
+    announce = log.info if is_json else say
+    run(serve_settings, list(models), lambda address: announce(f"listening at {address}"))

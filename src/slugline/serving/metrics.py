@@ -56,7 +56,7 @@ class Metrics:
         for name in (*_COUNTERS, *_GAUGES):
             self._first[name], n_slots = n_slots, n_slots + 1
         for name, (_, edges) in _HISTOGRAMS.items():
-            # A slot for each bucket, one for what is over the last edge, and one for the sum.
+            # A slot for each bucket, one for values over the last edge, and one for the sum.
             self._first[name], n_slots = n_slots, n_slots + len(edges) + 2
         self._n_slots, self._n_processes = n_slots, n_processes
         self._memory = memoryview(mmap.mmap(-1, 8 * n_slots * n_processes)).cast("d")

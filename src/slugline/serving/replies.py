@@ -31,19 +31,19 @@ class Word(msgspec.Struct, frozen=True, gc=False):
     """A word or phrase, where it stands in the text, and what it adds to the score."""
 
     word: str
-    start: Annotated[int | None, Meta(description="In characters; null for what is no word.")]
+    start: Annotated[int | None, Meta(description="In characters; null unless it is a word.")]
     end: int | None
-    share: Annotated[float, Meta(description="Under 0 if it speaks against the topic.")]
+    share: Annotated[float, Meta(description="Negative if it speaks against the topic.")]
 
 
 class Guess(msgspec.Struct, frozen=True, gc=False):
-    """A topic, and its probability."""
+    """A topic and its probability."""
 
     topic: Topic
     probability: Probability
     reasons: Annotated[
         list[Word] | UnsetType,
-        Meta(description="Words for and against it, of several topics given, with `explain`."),
+        Meta(description="Words for and against an assigned topic, with `explain`."),
     ] = UNSET
 
 
@@ -52,20 +52,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     topic: Annotated[
         Topic | None,
-        Meta(description="Of several the most likely; null if there is none, or it is unsure."),
+        Meta(description="The most likely one if several are assigned; null if none is."),
     ]
     topics: Annotated[
         list[Guess] | UnsetType,
-        Meta(description="The topics given; only of a model that gives several to a text."),
+        Meta(description="The topics assigned; only from multi-label models."),
     ] = UNSET
     probability: Annotated[
-        float, Meta(ge=0, le=1, description="Of the most likely topic, even if unsure.")
+        float,
+        Meta(ge=0, le=1, description="Of the most likely topic, even if the model is unsure."),
     ]
-    reason: Annotated[
-        str | UnsetType, Meta(description="Why the model is unsure; only if it is.")
-    ] = UNSET
+    reason: Annotated[str | UnsetType, Meta(description="Why the model is unsure, if it is.")] = (
+        UNSET
+    )
     reason_kind: Annotated[
-        UnsureKind | UnsetType, Meta(description="The same, as a name for programs.")
+        UnsureKind | UnsetType, Meta(description="The reason as a name, for programs.")
     ] = UNSET
     top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
     reasons: Annotated[
@@ -75,12 +76,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Multilabel = Annotated[
-    bool | UnsetType, Meta(description="That a text may get several topics; only if so.")
+    bool | UnsetType, Meta(description="True if a text may get several topics; else missing.")
 ]
 
 
 class Classification(msgspec.Struct, frozen=True, kw_only=True):
-    """The results for texts, in their order."""
+    """The results, in the order of the texts."""
 
     model: str
     version: str
@@ -91,7 +92,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a text gets a score: the shares of all reasons and the bias add up to it."""
+    """Why a text gets a score, which is the sum of the bias and the shares of all reasons."""
 
     model: str
     version: str
@@ -99,29 +100,31 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     against: Topic | None
     probability: Probability
     score: float
-    bias: Annotated[float, Meta(description="What an empty text would get.")]
+    bias: Annotated[float, Meta(description="The score of an empty text.")]
     n_words: int
     method: str
     is_approximate: bool | UnsetType = UNSET
     given: Annotated[
-        bool | UnsetType, Meta(description="Whether the topic is given; only if there are several.")
+        bool | UnsetType, Meta(description="Whether a multi-label model assigns the topic.")
     ] = UNSET
     threshold: Annotated[
-        float | UnsetType, Meta(description="From which probability on; missing if it never is.")
+        float | UnsetType, Meta(description="Probability from which it is assigned, if ever.")
     ] = UNSET
     reasons: list[Word]
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction that is on disk."""
+    """A correction that has been stored."""
 
     id: int
     model: str
     version: str
     topic: Topic | UnsetType
-    topics: Annotated[list[Topic] | UnsetType, Meta(description="If there may be several.")] = UNSET
-    is_new: Annotated[bool, Meta(description="Whether the model doesn't know the topic.")]
-    answer: Annotated[Topic | list[Topic], Meta(description="The model's, or its best guess.")]
+    topics: Annotated[list[Topic] | UnsetType, Meta(description="For multi-label models.")] = UNSET
+    is_new: Annotated[bool, Meta(description="Whether a topic is new to the model.")]
+    answer: Annotated[
+        Topic | list[Topic], Meta(description="The model's answer, or its best guess.")
+    ]
     probability: Probability
     at: str
 
@@ -135,7 +138,7 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
-    """All models; the first answers if none is named."""
+    """All models; the first one answers requests that name none."""
 
     models: list[ModelSummary]
 
@@ -148,7 +151,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     topics: list[Topic]
     multilabel: Multilabel = UNSET
     columns: Annotated[
-        list[str] | UnsetType, Meta(description="Columns beside the text that count, if any.")
+        list[str] | UnsetType,
+        Meta(description="Columns that the model uses besides the text, if any."),
     ] = UNSET
     n_documents: int
     metrics: dict[str, float]
@@ -158,7 +162,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """The models, and what is wrong with later versions of them, such as one held back."""
+    """The models, and problems with newer versions of them, such as one that is held back."""
 
     status: str
     models: list[ModelSummary]
@@ -174,11 +178,11 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     multilabel: Multilabel = UNSET
     columns: Annotated[
         list[str] | UnsetType,
-        Meta(description="Columns beside the text that the model counts, if any, and their kinds."),
+        Meta(description="Columns that the model uses besides the text, if any, with their kinds."),
     ] = UNSET
     n_documents: Annotated[int, Meta(description="How many documents the model learned from.")]
     min_precision: Annotated[
-        float | None, Meta(description="How often answers are to be right, unless asked otherwise.")
+        float | None, Meta(description="Precision unless a request asks for another.")
     ]
 
 

@@ -13,11 +13,11 @@ from msgspec import UNSET, Meta, UnsetType
 from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS
 
 Cell = str | int | float | bool | list[str] | None
-#: Values of the columns beside one text, by name.
+#: Values of the columns besides the text, by name.
 Cells = Annotated[dict[str, Cell], Meta(max_length=10_000)]
 ModelName = Annotated[
     Annotated[str, Meta(max_length=1000)] | None,
-    Meta(description="Name of a model; the first one by default."),
+    Meta(description="Name of a model; by default the first one."),
 ]
 
 
@@ -33,16 +33,16 @@ class ClassifyOptions(ServiceRequest, frozen=True, kw_only=True):
     min_precision: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
         Meta(
-            description="How often answers are to be right; of other texts, the model says that it "
-            "is unsure. By default what was asked for when it was trained; 0 for all answers."
+            description="Fraction of answers that must be right; for other texts the model is "
+            "unsure. By default that of its training; 0 for an answer to every text."
         ),
     ] = None
-    explain: Annotated[bool, Meta(description="Say which words speak for each answer.")] = False
+    explain: Annotated[bool, Meta(description="Give the words that speak for each answer.")] = False
     columns: Annotated[
         Cells | Annotated[list[Cells], Meta(max_length=MOST_TEXTS)],
         Meta(
-            description="Values of the columns beside the text that the model counts, by name; of "
-            "several texts, one object for each. A column that is left out counts as missing."
+            description="Values of the columns that the model uses besides the text, by name; "
+            "one object for each of several texts. A column that is left out counts as missing."
         ),
     ] = {}
 
@@ -51,17 +51,17 @@ _TopicName = Annotated[str, Meta(max_length=10_000)] | int
 
 
 class ExplainRequest(ServiceRequest, frozen=True, kw_only=True):
-    """A text, and the topic to explain: the most likely one by default."""
+    """A text and the topic to explain, by default the most likely one."""
 
     text: Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to explain.")]
     topic: Annotated[
         _TopicName | None, Meta(description="A topic of the model; by default the most likely one.")
     ] = None
     against: Annotated[
-        _TopicName | None, Meta(description="Say how far the topic is above this one.")
+        _TopicName | None, Meta(description="Explain why the topic scores higher than this one.")
     ] = None
     columns: Annotated[
-        Cells, Meta(description="Values of the columns beside the text, by name.")
+        Cells, Meta(description="Values of the columns besides the text, by name.")
     ] = {}
     model: ModelName = None
 
@@ -72,24 +72,23 @@ _RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")]
 
 
 class CorrectionRequest(ServiceRequest, frozen=True, kw_only=True):
-    """A text, and its right topic, or `topics`, which may be new ones."""
+    """A text and its right topic or topics, which may be new."""
 
     text: Annotated[
         str, Meta(max_length=LONGEST_TEXT, description="The text that got a wrong answer.")
     ]
     topic: Annotated[
-        _RightTopic | UnsetType, Meta(description="The right topic, which may be a new one.")
+        _RightTopic | UnsetType, Meta(description="The right topic, which may be new.")
     ] = UNSET
     topics: Annotated[
         Annotated[list[_RightTopic], Meta(max_length=MOST_TOPICS)] | UnsetType,
-        Meta(description="All right topics, perhaps none, of a model that gives several."),
+        Meta(description="All right topics, perhaps none, for a multi-label model."),
     ] = UNSET
     model: ModelName = None
     who: Annotated[
         Annotated[str, Meta(max_length=200)] | None,
-        Meta(description="Who says so; of a token with a name, that name counts instead."),
+        Meta(description="Who corrects; the name of the token, if it has one, counts instead."),
     ] = None
     is_new: Annotated[
-        bool,
-        Meta(description="That the topic is new, though the model has one spelled much like it."),
+        bool, Meta(description="The topic is new, though the model has one with a similar name.")
     ] = False

@@ -16,11 +16,11 @@ from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS, Limits
 from slugline.serving.tokens import Token
 
 _GIGABYTE = 1 << 30
-# Bytes of a form that are not its text, and of a character in the encoding of forms.
+# Bytes of a form without its text, and of an encoded character in a form.
 _FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
-# Values of a request beside each text: cells of columns, and their names.
+# Values of a request besides each text: cells of columns, and their names.
 _VALUES = 50
-# Bytes a second at which a file arrives at least, after the time that every request has.
+# Bytes a second at which a file must arrive, beyond the timeout of all requests.
 _SLOWEST = 250_000
 
 
@@ -33,7 +33,7 @@ def _setting(
     flag: str = "",
     panel: str = "Options",
 ) -> Meta:
-    """Return what `slugline serve` shows of a setting; `flag` differs from its name if given."""
+    """Return how `slugline serve` shows a setting; `flag` if it differs from the name."""
     extra = {"metavar": metavar, "flag": flag, "panel": panel}
     return Meta(description=description, ge=ge, le=le, extra=extra)
 
@@ -46,7 +46,7 @@ _log = functools.partial(_setting, panel="Log")
 class ServeSettings:
     """Settings of a server. Each field with a `Meta` is an option of `slugline serve`.
 
-    `tokens` are those of `--token-file`: a request needs one of them, or none if there are none.
+    `tokens` are those of `--token-file`: if there are any, a request needs one of them.
 
     Examples
     --------
@@ -60,8 +60,8 @@ class ServeSettings:
     health_port: Annotated[
         int | None,
         _setting(
-            "Answer /health and /ready on this port, too, in a process of its own, which tells how "
-            "the others are however many requests wait; 0 for any that is free.",
+            "Answer /health and /ready on this port as well, from a separate process that answers "
+            "even under load; 0 for any that is free.",
             "N",
             ge=0,
             le=65535,
@@ -71,8 +71,8 @@ class ServeSettings:
     allowed_hosts: Annotated[
         tuple[str, ...],
         _setting(
-            "A name by which the server is called, such as topics.example.org; may be repeated. "
-            "Numeric addresses and localhost are known.",
+            "A host name of the server, such as topics.example.org; may be repeated. Numeric "
+            "addresses and localhost are always allowed.",
             "NAME",
             flag="--allowed-host",
         ),
@@ -80,21 +80,21 @@ class ServeSettings:
     proxies: Annotated[
         tuple[str, ...],
         _setting(
-            "Address or network of a proxy, such as 127.0.0.1 or 10.0.0.0/8, whose "
-            "X-Forwarded-For and X-Forwarded-Proto count; may be repeated. By default, none do.",
+            "Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto headers are "
+            "trusted, such as 127.0.0.1 or 10.0.0.0/8; may be repeated.",
             "ADDRESS",
             flag="--proxy",
         ),
     ] = ()
     workers: Annotated[int, _setting("Processes.", "N", ge=1, le=256)] = 1
     threads: Annotated[
-        int, _setting("Threads of each process that make answers.", "N", ge=1, le=256)
+        int, _setting("Threads of each process that classify.", "N", ge=1, le=256)
     ] = 2
     min_precision: Annotated[
         float | None,
         _setting(
-            "Answer only where answers are right this often, such as 0.95; 0 answers all. By "
-            "default, what each model was trained for.",
+            "Answer only if this fraction of the answers is right, such as 0.95; 0 answers every "
+            "text. By default, the precision that each model was trained for.",
             "SHARE",
         ),
     ] = None
@@ -104,32 +104,32 @@ class ServeSettings:
     learn_every: Annotated[
         int | None,
         _setting(
-            "Learn again after N new corrections of the first model, from DATA and all "
-            "corrections, and replace it if no topic got clearly worse.",
+            "Retrain the first model after N new corrections, from DATA and all corrections, and "
+            "replace it unless a topic got clearly worse.",
             "N",
             ge=1,
         ),
     ] = None
     learn_from: Annotated[
-        tuple[str, ...], _setting("What the first model learned from; may be repeated.", "DATA")
+        tuple[str, ...], _setting("Training data of the first model; may be repeated.", "DATA")
     ] = ()
     approve: Annotated[
         Approval,
         _setting(
-            "Which corrections wait until somebody approves them before the model learns from "
-            "them: all, doubtful ones, or none."
+            "Which corrections must be approved before the model learns from them: all, doubtful "
+            "ones, or none."
         ),
     ] = "doubtful"
     text: Annotated[
         str | None,
-        _setting("Column of DATA that holds the text, or several, such as subject,body.", "COLUMN"),
+        _setting("Column or columns of DATA with the text, such as subject,body.", "COLUMN"),
     ] = None
-    topic: Annotated[str | None, _setting("Column of DATA that holds the topic.", "COLUMN")] = None
+    topic: Annotated[str | None, _setting("Column of DATA with the topic.", "COLUMN")] = None
     max_body: Annotated[int, _limit("Bytes of a request.", "BYTES", ge=1024, le=_GIGABYTE)] = (
         1 << 24
     )
     max_file: Annotated[
-        int, _limit("Bytes of a table that is dropped on the page.", "BYTES", ge=1024, le=_GIGABYTE)
+        int, _limit("Bytes of a table sent to the page.", "BYTES", ge=1024, le=_GIGABYTE)
     ] = 1 << 26
     max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=MOST_TEXTS)] = (
         Limits.texts
@@ -140,14 +140,14 @@ class ServeSettings:
     max_waiting: Annotated[
         int,
         _limit(
-            "Requests that a process works on or that wait; others get 503.", "N", ge=1, le=100_000
+            "Requests in progress or waiting, per process; others get 503.", "N", ge=1, le=100_000
         ),
     ] = 512
     max_connections: Annotated[
         int,
         _limit(
-            "Connections of a process; beyond them, the one that has been idle longest is closed, "
-            "of the address that has most.",
+            "Connections of a process; beyond them, the address with the most connections loses "
+            "the one that has been idle longest.",
             "N",
             ge=1,
             le=1_000_000,
@@ -157,17 +157,17 @@ class ServeSettings:
         float, _limit("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
     ] = 30.0
     grace: Annotated[
-        float, _limit("For running requests to end after SIGTERM.", "SECONDS", ge=0, le=3600)
+        float, _limit("For running requests to finish after SIGTERM.", "SECONDS", ge=0, le=3600)
     ] = 30.0
     log_requests: Annotated[bool, _log("Log a line for each request, without texts.")] = False
     log_format: Annotated[
-        Literal["text", "json"], _log("Form of the log: lines of text, or of JSON.")
+        Literal["text", "json"], _log("Format of the log: lines of text or of JSON.")
     ] = "text"
-    log_texts: Annotated[bool, _log("Log the texts, too: they may be personal data.")] = False
+    log_texts: Annotated[bool, _log("Log the texts as well: they may be personal data.")] = False
 
     @property
     def limits(self) -> Limits:
-        """Limits of a request for answers."""
+        """Limits of a request."""
         return Limits(texts=self.max_texts, characters=self.max_characters)
 
     @property
@@ -187,7 +187,7 @@ class ServeSettings:
 
     @property
     def train_options(self) -> tuple[str, ...]:
-        """More options of `slugline train`, as they are typed."""
+        """Further options of `slugline train`, as typed on the command line."""
         columns = {"--text": self.text, "--topic": self.topic, "--approve": self.approve}
         return tuple(f"{name}={value}" for name, value in columns.items() if value is not None)
 
@@ -198,9 +198,9 @@ class ServeSettings:
 
     @property
     def lets_anybody_approve(self) -> bool:
-        """Whether whoever reaches the server may approve corrections: only users of this machine.
+        """Whether anybody may approve corrections: only users of this machine reach the server.
 
-        With tokens, those may that have a name.
+        With tokens, people whose token has a name may approve.
         """
         return not self.tokens and not self.proxies and is_loopback(self.host)
 
@@ -213,7 +213,7 @@ class ServeSettings:
                 networks.append(ipaddress.ip_network(proxy.strip("[]"), strict=False))
             except ValueError:
                 raise OptionError(
-                    f"--proxy {proxy[:200]!r} is no address; give one such as 127.0.0.1, or a "
+                    f"--proxy {proxy[:200]!r} is not an address; give one such as 127.0.0.1, or a "
                     "network such as 10.0.0.0/8."
                 ) from None
         return tuple(networks)
@@ -226,7 +226,7 @@ class ServeSettings:
             parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        # A socket of both families shows IPv4 addresses as IPv6.
+        # A dual-stack socket shows IPv4 addresses as IPv6.
         plain = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(plain in network for network in self.proxy_networks)
 
@@ -239,8 +239,8 @@ class ServeSettings:
             )
         if self.learn_every is None and self.approve != "doubtful":
             raise OptionError(
-                "--approve says what the model learns from, which needs --learn-every N; give it, "
-                "or give --approve to `slugline train --corrections`."
+                "--approve has no effect without --learn-every N; give both, or give --approve to "
+                "`slugline train --corrections`."
             )
         if self.learn_from and self.learn_every is None:
             raise OptionError(
@@ -252,14 +252,13 @@ class ServeSettings:
         """Raise an OptionError if others could reach the server, and it needs no token."""
         if not self.tokens and not is_loopback(self.host):
             raise OptionError(
-                f"--host {self.host} can be reached from other machines, and anybody there could "
-                "use the models and send corrections; give a --token-file, or --insecure if that "
-                "is meant."
+                f"--host {self.host} can be reached from other machines, where anybody could use "
+                "the models and send corrections; give a --token-file, or --insecure to allow that."
             )
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address.
+    """Return whether an address can be reached from this machine only.
 
     >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
     (True, True, False)

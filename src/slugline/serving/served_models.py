@@ -1,4 +1,4 @@
-"""The models that a server has, each in the latest usable version of its file."""
+"""The models of a server, each in the latest usable version of its file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
 from slugline.serving.service_errors import UnknownModelError
 
-# Precisions that were asked for lately, of which thresholds are kept.
+# Deciders that are cached, one for each precision that requests ask for.
 _N_DECIDERS = 16
 
 _log = logging.getLogger("slugline.server")
@@ -39,14 +39,14 @@ class ServedModel:
     digest : str
         The first 12 digits of the file's SHA-256: its version.
     state : FileState
-        Of the file when it was read.
+        State of the file when it was read.
     fitted : Fitted
     file : ModelFile
         The content of the file.
     min_precision : float or None
-        Precision of the answers; None for that which the model was trained for.
+        Precision of the answers; None for that of the model's training.
     decider : Decider
-        With this precision.
+        Decides with this precision.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ServedModel:
             with container.translate_os_errors(path):
                 state, digest = file_state(path), file_sha256(path)[: container.DIGEST_LENGTH]
             fitted, file = load_model(path)
-            if _state(path) == state:  # else another version came in between
+            if _state(path) == state:  # else the file was replaced meanwhile
                 break
         try:
             decider = Decider.from_fitted(fitted, min_precision)

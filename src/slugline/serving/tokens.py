@@ -1,4 +1,4 @@
-"""Tokens that requests need, and the file that holds them."""
+"""Tokens of requests, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_NAME = 200
 
 
 class Token(NamedTuple):
-    """A token, and whose it is: None if it has no name."""
+    """A token and the name of its owner, None if it has no name."""
 
     secret: str
     name: str | None
@@ -35,12 +35,12 @@ class Token(NamedTuple):
 def read_tokens(path: Path) -> tuple[str, ...]:
     """Return the lines of a file that hold a token, or a name and a token.
 
-    Blank lines and those that begin with # hold none.
+    Blank lines and lines that begin with # are skipped.
 
     Raises
     ------
-    OptionError : if the file can't be read, has no token, one that is too easily guessed or stands
-        there twice, or a name that is none.
+    OptionError : if the file can't be read or has no token, or if a token is too short, has an
+        invalid name or occurs twice.
     """
     try:
         with path.open("rb") as file:
@@ -64,7 +64,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
         token = Token.parse(line)
         name = token.name or ""
         if len(token.secret) < _SHORTEST_TOKEN or " " in name or not name.isprintable():
-            raise OptionError(  # without the token itself
+            raise OptionError(  # the message must not show the token
                 f"--token-file {path}: token {number} has {len(token.secret)} characters, or more "
                 "than a name of one word before it; write a line such as `anna TOKEN` or `TOKEN`, "
                 f"with a token of at least {_SHORTEST_TOKEN} characters, such as `openssl rand "

@@ -40,7 +40,7 @@ class Bar(NamedTuple):
 
     topic: Topic
     probability: float
-    is_chosen: bool
+    is_explained: bool
 
     @property
     def width(self) -> str:
@@ -62,10 +62,10 @@ class Answer(NamedTuple):
         A sentence; empty if the model is sure.
     bars : list of Bar
         Topics, the most likely first; all, unless there are very many.
-    chosen : str or int
+    explained_topic : str or int
         The topic whose words are marked.
     marked : Markup
-        The text with its words marked, perhaps cut (`is_cut`) or not exactly (`is_approximate`).
+        The text with its words marked; shortened if `is_cut`, inexact if `is_approximate`.
     words_for, words_against : list of str
         The strongest of them.
     topics, suggestions : list of Bar
@@ -77,7 +77,7 @@ class Answer(NamedTuple):
     probability: float
     why_unsure: str
     bars: list[Bar]
-    chosen: Topic
+    explained_topic: Topic
     marked: Markup
     is_cut: bool
     is_approximate: bool
@@ -87,9 +87,9 @@ class Answer(NamedTuple):
     suggestions: list[Bar]
 
     @property
-    def is_chosen_given(self) -> bool:
+    def is_explained_topic_assigned(self) -> bool:
         """Whether the topic whose words are marked is one of the answer's."""
-        return self.chosen in (self.topic, *(bar.topic for bar in self.topics))
+        return self.explained_topic in (self.topic, *(bar.topic for bar in self.topics))
 
     @property
     def announcement(self) -> str:
@@ -135,7 +135,7 @@ def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
         probability=decision.probability,
         why_unsure=why_unsure(decision.reason) if decision.reason else "",
         bars=bars,
-        chosen=explanation.topic,
+        explained_topic=explanation.topic,
         marked=explanation.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         is_approximate=explanation.is_approximate,
@@ -147,7 +147,7 @@ def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
 
 
 def _strongest(model: ServedModel, words: Iterable[WordShare], sign: int) -> list[str]:
-    """Return the strongest words of the text and columns beside it, for (+1) or against (-1)."""
+    """Return the strongest words of the text and its columns, for (+1) or against (-1)."""
     columns = {column.label for column in model.fitted.columns}
     strongest = [
         share.word
@@ -162,7 +162,7 @@ def _strongest(model: ServedModel, words: Iterable[WordShare], sign: int) -> lis
 
 # The tab ------------------------------------------------------------------------------------------
 
-# Topics that are listed: the most likely ones; and topics that the form for corrections offers.
+# The most likely topics, which are listed; topics that the form for corrections offers.
 _MOST_TOPICS, _MOST_OFFERED = 500, 5000
 
 
@@ -237,7 +237,7 @@ def classify_page(
     correction: CorrectionForm | None = None,
     status: int = 200,
 ) -> Response:
-    """Return the whole page with a text, its answer, and a correction that was just made."""
+    """Return the whole page with a text, its answer and the state of the correction form."""
     return render_page(
         request,
         "classify.html.j2",

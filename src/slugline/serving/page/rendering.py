@@ -41,10 +41,7 @@ def requested_model(request: Request) -> ServedModel:
 def render_page(
     request: Request, template: str, *, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Return a page, or a part of one that a script inserts, from a template with values.
-
-    Their text is escaped.
-    """
+    """Return a page, or a part that a script inserts, from a template and its escaped values."""
     service, call = service_of(request), call_of(request)
     model = call.model or service.models.default
     models = service.models.all()

@@ -59,7 +59,7 @@ class Heartbeats:
         self._memory[worker] = self._clock()
 
     def reset(self, worker: int) -> None:
-        """Note that a worker has ended, and another one takes its place."""
+        """Note that a worker has ended and is replaced."""
         self._memory[worker] = 0.0
 
     def end(self) -> None:
@@ -107,7 +107,7 @@ _PATIENCE, _MOST_CONNECTIONS = 5.0, 64
 
 
 class _ProbeServer(uvicorn.Server):
-    """Answers probes until it is ended, or the process that started it has ended."""
+    """Answers probes until it gets a signal, or its parent has ended."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -115,11 +115,11 @@ class _ProbeServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the `ProbeProcess`."""
+        """Leave signals to `ProbeProcess`."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end, which is asked ten times a second."""
+        """Return whether to end; called ten times a second."""
         return await super().on_tick(counter) or os.getppid() != self._parent
 
 
@@ -131,12 +131,12 @@ class ProbeProcess:
     listening : socket
     beats : Heartbeats
     main_listening : socket
-        Of the process that starts it, which this one closes.
+        The socket of its parent, which it closes.
 
     Attributes
     ----------
     id : int
-        Of the process; 0 before its start.
+        Process id; 0 before its start.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class ProbeProcess:
         self.id = 0
 
     def start(self) -> None:
-        """Start it, or another one in its place."""
+        """Start the process, or another one in its place."""
         self.id = os.fork()
         if self.id:
             return
@@ -165,7 +165,7 @@ class ProbeProcess:
             os._exit(status)
 
     def end(self) -> None:
-        """End it."""
+        """End the process."""
         if self.id:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self.id, signal.SIGTERM)

@@ -59,8 +59,8 @@ def run_process(
 ) -> None:
     """Answer requests in this process, until it gets a signal.
 
-    Only the process that `learns` retrains the model from corrections, if the settings ask for it.
-    One of several processes calls `beat` to tell the others that it runs, and ends with its parent.
+    The process that `learns` retrains the model from corrections, if the settings ask for it. Of
+    several processes, each calls `beat` to show that it runs, and ends when its parent does.
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)

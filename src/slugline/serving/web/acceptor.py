@@ -1,7 +1,7 @@
-"""Accepts connections in turn by address, a few in each round of the event loop.
+"""Accepts connections from addresses in turn, a few in each round of the event loop.
 
-A connection takes a third of a millisecond of CPU. Hundreds that come at once from one address
-would otherwise be begun one after the other before anybody else is answered.
+Opening a connection takes a third of a millisecond of CPU. Otherwise, hundreds of connections from
+one address would all be opened before other clients get an answer.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-# Connections that are taken from the system, and begun, in a round.
-_MOST_ACCEPTED, _MOST_BEGUN = 64, 4
-# Seconds until the next try after one for which there was no descriptor or memory.
+# Connections that are accepted, and opened, in a round.
+_MOST_ACCEPTED, _MOST_OPENED = 64, 4
+# Seconds until the next try after descriptors or memory ran out.
 _PAUSE = 0.1
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -43,8 +43,8 @@ class Acceptor:
     make_protocol : callable
         Returns the protocol of a connection.
     most_waiting : int
-        Connections that are accepted and not yet begun. Beyond them, the latest of the network
-        that has most is closed.
+        Connections that are accepted and not yet opened. Beyond them, the network with the most
+        connections loses its latest one.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Acceptor:
         self._listening, self._make_protocol = listening, make_protocol
         self._most_waiting, self._n_waiting = most_waiting, 0
         self._waiting: OrderedDict[str, deque[socket.socket]] = OrderedDict()
-        self._beginning: set[asyncio.Task[object]] = set()
+        self._opening: set[asyncio.Task[object]] = set()
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = self._is_closed = False
         listening.setblocking(False)
         self._listen()
 
     def close(self) -> None:
-        """Accept no more connections, and close those that have not begun."""
+        """Accept no more connections, and close those that are not open yet."""
         self._is_closed = True
         self._loop.remove_reader(self._listening)
         for queue in self._waiting.values():
@@ -93,7 +93,7 @@ class Acceptor:
             self._add(connection, origin_of(address[0]))
         if self._waiting and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._begin_some)
+            self._loop.call_soon(self._open_some)
 
     def _add(self, connection: socket.socket, origin: str) -> None:
         connection.setblocking(False)
@@ -104,7 +104,7 @@ class Acceptor:
             self._take(most, last=True).close()
 
     def _take(self, origin: str, *, last: bool = False) -> socket.socket:
-        """Remove the first or last connection of a network, whose turn is then the last."""
+        """Remove the first or last connection of a network, whose next turn then comes last."""
         queue = self._waiting.pop(origin)
         connection = queue.pop() if last else queue.popleft()
         if queue:
@@ -112,19 +112,19 @@ class Acceptor:
         self._n_waiting -= 1
         return connection
 
-    def _begin_some(self) -> None:
-        """Begin a few connections, of as many networks as there are."""
+    def _open_some(self) -> None:
+        """Open a few connections, of different networks if possible."""
         self._is_scheduled = False
-        for _ in range(_MOST_BEGUN):
+        for _ in range(_MOST_OPENED):
             if not self._waiting:
                 return
             connection = self._take(next(iter(self._waiting)))
             task = self._loop.create_task(self._connect(connection))
-            self._beginning.add(task)
-            task.add_done_callback(self._beginning.discard)
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
         if self._waiting:
             self._is_scheduled = True
-            self._loop.call_soon(self._begin_some)
+            self._loop.call_soon(self._open_some)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:

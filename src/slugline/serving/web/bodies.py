@@ -29,7 +29,7 @@ def body_type(request: Request) -> str:
 
 
 def content_length(field: str) -> int | None:
-    """Return the number in a header field; None if it is none, or too long to be one.
+    """Return the number in a header field; None if it is not one, or too long.
 
     >>> content_length("17"), content_length("0" * 5000 + "17"), content_length("9" * 5000)
     (17, 17, None)
@@ -48,7 +48,7 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
 async def stream_body(
     request: Request, most: int, timeout: float, take: Callable[[bytes], object]
 ) -> None:
-    """Pass the parts of a request's body to `take`, as they arrive.
+    """Pass the parts of a request's body to `take` as they arrive.
 
     Raises
     ------
@@ -58,7 +58,7 @@ async def stream_body(
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise HttpProblem(
-            415, f"the body is said to be {encoding!r}-encoded; send it as it is.",
+            415, f"the body is {encoding!r}-encoded; send it without an encoding.",
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
     if (content_length(request.headers.get("content-length", "0")) or 0) > most:
@@ -84,11 +84,11 @@ async def stream_body(
 
 
 async def _discard(request: Request) -> None:
-    """Read on for a while after a body was too large.
+    """Read the rest of a body that is too large, for a while.
 
-    If the connection closed at once, a client that is still sending would not see the reason.
+    If the connection closed at once, a client that is still sending would not see the error.
     """
-    if "expect" in request.headers:  # it waits with its body for a word from us
+    if "expect" in request.headers:  # the client sends the body only if asked to
         return
     with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
         async with asyncio.timeout(LINGER_SECONDS):
@@ -97,7 +97,7 @@ async def _discard(request: Request) -> None:
                     return
 
 
-#: Bytes of a body that are decoded on the event loop; more would hold it for long.
+#: Bytes of a body that are decoded on the event loop; more would block it for too long.
 FEW_BYTES = 1 << 16
 #: Bytes of a form without a text, such as the login.
 SMALL_FORM = 1 << 12
@@ -108,11 +108,11 @@ def parse_large_json(
 ) -> _T:
     """Return decoded JSON as `parse_json` does; HttpProblem 413 if it has too many values.
 
-    Takes up to half a second, during which other threads have their turn. The decoder doesn't let
-    them, and millions of values would take it seconds, and fifty times the memory of the body.
-    Strings may have more than `most_characters`, but then part of them may count as values.
+    Counting takes up to half a second, during which other threads run. The decoder holds the
+    interpreter's lock, and would take seconds for millions of values, and fifty times the memory of
+    the body. Parts of strings with over `most_characters` may count as values.
     """
-    # Each value may have separators after it.
+    # Each value may be followed by separators.
     tokens = itertools.islice(_tokens(most_characters)(body), 2 * most_values + 1)
     if sum(1 for _ in tokens) > 2 * most_values:
         raise HttpProblem(
@@ -123,9 +123,9 @@ def parse_large_json(
 
 @functools.cache
 def _tokens(n_characters: int) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
-    """Return a function that finds the tokens of JSON, or parts of one that is far too long.
+    """Return a function that finds the tokens of JSON, or parts of very long ones.
 
-    Each is found within milliseconds, whatever the body holds.
+    Finding one takes milliseconds at most, even in hostile bodies.
     """
     run, n_escapes = 4 * n_characters, 2 * n_characters
     separators = rb"[\s,:\]}]{1,%d}+" % run
@@ -158,7 +158,7 @@ def _parse_leniently(body: bytes, kind: Any) -> Any:
         raise HttpProblem(400, f"the body is not JSON: {error}.") from None
 
 
-# A % that is no escape. Browsers send none, and thousands take long to decode.
+# A % without two digits. Browsers send none, and thousands take long to decode.
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -170,7 +170,7 @@ def parse_form(body: bytes, most_fields: int) -> list[tuple[str, str]]:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields)
     except ValueError:
         raise HttpProblem(400, "the form can't be read; load the page again.") from None
-    # Browsers send each line break as two characters, however it was pasted.
+    # Browsers send each line break as two characters.
     return [(name, value.replace("\r\n", "\n")) for name, value in pairs]
 
 

@@ -13,16 +13,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from slugline.serving.web.acceptor import origin_of
 from slugline.serving.web.bodies import LINGER_SECONDS
 
-# Bytes between two parts of a body: of the head, of trailers, or of a chunk's extensions.
+# Bytes of a head, of trailers, or of a chunk's extensions.
 _MOST_OTHER_BYTES = 1 << 16
 _MOST_FIELDS = 128
-# Requests that may wait for the answer to the one before on the same connection.
+# Pipelined requests: those that wait for earlier ones on the same connection.
 _MOST_PIPELINED = 8
-# Bytes that the parser gets at a time, so that limits hold within a large piece from the network.
+# Bytes that the parser gets at a time, so that limits hold within a large read.
 _PIECE = 1 << 12
-# Bytes of an answer that a client has to read within the time limit, unless there are fewer.
+# Bytes of an answer that a client must read within the time limit, or the rest.
 _SLOWEST_READER = 1 << 16
-# Bytes of all answers that wait for their clients to read them.
+# Bytes of all answers that clients have not read yet.
 _MOST_UNSENT = 1 << 23
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 _TOO_MANY = (
@@ -32,10 +32,11 @@ _TOO_MANY = (
 
 
 def make_protocol(timeout: float, life: float, most_connections: int) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with limits, which uvicorn itself doesn't have.
+    """Return uvicorn's protocol with limits that uvicorn itself doesn't have.
 
-    `timeout` is in seconds: for a head to arrive, and for a client to read some of its answer. An
-    answer begins within `life` seconds of its request's head. Bodies have limits of their own.
+    `timeout` is the time in seconds for a head to arrive, and for a client to read some of its
+    answer. An answer begins within `life` seconds after its request's head. `read_body` limits
+    bodies.
     """
     limits = {"timeout": timeout, "life": life, "most_connections": most_connections}
     return type("Protocol", (_Protocol,), limits)
@@ -56,13 +57,13 @@ class _Protocol(HttpToolsProtocol):
 
     @property
     def _is_idle(self) -> bool:
-        """Whether nobody works on an answer."""
+        """Whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._chunks: list[bytes] = []
-        # Paused from the first answer that isn't sent at once, until all is sent.
+        # Writing is paused until all of an answer is sent, unless that happens at once.
         transport.set_write_buffer_limits(_PIECE, 0)
         self._wait(self.timeout)
         self._since = self.loop.time()
@@ -71,7 +72,7 @@ class _Protocol(HttpToolsProtocol):
             others: Iterable[Any] = self.connections
             idle = [other for other in others if other._is_idle]
             counts = Counter(other._origin for other in others)
-            # Of the network that has most; this one, if all others are being answered.
+            # Of the network with the most connections; this one, if all others are busy.
             oldest = min(idle, key=lambda other: (-counts[other._origin], other._since))
             if oldest is self:
                 transport.write(_TOO_MANY)
@@ -98,13 +99,13 @@ class _Protocol(HttpToolsProtocol):
                     self.transport.close()
                 else:
                     self._abort()
-        if self._deadline is None:  # line breaks alone begin no message
+        if self._deadline is None:  # line breaks alone start no message
             self._wait(self.timeout)
 
     def send_400_response(self, msg: str) -> None:
         if self._is_idle:
             super().send_400_response(msg)
-        else:  # there is another answer to come
+        else:  # another answer comes first
             self._abort()
 
     def on_message_begin(self) -> None:
@@ -115,7 +116,7 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._is_in_head:  # a trailer, which nobody reads
+        if not self._is_in_head:  # a trailer, which is ignored
             return
         if len(self.headers) >= _MOST_FIELDS:
             raise ValueError("too many header fields")
@@ -135,7 +136,7 @@ class _Protocol(HttpToolsProtocol):
         self._n_held += len(message.get("body", b""))
         try:
             await send(message)
-        except RuntimeError:  # of uvloop, which has noticed before us that the client has left
+        except RuntimeError:  # uvloop has noticed first that the client has left
             if not self.transport.is_closing():
                 raise
             self._disconnect()
@@ -147,7 +148,7 @@ class _Protocol(HttpToolsProtocol):
         self._chunks.append(body)
 
     def _pass_on_body(self) -> None:
-        """Pass on what has come of a body at once: there may be thousands of chunks of a byte."""
+        """Pass on all chunks of a body together, as there may be thousands of one byte each."""
         if self._chunks:
             body = b"".join(self._chunks)
             self._chunks.clear()
@@ -164,7 +165,7 @@ class _Protocol(HttpToolsProtocol):
         self._since = self.loop.time()
         if self.transport.is_closing():
             self._wait(self.timeout)
-        elif not self._is_complete:  # the body is read on for the client to see the answer
+        elif not self._is_complete:  # reads on, so that the client sees the answer
             self._wait(LINGER_SECONDS)
         elif not self.pipeline:
             self._stop_waiting()
@@ -180,7 +181,7 @@ class _Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._check_reader()
-        # Of each, all is held until the last byte is sent.
+        # Each answer is held in memory until its last byte is sent.
         others: Iterable[Any] = self.connections
         paused = [other for other in others if other.flow.write_paused]
         if len(paused) > 1 and sum(other._n_held for other in paused) > _MOST_UNSENT:
@@ -196,7 +197,7 @@ class _Protocol(HttpToolsProtocol):
             super().on_response_complete()
 
     def _check_reader(self) -> None:
-        """Give up a client that reads nothing of its answer, or too little."""
+        """Break off a connection whose client reads too little of its answer."""
         n_unsent = self.transport.get_write_buffer_size()
         if self._reading is not None and n_unsent > self._n_unsent - _SLOWEST_READER:
             self._abort()
@@ -214,7 +215,7 @@ class _Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _give_up(self) -> None:
-        """Close the connection; if that takes too long, break it off."""
+        """Close the connection, or break it off if that takes too long."""
         if self.transport.is_closing():
             self._abort()
         elif self._is_idle or not self._running.response_started:
@@ -227,7 +228,7 @@ class _Protocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _disconnect(self) -> None:
-        """Tell the handler that nobody waits for its answer; uvicorn tells only the last one."""
+        """Tell the running handler that the client has left; uvicorn tells only the last one."""
         self.pipeline.clear()
         if self._running is not None:
             self._running.disconnected = True

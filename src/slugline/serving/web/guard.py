@@ -112,7 +112,7 @@ class Guard:
                 if status:  # part of the response is sent already
                     raise
                 response = problem_response(problem, request_id)
-                if _is_reader(scope):
+                if _is_page_view(scope):
                     response = self._show(scope, problem)
                 await response(scope, receive, send_with_headers)
         finally:
@@ -145,7 +145,7 @@ class Guard:
             if self._tokens and not is_open:
                 self._check_token(scope, headers)
         except HttpProblem as problem:
-            problem.headers["Connection"] = "close"  # its body is not waited for
+            problem.headers["Connection"] = "close"  # the body is not read
             raise
         if is_full or self._n_running > self._state.settings.max_waiting:
             raise BusyError
@@ -167,8 +167,8 @@ class Guard:
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Raise an HttpProblem without a right token.
 
-        Right tokens come first: whoever shares an address with somebody who tries wrong ones, such
-        as that of a proxy, isn't locked out.
+        Right tokens are accepted first, so that wrong ones from the same address, such as that of a
+        proxy, lock nobody out.
         """
         header = headers.get(b"authorization", b"")
         kind, _, token = header.partition(b" ")
@@ -185,7 +185,7 @@ class Guard:
             address = client_address(scope, self._state.settings)
             self._state.failed_tries.check(address)
             self._state.failed_tries.add(address)
-        if _is_reader(scope):
+        if _is_page_view(scope):
             raise HttpProblem(303, "give a token first.", headers={"Location": _LOGIN})
         raise HttpProblem(
             401,
@@ -212,19 +212,19 @@ def token_cookie(token: str) -> str:
 
 
 def is_among(candidate: bytes, tokens: Iterable[bytes]) -> bool:
-    """Whether a token is among others; takes the same time however much of it is right."""
+    """Whether a token is among others, in constant time."""
     return sum(hmac.compare_digest(candidate, token) for token in tokens) > 0
 
 
-def _is_reader(scope: Scope) -> bool:
-    """Whether a person looks at a page or sends its form, and not a script or program."""
+def _is_page_view(scope: Scope) -> bool:
+    """Whether a browser shows the response as a page, rather than a script or program."""
     if scope["path"].startswith("/v1/"):
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
-    """Raise an HttpProblem for requests of other sites' pages, but not for links to follow."""
+    """Raise an HttpProblem for requests from other sites, except links that a person follows."""
     origin = headers.get(b"origin")
     is_foreign = origin is not None and _host_of(origin.decode("latin-1")) != host.lower()
     is_link = method in ("GET", "HEAD") and headers.get(b"sec-fetch-mode") == b"navigate"
@@ -250,7 +250,7 @@ def _without_port(host: str) -> str:
 
 
 def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
-    """Return how many bytes of memory a request will take; the most, if it doesn't say so."""
+    """Return how many bytes of memory a request will take; the limit, if it doesn't say."""
     if b"transfer-encoding" in headers:
         return most
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))
