@@ -25,7 +25,7 @@ from slugline.serving.web.acceptor import Acceptor, origin_of
         ("fe80::1%eth0", "fe80::"),
     ],
 )
-def test_network_is_an_address_or_the_first_half_of_one(host: str, expected: str) -> None:
+def test_origin_of_is_an_address_or_the_first_half_of_one(host: str, expected: str) -> None:
     assert origin_of(host) == expected
 
 

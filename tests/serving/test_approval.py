@@ -50,14 +50,14 @@ def listed(state: WebState) -> list[dict[str, Any]]:
     return [json.loads(ln) for ln in api(state, ANNA).get("/v1/corrections").text.splitlines()]
 
 
-def test_a_named_token_says_who_corrects_and_others_type_it(state: WebState) -> None:
+def test_correction_is_by_the_name_of_the_token_or_the_typed_one(state: WebState) -> None:
     correct(state, ANNA, 1, who="ben")
     correct(state, NOBODY, 1, who="anna")
     rows = listed(state)
     assert [(row["who"], row["is_named"]) for row in rows] == [("anna", True), ("anna", False)]
 
 
-def test_a_burst_is_listed_add_reasons(state: WebState) -> None:
+def test_list_of_corrections_gives_the_doubts_about_a_burst(state: WebState) -> None:
     correct(state, ANNA, 6)
     correct(state, BEN, 5)
     doubts = [row["doubts"] for row in listed(state)]
@@ -66,7 +66,7 @@ def test_a_burst_is_listed_add_reasons(state: WebState) -> None:
     assert doubts == [[burst]] * 6 + [[]] * 5
 
 
-def test_approval_is_by_another_person_with_a_name(state: WebState) -> None:
+def test_approval_needs_a_name_and_another_person(state: WebState) -> None:
     numbers = correct(state, ANNA, 6)
     path = f"/v1/corrections/{numbers[0]}/approval"
     own = api(state, ANNA).post(path)
@@ -96,7 +96,7 @@ def test_approval_is_by_another_person_with_a_name(state: WebState) -> None:
     ],
     ids=["this machine", "all machines", "behind a proxy", "a token without a name"],
 )
-def test_whoever_has_no_name_approves_on_their_own_machine_alone(
+def test_approval_without_a_name_works_on_the_own_machine_only(
     news_slug: Path, tmp_path: Path, settings: dict[str, Any], status: int
 ) -> None:
     state = make_state(news_slug, corrections=tmp_path / "c.db", **settings)
@@ -112,7 +112,7 @@ def page_of(state: WebState, token: str) -> TestClient:
     return page
 
 
-def test_the_page_lists_what_waits_and_approves_it(state: WebState) -> None:
+def test_page_lists_and_approves_held_corrections(state: WebState) -> None:
     numbers = correct(state, ANNA, 6)
     page = page_of(state, BEN)
     shown = page.get("/corrections").text
@@ -134,14 +134,14 @@ def test_the_page_lists_what_waits_and_approves_it(state: WebState) -> None:
     assert page.post("/approve", data={"id": ["x"]}).status_code == 422
 
 
-def test_the_page_says_what_a_model_has_learned_from(state: WebState) -> None:
+def test_page_shows_which_version_learned_a_correction(state: WebState) -> None:
     correct(state, ANNA, 2)
     state.service.corrections.store.mark_learned([1], "0123abcd")
     shown = page_of(state, BEN).get("/corrections").text
     assert shown.count("learned by version <bdi>0123abcd</bdi>") == 1
 
 
-def test_the_page_offers_nobody_their_own(state: WebState) -> None:
+def test_page_offers_no_approval_of_own_corrections(state: WebState) -> None:
     numbers = correct(state, ANNA, 6)
     shown = page_of(state, ANNA).get("/corrections").text
     assert ">Approve</button>" not in shown
@@ -154,7 +154,7 @@ def test_the_page_offers_nobody_their_own(state: WebState) -> None:
     assert "People whose tokens have a name can do that here" in shown
 
 
-def test_the_form_asks_nobody_for_a_name_that_is_known(state: WebState) -> None:
+def test_correction_form_asks_for_no_name_with_a_named_token(state: WebState) -> None:
     asked = page_of(state, ANNA).post("/", data={"text": "wheat"}).text
     assert "It is saved as <bdi>anna</bdi>’s." in asked
     assert 'name="who"' not in asked
@@ -164,7 +164,7 @@ def test_the_form_asks_nobody_for_a_name_that_is_known(state: WebState) -> None:
 # The token file -----------------------------------------------------------------------------------
 
 
-def test_a_token_file_has_names(tmp_path: Path) -> None:
+def test_read_tokens_returns_names(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.write_text(f"# ours\nanna   {ANNA}\n\n  {NOBODY}\n")
     settings = ServeSettings(tokens=read_tokens(path))
@@ -182,7 +182,7 @@ def test_a_token_file_has_names(tmp_path: Path) -> None:
         (f"a\x07 {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
     ],
 )
-def test_a_token_file_with_other_lines_is_refused(
+def test_read_tokens_rejects_invalid_names_and_duplicates(
     tmp_path: Path, content: str, message: str
 ) -> None:
     path = tmp_path / "tokens"

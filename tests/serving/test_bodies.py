@@ -55,7 +55,7 @@ def parse(body: bytes, most_values: int = 100) -> Any:
         pytest.param("x" * 100_000, id="a long text"),
     ],
 )
-def test_parse_large_json_counts_values_and_not_what_is_in_texts(value: Any) -> None:
+def test_parse_large_json_counts_values_outside_texts(value: Any) -> None:
     for indent in (None, 7):
         body = json.dumps({"a": value}, indent=indent).encode()
         assert parse(body) == {"a": value}
@@ -77,7 +77,7 @@ def test_parse_large_json_refuses_too_many_values(body: bytes) -> None:
     assert problem.value.status == 413
 
 
-def test_parse_large_json_says_what_is_no_json() -> None:
+def test_parse_large_json_rejects_invalid_json() -> None:
     for body in (b"", b'{"a": "', b'{"a": "\\', b'{"a": "\\"', b"\\" * 100):
         with pytest.raises(HttpProblem, match="not JSON"):
             parse(body)
@@ -86,7 +86,7 @@ def test_parse_large_json_says_what_is_no_json() -> None:
 # Forms --------------------------------------------------------------------------------------------
 
 
-def test_parse_form_refuses_escapes_that_are_none() -> None:
+def test_parse_form_rejects_broken_escapes() -> None:
     assert parse_form(b"a=%C3%A9+%0D%0A&b=", 2) == [("a", "é \n"), ("b", "")]
     for body in (b"a=%", b"a=%4", b"a=%%41", b"a=%zz", b"a=\xe9", b"a=1&b=2&c=3"):
         with pytest.raises(HttpProblem, match="form can't be read"):
@@ -104,7 +104,7 @@ def test_parse_form_refuses_escapes_that_are_none() -> None:
         ("/wrong", 2_400_000, 413),
     ],
 )
-def test_forms_are_limited_by_what_they_are_for(
+def test_read_form_limits_bytes_by_the_kind_of_form(
     page: TestClient, path: str, n_bytes: int, status: int
 ) -> None:
     name = b"token=" if path == "/login" else b"text="
@@ -112,7 +112,7 @@ def test_forms_are_limited_by_what_they_are_for(
     assert answer.status_code == status
 
 
-def test_a_form_of_percent_signs_is_refused(page: TestClient) -> None:
+def test_read_form_rejects_a_body_of_percent_signs(page: TestClient) -> None:
     answer = page.post("/", content=b"%" * 1_000_000, headers=FORM)
     assert answer.status_code == 400
 

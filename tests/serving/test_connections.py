@@ -75,7 +75,7 @@ def is_closed(
     ],
     ids=["line breaks", "head", "body nobody reads", "chunks", "trailers", "body", "extension"],
 )
-def test_a_connection_ends_however_slowly_bytes_come(
+def test_connection_ends_at_the_timeout_though_bytes_trickle_in(
     address: Address, first: bytes, again: bytes
 ) -> None:
     with connect(address) as slow:
@@ -94,7 +94,7 @@ def test_a_connection_ends_however_slowly_bytes_come(
     ],
     ids=["head", "trailers", "extension", "trailers of a body", "pipelined requests"],
 )
-def test_a_connection_ends_after_so_many_bytes_that_are_no_body(
+def test_connection_ends_after_too_many_bytes_outside_the_body(
     address: Address, first: bytes, again: bytes
 ) -> None:
     with connect(address) as endless:
@@ -102,7 +102,7 @@ def test_a_connection_ends_after_so_many_bytes_that_are_no_body(
         assert is_closed(endless, again, most_bytes=32 << 20)
 
 
-def test_a_head_over_its_limit_is_refused_though_it_comes_in_one_piece(address: Address) -> None:
+def test_connection_rejects_a_large_head_in_one_piece(address: Address) -> None:
     for n_bytes, status in ((60_000, b"200"), (70_000, b"431"), (120_000, b"431")):
         with connect(address) as large:
             large.sendall(HEALTH + b"Connection: close\r\nX: " + b"x" * n_bytes + b"\r\n\r\n")
@@ -110,14 +110,14 @@ def test_a_head_over_its_limit_is_refused_though_it_comes_in_one_piece(address: 
             assert read(large)[9:12] in (status, b"" if n_bytes > 1 << 16 else status)
 
 
-def test_a_head_may_not_have_very_many_fields(address: Address) -> None:
+def test_connection_rejects_too_many_header_fields(address: Address) -> None:
     with connect(address) as many:
         many.sendall(HEALTH + b"a:b\r\n" * 1000 + b"\r\n")
         assert read(many).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("digits", [b"9" * 5000, b"0" * 4998 + b"13"])
-def test_a_length_of_very_many_digits_is_no_error_of_ours(address: Address, digits: bytes) -> None:
+def test_content_length_of_very_many_digits_gets_400(address: Address, digits: bytes) -> None:
     with connect(address) as large:
         large.sendall(
             CLASSIFY + b"Connection: close\r\nContent-Length: " + digits + b'\r\n\r\n{"text": "a"}'
@@ -125,7 +125,7 @@ def test_a_length_of_very_many_digits_is_no_error_of_ours(address: Address, digi
         assert read(large)[9:12] in (b"200", b"400")
 
 
-def test_a_client_that_does_not_read_its_answer_is_given_up(address: Address) -> None:
+def test_connection_ends_if_the_client_reads_no_answer(address: Address) -> None:
     body = json.dumps({"texts": ["wheat"] * 2500, "top": 20}).encode()
     request = CLASSIFY + b"Content-Length: %d\r\n\r\n" % len(body) + body
     with connect(address) as deaf:
@@ -133,7 +133,7 @@ def test_a_client_that_does_not_read_its_answer_is_given_up(address: Address) ->
         assert is_closed(deaf, request, pause=0.02, n_seconds=20)
 
 
-def test_requests_on_one_connection_get_their_answers_in_turn(address: Address) -> None:
+def test_connection_answers_pipelined_requests_in_order(address: Address) -> None:
     body = json.dumps({"text": "wheat exports"}).encode()
     request = CLASSIFY + b"Content-Length: %d\r\n\r\n" % len(body) + body
     with connect(address) as patient:
@@ -145,14 +145,14 @@ def test_requests_on_one_connection_get_their_answers_in_turn(address: Address) 
     assert answer.endswith(b'{"status":"ok"}')
 
 
-def test_the_longest_idle_connection_makes_room_for_another(address: Address) -> None:
+def test_connection_limit_closes_the_longest_idle_one(address: Address) -> None:
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(connect(address)) for _ in range(20)]
         assert httpx.get(f"{address}/health").status_code == 200
         assert silent[0].recv(1) == b""
 
 
-def test_no_more_topics_are_made_at_a_time_than_fit_into_memory(address: Address) -> None:
+def test_classify_limits_the_guesses_of_simultaneous_requests(address: Address) -> None:
     asked = {"texts": ["wheat"] * 3000, "top": 20}
     answer = httpx.post(f"{address}/v1/classify", json=asked)
     assert answer.status_code == 422

@@ -29,7 +29,7 @@ COMPOSE = yaml.safe_load((ROOT / "examples" / "compose.yaml").read_text("utf-8")
 
 
 @pytest.mark.slow
-def test_a_server_behind_nginx_is_used_by_its_own_page_alone() -> None:
+def test_server_behind_nginx_answers_its_own_page_only() -> None:
     name = re.search(r"server_name (\S+);", NGINX)
     assert name
     assert "proxy_set_header Host $http_host;" in NGINX
@@ -42,7 +42,7 @@ def test_a_server_behind_nginx_is_used_by_its_own_page_alone() -> None:
         assert httpx.post(**asked, headers={"Host": "elsewhere.example"}).status_code == 421
 
 
-def test_nginx_takes_its_settings(tmp_path: Path) -> None:
+def test_nginx_accepts_the_example_configuration(tmp_path: Path) -> None:
     nginx, openssl = shutil.which("nginx", path="/usr/sbin:/usr/bin"), shutil.which("openssl")
     if nginx is None or openssl is None:
         pytest.skip("no nginx, or no openssl to make a certificate with")
@@ -61,7 +61,7 @@ def test_nginx_takes_its_settings(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_example_unit(tmp_path: Path) -> None:
     lines = UNIT.splitlines()
     assert [ln for ln in lines if not re.fullmatch(r"(\[\w+\]|\w+=.*|#.*|)", ln)] == []
     assert "ExecReload=/bin/kill -HUP $MAINPID" in lines
@@ -86,7 +86,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert float(level[1]) == pytest.approx(1.5, abs=0.5)
 
 
-def test_the_container_sets_options_of_the_server_and_may_write_to_its_volume_alone() -> None:
+def test_compose_file_sets_known_options_and_one_writable_volume() -> None:
     (service,) = COMPOSE.values()
     variables = {p.envvar or f"SLUGLINE_{str(p.name).upper()}" for p in serve.params}
     assert set(service["environment"]) <= variables
@@ -98,7 +98,7 @@ def test_the_container_sets_options_of_the_server_and_may_write_to_its_volume_al
     assert service["read_only"]
 
 
-def test_the_settings_for_agents_start_a_server() -> None:
+def test_example_for_agents_starts_a_server() -> None:
     settings = json.loads((ROOT / "examples" / "mcp.json").read_text("utf-8"))
     server = settings["mcpServers"]["slugline"]
     command, *arguments = server["args"]

@@ -73,7 +73,7 @@ def is_sent(path: str) -> bool:
     return sent
 
 
-def test_the_image_has_no_compiler_and_runs_as_somebody_without_rights() -> None:
+def test_dockerfile_has_no_compiler_and_an_unprivileged_user() -> None:
     assert not any("gcc" in step.words or "apt-get" in step.words for step in FINAL)
     assert said("USER") == ["10001"]
     assert "--uid 10001" in said("RUN")[0]
@@ -84,7 +84,7 @@ def test_the_image_has_no_compiler_and_runs_as_somebody_without_rights() -> None
     assert [step.name for step in FINAL].index("USER") > [step.name for step in FINAL].index("COPY")
 
 
-def test_whatever_is_copied_is_there_and_sent_to_the_builder() -> None:
+def test_dockerfile_copies_existing_files_in_the_build_context() -> None:
     copied = [path for words in said("COPY", BUILD) for path in words.split()[:-1]]
     assert copied
     for path in copied:
@@ -97,7 +97,7 @@ def test_whatever_is_copied_is_there_and_sent_to_the_builder() -> None:
 
 
 @pytest.mark.parametrize("extras", ["", "encoder", "encoder,mcp"])
-def test_extras_are_chosen_when_it_is_built(extras: str) -> None:
+def test_dockerfile_installs_the_extras_of_the_build_argument(extras: str) -> None:
     assert "EXTRAS" in said("ARG", BUILD)
     [install] = [words for words in said("RUN", BUILD) if "serve" in words]
     command = f"echo {install.partition('--require-hashes')[2]}"
@@ -108,7 +108,7 @@ def test_extras_are_chosen_when_it_is_built(extras: str) -> None:
     assert all((ROOT / file).exists() and is_sent(file) for file in files)
 
 
-def test_whatever_is_installed_has_a_hash_or_is_built_here() -> None:
+def test_dockerfile_installs_packages_by_hash() -> None:
     installs = [words for words in said("RUN", BUILD) if "pip install" in words]
     assert len(installs) == 3
     for words in installs:
@@ -116,13 +116,13 @@ def test_whatever_is_installed_has_a_hash_or_is_built_here() -> None:
     assert "--no-build-isolation" in next(w for w in said("RUN", BUILD) if "pip wheel" in w)
 
 
-def test_its_base_is_pinned_by_a_digest() -> None:
+def test_dockerfile_pins_its_base_by_digest() -> None:
     text = (ROOT / "Dockerfile").read_text("utf-8")
     assert re.search(r"(?m)^ARG PYTHON=3\.\d+-slim@sha256:[0-9a-f]{64}$", text)
     assert re.findall(r"(?m)^FROM (\S+)", text) == ["python:${PYTHON}"] * 2
 
 
-def test_make_serve_installs_and_starts() -> None:
+def test_makefile_serve_installs_and_starts() -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")
     found = subprocess.run(
@@ -246,7 +246,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_its_steps_give_a_server_that_is_healthy_read_only_and_ends_well(image: Image) -> None:
+def test_image_runs_healthy_on_a_read_only_disk_and_ends_cleanly(image: Image) -> None:
     tokens = image.root / "build" / "tokens"
     tokens.write_text(f"{TOKEN}\n")
     own = dict(words.split("=", 1) for words in said("ENV") if not words.startswith("PATH="))

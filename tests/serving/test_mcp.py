@@ -78,7 +78,7 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-def test_tools_say_what_they_take_and_that_they_only_read(news_slug: Path) -> None:
+def test_mcp_tools_describe_their_arguments_and_that_they_only_read(news_slug: Path) -> None:
     async def talk(client: Client) -> None:
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == NAMES
@@ -107,7 +107,7 @@ def test_tools_say_what_they_take_and_that_they_only_read(news_slug: Path) -> No
     ask(talk, news_slug)
 
 
-def test_answers_are_those_of_the_library(news_slug: Path) -> None:
+def test_mcp_answers_equal_those_of_the_library(news_slug: Path) -> None:
     model = ServedModel.load(str(news_slug))
     texts = ["wheat and corn", "goal by the striker", "", "Wheat \N{GRINNING FACE} wheat"]
 
@@ -142,7 +142,7 @@ def test_answers_are_those_of_the_library(news_slug: Path) -> None:
     ask(talk, news_slug)
 
 
-def test_what_can_not_be_answered_is_a_tool_error_that_says_why(news_slug: Path) -> None:
+def test_mcp_tool_errors_give_the_reason(news_slug: Path) -> None:
     takes = "classify takes: texts, model, top, min_precision, explain, columns."
 
     async def talk(client: Client) -> None:
@@ -180,7 +180,9 @@ def test_what_can_not_be_answered_is_a_tool_error_that_says_why(news_slug: Path)
     ask(talk, news_slug)
 
 
-def test_corrections_are_kept_where_they_are_allowed(news_slug: Path, tmp_path: Path) -> None:
+def test_mcp_add_correction_stores_corrections_where_allowed(
+    news_slug: Path, tmp_path: Path
+) -> None:
     kept = tmp_path / "corrections.db"
 
     async def talk(client: Client) -> None:
@@ -213,7 +215,7 @@ def test_corrections_are_kept_where_they_are_allowed(news_slug: Path, tmp_path: 
         assert store.count() == 2
 
 
-def test_several_models_have_names_and_a_changed_file_takes_its_place(
+def test_mcp_server_answers_for_several_models_and_reads_changed_files(
     news_slug: Path, tmp_path: Path
 ) -> None:
     numbers, other = tmp_path / "numbers.slug", tmp_path / "other.slug"
@@ -303,7 +305,7 @@ def call(number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
 
 
-def test_halves_of_characters_and_broken_lines_end_nothing(news_slug: Path) -> None:
+def test_mcp_server_survives_surrogates_broken_and_oversized_lines(news_slug: Path) -> None:
     with started(news_slug, "-q") as process:
         asked(process, FIRST)
         reply = asked(process, call(1, "classify", {"texts": ["wheat \ud800"], "explain": True}))
@@ -326,14 +328,14 @@ def test_halves_of_characters_and_broken_lines_end_nothing(news_slug: Path) -> N
         assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def test_it_ends_with_its_input_and_prints_nothing_but_the_protocol(news_slug: Path) -> None:
+def test_mcp_server_ends_with_its_input_and_prints_nothing_else(news_slug: Path) -> None:
     with started(news_slug) as process:
         asked(process, FIRST)
         assert process.communicate(timeout=600) == (b"", b"")
         assert process.returncode == 0
 
 
-def test_calls_are_answered_though_the_input_has_ended(news_slug: Path) -> None:
+def test_mcp_server_answers_pending_calls_after_its_input_ended(news_slug: Path) -> None:
     with started(news_slug, "-q") as process:
         asked(process, FIRST)
         texts = ["wheat exports"] * 3000
@@ -344,13 +346,13 @@ def test_calls_are_answered_though_the_input_has_ended(news_slug: Path) -> None:
     assert {json.loads(line)["id"] for line in out.splitlines()} == {1, 2, 3, 4, 5}
 
 
-def test_a_model_that_is_not_there_is_one_line(run: Run) -> None:
+def test_mcp_command_reports_a_missing_model_in_one_line(run: Run) -> None:
     found = run("mcp", "nothing.slug")
     assert (found.code, found.out) == (1, "")
     assert found.err == ("slugline: error: nothing.slug: there is no such file; check the path.\n")
 
 
-def test_without_the_protocol_s_package_the_extra_is_named(
+def test_mcp_command_without_the_sdk_names_the_extra(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [

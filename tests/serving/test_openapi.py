@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("schemathesis", reason="needs schemathesis")
 
 
-def test_what_is_described_is_what_is_answered(tmp_path: Path) -> None:
+def test_openapi_description_matches_the_answers(tmp_path: Path) -> None:
     with running("--corrections", tmp_path / "c.db", "--max-waiting", 64) as url:
         assert httpx.get(f"{url}/openapi.json").json()["openapi"] == "3.1.0"
         command = Path(sys.executable).with_name("schemathesis")

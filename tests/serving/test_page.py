@@ -38,40 +38,40 @@ def words_of(html: str) -> str:
 # Classify -----------------------------------------------------------------------------------------
 
 
-def test_an_empty_page_has_a_form_and_no_answer(page: TestClient) -> None:
+def test_page_is_a_form_without_an_answer_at_first(page: TestClient) -> None:
     found = page.get("/")
     assert found.status_code == 200
     assert '<form id="ask" class="ask" method="post" action="/"' in found.text
     assert 'class="why"' not in found.text
 
 
-def test_a_text_gets_its_topic_without_a_script(page: TestClient) -> None:
+def test_page_answers_a_text_without_a_script(page: TestClient) -> None:
     found = page.post("/", data={"text": "the wheat and corn of 3"})
     assert '<p class="topic"><bdi>grain</bdi></p>' in found.text
     assert re.search(r'<mark class="for s9" title="[^"]*">(wheat|corn)</mark>', found.text)
     assert "\nthe wheat and corn of 3</textarea>" in found.text
 
 
-def test_another_topic_is_a_button_of_the_same_form(page: TestClient) -> None:
+def test_page_explains_another_topic_by_a_button(page: TestClient) -> None:
     found = page.post("/", data={"text": "the wheat and corn of 3", "topic": "sport"})
     assert '<p class="topic"><bdi>grain</bdi></p>' in found.text
     assert "What speaks for <bdi>sport</bdi>" in found.text
     assert 'value="sport" aria-pressed="true"' in found.text
 
 
-def test_a_script_gets_the_answer_alone(page: TestClient) -> None:
+def test_page_sends_a_script_the_answer_only(page: TestClient) -> None:
     found = page.post("/", data={"text": "wheat"}, headers={"X-Part": "1"})
     assert found.text.startswith('<section class="verdict" data-said="grain, ')
     assert "<html" not in found.text
 
 
-def test_markup_in_a_text_is_only_text(page: TestClient) -> None:
+def test_page_escapes_markup_in_a_text(page: TestClient) -> None:
     found = page.post("/", data={"text": HOSTILE, "topic": HOSTILE}).text
     assert found.count("<script") == 1
     assert "alert(&#34;1&#34;)" in found
 
 
-def test_of_very_many_topics_the_most_likely_are_listed(tmp_path: Path) -> None:
+def test_page_lists_the_most_likely_of_very_many_topics(tmp_path: Path) -> None:
     from slugline import TopicClassifier
 
     topics = [f"topic{n}" for n in range(600)]
@@ -84,7 +84,7 @@ def test_of_very_many_topics_the_most_likely_are_listed(tmp_path: Path) -> None:
     assert "What speaks for <bdi>topic3</bdi>" in found.text
 
 
-def test_topics_that_are_numbers(tmp_path: Path) -> None:
+def test_page_stores_corrections_with_integer_topics(tmp_path: Path) -> None:
     from slugline import TopicClassifier
 
     TopicClassifier().fit(["wheat", "goal"] * 3, [3, 11] * 3).save(tmp_path / "numbers.slug")
@@ -105,7 +105,7 @@ def test_topics_that_are_numbers(tmp_path: Path) -> None:
     ["!!!", "\0", "\ud800", "\u202e wheat", "x" * 100_000],
     ids=["signs", "NUL", "half", "direction", "long"],
 )
-def test_texts_of_all_kinds_are_answered(page: TestClient, text: str) -> None:
+def test_page_answers_texts_of_all_kinds(page: TestClient, text: str) -> None:
     body = f"text={quote(text, errors='surrogatepass')}"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     found = page.post("/", content=body, headers=headers)
@@ -113,23 +113,23 @@ def test_texts_of_all_kinds_are_answered(page: TestClient, text: str) -> None:
     assert 'class="why"' in found.text
 
 
-def test_nothing_is_said_of_a_blank_text(page: TestClient) -> None:
+def test_page_gives_no_answer_to_a_blank_text(page: TestClient) -> None:
     assert 'class="why"' not in page.post("/", data={"text": " \n"}).text
 
 
-def test_line_breaks_stay_as_they_were_pasted(page: TestClient) -> None:
+def test_page_keeps_line_breaks_of_a_text(page: TestClient) -> None:
     found = page.post("/", data={"text": "\nwheat\r\n\r\ncorn"}).text
     assert "\n\nwheat\n\ncorn</textarea>" in found  # HTML drops the first one
 
 
-def test_a_text_that_is_too_long_is_refused_on_a_page(news_slug: Path) -> None:
+def test_page_rejects_a_text_that_is_too_long(news_slug: Path) -> None:
     page = client(make_state(news_slug, max_characters=9))
     found = page.post("/", data={"text": "0123456789"})
     assert found.status_code == 422
     assert "The text has 10 characters, and a text may have 9; shorten it." in found.text
 
 
-def test_a_correction_may_be_no_longer_than_a_text(news_slug: Path, tmp_path: Path) -> None:
+def test_page_rejects_a_correction_that_is_too_long(news_slug: Path, tmp_path: Path) -> None:
     file = tmp_path / "corrections.db"
     page = client(make_state(news_slug, max_characters=9, corrections=file))
     data = {"text": "0123456789", "topic": "bank"}
@@ -139,7 +139,7 @@ def test_a_correction_may_be_no_longer_than_a_text(news_slug: Path, tmp_path: Pa
     assert page.post("/wrong", data=data).status_code == 422
 
 
-def test_what_is_no_form_is_refused(page: TestClient) -> None:
+def test_page_rejects_bodies_other_than_forms(page: TestClient) -> None:
     assert page.post("/", json={"text": "wheat"}).status_code == 415
     assert page.post("/", data={str(i): "" for i in range(30)}).status_code == 400
 
@@ -151,9 +151,7 @@ def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str
     return page.post("/wrong", data={"text": text, "topic": topic, **more}).text
 
 
-def test_a_correction_is_kept_and_undone_where_it_was_made(
-    page: TestClient, state: WebState
-) -> None:
+def test_page_stores_and_undoes_a_correction_in_place(page: TestClient, state: WebState) -> None:
     assert "Saved: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
     [row] = state.service.corrections.store.rows()
     assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
@@ -164,13 +162,11 @@ def test_a_correction_is_kept_and_undone_where_it_was_made(
     assert list(state.service.corrections.store.rows()) == []
 
 
-def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
+def test_page_says_that_a_corrected_topic_is_new(page: TestClient) -> None:
     assert "Saved: the right topic is weather , which is new." in words_of(kept(page, "weather"))
 
 
-def test_a_topic_that_is_probably_mistyped_is_asked_about(
-    page: TestClient, state: WebState
-) -> None:
+def test_correction_form_asks_about_a_misspelt_topic(page: TestClient, state: WebState) -> None:
     asked = kept(page, "Grian")
     assert "There is no topic &#39;Grian&#39; in " in asked
     assert "did you mean &#39;grain&#39;? If it is new, tick the box below." in asked
@@ -189,7 +185,7 @@ def test_a_topic_that_is_probably_mistyped_is_asked_about(
     ],
     ids=["topic", "text", "who"],
 )
-def test_what_can_not_be_kept_says_why(
+def test_page_shows_why_a_correction_was_not_saved(
     page: TestClient, state: WebState, fields: dict[str, str], said: str
 ) -> None:
     given = {"text": "wheat", "topic": "bank", **fields}
@@ -199,9 +195,7 @@ def test_what_can_not_be_kept_says_why(
     assert state.service.corrections.store.count() == 0
 
 
-def test_corrections_are_listed_latest_first_page_by_page(
-    page: TestClient, state: WebState
-) -> None:
+def test_corrections_tab_lists_the_latest_first_in_pages(page: TestClient, state: WebState) -> None:
     for number in range(60):
         row = state.service.corrections.store.add(
             text=f"text {number}", topic=HOSTILE, answer="grain", probability=0.5,
@@ -223,14 +217,14 @@ def test_corrections_are_listed_latest_first_page_by_page(
     assert numbers == [n for n in reversed(range(60)) if n % 10 != 9]
 
 
-def test_a_list_shows_nul_as_the_replacement_character(page: TestClient) -> None:
+def test_corrections_tab_shows_nul_as_the_replacement_character(page: TestClient) -> None:
     kept(page, "bank", "a\0b")
     found = page.get("/corrections").content
     assert b"\0" not in found
     assert "<bdi>a\ufffdb</bdi>".encode() in found
 
 
-def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
+def test_corrections_tab_summarizes_what_corrections_would_change(page: TestClient) -> None:
     kept(page, "bank")
     kept(page, "grain", "corn")
     said = words_of(page.get("/corrections").text)
@@ -241,9 +235,7 @@ def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
     assert "1 topic among them is new: weather ." in said
 
 
-def test_a_list_says_whether_the_model_learns_from_corrections(
-    page: TestClient, state: WebState
-) -> None:
+def test_corrections_tab_says_whether_the_model_learns(page: TestClient, state: WebState) -> None:
     class Learner:
         is_learning = False
         last: dict[str, str] | None = None
@@ -264,7 +256,7 @@ def test_a_list_says_whether_the_model_learns_from_corrections(
     assert f"Last time, {time}: a <code>b</code> &lt;i&gt;." in found
 
 
-def test_undoing_in_the_list_leads_back_to_it(page: TestClient) -> None:
+def test_undo_in_the_list_redirects_to_the_list(page: TestClient) -> None:
     kept(page)
     found = page.post("/undo", data={"id": "1", "back": "corrections"})
     assert found.url.path == "/corrections"
@@ -273,7 +265,7 @@ def test_undoing_in_the_list_leads_back_to_it(page: TestClient) -> None:
     assert page.get("/corrections?before=-1").status_code == 422
 
 
-def test_a_server_without_corrections_says_so(news_slug: Path) -> None:
+def test_page_without_corrections_says_how_to_allow_them(news_slug: Path) -> None:
     page = client(make_state(news_slug))
     assert "This server takes no corrections." in page.get("/corrections").text
     assert "That’s wrong" not in page.post("/", data={"text": "wheat"}).text
@@ -283,7 +275,7 @@ def test_a_server_without_corrections_says_so(news_slug: Path) -> None:
 # Models -------------------------------------------------------------------------------------------
 
 
-def test_a_model_has_a_tab_with_its_card_and_topics(page: TestClient) -> None:
+def test_model_tab_shows_card_and_topics(page: TestClient) -> None:
     found = words_of(page.get("/model").text)
     assert "3 topics" in found
     assert "right on documents left out to test 75.0 %" in found
@@ -291,7 +283,7 @@ def test_a_model_has_a_tab_with_its_card_and_topics(page: TestClient) -> None:
     assert "# " not in found
 
 
-def test_links_and_forms_stay_with_the_chosen_model(news_slug: Path, tmp_path: Path) -> None:
+def test_links_and_forms_keep_the_selected_model(news_slug: Path, tmp_path: Path) -> None:
     other = tmp_path / "other one.slug"
     other.write_bytes(news_slug.read_bytes())
     page = client(make_state(news_slug, other))
@@ -303,7 +295,7 @@ def test_links_and_forms_stay_with_the_chosen_model(news_slug: Path, tmp_path: P
     assert "there is no model" in page.get("/?model=none").text.lower()
 
 
-def test_samples_are_for_the_model_that_comes_with_slugline(news_slug: Path) -> None:
+def test_samples_for_returns_none_for_other_than_shipped_models(news_slug: Path) -> None:
     from slugline.serving.page.classify import samples_for
 
     own = make_state(news_slug)
@@ -321,7 +313,7 @@ def test_samples_are_for_the_model_that_comes_with_slugline(news_slug: Path) -> 
 TOKEN = "0123456789abcdef"
 
 
-def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
+def test_login_asks_for_a_token_and_sets_a_cookie(news_slug: Path) -> None:
     page = client(make_state(news_slug, tokens=(TOKEN,)))
     asked = page.get("/", headers={"Accept": "text/html"})
     assert asked.url.path == "/login"
@@ -342,7 +334,7 @@ def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
     assert page.get("/").status_code == 401
 
 
-def test_docs_have_all_that_can_be_asked(page: TestClient) -> None:
+def test_docs_page_lists_all_operations(page: TestClient) -> None:
     from slugline.serving.http.operations import OPERATIONS
 
     found = page.get("/docs").text
@@ -351,7 +343,7 @@ def test_docs_have_all_that_can_be_asked(page: TestClient) -> None:
     assert "https://" not in found
 
 
-def test_commands_in_the_docs_work(page: TestClient) -> None:
+def test_docs_page_has_commands_that_work(page: TestClient) -> None:
     import html
     import itertools
     import json
@@ -387,7 +379,7 @@ READER = {"Accept": "text/html,*/*"}
         ),
     ],
 )
-def test_people_are_told_on_a_page_and_programs_in_json(
+def test_errors_are_pages_for_people_and_json_for_programs(
     page: TestClient, path: str, headers: dict[str, str], status: int, said: str
 ) -> None:
     found = page.get(path, headers=headers | READER)
@@ -398,7 +390,7 @@ def test_people_are_told_on_a_page_and_programs_in_json(
     assert told.headers["content-type"] == "application/problem+json"
 
 
-def test_a_crash_is_told_on_a_page_without_what_it_was(
+def test_error_page_of_a_crash_hides_the_cause(
     page: TestClient, state: WebState, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
@@ -413,7 +405,7 @@ def test_a_crash_is_told_on_a_page_without_what_it_was(
     assert "a secret" in caplog.text
 
 
-def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
+def test_correction_form_stays_open_if_the_store_fails(
     page: TestClient, state: WebState, tmp_path: Path
 ) -> None:
     (tmp_path / "corrections.db").rename(tmp_path / "elsewhere.db")
@@ -427,7 +419,7 @@ def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
 # Files --------------------------------------------------------------------------------------------
 
 
-def test_files_keep_for_ever_under_a_name_that_changes_with_them(page: TestClient) -> None:
+def test_static_files_are_cached_under_names_with_a_hash(page: TestClient) -> None:
     names = re.findall(r'"(/static/[^"]*)"', page.get("/").text)
     assert [name.rpartition(".")[2] for name in names] == ["css", "js"]
     for name in names:
@@ -440,7 +432,7 @@ def test_files_keep_for_ever_under_a_name_that_changes_with_them(page: TestClien
     assert missing.headers.get_list("cache-control") == ["no-store"]
 
 
-def test_all_that_the_first_page_loads_is_under_100_kb(page: TestClient) -> None:
+def test_first_page_loads_under_100_kb(page: TestClient) -> None:
     html = page.get("/").text
     loaded = [page.get(name).text for name in re.findall(r'"(/static/[^"]*)"', html)]
     assert sum(len(text.encode()) for text in [html, *loaded]) < 100_000

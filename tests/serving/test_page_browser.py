@@ -77,7 +77,7 @@ def _check_ours(url: str, address: str, complaints: list[str]) -> None:
         complaints.append(f"asked elsewhere: {url}")
 
 
-def test_a_half_typed_correction_stays_when_the_text_is_edited(
+def test_browser_keeps_a_half_typed_correction_while_the_text_is_edited(
     browser: Browser, address: str
 ) -> None:
     with opened(browser, address) as page:
@@ -92,7 +92,7 @@ def test_a_half_typed_correction_stays_when_the_text_is_edited(
         assert (page.input_value("#right"), page.input_value("#who")) == ("carc", "Ada")
 
 
-def test_an_unsure_answer_is_completed_and_not_called_wrong(browser: Browser, address: str) -> None:
+def test_browser_offers_to_complete_an_unsure_answer(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.click("text=No newswire")
         page.click("text=It is …")
@@ -105,7 +105,9 @@ def test_an_unsure_answer_is_completed_and_not_called_wrong(browser: Browser, ad
         page.wait_for_selector("text=That’s wrong")
 
 
-def test_on_a_phone_the_answer_is_on_the_first_screen(browser: Browser, address: str) -> None:
+def test_browser_on_a_phone_shows_the_answer_on_the_first_screen(
+    browser: Browser, address: str
+) -> None:
     with opened(browser, address, viewport={"width": 390, "height": 664}) as page:
         page.click("text=A harvest")
         page.wait_for_selector(".bars b")
@@ -126,7 +128,7 @@ def write_tickets(path: Path, n_rows: int = 300) -> Path:
 # What the script does -----------------------------------------------------------------------------
 
 
-def test_answers_come_while_one_types(browser: Browser, address: str) -> None:
+def test_browser_shows_answers_while_typing(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.locator("#text").press_sequentially("wheat and corn harvest, grain tonnes", delay=5)
         page.locator(".topic", has_text="grain").wait_for()
@@ -140,7 +142,9 @@ def test_answers_come_while_one_types(browser: Browser, address: str) -> None:
         page.locator(".why").wait_for(state="detached")
 
 
-def test_another_topic_is_a_click_away_and_keeps_the_focus(browser: Browser, address: str) -> None:
+def test_browser_explains_another_topic_by_a_click_and_keeps_the_focus(
+    browser: Browser, address: str
+) -> None:
     with opened(browser, address) as page:
         page.fill("#text", "wheat and oil")
         page.locator(".why").wait_for()
@@ -153,7 +157,7 @@ def test_another_topic_is_a_click_away_and_keeps_the_focus(browser: Browser, add
         assert page.locator("#all-topics").get_attribute("open") is not None
 
 
-def test_a_wrong_answer_is_corrected_and_undone(browser: Browser, address: str) -> None:
+def test_browser_corrects_and_undoes_a_wrong_answer(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.fill("#text", HOSTILE)
         page.locator(".why").wait_for()
@@ -175,7 +179,7 @@ def test_a_wrong_answer_is_corrected_and_undone(browser: Browser, address: str) 
         assert page.input_value("#who") == "Ann"  # the browser remembers
 
 
-def test_another_model_answers_the_same_text(browser: Browser, address: str) -> None:
+def test_browser_keeps_the_text_for_another_model(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.select_option("#model", "queues")
         page.wait_for_url("**/?model=queues")
@@ -187,7 +191,7 @@ def test_another_model_answers_the_same_text(browser: Browser, address: str) -> 
         assert page.url == f"{address}/?model=reuters46"
 
 
-def test_table_shows_its_first_rows_as_they_are_read_and_lets_choose_how(
+def test_browser_shows_first_rows_and_rereads_with_another_encoding(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "t.csv"
@@ -207,7 +211,7 @@ def test_table_shows_its_first_rows_as_they_are_read_and_lets_choose_how(
         assert "2 · goal;corn" in page.locator("#rows tr").nth(1).inner_text()
 
 
-def test_a_table_is_answered_filtered_and_sent_back(
+def test_browser_answers_filters_and_downloads_a_table(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     file = write_tickets(tmp_path / "tickets.csv")
@@ -241,7 +245,7 @@ def test_a_table_is_answered_filtered_and_sent_back(
         assert rows[1]["body"].endswith(HOSTILE)
 
 
-def test_a_row_of_a_table_can_be_corrected(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_browser_corrects_a_row_of_a_table(browser: Browser, address: str, tmp_path: Path) -> None:
     file = write_tickets(tmp_path / "tickets.csv")
     with opened(browser, address, "/table") as page:
         page.set_input_files("#file", file)
@@ -258,7 +262,7 @@ def test_a_row_of_a_table_can_be_corrected(browser: Browser, address: str, tmp_p
         row.get_by_text("Undone").wait_for()
 
 
-def test_times_are_those_of_the_visitors_zone(browser: Browser, address: str) -> None:
+def test_browser_shows_times_in_the_local_zone(browser: Browser, address: str) -> None:
     with opened(browser, address, "/", timezone_id="Asia/Kolkata") as page:
         shown = page.evaluate(
             """() => {
@@ -272,7 +276,7 @@ def test_times_are_those_of_the_visitors_zone(browser: Browser, address: str) ->
     assert shown == "2026-11-30 01:45"
 
 
-def test_a_dropped_table_whose_text_has_to_be_named(
+def test_browser_asks_for_the_text_column_of_a_dropped_table(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     with opened(browser, address, "/table") as page:
@@ -289,7 +293,7 @@ def test_a_dropped_table_whose_text_has_to_be_named(
         page.locator("#rows .text", has_text="wheat harvest").wait_for()
 
 
-def test_a_table_that_can_not_be_read_says_why(
+def test_browser_shows_why_a_table_can_not_be_read(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "letter.doc"
@@ -305,7 +309,7 @@ def test_a_table_that_can_not_be_read_says_why(
         assert page.locator("#progress").is_hidden()
 
 
-def test_an_empty_table_has_nothing_to_download(
+def test_browser_offers_no_download_of_an_empty_table(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.csv").write_text("body,queue\n")
@@ -316,7 +320,7 @@ def test_an_empty_table_has_nothing_to_download(
         assert page.locator("#download").is_disabled()
 
 
-def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: Path) -> None:
+def test_browser_logs_in_with_a_token(browser: Browser, news_slug: Path, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("0123456789abcdef\n")
     with (
         running(news_slug, "--token-file", tmp_path / "tokens") as guarded,
@@ -335,7 +339,7 @@ def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: 
 # Without the script, and by keyboard --------------------------------------------------------------
 
 
-def test_all_that_matters_works_without_a_script(browser: Browser, address: str) -> None:
+def test_browser_without_scripts_classifies_and_corrects(browser: Browser, address: str) -> None:
     with opened(browser, address, java_script_enabled=False) as page:
         page.fill("#text", "wheat and corn harvest\n\n<b>grain</b> tonnes")
         page.locator("text=Find the topic").click()
@@ -354,7 +358,7 @@ def test_all_that_matters_works_without_a_script(browser: Browser, address: str)
         assert page.input_value("#text").startswith("Wheat shipments")
 
 
-def test_everything_can_be_reached_by_keyboard(browser: Browser, address: str) -> None:
+def test_browser_reaches_everything_by_keyboard(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -399,7 +403,7 @@ def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) 
         page.locator("#download:enabled").wait_for()
 
 
-def test_axe_finds_nothing(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_axe_finds_no_violations(browser: Browser, address: str, tmp_path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     found = []
@@ -432,7 +436,7 @@ def send_burst(address: str, n: int = 7) -> None:
         urllib.request.urlopen(request, timeout=10).close()
 
 
-def test_a_held_correction_is_approved_with_a_click(browser: Browser, tmp_path: Path) -> None:
+def test_browser_approves_a_held_correction_with_a_click(browser: Browser, tmp_path: Path) -> None:
     with running("reuters46", "--corrections", tmp_path / "c.db") as address:
         send_burst(address)
         with opened(browser, address, "/corrections") as page:
@@ -452,7 +456,7 @@ def test_a_held_correction_is_approved_with_a_click(browser: Browser, tmp_path: 
             )
 
 
-def test_held_corrections_fit_every_window(browser: Browser, tmp_path: Path) -> None:
+def test_browser_fits_held_corrections_into_every_window(browser: Browser, tmp_path: Path) -> None:
     with running("reuters46", "--corrections", tmp_path / "c.db") as address:
         send_burst(address)
         with opened(browser, address, "/corrections") as page:
@@ -462,7 +466,9 @@ def test_held_corrections_fit_every_window(browser: Browser, tmp_path: Path) -> 
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_nothing_is_wider_than_the_window(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_browser_shows_nothing_wider_than_the_window(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
     file = write_tickets(tmp_path / "tickets.csv", 60)
     context = browser.new_context()
     page = context.new_page()
@@ -491,7 +497,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(found)
 
 
-def test_chips_are_taken_away_and_added_by_keyboard(browser: Browser, several: str) -> None:
+def test_browser_removes_and_adds_topics_by_keyboard(browser: Browser, several: str) -> None:
     for scheme in ("light", "dark"):
         with opened(
             *(browser, several), expected="422", color_scheme=scheme, viewport=PHONE
@@ -524,7 +530,7 @@ def test_chips_are_taken_away_and_added_by_keyboard(browser: Browser, several: s
             assert given.get_by_role("checkbox", name="shipping").is_checked()
 
 
-def test_a_dropped_file_shows_several_topics_and_filters_by_each(
+def test_browser_filters_a_table_by_each_of_several_topics(
     browser: Browser, several: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "mails.csv"

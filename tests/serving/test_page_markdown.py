@@ -35,7 +35,7 @@ from slugline.base.html import render_markdown
         ('[a](https://b"onload=x)', '<p><a href="https://b%22onload=x" rel="noreferrer">a</a></p>'),
     ],
 )
-def test_what_markdown_becomes(text: str, html: str) -> None:
+def test_render_markdown_gives_known_tags(text: str, html: str) -> None:
     assert render_markdown(text, level=2).strip() == html
 
 
@@ -65,7 +65,7 @@ class Tags(HTMLParser):
 @given(
     st.lists(st.sampled_from([*"ab \n#-*`[]()<>&\"'/:", "https://a", "```", "**", "](", "- ", "_"]))
 )
-def test_nothing_but_the_known_tags_comes_out(parts: list[str]) -> None:
+def test_render_markdown_escapes_all_but_known_tags(parts: list[str]) -> None:
     tags = Tags(str(render_markdown("".join(parts))))
     assert tags.open == []
     assert tags.found <= {*(f"h{n}" for n in range(1, 7)), "p", "ul", "ol", "li", *_INLINE}
@@ -75,14 +75,14 @@ def test_nothing_but_the_known_tags_comes_out(parts: list[str]) -> None:
 @pytest.mark.parametrize(
     "part", ["[", "![", "[a](", "**a ", "*_", "`a", "```\n", "- ", "    - a\n"]
 )
-def test_a_megabyte_of_markdown_freezes_nothing(part: str) -> None:
+def test_render_markdown_is_fast_on_a_megabyte(part: str) -> None:
     text = (part * (1 << 20))[: 1 << 20]
     started = time.thread_time()
     render_markdown(text)
     assert time.thread_time() - started < 5
 
 
-def test_a_long_card_is_cut_and_says_so() -> None:
+def test_render_markdown_shortens_a_long_card() -> None:
     html = render_markdown("a line of a card\n" * 100_000)
     assert len(html) < 70_000
     assert html.endswith("<p>(The text goes on.)</p>")

@@ -53,7 +53,7 @@ def problem(page: TestClient, content: str | bytes, **query: str) -> tuple[int, 
     return found.status_code, found.json()["detail"]
 
 
-def test_metrics_count_the_answers_of_tables(page: TestClient) -> None:
+def test_table_answers_are_counted_by_the_metrics(page: TestClient) -> None:
     def counted() -> dict[str, float]:
         lines = [line.split() for line in page.get("/metrics").text.splitlines()]
         names = ("documents_total", "unsure_total", "confidence_count")
@@ -67,13 +67,13 @@ def test_metrics_count_the_answers_of_tables(page: TestClient) -> None:
     assert counted()["slugline_unsure_total"] == 0
 
 
-def test_a_long_text_is_not_sent_whole(page: TestClient) -> None:
+def test_table_answers_shorten_a_long_text(page: TestClient) -> None:
     long = "wheat " * 4_000
     (_, batch, _) = lines(page, f"body\n{long}\n")
     assert batch["rows"][0][6] is None
 
 
-def test_rows_are_answered_in_their_order(page: TestClient) -> None:
+def test_table_answers_are_in_the_order_of_rows(page: TestClient) -> None:
     head, *batches, end = lines(page, TICKETS)
     names = ["ticket_id", "body", "note"]
     assert head == {
@@ -97,7 +97,7 @@ def test_rows_are_answered_in_their_order(page: TestClient) -> None:
     assert end == {"n_rows": 3}
 
 
-def test_a_table_goes_out_as_it_came_in(page: TestClient) -> None:
+def test_table_file_keeps_the_dialect_of_the_upload(page: TestClient) -> None:
     content = 'Nr;Nachricht\r\n07;"Währung; wheat"\r\n'.encode("cp1252")
     found = page.post("/table/file", content=content, params={"name": "a.csv"})
     assert found.headers["content-type"] == "text/csv; charset=cp1252"
@@ -107,7 +107,7 @@ def test_a_table_goes_out_as_it_came_in(page: TestClient) -> None:
     assert end == ""
 
 
-def test_answers_of_the_page_and_of_the_library_are_the_same(
+def test_table_answers_equal_those_of_the_library(
     page: TestClient, news_slug: Path, texts: list[str]
 ) -> None:
     from slugline import load
@@ -128,19 +128,21 @@ def test_answers_of_the_page_and_of_the_library_are_the_same(
         ("../a\\b.csv", b"id,body\n1,wheat\n"),
     ],
 )
-def test_files_of_many_kinds(page: TestClient, name: str, content: bytes) -> None:
+def test_table_answers_read_files_of_many_formats(
+    page: TestClient, name: str, content: bytes
+) -> None:
     _, batch, _ = lines(page, content, name)
     assert batch["rows"][0][1] == "grain"
 
 
-def test_a_text_may_be_in_several_columns(page: TestClient) -> None:
+def test_table_answers_join_several_text_columns(page: TestClient) -> None:
     content = "a,b,c\nwheat,corn,x\ngoal,,x\n"
     head, batch, _ = lines(page, content, text=["a", "b"])
     assert head["text"] == ["a", "b"]
     assert [row[4] for row in batch["rows"]] == ["wheat corn", "goal"]
 
 
-def test_columns_and_encoding_are_those_of_the_training_data(
+def test_table_answers_use_columns_and_encoding_of_the_training_data(
     news_slug: Path, tmp_path: Path
 ) -> None:
     classifier = load(news_slug)
@@ -154,7 +156,7 @@ def test_columns_and_encoding_are_those_of_the_training_data(
     assert batch["rows"][0][4] == "wheat łódź"
 
 
-def test_who_has_no_text_column_is_asked_which_it_is(page: TestClient) -> None:
+def test_table_answers_ask_for_an_unknown_text_column(page: TestClient) -> None:
     content = "one,two,three\nwheat,7,corn\n"
     (asked,) = lines(page, content)
     assert (asked["columns"], asked["text"]) == (["one", "two", "three"], None)
@@ -169,7 +171,7 @@ def test_who_has_no_text_column_is_asked_which_it_is(page: TestClient) -> None:
     )
 
 
-def test_tables_that_are_not_utf8_are_read_as_what_they_seem_to_be(page: TestClient) -> None:
+def test_table_answers_detect_encodings_other_than_utf8(page: TestClient) -> None:
     head, batch, _ = lines(page, b"id,body\n1,wheat f\xfcr K\xf6ln\n" * 3, "a.csv")
     assert head["encoding"] == "cp1252"
     assert batch["rows"][0][4] == "wheat für Köln"
@@ -189,14 +191,16 @@ def test_tables_that_are_not_utf8_are_read_as_what_they_seem_to_be(page: TestCli
     ],
     ids=["format", "no name", "long name", "column", "damaged"],
 )
-def test_what_can_not_be_read_says_why(page: TestClient, query: dict[str, str], said: str) -> None:
+def test_table_answers_reject_unreadable_files(
+    page: TestClient, query: dict[str, str], said: str
+) -> None:
     status, detail = problem(page, TICKETS, **query)
     assert status == 422
     assert detail.startswith(said)
     assert "tmp" not in detail
 
 
-def test_encoding_and_separator_can_be_chosen(page: TestClient) -> None:
+def test_table_answers_take_an_encoding_and_a_separator(page: TestClient) -> None:
     content = "Nr~text\n1~Weizen für Köln, prompt\n".encode("cp850")
 
     head, batch, _ = lines(page, content, encoding="cp850", separator="~")
@@ -217,7 +221,7 @@ def test_encoding_and_separator_can_be_chosen(page: TestClient) -> None:
         ({"encoding": "cp1252"}, "a.csv is UTF-8, and `encoding` names cp1252; choose them as"),
     ],
 )
-def test_what_can_not_be_chosen_says_why(
+def test_table_answers_reject_invalid_encodings_and_separators(
     page: TestClient, query: dict[str, str], said: str
 ) -> None:
     status, detail = problem(page, "text\nÄpfel für Köln\n", name="a.csv", **query)
@@ -225,25 +229,25 @@ def test_what_can_not_be_chosen_says_why(
     assert (status, detail[: len(said)]) == (422, said)
 
 
-def test_a_table_of_one_column_has_no_separator(page: TestClient) -> None:
+def test_table_of_one_column_has_no_separator(page: TestClient) -> None:
     head, batch, _ = lines(page, b"text\nwheat, corn; crop\n")
 
     assert (head["separator"], head["head"]) == ("one column", [["wheat, corn; crop"]])
     assert batch["rows"][0][4] == "wheat, corn; crop"
 
 
-def test_rows_that_are_not_read_show_their_cells(page: TestClient) -> None:
+def test_table_answers_show_the_cells_of_bad_rows(page: TestClient) -> None:
     _, batch, _ = lines(page, b"id,text\n7,wheat,corn\n")
 
     assert batch["rows"] == [[2, None, None, None, "7 · wheat,corn", "3 cells instead of 2"]]
 
 
-def test_a_file_that_is_too_large_is_refused(page: TestClient) -> None:
+def test_table_that_is_too_large_is_rejected(page: TestClient) -> None:
     status, detail = problem(page, b"x" * 200_001, name="a.csv")
     assert (status, detail.partition(";")[0]) == (413, "the body is larger than 200,000 bytes")
 
 
-def test_a_file_that_breaks_off_is_answered_up_to_there(page: TestClient) -> None:
+def test_table_answers_end_with_an_error_where_a_file_breaks_off(page: TestClient) -> None:
     whole = gzip.compress(b"id,body\n" + b"".join(b"%d,wheat\n" % n for n in range(5000)))
     *_, last = lines(page, whole[:-9], "a.csv.gz")
     assert last["error"].startswith("a.csv.gz is not a whole gzip file")
@@ -261,7 +265,7 @@ def test_table_answers_end_with_an_error_after_too_many_rows(news_slug: Path) ->
     }
 
 
-def test_a_downloaded_table_has_its_own_columns_as_they_were(page: TestClient) -> None:
+def test_table_file_keeps_the_columns_of_the_upload(page: TestClient) -> None:
     found = page.post("/table/file", content=TICKETS, params={"name": "my tickets.csv"})
     assert found.headers["content-disposition"] == (
         "attachment; filename*=UTF-8''my%20tickets-topics.csv"
@@ -276,7 +280,7 @@ def test_a_downloaded_table_has_its_own_columns_as_they_were(page: TestClient) -
     assert rows[2][5] == "line 5: no text in column 'body'"
 
 
-def test_an_excel_file_goes_out_as_one(page: TestClient) -> None:
+def test_table_file_is_excel_for_an_excel_upload(page: TestClient) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     content = excel_file([("nr", "body"), ("=1+1", "wheat corn crop"), (8, "goal"), (9, None)])
     found = page.post("/table/file", content=content, params={"name": "My Tickets.XLSX"})
@@ -298,7 +302,7 @@ def test_an_excel_file_goes_out_as_one(page: TestClient) -> None:
     assert rows[2][4] == "row 4: no text in column 'body'"
 
 
-def test_an_old_spreadsheet_is_refused_with_advice(page: TestClient) -> None:
+def test_table_in_old_excel_format_is_rejected_with_advice(page: TestClient) -> None:
     assert problem(page, bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500), name="Alt.XLS") == (
         422,
         "Alt.XLS is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, and "
@@ -307,7 +311,7 @@ def test_an_old_spreadsheet_is_refused_with_advice(page: TestClient) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_the_page_and_the_command_line_write_the_same_bytes(
+def test_table_file_equals_that_of_the_command_line(
     page: TestClient, run: Run, tmp_path: Path, ending: str
 ) -> None:
     rows = list(csv.reader(io.StringIO(TICKETS)))
@@ -326,7 +330,7 @@ def test_the_page_and_the_command_line_write_the_same_bytes(
     assert all(theirs.read(name) == written.read(name) for name in written.namelist())
 
 
-def test_nothing_is_left_of_a_file(
+def test_table_leaves_no_temporary_file(
     page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tempfile
@@ -346,7 +350,7 @@ def endless_table() -> bytes:
     return first + others + pieces.flush()
 
 
-def test_a_server_ends_while_it_reads_a_table_without_end() -> None:
+def test_server_ends_while_it_reads_an_endless_table() -> None:
     with running("--grace", "0") as url, httpx.Client(base_url=url, timeout=30) as browser:
         params, content = {"name": "a.csv.gz"}, endless_table()
         with browser.stream("POST", "/table/answers", params=params, content=content) as found:
@@ -357,7 +361,7 @@ def test_a_server_ends_while_it_reads_a_table_without_end() -> None:
                 assert not any('"n_rows"' in line for line in received)
 
 
-def test_reading_a_table_ends_when_the_browser_leaves() -> None:
+def test_table_is_abandoned_when_the_client_leaves() -> None:
     with running("--threads", "1") as url, httpx.Client(base_url=url, timeout=60) as browser:
         params, content = {"name": "a.csv.gz"}, endless_table()
         for _ in range(20):  # more than are answered at a time
@@ -367,7 +371,7 @@ def test_reading_a_table_ends_when_the_browser_leaves() -> None:
         assert json.loads(found.text.splitlines()[-1]) == {"n_rows": 3}
 
 
-def test_a_sheet_behind_a_cover_is_answered_and_named(news_slug: Path, tmp_path: Path) -> None:
+def test_table_answers_name_the_sheet_behind_a_cover(news_slug: Path, tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     path = tmp_path / "told.slug"
     classifier = load(news_slug)

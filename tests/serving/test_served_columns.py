@@ -40,7 +40,7 @@ def classify(api: TestClient, **body: Any) -> Any:
     return api.post("/v1/classify", json=body)
 
 
-def test_the_api_takes_columns(api: TestClient) -> None:
+def test_api_classify_uses_columns(api: TestClient) -> None:
     rows = [{"product": topic.title(), "amount": 50 * n} for n, topic in enumerate(TOPICS)]
     reply = classify(api, texts=["it is broken"] * 3, columns=rows, explain=True).json()
     assert [result["topic"] for result in reply["results"]] == TOPICS
@@ -53,14 +53,14 @@ def test_the_api_takes_columns(api: TestClient) -> None:
     assert "columns" not in api.get("/v1/models/reuters46").json()
 
 
-def test_the_api_explains_columns(api: TestClient) -> None:
+def test_api_explain_uses_columns(api: TestClient) -> None:
     body = {"text": "it is broken", "columns": {"product": "Loan", "amount": "60"}}
     reply = api.post("/v1/explain", json=body).json()
     assert reply["topic"] == "loan"
     assert {"product=Loan"} <= {word["word"] for word in reply["reasons"]}
 
 
-def test_the_api_notes_missing_and_odd_columns(api: TestClient) -> None:
+def test_api_classify_notes_missing_and_odd_columns(api: TestClient) -> None:
     reply = classify(api, text="it is broken", columns={"amount": "lots"}).json()
     assert reply["note"] == (
         "there is no column 'product'; 'lots' in column 'amount' is no number: counted as missing"
@@ -82,13 +82,13 @@ def test_the_api_notes_missing_and_odd_columns(api: TestClient) -> None:
         ),
     ],
 )
-def test_the_api_refuses_other_columns(api: TestClient, body: Any, message: str) -> None:
+def test_api_classify_rejects_unknown_columns(api: TestClient, body: Any, message: str) -> None:
     reply = classify(api, text="it is broken", **body)
     assert reply.status_code == 422
     assert reply.json()["detail"].startswith(message)
 
 
-def test_the_page_has_a_field_for_each_column(api: TestClient) -> None:
+def test_page_has_a_field_for_each_column(api: TestClient) -> None:
     empty = api.get("/").text
     assert '<option value="Loan">' in empty
     assert 'name="column.1"' in empty
@@ -101,7 +101,7 @@ def test_the_page_has_a_field_for_each_column(api: TestClient) -> None:
         assert f"<bdi>product={topic.title()}</bdi>" in answered
 
 
-def test_a_correction_of_such_a_model_is_refused(model: Path, tmp_path: Path) -> None:
+def test_correction_for_a_model_with_columns_is_rejected(model: Path, tmp_path: Path) -> None:
     state = make_state(model, corrections=str(tmp_path / "corrections.db"))
     with client(state) as api:
         reply = api.post("/v1/corrections", json={"text": "it is broken", "topic": "loan"})
@@ -111,7 +111,7 @@ def test_a_correction_of_such_a_model_is_refused(model: Path, tmp_path: Path) ->
     state.service.close()
 
 
-def test_tools_take_columns(model: Path) -> None:
+def test_mcp_tools_use_columns(model: Path) -> None:
     service = make_state(model).service
     row = {"product": "App", "amount": 100}
     reply = call_tool(service, "classify", texts=["it is broken"], columns=[row])
@@ -121,7 +121,7 @@ def test_tools_take_columns(model: Path) -> None:
     assert call_tool(service, "explain", text="it is broken", columns=row).topic == "app"
 
 
-def test_tables_are_answered_by_their_columns(model: Path, tmp_path: Path) -> None:
+def test_predict_files_uses_columns(model: Path, tmp_path: Path) -> None:
     rows = [{"text": "it is broken", "product": topic.title()} for topic in TOPICS]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
     slugline.predict_files(model, tmp_path / "in.jsonl", tmp_path / "out", progress=None)
@@ -129,7 +129,7 @@ def test_tables_are_answered_by_their_columns(model: Path, tmp_path: Path) -> No
     assert [json.loads(answer)["topic"] for answer in answers] == TOPICS
 
 
-def test_values_of_an_unused_column_are_noted(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_unused_columns_are_noted(run: Callable[..., Any], tmp_path: Path) -> None:
     texts = [RowText(TOPICS[n % 3], {"sender": "ab"[n % 2]}) for n in range(60)]
     topics = [TOPICS[n % 3] for n in range(60)]
     path = tmp_path / "unused.slug"

@@ -45,7 +45,7 @@ def saved(documents: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return {path.stem: path for path in folder.iterdir()}
 
 
-def test_a_model_that_can_not_keep_its_promise_is_served_with_its_guesses(
+def test_model_that_misses_its_precision_is_served_with_guesses(
     saved: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     state = make_state(saved["hopeless"])
@@ -65,14 +65,14 @@ def test_a_model_that_can_not_keep_its_promise_is_served_with_its_guesses(
         assert "`min_precision` is 0.9999, and no threshold reaches it" in reply.text
 
 
-def test_tools_of_agents_answer_likewise(saved: dict[str, Path]) -> None:
+def test_mcp_classify_follows_the_precision_of_the_server(saved: dict[str, Path]) -> None:
     for precision, topic in ((None, None), (0, "bank"), (0.7, "bank")):
         service = make_state(saved["hopeless"], min_precision=precision).service
         reply = call_tool(service, "classify", texts=[TEXT])
         assert reply.results[0].topic == topic
 
 
-def test_a_server_has_a_precision_of_its_own(saved: dict[str, Path]) -> None:
+def test_server_precision_replaces_those_of_the_models(saved: dict[str, Path]) -> None:
     with client(make_state(saved["sure"], saved["plain"], min_precision=0)) as api:
         for name in ("sure", "plain"):
             reply = api.post("/v1/classify", json={"text": "zinc", "model": name}).json()
@@ -84,7 +84,7 @@ def test_a_server_has_a_precision_of_its_own(saved: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", 0), ("mcp",)], ids=["serve", "mcp"])
-def test_a_precision_that_can_not_be_promised_is_an_error_at_the_start(
+def test_server_does_not_start_with_an_unreachable_precision(
     run: Callable[..., Any], saved: dict[str, Path], command: tuple[Any, ...]
 ) -> None:
     code, _, err = run(*command, saved["plain"], "--min-precision", 0.9999)
@@ -93,7 +93,7 @@ def test_a_precision_that_can_not_be_promised_is_an_error_at_the_start(
     assert "The best that can be promised is " in err
 
 
-def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_replace_the_old(
+def test_refresh_keeps_the_old_version_if_the_new_one_misses_the_precision(
     saved: dict[str, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "news.slug"
@@ -112,7 +112,7 @@ def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_repl
 
 
 @pytest.mark.parametrize("outcome", ["held back", "failed", "replaced"])
-def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
+def test_ready_reports_a_learner_whose_last_model_was_not_used(
     saved: dict[str, Path], news_csv: Path, tmp_path: Path, outcome: str
 ) -> None:
     with CorrectionStore(tmp_path / "c.db") as store:
@@ -143,7 +143,7 @@ def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
         assert reply.json()["status"] == result[outcome]
 
 
-def test_a_learned_version_that_promises_less_is_held_back_also_after_a_restart(
+def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     run: Callable[..., Any], news: News, news_csv: Path
 ) -> None:
     run("train", news_csv, "-o", "news.slug", "--min-precision", 0.9, "-q")
@@ -183,7 +183,7 @@ def test_a_learned_version_that_promises_less_is_held_back_also_after_a_restart(
 
 
 @pytest.mark.parametrize(("name", "promise"), [("plain", "nothing"), ("sure", "0.9")])
-def test_a_precision_that_learning_could_break_is_an_error_at_the_start(
+def test_server_does_not_start_with_a_precision_that_learning_could_break(
     run: Callable[..., Any], saved: dict[str, Path], news_csv: Path, name: str, promise: str
 ) -> None:
     learns = ("--corrections", "c.db", "--learn-every", 5, "--learn-from", news_csv)

@@ -61,7 +61,7 @@ def results_of(api: TestClient, *texts: str, **options: Any) -> Any:
 # Answers ------------------------------------------------------------------------------------------
 
 
-def test_an_answer_has_the_topics_given_and_suggestions(api: TestClient, path: Path) -> None:
+def test_multilabel_classify_gives_topics_and_suggestions(api: TestClient, path: Path) -> None:
     two, one, none = results_of(api, BOTH, text_of(("account",)), "nothing to see")
     assert [guess["topic"] for guess in two["topics"]] == [two["topic"], two["top"][1]["topic"]]
     assert {guess["topic"] for guess in two["topics"]} == {"billing", "shipping"}
@@ -75,7 +75,7 @@ def test_an_answer_has_the_topics_given_and_suggestions(api: TestClient, path: P
     )
 
 
-def test_each_topic_that_is_given_has_its_own_reasons(api: TestClient) -> None:
+def test_multilabel_classify_explains_each_topic(api: TestClient) -> None:
     [answer] = results_of(api, BOTH, explain=True)
     words = {guess["topic"]: guess["reasons"][0]["word"] for guess in answer["topics"]}
     assert words["billing"] in WORDS["billing"]
@@ -84,14 +84,14 @@ def test_each_topic_that_is_given_has_its_own_reasons(api: TestClient) -> None:
     assert [[*guess] for guess in answer["top"]] == [["topic", "probability"]] * 3
 
 
-def test_topics_beyond_top_are_given_too(api: TestClient) -> None:
+def test_multilabel_classify_gives_topics_beyond_top(api: TestClient) -> None:
     [one] = results_of(api, BOTH, top=1)
     assert len(one["top"]) == 1
     assert len(one["topics"]) == 2
     assert results_of(api, BOTH, "nothing", top=1)[0] == one
 
 
-def test_too_many_topics_are_a_reason(api: TestClient) -> None:
+def test_multilabel_classify_is_unsure_of_too_many_topics(api: TestClient) -> None:
     [answer] = results_of(api, text_of(("billing", "shipping", "account")))
     assert (answer["topic"], answer["topics"]) == (None, [])
     assert (answer["reason"], answer["reason_kind"]) == (
@@ -101,14 +101,14 @@ def test_too_many_topics_are_a_reason(api: TestClient) -> None:
     assert len(answer["top"]) == 3
 
 
-def test_a_model_of_one_topic_answers_as_before(api: TestClient) -> None:
+def test_classify_with_one_topic_has_no_topics_field(api: TestClient) -> None:
     [answer] = results_of(api, "wheat and corn harvest", model="reuters46", top=1)
     assert [*answer] == ["topic", "probability", "top"]
     assert api.get("/v1/models/tickets").json()["multilabel"] is True
     assert "multilabel" not in api.get("/v1/models/reuters46").json()
 
 
-def test_agents_get_the_topics_given_and_suggestions(path: Path) -> None:
+def test_mcp_classify_gives_topics_and_suggestions(path: Path) -> None:
     service = make_state(path, "reuters46").service
     reply = call_tool(service, "classify", texts=[BOTH], top=3)
     assert {guess.topic for guess in reply.results[0].topics} == {"billing", "shipping"}
@@ -118,7 +118,7 @@ def test_agents_get_the_topics_given_and_suggestions(path: Path) -> None:
     assert call_tool(service, "list_topics").multilabel
 
 
-def test_agents_correct_all_topics(path: Path, tmp_path: Path) -> None:
+def test_mcp_add_correction_takes_all_topics(path: Path, tmp_path: Path) -> None:
     service = make_state(path, corrections=tmp_path / "c.db").service
     reply = call_tool(service, "add_correction", text=BOTH, topics=["account"])
     assert (reply.topics, sorted(reply.answer)) == (["account"], ["billing", "shipping"])
@@ -129,7 +129,7 @@ def test_agents_correct_all_topics(path: Path, tmp_path: Path) -> None:
 # Corrections --------------------------------------------------------------------------------------
 
 
-def test_a_correction_takes_all_right_topics(api: TestClient) -> None:
+def test_multilabel_correction_takes_all_right_topics(api: TestClient) -> None:
     body = {"text": BOTH, "topics": ["billing", "legal ", "billing"], "is_new": True}
     reply = api.post("/v1/corrections", json=body)
     assert reply.status_code == 201, reply.text
@@ -174,7 +174,7 @@ def test_a_correction_takes_all_right_topics(api: TestClient) -> None:
         ({"topics": ["billing", ["shipping"]]}, None),
     ],
 )
-def test_a_wrong_correction_is_refused(
+def test_multilabel_correction_rejects_invalid_topics(
     api: TestClient, fields: dict[str, Any], message: str | None
 ) -> None:
     reply = api.post("/v1/corrections", json={"text": BOTH, **fields})
@@ -192,7 +192,7 @@ def test_a_wrong_correction_is_refused(
         (TopicForm("uris"), "legal tax", " "),
     ],
 )
-def test_the_separator_of_the_data_is_in_no_topic(
+def test_multilabel_correction_rejects_the_separator_of_the_data(
     path: Path, tmp_path: Path, form: TopicForm, topic: str, separator: str
 ) -> None:
     classifier = slugline.load(path)
@@ -229,7 +229,7 @@ def unticked(page: str) -> list[str]:
     return re.findall(r'type="checkbox" name="topics" value="([^"]*)">', page)
 
 
-def test_the_page_shows_topics_to_take_away_and_suggestions_to_add(api: TestClient) -> None:
+def test_multilabel_page_shows_topics_and_suggestions(api: TestClient) -> None:
     page = api.post("/", data={"text": BOTH}).text
     assert sorted(ticked(page)) == ["billing", "shipping"]
     part = api.post("/", data={"text": BOTH}, headers={"X-Part": "1"}).text
@@ -245,13 +245,13 @@ def test_the_page_shows_topics_to_take_away_and_suggestions_to_add(api: TestClie
     assert "That’s wrong" in one
 
 
-def test_without_corrections_the_page_shows_topics_alone(path: Path) -> None:
+def test_multilabel_page_without_corrections_shows_topics_only(path: Path) -> None:
     page = client(make_state(path)).post("/", data={"text": BOTH}).text
     assert page.count('<li class="chip">') == 2
     assert 'name="topics"' not in page
 
 
-def test_a_form_corrects_all_topics_without_a_script(api: TestClient) -> None:
+def test_multilabel_form_corrects_all_topics_without_a_script(api: TestClient) -> None:
     data: dict[str, Any] = {"text": BOTH, "topics": ["billing", "acount"], "who": "Ada"}
     wrong = api.post("/wrong", data=data)
     assert wrong.status_code == 422
@@ -270,7 +270,7 @@ def test_a_form_corrects_all_topics_without_a_script(api: TestClient) -> None:
     assert "still gets <b>2</b> wrong" in listed
 
 
-def test_a_table_gets_several_topics(api: TestClient) -> None:
+def test_multilabel_table_has_several_topics(api: TestClient) -> None:
     three = text_of(("billing", "shipping", "account"))
     body = f'text\n"{BOTH}"\nnothing to see\n{three}\n'
     reply = api.post("/table/answers?name=t.csv", content=body.encode())
@@ -286,7 +286,7 @@ def test_a_table_gets_several_topics(api: TestClient) -> None:
 # Reasons ------------------------------------------------------------------------------------------
 
 
-def test_an_explanation_says_whether_the_topic_is_given(api: TestClient, path: Path) -> None:
+def test_multilabel_explain_says_whether_the_topic_is_assigned(api: TestClient, path: Path) -> None:
     thresholds = slugline.load(path).fitted_.multilabel_rule.thresholds  # type: ignore[union-attr]
     for number, (topic, given) in enumerate(
         [("account", False), ("billing", True), ("shipping", True)]

@@ -83,7 +83,7 @@ def check_problem(answer: Any, status: int, detail: str) -> dict[str, Any]:
 # Answers ----------------------------------------------------------------------------------------
 
 
-def test_texts_are_answered_as_the_library_does(api: httpx.Client) -> None:
+def test_api_classify_equals_the_library(api: httpx.Client) -> None:
     texts = [WIRE, CAKE, "", "日本語", "a\ud800b", "x" * 5000] * 30
     # Halves of characters travel as escapes.
     body = json.dumps({"texts": texts, "top": 2})
@@ -101,7 +101,7 @@ def test_texts_are_answered_as_the_library_does(api: httpx.Client) -> None:
         assert [each["topic"] for each in result["top"]] == [name for name, _ in route.top[:2]]
 
 
-def test_a_single_text_is_answered(api: httpx.Client) -> None:
+def test_api_classify_answers_a_single_text(api: httpx.Client) -> None:
     [result] = ask(api, "/v1/classify", text=WIRE).json()["results"]
     assert result["topic"] == "grain"
     assert len(result["top"]) == 3
@@ -109,13 +109,13 @@ def test_a_single_text_is_answered(api: httpx.Client) -> None:
     assert "reasons" not in result
 
 
-def test_more_topics_than_usual_may_be_asked_for(api: httpx.Client) -> None:
+def test_api_classify_gives_all_topics_for_a_large_top(api: httpx.Client) -> None:
     [result] = ask(api, "/v1/classify", text=WIRE, top=1000).json()["results"]
     assert len(result["top"]) == 46
     assert sum(each["probability"] for each in result["top"]) == pytest.approx(1, abs=1e-4)
 
 
-def test_another_precision_may_be_asked_for(api: httpx.Client) -> None:
+def test_api_classify_takes_a_precision(api: httpx.Client) -> None:
     [unsure] = ask(api, "/v1/classify", text=CAKE).json()["results"]
     [given] = ask(api, "/v1/classify", text=CAKE, min_precision=0).json()["results"]
     assert unsure["topic"] is None
@@ -126,16 +126,14 @@ def test_another_precision_may_be_asked_for(api: httpx.Client) -> None:
     check_problem(answer, 422, "`min_precision` is 0.99999, and no threshold reaches it")
 
 
-def test_answers_say_why(api: httpx.Client) -> None:
+def test_api_classify_explains_answers(api: httpx.Client) -> None:
     [result] = ask(api, "/v1/classify", text=WIRE, explain=True).json()["results"]
     word = max(result["reasons"], key=lambda each: each["share"])
     assert WIRE[word["start"] : word["end"]].lower() == word["word"] == "wheat"
 
 
 @pytest.mark.parametrize("explain", [False, True])
-def test_a_long_reply_which_is_made_in_parts_has_all_in_order(
-    api: httpx.Client, explain: bool
-) -> None:
+def test_api_classify_keeps_the_order_of_a_long_reply(api: httpx.Client, explain: bool) -> None:
     texts, options = [f"{WIRE} {n}" for n in range(100)], {"top": 46, "explain": explain}
     results = ask(api, "/v1/classify", texts=texts, **options).json()["results"]
     assert len(results) == 100
@@ -194,7 +192,7 @@ def test_classify_counts_guesses_until_the_reply_is_made() -> None:
     state.service.close()
 
 
-def test_a_topic_is_explained(api: httpx.Client) -> None:
+def test_api_explain_compares_two_topics(api: httpx.Client) -> None:
     said = ask(api, "/v1/explain", text=WIRE, topic="wheat", against="grain").json()
     assert (said["topic"], said["against"]) == ("wheat", "grain")
     shares = sum(each["share"] for each in said["reasons"])
@@ -203,7 +201,7 @@ def test_a_topic_is_explained(api: httpx.Client) -> None:
     check_problem(answer, 422, "wheat")
 
 
-def test_models_are_named_and_described(api: httpx.Client) -> None:
+def test_api_models_lists_and_describes_models(api: httpx.Client) -> None:
     models = api.get("/v1/models").json()["models"]
     assert [each["name"] for each in models] == ["reuters46", "tickets"]
     card = api.get("/v1/models/tickets").json()
@@ -213,14 +211,14 @@ def test_models_are_named_and_described(api: httpx.Client) -> None:
     check_problem(api.get("/v1/models/none"), 404, "there are: reuters46, tickets")
 
 
-def test_a_model_is_chosen_by_name(api: httpx.Client) -> None:
+def test_api_classify_takes_a_model_by_name(api: httpx.Client) -> None:
     answer = ask(api, "/v1/classify", text="a refund", model="tickets")
     assert answer.json()["results"][0]["topic"] == 1
     assert answer.headers["x-model"] == "tickets"
     check_problem(ask(api, "/v1/classify", text="a", model="other"), 404, "no model 'other'")
 
 
-def test_questions_at_the_same_time_get_each_their_own_answer(api: httpx.Client) -> None:
+def test_api_classify_answers_simultaneous_requests_separately(api: httpx.Client) -> None:
     texts = [f"{word} {n} wheat" for n in range(40) for word in ("oil", "gold", "cocoa")]
     alone = Decider.from_fitted(slugline.load("reuters46").fitted_).decide(texts)
     with ThreadPoolExecutor(16) as pool:
@@ -239,7 +237,7 @@ def metrics(api: httpx.Client) -> dict[str, float]:
     return {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
 
 
-def test_what_is_counted_adds_up(api: httpx.Client) -> None:
+def test_metrics_add_up(api: httpx.Client) -> None:
     before = metrics(api)
     ask(api, "/v1/classify", texts=[WIRE, CAKE])
     ask(api, "/v1/classify", texts=[])
@@ -266,13 +264,13 @@ def test_what_is_counted_adds_up(api: httpx.Client) -> None:
     assert after["slugline_queue_size"] == 0
 
 
-def test_the_process_is_well_and_ready(api: httpx.Client) -> None:
+def test_health_and_ready_report_a_good_state(api: httpx.Client) -> None:
     assert api.get("/health").json() == {"status": "ok"}
     assert api.get("/ready").json()["status"] == "ready"
     assert api.head("/health").status_code == 200
 
 
-def test_replies_are_shown_by_this_page_alone(api: httpx.Client) -> None:
+def test_replies_have_security_headers(api: httpx.Client) -> None:
     for path in ("/health", "/nothing"):
         headers = api.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -284,7 +282,7 @@ def test_replies_are_shown_by_this_page_alone(api: httpx.Client) -> None:
 # Corrections ------------------------------------------------------------------------------------
 
 
-def test_a_correction_is_kept_sent_back_and_undone(api: httpx.Client, folder: Path) -> None:
+def test_api_corrections_are_stored_listed_and_undone(api: httpx.Client, folder: Path) -> None:
     answer = ask(api, "/v1/corrections", text=CAKE, topic="recipe", who="me")
     assert answer.status_code == 201
     kept = answer.json()
@@ -306,7 +304,7 @@ def test_a_correction_is_kept_sent_back_and_undone(api: httpx.Client, folder: Pa
     assert api.get("/v1/corrections", params={"after": kept["id"] - 1}).text == ""
 
 
-def test_a_topic_that_is_probably_mistyped_is_asked_about(api: httpx.Client) -> None:
+def test_api_correction_asks_about_a_misspelt_topic(api: httpx.Client) -> None:
     typed = {"text": WIRE, "topic": "Whaet"}
     asked = ask(api, "/v1/corrections", **typed)
     check_problem(asked, 422, "there is no topic 'Whaet' in reuters46; did you mean 'wheat'?")
@@ -317,7 +315,7 @@ def test_a_topic_that_is_probably_mistyped_is_asked_about(api: httpx.Client) -> 
     assert api.delete(f"/v1/corrections/{stored.json()['id']}").status_code == 204
 
 
-def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
+def test_api_correction_keeps_integer_topics(api: httpx.Client) -> None:
     kept = ask(api, "/v1/corrections", text="a refund", topic="2", model="tickets").json()
     assert kept["topic"] == 2
     assert not kept["is_new"]
@@ -333,7 +331,7 @@ def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
     check_problem(api.post("/v1/corrections", content=half, headers=JSON), 422, "half a character")
 
 
-def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path: Path) -> None:
+def test_api_correction_gets_503_if_the_disk_fails(tmp_path: Path) -> None:
     path = tmp_path / "corrections.db"
     with running("--corrections", path) as url, httpx.Client(base_url=url, timeout=30) as client:
         assert ask(client, "/v1/corrections", text="a", topic="acq").status_code == 201
@@ -345,7 +343,7 @@ def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path: Path) -> None
         assert answer.headers["retry-after"] == "10"
 
 
-def test_a_server_without_a_file_takes_no_corrections(tmp_path: Path) -> None:
+def test_api_correction_gets_404_without_a_file(tmp_path: Path) -> None:
     with running() as url:
         answer = httpx.post(f"{url}/v1/corrections", json={"text": "a", "topic": "acq"})
         check_problem(answer, 404, "--corrections")
@@ -377,13 +375,13 @@ def test_a_server_without_a_file_takes_no_corrections(tmp_path: Path) -> None:
         (b'{"text": "a", "explain": "yes"}', 422, "Expected `bool`, got `str`"),
     ],
 )
-def test_what_can_not_be_asked_is_refused(
+def test_api_classify_rejects_invalid_bodies(
     api: httpx.Client, body: bytes, status: int, detail: str
 ) -> None:
     check_problem(api.post("/v1/classify", content=body, headers=JSON), status, detail)
 
 
-def test_too_many_texts_and_one_too_long_are_refused(api: httpx.Client) -> None:
+def test_api_classify_rejects_requests_over_the_limits(api: httpx.Client) -> None:
     answer = ask(api, "/v1/classify", texts=["a"] * 10_001)
     check_problem(answer, 422, "there are 10,001 texts, and a request may have 10,000")
     answer = ask(api, "/v1/classify", texts=["a"] * 101, explain=True)
@@ -394,7 +392,7 @@ def test_too_many_texts_and_one_too_long_are_refused(api: httpx.Client) -> None:
     assert len(ask(api, "/v1/classify", texts=["a"] * 10_000).json()["results"]) == 10_000
 
 
-def test_a_body_too_large_is_refused_whether_it_says_so_or_not(api: httpx.Client) -> None:
+def test_api_rejects_a_large_body_with_and_without_a_length(api: httpx.Client) -> None:
     large = b" " * (17 << 20)
     answer = api.post("/v1/classify", content=large, headers=JSON)
     check_problem(answer, 413, "larger than 16,777,216 bytes")
@@ -403,7 +401,7 @@ def test_a_body_too_large_is_refused_whether_it_says_so_or_not(api: httpx.Client
     check_problem(answer, 413, "larger than 16,777,216 bytes")
 
 
-def test_what_is_not_json_by_its_head_is_refused(api: httpx.Client) -> None:
+def test_api_rejects_other_content_types_and_encodings(api: httpx.Client) -> None:
     body = json.dumps({"text": "a"})
     answer = api.post("/v1/classify", content=body, headers={"Content-Type": "text/plain"})
     check_problem(answer, 415, "'text/plain'")
@@ -411,7 +409,7 @@ def test_what_is_not_json_by_its_head_is_refused(api: httpx.Client) -> None:
     check_problem(answer, 415, "'gzip'-encoded")
 
 
-def test_what_is_not_there_is_said(api: httpx.Client) -> None:
+def test_api_reports_unknown_paths_methods_and_ids(api: httpx.Client) -> None:
     check_problem(api.get("/v1/nothing"), 404, "nothing at /v1/nothing")
     answer = api.get("/v1/classify")
     check_problem(answer, 405, "does not answer GET")
@@ -423,7 +421,7 @@ def test_what_is_not_there_is_said(api: httpx.Client) -> None:
     check_problem(api.delete(f"/v1/corrections/{'9' * 5000}"), 422, "the id is '999")
 
 
-def test_bodies_that_do_not_arrive_are_given_up() -> None:
+def test_server_gives_up_bodies_that_do_not_arrive() -> None:
     with running("--timeout", "0.5") as url:
         host, port = url.removeprefix("http://").split(":")
         head = (
@@ -442,7 +440,7 @@ def test_bodies_that_do_not_arrive_are_given_up() -> None:
         assert httpx.get(f"{url}/health").status_code == 200
 
 
-def test_a_head_without_end_is_refused(api: httpx.Client) -> None:
+def test_server_rejects_an_endless_head(api: httpx.Client) -> None:
     with socket.create_connection(("127.0.0.1", api.base_url.port or 0), timeout=20) as large:
         large.sendall(b"GET /health HTTP/1.1\r\nX: ")
         answer = b""
@@ -460,7 +458,7 @@ def test_a_head_without_end_is_refused(api: httpx.Client) -> None:
 # Who may ask ------------------------------------------------------------------------------------
 
 
-def test_pages_of_other_sites_are_refused(api: httpx.Client) -> None:
+def test_guard_rejects_pages_of_other_sites(api: httpx.Client) -> None:
     def get(**headers: str) -> httpx.Response:
         return api.get("/v1/models", headers={k.replace("_", "-"): v for k, v in headers.items()})
 
@@ -475,11 +473,11 @@ def test_pages_of_other_sites_are_refused(api: httpx.Client) -> None:
     assert get(Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 200
 
 
-def test_probes_are_answered_by_any_name(api: httpx.Client) -> None:
+def test_guard_answers_health_checks_for_any_host(api: httpx.Client) -> None:
     assert api.get("/health", headers={"Host": "inside.cluster"}).status_code == 200
 
 
-def test_a_token_is_asked_for_and_never_told(tmp_path: Path) -> None:
+def test_guard_asks_for_a_token_and_never_shows_it(tmp_path: Path) -> None:
     token = "0123456789abcdef-and-more"
     path = tmp_path / "tokens"
     path.write_text(f"# mine\n{token}\n\nanother-token-0123456789\n")
@@ -513,7 +511,7 @@ def test_a_token_is_asked_for_and_never_told(tmp_path: Path) -> None:
         ("x" * 70_000, "too large"),
     ],
 )
-def test_tokens_that_are_none_are_refused(
+def test_token_file_with_invalid_tokens_is_rejected(
     run: Any, tmp_path: Path, content: str, said: str
 ) -> None:
     path = tmp_path / "tokens"
@@ -526,13 +524,13 @@ def test_tokens_that_are_none_are_refused(
 # How it starts and ends -------------------------------------------------------------------------
 
 
-def test_other_machines_are_let_in_only_with_a_token(run: Any) -> None:
+def test_serve_on_other_interfaces_needs_a_token(run: Any) -> None:
     result = run("serve", "--host", "0.0.0.0")
     assert result.code == 2
     assert "give a --token-file, or --insecure" in " ".join(result.err.split())
 
 
-def test_a_port_that_is_taken_is_said(run: Any, tmp_path: Path) -> None:
+def test_serve_names_the_process_on_a_port_in_use(run: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run("serve", "--port", port)
@@ -552,7 +550,7 @@ def test_a_port_that_is_taken_is_said(run: Any, tmp_path: Path) -> None:
         (["--corrections", "no/folder/c.db"], 1, "no/folder"),
     ],
 )
-def test_what_can_not_be_served_is_said(
+def test_serve_reports_what_can_not_be_served(
     run: Any, arguments: list[str], code: int, said: str
 ) -> None:
     result = run("serve", "--port", "0", *arguments)
@@ -561,7 +559,7 @@ def test_what_can_not_be_served_is_said(
     assert "Traceback" not in result.err
 
 
-def test_a_later_file_of_corrections_is_refused(run: Any, tmp_path: Path) -> None:
+def test_serve_rejects_a_later_format_of_corrections(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "later.db"
     CorrectionStore(path).close()
     with sqlite3.connect(path) as connection:
@@ -589,7 +587,7 @@ def until(what: Any, seconds: float = 600) -> None:
         time.sleep(0.02)
 
 
-def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path: Path, tickets: Path) -> None:
+def test_server_swaps_in_a_new_version_and_no_bad_one(tmp_path: Path, tickets: Path) -> None:
     path = tmp_path / "model.slug"
     path.write_bytes(tickets.read_bytes())
     with running(path) as url, httpx.Client(base_url=url, timeout=30) as client:
@@ -619,7 +617,7 @@ def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path: Path, tickets
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc")
-def test_several_processes_answer_as_one(tmp_path: Path, tickets: Path) -> None:
+def test_workers_share_metrics_and_corrections(tmp_path: Path, tickets: Path) -> None:
     path = tmp_path / "model.slug"
     path.write_bytes(tickets.read_bytes())
     with running(path, "--workers", 2, "--corrections", tmp_path / "c.db") as url:
@@ -638,7 +636,7 @@ def test_several_processes_answer_as_one(tmp_path: Path, tickets: Path) -> None:
         assert httpx.get(f"{url}/health").status_code == 200
 
 
-def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -> None:
+def test_server_learns_from_corrections_and_serves_the_new_version(tmp_path: Path) -> None:
     data, path = tmp_path / "tickets.csv", tmp_path / "tickets.slug"
     words = {"pay": ["refund", "invoice"], "post": ["parcel", "courier"]}
     rows = [
@@ -676,25 +674,27 @@ def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -
         ),
     ],
 )
-def test_what_learning_lacks_is_said(run: Any, arguments: list[str], said: str) -> None:
+def test_serve_reports_missing_options_for_learning(
+    run: Any, arguments: list[str], said: str
+) -> None:
     result = run("serve", "--port", "0", *arguments)
     assert result.code == 2
     assert said in " ".join(result.err.split())
 
 
-def test_a_folder_that_is_missing_for_corrections_is_named(run: Any) -> None:
+def test_serve_names_a_missing_folder_for_corrections(run: Any) -> None:
     result = run("serve", "--port", "0", "--corrections", "none/c.db")
     assert result.code == 1
     assert "there is no folder none for c.db; make it, or name another file." in result.err
 
 
-def test_the_help_shows_no_bounds_where_there_are_none(run: Any) -> None:
+def test_serve_help_shows_bounds_where_there_are_some(run: Any) -> None:
     result = run("serve", "--help-all")
     assert "0.1<=x<=3600" in result.out
     assert "None" not in result.out
 
 
-def test_what_runs_is_finished_when_it_ends() -> None:
+def test_server_finishes_running_requests_at_its_end() -> None:
     with running("--max-characters", 100_000) as url:
         body = {"texts": [f"{WIRE} {n} " * 20 for n in range(4000)]}
         with ThreadPoolExecutor(1) as pool:
@@ -704,7 +704,7 @@ def test_what_runs_is_finished_when_it_ends() -> None:
             assert len(asked.result().json()["results"]) == 4000
 
 
-def test_too_many_requests_are_told_to_come_again() -> None:
+def test_server_answers_503_to_too_many_requests() -> None:
     body = {"texts": [f"{WIRE} {n} " * 20 for n in range(2000)]}
     with running("--max-waiting", 2, "--threads", 1) as url, ThreadPoolExecutor(8) as pool:
         asked = [
@@ -759,7 +759,7 @@ def test_classify_reports_a_crash_by_its_request_id_alone(caplog: pytest.LogCapt
     state.service.close()
 
 
-def test_a_log_in_json_has_times_with_a_zone_and_the_number_of_the_answer(tmp_path: Path) -> None:
+def test_json_log_has_time_zones_and_request_ids(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "slugline", "serve", "--port", "0", "--log-requests"]
     with subprocess.Popen(
         [*command, "--log-format", "json"], stderr=subprocess.PIPE, text=True
@@ -796,7 +796,7 @@ def start_hanging(*arguments: object) -> tuple[subprocess.Popen[str], str]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_it_ends_in_time_though_a_thread_hangs(workers: int) -> None:
+def test_server_ends_in_time_though_a_thread_hangs(workers: int) -> None:
     process, address = start_hanging("--grace", 1, "--workers", workers)
     until(lambda: httpx.get(f"{address}health").status_code == 200)
     time.sleep(1)
@@ -808,7 +808,7 @@ def test_it_ends_in_time_though_a_thread_hangs(workers: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
-def test_a_pipe_at_the_place_of_a_model_is_said_and_stops_nothing(
+def test_server_reports_a_pipe_instead_of_a_model_and_goes_on(
     tmp_path: Path, tickets: Path
 ) -> None:
     path, pipe = tmp_path / "model.slug", tmp_path / "pipe"
@@ -823,7 +823,7 @@ def test_a_pipe_at_the_place_of_a_model_is_said_and_stops_nothing(
         until(lambda: not client.get("/ready").json()["problems"])
 
 
-def test_workers_that_end_take_no_more_connections() -> None:
+def test_workers_accept_no_connections_while_they_end() -> None:
     with running("--workers", 2, "--timeout", 8) as url:
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as slow:
@@ -843,7 +843,7 @@ def test_workers_that_end_take_no_more_connections() -> None:
 # Tokens, parameters and corrections ---------------------------------------------------------------
 
 
-def test_unknown_parameters_are_named_with_the_known_ones(api: httpx.Client) -> None:
+def test_api_names_unknown_and_known_parameters(api: httpx.Client) -> None:
     answer = api.get("/v1/corrections", params={"afer": 1})
     check_problem(answer, 422, "no parameter 'afer' of /v1/corrections; there is after")
     answer = api.get("/v1/models", params={"page": 1})
@@ -852,9 +852,7 @@ def test_unknown_parameters_are_named_with_the_known_ones(api: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("proxies", [("127.0.0.1",), ("127.0.0.0/8", "::1")])
-def test_wrong_tokens_are_limited_by_address_in_bounded_memory(
-    tickets: Path, proxies: tuple[str, ...]
-) -> None:
+def test_guard_limits_wrong_tokens_by_address(tickets: Path, proxies: tuple[str, ...]) -> None:
     token = "0123456789abcdef"
     state = make_state(tickets, tokens=(token,), proxies=proxies)
     with client(state, client=("127.0.0.1", 1)) as asking:
@@ -875,7 +873,7 @@ def test_wrong_tokens_are_limited_by_address_in_bounded_memory(
     state.service.close()
 
 
-def test_forwarded_addresses_count_only_from_a_declared_proxy(tickets: Path) -> None:
+def test_guard_trusts_forwarded_addresses_of_declared_proxies_only(tickets: Path) -> None:
     for proxies in ((), ("10.0.0.0/8",)):
         state = make_state(tickets, tokens=("0123456789abcdef",), proxies=proxies)
         with client(state, client=("127.0.0.1", 1)) as asking:
@@ -907,7 +905,7 @@ def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> Non
     state.service.close()
 
 
-def test_a_proxy_that_is_no_address_is_refused(run: Any) -> None:
+def test_serve_rejects_a_proxy_that_is_not_an_address(run: Any) -> None:
     result = run("serve", "--proxy", "nginx.example")
     assert result.code == 2
     assert "--proxy 'nginx.example' is not an address; give one such as 127.0.0.1" in " ".join(
@@ -915,7 +913,7 @@ def test_a_proxy_that_is_no_address_is_refused(run: Any) -> None:
     )
 
 
-def test_wrong_tokens_are_forgotten_after_a_while_and_when_there_are_many_addresses() -> None:
+def test_failed_tries_are_forgotten_with_time_and_many_addresses() -> None:
     tries = FailedTries(most=2, seconds=0.1, n_addresses=3)
     for address in ("a", "a", "b", "c"):
         tries.add(address)
@@ -928,7 +926,7 @@ def test_wrong_tokens_are_forgotten_after_a_while_and_when_there_are_many_addres
     tries.check("d")
 
 
-def test_a_damaged_file_of_corrections_is_said_and_takes_nothing(
+def test_damaged_file_of_corrections_gets_503_and_stops_the_start(
     tmp_path: Path, tickets: Path, run: Any
 ) -> None:
     path = tmp_path / "c.db"
@@ -963,7 +961,7 @@ def test_a_damaged_file_of_corrections_is_said_and_takes_nothing(
     assert "is damaged" in " ".join(result.err.split())
 
 
-def test_models_in_the_variable_may_have_spaces(
+def test_serve_reads_models_with_spaces_from_the_environment(
     tmp_path: Path, tickets: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [tmp_path / "my tickets.slug", tmp_path / "others.slug"]
@@ -982,7 +980,7 @@ def test_models_in_the_variable_may_have_spaces(
     assert run("serve").code == 2
 
 
-def test_clients_that_leave_are_not_logged() -> None:
+def test_server_logs_nothing_about_clients_that_leave() -> None:
     body = json.dumps({"texts": [WIRE] * 2000, "top": 20}).encode()
     head = (
         b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

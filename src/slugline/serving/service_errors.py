@@ -41,9 +41,9 @@ class LimitError(DataError):
 
     def __init__(self, found: str, remedy: str, index: int | None = None) -> None:
         self.found, self.remedy, self.index = found, remedy, index
-        super().__init__(self.message("" if index is None else f"text {index} "))
+        super().__init__(self.describe("" if index is None else f"text {index} "))
 
-    def message(self, subject: str) -> str:
+    def describe(self, subject: str) -> str:
         """Return the message about the text that is called `subject`."""
         return f"{subject}{self.found}; {self.remedy}."
 
@@ -100,9 +100,9 @@ class MisspeltTopicError(DataError):
             f"there is no topic {topic[:100]!r} in {model_name}; did you mean {similar_topic!r}?"
         )
         self.remedy = "say so (`is_new`)"
-        super().__init__(self.message(self.remedy))
+        super().__init__(self.describe(self.remedy))
 
-    def message(self, remedy: str) -> str:
+    def describe(self, remedy: str) -> str:
         """Return the message with what to do here if the topic is new."""
         return f"{self.found} If it is new, {remedy}."
 

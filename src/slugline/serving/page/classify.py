@@ -216,7 +216,7 @@ async def classify_text(
 
 def text_problem(error: LimitError) -> HttpProblem:
     """Return the problem of the only text of a form, which is over a limit."""
-    return HttpProblem(422, error.message("the text "))
+    return HttpProblem(422, error.describe("the text "))
 
 
 def _text(form: Mapping[str, str], model: ServedModel) -> str:

@@ -68,7 +68,7 @@ def _to_problem(error: Exception, request: Request) -> HttpProblem:
         return text_problem(error)
     problem = to_problem(error, request.scope)
     if isinstance(error, MisspeltTopicError):
-        return HttpProblem(problem.status, error.message("tick the box below"))
+        return HttpProblem(problem.status, error.describe("tick the box below"))
     return problem
 
 

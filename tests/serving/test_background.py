@@ -58,7 +58,7 @@ def request(state: WebState, *messages: dict[str, Any]) -> Request:
 LEAVES = {"type": "http.disconnect"}
 
 
-def test_task_ends_when_whoever_waits_is_cancelled() -> None:
+def test_background_task_ends_when_its_waiter_is_cancelled() -> None:
     async def run() -> None:
         work = Endless()
         task = BackgroundTask(pool, threading.Event(), work)
@@ -74,7 +74,7 @@ def test_task_ends_when_whoever_waits_is_cancelled() -> None:
         asyncio.run(run())
 
 
-def test_task_that_no_thread_has_begun_is_never_begun() -> None:
+def test_background_task_abandoned_in_the_queue_never_starts() -> None:
     async def run() -> None:
         is_busy, work = threading.Event(), Endless()
         pool.submit(is_busy.wait)
@@ -89,7 +89,7 @@ def test_task_that_no_thread_has_begun_is_never_begun() -> None:
         asyncio.run(run())
 
 
-def test_work_ends_when_the_server_does(state: WebState) -> None:
+def test_background_task_ends_when_the_service_closes(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
         task = state.service.threads.start_table_step(work)
@@ -101,7 +101,7 @@ def test_work_ends_when_the_server_does(state: WebState) -> None:
     asyncio.run(run())
 
 
-def test_work_ends_when_the_client_leaves(state: WebState) -> None:
+def test_while_connected_ends_work_when_the_client_leaves(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
         with pytest.raises(HttpProblem, match="connection ended") as problem:
@@ -112,7 +112,7 @@ def test_work_ends_when_the_client_leaves(state: WebState) -> None:
     asyncio.run(run())
 
 
-def test_work_ends_when_it_takes_too_long(state: WebState) -> None:
+def test_in_time_ends_work_after_the_timeout(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
         with pytest.raises(HttpProblem, match=r"no answer after 0\.2 seconds"):
@@ -122,7 +122,7 @@ def test_work_ends_when_it_takes_too_long(state: WebState) -> None:
     asyncio.run(run())
 
 
-def test_tables_keep_no_other_work_waiting(state: WebState) -> None:
+def test_tables_block_no_other_work(state: WebState) -> None:
     async def run() -> None:
         works = [Endless(), Endless()]
         steps = [state.service.threads.start_table_step(work) for work in works]
@@ -134,7 +134,7 @@ def test_tables_keep_no_other_work_waiting(state: WebState) -> None:
     asyncio.run(run())
 
 
-def test_only_so_many_tables_are_answered_at_a_time(state: WebState) -> None:
+def test_count_table_rejects_too_many_tables(state: WebState) -> None:
     with state.service.count_table(), pytest.raises(BusyError):
         fill(state)
     with state.service.count_table():

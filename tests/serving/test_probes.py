@@ -29,7 +29,7 @@ def said(beats: Heartbeats) -> list[tuple[int, str]]:
     return [(status, reply.status) for status, reply in (beats.health(), beats.readiness())]
 
 
-def test_heartbeats_tell_how_the_workers_are() -> None:
+def test_heartbeats_report_health_and_readiness() -> None:
     clock = Clock()
     beats = Heartbeats(2, clock)
     assert said(beats) == [(200, "ok"), (503, "starting")]
@@ -49,7 +49,7 @@ def test_heartbeats_tell_how_the_workers_are() -> None:
     assert said(beats) == [(200, "ok"), (503, "ending")]
 
 
-def test_probes_are_all_that_is_answered() -> None:
+def test_probe_app_answers_probes_only() -> None:
     probes = TestClient(make_probe_app(Heartbeats(1)))  # type: ignore[arg-type]
     assert probes.get("/health").json() == {"status": "ok"}
     assert probes.head("/ready").status_code == 503
@@ -83,7 +83,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc")
-def test_probes_outlive_each_of_the_processes() -> None:
+def test_probes_are_answered_after_any_process_dies() -> None:
     port = free_port()
 
     def ready() -> str:
@@ -112,7 +112,7 @@ def test_probes_outlive_each_of_the_processes() -> None:
             slow.sendall(b"[]......")
 
 
-def test_a_port_that_is_taken_is_named_by_its_option(run: Any) -> None:
+def test_bind_names_the_option_of_a_port_in_use(run: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
