@@ -152,8 +152,16 @@ def test_connection_limit_closes_the_longest_idle_one(address: Address) -> None:
         assert silent[0].recv(1) == b""
 
 
-def test_classify_limits_the_guesses_of_simultaneous_requests(address: Address) -> None:
-    asked = {"texts": ["wheat"] * 3000, "top": 20}
-    answer = httpx.post(f"{address}/v1/classify", json=asked)
-    assert answer.status_code == 422
-    assert "a request may ask for 50,000 topics in all" in answer.json()["detail"]
+def test_server_gives_up_bodies_that_do_not_arrive(address: Address) -> None:
+    part = CLASSIFY + b'Content-Length: 100\r\n\r\n{"te'
+    with connect(address) as slow:
+        slow.sendall(part)
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+    with connect(address) as half:
+        half.sendall(CLASSIFY)  # a head without an end
+        assert half.recv(1000) == b""
+    with connect(address) as silent:
+        assert silent.recv(1000) == b""
+    with connect(address) as gone:
+        gone.sendall(part)
+    assert httpx.get(f"{address}/health").status_code == 200

@@ -331,22 +331,23 @@ def test_api_correction_keeps_integer_topics(api: httpx.Client) -> None:
     check_problem(api.post("/v1/corrections", content=half, headers=JSON), 422, "half a character")
 
 
-def test_api_correction_gets_503_if_the_disk_fails(tmp_path: Path) -> None:
+def test_api_correction_gets_503_if_the_disk_fails(tmp_path: Path, tickets: Path) -> None:
     path = tmp_path / "corrections.db"
-    with running("--corrections", path) as url, httpx.Client(base_url=url, timeout=30) as client:
-        assert ask(client, "/v1/corrections", text="a", topic="acq").status_code == 201
+    state = make_state(tickets, corrections=path)
+    with client(state) as api:
+        assert api.post("/v1/corrections", json={"text": "a", "topic": 1}).status_code == 201
         for file in tmp_path.iterdir():
             file.unlink()
         tmp_path.rmdir()  # nothing can be written there any more
-        answer = ask(client, "/v1/corrections", text="b", topic="acq")
+        answer = api.post("/v1/corrections", json={"text": "b", "topic": 1})
         check_problem(answer, 503, str(path))
         assert answer.headers["retry-after"] == "10"
+    state.service.close()
 
 
-def test_api_correction_gets_404_without_a_file(tmp_path: Path) -> None:
-    with running() as url:
-        answer = httpx.post(f"{url}/v1/corrections", json={"text": "a", "topic": "acq"})
-        check_problem(answer, 404, "--corrections")
+def test_api_correction_gets_404_without_a_file(tickets: Path) -> None:
+    answer = client(make_state(tickets)).post("/v1/corrections", json={"text": "a", "topic": 1})
+    check_problem(answer, 404, "--corrections")
 
 
 # Bad input --------------------------------------------------------------------------------------
@@ -382,13 +383,9 @@ def test_api_classify_rejects_invalid_bodies(
 
 
 def test_api_classify_rejects_requests_over_the_limits(api: httpx.Client) -> None:
-    answer = ask(api, "/v1/classify", texts=["a"] * 10_001)
-    check_problem(answer, 422, "there are 10,001 texts, and a request may have 10,000")
-    answer = ask(api, "/v1/classify", texts=["a"] * 101, explain=True)
-    check_problem(answer, 422, "a request with reasons may have 100")
+    assert "index" not in check_problem(ask(api, "/v1/classify", texts=["a"] * 10_001), 422, "")
     answer = ask(api, "/v1/classify", texts=["a", "b", "c" * 5001])
-    said = check_problem(answer, 422, "text 2 has 5,001 characters, and a text may have 5,000")
-    assert said["index"] == 2
+    assert check_problem(answer, 422, "text 2 has 5,001 characters")["index"] == 2
     assert len(ask(api, "/v1/classify", texts=["a"] * 10_000).json()["results"]) == 10_000
 
 
@@ -419,25 +416,6 @@ def test_api_reports_unknown_paths_methods_and_ids(api: httpx.Client) -> None:
     check_problem(api.post("/v1/classify/", json={"text": "a"}), 404, "nothing at /v1/classify/")
     check_problem(api.get("/v1/corrections", params={"after": "x"}), 422, "`after` is 'x'")
     check_problem(api.delete(f"/v1/corrections/{'9' * 5000}"), 422, "the id is '999")
-
-
-def test_server_gives_up_bodies_that_do_not_arrive() -> None:
-    with running("--timeout", "0.5") as url:
-        host, port = url.removeprefix("http://").split(":")
-        head = (
-            b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        )
-        with socket.create_connection((host, int(port)), timeout=20) as slow:
-            slow.sendall(head + b'Content-Length: 100\r\n\r\n{"te')
-            assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
-        with socket.create_connection((host, int(port)), timeout=20) as half:
-            half.sendall(head)  # which never ends
-            assert half.recv(1000) == b""
-        with socket.create_connection((host, int(port)), timeout=20) as silent:
-            assert silent.recv(1000) == b""
-        with socket.create_connection((host, int(port)), timeout=20) as gone:
-            gone.sendall(head + b'Content-Length: 100\r\n\r\n{"te')
-        assert httpx.get(f"{url}/health").status_code == 200
 
 
 def test_server_rejects_an_endless_head(api: httpx.Client) -> None:
@@ -477,27 +455,24 @@ def test_guard_answers_health_checks_for_any_host(api: httpx.Client) -> None:
     assert api.get("/health", headers={"Host": "inside.cluster"}).status_code == 200
 
 
-def test_guard_asks_for_a_token_and_never_shows_it(tmp_path: Path) -> None:
-    token = "0123456789abcdef-and-more"
-    path = tmp_path / "tokens"
-    path.write_text(f"# mine\n{token}\n\nanother-token-0123456789\n")
-    with (
-        running("--token-file", path, "--log-requests", "--allowed-host", "topics.test") as url,
-        httpx.Client(base_url=url) as client,
-    ):
-        answer = ask(client, "/v1/classify", text="a")
+def test_guard_asks_for_a_token_and_never_shows_it(tickets: Path) -> None:
+    token, other = "0123456789abcdef-and-more", "another-token-0123456789"
+    state = make_state(tickets, tokens=(token, other), allowed_hosts=("topics.test",))
+    with client(state) as api:
+        answer = api.post("/v1/classify", json={"text": "a"})
         check_problem(answer, 401, "a token is needed")
         assert answer.headers["www-authenticate"] == "Bearer"
         wrong = {"Authorization": f"Bearer {token[:-1]}"}
-        answer = client.post("/v1/classify", json={"text": "a"}, headers=wrong)
+        answer = api.post("/v1/classify", json={"text": "a"}, headers=wrong)
         said = check_problem(answer, 401, "not valid here")
         assert token[:-1] not in str(said)
-        for right in (token, "another-token-0123456789"):
+        for right in (token, other):
             headers = {"Authorization": f"bearer {right}", "Host": "topics.test"}
-            answer = client.post("/v1/classify", json={"text": "a"}, headers=headers)
+            answer = api.post("/v1/classify", json={"text": "a"}, headers=headers)
             assert answer.status_code == 200
-        assert client.get("/ready").status_code == 200
-        assert client.get("/metrics").status_code == 401
+        assert api.get("/ready").status_code == 200
+        assert api.get("/metrics").status_code == 401
+    state.service.close()
 
 
 @pytest.mark.parametrize(
