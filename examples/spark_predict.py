@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from slugline.prediction.cluster import predict_frame
-from slugline.prediction.task import ModelCopy
+from slugline.prediction.model_copy import ModelCopy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,6 +15,15 @@ ROOT = Path(__file__).parent.parent
 LESSON = ROOT / "docs" / "tutorials" / "newswires.ipynb"
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name
+)
+def test_examples_import_names_that_exist(path: Path) -> None:
+    lines = re.findall(r"^from slugline\S* import [^(\n]+$", path.read_text("utf-8"), re.MULTILINE)
+    for line in lines:
+        exec(line, {})  # noqa: S102 - our own examples
+
+
 @pytest.mark.parametrize("name", ["spark_predict.py", "ray_predict.py"])
 def test_examples_for_other_engines_call_methods_that_exist(name: str) -> None:
     methods = re.findall(r"ModelCopy\.(\w+)\(", (ROOT / "examples" / name).read_text("utf-8"))
