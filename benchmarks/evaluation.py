@@ -358,7 +358,7 @@ def _without_rounding() -> Iterator[None]:
 
 def _error(explanation: Explanation) -> float:
     """Return by how much attributions and bias miss the score."""
-    attributions = sum(reason.share for reason in explanation.reasons)
+    attributions = sum(reason.attribution for reason in explanation.reasons)
     return abs(attributions + explanation.bias - explanation.score)
 
 

@@ -470,7 +470,7 @@ class TopicClassifier(TextEstimator):
         topic: Topic | None = None,
         *,
         against: Topic | None = None,
-        most: int = 1000,
+        max_reasons: int = 1000,
         split_encoder: bool = False,
         corpus: Documents | None = None,
     ) -> Explanation:
@@ -483,7 +483,7 @@ class TopicClassifier(TextEstimator):
             row,
             topic,
             against=against,
-            most=most,
+            max_reasons=max_reasons,
             split_encoder=split_encoder,
             corpus=corpus,
         )

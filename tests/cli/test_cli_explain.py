@@ -40,7 +40,7 @@ def test_a_table_of_words_that_adds_up(run: Run) -> None:
     head, _, *rows, _, foot = result.out.splitlines()
     found = load("news.slug").explain(TEXT)
     assert head == f"grain, probability {found.probability:.2f}"
-    assert foot == "shares are each term's weight times its value"
+    assert foot == "attributions are each term's weight times its value"
     assert re.fullmatch(r"\+\d\.\d{3}  \+{10}  wheat \(2 times\)", rows[0])
     assert rows[-2].endswith("  baseline: an empty text")
     assert rows[-1].endswith("  score: the sum of these")
@@ -73,7 +73,7 @@ def test_json_says_where_each_word_stands(run: Run) -> None:
     assert found == json.loads(json.dumps(load("news.slug").explain(TEXT).to_dict()))
     for reason in found["reasons"]:
         assert TEXT[reason["start"] : reason["end"]].lower() == reason["word"]
-    shares = sum(reason["share"] for reason in found["reasons"])
+    shares = sum(reason["attribution"] for reason in found["reasons"])
     assert shares + found["bias"] == pytest.approx(found["score"], abs=1e-6)
 
 
@@ -165,7 +165,7 @@ def test_predictions_come_with_their_reasons(run: Run) -> None:
     assert list(first) == ["topic", "probability", "reasons"]
     model = load("news.slug")
     for line, text in ((first, TEXT), (second, "goal match team")):
-        expected = model.explain(text, most=10).reasons
+        expected = model.explain(text, max_reasons=10).reasons
         assert [(r["word"], r["start"], r["end"]) for r in line["reasons"]] == [
             (r.word, r.start, r.end) for r in expected if r.start is not None
         ]

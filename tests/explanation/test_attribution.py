@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.errors import OptionError
-from slugline.explanation.attribution import adjust_to_sum, attribute
+from slugline.explanation.attribution import adjust_to_sum, make_attributor
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import Capabilities, Learner
 from slugline.learning.linear.learner import LinearLearner
@@ -113,7 +113,7 @@ def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
 ) -> None:
     learner, X = LEARNERS[name], row_of(seed, n_values)
     wanted = np.random.default_rng(seed).normal(size=N_TOPICS)
-    found = attribute(learner, X.indices, X.data)
+    found = make_attributor(learner, X.indices, X.data)
 
     empty = sp.csr_array((1, N_COLUMNS), dtype=np.float32)
     # Scores of about 100 in float32, times 20, are off by up to 4e-4 in the sure learners.
@@ -123,16 +123,18 @@ def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
         error = 0.14
     assert found.top == pytest.approx(learner.decision_function(X)[0], rel=1e-4, abs=error)
     assert found.base == pytest.approx(learner.decision_function(empty)[0], rel=1e-4, abs=error)
-    shares = found.shares(wanted)
+    shares = found.attributions(wanted)
     assert shares.shape == (n_values,)
     assert shares.sum() == pytest.approx((found.top - found.base) @ wanted, abs=1e-6)
 
 
 def test_shares_of_a_linear_learner_are_weights_times_values() -> None:
     learner, X = linear(), row_of(0)
-    found = attribute(learner, X.indices, X.data)
+    found = make_attributor(learner, X.indices, X.data)
     weights = learner.weights[X.indices].toarray().astype("f8")
-    assert found.shares(np.eye(N_TOPICS)[2]) == pytest.approx(X.data * weights[:, 2], abs=1e-12)
+    assert found.attributions(np.eye(N_TOPICS)[2]) == pytest.approx(
+        X.data * weights[:, 2], abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["one hidden layer", "shallow"])
@@ -144,7 +146,7 @@ def test_shares_of_one_hidden_layer_are_integrated_gradients(name: str) -> None:
     steps = (np.arange(200_000) + 0.5) / 200_000
     active = (steps[:, np.newaxis] * (row @ weights) + biases > 0).mean(axis=0)
     expected = row * (weights @ (active * outer[:, topic]))
-    found = attribute(learner, X.indices, X.data).shares(np.eye(N_TOPICS)[topic])
+    found = make_attributor(learner, X.indices, X.data).attributions(np.eye(N_TOPICS)[topic])
     assert found == pytest.approx(expected[X.indices], abs=1e-4)
 
 
@@ -162,7 +164,7 @@ def test_shares_of_mixed_linear_learners_are_integrated_gradients(multilabel: bo
         change = step * np.eye(N_COLUMNS, dtype="f4")[column]
         up, down = (mixture.decision_function(at + sign * change)[:, topic] for sign in (1, -1))
         expected.append(row[column] * float(np.mean(up - down)) / (2 * step))
-    found = attribute(mixture, X.indices, X.data).shares(np.eye(N_TOPICS)[topic])
+    found = make_attributor(mixture, X.indices, X.data).attributions(np.eye(N_TOPICS)[topic])
     assert found == pytest.approx(expected, abs=2e-3)
 
 
@@ -171,7 +173,7 @@ def test_a_learner_of_the_users_own_can_not_be_explained() -> None:
         wants, capabilities = "counts", Capabilities()
 
     with pytest.raises(OptionError, match=r"^`learner` is <.*Own .*>, which can't be explained; "):
-        attribute(Own(), np.zeros(0, "i4"), np.zeros(0))  # type: ignore[arg-type]
+        make_attributor(Own(), np.zeros(0, "i4"), np.zeros(0))  # type: ignore[arg-type]
 
 
 def test_rounding_is_shared_out_and_errors_are_not() -> None:
@@ -190,11 +192,11 @@ def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
     mixture: Any = Mixture([Mixture([huge, linear(1)]), linear(2)])
     X = row_of(0)
 
-    parts = attribute(mixture, X.indices, X.data)
+    parts = make_attributor(mixture, X.indices, X.data)
 
     assert not parts.is_approximate
     began = time.process_time()
-    parts.shares(np.eye(N_TOPICS)[0])
+    parts.attributions(np.eye(N_TOPICS)[0])
     assert time.process_time() - began < 10
     assert parts.is_approximate
 
@@ -202,6 +204,6 @@ def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_usual_shares_are_exact(learner: Learner) -> None:
     X = row_of(0)
-    parts = attribute(learner, X.indices, X.data)
-    parts.shares(np.eye(N_TOPICS)[0])
+    parts = make_attributor(learner, X.indices, X.data)
+    parts.attributions(np.eye(N_TOPICS)[0])
     assert not parts.is_approximate

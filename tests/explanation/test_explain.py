@@ -53,7 +53,7 @@ CLASSIFIERS = {
 
 
 def off_by(explanation: Explanation) -> float:
-    shares = sum(reason.share for reason in explanation.reasons)
+    shares = sum(reason.attribution for reason in explanation.reasons)
     return abs(shares + explanation.bias - explanation.score)
 
 
@@ -132,10 +132,10 @@ def test_a_share_is_split_evenly_over_all_places(classifier: TopicClassifier) ->
     found = classifier.explain("wheat, WHEAT. goal wheat")
     wheat = [reason for reason in found.reasons if reason.word == "wheat"]
     assert [(reason.start, reason.end) for reason in wheat] == [(0, 5), (7, 12), (19, 24)]
-    assert len({round(reason.share, 12) for reason in wheat}) == 1
+    assert len({round(reason.attribution, 12) for reason in wheat}) == 1
     (together,) = [each for each in found.words() if each.word == "wheat"]
     assert together.n_places == 3
-    assert together.share == pytest.approx(3 * wheat[0].share)
+    assert together.attribution == pytest.approx(3 * wheat[0].attribution)
 
 
 def test_a_pair_of_words_spans_both(news: list[tuple[str, str]]) -> None:
@@ -161,8 +161,8 @@ def test_runs_of_a_script_without_spaces_are_phrases(classifier: TopicClassifier
 def test_the_strongest_words_come_first_and_the_rest_is_summed_up(
     classifier: TopicClassifier,
 ) -> None:
-    everything, some = classifier.explain(TEXT), classifier.explain(TEXT, most=3)
-    sizes = [abs(reason.share) for reason in everything.reasons]
+    everything, some = classifier.explain(TEXT), classifier.explain(TEXT, max_reasons=3)
+    sizes = [abs(reason.attribution) for reason in everything.reasons]
     assert sizes == sorted(sizes, reverse=True)
     assert some.reasons[:3] == everything.reasons[:3]
     assert (everything.n_unlisted, some.n_unlisted) == (0, len(sizes) - 3)
@@ -229,7 +229,7 @@ def test_what_the_encoder_adds_is_one_reason() -> None:
     found = classifier.explain("rye for all", "grain")
     (meant,) = [reason for reason in found.reasons if reason.start is None]
     assert meant.word == "the meaning of the whole text, by the encoder"
-    assert meant.share > 0
+    assert meant.attribution > 0
     assert off_by(found) < 1e-6
     assert found.score == pytest.approx(
         classifier.decision_function(["rye for all"])[0][1], abs=1e-12
@@ -253,10 +253,10 @@ def test_what_the_encoder_adds_can_be_split(text: str, parts: list[str]) -> None
     found = classifier.explain(text, "grain", split_encoder=True)
     assert off_by(found) < 1e-6
     assert all(reason.start is not None for reason in found.reasons)
-    (meant,) = [reason.share for reason in whole.reasons if reason.start is None]
-    before = {reason[1:3]: reason.share for reason in whole.reasons}
+    (meant,) = [reason.attribution for reason in whole.reasons if reason.start is None]
+    before = {reason[1:3]: reason.attribution for reason in whole.reasons}
     own = {
-        reason.start: reason.share - before.get(reason[1:3], 0)
+        reason.start: reason.attribution - before.get(reason[1:3], 0)
         for reason in found.reasons
         if reason.word in parts
     }
@@ -293,7 +293,7 @@ def test_the_most_alike_documents_of_the_topic_are_examples(
         assert example.topic == "grain"
         assert example.text == texts[example.row]
         assert {"wheat", "barley"} & set(example.text.split())
-    shares = [example.share for example in found.examples]
+    shares = [example.similarity for example in found.examples]
     assert shares == sorted(shares, reverse=True)
     assert classifier.explain("wheat and barley", corpus=Corpus(texts, topics, "news")) == found
     assert classifier.explain("wheat").examples == ()
@@ -353,13 +353,13 @@ def test_words_of_little_weight_are_summed_up_exactly(
 ) -> None:
     text = " and ".join(word for words in WORDS.values() for word in words)
     found = classifier.explain(text, "grain", against=against)
-    words, totals = found.totals(most=50)
-    least = abs(found.words()[0].share) / 10
+    words, totals = found.totals(max_words=50)
+    least = abs(found.words()[0].attribution) / 10
     assert 1 < len(words) < len(found.words())
-    assert words == [word for word in found.words() if abs(word.share) >= least]
+    assert words == [word for word in found.words() if abs(word.attribution) >= least]
     others, bias, score = (share for _, share in totals)
-    assert sum(word.share for word in words) + others + bias == pytest.approx(score, abs=1e-6)
-    assert found.totals(most=50, least=0)[0] == found.words()[:50]
+    assert sum(word.attribution for word in words) + others + bias == pytest.approx(score, abs=1e-6)
+    assert found.totals(max_words=50, min_strength=0)[0] == found.words()[:50]
 
 
 def test_a_large_share_of_an_encoder_hides_no_words() -> None:
@@ -391,7 +391,7 @@ def test_it_is_a_value(classifier: TopicClassifier) -> None:
     assert list(plain) == [
         *("topic", "probability", "score", "bias", "n_words", "n_unlisted", "method", "reasons")
     ]
-    assert all(math.isfinite(reason["share"]) for reason in plain["reasons"])
+    assert all(math.isfinite(reason["attribution"]) for reason in plain["reasons"])
 
 
 # What can't be explained ------------------------------------------------------------------------
@@ -419,7 +419,7 @@ def test_it_is_a_value(classifier: TopicClassifier) -> None:
             "`against` is 'grain', which is the topic to explain; name another one, or say with "
             "`topic` which one to compare it with.",
         ),
-        ({"most": 0}, OptionError, "`most` is 0; give a whole number of at least 1."),
+        ({"max_reasons": 0}, OptionError, "`max_reasons` is 0; give a whole number of at least 1."),
         (
             {"corpus": 3},
             OptionError,
@@ -485,7 +485,7 @@ def test_each_topic_that_is_given_is_explained(several: TopicClassifier) -> None
         assert part.probability == several.predict_proba([TWO])[0, number]
         assert part.threshold == several.fitted_.multilabel_rule.thresholds[number]  # type: ignore[union-attr]
         assert part.score == pytest.approx(several.decision_function([TWO])[0, number])
-        shares = sum(reason.share for reason in part.reasons)
+        shares = sum(reason.attribution for reason in part.reasons)
         assert part.bias + shares == pytest.approx(part.score, abs=1e-6)
         assert (part.title, part.is_given) == (f"Why {part.topic}", True)
         assert part.verdict == f"given from {part.threshold:.2f} on"

@@ -86,7 +86,7 @@ def test_a_span_that_can_not_be(span: tuple[int, int, float], found: str) -> Non
     with pytest.raises(DataError) as error:
         highlight("oil", [span])
     assert str(error.value) == (
-        f"a span {found}, in a text of 3 characters; give spans within it and finite shares."
+        f"a span {found}, in a text of 3 characters; give spans within it and finite attributions."
     )
 
 

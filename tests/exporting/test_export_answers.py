@@ -83,7 +83,7 @@ def check_fractions(opened: OpenPage, texts: list[str], topics: list[int]) -> No
     """Hold the shares of words in texts against those of `explain`."""
     fitted = opened.parts.fitted
     for text, topic, spans in zip(texts, topics, opened.spans(texts, topics), strict=True):
-        explained = explain(fitted, text, fitted.topics.names[topic], most=1_000_000)
+        explained = explain(fitted, text, fitted.topics.names[topic], max_reasons=1_000_000)
         reasons = [(start, end, share) for _, start, end, share in explained.reasons]
         assert _by_place(spans) == pytest.approx(_by_place(reasons), abs=1e-5)
 

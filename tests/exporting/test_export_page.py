@@ -257,7 +257,7 @@ def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, mo
     )
     # What is marked is as if the rest had been marked as well.
     topic = page.inner_text("#topics button >> nth=0 >> span")
-    explained = explain(shipped.parts.fitted, text, topic, most=1_000_000)
+    explained = explain(shipped.parts.fitted, text, topic, max_reasons=1_000_000)
     spans = [span for span in explained.spans() if span[1] <= 100_000]
     expected = merge_spans(text, spans)
     most = max(abs(share) for *_, share in expected)

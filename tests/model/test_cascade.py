@@ -103,7 +103,7 @@ def test_what_words_answered_is_explained_by_words(classifier: TopicClassifier) 
     for split in (False, True):
         sure = explain(fitted, SURE[0], split_encoder=split)
         assert not any("encoder" in reason.word for reason in sure.reasons)
-        total = sure.bias + sum(reason.share for reason in sure.reasons)
+        total = sure.bias + sum(reason.attribution for reason in sure.reasons)
         assert total == pytest.approx(sure.score, abs=1e-5)
         assert sure.score == classifier.decision_function(SURE[:1]).max()
         assert sure.probability == classifier.predict_proba(SURE[:1]).max()

@@ -569,7 +569,7 @@ def test_a_file_with_a_mixture_gives_the_same_answers(
 def test_a_mixture_says_which_words_count_for_each_topic(mixture: TopicClassifier) -> None:
     found = mixture.explain("wheat corn and crude barrels", "oil")
     assert {reason.word for reason in found.reasons[:2]} == {"crude", "barrels"}
-    total = sum(reason.share for reason in found.reasons)
+    total = sum(reason.attribution for reason in found.reasons)
     assert total == pytest.approx(found.score - found.bias, abs=1e-4)
 
 

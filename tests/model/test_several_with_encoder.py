@@ -184,7 +184,7 @@ def test_explanations_add_up_with_the_encoder_for_each_topic() -> None:
     explanation = explain(classifier.fitted_, "rye debt the year", split_encoder=True)
     assert {explanation.topic, explanation.others[0].topic} == {"grain", "bank"}
     for each in (explanation, *explanation.others):
-        total = each.bias + sum(reason.share for reason in each.reasons)
+        total = each.bias + sum(reason.attribution for reason in each.reasons)
         assert total == pytest.approx(each.score, abs=1e-5)
         word = {"grain": "rye", "bank": "debt"}[str(each.topic)]
         assert each.reasons[0].word == word

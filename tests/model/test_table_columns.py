@@ -140,9 +140,9 @@ def test_explanations_name_columns(classifier: TopicClassifier) -> None:
     explanation = classifier.explain(row)
     shares = {reason.word: reason for reason in explanation.reasons}
     assert explanation.topic == "Card lost"
-    assert shares["product=Card"].share > 0
+    assert shares["product=Card"].attribution > 0
     assert shares["product=Card"].start is None
-    total = sum(reason.share for reason in explanation.reasons)
+    total = sum(reason.attribution for reason in explanation.reasons)
     assert total + explanation.bias == pytest.approx(explanation.score, abs=1e-5)
 
 

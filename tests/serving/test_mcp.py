@@ -119,7 +119,7 @@ def test_mcp_answers_equal_those_of_the_library(news_slug: Path) -> None:
 
         said = await answer(client, "explain", text="wheat and corn")
         assert said["topic"] == "grain"
-        shares = sum(word["share"] for word in said["reasons"])
+        shares = sum(word["attribution"] for word in said["reasons"])
         assert shares + said["bias"] == pytest.approx(said["score"], abs=1e-4)
         said = await answer(client, "explain", text="wheat", topic="bank", against="sport")
         assert (said["topic"], said["against"]) == ("bank", "sport")

@@ -128,7 +128,7 @@ def test_api_classify_takes_a_precision(api: httpx.Client) -> None:
 
 def test_api_classify_explains_answers(api: httpx.Client) -> None:
     [result] = ask(api, "/v1/classify", text=WIRE, explain=True).json()["results"]
-    word = max(result["reasons"], key=lambda each: each["share"])
+    word = max(result["reasons"], key=lambda each: each["attribution"])
     assert WIRE[word["start"] : word["end"]].lower() == word["word"] == "wheat"
 
 
@@ -195,7 +195,7 @@ def test_classify_counts_guesses_until_the_reply_is_made() -> None:
 def test_api_explain_compares_two_topics(api: httpx.Client) -> None:
     said = ask(api, "/v1/explain", text=WIRE, topic="wheat", against="grain").json()
     assert (said["topic"], said["against"]) == ("wheat", "grain")
-    shares = sum(each["share"] for each in said["reasons"])
+    shares = sum(each["attribution"] for each in said["reasons"])
     assert shares + said["bias"] == pytest.approx(said["score"], abs=1e-4)
     answer = ask(api, "/v1/explain", text=WIRE, topic="wheet")
     check_problem(answer, 422, "wheat")

@@ -174,11 +174,13 @@ def _print(explanation: Explanation, n: int | None) -> None:
     if paint:
         _print_painted(explanation)
     print_table(_rows(explanation, n), left_aligned=(1, 2))
-    show("", f"shares are {'approximately ' * explanation.is_approximate}{explanation.method}")
+    show(
+        "", f"attributions are {'approximately ' * explanation.is_approximate}{explanation.method}"
+    )
     if explanation.examples:
         show("", f"documents of {explanation.topic} that are most like it in these words")
         rows = [
-            (f"{example.share:.3f}", example.place, " ".join(example.text[:400].split()))
+            (f"{example.similarity:.3f}", example.place, " ".join(example.text[:400].split()))
             for example in explanation.examples
         ]
         print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left_aligned=(1, 2))
@@ -190,8 +192,8 @@ def _print(explanation: Explanation, n: int | None) -> None:
 def _rows(explanation: Explanation, n: int | None) -> list[tuple[str, str, str]]:
     """Return rows of the strongest words, of all others together, and of the sum."""
     words, totals = explanation.totals(_N_WORDS) if n is None else explanation.totals(n, 0)
-    most = max((abs(word.share) for word in words), default=0)
-    rows = [(word.share, _signs(word.share, most), format_word(word)) for word in words]
+    most = max((abs(word.attribution) for word in words), default=0)
+    rows = [(word.attribution, _signs(word.attribution, most), format_word(word)) for word in words]
     rows += [(share, "", name) for name, share in totals]
     return [(f"{share:+z.3f}", signs, name) for share, signs, name in rows]
 

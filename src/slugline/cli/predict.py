@@ -366,10 +366,10 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
             **({"topic": topic} if fitted.multilabel else {}),
             **reason._asdict(),
             "word": printable(reason.word),  # JSON input may have escaped lone surrogates
-            "share": round(reason.share, 6),
+            "attribution": round(reason.attribution, 6),
         }
         for topic in topics
-        for reason in explain(fitted, answer.text, topic, most=_N_REASONS).reasons
+        for reason in explain(fitted, answer.text, topic, max_reasons=_N_REASONS).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
 

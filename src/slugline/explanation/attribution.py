@@ -1,8 +1,8 @@
 """Attributes a learner's scores to the columns of a row, and these to words of its text.
 
-The difference between the scores of a row and those of a row of zeros, an empty text, is divided
-among the row's columns, exactly. Shares are linear in the factors of topics' scores, so sums of
-scores, such as one topic's less another's, are divided in the same way.
+Attributions of the columns sum to the difference between the scores of a row and those of a row of
+zeros, an empty text. They are linear in the factors of topics' scores, so the difference between
+two topics' scores can be attributed in the same way.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _N_NODES = 16
 _MAX_PROBABILITIES, _MIN_PANELS = 1 << 24, 256
 # Probabilities in memory.
 _BATCH_SIZE = 1 << 20
-# The largest rounding error of a sum, as a share of the sum of sizes: models calculate in float32.
+# The largest rounding error of a sum, as a fraction of the sum of sizes, as models use float32.
 _ROUNDING = 1e-4
 # The same of a mixture's path, whose steps miss more where a probability vanishes.
 _PATH_ERROR = 1e-2
@@ -49,8 +49,8 @@ _PATH_ERROR = 1e-2
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-class Attribution(ABC):
-    """The attribution of a learner's scores of one row.
+class Attributor(ABC):
+    """Attributes a learner's scores of one row to the columns of the row.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Attribution(ABC):
     method : str
         Description of the method for users.
     is_approximate : bool
-        Whether shares that were returned may be far from exact.
+        Whether attributions that were returned may be far from exact.
     """
 
     base: F64
@@ -68,18 +68,18 @@ class Attribution(ABC):
     is_approximate = False
 
     @abstractmethod
-    def shares(self, factors: F64) -> F64:
-        """Return the shares of the row's columns, shape (n_values,), in `(top - base) @ factors`.
+    def attributions(self, factors: F64) -> F64:
+        """Return the attribution of each column in `(top - base) @ factors`, shape (n_values,).
 
         `factors`, a float64 array of shape (n_topics,), are those of the topics' scores, such as
         1 for one topic and -1 for another.
         """
 
 
-def attribute(
+def make_attributor(
     learner: Learner, columns: Integers, values: Floats, max_probabilities: int = _MAX_PROBABILITIES
-) -> Attribution:
-    """Return the attribution of a learner's scores of one row.
+) -> Attributor:
+    """Return the attributor of a learner's scores of one row.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def attribute(
     columns, values : arrays, shape (n_values,)
         The entries of the row.
     max_probabilities : int
-        Probabilities of a mixture's learners to calculate; shares are approximate if that is not
-        enough.
+        Probabilities of a mixture's learners to calculate; if that is not enough, attributions are
+        approximate.
 
     Raises
     ------
@@ -97,21 +97,21 @@ def attribute(
     """
     doubles = values.astype(np.float64)
     if is_linear(learner):
-        return _Linear(learner, columns, doubles)
+        return _LinearAttributor(learner, columns, doubles)
     if is_network(learner):
-        return _Net(learner.network, columns, doubles)
+        return _NetAttributor(learner.network, columns, doubles)
     if isinstance(learner, Mixture):
         part_size = max_probabilities // (len(learner.learners) + 1)
-        parts = [attribute(part, columns, values, part_size) for part in learner.learners]
-        return _Mixture(learner, parts, part_size)
+        parts = [make_attributor(part, columns, values, part_size) for part in learner.learners]
+        return _MixtureAttributor(learner, parts, part_size)
     raise OptionError(
         f"`learner` is {short_repr(learner)}, which can't be explained; linear learners, nets and "
         "mixtures of them can."
     )
 
 
-class _Linear(Attribution):
-    """The share of a term is its weight times its value."""
+class _LinearAttributor(Attributor):
+    """The attribution of a term is its weight times its value."""
 
     method = "each term's weight times its value"
 
@@ -121,16 +121,16 @@ class _Linear(Attribution):
         self.base = learner.biases.astype(np.float64)
         self.top = self.base + values @ self._weights
 
-    def shares(self, factors: F64) -> F64:
+    def attributions(self, factors: F64) -> F64:
         return self._values * (self._weights @ factors)
 
 
-class _Net(Attribution):
+class _NetAttributor(Attributor):
     """Differences from a row of zeros are propagated back layer by layer.
 
     A hidden unit divides the difference of its output in proportion to the differences of its
-    inputs. With one hidden layer, shares are exact integrated gradients (Sundararajan, Taly and
-    Yan, 2017).
+    inputs. With one hidden layer, attributions are exact integrated gradients (Sundararajan, Taly
+    and Yan, 2017).
 
     References
     ----------
@@ -155,7 +155,7 @@ class _Net(Attribution):
             low, high = before @ weights + bias, after @ weights + bias
         self.base, self.top = low, high
 
-    def shares(self, factors: F64) -> F64:
+    def attributions(self, factors: F64) -> F64:
         for weights, slopes in zip(reversed(self._outer), reversed(self._slopes), strict=True):
             factors = (weights @ factors) * slopes
         return self._values * (self._first @ factors)
@@ -172,7 +172,7 @@ def _slopes(low: F64, high: F64, before: F64, after: F64) -> F64:
     return np.divide(after - before, high - low, out=np.zeros_like(low), where=differs)
 
 
-class _Mixture(Attribution):
+class _MixtureAttributor(Attributor):
     """The logarithm of a mean of probabilities, or its log-odds, is divided among learners' scores.
 
     Each score of each learner gets the integral of its gradient along a straight path from the
@@ -181,10 +181,10 @@ class _Mixture(Attribution):
     References
     ----------
     Sundararajan, Taly and Yan (2017), Axiomatic attribution for deep networks: integrated
-    gradients. The chain rule is that of DeepLIFT; see `_Net`.
+    gradients. The chain rule is that of DeepLIFT; see `_NetAttributor`.
     """
 
-    def __init__(self, mixture: Mixture, parts: list[Attribution], n_per_learner: int) -> None:
+    def __init__(self, mixture: Mixture, parts: list[Attributor], n_per_learner: int) -> None:
         self._parts, self._multilabel = parts, mixture.multilabel
         self._calibrations = [_calibration(learner) for learner in mixture.learners]
         self._weights = np.array(mixture.shares) / sum(mixture.shares)
@@ -195,7 +195,7 @@ class _Mixture(Attribution):
             f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
         )
 
-    def shares(self, factors: F64) -> F64:
+    def attributions(self, factors: F64) -> F64:
         totals = [np.zeros_like(part.base) for part in self._parts]
         edges = np.linspace(0, 1, _N_PANELS + 1)
         panels = np.stack([edges[:-1], edges[1:]], axis=1)
@@ -216,10 +216,12 @@ class _Mixture(Attribution):
             middles = (starts + stops) / 2
             panels = np.stack([[starts, middles], [middles, stops]]).transpose(0, 2, 1)
             panels = panels.reshape(-1, 2)
-        shares = sum(part.shares(total) for part, total in zip(self._parts, totals, strict=True))
+        attributions = sum(
+            part.attributions(total) for part, total in zip(self._parts, totals, strict=True)
+        )
         self.is_approximate |= any(part.is_approximate for part in self._parts)
         difference = float((self.top - self.base) @ factors)
-        return adjust_to_sum(np.asarray(shares), difference, most=_PATH_ERROR)
+        return adjust_to_sum(np.asarray(attributions), difference, tolerance=_PATH_ERROR)
 
     def _sums(self, gradients: list[F64]) -> F64:
         """Return the differences of the score that gradients amount to, shape (n_panels,)."""
@@ -262,8 +264,8 @@ class _Mixture(Attribution):
                 weights += np.where(q > LEAST_COMPLEMENT, factors / np.maximum(q, _TINY), 0)
             weights *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
             learners = zip(self._calibrations, scores, self._weights, integrals, strict=True)
-            for calibration, learner_scores, share, parts in learners:
-                gradient = share * _gradient(calibration, learner_scores, weights)
+            for calibration, learner_scores, weight, parts in learners:
+                gradient = weight * _gradient(calibration, learner_scores, weights)
                 parts.append(gradient.reshape(len(at), _N_NODES, -1).sum(axis=1))
         return [np.concatenate(parts) for parts in integrals]
 
@@ -286,10 +288,10 @@ def _gradient(calibration: Any, scores: Any, weights: F64) -> F64:
         bent = high * low_to_high + low * (1 - low_to_high)
         return weights * proba * (1 - proba) * bent * calibration.slopes
     total = np.zeros_like(scores)
-    for share, factor in _softmaxes(calibration):
+    for weight, factor in _softmaxes(calibration):
         proba = softmax(scores * factor)
         mean = (proba * weights).sum(axis=1, keepdims=True)
-        total += share * factor * (proba * (weights - mean))
+        total += weight * factor * (proba * (weights - mean))
     return total
 
 
@@ -300,43 +302,51 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
     if not flat_weight:
         return [(total, float(np.float32(factor)))]
     flat = float(np.float32(factor / 3))
-    shares = (float(np.float32(share)) for share in (1 - flat_weight, flat_weight))
-    return [(total * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
+    weights = (float(np.float32(weight)) for weight in (1 - flat_weight, flat_weight))
+    return [
+        (total * weight, factor) for weight, factor in zip(weights, (3 * flat, flat), strict=True)
+    ]
 
 
-def adjust_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
-    """Return shares with the difference of their sum and the total added, in proportion to size.
+def adjust_to_sum(attributions: F64, total: float, tolerance: float = _ROUNDING) -> F64:
+    """Return attributions adjusted in proportion to their size, so that they sum to the total.
 
-    Shares with a difference over `most`, relative to the sum of their sizes, stay as they are, so
-    that an error isn't hidden.
+    If the difference is over `tolerance`, relative to the sum of their sizes, they stay as they
+    are, so that an error isn't hidden.
     """
-    sizes = np.abs(shares)
-    missing = total - shares.sum()
-    if abs(missing) > most * sizes.sum() or not missing:
-        return shares
-    return shares + sizes * (missing / sizes.sum())
+    sizes = np.abs(attributions)
+    missing = total - attributions.sum()
+    if abs(missing) > tolerance * sizes.sum() or not missing:
+        return attributions
+    return attributions + sizes * (missing / sizes.sum())
 
 
 # Words --------------------------------------------------------------------------------------------
 
 
-class WordAttribution(NamedTuple):
-    """The shares of the words and phrases of a text."""
+class SpanAttributions(NamedTuple):
+    """Attributions of the words and phrases of a text.
 
-    # Shape (n_places,): offsets in the buffer of the text's `Words`.
+    Attributes
+    ----------
+    starts, ends : int array, shape (n_places,)
+        Offsets in the buffer of the text's `Words`.
+    values : float64 array, shape (n_places,)
+    """
+
     starts: Integers
     ends: Integers
-    values: F64  # shape (n_places,)
+    values: F64
 
 
 def attribute_to_words(
-    words: Words, features: Features, columns: Integers, shares: F64
-) -> WordAttribution:
-    """Return the shares of words and phrases, whose sum is that of the columns' shares.
+    words: Words, features: Features, columns: Integers, attributions: F64
+) -> SpanAttributions:
+    """Return the attributions of words and phrases, whose sum is that of the columns' attributions.
 
-    A column's share is divided evenly among all places of its terms. Runs of characters count for
-    their word, except in scripts without spaces, where they are phrases like pairs of words. The
-    columns of a table beside the text, which are the last, are left out: they are in no place.
+    A column's attribution is divided evenly among all places of its terms. Character n-grams count
+    for their word, except in scripts without spaces, where they are phrases like pairs of words.
+    The extra columns of a table, which are the last, are left out: they have no place in the text.
 
     Parameters
     ----------
@@ -344,67 +354,69 @@ def attribute_to_words(
     features : Features
     columns : int array, shape (n_values,)
         The row's columns in ascending order.
-    shares : float64 array, shape (n_values,)
+    attributions : float64 array, shape (n_values,)
     """
     on_words = np.zeros(len(words))
-    parts = [WordAttribution(words.starts, words.ends, on_words)]
+    parts = [SpanAttributions(words.starts, words.ends, on_words)]
     first = 0
     for group, vocabulary in zip(features.feature_groups, features.vocabularies_, strict=True):
         if group.columns:
             break
         terms = KINDS[group.kind].find(words)
-        values = _span_shares(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
+        values = _span_attributions(
+            terms, vocabulary.columns_of_spans(terms), first, columns, attributions
+        )
         first += vocabulary.n_columns
         if group.kind in NGRAM_LENGTHS:
-            word_shares, phrases = _split_runs(words, terms, values)
-            on_words += word_shares
+            word_attributions, phrases = _split_ngrams(words, terms, values)
+            on_words += word_attributions
             parts.append(phrases)
         elif group.kind == "bigrams":
-            parts.append(WordAttribution(words.starts[:-1], words.ends[1:], values[terms.groups]))
+            parts.append(SpanAttributions(words.starts[:-1], words.ends[1:], values[terms.groups]))
         else:  # words, or a lead of the first words
             on_words[: len(terms.groups)] += values[terms.groups]
     return merge_attributions(parts)
 
 
-def _span_shares(
-    terms: GroupedTerms, numbers: I32, first: int, columns: Integers, shares: F64
+def _span_attributions(
+    terms: GroupedTerms, numbers: I32, first: int, columns: Integers, attributions: F64
 ) -> F64:
-    """Return the share of each span at each of its places, shape (n_spans,)."""
+    """Return the attribution of each span at each of its places, shape (n_spans,)."""
     in_vocabulary = np.flatnonzero(numbers >= 0)
     # Every term of the text that is in the vocabulary has an entry in its row.
     entries = np.searchsorted(columns, numbers[in_vocabulary] + first)
     n_places = np.bincount(entries, weights=terms.counts()[in_vocabulary], minlength=len(columns))
-    place_shares = shares / np.maximum(n_places, 1)
+    place_attributions = attributions / np.maximum(n_places, 1)
     values = np.zeros(len(numbers))
-    values[in_vocabulary] = place_shares[entries]
+    values[in_vocabulary] = place_attributions[entries]
     return values
 
 
-def _split_runs(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, WordAttribution]:
-    """Return the shares of runs by word, and those in scripts without spaces as phrases."""
+def _split_ngrams(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, SpanAttributions]:
+    """Return the attributions of ngrams by word, and those in scripts without spaces as phrases."""
     distinct, _ = words.distinct
-    n_runs = row_lengths(terms.spans.indptr)
-    owner = np.arange(len(distinct)).repeat(n_runs)
+    n_ngrams = row_lengths(terms.spans.indptr)
+    owner = np.arange(len(distinct)).repeat(n_ngrams)
     is_phrase = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), distinct.starts)
     word_values = values * ~is_phrase[owner]
-    word_shares = np.bincount(owner, word_values, len(distinct)).astype(np.float64, copy=False)
+    word_sums = np.bincount(owner, word_values, len(distinct)).astype(np.float64, copy=False)
     places = np.flatnonzero(is_phrase[terms.groups])
     groups = terms.groups[places]
-    runs = ranges(terms.spans.indptr[groups], n_runs[groups])
+    ngrams = ranges(terms.spans.indptr[groups], n_ngrams[groups])
     # From the first place of the word to the others.
-    offsets = (words.starts[places] - distinct.starts[groups]).repeat(n_runs[groups])
-    phrases = WordAttribution(
-        terms.spans.starts[runs] + offsets, terms.spans.ends[runs] + offsets, values[runs]
+    offsets = (words.starts[places] - distinct.starts[groups]).repeat(n_ngrams[groups])
+    phrases = SpanAttributions(
+        terms.spans.starts[ngrams] + offsets, terms.spans.ends[ngrams] + offsets, values[ngrams]
     )
-    return word_shares[terms.groups], phrases
+    return word_sums[terms.groups], phrases
 
 
-def merge_attributions(parts: list[WordAttribution]) -> WordAttribution:
-    """Return all shares that are not 0, each place once."""
+def merge_attributions(parts: list[SpanAttributions]) -> SpanAttributions:
+    """Return all attributions that are not 0, each place once."""
     starts, ends, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     is_nonzero = values != 0
     starts, ends, values = starts[is_nonzero], ends[is_nonzero], values[is_nonzero]
-    # A word of one character may also be a run.
+    # A word of one character may also be an n-gram.
     order = np.lexsort((ends, starts))
     starts, ends, values = starts[order], ends[order], values[order]
     is_new = np.ones(len(starts), dtype=bool)
@@ -412,4 +424,4 @@ def merge_attributions(parts: list[WordAttribution]) -> WordAttribution:
     places = np.flatnonzero(is_new)
     if len(places) < len(values):
         values = np.add.reduceat(values, places)
-    return WordAttribution(starts[places], ends[places], values)
+    return SpanAttributions(starts[places], ends[places], values)

@@ -25,7 +25,7 @@ from slugline.text.features import Features
 from slugline.text.terms import SpanMapper
 from slugline.text.tokens import Words, find_words, span_text
 
-# The encoder's share ------------------------------------------------------------------------------
+# Attribution of the encoder -----------------------------------------------------------------------
 
 # Parts of a text that are left out one at a time, each of which needs an encoding; of more,
 # neighbours are left out together.
@@ -33,13 +33,13 @@ _MAX_VARIANTS = 50
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
-def split_encoder_share(
+def split_encoder_attribution(
     text: str, words: Words, dense: DenseHead, weights: F64, total: float
-) -> attribution.WordAttribution:
-    """Return the encoder's share by the sentences of a text, or the words of a single sentence.
+) -> attribution.SpanAttributions:
+    """Return the encoder's attribution to each sentence of a text, or each word of a single one.
 
-    The share of a part is the difference that leaving it out makes. The remaining difference to
-    `total` is divided evenly, so that the sum is exact.
+    The attribution of a part is the difference that leaving it out makes. The remaining difference
+    to `total` is divided evenly, so that the sum is exact.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def split_encoder_share(
     weights : float64 array, shape (encoder.width,)
         Weights of the encoder's columns.
     total : float
-        The encoder's share of the score.
+        The encoder's part of the score.
 
     References
     ----------
@@ -64,9 +64,9 @@ def split_encoder_share(
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
     ]
     rows = encode(without, dense.encoder, keep=False).astype(np.float64)
-    shares = total - rows @ weights
-    shares += (total - shares.sum()) / len(shares)
-    return attribution.WordAttribution(words.starts[firsts], words.ends[lasts], shares)
+    attributions = total - rows @ weights
+    attributions += (total - attributions.sum()) / len(attributions)
+    return attribution.SpanAttributions(words.starts[firsts], words.ends[lasts], attributions)
 
 
 def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Integers]:
@@ -103,17 +103,18 @@ def explain(
     topic: Topic | None = None,
     *,
     against: Topic | None = None,
-    most: int = _MAX_REASONS,
+    max_reasons: int = _MAX_REASONS,
     split_encoder: bool = False,
     corpus: Documents | None = None,
 ) -> Explanation:
-    """Return the shares of a text's words and phrases in the score of a topic.
+    """Return an explanation of the score of a topic: what each word and phrase adds to it.
 
-    The shares of all words and phrases add up to the score less that of an empty text. For a linear
-    learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and for
-    mixtures, integrated gradients over the learners' scores, as in
-    `slugline.explanation.attribution`. The encoder's share is one reason. Shares are calculated in
-    float64, and include the rounding error of the model's score in float32, some millionths.
+    The attributions of all words and phrases add up to the score less that of an empty text. For a
+    linear learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and
+    for mixtures, integrated gradients over the learners' scores, as in
+    `slugline.explanation.attribution`. The encoder's attribution is one reason. Attributions are
+    calculated in float64, and include the rounding error of the model's score in float32, some
+    millionths.
 
     Parameters
     ----------
@@ -123,24 +124,25 @@ def explain(
         The predicted one by default; of several, each that is given, or else the most likely.
     against : str or int, optional
         Explain the difference of the scores of `topic` and this topic.
-    most : int, default 1000
+    max_reasons : int, default 1000
         Number of places of words and phrases to list, the strongest first. The last reason sums up
         the others.
     split_encoder : bool, default False
-        Divide the encoder's share among sentences or words; see `split_encoder_share`.
+        Divide the encoder's attribution among sentences or words; see
+        `split_encoder_attribution`.
     corpus : Corpus or (texts, topics), optional
-        The training documents, for examples: those of the topic that share most of the reasons for
-        it. Similarity is the inner product of a document's row, of length 1, and the shares of the
-        text's columns: terms count the more the model relies on them. The model need not predict
-        another topic without these documents. An encoder plays no part.
+        The training documents, for examples: those of the topic to which most of the reasons apply
+        as well. Similarity is the inner product of a document's row, of length 1, and the
+        attributions of the text's columns, so terms on which the model relies count more. Without
+        these documents, the model might still predict the topic. The encoder is not considered.
 
     Raises
     ------
     DataError : if `text` is not a string, or `corpus` holds no documents.
-    OptionError : if the model has no such topic, `against` is `topic`, `most` is not over 0, the
-        learner is not Slugline's, or `against` is given of a model of several topics a text.
+    OptionError : if the model has no such topic, `against` is `topic`, `max_reasons` is not over 0,
+        the learner is not Slugline's, or `against` is given of a model of several topics a text.
     """
-    check_whole("most", most, 1)
+    check_whole("max_reasons", max_reasons, 1)
     if not isinstance(text, str):
         raise DataError(f"`text` is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
@@ -160,18 +162,20 @@ def explain(
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
-    parts = attribution.attribute(fitted.learner, answer.X.indices, answer.X.data)
-    shares, bias = _shares(fitted, answer, parts, factors, score)
+    attributor = attribution.make_attributor(fitted.learner, answer.X.indices, answer.X.data)
+    attributions, bias = _attributions(fitted, answer, attributor, factors, score)
     n_columns = len(answer.X.indices)
-    shares, encoder_shares = shares[:n_columns], shares[n_columns:].tolist()
+    attributions, encoder_attributions = attributions[:n_columns], attributions[n_columns:].tolist()
     words = find_words([text])
-    places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, shares)
-    if split_encoder and fitted.dense is not None and encoder_shares and len(words):
+    places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, attributions)
+    if split_encoder and fitted.dense is not None and encoder_attributions and len(words):
         weights = fitted.dense.weights.astype(np.float64) @ factors
-        by_part = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
+        by_part = split_encoder_attribution(
+            text, words, fitted.dense, weights, encoder_attributions.pop()
+        )
         places = attribution.merge_attributions([places, by_part])
-    more = [Reason(_BY_ENCODER, None, None, share) for share in encoder_shares]
-    more += _column_reasons(fitted.features, answer.X.indices, shares)
+    more = [Reason(_BY_ENCODER, None, None, value) for value in encoder_attributions]
+    more += _column_reasons(fitted.features, answer.X.indices, attributions)
     return Explanation(
         text=text,
         topic=names[number],
@@ -179,30 +183,37 @@ def explain(
         score=score,
         bias=bias,
         probability=float(answer.proba[number]),
-        reasons=_reasons(text, words, places, more, most),
+        reasons=_reasons(text, words, places, more, max_reasons),
         n_words=len(words),
-        n_unlisted=max(0, len(places.values) - most),
-        method=parts.method,
-        is_approximate=parts.is_approximate,
-        examples=_examples(fitted, answer.X, shares, names[number], corpus),
+        n_unlisted=max(0, len(places.values) - max_reasons),
+        method=attributor.method,
+        is_approximate=attributor.is_approximate,
+        examples=_examples(fitted, answer.X, attributions, names[number], corpus),
         threshold=None if thresholds is None else float(thresholds[number]),
         is_given=names[number] in predicted if fitted.multilabel else None,
         others=tuple(
-            explain(fitted, text, other, most=most, split_encoder=split_encoder, corpus=corpus)
+            explain(
+                fitted,
+                text,
+                other,
+                max_reasons=max_reasons,
+                split_encoder=split_encoder,
+                corpus=corpus,
+            )
             for other in others
         ),
     )
 
 
-def _column_reasons(features: Features, columns: Integers, shares: F64) -> list[Reason]:
-    """Return the shares of the columns of a table beside the text, such as product=Card."""
+def _column_reasons(features: Features, columns: Integers, attributions: F64) -> list[Reason]:
+    """Return the attributions of terms of extra columns, such as product=Card."""
     if not features.table_columns:
         return []
     first = features.n_columns - features.vocabularies_[-1].n_columns
     return [
-        Reason(str(features.term(column)), None, None, share)
-        for column, share in zip(columns.tolist(), shares.tolist(), strict=True)
-        if column >= first and share
+        Reason(str(features.term(column)), None, None, value)
+        for column, value in zip(columns.tolist(), attributions.tolist(), strict=True)
+        if column >= first and value
     ]
 
 
@@ -242,16 +253,16 @@ class _Answer:
         self.best = int((self.proba if fitted.multilabel else self.scores).argmax())
 
 
-def _shares(
-    fitted: Fitted, answer: _Answer, parts: attribution.Attribution, factors: F64, score: float
+def _attributions(
+    fitted: Fitted, answer: _Answer, attributor: attribution.Attributor, factors: F64, score: float
 ) -> tuple[F64, float]:
-    """Return the shares of columns and of an encoder in the score, and the bias."""
-    shares, bias = parts.shares(factors), float(parts.base @ factors)
+    """Return the attributions of columns and of an encoder in the score, and the bias."""
+    attributions, bias = attributor.attributions(factors), float(attributor.base @ factors)
     if fitted.dense is not None and answer.encoded is not None:
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
-        shares = np.append(factor * shares, answer.encoded @ weights @ factors)
+        attributions = np.append(factor * attributions, answer.encoded @ weights @ factors)
         bias = factor * bias + float(fitted.dense.biases @ factors)
-    return attribution.adjust_to_sum(shares, score - bias), bias
+    return attribution.adjust_to_sum(attributions, score - bias), bias
 
 
 def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
@@ -272,21 +283,24 @@ def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int 
 
 
 def _reasons(
-    text: str, words: Words, places: attribution.WordAttribution, more: list[Reason], most: int
+    text: str,
+    words: Words,
+    places: attribution.SpanAttributions,
+    more: list[Reason],
+    max_reasons: int,
 ) -> tuple[Reason, ...]:
     """Return the strongest places as reasons, and the sum of the others as one."""
     order = np.argsort(-np.abs(places.values), kind="stable")
-    best, others = order[:most], order[most:]
+    best, others = order[:max_reasons], order[max_reasons:]
     firsts, lasts = places.starts[best], places.ends[best]
     starts, ends = SpanMapper(text, words).to_text_positions(firsts, lasts)
     listed = [
-        Reason(_decode(words.buffer[first:last]), start, end, share)
-        for first, last, start, end, share in zip(
-            *(firsts.tolist(), lasts.tolist(), starts, ends, places.values[best].tolist()),
-            strict=True,
+        Reason(_decode(words.buffer[first:last]), start, end, value)
+        for first, last, start, end, value in zip(
+            firsts.tolist(), lasts.tolist(), starts, ends, places.values[best].tolist(), strict=True
         )
     ]
-    reasons = sorted([*listed, *more], key=lambda reason: -abs(reason.share))
+    reasons = sorted([*listed, *more], key=lambda reason: -abs(reason.attribution))
     if len(others):
         name = f"{counted(len(others), 'weaker place')} of words and phrases"
         reasons.append(Reason(name, None, None, float(places.values[others].sum())))
@@ -302,9 +316,9 @@ def _decode(word: bytes) -> str:
 
 
 def _examples(
-    fitted: Fitted, X: Any, shares: F64, topic: Topic, corpus: Documents | None
+    fitted: Fitted, X: Any, attributions: F64, topic: Topic, corpus: Documents | None
 ) -> tuple[TrainingExample, ...]:
-    """Return the training documents that share most of the reasons for the topic; see `explain`."""
+    """Return the training documents to which most of the reasons apply; see `explain`."""
     if corpus is None:
         return ()
     try:
@@ -315,9 +329,9 @@ def _examples(
         ) from error
     documents, names = check_documents(texts, topics, ("corpus", "corpus"))
     sets = as_sets(sets_with_parents(names, fitted.separator))
-    rows = [row for row, several in enumerate(sets) if str(topic) in map(str, several)]
+    rows = [row for row, own_topics in enumerate(sets) if str(topic) in map(str, own_topics)]
     by_column = np.zeros(fitted.features.n_columns)
-    by_column[X.indices] = shares
+    by_column[X.indices] = attributions
     parts = [np.zeros(0)]
     for part in fitted.features.transform_parts([documents[row] for row in rows]):
         lengths = np.sqrt(np.asarray(part.multiply(part).sum(axis=1), dtype=np.float64)).ravel()

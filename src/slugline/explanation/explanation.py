@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 # Highlighted texts --------------------------------------------------------------------------------
 
-# Marks and words under this share of the strongest one are left out: function words, mostly.
+# Marks and words below this fraction of the strongest one are left out: mostly function words.
 _MIN_STRENGTH = 0.1
-# Sums under this share of the largest are rounding errors.
+# Sums under this fraction of the largest are rounding errors.
 _ROUNDED = 1e-9
-# Control characters and halves of characters, which HTML can't hold or browsers don't show.
+# Control characters and lone surrogates, which HTML can't hold or browsers don't show.
 _INVISIBLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # Steps of strength, as many as can be distinguished. They are classes, since a strict content
@@ -54,50 +54,54 @@ def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
     Parameters
     ----------
     text : str
-    spans : iterable of (start, end, share)
-        Shares over 0 are for something, under 0 against. Where spans overlap, shares are added.
-        The largest share in the text gets the strongest mark.
+    spans : iterable of (start, end, attribution)
+        Positive attributions are for something, negative ones against. Where spans overlap, they
+        are added. The largest attribution in the text gets the strongest mark.
 
     Raises
     ------
-    DataError : if a span is not within the text, or a share is not finite.
+    DataError : if a span is not within the text, or a attribution is not finite.
     """
     from markupsafe import Markup
 
     marked = merge_spans(text, spans)
-    most = max((abs(share) for *_, share in marked), default=0)
+    largest = max((abs(attribution) for *_, attribution in marked), default=0)
     parts, last = [], 0
-    for start, end, share in marked:
-        if abs(share) <= _MIN_STRENGTH * most:
+    for start, end, attribution in marked:
+        if abs(attribution) <= _MIN_STRENGTH * largest:
             continue
-        parts += [_printable(text[last:start]), _mark(_printable(text[start:end]), share, most)]
+        parts += [
+            _printable(text[last:start]),
+            _mark(_printable(text[start:end]), attribution, largest),
+        ]
         last = end
     parts.append(_printable(text[last:]))
     return Markup('<bdi class="highlighted">{}</bdi>').format(Markup("").join(parts))
 
 
-def _mark(word: str, share: float, most: float) -> Markup:
+def _mark(word: str, attribution: float, largest: float) -> Markup:
     from markupsafe import Markup
 
     mark = Markup('<mark class="{} s{}" title="{:+.3g}">{}</mark>')
-    side, step = "for" if share > 0 else "against", math.ceil(_STEPS * abs(share) / most)
-    return mark.format(side, step, share, word)
+    side = "for" if attribution > 0 else "against"
+    step = math.ceil(_STEPS * abs(attribution) / largest)
+    return mark.format(side, step, attribution, word)
 
 
 def merge_spans(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
-    """Return disjoint spans of the text, each with the sum of the shares there."""
+    """Return disjoint spans of the text, each with the sum of the attributions there."""
     starts: dict[int, list[float]] = {}
     ends: dict[int, list[float]] = {}
-    for start, end, share in spans:
-        if not 0 <= start < end <= len(text) or not math.isfinite(share):
+    for start, end, attribution in spans:
+        if not 0 <= start < end <= len(text) or not math.isfinite(attribution):
             raise DataError(
-                f"a span from {start} to {end} counts {share}, in a text of "
-                f"{counted(len(text), 'character')}; give spans within it and finite shares."
+                f"a span from {start} to {end} counts {attribution}, in a text of "
+                f"{counted(len(text), 'character')}; give spans within it and finite attributions."
             )
-        starts.setdefault(start, []).append(share)
-        ends.setdefault(end, []).append(share)
-    shares = itertools.chain.from_iterable(starts.values())
-    least = _ROUNDED * max(map(abs, shares), default=0)
+        starts.setdefault(start, []).append(attribution)
+        ends.setdefault(end, []).append(attribution)
+    attributions = itertools.chain.from_iterable(starts.values())
+    least = _ROUNDED * max(map(abs, attributions), default=0)
     merged, n_open, total = [], 0, 0.0
     for start, end in itertools.pairwise(sorted({*starts, *ends})):
         started, ended = starts.get(start, []), ends.get(start, [])
@@ -126,15 +130,15 @@ class Reason(NamedTuple):
     # The word is `text[start:end]`. None for other parts.
     start: int | None
     end: int | None
-    share: float  # what it adds to the score; under 0 if it is against the topic
+    attribution: float  # what it adds to the score; negative if it is against the topic
 
 
-class WordShare(NamedTuple):
-    """The sum of a word's shares at all of its places, of which other parts have 0."""
+class WordAttribution(NamedTuple):
+    """The sum of a word's attributions at all places; another part of a score has no places."""
 
     word: str
     n_places: int
-    share: float
+    attribution: float
 
 
 class TrainingExample(NamedTuple):
@@ -143,13 +147,13 @@ class TrainingExample(NamedTuple):
     row: int  # its number, from 0
     text: str
     topic: Topic
-    share: float  # its similarity to the text; see `explain`
+    similarity: float  # see `explain`
     place: str  # its place in the source, such as "line 13"
 
 
 @dataclass(frozen=True, repr=False)
 class Explanation(TitledRows):
-    """An explanation of a text's score, the sum of `bias` and the shares of all `reasons`.
+    """An explanation of a text's score, the sum of `bias` and the attributions of all `reasons`.
 
     Attributes
     ----------
@@ -166,13 +170,13 @@ class Explanation(TitledRows):
     reasons : tuple of Reason
         The strongest first; the last one sums up words that are not listed.
     n_words : int
-        Number of words; a run of a script without spaces is one.
+        Number of words; a stretch of a script without spaces is one.
     n_unlisted : int
         Number of places of words and phrases in the last reason.
     method : str
         How the score was divided.
     is_approximate : bool
-        Whether the shares are not exact, because a mixture's scores were too large to divide.
+        Whether the attributions are not exact, because a mixture's scores were too large to divide.
     examples : tuple of TrainingExample
         The nearest training documents of the topic, if documents were passed.
     threshold : float or None
@@ -227,41 +231,46 @@ class Explanation(TitledRows):
             return "not given: the model is unsure of the text"
         return f"not given: {format_under(self.probability, self.threshold)}"
 
-    def words(self) -> list[WordShare]:
-        """Return the share of each word, the strongest first, and that of unlisted ones last."""
-        shares: defaultdict[tuple[str, bool], float] = defaultdict(float)
+    def words(self) -> list[WordAttribution]:
+        """Return the attribution of each word, the strongest first; that of unlisted ones last."""
+        attributions: defaultdict[tuple[str, bool], float] = defaultdict(float)
         places: Counter[tuple[str, bool]] = Counter()
         n_listed = len(self.reasons) - bool(self.n_unlisted)
         for reason in self.reasons[:n_listed]:
             key = reason.word, reason.start is not None
-            shares[key] += reason.share
+            attributions[key] += reason.attribution
             places[key] += key[1]
-        words = [WordShare(key[0], places[key], share) for key, share in shares.items()]
-        words.sort(key=lambda word: (-abs(word.share), word.word))
-        return words + [WordShare(last.word, 0, last.share) for last in self.reasons[n_listed:]]
+        words = [
+            WordAttribution(key[0], places[key], attribution)
+            for key, attribution in attributions.items()
+        ]
+        words.sort(key=lambda word: (-abs(word.attribution), word.word))
+        return words + [
+            WordAttribution(last.word, 0, last.attribution) for last in self.reasons[n_listed:]
+        ]
 
     def spans(self) -> list[tuple[int, int, float]]:
-        """Return spans of words with their shares, for `highlight`."""
+        """Return spans of words with their attributions, for `highlight`."""
         return [
-            (reason.start, reason.end, reason.share)
+            (reason.start, reason.end, reason.attribution)
             for reason in self.reasons
             if reason.start is not None and reason.end is not None
         ]
 
     def totals(
-        self, most: int = _N_WORDS, least: float = _MIN_STRENGTH
-    ) -> tuple[list[WordShare], list[tuple[str, float]]]:
-        """Return the strongest words, and name and share of each other part of the score.
+        self, max_words: int = _N_WORDS, min_strength: float = _MIN_STRENGTH
+    ) -> tuple[list[WordAttribution], list[tuple[str, float]]]:
+        """Return the strongest words, and name and attribution of each other part of the score.
 
-        Those are all other words together, the bias, and the sum of all. Words whose share is less
-        than `least` times that of the strongest word are among the others.
+        Those are all other words together, the bias, and the sum of all. Words with less than
+        `min_strength` times the attribution of the strongest word are among the others.
         """
         words = self.words()
-        strongest = max((abs(word.share) for word in words if word.n_places), default=0)
-        n = sum(abs(word.share) >= least * strongest for word in words[:most])
+        strongest = max((abs(word.attribution) for word in words if word.n_places), default=0)
+        n = sum(abs(word.attribution) >= min_strength * strongest for word in words[:max_words])
         others = words[n:]
         name = "all others" if self.n_unlisted else counted(len(others), "other")
-        rows = [(name, sum(word.share for word in others))] if others else []
+        rows = [(name, sum(word.attribution for word in others))] if others else []
         return words[:n], [
             *rows,
             ("baseline: an empty text", self.bias),
@@ -269,10 +278,10 @@ class Explanation(TitledRows):
         ]
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return pairs for a table: the strongest words, the others, the bias, and their sum."""
+        """Return pairs of attribution and name: the strongest words, the others, bias and score."""
         words, totals = self.totals()
-        rows = [(format_word(word), word.share) for word in words]
-        return [(format_share(share), name) for name, share in [*rows, *totals]]
+        rows = [(format_word(word), word.attribution) for word in words]
+        return [(format_attribution(attribution), name) for name, attribution in [*rows, *totals]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; without the text, which may be long."""
@@ -303,26 +312,26 @@ class Explanation(TitledRows):
         table = super()._repr_html_()
         return f"<style>{STYLE}</style><p>{self.to_html(_N_CHARACTERS)}</p>{table}"
 
-    def to_html(self, most: int) -> Any:
-        """Return the first `most` characters of the text as HTML with marked words."""
-        spans = [span for span in self.spans() if span[1] <= most]
-        text = self.text if len(self.text) <= most else f"{self.text[:most]}…"
+    def to_html(self, max_characters: int) -> Any:
+        """Return the first `max_characters` characters of the text as HTML with marked words."""
+        spans = [span for span in self.spans() if span[1] <= max_characters]
+        text = self.text if len(self.text) <= max_characters else f"{self.text[:max_characters]}…"
         return highlight(text, spans)
 
 
-def format_share(share: float) -> str:
-    """Return a share with its sign.
+def format_attribution(attribution: float) -> str:
+    """Return an attribution with its sign.
 
-    >>> format_share(0.25), format_share(-0.25), format_share(-0.0001)
+    >>> format_attribution(0.25), format_attribution(-0.25), format_attribution(-0.0001)
     ('+0.250', '−0.250', '+0.000')
     """
-    return f"{share:+z.3f}".replace("-", "−")
+    return f"{attribution:+z.3f}".replace("-", "−")
 
 
-def format_word(word: WordShare) -> str:
+def format_word(word: WordAttribution) -> str:
     """Return a word, and the number of its places if there are several.
 
-    >>> format_word(WordShare("wheat", 2, 0.5))
+    >>> format_word(WordAttribution("wheat", 2, 0.5))
     'wheat (2 times)'
     """
     return word.word if word.n_places < 2 else f"{word.word} ({word.n_places:,} times)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slugline.explanation.explanation import Explanation, format_share, format_word
+from slugline.explanation.explanation import Explanation, format_attribution, format_word
 from slugline.reports.page import render
 
 #: Words in the table.
@@ -31,7 +31,7 @@ def explanation_page(explanation: Explanation, unsure: str = "") -> str:
 def _part(explanation: Explanation) -> dict[str, Any]:
     """Return what the page says of one topic."""
     words, totals = explanation.totals(N_WORDS)
-    most = max((abs(word.share) for word in words), default=0)
+    most = max((abs(word.attribution) for word in words), default=0)
     return {
         "explanation": explanation,
         "topic": str(explanation.topic),
@@ -40,14 +40,14 @@ def _part(explanation: Explanation) -> dict[str, Any]:
         "rows": [
             {
                 "label": format_word(word),
-                "share": format_share(word.share),
-                "side": "for" if word.share > 0 else "against",
-                "width": 100 * abs(word.share) / most if most else 0,
+                "attribution": format_attribution(word.attribution),
+                "side": "for" if word.attribution > 0 else "against",
+                "width": 100 * abs(word.attribution) / most if most else 0,
             }
             for word in words
         ],
         "heading": _heading(len(explanation.words())),
-        "totals": [(name, format_share(share)) for name, share in totals],
+        "totals": [(name, format_attribution(attribution)) for name, attribution in totals],
         "examples": [
             (example, example.text[:_N_EXAMPLE] + ("…" if len(example.text) > _N_EXAMPLE else ""))
             for example in explanation.examples

@@ -33,7 +33,7 @@ class Word(msgspec.Struct, frozen=True, gc=False):
     word: str
     start: Annotated[int | None, Meta(description="In characters; null unless it is a word.")]
     end: int | None
-    share: Annotated[float, Meta(description="Negative if it speaks against the topic.")]
+    attribution: Annotated[float, Meta(description="Negative if it speaks against the topic.")]
 
 
 class Guess(msgspec.Struct, frozen=True, gc=False):
@@ -227,7 +227,7 @@ def add_reasons(
         check_interruption()
         best, topics = result.top[0].topic, result.topics
         reasons = {
-            name: to_words(explain(model.fitted, text, name, most=N_REASONS))
+            name: to_words(explain(model.fitted, text, name, max_reasons=N_REASONS))
             for name in {best, *(guess.topic for guess in topics or ())}
         }
         if topics is not UNSET:
@@ -239,8 +239,8 @@ def add_reasons(
 def to_words(explanation: Explanation) -> list[Word]:
     """Return the reasons of an explanation."""
     return [
-        Word(replace_surrogates(word), start, end, round_number(share))
-        for word, start, end, share in explanation.reasons
+        Word(replace_surrogates(word), start, end, round_number(attribution))
+        for word, start, end, attribution in explanation.reasons
     ]
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from slugline.base.wording import whole_percent
 from slugline.corpus.documents import RowText, Topic, cells_of
-from slugline.explanation.explanation import WordShare
+from slugline.explanation.explanation import WordAttribution
 from slugline.exporting.page import samples, why_unsure
 from slugline.model.file.content import is_shipped
 from slugline.serving.page.forms import read_form
@@ -146,13 +146,13 @@ def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
     )
 
 
-def _strongest(model: ServedModel, words: Iterable[WordShare], sign: int) -> list[str]:
+def _strongest(model: ServedModel, words: Iterable[WordAttribution], sign: int) -> list[str]:
     """Return the strongest words of the text and its columns, for (+1) or against (-1)."""
     columns = {column.label for column in model.fitted.columns}
     strongest = [
-        share.word
-        for share in words
-        if (share.n_places or share.word.partition("=")[0] in columns) and share.share * sign > 0
+        word.word
+        for word in words
+        if (word.n_places or word.word.partition("=")[0] in columns) and word.attribution * sign > 0
     ]
     return [
         word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
