@@ -71,7 +71,7 @@ def _score_variants(name: str) -> dict[str, str]:
             classifier.fit(texts[train_rows], topics[train_rows])
             predicted[variant][test_rows] = classifier.predict(texts[test_rows])
             if variant == "default":
-                quantized = from_model_file(to_model_file(classifier.fitted_, precision="int8"))
+                quantized = from_model_file(to_model_file(classifier.fitted_, weight_type="int8"))
                 predicted["int8 weights"][test_rows] = quantized.predict(texts[test_rows])
     return {
         variant: f"{accuracy_score(topics, answers):.3f}, "
@@ -232,7 +232,7 @@ def _score_weights_kept(
             fitted = classifier.fitted_
             if n_weights is not None:
                 fitted = keep_largest_weights(fitted, n_weights)
-            file = to_model_file(fitted, precision="int8")
+            file = to_model_file(fitted, weight_type="int8")
             predicted[number] += from_model_file(file).predict(fold_test.texts).tolist()
             n_bytes[number].append(len(pack(file)))
     return [

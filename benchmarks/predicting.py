@@ -284,14 +284,14 @@ def cascade(
         if fitted.dense is None:
             continue
         fitted.predict(test.texts[:1])  # loads the encoder
-        dense = replace(fitted.dense, keep=False)  # cached rows would hide the time
+        dense = replace(fitted.dense, cache_rows=False)  # cached rows would hide the time
         cells = []
         for head in (replace(dense, cascade=None), dense):
             model = replace(fitted, dense=head)
             proba, taken = timed(model.predict_proba, test.texts)
             is_right = model.classes[proba.argmax(axis=1)] == np.array(test.topics, dtype=object)
             cells.append((len(test) / taken, is_right.mean(), _calibration_error(proba, is_right)))
-        share = "all" if dense.cascade is None else f"{dense.cascade.encoded_share:.2f}"
+        share = "all" if dense.cascade is None else f"{dense.cascade.encoded_fraction:.2f}"
         digits = (0, 3, 3)
         both = [
             f"{before:,.{d}f} → {after:,.{d}f}"

@@ -19,10 +19,11 @@ from slugline import Corpus, TopicClassifier
 from slugline.corpus.splits import rank_within_topics
 from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack
 from slugline.model.file.content import to_model_file
-from slugline.model.thresholds import highest_score, lowest_threshold, set_scores
+from slugline.model.thresholds import lowest_threshold
 
 # The precision asked for --------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ def afterwards(sets: Sequence[str] = ACHIEVABLE) -> str:
         precise.fit(train.texts, train.topics)
         later = _score(Decider.from_fitted(fitted, PRECISION), test)
         scores.append([*later, *_score(Decider.from_fitted(precise.fitted_), test)])
-        counts = [f"{count:,}" for count in (len(train), len(heldout), size - smaller)]
+        counts = [f"{count:,}" for count in (len(train), heldout.n_candidates, size - smaller)]
         fraction = f"{(size - smaller) / size:.1%}"
         rows.append([name, *counts, fraction, *(f"{number:.3f}" for number in scores[-1])])
     rows.append(["mean", *[""] * 4, *(f"{number:.3f}" for number in np.mean(scores, axis=0))])

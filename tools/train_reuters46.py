@@ -52,7 +52,7 @@ fewer than 45 wires to learn from, and are missed more often than the overall ac
 ## Licence of the data
 
 The wires are copyright Reuters Ltd. and Carnegie Group, Inc., and free for research purposes only.
-This file holds none of them, only words, pairs of words and runs of characters, and what each
+This file holds none of them, only words, pairs of words and character n-grams, and what each
 counts for each topic. Cite the collection as "Reuters-21578, Distribution 1.0".
 """
 

@@ -20,7 +20,8 @@ from slugline.learning.encoder import e5, universal
 from slugline.learning.encoder.encoder import MAX_WIDTH
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
-from slugline.model.thresholds import CONFIDENCE, MAX_PREDICTIONS
+from slugline.model.heldout import MAX_PREDICTIONS
+from slugline.model.thresholds import CONFIDENCE
 from slugline.prediction.record import FORMATS
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source

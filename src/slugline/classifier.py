@@ -522,7 +522,7 @@ class TopicClassifier(TextEstimator):
             self._fitted(),
             metrics=metrics,
             test_fraction=test_fraction,
-            precision=quantize or "float32",
+            weight_type=quantize or "float32",
             card_notes=card_notes,
         )
         container.write(path, content)

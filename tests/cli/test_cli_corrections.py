@@ -215,10 +215,10 @@ def test_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> Non
     correct("c.db", *FLOWERS)
     assert run("train", "news.csv", "-o", "news.slug", "-q", "--corrections", "c.db").code == 0
     info = container.read("news.slug").info
-    assert (info.seed, info.class_weight, info.precision) == (3, "balanced", "int8")
+    assert (info.seed, info.class_weight, info.weight_type) == (3, "balanced", "int8")
     assert info.test_fraction == 0.4
-    assert info.routing
-    assert info.routing.min_precision == 0.6
+    assert info.heldout
+    assert info.heldout.min_precision == 0.6
 
 
 def test_settings_that_are_given_count_alone(run: Run) -> None:

@@ -110,7 +110,7 @@ def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Pat
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "--json", "-q")
     found = json.loads(result.out)
     assert found["encoder"]["name"] == "use"
-    assert 0 < found["encoder"]["share"] <= 1
+    assert 0 < found["encoder"]["weight"] <= 1
     report = (tmp_path / "a.html").read_text()
     assert "It uses the sentence encoder use as well as words" in report
     assert "<dt>encoder</dt><dd>use, " in report
@@ -132,7 +132,7 @@ def test_the_share_of_texts_that_need_the_encoder_is_shown(
             lines.append(f"{'' if row < 100 else words[0]} {word},{topic}")
     (tmp_path / "sure.csv").write_text("\n".join(["text,topic", *lines]) + "\n")
     train = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "--json", "-q")
-    encoded = json.loads(train.out)["encoder"]["encoded_share"]
+    encoded = json.loads(train.out)["encoder"]["encoded_fraction"]
     assert 0 < encoded < 0.5
     printed = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "-q").out
     assert f"{encoded:.2f}  share of texts that need use; words alone answer the others" in printed

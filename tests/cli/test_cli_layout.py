@@ -285,7 +285,7 @@ RESTORED = {
     "fold_topics": "layout.fold_topics",
     "topic_map": "layout.topic_map",
     "test_fraction": "info.test_fraction",
-    "quantize": "info.precision",
+    "quantize": "info.weight_type",
     "learner": "settings.learner",
     "encoder": "settings.encoder",
     "topics": "settings.descriptions",

@@ -731,7 +731,7 @@ def test_weights_are_float32_without_quantize(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
     assert code == 0
     assert "quantization" not in json.loads(out)
-    assert load("model.slug").info_.precision == "float32"
+    assert load("model.slug").info_.weight_type == "float32"
 
 
 def test_quantize_rejects_another_precision_before_any_work(

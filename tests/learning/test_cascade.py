@@ -23,7 +23,7 @@ def test_words_answer_as_long_as_both_together_agree() -> None:
     assert cascade is not None
     # Each of these rows loses 0.8, and 0.2 % of 1,000 rows are 2.
     assert cascade.threshold == pytest.approx(sureness[400], abs=0.002)
-    assert cascade.encoded_share == pytest.approx(0.6, abs=0.002)
+    assert cascade.encoded_fraction == pytest.approx(0.6, abs=0.002)
 
 
 @pytest.mark.parametrize(("n_rows", "is_shown"), [(100, False), (249, False), (251, True)])
@@ -53,8 +53,8 @@ def test_rows_count_by_their_weight() -> None:
     loose = Cascade.from_proba(by_words, both, weight)
     assert strict is not None
     assert loose is not None
-    assert strict.encoded_share > 0.8
-    assert loose.encoded_share == 0
+    assert strict.encoded_fraction > 0.8
+    assert loose.encoded_fraction == 0
 
 
 def test_only_the_two_most_likely_topics_say_how_sure_words_are() -> None:
@@ -68,7 +68,7 @@ def test_only_the_two_most_likely_topics_say_how_sure_words_are() -> None:
     chosen = Cascade.from_proba(rows, both, None)
     assert chosen is not None
     assert chosen.threshold == pytest.approx(0.625)
-    assert chosen.encoded_share == 0.5
+    assert chosen.encoded_fraction == 0.5
 
 
 def test_without_rows_the_encoder_reads_all() -> None:

@@ -103,7 +103,7 @@ def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
     summed = np.float32(found.sparse_factor) * bad + np.float32(found.dense_factor) * good
     assert fit_inverse_temperature(summed, Labels.from_topics(Y)) == pytest.approx(1, rel=0.1)
     # The factors are about 2 and 1, and the better scores have a larger spread as well.
-    assert found.share == pytest.approx(0.71, abs=0.08)
+    assert found.encoder_weight == pytest.approx(0.71, abs=0.08)
     assert 0 < found.calibration.uniform_weight < 0.02
 
 
@@ -122,5 +122,5 @@ def test_a_few_rows_that_are_all_right_leave_a_doubt() -> None:
 @pytest.mark.parametrize("of_no_use", [CONSTANT, -scores(2.0)], ids=["the same", "misleading"])
 def test_what_is_of_no_use_does_not_count(of_no_use: Floats) -> None:
     found = fuse_scores(scores(2.0), of_no_use, Y)
-    assert found.share == 0
+    assert found.encoder_weight == 0
     assert found.sparse_factor == pytest.approx(2, rel=0.15)

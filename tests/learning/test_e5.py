@@ -109,7 +109,9 @@ def test_a_row_depends_on_its_own_text_alone(encoder: E5Encoder) -> None:
 
 
 def test_rows_are_the_same_on_several_threads(encoder: E5Encoder) -> None:
-    one, two, four = (encode(TEXTS, encoder, n_jobs=n_jobs, keep=False) for n_jobs in (1, 2, 4))
+    one, two, four = (
+        encode(TEXTS, encoder, n_jobs=n_jobs, cache_rows=False) for n_jobs in (1, 2, 4)
+    )
     np.testing.assert_array_equal(one, two)
     np.testing.assert_array_equal(one, four)
 
@@ -137,7 +139,7 @@ def _first_row(encoder: E5Encoder) -> list[float]:
 
 
 def test_a_forked_process_encodes_too(encoder: E5Encoder) -> None:
-    encode(TEXTS, encoder, n_jobs=2, keep=False)
+    encode(TEXTS, encoder, n_jobs=2, cache_rows=False)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         row = pool.apply_async(_first_row, (pickle.loads(pickle.dumps(encoder)),)).get(60)
     assert row == _first_row(encoder)

@@ -151,7 +151,7 @@ def test_what_one_of_two_encoded_before_is_not_encoded_again(built_in: dict[str,
     rows = encode([*texts, "oo"], "use,e5")
     assert built_in["e5"].calls == [3, 1]
     np.testing.assert_array_equal(rows, get_encoder("use,e5").encode([*texts, "oo"]))
-    np.testing.assert_array_equal(rows, encode([*texts, "oo"], "use,e5", keep=False))
+    np.testing.assert_array_equal(rows, encode([*texts, "oo"], "use,e5", cache_rows=False))
 
 
 def test_a_model_of_two_encoders_says_which_of_them_is_missing(

@@ -36,13 +36,13 @@ def test_each_text_is_encoded_once_and_then_taken_from_the_cache(cache: Path) ->
 
 
 def test_kept_and_fresh_rows_are_the_same() -> None:
-    uncached = encode(TEXTS, Letters(), keep=False)
+    uncached = encode(TEXTS, Letters(), cache_rows=False)
     for _ in range(2):
         np.testing.assert_array_equal(encode(TEXTS, Letters()), uncached)
 
 
 def test_without_the_cache_nothing_is_written(cache: Path) -> None:
-    encode(TEXTS, Letters(), keep=False)
+    encode(TEXTS, Letters(), cache_rows=False)
     assert not cache.exists()
 
 
@@ -81,7 +81,7 @@ def test_threads_encode_at_once_and_rows_keep_their_order() -> None:
     encoder = ThreadSafe()
     rows = encode(TEXTS[:512], encoder, n_jobs=2)
     assert len(encoder.threads) == 2
-    np.testing.assert_array_equal(rows, encode(TEXTS[:512], Letters(), keep=False))
+    np.testing.assert_array_equal(rows, encode(TEXTS[:512], Letters(), cache_rows=False))
 
 
 def test_an_encoder_that_does_not_say_so_is_not_called_by_two_threads() -> None:
@@ -161,14 +161,14 @@ def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
     letters = Letters()
     rows = encode(TEXTS, letters)
     assert letters.calls == [*[64] * 8, 60]
-    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
+    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
 
 def test_an_encoder_says_how_many_texts_it_takes_at_once() -> None:
     for size, expected in [(4, 4), (1000, 64 * 11), (0, 64), ("4", 64), (None, 64)]:
         letters = Letters()
         letters.batch_texts = size  # type: ignore[attr-defined]
-        encode(TEXTS, letters, keep=False)
+        encode(TEXTS, letters, cache_rows=False)
         assert letters.calls[0] == min(expected, len(TEXTS))
 
 
@@ -228,9 +228,9 @@ def test_blas_has_one_thread_where_encoding_has_several() -> None:
             pytest.skip("BLAS has no threads here")
         alone, encoder = BlasUser(), BlasUser()
         alone.is_thread_safe = False
-        encode(TEXTS, alone, keep=False)
+        encode(TEXTS, alone, cache_rows=False)
         assert alone.n_threads == {usual}
-        encode(TEXTS, encoder, n_jobs=2, keep=False)
+        encode(TEXTS, encoder, n_jobs=2, cache_rows=False)
         assert encoder.n_threads == {1}
         threads = [
             threading.Thread(target=encode, args=(TEXTS, encoder), kwargs={"keep": False})

@@ -33,7 +33,7 @@ def sql(cache: Path, command: str, *values: object) -> list[tuple[object, ...]]:
 def assert_encodes_again_and_keeps(match: str) -> None:
     """Expect one warning, right rows, and a cache that works afterwards."""
     letters = Letters()
-    expected = encode(TEXTS, Letters(), keep=False)
+    expected = encode(TEXTS, Letters(), cache_rows=False)
     with pytest.warns(RuntimeWarning, match=match):
         np.testing.assert_array_equal(encode(TEXTS, letters), expected)
     assert sum(letters.calls) == len(TEXTS)
@@ -74,7 +74,7 @@ def test_a_row_whose_checksum_differs_condemns_the_file(cache: Path, row: bytes)
         RuntimeWarning, match=r"is damaged \(a checksum differs\) and is thrown away"
     ):
         rows = encode(TEXTS, Letters())
-    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
+    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
 
 def test_a_row_that_is_too_large_or_no_bytes_is_not_read(cache: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_file_that_is_cut_short_is_thrown_away(cache: Path) -> None:
     cache.write_bytes(cache.read_bytes()[:9000])
     with pytest.warns(RuntimeWarning, match="is damaged"):
         rows = encode(TEXTS, Letters())
-    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
+    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
 
 def test_a_file_that_is_too_large_is_not_opened(cache: Path) -> None:

@@ -47,7 +47,7 @@ def assert_same(one: FittedLinear, other: FittedLinear) -> None:
     assert np.array_equal(one.biases, other.biases)
     assert np.array_equal(one.heldout.rows, other.heldout.rows)
     assert np.array_equal(one.heldout.scores, other.heldout.scores)
-    assert (one.calibration, one.n_left_out) == (other.calibration, other.n_left_out)
+    assert (one.calibration, one.n_suspect_labels) == (other.calibration, other.n_suspect_labels)
 
 
 # Blocks and threads -----------------------------------------------------------------------------
@@ -96,7 +96,7 @@ LARGE = {
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
 def test_threads_change_nothing(limits: FitLimits) -> None:
     one = fit(limits=limits)
-    assert one.n_left_out > 0
+    assert one.n_suspect_labels > 0
     for n_jobs in (2, 5):
         assert_same(fit(n_jobs, limits=limits), one)
 
@@ -158,7 +158,7 @@ def test_a_large_problem_is_answered_like_a_small_one(limits: FitLimits) -> None
     one, other = scores(small), scores(large)
     assert (one.argmax(axis=1) == other.argmax(axis=1)).mean() > 0.99
     assert np.abs(small.calibration.proba(one) - large.calibration.proba(other)).mean() < 0.01
-    assert large.n_left_out == pytest.approx(small.n_left_out, rel=0.4)
+    assert large.n_suspect_labels == pytest.approx(small.n_suspect_labels, rel=0.4)
 
 
 @pytest.mark.parametrize("y", [Y, NOISY], ids=["right", "noisy"])
@@ -179,9 +179,9 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
         return doubtful(start, rows)
 
     monkeypatch.setattr(linear_fit._Training, "doubtful", note)
-    assert fit(y=Y, limits=limits).n_left_out == 0
+    assert fit(y=Y, limits=limits).n_suspect_labels == 0
     assert looked_at == [400]
-    assert fit(y=NOISY, limits=limits).n_left_out > 0
+    assert fit(y=NOISY, limits=limits).n_suspect_labels > 0
     assert looked_at == [400, 400, 1200]
 
 
@@ -224,7 +224,7 @@ def test_a_topic_of_which_most_rows_lie_far_under_keeps_them() -> None:
 
 def test_rows_left_out_are_not_learned_from_but_calibrated_by() -> None:
     found = fit()
-    assert 0.7 * WRONG.sum() < found.n_left_out <= WRONG.sum()
+    assert 0.7 * WRONG.sum() < found.n_suspect_labels <= WRONG.sum()
     # How often topics are wrong shows in how much doubt is left.
     assert 0.05 < np.mean(WRONG[found.heldout.rows]) < 0.15
     likeliest = found.calibration.proba(scores(found)).max(axis=1).mean()
@@ -310,7 +310,7 @@ def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
     rows, judged = found.heldout
 
     # Those that look wrong have taught nothing, and yet they show how often topics are wrong.
-    assert found.n_left_out > 0
+    assert found.n_suspect_labels > 0
     assert rows.tolist() == list(range(N_ROWS))
     right = judged.argmax(axis=1) == NOISY[rows]
     on_new = np.mean(scores(found).argmax(axis=1) == Y_NEW)

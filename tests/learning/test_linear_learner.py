@@ -43,7 +43,7 @@ def fit(
 def assert_same(one: LinearLearner, other: LinearLearner) -> None:
     assert np.array_equal(one.weights.toarray(), other.weights.toarray())
     assert np.array_equal(one.biases, other.biases)
-    assert (one.calibration, one.n_left_out) == (other.calibration, other.n_left_out)
+    assert (one.calibration, one.n_suspect_labels) == (other.calibration, other.n_suspect_labels)
 
 
 # Weights ----------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_wrong_topics_are_left_out_and_hardly_anything_else() -> None:
 
     learner = fit(X, noisy)
 
-    assert 0.75 * wrong.sum() <= learner.n_left_out <= wrong.sum()
+    assert 0.75 * wrong.sum() <= learner.n_suspect_labels <= wrong.sum()
     # Those left out are the wrong ones: scores come nearer to what the rest alone teaches.
     X_new, _ = make_up(500, seed=2)
     rest = fit(X[~wrong], y[~wrong], clean=False).decision_function(X_new)
@@ -152,19 +152,19 @@ def test_cleaning_finds_more_right_topics_of_new_rows() -> None:
 
 
 def test_nothing_is_left_out_where_topics_are_right() -> None:
-    assert fit(*make_up(800)).n_left_out == 0
+    assert fit(*make_up(800)).n_suspect_labels == 0
 
 
 def test_nothing_is_left_out_without_cleaning() -> None:
     X, y = make_up(800)
     noisy, _ = plant_wrong_topics(y, 0.08)
-    assert fit(X, noisy, clean=False).n_left_out == 0
-    assert fit(X, noisy).n_left_out > 0
+    assert fit(X, noisy, clean=False).n_suspect_labels == 0
+    assert fit(X, noisy).n_suspect_labels > 0
 
 
 def test_of_rows_that_are_few_for_their_topics_none_are_left_out() -> None:
     X, y = make_up(10 * N_TOPICS - 1)
-    assert fit(X, plant_wrong_topics(y, 0.3)[0]).n_left_out == 0
+    assert fit(X, plant_wrong_topics(y, 0.3)[0]).n_suspect_labels == 0
 
 
 def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
@@ -174,7 +174,7 @@ def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
 
     learner = fit(X, noisy, n_topics=9)
 
-    assert learner.n_left_out > 0
+    assert learner.n_suspect_labels > 0
     assert learner.biases[8] > -5  # it is -10 without a row
 
 
@@ -188,7 +188,7 @@ def test_rows_of_weight_0_do_not_outvote_the_doubtful_ones_of_their_topic() -> N
 
     learner = fit(X, noisy, n_topics=9, sample_weight=weight)
 
-    assert learner.n_left_out > 0
+    assert learner.n_suspect_labels > 0
     assert learner.biases[8] > -5  # it is -10 without a row
 
 
@@ -254,7 +254,7 @@ def test_a_row_of_weight_0_is_not_learned_from(n_rows: int, clean: bool) -> None
     # Whatever such rows are.
     other = fit(X * (~wrong)[:, np.newaxis], y, clean=clean, sample_weight=weight)
     assert_same(one, other)
-    assert one.n_left_out == 0
+    assert one.n_suspect_labels == 0
     assert weight.tolist() == (~wrong).tolist()
 
 
@@ -392,7 +392,7 @@ def test_two_documents_of_two_topics_are_enough() -> None:
     X = sp.csr_array(np.eye(2, dtype=np.float32))
     learner = fit(X, np.array([0, 1]), n_topics=2)
     assert learner.predict_proba(X).argmax(axis=1).tolist() == [0, 1]
-    assert learner.n_left_out == 0
+    assert learner.n_suspect_labels == 0
     assert learner.calibration == TYPICAL
 
 
@@ -430,7 +430,7 @@ def test_documents_of_random_topics_leave_something_to_learn_from() -> None:
         for _ in range(10):
             X = sp.csr_array(np.eye(4, dtype=np.float32)[rng.integers(4, size=n_rows)])
             learner = fit(X, np.arange(n_rows) % 3, n_topics=3)
-            assert learner.n_left_out < n_rows
+            assert learner.n_suspect_labels < n_rows
             assert np.isfinite(learner.predict_proba(X)).all()
 
 

@@ -57,15 +57,6 @@ def test_shares_say_what_each_learner_counts() -> None:
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
-def test_a_mixture_that_says_nothing_of_shares_is_restored_with_equal_ones(
-    mixture: Mixture,
-) -> None:
-    settings = mixture.settings()
-    del settings["shares"]
-    again = restore(settings, mixture.arrays())
-    assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
-
-
 @pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [1.0, float("inf")]])
 def test_shares_that_are_no_numbers_over_0_are_refused(shares: list[float]) -> None:
     with pytest.raises(OptionError) as caught:

@@ -94,7 +94,7 @@ def test_rows_are_the_same_on_several_threads(
     use: UniversalEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"{text} {number}" for number in range(12) for text in TEXTS[:60] if len(text) < 99]
-    one, two = (encode(texts, use, n_jobs=n_jobs, keep=False) for n_jobs in (1, 2))
+    one, two = (encode(texts, use, n_jobs=n_jobs, cache_rows=False) for n_jobs in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 
@@ -106,7 +106,7 @@ def test_a_batch_filled_up_says_what_the_package_itself_says(use: UniversalEncod
 
 
 def test_translations_are_closer_than_other_sentences(use: UniversalEncoder) -> None:
-    rows = encode(TEXTS[:3], use, keep=False)
+    rows = encode(TEXTS[:3], use, cache_rows=False)
     assert rows[0] @ rows[1] > 0.5 > rows[0] @ rows[2]
 
 

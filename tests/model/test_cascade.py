@@ -60,7 +60,7 @@ def cascade_of(classifier: TopicClassifier) -> Cascade:
 def test_the_encoder_reads_only_what_words_leave_in_doubt(
     classifier: TopicClassifier, encoder: Meanings
 ) -> None:
-    assert cascade_of(classifier).encoded_share == pytest.approx(1 / 3, abs=0.03)
+    assert cascade_of(classifier).encoded_fraction == pytest.approx(1 / 3, abs=0.03)
     n_before = encoder.n_texts
     assert classifier.score(TEXTS[750:], TOPICS[750:]) == 1
     assert encoder.n_texts - n_before == 48  # of 150

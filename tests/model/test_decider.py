@@ -19,25 +19,19 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import DataError, EncoderWarning, ModelFileError, OptionError
+from slugline.errors import EncoderWarning, ModelFileError, OptionError
+from slugline.learning.labels import Labels
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
+from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decider import Decider, Unsure, most_likely
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
-from slugline.model.file.schema import ModelFile, RoutingInfo
-from slugline.model.thresholds import (
-    CONFIDENCE,
-    MAX_PREDICTIONS,
-    HeldOutPredictions,
-    _p_value,
-    best_precision,
-    highest_score,
-    lowest_threshold,
-    set_scores,
-)
+from slugline.model.file.schema import HeldOutInfo, ModelFile, UnknownWordInfo
+from slugline.model.heldout import HeldOutPredictions, SparseProba, to_arrays
+from slugline.model.thresholds import CONFIDENCE, _p_value, best_precision, lowest_threshold
 from slugline.text import counting
 from slugline.text import tokens as text_words
 from slugline.text.feature_groups import FeatureGroup
@@ -112,9 +106,16 @@ def test_the_best_precision_is_one_that_can_be_reached() -> None:
 def left_out(
     topics: np.ndarray, probabilities: np.ndarray, right: np.ndarray
 ) -> HeldOutPredictions:
-    probabilities = probabilities.astype(np.float32)
-    scores = np.where(right, probabilities / 2, 1.2).astype(np.float32)
-    return HeldOutPredictions(topics, probabilities, right, scores, None, 0.9)
+    n, n_topics = len(topics), int(topics.max()) + 1
+    labels = np.where(right, topics, (topics + 1) % n_topics)
+    proba = SparseProba(
+        topics=topics,
+        counts=np.ones(n, dtype=np.int64),
+        levels=np.zeros(n, dtype=np.uint8),
+        exact=probabilities.astype(np.float32),
+        omitted=np.zeros(n_topics, dtype=np.float32),
+    )
+    return HeldOutPredictions(np.arange(n), Labels.from_topics(labels), proba, precision=0.9)
 
 
 def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> None:
@@ -200,7 +201,7 @@ def test_texts_of_which_nothing_can_be_known_promise_nothing(
         classifier = TopicClassifier(**options).fit(texts * n_copies, topics * n_copies)
     predictions = classifier.fitted_.heldout_predictions
     assert predictions is not None
-    assert not len(predictions) or predictions.right.mean() < 0.5
+    assert not predictions.n_documents or predictions.right.mean() < 0.5
     with pytest.raises(OptionError, match="and no threshold reaches it by the answers to"):
         classifier.decide(texts, 0.9)
 
@@ -218,7 +219,7 @@ def test_documents_are_heldout_once_for_calibration_and_for_promises(
     assert predictions is not None
     assert learner.heldout_scores_ is not None
     rows, scores = learner.heldout_scores_
-    assert len(predictions) == len(rows) == pytest.approx(share * len(texts), abs=3)
+    assert predictions.n_documents == len(rows) == pytest.approx(share * len(texts), abs=3)
     proba = learner.calibration.proba(scores)
     np.testing.assert_array_equal(predictions.probabilities, proba.max(axis=1))
     truth = fitted.topics.encode([topics[row] for row in rows.tolist()])
@@ -245,7 +246,7 @@ def test_sums_with_an_encoder_are_heldout_without_another_fit(
     assert fit_linear.call_count == 1
     predictions = classifier.fitted_.heldout_predictions
     assert predictions is not None
-    assert len(predictions) == len(texts) - 1  # the copies have been seen
+    assert predictions.n_documents == len(texts) - 1  # the copies have been seen
     assert predictions.right.mean() > 0.95
     assert classifier.predict(["wheat 1"]).tolist() == ["grain"]
 
@@ -472,8 +473,11 @@ def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
 
 def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None:
     other = TopicClassifier(n_jobs=1, min_precision=0.8).fit(*many)
-    for name, array in fitted.fitted_.heldout_predictions.arrays().items():  # type: ignore[union-attr]
-        assert other.fitted_.heldout_predictions.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
+    before, after = fitted.fitted_.heldout_predictions, other.fitted_.heldout_predictions
+    assert before is not None
+    assert after is not None
+    for name, array in to_arrays(before).items():
+        assert to_arrays(after)[name].tobytes() == array.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -487,7 +491,7 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     plain = TopicClassifier(learner=learner).fit(texts, topics)
     left_out = classifier.fitted_.heldout_predictions
     assert left_out is not None
-    assert len(left_out) == len(texts)
+    assert left_out.n_documents == len(texts)
     np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
     assert any(route.topic for route in classifier.decide(texts))
 
@@ -522,7 +526,7 @@ def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifi
     best, coverage = fitted.fitted_.heldout_predictions.best_precision()  # type: ignore[union-attr]
     with pytest.raises(OptionError) as caught:
         fitted.decide(["corn"], 0.999)
-    n = len(fitted.fitted_.heldout_predictions)  # type: ignore[arg-type]
+    n = fitted.fitted_.heldout_predictions.n_documents  # type: ignore[union-attr]
     assert str(caught.value) == (
         "`min_precision` is 0.999, and no threshold reaches it by the answers to "
         f"{n} training documents left out of the fit. The best that can be promised is {best:g}, "
@@ -636,8 +640,8 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
         "unsure of every text: no threshold reaches the precision of 0.999 that it was trained "
         f"for. The best that can be promised is {best:g}, for {100 * coverage:.0f} % of the texts; "
         "ask for that or less, or give more documents. That is by the answers to "
-        f"{len(predictions)} training documents left out of the fit. With a `min_precision` of 0, "
-        "the model answers every text."
+        f"{predictions.n_documents} training documents left out of the fit. With a "
+        "`min_precision` of 0, the model answers every text."
     )
     assert decider.summary() == [
         ("min precision", "0.999, with 90 % confidence"),
@@ -715,52 +719,22 @@ def test_a_promise_may_be_chosen_after_loading(many: Any, tmp_path: Path) -> Non
     assert "always names one of its" in loaded.card_
 
 
-GOOD: dict[str, Any] = {
-    "topics": np.array([0, 1], dtype=np.uint16),
-    "probabilities": np.array([0.9, 0.8], dtype=np.float32),
-    "scores": np.array([0, 0.85], dtype=np.float32),
-}
-
-
-def test_which_answers_are_right_follows_from_scores() -> None:
-    assert HeldOutPredictions.restore(GOOD, 2, None, 0.9).right.tolist() == [True, False]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"topics": np.array([0, 2], dtype=np.uint16)},
-        {"topics": np.array([0, 1], dtype=np.float32)},
-        {"topics": np.array([[0, 1]], dtype=np.uint16)},
-        {"probabilities": np.array([0.9], dtype=np.float32)},
-        {"probabilities": np.array([0.9, 1.5], dtype=np.float32)},
-        {"probabilities": np.array([0.9, np.nan], dtype=np.float32)},
-        {"scores": np.array([0, -1], dtype=np.float32)},
-        {name: np.repeat(array, 4 * MAX_PREDICTIONS) for name, array in GOOD.items()},
-    ],
-    ids=["topic", "type", "shape", "length", "probability", "nan", "score", "many"],
-)
-def test_arrays_that_can_not_be_answers_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="held-out answers"):
-        HeldOutPredictions.restore(GOOD | bad, 2, None, 0.9)
-
-
 def without_scores(file: ModelFile) -> ModelFile:
-    arrays = {name: array for name, array in file.arrays.items() if name != "left_out.scores"}
+    arrays = {name: array for name, array in file.arrays.items() if name != "heldout.scores"}
     return replace(file, arrays=arrays)
 
 
 def with_info(**changed: Any) -> Callable[[ModelFile], ModelFile]:
     def change(file: ModelFile) -> ModelFile:
-        assert isinstance(file.info.routing, RoutingInfo)
-        routing = msgspec.structs.replace(file.info.routing, **changed)
-        return replace(file, info=msgspec.structs.replace(file.info, routing=routing))
+        assert isinstance(file.info.heldout, HeldOutInfo)
+        heldout = msgspec.structs.replace(file.info.heldout, **changed)
+        return replace(file, info=msgspec.structs.replace(file.info, heldout=heldout))
 
     return change
 
 
 def without_info(file: ModelFile) -> ModelFile:
-    return replace(file, info=msgspec.structs.replace(file.info, routing=msgspec.UNSET))
+    return replace(file, info=msgspec.structs.replace(file.info, heldout=msgspec.UNSET))
 
 
 @pytest.mark.parametrize("change", [without_scores, without_info])
@@ -777,8 +751,8 @@ def test_a_file_whose_parts_do_not_fit_is_damaged(
     [
         {"min_precision": 1.0},
         {"min_precision": 0.0},
-        {"unknown_words": 1.5},
-        {"most_unknown": -1.0},
+        {"unknown_words": UnknownWordInfo(rate=1.5, max_errors=1.0)},
+        {"unknown_words": UnknownWordInfo(rate=0.5, max_errors=-1.0)},
     ],
     ids=str,
 )

@@ -210,10 +210,10 @@ def test_a_file_with_a_threshold_by_hand_of_no_topic_is_refused(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     content = to_model_file(classifier.fitted_)
-    decision = content.info.decision
+    decision = content.info.multilabel_rule
     assert decision is not msgspec.UNSET
-    decision = msgspec.structs.replace(decision, by_hand=(9,))
-    info = msgspec.structs.replace(content.info, decision=decision)
+    decision = msgspec.structs.replace(decision, manual_thresholds=(9,))
+    info = msgspec.structs.replace(content.info, multilabel_rule=decision)
     container.write(tmp_path / "odd.slug", replace(content, info=info))
     with pytest.raises(
         ModelFileError, match="a threshold set by hand of a topic that there is not"

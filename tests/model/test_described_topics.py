@@ -220,7 +220,7 @@ def test_json_of_a_model_of_descriptions(run: Run) -> None:
     assert found["data"]["n_train"] == 0
     assert found["data"]["n_topics"] == 4
     assert found["evaluation"] is None
-    expected = {"name": "use", "share": 1.0, "encoded_share": 1.0, "n_unlabelled": 0}
+    expected = {"name": "use", "weight": 1.0, "encoded_fraction": 1.0, "n_unlabelled": 0}
     assert found["encoder"] == expected
 
 

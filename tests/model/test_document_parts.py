@@ -76,7 +76,7 @@ def test_several_topics_are_learned_in_parts_with_thresholds_and_promises() -> N
     assert decision is not None
     assert (decision.at_least_one, decision.most) == (True, 2)
     assert heldout is not None
-    assert len(heldout) >= 300
+    assert heldout.n_candidates >= 300
     assert classifier.decide(NEW)[0].topics == ["grain"]
 
 
@@ -181,7 +181,7 @@ def test_heldout_answers_of_an_earlier_fit_are_not_those_of_parts() -> None:
     precise = TopicClassifier.from_fitted(few.fitted_).set_params(min_precision=0.8)
     predictions = precise.fit(TEXTS, TOPICS).fitted_.heldout_predictions
     assert predictions is not None
-    assert len(predictions) == len(TEXTS)
+    assert predictions.n_candidates == len(TEXTS)
     assert predictions.words is not None
     assert [route.topic for route in precise.decide([*TEXTS[:300:100], "zinc tin"])] == [
         *("grain", "trade", "money"),

@@ -244,7 +244,7 @@ def test_an_interrupted_model_says_how_many_documents_it_learned_from(
     classifier.fit(texts, topics, validation_data=validation).save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     for one in (classifier, again):
-        assert (one.n_documents_, one.fitted_.n_heldout) == (n_learned, n_heldout)
+        assert (one.n_documents_, one.fitted_.n_unlearned) == (n_learned, n_heldout)
         assert one.fitted_.n_documents == 90
     if n_heldout:
         assert (

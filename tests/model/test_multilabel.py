@@ -361,10 +361,12 @@ def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None
     fitted = TopicClassifier(n_jobs=1, min_precision=0.5).fit(TEXTS, SETS).fitted_
     left_out = fitted.heldout_predictions
     assert left_out is not None
-    assert len(left_out) > 1
+    assert left_out.n_candidates > 1
     summary = dict(Decider.from_fitted(fitted).summary())
     assert " % given by probability alone, " in summary["on left-out likely topics"]
-    about = rf"reaches it by {len(left_out):,} likely topics of training documents left out of"
+    about = (
+        rf"reaches it by {left_out.n_candidates:,} likely topics of training documents left out of"
+    )
     with pytest.raises(OptionError, match=rf"{about} the fit\. .* % of the likely topics; ask"):
         Decider.from_fitted(fitted, 0.9999)
     hopeless = replace(fitted, heldout_predictions=replace(left_out, precision=0.9999))
@@ -585,7 +587,7 @@ def test_probabilities_of_nets_are_calibrated_on_documents_left_out(learner: Any
     likely = proba > 0.5
     assert proba[likely].mean() == pytest.approx(truth[likely].mean(), abs=0.05)
     assert model.fitted_.heldout_predictions is not None
-    assert len(model.fitted_.heldout_predictions) > 400
+    assert model.fitted_.heldout_predictions.n_candidates > 400
 
 
 def test_copies_of_a_text_are_left_out_together() -> None:

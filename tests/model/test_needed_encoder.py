@@ -68,8 +68,9 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     assert said.digest == get_encoder(Meanings(WORDS)).digest
     dense = loaded.fitted_.dense
     assert dense is not None
-    assert (said.share, said.doubt, said.ambiguity) == (dense.share, *dense.calibration[1:])
-    share = f"{100 * said.share:.0f} %"
+    assert said.weight == dense.encoder_weight
+    assert (said.uniform_weight, said.high_temperature_weight) == dense.calibration[1:]
+    share = f"{100 * said.weight:.0f} %"
     assert (
         f"It needs the sentence encoder meanings, from which {share} of what decides "
         "between its topics comes."
@@ -187,8 +188,12 @@ def refusal(entries: Entries, folder: Path) -> str:
     [
         *(("width", value) for value in (0, -1, 4097, "4", None)),
         *(("sparse_factor", value) for value in (-1.0, 1e6, "1")),
-        *((name, value) for name in ("doubt", "ambiguity") for value in (-0.1, 1.0)),
-        *(("share", value) for value in (-0.1, 1.1)),
+        *(
+            (name, value)
+            for name in ("uniform_weight", "high_temperature_weight")
+            for value in (-0.1, 1.0)
+        ),
+        *(("weight", value) for value in (-0.1, 1.1)),
         *(("digest", value) for value in ("", "x" * 64, "0" * 65, 5)),
         *(("name", value) for value in ("", "n" * 201, None)),
     ],
@@ -199,8 +204,8 @@ def test_odd_settings_are_refused(name: str, value: Any, entries: Entries, tmp_p
 
 
 def test_a_missing_setting_is_refused(entries: Entries, tmp_path: Path) -> None:
-    changed = with_info(entries, lambda info: info["encoder"].pop("share"))
-    assert "missing required field `share`" in refusal(changed, tmp_path)
+    changed = with_info(entries, lambda info: info["encoder"].pop("weight"))
+    assert "missing required field `weight`" in refusal(changed, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +242,7 @@ def test_arrays_without_an_encoder_and_other_learners_are_refused(
 ) -> None:
     path = tmp_path / "bad.slug"
     path.write_bytes(as_file(with_info(entries, lambda info: info.pop("encoder"))))
-    with pytest.raises(ModelFileError, match="some arrays are unknown"):
+    with pytest.raises(ModelFileError, match="is unknown"):
         load(path)
 
     def describe(info: Any) -> None:
@@ -248,17 +253,22 @@ def test_arrays_without_an_encoder_and_other_learners_are_refused(
         entries, lambda found: {n: a for n, a in found.items() if "dense" not in n}
     )
     path.write_bytes(as_file(with_info(arrays, describe)))
-    with pytest.raises(ModelFileError, match="descriptions of topics, and no encoder"):
+    with pytest.raises(ModelFileError, match="descriptions of topics without an encoder"):
         load(path)
 
     def mix(info: Any) -> None:
-        info["learner"] = {"kind": "mixture", "learners": [info["learner"]]}
+        info["learner"] = {
+            "kind": "mixture",
+            "learners": [info["learner"]],
+            "weights": [1.0],
+            "inverse_temperature": 1.0,
+        }
 
     def move(arrays: Arrays) -> Arrays:
         return {name.replace("learner.", "learner.0."): array for name, array in arrays.items()}
 
     changed = with_arrays(with_info(entries, mix), move)
-    assert "an encoder beside a learner that is not linear" in refusal(changed, tmp_path)
+    assert "an encoder and a learner that is not linear" in refusal(changed, tmp_path)
 
 
 @pytest.mark.filterwarnings("error")

@@ -127,8 +127,8 @@ def test_label_doubts_are_said_only_of_wrong_labels(fitted: Fitted) -> None:
     assert describe_label_doubts(learned(900)) == ""
     mislabelled = learned(900, wrong=0.1)
     doubts = describe_label_doubts(mislabelled)
-    n_left_out = mislabelled.learner.settings()["n_left_out"]
-    assert doubts == f"{n_left_out} training documents have topics that look wrong."
+    n_suspect_labels = mislabelled.learner.settings()["n_suspect_labels"]
+    assert doubts == f"{n_suspect_labels} training documents have topics that look wrong."
     promise = check_promise(mislabelled, 0.95, None, AnswerCounts(100, 100, 80, 1.0))
     assert promise.details == f"{doubts} First correct those that `slugline audit` finds."
     # A learner that leaves nothing out, such as one of few documents.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slugline.errors import DataError, OptionError
-from slugline.model.file.container import BYTES, LOWER, check_precision, dequantize, quantize
+from slugline.model.file.container import BYTES, LOWER, check_weight_type, dequantize, quantize
 
 RNG = np.random.default_rng(0)
 # Columns of very different sizes, and one of zeros.
@@ -132,7 +132,7 @@ def test_extreme_weights_stay_finite_and_of_their_shape(precision: Any, weights:
 @pytest.mark.parametrize("name", ["int4", "float32", "", "INT8"])
 def test_an_unknown_precision_is_refused_with_the_choices(name: str) -> None:
     with pytest.raises(OptionError) as caught:
-        check_precision(name)
+        check_weight_type(name)
     assert str(caught.value) == f"`quantize` is {name!r}; give one of float16, int8."
 
 

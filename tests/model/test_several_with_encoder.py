@@ -104,7 +104,7 @@ def test_scores_are_the_sum_of_both_and_probabilities_those_of_the_sum() -> None
     proba = classifier.predict_proba(TEST[0])
     np.testing.assert_array_equal(proba, head.calibration.proba(scores))
     np.testing.assert_allclose(classifier.predict_proba(TEST[0][:1]), proba[:1], rtol=1e-5)
-    assert 0 < head.share < 1
+    assert 0 < head.encoder_weight < 1
 
 
 def test_an_encoder_that_says_nothing_is_left_out_and_that_is_said(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def model() -> TopicClassifier:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_model_is_there_and_small(name: str) -> None:
     assert Path(model_path(name)).stat().st_size < 2_000_000
-    assert slugline.load(name).info_.precision == "int8"
+    assert slugline.load(name).info_.weight_type == "int8"
 
 
 def test_it_knows_the_topics_of_the_newswires(model: TopicClassifier) -> None:

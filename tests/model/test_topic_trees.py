@@ -181,10 +181,10 @@ def test_a_file_whose_paths_end_nowhere_is_refused(
     tree: TopicClassifier, ends: tuple[int, ...], tmp_path: Path
 ) -> None:
     content = to_model_file(tree.fitted_)
-    decision = content.info.decision
+    decision = content.info.multilabel_rule
     assert decision is not msgspec.UNSET
-    decision = msgspec.structs.replace(decision, ends=ends)
-    info = msgspec.structs.replace(content.info, decision=decision)
+    decision = msgspec.structs.replace(decision, path_ends=ends)
+    info = msgspec.structs.replace(content.info, multilabel_rule=decision)
     container.write(tmp_path / "odd.slug", replace(content, info=info))
     with pytest.raises(ModelFileError, match="paths that end at topics"):
         slugline.load(tmp_path / "odd.slug")
@@ -264,9 +264,9 @@ def test_a_file_whose_thresholds_would_give_a_topic_without_its_parent_is_refuse
     tree: TopicClassifier, tmp_path: Path
 ) -> None:
     content = to_model_file(tree.fitted_)
-    thresholds = content.arrays["decision.thresholds"].copy()
+    thresholds = content.arrays["multilabel_rule.thresholds"].copy()
     thresholds[NAMES.index("sport")] = 0.99
-    arrays = {**content.arrays, "decision.thresholds": thresholds}
+    arrays = {**content.arrays, "multilabel_rule.thresholds": thresholds}
     container.write(tmp_path / "odd.slug", replace(content, arrays=arrays))
     with pytest.raises(ModelFileError, match="threshold of a topic that is under"):
         slugline.load(tmp_path / "odd.slug")

@@ -14,6 +14,7 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.model import dense
+from slugline.model.heldout import to_arrays
 from stand_ins import Meanings
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -71,8 +72,8 @@ def test_heldout_predictions_are_those_without_them() -> None:
     assert with_them.dense.calibration == without.dense.calibration
     assert without.heldout_predictions is not None
     assert with_them.heldout_predictions is not None
-    for name, array in without.heldout_predictions.arrays().items():
-        np.testing.assert_array_equal(with_them.heldout_predictions.arrays()[name], array)
+    for name, array in to_arrays(without.heldout_predictions).items():
+        np.testing.assert_array_equal(to_arrays(with_them.heldout_predictions)[name], array)
 
 
 def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:

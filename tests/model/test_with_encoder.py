@@ -105,7 +105,7 @@ def test_words_that_say_nothing_count_little(meanings: Meanings) -> None:
     texts = [f"w{row}" for row in range(45)]
     topics = [TOPICS[row % 3] for row in range(45)]
     classifier = TopicClassifier(encoder=meanings).fit(texts, topics)
-    assert head_of(classifier).share > 0.9
+    assert head_of(classifier).encoder_weight > 0.9
     assert classifier.score([f"w{row}" for row in range(45, 60)], topics[:15]) == 1
 
 
@@ -124,7 +124,7 @@ def test_one_text_a_topic_is_compared_by_cosines(meanings: Meanings) -> None:
     classifier = TopicClassifier(encoder=meanings).fit(["rye", "debt", "striker"], TOPICS)
     assert classifier.predict(["wheat", "bond", "cup"]).tolist() == list(TOPICS)
     head = head_of(classifier)
-    assert (head.sparse_factor, head.share) == (0, 1)
+    assert (head.sparse_factor, head.encoder_weight) == (0, 1)
     assert classifier.decision_function(["wheat", "?"]).tolist() == [[0, 15, 0], [0, 0, 0]]
 
 

@@ -62,7 +62,7 @@ def trained(
     interrupted = history is not None and history.stopped_by == "interrupt"
     n_heldout = 400 - history.n_rows if interrupted and history else 0
     experiment = Experiment(
-        fitted=replace(fitted or learned(topics), history=history, n_heldout=n_heldout),
+        fitted=replace(fitted or learned(topics), history=history, n_unlearned=n_heldout),
         name="wires.csv",
         n_train=400,
         n_validation=0,
@@ -573,7 +573,7 @@ def test_the_search_for_several_topics_is_told_by_f1() -> None:
 def test_documents_that_were_left_out_are_counted(n: int, said: str) -> None:
     learner = LinearLearner()
     learner.fit(np.eye(4, dtype=np.float32), Labels.from_topics(np.arange(4)), FitContext(4))
-    learner.n_left_out = n
+    learner.n_suspect_labels = n
     fitted = replace(learned(TOPICS), learner=learner)
     assert section_texts(trained(fitted=fitted, history=None))["data"].endswith(said)
 

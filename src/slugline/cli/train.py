@@ -34,7 +34,7 @@ from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.quantization import QuantizationResult
 from slugline.experiment.run import Experiment, run_experiment
 from slugline.learning.learner import choose_learner
-from slugline.model.file.container import check_precision
+from slugline.model.file.container import check_weight_type
 
 if TYPE_CHECKING:
     from slugline.cli.train_corrections import CorrectionOptions
@@ -117,7 +117,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     check_encoder(request.encoder)
     check_fraction("test_fraction", test_fraction, may_be_0=True)
     if request.quantize is not None:
-        check_precision(request.quantize)
+        check_weight_type(request.quantize)
     report = _check_files(request)
     described = {}
     if request.topics is not None:

@@ -119,7 +119,7 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
             f"{output} learned from texts without labels, which corrections don't; leave "
             "--corrections out, or train it without --unlabelled first."
         )
-    precision = file.info.precision
+    precision = file.info.weight_type
     classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
     # Topics read from files are strings, even those that are numbers in the model.
     classifier.descriptions = _with_string_keys(classifier.descriptions)

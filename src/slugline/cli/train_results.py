@@ -195,21 +195,25 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         exact = "exact match of " if experiment.fitted.multilabel else ""
         always = f"{exact}always {experiment.majority_topic!r}"
         yield "baseline", f"{experiment.majority:.3f}", always
-    elif stream is not None and stream.n_judged:
+    elif stream is not None and stream.n_evaluated:
         name = "exact match" if experiment.fitted.multilabel else "accuracy"
-        interval = wilson(stream.n_right, stream.n_judged)
-        documents = counted(stream.n_judged, "text")
+        interval = wilson(stream.n_right, stream.n_evaluated)
+        documents = counted(stream.n_evaluated, "text")
         yield name, f"{stream.accuracy:.3f}", f"{interval}, on {documents} held out at first"
 
 
 def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the encoder, and on how much it is used."""
     encoder = dense.encoder.name
-    words = "" if percent(dense.share, 0) == percent(1, 0) else ", and the rest from words"
-    yield "encoder", percent(dense.share, 0), f"of what decides comes from {encoder}{words}"
+    words = "" if percent(dense.encoder_weight, 0) == percent(1, 0) else ", and the rest from words"
+    yield (
+        "encoder",
+        percent(dense.encoder_weight, 0),
+        f"of what decides comes from {encoder}{words}",
+    )
     if dense.cascade is not None:
         said = f"share of texts that need {encoder}; words alone answer the others"
-        yield "encoded", f"{dense.cascade.encoded_share:.2f}", said
+        yield "encoded", f"{dense.cascade.encoded_fraction:.2f}", said
     if dense.n_unlabelled:
         yield "unlabelled", f"{dense.n_unlabelled:,}", "unlabelled texts used"
 
@@ -225,9 +229,9 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         return
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
-    n_left_out = fitted.learner.settings().get("n_left_out", 0)
-    if n_left_out:
-        yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
+    n_suspect_labels = fitted.learner.settings().get("n_suspect_labels", 0)
+    if n_suspect_labels:
+        yield "left out", f"{n_suspect_labels}", "training documents whose topic looks wrong"
     if fitted.dense is not None:
         yield from _encoder_rows(fitted.dense)
     if fitted.descriptions:

@@ -93,7 +93,7 @@ def fit_warnings(fitted: Fitted) -> list[str]:
     if history is None and fitted.interrupted:
         warnings.append(_warning("interrupted_passes", fitted=fitted))
     if history is not None and history.stopped_by == "interrupt":
-        n_heldout = fitted.n_heldout
+        n_heldout = fitted.n_unlearned
         warnings.append(_warning("interrupted_epochs", history=history, n_heldout=n_heldout))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(_warning("falling_loss", n_epochs=history.n_epochs))

@@ -73,7 +73,7 @@ def save_quantized(
         test_fraction=experiment.test_fraction,
         card_notes=card_notes,
     )
-    file = to_file(precision=quantize)
+    file = to_file(weight_type=quantize)
     stored = from_model_file(file, experiment.fitted.encoder)
     before, test = experiment.tested
     after = evaluate(stored, test, seed=stored.seed)
@@ -81,7 +81,7 @@ def save_quantized(
     write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return QuantizationResult(
         experiment=experiment,
-        precision=file.info.precision,
+        precision=file.info.weight_type,
         accuracy_before=before.accuracy,
         accuracy_after=after.accuracy,
         bytes_before=len(pack(to_file())),

@@ -158,7 +158,7 @@ def retrain(
         replace(again, multilabel_rule=_decision_as(original, again)),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
-        precision=info.precision,
+        weight_type=info.weight_type,
         card_notes=info.card_notes,
     )
     measured = {}

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -411,7 +411,7 @@ class Experiment(TitledRows):
     @property
     def n_learned(self) -> int:
         """Training documents, without those that an interrupt left held out."""
-        return self.n_train - self.fitted.n_heldout
+        return self.n_train - self.fitted.n_unlearned
 
     @property
     def best_epoch(self) -> int | None:
@@ -475,12 +475,12 @@ def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | No
 
     Of several topics, it is the exact match.
     """
-    if not stream.n_judged:
+    if not stream.n_evaluated:
         return None
     return {
-        "n_documents": stream.n_judged,
+        "n_documents": stream.n_evaluated,
         "exact_match" if multilabel else "accuracy": stream.accuracy,
-        "interval": list(wilson(stream.n_right, stream.n_judged)),
+        "interval": list(wilson(stream.n_right, stream.n_evaluated)),
     }
 
 
@@ -615,8 +615,7 @@ def run_stream(
     started = time.perf_counter()
     fitted = fit_stream(source, settings, options, client=client, progress=progress)
     seconds = time.perf_counter() - started
-    record = cast("StreamRecord", fitted.stream)
-    counts = zip(map(str, fitted.topics.names), record.topic_counts, strict=True)
+    counts = zip(map(str, fitted.topics.names), fitted.topic_counts.tolist(), strict=True)
     by_count = dict(sorted(counts, key=lambda item: (-item[1], item[0])))
     return Experiment(
         fitted=fitted,
@@ -625,7 +624,7 @@ def run_stream(
         n_validation=0,
         warnings=tuple(concerns.topic_warnings(by_count)),
         seconds=seconds,
-        n_skipped=record.n_skipped,
+        n_skipped=0 if fitted.stream is None else fitted.stream.n_skipped,
     )
 
 

@@ -103,7 +103,7 @@ def suggest(
     if not len(rows):
         raise DataError("no document has a word in it; check which column holds the text.")
     if fitted.dense is not None:
-        fitted = replace(fitted, dense=replace(fitted.dense, keep=True))
+        fitted = replace(fitted, dense=replace(fitted.dense, cache_rows=True))
     n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED
     with closing(check_progress(progress)) as progress:
         timed = [documents[row] for row in _sample(rows, _N_TIMED, seed)]

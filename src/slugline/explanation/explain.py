@@ -63,7 +63,7 @@ def split_encoder_attribution(
         text[: starts[first]] + text[ends[last] :]
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
     ]
-    rows = encode(without, dense.encoder, keep=False).astype(np.float64)
+    rows = encode(without, dense.encoder, cache_rows=False).astype(np.float64)
     attributions = total - rows @ weights
     attributions += (total - attributions.sum()) / len(attributions)
     return attribution.SpanAttributions(words.starts[firsts], words.ends[lasts], attributions)

@@ -242,7 +242,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
         fitted,
         metrics=read.info.metrics,
         test_fraction=read.info.test_fraction,
-        precision="int8",
+        weight_type="int8",
         card_notes=read.info.card_notes,
     )
     fitted = from_model_file(file)

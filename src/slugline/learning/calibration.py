@@ -15,12 +15,13 @@ from slugline.errors import DataError
 _MAX_SCORE = np.float32(1e38)
 # The inverse temperature is looked for between 1/7 and 55, and the weights up to a half.
 _LOG_BOUNDS, _MOST = (-2.0, 4.0), 0.5
-Sharpness: TypeAlias = Annotated[float, Meta(gt=0, lt=1e6)]
-#: The names of the attributes of a calibration in model files, and their valid values.
+InverseTemperature: TypeAlias = Annotated[float, Meta(gt=0, lt=1e6)]
+CalibrationWeight: TypeAlias = Annotated[float, Meta(ge=0, lt=1)]
+#: The attributes of a calibration, as model files have them, and their valid values.
 SETTINGS: dict[str, Any] = {
-    "sharpness": Sharpness,
-    "doubt": Annotated[float, Meta(ge=0, lt=1)],
-    "ambiguity": Annotated[float, Meta(ge=0, lt=1)],
+    "inverse_temperature": InverseTemperature,
+    "uniform_weight": CalibrationWeight,
+    "high_temperature_weight": CalibrationWeight,
 }
 # Digits of a calibration that the rows determine.
 _DIGITS = 9
@@ -122,7 +123,7 @@ class Calibration(NamedTuple):
 
     def settings(self) -> dict[str, float]:
         """Return plain data from which `restore` makes it again."""
-        return dict(zip(SETTINGS, self, strict=True))
+        return self._asdict()
 
     def arrays(self) -> dict[str, F32]:
         """Return the arrays of a model file: none."""
@@ -131,7 +132,7 @@ class Calibration(NamedTuple):
     @classmethod
     def restore(cls, settings: Mapping[str, Any]) -> Calibration:
         """Return the calibration among the settings in a model file."""
-        return cls(*(settings[name] for name in SETTINGS))
+        return cls(**{name: settings[name] for name in cls._fields})
 
     def blend(self, before: Calibration, weight: float) -> Calibration:
         """Return a calibration between the one before and this one, which has a weight up to 1."""

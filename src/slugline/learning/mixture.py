@@ -16,7 +16,7 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import (
     AnyCalibration,
     Calibration,
-    Sharpness,
+    InverseTemperature,
     TopicCalibration,
     has_topic_calibration,
 )
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class _MixtureSettings(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
     learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     # Their sum is to be finite, too.
-    shares: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]] | None = None
-    sharpness: Sharpness = 1.0
+    weights: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]]
+    inverse_temperature: InverseTemperature
 
 
 class Mixture:
@@ -150,8 +150,8 @@ class Mixture:
         return {
             "kind": "mixture",
             "learners": [learner.settings() for learner in self.learners],
-            "shares": self.shares,
-            "sharpness": self.inverse_temperature,
+            "weights": self.shares,
+            "inverse_temperature": self.inverse_temperature,
         }
 
     def arrays(self) -> dict[str, F32]:
@@ -173,7 +173,7 @@ class Mixture:
             restore_part(part, by_part.get(str(number), {}))
             for number, part in enumerate(settings["learners"])
         ]
-        mixture = cls(learners, settings.get("shares"), settings.get("sharpness", 1.0))
+        mixture = cls(learners, settings["weights"], settings["inverse_temperature"])
         multilabel = has_topic_calibration(arrays)
         if any(learner.multilabel != multilabel for learner in learners):
             raise DataError("the mixture combines single-label and multi-label learners")

@@ -133,7 +133,7 @@ class SearchResult:
             "way": str(self.candidate),
             metric.replace("-", "_").lower(): self.score,
             "log_loss": self.log_loss,
-            "sharpness": self.inverse_temperature,
+            "inverse_temperature": self.inverse_temperature,
             "is_better": self.is_better,
         }
 

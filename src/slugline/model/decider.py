@@ -16,18 +16,12 @@ from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import split_rows
 from slugline.errors import OptionError
 from slugline.learning.learner import is_linear
+from slugline.model.conformal import highest_score, set_scores
 from slugline.model.fitted import Fitted
+from slugline.model.heldout import MIN_PER_TOPIC, MIN_PER_TOPIC_OF_SEVERAL, HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, describe_label_doubts
-from slugline.model.thresholds import (
-    CONFIDENCE,
-    MIN_PER_TOPIC,
-    MIN_PER_TOPIC_OF_SEVERAL,
-    AchievablePrecision,
-    HeldOutPredictions,
-    highest_score,
-    set_scores,
-)
+from slugline.model.thresholds import CONFIDENCE, AchievablePrecision
 from slugline.text.features import UnknownWordRate, WordCounts
 
 #: How many guesses there are where the model is unsure.
@@ -222,7 +216,8 @@ class Decider:
                 )
         highest = None
         if coverage is not None:
-            highest = highest_score(_require_heldout(fitted, "coverage").scores, coverage)
+            scores = _require_heldout(fitted, "coverage").scores
+            highest = None if scores is None else highest_score(scores, coverage)
         return cls(fitted, precision or None, thresholds, words, coverage, highest)
 
     def __repr__(self) -> str:
@@ -467,7 +462,7 @@ def _unit(fitted: Fitted) -> str:
 
 
 def _describe_answers(fitted: Fitted, heldout: HeldOutPredictions) -> str:
-    n = len(heldout)
+    n = heldout.n_candidates
     if fitted.multilabel:
         return f"{counted(n, 'likely topic')} of training documents left out of the fit"
     return f"the answers to {counted(n, 'training document')} left out of the fit"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, Index
+from slugline.base.arrays import F32, F64, I64, Index
 from slugline.base.checks import count_threads, short_repr
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus import documents, topic_sets
@@ -58,6 +58,7 @@ from slugline.model.dense import (
     with_chosen_encoder,
 )
 from slugline.model.fitted import Fitted
+from slugline.model.heldout import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.model.multilabel_rule import (
     USUAL_THRESHOLD,
     MultilabelRule,
@@ -68,7 +69,6 @@ from slugline.model.multilabel_rule import (
     with_own_thresholds,
 )
 from slugline.model.settings import FitSettings
-from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.sparse import SparseRows
@@ -142,7 +142,9 @@ def _with_heldout_predictions(
     rows, proba = heldout
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
-    predictions = HeldOutPredictions.from_proba(proba, labels.topics[rows], words, precision)
+    predictions = HeldOutPredictions.from_proba(
+        proba, labels.take(rows), rows, words=words, precision=precision
+    )
     return replace(fitted, heldout_predictions=predictions)
 
 
@@ -311,7 +313,8 @@ def fit(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.compute_digest(texts, names),
         n_documents=len(texts),
-        n_heldout=n_unread or (_n_heldout(context, len(texts), history) if interrupted else 0),
+        topic_counts=_count_topics(labels, topics),
+        n_unlearned=n_unread or (_n_heldout(context, len(texts), history) if interrupted else 0),
         validation_digest=validation_digest,
         interrupted=interrupted,
         history=history,
@@ -343,6 +346,11 @@ def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
         raise DataError("there are no documents to learn from; give at least two.")
     if corpus.multilabel and not any(corpus.topics):
         raise DataError("no document has a topic; give some.")
+
+
+def _count_topics(labels: Labels, topics: Topics) -> I64:
+    """Return the number of documents of each topic, shape (n_topics,)."""
+    return labels.totals(len(topics)).astype(np.int64)
 
 
 def _counted_documents(
@@ -414,8 +422,11 @@ def _with_decision(
     """Return `fitted` with a rule that gives several topics, and held-out predictions."""
     if heldout is None:
         proba, truth = _recent_proba(fitted.learner, len(fitted.topics))
+        rows, heldout_labels = None, Labels.from_indicator(sp.csr_array(truth))
     else:
-        proba, truth = heldout[1], labels.take(heldout[0]).indicator(len(fitted.topics))
+        rows, proba = heldout
+        heldout_labels = labels.take(rows)
+        truth = heldout_labels.indicator(len(fitted.topics))
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
     sizes, tree = labels.n_each, _find_tree(labels, fitted.topics, settings)
@@ -431,8 +442,12 @@ def _with_decision(
         fitted,
         multilabel_rule=replace(decision, as_indicator=as_indicator, separator=settings.topic_path),
         heldout_predictions=HeldOutPredictions.from_decisions(
-            *(np.where(decision.likeliest_siblings(proba), proba, 0), truth),
-            *(words, settings.min_precision),
+            proba,
+            heldout_labels,
+            rows,
+            may_be_given=decision.likeliest_siblings(proba),
+            words=words,
+            precision=settings.min_precision,
         ),
     )
 
@@ -503,7 +518,7 @@ def _fit_descriptions(
     features = Features.restore(
         [FeatureGroup("words", "multi-hot")], [Vocabulary([], "words")], [None]
     )
-    options = {**Calibration(1.0).settings(), "n_left_out": 0}
+    options = {**Calibration(1.0).settings(), "n_suspect_labels": 0}
     no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
     arrays = {
         **to_arrays(SparseRows.from_csr(no_weights)),
@@ -517,6 +532,7 @@ def _fit_descriptions(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.compute_digest([], []),
         n_documents=0,
+        topic_counts=_count_topics(labels, topics),
         dense=DenseHead(encoder, *fit_nearest_means(rows, labels, context)),
         descriptions=dict(settings.descriptions),
     )
@@ -608,6 +624,7 @@ def fit_batch(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=digest if is_first else documents.chain_digests(before.data_digest, digest),
         n_documents=before.n_documents + len(texts),
+        topic_counts=before.topic_counts + _count_topics(labels, before.topics),
         n_batches=before.n_batches + 1,
         history=None,
         tuning=None,
@@ -635,15 +652,16 @@ def _before_first_batch(
             "the first call of partial_fit needs `classes`: all topics that there will be."
         )
     documents.check_topic_names(names)
-    learner = _batch_learner(settings.learner)
+    learner, topics = _batch_learner(settings.learner), Topics.fit(names)
     return Fitted(
-        topics=Topics.fit(names),
+        topics=topics,
         features=Features(settings.batch_feature_groups(*first, are_all=False), settings.n_jobs),
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest="",
         n_documents=0,
+        topic_counts=np.zeros(len(topics), dtype=np.int64),
     )
 
 

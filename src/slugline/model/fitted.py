@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32
+from slugline.base.arrays import F32, I64
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
+    from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
     from slugline.model.settings import ClassWeight
-    from slugline.model.thresholds import HeldOutPredictions
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -49,9 +49,11 @@ class Fitted:
     class_weight : {None, "balanced"} or mapping of topic to float
     data_digest : str
         SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
-    n_documents, n_heldout : int
+    n_documents, n_unlearned : int
         Number of documents, and of those that were not learned from because training was
         interrupted: they only served to find the best epoch, or had not come yet.
+    topic_counts : int64 array, shape (n_topics,)
+        Number of documents of each topic.
     validation_digest : str or None
         SHA-256 of the user's validation documents.
     interrupted : bool
@@ -88,7 +90,8 @@ class Fitted:
     class_weight: ClassWeight
     data_digest: str
     n_documents: int
-    n_heldout: int = 0
+    topic_counts: I64
+    n_unlearned: int = 0
     validation_digest: str | None = None
     interrupted: bool = False
     n_batches: int = 0
@@ -171,7 +174,7 @@ class Fitted:
     @property
     def n_learned(self) -> int:
         """Number of documents it learned from."""
-        return self.n_documents - self.n_heldout
+        return self.n_documents - self.n_unlearned
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
@@ -292,20 +295,17 @@ class StreamRecord(NamedTuple):
     ----------
     n_passes, n_skipped : int
         Passes over all documents, for a few topics each, and rows that could not be used.
-    topic_counts : tuple of int, one for each topic
-        Number of documents of each topic.
-    n_judged, n_right : int
+    n_evaluated, n_right : int
         Documents that were held out at first and predicted by a model of the others, and how many
         of these predictions were right. Without documents of topics that the others don't have.
     """
 
     n_passes: int
     n_skipped: int
-    topic_counts: tuple[int, ...]
-    n_judged: int
+    n_evaluated: int
     n_right: int
 
     @property
     def accuracy(self) -> float:
-        """Return the share of right predictions; NaN if there are none."""
-        return self.n_right / self.n_judged if self.n_judged else math.nan
+        """The fraction of right predictions; NaN if there are none."""
+        return self.n_right / self.n_evaluated if self.n_evaluated else math.nan

@@ -119,11 +119,11 @@ def describe_label_doubts(fitted: Fitted) -> str:
     """
     if fitted.multilabel:
         return ""
-    values = {"n_left_out": fitted.learner.settings().get("n_left_out", 0)}
+    values = {"n_suspect_labels": fitted.learner.settings().get("n_suspect_labels", 0)}
     errors = fitted.heldout_predictions and fitted.heldout_predictions.confident_errors
     if errors:
         values |= {"n_sure": errors.n_sure, "n_wrong": errors.n_wrong}
-    if values["n_left_out"] or (errors and errors.suggest_wrong_labels):
+    if values["n_suspect_labels"] or (errors and errors.suggest_wrong_labels):
         return _sentence("labels", values)
     return ""
 

@@ -174,14 +174,29 @@ _MAX_FLOAT16 = np.float32(65_504)
 _FIRST_TOLERANCE = 3e-2
 
 
+class HeldOutRows(NamedTuple):
+    """Held-out rows, and their scores by the first descent.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (n_heldout,)
+        Row numbers, in the order of reading.
+    labels : Labels
+    scores : float32 array, shape (n_heldout, n_topics)
+    """
+
+    rows: I64
+    labels: Labels
+    scores: F32
+
+
 class StreamResult(NamedTuple):
     """The trained weights, and how they were trained."""
 
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
-    heldout_labels: Labels
-    heldout_scores: F32  # shape (n_heldout, n_topics): by the first descent
+    heldout: HeldOutRows
     n_passes: int  # Passes over all blocks, for a batch of topics each
     interrupted: bool  # Whether the user stopped it
     n_unused: int  # Rows that were held out and, after an interruption, never learned from
@@ -387,38 +402,44 @@ class StreamTraining:
         in_order = [iterates[topics.start] for topics in self._batches]
         biases = np.concatenate([iterate.biases for iterate in in_order]).astype(np.float32)
         biases[rows.topic_weights * rows.topic_counts == 0] = fit.ABSENT_SCORE
-        labels, scores = self._heldout_scores()
+        heldout = self._heldout_rows()
+        labels = heldout.labels
         costs = labels.row_means(rows.topic_weights.astype(np.float32)[labels.topics])
-        heldout = HeldOutScores(np.arange(len(labels)), scores)
+        scores = HeldOutScores(np.arange(len(labels)), heldout.scores)
         is_learned = not self._is_first_of_two()
         return StreamResult(
             weights=steps.hstack_topics([self._sparsify(iterate.weights) for iterate in in_order]),
             biases=biases,
-            calibration=heldout.calibration(labels, costs),
-            heldout_labels=labels,
-            heldout_scores=scores,
+            calibration=scores.calibration(labels, costs),
+            heldout=heldout,
             n_passes=self._state.n_passes,
             interrupted=interrupted,
             n_unused=0 if is_learned else rows.n_rows - rows.n_training_rows,
         )
 
-    def _heldout_scores(self) -> tuple[Labels, F32]:
-        """Return the topics of held-out rows, and their scores by the first descent."""
+    def _heldout_rows(self) -> HeldOutRows:
         rows, state = self._rows, self._state
         if len(state.heldout_scores) < len(self._batches):
             labels = Labels.empty(multilabel=rows.multilabel)
-            return labels, np.zeros((0, rows.n_topics), dtype=np.float32)
+            none = np.zeros(0, dtype=np.int64)
+            return HeldOutRows(none, labels, np.zeros((0, rows.n_topics), dtype=np.float32))
         scores = np.concatenate(state.heldout_scores, axis=1)
         blocks = rows.engine.collect(heldout_topics, rows.min_key)
-        y = np.concatenate([topics for topics, _ in blocks])
-        starts = np.concatenate([[0], *(n_each for _, n_each in blocks)]).cumsum()
+        first_rows = np.cumsum([0, *(block.n_rows for block in blocks[:-1])])
+        numbers = np.concatenate(
+            [block.rows + first for block, first in zip(blocks, first_rows, strict=True)]
+        )
+        y = np.concatenate([block.y for block in blocks])
+        starts = np.concatenate([[0], *(block.n_each for block in blocks)]).cumsum()
         labels = Labels(y.astype(np.int64), starts, rows.multilabel)
         counts = rows.topic_weights * rows.training_topic_counts
         scores[:, counts == 0] = fit.ABSENT_SCORE
         if not rows.multilabel:
             is_learned = np.flatnonzero(counts[y] > 0)  # other topics can't be predicted
-            labels, scores = labels.take(is_learned), scores[is_learned]
-        return labels, fit.scale_heldout_scores(scores, rows.n_training_rows / rows.n_rows)
+            numbers, labels = numbers[is_learned], labels.take(is_learned)
+            scores = scores[is_learned]
+        scores = fit.scale_heldout_scores(scores, rows.n_training_rows / rows.n_rows)
+        return HeldOutRows(numbers, labels, scores)
 
 
 def _to_float16(weights: F32) -> F16:
@@ -435,11 +456,33 @@ def _to_float16(weights: F32) -> F16:
 # Functions of blocks, which Dask finds by their names --------------------------------------------
 
 
-def heldout_topics(block: sums.RowBlock, min_key: int) -> tuple[I32, I64]:
-    """Return the topics of held-out rows, row after row, and how many each row has."""
+class HeldOutTopics(NamedTuple):
+    """The topics of the held-out rows of a block.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (n_heldout,)
+        Positions in the block.
+    y : int32 array, shape (n_labels,)
+        Topics, row after row.
+    n_each : int64 array, shape (n_heldout,)
+        Number of topics of each row.
+    n_rows : int
+        Number of rows of the block.
+    """
+
+    rows: I64
+    y: I32
+    n_each: I64
+    n_rows: int
+
+
+def heldout_topics(block: sums.RowBlock, min_key: int) -> HeldOutTopics:
+    """Return the topics of the held-out rows of a block."""
     is_heldout = block.keys < np.uint64(min_key)
     n_each = np.bincount(block.label_rows, minlength=len(is_heldout))[is_heldout]
-    return block.y[is_heldout[block.label_rows]], n_each
+    y = block.y[is_heldout[block.label_rows]]
+    return HeldOutTopics(np.flatnonzero(is_heldout), y, n_each, len(is_heldout))
 
 
 def score_heldout_rows(

@@ -27,9 +27,9 @@ from slugline.learning.learner import LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
 from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule, check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
-from slugline.model.thresholds import HeldOutPredictions
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
 from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
 from slugline.stream.descents import RowBlocks, StreamResult, StreamTraining, hold_out_rows
@@ -384,14 +384,14 @@ def _to_fitted(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.digest,
         n_documents=documents.n_documents,
-        n_heldout=result.n_unused,
+        topic_counts=counts.topic_counts,
+        n_unlearned=result.n_unused,
         interrupted=result.interrupted,
         heldout_predictions=None if result.interrupted else evaluation.predictions,
         stream=StreamRecord(
             n_passes=result.n_passes,
             n_skipped=documents.n_skipped,
-            topic_counts=tuple(counts.topic_counts.tolist()),
-            n_judged=len(result.heldout_labels),
+            n_evaluated=len(result.heldout.rows),
             n_right=evaluation.n_right,
         ),
         multilabel_rule=evaluation.multilabel_rule,
@@ -403,18 +403,18 @@ def _evaluate_heldout(
     result: StreamResult, counts: _DocumentCounts, settings: FitSettings
 ) -> _HeldoutEvaluation:
     """Evaluate the first descent on held-out rows; choose thresholds if topics are several."""
-    labels, scores = result.heldout_labels, result.heldout_scores
+    rows, labels, scores = result.heldout
     proba: F32 = result.calibration.proba(scores)
     precision = settings.min_precision
     if counts.terms.topic_set_sizes is None:
         y = labels.topics
         n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
-        predictions = HeldOutPredictions.from_proba(proba, y, None, precision)
+        predictions = HeldOutPredictions.from_proba(proba, labels, rows, precision=precision)
         return _HeldoutEvaluation(n_right, predictions, multilabel_rule=None)
     y_indicator = labels.indicator(proba.shape[1])
     sizes = np.array(counts.terms.topic_set_sizes)
     rule = MultilabelRule.from_proba(proba, y_indicator, sizes, settings.optimize)
     rule = with_own_thresholds(rule, counts.topics, settings.thresholds)
     n_right = int((rule.decide(proba) == y_indicator).all(axis=1).sum())
-    predictions = HeldOutPredictions.from_decisions(proba, y_indicator, None, precision)
+    predictions = HeldOutPredictions.from_decisions(proba, labels, rows, precision=precision)
     return _HeldoutEvaluation(n_right, predictions, rule)

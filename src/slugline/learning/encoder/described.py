@@ -230,7 +230,7 @@ def fit_described_head(
         absent = np.isfinite(words.absent_scores)
         biases[absent] += of_words * (INITIAL_BIAS - words.absent_scores[absent])
         weights = np.ascontiguousarray(weights)
-        head = EncoderHead(weights, biases, of_words, combined.calibration, combined.share)
+        head = EncoderHead(weights, biases, of_words, combined.calibration, combined.encoder_weight)
         return head, combined.sums
 
 
@@ -282,12 +282,12 @@ class _Combination(NamedTuple):
     sums: F32
     calibration: Calibration
     # Of the first two in the spread of the sum.
-    share: float
+    encoder_weight: float
 
     @property
     def fusion(self) -> ScoreFusion:
         """The same as a fusion of an encoder's scores, already weighted, with those of words."""
-        return ScoreFusion(self.factors[2], 1.0, self.calibration, self.share)
+        return ScoreFusion(self.factors[2], 1.0, self.calibration, self.encoder_weight)
 
     def add_up(self, means: tuple[F64, F64], dense: tuple[F32, F32]) -> tuple[F32, F32]:
         """Return weighted sums of the weights and of the biases of both."""

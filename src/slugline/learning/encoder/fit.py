@@ -240,7 +240,7 @@ class EncoderHead(NamedTuple):
     biases: F32
     sparse_factor: float
     calibration: AnyCalibration
-    share: float
+    encoder_weight: float
 
 
 class Names(NamedTuple):
@@ -311,14 +311,16 @@ def fit_encoder_head(
         fits = [variant.fit(scale) for variant in tasks for scale in scales]
         best = min(fits, key=lambda fit: fit.loss) if len(scales) == 1 else average(fits)
         combined = best.fusion
-        if unlabelled is not None and combined.share:
+        if unlabelled is not None and combined.encoder_weight:
             best = best.task.self_train(best, unlabelled)
         sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
         weights = np.ascontiguousarray(factor * centre(best.weights))
         biases = factor * centre(best.biases)
-        head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
+        head = EncoderHead(
+            weights, biases, sparse_factor, combined.calibration, combined.encoder_weight
+        )
         sums = np.float32(sparse_factor) * words + factor * best.scores
-        return head if combined.share else None, sums
+        return head if combined.encoder_weight else None, sums
 
 
 class HeadFit(NamedTuple):
@@ -476,5 +478,5 @@ def fit_nearest_means(rows: F32, labels: Labels, context: FitContext) -> Encoder
         biases.astype(np.float32),
         sparse_factor=0.0,
         calibration=Calibration(1.0),
-        share=1.0,
+        encoder_weight=1.0,
     )

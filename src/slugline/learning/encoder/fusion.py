@@ -36,14 +36,15 @@ class ScoreFusion(NamedTuple):
     sparse_factor, dense_factor : float
     calibration : Calibration
         Of the sum, with inverse temperature 1.
-    share : float
-        Share of the encoder, from 0 to 1, in the sum's spread over topics. 0 if it is of no use.
+    encoder_weight : float
+        Weight of the encoder, from 0 to 1: its part in the sum's spread over topics. 0 if it is
+        useless.
     """
 
     sparse_factor: float
     dense_factor: float
     calibration: Calibration
-    share: float
+    encoder_weight: float
 
 
 def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> ScoreFusion:

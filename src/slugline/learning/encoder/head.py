@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Cascade ------------------------------------------------------------------------------------------
 
-# The share of right answers that a cascade may cost, at most.
+# The fraction of right answers that a cascade may cost, at most.
 _MOST_LOST = 0.002
 # What asking an encoder could mend in the next text at most, if it mends nothing in held-out ones:
 # half a right answer.
@@ -36,8 +36,8 @@ class Cascade(NamedTuple):
     threshold : float
         Least probability by words, of the most likely topic against the second one, from which
         words are enough.
-    encoded_share : float
-        Share of the held-out documents that were below the threshold.
+    encoded_fraction : float
+        Fraction of the held-out documents that were below the threshold.
 
     References
     ----------
@@ -45,7 +45,7 @@ class Cascade(NamedTuple):
     """
 
     threshold: float
-    encoded_share: float
+    encoded_fraction: float
 
     @classmethod
     def from_proba(cls, by_words: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
@@ -103,13 +103,13 @@ class DenseHead:
         Factor on the scores of words.
     calibration : Calibration or TopicCalibration
         Of the summed scores.
-    share : float
-        Share of the encoder, from 0 to 1, in the scores' spread over topics.
+    encoder_weight : float
+        Weight of the encoder, from 0 to 1: its part in the spread of scores over topics.
     cascade : Cascade or None
         None if the encoder reads every text.
     n_unlabelled : int
         Number of texts without labels that the weights were learned from as well.
-    keep : bool, default True
+    cache_rows : bool, default True
         Whether to cache the rows of texts.
     progress : Progress
         Receives the progress of encoding them.
@@ -120,23 +120,27 @@ class DenseHead:
     biases: F32
     sparse_factor: float
     calibration: AnyCalibration
-    share: float
+    encoder_weight: float
     cascade: Cascade | None = None
     n_unlabelled: int = 0
-    keep: bool = True
+    cache_rows: bool = True
     progress: Progress = SILENT
 
     def summary(self) -> str:
-        """Return the encoder's name, its share, and that of the texts that it reads."""
-        summary = f"{self.encoder.name}, {percent(self.share, 0)} of what decides"
+        """Return the encoder's name, its weight, and the fraction of texts that it reads."""
+        summary = f"{self.encoder.name}, {percent(self.encoder_weight, 0)} of what decides"
         if self.cascade is None:
             return summary
-        return f"{summary}, needed for {percent(self.cascade.encoded_share, 0)} of texts"
+        return f"{summary}, needed for {percent(self.cascade.encoded_fraction, 0)} of texts"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the encoder's name and shares, for JSON."""
-        encoded = 1.0 if self.cascade is None else self.cascade.encoded_share
-        facts = {"name": self.encoder.name, "share": self.share, "encoded_share": encoded}
+        """Return the encoder's name, weight and fraction of texts, for JSON."""
+        encoded = 1.0 if self.cascade is None else self.cascade.encoded_fraction
+        facts = {
+            "name": self.encoder.name,
+            "weight": self.encoder_weight,
+            "encoded_fraction": encoded,
+        }
         return facts | {"n_unlabelled": self.n_unlabelled}
 
     def arrays(self) -> dict[str, F32]:
@@ -163,7 +167,9 @@ class DenseHead:
         """Return the encoder's rows of texts, shape (n_documents, encoder.width)."""
         from slugline.learning.encoder.rows import encode
 
-        return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep, progress=self.progress)
+        return encode(
+            texts, self.encoder, n_jobs=n_jobs, cache_rows=self.cache_rows, progress=self.progress
+        )
 
     def add_scores(self, sparse: F32, rows: F32) -> F32:
         """Return the sum of both scores, given the encoder's rows."""

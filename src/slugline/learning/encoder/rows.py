@@ -213,7 +213,7 @@ def encode(
     encoder: str | Encoder,
     *,
     n_jobs: int | None = None,
-    keep: bool = True,
+    cache_rows: bool = True,
     progress: Progress | None = None,
 ) -> F32:
     """Return a float32 row of unit length for each text, shape (n_texts, n_columns).
@@ -226,7 +226,7 @@ def encode(
     encoder : str or an object with `encode`; see `get_encoder`
     n_jobs : int, optional
         Threads, if the encoder allows several.
-    keep : bool, default True
+    cache_rows : bool, default True
         Whether to use the cache.
     progress : Progress, optional
 
@@ -242,7 +242,7 @@ def encode(
         _Encoding(part, count_threads(n_jobs), progress or SILENT)
         for part in checked.parts or (checked,)
     ]
-    rows = np.hstack([_encode_distinct(distinct, work, keep) for work in works])
+    rows = np.hstack([_encode_distinct(distinct, work, cache_rows) for work in works])
     if checked.parts:
         rows = checked.unit_rows(rows, len(rows))
     numbers = {text: row for row, text in enumerate(distinct)}
@@ -262,8 +262,8 @@ def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int |
     return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
 
 
-def _encode_distinct(texts: Sequence[str], work: _Encoding, keep: bool) -> F16:
-    if not keep:
+def _encode_distinct(texts: Sequence[str], work: _Encoding, cache_rows: bool) -> F16:
+    if not cache_rows:
         return np.concatenate([rows for _, rows in work.chunks(list(texts))])
     with RowCache(work.encoder.digest) as cache:
         return _through_cache(texts, work, cache)

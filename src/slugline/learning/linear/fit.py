@@ -141,7 +141,7 @@ class FittedLinear:
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
-    n_left_out: int  # Rows that were not learned from, as their topic looked wrong
+    n_suspect_labels: int  # Rows that were not learned from, as their topic looked wrong
     heldout: HeldOutScores  # The scores that were calibrated on
 
 

@@ -66,7 +66,7 @@ class LinearLearner(LinearOptions):
     biases : float32 array, shape (n_topics,)
     calibration : Calibration or TopicCalibration
         How scores become probabilities; of each topic, where rows have several.
-    n_left_out : int
+    n_suspect_labels : int
         Number of training documents that were left out.
     heldout_scores_ : HeldOutScores or None
         After `fit`: rows and their held-out scores; not saved in files.
@@ -83,12 +83,12 @@ class LinearLearner(LinearOptions):
     capabilities = Capabilities(multilabel=True, in_batches=True, is_linear=True)
     grows = True
     settings_type = settings_struct(
-        "linear", LinearOptions, {**SETTINGS, "n_left_out": Annotated[int, Meta(ge=0)]}
+        "linear", LinearOptions, {**SETTINGS, "n_suspect_labels": Annotated[int, Meta(ge=0)]}
     )
 
     biases: F32
     calibration: AnyCalibration = Calibration(1.0)
-    n_left_out: int
+    n_suspect_labels: int
     heldout_scores_: HeldOutScores | None = None
     recent_: RecentScores | None = None
     # Either fixed weights, and the table made from them when scores are first asked for; or a
@@ -106,7 +106,7 @@ class LinearLearner(LinearOptions):
         )
         self._set_weights(fitted.weights)
         self.biases, self.calibration = fitted.biases, fitted.calibration
-        self.n_left_out = fitted.n_left_out
+        self.n_suspect_labels = fitted.n_suspect_labels
         self.heldout_scores_, self.recent_ = fitted.heldout, None
 
     def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
@@ -124,7 +124,7 @@ class LinearLearner(LinearOptions):
         self.biases, self.calibration = stream.biases, stream.calibration
         self.recent_ = stream.recent
         if context.first:
-            self.n_left_out = 0
+            self.n_suspect_labels = 0
 
     def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
         """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
@@ -168,7 +168,7 @@ class LinearLearner(LinearOptions):
             outcome = f"keeping what was learned from {n_learned:,} documents"
             context.progress.note(INTERRUPTED.format(outcome))
         self._set_weights(stream.pop_weights(n_columns, moved))
-        self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
+        self.biases, self.calibration, self.n_suspect_labels = stream.biases, stream.calibration, 0
         self.recent_ = stream.recent
         self.heldout_scores_ = None  # that of an earlier fit
         return n_learned
@@ -179,7 +179,7 @@ class LinearLearner(LinearOptions):
         """Return a learner with the same options that has learned these weights."""
         learner = type(self)(**self.options())
         learner._set_weights(weights)
-        learner.biases, learner.calibration, learner.n_left_out = biases, calibration, 0
+        learner.biases, learner.calibration, learner.n_suspect_labels = biases, calibration, 0
         return learner
 
     def _start_stream(
@@ -264,7 +264,7 @@ class LinearLearner(LinearOptions):
 
     def settings(self) -> dict[str, Any]:
         """Return plain data for `restore`."""
-        learned = {**self.calibration.settings(), "n_left_out": self.n_left_out}
+        learned = {**self.calibration.settings(), "n_suspect_labels": self.n_suspect_labels}
         return {"kind": "linear", **self.options(), **learned}
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -285,7 +285,7 @@ class LinearLearner(LinearOptions):
         learner.calibration = restore_calibration(
             arrays, learner.biases, Calibration.restore(settings)
         )
-        learner.n_left_out = settings["n_left_out"]
+        learner.n_suspect_labels = settings["n_suspect_labels"]
         return learner
 
 

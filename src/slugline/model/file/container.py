@@ -1,8 +1,8 @@
 """Reads and writes the container of a `.slug` file.
 
 A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
-(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can name
-code. Every size is checked against what the archive could honestly hold before memory is allocated,
+(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can
+refer to code. Every size is checked against what the archive can hold before memory is allocated,
 and nothing is written that could not be read again. Weights may be stored in fewer bits: as float16
 or int8, with a scale for each topic or unit.
 """
@@ -31,11 +31,11 @@ from slugline.base.files import PathLike, open_regular, os_advice, write_whole
 from slugline.corpus.readers import names_documents, similar_path
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
-from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo, Precision
+from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo, WeightType
 
 # Entries of an untrusted archive ------------------------------------------------------------------
 
-#: Honest entries shrink less than this; one that claims to have shrunk more is a zip bomb.
+#: Entries of a model shrink less than this; one that claims to have shrunk more is a zip bomb.
 MAX_RATIO = 20
 _SLACK = 1 << 16
 _PIECE = 1 << 16
@@ -46,8 +46,8 @@ _MAX_READ = 1 << 17
 class PiecewiseFile(io.BufferedReader):
     """A file that refuses to be read in large pieces.
 
-    zipfile reads the list of entries at once, however long the archive says it is, and its objects
-    take many times as much memory.
+    zipfile reads the list of entries at once, however long the archive says it is, and the parsed
+    entries take many times as much memory.
     """
 
     def read(self, size: int | None = -1) -> bytes:
@@ -62,19 +62,19 @@ class PiecewiseFile(io.BufferedReader):
 
 
 def read_entry(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, most: int, file_size: int
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, max_bytes: int, file_size: int
 ) -> bytes:
     """Return the content of an entry of a `PiecewiseFile`, an archive of `file_size` bytes.
 
     Raises
     ------
-    ModelFileError : if the entry claims more than `most` bytes or than the archive could hold,
+    ModelFileError : if the entry claims more than `max_bytes` bytes or than the archive could hold,
         unpacks to another size than it claims, or is packed in an unknown way.
     """
     if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelFileError(f"{entry.filename} is encrypted or packed in an unknown way.")
-    honest = min(entry.compress_size, file_size) * MAX_RATIO + _SLACK
-    if entry.file_size > min(most, honest):
+    plausible_size = min(entry.compress_size, file_size) * MAX_RATIO + _SLACK
+    if entry.file_size > min(max_bytes, plausible_size):
         raise ModelFileError(
             f"{entry.filename} claims to unpack to {entry.file_size:,} bytes, "
             f"which no {file_size:,}-byte model does."
@@ -101,7 +101,7 @@ _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 
 _MAX_HEADER = 4 << 20
 # With weights up to this, no text can give scores that overflow. A row has under 1e12 terms, a
 # hidden unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
-# weights: sums stay below 1e36, and float32 goes to 3e38. Those of honest models are below 1,000.
+# weights: sums stay below 1e36, and float32 goes to 3e38. Those of trained models are below 1,000.
 _MAX_WEIGHT = 1e9
 #: Characters of a file's SHA-256 that tell versions of a model apart in what people read.
 DIGEST_LENGTH = 12
@@ -217,7 +217,7 @@ def pack(model: ModelFile) -> bytes:
     from safetensors.numpy import save
 
     _check_weights(model.arrays)
-    arrays = quantize(model.arrays, model.info.precision)
+    arrays = quantize(model.arrays, model.info.weight_type)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     info = msgspec.json.encode(model.info, enc_hook=np.generic.item)
     entries = {
@@ -226,7 +226,7 @@ def pack(model: ModelFile) -> bytes:
         _VOCABULARY: "".join(f"{term}\n" for term in model.terms).encode("utf-8", "surrogatepass"),
         _CARD: model.card.encode(),
     }
-    _check_own(entries, model.info.precision)
+    _check_readable(entries, model.info.weight_type)
     n_lines = {_VOCABULARY: len(model.terms)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -237,7 +237,7 @@ def pack(model: ModelFile) -> bytes:
     return buffer.getvalue()
 
 
-def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
+def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
     """Raise ModelFileError, before it is written, for a file that could not be read."""
     for name, data in entries.items():
         if len(data) > _LIMITS[name]:
@@ -245,7 +245,7 @@ def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
                 f"{name} would have {len(data):,} bytes, but may have at most "
                 f"{_LIMITS[name]:,}; make the model smaller."
             )
-    _check_growth(len(entries[_WEIGHTS]), precision)
+    _check_growth(len(entries[_WEIGHTS]), weight_type)
     _check_header(entries[_WEIGHTS])
     try:
         check_settings(msgspec.json.decode(entries[_JSON], type=ModelInfo).learner)
@@ -269,19 +269,14 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         )
 
     def content(name: str) -> bytes:
-        return read_entry(archive, entries[name], most=_LIMITS[name], file_size=file_size)
+        return read_entry(archive, entries[name], max_bytes=_LIMITS[name], file_size=file_size)
 
     data = content(_JSON)
     version = msgspec.json.decode(data, type=FormatOnly).format
-    if version > FORMAT:
+    if version != FORMAT:
+        remedy = "train the model again" if version < FORMAT else "upgrade Slugline"
         raise ModelFileError(
-            f"written in format {version} by a later Slugline, and this one reads format "
-            f"{FORMAT}; upgrade Slugline: in its clone, git pull, then pip install ."
-        )
-    if version < FORMAT:
-        raise ModelFileError(
-            f"written in format {version}, before the first release of Slugline, and this one "
-            f"reads format {FORMAT}; train the model again."
+            f"a model of format {version}, and this Slugline reads format {FORMAT}; {remedy}."
         )
     if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
         raise ModelFileError(
@@ -291,19 +286,19 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     if sum(entry.compress_size for entry in entries.values()) > file_size:
         raise ModelFileError("holds entries that overlap; get an unmodified copy.")
     info = msgspec.json.decode(data, type=ModelInfo)
-    _check_growth(entries[_WEIGHTS].file_size, info.precision)
+    _check_growth(entries[_WEIGHTS].file_size, info.weight_type)
     terms = _split_terms(
         content(_VOCABULARY),
         sum(group.n_terms for group in info.feature_groups),
         entries[_VOCABULARY].compress_size,
     )
-    arrays = _load_arrays(content(_WEIGHTS), info.precision)
+    arrays = _load_arrays(content(_WEIGHTS), info.weight_type)
     return ModelFile(info, arrays, terms, content(_CARD).decode())
 
 
-def _check_growth(n_stored: int, precision: Precision) -> None:
+def _check_growth(n_stored: int, weight_type: WeightType) -> None:
     """Raise ModelFileError if weights exceed their limit in memory, where they are float32."""
-    n_bytes = n_stored * BYTES["float32"] // BYTES[precision]
+    n_bytes = n_stored * BYTES["float32"] // BYTES[weight_type]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
             f"{_WEIGHTS} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
@@ -337,13 +332,13 @@ def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
     return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
 
-def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any]]:
+def _load_arrays(data: bytes, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
     from safetensors.numpy import load
 
     _check_header(data)
     with np.errstate(over="ignore"):
         # Overflow is detected below.
-        arrays = dequantize(load(data), precision)
+        arrays = dequantize(load(data), weight_type)
     _check_weights(arrays)
     return arrays
 
@@ -373,58 +368,64 @@ def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 #: How many bytes each weight takes.
-BYTES: dict[Precision, int] = {"float32": 4, "float16": 2, "int8": 1}
+BYTES: dict[WeightType, int] = {"float32": 4, "float16": 2, "int8": 1}
 #: Those that a user can choose.
-LOWER: tuple[Precision, ...] = ("float16", "int8")
+LOWER: tuple[WeightType, ...] = ("float16", "int8")
 # What the largest entry of a column becomes, at most. A float16 has 11 binary digits from 2^-14 up,
 # and fewer below, which doesn't matter next to the largest entry.
 _LARGEST_INT8 = 127
 _SCALE, _VALUES, _TOPICS = ".scale", ".values", ".topics"
 
 
-def check_precision(name: str) -> Precision:
-    """Return the precision with this name; OptionError, with the choices, if there is none."""
-    for precision in LOWER:
-        if name == precision:
-            return precision
+def check_weight_type(name: str) -> WeightType:
+    """Return the type of weights with this name; OptionError if there is none."""
+    for weight_type in LOWER:
+        if name == weight_type:
+            return weight_type
     raise option_error("quantize", name, f"one of {', '.join(LOWER)}")
 
 
-def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
+def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays, with tables and sparse values in fewer bits.
 
-    "weights" of shape (n, m) become an array of that precision and "weights.scale" of float32 and
+    "weights" of shape (n, m) become an array of that type and "weights.scale" of float32 and
     shape (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays, and with
     "float32" all but such values as float16 can hold, stay as they are. All must be finite.
     """
     stored: dict[str, npt.NDArray[Any]] = {}
     for name, array in arrays.items():
         stored[name] = array
-        if not _is_weights(name, array):
-            continue
-        topics = _topics(name, arrays)
-        if precision == "int8":
-            scale = _scale_int8(_largest(array, topics))
-            stored[name] = np.rint(array / _spread(scale, topics)).astype(np.int8)
-        elif precision == "float16" or topics is not None:
-            scale = _scale_float16(_largest(array, topics))
-            scaled = array / _spread(scale, topics)
-            stored[name] = scaled.astype(np.float16)
-            if precision == "float32" and not np.array_equal(scaled, stored[name]):
-                stored[name] = array
-                continue
-        else:
-            continue
-        stored[name + _SCALE] = scale
+        if _is_weights(name, array):
+            stored[name], scale = _quantize_weights(array, _topics(name, arrays), weight_type)
+            if scale is not None:
+                stored[name + _SCALE] = scale
     return stored
 
 
-def dequantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
+def _quantize_weights(
+    array: F32, topics: npt.NDArray[np.uint16] | None, weight_type: WeightType
+) -> tuple[npt.NDArray[Any], F32 | None]:
+    """Return weights in fewer bits and the scale of each column; None if they stay as they are."""
+    largest = _largest(array, topics)
+    if weight_type == "int8":
+        scale = _scale_int8(largest)
+        return np.rint(array / _spread(scale, topics)).astype(np.int8), scale
+    if weight_type == "float32" and topics is None:
+        return array, None
+    scale = _scale_float16(largest)
+    scaled = array / _spread(scale, topics)
+    halves = scaled.astype(np.float16)
+    if weight_type == "float32" and not np.array_equal(scaled, halves):
+        return array, None
+    return halves, scale
+
+
+def dequantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays before `quantize`, apart from rounding; they may be from any source.
 
     Raises
     ------
-    DataError : if weights are not of that precision, or their scales are missing, not one for each
+    DataError : if weights are not of that type, or their scales are missing, not one for each
         column, or not finite and over 0.
     """
     restored: dict[str, npt.NDArray[Any]] = {}
@@ -434,10 +435,10 @@ def dequantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[An
         if not _is_weights(name, array):
             continue
         topics = _topics(name, arrays)
-        is_exact = precision == "float32" and topics is not None and array.dtype == np.float16
-        if precision == "float32" and not is_exact:
+        is_exact = weight_type == "float32" and topics is not None and array.dtype == np.float16
+        if weight_type == "float32" and not is_exact:
             continue
-        _check_scale(name, arrays, topics, "float16" if is_exact else precision)
+        _check_scale(name, arrays, topics, "float16" if is_exact else weight_type)
         restored[name] = array * _spread(arrays[name + _SCALE], topics)
         used.add(name + _SCALE)
     return {name: array for name, array in restored.items() if name not in used}
@@ -486,11 +487,11 @@ def _scale_float16(largest: F32) -> F32:
 
 
 def _check_scale(
-    name: str, arrays: Arrays, topics: npt.NDArray[np.uint16] | None, precision: Precision
+    name: str, arrays: Arrays, topics: npt.NDArray[np.uint16] | None, weight_type: WeightType
 ) -> None:
     array, scale = arrays[name], arrays.get(name + _SCALE)
-    if array.dtype != precision:
-        raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not {precision}")
+    if array.dtype != weight_type:
+        raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not {weight_type}")
     n_columns = array.shape[1] if topics is None else int(topics.max(initial=0)) + 1
     if scale is None or scale.dtype != np.float32 or scale.shape != (n_columns,):
         raise DataError(f"array {short_repr(name)} doesn't have one float32 scale for each column")

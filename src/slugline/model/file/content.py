@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
@@ -23,12 +24,13 @@ from slugline.corpus.line_stream import check_encoding
 from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import is_linear, restore
+from slugline.model import heldout
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
 from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule, find_parents
 from slugline.model.promise import AnswerCounts, PromiseCheck
-from slugline.model.thresholds import ARRAYS, HeldOutPredictions
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.feature_groups import FeatureGroup, check_idf
 from slugline.text.features import Features, UnknownWordRate
@@ -107,9 +109,9 @@ def is_shipped(model: PathLike) -> bool:
 _Value = TypeVar("_Value")
 # Hash buckets of all feature groups that have terms: each takes 4 bytes of memory.
 _MOST_BUCKETS = 1 << 26
-# What names of arrays of answers to documents left out, and of an encoder's head, begin with.
-_LEFT_OUT, _DENSE = "left_out.", "dense."
-_THRESHOLDS = "decision.thresholds"
+# What the names of arrays begin with.
+_LEARNER, _IDF, _DENSE, _HELDOUT = "learner.", "idf.", "dense.", "heldout."
+_THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
 
 
@@ -118,7 +120,7 @@ def to_model_file(
     *,
     metrics: Mapping[str, float] | None = None,
     test_fraction: float | None = None,
-    precision: str = "float32",
+    weight_type: str = "float32",
     card_notes: str = "",
 ) -> schema.ModelFile:
     """Return the content of the model file; see `TopicClassifier.save` for the parameters.
@@ -132,19 +134,22 @@ def to_model_file(
     content = _content(
         fitted,
         test_fraction=test_fraction,
-        precision="float32" if precision == "float32" else container.check_precision(precision),
+        weight_type="float32"
+        if weight_type == "float32"
+        else container.check_weight_type(weight_type),
         card_notes=card_notes,
     )
     return with_metrics(content, fitted, metrics or {})
 
 
 def _content(
-    fitted: Fitted, *, test_fraction: float | None, precision: schema.Precision, card_notes: str
+    fitted: Fitted, *, test_fraction: float | None, weight_type: schema.WeightType, card_notes: str
 ) -> schema.ModelFile:
     """Return the content of a file without metrics."""
     features, vocabularies = fitted.features, fitted.features.vocabularies_
     info = schema.ModelInfo(
         topics=fitted.topics.names,
+        topic_counts=tuple(fitted.topic_counts.tolist()),
         feature_groups=[
             _group_info(group, len(vocabulary.terms))
             for group, vocabulary in zip(features.feature_groups, vocabularies, strict=True)
@@ -155,9 +160,9 @@ def _content(
         versions=library_versions(),
         data_digest=fitted.data_digest,
         n_documents=fitted.n_documents,
-        n_heldout=fitted.n_heldout or msgspec.UNSET,
+        n_unlearned=fitted.n_unlearned,
         metrics={},
-        precision=precision,
+        weight_type=weight_type,
         test_fraction=test_fraction,
         validation_digest=fitted.validation_digest,
         interrupted=fitted.interrupted,
@@ -166,30 +171,37 @@ def _content(
         encoder=_encoder_info(fitted.dense),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
-        routing=_routing_info(fitted.heldout_predictions),
-        stream=schema.StreamInfo(*fitted.stream) if fitted.stream else msgspec.UNSET,
-        decision=msgspec.UNSET
-        if fitted.multilabel_rule is None
-        else msgspec.convert(fitted.multilabel_rule, schema.DecisionInfo, from_attributes=True),
+        heldout=_heldout_info(fitted.heldout_predictions),
+        stream=_stream_info(fitted.stream),
+        multilabel_rule=_multilabel_rule_info(fitted.multilabel_rule),
         layout=_layout_info(fitted.layout),
     )
     _check_buckets(info.feature_groups)
-    arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
-    for number, idf in enumerate(features.idf_):
+    arrays = _arrays(fitted)
+    terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
+    # Rounded, so that the card describes what a reader of the file gets.
+    arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
+    card = schema.write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
+    return schema.ModelFile(info, arrays, terms, card)
+
+
+def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a model by name."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, array in fitted.learner.arrays().items():
+        arrays[_LEARNER + name] = array
+    for number, idf in enumerate(fitted.features.idf_):
         if idf is not None:
-            arrays[f"idf.{number}"] = idf
+            arrays[f"{_IDF}{number}"] = idf
     if fitted.dense is not None:
-        arrays |= {_DENSE + name: array for name, array in fitted.dense.arrays().items()}
+        for name, array in fitted.dense.arrays().items():
+            arrays[_DENSE + name] = array
     if fitted.multilabel_rule is not None:
         arrays[_THRESHOLDS] = fitted.multilabel_rule.thresholds
     if fitted.heldout_predictions is not None:
-        heldout = fitted.heldout_predictions.arrays()
-        arrays |= {_LEFT_OUT + name: array for name, array in heldout.items()}
-    terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-    # As a reader of the file gets them.
-    arrays = container.dequantize(container.quantize(arrays, precision), precision)
-    card = schema.write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
-    return schema.ModelFile(info, arrays, terms, card)
+        for name, array in heldout.to_arrays(fitted.heldout_predictions).items():
+            arrays[_HELDOUT + name] = array
+    return arrays
 
 
 def _group_info(group: FeatureGroup, n_terms: int) -> schema.FeatureGroupInfo:
@@ -200,7 +212,7 @@ def _group_info(group: FeatureGroup, n_terms: int) -> schema.FeatureGroupInfo:
 
 def _restore_group(info: schema.FeatureGroupInfo) -> FeatureGroup:
     options = {name: getattr(info, name) for name in FeatureGroup.__slots__}
-    columns = [TableColumn(*msgspec.structs.astuple(column)) for column in info.columns or ()]
+    columns = [TableColumn(**msgspec.structs.asdict(column)) for column in info.columns or ()]
     return FeatureGroup(**options | {"columns": tuple(columns)})
 
 
@@ -230,47 +242,25 @@ def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.Unset
     if dense is None:
         return msgspec.UNSET
     calibration = dense.calibration.settings()
+    cascade = dense.cascade
     return schema.EncoderInfo(
         name=dense.encoder.name,
         digest=dense.encoder.digest,
         width=len(dense.weights),
         sparse_factor=dense.sparse_factor,
-        doubt=calibration["doubt"],
-        ambiguity=calibration["ambiguity"],
-        share=dense.share,
-        cascade=msgspec.UNSET if dense.cascade is None else (*dense.cascade,),
+        uniform_weight=calibration["uniform_weight"],
+        high_temperature_weight=calibration["high_temperature_weight"],
+        weight=dense.encoder_weight,
+        cascade=msgspec.UNSET
+        if cascade is None
+        else schema.CascadeInfo(cascade.threshold, cascade.encoded_fraction),
         n_unlabelled=dense.n_unlabelled or msgspec.UNSET,
     )
 
 
-def _routing_info(heldout: HeldOutPredictions | None) -> schema.RoutingInfo | msgspec.UnsetType:
-    if heldout is None:
-        return msgspec.UNSET
-    unknown, most = heldout.words or (None, None)
-    alternative = heldout.alternative or msgspec.UNSET
-    return schema.RoutingInfo(heldout.precision, unknown, most, alternative)
-
-
-def _restore_decision(file: schema.ModelFile) -> MultilabelRule | None:
-    info = file.info.decision
-    if info is msgspec.UNSET:
-        return None
-    decision = MultilabelRule(
-        file.arrays[_THRESHOLDS],
-        **msgspec.structs.asdict(info),
-        parents=find_parents(file.info.topics, info.separator),
-    )
-    decision.check(len(file.info.topics))
-    return decision
-
-
-def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, Any]:
-    """Return the arrays whose names begin with the prefix, by the remainder of their names."""
-    names = [name for name in file.arrays if name.startswith(prefix)]
-    return {name.removeprefix(prefix): file.arrays[name] for name in names}
-
-
-def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
+def _restore_head(
+    file: schema.ModelFile, encoder: CheckedEncoder, cache_rows: bool
+) -> DenseHead | None:
     from slugline.learning.encoder.head import Cascade, DenseHead
 
     info = file.info.encoder
@@ -278,26 +268,108 @@ def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -
         return None
     arrays = _arrays_of(file, _DENSE)
     weights, biases = (arrays.pop(name) for name in ("weights", "biases"))
-    calibration: Any = Calibration(1.0, info.doubt, info.ambiguity)
+    calibration: Calibration | TopicCalibration
     if arrays:
         calibration = TopicCalibration.restore(arrays, biases)
-    cascade = None if info.cascade is msgspec.UNSET else Cascade(*info.cascade)
+    else:
+        calibration = Calibration(1.0, info.uniform_weight, info.high_temperature_weight)
     return DenseHead(
-        *(encoder, weights, biases, info.sparse_factor, calibration, info.share, cascade),
+        encoder=encoder,
+        weights=weights,
+        biases=biases,
+        sparse_factor=info.sparse_factor,
+        calibration=calibration,
+        encoder_weight=info.weight,
+        cascade=Cascade(info.cascade.threshold, info.cascade.encoded_fraction)
+        if info.cascade
+        else None,
         n_unlabelled=info.n_unlabelled or 0,
-        keep=keep,
+        cache_rows=cache_rows,
+    )
+
+
+def _heldout_info(predictions: HeldOutPredictions | None) -> schema.HeldOutInfo | msgspec.UnsetType:
+    if predictions is None:
+        return msgspec.UNSET
+    words = predictions.words
+    return schema.HeldOutInfo(
+        min_precision=predictions.precision,
+        unknown_words=None
+        if words is None
+        else schema.UnknownWordInfo(rate=words.unknown, max_errors=words.highest),
     )
 
 
 def _restore_heldout(file: schema.ModelFile) -> HeldOutPredictions | None:
-    info = file.info.routing
+    info = file.info.heldout
     if info is msgspec.UNSET:
         return None
-    arrays = {name: file.arrays[_LEFT_OUT + name] for name in ARRAYS}
-    words = None
-    if info.unknown_words is not None and info.most_unknown is not None:
-        words = UnknownWordRate(info.unknown_words, info.most_unknown)
-    return HeldOutPredictions.restore(arrays, len(file.info.topics), words, info.min_precision)
+    words = info.unknown_words
+    return heldout.from_arrays(
+        _arrays_of(file, _HELDOUT),
+        n_documents=file.info.n_documents,
+        n_topics=len(file.info.topics),
+        multilabel=file.info.multilabel_rule is not msgspec.UNSET,
+        words=None if words is None else UnknownWordRate(words.rate, words.max_errors),
+        precision=info.min_precision,
+    )
+
+
+def _stream_info(record: StreamRecord | None) -> schema.StreamInfo | msgspec.UnsetType:
+    return msgspec.UNSET if record is None else schema.StreamInfo(**record._asdict())
+
+
+def _restore_stream(info: schema.ModelInfo) -> StreamRecord | None:
+    if info.stream is msgspec.UNSET:
+        return None
+    record = StreamRecord(**msgspec.structs.asdict(info.stream))
+    if record.n_right > record.n_evaluated:
+        raise DataError("the stream record has more right predictions than predictions")
+    return record
+
+
+def _multilabel_rule_info(
+    rule: MultilabelRule | None,
+) -> schema.MultilabelRuleInfo | msgspec.UnsetType:
+    if rule is None:
+        return msgspec.UNSET
+    return schema.MultilabelRuleInfo(
+        at_least_one=rule.at_least_one,
+        max_topics=rule.most,
+        average=rule.average,
+        as_indicator=rule.as_indicator,
+        separator=rule.separator,
+        path_ends=rule.ends,
+        manual_thresholds=rule.by_hand,
+    )
+
+
+def _restore_multilabel_rule(file: schema.ModelFile) -> MultilabelRule | None:
+    info = file.info.multilabel_rule
+    if info is msgspec.UNSET:
+        return None
+    rule = MultilabelRule(
+        thresholds=file.arrays[_THRESHOLDS],
+        at_least_one=info.at_least_one,
+        most=info.max_topics,
+        average=info.average,
+        as_indicator=info.as_indicator,
+        separator=info.separator,
+        parents=find_parents(file.info.topics, info.separator),
+        ends=info.path_ends,
+        by_hand=info.manual_thresholds,
+    )
+    rule.check(len(file.info.topics))
+    return rule
+
+
+def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays whose names begin with the prefix, by the remainder of their names."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in file.arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
@@ -336,68 +408,59 @@ def load_model(
     file = container.read(path) if data is None else container.unpack(data, path)
     checked = find_encoder(path, file.info.encoder, encoder)
     try:
-        return from_model_file(file, checked, keep=False), file
+        return from_model_file(file, checked, cache_rows=False), file
     # Parts that don't fit together can make NumPy and SciPy raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
 
 
 def from_model_file(
-    file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
+    file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, cache_rows: bool = True
 ) -> Fitted:
     """Return the fitted value from the content of a file, with the encoder that the file names.
 
-    `keep` is whether the cache keeps rows of predicted texts. Parts that don't fit together raise
-    errors of any kind.
+    `cache_rows` is whether the encoder's rows of predicted texts are cached. Parts that don't fit
+    together raise errors of any kind.
     """
     info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
     _check_buckets(info.feature_groups)
     feature_groups: list[FeatureGroup] = []
     vocabularies, first = [], 0
-    idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.feature_groups))]
+    idf = [file.arrays.get(f"{_IDF}{number}") for number in range(len(info.feature_groups))]
     for group, rarity in zip(info.feature_groups, idf, strict=True):
         terms = file.terms[first : first + group.n_terms]
         first += group.n_terms
         feature_groups.append(_restore_group(group))
         vocabularies.append(_restore_columns(feature_groups[-1], terms, rarity))
-    learned = _arrays_of(file, "learner.")
     fitted = Fitted(
         topics=Topics(info.topics),
+        topic_counts=np.array(info.topic_counts, dtype=np.int64),
         features=Features.restore(feature_groups, vocabularies, idf),
-        learner=restore(info.learner, learned),
+        learner=restore(info.learner, _arrays_of(file, _LEARNER)),
         seed=info.seed,
         class_weight=_restore_keys(class_weight, info.topics)
         if isinstance(class_weight, dict)
         else class_weight,
         data_digest=info.data_digest,
         n_documents=info.n_documents,
-        n_heldout=info.n_heldout or 0,
+        n_unlearned=info.n_unlearned,
         validation_digest=info.validation_digest,
         interrupted=info.interrupted,
         n_batches=info.n_batches,
-        dense=None if encoder is None else _restore_head(file, encoder, keep),
+        dense=None if encoder is None else _restore_head(file, encoder, cache_rows),
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
         heldout_predictions=_restore_heldout(file),
-        stream=_stream_record(info),
-        multilabel_rule=_restore_decision(file),
+        stream=_restore_stream(info),
+        multilabel_rule=_restore_multilabel_rule(file),
         layout=_data_layout(info, feature_groups),
     )
     _check_fit(fitted, file)
     return fitted
 
 
-def _stream_record(info: schema.ModelInfo) -> StreamRecord | None:
-    if info.stream is msgspec.UNSET:
-        return None
-    record = StreamRecord(*msgspec.structs.astuple(info.stream))
-    if len(record.topic_counts) != len(info.topics) or record.n_right > record.n_judged:
-        raise DataError("what it says of its stream doesn't fit its topics, or itself.")
-    return record
-
-
 def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.UnsetType:
-    """Return the layout for a file, unless its names are longer than anybody's, or no text."""
+    """Return the layout for a file, unless its names exceed the limits or are not valid text."""
     form = None if layout is None else layout.topic_form
     separator = "" if form is None else form.separator
     if layout is None:
@@ -420,16 +483,15 @@ def _data_layout(
     layout = DataLayout(**msgspec.structs.asdict(info.layout))
     columns = [*layout.text, layout.topic]
     if info.layout.topic_form is not None:
-        form = TopicForm(*msgspec.structs.astuple(info.layout.topic_form))
-        if (bool(form.separator), bool(form.columns)) != (
-            form.kind == "separator",
-            form.kind == "columns",
+        form = TopicForm(**msgspec.structs.asdict(info.layout.topic_form))
+        if bool(form.separator) != (form.kind == "separator") or bool(form.columns) != (
+            form.kind == "columns"
         ):
-            raise DataError("it has a separator of topics or columns that don't fit their form.")
+            raise DataError("the separator or the columns of topics don't fit their form")
         columns = [*layout.text, *(form.columns or [layout.topic])]
         layout = layout._replace(topic_form=form)
     if len({*columns}) < len(columns):
-        raise DataError("it names a column of its data twice.")
+        raise DataError("a column of the data is named twice")
     return layout._replace(
         encoding=check_encoding(layout.encoding) if layout.encoding else None,
         separator=check_delimiter(layout.separator),
@@ -457,19 +519,40 @@ def _restore_columns(group: FeatureGroup, terms: list[str], rarity: F32 | None) 
 
 def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
-        # Learners check those that are numbers of topics or of weights.
-        if array.dtype != np.float32 and not name.endswith((".topics", ".counts")):
+        # Other types are checked by what reads these arrays.
+        has_own_type = name.startswith(_HELDOUT) or name.endswith((".topics", ".counts"))
+        if array.dtype != np.float32 and not has_own_type:
             raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not float32")
 
 
 def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
-    """Check that features, learner and topics of a file fit together."""
+    """Raise DataError unless features, learner and topics of a file fit together."""
     _check_types(file)
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics are words and numbers")
+    if len(fitted.topic_counts) != len(fitted.topics):
+        raise DataError("not every topic has a number of documents")
+    _check_idf(fitted)
+    if fitted.learner.multilabel != fitted.multilabel:
+        raise DataError("one of the learner and the rule gives several topics to a document")
+    if file.info.encoder is not msgspec.UNSET:
+        _check_dense(fitted, file.info.encoder)
+    elif fitted.descriptions:
+        raise DataError("descriptions of topics without an encoder")
+    for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
+        is_there = "unknown" if name in file.arrays else "missing"
+        raise DataError(f"array {short_repr(name)} is {is_there}")
+    # The shortest text shows whether every shape fits the next one.
+    with np.errstate(over="raise", invalid="raise"):
+        scores = fitted.learner.decision_function(next(fitted.features.read_parts([""])).rows)
+    if scores.shape != (1, len(fitted.topics)):
+        raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
+
+
+def _check_idf(fitted: Fitted) -> None:
     features = fitted.features
     if any(group.columns for group in features.feature_groups[:-1]):
-        raise DataError("columns beside the text before its terms")
+        raise DataError("table columns come before the terms of the text")
     groups = zip(features.feature_groups, features.vocabularies_, features.idf_, strict=True)
     for group, vocabulary, idf in groups:
         expected = (vocabulary.n_columns,) if group.has_idf else None
@@ -478,45 +561,22 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
             raise DataError(f"the {group.kind} need {n_needed} idf weights, and have {n_weights}")
         if idf is not None:
             check_idf(idf, fitted.n_documents)
-    n_idf = sum(idf is not None for idf in features.idf_)
-    n_dense = 0
-    if file.info.encoder is not msgspec.UNSET:
-        n_dense = _check_dense(fitted, file.info.encoder)
-    elif fitted.descriptions:
-        raise DataError("descriptions of topics, and no encoder")
-    n_left_out = 0 if fitted.heldout_predictions is None else len(ARRAYS)
-    n_others = n_idf + n_dense + n_left_out + _check_decision(fitted)
-    if len(file.arrays) != n_others + len(fitted.learner.arrays()):
-        raise DataError(f"some arrays are unknown, of {sorted(file.arrays)}")
-    # The shortest text shows whether every shape fits the next one.
-    with np.errstate(over="raise", invalid="raise"):
-        scores = fitted.learner.decision_function(next(features.read_parts([""])).rows)
-    if scores.shape != (1, len(fitted.topics)):
-        raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
 
 
-def _check_decision(fitted: Fitted) -> int:
-    """Check that a learner of several topics has thresholds; return how many arrays of them."""
-    if fitted.learner.multilabel != fitted.multilabel:
-        raise DataError("several topics by a learner of one, or the reverse")
-    return int(fitted.multilabel)
-
-
-def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:
-    """Check that the encoder's head fits the rest; return how many arrays it has."""
+def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
+    """Raise DataError unless the encoder's head fits the rest of the model."""
     dense = fitted.dense
     if dense is None or not is_linear(fitted.learner):
-        raise DataError("an encoder beside a learner that is not linear")
+        raise DataError("an encoder and a learner that is not linear")
     shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
     for name, shape in shapes.items():
         actual = getattr(dense, name).shape
         if actual != shape:
             raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
     if dense.calibration.multilabel != fitted.multilabel:
-        raise DataError("several topics by an encoder of one, or the reverse")
+        raise DataError("one of the encoder and the rule gives several topics to a document")
     if dense.cascade is not None and fitted.multilabel:
         raise DataError("a cascade that gives several topics")
-    return len(dense.arrays())
 
 
 def _plain_weights(

@@ -1,0 +1,482 @@
+"""Held-out predictions: what models that had not learned from documents predicted for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.base.arrays import F32, I64, U8, Index, Integers, Mask
+from slugline.errors import DataError
+from slugline.learning.labels import Labels
+from slugline.model.conformal import set_scores
+from slugline.model.thresholds import (
+    AchievablePrecision,
+    ConfidentErrors,
+    best_precision,
+    lowest_threshold,
+)
+from slugline.text.features import UnknownWordRate
+
+#: As many say whether a precision is reached to within a third of a point.
+MAX_PREDICTIONS = 5000
+# Of several topics a document, each of which has a threshold of its own.
+_MAX_CANDIDATES = 20_000
+#: A topic that was predicted less often has no threshold of its own: at a precision of 0.95, 76
+#: right predictions in a row are the fewest that pass. Of several topics a document, the smaller
+#: number would leave out more of the true ones, as measured on training splits, and be no more
+#: right.
+MIN_PER_TOPIC, MIN_PER_TOPIC_OF_SEVERAL = 100, 200
+# A prediction that is more likely wrong than right is not given alone, however good the others are.
+_EVEN = 0.5
+# Less likely topics of a document that may have several are never given alone.
+_LEAST_LIKELY = 0.25
+# What no probability reaches, though float32 may miss 1.
+_OVER_1 = 1.001
+
+# Sparse probabilities -----------------------------------------------------------------------------
+
+# Only probabilities of at least this are stored, and no more than so many in all. On nine sets,
+# class priors estimated anew from them (Saerens, Latinne and Decaestecker, 2002) are within 0.1
+# point of those from all probabilities.
+_LEAST_STORED, _MAX_STORED = 1e-3, 40_000
+# Rounded probabilities are 2 ** (-level / 25), right to 1.4 %; the last level is below 1/1000.
+_LEVELS_PER_OCTAVE, _LAST_LEVEL = 25, 255
+# Rounding may make the sum of a row larger than 1.
+_MAX_SUM = 1.05
+
+
+@dataclass(frozen=True, eq=False)
+class SparseProba:
+    """Probabilities of topics of documents, of which those that matter are stored.
+
+    Attributes
+    ----------
+    topics : int64 array, shape (n_stored,)
+        Topic numbers, document after document, ascending within each.
+    counts : int64 array, shape (n_documents,)
+        Number of stored probabilities of each document.
+    levels : uint8 array, shape (n_stored,)
+        0 for an exact probability; otherwise it is rounded to 2 ** (-level / 25).
+    exact : float32 array, shape (n_exact,)
+        Exact probabilities, in order.
+    omitted : float32 array, shape (n_topics,)
+        Mean probability of each topic over the documents for which it is not stored.
+    """
+
+    topics: I64
+    counts: I64
+    levels: U8
+    exact: F32
+    omitted: F32
+
+    @classmethod
+    def from_dense(cls, proba: F32, is_exact: Mask) -> SparseProba:
+        """Return probabilities, shape (n_documents, n_topics), of which some are to be exact."""
+        is_stored = proba >= _LEAST_STORED
+        if np.count_nonzero(is_stored) > _MAX_STORED:
+            most = np.partition(proba[is_stored], -_MAX_STORED)[-_MAX_STORED]
+            is_stored = proba > most
+        is_stored |= is_exact
+        documents, topics = np.nonzero(is_stored)
+        stored = proba[documents, topics]
+        with np.errstate(divide="ignore"):  # an exact one may be 0
+            levels = np.rint(-_LEVELS_PER_OCTAVE * np.log2(stored)).clip(1, _LAST_LEVEL)
+        levels[is_exact[documents, topics]] = 0
+        n_omitted = np.maximum(1, np.count_nonzero(~is_stored, axis=0))
+        omitted = np.where(is_stored, 0, proba).sum(axis=0, dtype=np.float64) / n_omitted
+        return cls(
+            topics=topics.astype(np.int64),
+            counts=np.bincount(documents, minlength=len(proba)).astype(np.int64),
+            levels=levels.astype(np.uint8),
+            exact=stored[levels == 0],
+            omitted=omitted.astype(np.float32),
+        )
+
+    @cached_property
+    def documents(self) -> Index:
+        """The document of each stored probability, shape (n_stored,)."""
+        return np.arange(len(self.counts)).repeat(self.counts)
+
+    @property
+    def values(self) -> F32:
+        """The stored probabilities, shape (n_stored,)."""
+        values = np.exp2(self.levels / np.float32(-_LEVELS_PER_OCTAVE))
+        values[self.levels == 0] = self.exact
+        return values
+
+    def dense(self, *, sum_to_1: bool) -> F32:
+        """Return all probabilities, shape (n_documents, n_topics).
+
+        Those that are not stored are the means of their topics; if rows sum to 1, the means share
+        what remains of the row.
+        """
+        proba = np.full((len(self.counts), len(self.omitted)), np.nan, dtype=np.float32)
+        proba[self.documents, self.topics] = self.values
+        is_omitted = np.isnan(proba)
+        means = np.where(is_omitted, self.omitted, np.float32(0))
+        proba[is_omitted] = 0
+        if not sum_to_1:
+            return proba + means
+        totals = means.sum(axis=1, keepdims=True)
+        remaining = np.maximum(0, 1 - proba.sum(axis=1, keepdims=True))
+        proba += means * np.divide(remaining, totals, out=np.zeros_like(totals), where=totals > 0)
+        proba /= proba.sum(axis=1, keepdims=True)
+        return proba
+
+
+# Predictions --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPredictions:
+    """Predictions for training documents by models that did not learn from them.
+
+    Candidates are the topics that may be given: the most likely topic of each document, or each
+    likely one where documents may have several.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (n_documents,), or None
+        The row of each document among the training documents, ascending: those, in the order, of
+        which `Fitted.data_digest` is the digest. None if it is not known.
+    labels : Labels
+        The true topics of each document.
+    proba : SparseProba
+        Probabilities of topics of each document; those of candidates are exact.
+    scores : float32 array, shape (n_documents,), or None
+        The conformal score of the document's own topic, 0 if that is the most likely one; see
+        `set_scores`. None if documents may have several topics.
+    words : UnknownWordRate or None
+        How many unknown words are usual; None if that is not checked.
+    precision : float or None
+        The default precision of thresholds; None if all predictions are given.
+    """
+
+    rows: I64 | None
+    labels: Labels
+    proba: SparseProba
+    scores: F32 | None = None
+    words: UnknownWordRate | None = None
+    precision: float | None = None
+
+    @classmethod
+    def from_proba(
+        cls,
+        proba: F32,
+        labels: Labels,
+        rows: Index | None,
+        *,
+        words: UnknownWordRate | None = None,
+        precision: float | None = None,
+    ) -> HeldOutPredictions:
+        """Return the predictions for documents of one topic, thinned to `MAX_PREDICTIONS`.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_documents, n_topics)
+        labels, rows, words, precision
+            See the class; rows may be in any order.
+        """
+        chosen = _spread_positions(len(proba), min(len(proba), MAX_PREDICTIONS))
+        proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
+        documents = np.arange(len(proba))
+        is_candidate = np.zeros(proba.shape, dtype=bool)
+        is_candidate[documents, proba.argmax(axis=1)] = True
+        return cls(
+            rows=ordered_rows,
+            labels=labels,
+            proba=SparseProba.from_dense(proba, is_candidate),
+            scores=set_scores(proba)[documents, labels.topics].astype(np.float32),
+            words=words,
+            precision=precision,
+        )
+
+    @classmethod
+    def from_decisions(
+        cls,
+        proba: F32,
+        labels: Labels,
+        rows: Index | None,
+        *,
+        may_be_given: Mask | None = None,
+        words: UnknownWordRate | None = None,
+        precision: float | None = None,
+    ) -> HeldOutPredictions:
+        """Return the predictions for documents of several topics, thinned to 20,000 candidates.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_documents, n_topics)
+        may_be_given : bool array, shape (n_documents, n_topics), optional
+            Which topics may be given if they are likely; by default, all.
+        labels, rows, words, precision
+            See the class; rows may be in any order.
+        """
+        is_candidate = proba >= _LEAST_LIKELY
+        if may_be_given is not None:
+            is_candidate &= may_be_given
+        n_candidates = max(int(np.count_nonzero(is_candidate)), len(proba))
+        n_chosen = min(len(proba), len(proba) * _MAX_CANDIDATES // max(n_candidates, 1))
+        chosen = _spread_positions(len(proba), n_chosen)
+        proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
+        return cls(
+            rows=ordered_rows,
+            labels=labels,
+            proba=SparseProba.from_dense(proba, is_candidate[chosen]),
+            words=words,
+            precision=precision,
+        )
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents."""
+        return len(self.labels)
+
+    @property
+    def n_candidates(self) -> int:
+        """Number of candidates: of documents with one topic, one for each."""
+        return len(self.proba.exact)
+
+    @cached_property
+    def topics(self) -> I64:
+        """The topic of each candidate, shape (n_candidates,)."""
+        return self.proba.topics[self.proba.levels == 0]
+
+    @property
+    def probabilities(self) -> F32:
+        """The probability of each candidate, shape (n_candidates,)."""
+        return self.proba.exact
+
+    @cached_property
+    def right(self) -> Mask:
+        """Whether each candidate is a topic of its document, shape (n_candidates,)."""
+        n_topics = len(self.proba.omitted)
+        documents = self.proba.documents[self.proba.levels == 0]
+        candidates = documents * n_topics + self.topics
+        # Not np.isin, whose imports take longer than all else that loads a model.
+        true = np.append(np.sort(self.labels.rows * n_topics + self.labels.topics), -1)
+        return true[np.searchsorted(true[:-1], candidates)] == candidates
+
+    def dense_proba(self) -> F32:
+        """Return the probability of each topic of each document, shape (n_documents, n_topics)."""
+        return self.proba.dense(sum_to_1=not self.labels.multilabel)
+
+    def thresholds(
+        self, precision: float, n_topics: int, per_topic: bool = False, fewest: int = MIN_PER_TOPIC
+    ) -> F32:
+        """Return the lowest probability at which a prediction of each topic is given alone.
+
+        Parameters
+        ----------
+        precision : float, over 0 and under 1
+        n_topics : int
+        per_topic : bool, default False
+            Keep the precision for each topic that was predicted often, if that can be promised, and
+            for all others together. By default, it holds for all topics together.
+        fewest : int, default MIN_PER_TOPIC
+            How often that is.
+
+        Returns
+        -------
+        float32 array, shape (n_topics,): at least 0.5, or the precision if that is lower; infinite
+        for topics that are never given alone.
+        """
+        thresholds = np.full(n_topics, np.inf, dtype=np.float32)
+        if per_topic:
+            often = np.flatnonzero(np.bincount(self.topics, minlength=n_topics) >= fewest)
+            for topic in often.tolist():
+                thresholds[topic] = self._threshold(precision, self.topics == topic)
+        remaining = np.isinf(thresholds)
+        thresholds[remaining] = self._threshold(precision, remaining[self.topics])
+        return np.maximum(thresholds, np.float32(min(_EVEN, precision)))
+
+    def precision_at(self, thresholds: F32) -> AchievablePrecision:
+        """Return the precision and the coverage of the predictions over thresholds."""
+        is_given = self.probabilities >= thresholds[self.topics]
+        if not is_given.any():
+            return AchievablePrecision(0.0, 0.0)
+        return AchievablePrecision(float(self.right[is_given].mean()), float(is_given.mean()))
+
+    def best_precision(self) -> AchievablePrecision:
+        """Return the highest precision that can be promised for all topics together."""
+        best, _ = best_precision(self.probabilities, self.right)
+        if not best:
+            return AchievablePrecision(0.0, 0.0)
+        n_topics = int(self.topics.max()) + 1
+        return self.precision_at(self.thresholds(best, n_topics))._replace(precision=best)
+
+    @cached_property
+    def alternative(self) -> AchievablePrecision | None:
+        """The highest precision that can be promised if `precision` can't; None if it can."""
+        everything = np.ones(self.n_candidates, dtype=bool)
+        if self.precision is None or self._threshold(self.precision, everything) < np.inf:
+            return None
+        return self.best_precision()
+
+    @cached_property
+    def confident_errors(self) -> ConfidentErrors:
+        """How often the predictions with the highest probabilities are wrong."""
+        return ConfidentErrors.from_predictions(self.probabilities, self.right)
+
+    def _threshold(self, precision: float, chosen: Mask) -> float:
+        return lowest_threshold(self.probabilities[chosen], self.right[chosen], precision)
+
+
+def _spread_positions(n: int, n_chosen: int) -> Index:
+    """Return positions from all over a sequence."""
+    return np.linspace(0, n, n_chosen, endpoint=False).astype(np.intp)
+
+
+def _select(
+    proba: F32, labels: Labels, rows: Index | None, chosen: Index
+) -> tuple[F32, Labels, I64 | None]:
+    """Return the chosen documents, in the order of their rows where these are known."""
+    ordered_rows = None
+    if rows is not None:
+        chosen = chosen[np.argsort(rows[chosen], kind="stable")]
+        ordered_rows = rows[chosen].astype(np.int64)
+    labels = labels.take(chosen)
+    ascending = np.lexsort([labels.topics, labels.rows])
+    labels = Labels(labels.topics[ascending], labels.starts, labels.multilabel)
+    return proba[chosen], labels, ordered_rows
+
+
+# Arrays of a model file ---------------------------------------------------------------------------
+
+_TYPES = {
+    "row_gaps": np.uint32,
+    "labels": np.uint16,
+    "label_counts": np.uint16,
+    "topics": np.uint16,
+    "counts": np.uint16,
+    "levels": np.uint8,
+    "exact": np.float32,
+    "omitted": np.float32,
+    "scores": np.float32,
+}
+_ROW_GAPS, _LABEL_COUNTS, _SCORES = "row_gaps", "label_counts", "scores"
+
+
+def to_arrays(predictions: HeldOutPredictions) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a model file."""
+    labels, proba = predictions.labels, predictions.proba
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "labels": labels.topics,
+        "topics": proba.topics,
+        "counts": proba.counts,
+        "levels": proba.levels,
+        "exact": proba.exact,
+        "omitted": proba.omitted,
+    }
+    if predictions.rows is not None:
+        # Small differences take few bytes when the file is deflated.
+        arrays[_ROW_GAPS] = np.diff(predictions.rows, prepend=0)
+    if labels.multilabel:
+        arrays[_LABEL_COUNTS] = labels.n_each
+    if predictions.scores is not None:
+        arrays[_SCORES] = predictions.scores
+    return {name: array.astype(_TYPES[name], copy=False) for name, array in arrays.items()}
+
+
+def from_arrays(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    *,
+    n_documents: int,
+    n_topics: int,
+    multilabel: bool,
+    words: UnknownWordRate | None,
+    precision: float | None,
+) -> HeldOutPredictions:
+    """Return the predictions from the untrusted arrays of a model file.
+
+    Raises
+    ------
+    DataError : if they are invalid.
+    """
+    expected = {*_TYPES} - ({_SCORES} if multilabel else {_LABEL_COUNTS})
+    if {*arrays} | {_ROW_GAPS} != expected:
+        raise DataError(f"arrays of held-out predictions are {sorted(arrays)}")
+    for name, array in arrays.items():
+        if array.dtype != _TYPES[name] or array.ndim != 1:
+            raise DataError(
+                f"`{name}` of held-out predictions is of type {array.dtype} and shape {array.shape}"
+            )
+    n_heldout = len(arrays["counts"])
+    if n_heldout > _MAX_CANDIDATES:
+        raise DataError(f"there are {n_heldout:,} held-out predictions")
+    label_counts = arrays[_LABEL_COUNTS] if multilabel else np.ones(n_heldout, dtype=np.uint16)
+    labels = arrays["labels"]
+    _check_topics("true topics", labels, label_counts, n_heldout, n_topics)
+    _check_topics("topics", arrays["topics"], arrays["counts"], n_heldout, n_topics)
+    predictions = HeldOutPredictions(
+        rows=_restore_rows(arrays.get(_ROW_GAPS), n_heldout, n_documents),
+        labels=Labels(
+            labels.astype(np.int64),
+            np.concatenate([[0], label_counts.cumsum(dtype=np.int64)]),
+            multilabel,
+        ),
+        proba=SparseProba(
+            topics=arrays["topics"].astype(np.int64),
+            counts=arrays["counts"].astype(np.int64),
+            levels=arrays["levels"],
+            exact=arrays["exact"],
+            omitted=arrays["omitted"],
+        ),
+        scores=None if multilabel else arrays[_SCORES],
+        words=words,
+        precision=precision,
+    )
+    _check_proba(predictions, n_topics)
+    return predictions
+
+
+def _check_topics(
+    name: str, topics: Integers, counts: Integers, n_heldout: int, n_topics: int
+) -> None:
+    """Raise DataError unless topics of documents exist and are in ascending order."""
+    if len(counts) != n_heldout or counts.sum(dtype=np.int64) != len(topics):
+        raise DataError(f"{name} of held-out predictions don't match their counts")
+    if topics.max(initial=0) >= n_topics:
+        raise DataError(f"{name} of held-out predictions have numbers of topics that do not exist")
+    documents = np.arange(n_heldout).repeat(counts)
+    if ((topics[1:] <= topics[:-1]) & (documents[1:] == documents[:-1])).any():
+        raise DataError(f"{name} of a held-out prediction are not in ascending order")
+
+
+def _restore_rows(
+    gaps: npt.NDArray[np.uint32] | None, n_heldout: int, n_documents: int
+) -> I64 | None:
+    if gaps is None:
+        return None
+    rows = gaps.cumsum(dtype=np.int64)
+    if len(rows) != n_heldout or not gaps[1:].all() or rows[-1:].max(initial=0) >= n_documents:
+        raise DataError("rows of held-out predictions are not distinct training documents")
+    return rows
+
+
+def _check_proba(predictions: HeldOutPredictions, n_topics: int) -> None:
+    proba, scores = predictions.proba, predictions.scores
+    is_exact = proba.levels == 0
+    if len(is_exact) != len(proba.topics) or np.count_nonzero(is_exact) != len(proba.exact):
+        raise DataError("topics, levels and probabilities of held-out predictions don't match")
+    if proba.omitted.shape != (n_topics,):
+        raise DataError("held-out predictions don't have an omitted probability for each topic")
+    in_range = (proba.exact > 0).all() and (proba.exact < _OVER_1).all()
+    if not in_range or (proba.omitted < 0).any() or (proba.omitted > 1).any():
+        raise DataError("held-out predictions have probabilities out of range")
+    if scores is None:
+        return
+    n_documents = predictions.n_documents
+    sums = np.bincount(proba.documents, proba.values, minlength=n_documents)
+    n_exact = np.bincount(proba.documents[is_exact], minlength=n_documents)
+    if (sums > _MAX_SUM).any() or (n_exact != 1).any():
+        raise DataError("held-out predictions of one topic each have several, or none")
+    if len(scores) != n_documents or (scores < 0).any():
+        raise DataError("held-out predictions don't have a score of at least 0 each")
+    if ((scores == 0) != predictions.right).any():
+        raise DataError("held-out predictions have scores that don't fit their topics")
