@@ -2,7 +2,7 @@
 
     python tools/fuzz_model_file.py [NUMBER] [SEED]
 
-Models of all learners and precisions are damaged, and files of earlier releases. A file may be
+Models of all learners and types of weights are damaged, and the included one. A file may be
 refused with ModelFileError; else its answers must be numbers, and both within seconds. Prints how
 many files ended how, the slowest one and the peak memory; exits 1 if any ended otherwise, and keeps
 the first such file as fuzz-failure.slug. The seed is 0 unless given.
@@ -39,10 +39,10 @@ from slugline.learning.shallow import ShallowLearner
 from slugline.text.feature_groups import FeatureGroup
 
 ROOT = Path(__file__).parents[1]
-OLD = [*sorted((ROOT / "tests/data").glob("*.slug"))]
 SHIPPED = ROOT / "src/slugline/model/reuters46.slug"
 TEXTS = ["wheat and corn prices rose", "quarterly net profit rose", "zinc output fell"] * 10
 TOPICS = ["grain", "earn", "zinc"] * 10
+SETS = [("grain", "corn"), ("earn",), ("zinc", "corn")] * 10
 QUESTIONS = ["wheat rose", "", "zinc " * 3000 + "\ud800 石油"]
 # Any of them takes a hundredth of it.
 SECONDS = 5
@@ -51,29 +51,31 @@ Entries = dict[str, bytes]
 
 
 def make_models(folder: Path) -> list[bytes]:
-    """Return files of before, and small models of each kind of learner in each precision."""
+    """Return the included model, and small ones of each learner in each type of weights."""
     net, shallow = NeuralLearner((4, 3), epochs=2), ShallowLearner(4, epochs=2)
     counted = [
         FeatureGroup("words", "counts"),
         FeatureGroup("characters", n_buckets=64),
         FeatureGroup("bigrams"),
     ]
-    makes: list[tuple[Any, list[FeatureGroup] | None]] = [
-        *((net, None), (shallow, None), (LinearLearner(), None), (LinearLearner(), counted)),
+    makes: list[tuple[Any, list[FeatureGroup] | None, Any]] = [
+        *((net, None, TOPICS), (shallow, None, TOPICS), (LinearLearner(), None, TOPICS)),
+        *((LinearLearner(), counted, TOPICS), (LinearLearner(), None, SETS)),
         (
             Mixture([LinearLearner(), Mixture([net, shallow], [1, 2])], inverse_temperature=1.5),
             counted,
+            TOPICS,
         ),
     ]
-    models = [path.read_bytes() for path in [*OLD, SHIPPED]]
-    for learner, feature_groups in makes:
+    models = [SHIPPED.read_bytes()]
+    for learner, feature_groups, topics in makes:
         classifier = TopicClassifier(
             learner=learner, feature_groups=feature_groups, class_weight={"zinc": 2}
         )
-        classifier.fit(TEXTS, TOPICS)
-        for precision in (None, "float16", "int8"):
+        classifier.fit(TEXTS, topics)
+        for weight_type in (None, "float16", "int8"):
             path = folder / "model.slug"
-            classifier.save(path, quantize=precision)
+            classifier.save(path, quantize=weight_type)
             models.append(path.read_bytes())
     return models
 
@@ -221,14 +223,14 @@ def change_arrays(data: bytes, rng: random.Random) -> bytes:
     return rezip(entries | {"weights.safetensors": save_arrays(arrays)}, rng)
 
 
-def change_precision(data: bytes, rng: random.Random) -> bytes:
-    """Claim another precision, or lose, add or change the scales of an array."""
+def change_weight_type(data: bytes, rng: random.Random) -> bytes:
+    """Claim another type of weights, or lose, add or change the scales of an array."""
     entries = unzip(data)
     info = json.loads(entries["model.json"])
     arrays = load_arrays(entries["weights.safetensors"])
     scales = [name for name in sorted(arrays) if name.endswith(".scale")]
     if not scales or rng.random() < 0.3:
-        info["precision"] = rng.choice(["float32", "float16", "int8", "int4", 8, None])
+        info["weight_type"] = rng.choice(["float32", "float16", "int8", "int4", 8, None])
     elif rng.random() < 0.2:
         del arrays[rng.choice(scales)]
     else:
@@ -252,7 +254,7 @@ MUTATIONS = (
     name_twice,
     lie_in_headers,
     change_arrays,
-    change_precision,
+    change_weight_type,
 )
 
 ODD_VALUES: list[Any] = [
@@ -342,7 +344,14 @@ def outcome(path: Path) -> str:
         scores = classifier.decision_function(QUESTIONS)
     if proba.shape != (len(QUESTIONS), len(classifier.classes_)):
         raise AssertionError(f"probabilities of shape {proba.shape}")
-    if not np.allclose(proba.sum(axis=1), 1, atol=1e-4) or not np.isfinite(scores).all():
+    heldout = classifier.fitted_.heldout_predictions
+    if heldout is not None and not np.isfinite(heldout.dense_proba()).all():
+        raise AssertionError("held-out probabilities that are not finite")
+    expected = proba.sum(axis=1) if classifier.fitted_.multilabel else 1
+    in_range = ((proba >= 0) & (proba < 1.001)).all()
+    if not np.allclose(proba.sum(axis=1), expected, atol=1e-4) or not np.isfinite(scores).all():
+        raise AssertionError(f"probabilities {proba} of scores {scores}")
+    if not in_range:
         raise AssertionError(f"probabilities {proba} of scores {scores}")
     return "loaded"
 
