@@ -87,7 +87,9 @@ def on_sets(sets: Sequence[str] = NAMES, rounds: int = 401) -> str:
             classifier: partial(
                 _texts_per_second,
                 CLASSIFIERS[classifier]().fit(train.texts, train.topics).predict,
-                *(texts, 100, 1),
+                texts,
+                100,
+                1,
             )
             for classifier in ("a", "default")
         }
@@ -120,7 +122,10 @@ def _texts_per_second(function: Predict, texts: Sequence[str], size: int, n_thre
 
 TEXT = b"Wheat exports rose as drought cut the harvest\n"
 STATEMENTS = (
-    *("pass", "import slugline", "from slugline import load", "from slugline import Network"),
+    "pass",
+    "import slugline",
+    "from slugline import load",
+    "from slugline import Network",
 )
 EMPTY = [sys.executable, "-c", "pass"]
 
@@ -152,7 +157,9 @@ def command(runs: int = 21) -> str:
     medians = {name: statistics.median(values) for name, values in times.items()}
     rows = [
         [
-            *(name, f"{median:.3f} s", f"{min(times[name]):.3f} s"),
+            name,
+            f"{median:.3f} s",
+            f"{min(times[name]):.3f} s",
             f"{median / medians[numpy_import]:.2f}",
         ]
         for name, median in medians.items()
@@ -227,8 +234,16 @@ def _predict_by_processes(folder: Path, form: str, n_workers: int) -> tuple[floa
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     words = [
-        *(sys.executable, "-m", "slugline", "predict", str(folder / "model.slug")),
-        *(f"{folder}/{form}/*", "-o", f"{out}/", "--workers", str(n_workers)),
+        sys.executable,
+        "-m",
+        "slugline",
+        "predict",
+        str(folder / "model.slug"),
+        f"{folder}/{form}/*",
+        "-o",
+        f"{out}/",
+        "--workers",
+        str(n_workers),
     ]
     before = child_processor_seconds()
     messages = subprocess.run(words, check=True, capture_output=True, text=True).stderr
@@ -291,7 +306,7 @@ def cascade(
             proba, taken = timed(model.predict_proba, test.texts)
             is_right = model.classes[proba.argmax(axis=1)] == np.array(test.topics, dtype=object)
             cells.append((len(test) / taken, is_right.mean(), _calibration_error(proba, is_right)))
-        share = "all" if dense.cascade is None else f"{dense.cascade.encoded_fraction:.2f}"
+        fraction = "all" if dense.cascade is None else f"{dense.cascade.encoded_fraction:.2f}"
         digits = (0, 3, 3)
         both = [
             f"{before:,.{d}f} → {after:,.{d}f}"
@@ -299,12 +314,19 @@ def cascade(
         ]
         factor = f"{cells[1][0] / cells[0][0]:.1f}"
         rows.append(
-            [encoder, name, str(n or "all"), str(len(train)), share, both[0], factor, *both[1:]]
+            [encoder, name, str(n or "all"), str(len(train)), fraction, both[0], factor, *both[1:]]
         )
         progress(*rows[-1])
     header = [
-        *("encoder", "set", "labels per topic", "documents", "share encoded, held out"),
-        *("texts a second", "factor", "accuracy", "calibration error"),
+        "encoder",
+        "set",
+        "labels per topic",
+        "documents",
+        "fraction encoded, held-out",
+        "texts a second",
+        "factor",
+        "accuracy",
+        "calibration error",
     ]
     return (
         f"An encoder that reads every text → one that reads only texts that words alone leave in "

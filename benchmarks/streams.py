@@ -75,8 +75,8 @@ def passes(
 ) -> str:
     """Time of the passes for some batches of topics, on one machine and with workers.
 
-    A larger tolerance than the default ends sooner; a pass takes the same time. `by_rows` shares
-    out rows to workers instead of topics. `costs` is a file for `simulation`. Texts are written to
+    A larger tolerance than the default ends sooner; a pass takes the same time. `by_rows` divides
+    rows among workers instead of topics. `costs` is a file for `simulation`. Texts are written to
     `folder`, unless they are there.
     """
     rows, results = [], {}
@@ -105,7 +105,7 @@ def passes(
     note = (
         f"{local.n_texts:,} texts, {local.n_columns:,} columns, {local.n_topics} topics in "
         f"{local.n_batches} batches, of which {n_trained} were trained; "
-        f"{'rows' if by_rows else 'topics'} shared out; tolerance {tolerance:g}."
+        f"{'rows' if by_rows else 'topics'} divided among workers; tolerance {tolerance:g}."
     )
     return f"{note}\n\n{table(header, rows)}"
 
