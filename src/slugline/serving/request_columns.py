@@ -35,9 +35,7 @@ def add_columns(
     if unknown is not None:
         near = nearest(unknown, column_names)
         advice = (
-            f"it has {', '.join(column_names)}"
-            if column_names
-            else "it counts none beside the text"
+            f"it has {', '.join(column_names)}" if column_names else "it uses none besides the text"
         )
         raise DataError(
             f"{model.name} has no column {short_repr(unknown)}; "

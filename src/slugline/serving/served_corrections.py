@@ -164,28 +164,11 @@ def store_correction(
 
     Raises
     ------
-    DataError : if the text is blank or too long to be stored, or the topic is invalid, or new and
+    DataError : if the text is blank or too long to be stored, or a topic is invalid, or new and
         spelled much like one of the model's.
     StoreError : if the file can't be written; nothing is stored then.
     """
-    if not request.text.strip():
-        raise DataError("`text` is empty; give the text that was answered.")
-    if model.fitted.columns:
-        raise DataError(
-            f"{model.name} counts columns beside the text, which a correction doesn't keep; "
-            "correct the table that it learns from, and train it again."
-        )
-    is_new_by_topic = dict(find_topic(model, topic) for topic in _right_topics(model, request))
-    layout = model.fitted.layout
-    form = None if layout is None else layout.topic_form
-    for topic, is_new in is_new_by_topic.items():
-        if form is not None and form.splits(str(topic)):
-            raise DataError(
-                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, which "
-                f"separates topics in the data of {model.name}; give it another name."
-            )
-        if is_new and not request.is_new:
-            _check_spelling(model, str(topic))
+    is_new_by_topic = _check_correction(model, request)
     topics, guess = tuple(is_new_by_topic), decision.top[0][0]
     multilabel = model.fitted.multilabel
     correction = store.add(
@@ -209,6 +192,29 @@ def store_correction(
         probability=round_number(decision.probability),
         at=correction.at,
     )
+
+
+def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[Topic, bool]:
+    """Return whether each topic of a correction is new; DataError if it is invalid."""
+    if not request.text.strip():
+        raise DataError("`text` is empty; give the text that was answered.")
+    if model.fitted.columns:
+        raise DataError(
+            f"{model.name} uses columns besides the text, which a correction doesn't keep; "
+            "correct the table that it learns from, and train it again."
+        )
+    is_new_by_topic = dict(find_topic(model, topic) for topic in _right_topics(model, request))
+    layout = model.fitted.layout
+    form = None if layout is None else layout.topic_form
+    for topic, is_new in is_new_by_topic.items():
+        if form is not None and form.splits(str(topic)):
+            raise DataError(
+                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, which "
+                f"separates topics in the data of {model.name}; give it another name."
+            )
+        if is_new and not request.is_new:
+            _check_spelling(model, str(topic))
+    return is_new_by_topic
 
 
 def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:

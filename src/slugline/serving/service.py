@@ -4,20 +4,20 @@
 request, calls one of these methods, and writes the reply or the error in its own form. Nothing here
 knows of them, nor of Starlette or the MCP SDK.
 
-==================  ============================================================================
-module              holds
-==================  ============================================================================
-`requests`          types of requests, with their limits
-`replies`           types of replies, made from decisions and explanations
-`service_errors`    errors with their parts, which front ends word
-`limits`            texts, characters and topics of a request
-`served_models`     models by name; a changed file replaces the version before
-`batch_queue`       texts of many requests, classified in batches on threads
-`background`        slow functions on threads, interrupted once nobody waits for them
+====================  ==========================================================================
+module                contents
+====================  ==========================================================================
+`requests`            types of requests, with their limits
+`replies`             types of replies, made from decisions and explanations
+`service_errors`      errors with their parts, which front ends word
+`limits`              most texts, characters and topics of a request
+`served_models`       models by name; a changed file replaces the version before
+`batch_queue`         texts of many requests, classified in batches on threads
+`background`          slow functions on threads, interrupted once they are abandoned
 `served_corrections`  corrections: checked, stored, listed, approved
-`table_upload`      tables and the answers to their rows
-`metrics`           counters that processes share
-==================  ============================================================================
+`table_upload`        tables and the answers to their rows
+`metrics`             counters that processes share
+====================  ==========================================================================
 
 To add an operation, such as `label` or `count`:
 
@@ -30,8 +30,7 @@ To add an operation, such as `label` or `count`:
 
 To add a protocol, such as gRPC: a folder beside `http/` that makes a `Service` with
 `Service.from_settings`, makes a `Call` for each message, and maps the errors of `service_errors.py`
-to its own. A call that nobody waits for any more is cancelled, which abandons its work; time limits
-are the front end's, as are tokens.
+to its own. Cancelling a call abandons its work. Time limits and tokens belong to the front end.
 """
 
 from __future__ import annotations
@@ -86,8 +85,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("slugline.server")
 _T = TypeVar("_T")
 
-# Topics of results that are made at once: meanwhile, the event loop waits for the interpreter's
-# lock.
+# Topics of results that are made at once: meanwhile, the interpreter's lock blocks the event loop.
 MOST_GUESSES_AT_ONCE = 2000
 # Texts whose columns are checked on the event loop.
 _FEW_TEXTS = 100
