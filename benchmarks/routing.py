@@ -318,8 +318,8 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         fitted = classifier.fit(train.texts, train.topics).fitted_
         assert isinstance(fitted.learner, LinearLearner)
         assert fitted.heldout_predictions is not None
-        set_scores = fitted.heldout_predictions.scores
-        assert set_scores is not None
+        right_scores = fitted.heldout_predictions.scores
+        assert right_scores is not None
         assert fitted.learner.heldout_scores_ is not None
         rows, heldout = fitted.learner.heldout_scores_
         y = fitted.topics.encode(train.topics)[rows]
@@ -329,7 +329,7 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         for name, score in scores.items():
             level = highest_score(score(heldout_proba)[np.arange(len(y)), y], 0.9)
             if name == "Slugline":
-                level = highest_score(set_scores, 0.9)
+                level = highest_score(right_scores, 0.9)
             is_in = score(proba) <= level
             coverage, size = is_in[true_topics].mean(), is_in.sum(axis=1).mean()
             results[name].append((coverage, size, (~is_in.any(axis=1)).mean()))
