@@ -10,7 +10,7 @@ import pytest
 from slugline.base.files import cache_folder
 
 
-def test_the_cache_is_the_system_s_place_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_is_that_of_the_system_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUGLINE_CACHE", raising=False)
     assert cache_folder() == platformdirs.user_cache_path("slugline")
     monkeypatch.setenv("SLUGLINE_CACHE", "~/elsewhere")

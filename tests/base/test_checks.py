@@ -162,7 +162,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         for number, value in enumerate(values)
     ],
 )
-def test_a_wrong_kind_or_value_is_refused_by_name(
+def test_constructors_reject_wrong_types_and_values_by_name(
     make: Callable[..., Any], name: str, value: Any
 ) -> None:
     check_message(refusal(lambda: make(**{name: value})), name)
@@ -178,7 +178,7 @@ def test_a_wrong_kind_or_value_is_refused_by_name(
         ("card_notes", [None, 5, b"x", "\ud800"]),
     ],
 )
-def test_nothing_is_saved_that_could_not_be_read_again(
+def test_save_rejects_values_that_load_would_reject(
     name: str, values: list[Any], fitted: TopicClassifier, tmp_path: Path
 ) -> None:
     for value in values:
@@ -188,13 +188,13 @@ def test_nothing_is_saved_that_could_not_be_read_again(
 
 
 @pytest.mark.parametrize("path", [None, 5, b"a.slug", "", "\0"])
-def test_what_is_no_path_is_not_loaded(path: Any) -> None:
+def test_load_rejects_what_is_no_path(path: Any) -> None:
     check_message(refusal(lambda: load(path)), "path")
 
 
 @pytest.mark.parametrize("ask", ["predict", "predict_proba", "decision_function"])
 @pytest.mark.parametrize("texts", [None, 5])
-def test_what_holds_no_texts_is_not_answered(ask: str, texts: Any, fitted: TopicClassifier) -> None:
+def test_predict_rejects_what_holds_no_texts(ask: str, texts: Any, fitted: TopicClassifier) -> None:
     check_message(refusal(lambda: getattr(fitted, ask)(texts)), "X")
 
 
@@ -202,17 +202,17 @@ def test_what_holds_no_texts_is_not_answered(ask: str, texts: Any, fitted: Topic
     ("y", "weight", "name"),
     [(TOPICS[:3], None, "y"), (None, None, "y"), (TOPICS, ["x"], "sample_weight")],
 )
-def test_a_score_needs_a_topic_and_a_weight_for_each_text(
+def test_score_rejects_other_numbers_of_topics_or_weights(
     y: Any, weight: Any, name: str, fitted: TopicClassifier
 ) -> None:
     check_message(refusal(lambda: fitted.score(TEXTS, y, weight)), name)
 
 
-def test_a_score_of_nothing_is_an_error(fitted: TopicClassifier) -> None:
+def test_score_rejects_no_texts(fitted: TopicClassifier) -> None:
     check_message(refusal(lambda: fitted.score([], [])), "y")
 
 
-def test_numbers_of_numpys_are_as_good_as_pythons_own(tmp_path: Path) -> None:
+def test_checks_accept_numbers_of_numpy(tmp_path: Path) -> None:
     numpy: Any = np  # whose numbers the hints leave out
     classifier = TopicClassifier(
         learner=LinearLearner(passes=numpy.int64(2), clean=numpy.bool_(True)),
@@ -227,12 +227,12 @@ def test_numbers_of_numpys_are_as_good_as_pythons_own(tmp_path: Path) -> None:
     assert load(tmp_path / "a.slug").predict(["wheat"]).tolist() == ["grain"]
 
 
-def test_the_largest_seed_reaches_every_learner_of_a_mixture() -> None:
+def test_mixture_passes_the_largest_seed_to_every_learner() -> None:
     learner = Mixture([ShallowLearner(4, 1), LinearLearner()])
     TopicClassifier(learner=learner, random_state=(1 << 32) - 1).fit(TEXTS, TOPICS)
 
 
-def test_bounds_are_told() -> None:
+def test_check_number_names_the_bounds() -> None:
     assert refusal(lambda: check_whole("n", 0, 1)) == "`n` is 0; give a whole number of at least 1."
     assert (
         refusal(lambda: check_whole("n", 9, 1, 5)) == "`n` is 9; give a whole number from 1 to 5."
@@ -245,7 +245,7 @@ def test_bounds_are_told() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
-def test_the_peak_of_memory_is_not_that_of_the_process_that_started_this_one() -> None:
+def test_peak_memory_excludes_the_parent_process() -> None:
     code = "from slugline.base.checks import peak_memory_mb; print(peak_memory_mb())"
     large = (
         f"import subprocess, sys; held = b'.' * 600_000_000\n"

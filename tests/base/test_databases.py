@@ -16,7 +16,7 @@ def mode(connection: sqlite3.Connection) -> str:
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
-def test_a_new_file_is_written_ahead(tmp_path: Path) -> None:
+def test_write_ahead_switches_a_new_file_to_wal(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "new")) as connection:
         write_ahead(connection, 0)
         assert mode(connection) == "wal"
@@ -30,7 +30,7 @@ def locked(path: Path) -> sqlite3.Connection:
     return other
 
 
-def test_a_file_that_is_being_opened_by_another_one_is_waited_for(tmp_path: Path) -> None:
+def test_write_ahead_waits_for_another_connection(tmp_path: Path) -> None:
     path = tmp_path / "new"
     with closing(locked(path)) as other, closing(sqlite3.connect(path, timeout=0)) as connection:
         timer = threading.Timer(0.1, lambda: other.execute("COMMIT"))
@@ -40,7 +40,7 @@ def test_a_file_that_is_being_opened_by_another_one_is_waited_for(tmp_path: Path
         assert mode(connection) == "wal"
 
 
-def test_patience_ends(tmp_path: Path) -> None:
+def test_write_ahead_raises_once_its_patience_ends(tmp_path: Path) -> None:
     path = tmp_path / "new"
     with (
         closing(locked(path)),
@@ -50,7 +50,7 @@ def test_patience_ends(tmp_path: Path) -> None:
         write_ahead(connection, 0.05)
 
 
-def test_a_file_that_is_no_database_is_not_waited_for(tmp_path: Path) -> None:
+def test_write_ahead_raises_at_once_for_what_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database" * 100)
     with (
         closing(sqlite3.connect(tmp_path / "text")) as connection,

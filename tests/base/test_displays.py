@@ -45,20 +45,20 @@ HISTORY = History(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_shown_can_be_typed(value: Any) -> None:
+def test_repr_is_the_constructor_call(value: Any) -> None:
     made = eval(repr(value), vars(np) | globals())  # noqa: S307
     assert repr(made) == repr(value)
     assert type(made) is type(value)
 
 
-def test_only_changed_arguments_are_shown() -> None:
+def test_repr_omits_default_arguments() -> None:
     assert repr(FeatureGroup("bigrams", min_count=2)) == "FeatureGroup(kind='bigrams', min_count=2)"
     assert repr(Features(n_jobs=2)) == "Features(n_jobs=2)"
     assert repr(TopicClassifier(tune=True)) == "TopicClassifier(tune=True)"
     assert format_call(FeatureGroup()) == "FeatureGroup()"
 
 
-def test_a_history_shows_its_last_and_its_best_epoch() -> None:
+def test_history_repr_shows_last_and_best_epoch() -> None:
     assert repr(HISTORY) == (
         "History of 3 epochs of 8,083 rows, ended by early stopping\n"
         "  last epoch  loss 0.5000, val_loss 1.2500\n"
@@ -67,7 +67,7 @@ def test_a_history_shows_its_last_and_its_best_epoch() -> None:
     assert repr(History()) == "History of no epochs"
 
 
-def test_an_evaluation_shows_its_figures() -> None:
+def test_evaluation_repr_shows_its_metrics() -> None:
     assert repr(EVALUATION) == (
         "Evaluation on 100 documents of 2 topics\n"
         "  accuracy  0.900, 95 % interval 0.826 to 0.945\n"
@@ -83,7 +83,7 @@ def experiment() -> Experiment:
     return replace(run_experiment(TopicClassifier(), corpus), seconds=0.5, warnings=("careful",))
 
 
-def test_a_fitted_value_shows_what_it_learned_from(experiment: Experiment) -> None:
+def test_fitted_repr_shows_its_training_data(experiment: Experiment) -> None:
     fitted = experiment.fitted
     lines = repr(fitted).splitlines()
     assert lines[0] == "Fitted"
@@ -93,7 +93,7 @@ def test_a_fitted_value_shows_what_it_learned_from(experiment: Experiment) -> No
     assert repr(replace(fitted, interrupted=True)).endswith(", interrupted")
 
 
-def test_an_experiment_shows_what_came_of_it_and_what_to_mind(experiment: Experiment) -> None:
+def test_experiment_repr_shows_results_and_warnings(experiment: Experiment) -> None:
     assert repr(experiment).splitlines() == [
         f"Experiment on {EVIL}: 2 topics",
         "  learned from  24 documents in 0.5 s",
@@ -104,7 +104,7 @@ def test_an_experiment_shows_what_came_of_it_and_what_to_mind(experiment: Experi
     ]
 
 
-def test_nothing_of_a_value_is_part_of_the_html(experiment: Experiment) -> None:
+def test_html_repr_escapes_values(experiment: Experiment) -> None:
     classifier = TopicClassifier.from_fitted(experiment.fitted)
     values: list[Any] = [
         *(experiment, experiment.fitted, experiment.tested.evaluation, classifier),
@@ -120,7 +120,7 @@ def test_nothing_of_a_value_is_part_of_the_html(experiment: Experiment) -> None:
     assert isinstance(classifier.fitted_, Fitted)
 
 
-def test_lines_and_tables_say_the_same() -> None:
+def test_html_repr_has_the_rows_of_repr() -> None:
     rows = [("a", "1 < 2"), ("long", "b")]
     assert format_lines("T", rows) == "T\n  a     1 < 2\n  long  b"
     assert "<caption>T</caption>" in format_html_table("T", rows)
@@ -128,7 +128,7 @@ def test_lines_and_tables_say_the_same() -> None:
     assert format_lines("T", []) == "T"
 
 
-def test_one_is_not_all() -> None:
+def test_all_of_says_only_for_one() -> None:
     one, two = Corpus(["a"], ["x"], "one"), Corpus(["a", "b"], ["x", "x"], "two")
     said = "the topic 'x': there is nothing to tell apart"
     assert topic_warnings(one.topic_counts())[0].startswith(f"the only document has {said}")
@@ -143,7 +143,7 @@ def test_one_is_not_all() -> None:
     assert dict(learned.summary())["learned from"] == "1 document, seed 0"
 
 
-def test_one_topic_is_not_topics() -> None:
+def test_repr_has_the_singular_for_one_topic() -> None:
     fitted = TopicClassifier().fit(["a"], ["x"]).fitted_
     assert repr(evaluate(fitted, Corpus(["a"], ["x"], "one"))).startswith(
         "Evaluation on 1 document of 1 topic\n"

@@ -36,7 +36,7 @@ def routing() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("routing")
-def test_weights_reach_the_classifier_in_a_meta_estimator_if_they_are_requested() -> None:
+def test_meta_estimator_passes_requested_weights() -> None:
     texts, topics = [*ODD_TEXTS, *TEXTS], [*ODD_TOPICS, *TOPICS]
     # scikit-learn 1.6 wants weights of the type of scores.
     weight = np.concatenate([[1.0, 5.0] * 8, np.ones(16)]).astype(np.float32)
@@ -51,13 +51,13 @@ def test_weights_reach_the_classifier_in_a_meta_estimator_if_they_are_requested(
 
 
 @pytest.mark.usefixtures("routing")
-def test_weights_without_a_request_are_an_error_instead_of_lost() -> None:
+def test_meta_estimator_rejects_weights_without_a_request() -> None:
     with pytest.raises(Exception, match=r"sample_weight.* are passed but are not explicitly set"):
         CalibratedClassifierCV(TopicClassifier(), cv=2).fit(TEXTS, TOPICS, sample_weight=WEIGHT)
 
 
 @pytest.mark.usefixtures("routing")
-def test_requests_have_aliases_and_are_cloned() -> None:
+def test_metadata_requests_have_aliases_and_are_cloned() -> None:
     classifier = TopicClassifier().set_fit_request(sample_weight="weight", progress=False)
     assert classifier.set_score_request(sample_weight=True) is classifier
     for estimator in (classifier, clone(classifier)):
@@ -75,7 +75,7 @@ def test_requests_have_aliases_and_are_cloned() -> None:
 
 
 @pytest.mark.usefixtures("routing")
-def test_weights_are_routed_through_a_pipeline() -> None:
+def test_pipeline_routes_weights() -> None:
     classifier = TopicClassifier().set_fit_request(sample_weight=True)
     pipeline = make_pipeline(FunctionTransformer(list), classifier)
     for weight, topic in ([3.0, 1.0], "a"), ([1.0, 3.0], "b"):
@@ -101,7 +101,7 @@ def test_set_fit_request_rejects_what_is_no_name() -> None:
 # Tags and probabilities -------------------------------------------------------------------------
 
 
-def test_tags_say_that_texts_may_have_several_topics() -> None:
+def test_sklearn_tags_declare_several_topics() -> None:
     tags = get_tags(TopicClassifier())
     assert tags.classifier_tags is not None
     assert tags.classifier_tags.multi_label
@@ -126,7 +126,7 @@ def test_predict_log_proba_of_zero_is_minus_infinity_without_a_warning(
 # Nested parameters ------------------------------------------------------------------------------
 
 
-def test_parameters_of_the_learner_are_parameters() -> None:
+def test_get_params_includes_those_of_the_learner() -> None:
     params = TopicClassifier(learner=LinearLearner(passes=3)).get_params()
     assert {name: params[name] for name in params if "__" in name} == {
         "learner__passes": 3,
@@ -147,7 +147,7 @@ def test_set_params_with_what_get_params_gave_changes_nothing() -> None:
     assert classifier.set_params(**classifier.get_params()).learner == "linear"
 
 
-def test_a_grid_search_goes_through_parameters_of_the_learner() -> None:
+def test_grid_search_tries_parameters_of_the_learner() -> None:
     search = GridSearchCV(TopicClassifier(), {"learner__passes": [1, 4]}, cv=2)
     search.fit(TEXTS, TOPICS)
     assert search.best_estimator_.learner.passes == search.best_params_["learner__passes"]
@@ -162,7 +162,7 @@ def test_a_grid_search_goes_through_parameters_of_the_learner() -> None:
         ("optimize__x", "`optimize` is 'micro', which has no parameter 'x'; give an object that"),
     ],
 )
-def test_set_params_rejects(name: str, message: str) -> None:
+def test_set_params_rejects_unknown_parameters(name: str, message: str) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().set_params(**{name: 0})
     assert str(caught.value).startswith(message)
@@ -178,7 +178,7 @@ def test_set_params_rejects(name: str, message: str) -> None:
     ],
     ids=lambda learner: type(learner).__name__,
 )
-def test_a_learner_is_cloned_with_its_options_and_nothing_learned(learner: Any) -> None:
+def test_clone_copies_options_of_the_learner_only(learner: Any) -> None:
     classifier = TopicClassifier(learner=learner)
     fitted = clone(TopicClassifier.from_fitted(clone(classifier).fit(TEXTS, TOPICS).fitted_))
     assert repr(fitted.learner) == repr(learner)
@@ -188,7 +188,7 @@ def test_a_learner_is_cloned_with_its_options_and_nothing_learned(learner: Any) 
     assert clone(classifier).learner is not learner
 
 
-def test_a_mixture_has_parameters() -> None:
+def test_get_params_includes_learners_of_a_mixture() -> None:
     mixture = Mixture([LinearLearner(), ShallowLearner()])
     classifier = TopicClassifier(learner=mixture).set_params(learner__inverse_temperature=2.0)
     assert classifier.get_params()["learner__inverse_temperature"] == 2.0

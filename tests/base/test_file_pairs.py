@@ -41,14 +41,14 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("a.log", None, None, "a.log.jsonl"),
     ],
 )
-def test_answers_are_called_as_their_file(
+def test_file_pairs_name_answers_after_their_file(
     name: str, form: str | None, to: str | None, expected: str
 ) -> None:
     Path(name).write_text("text\n")
     assert [pair.name for pair in pair_files([name], OUT, form, to)] == [expected]
 
 
-def test_a_pattern_keeps_what_it_leaves_open() -> None:
+def test_file_pairs_keep_the_folders_that_a_pattern_matches() -> None:
     pairs = pair_files(["in/*/a.csv", "in/**/c.csv", "in/1/b.csv"], OUT)
 
     assert [(pair.source, pair.name) for pair in pairs] == [
@@ -61,13 +61,13 @@ def test_a_pattern_keeps_what_it_leaves_open() -> None:
     assert pairs[0].changed == Path("in/1/a.csv").stat().st_mtime_ns
 
 
-def test_folders_that_fit_a_pattern_are_passed_over() -> None:
+def test_file_pairs_skip_folders_that_match_a_pattern() -> None:
     assert [pair.name for pair in pair_files(["in/1/*"], OUT)] == ["a.csv", "b.csv"]
     with pytest.raises(DataError, match=r"^no file matches in/\*, only folders; check"):
         pair_files(["in/*"], OUT)
 
 
-def test_a_file_that_is_named_twice_is_answered_once() -> None:
+def test_file_pairs_have_a_file_once() -> None:
     pairs = pair_files(["in/1/*.csv", "in/1/a.csv", Path("in/1/../1/a.csv")], OUT)
     assert [pair.source for pair in pairs] == ["in/1/a.csv", "in/1/b.csv"]
 
@@ -93,7 +93,7 @@ def test_a_file_that_is_named_twice_is_answered_once() -> None:
     ],
     ids=["two of one name", "folder", "no such file", "empty pattern", "standard input"],
 )
-def test_what_can_not_be_is_refused(
+def test_file_pairs_reject_impossible_names(
     sources: list[str], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as found:
@@ -101,7 +101,7 @@ def test_what_can_not_be_is_refused(
     assert str(found.value) == message
 
 
-def test_files_in_the_folder_of_the_answers_are_refused() -> None:
+def test_file_pairs_reject_files_in_the_folder_of_answers() -> None:
     message = "in/1/a.csv is in in/1, the folder of the answers; name another folder for these."
     with pytest.raises(OptionError) as found:
         pair_files(["in/1/*.csv"], Path("in/1"))
@@ -111,6 +111,6 @@ def test_files_in_the_folder_of_the_answers_are_refused() -> None:
         pair_files(["in/2/*.csv"], Path("link"))
 
 
-def test_there_is_no_other_format() -> None:
+def test_file_pairs_reject_an_unknown_format() -> None:
     with pytest.raises(OptionError, match=r"^`to` is 'xls'; choose one of csv, tsv, jsonl, par"):
         pair_files(["in/1/a.csv"], OUT, to="xls")

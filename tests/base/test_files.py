@@ -25,25 +25,27 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_written_and_nothing_is_left_over(tmp_path: Path) -> None:
+def test_write_whole_leaves_no_part(tmp_path: Path) -> None:
     write_whole(tmp_path / "a.bin", b"\0new\n")
     assert (tmp_path / "a.bin").read_bytes() == b"\0new\n"
     assert names_in(tmp_path) == ["a.bin"]
 
 
-def test_an_earlier_file_is_replaced(tmp_path: Path) -> None:
+def test_write_whole_replaces_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"a longer old one")
     write_whole(str(tmp_path / "a.bin"), b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 
-def test_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_whole_accepts_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_whole("a.bin", b"new")
     assert names_in(tmp_path) == ["a.bin"]
 
 
-def test_a_link_stays_a_link_and_its_target_is_replaced(tmp_path: Path) -> None:
+def test_write_whole_replaces_the_target_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far" / "a.bin")
     write_whole(tmp_path / "link", b"new")
@@ -52,7 +54,7 @@ def test_a_link_stays_a_link_and_its_target_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_if_a_step_fails_the_earlier_file_stays_and_nothing_is_left_over(
+def test_write_whole_keeps_the_existing_file_if_a_step_fails(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:
@@ -69,18 +71,18 @@ def test_if_a_step_fails_the_earlier_file_stays_and_nothing_is_left_over(
     assert names_in(tmp_path) == ["a.bin"]
 
 
-def test_a_file_that_is_locked_may_be_open_in_excel() -> None:
+def test_os_advice_mentions_excel_for_a_locked_file() -> None:
     for number in (errno.EACCES, errno.EPERM, errno.EBUSY):
         assert "open in another program, such as Excel" in files.os_advice(OSError(number, ""))
     assert "Excel" not in files.os_advice(OSError(errno.EIO, ""))
 
 
-def test_a_folder_that_is_missing_is_an_os_error(tmp_path: Path) -> None:
+def test_write_whole_rejects_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "none" / "a.bin", b"new")
 
 
-def test_a_file_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
+def test_write_whole_keeps_permissions(tmp_path: Path) -> None:
     path = tmp_path / "m.slug"
     path.write_bytes(b"old")
     path.chmod(0o600)
@@ -89,7 +91,7 @@ def test_a_file_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
 
 
 @posix
-def test_nobody_else_may_read_the_new_file_before_it_has_the_rights_of_the_old_one(
+def test_part_is_private_until_it_has_the_permissions_of_its_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rights = []
@@ -102,7 +104,7 @@ def test_nobody_else_may_read_the_new_file_before_it_has_the_rights_of_the_old_o
 
 
 @posix
-def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+def test_write_whole_rejects_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is a device or pipe"):
         write_whole(tmp_path / "pipe", b"new")
@@ -111,19 +113,19 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "."], ids=["the root", "this folder"])
-def test_a_folder_is_an_os_error(path: str) -> None:
+def test_write_whole_rejects_a_folder(path: str) -> None:
     with pytest.raises(IsADirectoryError):
         write_whole(path, b"new")
 
 
 @posix
-def test_a_link_that_leads_nowhere_but_to_itself_is_no_traceback(tmp_path: Path) -> None:
+def test_write_whole_rejects_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     write_whole(tmp_path / "loop", b"new")
     assert (tmp_path / "loop").read_bytes() == b"new"
 
 
-def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+def test_write_whole_accepts_the_longest_name(tmp_path: Path) -> None:
     name = "\N{GREEK SMALL LETTER PI}" * 127
     write_whole(tmp_path / name, b"new")
     assert names_in(tmp_path) == [name]
@@ -172,7 +174,7 @@ def aged(path: Path, *, hours: float) -> Path:
 
 
 @posix
-def test_a_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_write_whole_removes_parts_of_killed_processes(tmp_path: Path) -> None:
     with stuck_save(tmp_path / "a.bin"):
         pass
     assert part_in(tmp_path).is_file()
@@ -183,7 +185,7 @@ def test_a_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("hours", [0, 1000], ids=["new", "for weeks"])
-def test_a_save_leaves_the_part_of_one_that_lives(hours: float, tmp_path: Path) -> None:
+def test_write_whole_keeps_the_part_of_a_living_process(hours: float, tmp_path: Path) -> None:
     with stuck_save(tmp_path / "a.bin"):
         part = part_in(tmp_path)
         os.utime(part, times=(0, time.time() - 3600 * hours))
@@ -212,7 +214,7 @@ def test_a_save_leaves_the_part_of_one_that_lives(hours: float, tmp_path: Path) 
         "a download's",
     ],
 )
-def test_of_what_others_left_only_old_parts_of_the_target_are_removed(
+def test_write_whole_removes_only_old_parts_of_other_machines(
     name: str, hours: float, left: bool, tmp_path: Path
 ) -> None:
     part = aged(tmp_path / name, hours=hours)
@@ -221,7 +223,7 @@ def test_of_what_others_left_only_old_parts_of_the_target_are_removed(
 
 
 @posix
-def test_a_link_in_the_place_of_a_part_is_not_followed(tmp_path: Path) -> None:
+def test_write_whole_follows_no_link_in_place_of_a_part(tmp_path: Path) -> None:
     victim = aged(tmp_path / "victim", hours=1000)
     (tmp_path / ".a.bin.00000000.0123abcd.part").symlink_to(victim)
     os.utime(tmp_path / ".a.bin.00000000.0123abcd.part", times=(0, 0), follow_symlinks=False)
@@ -230,7 +232,7 @@ def test_a_link_in_the_place_of_a_part_is_not_followed(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_part_that_is_taken_for_a_dead_one_before_it_is_locked_is_made_anew(
+def test_new_part_is_recreated_if_it_is_removed_before_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
@@ -249,7 +251,7 @@ def test_a_part_that_is_taken_for_a_dead_one_before_it_is_locked_is_made_anew(
     assert (names_in(tmp_path), len(removed)) == (["a.bin"], 1)
 
 
-def test_where_there_are_no_locks_files_are_written_and_no_part_is_removed(
+def test_write_whole_removes_no_part_on_a_file_system_without_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:
@@ -262,7 +264,7 @@ def test_where_there_are_no_locks_files_are_written_and_no_part_is_removed(
     assert names_in(tmp_path) == [part.name, "a.bin"]
 
 
-def test_saves_at_the_same_time_do_not_touch_each_other(tmp_path: Path) -> None:
+def test_write_whole_is_safe_in_several_processes(tmp_path: Path) -> None:
     code = """
         import sys
         from slugline.base.files import write_whole

@@ -63,7 +63,7 @@ TEXTS = [
 ]
 
 
-def test_nothing_that_people_read_installs_slugline_from_an_index() -> None:
+def test_texts_never_install_slugline_from_an_index() -> None:
     # Until there is a release, anybody can put a package there under this name.
     from_index = re.compile(r"pip install\b[^\n`]*?[\s\"'](slugline(\[|[\"'`\s=]|$))", re.MULTILINE)
     found = [

@@ -23,13 +23,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_patterns_are_expanded_in_order(folder: Path) -> None:
+def test_expand_patterns_sorts_matches(folder: Path) -> None:
     (folder / "b.jsonl").touch()
     assert expand_patterns(["b.jsonl", "*"]) == ["b.jsonl", "a.jsonl", "b.jsonl", "c"]
 
 
 @needs_pipes
-def test_a_pattern_refuses_a_pipe(folder: Path) -> None:
+def test_expand_patterns_rejects_a_pipe(folder: Path) -> None:
     os.mkfifo(folder / "b.jsonl")
     message = "^b.jsonl, which matches [*].jsonl, is a pipe or device; patterns are for files. "
     with pytest.raises(DataError, match=message):
@@ -38,7 +38,7 @@ def test_a_pattern_refuses_a_pipe(folder: Path) -> None:
 
 
 @needs_pipes
-def test_a_pattern_refuses_a_link_to_a_device(folder: Path) -> None:
+def test_expand_patterns_rejects_a_link_to_a_device(folder: Path) -> None:
     (folder / "b.jsonl").symlink_to("/dev/zero")
     with pytest.raises(DataError, match="is a pipe or device"):
         expand_patterns(["*.jsonl"])
@@ -46,7 +46,7 @@ def test_a_pattern_refuses_a_link_to_a_device(folder: Path) -> None:
 
 @needs_proc
 @pytest.mark.parametrize("name", ["/proc/self/status", "link.jsonl"])
-def test_a_file_of_the_system_is_refused(name: str, folder: Path) -> None:
+def test_check_is_no_system_file_rejects_proc_and_sys(name: str, folder: Path) -> None:
     (folder / "link.jsonl").symlink_to("/proc/self/status")
     with pytest.raises(DataError, match="is a file of the operating system, not one of documents"):
         read_rows(name, format="jsonl")

@@ -37,7 +37,7 @@ def box(artist: Any) -> Bbox:
 
 
 @pytest.mark.parametrize(("n_epochs", "best_epoch"), [(1, 1), (9, 6), (22, 22), (100, 1)])
-def test_nothing_crosses_the_words(n_epochs: int, best_epoch: int) -> None:
+def test_plot_epochs_lets_no_line_cross_its_words(n_epochs: int, best_epoch: int) -> None:
     ax = panel(n_epochs, best_epoch)
     legend, best, inside = box(ax.get_legend()), box(ax.texts[0]), box(ax.patch)
     assert legend.y0 >= best.y1
@@ -48,7 +48,7 @@ def test_nothing_crosses_the_words(n_epochs: int, best_epoch: int) -> None:
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 9, 22, 100])
-def test_epochs_are_whole_and_begin_with_the_first(n_epochs: int) -> None:
+def test_plot_epochs_marks_whole_epochs_from_the_first(n_epochs: int) -> None:
     ax = panel(n_epochs, 1)
     low, high = ax.get_xlim()
     shown = [tick for tick in ax.get_xticks() if low <= tick <= high]
@@ -56,7 +56,7 @@ def test_epochs_are_whole_and_begin_with_the_first(n_epochs: int) -> None:
     assert all(tick == int(tick) and 1 <= tick <= n_epochs for tick in shown)
 
 
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure_class_names_the_extra_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -68,7 +68,7 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.Monkey
     )
 
 
-def test_drawing_needs_no_other_package_of_ours() -> None:
+def test_plots_import_only_base_packages() -> None:
     tree = ast.parse(Path(plots.__file__).read_text(encoding="utf-8"))
     imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     assert [name for name in imported if name.startswith("slugline")] == [
@@ -78,7 +78,7 @@ def test_drawing_needs_no_other_package_of_ours() -> None:
     ]
 
 
-def test_a_picture_has_the_colours_of_reports() -> None:
+def test_draw_png_has_the_colours_of_reports() -> None:
     from io import BytesIO
 
     from matplotlib.image import imread
@@ -94,7 +94,7 @@ def test_a_picture_has_the_colours_of_reports() -> None:
     assert paper == [0xFB, 0xFA, 0xF7]  # --paper of colours.css
 
 
-def test_names_of_models_stand_beside_the_plot() -> None:
+def test_plot_models_puts_names_beside_the_plot() -> None:
     models = [
         plots.ModelMark("default", 0.33, 0.8, (0.627, 0.905), True),
         plots.ModelMark("tfidf-svc", 0.0122, 0.567, (0.392, 0.726)),

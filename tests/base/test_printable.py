@@ -23,7 +23,7 @@ SEEN = r"\x1b[2J\x1b]0;title\x07\x0d\x9b31m\x7f\u202e"
 OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def test_what_cannot_be_seen_is_shown_and_all_else_stays() -> None:
+def test_printable_escapes_invisible_characters_only() -> None:
     text = "Größe 石 e\u0301 עברית 😀\n\t“—”\u00a0"
     assert printable(text) == text
     assert printable(EVIL) == SEEN
@@ -32,7 +32,7 @@ def test_what_cannot_be_seen_is_shown_and_all_else_stays() -> None:
 
 
 @pytest.mark.parametrize("value", [EVIL, "\ud800 \u2028", "Größe\n\t\\", ["a", {"b": 1}]])
-def test_json_stays_the_same_value(value: Any) -> None:
+def test_printable_json_keeps_the_value(value: Any) -> None:
     shown = printable_json(json.dumps(value, indent=1, ensure_ascii=False))
     assert not OBEYED.search(shown)
     assert json.loads(shown) == value
@@ -67,7 +67,7 @@ def evil_model(tmp_path: Path) -> Path:
     ],
     ids=lambda command: " ".join(command).replace(EVIL, "EVIL"),
 )
-def test_no_command_writes_what_a_terminal_would_obey(
+def test_commands_write_no_control_characters(
     command: tuple[str, ...], evil_model: Path, run: Run
 ) -> None:
     code, out, err = run(*(part.replace("MODEL", str(evil_model)) for part in command))
@@ -76,13 +76,13 @@ def test_no_command_writes_what_a_terminal_would_obey(
     assert r"\x1b" in out + err or r"\u001b" in out + err
 
 
-def test_a_card_keeps_its_lines(evil_model: Path, run: Run) -> None:
+def test_info_keeps_the_lines_of_a_card(evil_model: Path, run: Run) -> None:
     out = run("info", evil_model).out
     assert f"\n\nnotes {SEEN}\n\n## Figures\n\n" in out
     assert f"- a{SEEN}\n- b{SEEN}\n" in out
 
 
-def test_a_topic_of_several_lines_stays_in_its_row(run: Run, tmp_path: Path) -> None:
+def test_tables_keep_a_topic_with_line_breaks_in_its_row(run: Run, tmp_path: Path) -> None:
     texts = ["wheat and corn", "zinc and tin"] * 10
     TopicClassifier().fit(texts, ["a\nb", "c"] * 10).save(tmp_path / "a.slug")
     (tmp_path / "data.csv").write_text('text,topic\nwheat,"a\nb"\nzinc,c\n')
@@ -90,7 +90,7 @@ def test_a_topic_of_several_lines_stays_in_its_row(run: Run, tmp_path: Path) -> 
     assert "\na\\x0ab" in out
 
 
-def test_a_name_of_several_lines_stays_in_its_line(run: Run, tmp_path: Path) -> None:
+def test_messages_keep_a_name_with_line_breaks_on_one_line(run: Run, tmp_path: Path) -> None:
     for n in (10, 11):
         (tmp_path / "data.csv").write_text("text,topic\n" + "wheat,a\nzinc,b\n" * n)
         out = run("train", "data.csv", "--test-fraction", "0", "-o", f"a\n{n}.slug", "-q").out
@@ -105,7 +105,7 @@ def test_a_name_of_several_lines_stays_in_its_line(run: Run, tmp_path: Path) -> 
     ]
 
 
-def test_a_message_of_the_log_is_one_line() -> None:
+def test_log_messages_have_one_line() -> None:
     code = (
         "import sys; from slugline.cli.output import log_to_standard_error;"
         "log_to_standard_error().warning('%s is damaged', sys.argv[1])"

@@ -99,7 +99,7 @@ def train(progress: Progress) -> None:
 # Lines ------------------------------------------------------------------------------------------
 
 
-def test_a_file_gets_a_line_per_step() -> None:
+def test_line_progress_writes_a_line_for_each_step() -> None:
     stream = io.StringIO()
     train(progress_on(stream))
     assert stream.getvalue() == (
@@ -109,7 +109,7 @@ def test_a_file_gets_a_line_per_step() -> None:
     )
 
 
-def test_within_a_step_lines_come_now_and_then(clock: Clock) -> None:
+def test_line_progress_writes_at_intervals_within_a_step(clock: Clock) -> None:
     stream = io.StringIO()
     progress = progress_on(stream)
     progress.update("reading", None, "100 documents")
@@ -123,7 +123,7 @@ def test_within_a_step_lines_come_now_and_then(clock: Clock) -> None:
     )
 
 
-def test_the_same_step_of_the_next_work_has_its_line() -> None:
+def test_line_progress_writes_the_same_step_again_after_close() -> None:
     stream = io.StringIO()
     progress = progress_on(stream)
     for _ in range(2):
@@ -132,14 +132,14 @@ def test_the_same_step_of_the_next_work_has_its_line() -> None:
     assert stream.getvalue() == " 50%  training\n" * 2
 
 
-def test_each_line_is_out_at_once() -> None:
+def test_line_progress_flushes_each_line() -> None:
     binary = io.BytesIO()
     stream = io.TextIOWrapper(binary, write_through=False)
     LineProgress(stream).update("reading")
     assert binary.getvalue() == b"reading\n"
 
 
-def test_nothing_is_written_before_the_delay(clock: Clock) -> None:
+def test_line_progress_writes_nothing_before_the_delay(clock: Clock) -> None:
     stream = io.StringIO()
     progress = progress_on(stream, delay=1.0)
     progress.update("reading", 0.1)
@@ -149,7 +149,7 @@ def test_nothing_is_written_before_the_delay(clock: Clock) -> None:
     assert stream.getvalue().count("\n") == 1
 
 
-def test_time_left_is_told_from_the_share_since_the_first_update(clock: Clock) -> None:
+def test_time_left_is_estimated_from_the_first_update(clock: Clock) -> None:
     stream = io.StringIO()
     progress = LineProgress(stream)
     progress.interval = 0.0
@@ -180,7 +180,7 @@ def test_time_left_is_told_from_the_share_since_the_first_update(clock: Clock) -
 # Steps that may be over soon --------------------------------------------------------------------
 
 
-def test_a_step_is_reported_once_it_takes_over_a_second(clock: Clock) -> None:
+def test_long_step_reports_after_a_second(clock: Clock) -> None:
     stream = io.StringIO()
     progress = LineProgress(stream)
     progress.interval = 0.0
@@ -193,7 +193,7 @@ def test_a_step_is_reported_once_it_takes_over_a_second(clock: Clock) -> None:
     assert stream.getvalue() == " 50%  reading\nreading\n100%  reading\n"
 
 
-def test_threads_that_share_a_step_lose_no_part_of_it(clock: Clock) -> None:
+def test_long_step_adds_from_several_threads(clock: Clock) -> None:
     shares: list[float | None] = []
 
     class Shares(SilentProgress):
@@ -210,16 +210,14 @@ def test_threads_that_share_a_step_lose_no_part_of_it(clock: Clock) -> None:
 # A bar ------------------------------------------------------------------------------------------
 
 
-def test_a_terminal_gets_a_bar_that_shows_the_metrics_and_leaves_the_screen_clean(
-    terminal: Terminal,
-) -> None:
+def test_bar_progress_shows_details_and_erases_itself(terminal: Terminal) -> None:
     train(progress_on(terminal))
     assert "100%  epoch 2/2  loss 1.4000" in terminal.getvalue()
     assert set(terminal.screen()) == {""}
     assert terminal.shows_cursor()
 
 
-def test_bar_and_metrics_fit_in_the_usual_eighty_columns(
+def test_bar_progress_fits_in_80_columns(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -239,7 +237,7 @@ def test_bar_and_metrics_fit_in_the_usual_eighty_columns(
         (20, " 60%  1:20 l…"),
     ],
 )
-def test_a_bar_survives_in_a_narrow_terminal_and_its_words_shrink(
+def test_bar_progress_cuts_text_on_a_narrow_terminal(
     n_columns: int, text: str, terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(n_columns))
@@ -256,7 +254,7 @@ def test_a_bar_survives_in_a_narrow_terminal_and_its_words_shrink(
     assert set(terminal.screen()) == {""}
 
 
-def test_without_a_detail_the_time_left_outlives_the_words(
+def test_bar_progress_keeps_the_time_left_without_a_detail(
     terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
@@ -268,7 +266,7 @@ def test_without_a_detail_the_time_left_outlives_the_words(
     progress.close()
 
 
-def test_a_bar_that_is_closed_half_way_leaves_the_screen_clean(terminal: Terminal) -> None:
+def test_bar_progress_erases_itself_when_closed_early(terminal: Terminal) -> None:
     progress = progress_on(terminal)
     progress.update("training", 0.5)
     progress.close()
@@ -276,14 +274,14 @@ def test_a_bar_that_is_closed_half_way_leaves_the_screen_clean(terminal: Termina
     assert terminal.shows_cursor()
 
 
-def test_a_bar_can_be_used_for_one_training_after_another(terminal: Terminal) -> None:
+def test_bar_progress_can_be_used_again_after_close(terminal: Terminal) -> None:
     progress = progress_on(terminal)
     train(progress)
     train(progress)
     assert set(terminal.screen()) == {""}
 
 
-def test_a_note_is_a_line_above_the_bar(terminal: Terminal) -> None:
+def test_bar_progress_writes_a_note_above_the_bar(terminal: Terminal) -> None:
     progress = progress_on(terminal)
     progress.update("reading [1]", None)
     progress.note("3 rows [skipped]\x1b")
@@ -295,9 +293,7 @@ def test_a_note_is_a_line_above_the_bar(terminal: Terminal) -> None:
     assert set(terminal.screen()[1:]) == {""}
 
 
-def test_a_bar_is_drawn_a_few_times_a_second_however_often_it_is_updated(
-    terminal: Terminal, clock: Clock
-) -> None:
+def test_bar_progress_limits_how_often_it_draws(terminal: Terminal, clock: Clock) -> None:
     progress = progress_on(terminal)
     for n in range(1000):
         clock.now += 0.001
@@ -306,7 +302,7 @@ def test_a_bar_is_drawn_a_few_times_a_second_however_often_it_is_updated(
     progress.close()
 
 
-def test_a_job_that_is_over_soon_has_no_bar(
+def test_bar_progress_draws_nothing_before_the_delay(
     terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -320,9 +316,7 @@ def test_a_job_that_is_over_soon_has_no_bar(
     assert terminal.getvalue() == ""
 
 
-def test_no_color_leaves_bar_and_warnings_without_colours(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_respects_no_color(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     progress = progress_on(terminal)
     progress.update("predicting", 0.25)
@@ -336,14 +330,14 @@ def test_no_color_leaves_bar_and_warnings_without_colours(
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
-def test_a_note_is_a_line(is_terminal: bool, terminal: Terminal) -> None:
+def test_line_progress_writes_a_note_as_a_line(is_terminal: bool, terminal: Terminal) -> None:
     stream = terminal if is_terminal else io.StringIO()
     progress_on(stream).note("no better")
     assert stream.getvalue() == "no better\n"
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_warnings_are_shown_in_any_case(quiet: bool, terminal: Terminal) -> None:
+def test_every_progress_shows_warnings(quiet: bool, terminal: Terminal) -> None:
     stream = io.StringIO()
     progress_on(stream, quiet=quiet).warning("too few\x1b")
     assert stream.getvalue() == "warning: too few\\x1b\n"
@@ -351,7 +345,7 @@ def test_warnings_are_shown_in_any_case(quiet: bool, terminal: Terminal) -> None
     assert terminal.getvalue() == "\x1b[33mwarning: too few\x1b[0m\n"
 
 
-def test_a_warning_is_yellow_above_the_bar_too(terminal: Terminal) -> None:
+def test_bar_progress_writes_a_yellow_warning_above_the_bar(terminal: Terminal) -> None:
     progress = progress_on(terminal)
     progress.update("predicting", 0.5)
     progress.warning("[too] few")
@@ -359,7 +353,7 @@ def test_a_warning_is_yellow_above_the_bar_too(terminal: Terminal) -> None:
     progress.close()
 
 
-def test_quiet_progress_shows_warnings_alone() -> None:
+def test_quiet_progress_shows_only_warnings() -> None:
     stream = io.StringIO()
     progress = progress_on(stream, quiet=True)
     train(progress)
@@ -367,7 +361,7 @@ def test_quiet_progress_shows_warnings_alone() -> None:
     assert stream.getvalue() == ""
 
 
-def test_texts_are_reworded_before_they_are_shown() -> None:
+def test_progress_rewords_texts() -> None:
     stream = io.StringIO()
     progress = progress_on(stream, wording=lambda text: text.replace("`text`", "--text"))
     progress.update("reading `text`", 0.5, "`text`")
@@ -390,7 +384,7 @@ def test_texts_are_reworded_before_they_are_shown() -> None:
         (io.StringIO, "xterm", True, QuietProgress),
     ],
 )
-def test_standard_error_decides_unless_another_stream_is_given(
+def test_progress_on_uses_standard_error_by_default(
     stream_class: type[io.StringIO],
     term: str,
     quiet: bool,
@@ -406,7 +400,7 @@ def test_standard_error_decides_unless_another_stream_is_given(
     assert "warning: odd" in stream.getvalue()
 
 
-def test_what_is_no_progress_is_refused() -> None:
+def test_check_progress_rejects_other_objects() -> None:
     class Half:
         def update(self, step: str, share: float | None = None, detail: str = "") -> None: ...
 
@@ -420,7 +414,7 @@ def test_what_is_no_progress_is_refused() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"), [(59.9, ""), (60, "about 1 minute;"), (150, "about 2 minutes;")]
 )
-def test_only_long_work_is_announced(seconds: float, words: str) -> None:
+def test_announce_notes_only_long_work(seconds: float, words: str) -> None:
     stream = io.StringIO()
     announce(LineProgress(stream), "tuning", seconds, "; Ctrl-C ends it")
     expected = f"tuning, which takes {words} Ctrl-C ends it\n" if words else ""

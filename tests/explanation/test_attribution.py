@@ -108,7 +108,7 @@ def row_of(seed: int, n_values: int = 6) -> Any:
 @pytest.mark.parametrize("name", LEARNERS)
 @given(seed=st.integers(0, 1000), n_values=st.integers(0, N_COLUMNS))
 @example(seed=793, n_values=6)
-def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
+def test_attributions_sum_to_the_score_difference_from_an_empty_row(
     name: str, seed: int, n_values: int
 ) -> None:
     learner, X = LEARNERS[name], row_of(seed, n_values)
@@ -128,7 +128,7 @@ def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
     assert shares.sum() == pytest.approx((found.top - found.base) @ wanted, abs=1e-6)
 
 
-def test_shares_of_a_linear_learner_are_weights_times_values() -> None:
+def test_attributions_of_a_linear_learner_are_weights_times_values() -> None:
     learner, X = linear(), row_of(0)
     found = make_attributor(learner, X.indices, X.data)
     weights = learner.weights[X.indices].toarray().astype("f8")
@@ -138,7 +138,7 @@ def test_shares_of_a_linear_learner_are_weights_times_values() -> None:
 
 
 @pytest.mark.parametrize("name", ["one hidden layer", "shallow"])
-def test_shares_of_one_hidden_layer_are_integrated_gradients(name: str) -> None:
+def test_attributions_of_one_hidden_layer_are_integrated_gradients(name: str) -> None:
     learner: Any = LEARNERS[name]
     weights, biases, outer, _ = (array.astype("f8") for array in learner.network.weights)
     X, topic = row_of(3), 1
@@ -151,7 +151,7 @@ def test_shares_of_one_hidden_layer_are_integrated_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
-def test_shares_of_mixed_linear_learners_are_integrated_gradients(multilabel: bool) -> None:
+def test_attributions_of_a_linear_mixture_are_integrated_gradients(multilabel: bool) -> None:
     mixture: Any = Mixture([linear(), linear(1)], shares=[1, 3])
     if multilabel:
         mixture = several(Mixture([several(linear()), several(linear(1), 1)], shares=[1, 3]))
@@ -168,7 +168,7 @@ def test_shares_of_mixed_linear_learners_are_integrated_gradients(multilabel: bo
     assert found == pytest.approx(expected, abs=2e-3)
 
 
-def test_a_learner_of_the_users_own_can_not_be_explained() -> None:
+def test_make_attributor_rejects_an_unknown_learner() -> None:
     class Own:
         wants, capabilities = "counts", Capabilities()
 
@@ -176,14 +176,14 @@ def test_a_learner_of_the_users_own_can_not_be_explained() -> None:
         make_attributor(Own(), np.zeros(0, "i4"), np.zeros(0))  # type: ignore[arg-type]
 
 
-def test_rounding_is_shared_out_and_errors_are_not() -> None:
+def test_adjust_to_sum_distributes_rounding_errors_only() -> None:
     shares = np.array([3.0, -1.0])
     assert adjust_to_sum(shares, 2 + 4e-5).tolist() == pytest.approx([3 + 3e-5, -1 + 1e-5])
     assert adjust_to_sum(shares, 2.1).tolist() == [3.0, -1.0]
     assert adjust_to_sum(np.zeros(2), 1.0).tolist() == [0.0, 0.0]
 
 
-def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
+def test_attributions_of_a_mixture_may_be_approximate() -> None:
     # Scores so large that the rounding errors of their differences are more than any step corrects.
     huge = linear()
     weights = huge.weights.toarray()
@@ -202,7 +202,7 @@ def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
 
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
-def test_usual_shares_are_exact(learner: Learner) -> None:
+def test_attributions_of_usual_mixtures_are_exact(learner: Learner) -> None:
     X = row_of(0)
     parts = make_attributor(learner, X.indices, X.data)
     parts.attributions(np.eye(N_TOPICS)[0])

@@ -75,7 +75,7 @@ def classifier(fitted: dict[str, TopicClassifier]) -> TopicClassifier:
     + [("linear", text) for text in ["wheat", "wheat " * 500, "unheard-of", "", "\0 \ud800"]]
     + [("mixture", ""), ("network", "unheard-of")],
 )
-def test_shares_and_bias_add_up_to_the_models_own_score(
+def test_explain_attributions_and_bias_sum_to_the_score(
     fitted: dict[str, TopicClassifier], name: str, text: str
 ) -> None:
     classifier = fitted[name]
@@ -93,7 +93,7 @@ def test_shares_and_bias_add_up_to_the_models_own_score(
 
 
 @given(text=st.text(st.sampled_from("wheat bank corn,é手机か\u3099\u0301İ😀\ud83d.’\n")))
-def test_words_are_where_the_offsets_say_whatever_the_text(text: str) -> None:
+def test_explain_offsets_are_those_of_the_words(text: str) -> None:
     found = OF_ALL_SCRIPTS.explain(text)
     assert off_by(found) < 1e-6
     for reason in found.reasons:
@@ -110,7 +110,7 @@ OF_ALL_SCRIPTS = TopicClassifier().fit(
 )
 
 
-def test_a_linear_models_shares_are_those_of_its_weights(classifier: TopicClassifier) -> None:
+def test_explain_gives_weights_times_values_of_a_linear_model(classifier: TopicClassifier) -> None:
     # Each word on its own: its own column and those of its runs, in the row of the whole text.
     text = "wheat bond"
     X: Any = classifier.features_.transform([text])
@@ -128,7 +128,7 @@ def test_a_linear_models_shares_are_those_of_its_weights(classifier: TopicClassi
     assert found["bond"] == pytest.approx(own[" bond"], abs=1e-5)
 
 
-def test_a_share_is_split_evenly_over_all_places(classifier: TopicClassifier) -> None:
+def test_explain_splits_an_attribution_evenly_over_places(classifier: TopicClassifier) -> None:
     found = classifier.explain("wheat, WHEAT. goal wheat")
     wheat = [reason for reason in found.reasons if reason.word == "wheat"]
     assert [(reason.start, reason.end) for reason in wheat] == [(0, 5), (7, 12), (19, 24)]
@@ -138,7 +138,7 @@ def test_a_share_is_split_evenly_over_all_places(classifier: TopicClassifier) ->
     assert together.attribution == pytest.approx(3 * wheat[0].attribution)
 
 
-def test_a_pair_of_words_spans_both(news: list[tuple[str, str]]) -> None:
+def test_explain_spans_both_words_of_a_bigram(news: list[tuple[str, str]]) -> None:
     feature_groups = [FeatureGroup("bigrams")]
     texts, topics = zip(*news, strict=True)
     classifier = TopicClassifier(feature_groups=feature_groups).fit(texts, topics)
@@ -151,16 +151,14 @@ def test_a_pair_of_words_spans_both(news: list[tuple[str, str]]) -> None:
     assert found.reasons
 
 
-def test_runs_of_a_script_without_spaces_are_phrases(classifier: TopicClassifier) -> None:
+def test_explain_gives_ngrams_of_unspaced_scripts_as_phrases(classifier: TopicClassifier) -> None:
     found = OF_ALL_SCRIPTS.explain("iPhone手机很好", "b")
     spans = {reason.word: (reason.start, reason.end) for reason in found.reasons}
     assert spans["手机"] == (6, 8)
     assert spans["好"] == (9, 10)
 
 
-def test_the_strongest_words_come_first_and_the_rest_is_summed_up(
-    classifier: TopicClassifier,
-) -> None:
+def test_explain_sorts_reasons_and_sums_up_the_rest(classifier: TopicClassifier) -> None:
     everything, some = classifier.explain(TEXT), classifier.explain(TEXT, max_reasons=3)
     sizes = [abs(reason.attribution) for reason in everything.reasons]
     assert sizes == sorted(sizes, reverse=True)
@@ -174,7 +172,7 @@ def test_the_strongest_words_come_first_and_the_rest_is_summed_up(
     assert off_by(some) < 1e-6
 
 
-def test_the_answer_is_explained_unless_a_topic_is_named(classifier: TopicClassifier) -> None:
+def test_explain_explains_the_answer_by_default(classifier: TopicClassifier) -> None:
     assert classifier.explain(TEXT).topic == classifier.predict([TEXT])[0]
     assert classifier.explain(TEXT, "sport").topic == "sport"
     proba = classifier.predict_proba([TEXT])[0]
@@ -182,7 +180,7 @@ def test_the_answer_is_explained_unless_a_topic_is_named(classifier: TopicClassi
     assert found == pytest.approx(proba.tolist())
 
 
-def test_after_batches_the_weights_in_use_are_explained(news: list[tuple[str, str]]) -> None:
+def test_explain_uses_current_weights_after_partial_fit(news: list[tuple[str, str]]) -> None:
     texts, topics = (list(each) for each in zip(*news, strict=True))
     classifier = TopicClassifier()
     classifier.partial_fit(texts[:45], topics[:45], classes=sorted(set(topics)))
@@ -192,7 +190,7 @@ def test_after_batches_the_weights_in_use_are_explained(news: list[tuple[str, st
     assert off_by(found) < 1e-6
 
 
-def test_numbers_may_be_topics() -> None:
+def test_explain_accepts_numbers_as_topics() -> None:
     classifier = TopicClassifier().fit(["wheat corn", "goal match", "loan"] * 4, [1, 2, 300] * 4)
     found = classifier.explain("wheat", 2)
     assert (found.topic, classifier.explain("wheat", "2").topic) == (2, 2)
@@ -201,7 +199,7 @@ def test_numbers_may_be_topics() -> None:
     assert str(error.value) == "the model has no topic 301; did you mean 300?"
 
 
-def test_one_topic_can_be_explained() -> None:
+def test_explain_accepts_a_model_of_one_topic() -> None:
     classifier = TopicClassifier().fit(["wheat corn", "wheat"], ["grain", "grain"])
     assert off_by(classifier.explain("wheat")) < 1e-6
 
@@ -224,7 +222,7 @@ def with_encoder() -> TopicClassifier:
     return classifier
 
 
-def test_what_the_encoder_adds_is_one_reason() -> None:
+def test_explain_gives_the_encoder_as_one_reason() -> None:
     classifier = with_encoder()
     found = classifier.explain("rye for all", "grain")
     (meant,) = [reason for reason in found.reasons if reason.start is None]
@@ -247,7 +245,7 @@ def test_what_the_encoder_adds_is_one_reason() -> None:
         ("rye", ["rye"]),
     ],
 )
-def test_what_the_encoder_adds_can_be_split(text: str, parts: list[str]) -> None:
+def test_explain_splits_the_attribution_of_the_encoder(text: str, parts: list[str]) -> None:
     classifier = with_encoder()
     whole = classifier.explain(text, "grain")
     found = classifier.explain(text, "grain", split_encoder=True)
@@ -265,13 +263,13 @@ def test_what_the_encoder_adds_can_be_split(text: str, parts: list[str]) -> None
     assert max(own.values()) == pytest.approx(own[0])
 
 
-def test_an_empty_text_has_no_parts_to_split() -> None:
+def test_explain_does_not_split_an_empty_text() -> None:
     found = with_encoder().explain("…", split_encoder=True)
     assert [reason.start for reason in found.reasons] in ([None], [])
     assert off_by(found) < 1e-6
 
 
-def test_a_model_of_descriptions_alone_is_explained() -> None:
+def test_explain_accepts_a_model_of_descriptions() -> None:
     described = {"grain": "wheat rye", "sport": "goal match"}
     meanings = {"wheat": 0, "rye": 0, "goal": 1, "match": 1}
     classifier = TopicClassifier(encoder=Meanings(meanings), descriptions=described).fit([], [])
@@ -283,7 +281,7 @@ def test_a_model_of_descriptions_alone_is_explained() -> None:
 # Documents that were learned from ---------------------------------------------------------------
 
 
-def test_the_most_alike_documents_of_the_topic_are_examples(
+def test_explain_gives_the_most_similar_documents_as_examples(
     classifier: TopicClassifier, news: list[tuple[str, str]]
 ) -> None:
     texts, topics = (list(each) for each in zip(*news, strict=True))
@@ -299,21 +297,19 @@ def test_the_most_alike_documents_of_the_topic_are_examples(
     assert classifier.explain("wheat").examples == ()
 
 
-def test_a_document_that_shares_no_word_with_the_text_is_no_example(
-    classifier: TopicClassifier,
-) -> None:
+def test_explain_gives_no_example_without_a_common_word(classifier: TopicClassifier) -> None:
     corpus = ["goal", "wheat"], ["grain", "grain"]  # nor a part of a word
     assert [example.row for example in classifier.explain("wheat", corpus=corpus).examples] == [1]
 
 
-def test_documents_of_another_topic_are_no_examples(classifier: TopicClassifier) -> None:
+def test_explain_gives_no_examples_of_another_topic(classifier: TopicClassifier) -> None:
     assert classifier.explain("wheat", corpus=(["wheat"], ["sport"])).examples == ()
 
 
 # How it shows itself ----------------------------------------------------------------------------
 
 
-def test_it_shows_the_strongest_words_and_what_adds_up(classifier: TopicClassifier) -> None:
+def test_explanation_repr_shows_words_and_totals(classifier: TopicClassifier) -> None:
     lines = repr(classifier.explain("wheat", "grain", against="sport")).splitlines()
     assert lines[0] == "Why grain, not sport"
     assert [line.split("  ")[-1] for line in lines[1:]] == [
@@ -323,7 +319,7 @@ def test_it_shows_the_strongest_words_and_what_adds_up(classifier: TopicClassifi
     assert terms[0] + terms[1] == pytest.approx(terms[2], abs=2e-3)
 
 
-def test_in_a_notebook_it_marks_the_text(classifier: TopicClassifier) -> None:
+def test_explanation_html_repr_marks_the_text(classifier: TopicClassifier) -> None:
     shown = classifier.explain("<b>Wheat</b> & loan", "bank")._repr_html_()
     assert "&lt;b&gt;<mark" in shown.replace("&lt;/", "")
     assert "<b>" not in shown
@@ -331,7 +327,7 @@ def test_in_a_notebook_it_marks_the_text(classifier: TopicClassifier) -> None:
     assert ".highlighted mark" in shown
 
 
-def test_a_text_of_many_words_is_shown_in_part(classifier: TopicClassifier) -> None:
+def test_explanation_repr_shows_some_of_many_words(classifier: TopicClassifier) -> None:
     found = classifier.explain(" ".join(f"wheat{n} goal" for n in range(3000)))
     assert len(found.reasons) == 1001
     assert found.n_words == 6000
@@ -339,7 +335,7 @@ def test_a_text_of_many_words_is_shown_in_part(classifier: TopicClassifier) -> N
     assert off_by(found) < 1e-6
 
 
-def test_what_it_shows_adds_up_however_many_words_there_are(classifier: TopicClassifier) -> None:
+def test_explanation_totals_sum_to_the_score(classifier: TopicClassifier) -> None:
     text = " and ".join(word for words in WORDS.values() for word in words)
     lines = repr(classifier.explain(text)).splitlines()[1:]
     assert re.fullmatch(r" *[+−]\d\.\d{3}  \d+ others", lines[-3])
@@ -348,7 +344,7 @@ def test_what_it_shows_adds_up_however_many_words_there_are(classifier: TopicCla
 
 
 @pytest.mark.parametrize("against", [None, "sport"])
-def test_words_of_little_weight_are_summed_up_exactly(
+def test_explanation_totals_sum_up_weak_words_exactly(
     classifier: TopicClassifier, against: str | None
 ) -> None:
     text = " and ".join(word for words in WORDS.values() for word in words)
@@ -362,19 +358,19 @@ def test_words_of_little_weight_are_summed_up_exactly(
     assert found.totals(max_words=50, min_strength=0)[0] == found.words()[:50]
 
 
-def test_a_large_share_of_an_encoder_hides_no_words() -> None:
+def test_explanation_totals_show_words_beside_a_strong_encoder() -> None:
     reasons = Reason("the encoder", None, None, 5.0), Reason("oil", 0, 3, 0.2)
     found = Explanation("oil", "fuel", None, 5.2, 0.0, 0.9, reasons, 1, 0, "weights")
     assert found.totals()[0] == found.words()
 
 
-def test_a_text_is_marked_whole_or_cut_where_asked(classifier: TopicClassifier) -> None:
+def test_to_html_cuts_the_text_where_asked(classifier: TopicClassifier) -> None:
     found = classifier.explain("wheat goal wheat")
     assert str(found.to_html(16)).endswith("wheat</mark></bdi>")
     assert str(found.to_html(15)).endswith(" whea…</bdi>")
 
 
-def test_a_word_as_long_as_a_picture_is_cut_short(classifier: TopicClassifier) -> None:
+def test_explain_cuts_a_very_long_word(classifier: TopicClassifier) -> None:
     found = classifier.explain("wheat" * 100_000)
     assert max(len(reason.word) for reason in found.reasons) == 100
     assert found.reasons[0].end == 500_000
@@ -382,7 +378,7 @@ def test_a_word_as_long_as_a_picture_is_cut_short(classifier: TopicClassifier) -
     assert _decode((face * 200).encode()) == face * 99 + "…"
 
 
-def test_it_is_a_value(classifier: TopicClassifier) -> None:
+def test_explanation_to_dict_is_plain_json(classifier: TopicClassifier) -> None:
     found = classifier.explain(TEXT)
     assert found == classifier.explain(TEXT)
     with pytest.raises(FrozenInstanceError):
@@ -432,7 +428,7 @@ def test_it_is_a_value(classifier: TopicClassifier) -> None:
         ),
     ],
 )
-def test_what_can_not_be_explained(
+def test_explain_rejects_invalid_arguments(
     classifier: TopicClassifier, how: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as raised:
@@ -440,12 +436,12 @@ def test_what_can_not_be_explained(
     assert str(raised.value) == message
 
 
-def test_a_classifier_that_has_learned_nothing_explains_nothing() -> None:
+def test_explain_raises_not_fitted_before_fit() -> None:
     with pytest.raises(NotFittedError):
         TopicClassifier().explain("wheat")
 
 
-def test_the_number_of_threads_changes_nothing(news: list[tuple[str, str]]) -> None:
+def test_explain_does_not_depend_on_threads(news: list[tuple[str, str]]) -> None:
     texts, topics = zip(*news, strict=True)
     found = [TopicClassifier(n_jobs=n).fit(texts, topics).explain(TEXT) for n in (1, 3)]
     assert found[0] == found[1]
@@ -473,7 +469,7 @@ def several() -> TopicClassifier:
 TWO = "wheat and corn, a loan and a bond"
 
 
-def test_each_topic_that_is_given_is_explained(several: TopicClassifier) -> None:
+def test_explain_explains_each_given_topic(several: TopicClassifier) -> None:
     found = explain(several.fitted_, TWO)
     topics = several.predict([TWO])[0]
     assert {*topics} == {"grain", "bank"}
@@ -493,7 +489,7 @@ def test_each_topic_that_is_given_is_explained(several: TopicClassifier) -> None
     assert [other["topic"] for other in found.to_dict()["others"]] == [*topics[1:]]
 
 
-def test_a_topic_that_is_not_given_is_explained_as_such(several: TopicClassifier) -> None:
+def test_explain_says_that_a_topic_is_not_given(several: TopicClassifier) -> None:
     found = explain(several.fitted_, TWO, "sport")
     assert (found.is_given, found.title, found.others) == (False, "What speaks for sport", ())
     assert found.verdict.startswith("not given: probability 0.0")
@@ -503,7 +499,7 @@ def test_a_topic_that_is_not_given_is_explained_as_such(several: TopicClassifier
     assert nothing.probability == several.predict_proba(["the"]).max()
 
 
-def test_a_topic_below_its_threshold_is_given_if_each_text_gets_one() -> None:
+def test_explain_says_that_the_most_likely_topic_is_given() -> None:
     texts, sets = several_documents()
     each = [(text, topics) for text, topics in zip(texts, sets, strict=True) if topics]
     model = TopicClassifier(n_jobs=1).fit(*map(list, zip(*each, strict=True)))
@@ -512,7 +508,7 @@ def test_a_topic_below_its_threshold_is_given_if_each_text_gets_one() -> None:
     assert (found.is_given, found.verdict) == (True, "given as the most likely topic")
 
 
-def test_a_topic_that_no_precision_reaches_is_never_given(several: TopicClassifier) -> None:
+def test_explain_says_that_a_topic_is_never_given(several: TopicClassifier) -> None:
     never = replace(explain(several.fitted_, TWO, "sport"), threshold=float("inf"))
     assert never.verdict == "not given: no answer of this topic is sure enough"
     assert never.to_dict()["threshold"] is None
@@ -520,7 +516,7 @@ def test_a_topic_that_no_precision_reaches_is_never_given(several: TopicClassifi
     assert doubt.verdict == "not given: the model is unsure of the text"
 
 
-def test_several_topics_are_not_set_against_each_other(several: TopicClassifier) -> None:
+def test_explain_rejects_against_for_several_topics(several: TopicClassifier) -> None:
     with pytest.raises(OptionError) as error:
         explain(several.fitted_, TWO, "grain", against="bank")
     assert str(error.value) == (
@@ -529,7 +525,7 @@ def test_several_topics_are_not_set_against_each_other(several: TopicClassifier)
     )
 
 
-def test_documents_of_several_topics_are_examples_of_each(several: TopicClassifier) -> None:
+def test_explain_gives_examples_of_each_of_several_topics(several: TopicClassifier) -> None:
     texts, sets = several_documents()
     found = explain(several.fitted_, TWO, corpus=(texts, sets))
     for part in (found, *found.others):

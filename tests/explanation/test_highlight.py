@@ -31,7 +31,7 @@ class Seen(HTMLParser):
         self.text += data
 
 
-def test_a_text_with_a_word_for_and_one_against() -> None:
+def test_highlight_marks_words_for_and_against() -> None:
     assert highlight("Wheat is no bank", [(0, 5, 0.5), (12, 16, -0.25)]) == (
         '<bdi class="highlighted">'
         '<mark class="for s9" title="+0.5">Wheat</mark> is no '
@@ -39,7 +39,7 @@ def test_a_text_with_a_word_for_and_one_against() -> None:
     )
 
 
-def test_shares_are_added_where_spans_overlap() -> None:
+def test_highlight_adds_attributions_of_overlapping_spans() -> None:
     page = highlight("oil gas", [(0, 3, 0.1), (0, 7, 0.2), (4, 7, -0.3)])
     assert re.findall('title="(.*?)">(.*?)<', page) == [
         ("+0.3", "oil"),
@@ -52,23 +52,23 @@ def test_shares_are_added_where_spans_overlap() -> None:
     "spans",
     [[], [(0, 3, 0.0)], [(0, 3, 0.5), (0, 3, -0.5)], [(0, 3, 0.1), (0, 3, 0.2), (0, 3, -0.3)]],
 )
-def test_what_counts_nothing_is_not_marked(spans: list[tuple[int, int, float]]) -> None:
+def test_highlight_marks_no_zero_attribution(spans: list[tuple[int, int, float]]) -> None:
     assert highlight("oil", spans) == '<bdi class="highlighted">oil</bdi>'
 
 
-def test_what_nobody_would_see_is_not_marked() -> None:
+def test_highlight_marks_no_weak_words() -> None:
     assert "0.01" not in highlight("oil gas", [(0, 3, 1.0), (4, 7, 0.01)])
     assert "0.09" not in highlight("oil the", [(0, 3, 1.0), (4, 7, 0.09)])
 
 
-def test_nothing_in_a_text_is_html() -> None:
+def test_highlight_escapes_the_text() -> None:
     text = '<script>alert("&amp;")</script>\0\ud800'
     seen = Seen(highlight(text, [(1, 7, 1.0), (0, 20, -2.0)]))
     assert set(seen.tags) == {"bdi", "mark"}
     assert seen.text == text[:-2] + "\N{REPLACEMENT CHARACTER}" * 2
 
 
-def test_a_part_of_a_text_is_escaped_before_it_is_cut() -> None:
+def test_highlight_escapes_the_text_before_it_is_cut() -> None:
     # The ampersand is a span of its own.
     assert Seen(highlight("a&lt;b", [(1, 2, 1.0)])).text == "a&lt;b"
 
@@ -82,7 +82,7 @@ def test_a_part_of_a_text_is_escaped_before_it_is_cut() -> None:
         ((0, 1, math.nan), "from 0 to 1 counts nan"),
     ],
 )
-def test_a_span_that_can_not_be(span: tuple[int, int, float], found: str) -> None:
+def test_highlight_rejects_an_invalid_span(span: tuple[int, int, float], found: str) -> None:
     with pytest.raises(DataError) as error:
         highlight("oil", [span])
     assert str(error.value) == (
@@ -92,7 +92,7 @@ def test_a_span_that_can_not_be(span: tuple[int, int, float], found: str) -> Non
 
 @pytest.mark.slow
 @given(st.data())
-def test_the_text_stays_whatever_is_marked(data: st.DataObject) -> None:
+def test_highlight_keeps_the_text(data: st.DataObject) -> None:
     text = data.draw(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
     ends = st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))
     pairs = data.draw(st.lists(ends.filter(lambda pair: pair[0] < pair[1])))

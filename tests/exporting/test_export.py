@@ -44,7 +44,7 @@ def model(news: News, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_shipped_model_takes_less_than_600_kb(run: Run) -> None:
+def test_exported_page_of_the_shipped_model_is_under_600_kb(run: Run) -> None:
     result = run("export", "reuters46")
     page = Path("reuters46-page.html").read_bytes()
     assert len(page) < 600_000
@@ -56,7 +56,7 @@ def test_the_shipped_model_takes_less_than_600_kb(run: Run) -> None:
     assert page == model_page("reuters46").encode()
 
 
-def test_a_page_that_exists_is_replaced_as_a_whole(model: Path, run: Run) -> None:
+def test_export_replaces_an_existing_page(model: Path, run: Run) -> None:
     target = model.parent / "page.html"
     target.write_text("An earlier page.")
     target.chmod(0o640)
@@ -66,7 +66,7 @@ def test_a_page_that_exists_is_replaced_as_a_whole(model: Path, run: Run) -> Non
     assert sorted(path.name for path in model.parent.iterdir()) == ["news.slug", "page.html"]
 
 
-def test_the_same_model_gives_the_same_page_and_holds_no_other_address(model: Path) -> None:
+def test_model_page_is_reproducible_and_has_no_other_address(model: Path) -> None:
     page = model_page(model)
     assert page == model_page(model)
     # The one data address is an empty picture, so that no browser asks a server for one.
@@ -76,7 +76,7 @@ def test_the_same_model_gives_the_same_page_and_holds_no_other_address(model: Pa
     assert "http" not in re.sub(r"http-equiv|[A-Za-z0-9+/]{200,}", "", page)
 
 
-def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) -> None:
+def test_model_page_has_a_policy_for_its_script_and_style(model: Path) -> None:
     import hashlib
 
     page = model_page(model)
@@ -96,7 +96,9 @@ def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) 
     assert not re.search(r"\son\w+=|\sstyle=", page.partition("<script")[0])
 
 
-def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_warns_about_a_large_page(
+    model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("slugline.cli.export.LARGE_PAGE", 10_000)
     result = run("export", model, "--quiet")
     kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
@@ -110,7 +112,7 @@ def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.Mo
 # What is refused --------------------------------------------------------------------------------
 
 
-def test_a_model_with_an_encoder_is_refused(
+def test_model_page_rejects_a_model_with_an_encoder(
     news: News, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
@@ -133,7 +135,7 @@ def test_a_model_with_an_encoder_is_refused(
         ("mixture", Mixture([NeuralLearner(epochs=1, hidden=(4,))])),
     ],
 )
-def test_a_learner_that_is_not_linear_is_refused(
+def test_model_page_rejects_a_learner_that_is_not_linear(
     kind: str, learner: Any, news: News, tmp_path: Path, run: Run
 ) -> None:
     texts, topics = zip(*news, strict=True)
@@ -149,7 +151,7 @@ def test_a_learner_that_is_not_linear_is_refused(
     assert not list(Path().glob("*.html"))
 
 
-def test_a_model_with_a_column_for_each_bucket_is_refused(
+def test_model_page_rejects_a_column_for_each_bucket(
     news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LinearLearner, "grows", False)
@@ -165,7 +167,7 @@ def test_a_model_with_a_column_for_each_bucket_is_refused(
     )
 
 
-def test_terms_that_the_script_does_not_know_are_refused(
+def test_model_page_rejects_an_unknown_kind_of_terms(
     news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_KERNEL", "0")
@@ -195,7 +197,7 @@ def test_terms_that_the_script_does_not_know_are_refused(
         (["a.slug", "-o", "./a.slug"], 2, "--output a.slug: would overwrite an input file"),
     ],
 )
-def test_wrong_arguments_give_one_clear_line(
+def test_export_rejects_wrong_arguments_in_one_line(
     arguments: list[str], code: int, message: str, run: Run
 ) -> None:
     result = run("export", *arguments)
@@ -205,7 +207,7 @@ def test_wrong_arguments_give_one_clear_line(
     assert not list(Path().glob("*.html"))
 
 
-def test_a_damaged_model_is_told(model: Path, run: Run) -> None:
+def test_model_page_rejects_a_damaged_model(model: Path, run: Run) -> None:
     file = container.read(model)
     fewer = {**file.arrays, "learner.biases": file.arrays["learner.biases"][:2]}
     container.write(model, replace(file, arrays=fewer))
@@ -215,7 +217,7 @@ def test_a_damaged_model_is_told(model: Path, run: Run) -> None:
     assert not list(Path().glob("*.html"))
 
 
-def test_a_model_without_left_out_answers_has_no_precision(model: Path, run: Run) -> None:
+def test_model_parts_without_heldout_predictions_have_no_precision(model: Path, run: Run) -> None:
     classifier = load(model)
     classifier.partial_fit(["wheat"], classifier.classes_[:1]).save(model)
     result = run("export", model, "--min-precision", "0.9")
@@ -227,7 +229,7 @@ def test_a_model_without_left_out_answers_has_no_precision(model: Path, run: Run
 # Parts ------------------------------------------------------------------------------------------
 
 
-def test_numbers_are_packed_in_as_few_bytes_as_they_need() -> None:
+def test_varints_use_as_few_bytes_as_possible() -> None:
     numbers = np.array([0, 1, 127, 128, 300, 1 << 20, (1 << 64) - 1], dtype=np.uint64)
     data = varints(numbers)
     found, value, shift = [], 0, 0
@@ -242,7 +244,7 @@ def test_numbers_are_packed_in_as_few_bytes_as_they_need() -> None:
     assert varints(np.zeros(0, dtype=np.int64)) == b""
 
 
-def test_arrays_are_deflated_in_the_order_in_which_they_came() -> None:
+def test_pack_arrays_keeps_the_order_of_arrays() -> None:
     weights, scale = np.array([-1, 2], dtype=np.int8), np.array([0.5], dtype=np.float32)
     arrays, data = pack_arrays({"weights": weights, "scale": scale, "counts": np.array([300])})
     assert arrays == [("weights", "int8", 2), ("scale", "float32", 4), ("counts", "varints", 2)]
@@ -250,14 +252,14 @@ def test_arrays_are_deflated_in_the_order_in_which_they_came() -> None:
     assert unpacked == b"\xff\x02" + np.float32(0.5).tobytes() + b"\xac\x02"
 
 
-def test_a_table_is_told_by_its_runs() -> None:
+def test_encode_run_lengths_restores_the_table() -> None:
     table = np.array([7, 7, 0, 255, 255, 255], dtype=np.uint8)
     lengths, values = encode_run_lengths(table).reshape(-1, 2).T
     assert np.array_equal(values.repeat(lengths), table)
     assert len(lengths) == 3
 
 
-def test_facts_are_plain_and_end_no_script(tmp_path: Path) -> None:
+def test_facts_are_plain_json_that_ends_no_script(tmp_path: Path) -> None:
     texts = [f"{word} {more}" for word in ("wheat", "goal") for more in "abcde"]
     topics = ["</script><script>alert(1)//", "<!--<script>"]
     path = tmp_path / "m.slug"

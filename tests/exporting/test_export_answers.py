@@ -121,7 +121,7 @@ _READ = """([size, chunks]) => {
 }"""
 
 
-def test_every_character_is_read_as_python_reads_it(shipped: OpenPage) -> None:
+def test_exported_page_reads_every_character_like_python(shipped: OpenPage) -> None:
     def told(text: str) -> int:
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         return int(points.astype(np.int64) @ np.arange(1, len(points) + 1))
@@ -153,7 +153,7 @@ def test_every_character_is_read_as_python_reads_it(shipped: OpenPage) -> None:
     ids=["sigma", "a sigma alone", "marks", "hangul", "exclusions", "cases"]
     + [f"marks {n}" for n in range(5)],
 )
-def test_lower_case_and_normal_form_follow_the_same_rules(shipped: OpenPage, text: str) -> None:
+def test_exported_page_normalises_texts_like_python(shipped: OpenPage, text: str) -> None:
     read = shipped.page.evaluate(
         "(json) => readText(JSON.parse(json), page.model.characters).read", json.dumps(text)
     )
@@ -163,7 +163,7 @@ def test_lower_case_and_normal_form_follow_the_same_rules(shipped: OpenPage, tex
 # Answers ----------------------------------------------------------------------------------------
 
 
-def test_the_shipped_model_says_the_same_of_ten_thousand_texts(shipped: OpenPage) -> None:
+def test_exported_page_answers_10000_texts_like_python(shipped: OpenPage) -> None:
     known = list(shipped.parts.fitted.features.vocabularies_[0].terms)
     with (EXAMPLES / "tickets.csv").open(encoding="utf-8") as file:
         tickets = [row["text"] for row in csv.DictReader(file)]
@@ -175,7 +175,7 @@ def test_the_shipped_model_says_the_same_of_ten_thousand_texts(shipped: OpenPage
     check_answers(shipped, texts + many_texts(10_000 - len(texts), 0, known))
 
 
-def test_words_of_the_shipped_model_count_the_same_at_the_same_places(shipped: OpenPage) -> None:
+def test_exported_page_attributes_to_words_like_python(shipped: OpenPage) -> None:
     known = list(shipped.parts.fitted.features.vocabularies_[0].terms)
     texts = many_texts(400, 1, known)
     best = shipped.answers(texts).best
@@ -254,7 +254,7 @@ MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_trained_model_says_the_same_in_all_scripts(
+def test_exported_page_of_a_trained_model_answers_like_python(
     name: str, browser: Browser, tmp_path: Path
 ) -> None:
     (texts, topics), how = MADE[name]
@@ -290,9 +290,7 @@ def test_a_trained_model_says_the_same_in_all_scripts(
         assert "The best guess has #\xa0%, and the model answers from #\xa0% on." in reasons
 
 
-def test_what_precision_is_asked_for_decides_what_is_unsure(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_exported_page_is_unsure_by_min_precision(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "all").mkdir()
     texts = ["The harvest of wheat", "Onions in butter", "", "Zzz yyy xxx www"]
     everything = open_page(browser, "reuters46", tmp_path / "all", min_precision=0)
@@ -302,7 +300,7 @@ def test_what_precision_is_asked_for_decides_what_is_unsure(
     assert sum(reason is not None for reason in strict.answers(texts).reasons) >= 3
 
 
-def test_a_page_holds_what_a_file_of_eight_bits_does(shipped: OpenPage, tmp_path: Path) -> None:
+def test_exported_page_equals_a_model_file_of_int8(shipped: OpenPage, tmp_path: Path) -> None:
     texts = many_texts(200, 5, ["wheat", "profit"])
     load("reuters46").save(tmp_path / "small.slug", quantize="int8")
     proba = load(tmp_path / "small.slug").predict_proba(texts)
@@ -310,7 +308,7 @@ def test_a_page_holds_what_a_file_of_eight_bits_does(shipped: OpenPage, tmp_path
     assert np.abs(shipped.answers(texts).proba - proba).max() < 1e-5
 
 
-def test_what_is_too_low_is_told_in_the_same_words(shipped: OpenPage) -> None:
+def test_exported_page_words_low_probabilities_like_python(shipped: OpenPage) -> None:
     rng = np.random.default_rng(0)
     # Close to each other, alike in all digits but the last, and halves between two numbers.
     thresholds = np.concatenate([rng.random(2000), np.arange(1, 65) / 64, [np.inf, 0.5, 0.6]])
@@ -329,12 +327,12 @@ def test_what_is_too_low_is_told_in_the_same_words(shipped: OpenPage) -> None:
     assert said == list(map(why_unsure, reasons))
 
 
-def test_a_long_text_and_a_long_word_are_read_to_their_end(shipped: OpenPage) -> None:
+def test_exported_page_reads_long_texts_and_words(shipped: OpenPage) -> None:
     check_answers(shipped, ["wheat " * 30_000, "wheat" * 20_000, "小麦" * 20_000])
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one topic", "several"])
-def test_a_blank_text_is_answered_as_by_the_model_itself(
+def test_exported_page_answers_a_blank_text_like_python(
     several: bool, browser: Browser, tmp_path: Path
 ) -> None:
     texts = ["wheat and corn prices rose", "quarterly net profit rose"] * 20

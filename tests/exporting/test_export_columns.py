@@ -37,7 +37,7 @@ CELLS = [
 ]
 
 
-def test_a_page_counts_columns_as_python_does(tmp_path: Path) -> None:
+def test_exported_page_counts_columns_like_python(tmp_path: Path) -> None:
     topics = [TOPICS[number % 3] for number in range(300)]
     names = ["product", "amount", "sent", "noise"]
     classifier = TopicClassifier(columns=names).fit(ROWS, topics)

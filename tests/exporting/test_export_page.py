@@ -55,7 +55,7 @@ def words(page: Page) -> str:
     return " ".join(page.inner_text("#answer").split("\n")).replace("  ", " ")
 
 
-def test_a_text_is_answered_as_it_is_typed(page: Page, shipped: OpenPage) -> None:
+def test_exported_page_answers_while_the_user_types(page: Page, shipped: OpenPage) -> None:
     empty = page.inner_text("#answer")
     assert empty.startswith("Paste a text, or type one")
     type_in(page, WHEAT)
@@ -73,7 +73,7 @@ def test_a_text_is_answered_as_it_is_typed(page: Page, shipped: OpenPage) -> Non
     assert page.evaluate("document.activeElement.id") == "text"
 
 
-def test_an_unsure_answer_says_why(page: Page) -> None:
+def test_exported_page_says_why_it_is_unsure(page: Page) -> None:
     type_in(page, "Peel the zucchini, schnippel die Zwiebeln")
     assert words(page).startswith("Unsure The model doesn’t know ")
     assert page.inner_text("#bars-title") == "Best guesses"
@@ -81,7 +81,7 @@ def test_an_unsure_answer_says_why(page: Page) -> None:
     assert words(page) == "Unsure There is no text."
 
 
-def test_words_are_marked_for_the_topic_that_is_chosen(page: Page, shipped: OpenPage) -> None:
+def test_exported_page_marks_words_of_the_chosen_topic(page: Page, shipped: OpenPage) -> None:
     type_in(page, WHEAT)
     marks = {}
     for number in (0, 1):
@@ -108,7 +108,7 @@ def test_words_are_marked_for_the_topic_that_is_chosen(page: Page, shipped: Open
     assert len({str(found) for found in marks.values()}) == 2
 
 
-def test_all_topics_are_one_click_away(page: Page) -> None:
+def test_exported_page_shows_all_topics_on_click(page: Page) -> None:
     type_in(page, WHEAT)
     page.click("text=All 46 topics")
     assert page.locator("#topics button").count() == 46
@@ -117,7 +117,7 @@ def test_all_topics_are_one_click_away(page: Page) -> None:
     assert page.locator("#topics button").count() == 5
 
 
-def test_samples_of_the_shipped_model_are_answered(page: Page) -> None:
+def test_exported_page_answers_its_samples(page: Page) -> None:
     answers = []
     for sample in page.locator("#samples button").all():
         sample.click()
@@ -125,14 +125,14 @@ def test_samples_of_the_shipped_model_are_answered(page: Page) -> None:
     assert answers == ["grain", "crude", "acq", "earn", "Unsure"]
 
 
-def test_the_card_is_in_a_disclosure(page: Page, shipped: OpenPage) -> None:
+def test_exported_page_has_the_card_in_a_disclosure(page: Page, shipped: OpenPage) -> None:
     assert not page.is_visible("text=Licence of the data")
     page.click("summary")
     assert page.is_visible("text=Licence of the data")
     assert page.locator(".card h3").count() == shipped.parts.card.count("\n## ")
 
 
-def test_the_keyboard_is_enough(page: Page) -> None:
+def test_exported_page_works_by_keyboard(page: Page) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "text"
     page.keyboard.insert_text(WHEAT)
@@ -156,7 +156,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(page: Page, scheme: Any) -> None:
+def test_exported_page_passes_axe(page: Page, scheme: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page.emulate_media(color_scheme=scheme)
     # The policy of the page keeps other scripts out, also that of axe if it is a script element.
@@ -170,7 +170,7 @@ def test_axe_finds_nothing(page: Page, scheme: Any) -> None:
     page.emulate_media(color_scheme="light")
 
 
-def test_it_fits_a_phone_and_nothing_moves_when_the_answer_comes(page: Page) -> None:
+def test_exported_page_fits_a_phone_without_layout_shift(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     ids = ["text", "answer", "topics", "more"]
     tops = "(ids) => ids.map((id) => byId(id).getBoundingClientRect().top + scrollY)"
@@ -182,7 +182,7 @@ def test_it_fits_a_phone_and_nothing_moves_when_the_answer_comes(page: Page) -> 
     page.set_viewport_size({"width": 1280, "height": 720})
 
 
-def test_several_topics_are_chips_with_reasons(browser: Browser, tmp_path: Path) -> None:
+def test_exported_page_shows_several_topics_as_chips(browser: Browser, tmp_path: Path) -> None:
     rng = random.Random(0)
     words = {"grain": "wheat corn rye", "oil": "crude opec barrels", "money": "dollar bank rates"}
     texts, topics = [], []
@@ -212,7 +212,7 @@ def test_several_topics_are_chips_with_reasons(browser: Browser, tmp_path: Path)
     assert page.inner_text("#answer strong") == "No topic"
 
 
-def test_nothing_is_requested_and_nothing_can_be(browser: Browser, tmp_path: Path) -> None:
+def test_exported_page_requests_nothing(browser: Browser, tmp_path: Path) -> None:
     context = browser.new_context()
     requests: list[str] = []
     context.on("request", lambda request: requests.append(request.url))
@@ -226,7 +226,7 @@ def test_nothing_is_requested_and_nothing_can_be(browser: Browser, tmp_path: Pat
     context.close()
 
 
-def test_markup_in_topics_card_and_text_is_harmless(browser: Browser, tmp_path: Path) -> None:
+def test_exported_page_escapes_markup(browser: Browser, tmp_path: Path) -> None:
     texts = [f"{word} {more}" for word in ("wheat", "goal", "loan", "film") for more in "abcde"]
     topics = [MARKUP[number // 5] for number in range(20)]
     path = tmp_path / "<i>m&.slug"
@@ -248,7 +248,9 @@ def test_markup_in_topics_card_and_text_is_harmless(browser: Browser, tmp_path: 
 
 
 @pytest.mark.parametrize("more", ["", "\u0130\u4e2d\u6587e\u0301"], ids=["ascii", "beyond"])
-def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, more: str) -> None:
+def test_exported_page_shows_the_beginning_of_a_long_text(
+    page: Page, shipped: OpenPage, more: str
+) -> None:
     text = "Wheat and maize" + (more + " of the ") * 15_000 + "crude oil"
     page.evaluate("(text) => { byId('text').value = text; update(); }", text)
     assert page.text_content("#marked") == text[:100_000] + "…"
@@ -269,14 +271,16 @@ def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, mo
     )
 
 
-def test_a_text_that_would_fill_the_memory_is_not_read(page: Page) -> None:
+def test_exported_page_rejects_a_huge_text(page: Page) -> None:
     page.evaluate("byId('text').value = 'wheat '.repeat(333334); update();")
     assert page.inner_text("#answer") == "Over 2,000,000 characters: give a part of the text."
     assert page.locator("#topics button").count() == 0
     assert page.is_enabled("#clear")
 
 
-def test_a_damaged_page_says_so(shipped: OpenPage, browser: Browser, tmp_path: Path) -> None:
+def test_exported_page_says_that_it_is_damaged(
+    shipped: OpenPage, browser: Browser, tmp_path: Path
+) -> None:
     text = (Path(shipped.page.url.removeprefix("file://"))).read_text("utf-8")
     start = text.index(">", text.index('id="weights"')) + 1
     path = tmp_path / "damaged.html"
@@ -288,7 +292,7 @@ def test_a_damaged_page_says_so(shipped: OpenPage, browser: Browser, tmp_path: P
     assert page.is_disabled("#text")
 
 
-def test_without_scripts_the_page_says_what_it_needs(shipped: OpenPage, browser: Browser) -> None:
+def test_exported_page_says_that_it_needs_scripts(shipped: OpenPage, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(shipped.page.url)

@@ -23,18 +23,16 @@ from slugline.text.tokens import find_words
         pytest.param("bigrams", {3357437: 1, 5715701: 1}, id="bigrams"),
     ],
 )
-def test_a_terms_column_stays_what_it_is_since_model_files_rest_on_it(
-    kind: str, columns: dict[int, int]
-) -> None:
+def test_buckets_never_change_between_versions(kind: str, columns: dict[int, int]) -> None:
     X = Buckets(1 << 24, kind).transform(["Oil, crude oil"])
     assert dict(zip(X.indices.tolist(), X.data.tolist(), strict=True)) == columns
 
 
-def test_terms_that_meet_in_a_bucket_are_counted_together() -> None:
+def test_buckets_count_colliding_terms_together() -> None:
     assert Buckets(1).transform(["oil gas oil", "", "tin"]).toarray().tolist() == [[3], [0], [1]]
 
 
-def test_every_term_has_a_bucket_and_no_bucket_a_name() -> None:
+def test_buckets_have_no_names_and_no_unknown_terms() -> None:
     buckets = Buckets(4, "bigrams")
     assert repr(buckets) == "Buckets(4, kind='bigrams')"
     assert buckets.n_columns == 4
@@ -58,7 +56,7 @@ TEXTS = ["crude oil", "oil prices", "Ölpreis 石油 crude", "", "don't \ud800"]
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_buckets", [8, 1 << 20], ids=["few", "many"])
-def test_columns_are_those_of_buckets_in_order_of_appearance(kind: str, n_buckets: int) -> None:
+def test_hashed_columns_number_buckets_in_order_of_appearance(kind: str, n_buckets: int) -> None:
     first: dict[int, str] = {}  # the term that came first, by bucket
     for term in (term for text in TEXTS for term in reference_terms(kind, text)):
         bucket = int(KINDS[kind].hash(*join_terms([term]))[0]) % n_buckets
@@ -71,26 +69,26 @@ def test_columns_are_those_of_buckets_in_order_of_appearance(kind: str, n_bucket
     assert (buckets.transform(TEXTS) != counts[:, list(first)]).nnz == 0
 
 
-def test_what_is_learned_at_once_or_in_parts_gives_the_same() -> None:
+def test_hashed_columns_learn_the_same_in_parts() -> None:
     at_once = HashedColumns(64)
     at_once.learn(find_words(TEXTS))
     assert list(at_once.terms) == list(seen(TEXTS, n_buckets=64).terms)
     assert (at_once.transform(TEXTS) != seen(TEXTS, n_buckets=64).transform(TEXTS)).nnz == 0
 
 
-def test_terms_of_other_buckets_are_unknown() -> None:
+def test_hashed_columns_have_no_column_for_other_buckets() -> None:
     buckets = seen(["crude oil"])
     assert buckets.transform(["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
     assert buckets.known_fraction(["oil gas", "crude", "tin"]) == 0.5
 
 
-def test_terms_that_share_a_bucket_are_counted_in_the_column_of_the_first() -> None:
+def test_hashed_columns_count_colliding_terms_with_the_first() -> None:
     buckets = seen(["oil gas", "tin"], n_buckets=1)
     assert buckets.terms == ["oil"]
     assert buckets.transform(["tin gas", "oil"]).toarray().tolist() == [[2], [1]]
 
 
-def test_nothing_seen_is_no_column() -> None:
+def test_hashed_columns_have_no_column_before_learning() -> None:
     buckets = HashedColumns(8)
     assert (buckets.n_columns, list(buckets.terms)) == (0, [])
     assert buckets.transform(["oil"]).shape == (1, 0)
@@ -98,7 +96,7 @@ def test_nothing_seen_is_no_column() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_buckets_are_made_again_of_their_terms(kind: str) -> None:
+def test_from_terms_restores_hashed_columns(kind: str) -> None:
     buckets = seen(TEXTS, kind, 64)
     again = HashedColumns.from_terms(buckets.terms, 64, kind)
     assert again.terms == buckets.terms
@@ -121,7 +119,7 @@ def test_buckets_are_made_again_of_their_terms(kind: str) -> None:
     ],
     ids=["a term twice", "two in a bucket", "no pair", "three words"],
 )
-def test_terms_that_no_buckets_can_have_are_refused(
+def test_from_terms_rejects_impossible_terms(
     terms: list[str], kind: str, n_buckets: int, message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
@@ -129,7 +127,7 @@ def test_terms_that_no_buckets_can_have_are_refused(
     assert str(caught.value) == message
 
 
-def test_a_copy_learns_on_by_itself() -> None:
+def test_copy_of_hashed_columns_learns_independently() -> None:
     buckets = seen(["crude oil"])
     twin, other = buckets.copy(), buckets.copy()
     twin.learn(find_words(["tin zinc"]))
@@ -141,7 +139,7 @@ def test_a_copy_learns_on_by_itself() -> None:
     assert twin.transform(["tin oil gas"]).toarray().tolist() == [[0, 1, 1, 0]]
 
 
-def test_columns_that_are_kept_move_up_and_the_others_are_unseen() -> None:
+def test_select_renumbers_columns_and_forgets_the_others() -> None:
     buckets = seen(["crude oil", "Öl gas"])
     kept = buckets.select(np.array([1, 2]))
     assert list(kept.terms) == ["oil", "öl"]

@@ -107,7 +107,7 @@ def bits(counts: Sequence[TermCounts]) -> list[Any]:
 @example(chunks=[[]])
 @example(chunks=[["", "", ""], ["", " ", "."]])
 @example(chunks=[["oil"] * 50 + ["a" * 70 + " 手" * 200]])
-def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]]) -> None:
+def test_kernel_counter_counts_as_numpy_does(chunks: list[list[str]]) -> None:
     by_kernel, by_numpy = fresh(), fresh()
     theirs = counted(ArrayCounter(), chunks, by_numpy)
     ours = counted(KernelCounter(), chunks, by_kernel)
@@ -133,7 +133,7 @@ def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]]) -> None:
         pytest.param(" ".join(map(str, range(100_000))), id="many words"),
     ],
 )
-def test_long_documents_are_counted_as_numpy_does(text: str) -> None:
+def test_kernel_counter_counts_long_documents_as_numpy_does(text: str) -> None:
     def columns() -> list[tuple[str, TermColumns]]:
         return [(kind, HashedColumns(1 << 20, kind)) for kind in KINDS]
 
@@ -155,7 +155,7 @@ def words_of(counter: TermCounter, texts: Sequence[str]) -> list[Any]:
 @pytest.mark.slow
 @needs_kernel
 @pytest.mark.parametrize("other", ["", "\U0001f642"], ids=["one plane", "two planes"])
-def test_each_character_is_read_as_numpy_does(other: str) -> None:
+def test_kernel_counter_reads_each_character_as_numpy_does(other: str) -> None:
     texts = [chr(point) + other for point in range(0x80, 0x32000)]
     assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
 
@@ -174,7 +174,7 @@ MARKS = [c for c in map(chr, range(0x20000)) if unicodedata.combining(c)]
 
 @pytest.mark.slow
 @needs_kernel
-def test_pairs_that_normal_forms_change_are_read_as_numpy_does() -> None:
+def test_kernel_counter_reads_combining_pairs_as_numpy_does() -> None:
     normal = [unicodedata.normalize("NFD", character) for character in COMPOSED]
     cut = [unicodedata.normalize("NFC", text[:-1]) + text[-1] for text in normal]
     texts = [*COMPOSED, *normal, *cut, *(text.upper() for text in normal)]
@@ -183,12 +183,14 @@ def test_pairs_that_normal_forms_change_are_read_as_numpy_does() -> None:
 
 @needs_kernel
 @given(st.lists(st.text(st.sampled_from([*PARTS, *COMPOSED, *MARKS, *"aΣİΑ.'"])), max_size=9))
-def test_normal_forms_are_read_as_numpy_does(texts: list[str]) -> None:
+def test_kernel_counter_reads_normal_forms_as_numpy_does(texts: list[str]) -> None:
     assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
 
 
 @needs_kernel
-def test_python_reads_only_what_the_table_cannot_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_counter_asks_python_only_for_hard_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read: list[str] = []
 
     def normalize(text: str) -> str:
@@ -214,7 +216,7 @@ def test_python_reads_only_what_the_table_cannot_say(monkeypatch: pytest.MonkeyP
 
 
 @needs_kernel
-def test_an_error_in_python_ends_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_counter_raises_an_error_of_normalize(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "normalize_nfc", lambda text: text[99])
     columns = HashedColumns(1 << 16)
     for n_texts in (2, 9999):  # with the interpreter's lock, and without it
@@ -230,7 +232,7 @@ TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคา�
 @needs_kernel
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("hashed", [True, False], ids=["buckets", "vocabulary"])
-def test_rows_have_the_same_bits_with_and_without_the_kernel(
+def test_features_give_the_same_bits_without_the_kernel(
     hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, texts_per_step=16))
@@ -258,7 +260,7 @@ def test_rows_have_the_same_bits_with_and_without_the_kernel(
 
 
 @needs_kernel
-def test_threads_share_what_they_look_up_in() -> None:
+def test_kernel_counter_counts_on_several_threads() -> None:
     columns = fresh()
     counted(KernelCounter(), [TOPICS], columns)
     kinds, vocabularies = zip(*columns, strict=True)
@@ -273,7 +275,7 @@ def test_threads_share_what_they_look_up_in() -> None:
 
 
 @pytest.mark.slow
-def test_the_table_of_characters_says_what_plain_does() -> None:
+def test_character_table_agrees_with_normalize_text() -> None:
     table = character_classes()
     for point in range(0x80, 0x40000):
         if chr(point).lower() != chr(point) or not unicodedata.is_normalized("NFC", chr(point)):
@@ -288,7 +290,7 @@ def test_the_table_of_characters_says_what_plain_does() -> None:
 
 @needs_kernel
 @given(st.binary(max_size=200), st.data())
-def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
+def test_kernel_accepts_any_bytes(text: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     lengths = np.array([cut, len(text) - cut - 1] if cut < len(text) else [cut])
     blocks = tuple(
@@ -307,7 +309,7 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
 
 @needs_kernel
 @given(st.binary(max_size=200), st.integers(0, 1 << 32), st.integers(0, 9))
-def test_columns_are_never_looked_up_where_there_are_none(
+def test_kernel_looks_up_no_column_in_an_empty_table(
     text: bytes, seed: int, n_columns: int
 ) -> None:
     groups = np.random.default_rng(seed).integers(0, 1 << 63, (16, 2), dtype=np.uint64)
@@ -324,7 +326,7 @@ def test_columns_are_never_looked_up_where_there_are_none(
     [(-1, 2**31 - 1, 1), (-1, 5, 2**31 - 1), (2**31 - 1, 0, -1), (-1, -1, 0), (-2, 0, 0)],
     ids=["first", "listed", "learned", "negative first", "negative number"],
 )
-def test_columns_over_32_bits_are_refused(n_columns: int, first: int, column: int) -> None:
+def test_kernel_rejects_columns_over_32_bits(n_columns: int, first: int, column: int) -> None:
     table = np.full(64, column, dtype=np.int32)
     blocks = (("words", 64, table, None, 0, None, n_columns, first),)
     letters = bytes(range(128))
@@ -334,7 +336,7 @@ def test_columns_over_32_bits_are_refused(n_columns: int, first: int, column: in
 
 
 @needs_kernel
-def test_lengths_that_change_while_documents_are_read_change_nothing() -> None:
+def test_kernel_copies_lengths() -> None:
     texts = ["e\u0301\u0316 " * 9, "one two three"]  # only Python brings the first into normal form
     encoded = [text.encode() for text in texts]
     lengths = np.array([len(each) for each in encoded])
@@ -353,7 +355,7 @@ def test_lengths_that_change_while_documents_are_read_change_nothing() -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("last", [40, 3000, 1 << 20, (1 << 24) - 1, 1 << 24, (1 << 31) - 1])
-def test_columns_are_counted_in_order_however_large_they_are(last: int) -> None:
+def test_kernel_sorts_large_columns(last: int) -> None:
     rng = np.random.default_rng(last)
     table = rng.integers(0, last, 64, dtype=np.int32, endpoint=True)
     table[:2] = last, max(last - 1, 0)
@@ -413,7 +415,7 @@ KEYS = np.zeros(4, dtype=np.uint64)
         ("words", "a block is no tuple"),
     ],
 )
-def test_tables_that_do_not_fit_are_refused(block: Any, message: str) -> None:
+def test_kernel_rejects_tables_that_do_not_fit(block: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
         counting.kernel.count(b"oil", np.array([3]), bytes(128), None, bytes, (block,))
     assert str(caught.value) == message
@@ -421,20 +423,20 @@ def test_tables_that_do_not_fit_are_refused(block: Any, message: str) -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("lengths", [[4], [-1], [1, 2], [3, 0], [2, -1]])
-def test_documents_that_are_longer_than_the_text_are_refused(lengths: list[int]) -> None:
+def test_kernel_rejects_lengths_beyond_the_text(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match=r"^the documents are longer than the text$"):
         counting.kernel.count(b"oil", np.array(lengths), bytes(128), None, bytes, ())
 
 
 @needs_kernel
-def test_tables_of_characters_that_are_too_short_are_refused() -> None:
+def test_kernel_rejects_short_tables_of_characters() -> None:
     for letters, table in ((bytes(127), None), (bytes(128), character_table(1)[:-1])):
         with pytest.raises(ValueError, match=r"^a table of characters is too short$"):
             counting.kernel.count(b"oil", np.array([3]), letters, table, bytes, ())
 
 
 @needs_kernel
-def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
+def test_kernel_rejects_a_read_only_table_to_learn_in() -> None:
     fixed = SLOTS.copy()
     fixed.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
@@ -454,7 +456,7 @@ def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
         pytest.param("import sys; sys.modules['slugline.text._kernel'] = None", id="not built"),
     ],
 )
-def test_without_the_kernel_numpy_counts(first: str) -> None:
+def test_make_counter_falls_back_to_numpy(first: str) -> None:
     code = (
         f"{first}\n"
         "from slugline import TopicClassifier\n"

@@ -38,21 +38,21 @@ def told_of(made: Callable[..., Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("made", DOCUMENTED, ids=lambda made: made.__qualname__)
-def test_documented_defaults_are_those_of_the_signature(made: Callable[..., Any]) -> None:
+def test_docstrings_have_the_defaults_of_the_signature(made: Callable[..., Any]) -> None:
     parameters = inspect.signature(made).parameters
     told = told_of(made)
     assert told
     assert {name: parameters[name].default for name in told} == told
 
 
-def test_a_net_is_fitted_with_the_defaults_that_are_told() -> None:
+def test_neural_learner_fits_with_its_documented_defaults() -> None:
     options = training.FitOptions()
     told = told_of(network.Network.fit)
     assert set(told) >= {"epochs", "batch_size", "shuffle"}
     assert {name: getattr(options, name) for name in told} == told
 
 
-def test_optimizers_start_with_the_defaults_of_keras() -> None:
+def test_optimizers_have_the_defaults_of_keras() -> None:
     assert optimizers.SGD() == optimizers.SGD(learning_rate=0.01, momentum=0.0)
     assert optimizers.RMSprop() == optimizers.RMSprop(0.001, rho=0.9, epsilon=1e-7)
     assert optimizers.Adam() == optimizers.Adam(0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)

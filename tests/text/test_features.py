@@ -77,7 +77,9 @@ def of_length_1(rows: npt.NDArray[Any]) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(weighting=st.sampled_from(WEIGHTINGS), texts=documents)
-def test_rows_equal_scikit_learns(kind: Any, weighting: Any, texts: list[str]) -> None:
+def test_features_give_the_rows_of_scikit_learn(
+    kind: Any, weighting: Any, texts: list[str]
+) -> None:
     assume(any(reference_terms(kind, document) for document in texts))
     features = Features([FeatureGroup(kind, weighting)])
     ours = features.fit_transform(texts)
@@ -90,7 +92,7 @@ def test_rows_equal_scikit_learns(kind: Any, weighting: Any, texts: list[str]) -
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(texts=documents, max_terms=st.none() | st.integers(1, 10), min_count=st.integers(1, 3))
-def test_the_terms_are_the_most_frequent_with_ties_in_order_of_appearance(
+def test_features_keep_the_most_frequent_terms(
     kind: Any, texts: list[str], max_terms: int | None, min_count: int
 ) -> None:
     counts = Counter(term for document in texts for term in reference_terms(kind, document))
@@ -101,13 +103,13 @@ def test_the_terms_are_the_most_frequent_with_ties_in_order_of_appearance(
     assert features.vocabularies_[0].terms == expected
 
 
-def test_multi_hot_marks_presence_only() -> None:
+def test_multi_hot_marks_only_presence() -> None:
     row = fitted(FeatureGroup("words", "multi-hot")).transform(["wheat wheat wheat zebra"])
     assert row.data.tolist() == [1.0]
     assert row.dtype == np.float32
 
 
-def test_words_with_the_logarithm_of_their_idf_count_by_default() -> None:
+def test_features_weigh_words_by_log_tf_idf_by_default() -> None:
     assert Features().feature_groups == (FeatureGroup("words", "log-tf-idf", 1.0, None, 1),)
 
 
@@ -115,7 +117,7 @@ def test_words_with_the_logarithm_of_their_idf_count_by_default() -> None:
     ("weighting", "has_idf"),
     [("multi-hot", False), ("counts", False), ("tf-idf", True), ("log-tf-idf", True)],
 )
-def test_the_idf_is_kept_where_there_is_one(weighting: Any, has_idf: bool) -> None:
+def test_features_keep_the_idf_of_groups_with_idf(weighting: Any, has_idf: bool) -> None:
     group = FeatureGroup("words", weighting)
     (idf,) = fitted(group).idf_
     assert group.has_idf == has_idf == (idf is not None)
@@ -128,7 +130,7 @@ def test_the_idf_is_kept_where_there_is_one(weighting: Any, has_idf: bool) -> No
 # Several side by side ---------------------------------------------------------------------------
 
 
-def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
+def test_features_scale_rows_of_several_groups_to_length_1() -> None:
     parts = []
     for group in FAMILIES:
         terms = list(fitted(group).vocabularies_[0].terms)
@@ -138,7 +140,7 @@ def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
     np.testing.assert_allclose(fitted(*FAMILIES).transform(TEXTS).toarray(), expected, rtol=1e-5)
 
 
-def test_families_may_be_weighed_in_different_ways() -> None:
+def test_features_apply_the_weighting_of_each_group() -> None:
     feature_groups = (
         FeatureGroup("words", "counts", weight=2.0),
         FeatureGroup("bigrams", "tf-idf", weight=0.5),
@@ -160,7 +162,7 @@ def test_families_may_be_weighed_in_different_ways() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
-def test_a_row_has_length_1_whatever_families_it_has_terms_of(weight: float) -> None:
+def test_features_scale_rows_that_lack_terms_of_a_group(weight: float) -> None:
     rows = (
         fitted(FeatureGroup("words"), FeatureGroup("bigrams", "tf-idf", weight))
         .transform(TEXTS)
@@ -170,7 +172,7 @@ def test_a_row_has_length_1_whatever_families_it_has_terms_of(weight: float) -> 
     np.testing.assert_allclose(lengths(rows), [1, 1, 0, 1, 1], rtol=1e-6)
 
 
-def test_a_family_without_idf_keeps_its_counts_and_takes_no_part_in_the_length() -> None:
+def test_features_do_not_scale_a_group_without_idf() -> None:
     both = fitted(FeatureGroup("words", weight=3.0), FeatureGroup("words", "counts", weight=0.5))
     rows, n_words = both.transform(TEXTS).toarray(), both.n_columns // 2
     alone = fitted(FeatureGroup()).transform(TEXTS).toarray()
@@ -179,12 +181,12 @@ def test_a_family_without_idf_keeps_its_counts_and_takes_no_part_in_the_length()
     np.testing.assert_array_equal(rows[:, n_words:], counts / 2)
 
 
-def test_the_weight_of_a_single_family_changes_nothing() -> None:
+def test_features_ignore_the_weight_of_a_single_group() -> None:
     heavy, light = (fitted(FeatureGroup(weight=weight)).transform(TEXTS) for weight in (7.0, 0.1))
     np.testing.assert_allclose(heavy.toarray(), light.toarray(), rtol=1e-6)
 
 
-def test_columns_are_named_by_the_terms_of_each_family_in_turn() -> None:
+def test_term_names_the_columns_of_each_group() -> None:
     features = fitted(*FAMILIES)
     terms = [term for vocabulary in features.vocabularies_ for term in vocabulary.terms]
     assert features.n_columns == len(terms) == features.transform([]).shape[1]
@@ -193,7 +195,7 @@ def test_columns_are_named_by_the_terms_of_each_family_in_turn() -> None:
         features.term(len(terms))
 
 
-def test_a_family_without_terms_takes_no_columns() -> None:
+def test_features_have_no_columns_for_a_group_without_terms() -> None:
     features = Features([FeatureGroup("words"), FeatureGroup("bigrams")])
     rows = features.fit_transform(["oil", "gas"])
     assert rows.shape == (2, 2)
@@ -204,14 +206,14 @@ def test_a_family_without_terms_takes_no_columns() -> None:
 
 
 @given(documents.filter(any))
-def test_rows_made_while_fitting_are_those_made_afterwards(texts: list[str]) -> None:
+def test_fit_transform_gives_the_rows_of_transform(texts: list[str]) -> None:
     features = Features(FAMILIES)
     assert parts_of(features.fit_transform(texts)) == parts_of(features.transform(texts))
 
 
 @pytest.mark.slow
 @given(documents)
-def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
+def test_transform_gives_the_same_rows_one_by_one(texts: list[str]) -> None:
     features = fitted(*FAMILIES)
     rows = [features.transform([document]).toarray()[0].tolist() for document in texts]
     assert features.transform(texts).toarray().tolist() == rows
@@ -219,7 +221,7 @@ def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
 @pytest.mark.parametrize("chunk_characters", [1, 50, 1 << 18])
-def test_neither_chunk_size_nor_thread_count_changes_anything(
+def test_transform_does_not_depend_on_chunks_and_threads(
     chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = TEXTS * 20
@@ -232,13 +234,13 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
 
 
-def test_a_stream_of_texts_is_enough_to_transform() -> None:
+def test_transform_accepts_a_stream() -> None:
     features = fitted(*FAMILIES)
     stream = (document for document in TEXTS)
     assert parts_of(features.transform(stream)) == parts_of(features.transform(TEXTS))
 
 
-def test_restored_features_give_the_same_rows() -> None:
+def test_restore_gives_the_same_rows() -> None:
     features = fitted(*FAMILIES, FeatureGroup("words", "counts"))
     restored = Features.restore(features.feature_groups, features.vocabularies_, features.idf_)
     assert parts_of(restored.transform(TEXTS)) == parts_of(features.transform(TEXTS))
@@ -251,7 +253,7 @@ HASHED = tuple(dataclasses.replace(group, min_count=1, n_buckets=64) for group i
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: Any, weighting: Any) -> None:
+def test_hashed_group_equals_a_vocabulary_without_collisions(kind: Any, weighting: Any) -> None:
     known = Features([FeatureGroup(kind, weighting)])
     hashed = Features([FeatureGroup(kind, weighting, n_buckets=1 << 20)])
     by_term, by_bucket = known.fit_transform(TEXTS), hashed.fit_transform(TEXTS)
@@ -262,7 +264,7 @@ def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: Any, weigh
     np.testing.assert_allclose(by_bucket.toarray(), by_term[:, columns].toarray(), rtol=1e-6)
 
 
-def test_columns_of_buckets_are_in_order_of_appearance_and_named_by_their_first_term() -> None:
+def test_hashed_group_names_columns_by_their_first_term() -> None:
     features = fitted(
         FeatureGroup("words", n_buckets=1 << 20), FeatureGroup("bigrams", n_buckets=1 << 20)
     )
@@ -274,7 +276,7 @@ def test_columns_of_buckets_are_in_order_of_appearance_and_named_by_their_first_
     assert [features.term(column) for column in range(features.n_columns)] == terms
 
 
-def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
+def test_hashed_group_omits_terms_of_empty_buckets() -> None:
     features = fitted(FeatureGroup("words", "counts", n_buckets=1 << 20))
     assert features.transform(["copper wheat", "copper"]).toarray().tolist() == [
         [1, 0, 0, 0, 0, 0, 0, 0],
@@ -283,7 +285,7 @@ def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("texts", [TEXTS * 20, TEXTS, []], ids=["many", "few", "none"])
-def test_rows_in_parts_are_those_of_the_whole(
+def test_transform_parts_gives_the_rows_of_transform(
     texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(50, texts_per_step=16))
@@ -295,7 +297,7 @@ def test_rows_in_parts_are_those_of_the_whole(
 
 @pytest.mark.parametrize("n_jobs", [1, 4])
 @pytest.mark.parametrize("chunk_characters", [1, 50])
-def test_hashed_rows_do_not_depend_on_chunks_and_threads(
+def test_hashed_group_does_not_depend_on_chunks_and_threads(
     chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features = Features(HASHED)
@@ -307,7 +309,7 @@ def test_hashed_rows_do_not_depend_on_chunks_and_threads(
     assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
 
 
-def test_hashed_families_stand_beside_others() -> None:
+def test_hashed_group_stands_beside_others() -> None:
     features = fitted(
         FeatureGroup("words"), FeatureGroup("bigrams", n_buckets=1 << 20), FeatureGroup("lead")
     )
@@ -317,7 +319,7 @@ def test_hashed_families_stand_beside_others() -> None:
     assert features.transform(TEXTS).shape == (len(TEXTS), features.n_columns)
 
 
-def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows() -> None:
+def test_without_keeps_the_other_columns() -> None:
     feature_groups = (
         FeatureGroup("words", n_buckets=1 << 20),
         FeatureGroup("bigrams", "counts", n_buckets=1 << 20),
@@ -342,7 +344,7 @@ def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows() -
     assert features.n_columns == 16  # these have lost none
 
 
-def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
+def test_without_keeps_all_columns_of_a_vocabulary() -> None:
     features = fitted(FeatureGroup("words"), FeatureGroup("bigrams", n_buckets=1 << 20))
     kept, left = features.without(~np.isin(np.arange(16), [0, 9]))
     assert left.tolist() == [*range(8), 9]
@@ -355,7 +357,7 @@ def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
 # Batch after batch -------------------------------------------------------------------------------
 
 
-def test_new_buckets_get_new_columns_and_it_is_told_where_the_others_are_now() -> None:
+def test_partial_fit_transform_returns_where_columns_moved() -> None:
     features = Features(
         [FeatureGroup("words", n_buckets=1 << 20), FeatureGroup("bigrams", n_buckets=1 << 20)]
     )
@@ -378,7 +380,7 @@ def test_new_buckets_get_new_columns_and_it_is_told_where_the_others_are_now() -
     assert (rows.shape, moved) == ((2, 5), None)
 
 
-def test_what_was_learned_before_is_left_as_it_was() -> None:
+def test_partial_fit_transform_leaves_earlier_vocabularies_unchanged() -> None:
     features = Features([FeatureGroup("words", n_buckets=1 << 20)])
     features.partial_fit_transform(["wheat corn"], 0)
     before = copy.copy(features)
@@ -388,7 +390,7 @@ def test_what_was_learned_before_is_left_as_it_was() -> None:
     assert parts_of(before.transform(TEXTS)) == parts_of(rows)
 
 
-def test_where_columns_may_not_grow_every_bucket_has_one_from_the_start() -> None:
+def test_partial_fit_transform_without_growth_has_a_column_for_each_bucket() -> None:
     features = Features(
         [FeatureGroup("words", "counts", n_buckets=8), FeatureGroup("lead", n_buckets=4)]
     )
@@ -398,7 +400,7 @@ def test_where_columns_may_not_grow_every_bucket_has_one_from_the_start() -> Non
     assert {features.term(column) for column in range(12)} == {None}
 
 
-def test_a_fitted_vocabulary_does_not_grow() -> None:
+def test_partial_fit_transform_does_not_grow_a_vocabulary() -> None:
     features = fitted(FeatureGroup("words"), FeatureGroup("bigrams", n_buckets=1 << 20))
     terms, rarity = list(features.vocabularies_[0].terms), features.idf_[0]
     _, moved = features.partial_fit_transform(["copper rose"], len(TEXTS))
@@ -449,7 +451,7 @@ def test_a_fitted_vocabulary_does_not_grow() -> None:
     ],
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
-def test_a_family_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+def test_feature_group_rejects_invalid_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         FeatureGroup(**options)
     assert str(caught.value) == message
@@ -460,20 +462,20 @@ def test_a_family_that_makes_no_sense_is_refused(options: dict[str, Any], messag
     [lambda f: f.transform(TEXTS), lambda f: f.term(0), lambda f: f.n_columns],
     ids=["transform", "term", "n_columns"],
 )
-def test_use_before_fit_says_so(use: Any) -> None:
+def test_features_raise_not_fitted_before_fit(use: Any) -> None:
     with pytest.raises(NotFittedError) as caught:
         use(Features())
     assert str(caught.value) == "the features have no vocabulary yet; fit them first."
 
 
 @pytest.mark.parametrize("texts", [["", " - ", "?!"], []], ids=["no words", "no texts"])
-def test_texts_without_words_can_teach_nothing(texts: list[str]) -> None:
+def test_fit_transform_rejects_texts_without_words(texts: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Features().fit_transform(texts)
     assert str(caught.value) == "no document has a word in it; check which column holds the text."
 
 
-def test_a_family_of_hash_buckets_keeps_one_column_at_least() -> None:
+def test_without_keeps_at_least_one_hashed_column() -> None:
     features = fitted(
         FeatureGroup("words", n_buckets=1 << 20), FeatureGroup("bigrams", n_buckets=1 << 20)
     )
@@ -482,7 +484,7 @@ def test_a_family_of_hash_buckets_keeps_one_column_at_least() -> None:
     assert [vocabulary.n_columns for vocabulary in kept.vocabularies_] == [1, 1]
 
 
-def test_word_counts_of_several_parts_follow_one_another() -> None:
+def test_word_counts_concatenate_parts_in_order() -> None:
     first = WordCounts(np.array([1, 0]), np.array([2, 3]))
     second = WordCounts(np.array([4]), np.array([5]))
     assert WordCounts.concatenate([first]) is first

@@ -28,7 +28,7 @@ def hashes(keys: list[int]) -> np.ndarray:
 
 
 @given(st.lists(st.lists(KEYS)), st.lists(KEYS), st.sampled_from([1, 2**64 - 59]))
-def test_numbers_are_those_of_a_dict_filled_in_the_same_order(
+def test_hash_table_numbers_keys_like_a_dict(
     batches: list[list[int]], others: list[int], multiplier: int
 ) -> None:
     table = table_of(multiplier)
@@ -54,7 +54,9 @@ def test_numbers_are_those_of_a_dict_filled_in_the_same_order(
     ],
 )
 @pytest.mark.parametrize(("n_batches", "multiplier"), [(1, 2**64 - 59), (7, 1), (100, 2**64 - 59)])
-def test_growth_keeps_every_number(keys: np.ndarray, n_batches: int, multiplier: int) -> None:
+def test_hash_table_keeps_numbers_when_it_grows(
+    keys: np.ndarray, n_batches: int, multiplier: int
+) -> None:
     table = table_of(multiplier)
     numbers = [table.add(batch) for batch in np.array_split(keys, n_batches)]
     assert np.concatenate(numbers).tolist() == list(range(len(keys)))
@@ -63,7 +65,7 @@ def test_growth_keeps_every_number(keys: np.ndarray, n_batches: int, multiplier:
 
 
 @pytest.mark.parametrize("shift", [20, 0], ids=["low bits", "high bits"])
-def test_hashes_made_to_share_bits_do_not_share_slots(shift: int) -> None:
+def test_hash_table_spreads_crafted_hashes(shift: int) -> None:
     keys = np.random.default_rng(0).integers(1, 2**44, 5000, dtype=np.uint64) << np.uint64(shift)
     table = HashTable()
     table.add(keys)
@@ -72,7 +74,7 @@ def test_hashes_made_to_share_bits_do_not_share_slots(shift: int) -> None:
     assert in_a_row.max() < 100
 
 
-def test_numbers_do_not_change_when_keys_are_added_again() -> None:
+def test_hash_table_keeps_numbers_of_repeated_keys() -> None:
     table = HashTable()
     table.add(hashes([40, 7]))
     assert table.add(hashes([9, 7, 9, 40, 8])).tolist() == [2, 1, 2, 0, 3]
@@ -80,7 +82,7 @@ def test_numbers_do_not_change_when_keys_are_added_again() -> None:
     assert len(table) == 4
 
 
-def test_an_empty_table_knows_nothing() -> None:
+def test_empty_hash_table_finds_nothing() -> None:
     table = HashTable()
     assert table.lookup(hashes([1, 2**64 - 1])).tolist() == [-1, -1]
     assert table.add(hashes([])).tolist() == []

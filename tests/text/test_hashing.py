@@ -28,20 +28,20 @@ def hash_of(text: str) -> int:
         ("xxxxxxxxxxxxxxxxx", 0x293026B873451E12),
     ],
 )
-def test_hashes_stay_what_they_are_since_models_are_made_of_them(text: str, value: int) -> None:
+def test_hashes_never_change_between_versions(text: str, value: int) -> None:
     assert hash_of(text) == value
 
 
 @given(st.binary(min_size=1, max_size=600), st.integers(1, 200))
 @example(b"x" * 600, 100)
-def test_a_span_hashes_the_same_alone_and_among_many(span: bytes, n_copies: int) -> None:
+def test_hash_spans_does_not_depend_on_other_spans(span: bytes, n_copies: int) -> None:
     data = np.frombuffer(span * n_copies + PADDING, dtype=np.uint8)
     starts = np.arange(n_copies) * len(span)
     many = hash_spans(data, starts, np.full(n_copies, len(span)))
     assert set(many.tolist()) == set(hash_spans(data, starts[:1], np.array([len(span)])).tolist())
 
 
-def test_a_word_of_megabytes_takes_no_longer_than_words_of_as_many_bytes() -> None:
+def test_hash_spans_takes_linear_time_for_a_word_of_megabytes() -> None:
     data = np.frombuffer(b"QmFzZSA2NCwgYXMgaW4gYW4gZS1tYWls" * 100_000 + PADDING, dtype=np.uint8)
     started = time.process_time()
     hash_spans(data, np.array([0]), np.array([3_200_000]))
@@ -49,7 +49,7 @@ def test_a_word_of_megabytes_takes_no_longer_than_words_of_as_many_bytes() -> No
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True))
-def test_mixing_keeps_different_numbers_different(numbers: list[int]) -> None:
+def test_mix_is_one_to_one(numbers: list[int]) -> None:
     assert len(set(mix(np.array(numbers, dtype=np.uint64)).tolist())) == len(numbers)
 
 
@@ -61,7 +61,7 @@ CROWDED = st.integers(0, 20).map(lambda high: high << 40)
 @example([])
 @example([5] * 10)
 @example([n << 40 for n in range(200)] * 2)
-def test_distinct_hashes_are_numbered_in_order_of_appearance(keys: list[int]) -> None:
+def test_number_distinct_numbers_in_order_of_appearance(keys: list[int]) -> None:
     hashes = np.array(keys, dtype=np.uint64)
     first, numbers = number_distinct(hashes)
     places: dict[int, int] = {}

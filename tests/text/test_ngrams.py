@@ -74,7 +74,7 @@ def terms_of(words: Words) -> list[list[str]]:
 @example(batch=["one", "two"])
 @example(batch=["to " * (N_LEAD + 1)])
 @example(batch=["x" * 99 + " " + "y" * 100 + " " + "z" * 101 + " " + "石" * 102])
-def test_terms_are_those_of_the_definition(
+def test_term_kinds_find_the_terms_of_their_definition(
     find: Callable[[Words], Words], kind: str, batch: list[str]
 ) -> None:
     assert terms_of(find(find_words(batch))) == [reference_terms(kind, text) for text in batch]
@@ -85,14 +85,14 @@ def test_terms_are_those_of_the_definition(
 @example(batch=[])
 @example(batch=["oil", "", "gas oil gas"])
 @example(batch=["late " * N_LEAD + "far oil", "oil far"])
-def test_groups_that_are_kept_once_spread_to_all_places(kind: str, batch: list[str]) -> None:
+def test_columns_in_order_spreads_groups_to_all_places(kind: str, batch: list[str]) -> None:
     assert spelled(kind, batch) == [reference_terms(kind, document) for document in batch]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(batch=BATCHES)
-def test_counts_are_those_of_the_terms_spelled_out(kind: str, batch: list[str]) -> None:
+def test_grouped_terms_count_all_occurrences(kind: str, batch: list[str]) -> None:
     terms = KINDS[kind].find(find_words(batch))
     counts: Counter[str] = Counter()
     for span, count in enumerate(terms.counts().tolist()):
@@ -100,20 +100,20 @@ def test_counts_are_those_of_the_terms_spelled_out(kind: str, batch: list[str]) 
     assert counts == Counter(itertools.chain.from_iterable(spelled(kind, batch)))
 
 
-def test_the_runs_of_a_word_are_found_once_however_often_it_comes() -> None:
+def test_character_ngrams_are_found_once_for_a_repeated_word() -> None:
     terms = KINDS["characters"].find(find_words(["tin oil", "tin tin"]))
     assert terms_of(terms.spans) == [[" tin", "tin "], [" oil", "oil "]]
     assert terms.groups.tolist() == [0, 1, 0, 0]
 
 
-def test_scripts_without_spaces_are_taken_to_shorter_pieces() -> None:
+def test_character_ngrams_are_shorter_in_scripts_without_spaces() -> None:
     grams = find_character_ngrams(find_words(["New iPhone手机，好"]))
     assert terms_of(grams) == [
         [" new", "new ", " iph", "ipho", "phon", "hone", "one ", "手", "机", "手机", "好"]
     ]
 
 
-def test_terms_without_a_column_are_left_out() -> None:
+def test_columns_in_order_omits_terms_without_a_column() -> None:
     terms = KINDS["words"].find(find_words(["oil gas tin gas", "tin", "gas"]))
     columns, indptr = terms.columns_in_order(np.array([7, -1, 3], dtype=np.int32))
     assert columns.tolist() == [7, 3, 3]
@@ -123,7 +123,7 @@ def test_terms_without_a_column_are_left_out() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(batch=BATCHES)
 @example(batch=["ΑΣ ΑΣΑ", "İstanbul - STRASSE", "\0a a\0"])
-def test_a_term_in_documents_has_the_hash_of_its_own_text(kind: str, batch: list[str]) -> None:
+def test_term_kinds_hash_terms_as_in_documents(kind: str, batch: list[str]) -> None:
     found = KINDS[kind].find(find_words(batch)).spans
     terms = [found.word(i) for i in range(len(found))]
     assert np.array_equal(KINDS[kind].hash(*join_terms(terms)), found.hashes)
@@ -132,7 +132,7 @@ def test_a_term_in_documents_has_the_hash_of_its_own_text(kind: str, batch: list
 @given(st.lists(st.text(st.sampled_from("a é\ud800石"), max_size=6)))
 @example([])
 @example(["", "a b", "", " a", "a ", "a  b", " ", "a b c", "a b"])
-def test_only_pairs_of_words_have_hashes_as_bigrams(terms: list[str]) -> None:
+def test_bigrams_hash_only_pairs_of_words(terms: list[str]) -> None:
     hashes = KINDS["bigrams"].hash(*join_terms(terms))
     pairs = [term for term in terms if term.count(" ") == 1 and all(term.split(" "))]
     assert hashes.tolist() == [KINDS["bigrams"].hash(*join_terms([p]))[0] for p in pairs]
@@ -140,7 +140,7 @@ def test_only_pairs_of_words_have_hashes_as_bigrams(terms: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(batch=BATCHES)
-def test_different_terms_have_different_hashes_and_none_is_0(kind: str, batch: list[str]) -> None:
+def test_term_hashes_are_distinct_and_not_0(kind: str, batch: list[str]) -> None:
     found = KINDS[kind].find(find_words(batch)).spans
     terms = {found.word(i) for i in range(len(found))}
     hashes = set(found.hashes.tolist())
@@ -149,30 +149,30 @@ def test_different_terms_have_different_hashes_and_none_is_0(kind: str, batch: l
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_terms_of_a_document_do_not_depend_on_its_neighbours(kind: str) -> None:
+def test_terms_do_not_depend_on_other_documents(kind: str) -> None:
     documents = ["oil and gas", "", "straße", "gas"]
     together = spelled(kind, documents)
     assert together == [spelled(kind, [document])[0] for document in documents]
 
 
-def test_a_pair_is_another_term_than_the_pair_reversed() -> None:
+def test_bigrams_distinguish_the_order_of_words() -> None:
     pairs = find_bigrams(find_words(["oil gas oil gas"]))
     assert terms_of(pairs) == [["oil gas", "gas oil", "oil gas"]]
     assert pairs.hashes[0] == pairs.hashes[2] != pairs.hashes[1]
 
 
-def test_the_hash_of_a_pair_stays_what_it_is_since_models_are_made_of_it() -> None:
+def test_bigram_hashes_never_change_between_versions() -> None:
     assert find_bigrams(find_words(["oil gas"])).hashes.tolist() == [0x36E2E1DB62A21C7C]
 
 
-def test_words_made_to_give_a_pair_the_hash_of_an_empty_slot_do_not() -> None:
+def test_bigram_hash_is_never_that_of_an_empty_slot() -> None:
     hashes = np.array([1, 2**64 - 0x9E3779B97F4A7C15], dtype=np.uint64)
     oil, gas = np.array([1, 5]), np.array([4, 8])
     words = Words(b" oil gas", oil, gas, np.array([0, 2]), hashes)
     assert find_bigrams(words).hashes.tolist() == [1]
 
 
-def test_characters_of_a_word_of_megabytes_take_bounded_memory() -> None:
+def test_character_ngrams_of_a_long_word_take_bounded_memory() -> None:
     words = find_words(["x1y2" * 500_000])
     tracemalloc.start()
     find_character_ngrams(words)

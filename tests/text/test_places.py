@@ -43,7 +43,7 @@ def slices(text: str) -> list[str]:
         (" \u2003…", []),
     ],
 )
-def test_offsets_cut_the_word_out_of_the_text(text: str, expected: list[str]) -> None:
+def test_span_mapper_returns_offsets_of_words(text: str, expected: list[str]) -> None:
     assert slices(text) == expected
 
 
@@ -78,14 +78,14 @@ def same(word: str) -> str:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @given(data=st.data())
-def test_what_is_cut_out_is_the_word_in_every_script(data: st.DataObject, script: str) -> None:
+def test_span_mapper_finds_words_of_every_script(data: st.DataObject, script: str) -> None:
     text = data.draw(st.text(SCRIPTS[script]))
     expected = [[same(word)] for word in tokenize(text)]
     assert [list(map(same, tokenize(cut))) for cut in slices(text)] == expected
 
 
 @given(ANYTHING)
-def test_what_is_cut_out_holds_the_word_whatever_the_text(text: str) -> None:
+def test_span_mapper_finds_words_of_any_text(text: str) -> None:
     words = tokenize(text)
     found = slices(text)
     assert len(found) == len(words)
@@ -97,7 +97,7 @@ def test_what_is_cut_out_holds_the_word_whatever_the_text(text: str) -> None:
 
 
 @given(ANYTHING)
-def test_spans_are_in_order_and_in_the_text(text: str) -> None:
+def test_span_mapper_returns_ascending_offsets_in_the_text(text: str) -> None:
     words = find_words([text])
     starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
     assert starts == sorted(starts)
@@ -107,7 +107,7 @@ def test_spans_are_in_order_and_in_the_text(text: str) -> None:
 
 
 @given(st.text(ODD))
-def test_every_single_character_of_a_word_has_its_place(text: str) -> None:
+def test_span_mapper_finds_every_character_of_a_word(text: str) -> None:
     # As runs of characters in scripts without spaces need it.
     words = find_words([text])
     array = np.frombuffer(words.buffer, dtype=np.uint8)
@@ -121,6 +121,6 @@ def test_every_single_character_of_a_word_has_its_place(text: str) -> None:
         assert same(character) in same(normalize_text(text[start:end]))
 
 
-def test_a_text_with_a_heap_of_marks_is_read_as_it_stands() -> None:
+def test_span_mapper_handles_texts_with_too_many_marks() -> None:
     heap = "E" + "\u0301\u0316" * 10_000
     assert slices(f"Cafe\u0301 {heap}") == ["Cafe\u0301", heap]

@@ -56,12 +56,12 @@ def weighed(weights: RowWeights, counts: Entries, setting: str) -> bytes:
 
 @needs_kernel
 @given(counts_of_blocks())
-def test_the_kernel_weighs_as_numpy_does(made: tuple[RowWeights, Entries]) -> None:
+def test_weigh_kernel_agrees_with_numpy(made: tuple[RowWeights, Entries]) -> None:
     assert weighed(*made, "1") == weighed(*made, "0")
 
 
 @given(counts_of_blocks())
-def test_rows_weigh_as_much_as_the_definition_says(made: tuple[RowWeights, Entries]) -> None:
+def test_weigh_follows_its_definition(made: tuple[RowWeights, Entries]) -> None:
     weights, counts = made
     values = np.frombuffer(weighed(weights, counts, "1"), dtype=np.float32)
     n_blocks = len(weights.widths)
@@ -86,9 +86,7 @@ def test_rows_weigh_as_much_as_the_definition_says(made: tuple[RowWeights, Entri
     st.integers(1, 3),
     st.sampled_from([*range(1, 10), 13, 16, 17, 20, 24, 25, 29, 32, 33, 46, 150]),
 )
-def test_the_kernel_scores_as_scipy_does(
-    seed: int, n_rows: int, n_each: int, n_topics: int
-) -> None:
+def test_score_kernel_agrees_with_scipy(seed: int, n_rows: int, n_each: int, n_topics: int) -> None:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 12, n_rows * n_each)
     columns = [
@@ -114,7 +112,7 @@ def test_the_kernel_scores_as_scipy_does(
 @needs_kernel
 @pytest.mark.parametrize("n_topics", [1, 3, 4, 9, 33, 40])
 @pytest.mark.parametrize("lengths", [[2047, 1, 2, 5000], [2048, 0, 2048], [4097], [3, 2049]])
-def test_long_rows_are_scored_as_scipy_does(lengths: list[int], n_topics: int) -> None:
+def test_score_kernel_agrees_with_scipy_for_long_rows(lengths: list[int], n_topics: int) -> None:
     """Columns are copied 2,048 at a time, wherever that is in a row."""
     rng = np.random.default_rng(n_topics)
     columns = [np.sort(rng.choice(6000, length, replace=False)) for length in lengths]
@@ -153,7 +151,9 @@ BLOCK = (0, IDF, 1.0)
         ([3], ((1, IDF, 1.0),), "a column that there is not"),
     ],
 )
-def test_rows_that_do_not_fit_are_not_weighed(lengths: Any, blocks: Any, message: str) -> None:
+def test_weigh_kernel_rejects_arrays_that_do_not_fit(
+    lengths: Any, blocks: Any, message: str
+) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
         sparse.kernel.weigh(VALUES.copy(), COLUMNS, np.array(lengths), blocks)
     assert str(caught.value) == message
@@ -172,7 +172,7 @@ def test_rows_that_do_not_fit_are_not_weighed(lengths: Any, blocks: Any, message
         ([1, 2], 1, 3, (2, 0), "a column that there is not"),
     ],
 )
-def test_rows_that_do_not_fit_are_not_scored(
+def test_score_kernel_rejects_arrays_that_do_not_fit(
     lengths: Any, n_each: int, n_columns: int, shape: tuple[int, int], message: str
 ) -> None:
     table, scores = np.ones((n_columns, 2), dtype="f4"), np.zeros(shape, dtype="f4")
@@ -200,7 +200,9 @@ def test_rows_that_do_not_fit_are_not_scored(
         ({"starts": np.zeros(0, dtype="i4")}, "a column or weight that there is not"),
     ],
 )
-def test_few_weights_that_do_not_fit_are_not_added(changed: dict[str, Any], message: str) -> None:
+def test_sparse_score_kernel_rejects_arrays_that_do_not_fit(
+    changed: dict[str, Any], message: str
+) -> None:
     arrays: dict[str, Any] = {
         "values": VALUES,
         "columns": COLUMNS,
@@ -246,7 +248,7 @@ def arguments_of_kernel(name: str) -> list[Any]:
 @needs_kernel
 @pytest.mark.parametrize("unfit", UNFIT.values(), ids=list(UNFIT))
 @pytest.mark.parametrize("name", ["weigh", "add_products", "add_sparse_products"])
-def test_arrays_of_other_types_or_in_pieces_are_refused(name: str, unfit: Any) -> None:
+def test_row_kernels_reject_other_types_and_layouts(name: str, unfit: Any) -> None:
     function = getattr(sparse.kernel, name)
     function(*arguments_of_kernel(name))
     for at, argument in enumerate(arguments_of_kernel(name)):
@@ -265,7 +267,7 @@ def test_arrays_of_other_types_or_in_pieces_are_refused(name: str, unfit: Any) -
 @pytest.mark.parametrize(
     ("name", "at"), [("weigh", 0), ("add_products", -1), ("add_sparse_products", -1)]
 )
-def test_what_is_changed_has_to_be_writable(name: str, at: int) -> None:
+def test_row_kernels_reject_read_only_results(name: str, at: int) -> None:
     arguments = arguments_of_kernel(name)
     arguments[at].flags.writeable = False
     with pytest.raises((ValueError, BufferError), match="read-only"):
@@ -273,7 +275,7 @@ def test_what_is_changed_has_to_be_writable(name: str, at: int) -> None:
 
 
 @needs_kernel
-def test_columns_and_lengths_that_overlap_what_is_written_change_nothing() -> None:
+def test_row_kernels_copy_columns_and_lengths() -> None:
     """What is checked has to be what is used, whoever writes to the arrays meanwhile."""
     values, lengths, table = np.ones(6, dtype="f4"), np.array([3, 3]), np.ones((1, 3), dtype="f4")
     scores = np.zeros((2, 3), dtype="f4")
@@ -294,13 +296,13 @@ def test_columns_and_lengths_that_overlap_what_is_written_change_nothing() -> No
 
 
 @needs_kernel
-def test_a_first_column_as_low_as_can_be_is_no_column() -> None:
+def test_weigh_kernel_rejects_the_lowest_first_column() -> None:
     with pytest.raises(ValueError, match="a column that there is not"):
         sparse.kernel.weigh(VALUES.copy(), COLUMNS, np.array([3]), ((-(2**63), IDF, 1.0),))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_rows_that_are_not_finite_are_refused(value: float) -> None:
+def test_check_rows_rejects_values_that_are_not_finite(value: float) -> None:
     values = np.array([1, value], dtype=np.float32)
     rows = SparseRows(Entries(values, COLUMNS[:2], np.array([2])), 3)
     with pytest.raises(DataError, match=r"^`X` holds NaN or infinity;"):

@@ -27,7 +27,7 @@ def is_of_unspaced_script(character: str) -> bool:
     return bool(is_unspaced(array, np.zeros(1, dtype=np.int64))[0])
 
 
-def test_scripts_without_spaces_are_those_that_unicode_names() -> None:
+def test_unspaced_scripts_are_those_of_unicode() -> None:
     letters = [c for c in map(chr, range(0x80, sys.maxunicode + 1)) if c.isalpha()]
     named = {
         c
@@ -50,12 +50,12 @@ def test_scripts_without_spaces_are_those_that_unicode_names() -> None:
 @pytest.mark.parametrize(
     "character", ["a", "ä", "я", "ع", "한", "ह", "😀", "\ufffd", "\ud7ff", "\ue000", "\U000e0001"]
 )
-def test_other_scripts_are_not_among_them(character: str) -> None:
+def test_is_unspaced_is_false_for_other_scripts(character: str) -> None:
     assert not is_of_unspaced_script(character)
 
 
 @pytest.mark.parametrize("edges", ["\u0e00\u0eff", "\u4e00\u9fff", "\uff66\uff9f"])
-def test_blocks_end_where_they_end(edges: str) -> None:
+def test_is_unspaced_ends_with_its_unicode_blocks(edges: str) -> None:
     first, last = map(ord, edges)
     around = [first - 1, first, last, last + 1]
     assert [is_of_unspaced_script(chr(point)) for point in around] == [False, True, True, False]
@@ -81,24 +81,24 @@ def test_blocks_end_where_they_end(edges: str) -> None:
         "Japanese", "Thai", "Korean", "combining accent",
     ],
 )  # fmt: skip
-def test_words_of_many_languages(text: str, words: list[str]) -> None:
+def test_tokenize_splits_many_languages(text: str, words: list[str]) -> None:
     assert tokenize(text) == words
 
 
 @given(st.text())
 @example("ÁΣ\u0301手\u0301")
 @example("\u212b\u2126")
-def test_a_plain_text_stays_what_it_is(text: str) -> None:
+def test_normalize_text_keeps_a_plain_text(text: str) -> None:
     once = normalize_text(text)
     assert normalize_text(once).split() == once.split()
 
 
-def test_words_of_one_text_do_not_depend_on_another_ones_script() -> None:
+def test_find_words_does_not_depend_on_other_scripts() -> None:
     alone, beside = find_words(["crude oil"]), find_words(["crude oil", "石油"])
     assert beside.hashes.tolist()[:2] == alone.hashes.tolist()
 
 
-def test_a_heap_of_marks_takes_no_longer_than_other_text() -> None:
+def test_normalize_nfc_takes_linear_time_for_many_marks() -> None:
     heap = "É" + "\u0301\u0316" * 100_000  # in order, this would take minutes
     assert normalize_nfc(heap) == heap.lower()
     long = "E\u0301" * 2000
@@ -108,7 +108,7 @@ def test_a_heap_of_marks_takes_no_longer_than_other_text() -> None:
     )
 
 
-def test_a_long_text_may_have_characters_of_any_plane() -> None:
+def test_find_words_accepts_characters_of_any_plane() -> None:
     beyond = map(chr, range(0x1FFFF, sys.maxunicode + 1))
     assert not any(map(unicodedata.combining, beyond))
     text = "e\u0301" * 1000 + "\U00020000\U0010ffff"

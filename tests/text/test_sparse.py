@@ -59,7 +59,7 @@ def test_multi_hot_equals_the_dense_rows_of_the_lesson(sequences: list[list[int]
         pytest.param([np.array([1, 2]), (0, 2)], id="arrays and tuples"),
     ],
 )
-def test_sequences_may_come_in_any_container(sequences: object) -> None:
+def test_multi_hot_accepts_any_container(sequences: object) -> None:
     X = multi_hot(sequences, 3)  # type: ignore[arg-type]
     assert X.toarray().tolist() == [[0, 1, 1], [1, 0, 1]]
 
@@ -81,13 +81,15 @@ def test_sequences_may_come_in_any_container(sequences: object) -> None:
         ),
     ],
 )
-def test_a_number_without_a_column_is_an_error(sequences: list[list[int]], message: str) -> None:
+def test_multi_hot_rejects_a_number_without_a_column(
+    sequences: list[list[int]], message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         multi_hot(sequences, 10_000)
     assert str(caught.value) == message
 
 
-def test_there_must_be_a_column() -> None:
+def test_multi_hot_rejects_no_columns() -> None:
     assert multi_hot([[0], []], 1).toarray().tolist() == [[1], [0]]
     with pytest.raises(OptionError) as caught:
         multi_hot([[]], 0)
@@ -95,7 +97,7 @@ def test_there_must_be_a_column() -> None:
 
 
 @given(SEQUENCES)
-def test_counts_are_those_of_a_loop(sequences: list[list[int]]) -> None:
+def test_count_matrix_counts_like_a_loop(sequences: list[list[int]]) -> None:
     X = count_rows(sequences)
     assert X.toarray().tolist() == [
         [sequence.count(column) for column in range(N_COLUMNS)] for sequence in sequences
@@ -106,7 +108,7 @@ def test_counts_are_those_of_a_loop(sequences: list[list[int]]) -> None:
 
 
 @pytest.mark.parametrize("n_columns", [8, 10_000], ids=["few columns", "many columns"])
-def test_counts_are_the_same_however_rows_are_sorted(n_columns: int) -> None:
+def test_count_matrix_does_not_depend_on_the_order(n_columns: int) -> None:
     X = count_matrix(np.array([5, 2, 5, 7, 0], dtype=np.int32), np.array([0, 3, 3, 5]), n_columns)
     assert X.has_canonical_format
     assert X.indices.tolist() == [2, 5, 0, 7]
@@ -118,7 +120,7 @@ def test_counts_are_the_same_however_rows_are_sorted(n_columns: int) -> None:
 
 
 @given(st.lists(SEQUENCES))
-def test_stacked_blocks_are_the_matrix_of_all_rows(blocks: list[list[list[int]]]) -> None:
+def test_stack_rows_gives_the_matrix_of_all_rows(blocks: list[list[list[int]]]) -> None:
     stacked = stack_rows(map(count_rows, blocks), N_COLUMNS)
     whole = count_rows([sequence for block in blocks for sequence in block])
     assert stacked.shape == whole.shape
@@ -142,7 +144,7 @@ def stack_of(blocks: list[list[list[int]]]) -> RowStack:
     return stack
 
 
-def test_parts_of_a_row_stand_side_by_side_in_a_dense_array() -> None:
+def test_sparse_rows_put_parts_side_by_side() -> None:
     values, columns = np.array([1, 2, 3], dtype=np.float32), np.array([0, 2, 1], dtype=np.int32)
     rows = SparseRows(Entries(values, columns, np.array([1, 1, 0, 1])), 3, n_parts=2)
     assert rows.toarray().tolist() == rows.csr().toarray().tolist() == [[1, 0, 2], [0, 3, 0]]
@@ -152,9 +154,7 @@ def test_parts_of_a_row_stand_side_by_side_in_a_dense_array() -> None:
 @given(st.lists(SEQUENCES))
 @example([])
 @example([[]])
-def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
-    blocks: list[list[list[int]]],
-) -> None:
+def test_row_stack_returns_its_parts(blocks: list[list[list[int]]]) -> None:
     stack = stack_of(blocks)
     assert stack.n_entries == sum(count_rows(block).nnz for block in blocks)
     parts = [SparseRows(part, N_COLUMNS).csr() for part in stack.parts()]
@@ -170,7 +170,7 @@ def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
     assert (rows.dtype, rows.indices.dtype) == (np.float32, np.int32)
 
 
-def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
+def test_row_stack_parts_are_views() -> None:
     stack = stack_of([[[0, 1]], [[2], [3, 3]]])
     for part in stack.parts():
         values, columns, _ = part
@@ -183,7 +183,7 @@ def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
     ]
 
 
-def test_entries_may_stand_side_by_side_in_a_row() -> None:
+def test_append_parts_puts_entries_side_by_side() -> None:
     rows = SparseRows(entries_of([[0, 2], [4], [1], [5, 3]]), 6, 2)
     assert rows.n_rows == 2
     assert rows.csr().toarray().tolist() == [[1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]]
@@ -194,7 +194,7 @@ def test_entries_may_stand_side_by_side_in_a_row() -> None:
 
 
 @pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
-def test_a_float32_csr_matrix_is_taken_without_a_copy(container: type) -> None:
+def test_check_csr_does_not_copy_a_float32_csr_array(container: type) -> None:
     X = container(np.eye(3, dtype=np.float32))
     checked = check_csr(X, n_columns=3)
     assert isinstance(checked, sp.csr_array)
@@ -211,7 +211,7 @@ def test_a_float32_csr_matrix_is_taken_without_a_copy(container: type) -> None:
         pytest.param(sp.csc_matrix([[0, 1], [2, 0]]), id="csc"),
     ],
 )
-def test_any_matrix_becomes_float32_csr(X: object) -> None:
+def test_check_csr_converts_any_matrix(X: object) -> None:
     checked = check_csr(X)
     assert isinstance(checked, sp.csr_array)
     assert checked.dtype == np.float32
@@ -249,7 +249,7 @@ def test_any_matrix_becomes_float32_csr(X: object) -> None:
         ),
     ],
 )
-def test_what_the_model_cannot_take_is_an_error(X: object, message: str) -> None:
+def test_check_csr_rejects_other_input(X: object, message: str) -> None:
     with pytest.raises(DataError) as caught:
         check_csr(X, n_columns=3)
     assert str(caught.value) == message

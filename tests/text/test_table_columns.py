@@ -34,12 +34,12 @@ def learned(cells: list[Any]) -> TableColumn:
     return learn_columns(texts_with("it", cells), topics, ["it"])[0]
 
 
-def test_a_text_keeps_its_cells_when_it_is_pickled() -> None:
+def test_row_text_keeps_its_cells_when_pickled() -> None:
     text = pickle.loads(pickle.dumps(RowText("stuck", {"product": "Card"})))
     assert (text, type(text), text.columns) == ("stuck", RowText, {"product": "Card"})
 
 
-def test_words_numbers_and_dates_are_told_apart() -> None:
+def test_learn_columns_distinguishes_words_numbers_and_dates() -> None:
     assert learned(["Card", "Loan", None] * 20).kind == "words"
     dates = ["2026-03-02", "02.03.2026 14:30", "Mon, 2 Mar 2026 15:30:00 +0000", "2026-04-05"]
     assert learned(dates * 20).kind == "date"
@@ -50,7 +50,7 @@ def test_words_numbers_and_dates_are_told_apart() -> None:
     assert learned([*[1, 2] * 35, *["none known"] * 30]).kind == "words"
 
 
-def test_numbers_are_cut_at_quantiles() -> None:
+def test_learn_columns_bins_numbers_at_quantiles() -> None:
     column = learned([f"{number}.5" for number in range(1, 801)] + ["n/a"])
     assert column.bins == (101.375, 201.25, 301.125, 401.0, 500.875, 600.75, 700.625)
     assert [column.terms(cell) for cell in ("3", 150, 800.0, "n/a", float("nan"), True)] == [
@@ -63,7 +63,7 @@ def test_numbers_are_cut_at_quantiles() -> None:
     ]
 
 
-def test_a_date_becomes_weekday_month_and_hour() -> None:
+def test_terms_of_a_date_are_weekday_month_and_hour() -> None:
     column = TableColumn("sent", "date")
     expected = ["sent=Monday", "sent=March", "sent=14 h"]
     for cell in ("2026-03-02T14:30:00", "2.3.2026 14:30", datetime(2026, 3, 2, 14, 30)):
@@ -73,7 +73,7 @@ def test_a_date_becomes_weekday_month_and_hour() -> None:
     assert column.terms("31.02.2026") == column.terms("soon") == ["sent=missing"]
 
 
-def test_words_are_written_in_one_way() -> None:
+def test_terms_of_words_are_normalised() -> None:
     column = TableColumn("it")
     assert column.terms(3.0) == column.terms(3) == column.terms(" 3 ") == ["it=3"]
     assert column.terms(True) == ["it=true"]
@@ -82,14 +82,14 @@ def test_words_are_written_in_one_way() -> None:
     assert len(column.terms("x" * 5000)[0]) == len("it=") + 100
 
 
-def test_terms_have_one_line() -> None:
+def test_terms_of_columns_have_one_line() -> None:
     column = TableColumn("product\nname")
     assert column.terms("Card\u2028and\nmore") == ["product name=Card and more"]
     with pytest.raises(OptionError, match="name"):
         TableColumn("half \ud800")
 
 
-def test_a_column_of_text_or_ids_is_refused() -> None:
+def test_learn_columns_rejects_text_and_ids() -> None:
     with pytest.raises(DataError, match=r"'it' has 300 values in 300 documents"):
         learned([f"ticket {number}" for number in range(300)])
     assert learned([f"sender {number // 30}" for number in range(300)]).kind == "words"
@@ -99,7 +99,7 @@ def test_a_column_of_text_or_ids_is_refused() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 37])
-def test_numbers_that_count_on_are_ids(step: int) -> None:
+def test_learn_columns_rejects_consecutive_numbers(step: int) -> None:
     order = np.random.default_rng(0).permutation(240)[:200]  # as in a part of the documents
     with pytest.raises(DataError) as raised:
         learned([str(10_000 + step * number) for number in order])
@@ -110,14 +110,14 @@ def test_numbers_that_count_on_are_ids(step: int) -> None:
     )
 
 
-def test_numbers_that_differ_are_not_ids_if_they_are_amounts() -> None:
+def test_learn_columns_accepts_distinct_amounts() -> None:
     amounts = np.random.default_rng(0).lognormal(8, 1, 200)
     for written in ("{:.2f}", "{:.0f}"):
         kind = learned([written.format(amount) for amount in amounts]).kind
         assert kind in ("number", "unused")
 
 
-def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:
+def test_learn_columns_marks_uninformative_columns_as_unused() -> None:
     random = np.random.default_rng(0)
     topics = random.choice(["a", "b", "c"], 600).tolist()
     texts = [
@@ -138,7 +138,7 @@ def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:
     assert not add_columns_group(default_feature_groups("log-tf-idf"), columns)[-1].is_unused
 
 
-def test_each_of_several_topics_counts_by_itself() -> None:
+def test_learn_columns_tests_each_of_several_topics() -> None:
     # Hardly two documents have the same topics; one of these is the product's, one everyone's.
     random = np.random.default_rng(0)
     products = random.choice(["card", "loan", "app"], 300).tolist()
@@ -157,7 +157,7 @@ def test_each_of_several_topics_counts_by_itself() -> None:
     assert [column.kind for column in without_topics] == ["unused"]
 
 
-def test_an_unknown_column_is_named_with_the_nearest() -> None:
+def test_learn_columns_suggests_the_nearest_name() -> None:
     texts = texts_with("product", ["Card", "Loan"])
     with pytest.raises(DataError, match="no column 'prodct'; there are 'product'; did you mean"):
         learn_columns(texts, ["a", "b"], ["prodct"])
@@ -168,12 +168,12 @@ def test_an_unknown_column_is_named_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "names", ["product", [""], [3], ["a", "a"], [str(n) for n in range(MAX_COLUMNS + 1)]]
 )
-def test_names_are_few_and_distinct(names: Any) -> None:
+def test_check_column_names_rejects_repeated_and_too_many_names(names: Any) -> None:
     with pytest.raises(OptionError, match="`columns`"):
         check_column_names(names)
 
 
-def test_only_a_fit_makes_a_block_of_columns() -> None:
+def test_feature_group_rejects_the_kind_columns() -> None:
     with pytest.raises(OptionError, match="kind"):
         FeatureGroup("columns")
     with pytest.raises(OptionError, match="kind"):
@@ -183,7 +183,7 @@ def test_only_a_fit_makes_a_block_of_columns() -> None:
             TableColumn("amount", "number", bins)
 
 
-def test_missing_and_odd_cells_are_reported() -> None:
+def test_odd_cells_reports_missing_columns_and_odd_cells() -> None:
     columns = [TableColumn("product"), TableColumn("amount", "number", (1.0,))]
     texts = texts_with("amount", [1, None, "lots"])
     note = odd_cells_note(odd_cells(texts, columns).values())
@@ -202,7 +202,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("kernel", ["0", "1"])
-def test_terms_of_columns_stand_behind_those_of_the_text(
+def test_column_counter_puts_column_terms_after_those_of_texts(
     kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
@@ -229,6 +229,6 @@ def test_terms_of_columns_stand_behind_those_of_the_text(
     ]
 
 
-def test_the_digest_counts_cells() -> None:
+def test_compute_digest_includes_cells() -> None:
     texts = [RowText("a", {"product": "Card"}), RowText("a", {"product": "Loan"}), "a"]
     assert len({compute_digest([text], ["topic"]) for text in texts}) == 3

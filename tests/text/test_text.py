@@ -39,13 +39,11 @@ def words_of(words: Words) -> list[str]:
 @example("“Öl”—don’t… ¿qué?")
 @example("iPhone手机，很好。ราคา น้ำมัน1")
 @example("seventy seventee eighteens " + "sixteen-sixteens" * 3 + "x" * 300)
-def test_words_are_those_of_the_definition(document: str) -> None:
+def test_tokenize_follows_its_definition(document: str) -> None:
     assert tokenize(document) == reference_words(document)
 
 
-def test_every_unicode_space_and_every_ascii_punctuation_mark_but_the_apostrophe_separates() -> (
-    None
-):
+def test_tokenize_splits_at_all_separators() -> None:
     spaces = [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()]
     separators = [*spaces, *(set(string.punctuation) - {"'"})]
     assert tokenize("x".join(separators)) == ["x"] * (len(separators) - 1)
@@ -55,7 +53,7 @@ def test_every_unicode_space_and_every_ascii_punctuation_mark_but_the_apostrophe
 @example([])
 @example([""])
 @example(["", "a", "", ""])
-def test_a_batch_equals_its_rows_one_by_one(documents: list[str]) -> None:
+def test_find_words_gives_the_same_words_one_by_one(documents: list[str]) -> None:
     batch, rows = find_words(documents), [find_words([document]) for document in documents]
     assert words_of(batch) == list(itertools.chain.from_iterable(map(words_of, rows)))
     assert batch.hashes.tolist() == [h for row in rows for h in row.hashes]
@@ -66,7 +64,7 @@ def test_a_batch_equals_its_rows_one_by_one(documents: list[str]) -> None:
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 @pytest.mark.parametrize("chunk_characters", [1, 7, 100, 1 << 18])
 @pytest.mark.parametrize("book_characters", [10, 1 << 22])
-def test_neither_chunk_size_nor_thread_count_changes_the_words(
+def test_map_chunks_does_not_change_words(
     book_characters: int, chunk_characters: int, n_threads: int
 ) -> None:
     documents = ["Grain ships", "", "crude-oil, ÖL; straße", "x" * 50, "the end"] * 20
@@ -79,7 +77,7 @@ def test_neither_chunk_size_nor_thread_count_changes_the_words(
     assert lengths.tolist() == np.diff(whole.indptr).tolist()
 
 
-def test_texts_of_megabytes_are_taken_one_by_one() -> None:
+def test_map_chunks_takes_long_texts_one_by_one() -> None:
     documents = ["oil", *["x" * 3_000_000] * 4, "gas"]
     assert [len(chunk) for chunk in map_chunks(list, documents)] == [1] * 6
 
@@ -89,7 +87,7 @@ def test_texts_of_megabytes_are_taken_one_by_one() -> None:
 @example(["a", "a\0"], ["a" * 8, "a" * 9, "a" * 9 + "\0", "a" * 16, "a" * 17])
 @example(["abcdef", "abcdef\0\x0e"], ["abcdefg", "abcdefg\x0f"])
 @example(["abcdefgay"], ["abcdefgby\0"])
-def test_words_have_equal_hashes_if_and_only_if_they_are_equal(a: list[str], b: list[str]) -> None:
+def test_find_words_hashes_only_equal_words_alike(a: list[str], b: list[str]) -> None:
     words = a + b + a
     hashes = find_words([" ".join(words)]).hashes.tolist()
     assert len(hashes) == len(words)
@@ -100,7 +98,7 @@ def test_words_have_equal_hashes_if_and_only_if_they_are_equal(a: list[str], b: 
 @pytest.mark.parametrize(
     ("document", "kind"), [(None, "NoneType"), (b"oil", "bytes"), (7, "int")], ids=str
 )
-def test_a_document_that_is_no_text_is_named_by_its_place(document: object, kind: str) -> None:
+def test_find_words_names_the_place_of_what_is_no_text(document: object, kind: str) -> None:
     with pytest.raises(DataError) as caught:
         find_words(["crude", "oil", document])  # type: ignore[list-item]
     assert str(caught.value) == (
@@ -110,9 +108,7 @@ def test_a_document_that_is_no_text_is_named_by_its_place(document: object, kind
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("document", [None, b"oil"], ids=str)
-def test_its_place_counts_from_the_first_document_whatever_the_chunks(
-    document: object, n_threads: int
-) -> None:
+def test_map_chunks_numbers_documents_across_chunks(document: object, n_threads: int) -> None:
     documents = ["crude", "oil", document, "prices"]
     with pytest.raises(DataError) as caught:
         list(map_chunks(find_words, documents, n_threads, ONE_BY_ONE))  # type: ignore[arg-type]
@@ -123,7 +119,7 @@ def test_its_place_counts_from_the_first_document_whatever_the_chunks(
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(n_threads: int) -> None:
+def test_map_chunks_keeps_order_and_reads_lazily(n_threads: int) -> None:
     pulled: list[int] = []
 
     def endless() -> Iterator[str]:
@@ -138,7 +134,7 @@ def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(n_threads: 
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_an_exception_in_a_worker_comes_out(n_threads: int) -> None:
+def test_map_chunks_raises_an_exception_of_a_thread(n_threads: int) -> None:
     chunks = map_chunks(
         lambda chunk: 6 // int(chunk[0]), ["3", "2", "0", "1"], n_threads, ONE_BY_ONE
     )
@@ -149,7 +145,7 @@ def test_an_exception_in_a_worker_comes_out(n_threads: int) -> None:
 
 
 @pytest.mark.parametrize("n_threads", [2, 4])
-def test_as_many_chunks_are_worked_on_at_once_as_there_are_threads(n_threads: int) -> None:
+def test_map_chunks_uses_all_threads(n_threads: int) -> None:
     all_at_work = threading.Barrier(n_threads, timeout=60)
 
     def work(chunk: Sequence[str]) -> int:

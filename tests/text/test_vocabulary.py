@@ -38,7 +38,7 @@ def count_words(texts: list[str]) -> Counter[str]:
 
 @pytest.mark.slow
 @given(TEXTS, st.none() | st.integers(1, 10), st.integers(1, 3))
-def test_words_run_from_the_most_frequent_down_with_ties_in_order_of_appearance(
+def test_vocabulary_orders_words_by_frequency_and_appearance(
     texts: list[str], num_words: int | None, min_count: int
 ) -> None:
     expected = [w for w, n in count_words(texts).most_common() if n >= min_count][:num_words]
@@ -47,16 +47,16 @@ def test_words_run_from_the_most_frequent_down_with_ties_in_order_of_appearance(
     assert len(vocabulary) == vocabulary.n_columns == len(expected)
 
 
-def test_a_stream_of_texts_will_do() -> None:
+def test_vocabulary_fits_a_stream() -> None:
     assert Vocabulary.fit(iter(["b a", "a"])).terms == ["a", "b"]
 
 
-def test_no_texts_make_an_empty_vocabulary_that_knows_nothing() -> None:
+def test_vocabulary_of_no_texts_is_empty() -> None:
     vocabulary = Vocabulary.fit([])
     assert vocabulary.transform(["oil", ""]).shape == (2, 0)
 
 
-def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
+def test_vocabulary_can_be_made_again_from_its_words() -> None:
     vocabulary = Vocabulary.fit(WIRES)
     again = Vocabulary(vocabulary.terms)
     assert (vocabulary.transform(WIRES) != again.transform(WIRES)).nnz == 0
@@ -71,7 +71,7 @@ def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
     ],
     ids=["words", "bigrams", "words made to share a hash"],
 )
-def test_terms_that_no_text_can_tell_apart_are_refused(kind: str, terms: list[str]) -> None:
+def test_vocabulary_rejects_terms_with_the_same_hash(kind: str, terms: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(terms, kind)
     assert str(caught.value) == (
@@ -80,14 +80,14 @@ def test_terms_that_no_text_can_tell_apart_are_refused(kind: str, terms: list[st
     )
 
 
-def test_words_made_to_share_a_hash_count_as_one_word() -> None:
+def test_vocabulary_counts_words_with_the_same_hash_as_one() -> None:
     vocabulary = Vocabulary.fit([" ".join(TWINS), "oil oil oil"])
     assert vocabulary.terms == ["oil", TWINS[0]]
     assert vocabulary.transform(TWINS).toarray().tolist() == [[0, 1], [0, 1]]
 
 
 @pytest.mark.parametrize("odd", ["", "oil prices", "Oil", "..."])
-def test_a_term_that_no_text_holds_keeps_its_column_and_never_counts(odd: str) -> None:
+def test_vocabulary_keeps_the_column_of_an_absent_term(odd: str) -> None:
     vocabulary = Vocabulary([odd, "oil"])
     X = vocabulary.transform(["oil prices", odd, "Oil ... oil"])
     assert X.toarray()[:, 0].tolist() == [0, 0, 0]
@@ -96,7 +96,7 @@ def test_a_term_that_no_text_holds_keeps_its_column_and_never_counts(odd: str) -
 
 
 @pytest.mark.parametrize("odd", ["", "oil", "oil price rise", "oil  price", " oil", "oil "])
-def test_a_bigram_that_is_no_pair_of_words_is_refused(odd: str) -> None:
+def test_vocabulary_rejects_a_bigram_that_is_no_pair(odd: str) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(["oil price", odd], "bigrams")
     assert str(caught.value) == (
@@ -104,9 +104,7 @@ def test_a_bigram_that_is_no_pair_of_words_is_refused(odd: str) -> None:
     )
 
 
-def test_pairs_of_earlier_releases_are_read_although_texts_are_split_at_more_characters_now() -> (
-    None
-):
+def test_vocabulary_accepts_bigrams_of_words_with_separators() -> None:
     vocabulary = Vocabulary(["öl gas", "“öl gas", "oil –", "my iphone手机"], "bigrams")
     assert vocabulary.transform(["“Öl – gas", "my iPhone手机"]).toarray().tolist() == [
         [1, 0, 0, 0],
@@ -114,7 +112,7 @@ def test_pairs_of_earlier_releases_are_read_although_texts_are_split_at_more_cha
     ]
 
 
-def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:
+def test_vocabulary_fit_rejects_fewer_than_one_word() -> None:
     with pytest.raises(OptionError) as caught:
         Vocabulary.fit(["oil"], num_words=0)
     assert str(caught.value) == "`num_words` is 0; give a whole number of at least 1."
@@ -124,12 +122,12 @@ def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("word", ["", " ", "...", "wheat", "oil price"])
-def test_what_is_not_one_known_word_has_no_column(word: str) -> None:
+def test_vocabulary_has_no_column_for_what_is_no_known_word(word: str) -> None:
     assert Vocabulary(["oil", "price"]).column(word) is None
 
 
 @pytest.mark.parametrize("term", ["", "oil", "price oil", "oil price oil", "palm"])
-def test_what_is_not_one_known_pair_has_no_column(term: str) -> None:
+def test_vocabulary_has_no_column_for_what_is_no_known_pair(term: str) -> None:
     vocabulary = Vocabulary(["oil price", "palm oil"], "bigrams")
     assert vocabulary.column(term) is None
     assert vocabulary.column("palm oil") == 1
@@ -140,7 +138,7 @@ def test_what_is_not_one_known_pair_has_no_column(term: str) -> None:
 
 @pytest.mark.slow
 @given(TEXTS, TEXTS)
-def test_counts_are_those_of_a_counter(known: list[str], texts: list[str]) -> None:
+def test_vocabulary_counts_like_a_counter(known: list[str], texts: list[str]) -> None:
     vocabulary = Vocabulary.fit(known)
     X = vocabulary.transform(texts)
     counters = [count_words([document]) for document in texts]
@@ -153,7 +151,7 @@ def test_counts_are_those_of_a_counter(known: list[str], texts: list[str]) -> No
 
 @pytest.mark.slow
 @given(TEXTS, TEXTS)
-def test_counts_are_those_of_scikit_learn(known: list[str], texts: list[str]) -> None:
+def test_vocabulary_counts_like_scikit_learn(known: list[str], texts: list[str]) -> None:
     vocabulary = Vocabulary.fit(known)
     assume(len(vocabulary) and texts)
     sklearn_counts = CountVectorizer(
@@ -164,7 +162,7 @@ def test_counts_are_those_of_scikit_learn(known: list[str], texts: list[str]) ->
 
 @pytest.mark.slow
 @given(TEXTS)
-def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
+def test_vocabulary_transforms_rows_one_by_one_alike(texts: list[str]) -> None:
     vocabulary = Vocabulary(["oil", "don't", "straße"])
     X = vocabulary.transform(texts).toarray()
     assert X.tolist() == [
@@ -174,7 +172,7 @@ def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 @pytest.mark.parametrize("chunk_characters", [1, 50, 1 << 18])
-def test_neither_chunk_size_nor_thread_count_changes_anything(
+def test_vocabulary_does_not_depend_on_chunks_and_threads(
     chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Vocabulary.fit(WIRES, num_words=5)
@@ -188,7 +186,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
 
 
 @pytest.mark.parametrize("method", ["transform", "known_fraction"])
-def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
+def test_vocabulary_names_the_place_of_what_is_no_text(method: str) -> None:
     with pytest.raises(DataError, match="document 1 is of type NoneType, not a str;"):
         getattr(Vocabulary(["oil"]), method)(["oil", None])
 
@@ -201,18 +199,18 @@ def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
         pytest.param(["crude-oil"], 1.0, id="all"),
     ],
 )
-def test_the_known_share_counts_words_not_documents(texts: list[str], share: float) -> None:
+def test_known_fraction_counts_words_not_documents(texts: list[str], share: float) -> None:
     assert Vocabulary(["oil", "crude"]).known_fraction(texts) == share
 
 
 @pytest.mark.parametrize("texts", [[], ["", "..."]], ids=["no texts", "no words"])
-def test_the_known_share_of_no_words_is_not_a_number(texts: list[str]) -> None:
+def test_known_fraction_of_no_words_is_nan(texts: list[str]) -> None:
     assert math.isnan(Vocabulary(["oil"]).known_fraction(texts))
 
 
 @pytest.mark.slow
 @pytest.mark.reuters
-def test_newswires_become_the_sequences_of_the_data_set(reuters_data: Path) -> None:
+def test_vocabulary_gives_the_sequences_of_the_newswire_data_set(reuters_data: Path) -> None:
     from slugline import reuters
 
     word_index = reuters.get_word_index(reuters_data)
