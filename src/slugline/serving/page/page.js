@@ -1,4 +1,4 @@
-// What the page does beyond links and forms, which all work without it.
+// What the page adds to links and forms, which all work without this script.
 "use strict";
 
 const root = document.documentElement;
@@ -7,18 +7,18 @@ root.classList.add("with-script");
 
 // Forms whose answer is a part of this page ------------------------------------------------------
 
-const running = new Map(); // what is being asked, by the place that the answer goes to
+const running = new Map(); // requests in progress, by the id of the element for their answer
 
 async function send(form, submitter) {
   const place = form.dataset.into;
   running.get(place)?.abort();
-  const asking = new AbortController();
-  running.set(place, asking);
+  const controller = new AbortController();
+  running.set(place, controller);
   const body = new URLSearchParams(new FormData(form, submitter));
   let html;
   try {
     const response = await fetch(form.action, {
-      method: "POST", body, headers: { "X-Part": "1" }, signal: asking.signal,
+      method: "POST", body, headers: { "X-Part": "1" }, signal: controller.signal,
     });
     if (response.status === 401) return location.reload(); // a token is asked for again
     html = await response.text();
@@ -26,13 +26,13 @@ async function send(form, submitter) {
       html = notice(JSON.parse(html).detail);
     }
   } catch (error) {
-    if (error.name === "AbortError") return; // a later question has taken its place
+    if (error.name === "AbortError") return; // a later request has replaced it
     html = notice("The server does not answer. Is it still running?");
   }
-  if (running.get(place) === asking) put(document.getElementById(place), html);
+  if (running.get(place) === controller) put(document.getElementById(place), html);
 }
 
-// Times in the zone of whoever looks, written as the server writes those in UTC.
+// Show times in the local zone, in the form that the server writes for UTC.
 function showLocalTimes(within = document) {
   for (const time of within.querySelectorAll("time[datetime]")) {
     const when = new Date(time.dateTime);
@@ -43,15 +43,15 @@ function showLocalTimes(within = document) {
 }
 showLocalTimes();
 
-function notice(said) {
+function notice(message) {
   const section = document.createElement("section");
   section.className = "verdict problem";
   section.setAttribute("role", "alert");
-  section.textContent = said;
+  section.textContent = message;
   return section.outerHTML;
 }
 
-// Put an answer into its place; what was open stays open, and the focus where it was.
+// Insert an answer; open details stay open, and the focus stays where it was.
 function put(place, html) {
   if (!place) return;
   const open = [...place.querySelectorAll("details[open]")].map((each) => each.id);
@@ -118,7 +118,7 @@ if (text?.value.trim() && !find(".why")) ask(); // the browser has kept it while
 // Corrections ------------------------------------------------------------------------------------
 
 function store(name, value) {
-  try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ }
+  try { localStorage.setItem(name, value); } catch { /* the browser forbids it */ }
 }
 
 function remember() {
@@ -136,7 +136,7 @@ document.addEventListener("input", (event) => {
     : known ? "The model knows this topic." : "A new topic, which the model doesn’t know yet.";
 });
 
-// Tick the topic that was typed, of several that a text may have.
+// Tick the topic that was typed, for a multi-label model.
 function addTopic() {
   const input = find("#right");
   const topic = input.value.trim().replace(/\s+/g, " ");
@@ -176,15 +176,15 @@ document.addEventListener("change", (event) => {
   find("#ask").submit();
 });
 
-// A table that is dropped ------------------------------------------------------------------------
+// Tables -----------------------------------------------------------------------------------------
 
-const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5, WHOLE = 6; // what the server says of a row
+const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5, WHOLE = 6; // fields of a row
 const ON_A_PAGE = 50;
-const EVERY = 250; // milliseconds between two looks at what has come, at least
+const EVERY = 250; // milliseconds between two updates, at least
 const HAS_CHARACTERS = /\.(csv|tsv|txt)(\.gz)?$/i;
-const MANY_BAD = 0.1; // of the rows: then something is wrong with all of the file
+const MANY_BAD = 0.1; // fraction of bad rows from which the file was probably misread
 const ORDERS = ["none", "ascending", "descending"];
-const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, asking: null, next: 0 };
+const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, controller: null, next: 0 };
 const number = (n) => n.toLocaleString("en");
 const percent = (p) => (p > 0 && p < 0.005 ? "<\u00a01" : p >= 0.995 && p < 1 ? ">\u00a099" : Math.round(100 * p)) + "\u00a0%";
 const element = (name, text, className) => {
@@ -207,13 +207,13 @@ function tableAddress(path, columns = []) {
   return `${path}?${query}`;
 }
 
-function complain(said) {
+function showProblem(message) {
   const place = find("#table-problem");
-  place.textContent = said;
-  place.hidden = !said;
+  place.textContent = message;
+  place.hidden = !message;
 }
 
-// Send the file; what does not succeed is an error that says why.
+// Send the file; throw an error with a message for people if that fails.
 async function post(path, columns, signal) {
   let response;
   try {
@@ -224,8 +224,9 @@ async function post(path, columns, signal) {
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  const said = problem.detail || `The server answers ${response.status}.`;
-  throw new Error(said.startsWith(job.file.name) ? said : said[0].toUpperCase() + said.slice(1));
+  const message = problem.detail || `The server answers ${response.status}.`;
+  const startsWithName = message.startsWith(job.file.name);
+  throw new Error(startsWithName ? message : message[0].toUpperCase() + message.slice(1));
 }
 
 async function* linesOf(response) {
@@ -241,9 +242,9 @@ async function* linesOf(response) {
 }
 
 async function startJob(file, columns) {
-  job.asking?.abort();
+  job.controller?.abort();
   const most = Number(find("#table").dataset.most);
-  const asking = job.asking = new AbortController();
+  const controller = job.controller = new AbortController();
   if (file !== job.file) {
     for (const id of ["#encoding", "#separator"]) find(id).value = "";
     find("#reading").open = false;
@@ -253,7 +254,7 @@ async function startJob(file, columns) {
   find("#preview").tHead.replaceChildren();
   find("#preview").tBodies[0].replaceChildren();
   Object.assign(job, { file, note: "", rows: [], view: [], first: 0, order: 0 });
-  complain("");
+  showProblem("");
   find("#job").hidden = false;
   find("#hints").hidden = true;
   find("#results").hidden = true;
@@ -268,28 +269,28 @@ async function startJob(file, columns) {
   if (file.size > most) {
     showRunning(false);
     find("#counts").textContent = "";
-    return complain(`The file has ${number(file.size)} bytes, and ${number(most)} can be read here; `
+    return showProblem(`The file has ${number(file.size)} bytes, and ${number(most)} can be read here; `
       + "split it, or use slugline predict.");
   }
   try {
-    await follow(await post("/table/answers", columns, asking.signal), asking);
+    await follow(await post("/table/answers", columns, controller.signal), controller);
   } catch (error) {
-    if (job.asking !== asking) return; // another file has taken its place
+    if (job.controller !== controller) return; // another file has taken its place
     if (error.name !== "AbortError") {
-      complain(error.message);
+      showProblem(error.message);
       find("#reading").open = true; // another choice may help
     }
-    tell(error.name === "AbortError" ? `Cancelled after ${countWords()}.` : job.rows.length ? countWords() : "");
+    announce(error.name === "AbortError" ? `Cancelled after ${countWords()}.` : job.rows.length ? countWords() : "");
   }
-  if (job.asking !== asking) return;
+  if (job.controller !== controller) return;
   showRunning(false);
   showResults();
 }
 
-async function follow(response, asking) {
+async function follow(response, controller) {
   let isWhole = false;
   for await (const line of linesOf(response)) {
-    if (job.asking !== asking) return;
+    if (job.controller !== controller) return;
     if (line.columns) {
       showColumns(line);
       isWhole = line.text === null;
@@ -308,7 +309,7 @@ async function follow(response, asking) {
       isWhole = true;
       if (!job.rows.length) throw new Error(`${job.file.name} holds no documents${job.note}; check the file.`);
       find("#download").disabled = false;
-      tell(countWords() + job.note);
+      announce(countWords() + job.note);
       warnOfBadRows();
     }
   }
@@ -328,7 +329,7 @@ function showColumns({ columns, text, encoding, separator, sheet, unit, head }) 
   for (const option of select.options) option.selected = text?.includes(option.value);
   select.closest("p").hidden = !columns.length;
   if (text === null) {
-    tell("Which column holds the texts? Its name does not tell.");
+    announce("Which column holds the texts? Its name does not tell.");
     select.focus();
   }
   if (encoding) job.note = `; characters read as ${encoding}`;
@@ -357,12 +358,12 @@ function showReading(columns, encoding, separator, head) {
   }));
 }
 
-// Say that rows are not read, and show how the file is read if these are many.
+// Say how many rows were not read, and show how the file is read if there are many.
 function warnOfBadRows() {
   const bad = job.rows.filter((row) => row[ERROR] !== null);
   if (!bad.length) return;
   const is = bad.length === 1 ? "row was" : "rows were";
-  complain(`${number(bad.length)} of ${number(job.rows.length)} ${is} not answered, first because of: `
+  showProblem(`${number(bad.length)} of ${number(job.rows.length)} ${is} not answered, first because of: `
     + `${bad[0][ERROR]}. They keep their cells in the table.`);
   if (bad.length > MANY_BAD * job.rows.length) find("#reading").open = true;
 }
@@ -371,9 +372,9 @@ function chosenColumns() {
   return [...find("#column").selectedOptions].map((option) => option.value);
 }
 
-// Show something, and say it to who hears the page; what changes all the time is only shown.
-function tell(said) {
-  find("#counts").textContent = find("#said").textContent = said;
+// Show a message, also to screen readers; counts that change all the time are only shown.
+function announce(message) {
+  find("#counts").textContent = find("#said").textContent = message;
 }
 
 function countWords() {
@@ -384,7 +385,7 @@ function countWords() {
     + (bad ? `, ${number(bad)} not read` : "");
 }
 
-// Choose which rows are seen, and show a page of them.
+// Filter and sort the rows, and show a page of them.
 function showResults() {
   if (!job.rows.length) return;
   find("#results").hidden = false;
@@ -446,13 +447,13 @@ function rowOf(row) {
   const text = element("td", undefined, row[ERROR] === null ? "text" : "soft");
   text.append(element("bdi", row[ERROR] ?? row[TEXT]));
   if (row[ERROR] !== null && row[TEXT]) text.append(": ", element("bdi", row[TEXT]));
-  if (row[ERROR] === null && row[WHOLE]?.trim()) text.append(" ", closer(row[WHOLE]));
+  if (row[ERROR] === null && row[WHOLE]?.trim()) text.append(" ", makeOpener(row[WHOLE]));
   made.append(element("td", row[AT], "at soft"), topic, p, text);
   return made;
 }
 
-// A button that opens a text on the page that explains its answer and takes corrections.
-function closer(whole) {
+// Return a button that opens a text on the first tab, to explain and correct its answer.
+function makeOpener(whole) {
   const form = element("form");
   Object.assign(form, { method: "post", action: `/${find("#table").dataset.query}`, target: "_blank" });
   const hidden = element("input");
@@ -465,8 +466,8 @@ function closer(whole) {
 async function download() {
   const button = find("#download");
   button.disabled = true;
-  complain("");
-  tell("Writing the table …");
+  showProblem("");
+  announce("Writing the table …");
   try {
     const answer = await post("/table/file", chosenColumns());
     const link = element("a");
@@ -475,9 +476,9 @@ async function download() {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   } catch (error) {
-    complain(error.message);
+    showProblem(error.message);
   }
-  tell(countWords() + job.note);
+  announce(countWords() + job.note);
   button.disabled = false;
   if (document.activeElement === document.body) button.focus();
 }
@@ -495,7 +496,7 @@ if (find("#table")) {
       if (kind === "drop" && event.dataTransfer.files.length) startJob(event.dataTransfer.files[0]);
     });
   }
-  find("#cancel").addEventListener("click", () => { job.asking.abort(); drop.control.focus(); });
+  find("#cancel").addEventListener("click", () => { job.controller.abort(); drop.control.focus(); });
   find("#column").addEventListener("change", () => startJob(job.file, chosenColumns()));
   for (const id of ["#encoding", "#separator"]) {
     find(id).addEventListener("change", () => startJob(job.file));
