@@ -73,14 +73,14 @@ def head_of(*values: dict[str, object]) -> list[SourceRow | BadRow]:
         "Japanese",
     ],
 )
-def test_columns_are_found_by_name_or_else_by_length(
+def test_find_columns_by_name_or_else_by_length(
     row: dict[str, object], found: tuple[str | None, str | None]
 ) -> None:
     texts, topic = find_columns("data.csv", head_of(row))
     assert (next(iter(texts), None), topic) == found
 
 
-def test_a_column_that_the_user_names_is_not_guessed_again() -> None:
+def test_find_columns_guesses_no_named_column_again() -> None:
     head = head_of({"text": LONG, "label": "x", "body": LONG})
 
     assert find_columns("data.csv", head, text="label") == (("label",), None)
@@ -88,13 +88,13 @@ def test_a_column_that_the_user_names_is_not_guessed_again() -> None:
     assert find_columns("data.csv", head, text="body") == (("body",), "label")
 
 
-def test_columns_that_only_later_rows_have_are_found() -> None:
+def test_find_columns_sees_columns_of_later_rows() -> None:
     head = head_of({"id": 1}, {"id": 2, "text": LONG}, {"id": 3, "topic": "x"})
 
     assert find_both_columns("data.jsonl", head) == (("text",), "topic")
 
 
-def test_where_no_row_is_good_any_name_will_do() -> None:
+def test_find_columns_accepts_any_name_without_valid_rows() -> None:
     assert find_both_columns("data.csv", [BadRow(2, "torn")], text="a") == (("a",), "topic")
 
 
@@ -112,7 +112,7 @@ def test_where_no_row_is_good_any_name_will_do() -> None:
     ],
     ids=["near", "far"],
 )
-def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, Any], message: str) -> None:
+def test_find_columns_rejects_a_missing_column(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"body": LONG, "queue": "x"}), **wanted)
 
@@ -142,14 +142,14 @@ def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, Any], message:
     ],
     ids=["both", "the topic", "of many"],
 )
-def test_columns_that_can_not_be_told_are_an_error(row: dict[str, object], message: str) -> None:
+def test_find_both_columns_rejects_unknown_columns(row: dict[str, object], message: str) -> None:
     with pytest.raises(DataError) as error:
         find_both_columns("data.csv", head_of(row))
 
     assert str(error.value) == message
 
 
-def test_a_first_line_that_is_a_document_is_no_header() -> None:
+def test_find_columns_rejects_a_table_without_header() -> None:
     head = head_of(
         {"sport": "arts", "The late goal decided it": LONG},
         {"sport": "sport", "The late goal decided it": LONG},
@@ -164,14 +164,14 @@ def test_a_first_line_that_is_a_document_is_no_header() -> None:
     )
 
 
-def test_one_column_can_not_be_both() -> None:
+def test_find_columns_rejects_one_column_for_text_and_topic() -> None:
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"a": 1}), text="a", topic="a")
 
     assert str(error.value) == "`text` and `topic` both name column 'a'; name two columns."
 
 
-def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
+def test_peek_consumes_no_more_valid_rows_than_needed() -> None:
     numbers = count(1)
     rows = RowReader(
         "endless", "jsonl", (BadRow(n, "") if n % 2 else SourceRow(n, {}) for n in numbers)
@@ -186,20 +186,20 @@ def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
 
 
 @pytest.mark.parametrize("text", ["subject,body", " subject, body", ("subject", "body")])
-def test_a_text_may_be_in_several_columns(text: str | tuple[str, ...]) -> None:
+def test_find_columns_accepts_several_text_columns(text: str | tuple[str, ...]) -> None:
     head = head_of({"id": 1, "subject": "a", "body": "b", "queue": "c"})
 
     assert find_both_columns("data.csv", head, text) == (("subject", "body"), "queue")
     assert find_text_columns("data.csv", head, text) == ("subject", "body")
 
 
-def test_a_column_whose_own_name_has_a_comma_goes_before() -> None:
+def test_find_columns_prefers_a_name_with_a_comma() -> None:
     head = head_of({"subject": "a", "body": "b", "subject,body": "c"})
 
     assert find_text_columns("data.csv", head, "subject,body") == ("subject,body",)
 
 
-def test_a_text_whose_columns_can_not_be_told_has_none() -> None:
+def test_find_columns_returns_no_text_column_if_unknown() -> None:
     assert find_columns("data.csv", head_of({"a": 1, "b": 2, "c": 3})) == ((), None)
 
 
@@ -229,7 +229,7 @@ def test_a_text_whose_columns_can_not_be_told_has_none() -> None:
     ],
     ids=["not there", "no name", "twice", "none", "topic among them"],
 )
-def test_several_columns_that_can_not_be_the_text_are_an_error(
+def test_find_columns_rejects_invalid_text_columns(
     text: str | tuple[str, ...], topic: str | None, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as raised:
@@ -252,18 +252,18 @@ def test_several_columns_that_can_not_be_the_text_are_an_error(
     ],
     ids=["both", "empty", "blank", "null", "not there", "all blank", "nothing", "a number"],
 )
-def test_parts_of_a_text_are_joined_without_those_that_are_missing(
+def test_row_text_joins_the_columns_that_are_not_missing(
     values: dict[str, object], text: object
 ) -> None:
     assert row_text(SourceRow(1, values), ("subject", "body")) == text
 
 
-def test_a_text_in_one_column_is_taken_as_it_is() -> None:
+def test_row_text_keeps_the_value_of_one_column() -> None:
     assert row_text(SourceRow(1, {"body": " "}), ("body",)) == " "
 
 
 @pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])
-def test_up_to_twenty_columns_are_named(n_columns: int, more: str) -> None:
+def test_format_list_names_up_to_twenty_columns(n_columns: int, more: str) -> None:
     columns: dict[str, object] = {f"c{number}": "x" for number in range(n_columns)}
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of(columns), text="zzz")

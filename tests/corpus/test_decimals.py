@@ -27,7 +27,7 @@ from slugline.text.table_columns import TableColumn
         (["1,2,3", "48,42"], False),
     ],
 )
-def test_have_decimal_commas(cells: list[Any], expected: bool) -> None:
+def test_have_decimal_commas_of_columns(cells: list[Any], expected: bool) -> None:
     assert have_decimal_commas(cells) is expected
 
 
@@ -41,7 +41,7 @@ def test_have_decimal_commas(cells: list[Any], expected: bool) -> None:
         (",", ['"48,42"', '"1,234"', "7"], ["48,42", "1,234", "7"]),
     ],
 )
-def test_cells_beside_the_text_are_numbers(
+def test_load_corpus_reads_decimal_commas_of_extra_columns(
     tmp_path: Path, separator: str, amounts: list[str], numbers: list[object]
 ) -> None:
     rows = [["text", "amount", "topic"], *(["wheat corn", amount, "x"] for amount in amounts)]
@@ -51,7 +51,7 @@ def test_cells_beside_the_text_are_numbers(
     assert [cells_of(text)["amount"] for text in corpus.texts] == numbers
 
 
-def test_a_clear_decimal_comma_is_a_number_wherever_it_comes_from() -> None:
+def test_table_column_reads_a_clear_decimal_comma() -> None:
     column = TableColumn("amount", "number", (10.0, 50.0))
     assert column.terms("48,42") == column.terms(48.42) == ["amount=10 to 50"]
     assert column.terms("1.234,56") == ["amount=50 or more"]

@@ -44,7 +44,7 @@ class Frame:
     ],
     ids=["list", "tuple", "iterator", "array", "objects", "series", "keys", "generator"],
 )
-def test_any_flat_sequence_of_strings_is_one_of_texts(make: Callable[[Any], Any]) -> None:
+def test_check_texts_accepts_any_flat_sequence_of_strings(make: Callable[[Any], Any]) -> None:
     assert check_texts(make(TEXTS)) == TEXTS
 
 
@@ -94,7 +94,7 @@ def test_any_flat_sequence_of_strings_is_one_of_texts(make: Callable[[Any], Any]
         *("two dimensions", "none", "bytes", "nested lists"),
     ],
 )
-def test_what_is_no_sequence_of_texts_is_an_error_that_says_what_to_pass(
+def test_check_texts_says_what_to_pass_instead(
     texts: Any, message: str, news: list[tuple[str, str]]
 ) -> None:
     classifier = TopicClassifier().fit(*zip(*news, strict=True))
@@ -105,7 +105,7 @@ def test_what_is_no_sequence_of_texts_is_an_error_that_says_what_to_pass(
         assert str(error.value) == message
 
 
-def test_documents_that_are_no_sequence_are_an_error_that_names_the_parameter() -> None:
+def test_check_documents_names_the_invalid_parameter() -> None:
     with pytest.raises(DataError, match=r"^`X` is 5;"):
         check_documents(5, ["grain"])  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"^`topics` is 5;"):

@@ -46,7 +46,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (JAPANESE, "shift_jis"),
     ],
 )
-def test_a_file_is_read_in_the_encoding_that_is_named(name: str, text: str, encoding: str) -> None:
+def test_load_corpus_reads_a_file_in_a_named_encoding(name: str, text: str, encoding: str) -> None:
     content = {
         "csv": f'text,topic\n"{text}\nmore",a\n',
         "tsv": f"text\ttopic\n{text}\ta\n",
@@ -63,7 +63,7 @@ def test_a_file_is_read_in_the_encoding_that_is_named(name: str, text: str, enco
     assert row.values == {"text": text + "\nmore" * (".csv" in name), "topic": "a"}
 
 
-def test_a_folder_is_read_in_the_encoding_that_is_named() -> None:
+def test_load_corpus_reads_a_folder_in_a_named_encoding() -> None:
     Path("texts/a").mkdir(parents=True)
     Path("texts/a/1.txt").write_text(RUSSIAN, "cp1251")
     Path("texts/a/2.txt").write_bytes(b"\x98")
@@ -74,7 +74,7 @@ def test_a_folder_is_read_in_the_encoding_that_is_named() -> None:
     assert bad == BadRow("a/2.txt", "bytes that are not cp1251", "check `encoding`")
 
 
-def test_standard_input_is_read_in_the_encoding_that_is_named(
+def test_load_corpus_reads_standard_input_in_a_named_encoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = io.BytesIO(f"text,topic\n{FRENCH},a\n".encode("utf-16"))
@@ -96,7 +96,7 @@ def test_standard_input_is_read_in_the_encoding_that_is_named(
         ("Viele Grüße aus Köln", "utf-16", "utf-16"),
     ],
 )
-def test_the_encoding_of_standard_input_is_detected(
+def test_read_rows_detects_the_encoding_of_standard_input(
     text: str, encoding: str, detected: str | None, n_ascii: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = "text,topic\n" + "ascii,a\n" * n_ascii + f"{text},a\nGruß,b\n" * 40
@@ -109,7 +109,7 @@ def test_the_encoding_of_standard_input_is_detected(
     assert rows.encoding == (detected if not n_ascii or encoding == "utf-16" else None)
 
 
-def test_standard_input_waits_for_the_end_of_a_line_to_detect_its_encoding() -> None:
+def test_detecting_stream_waits_for_the_end_of_a_line() -> None:
     class Pipe(io.BytesIO):
         def read1(self, size: int | None = -1, /) -> bytes:
             return super().read1(1)
@@ -120,7 +120,7 @@ def test_standard_input_waits_for_the_end_of_a_line_to_detect_its_encoding() -> 
         assert [line.decode() for line in lines] == ["text\n", "Gruß\n", "Köln\n"]
 
 
-def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:
+def test_read_rows_gives_a_bad_row_for_undecodable_bytes() -> None:
     Path("a.csv").write_bytes(b"text,topic\nwell\xe9,a\nbad\x81,a\ngood,a\n")
 
     assert list(read_rows("a.csv", encoding="cp1252")) == [
@@ -134,7 +134,7 @@ def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:
     ]
 
 
-def test_a_file_of_another_encoding_altogether_is_an_error() -> None:
+def test_read_rows_rejects_a_file_of_another_unicode_encoding() -> None:
     Path("a.csv").write_bytes(b"text,topic\nx,a\n")
 
     with pytest.raises(DataError) as error:
@@ -145,7 +145,7 @@ def test_a_file_of_another_encoding_altogether_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "idna", "undefined", "a\0b", ""])
-def test_what_is_no_encoding_of_text_is_an_error(name: str) -> None:
+def test_check_encoding_rejects_what_is_no_text_encoding(name: str) -> None:
     with pytest.raises(OptionError) as error:
         check_encoding(name)
 
@@ -166,12 +166,12 @@ def test_what_is_no_encoding_of_text_is_an_error(name: str) -> None:
         (POLISH, "cp1250", "cp1250"),
     ],
 )
-def test_encodings_are_guessed(text: str, encoding: str, guess: str) -> None:
+def test_guess_encoding_of_samples(text: str, encoding: str, guess: str) -> None:
     assert guess_encoding([text.encode(encoding)]) == guess
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf_16_without_a_mark_is_guessed(encoding: str) -> None:
+def test_guess_utf16_without_a_mark(encoding: str) -> None:
     data = f"text,topic\n{FRENCH},a\n".encode(encoding)
     Path("a.csv").write_bytes(data)
 
@@ -180,18 +180,18 @@ def test_utf_16_without_a_mark_is_guessed(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"a\0b", b"abcd\0f" * 9, b"a\0cdef" * 9])
-def test_a_few_zeros_are_no_sign_of_utf_16(data: bytes) -> None:
+def test_guess_utf16_ignores_a_few_zeros(data: bytes) -> None:
     assert guess_utf16(data) is None
     assert guess_utf16(b"a\0b\0") == "utf-16-le"
     assert guess_utf16(b"\0a\0b") == "utf-16-be"
 
 
-def test_encodings_have_the_names_of_python() -> None:
+def test_check_encoding_returns_names_of_python() -> None:
     names = ("UTF8", "utf-8-sig", "latin1", "Shift-JIS")
     assert [*map(check_encoding, names)] == [None, None, "iso8859-1", "shift_jis"]
 
 
-def test_a_file_that_is_mostly_latin_1_is_told_so_in_one_line() -> None:
+def test_load_corpus_names_latin_1_in_one_line() -> None:
     rows = "".join(f"{FRENCH} {n},a\n" for n in range(40))
     Path("a.csv").write_bytes(f"text,topic\n{rows}".encode("cp1252") + "é,a\n".encode())
 
@@ -208,7 +208,7 @@ def test_a_file_that_is_mostly_latin_1_is_told_so_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("heldout", [False, True])
-def test_the_encodings_of_sixty_short_files_are_detected(heldout: bool) -> None:
+def test_detect_encoding_of_sixty_short_files(heldout: bool) -> None:
     def is_right(text: str, data: bytes) -> bool:
         encoding = detect_encoding(data)
         return encoding is not None and data.decode(encoding, "replace") == text
@@ -220,7 +220,7 @@ def test_the_encodings_of_sixty_short_files_are_detected(heldout: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
-def test_a_file_that_is_not_utf_8_is_read_in_its_encoding_with_a_note(name: str) -> None:
+def test_load_corpus_notes_a_detected_encoding(name: str) -> None:
     data = "text,topic\nHeizung läuft nicht,Büro\nTür klemmt,Haus\n".encode("cp1252")
     Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
@@ -242,11 +242,11 @@ def test_a_file_that_is_not_utf_8_is_read_in_its_encoding_with_a_note(name: str)
     ],
     ids=["mixed with UTF-8", "one foreign letter", "UTF-8", "ASCII"],
 )
-def test_in_doubt_no_encoding_is_detected(data: bytes) -> None:
+def test_detect_encoding_returns_none_in_doubt(data: bytes) -> None:
     assert detect_encoding(data) is None
 
 
-def test_in_doubt_the_likely_encoding_must_be_able_to_have_the_bytes() -> None:
+def test_detect_encoding_checks_the_likely_encoding() -> None:
     data = "text,topic\nä,x\n".encode("utf-16-le")
 
     assert detect_encoding(data, "cp1252") == "utf-16-le"
@@ -254,7 +254,7 @@ def test_in_doubt_the_likely_encoding_must_be_able_to_have_the_bytes() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_a_byte_order_mark_decides_on_the_encoding(encoding: str) -> None:
+def test_detect_encoding_obeys_a_byte_order_mark(encoding: str) -> None:
     Path("a.csv").write_bytes(f"text,topic\n{FRENCH},a\n".encode(encoding))
 
     rows = read_rows("a.csv", layout=DataLayout(("text",), "topic", "cp1252"))
@@ -263,7 +263,7 @@ def test_a_byte_order_mark_decides_on_the_encoding(encoding: str) -> None:
     assert list(rows) == [SourceRow(2, {"text": FRENCH, "topic": "a"})]
 
 
-def test_utf_8_that_is_named_is_obeyed() -> None:
+def test_read_rows_obeys_utf_8_that_is_named() -> None:
     Path("a.csv").write_bytes("text,topic\nHeizung läuft nicht,Büro\n".encode("cp1252"))
 
     with pytest.raises(DataError) as error:
@@ -275,11 +275,11 @@ def test_utf_8_that_is_named_is_obeyed() -> None:
     )
 
 
-def test_one_odd_byte_is_no_sign_of_an_encoding() -> None:
+def test_detect_encoding_ignores_one_odd_byte() -> None:
     assert guess_encoding([b"a text with \xad in it"]) is None
 
 
-def test_only_whole_lines_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detect_encoding_ignores_a_line_that_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     data = "text,topic\nä,x\n".encode()
     monkeypatch.setattr(readers, "_N_DETECTED", data.index("ä".encode()) + 1)
     Path("a.csv").write_bytes(data)
@@ -293,7 +293,7 @@ def test_only_whole_lines_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("name", "guess"), [("ansi", "cp1252"), ("windows1251", "cp1251"), ("Win-1250", "cp1250")]
 )
-def test_another_name_of_an_encoding_of_windows_is_known(name: str, guess: str) -> None:
+def test_check_encoding_suggests_names_of_windows_encodings(name: str, guess: str) -> None:
     with pytest.raises(OptionError, match=f"did you mean {guess}\\?$"):
         check_encoding(name)
 
@@ -322,7 +322,9 @@ TEXTS = {letters[0]: sentence for letters, sentence in zip(LETTERS, (
 @pytest.mark.parametrize(
     ("letters", "encoding"), [(key, name) for key, names in LETTERS.items() for name in names]
 )
-def test_any_letter_may_end_a_line_in_any_encoding(letters: str, encoding: str) -> None:
+def test_detect_encoding_accepts_any_letter_at_the_end_of_a_line(
+    letters: str, encoding: str
+) -> None:
     for letter, end in itertools.product(letters, ("\n", "\r\n", '"\r\n', ";1\r\n", "")):
         text = f"Text\n{TEXTS[letters[0]]}\nthe end is {letter}{end}"
         data = text.encode(encoding)
@@ -332,7 +334,7 @@ def test_any_letter_may_end_a_line_in_any_encoding(letters: str, encoding: str) 
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
-def test_the_encoding_of_a_model_decides_on_texts_in_it(data: st.DataObject) -> None:
+def test_detect_encoding_prefers_the_likely_encoding(data: st.DataObject) -> None:
     letters = data.draw(st.sampled_from([*LETTERS]))
     encoding = data.draw(st.sampled_from([n for n in LETTERS[letters] if not n.startswith("utf")]))
     small = [letter for letter in letters if letter.islower()]

@@ -37,7 +37,7 @@ def test_peek_stops_after_a_thousand_bad_rows(tmp_path: Path) -> None:
     )
 
 
-def test_peek_goes_on_with_the_good_rows_before_many_bad_ones(tmp_path: Path) -> None:
+def test_peek_returns_valid_rows_before_many_bad_ones(tmp_path: Path) -> None:
     good = b"id,body\n1,wheat exports rose\n"
     reader = read_rows(write(tmp_path / "t.csv.gz", good, b"1\n" * 100))
     head = peek(reader)
@@ -71,7 +71,7 @@ def test_peek_is_bounded_by_the_memory_of_cells() -> None:
     ],
     ids=["lines", "empty cells", "spaces", "JSON lines", "array", "spaces in an array"],
 )
-def test_a_file_of_blank_lines_ends_in_bounded_time(
+def test_text_lines_reject_a_file_of_blank_lines(
     tmp_path: Path, name: str, head: bytes, again: bytes
 ) -> None:
     path = write(tmp_path / name, head, again)
@@ -79,7 +79,7 @@ def test_a_file_of_blank_lines_ends_in_bounded_time(
         peek(read_rows(path))
 
 
-def test_blank_lines_between_rows_are_no_gap(
+def test_text_lines_accept_blank_lines_between_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "_MAX_GAP", 1 << 14)
@@ -91,7 +91,7 @@ def test_blank_lines_between_rows_are_no_gap(
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.jsonl.gz", "t.txt.gz", "t.json.gz"])
-def test_reading_ends_when_nobody_wants_the_rows(tmp_path: Path, name: str) -> None:
+def test_read_rows_stops_when_interrupted(tmp_path: Path, name: str) -> None:
     again: Callable[[str], bytes] = {
         "t.csv.gz": b"1\n", "t.jsonl.gz": b"1\n", "t.txt.gz": b"wheat\n", "t.json.gz": b"1,\n",
     }.__getitem__  # fmt: skip
@@ -106,14 +106,14 @@ def test_reading_ends_when_nobody_wants_the_rows(tmp_path: Path, name: str) -> N
 # Cells --------------------------------------------------------------------------------------------
 
 
-def test_a_million_columns_are_refused(tmp_path: Path) -> None:
+def test_table_rows_reject_a_million_columns(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n")
     with pytest.raises(DataError, match=r"line 1: more than 50,000 cells; fix them"):
         peek(read_rows(path))
 
 
-def test_a_row_of_many_cells_in_many_lines_is_a_bad_one(tmp_path: Path) -> None:
+def test_table_rows_give_a_bad_row_for_many_cells_in_many_lines(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b"id,text\n1,wheat\n2,corn\n3," + b'"a\n",' * 110_000 + b"\n4,rye\n")
     *good, bad, last = read_rows(path)
@@ -122,7 +122,7 @@ def test_a_row_of_many_cells_in_many_lines_is_a_bad_one(tmp_path: Path) -> None:
     assert bad.problem == "more than 50,000 cells"
 
 
-def test_columns_without_a_name_take_little_memory(tmp_path: Path) -> None:
+def test_table_rows_name_blank_columns_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b"text" + b"," * 49_999 + b"\nwheat" + b"," * 49_999 + b"\n")
     [row] = read_rows(path)
@@ -131,7 +131,7 @@ def test_columns_without_a_name_take_little_memory(tmp_path: Path) -> None:
     assert {name.strip() for name in row.values} == {"text", ""}
 
 
-def test_a_row_of_a_million_cells_is_a_bad_one(tmp_path: Path) -> None:
+def test_table_rows_give_a_bad_row_for_a_million_cells(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     many, quoted = b"," * 1_000_000, b'"' + b"," * 60_000 + b'"'
     first_line = b'1,"a\n' + many + b'"' + many
@@ -147,7 +147,7 @@ def test_a_row_of_a_million_cells_is_a_bad_one(tmp_path: Path) -> None:
     ]
 
 
-def test_a_text_of_many_commas_is_no_row_of_many_cells(tmp_path: Path) -> None:
+def test_table_rows_accept_a_text_of_many_commas(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     text = "a\n" + "," * 60_000 + '""' + "," * 60_000
     path.write_text(f'id,text\n1,"{text}"\n')
@@ -156,7 +156,7 @@ def test_a_text_of_many_commas_is_no_row_of_many_cells(tmp_path: Path) -> None:
     assert row.values["text"] == text.replace('""', '"')
 
 
-def test_an_object_of_very_many_fields_is_a_bad_row(tmp_path: Path) -> None:
+def test_json_rows_give_a_bad_row_for_very_many_fields(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(json.dumps({f"f{n}": n for n in range(50_001)}) + '\n{"text": "a"}\n')
     bad, good = read_rows(path)
@@ -164,7 +164,7 @@ def test_an_object_of_very_many_fields_is_a_bad_row(tmp_path: Path) -> None:
     assert isinstance(good, SourceRow)
 
 
-def test_fields_are_counted_in_nested_objects_and_not_in_texts(tmp_path: Path) -> None:
+def test_json_rows_count_nested_fields_but_not_texts(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     text = '"a": ' * 300_000
     counts = {str(n): n for n in range(100_000)}

@@ -33,7 +33,7 @@ def write(*rows: list[Any]) -> str:
     return "a.xlsx"
 
 
-def test_the_first_sheet_is_read_with_its_own_row_numbers() -> None:
+def test_excel_rows_have_the_row_numbers_of_the_first_sheet() -> None:
     name = write(
         [], ["body", "queue", None, "n"], ["No heat", "boiler", "x", 3], [], ["Leak", "roof"]
     )
@@ -44,23 +44,23 @@ def test_the_first_sheet_is_read_with_its_own_row_numbers() -> None:
     ]
 
 
-def test_whole_numbers_are_topics_without_a_point() -> None:
+def test_excel_rows_give_whole_numbers_as_topics() -> None:
     corpus = load_corpus(write(["text", "topic"], ["a", 3], ["b", 4.0], ["c", 2.5]))
 
     assert corpus.topics == ["3", "4", "2.5"]
 
 
-def test_a_bad_row_is_named_by_its_number_in_the_sheet() -> None:
+def test_load_corpus_names_bad_rows_of_a_sheet_by_number() -> None:
     with pytest.raises(DataError, match=r"a\.xlsx: 1 of 2 rows can't be used: .* \(row 4\)"):
         load_corpus(write(["text", "topic"], ["a", "x"], [], [None, "b"]))
 
 
-def test_two_columns_of_one_name_are_an_error() -> None:
+def test_excel_rows_reject_two_columns_of_one_name() -> None:
     with pytest.raises(DataError, match=r"a\.xlsx has two columns named 'text'; rename one"):
         list(read_rows(write(["text", "text"], ["a", "b"])))
 
 
-def test_an_empty_sheet_holds_no_documents() -> None:
+def test_load_corpus_rejects_an_empty_sheet() -> None:
     with pytest.raises(
         DataError, match=r"a\.xlsx \(read sheet 'Sheet', the first of 2\) holds no documents"
     ):
@@ -68,7 +68,7 @@ def test_an_empty_sheet_holds_no_documents() -> None:
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 3000, -30])
-def test_a_file_that_is_cut_off_is_an_error(n_bytes: int) -> None:
+def test_excel_rows_reject_a_file_that_is_cut_off(n_bytes: int) -> None:
     path = Path(write(["text", "topic"], ["a", "x"]))
     path.write_bytes(path.read_bytes()[:n_bytes])
 
@@ -78,7 +78,7 @@ def test_a_file_that_is_cut_off_is_an_error(n_bytes: int) -> None:
         list(read_rows("a.xlsx"))
 
 
-def test_a_part_that_unpacks_to_too_much_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excel_rows_unpack_no_part_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(excel, "MAX_UNPACKED", 20_000)
 
     with pytest.raises(DataError) as error:
@@ -90,7 +90,7 @@ def test_a_part_that_unpacks_to_too_much_is_not_unpacked(monkeypatch: pytest.Mon
     )
 
 
-def test_a_file_that_is_larger_than_it_claims_is_an_error() -> None:
+def test_excel_rows_reject_a_part_larger_than_it_claims() -> None:
     path = Path(write(["text", "topic"], ["a" * 30_000, "x"]))
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
@@ -102,7 +102,7 @@ def test_a_file_that_is_larger_than_it_claims_is_an_error() -> None:
         list(read_rows("a.xlsx"))
 
 
-def test_a_cell_far_from_the_table_is_left_out() -> None:
+def test_excel_rows_omit_a_cell_far_from_the_table() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text", "topic"])
@@ -113,7 +113,7 @@ def test_a_cell_far_from_the_table_is_left_out() -> None:
     assert [row.at for row in read_rows("a.xlsx")] == [2, 1_000_000]
 
 
-def test_values_of_every_kind() -> None:
+def test_excel_rows_read_values_of_every_kind() -> None:
     day = datetime.datetime(2024, 2, 29)
     name = write(
         [*"abcdefgh"],
@@ -129,7 +129,7 @@ def test_values_of_every_kind() -> None:
     assert [*second.values()] == [*("30:00:00", False, 1e14, "a\nb", "<&>", " c ", "_x0041_", "\r")]
 
 
-def test_a_chart_before_the_table_is_passed_over() -> None:
+def test_excel_rows_skip_a_chart_sheet() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text", "topic"])
@@ -140,7 +140,7 @@ def test_a_chart_before_the_table_is_passed_over() -> None:
     assert list(read_rows("a.xlsx")) == [SourceRow(2, {"text": "a", "topic": "x"})]
 
 
-def test_the_years_of_a_mac_begin_later() -> None:
+def test_excel_rows_read_dates_of_a_mac() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
@@ -151,7 +151,7 @@ def test_the_years_of_a_mac_begin_later() -> None:
     assert list(read_rows("a.xlsx")) == [SourceRow(2, {"day": "2024-02-29"})]
 
 
-def test_an_old_file_or_one_with_a_password_says_so() -> None:
+def test_excel_rows_reject_old_and_encrypted_files() -> None:
     Path("a.xlsx").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000))
 
     with pytest.raises(DataError) as error:
@@ -163,7 +163,7 @@ def test_an_old_file_or_one_with_a_password_says_so() -> None:
     )
 
 
-def test_a_note_and_an_error_name_the_sheet_that_is_read() -> None:
+def test_load_corpus_names_the_sheet_that_is_read() -> None:
     name = write(["Report"], ["May"])
 
     assert read_rows(name).note == "read sheet 'Sheet', the first of 2"
@@ -171,7 +171,7 @@ def test_a_note_and_an_error_name_the_sheet_that_is_read() -> None:
         load_corpus(name)
 
 
-def test_a_sheet_that_can_not_be_read_hides_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workbook_skips_a_sheet_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(excel, "_N_SEARCHED", 40)
     name = write(*[[number, -number - 1] for number in range(30)])
 
@@ -183,7 +183,7 @@ def test_a_sheet_that_can_not_be_read_hides_no_other_one(monkeypatch: pytest.Mon
     assert len(list(rows)) == 29
 
 
-def test_numbers_and_truth_values_are_texts_as_excel_shows_them() -> None:
+def test_load_corpus_reads_numbers_in_a_sheet_as_shown() -> None:
     name = write(["text", "topic"], [12345, "a"], [True, "b"], [0.5, "a"], ["x", "b"])
 
     assert load_corpus(name).texts == ["12345", "TRUE", "0.5", "x"]

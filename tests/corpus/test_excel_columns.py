@@ -134,7 +134,7 @@ def test_sheet_columns_keep_everything_else(tmp_path: Path) -> None:
     assert len(after.conditional_formatting) == 1
 
 
-def test_sheet_columns_are_behind_the_table_and_look_like_it() -> None:
+def test_sheet_columns_follow_the_table_and_look_like_it() -> None:
     target = add(help_desk(), ["Thema", "probability", "error"], {2: ["=1+1", 0.5, None]})
 
     sheet = sheet_of(target)
@@ -149,7 +149,7 @@ def test_sheet_columns_are_behind_the_table_and_look_like_it() -> None:
     assert sheet.column_dimensions["F"].width == 16
 
 
-def test_sheet_columns_take_the_place_of_empty_cells_alone() -> None:
+def test_sheet_columns_replace_only_empty_cells() -> None:
     target = add(help_desk(), ["x", "y"], {5: ["a", "b"], 6: ["c", "d"]})
 
     sheet = sheet_of(target)
@@ -159,7 +159,7 @@ def test_sheet_columns_take_the_place_of_empty_cells_alone() -> None:
     assert sheet["H5"].fill.fgColor.rgb == "00FF0000"  # behind the new columns
 
 
-def test_sheet_columns_are_seen_by_our_own_reader() -> None:
+def test_sheet_columns_are_read_by_excel_rows() -> None:
     target = add(simple(), ["topic"], {2: ["a\x07b_x0041_ <&> \r\n é 😀"]})
 
     (row,) = read_rows(target)
@@ -175,7 +175,7 @@ def test_sheet_columns_hold_numbers_as_numbers(value: Any, stored: Any) -> None:
     assert sheet_of(add(simple(), ["topic"], {2: [value]}))["C2"].value == stored
 
 
-def test_a_table_beside_new_columns_takes_them_in() -> None:
+def test_sheet_columns_extend_an_adjacent_table() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     tables_module = pytest.importorskip("openpyxl.worksheet.table")
 
@@ -193,7 +193,7 @@ def test_a_table_beside_new_columns_takes_them_in() -> None:
     assert [column.id for column in table.tableColumns] == [1, 2, 3, 4]
 
 
-def test_a_table_elsewhere_stays_as_it_is() -> None:
+def test_sheet_columns_leave_another_table_unchanged() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     tables_module = pytest.importorskip("openpyxl.worksheet.table")
 
@@ -253,7 +253,7 @@ def test_sheet_columns_are_shown_and_counted(sheet: str, expected: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "latin-1"])
 @pytest.mark.parametrize("prefix", ["", "x:"])
-def test_sheets_of_other_encodings_and_prefixes_get_columns(encoding: str, prefix: str) -> None:
+def test_sheet_columns_accept_other_encodings_and_prefixes(encoding: str, prefix: str) -> None:
     simple()
     name = f"xmlns:{prefix[:-1]}" if prefix else "xmlns"
     sheet = (
@@ -274,7 +274,7 @@ def test_sheets_of_other_encodings_and_prefixes_get_columns(encoding: str, prefi
     ]
 
 
-def test_no_column_is_added_behind_the_last() -> None:
+def test_sheet_columns_reject_a_sheet_without_room() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text"])
@@ -285,7 +285,7 @@ def test_no_column_is_added_behind_the_last() -> None:
         add(Path("a.xlsx"), ["topic"], {})
 
 
-def test_a_file_that_was_changed_is_not_copied() -> None:
+def test_sheet_columns_reject_a_file_that_was_changed() -> None:
     path = simple()
     columns = SheetColumns(path)
     columns.begin(["topic"])
@@ -298,7 +298,7 @@ def test_a_file_that_was_changed_is_not_copied() -> None:
 @pytest.mark.parametrize(
     ("name", "most"), [("_MAX_PARTS", 9), ("MAX_UNPACKED", 50_000)], ids=["parts", "bytes"]
 )
-def test_a_file_that_unpacks_to_too_much_gets_no_columns(
+def test_sheet_columns_reject_a_file_that_unpacks_to_too_much(
     name: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = with_part(simple(), "xl/media/picture.bin", bytes(60_000))
@@ -307,7 +307,7 @@ def test_a_file_that_unpacks_to_too_much_gets_no_columns(
         SheetColumns(path)
 
 
-def test_a_part_that_claims_another_size_is_an_error() -> None:
+def test_sheet_columns_reject_a_part_of_another_size() -> None:
     path = with_part(simple(), "xl/media/picture.bin", bytes(60_000))
     size = (60_000).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(size, (100).to_bytes(4, "little")))
@@ -318,7 +318,7 @@ def test_a_part_that_claims_another_size_is_an_error() -> None:
     columns.close()
 
 
-def test_a_cell_of_a_new_column_has_a_limit() -> None:
+def test_sheet_columns_reject_a_cell_that_is_too_long() -> None:
     columns = SheetColumns(simple())
     with pytest.raises(DataError, match="a cell of 40,000 characters"):
         columns.begin(["x" * 40_000])
@@ -359,6 +359,6 @@ def test_change_sheet_fills_cells_that_are_not_there() -> None:
         change_sheet(source, {3: {"a": "x"}})
 
 
-def test_column_letters_are_those_of_the_reader() -> None:
+def test_column_letters_are_the_inverse_of_column_number() -> None:
     for number in (1, 26, 27, 702, 703, excel.MAX_COLUMN):
         assert excel.column_number(f"{column_letters(number)}1") == number

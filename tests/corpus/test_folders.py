@@ -38,7 +38,7 @@ def bad_rows() -> list[SourceRow | BadRow]:
     return bad
 
 
-def test_links_in_a_circle_and_to_nothing_are_bad_rows() -> None:
+def test_folder_rows_give_bad_rows_for_broken_links() -> None:
     Path("texts/a/2.txt").symlink_to("3.txt")
     Path("texts/a/3.txt").symlink_to("2.txt")
     Path("texts/a/4.txt").symlink_to("gone.txt")
@@ -47,7 +47,7 @@ def test_links_in_a_circle_and_to_nothing_are_bad_rows() -> None:
     assert bad_rows() == [BadRow(f"a/{n}.txt", *nowhere) for n in (2, 3, 4)]
 
 
-def test_links_that_lead_out_of_the_folder_are_bad_rows() -> None:
+def test_folder_rows_give_bad_rows_for_links_out_of_the_folder() -> None:
     Path("secret.txt").write_text("a password")
     Path("texts/a/2.txt").symlink_to("../../secret.txt")
     Path("texts/a/3.txt").symlink_to("/dev/zero")
@@ -62,21 +62,21 @@ def test_links_that_lead_out_of_the_folder_are_bad_rows() -> None:
     ]
 
 
-def test_links_within_the_folder_are_followed() -> None:
+def test_folder_rows_follow_links_within_the_folder() -> None:
     Path("texts/a/2.txt").symlink_to("1.txt")
     Path("link").symlink_to("texts")
 
     assert load_corpus("texts").texts == ["wheat", "wheat"] == load_corpus("link").texts
 
 
-def test_a_pipe_in_a_folder_is_a_bad_row_and_not_waited_for() -> None:
+def test_folder_rows_give_a_bad_row_for_a_pipe() -> None:
     os.mkfifo("texts/a/2.txt")
 
     assert bad_rows() == [BadRow("a/2.txt", "a pipe or device, not a regular file", "remove it")]
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "txt", "parquet"])
-def test_a_device_is_no_file(format_: Any) -> None:
+def test_read_rows_rejects_a_device(format_: Any) -> None:
     with pytest.raises(DataError) as error:
         read_rows("/dev/zero", format=format_)
 
@@ -85,7 +85,7 @@ def test_a_device_is_no_file(format_: Any) -> None:
     )
 
 
-def test_a_pipe_is_refused_where_a_file_is_needed() -> None:
+def test_read_rows_rejects_a_pipe_where_a_file_is_needed() -> None:
     os.mkfifo("a.parquet")
 
     with pytest.raises(DataError) as error:
@@ -97,7 +97,7 @@ def test_a_pipe_is_refused_where_a_file_is_needed() -> None:
 
 
 @pytest.mark.slow
-def test_a_pipe_that_is_named_is_read_as_with_process_substitution() -> None:
+def test_read_rows_reads_a_named_pipe() -> None:
     command = f"{sys.executable} -m slugline predict <(printf 'wheat\\ncorn\\n') -q"
 
     done = subprocess.run(
@@ -107,7 +107,7 @@ def test_a_pipe_that_is_named_is_read_as_with_process_substitution() -> None:
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 2)
 
 
-def test_a_named_pipe_of_csv_is_a_corpus() -> None:
+def test_load_corpus_reads_a_named_pipe() -> None:
     os.mkfifo("a.csv")
     with subprocess.Popen(["bash", "-c", "printf 'text,topic\\nwheat,grain\\n' > a.csv"]) as writer:
         corpus = load_corpus("a.csv")
@@ -119,7 +119,7 @@ def test_a_named_pipe_of_csv_is_a_corpus() -> None:
 @pytest.mark.parametrize(
     "arguments", [["loop"], ["texts", "-o", "loop"], ["a.csv", "--test", "loop"]]
 )
-def test_a_link_in_a_circle_is_said_in_one_line(run: Run, arguments: list[str]) -> None:
+def test_read_rows_rejects_a_circular_link(run: Run, arguments: list[str]) -> None:
     Path("loop").symlink_to("loop")
     Path("a.csv").write_text("text,topic\nwheat,grain\n")
 
@@ -133,7 +133,7 @@ def test_a_link_in_a_circle_is_said_in_one_line(run: Run, arguments: list[str]) 
 # Files without topics ---------------------------------------------------------------------------
 
 
-def test_texts_of_a_folder_need_no_topics_where_they_are_predicted() -> None:
+def test_text_file_rows_need_no_topics() -> None:
     Path("texts/b.txt").write_text("out")
     Path("texts/a/2.TXT").write_text("\ufeffgoal", encoding="utf-8")
     Path("texts/a/3.txt").write_bytes(b"\xff")
@@ -163,7 +163,7 @@ def test_texts_of_a_folder_need_no_topics_where_they_are_predicted() -> None:
     )
 
 
-def test_a_file_of_a_folder_may_be_as_long_as_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_rows_accept_files_of_max_record_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MAX_RECORD", 5)
     Path("texts/a/2.txt").write_text("wheats")
     long = BadRow("a/2.txt", "more than 10,000,000 bytes", "split them")
@@ -172,7 +172,7 @@ def test_a_file_of_a_folder_may_be_as_long_as_a_record(monkeypatch: pytest.Monke
         folders._file_row("3", os.path.realpath("texts"), Path("texts/a/3.txt"), {}, None)
 
 
-def test_parquet_files_of_a_folder_are_one_source(write_parquet: Any) -> None:
+def test_parquet_folder_rows_read_all_files(write_parquet: Any) -> None:
     for name, text in (("b", "goal"), ("a", "wheat")):
         write_parquet(f"texts/a/{name}.parquet", {"text": ("VARCHAR", [text]), "id": ("INT", [1])})
     Path("texts/a/1.txt").unlink()

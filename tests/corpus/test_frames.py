@@ -22,14 +22,14 @@ def frames(request: pytest.FixtureRequest) -> Any:
     return pytest.importorskip(request.param)
 
 
-def test_a_data_frame_is_a_corpus(frames: Any) -> None:
+def test_load_corpus_reads_a_data_frame(frames: Any) -> None:
     corpus = load_corpus(frames.DataFrame(TABLE))
 
     assert (corpus.texts, corpus.topics) == (TABLE["body"], ["boiler", "roof", "post"])
     assert (corpus.name, corpus.notes) == ("the DataFrame", (GUESSED,))
 
 
-def test_columns_of_a_data_frame_are_named_and_joined(frames: Any) -> None:
+def test_load_corpus_joins_columns_of_a_data_frame(frames: Any) -> None:
     frame = frames.DataFrame(TABLE | {"subject": ["a", None, ""]})
 
     corpus = load_corpus(frame, text=("subject", "body"), topic="queue")
@@ -46,13 +46,13 @@ def test_columns_of_a_data_frame_are_named_and_joined(frames: Any) -> None:
     ],
     ids=["integers", "floats", "truth values"],
 )
-def test_topics_of_other_types_read_as_in_a_file(
+def test_load_corpus_reads_topics_of_a_data_frame_as_of_a_file(
     frames: Any, topics: list[Any], expected: list[str]
 ) -> None:
     assert load_corpus(frames.DataFrame(TABLE | {"queue": topics})).topics == expected
 
 
-def test_missing_values_are_bad_rows_with_their_numbers(frames: Any) -> None:
+def test_frame_rows_number_rows_with_missing_values(frames: Any) -> None:
     table = {
         "body": ["a", None, "c", *["text"] * 20],
         "queue": [1.0, 2.0, float("nan"), *[1.0] * 20],
@@ -69,7 +69,7 @@ def test_missing_values_are_bad_rows_with_their_numbers(frames: Any) -> None:
     assert (corpus.n_skipped, corpus.n_unlabelled) == (1, 1)
 
 
-def test_rows_of_pandas_are_named_by_their_index() -> None:
+def test_frame_rows_have_the_index_of_pandas() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
         {"body": ["a", pandas.NA], "queue": ["x", "y"]}, index=["first", "second"]
@@ -79,7 +79,7 @@ def test_rows_of_pandas_are_named_by_their_index() -> None:
         load_corpus(frame)
 
 
-def test_categories_and_own_strings_of_pandas_are_read() -> None:
+def test_frame_rows_read_categories_and_strings_of_pandas() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
         {"body": pandas.array(["a", "b"], dtype="string"), "queue": pandas.Categorical(["x", "y"])}
@@ -88,7 +88,7 @@ def test_categories_and_own_strings_of_pandas_are_read() -> None:
     assert load_corpus(frame).topics == ["x", "y"]
 
 
-def test_lists_are_no_texts(frames: Any) -> None:
+def test_load_corpus_rejects_lists_as_texts(frames: Any) -> None:
     frame = frames.DataFrame({"body": [["a"], ["b"]], "queue": ["x", "y"]})
 
     with pytest.raises(
@@ -98,7 +98,7 @@ def test_lists_are_no_texts(frames: Any) -> None:
         load_corpus(frame)
 
 
-def test_two_columns_of_one_name_are_an_error() -> None:
+def test_frame_rows_reject_two_columns_of_one_name() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame([["a", "b"]], columns=["body", "body"])
 
@@ -108,12 +108,12 @@ def test_two_columns_of_one_name_are_an_error() -> None:
     assert str(error.value) == "the DataFrame has two columns named 'body'; rename one."
 
 
-def test_an_empty_data_frame_is_an_error(frames: Any) -> None:
+def test_load_corpus_rejects_an_empty_data_frame(frames: Any) -> None:
     with pytest.raises(DataError, match="the DataFrame holds no documents"):
         load_corpus(frames.DataFrame({"body": [], "queue": []}))
 
 
-def test_data_frames_and_files_may_be_joined(frames: Any, tmp_path: Any) -> None:
+def test_load_corpus_joins_data_frames_and_files(frames: Any, tmp_path: Any) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,topic\nlast,roof\n")
 

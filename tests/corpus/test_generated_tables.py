@@ -19,7 +19,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("tables")
 
 
-def test_generated_tables_are_read_and_keep_their_cells(tables: Any, tmp_path: Path) -> None:
+def test_read_rows_keeps_cells_of_generated_tables(tables: Any, tmp_path: Path) -> None:
     files = list(tables.make_files(96, seed=7))
     outcomes = [tables.answer_file(file, tmp_path) for file in files]
 
@@ -31,7 +31,7 @@ def test_generated_tables_are_read_and_keep_their_cells(tables: Any, tmp_path: P
     assert sum(outcome.n_blank for outcome in outcomes) == 0
 
 
-def test_comparison_notices_what_is_lost(tables: Any, tmp_path: Path) -> None:
+def test_table_benchmark_notices_lost_cells(tables: Any, tmp_path: Path) -> None:
     file = next(file for file in tables.make_files(96, seed=7) if file.bad)
     rows = [["0"] * len(row) for row in file.rows]
 

@@ -118,7 +118,7 @@ def head(*names: str) -> str:
     return "<row>" + "".join(f'<c t="str"><v>{name}</v></c>' for name in names) + "</row>"
 
 
-def test_rows_and_cells_without_a_place_follow_each_other(tmp_path: Path) -> None:
+def test_workbook_numbers_rows_and_cells_without_a_place(tmp_path: Path) -> None:
     rows = '<row/><row><c t="str"><v>a</v></c><c/><c t="str"><v>b</v></c></row>'
     rows += '<row r="7"><c r="C7"><v>1</v></c></row><row><c><v>2</v></c><c><v>3</v></c></row>'
     assert read(tmp_path, rows) == [
@@ -127,13 +127,13 @@ def test_rows_and_cells_without_a_place_follow_each_other(tmp_path: Path) -> Non
     ]
 
 
-def test_a_workbook_of_one_sheet_needs_no_note(tmp_path: Path) -> None:
+def test_sheet_note_is_empty_for_one_sheet(tmp_path: Path) -> None:
     save(tmp_path / "a.xlsx", parts())
     assert read_rows(tmp_path / "a.xlsx").note == ""
     assert list(read_rows(tmp_path / "a.xlsx")) == [SourceRow(2, {"text": "No heat", "topic": 3.0})]
 
 
-def test_years_begin_later_where_a_workbook_says_so(tmp_path: Path) -> None:
+def test_workbook_obeys_the_1904_date_system(tmp_path: Path) -> None:
     book = parts()["xl/workbook.xml"]
     styles = "<a><cellXfs><xf numFmtId='14'/></cellXfs></a>"
     assert isinstance(book, str)
@@ -143,14 +143,14 @@ def test_years_begin_later_where_a_workbook_says_so(tmp_path: Path) -> None:
         assert read(tmp_path, rows, book=later, styles=styles) == [SourceRow(2, {"a": day})]
 
 
-def test_a_workbook_without_its_parts_is_named(tmp_path: Path) -> None:
+def test_excel_rows_reject_a_workbook_without_its_parts(tmp_path: Path) -> None:
     assert reason(tmp_path, book=f"<workbook {_NS}/>") == "it has no sheet with cells"
     assert (
         reason(tmp_path, **{"_rels/.rels": relations(("image", "a.png"))}) == "it has no workbook"
     )
 
 
-def test_parts_of_a_text_are_joined_without_how_they_are_spoken(tmp_path: Path) -> None:
+def test_workbook_joins_rich_text_without_phonetics(tmp_path: Path) -> None:
     rich = "<si><r><t>東</t></r><rPh><t>とう</t></rPh><r><t>京</t></r></si>"
     strings = f"<x:sst xmlns:x='a'><x:si><x:t>text</x:t></x:si>{rich}</x:sst>"
     rows = '<row><c t="s"><v>0</v></c></row><row><c t="s"><v>1</v></c></row>'
@@ -159,7 +159,7 @@ def test_parts_of_a_text_are_joined_without_how_they_are_spoken(tmp_path: Path) 
     assert found == [SourceRow(2, {"text": "東京"}), SourceRow(3, {"text": "inline"})]
 
 
-def test_cells_of_truth_values_errors_and_numbers_out_of_range(tmp_path: Path) -> None:
+def test_workbook_reads_booleans_errors_and_huge_numbers(tmp_path: Path) -> None:
     kinds = [("b", "1"), ("b", "0"), ("e", "#REF!"), ("n", "1e999"), ("str", "_x000A__x0041_")]
     cells = "".join(f'<c t="{kind}"><v>{content}</v></c>' for kind, content in kinds)
     (row,) = read(tmp_path, f"{head(*'abcde')}<row>{cells}</row>")
@@ -201,7 +201,7 @@ def test_cells_of_truth_values_errors_and_numbers_out_of_range(tmp_path: Path) -
         (200, "0" * 255 + "d", 45_000, 45_000.0),
     ],
 )
-def test_formats_tell_numbers_from_dates_and_durations(
+def test_workbook_distinguishes_dates_and_durations_by_format(
     tmp_path: Path, number: int, code: str, value: float, shown: object
 ) -> None:
     custom = f"<numFmt numFmtId='{number}' formatCode='{code}'/>" if code else ""
@@ -212,7 +212,7 @@ def test_formats_tell_numbers_from_dates_and_durations(
     assert read(tmp_path, rows, styles=styles) == [SourceRow(2, {"a": shown, "b": 5.0, "c": 5.0})]
 
 
-def test_the_last_place_of_a_sheet_is_that_of_excel(tmp_path: Path) -> None:
+def test_workbook_accepts_the_last_cell_of_excel(tmp_path: Path) -> None:
     assert [row.at for row in read(tmp_path, cell_at('r="XFD2"'))] == [2]
     assert reason(tmp_path, cell_at('r="XFE2"')) == "it has a cell in row 2 and column 16,385"
     last = _HEAD + '<row r="{}"><c t="str"><v>far</v></c></row>'
@@ -223,7 +223,7 @@ def test_the_last_place_of_a_sheet_is_that_of_excel(tmp_path: Path) -> None:
     assert reason(tmp_path, cell_at('r="AAAA2"')) == "it has a cell at 'AAAA2'"
 
 
-def test_a_row_of_a_sheet_is_bad_if_it_is_longer_than_any_may_be(
+def test_excel_rows_give_a_bad_row_over_max_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.corpus.rows.MAX_RECORD", 20)
@@ -253,7 +253,7 @@ def test_a_row_of_a_sheet_is_bad_if_it_is_longer_than_any_may_be(
     ],
     ids=lambda value: value if str(value).isupper() else "",
 )  # fmt: skip
-def test_what_a_workbook_may_hold_is_limited(
+def test_workbook_limits_its_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int, rows: str, why: str
 ) -> None:
     monkeypatch.setattr(excel, name, most)
@@ -262,7 +262,7 @@ def test_what_a_workbook_may_hold_is_limited(
     assert len(read(tmp_path, rows)) > 0
 
 
-def test_no_part_unpacks_to_more_than_may_be(
+def test_open_part_rejects_a_part_that_is_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = max(len(str(part)) for part in parts().values())
@@ -272,7 +272,7 @@ def test_no_part_unpacks_to_more_than_may_be(
     assert reason(tmp_path).endswith(f" unpacks to {most:,} bytes")
 
 
-def test_a_part_is_packed_as_excel_packs_it(tmp_path: Path) -> None:
+def test_open_part_rejects_an_unusual_compression(tmp_path: Path) -> None:
     save(tmp_path / "a.xlsx", parts(), zipfile.ZIP_STORED)
     assert len(list(read_rows(tmp_path / "a.xlsx"))) == 1
     save(tmp_path / "a.xlsx", parts(), zipfile.ZIP_BZIP2)
@@ -280,7 +280,7 @@ def test_a_part_is_packed_as_excel_packs_it(tmp_path: Path) -> None:
         list(read_rows(tmp_path / "a.xlsx"))
 
 
-def test_strings_that_many_cells_share_count_for_each(
+def test_workbook_counts_a_shared_string_for_each_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = "<si><t>text</t></si>" + f"<si><t>{'x' * 996}</t></si>"
@@ -457,7 +457,7 @@ for name in sys.argv[1:]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
-def test_no_crafted_file_takes_a_gigabyte_or_half_a_minute(tmp_path: Path) -> None:
+def test_excel_rows_bound_memory_and_time_for_crafted_files(tmp_path: Path) -> None:
     paths = craft_files(tmp_path)
     child = subprocess.run(
         [sys.executable, "-c", _CHILD, *map(str, paths)], capture_output=True, text=True

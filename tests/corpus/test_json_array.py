@@ -34,7 +34,7 @@ def items_of(data: bytes, n_bytes: int = MAX_RECORD) -> list[bytes]:
 
 @pytest.mark.slow
 @given(st.lists(VALUES), st.none() | st.integers(0, 2), st.booleans(), st.integers(1, 40))
-def test_items_are_those_that_were_written_whatever_the_pieces(
+def test_json_items_do_not_depend_on_the_pieces_read(
     values: list[object], indent: int | None, ascii_only: bool, n_bytes: int
 ) -> None:
     data = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode(
@@ -50,13 +50,13 @@ def test_items_are_those_that_were_written_whatever_the_pieces(
 
 
 @pytest.mark.parametrize("data", [b"[]", b" [ \n] ", b"\xef\xbb\xbf[]"])
-def test_an_array_may_be_empty(data: bytes) -> None:
+def test_json_items_of_an_empty_array(data: bytes) -> None:
     assert items_of(data) == []
 
 
 @pytest.mark.parametrize("number", ["-0.5", "1.5e+300", "1E-7", "9" * 5000])
 @pytest.mark.parametrize("n_bytes", [1, 2, 3, 4, 5])
-def test_a_number_is_not_cut_in_two(number: str, n_bytes: int) -> None:
+def test_json_items_do_not_cut_a_number(number: str, n_bytes: int) -> None:
     lines = lines_of(f"[{number},{number}]".encode(), n_bytes)
     assert list(json_items(lines, chunk_bytes=1)) == [number.encode()] * 2
 
@@ -102,7 +102,7 @@ ADVICE = (
         "too long",
     ],
 )
-def test_what_is_no_array_is_an_error_after_its_good_items(
+def test_json_items_reject_what_is_no_array_after_valid_items(
     data: bytes, n_items: int, message: str
 ) -> None:
     found: list[object] = []
@@ -113,7 +113,7 @@ def test_what_is_no_array_is_an_error_after_its_good_items(
 
 
 @pytest.mark.slow
-def test_an_array_of_100_mb_on_one_line_is_read_in_pieces() -> None:
+def test_json_items_read_100_mb_on_one_line_in_pieces() -> None:
     data = b"[" + b",".join([b'"%b"' % (b"x" * 1000)] * 100_000) + b"]"
     stream = io.BytesIO(data)
     tracemalloc.start()
@@ -124,7 +124,7 @@ def test_an_array_of_100_mb_on_one_line_is_read_in_pieces() -> None:
     assert peak < 6 * MAX_RECORD
 
 
-def test_a_long_item_takes_linear_time_in_small_pieces() -> None:
+def test_json_items_take_linear_time_for_a_long_item() -> None:
     item = b'"' + b"x" * (MAX_RECORD - 2) + b'"'
     assert items_of(b"[" + item + b"]", n_bytes=4096) == [item]
 
@@ -141,7 +141,7 @@ def test_a_long_item_takes_linear_time_in_small_pieces() -> None:
     ],
     ids=["backslashes", "escapes", "marks", "list", "object", "nested"],
 )
-def test_json_items_ends_a_long_item_where_json_does(item: bytes) -> None:
+def test_json_items_end_a_long_item_where_json_does(item: bytes) -> None:
     others = [b"1", b"-2.5e3", b"null", b'"x"', b"[]", b"{}"]
     array = b" , ".join([*others, item, *others, item])
     for n_bytes in (50, 1000, 1 << 16):
@@ -159,7 +159,7 @@ def test_json_items_ends_a_long_item_where_json_does(item: bytes) -> None:
         (b'"' + b"x" * 25_000_000, "or more than 20,000,000 bytes"),
     ],
 )
-def test_json_items_rejects_a_long_item_without_an_end(item: bytes, reason: str) -> None:
+def test_json_items_reject_a_long_item_without_an_end(item: bytes, reason: str) -> None:
     lines = lines_of(b"[" + item, 1000)
     with pytest.raises(DataError, match=re.escape(f"item 1: not valid JSON ({reason})")):
         list(json_items(lines, long_item=100))

@@ -11,29 +11,29 @@ from slugline.corpus.documents import Topics, one_hot
 from slugline.errors import DataError
 
 
-def test_topics_are_sorted_and_numbered_from_zero() -> None:
+def test_topics_fit_sorts_and_numbers_topics() -> None:
     topics = Topics.fit(["grain", "earn", "grain", "acq"])
     assert topics.names == ["acq", "earn", "grain"]
     assert topics.encode(["grain", "acq"]).tolist() == [2, 0]
     assert topics.decode([2, 0]) == ["grain", "acq"]
 
 
-def test_rows_of_one_topic_have_a_1_in_its_column() -> None:
+def test_one_hot_has_a_1_in_the_column_of_the_topic() -> None:
     assert one_hot([1, 1]).tolist() == [[0, 1], [0, 1]]
     assert one_hot([1, 1], 3).tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
-def test_integer_topics_stay_integers_and_sort_as_numbers() -> None:
+def test_topics_fit_sorts_integers_as_numbers() -> None:
     assert Topics.fit([10, 2, 10]).names == [2, 10]
 
 
-def test_an_unknown_topic_is_named_with_the_known_ones() -> None:
+def test_topics_encode_names_an_unknown_topic() -> None:
     with pytest.raises(DataError) as caught:
         Topics(["earn", "grain"]).encode(["earn", "sport"])
     assert str(caught.value) == "unknown topic 'sport'; the known ones are earn, grain."
 
 
-def test_many_known_topics_are_not_all_listed() -> None:
+def test_topics_encode_lists_some_of_many_topics() -> None:
     with pytest.raises(DataError) as caught:
         Topics(list(range(12))).encode([99])
     assert str(caught.value) == (
@@ -41,7 +41,7 @@ def test_many_known_topics_are_not_all_listed() -> None:
     )
 
 
-def test_words_and_numbers_do_not_mix() -> None:
+def test_topics_fit_rejects_words_and_numbers() -> None:
     with pytest.raises(DataError) as caught:
         Topics.fit(["sport", 3])
     assert str(caught.value) == (
@@ -49,7 +49,7 @@ def test_words_and_numbers_do_not_mix() -> None:
     )
 
 
-def test_a_topic_named_twice_is_an_error() -> None:
+def test_topics_reject_a_repeated_name() -> None:
     with pytest.raises(DataError, match="a topic is named twice"):
         Topics(["earn", "earn"])
 
@@ -79,13 +79,13 @@ def test_one_hot_of_nothing_has_no_rows() -> None:
     ],
     ids=["too large", "negative", "fraction", "matrix"],
 )
-def test_one_hot_refuses_what_names_no_column(y: list[Any], n_topics: int, message: str) -> None:
+def test_one_hot_rejects_invalid_numbers(y: list[Any], n_topics: int, message: str) -> None:
     with pytest.raises(DataError) as caught:
         one_hot(y, n_topics)
     assert str(caught.value) == message
 
 
-def test_eight_known_topics_are_all_listed() -> None:
+def test_topics_encode_lists_up_to_eight_topics() -> None:
     with pytest.raises(DataError) as caught:
         Topics(list(range(8))).encode([99])
     assert str(caught.value) == "unknown topic 99; the known ones are 0, 1, 2, 3, 4, 5, 6, 7."

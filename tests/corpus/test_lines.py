@@ -17,13 +17,13 @@ def lines_of(data: bytes, **options: Any) -> TextLines:
     return TextLines(io.BytesIO(data).readline, "data", **options)
 
 
-def test_lines_keep_their_ends_and_only_line_feeds_end_them() -> None:
+def test_text_lines_end_with_line_feeds_only() -> None:
     data = "a\r\nb\u2028c\x0b\r\n\nlast".encode()
 
     assert list(lines_of(data)) == ["a\r\n", "b\u2028c\x0b\r\n", "\n", "last"]
 
 
-def test_a_byte_order_mark_is_dropped() -> None:
+def test_text_lines_drop_a_byte_order_mark() -> None:
     lines = lines_of(b"\xef\xbb\xbfab\nc\xe9\n")
 
     assert list(lines) == ["ab\n", "cé\n"]
@@ -35,7 +35,7 @@ def test_a_byte_order_mark_is_dropped() -> None:
     )
 
 
-def test_further_byte_order_marks_are_dropped_too() -> None:
+def test_text_lines_drop_repeated_byte_order_marks() -> None:
     assert list(lines_of(b"\xef\xbb\xbf" * 2 + b"text,topic\n\xef\xbb\xbfa\n")) == [
         "text,topic\n",
         "\ufeffa\n",
@@ -45,14 +45,14 @@ def test_further_byte_order_marks_are_dropped_too() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf" * 3], ids=["nothing", "only a mark", "marks"]
 )
-def test_an_empty_stream_has_no_lines(data: bytes) -> None:
+def test_text_lines_of_an_empty_stream(data: bytes) -> None:
     lines = lines_of(data)
 
     assert list(lines) == []
     assert lines.exhausted
 
 
-def test_a_line_at_the_limit_is_given_and_one_past_it_is_not() -> None:
+def test_text_lines_omit_a_line_over_max_record() -> None:
     fits, too_long = b"a" * (MAX_RECORD - 1) + b"\n", b"b" * MAX_RECORD + b"\n"
 
     lines = lines_of(fits + too_long + b"after\n")
@@ -65,7 +65,7 @@ def test_a_line_at_the_limit_is_given_and_one_past_it_is_not() -> None:
     ]
 
 
-def test_a_line_of_50_mb_is_passed_over_in_pieces() -> None:
+def test_text_lines_skip_a_line_of_50_mb_in_pieces() -> None:
     stream = io.BytesIO(b"x" * 50_000_000 + b"\nafter\n")
     tracemalloc.start()
 
@@ -77,7 +77,7 @@ def test_a_line_of_50_mb_is_passed_over_in_pieces() -> None:
     assert peak < 3.5 * MAX_RECORD
 
 
-def test_a_limit_ends_the_reading_within_a_long_line_too() -> None:
+def test_text_lines_obey_the_limit_within_a_line() -> None:
     lines = lines_of(b"x" * (2 * MAX_RECORD), limit=MAX_RECORD + 5)
 
     with pytest.raises(DataError) as error:
@@ -100,7 +100,7 @@ def test_a_limit_ends_the_reading_within_a_long_line_too() -> None:
     ],
     ids=["UTF-16 little-endian", "UTF-16 big-endian", "UTF-32 little", "UTF-32 big", "gzip", "zip"],
 )
-def test_a_stream_that_is_no_utf8_from_the_start_is_named(data: bytes, found: str) -> None:
+def test_text_lines_name_a_foreign_format(data: bytes, found: str) -> None:
     with pytest.raises(DataError) as error:
         lines_of(data)
 

@@ -14,7 +14,7 @@ LENGTHS = st.lists(st.integers(0, 5), max_size=20)
 
 
 @given(LENGTHS)
-def test_boundaries_are_running_sums_and_lengths_their_differences(lengths: list[int]) -> None:
+def test_row_lengths_are_the_inverse_of_boundaries(lengths: list[int]) -> None:
     indptr = boundaries(np.array(lengths, dtype=np.int32))
     assert indptr.tolist() == [0, *itertools.accumulate(lengths)]
     assert indptr.dtype == np.int64
@@ -22,7 +22,7 @@ def test_boundaries_are_running_sums_and_lengths_their_differences(lengths: list
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 5)), max_size=20))
-def test_ranges_follow_one_another(pairs: list[tuple[int, int]]) -> None:
+def test_ranges_concatenate_ranges(pairs: list[tuple[int, int]]) -> None:
     starts, lengths = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
     assert ranges(starts, lengths).tolist() == [
         number for start, length in pairs for number in range(start, start + length)

@@ -119,13 +119,13 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         "fastText, gzip",
     ],
 )
-def test_a_format_is_told_by_the_end_of_the_name(
+def test_read_rows_takes_the_format_from_the_name(
     name: str, content: str | bytes, first: int
 ) -> None:
     assert rows_of(name, content) == [SourceRow(at, row) for at, row in enumerate(TWO_ROWS, first)]
 
 
-def test_a_format_can_be_named() -> None:
+def test_read_rows_obeys_a_named_format() -> None:
     assert rows_of("wires.dat", JSONL, format="jsonl") == rows_of("wires.jsonl", JSONL)
     assert rows_of("wires.dat", JSON, format="json") == rows_of("wires.json", JSON)
     assert rows_of("wires", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
@@ -135,7 +135,7 @@ def test_a_format_can_be_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "n=3/a?.parquet", "it's.parquet"])
-def test_a_parquet_file_gives_its_scalar_columns_by_row(write_parquet: Any, name: str) -> None:
+def test_parquet_rows_have_scalar_columns(write_parquet: Any, name: str) -> None:
     Path("n=3").mkdir()
     columns = {
         "text": ("VARCHAR", ["a", None]),
@@ -166,7 +166,7 @@ def test_parquet_rows_keep_their_order_and_number_across_row_groups(write_parque
 
 
 @pytest.mark.slow
-def test_a_large_parquet_file_is_not_held_in_memory(write_parquet: Any) -> None:
+def test_parquet_rows_do_not_hold_a_file_in_memory(write_parquet: Any) -> None:
     duckdb = pytest.importorskip("duckdb")
     duckdb.sql("SELECT repeat(n::VARCHAR || ' ', 300) AS t FROM range(200_000) s(n)").write_parquet(
         "a.parquet", compression="uncompressed"
@@ -187,7 +187,7 @@ print(n_rows, status.partition("VmHWM:")[2].split()[0])
     assert peak < 480 * 1024
 
 
-def test_parquet_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_rows_say_how_to_install_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
 
     with pytest.raises(DataError) as error:
@@ -199,7 +199,7 @@ def test_parquet_without_its_package_says_how_to_get_it(monkeypatch: pytest.Monk
     )
 
 
-def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
+def test_folder_rows_are_sorted_by_name() -> None:
     for name in ["b/2.txt", "b/10.txt", "a/x.TXT", "a/notes.md", "a/.hidden.txt", ".git/x.txt"]:
         write(f"texts/{name}", f"\ufeffin {name}\r\n")
     write("texts/a/x.TXT", "\ufeff\ufeffin a/x.TXT\r\n")
@@ -212,7 +212,7 @@ def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
     ]
 
 
-def test_lines_of_text_may_have_no_label_or_several() -> None:
+def test_text_rows_have_any_number_of_labels() -> None:
     assert rows_of("a.txt", "plain\n\n__label__a __label__b both\n__label__c\n") == [
         SourceRow(1, {"text": "plain", "topic": None}),
         SourceRow(2, {"text": "", "topic": None}),
@@ -229,13 +229,13 @@ def test_lines_of_text_may_have_no_label_or_several() -> None:
     ],
     ids=["CSV of many columns", "fastText line of many labels"],
 )
-def test_a_long_line_takes_no_more_time_than_many_short_ones(name: str, content: str) -> None:
+def test_text_rows_take_linear_time_for_a_long_line(name: str, content: str) -> None:
     started = time.process_time()
     assert len(rows_of(name, content)) == 1
     assert time.process_time() - started < 5
 
 
-def test_a_json_array_may_hold_texts() -> None:
+def test_array_rows_accept_texts() -> None:
     rows = read_rows(write("a.json", '["Late goal", {"text": "Rates rise"}]'))
 
     assert (rows.unit, list(rows)) == (
@@ -244,7 +244,7 @@ def test_a_json_array_may_hold_texts() -> None:
     )
 
 
-def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
+def test_array_rows_number_bad_items() -> None:
     items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"\0"', "NaN", '"' + "x" * 10**7 + '"', '"y"']
 
     assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
@@ -262,7 +262,9 @@ def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
 # Standard input
 
 
-def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_rows_takes_standard_input_with_a_brace_for_jsonl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stdin_of(b"\xef\xbb\xbf " + JSONL.encode(), monkeypatch)
 
     rows = read_rows("-")
@@ -274,7 +276,7 @@ def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.Mo
     )
 
 
-def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_rows_reads_a_json_array_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin_of(JSON.encode(), monkeypatch)
 
     assert list(read_rows("-", format="json")) == [
@@ -283,7 +285,7 @@ def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
-def test_standard_input_can_be_of_a_named_format(
+def test_read_rows_reads_a_named_format_from_standard_input(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stdin_of(b"one\ntwo\n", monkeypatch)
@@ -303,7 +305,7 @@ def test_standard_input_can_be_of_a_named_format(
     ],
     ids=["not told", "not a stream"],
 )
-def test_standard_input_of_no_readable_format_is_an_error(
+def test_read_rows_rejects_standard_input_of_an_unknown_format(
     options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stdin_of(b"one\n", monkeypatch)
@@ -314,7 +316,7 @@ def test_standard_input_of_no_readable_format_is_an_error(
     assert str(error.value) == message
 
 
-def test_rows_of_a_stream_come_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_rows_yields_rows_before_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(io.RawIOBase):
         def readable(self) -> bool:
             return True
@@ -333,7 +335,7 @@ def test_rows_of_a_stream_come_before_its_end(monkeypatch: pytest.MonkeyPatch) -
 
 
 @given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT)), st.sampled_from([",", ";", "\t"]))
-def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
+def test_table_rows_have_cells_as_written_and_line_numbers(
     rows: list[tuple[str, str]], delimiter: str
 ) -> None:
     file = io.StringIO(newline="")
@@ -350,7 +352,7 @@ def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
 
 
 @given(st.lists(st.tuples(ANY_TEXT, st.booleans(), st.integers(0, 2))))
-def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
+def test_json_rows_have_values_as_written_and_line_numbers(
     rows: list[tuple[str, bool, int]],
 ) -> None:
     lines, expected = [], []
@@ -364,7 +366,7 @@ def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
 
 @pytest.mark.slow
 @given(st.binary())
-def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
+def test_read_rows_gives_rows_or_a_data_error_for_any_bytes(data: bytes) -> None:
     for name in ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz", "a.parquet"]:
         with contextlib.suppress(DataError):
             assert all(isinstance(row, SourceRow | BadRow) for row in rows_of(name, data))
@@ -431,7 +433,7 @@ def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
         "Latin-1 in text",
     ],
 )
-def test_a_bad_row_is_named_by_its_line(name: str, content: str | bytes, bad: BadRow) -> None:
+def test_read_rows_numbers_bad_rows_by_line(name: str, content: str | bytes, bad: BadRow) -> None:
     found = [row for row in rows_of(name, content) if isinstance(row, BadRow)]
 
     assert [row._replace(values={}, n_bytes=0) for row in found] == [bad._replace(values={})]
@@ -458,7 +460,7 @@ def test_a_bad_row_is_named_by_its_line(name: str, content: str | bytes, bad: Ba
         *("Latin-1 in JSON", "NUL in JSON", "Latin-1 in text"),
     ],
 )
-def test_a_bad_row_keeps_its_cells(
+def test_table_rows_keep_the_cells_of_a_bad_row(
     name: str, content: str | bytes, values: dict[str, object]
 ) -> None:
     (bad,) = (row for row in rows_of(name, content) if isinstance(row, BadRow))
@@ -466,7 +468,7 @@ def test_a_bad_row_keeps_its_cells(
     assert dict(bad.values) == values
 
 
-def test_columns_without_a_name_keep_their_cells() -> None:
+def test_table_rows_keep_cells_of_columns_without_a_name() -> None:
     (row,) = rows_of("a.csv", "id;;text;\n1;2;3;4\n")
 
     assert row.values == {"id": "1", "": "2", "text": "3", " ": "4"}
@@ -492,18 +494,18 @@ def test_columns_without_a_name_keep_their_cells() -> None:
         ("", ""),
     ],
 )
-def test_the_separator_is_found_in_the_first_lines(table: str, separator: str) -> None:
+def test_guess_delimiter_from_the_first_lines(table: str, separator: str) -> None:
     assert guess_delimiter(table) == separator
 
 
-def test_the_separator_of_a_model_is_tried_first() -> None:
+def test_guess_delimiter_prefers_that_of_a_model() -> None:
     table = "Nr~Text,kurz\n1~a\n"
 
     assert guess_delimiter(table) == ","
     assert guess_delimiter(table, ["Nr", "Text,kurz"], "~") == "~"
 
 
-def test_a_table_of_one_column_is_known_by_its_header() -> None:
+def test_read_rows_recognises_one_column_by_its_header() -> None:
     path = write("a.csv", 'Nachricht\r\nHallo, Welt; gut\r\n"a;b\r\n""c"""\r\n')
     rows = read_rows(path)
 
@@ -517,7 +519,7 @@ def test_a_table_of_one_column_is_known_by_its_header() -> None:
 @pytest.mark.parametrize(
     ("texts", "delimiter"), [("a, b\r\n", ";"), ("a; b\r\n", ","), ("a; b\r\nc, d\r\n", "\t")]
 )
-def test_answers_to_one_column_are_separated_by_what_its_texts_lack(
+def test_detect_dialect_chooses_an_unused_delimiter_for_one_column(
     texts: str, delimiter: str
 ) -> None:
     rows = read_rows(write("a.csv", f"Nachricht\r\n{texts}"))
@@ -527,7 +529,7 @@ def test_answers_to_one_column_are_separated_by_what_its_texts_lack(
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.csv.gz"])
-def test_a_separator_that_is_named_is_obeyed(name: str) -> None:
+def test_read_rows_obeys_a_named_separator(name: str) -> None:
     data = b"a,b~text\n1~x\n"
     path = write(name, gzip.compress(data) if name.endswith(".gz") else data)
 
@@ -538,18 +540,18 @@ def test_a_separator_that_is_named_is_obeyed(name: str) -> None:
 
 
 @pytest.mark.parametrize("separator", ["", "ab", "a", "1", '"', "\n", "\0", 3, "\ud800"])
-def test_what_is_no_separator_is_an_error(separator: str) -> None:
+def test_check_delimiter_rejects_what_is_no_sign(separator: str) -> None:
     with pytest.raises(OptionError, match="give the sign between the cells of a table"):
         read_rows(write("a.csv", CSV), separator=separator)
 
 
-def test_tabs_have_names() -> None:
+def test_check_delimiter_accepts_names_of_a_tab() -> None:
     path = write("a.csv", "id\ttext\n1\tx\n")
     for name in ("tab", "\\t", "\t"):
         assert [row.values for row in read_rows(path, separator=name)] == [{"id": "1", "text": "x"}]
 
 
-def test_formats_without_cells_have_no_separator() -> None:
+def test_read_rows_rejects_a_separator_without_cells() -> None:
     with pytest.raises(OptionError) as error:
         read_rows(write("a.jsonl", JSONL), separator=";")
 
@@ -559,7 +561,7 @@ def test_formats_without_cells_have_no_separator() -> None:
     )
 
 
-def test_unicode_text_of_excel_is_a_table() -> None:
+def test_read_rows_reads_unicode_text_of_excel() -> None:
     write("a.txt", "id\ttext\r\n1\tÄpfel\r\n".encode("utf-16"))
     rows = read_rows("a.txt")
 
@@ -569,7 +571,7 @@ def test_unicode_text_of_excel_is_a_table() -> None:
     assert len(list(read_rows("a.txt", format="txt"))) == 2
 
 
-def test_reading_goes_on_after_a_bad_row() -> None:
+def test_read_rows_continues_after_a_bad_row() -> None:
     rows = rows_of("a.csv", b'a\n"1"x\n2\n\x81\n3\n4\r4\n5\n')
 
     assert [row.at for row in rows if isinstance(row, SourceRow)] == [3, 5, 7]
@@ -580,7 +582,7 @@ def test_reading_goes_on_after_a_bad_row() -> None:
     ["\n", "  \n", ",\n", ",,,,\n", ' ,""\n', "\r\n", "\t , \r\n"],
     ids=["line feed", "spaces", "commas", "too many commas", "quotes", "CRLF", "white space"],
 )
-def test_a_table_row_without_anything_in_it_is_none(blank: str) -> None:
+def test_table_rows_skip_empty_rows(blank: str) -> None:
     header, first, last = CSV.splitlines(keepends=True)
 
     assert rows_of("a.csv", header + first + blank + last + blank) == [
@@ -590,13 +592,13 @@ def test_a_table_row_without_anything_in_it_is_none(blank: str) -> None:
     assert rows_of("a.csv", blank + CSV) == [SourceRow(3, TWO_ROWS[0]), SourceRow(4, TWO_ROWS[1])]
 
 
-def test_a_jsonl_line_of_white_space_is_no_row() -> None:
+def test_json_rows_skip_blank_lines() -> None:
     assert rows_of("a.jsonl", "\n" + JSONL + " \r\n\n") == [
         SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 2)
     ]
 
 
-def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
+def test_folder_rows_name_bad_files_by_path() -> None:
     write("texts/a/1.txt", b"caf\xe9")
     write("texts/a/1b.txt", b"\xef\xbb\xbfcaf\xe9")
     write("texts/a/2.txt", "\0")
@@ -610,7 +612,7 @@ def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
     ]
 
 
-def test_a_fallback_encoding_is_used_for_what_is_no_utf8_and_noted() -> None:
+def test_folder_rows_note_the_fallback_encoding() -> None:
     write("texts/a/1.txt", "café")
     write("texts/a/2.txt", "caf\xe9".encode("cp1252"))
 
@@ -622,7 +624,7 @@ def test_a_fallback_encoding_is_used_for_what_is_no_utf8_and_noted() -> None:
     ]
 
 
-def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
+def test_parquet_rows_number_bad_rows(write_parquet: Any) -> None:
     write_parquet("a.parquet", {"t": ("VARCHAR", ["a", "b" * 10_000_001, "c\0", "d"])})
 
     assert list(read_rows("a.parquet")) == [
@@ -695,7 +697,7 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
         "UTF-16",
     ],
 )
-def test_a_file_that_can_not_be_read_on_is_an_error(
+def test_read_rows_rejects_a_file_that_breaks_off(
     name: str, content: str | bytes, message: str
 ) -> None:
     with pytest.raises(DataError) as error:
@@ -705,7 +707,7 @@ def test_a_file_that_can_not_be_read_on_is_an_error(
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 300, -1], ids=["none", "few", "half", "all but one"])
-def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int, write_parquet: Any) -> None:
+def test_parquet_rows_reject_a_file_that_is_cut_off(n_bytes: int, write_parquet: Any) -> None:
     columns = {name: ("VARCHAR", [row[name] for row in TWO_ROWS]) for name in ("text", "topic")}
     write_parquet("whole.parquet", columns)
 
@@ -719,9 +721,7 @@ def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int, write_parquet:
 
 
 @pytest.mark.slow
-def test_a_parquet_file_with_any_byte_changed_gives_rows_or_a_data_error(
-    write_parquet: Any,
-) -> None:
+def test_parquet_rows_survive_any_changed_byte(write_parquet: Any) -> None:
     columns = {"t": ("VARCHAR", ["wheat", "corn"]), "n": ("INTEGER", [1, 2])}
     write_parquet("whole.parquet", columns)
     whole = Path("whole.parquet").read_bytes()
@@ -731,7 +731,7 @@ def test_a_parquet_file_with_any_byte_changed_gives_rows_or_a_data_error(
             rows_of("a.parquet", damaged)
 
 
-def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "MAX_UNPACKED", 1_000)
 
     with pytest.raises(DataError) as error:
@@ -794,7 +794,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
         "file as folder",
     ],
 )
-def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
+def test_read_rows_rejects_missing_files_and_unknown_endings(
     source: str, options: dict[str, Any], message: str
 ) -> None:
     write("tickets.csv", CSV)
@@ -810,7 +810,7 @@ def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
     assert str(error.value) == message
 
 
-def test_an_unknown_format_is_an_error() -> None:
+def test_read_rows_rejects_an_unknown_format() -> None:
     with pytest.raises(OptionError) as error:
         read_rows("a.csv", format="xml")
 
@@ -819,7 +819,7 @@ def test_an_unknown_format_is_an_error() -> None:
     )
 
 
-def test_a_file_without_the_right_to_read_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_rows_rejects_a_file_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -849,7 +849,7 @@ def test_a_file_without_the_right_to_read_it_is_an_error(monkeypatch: pytest.Mon
     ],
     ids=["no topics", "no texts", "nested"],
 )
-def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -> None:
+def test_folder_rows_reject_other_folders(files: list[str], message: str) -> None:
     for file in files:
         write(f"texts/{file}", "text")
 
@@ -867,7 +867,7 @@ def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -
         ("a.txt", "one\ntw\u00f6\n"),
     ],
 )
-def test_rows_know_how_much_was_read_for_them(tmp_path: Path, name: str, text: str) -> None:
+def test_rows_have_the_number_of_bytes_read(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
 
     sizes = [row.n_bytes for row in read_rows(tmp_path / name) if isinstance(row, SourceRow)]
@@ -877,7 +877,7 @@ def test_rows_know_how_much_was_read_for_them(tmp_path: Path, name: str, text: s
     assert sum(sizes) == len((text.removeprefix(header)).encode())
 
 
-def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> None:
+def test_json_rows_keep_nested_values_as_json(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "x", "list": [1, 2.50], "object": {"a": []}, "n": 1, "no": null}')
 
@@ -889,9 +889,7 @@ def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> Non
     assert [row.values[name] for name in ("text", "n", "no")] == ["x", 1, None]
 
 
-def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_table_rows_limit_quoted_rows_to_max_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_rows, "MAX_RECORD", 100)
     for n_bytes, fits in ((100, True), (101, False)):
         row = b'"' + b"a\n" * 40 + b"a" * (n_bytes - 83) + b'"\n'
@@ -906,7 +904,7 @@ def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
                 next(rows)
 
 
-def test_an_error_does_not_quote_megabytes_of_a_file() -> None:
+def test_parquet_rows_shorten_errors_of_duckdb() -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     pa = pytest.importorskip("pyarrow")
     text = "x" * 50_000
@@ -923,7 +921,7 @@ def test_an_error_does_not_quote_megabytes_of_a_file() -> None:
         assert len(str(error.value)) < 500
 
 
-def test_a_parquet_file_that_repeats_a_long_text_is_refused_before_it_is_decoded() -> None:
+def test_parquet_rows_reject_a_repeated_long_text() -> None:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 2048), pa.array(["x" * 9_000_000]))
     pq.write_table(pa.table({"text": repeated}), "a.parquet", compression="zstd")
@@ -940,7 +938,7 @@ def test_a_parquet_file_that_repeats_a_long_text_is_refused_before_it_is_decoded
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "\ufeffSEP=;"])
-def test_a_first_line_that_names_the_separator_is_obeyed_and_skipped(
+def test_table_rows_obey_a_line_that_names_the_separator(
     name: str, line: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -967,7 +965,7 @@ def test_a_first_line_that_names_the_separator_is_obeyed_and_skipped(
     ],
     ids=["semicolons", "gzip", "tabs", "mark", "Windows", "empty", "cut off", "JSON"],
 )
-def test_answers_can_be_written_as_a_table_was(
+def test_table_writer_writes_in_the_dialect_read(
     name: str, content: bytes, dialect: TableDialect
 ) -> None:
     rows = read_rows(write(name, content))
@@ -977,12 +975,12 @@ def test_answers_can_be_written_as_a_table_was(
 
 
 @pytest.mark.parametrize("read", [read_line_range, read_row_range])
-def test_a_part_of_a_file_that_is_gone_is_an_error(read: Callable[..., RowReader]) -> None:
+def test_read_ranges_reject_a_missing_file(read: Callable[..., RowReader]) -> None:
     with pytest.raises(DataError, match=r"^gone.parquet doesn't exist; check the path\.$"):
         list(read("gone.parquet", 0, 1))
 
 
-def test_the_first_lines_of_a_table_show_how_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_dialect_from_the_first_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = read_rows(write("a.csv", '"text","topic"\na,b\n'))
     for n_shown, is_quoted in ((1000, False), (16, False), (15, True), (1, True)):
         monkeypatch.setattr(readers, "_N_SHOWN", n_shown)
@@ -990,12 +988,12 @@ def test_the_first_lines_of_a_table_show_how_it_is_written(monkeypatch: pytest.M
     list(rows)
 
 
-def test_answers_to_excel_have_a_mark() -> None:
+def test_read_dialect_has_a_mark_for_excel() -> None:
     assert read_dialect(RowReader("a.xlsx", "xlsx", iter([]))) == TableDialect(has_mark=True)
     assert read_dialect(RowReader("gone.csv", "csv", iter([]))) == TableDialect()
 
 
-def test_lines_of_two_encodings_are_not_read_in_one(tmp_path: Path) -> None:
+def test_text_lines_advise_to_save_lines_of_two_encodings_in_one(tmp_path: Path) -> None:
     lines = [f"Größe {n};Rückgabe\n".encode("cp1252" if n % 2 else "utf-8") for n in range(12)]
     (tmp_path / "a.csv").write_bytes(b"Text;Thema\n" + b"".join(lines[1:]))
     with pytest.raises(DataError) as caught:

@@ -29,7 +29,7 @@ def write(name: str, content: str) -> str:
     return name
 
 
-def test_files_of_several_formats_and_columns_make_one_corpus() -> None:
+def test_load_corpus_joins_files_of_several_formats() -> None:
     Path("b.csv.gz").write_bytes(gzip.compress(b"label;body\ny;two\n"))
     sources: list[str | Path] = [
         write("a.csv", "text,topic\none,x\n"),
@@ -49,7 +49,7 @@ def test_files_of_several_formats_and_columns_make_one_corpus() -> None:
     )
 
 
-def test_a_note_on_all_files_does_not_name_them() -> None:
+def test_load_corpus_notes_name_only_some_of_the_files() -> None:
     corpus = load_corpus([write(name, "text,topic\none,x\n") for name in ("a.csv", "b.csv")])
 
     assert corpus.name == "a.csv and b.csv"
@@ -57,13 +57,13 @@ def test_a_note_on_all_files_does_not_name_them() -> None:
     assert note.startswith("read column 'text' as text and 'topic' as topic; ")
 
 
-def test_a_single_file_in_a_list_is_read_as_the_file_is() -> None:
+def test_load_corpus_reads_a_list_of_one_file() -> None:
     name = write("a.csv", "text,topic\none,x\n")
 
     assert load_corpus([name]) == load_corpus(name)
 
 
-def test_errors_and_notes_name_the_file() -> None:
+def test_load_corpus_names_the_file_in_errors_and_notes() -> None:
     write("a.csv", "text,topic\none,x\n")
     write("b.csv", "text,topic\none,x\n,x\n" + "three,x\n" * 8)
 
@@ -79,7 +79,7 @@ def test_errors_and_notes_name_the_file() -> None:
     assert (len(corpus), corpus.n_skipped) == (10, 1)
 
 
-def test_topics_that_are_words_in_one_file_and_numbers_in_another_are_an_error() -> None:
+def test_load_corpus_rejects_words_and_numbers_as_topics_of_files() -> None:
     write("a.csv", "text,topic\none,3\n")
     write("b.csv", "text,topic\none,x\n")
 
@@ -92,7 +92,7 @@ def test_topics_that_are_words_in_one_file_and_numbers_in_another_are_an_error()
     )
 
 
-def test_a_corpus_has_the_layout_that_its_files_share() -> None:
+def test_load_corpus_keeps_the_common_layout_of_files() -> None:
     write("a.csv", "text,topic\none,x\n")
     Path("b.csv").write_bytes("text,topic\nHeizung läuft nicht,Büro\n".encode("cp1252"))
     write("c.csv", "body,topic\none,x\n")
@@ -111,7 +111,7 @@ def test_a_corpus_has_the_layout_that_its_files_share() -> None:
     assert [corpus.place(row) for row in (0, 1)] == ["a.csv, line 2", "d.txt, line 1"]
 
 
-def test_rows_are_left_out_as_of_the_training_data() -> None:
+def test_collect_skips_bad_rows_as_in_the_layout() -> None:
     write("a.csv", "text,topic\n" + "one,x\n" * 18 + "two\n,x\n")
     layout = DataLayout(("text",), "topic", skip_bad_rows=True)
     corpus = read_corpus("a.csv", ReadOptions(layout=layout))
@@ -124,7 +124,7 @@ def test_rows_are_left_out_as_of_the_training_data() -> None:
         read_corpus("a.csv", ReadOptions(layout=layout._replace(skip_bad_rows=False)))
 
 
-def test_of_many_kinds_of_faults_three_are_named_with_five_places_of_each() -> None:
+def test_load_corpus_names_three_faults_with_five_places() -> None:
     good = '{"text": "a", "topic": "b"}\n'
     faults = ["{", "[]", '{"text": "", "topic": "b"}', '{"text": 5, "topic": "b"}']
     write("a.jsonl", good * 5 + "\n".join(faults + [faults[2]] * 6 + ["5"]) + "\n")
@@ -137,7 +137,7 @@ def test_of_many_kinds_of_faults_three_are_named_with_five_places_of_each() -> N
     )
 
 
-def test_a_data_set_known_by_name_is_given_alone() -> None:
+def test_load_corpus_rejects_a_named_data_set_with_files() -> None:
     write("a.csv", "text,topic\none,x\n")
 
     with pytest.raises(OptionError) as error:
@@ -149,19 +149,19 @@ def test_a_data_set_known_by_name_is_given_alone() -> None:
     )
 
 
-def test_no_file_is_an_error() -> None:
+def test_load_corpus_rejects_no_file() -> None:
     with pytest.raises(OptionError, match="no file is named; give at least one"):
         load_corpus([])
 
 
-def test_spellings_are_folded_over_all_files() -> None:
+def test_load_corpus_folds_topics_of_all_files() -> None:
     write("a.csv", "text,topic\none,X\n")
     write("b.csv", "text,topic\ntwo,x\nthree,x\n")
 
     assert load_corpus(["a.csv", "b.csv"], fold_topics=True).topics == ["x"] * 3
 
 
-def test_training_evaluating_and_checking_take_several_files(run: Run, news: News) -> None:
+def test_commands_take_several_files(run: Run, news: News) -> None:
     for name, part in (("a.csv", news[:40]), ("b.csv", news[40:])):
         write(name, "body,queue\n" + "".join(f"{text},{topic}\n" for text, topic in part))
 
@@ -174,7 +174,7 @@ def test_training_evaluating_and_checking_take_several_files(run: Run, news: New
     assert run("check", "m.slug", "a.csv", "b.csv", "-q").code == 0
 
 
-def test_notes_on_some_of_several_files_name_these_alone(run: Run, news: News) -> None:
+def test_train_notes_name_only_files_concerned(run: Run, news: News) -> None:
     names, rows = ("a.csv", "b.csv", "c.csv"), (news[:30], news[30:60], news[60:])
     for name, header, part in zip(
         names, ("body,queue", "body,queue", "text,topic"), rows, strict=True
@@ -191,7 +191,7 @@ def test_notes_on_some_of_several_files_name_these_alone(run: Run, news: News) -
         )
 
 
-def test_a_file_that_would_be_overwritten_is_found_among_several(run: Run) -> None:
+def test_train_rejects_an_output_among_several_files(run: Run) -> None:
     write("a.csv", "text,topic\none,x\n")
 
     result = run("train", "b.csv", "a.csv", "-o", "a.csv")
@@ -200,7 +200,7 @@ def test_a_file_that_would_be_overwritten_is_found_among_several(run: Run) -> No
     assert "--output a.csv: would overwrite an input file" in result.err
 
 
-def test_a_subject_and_a_body_are_learned_from_together(run: Run, news: News) -> None:
+def test_train_learns_from_subject_and_body(run: Run, news: News) -> None:
     rows = [f",{text},{topic}" for text, topic in news]
     rows[::2] = [f"{text},,{topic}" for text, topic in news[::2]]
     write("a.csv", "\n".join(["subject,body,queue", *rows]) + "\n")

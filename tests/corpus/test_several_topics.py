@@ -39,7 +39,7 @@ def write_jsonl(name: str, topics: list[Any], key: str = "topics") -> str:
     return write(name, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
-def test_json_lists_are_several_topics() -> None:
+def test_load_corpus_reads_json_lists_as_several_topics() -> None:
     rows = [{"text": text, "topics": each} for text, each in zip(TEXTS, TOPICS, strict=True)]
     write("a.json", json.dumps(rows))
 
@@ -51,12 +51,12 @@ def test_json_lists_are_several_topics() -> None:
     assert load_corpus(write_jsonl("b.jsonl", [*map(list, TOPICS)])).topics == TOPICS
 
 
-def test_a_note_has_the_number_of_documents_without_topics() -> None:
+def test_load_corpus_notes_documents_without_topics() -> None:
     corpus = load_corpus(write_jsonl("a.jsonl", [["a"], [], ["b"], []]))
     assert corpus.notes[1:] == ("2 documents have no topic; they count, too (lines 2, 4)",)
 
 
-def test_topics_of_lists_are_named_like_single_ones() -> None:
+def test_load_corpus_names_topics_of_lists_like_single_ones() -> None:
     numbers = load_corpus(write_jsonl("a.jsonl", [[3, 3.0, " 4"], [1.5], ["7"]]))
     words = load_corpus(write_jsonl("b.jsonl", [[True, "a"], [False]]))
 
@@ -64,7 +64,7 @@ def test_topics_of_lists_are_named_like_single_ones() -> None:
     assert words.topics == [("true", "a"), ("false",)]
 
 
-def test_one_list_makes_all_documents_of_a_corpus_have_several_topics() -> None:
+def test_load_corpus_gives_tuples_if_one_topic_is_a_list() -> None:
     write_jsonl("a.jsonl", ["x"] * 150 + [["x", "y"]])
     write("b.txt", "__label__z one\n")
 
@@ -74,7 +74,7 @@ def test_one_list_makes_all_documents_of_a_corpus_have_several_topics() -> None:
     assert several.layout is None
 
 
-def test_parquet_lists_are_several_topics(write_parquet: Any) -> None:
+def test_load_corpus_reads_parquet_lists_as_several_topics(write_parquet: Any) -> None:
     columns = {
         "text": ("VARCHAR", TEXTS),
         "topics": ("VARCHAR[]", [*map(list, TOPICS)]),
@@ -97,13 +97,13 @@ def test_parquet_lists_are_several_topics(write_parquet: Any) -> None:
 
 
 @pytest.mark.parametrize("library", [pd, pl])
-def test_lists_in_data_frames_are_several_topics(library: Any) -> None:
+def test_load_corpus_reads_lists_of_data_frames(library: Any) -> None:
     frame = library.DataFrame({"text": TEXTS, "topics": [*map(list, TOPICS)]})
 
     assert load_corpus(frame).topics == TOPICS
 
 
-def test_tuples_sets_and_arrays_in_data_frames_are_several_topics() -> None:
+def test_load_corpus_reads_tuples_sets_and_arrays_of_data_frames() -> None:
     cells = pd.Series([("a", "b"), {"c"}, pd.array(["a", "c"], dtype="string")])
 
     assert load_corpus(pd.DataFrame({"text": TEXTS[:3], "topics": cells})).topics == [
@@ -111,7 +111,7 @@ def test_tuples_sets_and_arrays_in_data_frames_are_several_topics() -> None:
     ]  # fmt: skip
 
 
-def test_sets_in_data_frames_are_in_the_order_of_their_names() -> None:
+def test_load_corpus_sorts_sets_of_data_frames() -> None:
     names = [f"topic {n:02}" for n in range(40)]
     cells = pd.Series([set(names), frozenset(names[::-1])])
 
@@ -120,14 +120,14 @@ def test_sets_in_data_frames_are_in_the_order_of_their_names() -> None:
     assert topics == [tuple(names)] * 2
 
 
-def test_missing_values_in_lists_of_data_frames_are_bad_rows() -> None:
+def test_load_corpus_rejects_missing_values_in_lists() -> None:
     for missing in (None, float("nan"), pd.NA, pd.NaT):
         frame = pd.DataFrame({"text": ["x", "y"], "topics": [["a"], ["a", missing]]})
         with pytest.raises(DataError, match="1 of 2 rows can't be used: an empty topic"):
             load_corpus(frame)
 
 
-def test_lists_that_are_nested_too_deeply_are_bad_rows() -> None:
+def test_load_corpus_rejects_deeply_nested_lists() -> None:
     deep = "[" * 5000 + "]" * 5000
     write("a.jsonl", f'{{"text": "x", "topics": ["a"]}}\n{{"text": "y", "topics": {deep}}}\n')
 
@@ -138,7 +138,7 @@ def test_lists_that_are_nested_too_deeply_are_bad_rows() -> None:
 CSV = "text,topic\nwheat and maize,grain; corn\nnet profit,earn;\nnothing,\nonly wheat,grain\n"
 
 
-def test_a_separator_splits_the_cells_of_tables() -> None:
+def test_load_corpus_splits_cells_at_the_topic_separator() -> None:
     write("a.csv", CSV)
     Path("a.xlsx").write_bytes(excel_file(line.split(",") for line in CSV.splitlines()))
 
@@ -152,7 +152,7 @@ def test_a_separator_splits_the_cells_of_tables() -> None:
     assert load_corpus(frame, topic_separator=";").topics == TOPICS
 
 
-def test_a_separator_that_separates_nothing_is_noted() -> None:
+def test_load_corpus_notes_a_topic_separator_that_separates_nothing() -> None:
     write("a.csv", CSV)
     note = "'|' separates topics in no cell of 'topic'; check the separator"
 
@@ -160,7 +160,7 @@ def test_a_separator_that_separates_nothing_is_noted() -> None:
     assert not any("in no cell" in note for note in load_corpus("a.csv", topic_separator=";").notes)
 
 
-def test_a_separator_is_not_assumed() -> None:
+def test_load_corpus_assumes_no_topic_separator() -> None:
     write("a.csv", CSV.replace("nothing,", "nothing,corn;grain"))
 
     corpus = load_corpus("a.csv")
@@ -169,7 +169,7 @@ def test_a_separator_is_not_assumed() -> None:
     assert "read them as such with `topic_separator=';'`" in corpus.notes[-1]
 
 
-def test_a_missing_topic_is_not_an_empty_cell() -> None:
+def test_load_corpus_distinguishes_missing_topics_and_empty_cells() -> None:
     write_jsonl("a.jsonl", ["a;b", None, ""], "topic")
 
     corpus = load_corpus("a.jsonl", topic_separator=";")
@@ -177,7 +177,7 @@ def test_a_missing_topic_is_not_an_empty_cell() -> None:
     assert corpus.n_unlabelled == 1
 
 
-def test_a_question_mark_alone_is_a_cell_that_is_not_labelled_yet() -> None:
+def test_load_corpus_takes_a_question_mark_for_unlabelled() -> None:
     write("a.csv", "text,topics\none,a;b\ntwo,?\nthree,\nfour, ?\nfive,b;?\n")
 
     corpus = load_corpus("a.csv", "text", "topics", topic_separator=";")
@@ -190,7 +190,7 @@ def test_a_question_mark_alone_is_a_cell_that_is_not_labelled_yet() -> None:
     )
 
 
-def test_a_row_without_any_0_or_1_is_not_labelled_yet() -> None:
+def test_load_corpus_takes_empty_topic_columns_for_unlabelled() -> None:
     write("a.csv", "text,x,y\none,1,0\ntwo,,\nthree,0,0\n")
 
     corpus = load_corpus("a.csv", "text", topic_columns="x,y")
@@ -201,7 +201,7 @@ def test_a_row_without_any_0_or_1_is_not_labelled_yet() -> None:
     )
 
 
-def test_a_null_is_not_labelled_yet_and_an_empty_list_is_no_topic() -> None:
+def test_load_corpus_takes_null_for_unlabelled() -> None:
     write_jsonl("a.jsonl", [["x", "y"], None, []])
 
     corpus = load_corpus("a.jsonl")
@@ -216,7 +216,7 @@ COLUMNS = "text,grain,corn,earn,rye\n" + "".join(
 
 
 @pytest.mark.parametrize("columns", ["grain, corn,earn,rye", ["grain", "corn", "earn", "rye"]])
-def test_columns_of_0_and_1_are_several_topics(columns: Any) -> None:
+def test_load_corpus_reads_topic_columns(columns: Any) -> None:
     corpus = load_corpus(write("a.csv", COLUMNS), topic_columns=columns)
 
     assert (corpus.texts, corpus.topics) == (TEXTS, TOPICS)
@@ -232,13 +232,13 @@ def test_columns_of_0_and_1_are_several_topics(columns: Any) -> None:
     )
 
 
-def test_booleans_and_floats_say_whether_a_topic_is_given() -> None:
+def test_load_corpus_reads_booleans_and_floats_in_topic_columns() -> None:
     frame = pd.DataFrame({"text": ["a", "b", "c"], "x": [True, False, True], "y": [0.0, 1.0, 0.0]})
 
     assert load_corpus(frame, topic_columns="x,y").topics == [("x",), ("y",), ("x",)]
 
 
-def test_a_column_that_holds_neither_0_nor_1_is_named() -> None:
+def test_load_corpus_names_a_topic_column_with_other_values() -> None:
     frame = pd.DataFrame({"text": list("abcd"), "x": [1, 2, None, -1], "y": [0, 1, 0, 0]})
 
     with pytest.raises(DataError) as error:
@@ -251,7 +251,7 @@ def test_a_column_that_holds_neither_0_nor_1_is_named() -> None:
     )
 
 
-def test_annif_s_lines_are_texts_and_uris() -> None:
+def test_load_corpus_reads_texts_and_uris_of_annif() -> None:
     lines = [
         'A "quote, and wheat\t<http://a.org/1> <http://a.org/2>', "No subjects\t",
         "One\thttp://a.org/2",
@@ -267,7 +267,7 @@ def test_annif_s_lines_are_texts_and_uris() -> None:
         load_corpus(write("b.tsv", f"{lines[0]}\nno tab\n"))
 
 
-def test_a_table_whose_topics_are_uris_keeps_its_header() -> None:
+def test_read_rows_keeps_the_header_of_a_table_with_uris() -> None:
     write("a.tsv", "text\ttopic\none\t<http://a.org/1>\ntwo\t<http://a.org/2>\n")
 
     assert load_corpus("a.tsv").topics == ["<http://a.org/1>", "<http://a.org/2>"]
@@ -289,7 +289,7 @@ def test_a_table_whose_topics_are_uris_keeps_its_header() -> None:
         ({"a": 1}, "an object for a topic"),
     ],
 )
-def test_lists_that_hold_no_topics_are_bad_rows(topics: Any, problem: str) -> None:
+def test_load_corpus_rejects_lists_that_hold_no_topics(topics: Any, problem: str) -> None:
     write_jsonl("a.jsonl", [["x", "y"], ["x"], topics])
 
     with pytest.raises(DataError) as error:
@@ -298,7 +298,7 @@ def test_lists_that_hold_no_topics_are_bad_rows(topics: Any, problem: str) -> No
     assert str(error.value).startswith(f"a.jsonl: 1 of 3 rows can't be used: {problem} (line 3); ")
 
 
-def test_what_is_unusual_about_topics_is_noted() -> None:
+def test_load_corpus_notes_unusual_topics() -> None:
     many = [f"topic {n}" for n in range(500)]
     write_jsonl("a.jsonl", [["x", "y", "x"], many, ["y"]])
 
@@ -311,7 +311,7 @@ def test_what_is_unusual_about_topics_is_noted() -> None:
     )
 
 
-def test_topics_of_all_documents_are_noted() -> None:
+def test_load_corpus_notes_topics_of_all_documents() -> None:
     write_jsonl("a.jsonl", [["x", "y"], ["y", "x"]])
 
     assert load_corpus("a.jsonl", text="text", topic="topics").notes == (
@@ -319,7 +319,7 @@ def test_topics_of_all_documents_are_noted() -> None:
     )
 
 
-def test_a_file_without_any_topic_is_an_error() -> None:
+def test_load_corpus_rejects_a_file_without_any_topic() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write_jsonl("a.jsonl", [[], []]))
 
@@ -359,7 +359,7 @@ def test_a_file_without_any_topic_is_an_error() -> None:
         ),
     ],
 )  # fmt: skip
-def test_forms_that_cannot_be_are_errors(options: Any, message: str) -> None:
+def test_load_corpus_rejects_invalid_forms_of_topics(options: Any, message: str) -> None:
     write("a.csv", COLUMNS)
 
     with pytest.raises(OptionError) as error:
@@ -368,7 +368,7 @@ def test_forms_that_cannot_be_are_errors(options: Any, message: str) -> None:
     assert str(error.value) == message
 
 
-def test_a_data_set_known_by_name_has_no_topics_to_separate() -> None:
+def test_load_corpus_rejects_a_separator_for_a_named_data_set() -> None:
     with pytest.raises(OptionError, match="with no columns or format to choose"):
         load_corpus("tickets", topic_separator=";")
 
@@ -376,7 +376,7 @@ def test_a_data_set_known_by_name_has_no_topics_to_separate() -> None:
 # The form of the training data
 
 
-def test_later_files_are_read_in_the_form_of_the_training_data() -> None:
+def test_read_corpus_uses_the_topic_form_of_the_layout() -> None:
     separated = DataLayout(("text",), "topic", topic_form=TopicForm("separator", ";"))
     columns = load_corpus(write("a.csv", COLUMNS), topic_columns="grain,corn,earn,rye").layout
     labels = DataLayout(("text",), "topic", topic_form=TopicForm("label"))
@@ -392,7 +392,7 @@ def test_later_files_are_read_in_the_form_of_the_training_data() -> None:
     assert read_corpus("d.csv", ReadOptions(layout=columns)).topics[1:3] == ["earn;", "rye"]
 
 
-def test_a_file_without_some_columns_of_the_training_data_says_which() -> None:
+def test_read_corpus_names_missing_topic_columns() -> None:
     layout = load_corpus(write("a.csv", COLUMNS), topic_columns="grain,corn,earn,rye").layout
     write("b.csv", "text,grain,corn\nwheat,1,0\nprofit,0,0\n")
 
@@ -414,7 +414,7 @@ NAMES = st.text(
 
 @given(st.lists(st.lists(NAMES, unique=True, max_size=4), min_size=1, max_size=4).filter(any))
 @pytest.mark.parametrize("kind", ["array", "separator", "columns", "label", "uris"])
-def test_what_is_written_in_a_form_is_read_in_it(kind: Any, topics: list[list[str]]) -> None:
+def test_format_topics_is_the_inverse_of_read_topics(kind: Any, topics: list[list[str]]) -> None:
     names = tuple(dict.fromkeys(name for each in topics for name in each))
     form = TopicForm(kind, ";" if kind == "separator" else "", names if kind == "columns" else ())
     if kind == "label":  # which can't say that there is no topic
@@ -469,7 +469,7 @@ def test_what_is_written_in_a_form_is_read_in_it(kind: Any, topics: list[list[st
         ),
     ],
 )
-def test_a_topic_that_a_form_cannot_hold_is_an_error(
+def test_format_topics_rejects_a_topic_that_the_form_cannot_hold(
     topic: str, form: TopicForm, message: str
 ) -> None:
     with pytest.raises(DataError) as error:

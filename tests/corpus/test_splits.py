@@ -19,7 +19,7 @@ topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filte
 
 
 @given(topic_lists, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_each_topic_gives_its_share_rounded_and_keeps_one(
+def test_hold_out_takes_the_rounded_fraction_of_each_topic(
     topics: list[str], fraction: float, seed: int
 ) -> None:
     held = hold_out(topics, fraction, seed)
@@ -33,11 +33,11 @@ def test_each_topic_gives_its_share_rounded_and_keeps_one(
 
 
 @given(topic_lists, st.integers(0, 5))
-def test_the_same_seed_holds_out_the_same(topics: list[str], seed: int) -> None:
+def test_hold_out_repeats_with_the_same_seed(topics: list[str], seed: int) -> None:
     assert np.array_equal(hold_out(topics, 0.3, seed), hold_out(topics, 0.3, seed))
 
 
-def test_another_seed_holds_out_others() -> None:
+def test_hold_out_differs_with_another_seed() -> None:
     topics = ["a", "b"] * 50
     assert not np.array_equal(hold_out(topics, 0.2, 0), hold_out(topics, 0.2, 1))
 
@@ -47,14 +47,12 @@ def shares_of(topics: list[str], fraction: float, seed: int = 0) -> dict[str, in
     return Counter(np.array(topics)[hold_out(topics, fraction, seed)].tolist())
 
 
-def test_sizes_add_up() -> None:
+def test_hold_out_has_the_right_total() -> None:
     assert hold_out(["a"] * 50 + ["b"] * 47 + ["c"] * 3, 0.2, 0).sum() == 20
 
 
 @given(st.lists(st.integers(10, 40), min_size=1, max_size=6), st.floats(0.05, 0.9))
-def test_the_number_heldout_is_the_share_of_all_documents_rounded(
-    counts: list[int], fraction: float
-) -> None:
+def test_hold_out_rounds_the_total(counts: list[int], fraction: float) -> None:
     topics = [topic for topic, n in enumerate(counts) for _ in range(n)]
     held, share = hold_out(topics, fraction, 0).sum(), fraction * len(topics)
     # Which way a half is rounded may depend on the last bit of a sum.
@@ -62,44 +60,44 @@ def test_the_number_heldout_is_the_share_of_all_documents_rounded(
     assert held >= 1
 
 
-def test_the_topics_with_the_largest_remainders_give_the_odd_documents() -> None:
+def test_hold_out_rounds_up_the_largest_remainders() -> None:
     # Shares of 1.7, 1.2 and 2.6, of which the sum is 5.5 and rounded to even 6.
     topics = ["a"] * 17 + ["b"] * 12 + ["c"] * 26
     for seed in range(5):
         assert shares_of(topics, 0.1, seed) == {"a": 2, "b": 1, "c": 3}
 
 
-def test_which_of_two_equal_topics_gives_the_odd_document_is_left_to_chance() -> None:
+def test_hold_out_breaks_ties_at_random() -> None:
     topics = ["a"] * 15 + ["b"] * 15
     found = {tuple(sorted(shares_of(topics, 0.1, seed).items())) for seed in range(20)}
     assert found == {(("a", 1), ("b", 2)), (("a", 2), ("b", 1))}
 
 
-def test_topics_with_one_document_make_no_others_give_more() -> None:
+def test_hold_out_ignores_topics_with_one_document() -> None:
     assert shares_of(["a"] * 9 + list("bcdefghijk"), 0.5) == {"a": 4}
 
 
-def test_a_small_share_is_one_document_at_least() -> None:
+def test_hold_out_takes_at_least_one_document() -> None:
     assert shares_of(["a"] * 10 + ["b"] * 2, 0.01) == {"a": 1}
 
 
-def test_a_topic_of_two_keeps_one_however_large_the_share() -> None:
+def test_hold_out_leaves_one_document_of_each_topic() -> None:
     assert shares_of(["a"] * 2 + ["b"] * 100, 0.99) == {"a": 1, "b": 99}
 
 
-def test_which_documents_are_heldout_is_left_to_chance() -> None:
+def test_hold_out_chooses_documents_at_random() -> None:
     first = [int(np.flatnonzero(hold_out(["a"] * 4, 0.25, seed))[0]) for seed in range(50)]
     assert set(first) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
-def test_a_fraction_out_of_range_is_an_error(fraction: float) -> None:
+def test_hold_out_rejects_a_fraction_out_of_range(fraction: float) -> None:
     with pytest.raises(OptionError) as caught:
         hold_out(["a", "a"], fraction, 0)
     assert str(caught.value) == f"`fraction` is {fraction}; give a number over 0 and under 1."
 
 
-def test_topics_with_one_document_each_give_none() -> None:
+def test_hold_out_rejects_topics_with_one_document_each() -> None:
     with pytest.raises(DataError) as caught:
         hold_out(["a", "b"], 0.5, 0)
     assert str(caught.value) == (
@@ -109,7 +107,7 @@ def test_topics_with_one_document_each_give_none() -> None:
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=5, max_size=60), st.integers(2, 5))
-def test_folds_are_of_one_size_and_share_each_topic_evenly(topics: list[str], n_folds: int) -> None:
+def test_make_folds_distributes_topics_evenly(topics: list[str], n_folds: int) -> None:
     folds = make_folds(topics, n_folds, seed=0)
     sizes = np.bincount(folds, minlength=n_folds)
     assert sizes.max() - sizes.min() <= 1
@@ -118,14 +116,14 @@ def test_folds_are_of_one_size_and_share_each_topic_evenly(topics: list[str], n_
         assert own.max() - own.min() <= 1
 
 
-def test_folds_are_the_seeds() -> None:
+def test_make_folds_depends_on_the_seed() -> None:
     topics = ["a", "b"] * 50
     assert np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 0))
     assert not np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 1))
 
 
 @pytest.mark.parametrize("n_folds", [0, 1, 4])
-def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
+def test_make_folds_rejects_too_many_folds(n_folds: int) -> None:
     with pytest.raises(DataError) as caught:
         make_folds(["a", "a", "b"], n_folds, 0)
     assert str(caught.value) == (
@@ -135,20 +133,22 @@ def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
 
 
 @given(topic_lists, st.integers(0, 5))
-def test_places_count_the_documents_of_each_topic(topics: list[str], seed: int) -> None:
+def test_rank_within_topics_counts_the_documents_of_each_topic(
+    topics: list[str], seed: int
+) -> None:
     places = rank_within_topics(topics, seed)
     for topic, n in Counter(topics).items():
         mine = [place for place, name in zip(places.tolist(), topics, strict=True) if name == topic]
         assert sorted(mine) == list(range(n))
 
 
-def test_another_seed_gives_other_places() -> None:
+def test_rank_within_topics_depends_on_the_seed() -> None:
     topics = ["a"] * 50
     assert rank_within_topics(topics, 1).tolist() == rank_within_topics(topics, 1).tolist()
     assert rank_within_topics(topics, 1).tolist() != rank_within_topics(topics, [1, 1]).tolist()
 
 
-def test_documents_of_one_group_share_a_fold() -> None:
+def test_make_folds_keeps_groups_together() -> None:
     topics = [name for name in "abc" for _ in range(20)]
     groups = np.arange(60) // 2
     folds = make_folds(topics, 4, 0, groups)
@@ -192,7 +192,7 @@ def counts_by_part(sets: list[tuple[str, ...]], parts: np.ndarray) -> dict[str, 
     return counts
 
 
-def test_iterative_folds_spread_rare_topics_better_than_random_ones() -> None:
+def test_make_folds_spreads_rare_topics_better_than_chance() -> None:
     sets = documents_of_common_and_rare_topics(3000)
     folds = make_folds(sets, 5, 0)
     random = np.random.default_rng(0).integers(5, size=len(sets))
@@ -213,7 +213,7 @@ def test_iterative_folds_spread_rare_topics_better_than_random_ones() -> None:
 
 
 @given(topic_sets, st.integers(2, 5), st.integers(0, 3))
-def test_folds_of_several_topics_are_the_seeds(
+def test_make_folds_of_several_topics_repeats_with_the_same_seed(
     sets: list[tuple[str, ...]], n_folds: int, seed: int
 ) -> None:
     folds = make_folds(sets, n_folds, seed)
@@ -225,14 +225,14 @@ def test_folds_of_several_topics_are_the_seeds(
     assert np.ptp(in_each) <= 1
 
 
-def test_another_seed_gives_other_folds_of_several_topics() -> None:
+def test_make_folds_of_several_topics_differs_with_another_seed() -> None:
     sets = documents_of_common_and_rare_topics(200)
     assert make_folds(sets, 3, 0).tolist() != make_folds(sets, 3, 1).tolist()
     assert hold_out(sets, 0.3, 0).tolist() != hold_out(sets, 0.3, 1).tolist()
 
 
 @given(topic_sets, st.floats(0.05, 0.95), st.integers(0, 3))
-def test_holding_out_several_topics_leaves_one_document_of_each(
+def test_hold_out_of_several_topics_leaves_one_of_each(
     sets: list[tuple[str, ...]], fraction: float, seed: int
 ) -> None:
     counts = Counter(name for names in topics_of(sets) for name in names)
@@ -246,7 +246,7 @@ def test_holding_out_several_topics_leaves_one_document_of_each(
         assert training >= 1
 
 
-def test_heldout_documents_are_the_share_of_each_topic() -> None:
+def test_hold_out_of_several_topics_takes_the_fraction_of_each() -> None:
     sets = documents_of_common_and_rare_topics(3000)
     held = hold_out(sets, 0.2, 0)
     assert abs(held.mean() - 0.2) < 0.01
@@ -260,7 +260,7 @@ def test_heldout_documents_are_the_share_of_each_topic() -> None:
 
 
 @given(topic_sets, st.integers(0, 3))
-def test_samples_have_n_documents_of_each_topic_or_all(
+def test_rank_within_topics_gives_samples_of_n_documents(
     sets: list[tuple[str, ...]], seed: int
 ) -> None:
     ranks = rank_within_topics(sets, seed)
@@ -270,7 +270,7 @@ def test_samples_have_n_documents_of_each_topic_or_all(
             assert counts[1:].sum() >= min(n, counts.sum())
 
 
-def test_samples_of_several_topics_have_few_documents_more() -> None:
+def test_rank_within_topics_of_several_topics_takes_few_more() -> None:
     # The wheat documents are all of grain, so that one document serves both.
     sets = [("grain", "wheat")] * 20 + [("earn",)] * 50 + [()] * 30
     ranks = rank_within_topics(sets, 0)
@@ -278,14 +278,14 @@ def test_samples_of_several_topics_have_few_documents_more() -> None:
     assert rank_within_topics(sets, 1).tolist() != ranks.tolist()
 
 
-def test_documents_of_one_group_share_a_fold_with_all_their_topics() -> None:
+def test_make_folds_of_several_topics_keeps_groups_together() -> None:
     sets = documents_of_common_and_rare_topics(200)
     twice = [names for names in sets for _ in range(2)]
     folds = make_folds(twice, 4, 0, np.arange(400) // 2)
     assert folds[::2].tolist() == folds[1::2].tolist() == make_folds(sets, 4, 0).tolist()
 
 
-def test_rows_of_an_indicator_matrix_are_distributed_as_their_topics() -> None:
+def test_make_folds_accepts_an_indicator_matrix() -> None:
     sets = documents_of_common_and_rare_topics(200)
     names = sorted({name for topics in sets for name in topics})
     dense = np.array([[name in topics for name in names] for topics in sets], dtype=np.float32)
@@ -296,7 +296,7 @@ def test_rows_of_an_indicator_matrix_are_distributed_as_their_topics() -> None:
     assert make_folds(rows, 4, 0, pairs).tolist() == make_folds(sets, 4, 0, pairs).tolist()
 
 
-def test_no_topics_at_all_are_no_error() -> None:
+def test_make_folds_accepts_documents_without_topics() -> None:
     folds = make_folds([()] * 7, 3, 0)
     assert sorted(np.bincount(folds).tolist()) == [2, 2, 3]
     assert hold_out([()] * 10, 0.3, 0).sum() == 3

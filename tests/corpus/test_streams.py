@@ -24,7 +24,7 @@ def lines_of(stream: LineStream, limit: int) -> list[bytes]:
 @pytest.mark.parametrize("piece", [1, 3, 64, 1 << 16])
 @pytest.mark.parametrize("limit", [1, 4, 50, 1000])
 @pytest.mark.parametrize("data", [DATA, b"", b"\n", b"\n\n\nx\n"], ids=["long", "", "n", "ns"])
-def test_lines_are_those_of_a_binary_file(piece: int, limit: int, data: bytes) -> None:
+def test_line_stream_gives_the_lines_of_a_binary_file(piece: int, limit: int, data: bytes) -> None:
     file = io.BytesIO(data)
     assert lines_of(LineStream(io.BytesIO(data), chunk_bytes=piece), limit) == list(
         iter(lambda: file.readline(limit), b"")
@@ -32,7 +32,7 @@ def test_lines_are_those_of_a_binary_file(piece: int, limit: int, data: bytes) -
 
 
 @pytest.mark.parametrize("piece", [1, 1 << 16])
-def test_a_packed_file_gives_the_lines_that_it_unpacks_to(piece: int) -> None:
+def test_line_stream_unpacks_gzip(piece: int) -> None:
     stream = LineStream(io.BytesIO(gzip.compress(DATA)), packed=True, chunk_bytes=piece)
     assert b"".join(lines_of(stream, 1000)) == DATA
 
@@ -46,7 +46,7 @@ class OneRead(io.BytesIO):
 
 
 @pytest.mark.parametrize(("data", "limit"), [(b"0123456789", 10), (b"one\ntw", 100)])
-def test_what_is_enough_for_a_line_is_not_read_beyond(data: bytes, limit: int) -> None:
+def test_line_stream_reads_no_more_than_a_line_needs(data: bytes, limit: int) -> None:
     assert LineStream(OneRead(data)).readline(limit) == data[: data.find(b"\n") + 1] or data
 
 
@@ -66,7 +66,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing of pipes")
-def test_a_pipe_must_be_waited_for_until_a_line_or_its_end_is_there(pipe: Pipe) -> None:
+def test_must_wait_is_true_until_a_pipe_has_a_line(pipe: Pipe) -> None:
     stream = LineStream(pipe.out)
     assert stream.must_wait()
 
@@ -83,7 +83,7 @@ def test_a_pipe_must_be_waited_for_until_a_line_or_its_end_is_there(pipe: Pipe) 
     assert stream.readline(100) == b"three"
 
 
-def test_nothing_that_is_in_memory_or_on_a_disk_must_be_waited_for(tmp_path: Path) -> None:
+def test_must_wait_is_false_for_memory_and_files(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"one")
     with path.open("rb") as file:
@@ -97,7 +97,7 @@ def test_nothing_that_is_in_memory_or_on_a_disk_must_be_waited_for(tmp_path: Pat
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_the_share_of_a_file_rises_from_0_to_1(tmp_path: Path, packed: bool) -> None:
+def test_fraction_read_rises_from_0_to_1(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "a"
     data = b"".join(os.urandom(200).replace(b"\n", b"") + b"\n" for _ in range(2000))
     path.write_bytes(gzip.compress(data) if packed else data)
@@ -116,14 +116,14 @@ def test_the_share_of_a_file_rises_from_0_to_1(tmp_path: Path, packed: bool) -> 
     assert stream.fraction_read() == 1  # closed
 
 
-def test_the_share_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
+def test_fraction_read_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.touch()
     with path.open("rb") as file:
         assert LineStream(file).fraction_read() == 0
 
 
-def test_the_share_of_a_single_byte_is_all_of_it(tmp_path: Path) -> None:
+def test_fraction_read_of_a_single_byte_is_1(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
     with path.open("rb") as file:
@@ -132,7 +132,7 @@ def test_the_share_of_a_single_byte_is_all_of_it(tmp_path: Path) -> None:
         assert stream.fraction_read() == 1
 
 
-def test_rows_are_waited_for_like_their_lines(pipe: Pipe) -> None:
+def test_row_reader_must_wait_like_its_lines(pipe: Pipe) -> None:
     rows = RowReader("a.txt", "txt", iter([]), LineStream(pipe.out))
     assert rows.must_wait()
     os.write(pipe.into, b"one\n")
@@ -143,13 +143,13 @@ def test_rows_are_waited_for_like_their_lines(pipe: Pipe) -> None:
     assert (still.must_wait(), still.fraction_read(), still.n_lines()) == (False, None, 0)
 
 
-def test_what_has_no_size_has_no_share(pipe: Pipe) -> None:
+def test_fraction_read_is_none_without_a_size(pipe: Pipe) -> None:
     os.close(pipe.into)
     assert LineStream(pipe.out).fraction_read() is None
     assert LineStream(io.BytesIO(b"one")).fraction_read() is None
 
 
-def test_half_a_line_is_waited_for_and_not_lost(pipe: Pipe) -> None:
+def test_must_wait_keeps_half_a_line(pipe: Pipe) -> None:
     stream = LineStream(pipe.out)
     os.write(pipe.into, b"whole\nha")
     assert stream.readline(100) == b"whole\n"
@@ -160,7 +160,7 @@ def test_half_a_line_is_waited_for_and_not_lost(pipe: Pipe) -> None:
     assert lines_of(stream, 100) == [b"half\n"]
 
 
-def test_a_line_without_end_is_not_waited_for_for_ever(pipe: Pipe) -> None:
+def test_must_wait_ends_within_a_long_line(pipe: Pipe) -> None:
     stream = LineStream(pipe.out, chunk_bytes=4)
     os.write(pipe.into, b"0123456789")
     assert not stream.must_wait()
@@ -168,7 +168,7 @@ def test_a_line_without_end_is_not_waited_for_for_ever(pipe: Pipe) -> None:
     assert stream.readline(100) == b"0123456789"
 
 
-def test_the_end_of_a_pipe_within_a_line_is_not_waited_for(pipe: Pipe) -> None:
+def test_must_wait_is_false_at_the_end_of_a_pipe(pipe: Pipe) -> None:
     stream = LineStream(pipe.out)
     os.write(pipe.into, b"last")
     os.close(pipe.into)

@@ -41,12 +41,12 @@ def write_csv(name: str, topics: Sequence[str], texts: Sequence[str] | None = No
     return name
 
 
-def test_topics_that_differ_in_case_or_spaces_only_are_warned_of() -> None:
+def test_name_warnings_report_spellings() -> None:
     assert name_warnings(SPELLED) == [WARNING]
     assert load_corpus(write_csv("a.csv", SPELLED), "text", "topic").notes == (WARNING,)
 
 
-def test_each_topic_of_a_document_is_renamed_and_folded_and_equal_ones_merge() -> None:
+def test_apply_topic_rules_merges_topics_of_a_document() -> None:
     corpus = Corpus(list("abcd"), [("Grain", "wheat", "grain"), (), ("grain",), ("maize",)])
 
     renamed = rename_topics(corpus, {"wheat": "grain", "rye": "corn", "maize": "corn"})
@@ -62,12 +62,12 @@ def test_each_topic_of_a_document_is_renamed_and_folded_and_equal_ones_merge() -
     )
 
 
-def test_topics_that_differ_in_more_are_not_warned_of() -> None:
+def test_name_warnings_ignore_other_differences() -> None:
     assert name_warnings(["late fee", "latefee", "late-fee", "fee late"]) == []
 
 
 @pytest.mark.parametrize("separator", [";", "|", "\t"])
-def test_a_separator_in_most_topics_is_warned_of(separator: str) -> None:
+def test_name_warnings_report_a_separator_in_most_topics(separator: str) -> None:
     several = [f"card{separator}fee", f"fee {separator} loan", f"card{separator}fee"]
     ended = [f"{topic}{separator}" for topic in ("card", "fee", "loan")]
 
@@ -80,7 +80,7 @@ def test_a_separator_in_most_topics_is_warned_of(separator: str) -> None:
     assert name_warnings(ended) == []
 
 
-def test_a_separator_is_proposed_where_the_parts_of_topics_recur() -> None:
+def test_name_warnings_propose_a_separator_of_recurring_parts() -> None:
     topics = ["grain;wheat", "grain;corn", "corn;wheat", *["earn"] * 10]
 
     (warning,) = name_warnings(topics)
@@ -95,14 +95,14 @@ def test_a_separator_is_proposed_where_the_parts_of_topics_recur() -> None:
     assert name_warnings(["a;b", "c;d", *["earn"] * 10]) == []
 
 
-def test_a_topic_that_the_model_writes_in_another_way_is_warned_of() -> None:
+def test_name_warnings_report_spellings_of_a_model() -> None:
     (warning,) = name_warnings(["card", "card"], model_topics=["Card", "cash"])
 
     assert warning.startswith("1 topic is written in several ways")
     assert "'card', 'Card'" in warning
 
 
-def test_a_warning_of_many_spellings_names_some_of_them() -> None:
+def test_name_warnings_name_some_of_many_spellings() -> None:
     topics = [f"{n}{'x' * k}{'X' * (6 - k)}" for n in range(50) for k in range(7)]
 
     (warning,) = name_warnings(topics)
@@ -113,7 +113,7 @@ def test_a_warning_of_many_spellings_names_some_of_them() -> None:
     assert len(warning) < 500
 
 
-def test_folding_writes_topics_in_the_commonest_way_and_notes_it() -> None:
+def test_fold_topics_uses_and_notes_the_most_common_spelling() -> None:
     folded = fold_topics(corpus_of(SPELLED))
 
     assert folded.topics == ["Billing"] * 4 + ["late  fee"] * 3 + ["card"]
@@ -124,23 +124,23 @@ def test_folding_writes_topics_in_the_commonest_way_and_notes_it() -> None:
     assert load_corpus(write_csv("a.csv", SPELLED), fold_topics=True).topics == folded.topics
 
 
-def test_folding_what_is_written_in_one_way_changes_nothing() -> None:
+def test_fold_topics_changes_nothing_without_spellings() -> None:
     corpus = corpus_of(["a", "b", "a"])
 
     assert fold_topics(corpus) is corpus
 
 
-def test_folding_keeps_to_the_spelling_of_what_is_known() -> None:
+def test_fold_topics_prefers_known_spellings() -> None:
     folded = fold_topics(corpus_of(["billing", "billing", "new", "New", "new"]), ["BILLING"])
 
     assert folded.topics == ["BILLING", "BILLING", "new", "new", "new"]
 
 
-def test_folding_leaves_alone_a_topic_that_is_known_in_two_spellings() -> None:
+def test_fold_topics_keeps_two_known_spellings() -> None:
     assert fold_topics(corpus_of(["a", "A"]), ["a", "A", "A"]).topics == ["a", "A"]
 
 
-def test_topics_are_renamed_by_a_mapping_or_a_file() -> None:
+def test_load_corpus_renames_topics_by_a_mapping_or_a_file() -> None:
     write_csv("a.csv", ["bill", "invoice", "card"])
     Path("map.tsv").write_text("from\tto\nbill\tBilling\ninvoice\tBilling\n")
     renamed = ["Billing", "Billing", "card"]
@@ -151,7 +151,7 @@ def test_topics_are_renamed_by_a_mapping_or_a_file() -> None:
     assert load_corpus("a.csv", topic_map="map.tsv").topics == renamed
 
 
-def test_topics_are_renamed_before_they_are_folded() -> None:
+def test_load_corpus_renames_topics_before_folding() -> None:
     write_csv("a.csv", ["bill", "billing", "Billing", "Billing"])
 
     corpus = load_corpus("a.csv", topic_map={"bill": "BILLING"}, fold_topics=True)
@@ -159,11 +159,11 @@ def test_topics_are_renamed_before_they_are_folded() -> None:
     assert corpus.topics == ["Billing"] * 4
 
 
-def test_each_topic_is_renamed_once() -> None:
+def test_rename_topics_renames_each_topic_once() -> None:
     assert rename_topics(corpus_of(["a", "b"]), {"a": "b", "b": "a"}).topics == ["b", "a"]
 
 
-def test_a_new_name_for_a_topic_that_no_document_has_is_noted() -> None:
+def test_rename_topics_notes_a_topic_without_documents() -> None:
     corpus = rename_topics(corpus_of(["a"]), {"a": "x", "A": "x", "b": "y"})
 
     assert corpus.notes == (
@@ -198,7 +198,7 @@ def test_a_new_name_for_a_topic_that_no_document_has_is_noted() -> None:
     ],
     ids=["other columns", "no rows", "no new name", "no name", "twice", "too many cells"],
 )
-def test_a_map_of_topics_that_can_not_be_used_is_an_error(content: str, message: str) -> None:
+def test_read_topic_map_rejects_invalid_files(content: str, message: str) -> None:
     Path("map.csv").write_text(content)
 
     with pytest.raises(DataError) as error:
@@ -207,7 +207,7 @@ def test_a_map_of_topics_that_can_not_be_used_is_an_error(content: str, message:
     assert str(error.value) == message
 
 
-def test_a_map_of_topics_is_in_the_encoding_and_format_of_the_texts() -> None:
+def test_read_topic_map_detects_its_own_encoding() -> None:
     Path("t").write_bytes("text,topic\neins,Müll\n".encode("cp1252"))
     Path("map").write_bytes("from,to\nMüll,Abfälle\n".encode("cp1252"))
 
@@ -223,7 +223,7 @@ def shouted(topics: Sequence[str], every: int) -> list[str]:
     return [topic.upper() if n % every == 0 else topic for n, topic in enumerate(topics)]
 
 
-def test_training_warns_of_spellings_and_folds_them_on_request(
+def test_train_warns_of_spellings_and_folds_them_on_request(
     run: Run, texts: list[str], topics: list[str]
 ) -> None:
     write_csv("t.csv", shouted(topics, 4), texts)
@@ -239,7 +239,7 @@ def test_training_warns_of_spellings_and_folds_them_on_request(
     assert "3 topics are written" not in Path("model.html").read_text("utf-8")
 
 
-def test_files_to_test_on_are_folded_to_the_spelling_of_what_is_learned(
+def test_train_folds_test_files_to_learned_spellings(
     run: Run, texts: list[str], topics: list[str]
 ) -> None:
     write_csv("t.csv", topics, texts)
@@ -250,9 +250,7 @@ def test_files_to_test_on_are_folded_to_the_spelling_of_what_is_learned(
     assert json.loads(result.out)["evaluation"]["accuracy"] > 0.9
 
 
-def test_topics_are_renamed_in_training_and_evaluation(
-    run: Run, texts: list[str], topics: list[str]
-) -> None:
+def test_train_and_evaluate_rename_topics(run: Run, texts: list[str], topics: list[str]) -> None:
     write_csv("t.csv", topics, texts)
     Path("map.csv").write_text("from,to\nbank,Money\nsport,Games\n")
 
@@ -262,7 +260,7 @@ def test_topics_are_renamed_in_training_and_evaluation(
     assert json.loads(result.out)["accuracy"] > 0.9
 
 
-def test_the_encoding_is_that_of_the_map_of_topics_too(
+def test_train_reads_the_topic_map_in_the_named_encoding(
     run: Run, texts: list[str], topics: list[str]
 ) -> None:
     write_csv("t.csv", topics, texts)
@@ -272,7 +270,7 @@ def test_the_encoding_is_that_of_the_map_of_topics_too(
     assert list(load("model.slug").classes_) == ["Bänke", "grain", "sport"]
 
 
-def test_evaluation_folds_topics_to_the_spelling_of_the_model(
+def test_evaluate_folds_topics_to_the_spelling_of_the_model(
     run: Run, news_slug: Path, texts: list[str], topics: list[str]
 ) -> None:
     write_csv("t.csv", shouted(topics, 2), texts)
@@ -286,7 +284,7 @@ def test_evaluation_folds_topics_to_the_spelling_of_the_model(
     assert "written in several ways" not in folded.err
 
 
-def test_a_model_of_folded_topics_can_be_checked(
+def test_check_accepts_a_model_of_folded_topics(
     run: Run, texts: list[str], topics: list[str]
 ) -> None:
     write_csv("t.csv", shouted(topics, 4), texts)

@@ -19,13 +19,13 @@ def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
     return read_texts(read_rows(path, fallback="txt"), text)
 
 
-def test_a_text_from_each_line(tmp_path: Path) -> None:
+def test_read_texts_gives_a_text_for_each_line(tmp_path: Path) -> None:
     found = read(tmp_path / "a.txt", "one\n\ntwo\n")
     assert (found.texts, found.n_skipped) == (["one", "two"], 1)
     assert [row.at for row in found.rows] == [1, 3]
 
 
-def test_topics_of_a_table_are_ignored_and_the_guess_is_noted(tmp_path: Path) -> None:
+def test_read_texts_notes_the_guessed_column(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "topic,text\n,one\nb,two\nc,\n")
     assert (found.texts, found.n_skipped) == (["one", "two"], 1)
     assert [row.values for row in found.rows] == [
@@ -35,12 +35,12 @@ def test_topics_of_a_table_are_ignored_and_the_guess_is_noted(tmp_path: Path) ->
     assert found.note == "read column 'text' as text; name another with `text`"
 
 
-def test_columns_can_be_named_and_joined(tmp_path: Path) -> None:
+def test_read_texts_joins_named_columns(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "subject,body\none,two\n", "subject,body")
     assert (found.texts, found.note) == (["one\ntwo"], "")
 
 
-def test_the_rows_of_a_source_are_counted_since_the_last_time(tmp_path: Path) -> None:
+def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
     lines = ["{"] * 4 + ['{"text": "a", "topic": "b"}'] * 3
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     options = ReadOptions(skip_bad_rows=True)
@@ -80,7 +80,9 @@ def test_the_rows_of_a_source_are_counted_since_the_last_time(tmp_path: Path) ->
         ({"text": "a", "topic": -2.0}, "a number as topic, such as '-2', where most are like 'b'"),
     ],
 )
-def test_cells_that_are_no_text_or_topic_are_named(values: dict[str, object], problem: str) -> None:
+def test_labelled_rows_name_cells_that_are_no_text_or_topic(
+    values: dict[str, object], problem: str
+) -> None:
     good = SourceRow(1, {"text": "a", "topic": "b"})
     layout = SourceLayout(("text",), "topic", "b")
     rows = RowReader("a", "jsonl", iter([good, SourceRow(2, values), good]))
@@ -93,7 +95,7 @@ def test_cells_that_are_no_text_or_topic_are_named(values: dict[str, object], pr
 
 @pytest.mark.parametrize("text", ["a", " ", None, 5])
 @pytest.mark.parametrize("topic", [None, float("nan"), "", " "])
-def test_rows_without_a_topic_are_counted_and_passed_over(text: object, topic: object) -> None:
+def test_labelled_rows_count_rows_without_a_topic(text: object, topic: object) -> None:
     good = SourceRow(1, {"text": "a", "topic": "b"})
     row = SourceRow(2, {"text": text, "topic": topic})
     labelled = LabelledRows(RowReader("a", "jsonl", iter([good, row, row, good])), ReadOptions())
@@ -112,13 +114,15 @@ def test_rows_without_a_topic_are_counted_and_passed_over(text: object, topic: o
     ],
     ids=["unknown", "blank", "header"],
 )
-def test_without_a_text_there_is_an_error(tmp_path: Path, content: str, message: str) -> None:
+def test_read_texts_rejects_a_source_without_texts(
+    tmp_path: Path, content: str, message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path / "a.csv", content)
     assert str(caught.value) == f"{tmp_path / 'a.csv'} {message}"
 
 
-def test_of_one_column_a_quoted_empty_cell_is_a_row(tmp_path: Path) -> None:
+def test_table_rows_keep_a_quoted_empty_cell_of_one_column(tmp_path: Path) -> None:
     texts = read(tmp_path / "a.csv", 'text\nwheat\n""\n\nrye\n')
     assert texts.texts == ["wheat", "rye"]
     assert texts.n_skipped == 1
