@@ -93,18 +93,18 @@ def _curl(
 ) -> str:
     """Return a curl command of an operation."""
     values = {"name": quote(model.name, safe=""), "id": "1"}
-    place = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
-    parts = [f"curl {address}{place}"]
+    filled_path = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
+    parts = [f"curl {address}{filled_path}"]
     if method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
-        parts = [f"curl -X {method.upper()}", f"{address}{place}"]
+        parts = [f"curl -X {method.upper()}", f"{address}{filled_path}"]
     if operation.get("security"):
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in operation:
         body = _BODIES.get(operation["operationId"], {})
         topic = model.fitted.topics.names[0]
-        sent = {name: topic if v is ... else v for name, v in body.items()}
+        example = {name: topic if v is ... else v for name, v in body.items()}
         # In a shell, a quote ends the argument that began with one.
-        text = json.dumps(sent, ensure_ascii=False).replace("'", "'\\''")
+        text = json.dumps(example, ensure_ascii=False).replace("'", "'\\''")
         parts += ["-H 'Content-Type: application/json'", f"-d '{text}'"]
     return " ".join(parts[:2]) if len(parts) < 3 else " \\\n  ".join(parts)
 

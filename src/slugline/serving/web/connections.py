@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from slugline.serving.web.acceptor import origin_of
 from slugline.serving.web.bodies import LINGER_SECONDS
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 # Bytes of a head, of trailers, or of a chunk's extensions.
 _MOST_OTHER_BYTES = 1 << 16
@@ -52,15 +55,22 @@ class _Protocol(HttpToolsProtocol):
     _n_other = _n_unsent = _n_held = 0
     _is_in_head = _is_complete = True
     _is_sending = False
-    _running: Any = None
+    _running: RequestResponseCycle | None = None
     _origin = ""
+
+    @property
+    def _connections(self) -> set[_Protocol]:
+        """All connections of the process."""
+        return cast("set[_Protocol]", self.connections)
 
     @property
     def _is_idle(self) -> bool:
         """Whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(  # type: ignore[override]  # uvicorn expects a transport
+        self, transport: asyncio.Transport
+    ) -> None:
         super().connection_made(transport)
         self._chunks: list[bytes] = []
         # Writing is paused until all of an answer is sent, unless that happens at once.
@@ -69,9 +79,8 @@ class _Protocol(HttpToolsProtocol):
         self._since = self.loop.time()
         self._origin = origin_of(self.client[0]) if self.client else ""
         if len(self.connections) > self.most_connections:
-            others: Iterable[Any] = self.connections
-            idle = [other for other in others if other._is_idle]
-            counts = Counter(other._origin for other in others)
+            idle = [other for other in self._connections if other._is_idle]
+            counts = Counter(other._origin for other in self._connections)
             # Of the network with the most connections; this one, if all others are busy.
             oldest = min(idle, key=lambda other: (-counts[other._origin], other._since))
             if oldest is self:
@@ -127,9 +136,10 @@ class _Protocol(HttpToolsProtocol):
         self._wait(self.life)
         super().on_headers_complete()
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        cycle.send = functools.partial(self._send, cycle.send)
+        send = functools.partial(self._send, cycle.send)
+        cycle.send = send  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
 
     async def _send(self, send: Callable[[Any], Awaitable[None]], message: Any) -> None:
@@ -182,8 +192,7 @@ class _Protocol(HttpToolsProtocol):
         super().pause_writing()
         self._check_reader()
         # Each answer is held in memory until its last byte is sent.
-        others: Iterable[Any] = self.connections
-        paused = [other for other in others if other.flow.write_paused]
+        paused = [other for other in self._connections if other.flow.write_paused]
         if len(paused) > 1 and sum(other._n_held for other in paused) > _MOST_UNSENT:
             max(paused, key=lambda other: other._n_held)._abort()
 
@@ -218,7 +227,7 @@ class _Protocol(HttpToolsProtocol):
         """Close the connection, or break it off if that takes too long."""
         if self.transport.is_closing():
             self._abort()
-        elif self._is_idle or not self._running.response_started:
+        elif self._is_idle or self._running is None or not self._running.response_started:
             self.transport.close()
             self._wait(self.timeout)
 

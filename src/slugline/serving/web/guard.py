@@ -105,7 +105,8 @@ class Guard:
         self._n_bytes[most] += n_bytes
         try:
             try:
-                self._check(scope, headers, self._n_bytes[most] > _MOST_BODIES * most)
+                is_full = self._n_bytes[most] > _MOST_BODIES * most
+                self._check(scope, headers, is_full=is_full)
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
                 problem = to_problem(error, scope)
@@ -128,7 +129,7 @@ class Guard:
                 parts = scope["method"], request_path(scope), status, 1000 * seconds, request_id
                 _log.info(line, *parts, extra={"request_id": request_id})
 
-    def _check(self, scope: Scope, headers: dict[bytes, bytes], is_full: bool) -> None:
+    def _check(self, scope: Scope, headers: dict[bytes, bytes], *, is_full: bool) -> None:
         """Raise an HttpProblem if a request must not be answered, such as when memory `is_full`."""
         if scope["path"] in _PROBES:
             return
