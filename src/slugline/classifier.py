@@ -35,7 +35,7 @@ from slugline.corpus.topic_sets import (
     is_indicator,
     sets_with_parents,
 )
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import (
     AUTO,
     NAMES,
@@ -298,7 +298,7 @@ class TopicClassifier(TextEstimator):
             or options need all documents at once.
         """
         if self.topic_path is not None:
-            raise OptionError("`topic_path` needs all documents at once; call fit.")
+            raise OptionError(Parameter("topic_path"), " needs all documents at once; call fit.")
         before = getattr(self, "fitted_", None)
         settings = self._settings(before.learner if before else choose_learner(self.learner))
         if before is not None and not isinstance(self.random_state, int | np.integer):
@@ -448,8 +448,9 @@ class TopicClassifier(TextEstimator):
             odd = [t for topics in sets for t in topics if isinstance(t, str) != is_word]
             if odd:
                 raise DataError(
-                    f"`y` has the topic {odd[0]!r}, and topics of training documents are "
-                    f"{'words' if is_word else 'numbers'}; give such."
+                    Parameter("y"),
+                    f" has the topic {odd[0]!r}, and topics of training documents are "
+                    f"{'words' if is_word else 'numbers'}; give such.",
                 )
             topics = sets_with_parents(sets, fitted.separator)
             predicted = sets_with_parents(fitted.predict_sets(texts), fitted.separator)
@@ -458,8 +459,9 @@ class TopicClassifier(TextEstimator):
             topics, predicted = list(to_plain_topics(y)), self.predict(X).tolist()
         if len(topics) != len(predicted) or not topics:
             raise DataError(
-                f"`y` has {len(topics)} topics for {len(predicted)} texts; give one topic for each "
-                "text, and at least one text."
+                Parameter("y"),
+                f" has {len(topics)} topics for {len(predicted)} texts; give one topic for each "
+                "text, and at least one text.",
             )
         hits = [answer == topic for answer, topic in zip(predicted, topics, strict=True)]
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
@@ -596,8 +598,10 @@ class TopicClassifier(TextEstimator):
         heldout = fitted.heldout_predictions
         if heldout is not None and heldout.precision is not None:
             raise OptionError(
-                f"`thresholds` of this classifier follow from its `min_precision` of "
-                f"{heldout.precision:g}; fit one without to set them."
+                Parameter("thresholds"),
+                " of this classifier follow from its ",
+                Parameter("min_precision"),
+                f" of {heldout.precision:g}; fit one without to set them.",
             )
         check_thresholds(thresholds)
         check_own_thresholds(fitted.topics, thresholds, multilabel=fitted.multilabel)
@@ -664,8 +668,12 @@ class TopicClassifier(TextEstimator):
         settings = self._settings(choose_learner(self.learner))
         if self.tune and (self.learner != "linear" or self.feature_groups is not None):
             raise OptionError(
-                "`tune` chooses `learner` and `feature_groups` itself; leave them at their "
-                "defaults."
+                Parameter("tune"),
+                " chooses ",
+                Parameter("learner"),
+                " and ",
+                Parameter("feature_groups"),
+                " itself; leave them at their defaults.",
             )
         return settings
 

@@ -1,13 +1,16 @@
 """Every exception and warning that Slugline raises on purpose.
 
 All exceptions derive from `SluglineError`. Each message says which thing is wrong, what was found,
-and what to do about it.
+and what to do about it. The parameters that it names stay values, so that the command line can name
+its flags instead, and a page its fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -29,8 +32,99 @@ __all__ = [
 ]
 
 
+# Messages -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter in a message.
+
+    Parameters
+    ----------
+    name : str
+        As in Python, such as "n_jobs".
+    value : object, optional
+        A value to give to it.
+    phrase : str, default "{}"
+        Words around it, which a front end may leave out or replace.
+
+    Examples
+    --------
+    >>> print(Parameter("text"), Parameter("tune", True), Parameter("is_new", phrase="say so ({})"))
+    `text` `tune=True` say so (`is_new`)
+    """
+
+    name: str
+    value: object = None
+    phrase: str = "{}"
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return self.phrase.format(f"`{self.name}`")
+        is_text = isinstance(self.value, str)
+        value = json.dumps(self.value, ensure_ascii=False) if is_text else repr(self.value)
+        return self.phrase.format(f"`{self.name}={value}`")
+
+
+class Message(str):
+    """A text for people that keeps the parameters it names.
+
+    Parameters
+    ----------
+    *parts : str or Parameter
+        In the order in which they are read.
+
+    Examples
+    --------
+    >>> message = Message(Parameter("text"), " names no column.")
+    >>> print(message)
+    `text` names no column.
+    >>> message.render(lambda parameter: f"--{parameter.name}")
+    '--text names no column.'
+    """
+
+    __slots__ = ("parts",)
+
+    parts: tuple[str | Parameter, ...]
+
+    def __new__(cls, *parts: str | Parameter) -> Message:
+        flat: list[str | Parameter] = []
+        for part in parts:
+            flat += part.parts if isinstance(part, Message) else [part]
+        message = super().__new__(cls, "".join(map(str, flat)))
+        message.parts = tuple(flat)
+        return message
+
+    def __add__(self, other: str) -> Message:
+        return Message(self, other)
+
+    def __radd__(self, other: str) -> Message:
+        return Message(other, self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Message, self.parts
+
+    def render(self, word: Callable[[Parameter], str]) -> str:
+        """Return the text with other words for the parameters."""
+        return "".join(word(part) if isinstance(part, Parameter) else part for part in self.parts)
+
+
+def join_messages(separator: str, messages: Iterable[str]) -> Message:
+    """Return messages as one, with a separator between two."""
+    parts = [part for message in messages for part in (separator, message)]
+    return Message(*parts[1:])
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
 class SluglineError(Exception):
     """Root of all errors raised by Slugline.
+
+    Parameters
+    ----------
+    *parts : str or Parameter
+        The message.
 
     Examples
     --------
@@ -41,6 +135,14 @@ class SluglineError(Exception):
     ...     print(error)
     nosuch.slug: there is no such file; check the path.
     """
+
+    def __init__(self, *parts: str | Parameter) -> None:
+        super().__init__(Message(*parts))
+
+    @property
+    def parts(self) -> tuple[str | Parameter, ...]:
+        """The parts of the message."""
+        return Message(*self.args).parts
 
 
 class ClusterError(SluglineError, RuntimeError):
@@ -104,7 +206,7 @@ def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterat
         if isinstance(error, SluglineError):  # some kinds are OSErrors themselves
             raise
         reason = error.strerror or str(error).partition("\n")[0]
-        raise kind(f"{failure} ({reason}); {advice}") from error
+        raise kind(f"{failure} ({reason}); ", advice) from error
 
 
 if TYPE_CHECKING:

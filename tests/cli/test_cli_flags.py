@@ -9,7 +9,8 @@ import click
 import pytest
 
 from slugline.cli.app import COMMANDS
-from slugline.cli.output import FLAGS, name_flags
+from slugline.cli.output import flags_of, name_flags
+from slugline.errors import Message, Parameter
 
 pytestmark = pytest.mark.slow
 
@@ -18,32 +19,36 @@ def command(name: str) -> click.Command:
     return getattr(importlib.import_module(f"slugline.cli.{name}"), name)
 
 
-def flags_of_all_commands() -> set[str]:
-    params = [param for name in COMMANDS for param in command(name).params]
-    return {flag for param in params for flag in param.opts}
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_has_the_first_line_of_each_help(name: str) -> None:
     assert COMMANDS[name] == inspect.cleandoc(command(name).help or "").partition("\n")[0]
 
 
-def test_every_flag_that_a_parameter_becomes_is_one() -> None:
-    assert set(FLAGS.values()) <= flags_of_all_commands()
-
-
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("parameter", "flag"),
     [
-        ("`text` names no column.", "--text names no column."),
-        ("Use `n_seeds=12`.", "Use --seeds 12."),
-        ("Let `tune=True` help.", "Let --tune help."),
-        ("`random_state` is -1", "--seed is -1"),
-        ('`class_weight="balanced"`', "--balanced"),
-        ("make one with `slugline train DATA`", "make one with `slugline train DATA`"),
-        ("`classes` are needed", "`classes` are needed"),
-        ("a `b` and `text", "a `b` and `text"),
+        (Parameter("text"), "--text"),
+        (Parameter("test_fraction", 0.3), "--test-fraction 0.3"),
+        (Parameter("tune", True), "--tune"),
+        (Parameter("random_state"), "--seed"),
+        (Parameter("class_weight", "balanced"), "--balanced"),
+        (Parameter("columns", phrase=", or add {}"), ", or add --column"),
+        (Parameter("classes"), "`classes`"),
+        (Parameter("epochs", 12), "`epochs=12`"),
     ],
 )
-def test_a_parameter_in_backticks_becomes_its_flag(said: str, shown: str) -> None:
-    assert name_flags(said) == shown
+def test_name_flags_renders_a_parameter_as_the_flag_of_the_command(
+    parameter: Parameter, flag: str
+) -> None:
+    assert name_flags(Message("Use ", parameter, "."), command("train")) == f"Use {flag}."
+
+
+def test_name_flags_leaves_quoted_names_alone() -> None:
+    message = Message(Parameter("topic"), " names '`text`'")
+    assert name_flags(message, command("train")) == "--topic names '`text`'"
+
+
+def test_flags_of_names_the_long_flag_by_all_of_its_parameters() -> None:
+    flags = flags_of(command("train").params)
+    assert flags["threads"] == flags["n_jobs"] == "--threads"
+    assert flags["output"] == "--output"

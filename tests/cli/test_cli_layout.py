@@ -262,7 +262,7 @@ def test_a_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], mes
 def test_a_note_names_columns_of_text_that_are_left_out(run: Run) -> None:
     rows = "".join(f"s{n};{['wheat', 'goal'][n % 2]};{n % 2}\n" for n in range(20))
     Path("t.csv").write_text("Betreff;Beschreibung;Thema\n" + rows)
-    note = "column 'Betreff' is left out; --text 'Betreff,Beschreibung' reads both\n"
+    note = "column 'Betreff' is left out; --text Betreff,Beschreibung reads both\n"
 
     assert note in run("train", "t.csv", "-o", "m.slug").err
     assert note not in run("predict", "m.slug", "t.csv").err  # the model's columns

@@ -245,7 +245,7 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
         1,
         "standard input: read column 'text' as text; name another with --text\n"
         "standard input: 3 of 5 lines could not be classified (bytes that are not UTF-8: if it is "
-        'cp1252, name that with --encoding "cp1252"); see "error" in the lines\n',
+        'cp1252, name that with --encoding cp1252); see "error" in the lines\n',
     )
 
 

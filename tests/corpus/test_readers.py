@@ -567,7 +567,7 @@ def test_read_rows_reads_unicode_text_of_excel() -> None:
 
     assert [row.values for row in rows] == [{"id": "1", "text": "Äpfel"}]
     assert (rows.format, rows.separator, rows.encoding) == ("tsv", "\t", "utf-16")
-    assert rows.note.endswith("its first line names columns; for plain texts, `format=txt`")
+    assert rows.note.endswith('its first line names columns; for plain texts, `format="txt"`')
     assert len(list(read_rows("a.txt", format="txt"))) == 2
 
 

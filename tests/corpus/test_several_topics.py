@@ -166,7 +166,7 @@ def test_load_corpus_assumes_no_topic_separator() -> None:
     corpus = load_corpus("a.csv")
 
     assert corpus.topics == ["grain; corn", "earn;", "corn;grain", "grain"]
-    assert "read them as such with `topic_separator=';'`" in corpus.notes[-1]
+    assert 'read them as such with `topic_separator=";"`' in corpus.notes[-1]
 
 
 def test_load_corpus_distinguishes_missing_topics_and_empty_cells() -> None:

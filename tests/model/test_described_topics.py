@@ -169,7 +169,7 @@ def test_without_an_encoder_nobody_reads_them() -> None:
     with pytest.raises(OptionError) as caught:
         described(encoder=None).fit(TEXTS, TOPICS)
     assert str(caught.value) == (
-        "`descriptions` need an encoder that reads them; give one as well: `encoder=use`."
+        '`descriptions` need an encoder that reads them; give one as well: `encoder="use"`.'
     )
 
 

@@ -91,7 +91,7 @@ def test_columns_note_names_a_subject_column_that_is_not_read(tmp_path: Path) ->
     path.write_text("subject,body,topic\nhello,wheat,grain\n", encoding="utf-8")
     assert read(path)[2].columns_note == (
         "read column 'body' as text and 'topic' as topic; name others with `text` and `topic`; "
-        "column 'subject' is left out; `text='subject,body'` reads both"
+        "column 'subject' is left out; `text=\"subject,body\"` reads both"
     )
 
 

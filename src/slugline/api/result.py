@@ -18,7 +18,7 @@ from slugline.corpus.documents import Topic
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.topic_sets import check_documents
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.evaluation.evaluation import BaseEvaluation
 from slugline.prediction.files import table_file
 
@@ -133,7 +133,7 @@ def to_corpus(
         except DataError as error:
             if any(f"`{option}" in str(error) for option in ("skip_bad_rows", "encoding")):
                 advice = "`load_corpus` has such options; pass the corpus that it returns."
-                error.args = (f"{error} {advice}",)
+                error.args = (Message(*error.parts, " ", advice),)
             raise
     if isinstance(data, tuple) and len(data) == 2:
         pair: Any = data
@@ -145,7 +145,10 @@ def to_corpus(
         raise option_error(name, data, "a Corpus, a path, a DataFrame, or a pair (texts, topics)")
     if text is not None or topic is not None:
         raise OptionError(
-            f"`text` and `topic` name columns, and {data.name} has none; leave them out."
+            Parameter("text"),
+            " and ",
+            Parameter("topic"),
+            f" name columns, and {data.name} has none; leave them out.",
         )
     names = (f"{name}.texts", f"{name}.topics")
     texts, topics = check_documents(data.texts, data.topics, names, may_be_none=True)

@@ -32,7 +32,7 @@ from slugline.corpus.readers import RowReader, detect_format, read_dialect, read
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_cells import format_topics, read_topics
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
@@ -121,7 +121,8 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
     if bad:
         # With more samples, the encoding can be guessed better.
         advice = join_advice([row for row in bad if row.problem == bad[0].problem])
-        raise DataError(f"{rows.name}, {rows.unit} {bad[0].at}: {bad[0].problem}; {advice}.")
+        place = f"{rows.name}, {rows.unit} {bad[0].at}"
+        raise DataError(f"{place}: {bad[0].problem}; ", advice, ".")
     if not good:
         raise DataError(f"{rows.name} holds no rows; give the table that was reviewed.")
     return good
@@ -222,8 +223,15 @@ def _find_row(
             return row
     raise DataError(
         f"{where}: {corpus.unit} {decision.at} of {corpus.name} was changed since it was reviewed, "
-        "or is read in another way; give the options of the audit, such as `text`, `topic`, "
-        "`fold_topics` and `topic_map`, audit the documents again, or leave the line out."
+        "or is read in another way; give the options of the audit, such as ",
+        Parameter("text"),
+        ", ",
+        Parameter("topic"),
+        ", ",
+        Parameter("fold_topics"),
+        " and ",
+        Parameter("topic_map"),
+        ", audit the documents again, or leave the line out.",
     )
 
 

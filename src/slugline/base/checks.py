@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: A surrogate as an escape of JSON.
@@ -67,7 +67,7 @@ def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
     except OptionError as error:
         if not (is_number(value) and 1 < value < 100):
             raise
-        raise OptionError(f"{error} Did you mean {value / 100:g}?") from None
+        raise OptionError(*error.parts, f" Did you mean {value / 100:g}?") from None
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def replace_surrogates(value: Any) -> Any:
 
 def option_error(name: str, value: Any, wanted: str) -> OptionError:
     """Return the error for an invalid value of a parameter; `wanted` describes valid ones."""
-    return OptionError(f"`{name}` is {short_repr(value)}; give {wanted}.")
+    return OptionError(Parameter(name), f" is {short_repr(value)}; give {wanted}.")
 
 
 def short_repr(value: Any) -> str:

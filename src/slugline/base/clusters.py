@@ -17,7 +17,7 @@ import numpy as np
 
 from slugline import _version
 from slugline.base.lazy import install_command
-from slugline.errors import ClusterError, OptionError, SluglineError
+from slugline.errors import ClusterError, OptionError, Parameter, SluglineError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -65,8 +65,9 @@ def connected(client: Client | str) -> Iterator[Client]:
             else f"of type {type(client).__name__}"
         )
         raise OptionError(
-            f"`client` is {kind}; give a distributed.Client, or the address of a scheduler such as "
-            "'tcp://10.0.0.1:8786'."
+            Parameter("client"),
+            f" is {kind}; give a distributed.Client, or the address of a scheduler such as "
+            "'tcp://10.0.0.1:8786'.",
         )
     check_cluster(client)
     yield client

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice
 from slugline.base.wording import format_call
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 
 #: What a method of metadata requests gets for a parameter whose request stays, as in scikit-learn.
 _UNCHANGED = "$UNCHANGED$"
@@ -72,8 +72,9 @@ class TextEstimator:
         part = self._nested_estimator(name)
         if part is None:
             raise OptionError(
-                f"`{name}` is {getattr(self, name)!r}, which has no parameter "
-                f"{next(iter(values))!r}; give an object that has."
+                Parameter(name),
+                f" is {getattr(self, name)!r}, which has no parameter "
+                f"{next(iter(values))!r}; give an object that has.",
             )
         part.set_params(**values)
 
@@ -167,8 +168,9 @@ class TextEstimator:
                 continue
             if isinstance(request, str) and not request.isidentifier():
                 raise OptionError(
-                    f"`{name}` is {request!r}; give True, False, None, or the name under which it "
-                    "is given."
+                    Parameter(name),
+                    f" is {request!r}; give True, False, None, or the name under which it "
+                    "is given.",
                 )
             getattr(routing, method).add_request(param=name, alias=request)
         self._metadata_request = routing

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
 from slugline.base.checks import option_error
 from slugline.base.wording import counted, printable
+from slugline.errors import Message
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -175,7 +176,7 @@ def announce(progress: Progress, work: str, seconds: float, advice: str = "") ->
     """Note how long work takes approximately, if that is a minute or more."""
     if seconds >= _LONG:
         minutes = counted(round(seconds / 60), "minute")
-        progress.note(f"{work}, which takes about {minutes}{advice}")
+        progress.note(Message(work, f", which takes about {minutes}", advice))
 
 
 class LongStep:

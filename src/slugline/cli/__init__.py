@@ -44,9 +44,9 @@ def _run() -> None:
 
     import click
 
-    from slugline.cli.app import make_app
+    from slugline.cli.app import import_command, make_app
     from slugline.cli.output import name_flags, show_warning
-    from slugline.errors import OptionError, SluglineError
+    from slugline.errors import Message, OptionError, SluglineError
 
     app = make_app(_let_commands_be_interrupted)
     if "_SLUGLINE_COMPLETE" in os.environ:  # a shell asks what could be typed next
@@ -61,7 +61,8 @@ def _run() -> None:
         command = error.ctx.command_path if error.ctx else "slugline"
         _fail(f"{_on_one_line(_plain(error.format_message()))}\nTry '{command} -h' for help.", 2)
     except SluglineError as error:
-        _fail(_on_one_line(name_flags(str(error))), 2 if isinstance(error, OptionError) else 1)
+        message = name_flags(Message(*error.parts), import_command(str(context.invoked_subcommand)))
+        _fail(_on_one_line(message), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(f"out of memory ({error}); use fewer documents, or `slugline train --stream`.")
     except OSError as error:

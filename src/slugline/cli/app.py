@@ -48,9 +48,15 @@ class _Program(click.Group):
         """Return the name of the command, the command and its arguments."""
         name, command, args = super().resolve_command(ctx, args)
         if command is not None:
-            command = getattr(importlib.import_module(f"slugline.cli.{name}"), str(name))
+            command = import_command(str(name))
         self.before_command()
         return name, command, args
+
+
+def import_command(name: str) -> click.Command:
+    """Return a command from its module."""
+    command: click.Command = getattr(importlib.import_module(f"slugline.cli.{name}"), name)
+    return command
 
 
 def make_app(before_command: Callable[[], object] = bool) -> click.Group:

@@ -42,7 +42,7 @@ from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_dialect, read_rows
 from slugline.corpus.topic_sets import join_topics
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.prediction.files import check_ending
 from slugline.reports.audit import LEAST_SUSPICION, audit_page, headline, other_findings
@@ -265,7 +265,7 @@ def _measured(
     try:
         return measure_gain(corpus, after, groups, **settings)
     except DataError as error:
-        warn([f"the gain can't be measured: {error}"])
+        warn([Message("the gain can't be measured: ", *error.parts)])
         return None
 
 

@@ -25,7 +25,7 @@ from slugline.comparison.models import choose_models
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.layout import ReadOptions
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import Message, OptionError, SluglineError
 from slugline.reports import comparison as reporting
 
 _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
@@ -103,7 +103,7 @@ def compare(
         if output is not None:
             _write(comparison, output)
     for note in comparison.notes:
-        say(f"{comparison.name}: {note}")
+        say(Message(f"{comparison.name}: ", note))
     if comparison.interrupted:
         warn(["interrupted: these are the models measured so far"])
     if as_json:
@@ -124,7 +124,7 @@ def _write(comparison: Comparison, folder: Path) -> None:
     try:
         write_result(folder / _PICTURE, draw_png(comparison.plot), "picture")
     except OptionError as error:  # matplotlib is missing
-        warn([f"{folder / _PICTURE} is left out: {error}"])
+        warn([Message(f"{folder / _PICTURE} is left out: ", *error.parts)])
 
 
 def _print(comparison: Comparison) -> None:

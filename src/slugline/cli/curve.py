@@ -26,7 +26,7 @@ from slugline.cli.output import (
 from slugline.cli.output_paths import check_target
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
-from slugline.errors import OptionError
+from slugline.errors import Message, OptionError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.learning.encoder.encoder import BuiltInName
 from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
@@ -95,7 +95,7 @@ def curve(
             progress=progress,
         )
     for note in curves.notes:
-        say(f"{curves.name}: {note}")
+        say(Message(f"{curves.name}: ", note))
     if curves.interrupted:
         warn(["interrupted: these are the points so far, some of fewer draws"])
     if plot is not None:

@@ -21,6 +21,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, name_warnings
+from slugline.errors import Message
 from slugline.experiment import run
 from slugline.experiment.concerns import known_document_warnings, model_warnings
 from slugline.experiment.evidence import write_mistakes
@@ -102,4 +103,4 @@ def _warnings(
         *name_warnings(corpus.all_topics(), topics),
         *model_warnings(fitted, corpus),
     ):
-        yield warning if name is None else f"{name}: {warning}"
+        yield warning if name is None else Message(f"{name}: ", warning)

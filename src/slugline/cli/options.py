@@ -21,7 +21,7 @@ from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import SHIPPED
 
 if TYPE_CHECKING:
@@ -51,15 +51,22 @@ class Argument(click.Argument):
 class Option(click.Option):
     """An option that the help lists under a heading of its own.
 
-    `values` are what a shell proposes for it, and files if its type is `Path`.
+    `values` are what a shell proposes for it, and files if its type is `Path`. `parameters` are the
+    names that it has in Python, besides its own.
     """
 
     def __init__(
-        self, *names: Any, panel: str = MAIN, values: Sequence[str] = (), **settings: Any
+        self,
+        *names: Any,
+        panel: str = MAIN,
+        values: Sequence[str] = (),
+        parameters: Sequence[str] = (),
+        **settings: Any,
     ) -> None:
         super().__init__(*names, **settings)
         self.panel = panel
         self.values = values
+        self.parameters = parameters
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return what the shell proposes for a value that begins like this."""
@@ -294,13 +301,19 @@ encoder_option = option(
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295
 seed = functools.partial(
-    option, "--seed N", "Seed for every random choice.", type=click.IntRange(0, MAX_SEED), default=0
+    option,
+    "--seed N",
+    "Seed for every random choice.",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    parameters=("random_state", "first_seed"),
 )
 threads = functools.partial(
     option,
     "--threads N",
     "Number of threads, by default one for each core; changes no result.",
     type=COUNT,
+    parameters=("n_jobs", "n_threads"),
 )
 precision_option = option(
     "--min-precision SHARE",
@@ -449,7 +462,7 @@ def read_unlabelled(
     )
     unlabelled = read_texts(rows, text, data)
     for note in filter(None, (rows.note, unlabelled.note)):
-        say(f"{rows.name}: {note}")
+        say(Message(f"{rows.name}: ", note))
     if unlabelled.n_skipped:
         warn(
             [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
@@ -460,7 +473,7 @@ def read_unlabelled(
 def say_notes(corpus: Corpus, *, several: bool) -> None:
     """Say what was decided while reading; notes on some of several files name these themselves."""
     for note in corpus.notes:
-        say(note if several else f"{corpus.name}: {note}")
+        say(note if several else Message(f"{corpus.name}: ", note))
 
 
 # Models -------------------------------------------------------------------------------------------

@@ -5,64 +5,55 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
+import shlex
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import click
 
 from slugline.base.progress import Progress, can_erase, progress_on
 from slugline.base.wording import printable, printable_json
+from slugline.errors import Message, Parameter
 
 # Flags in messages --------------------------------------------------------------------------------
 
-#: Flags named like their parameter, apart from dashes.
-_ALIKE = """
-    checkpoint corrections_of coverage encoder encoding fold_topics format id jobs learn_every
-    learn_from learner min_precision models optimize output overwrite per_topic quantize report
-    resume seeds separator skip_bad_rows strict test test_fraction text timeout to top topic
-    topic_columns topic_path topic_separator tune unlabelled validation
-""".split()  # noqa: SIM905
-#: The flag of each parameter.
-FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
-    "against": "--not",
-    "class_weight": "--balanced",
-    "columns": "--column",
-    "descriptions": "--topics",
-    "first_seed": "--seed",
-    "n_draws": "--draws",
-    "n_folds": "--folds",
-    "n_jobs": "--threads",
-    "n_seeds": "--seeds",
-    "n_threads": "--threads",
-    "n_workers": "--workers",
-    "random_state": "--seed",
-    "topic_map": "--map-topics",
-    "validation_data": "--validation",
-    "X_unlabelled": "--unlabelled",
-}
 
-_PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
-# Values that the flag alone implies.
-_SILENT = ("True", '"balanced"', "'balanced'")
+def flags_of(options: Iterable[click.Parameter]) -> dict[str, str]:
+    """Return the flag of each parameter, by its names on the command line and in Python.
 
-
-def name_flags(message: str) -> str:
-    """Return a message of the library in the command line's words.
-
-    >>> name_flags("`topic` is 3; for more, pass `tune=True` or `n_seeds=6`, not `classes`.")
-    '--topic is 3; for more, pass --tune or --seeds 6, not `classes`.'
+    >>> flags_of([click.Option(["-c", "--column", "columns"])])
+    {'columns': '--column'}
     """
-    return _PARAMETER.sub(_flag, message)
+    return {
+        str(name): max(option.opts, key=len)
+        for option in options
+        if isinstance(option, click.Option)
+        for name in (option.name, *getattr(option, "parameters", ()))
+    }
 
 
-def _flag(match: re.Match[str]) -> str:
-    name, value = match.groups()
-    if name not in FLAGS:
-        return match[0]
-    return FLAGS[name] if value is None or value in _SILENT else f"{FLAGS[name]} {value}"
+def name_flags(message: str, command: click.Command | None = None) -> str:
+    """Return a message with the flags of a command, by default of the current one."""
+    context = click.get_current_context(silent=True)
+    if command is None and context is not None:
+        command = context.command
+    if command is None or not isinstance(message, Message):
+        return message
+    options, flags = command.params, flags_of(command.params)
+    switches = {*flags_of(o for o in options if getattr(o, "is_flag", False)).values()}
+
+    def word(parameter: Parameter) -> str:
+        flag = flags.get(parameter.name)
+        if flag is None:
+            return str(parameter)
+        if parameter.value is not None and flag not in switches:
+            flag = f"{flag} {shlex.quote(str(parameter.value))}"
+        return parameter.phrase.format(flag)
+
+    return message.render(word)
 
 
 # Output -------------------------------------------------------------------------------------------
@@ -133,7 +124,8 @@ def warn(messages: Iterable[str]) -> None:
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning of the library, in place of `warnings.showwarning`."""
-    warn([str(message)])
+    text = message.args[0] if isinstance(message, Warning) else message
+    warn([text if isinstance(text, Message) else str(message)])
 
 
 def print_json(value: Any) -> None:
@@ -180,7 +172,9 @@ def show_progress(
         Seconds before anything is shown.
     """
     quiet = hidden or is_quiet() or (bar_only and not has_onlooker())
-    with closing(progress_on(quiet=quiet, wording=name_flags, delay=delay)) as progress:
+    # Progress may be reported by threads, which have no current command.
+    wording = partial(name_flags, command=click.get_current_context().command)
+    with closing(progress_on(quiet=quiet, wording=wording, delay=delay)) as progress:
         yield progress
 
 

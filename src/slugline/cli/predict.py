@@ -36,7 +36,7 @@ from slugline.corpus.columns import format_list
 from slugline.corpus.layout import Format
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError
 from slugline.model.decider import Decider
 from slugline.model.file.content import DEFAULT, SHIPPED, load_model
 from slugline.model.fitted import Fitted
@@ -281,11 +281,11 @@ def _predict_file(
         layout=fitted.layout,
     )
     if decider.note:  # after any error in the arguments
-        warn([f"{model} is {decider.note}"])
+        warn([Message(f"{model} is ", decider.note)])
     if rows.note:
-        say(f"{rows.name}: {rows.note}")
+        say(Message(f"{rows.name}: ", rows.note))
     batches = predict_rows(
-        decider, rows, options, announce=lambda note: say(f"{rows.name}: {note}")
+        decider, rows, options, announce=lambda note: say(Message(f"{rows.name}: ", note))
     )
     start = time.monotonic()
     lines = _LineWriter(rows.unit, options.top, fitted if explain else None)
@@ -310,12 +310,12 @@ def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
     if not counts.n_rows:
         say(f"{rows.name} holds no documents")
     if counts.n_bad:
-        summary = f"{counts.n_bad} of {counts.n_rows} {rows.unit}s could not be classified"
+        summary = Message(f"{counts.n_bad} of {counts.n_rows} {rows.unit}s could not be classified")
         if counts.undecoded:
             problem, advice = counts.undecoded[0].problem, join_advice(counts.undecoded)
-            summary += f" ({problem}: {advice})"
+            summary += Message(f" ({problem}: ", advice, ")")
         place = "the lines" if output is None else str(output)
-        say(f'{rows.name}: {summary}; see "error" in {place}')
+        say(Message(f"{rows.name}: ", summary, f'; see "error" in {place}'))
         raise click.exceptions.Exit(1)
 
 

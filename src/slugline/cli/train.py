@@ -28,7 +28,7 @@ from slugline.cli.train_results import TrainingResults, print_results, save_mode
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, read_descriptions
-from slugline.errors import OptionError, SluglineError, TrainingError
+from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.quantization import QuantizationResult
@@ -151,8 +151,9 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     parts = {part: add_parents(c, request.topic_path) for part, c in parts.items()}
     if request.optimize is not None and not parts["train"].multilabel:
         raise OptionError(
-            "`optimize` chooses how several topics are given, and these documents have one each; "
-            "leave it out."
+            Parameter("optimize"),
+            " chooses how several topics are given, and these documents have one each; "
+            "leave it out.",
         )
     unlabelled = [
         text
@@ -285,7 +286,7 @@ def _write_report(results: TrainingResults, report: Path) -> None:
     try:
         write_result(report, page, "report")
     except SluglineError as error:
-        raise SluglineError(f"{error} The model is safe in {results.model}.") from error
+        raise SluglineError(*error.parts, f" The model is safe in {results.model}.") from error
 
 
 def _learning_curves(task: TrainingTask) -> LearningCurves:

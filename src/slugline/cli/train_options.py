@@ -14,7 +14,7 @@ import click
 from slugline.base.checks import check_fraction
 from slugline.cli import options
 from slugline.cli.options import COUNT, option
-from slugline.cli.output import FLAGS
+from slugline.cli.output import flags_of
 from slugline.corpus.layout import USER_OPTIONS, ReadOptions
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
@@ -115,13 +115,17 @@ _OPTIONS = (
     ),
     options.encoder_option,
     _learning(
-        "--unlabelled FILE", "Unlabelled texts to learn from, too; needs --encoder.", multiple=True
+        "--unlabelled FILE",
+        "Unlabelled texts to learn from, too; needs --encoder.",
+        multiple=True,
+        parameters=("X_unlabelled",),
     ),
     _learning(
         "--topics FILE",
         "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
         "description. With it, topics need no documents, and DATA may be left out.",
         type=Path,
+        parameters=("descriptions",),
     ),
     option(
         "--tune",
@@ -141,7 +145,9 @@ _OPTIONS = (
         values=("micro", "macro", "samples"),
         show_default="micro",
     ),
-    _learning("--balanced", "Give every topic the same total weight."),
+    _learning(
+        "--balanced", "Give every topic the same total weight.", parameters=("class_weight",)
+    ),
     _testing(
         "--curve",
         "Also learn from fewer labels, and add to the report what more would bring; with an "
@@ -210,6 +216,8 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
 
     return options.add_options(wrapper, _OPTIONS)
 
+
+_FLAGS = flags_of(options.add_options(lambda: None, _OPTIONS).__click_params__)  # type: ignore[attr-defined]
 
 # Which options can be combined --------------------------------------------------------------------
 
@@ -283,7 +291,7 @@ def flag(option: str) -> str:
     >>> flag("topic_map"), flag("min_precision"), flag("stream")
     ('--map-topics', '--min-precision', '--stream')
     """
-    return "DATA" if option == "data" else FLAGS.get(option, "--" + option.replace("_", "-"))
+    return "DATA" if option == "data" else _FLAGS[option]
 
 
 def check_request(request: TrainRequest) -> None:

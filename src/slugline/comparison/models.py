@@ -14,7 +14,7 @@ from slugline.base.checks import option_error, short_repr
 from slugline.base.wording import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.errors import DataError, EncoderError, OptionError
+from slugline.errors import DataError, EncoderError, OptionError, Parameter
 from slugline.experiment.curve import one_vs_rest
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
@@ -142,7 +142,9 @@ def choose_models(
     """
     wanted = _by_name(models)
     if not wanted:
-        raise OptionError(f"`models` names no model; name some of {', '.join((*MODELS, ALL))}.")
+        raise OptionError(
+            Parameter("models"), f" names no model; name some of {', '.join((*MODELS, ALL))}."
+        )
     reference = None if baseline is None else _reference(wanted, baseline, multilabel)
     notes = []
     chosen: dict[str, None] = {}
@@ -164,7 +166,8 @@ def choose_models(
         notes.append("the model majority is left out: it takes one topic for each text.")
     if not chosen:
         raise OptionError(
-            "`models` names majority alone, which takes one topic for each text; name others."
+            Parameter("models"),
+            " names majority alone, which takes one topic for each text; name others.",
         )
     made = [Model(name, _about(name, wanted.get(name)), wanted.get(name)) for name in chosen]
     return ModelChoice(tuple(made), tuple(notes), reference)
@@ -180,8 +183,9 @@ def _by_name(models: Any) -> dict[str, Any]:
                 raise option_error("models", models, "names with a classifier of texts for each")
             if name in (*MODELS, ALL):
                 raise OptionError(
-                    f"`models` calls an estimator {name!r}, which is the name of a model of "
-                    "Slugline's; choose another."
+                    Parameter("models"),
+                    f" calls an estimator {name!r}, which is the name of a model of "
+                    "Slugline's; choose another.",
                 )
         return dict(models)
     is_list = isinstance(models, Sequence)
@@ -204,7 +208,9 @@ def _reference(wanted: dict[str, Any], baseline: Any, multilabel: bool) -> str:
     """Return the name of the baseline, which is added to the models unless it is among them."""
     if isinstance(baseline, str):
         if multilabel and baseline == "majority":
-            raise OptionError("`baseline` is majority, which takes one topic for each text.")
+            raise OptionError(
+                Parameter("baseline"), " is majority, which takes one topic for each text."
+            )
         if baseline not in wanted and not (ALL in wanted and baseline in MODELS):
             _check_name(baseline, "baseline", [name for name in wanted if name not in MODELS])
             wanted[baseline] = None
@@ -255,15 +261,17 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
         return
     if ":" in name:
         raise OptionError(
-            f"`{parameter}` names {short_repr(name)}; for a model of yours give module:name, such "
-            "as pipelines:mine for what pipelines.py calls mine."
+            Parameter(parameter),
+            f" names {short_repr(name)}; for a model of yours give module:name, such "
+            "as pipelines:mine for what pipelines.py calls mine.",
         )
     known = [*others, *MODELS, *([ALL] if parameter == "models" else [])]
     near = nearest(name.lower(), known)
     meant = f"did you mean {near}? Choose" if near else "choose"
     raise OptionError(
-        f"`{parameter}` names {short_repr(name)}, which is none; {meant} from "
-        f"{', '.join(known)}, or give module:name for one of yours."
+        Parameter(parameter),
+        f" names {short_repr(name)}, which is none; {meant} from "
+        f"{', '.join(known)}, or give module:name for one of yours.",
     )
 
 

@@ -39,7 +39,7 @@ from slugline.comparison.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.splits import make_folds
-from slugline.errors import DataError, OptionError, SluglineError, os_errors_as
+from slugline.errors import DataError, Message, OptionError, Parameter, SluglineError, os_errors_as
 from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
 from slugline.learning.labels import Labels
@@ -104,13 +104,17 @@ class ResultLog(AbstractContextManager["ResultLog"]):
         if size > MAX_BYTES:
             raise DataError(
                 f"{path} has {size:,} bytes, more than a record of comparisons may have "
-                f"({MAX_BYTES:,}); name another file with `resume`."
+                f"({MAX_BYTES:,}); name another file with ",
+                Parameter("resume"),
+                ".",
             )
         content = path.read_bytes()
         if not content.startswith(_HEAD):
             raise DataError(
                 f"{path} is no record of a comparison of this version; name another file, or one "
-                "that doesn't exist yet, with `resume`."
+                "that doesn't exist yet, with ",
+                Parameter("resume"),
+                ".",
             )
         # A process that was killed may have left half of the last line.
         whole = content[: content.rfind(b"\n") + 1]
@@ -120,7 +124,9 @@ class ResultLog(AbstractContextManager["ResultLog"]):
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise DataError(
                     f"{path}: line {number} is no result of a model ({error}); remove the line, or "
-                    "name another file with `resume`."
+                    "name another file with ",
+                    Parameter("resume"),
+                    ".",
                 ) from error
             self._found[read.key, read.result.fold] = read.result
         self._file = path.open("r+b")
@@ -130,7 +136,8 @@ class ResultLog(AbstractContextManager["ResultLog"]):
 
 def _translate_os_errors(path: Path) -> AbstractContextManager[None]:
     failure = f"{path} can't be read or written"
-    return os_errors_as(SluglineError, failure, "name another file with `resume`.")
+    advice = Message("name another file with ", Parameter("resume"), ".")
+    return os_errors_as(SluglineError, failure, advice)
 
 
 # The comparison -----------------------------------------------------------------------------------
@@ -222,8 +229,9 @@ def compare_models(
     check_corpus(corpus)
     if settings.n_folds > len(corpus):
         raise OptionError(
-            f"`n_folds` is {settings.n_folds}, and {corpus.name} has {len(corpus):,} documents; "
-            "give at most as many folds."
+            Parameter("n_folds"),
+            f" is {settings.n_folds}, and {corpus.name} has {len(corpus):,} documents; "
+            "give at most as many folds.",
         )
     folds = make_folds(corpus.topics, settings.n_folds, settings.seed)
     check_folds(corpus, folds)
@@ -304,8 +312,9 @@ class _Run:
             path.write_bytes(cloudpickle.dumps(model.estimator))
         except Exception as error:
             raise OptionError(
-                f"`models` has {model.name}, which can't be sent to a process of its own "
-                f"({type(error).__name__}: {error}); put it into a file, and name it module:name."
+                Parameter("models"),
+                f" has {model.name}, which can't be sent to a process of its own "
+                f"({type(error).__name__}: {error}); put it into a file, and name it module:name.",
             ) from error
         return path
 
@@ -348,7 +357,7 @@ class _Run:
         n_folds = {model.name: len(self._missing(model)) for model in self.models}
         texts, threads = self.corpus.texts, self.settings.threads
         work = f"all {len(texts):,} texts in each of {counted(self.settings.n_folds, 'fold')}"
-        advice = "; `models` can leave it out"
+        advice = Message("; ", Parameter("models"), " can leave it out")
         if n := n_folds.get("encoder", 0):
             seconds = n * estimate_seconds(texts, "use", threads)
             announce(progress, f"encoder: encodes {work}", seconds, advice)
@@ -389,10 +398,12 @@ class _Run:
             try:
                 message = child.receive(self.settings.timeout)
             except process.ProcessError as error:
-                raise OptionError(f"`models` names {model.name}, which {error}.") from error
+                raise OptionError(
+                    Parameter("models"), f" names {model.name}, which {error}."
+                ) from error
         if not isinstance(message, process.ModelIdentity):
             reason = getattr(message, "reason", "it can't be used.")
-            raise OptionError(f"`models` names {model.name}: {reason}")
+            raise OptionError(Parameter("models"), f" names {model.name}: {reason}")
         return message.identity
 
     def _is_right(self, result: process.FoldResult, fold: int) -> bool:

@@ -30,7 +30,7 @@ from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
-from slugline.errors import DataError
+from slugline.errors import DataError, Message, Parameter, join_messages
 
 # Kinds of faults, and sources, that a message names.
 _N_FAULTS, _N_SOURCES = 3, 3
@@ -110,14 +110,16 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     named_columns = (options.text, options.topic or options.topic_columns)
     if rows.has_names and None in named_columns and layout is not None:
         columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
-    advice = f"{columns and f' Slugline {columns}.'}{_separator_advice(documents, layout)}"
+    advice = Message(*((" Slugline ", columns, ".") if columns else ()))
+    advice += _separator_advice(documents, layout)
     skipped = _skipped_note(schema, options, advice)
     unlabelled = _unlabelled_note(schema)
     if layout is None or layout.example is None:
-        advice = "check how topics are written"
+        advice = Message("check how topics are written")
         if unlabelled:
-            advice = f"{unlabelled}; label some, or name another column with `topic`"
-        raise DataError(f"{rows.name} has no document with a topic; {advice}.")
+            another = "; label some, or name another column with "
+            advice = Message(unlabelled, another, Parameter("topic"))
+        raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
     remarks = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
     notes = [*filter(None, (rows.note, columns, *remarks, left_out, skipped))]
@@ -161,8 +163,11 @@ def _skipped_note(schema: SourceSchema, options: ReadOptions, advice: str) -> st
     are_few, skips = len(bad) <= MAX_SKIPPED * n_rows, _skips_bad_rows(options)
     if not (skips and are_few):
         raise DataError(
-            f"{schema.name}: {count} can't be used: {faults}; {join_advice(bad)}"
-            f"{skip_advice(are_few=are_few, skip_bad_rows=skips)}.{advice}"
+            f"{schema.name}: {count} can't be used: {faults}; ",
+            join_advice(bad),
+            skip_advice(are_few=are_few, skip_bad_rows=skips),
+            ".",
+            advice,
         )
     source = "" if options.skip_bad_rows else ", as of the model's training data"
     return f"skipped {count}{source}: {faults}"
@@ -202,15 +207,16 @@ def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None
     if layout is None or layout.form is not None:
         return ""
     warnings = separator_warnings(Counter(t for document in documents for t in document.topics()))
-    return "".join(f" Note: {warning}" for warning in warnings)
+    return join_messages("", (Message(" Note: ", warning) for warning in warnings))
 
 
 def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
     """Return how to continue without bad rows, or why that is not possible."""
     if are_few:
-        return ", or go on without them with `skip_bad_rows`"
+        return Message(", or go on without them with ", Parameter("skip_bad_rows"))
     if skip_bad_rows:
-        return f". `skip_bad_rows` leaves out at most {percent(MAX_SKIPPED, 0)} of the rows"
+        most = f" leaves out at most {percent(MAX_SKIPPED, 0)} of the rows"
+        return Message(". ", Parameter("skip_bad_rows"), most)
     return ""
 
 
@@ -221,7 +227,7 @@ def _merge_notes(sources: Sequence[_Source]) -> list[str]:
         for note in source.notes:
             names_by_note.setdefault(note, []).append(source.name)
     return [
-        note if len(names) == len(sources) else f"{join_words(names, _N_SOURCES)}: {note}"
+        note if len(names) == len(sources) else Message(f"{join_words(names, _N_SOURCES)}: ", note)
         for note, names in names_by_note.items()
     ]
 

@@ -20,7 +20,7 @@ from slugline.corpus.layout import DataLayout
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.corpus.topic_cells import topic_flag
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
 #: Valid rows to look at, and bytes of memory that they may take.
 N_PEEKED, PEEKED_BYTES = 100, 1 << 24
@@ -115,7 +115,10 @@ def find_columns(
     texts = _parse_names(head, text)
     if topic is not None and topic in texts:
         raise OptionError(
-            f"`text` and `topic` both name column {short_repr(topic)}; name two columns."
+            Parameter("text"),
+            " and ",
+            Parameter("topic"),
+            f" both name column {short_repr(topic)}; name two columns.",
         )
     rows = [row for row in head if isinstance(row, SourceRow)]
     if not rows:
@@ -195,11 +198,15 @@ def find_both_columns(
             raise DataError(
                 f"{name} has no column for {format_list(absent)}, "
                 f"{'topics' if len(absent) > 1 else 'a topic'} in the model's training data; there "
-                f"are {format_list(there)}; name those of the topics with `topic_columns`."
+                f"are {format_list(there)}; name those of the topics with ",
+                Parameter("topic_columns"),
+                ".",
             )
         raise DataError(
             f"{name} has no column {short_repr(layout.topic)}, the topic in the model's training "
-            f"data; there are {format_list(column_names(head))}; name the topic's with `topic`."
+            f"data; there are {format_list(column_names(head))}; name the topic's with ",
+            Parameter("topic"),
+            ".",
         )
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
     cells = {
@@ -207,16 +214,16 @@ def find_both_columns(
         for c in column_names(head)
     }
     flags = [c for c, values in cells.items() if values == {False, True}]
-    advice = (
-        f" If those of 0 and 1 are topics, read them with `topic_columns={','.join(flags)!r}`."
-        if len(flags) > 1 and "topic" in missing
-        else ""
-    )
+    advice = Message()
+    if len(flags) > 1 and "topic" in missing:
+        topic_columns = Parameter("topic_columns", ",".join(flags))
+        advice = Message(" If those of 0 and 1 are topics, read them with ", topic_columns, ".")
     raise DataError(
         f"{name} has {format_list(column_names(head))}, and none is known as "
-        f"{' or '.join(missing)}; "
-        f"name columns with {' and '.join(f'`{option}`' for option in missing)}, "
-        f"or add a header if these are not names.{advice}"
+        f"{' or '.join(missing)}; name columns with ",
+        join_messages(" and ", (Message(Parameter(option)) for option in missing)),
+        ", or add a header if these are not names.",
+        advice,
     )
 
 
@@ -237,7 +244,9 @@ def find_text_columns(
     if not texts:
         raise DataError(
             f"{name} has {format_list(column_names(head))}, and none is known as text; name one "
-            "with `text`."
+            "with ",
+            Parameter("text"),
+            ".",
         )
     return texts
 
@@ -251,7 +260,9 @@ def _missing_text_error(
     return DataError(
         f"{name} has no column {' and '.join(map(short_repr, absent))}, the text in the model's "
         f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; name "
-        "the text's with `text`."
+        "the text's with ",
+        Parameter("text"),
+        ".",
     )
 
 
@@ -323,10 +334,10 @@ def columns_note(
     `candidates` are the columns that may be text; the note names those that are not read.
     """
     columns = f"column {' with '.join(map(short_repr, text))} as text"
-    others = "another with `text`"
+    others = Message("another with ", Parameter("text"))
     if topic is not None:
         columns += f" and {short_repr(topic)} as topic"
-        others = "others with `text` and `topic`"
+        others = Message("others with ", Parameter("text"), " and ", Parameter("topic"))
     is_from_layout = (
         layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
     )
@@ -334,15 +345,17 @@ def columns_note(
     if layout is not None and not {*text} & {*layout.text}:
         absent = " and ".join(map(short_repr, layout.text))
         source = f", in place of {absent} in the model's training data"
-    note = f"read {columns}{source}; name {others}"
+    note = Message(f"read {columns}{source}; name ", others)
     omitted = [column for column in candidates if column not in text]
     if is_from_layout or not omitted or not {*text} <= {*candidates}:
         return note
     is_one = len(omitted) == 1
-    return (
-        f"{note}; column{'' if is_one else 's'} {format_list(omitted)} {'is' if is_one else 'are'} "
-        f"left out; `text={short_repr(','.join(candidates))}` reads "
-        f"{'both' if len(candidates) == 2 else 'all'}"
+    return Message(
+        note,
+        f"; column{'' if is_one else 's'} {format_list(omitted)} {'is' if is_one else 'are'} left "
+        "out; ",
+        Parameter("text", ",".join(candidates)),
+        f" reads {'both' if len(candidates) == 2 else 'all'}",
     )
 
 
@@ -435,7 +448,9 @@ def read_table(
     elif isinstance(X, Mapping):
         lengths = {column: len(cells) for column, cells in X.items()}
         if len({*lengths.values()}) > 1:
-            raise DataError(f"`{name}` has columns of different lengths: {short_repr(lengths)}.")
+            raise DataError(
+                Parameter(name), f" has columns of different lengths: {short_repr(lengths)}."
+            )
         cells = zip(*X.values(), strict=True)
         rows = [SourceRow(at, dict(zip(X, row, strict=True))) for at, row in enumerate(cells)]
     elif isinstance(X, Sequence) and X and all(isinstance(row, Mapping) for row in X):
@@ -474,7 +489,9 @@ def _parse_names(
     else:
         names = tuple(part.strip() for part in text.split(","))
     if not all(names) or len(set(names)) < max(len(names), 1):
-        raise OptionError(f"`text` is {short_repr(text)}; name each column of the text once.")
+        raise OptionError(
+            Parameter("text"), f" is {short_repr(text)}; name each column of the text once."
+        )
     return names
 
 

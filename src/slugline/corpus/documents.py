@@ -14,7 +14,7 @@ import numpy.typing as npt
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import has_surrogates, option_error, short_repr
 from slugline.base.wording import join_words
-from slugline.errors import DataError
+from slugline.errors import DataError, Message, Parameter
 
 # Topics -------------------------------------------------------------------------------------------
 
@@ -54,12 +54,13 @@ class Topics:
         if len({isinstance(topic, str) for topic in distinct}) > 1:
             word = next(topic for topic in distinct if isinstance(topic, str))
             number = next(topic for topic in distinct if not isinstance(topic, str))
-            advice = "make them all words or all numbers."
+            advice = Message("make them all words or all numbers.")
             if -1 in distinct:  # scikit-learn's mark of texts without labels
-                advice += " Pass texts without labels as `X_unlabelled`."
+                advice += Message(" Pass texts without labels as ", Parameter("X_unlabelled"), ".")
             raise DataError(
                 f"topics are words and numbers, such as {short_repr(word)} and "
-                f"{short_repr(number)}; {advice}"
+                f"{short_repr(number)}; ",
+                advice,
             )
         return cls(sorted(distinct))
 
@@ -196,7 +197,7 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     check_iterable(topics, name)
     if isinstance(topics, str | bytes):
         raise DataError(
-            f"`{name}` is the single string {short_repr(topics)}; give a list of topics."
+            Parameter(name), f" is the single string {short_repr(topics)}; give a list of topics."
         )
     values = list(topics)
     if {type(topic) for topic in values} in ({str}, {int}):
@@ -211,15 +212,17 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     topic = topic.item() if isinstance(topic, np.generic) else topic
     if is_missing(topic):
         raise DataError(
-            f"`{name}` has no topic in row {row}, counted from 0, but {short_repr(topic)}; give it "
-            "one, or leave the row out."
+            Parameter(name),
+            f" has no topic in row {row}, counted from 0, but {short_repr(topic)}; give it "
+            "one, or leave the row out.",
         )
     if isinstance(topic, float) and topic.is_integer():
         return int(topic)
     if not isinstance(topic, str | int):
         raise DataError(
-            f"`{name}` has {short_repr(topic)} in row {row}, counted from 0; topics are words or "
-            "whole numbers."
+            Parameter(name),
+            f" has {short_repr(topic)} in row {row}, counted from 0; topics are words or "
+            "whole numbers.",
         )
     return topic
 
@@ -234,7 +237,7 @@ def check_iterable(values: Any, name: str) -> None:
     """Raise DataError unless values can be iterated over."""
     if not isinstance(values, Iterable):
         raise DataError(
-            f"`{name}` is {short_repr(values)}; give a list with one item per document."
+            Parameter(name), f" is {short_repr(values)}; give a list with one item per document."
         )
 
 
@@ -295,7 +298,7 @@ def check_texts(texts: Iterable[str], name: str | None = None) -> list[str]:
         documents = list(check_iterable_of_texts(texts))
         check_all_str(documents)
     except DataError as error:
-        raise error if name is None else DataError(f"`{name}`: {error}") from None
+        raise error if name is None else DataError(Parameter(name), ": ", *error.parts) from None
     return documents
 
 

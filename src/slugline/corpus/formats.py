@@ -57,7 +57,8 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
         return
     if header.fault:
         advice = rows.join_advice([header.fault])
-        raise DataError(f"{lines.name}, line {header.at}: {header.fault.problem}; {advice}.")
+        problem = f"{lines.name}, line {header.at}: {header.fault.problem}; "
+        raise DataError(problem, advice, ".")
     names = _distinct_blanks([name.strip() for name in header.cells])
     check_unique(lines.name, filter(str.strip, names))
     for record in records:

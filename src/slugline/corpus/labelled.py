@@ -32,7 +32,7 @@ from slugline.corpus.topic_cells import (
     topic_name,
 )
 from slugline.corpus.topic_sets import empty_part
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 
 #: The fraction of the rows of a source that may be skipped. If more can't be used, the source as a
 #: whole is wrong, and a model of the other rows would not be what the user expects.
@@ -136,8 +136,9 @@ def read_layout(
         check_column_exists(name, column, column_names(head))
         if column in (*text, topic, *(form.columns if form else ())):
             raise OptionError(
-                f"`columns` names {short_repr(column)}, which is read as "
-                f"{'text' if column in text else 'topic'}; name columns beside these."
+                Parameter("columns"),
+                f" names {short_repr(column)}, which is read as "
+                f"{'text' if column in text else 'topic'}; name columns beside these.",
             )
     candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
     layout = SourceLayout(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 
 #: The formats of files that users can name.
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
@@ -87,7 +87,12 @@ class ReadOptions(NamedTuple):
         separator, columns = self.topic_separator, self.topic_columns
         check_separator("topic_path", self.topic_path)
         if separator is not None and columns is not None:
-            raise OptionError("`topic_separator` and `topic_columns` are two forms; name one.")
+            raise OptionError(
+                Parameter("topic_separator"),
+                " and ",
+                Parameter("topic_columns"),
+                " are two forms; name one.",
+            )
         if separator is not None:
             check_separator("topic_separator", separator)
             return TopicForm("separator", separator)
@@ -95,14 +100,17 @@ class ReadOptions(NamedTuple):
             return None
         if self.topic is not None:
             raise OptionError(
-                "`topic` names one column, and `topic_columns` one for each topic; name one of "
-                "them."
+                Parameter("topic"),
+                " names one column, and ",
+                Parameter("topic_columns"),
+                " one for each topic; name one of them.",
             )
         names = columns.split(",") if isinstance(columns, str) else columns
         names = tuple(str(name).strip() for name in names)
         if not all(names) or len({*names}) < max(len(names), 1):
             raise OptionError(
-                f"`topic_columns` is {short_repr(columns)}; name the column of each topic once."
+                Parameter("topic_columns"),
+                f" is {short_repr(columns)}; name the column of each topic once.",
             )
         return TopicForm("columns", columns=names)
 
@@ -128,8 +136,9 @@ def check_separator(name: str, separator: Any) -> None:
     if separator is not None and (not is_text or any(map(str.isalnum, separator))):
         example = ("topics", ";") if name == "topic_separator" else ("the parts of a path", "/")
         raise OptionError(
-            f"`{name}` is {short_repr(separator)}; give what stands between {example[0]}, such as "
-            f"{example[1]!r}."
+            Parameter(name),
+            f" is {short_repr(separator)}; give what stands between {example[0]}, such as "
+            f"{example[1]!r}.",
         )
 
 
@@ -146,7 +155,8 @@ def check_delimiter(separator: Any) -> str | None:
     is_sign = isinstance(separator, str) and len(separator) == 1 and not separator.isalnum()
     if not is_sign or separator in "\"'\r\n\0\ufffd" or "\ud800" <= separator <= "\udfff":
         raise OptionError(
-            f"`separator` is {short_repr(separator)}; give the sign between the cells of a table, "
-            "such as ';', or 'tab'."
+            Parameter("separator"),
+            f" is {short_repr(separator)}; give the sign between the cells of a table, "
+            "such as ';', or 'tab'.",
         )
     return str(separator)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from slugline.base.checks import short_repr
 from slugline.corpus.encodings import detect_encoding
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 
 # Encodings ----------------------------------------------------------------------------------------
 
@@ -50,8 +50,8 @@ def check_encoding(name: str) -> str | None:
         if windows:
             advice = f"did you mean cp{windows[1] or 1252}?"
         raise OptionError(
-            f"`encoding` is {short_repr(name)}, which is not an encoding that Python reads; "
-            f"{advice}"
+            Parameter("encoding"),
+            f" is {short_repr(name)}, which is not an encoding that Python reads; {advice}",
         ) from error
     return None if codec.name in ("utf-8", "utf-8-sig") else codec.name
 
@@ -102,8 +102,9 @@ class Utf8Stream:
                 text = self._decoder.decode(piece, final=not piece)
             except UnicodeError as error:  # such as UTF-16 without a byte-order mark
                 raise DataError(
-                    f"{self._name} can't be read as {self._encoding} ({error}); "
-                    "name another `encoding`."
+                    f"{self._name} can't be read as {self._encoding} ({error}); name another ",
+                    Parameter("encoding"),
+                    ".",
                 ) from error
             if text or not piece:
                 return text.encode("utf-8", "surrogatepass")

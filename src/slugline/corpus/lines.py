@@ -15,14 +15,14 @@ from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.corpus.encodings import guess_utf16
 from slugline.corpus.line_stream import decode_leniently
-from slugline.errors import DataError
+from slugline.errors import DataError, Message, Parameter
 
 _FOREIGN_STARTS = {
     # Before UTF-16, whose little-endian mark is a prefix of UTF-32's.
-    codecs.BOM_UTF32_LE: 'UTF-32; read it with `encoding="utf-32"`',
-    codecs.BOM_UTF32_BE: 'UTF-32; read it with `encoding="utf-32"`',
-    codecs.BOM_UTF16_LE: 'UTF-16; read it with `encoding="utf-16"`',
-    codecs.BOM_UTF16_BE: 'UTF-16; read it with `encoding="utf-16"`',
+    codecs.BOM_UTF32_LE: Message("UTF-32; read it with ", Parameter("encoding", "utf-32")),
+    codecs.BOM_UTF32_BE: Message("UTF-32; read it with ", Parameter("encoding", "utf-32")),
+    codecs.BOM_UTF16_LE: Message("UTF-16; read it with ", Parameter("encoding", "utf-16")),
+    codecs.BOM_UTF16_BE: Message("UTF-16; read it with ", Parameter("encoding", "utf-16")),
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
@@ -81,9 +81,10 @@ class TextLines:
         first = readline(rows.MAX_RECORD + 1)
         for start, description in _FOREIGN_STARTS.items():
             if first.startswith(start):
-                raise DataError(f"{name} is {description}.")
+                raise DataError(f"{name} is ", description, ".")
         if utf16 := guess_utf16(first):
-            raise DataError(f'{name} seems to be UTF-16; read it with `encoding="{utf16}"`.')
+            encoded = Parameter("encoding", utf16)
+            raise DataError(f"{name} seems to be UTF-16; read it with ", encoded, ".")
         self.name = name
         self.encoding = encoding
         self.head = BYTE_ORDER_MARKS.sub(b"", first, count=1)

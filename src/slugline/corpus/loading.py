@@ -31,7 +31,7 @@ from slugline.corpus.frames import Frame
 from slugline.corpus.layout import DataLayout, Format, ReadOptions
 from slugline.corpus.readers import ENDINGS, RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.reuters.wires import Edition, load_wires
 
 # Made-up tickets in the package, and their columns of text.
@@ -152,8 +152,8 @@ def read_corpus(
     for item in sources:
         if not isinstance(item, Source):
             raise OptionError(
-                f"`source` is of type {type(item).__name__}; give a path, a DataFrame, or a list "
-                "of these."
+                Parameter("source"),
+                f" is of type {type(item).__name__}; give a path, a DataFrame, or a list of these.",
             )
     if not sources:
         raise OptionError("no file is named; give at least one.")
@@ -304,7 +304,11 @@ def read_texts(
         else:
             n_skipped += 1
     if not texts:
-        raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
+        raise DataError(
+            f"{rows.name} holds no texts; check the file, or name the column, ",
+            Parameter("text"),
+            ".",
+        )
     is_guessed = rows.has_names and text is None
     candidates = known_text_columns(column_names(head), ())
     note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""

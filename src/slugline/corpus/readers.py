@@ -54,7 +54,7 @@ from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.lines import ByteRange, TextLines
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
 # How much a name is like a mistyped one; the same ending alone makes names half alike.
 _NEAR = 0.8
@@ -241,7 +241,12 @@ class _TextFormat(NamedTuple):
 
 
 _TABLES = ("csv", "tsv")
-_TAB_NOTE = "read as TSV, as its first line names columns; for plain texts, `format=txt`"
+#: Advice that a front end without these parameters words otherwise.
+LEAVE_ENCODING_OUT = Parameter("encoding", phrase="leave {} out")
+OR_NAME_THE_FORMAT = Parameter("format", phrase=", or name the format with {}")
+_TEXTS = Parameter("format", "txt")
+_TAB_NOTE = Message("read as TSV, as its first line names columns; for plain texts, ", _TEXTS)
+_COMMA_NOTE = Message("read as CSV, as its first line names columns; for plain texts, ", _TEXTS)
 
 
 def _examine(
@@ -280,7 +285,9 @@ def _encoding_note(encoding: str | None) -> str:
     """Return a note on an encoding that was detected; empty for UTF-8."""
     if encoding is None:
         return ""
-    return f"not UTF-8; reading it as {encoding}; name another with `encoding`"
+    return Message(
+        f"not UTF-8; reading it as {encoding}; name another with ", Parameter("encoding")
+    )
 
 
 def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_cut: bool) -> None:
@@ -291,7 +298,11 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
         actual = "utf-8"
     if actual in ("utf-8", "utf-16", "utf-32") and not named.startswith(actual):
         raise DataError(
-            f"{name} is {actual.upper()}, and `encoding` names {named}; leave `encoding` out."
+            f"{name} is {actual.upper()}, and ",
+            Parameter("encoding"),
+            f" names {named}; ",
+            LEAVE_ENCODING_OUT,
+            ".",
         )
 
 
@@ -302,8 +313,11 @@ def _check_has_separators(source: str, form: str, separator: str | None) -> str:
     if form == "txt":
         return "csv"
     raise OptionError(
-        f"`separator` is {separator!r}, and {source} is read as {form}, which has no separators; "
-        "leave it out, or name another `format`."
+        Parameter("separator"),
+        f" is {separator!r}, and {source} is read as {form}, which has no separators; "
+        "leave it out, or name another ",
+        Parameter("format"),
+        ".",
     )
 
 
@@ -424,9 +438,11 @@ def _standard_input(
     note = _encoding_note(stream.detected)
     if name is None:
         name, table_note = _format_of_lines(lines, fallback)
-        note = "; ".join(filter(None, (note, table_note)))
+        note = join_messages("; ", filter(None, (note, table_note)))
     if name is None:
-        raise DataError("standard input is in an unknown format; name it with `format`.")
+        raise DataError(
+            "standard input is in an unknown format; name it with ", Parameter("format"), "."
+        )
     name = _check_has_separators("standard input", name, separator)
     if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
         name = "uris"
@@ -457,7 +473,7 @@ def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None
         return "jsonl", ""
     head = lines.head.decode(errors="replace")
     if not sys.stdin.isatty() and (named_delimiter(head) or is_header(head)):
-        return "csv", "read as CSV, as its first line names columns; for plain texts, `format=txt`"
+        return "csv", _COMMA_NOTE
     return fallback, ""
 
 
@@ -521,8 +537,9 @@ def _format_of(path: Path, fallback: str | None) -> str:
     form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
     if form is None:
         raise DataError(
-            f"{path} is in an unknown format; use a name that ends in one of "
-            f"{', '.join(ENDINGS)}, or name the format with `format`."
+            f"{path} is in an unknown format; use a name that ends in one of {', '.join(ENDINGS)}",
+            OR_NAME_THE_FORMAT,
+            ".",
         )
     return form
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from slugline.corpus.encodings import guess_encoding
-from slugline.errors import DataError, os_errors_as
+from slugline.errors import DataError, Message, Parameter, join_messages, os_errors_as
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
@@ -19,7 +19,7 @@ MAX_COLUMNS = 50_000
 _CELL_BYTES = 100
 # Bytes around one that is not UTF-8 from which the encoding is guessed.
 _N_AROUND = 40
-_NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
+_NAME_IT = Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
 _SAVE_ALIKE = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
 
 
@@ -44,7 +44,8 @@ def too_long_row(at: int | str) -> BadRow:
 
 def nul_row(at: int | str) -> BadRow:
     """Return a bad row for one with a NUL, which text never has and UTF-16 is full of."""
-    return BadRow(at, "a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
+    advice = Message("delete NULs (of UTF-16, name its ", Parameter("encoding"), ")")
+    return BadRow(at, "a NUL character", advice)
 
 
 def undecodable_row(
@@ -52,10 +53,11 @@ def undecodable_row(
 ) -> BadRow:
     """Return a bad row for bytes that are not UTF-8, as others are if `is_mixed`, or as named."""
     if encoding is not None:
-        return BadRow(at, f"bytes that are not {encoding}", "check `encoding`")
+        advice = Message("check ", Parameter("encoding"))
+        return BadRow(at, f"bytes that are not {encoding}", advice)
     around = slice(max(error.start - _N_AROUND, 0), error.start + _N_AROUND)
-    advice = _SAVE_ALIKE if is_mixed else _NAME_IT
-    return BadRow(at, "bytes that are not UTF-8", advice, sample=error.object[around])
+    how_to = _SAVE_ALIKE if is_mixed else _NAME_IT
+    return BadRow(at, "bytes that are not UTF-8", how_to, sample=error.object[around])
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
@@ -65,11 +67,9 @@ def join_advice(bad: Sequence[BadRow]) -> str:
     advice = dict.fromkeys(row.advice for row in bad)
     if _SAVE_ALIKE in advice:  # in another encoding, the others would be wrong
         advice.pop(_NAME_IT, None)
-    return " and ".join(
-        f'if it is {guess}, name that with `encoding="{guess}"`'
-        if guess and text == _NAME_IT
-        else text
-        for text in advice
+    name_guess = Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
+    return join_messages(
+        " and ", (name_guess if guess and text == _NAME_IT else text for text in advice)
     )
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from slugline.base.arrays import F32, F64, I64, Index
 from slugline.base.checks import is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 
 # The largest weight that 32 bits hold, rounded down.
 _MAX_WEIGHT = 3e38
@@ -43,13 +43,18 @@ def row_weights(
             weight *= topic_weight
     if not np.isfinite(weight).all():
         raise DataError(
-            "`sample_weight` times `class_weight` is too large for a 32-bit number; make the "
-            "weights smaller."
+            Parameter("sample_weight"),
+            " times ",
+            Parameter("class_weight"),
+            " is too large for a 32-bit number; make the weights smaller.",
         )
     if not weight.any():
         raise DataError(
-            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
-            "weight over 0."
+            "every row has weight zero by ",
+            Parameter("sample_weight"),
+            " and ",
+            Parameter("class_weight"),
+            "; give some rows a weight over 0.",
         )
     return weight
 
@@ -101,20 +106,21 @@ def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
     )
     if not is_numeric:
         raise DataError(
-            f"`sample_weight` is {short_repr(sample_weight)}; give an array or list of one number "
-            "for each row."
+            Parameter("sample_weight"),
+            f" is {short_repr(sample_weight)}; give an array or list of one number for each row.",
         )
     numbers = weights.astype(np.float64)
     if numbers.shape != (n_rows,):
         raise DataError(
-            f"`sample_weight` has shape {numbers.shape}; give one weight for each of the "
-            f"{n_rows} rows."
+            Parameter("sample_weight"),
+            f" has shape {numbers.shape}; give one weight for each of the {n_rows} rows.",
         )
     odd = np.flatnonzero(~((numbers >= 0) & (numbers <= _MAX_WEIGHT)))
     if len(odd):
         raise DataError(
-            f"`sample_weight` is {numbers[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
-            f"from 0 to {_MAX_WEIGHT:g}."
+            Parameter("sample_weight"),
+            f" is {numbers[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
+            f"from 0 to {_MAX_WEIGHT:g}.",
         )
     return numbers
 
@@ -142,8 +148,9 @@ def topic_weights(
         return None
     if not len(labels):
         raise OptionError(
-            "`class_weight` says how much a topic's documents count, and there are none; leave it "
-            "out, or learn from documents as well."
+            Parameter("class_weight"),
+            " says how much a topic's documents count, and there are none; leave it "
+            "out, or learn from documents as well.",
         )
     if isinstance(class_weight, str):
         counts = np.bincount(labels)[labels]
@@ -152,7 +159,7 @@ def topic_weights(
     try:
         numbers = topics.encode(class_weight)
     except DataError as error:
-        raise DataError(f"`class_weight` names an {error}") from None
+        raise DataError(Parameter("class_weight"), f" names an {error}") from None
     by_number = dict(zip(numbers, class_weight.values(), strict=True))
     return class_weights(by_number, len(topics))[labels]
 
@@ -168,8 +175,9 @@ def check_class_weight(class_weight: Any) -> None:
     for topic, weight in class_weight.items():
         if not is_number(weight) or not 0 <= weight <= _MAX_WEIGHT:
             raise OptionError(
-                f"`class_weight` gives topic {short_repr(topic)} the weight {short_repr(weight)}; "
-                f"give a number from 0 to {_MAX_WEIGHT:g}."
+                Parameter("class_weight"),
+                f" gives topic {short_repr(topic)} the weight {short_repr(weight)}; "
+                f"give a number from 0 to {_MAX_WEIGHT:g}.",
             )
 
 
@@ -184,7 +192,8 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
     for topic, value in class_weight.items():
         if not 0 <= topic < n_topics:
             raise DataError(
-                f"`class_weight` names topic {topic}, but topics run from 0 to {n_topics - 1}."
+                Parameter("class_weight"),
+                f" names topic {topic}, but topics run from 0 to {n_topics - 1}.",
             )
         weights[topic] = value
     return weights

@@ -14,7 +14,7 @@ from slugline.corpus.labelled import (
 )
 from slugline.corpus.layout import TopicForm
 from slugline.corpus.rows import BadRow, join_advice
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 
 
 class SchemaCheck:
@@ -70,16 +70,21 @@ class SchemaCheck:
         if self._bad and not self._skip:
             raise DataError(
                 f"{schema.name}: {schema.unit} {self._bad[0].at} can't be used: "
-                f"{self._bad[0].problem}; {join_advice(self._bad)}, or go on without such rows "
-                "with `skip_bad_rows`."
+                f"{self._bad[0].problem}; ",
+                join_advice(self._bad),
+                ", or go on without such rows with ",
+                Parameter("skip_bad_rows"),
+                ".",
             )
         self._n_lines += schema.n_lines
         if schema.is_last:
             if self._n_bad > MAX_SKIPPED * self._n_rows:
                 raise DataError(
                     f"{schema.name}: {self._n_bad} of {self._n_rows} {schema.unit}s can't be used: "
-                    f"{self._bad[0].problem} at {schema.unit} {self._bad[0].at}; "
-                    f"{join_advice(self._bad)}{skip_advice(are_few=False, skip_bad_rows=True)}."
+                    f"{self._bad[0].problem} at {schema.unit} {self._bad[0].at}; ",
+                    join_advice(self._bad),
+                    skip_advice(are_few=False, skip_bad_rows=True),
+                    ".",
                 )
             self.n_skipped += self._n_bad
             self._begin_file()
@@ -102,7 +107,11 @@ class SchemaCheck:
                     f"{schema.name} has its texts and topics in "
                     f"{format_list([*layout.text, layout.topic])}, but {first} in "
                     f"{format_list([*expected.text, expected.topic])}; give files of the same "
-                    "columns, or name them with `text` and `topic`."
+                    "columns, or name them with ",
+                    Parameter("text"),
+                    " and ",
+                    Parameter("topic"),
+                    ".",
                 )
         if layout.example is not None:
             self._topic = self._topic or (schema.name, layout.example)

@@ -14,7 +14,7 @@ from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
 from slugline.corpus.documents import is_missing
 from slugline.corpus.layout import TopicForm
-from slugline.errors import DataError
+from slugline.errors import DataError, Message, Parameter
 
 _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 # Likely separators of topics in a cell, the tab for cells of a table; topics that a message names.
@@ -157,11 +157,15 @@ def separator_warnings(counts: Counter[str]) -> list[str]:
         )
         do_recur = separator != "\t" and 2 * n_recurring > len(combinations) > 1
         if combinations and (are_most or do_recur):
-            return [
+            warning = Message(
                 f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
                 f"their topic: {join_words([*map(repr, combinations)], _N_NAMED, last=None)}. Each "
                 "such combination counts as a topic of its own; if these are several topics, read "
-                f"them as such with `topic_separator={separator!r}`, or else name one topic for "
-                "each document, with `topic_map` if need be, or check the separator of the table."
-            ]
+                "them as such with ",
+                Parameter("topic_separator", separator),
+                ", or else name one topic for each document, with ",
+                Parameter("topic_map"),
+                " if need be, or check the separator of the table.",
+            )
+            return [warning]
     return []

@@ -20,7 +20,7 @@ from slugline.corpus.documents import (
     to_plain_topics,
 )
 from slugline.corpus.topic_cells import topic_flag
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 
 #: The topics of a document: distinct, in the order given, possibly none.
 TopicSet: TypeAlias = tuple[Topic, ...]
@@ -87,8 +87,9 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         odd = values[~np.isin(values, (0, 1))] if values.dtype.kind in "biuf" else values
         raise DataError(
-            f"`{name}` has {short_repr(odd[0].item())} in it; an array of two dimensions has a 1 "
-            "where a document has a topic, and else a 0."
+            Parameter(name),
+            f" has {short_repr(odd[0].item())} in it; an array of two dimensions has a 1 "
+            "where a document has a topic, and else a 0.",
         )
     topics = indicator_topics(y, name)
     ends = np.searchsorted(rows, np.arange(y.shape[0] + 1))
@@ -100,7 +101,7 @@ def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
     """Return the topics of an indicator's columns; DataError if there are none, or odd names."""
     n_topics = y.shape[1]
     if not n_topics:
-        raise DataError(f"`{name}` has no column; give one for each topic.")
+        raise DataError(Parameter(name), " has no column; give one for each topic.")
     columns = getattr(y, "columns", None)
     topics: list[Topic] = (
         list(range(n_topics)) if columns is None else to_plain_topics(list(columns), name)
@@ -116,8 +117,9 @@ def _to_numbers(array: Any, name: str) -> Any:
         flags = (value for value in array.flat if topic_flag(str(value).lower()) is None)
         odd = next(flags, array.flat[0])
         raise DataError(
-            f"`{name}` has two dimensions and holds {short_repr(odd)}; give 0 and 1, or a list of "
-            "topics for each document."
+            Parameter(name),
+            f" has two dimensions and holds {short_repr(odd)}; give 0 and 1, or a list of "
+            "topics for each document.",
         ) from None
 
 
@@ -133,8 +135,9 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
     for row, item in enumerate(y):
         if not isinstance(item, _COLLECTIONS) or getattr(item, "ndim", 1) != 1:
             raise DataError(
-                f"`{name}` has {short_repr(item)} in row {row}, counted from 0, where others are "
-                "lists of topics; give a list for each document, empty if it has none."
+                Parameter(name),
+                f" has {short_repr(item)} in row {row}, counted from 0, where others are "
+                "lists of topics; give a list for each document, empty if it has none.",
             )
         topics = to_plain_topics(item, f"{name}[{row}]")
         if isinstance(item, set | frozenset):
@@ -143,8 +146,9 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
         n_repeated += len(topics) - len(sets[-1])
     if n_repeated and {*itertools.chain(*sets)} <= {0, 1}:
         raise DataError(
-            f"`{name}` has lists of 0 and 1; if each is a column for each topic, make it an array: "
-            f"np.array({name})."
+            Parameter(name),
+            " has lists of 0 and 1; if each is a column for each topic, make it an array: "
+            f"np.array({name}).",
         )
     check_topic_names([topic for topics in sets for topic in topics])
     return sets

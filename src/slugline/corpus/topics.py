@@ -19,7 +19,7 @@ from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
 from slugline.corpus.topic_cells import separator_warnings
 from slugline.corpus.topic_sets import sets_with_parents
-from slugline.errors import DataError
+from slugline.errors import DataError, Message, Parameter
 
 # Topics that a message names, and spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
@@ -48,9 +48,13 @@ def name_warnings(
     spellings = [_format_topics(group, _N_SPELLINGS) for group in groups]
     return [
         *separator_notes,
-        f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
-        f"count as separate topics: {join_words(spellings, _N_TOPICS, comma='; ', last=None)}. "
-        "Use `fold_topics` to merge them under the most common spelling.",
+        Message(
+            f"{len(groups):,} {are} written in several ways, which differ only in case or spaces "
+            f"and count as separate topics: "
+            f"{join_words(spellings, _N_TOPICS, comma='; ', last=None)}. Use ",
+            Parameter("fold_topics"),
+            " to merge them under the most common spelling.",
+        ),
     ]
 
 

@@ -30,7 +30,7 @@ from slugline.corrections.gate import (
     thin_topics_why_not,
     topic_changes,
 )
-from slugline.errors import DataError, OptionError, TrainingError
+from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
 from slugline.model.decider import Decider
@@ -102,8 +102,9 @@ def to_corpus(
         by_model = [f"{model} ({n:,})" for model, n in n_by_model.most_common()]
         raise DataError(
             f"{name} holds corrections of {counted(len(n_by_model), 'model')}, "
-            f"{join_words(by_model, _N_SHOWN, last=None)}; say of which to learn with "
-            "`corrections_of`."
+            f"{join_words(by_model, _N_SHOWN, last=None)}; say of which to learn with ",
+            Parameter("corrections_of"),
+            ".",
         )
     if not latest:
         selection = "" if models is None else f" of {' or '.join(sorted(models))}"
@@ -188,7 +189,9 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
     if not is_tested.any():
         raise DataError(
             f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
-            "on; add documents, or give others with `test`."
+            "on; add documents, or give others with ",
+            Parameter("test"),
+            ".",
         )
     uncorrected = train.take(is_trained)
     learned = Corpus(
@@ -398,8 +401,11 @@ def learn_from_corrections(
     """
     if classifier.topic_path is not None:
         raise OptionError(
-            "corrections don't include parents, which `topic_path` adds to topics; correct the "
-            "data that the model learns from, or leave `topic_path` out."
+            "corrections don't include parents, which ",
+            Parameter("topic_path"),
+            " adds to topics; correct the data that the model learns from, or leave ",
+            Parameter("topic_path"),
+            " out.",
         )
     notes, n_skipped, is_split = train.notes, train.n_skipped, test is None
     if test is None:

@@ -25,7 +25,7 @@ from slugline.base.files import PathLike, lock
 from slugline.base.wording import counted
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore, utc_now
-from slugline.errors import OptionError, StoreError, TrainingError
+from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.content import is_shipped
 
 # Seconds to wait for a process to end.
@@ -106,7 +106,9 @@ class LearningLoop:
         if not data or "-" in data:
             raise OptionError(
                 "learning from corrections needs the documents that the model learned from, as "
-                "files; name them with `learn_from`."
+                "files; name them with ",
+                Parameter("learn_from"),
+                ".",
             )
         check_whole("learn_every", every, 1)
         for name in data:

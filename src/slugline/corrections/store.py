@@ -24,7 +24,7 @@ from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.corpus.topic_sets import TopicSet
 from slugline.corrections.doubts import CorrectionHead, Doubt, find_bursts
-from slugline.errors import DataError, StoreError
+from slugline.errors import DataError, Parameter, StoreError
 
 # Corrections --------------------------------------------------------------------------------------
 
@@ -113,24 +113,29 @@ def to_cells(correction: Correction) -> tuple[Any, ...]:
     """
     text, who = correction.text, correction.who
     if not isinstance(text, str):
-        raise DataError(f"`text` is {short_repr(text)}; give a string.")
+        raise DataError(Parameter("text"), f" is {short_repr(text)}; give a string.")
     # A character has at least a byte, so a text with far too many characters isn't encoded.
     if len(text) > MAX_TEXT_BYTES or len(data := _to_bytes(text)) > MAX_TEXT_BYTES:
         raise DataError(
-            f"`text` has {len(text):,} characters, and the text of a correction may have "
-            f"{MAX_TEXT_BYTES:,} bytes; shorten it."
+            Parameter("text"),
+            f" has {len(text):,} characters, and the text of a correction may have "
+            f"{MAX_TEXT_BYTES:,} bytes; shorten it.",
         )
     topic = _topic_cell("topic", correction.topic)
     answer = _topic_cell("answer", correction.answer)
     probability = correction.probability
     if isinstance(probability, bool) or not _is_probability(probability):
-        raise DataError(f"`probability` is {short_repr(probability)}; give a number from 0 to 1.")
+        raise DataError(
+            Parameter("probability"), f" is {short_repr(probability)}; give a number from 0 to 1."
+        )
     model = _name_cell("model", correction.model)
     digest = _name_cell("digest", correction.digest)
     person: bytes | str | None = None if who is None else _name_cell("who", who)
     if who is not None and correction.is_named:
         if not who.isprintable() or not who.isascii():
-            raise DataError(f"`who` is {short_repr(who)}, which can't be the name of a token.")
+            raise DataError(
+                Parameter("who"), f" is {short_repr(who)}, which can't be the name of a token."
+            )
         person = who
     return data, topic, answer, float(probability), model, digest, person, correction.at
 
@@ -178,8 +183,8 @@ def _is_probability(value: Any) -> bool:
 def _name_cell(parameter: str, value: Any) -> bytes:
     if not isinstance(value, str) or len(value) > _MAX_NAME:
         raise DataError(
-            f"`{parameter}` is {short_repr(value)}; give a string of at most {_MAX_NAME:,} "
-            "characters."
+            Parameter(parameter),
+            f" is {short_repr(value)}; give a string of at most {_MAX_NAME:,} characters.",
         )
     return _to_bytes(value)
 
@@ -207,8 +212,9 @@ def _topic_cell(name: str, value: Topic | TopicSet) -> bytes | int | str:
     cell = msgspec.json.encode(topics)
     if len(cell) > _MAX_TOPICS_BYTES:
         raise DataError(
-            f"`{name}` has {counted(len(topics), 'topic')} of {len(cell):,} bytes in JSON, and may "
-            f"have {_MAX_TOPICS_BYTES:,}; name fewer topics."
+            Parameter(name),
+            f" has {counted(len(topics), 'topic')} of {len(cell):,} bytes in JSON, and may "
+            f"have {_MAX_TOPICS_BYTES:,}; name fewer topics.",
         )
     return cell.decode()
 

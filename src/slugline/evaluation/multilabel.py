@@ -14,7 +14,7 @@ import numpy as np
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topics
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 from slugline.evaluation import probabilities
 from slugline.evaluation.evaluation import (
     BaseEvaluation,
@@ -260,7 +260,12 @@ class MultilabelEvaluation(BaseEvaluation):
         names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
         if answered is None:
             if thresholds is None:
-                raise DataError("`thresholds` and `answered` are both None; give one of them.")
+                raise DataError(
+                    Parameter("thresholds"),
+                    " and ",
+                    Parameter("answered"),
+                    " are both None; give one of them.",
+                )
             answered = proba >= thresholds
         predicted = csr_array(answered)
         predicted.resize(len(y_true), len(names))

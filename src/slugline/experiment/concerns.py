@@ -11,7 +11,7 @@ from slugline.base.wording import all_of, counted, have, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
-from slugline.errors import DataError
+from slugline.errors import DataError, Message
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
 
@@ -112,7 +112,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         is_cut = fitted.features.feature_groups[0].max_terms is not None
         warnings.append(_warning("unknown_words", known_share=known_share, is_cut=is_cut))
     if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
-        warnings.append(f"{test.name}: {note}.")
+        warnings.append(Message(f"{test.name}: ", note, "."))
     topics = {str(name) for name in fitted.topics.names}
     sets = as_sets(test.topics)
     unknown = [names for names in sets if not topics.issuperset(names)]

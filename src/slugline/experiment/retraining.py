@@ -17,7 +17,7 @@ from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import add_parents
-from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.errors import DataError, ModelFileError, OptionError, Parameter
 from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import decide_corpus, evaluate, stored_metrics
 from slugline.model.file import container, content
@@ -184,7 +184,9 @@ def _check_documents(path: PathLike, info: ModelInfo, train: Corpus) -> None:
             f"{train.name}: its {len(train):,} documents to learn from are not the "
             f"{info.n_documents:,} that {path} learned from (SHA-256 {digest[:_N_DIGITS]}..., not "
             f"{info.data_digest[:_N_DIGITS]}...); check the edition of the data, the columns, and "
-            "whether there was a `test` of its own."
+            "whether there was a ",
+            Parameter("test"),
+            " of its own.",
         )
 
 
@@ -192,11 +194,15 @@ def _check_validation(path: PathLike, info: ModelInfo, validation: Corpus | None
     if validation is None:
         if info.validation_digest is not None:
             raise OptionError(
-                f"{path} was trained with a separate validation file; give it with `validation`."
+                f"{path} was trained with a separate validation file; give it with ",
+                Parameter("validation"),
+                ".",
             )
         return
     if info.validation_digest is None:
-        raise OptionError(f"{path} was trained without `validation`; leave it out.")
+        raise OptionError(
+            f"{path} was trained without ", Parameter("validation"), "; leave it out."
+        )
     digest = validation.digest()
     if digest != info.validation_digest:
         raise DataError(

@@ -19,7 +19,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.corpus.topic_sets import are_topic_sets, is_indicator, sets_with_parents
 from slugline.corpus.topics import add_parents
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
@@ -88,7 +88,9 @@ def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
     if fitted.multilabel:
         raise DataError(
             f"the model gives a document several topics, and those of {corpus.name} have one each; "
-            "give lists of topics (in a table, `topic_separator`), or use a model of one topic."
+            "give lists of topics (in a table, ",
+            Parameter("topic_separator"),
+            "), or use a model of one topic.",
         )
     raise DataError(
         f"the model gives each document one topic, and those of {corpus.name} have several; keep "
@@ -125,21 +127,24 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
     # What an estimator of the user's raises is the user's to mend.
     except Exception as error:
         raise OptionError(
-            f"`against` is a {name}, whose `predict` raises {type(error).__name__}: "
-            f"{one_line(str(error), 300)}; give a fitted classifier of texts."
+            Parameter("against"),
+            f" is a {name}, whose `predict` raises {type(error).__name__}: "
+            f"{one_line(str(error), 300)}; give a fitted classifier of texts.",
         ) from error
     has_sets = is_indicator(given) or are_topic_sets(given)
     if len(given) != len(corpus) or has_sets != corpus.multilabel:
         each = "several topics" if has_sets else "one topic"
         raise DataError(
-            f"`against` is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
-            f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled."
+            Parameter("against"),
+            f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
+            f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled.",
         )
     if corpus.multilabel:
         if is_indicator(given):
             raise DataError(
-                f"`against` is a {name}, which answers with columns of 0 and 1 that have no names; "
-                "give one whose `predict` returns the topics of each text."
+                Parameter("against"),
+                f" is a {name}, which answers with columns of 0 and 1 that have no names; "
+                "give one whose `predict` returns the topics of each text.",
             )
         answers: list[Any] = [tuple(map(str, topics)) for topics in given]
         known = None
@@ -390,7 +395,9 @@ class Experiment(TitledRows):
     def tested(self) -> TestResult:
         """The evaluation and the test documents; OptionError if there are none."""
         if self.evaluation is None or self.test is None:
-            raise OptionError(f"{self.name}: the classifier was not tested; give a `test`.")
+            raise OptionError(
+                f"{self.name}: the classifier was not tested; give a ", Parameter("test"), "."
+            )
         return TestResult(self.evaluation, self.test)
 
     @property
@@ -580,9 +587,13 @@ def _with_test(
         majority_topic = ", ".join(majority_topic) or "no topic"
     if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
-            f"the model is no better than always answering {short_repr(majority_topic)}: that is "
-            f"right in {percent(majority)} of the test documents, the model in "
-            f"{percent(evaluation.accuracy)}. Use another `learner`, or more documents.",
+            Message(
+                f"the model is no better than always answering {short_repr(majority_topic)}: that "
+                f"is right in {percent(majority)} of the test documents, the model in "
+                f"{percent(evaluation.accuracy)}. Use another ",
+                Parameter("learner"),
+                ", or more documents.",
+            ),
         )
     return replace(
         experiment,
@@ -672,5 +683,7 @@ def check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
             "check which column holds the topics, add documents, or give documents of their own "
-            f"with `{parameter}`."
+            "with ",
+            Parameter(parameter),
+            ".",
         )

@@ -14,7 +14,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, I32, Floats, Integers
 from slugline.base.checks import short_repr
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 from slugline.learning.calibration import (
     LEAST_COMPLEMENT,
     AnyCalibration,
@@ -105,8 +105,9 @@ def make_attributor(
         parts = [make_attributor(part, columns, values, part_size) for part in learner.learners]
         return _MixtureAttributor(learner, parts, part_size)
     raise OptionError(
-        f"`learner` is {short_repr(learner)}, which can't be explained; linear learners, nets and "
-        "mixtures of them can."
+        Parameter("learner"),
+        f" is {short_repr(learner)}, which can't be explained; linear learners, nets and "
+        "mixtures of them can.",
     )
 
 

@@ -14,7 +14,7 @@ from slugline.base.wording import counted, nearest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets, check_documents, sets_with_parents
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.explanation import attribution
 from slugline.explanation.explanation import Explanation, Reason, TrainingExample
 from slugline.learning.encoder.head import DenseHead
@@ -144,15 +144,16 @@ def explain(
     """
     check_whole("max_reasons", max_reasons, 1)
     if not isinstance(text, str):
-        raise DataError(f"`text` is {short_repr(text)}; give one text, as a string.")
+        raise DataError(Parameter("text"), f" is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
     predicted, thresholds, others = list[Topic](), None, list[Topic]()
     if fitted.multilabel:
         if against is not None:
             raise OptionError(
-                "`against` compares topics of which a text has one, and this model decides about "
-                "each topic alone; leave it out."
+                Parameter("against"),
+                " compares topics of which a text has one, and this model decides about "
+                "each topic alone; leave it out.",
             )
         decider = Decider.from_fitted(fitted)
         predicted, thresholds = decider.decide([text])[0].topics or [], decider.decision_thresholds
@@ -275,8 +276,11 @@ def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int 
     other = names.index(find_topic(fitted, against))
     if other == number:
         raise OptionError(
-            f"`against` is {short_repr(names[other])}, which is the topic to explain; name another "
-            "one, or say with `topic` which one to compare it with."
+            Parameter("against"),
+            f" is {short_repr(names[other])}, which is the topic to explain; name another "
+            "one, or say with ",
+            Parameter("topic"),
+            " which one to compare it with.",
         )
     factors[other] = -1
     return factors, other

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import I64, U8, U64, Integers
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import LinearModel, is_linear
 from slugline.model.decider import Decider
@@ -277,8 +277,8 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
         raise container.damaged_error(path, error) from error
 
 
-def _export_error(model: str | os.PathLike[str], why: str) -> OptionError:
-    return OptionError(f"{model} can't be exported: {why}.")
+def _export_error(model: str | os.PathLike[str], *why: str | Parameter) -> OptionError:
+    return OptionError(f"{model} can't be exported: ", *why, ".")
 
 
 def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel:
@@ -287,8 +287,8 @@ def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel
         kind = fitted.learner.settings()["kind"]
         raise _export_error(
             model,
-            f"its learner is {kind!r}, and a page holds linear ones only; train with "
-            "`learner=linear`",
+            f"its learner is {kind!r}, and a page holds linear ones only; train with ",
+            Parameter("learner", "linear"),
         )
     for group, columns in zip(
         fitted.features.feature_groups, fitted.features.vocabularies_, strict=True

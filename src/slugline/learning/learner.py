@@ -21,7 +21,7 @@ from slugline.base.arrays import F32, F64, Index, Integers, Mask
 from slugline.base.checks import check_choice, option_error
 from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import format_call
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -174,7 +174,9 @@ class Options:
             try:
                 msgspec.convert(_to_json_value(value), hint)
             except msgspec.ValidationError:
-                raise OptionError(f"`{name}` is {value!r}; give {describe_range(hint)}.") from None
+                raise OptionError(
+                    Parameter(name), f" is {value!r}; give {describe_range(hint)}."
+                ) from None
 
     def options(self) -> dict[str, Any]:
         """Return the options by name."""

@@ -14,7 +14,7 @@ from slugline.base.checks import check_fraction, check_whole
 from slugline.base.wording import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import split_rows
-from slugline.errors import OptionError
+from slugline.errors import Message, OptionError, Parameter
 from slugline.learning.learner import is_linear
 from slugline.model.conformal import highest_score, set_scores
 from slugline.model.fitted import Fitted
@@ -193,8 +193,9 @@ class Decider:
             check_fraction("coverage", coverage)
         if coverage is not None and fitted.multilabel:
             raise OptionError(
-                "`coverage` is for models that give one topic to a text, and this one gives "
-                "several; leave it out."
+                Parameter("coverage"),
+                " is for models that give one topic to a text, and this one gives "
+                "several; leave it out.",
             )
         n_topics, heldout = len(fitted.topics), fitted.heldout_predictions
         precision = min_precision
@@ -211,8 +212,9 @@ class Decider:
             words = heldout.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
-                    f"`min_precision` is {precision:g}, and no threshold reaches it by "
-                    f"{_describe_answers(fitted, heldout)}. {_describe_best(fitted, heldout)}"
+                    Parameter("min_precision"),
+                    f" is {precision:g}, and no threshold reaches it by "
+                    f"{_describe_answers(fitted, heldout)}. {_describe_best(fitted, heldout)}",
                 )
         highest = None
         if coverage is not None:
@@ -248,9 +250,10 @@ class Decider:
         """That the model, which is the subject, is unsure of every text, and why; else empty."""
         if self.precision is None or self.promise:
             return ""
-        return (
+        return Message(
             f"unsure of every text: no threshold reaches the precision of {self.precision:g} that "
-            f"it was trained for. {self._obstacle}"
+            "it was trained for. ",
+            self._obstacle or "",
         )
 
     @property
@@ -260,10 +263,11 @@ class Decider:
             return None
         heldout = _require_heldout(self.fitted, "min_precision")
         usual = "gives topics without a promise" if self.fitted.multilabel else "answers every text"
-        return (
+        return Message(
             f"{_describe_best(self.fitted, heldout)} That is by "
-            f"{_describe_answers(self.fitted, heldout)}. With a `min_precision` of 0, the model "
-            f"{usual}."
+            f"{_describe_answers(self.fitted, heldout)}. With a ",
+            Parameter("min_precision"),
+            f" of 0, the model {usual}.",
         )
 
     def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
@@ -450,9 +454,11 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
     else:
         why = "it was trained without; train it"
     raise OptionError(
-        f"`{option}` needs answers to training documents that were left out, which this model "
-        f"doesn't have: {why} with `min_precision`"
-        f"{'; any will do, such as 0.95' if option == 'coverage' else ''}."
+        Parameter(option),
+        " needs answers to training documents that were left out, which this model "
+        f"doesn't have: {why} with ",
+        Parameter("min_precision"),
+        f"{'; any will do, such as 0.95' if option == 'coverage' else ''}.",
     )
 
 

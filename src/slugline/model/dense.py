@@ -16,7 +16,7 @@ from slugline.base.lazy import install_command
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
 from slugline.corpus.documents import Topics, check_texts
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.labels import Labels
@@ -180,25 +180,32 @@ def check_unlabelled(
         return []
     if settings.encoder is None:
         raise OptionError(
-            "`X_unlabelled` needs an encoder: unlabelled texts can make a model of words alone "
-            'worse; pass `encoder="use"`, or leave `X_unlabelled` out.'
+            Parameter("X_unlabelled"),
+            " needs an encoder: unlabelled texts can make a model of words alone worse; pass ",
+            Parameter("encoder", "use"),
+            ", or leave ",
+            Parameter("X_unlabelled"),
+            " out.",
         )
     if labels.multilabel:
         raise OptionError(
-            "`X_unlabelled` is for texts of one topic each, and these have several; leave it out."
+            Parameter("X_unlabelled"),
+            " is for texts of one topic each, and these have several; leave it out.",
         )
     if len(np.unique(labels.topics)) < n_topics:
         raise OptionError(
-            "`X_unlabelled` needs documents of each topic, and some topics are only described; "
-            "label a few texts of them, or leave it out."
+            Parameter("X_unlabelled"),
+            " needs documents of each topic, and some topics are only described; "
+            "label a few texts of them, or leave it out.",
         )
     labelled = {*texts}
     distinct = dict.fromkeys(check_texts(X, "X_unlabelled"))
     used = [text for text in distinct if text.strip() and text not in labelled]
     if not used:
         raise DataError(
-            "`X_unlabelled` adds nothing: each of its texts is empty, or also a training or test "
-            "document; leave it out."
+            Parameter("X_unlabelled"),
+            " adds nothing: each of its texts is empty, or also a training or test "
+            "document; leave it out.",
         )
     if len(used) > MAX_UNLABELLED:
         progress.note(f"of {len(used):,} unlabelled texts, {MAX_UNLABELLED:,} are used")
@@ -225,8 +232,9 @@ def _encode_unlabelled(
     if len(np.unique(judged.topics)) < 2:
         raise DataError(
             "there are too few labels to learn from texts without labels as well: none shows how "
-            "sure to be of their topics. Label two texts of each topic at least, or leave out "
-            "`X_unlabelled`."
+            "sure to be of their topics. Label two texts of each topic at least, or leave out ",
+            Parameter("X_unlabelled"),
+            ".",
         )
     n_jobs, progress = settings.n_jobs, context.progress
     rows = encode(unlabelled.texts, encoder, n_jobs=n_jobs, progress=progress)
@@ -285,7 +293,7 @@ def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> l
         return [get_encoder(encoder).omission_warning]
     is_missing = {*BUILT_IN} <= {*choice.missing}
     missing = f"there is no encoder to choose; type: {install_command('encoder')}"
-    ignored = "no encoder was chosen, so `X_unlabelled` was ignored."
+    ignored = Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")
     return [missing] * is_missing + [ignored] * has_unlabelled
 
 

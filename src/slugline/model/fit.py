@@ -27,7 +27,7 @@ from slugline.corpus.sample_weights import (
 )
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import check_form, is_multilabel
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.calibration import (
     LEAST_LOG_ODDS,
     LOG_ODDS_CURVE,
@@ -367,13 +367,14 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
     """Raise OptionError for documents or options that others need."""
     if has_validation and not settings.learner.capabilities.has_epochs:
         raise OptionError(
-            "`validation_data` is to find the best epoch on, and this learner has no epochs; "
-            "leave it out."
+            Parameter("validation_data"),
+            " is to find the best epoch on, and this learner has no epochs; leave it out.",
         )
     if not has_texts and settings.min_precision is not None:
         raise OptionError(
-            "`min_precision` needs documents to choose thresholds by, and there are only "
-            "descriptions; leave it out."
+            Parameter("min_precision"),
+            " needs documents to choose thresholds by, and there are only "
+            "descriptions; leave it out.",
         )
 
 
@@ -381,8 +382,9 @@ def _check_multilabel(settings: FitSettings) -> None:
     """Raise OptionError for a learner of one topic a text."""
     if not settings.learner.capabilities.multilabel:
         raise OptionError(
-            f"`learner` is a {type(settings.learner).__name__}, which learns one topic for each "
-            "text, and these texts have several; leave it at its default."
+            Parameter("learner"),
+            f" is a {type(settings.learner).__name__}, which learns one topic for each "
+            "text, and these texts have several; leave it at its default.",
         )
 
 
@@ -402,8 +404,10 @@ def _encode(
         topics = Topics(columns)
         if absent := settings.descriptions.keys() - topics.names:
             raise DataError(
-                f"`descriptions` has the topic {short_repr(min(absent))}, and `y` has no column "
-                "for it; give one, of zeros if no document has the topic."
+                Parameter("descriptions"),
+                f" has the topic {short_repr(min(absent))}, and ",
+                Parameter("y"),
+                " has no column for it; give one, of zeros if no document has the topic.",
             )
     else:
         topics = Topics.fit(itertools.chain.from_iterable([*names, *described]))
@@ -556,7 +560,7 @@ def _validation_rows(
         labels = Labels.encode(topics, names, multilabel=multilabel)
         return validation.texts, labels, documents.compute_digest(validation.texts, names)
     except DataError as error:
-        raise DataError(f"`validation_data` has an {error}") from None
+        raise DataError(Parameter("validation_data"), f" has an {error}") from None
 
 
 def _n_heldout(context: FitContext, n_documents: int, history: History | None) -> int:
@@ -583,8 +587,10 @@ def fit_batch(
         raise DataError("there are no documents to learn from; give at least one.")
     if settings.encoder is not None:
         raise OptionError(
-            "what an `encoder` says is learned from all documents at once, not batch by batch; "
-            "call fit, or leave the encoder out."
+            "what an ",
+            Parameter("encoder"),
+            " says is learned from all documents at once, not batch by batch; "
+            "call fit, or leave the encoder out.",
         )
     if multilabel:
         _check_multilabel(settings)
@@ -595,7 +601,9 @@ def fit_batch(
     elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
-        raise DataError("`classes` differ from those of the first call; leave them out.")
+        raise DataError(
+            Parameter("classes"), " differ from those of the first call; leave them out."
+        )
     else:
         check_form(
             before.topics, names, "earlier batches", multilabel=before.multilabel, columns=columns
@@ -604,8 +612,8 @@ def fit_batch(
     labels = Labels.encode(before.topics, names, multilabel=multilabel)
     if settings.class_weight == "balanced":
         raise OptionError(
-            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
-            "weight."
+            Parameter("class_weight"),
+            " 'balanced' needs all documents at once; give a mapping of topic to weight.",
         )
     is_first = before.n_documents == 0
     context = _context(settings, before.topics, labels, sample_weight, first=is_first)
@@ -640,16 +648,22 @@ def _before_first_batch(
 ) -> Fitted:
     """Return the model before the first batch."""
     if settings.tune:
-        raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
+        raise OptionError(
+            Parameter("tune"), " needs all documents at once; leave it out, or call fit first."
+        )
     if settings.min_precision is not None:
         raise OptionError(
-            "thresholds for `min_precision` are chosen from all documents at once, not batch by "
-            "batch; leave it out, or call fit."
+            "thresholds for ",
+            Parameter("min_precision"),
+            " are chosen from all documents at once, not batch by "
+            "batch; leave it out, or call fit.",
         )
     names = [] if classes is None else documents.to_plain_topics(classes, "classes")
     if not names:
         raise OptionError(
-            "the first call of partial_fit needs `classes`: all topics that there will be."
+            "the first call of partial_fit needs ",
+            Parameter("classes"),
+            ": all topics that there will be.",
         )
     documents.check_topic_names(names)
     learner, topics = _batch_learner(settings.learner), Topics.fit(names)
@@ -669,8 +683,9 @@ def _batch_learner(learner: Learner) -> BatchLearner:
     """Return the learner; OptionError if it can't learn from batches."""
     if not learns_in_batches(learner):
         raise OptionError(
-            f"`learner` is a {type(learner).__name__}, which can't learn from batches; use one of "
-            "LinearLearner, NeuralLearner."
+            Parameter("learner"),
+            f" is a {type(learner).__name__}, which can't learn from batches; use one of "
+            "LinearLearner, NeuralLearner.",
         )
     return learner
 
@@ -710,7 +725,9 @@ def _tune(
 
     if context.progress is not SILENT:
         seconds = estimate_seconds(texts, labels, feature_groups, context)
-        work = f"`tune` tries up to 18 ways to learn from {len(texts):,} texts"
+        work = Message(
+            Parameter("tune"), f" tries up to 18 ways to learn from {len(texts):,} texts"
+        )
         announce(context.progress, work, seconds, "; Ctrl-C takes the best until then")
     budget = BUDGET if settings.tune is True else settings.tune
     n_jobs = settings.n_jobs

@@ -13,7 +13,7 @@ from slugline.base.checks import is_number, option_error, short_repr
 from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.topic_sets import parent_of
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import log_odds, softmax
 from slugline.learning.labels import Labels
 
@@ -416,8 +416,9 @@ def check_thresholds(thresholds: object, name: str = "thresholds") -> None:
     for topic, threshold in thresholds.items():
         if not is_number(threshold) or not 0 < threshold <= 1:
             raise OptionError(
-                f"`{name}` has {short_repr(threshold)} for {short_repr(topic)}; give a probability "
-                "over 0 and up to 1."
+                Parameter(name),
+                f" has {short_repr(threshold)} for {short_repr(topic)}; give a probability "
+                "over 0 and up to 1.",
             )
 
 
@@ -429,7 +430,8 @@ def threshold_columns(topics: Topics, thresholds: Mapping[Any, float]) -> dict[i
         near = nearest(str(unknown[0]), [str(name) for name in names], 0.5)
         advice = f"it has {short_repr(names)}" if near is None else f"did you mean {near!r}?"
         raise OptionError(
-            f"`thresholds` has {short_repr(unknown[0])}, which is no topic of the model; {advice}"
+            Parameter("thresholds"),
+            f" has {short_repr(unknown[0])}, which is no topic of the model; {advice}",
         )
     return {names.index(topic): value for topic, value in thresholds.items()}
 
@@ -440,8 +442,9 @@ def check_own_thresholds(
     """Raise OptionError for thresholds of no topic, or where each text has one topic."""
     if thresholds and not multilabel:
         raise OptionError(
-            "`thresholds` say which of several topics a text gets, and these texts have one each; "
-            "leave it out."
+            Parameter("thresholds"),
+            " say which of several topics a text gets, and these texts have one each; "
+            "leave it out.",
         )
     threshold_columns(topics, thresholds)
 
@@ -462,8 +465,9 @@ def with_own_thresholds(
         return decision
     if decision.ends:
         raise OptionError(
-            "`thresholds` say which of several topics a text gets, and here each text gets its "
-            "most likely path, as those that were learned from have one each; leave it out."
+            Parameter("thresholds"),
+            " say which of several topics a text gets, and here each text gets its "
+            "most likely path, as those that were learned from have one each; leave it out.",
         )
     names, by_column = topics.names, threshold_columns(topics, thresholds)
     values = decision.thresholds.copy()
@@ -472,9 +476,10 @@ def with_own_thresholds(
     for topic, parent in decision.parents:
         if topic in by_column and raised[topic] > values[topic]:
             raise OptionError(
-                f"`thresholds` has {values[topic]:g} for {short_repr(names[topic])}, under the "
+                Parameter("thresholds"),
+                f" has {values[topic]:g} for {short_repr(names[topic])}, under the "
                 f"{raised[parent]:g} of its parent {short_repr(names[parent])}, without which it "
-                "is never given; raise it, or lower that of the parent."
+                "is never given; raise it, or lower that of the parent.",
             )
     by_hand = tuple(sorted({*decision.by_hand, *by_column}))
     return replace(decision, thresholds=raised, by_hand=by_hand)

@@ -21,7 +21,7 @@ from slugline.corpus.documents import Topic
 from slugline.corpus.layout import check_separator
 from slugline.corpus.sample_weights import check_class_weight
 from slugline.corpus.topic_sets import is_multilabel
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner, is_linear
 from slugline.model.multilabel_rule import AVERAGES, Average, check_thresholds
@@ -101,32 +101,45 @@ class FitSettings:
         check_thresholds(self.thresholds)
         if self.thresholds and self.min_precision is not None:
             raise OptionError(
-                "`min_precision` chooses thresholds itself, and there are `thresholds` as well; "
-                "leave one of them out."
+                Parameter("min_precision"),
+                " chooses thresholds itself, and there are ",
+                Parameter("thresholds"),
+                " as well; leave one of them out.",
             )
         if self.encoder is not None:
             self._check_alone()
         elif self.descriptions:
             raise OptionError(
-                "`descriptions` need an encoder that reads them; give one as well: `encoder=use`."
+                Parameter("descriptions"),
+                " need an encoder that reads them; give one as well: ",
+                Parameter("encoder", "use"),
+                ".",
             )
 
     def _check_alone(self) -> None:
         """Raise OptionError for settings that don't go with an encoder."""
         if isinstance(self.encoder, tuple) and self.descriptions:
             raise OptionError(
-                "`descriptions` are learned by an encoder that you name, and `encoder` is 'auto', "
-                "which may choose none; name one: `encoder=use`."
+                Parameter("descriptions"),
+                " are learned by an encoder that you name, and ",
+                Parameter("encoder"),
+                " is 'auto', which may choose none; name one: ",
+                Parameter("encoder", "use"),
+                ".",
             )
         if self.tune:
             raise OptionError(
-                "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
-                "leave one of them out."
+                Parameter("tune"),
+                " looks for words and learners, and not for what an ",
+                Parameter("encoder"),
+                " adds to them; leave one of them out.",
             )
         if not is_linear(self.learner):
             raise OptionError(
-                f"`encoder` goes with the linear learner only, and `learner` is a "
-                f"{type(self.learner).__name__}; leave one of them out."
+                Parameter("encoder"),
+                " goes with the linear learner only, and ",
+                Parameter("learner"),
+                f" is a {type(self.learner).__name__}; leave one of them out.",
             )
 
     def chosen_feature_groups(
@@ -160,6 +173,8 @@ class FitSettings:
         if odd is not None:
             raise OptionError(
                 f"the group of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
-                "give it `n_buckets`, or call fit first."
+                "give it ",
+                Parameter("n_buckets"),
+                ", or call fit first.",
             )
         return self.chosen_feature_groups(texts, topics)

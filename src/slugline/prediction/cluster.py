@@ -13,7 +13,7 @@ from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 
 from slugline.base.checks import short_repr
 from slugline.base.clusters import is_lost
-from slugline.errors import ClusterError, DataError, OptionError, SluglineError
+from slugline.errors import ClusterError, DataError, Message, OptionError, Parameter, SluglineError
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.decider import Decider, Decision, Unsure
 from slugline.prediction.model_copy import ModelCopy
@@ -162,7 +162,7 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     try:
         decider = model.decider(options)
     except SluglineError as error:  # such as an encoder that this machine lacks
-        return FileResult(error=f"worker {worker.address}: {error}", is_fatal=True)
+        return FileResult(error=Message(f"worker {worker.address}: ", *error.parts), is_fatal=True)
     result = predict_file(decider, options, task, report)
     if result.error:
         return result._replace(error=f"{result.error} (on worker {worker.address})")
@@ -214,8 +214,9 @@ def predict_partitions(
     """
     if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
         raise OptionError(
-            f"`frame` is of type {type(frame).__name__}; give a dask.dataframe, or let the model "
-            "predict the texts of this one."
+            Parameter("frame"),
+            f" is of type {type(frame).__name__}; give a dask.dataframe, or let the model "
+            "predict the texts of this one.",
         )
     columns = _check_columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)
@@ -260,7 +261,7 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
     """Return the columns of the texts; an error if one is missing or ambiguous."""
     columns = [text] if isinstance(text, str) else [*text]
     if not columns:
-        raise OptionError("`text` names no column; give at least one.")
+        raise OptionError(Parameter("text"), " names no column; give at least one.")
     names = [*frame.columns]
     for column in columns:
         if column not in names:

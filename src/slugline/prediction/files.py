@@ -25,7 +25,7 @@ from slugline.corpus.layout import TopicForm
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow
 from slugline.corpus.topic_cells import format_topics
-from slugline.errors import DataError, OptionError, OutputError
+from slugline.errors import DataError, OptionError, OutputError, Parameter
 from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Prediction
@@ -404,8 +404,9 @@ def check_ending(path: Path, source: str = "") -> None:
     """
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
-            f"`output` is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
-            "or in / for a folder."
+            Parameter("output"),
+            f" is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
+            "or in / for a folder.",
         )
     if _ending(path) == ".xlsx" and _ending(Path(source)) != ".xlsx":
         _import_openpyxl()

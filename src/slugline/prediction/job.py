@@ -13,7 +13,7 @@ from slugline.base.checks import check_whole, count_threads
 from slugline.base.names import RECORD
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted, have
-from slugline.errors import OptionError, OutputError, SluglineError
+from slugline.errors import Message, OptionError, OutputError, Parameter, SluglineError
 from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.processes import Report, predict_on_this_machine
 from slugline.prediction.record import FilePair, JobPlan, JobRecord, open_record, pair_files
@@ -125,7 +125,7 @@ def predict_files(
     decider = copy.decider(options)  # now, so that invalid settings raise before the work
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
-        raise OptionError("`sources` names no file; give at least one.")
+        raise OptionError(Parameter("sources"), " names no file; give at least one.")
     pairs = pair_files(paths, out, options.format, options.to)
     with ExitStack() as stack:
         progress = stack.enter_context(closing(check_progress(progress)))
@@ -238,7 +238,7 @@ class _JobTracker:
             with suppress(OutputError):  # on a full disk, this fails as well
                 self._record.add_failed(pair, result.error)
             raise SluglineError(
-                f"{result.error} Finished files stay; run this again to predict the others."
+                result.error, " Finished files stay; run this again to predict the others."
             )
         if result.error:
             self._failed.append((pair.source, result.error))
@@ -250,7 +250,7 @@ class _JobTracker:
         for note in result.notes:
             if note not in self._notes:  # usually the same for all files
                 self._notes.add(note)
-                self._progress.note(f"{pair.source}: {note}")
+                self._progress.note(Message(f"{pair.source}: ", note))
         if result.warning:
             self._warn(result.warning)
 

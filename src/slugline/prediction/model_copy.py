@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slugline.errors import OptionError
+from slugline.errors import OptionError, Parameter
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack, read_bytes
@@ -81,8 +81,9 @@ def _to_fitted(model: Any) -> Fitted:
 
         raise NotFittedError("this model is not fitted yet; call fit first.")
     raise OptionError(
-        f"`model` is of type {type(model).__name__}; give the path of a model, or a fitted "
-        "TopicClassifier."
+        Parameter("model"),
+        f" is of type {type(model).__name__}; give the path of a model, or a fitted "
+        "TopicClassifier.",
     )
 
 

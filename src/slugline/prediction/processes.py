@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from slugline.errors import SluglineError
+from slugline.errors import Parameter, SluglineError
 from slugline.model.decider import Decider
 from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
@@ -138,7 +138,9 @@ class _WorkerPool:
         if not worker.is_ready and (worker.process.exitcode or 0) > 0:
             raise SluglineError(
                 "worker processes can't be started; in a script, call this under "
-                '`if __name__ == "__main__":`, or with `n_workers=1`.'
+                '`if __name__ == "__main__":`, or with ',
+                Parameter("n_workers", 1),
+                ".",
             )
         self._deaths[task.number] += 1
         if self._deaths[task.number] < MAX_DEATHS:

@@ -25,7 +25,7 @@ from slugline.base.files import lock
 from slugline.base.names import PATTERN_CHARACTERS, RECORD, expand_patterns, is_pattern
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
-from slugline.errors import DataError, OptionError, OutputError, os_errors_as
+from slugline.errors import DataError, OptionError, OutputError, Parameter, os_errors_as
 from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
 
@@ -85,7 +85,9 @@ def pair_files(
     OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
     """
     if to is not None and to not in FORMATS:
-        raise OptionError(f"`to` is {short_repr(to)}; choose one of {', '.join(FORMATS)}.")
+        raise OptionError(
+            Parameter("to"), f" is {short_repr(to)}; choose one of {', '.join(FORMATS)}."
+        )
     pairs: list[FilePair] = []
     by_name: dict[str, str] = {}
     for source, relative in _expand_sources(sources):
@@ -107,7 +109,9 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
         if source == "-":
             raise OptionError(
                 "answers in a folder are named after their files, and standard input has no name; "
-                "save it to a file, or name a file with `output`."
+                "save it to a file, or name a file with ",
+                Parameter("output"),
+                ".",
             )
         if not is_pattern(source):
             check_exists(Path(source))
@@ -289,7 +293,9 @@ class JobRecord:
         if content:
             raise OptionError(
                 f"{self._folder / pair.name} has {content}; name another folder, or replace them "
-                "with `overwrite`."
+                "with ",
+                Parameter("overwrite"),
+                ".",
             )
 
     def _is_up_to_date(self, pair: FilePair, entry: RecordEntry) -> bool:
@@ -370,12 +376,14 @@ def open_record(folder: Path, model: ModelCopy, options: PredictOptions) -> Iter
         file = (folder / RECORD).open("a+b")
     except (FileExistsError, NotADirectoryError) as error:
         raise OptionError(
-            f"`output` {folder}: this or one of its parents is a file; name another folder."
+            Parameter("output"),
+            f" {folder}: this or one of its parents is a file; name another folder.",
         ) from error
     except OSError as error:
         raise OptionError(
-            f"`output` {folder}: can't write files there ({error.strerror}); fix its permissions, "
-            "or name another folder."
+            Parameter("output"),
+            f" {folder}: can't write files there ({error.strerror}); fix its permissions, "
+            "or name another folder.",
         ) from error
     with file:
         if not lock(file):

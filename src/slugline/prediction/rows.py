@@ -29,7 +29,7 @@ from slugline.corpus.excel import excel_header
 from slugline.corpus.layout import Format, check_delimiter
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.model.decider import N_GUESSES, Decider, Unsure
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import TableColumn, odd_cells, odd_cells_note
@@ -251,7 +251,8 @@ def _announce_columns(
         candidates = known_text_columns(column_names(head), (columns.id,))
         announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
     if options.id is None and columns.id not in (None, ID_NAME):
-        announce(f"read column {short_repr(columns.id)} as id; name another with `id`")
+        note = f"read column {short_repr(columns.id)} as id; name another with "
+        announce(Message(note, Parameter("id")))
 
 
 def _note_odd_cells(
@@ -343,7 +344,9 @@ def write_predictions(
             write(batch[: batch.index(bad[0])])
             raise DataError(
                 f"{rows.name}, {rows.unit} {bad[0].at}: {bad[0].problem}; {bad[0].advice}, or "
-                "continue past bad rows without `strict`."
+                "continue past bad rows without ",
+                Parameter("strict"),
+                ".",
             )
         write(batch)
         counts.n_rows += len(batch)
@@ -421,9 +424,15 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
     )
     if options.per_topic and decider.precision is None:
         if options.min_precision is None:
-            raise OptionError("`per_topic` needs `min_precision`; give both.")
+            raise OptionError(
+                Parameter("per_topic"), " needs ", Parameter("min_precision"), "; give both."
+            )
         raise OptionError(
-            "`per_topic` applies `min_precision` to each topic, and with 0 all answers are given; "
-            "leave it out, or give a `min_precision` over 0."
+            Parameter("per_topic"),
+            " applies ",
+            Parameter("min_precision"),
+            " to each topic, and with 0 all answers are given; leave it out, or give a ",
+            Parameter("min_precision"),
+            " over 0.",
         )
     return decider

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import read_rows
-from slugline.errors import OutputError, SluglineError, os_errors_as
+from slugline.errors import Message, OutputError, SluglineError, os_errors_as
 from slugline.model.decider import Decider
 from slugline.prediction.files import open_answer_file
 from slugline.prediction.rows import PredictOptions, predict_rows, write_predictions
@@ -71,9 +71,9 @@ def predict_file(
     try:
         return _predict_file(decider, options, task, report)
     except OutputError as error:
-        return FileResult(error=str(error), is_fatal=True)
+        return FileResult(error=Message(*error.parts), is_fatal=True)
     except SluglineError as error:
-        return FileResult(error=str(error))
+        return FileResult(error=Message(*error.parts))
     except MemoryError:
         return FileResult(error=f"{task.source}: out of memory; let fewer workers run at a time.")
 

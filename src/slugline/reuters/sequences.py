@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from slugline.base.checks import option_error
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.reuters.downloads import FILES, fetch, read_bounded, read_member, read_original
 
 Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
@@ -268,7 +268,8 @@ def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: in
     """Return the largest number in the sequences, including the start mark."""
     if not rows:
         raise OptionError(
-            f"`maxlen` is {maxlen}, but no wire is shorter; give a larger number or None."
+            Parameter("maxlen"),
+            f" is {maxlen}, but no wire is shorter; give a larger number or None.",
         )
     ranks = itertools.chain.from_iterable(rows)
     return max([*head, max(ranks, default=0) + index_from])

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from slugline.base.checks import short_repr
 from slugline.base.wording import nearest
 from slugline.corpus.documents import RowText
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 from slugline.serving.requests import Cells
 from slugline.serving.served_models import ServedModel
 from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
@@ -29,7 +29,8 @@ def add_columns(
     rows = [rows] if isinstance(rows, dict) else rows
     if len(rows) != len(texts):
         raise DataError(
-            f"`columns` has {len(rows):,} mappings for {len(texts):,} texts; give one for each."
+            Parameter("columns"),
+            f" has {len(rows):,} mappings for {len(texts):,} texts; give one for each.",
         )
     unknown = next((name for row in rows for name in row if name not in column_names), None)
     if unknown is not None:

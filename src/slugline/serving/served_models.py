@@ -80,7 +80,7 @@ class ServedModel:
         try:
             decider = Decider.from_fitted(fitted, min_precision)
         except OptionError as error:
-            raise OptionError(f"{path}: {error}") from error
+            raise OptionError(f"{path}: ", *error.parts) from error
         if decider.note:
             _log.warning("%s is %s", path, decider.note)
         return cls(

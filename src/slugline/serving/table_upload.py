@@ -189,7 +189,11 @@ def _errors_named(request: TableRequest, file: _TemporaryFileWrapper[bytes]) -> 
     try:
         yield
     except SluglineError as error:
-        raise DataError(str(error).replace(file.name, request.name)) from error
+        parts = [
+            part.replace(file.name, request.name) if isinstance(part, str) else part
+            for part in error.parts
+        ]
+        raise DataError(*parts) from error
 
 
 class AnswerTally:

@@ -33,7 +33,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import lock, open_regular, write_whole
-from slugline.errors import CheckpointError, os_errors_as
+from slugline.errors import CheckpointError, Message, Parameter, os_errors_as
 from slugline.learning.linear.newton import DescentState, Iterate
 
 # Training state ----------------------------------------------------------------------------------
@@ -317,7 +317,9 @@ class Checkpoint:
         if differences:
             raise CheckpointError(
                 f"{self._folder} is a checkpoint of another job ({'; '.join(differences)}); name "
-                "another folder with `checkpoint`, or remove this one."
+                "another folder with ",
+                Parameter("checkpoint"),
+                ", or remove this one.",
             )
 
     def load(self, n_columns: int, batches: list[slice], phases: Sequence[Phase]) -> StreamState:
@@ -354,9 +356,11 @@ class Checkpoint:
         start = time.monotonic()
         if start < self._next_save and not is_last:
             return
-        advice = "free some space, or name another folder with `checkpoint`."
+        advice = Message(
+            "free some space, or name another folder with ", Parameter("checkpoint"), "."
+        )
         if self._parts:
-            advice = (
+            advice = Message(
                 "the previous checkpoint is unchanged. Free some space, and start the same job "
                 "again: it resumes from there."
             )
@@ -398,21 +402,25 @@ class Checkpoint:
 @contextlib.contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Make the folder if it doesn't exist, and lock it."""
-    advice = "name another folder with `checkpoint`."
+    advice = Message("name another folder with ", Parameter("checkpoint"), ".")
     with os_errors_as(CheckpointError, f"{folder} can't hold a checkpoint", advice):
         folder.mkdir(parents=True, exist_ok=True)
         others = [path.name for path in folder.iterdir() if not _belongs(path.name)]
         if others:
             raise CheckpointError(
                 f"{folder} holds other files, such as {min(others)}; name an empty folder, or one "
-                "that doesn't exist, with `checkpoint`."
+                "that doesn't exist, with ",
+                Parameter("checkpoint"),
+                ".",
             )
         file = (folder / _LOCK).open("ab")
     with file:
         if not lock(file):
             raise CheckpointError(
                 f"{folder} is in use by another job; wait for it to finish, or name another folder "
-                "with `checkpoint`."
+                "with ",
+                Parameter("checkpoint"),
+                ".",
             )
         yield
 
@@ -443,7 +451,9 @@ def _read_index(folder: Path) -> _Content | None:
             raise CheckpointError(
                 f"{folder} is a checkpoint in format {index.format}, and this version of Slugline "
                 f"reads format {_FORMAT}; resume with the version that wrote it, or name another "
-                "folder with `checkpoint`."
+                "folder with ",
+                Parameter("checkpoint"),
+                ".",
             )
         _check_digest(index.sha256, hashlib.sha256(index.content).hexdigest())
         content = msgspec.json.decode(index.content, type=_Content)
@@ -499,6 +509,7 @@ def _read_part(folder: Path, part: _Part, max_bytes: int) -> ArraysByName:
 def _damaged(folder: Path, path: Path, error: Exception) -> CheckpointError:
     reason = getattr(error, "strerror", None) or textwrap.shorten(str(error)[:2000], 200)
     return CheckpointError(
-        f"{path}: damaged ({reason}); remove {folder} to start over, or name another folder with "
-        "`checkpoint`."
+        f"{path}: damaged ({reason}); remove {folder} to start over, or name another folder with ",
+        Parameter("checkpoint"),
+        ".",
     )

@@ -22,7 +22,7 @@ from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.layout import Format
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.learner import LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
@@ -235,12 +235,15 @@ def _check_settings(settings: FitSettings) -> LinearModel:
     """Return the learner, if no setting needs all documents at once."""
     if not is_linear(settings.learner):
         raise OptionError(
-            f"`learner` is a {type(settings.learner).__name__}, and fit_stream learns a linear "
-            "one; use fit, or leave it at its default."
+            Parameter("learner"),
+            f" is a {type(settings.learner).__name__}, and fit_stream learns a linear "
+            "one; use fit, or leave it at its default.",
         )
     for name in ("tune", "encoder", "topic_path"):
         if getattr(settings, name):
-            raise OptionError(f"`{name}` needs all documents at once; use fit, or leave it out.")
+            raise OptionError(
+                Parameter(name), " needs all documents at once; use fit, or leave it out."
+            )
     return settings.learner
 
 

@@ -23,7 +23,7 @@ from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
 from slugline.corpus.topic_sets import check_documents, is_multilabel
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.linear.sums import MAX_ROWS
 
 # Partitions --------------------------------------------------------------------------------------
@@ -373,16 +373,32 @@ def _source_partitions(
     if isinstance(source, Iterable) and not hasattr(source, "columns"):
         if options._replace(columns=()) != ReadOptions():
             raise OptionError(
-                "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding`, "
-                "`separator` and `skip_bad_rows` apply to files only, and `source` holds texts "
-                "and topics; leave them out."
+                Parameter("text"),
+                ", ",
+                Parameter("topic"),
+                ", ",
+                Parameter("topic_separator"),
+                ", ",
+                Parameter("topic_columns"),
+                ", ",
+                Parameter("format"),
+                ", ",
+                Parameter("encoding"),
+                ", ",
+                Parameter("separator"),
+                " and ",
+                Parameter("skip_bad_rows"),
+                " apply to files only, and ",
+                Parameter("source"),
+                " holds texts and topics; leave them out.",
             )
         batches = batch_pairs(_check_batches(source), rows_per_block)
         return map(DocumentsInMemory, batches)
     raise OptionError(
-        f"`source` is of type {type(source).__name__}; give a path, a pattern such as "
+        Parameter("source"),
+        f" is of type {type(source).__name__}; give a path, a pattern such as "
         "'tickets/*.parquet', a list of these, or batches of texts and topics, such as "
-        "[(texts, topics)]."
+        "[(texts, topics)].",
     )
 
 
@@ -484,13 +500,17 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
-                f"batch {number} of `source`, counted from 0, is of type {type(batch).__name__}, "
-                "not a pair of texts and their topics; give batches, such as [(texts, topics)]."
+                f"batch {number} of ",
+                Parameter("source"),
+                f", counted from 0, is of type {type(batch).__name__}, "
+                "not a pair of texts and their topics; give batches, such as [(texts, topics)].",
             )
         if isinstance(batch[0], str):
             raise DataError(
-                f"batch {number} of `source`, counted from 0, has a single text where texts should "
-                "be; give documents in batches, such as [(texts, topics)]."
+                f"batch {number} of ",
+                Parameter("source"),
+                ", counted from 0, has a single text where texts should "
+                "be; give documents in batches, such as [(texts, topics)].",
             )
         names = (f"texts of batch {number}", f"topics of batch {number}")
         texts, topics = check_documents(batch[0], batch[1], names, may_be_none=True)
@@ -551,12 +571,18 @@ def dask_partitions(
     kind = type(collection).__name__
     if kind not in ("DataFrame", "Bag"):
         raise OptionError(
-            f"`source` is a {kind} of Dask; give a data frame with columns of texts and topics, or "
-            "a bag of (text, topic)."
+            Parameter("source"),
+            f" is a {kind} of Dask; give a data frame with columns of texts and topics, or "
+            "a bag of (text, topic).",
         )
     if any(value is not None for value in (options.format, options.encoding, options.separator)):
         raise OptionError(
-            "`format`, `encoding` and `separator` apply to files only; leave them out."
+            Parameter("format"),
+            ", ",
+            Parameter("encoding"),
+            " and ",
+            Parameter("separator"),
+            " apply to files only; leave them out.",
         )
     partitions = enumerate(collection.to_delayed())
     return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)

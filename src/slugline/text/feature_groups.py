@@ -19,7 +19,7 @@ import numpy as np
 from slugline.base.arrays import F32, F64, I64, Integers, Mask
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.text.characters import spaced_characters
 from slugline.text.sparse import Entries, has_kernel, kernel
 from slugline.text.table_columns import UNUSED, TableColumn
@@ -171,8 +171,12 @@ class FeatureGroup:
             )
         if self.max_terms is not None or self.min_count != 1:
             raise OptionError(
-                "`max_terms` and `min_count` choose the terms of a vocabulary, and with "
-                "`n_buckets` there is none; leave them out."
+                Parameter("max_terms"),
+                " and ",
+                Parameter("min_count"),
+                " choose the terms of a vocabulary, and with ",
+                Parameter("n_buckets"),
+                " there is none; leave them out.",
             )
 
 

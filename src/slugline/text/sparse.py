@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, I32, I64, Integers, Mask
 from slugline.base.checks import check_whole
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -275,7 +275,8 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
         X = np.asarray(X)
         if X.ndim != 2:
             raise DataError(
-                f"`X` has {X.ndim} dimensions; give a matrix with one row per document."
+                Parameter("X"),
+                f" has {X.ndim} dimensions; give a matrix with one row per document.",
             )
     if isinstance(X, sp.csr_array) and X.dtype == np.float32:
         csr = X
@@ -283,8 +284,9 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
         csr = sp.csr_array(X, dtype=np.float32)
     if n_columns is not None and csr.shape[1] != n_columns:
         raise DataError(
-            f"`X` has {csr.shape[1]} columns, but the model expects {n_columns}; "
-            "use the vocabulary that the model was trained with."
+            Parameter("X"),
+            f" has {csr.shape[1]} columns, but the model expects {n_columns}; "
+            "use the vocabulary that the model was trained with.",
         )
     _check_finite(csr.data)
     return csr
@@ -300,7 +302,9 @@ def check_rows(X: object, n_columns: int) -> SparseRows | sp.csr_array:
 
 def _check_finite(values: F32) -> None:
     if not np.isfinite(values).all():
-        raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
+        raise DataError(
+            Parameter("X"), " holds NaN or infinity; remove or replace such values first."
+        )
 
 
 def _csr(data: F32, indices: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:

@@ -20,7 +20,7 @@ from slugline.base.wording import counted, nearest
 from slugline.corpus.decimals import read_clear_decimal_comma
 from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.text.hashing import PADDING, hash_spans
 from slugline.text.sparse import boundaries, count_matrix, row_lengths
 from slugline.text.tokens import Words
@@ -231,7 +231,8 @@ def check_column_names(names: Any) -> tuple[str, ...]:
         raise option_error("columns", names, 'a list of names, such as ["product"]')
     if len(names) > MAX_COLUMNS or len({*names}) < len(names):
         raise OptionError(
-            f"`columns` has {len(names):,} names; give each once, and {MAX_COLUMNS} at most."
+            Parameter("columns"),
+            f" has {len(names):,} names; give each once, and {MAX_COLUMNS} at most.",
         )
     return tuple(names)
 
@@ -259,13 +260,16 @@ def learn_columns(
         if name in column_names:
             continue
         near = nearest(name, column_names)
-        advice = "pass a data frame, mappings or a dict of columns, and name the text with `text`."
+        advice = Message(
+            "pass a data frame, mappings or a dict of columns, and name the text with ",
+            Parameter("text"),
+            ".",
+        )
         if column_names:
             listed = ", ".join(map(short_repr, [*column_names][:20]))
-            advice = f"there are {listed}; " + (
-                f"did you mean {short_repr(near)}?" if near else "name one of them."
-            )
-        raise DataError(f"the documents have no column {short_repr(name)}; {advice}")
+            likely = f"did you mean {short_repr(near)}?" if near else "name one of them."
+            advice = Message(f"there are {listed}; {likely}")
+        raise DataError(f"the documents have no column {short_repr(name)}; ", advice)
     columns = [_learn_column(name, [cells_of(text).get(name) for text in texts]) for name in names]
     y: Any
     if is_multilabel(topics):
@@ -352,7 +356,9 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
         raise DataError(
             f"column {short_repr(name)} has {counted(len(values), 'value')} in {len(cells):,} "
             f"documents, such as {short_repr(next(iter(values)))}: that is text, or an id. Name it "
-            "among the columns of the `text`, or leave it out."
+            "among the columns of the ",
+            Parameter("text"),
+            ", or leave it out.",
         )
     return TableColumn(name)
 

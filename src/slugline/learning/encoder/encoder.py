@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import option_error
 from slugline.base.wording import counted
-from slugline.errors import EncoderError
+from slugline.errors import EncoderError, Message, Parameter
 from slugline.learning.encoder.e5 import SENTENCES, E5Encoder
 from slugline.learning.encoder.universal import UniversalEncoder
 
@@ -136,9 +136,11 @@ class CheckedEncoder:
     @property
     def omission_warning(self) -> str:
         """Why a model that was to have the encoder goes without."""
-        return (
-            f"the `encoder` {self.name} is left out: on documents that were not learned from, it "
-            "made the answers no better. The model is one of words alone."
+        return Message(
+            "the ",
+            Parameter("encoder"),
+            f" {self.name} is left out: on documents that were not learned from, it made the "
+            "answers no better. The model is one of words alone.",
         )
 
     def encode(self, texts: list[str]) -> F16:

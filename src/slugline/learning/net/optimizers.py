@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, I32, I64, Index, Integers, Mask
 from slugline.base.checks import check_choice
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import log_softmax
 
 
@@ -61,14 +61,17 @@ class CategoricalCrossentropy(_OneTopic):
         targets = np.asarray(y, dtype=np.float32)
         if targets.shape != (n_rows, n_topics):
             raise DataError(
-                f"`y` has shape {targets.shape}, but categorical_crossentropy needs one-hot rows "
+                Parameter("y"),
+                f" has shape {targets.shape}, but categorical_crossentropy needs one-hot rows "
                 f"of shape {(n_rows, n_topics)}; use one_hot(y, {n_topics}), or "
-                "sparse_categorical_crossentropy for integer topics."
+                "sparse_categorical_crossentropy for integer topics.",
             )
         if not np.allclose(targets.sum(axis=1), 1, atol=1e-3) or targets.min(initial=0) < 0:
             raise DataError(
-                "a row of `y` does not hold probabilities of topics; its values must be at least 0 "
-                "and sum to 1."
+                "a row of ",
+                Parameter("y"),
+                " does not hold probabilities of topics; its values must be at least 0 "
+                "and sum to 1.",
             )
         return targets
 
@@ -95,14 +98,16 @@ class SparseCategoricalCrossentropy(_OneTopic):
         targets = np.asarray(y)
         if targets.shape != (n_rows,) or targets.dtype.kind not in "iu":
             raise DataError(
-                f"`y` has shape {targets.shape} and type {targets.dtype}, but "
+                Parameter("y"),
+                f" has shape {targets.shape} and type {targets.dtype}, but "
                 f"sparse_categorical_crossentropy needs integer topics of shape {(n_rows,)}; "
-                "use categorical_crossentropy for one-hot rows."
+                "use categorical_crossentropy for one-hot rows.",
             )
         if n_rows and not 0 <= targets.min() <= targets.max() < n_topics:
             raise DataError(
-                f"`y` runs from {targets.min()} to {targets.max()}, but topics run from 0 to "
-                f"{n_topics - 1}; give the last layer one unit for each topic."
+                Parameter("y"),
+                f" runs from {targets.min()} to {targets.max()}, but topics run from 0 to "
+                f"{n_topics - 1}; give the last layer one unit for each topic.",
             )
         return targets
 
@@ -131,8 +136,9 @@ class BinaryCrossentropy:
         targets = np.asarray(y)
         if targets.shape != (n_rows, n_topics) or not ((targets >= 0) & (targets <= 1)).all():
             raise DataError(
-                f"`y` has shape {targets.shape}, but binary_crossentropy needs rows of numbers "
-                f"from 0 to 1 of shape {(n_rows, n_topics)}."
+                Parameter("y"),
+                f" has shape {targets.shape}, but binary_crossentropy needs rows of numbers "
+                f"from 0 to 1 of shape {(n_rows, n_topics)}.",
             )
         return targets.astype(bool if np.isin(targets, (0, 1)).all() else np.float32)
 
@@ -158,7 +164,10 @@ class BinaryCrossentropy:
     def topics(self, y: npt.NDArray[Any]) -> I64:  # noqa: ARG002
         """Raise OptionError: there are several."""
         raise OptionError(
-            "`class_weight` is for rows of one topic; give `sample_weight`, one for each row."
+            Parameter("class_weight"),
+            " is for rows of one topic; give ",
+            Parameter("sample_weight"),
+            ", one for each row.",
         )
 
 

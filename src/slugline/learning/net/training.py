@@ -26,7 +26,7 @@ from slugline.base.plots import figure_class, plot_epochs
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import class_weights, row_weights
-from slugline.errors import DataError, OptionError, TrainingError
+from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy
 from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
 
@@ -190,7 +190,9 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.patience is not None and self.patience < 0:
-            raise OptionError(f"`patience` is {self.patience}; give 0 or more epochs, or None.")
+            raise OptionError(
+                Parameter("patience"), f" is {self.patience}; give 0 or more epochs, or None."
+            )
 
 
 class BestEpoch:
@@ -209,7 +211,9 @@ class BestEpoch:
         if self.stopping.monitor not in metrics:
             raise OptionError(
                 f"early stopping monitors {self.stopping.monitor!r}, but the only metrics are "
-                f"{', '.join(metrics)}; pass `validation_data`, or monitor one of these."
+                f"{', '.join(metrics)}; pass ",
+                Parameter("validation_data"),
+                ", or monitor one of these.",
             )
         value = self._sign * metrics[self.stopping.monitor]
         if value < self._reference - self.stopping.min_delta:

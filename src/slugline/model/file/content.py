@@ -21,7 +21,7 @@ from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter
 from slugline.corpus.line_stream import check_encoding
-from slugline.errors import DataError, EncoderError, ModelFileError
+from slugline.errors import DataError, EncoderError, ModelFileError, Parameter
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import is_linear, restore
 from slugline.model import heldout
@@ -504,7 +504,9 @@ def _check_buckets(feature_groups: Sequence[schema.FeatureGroupInfo]) -> None:
     if n_buckets > _MOST_BUCKETS:
         raise DataError(
             f"the feature groups have {n_buckets:,} hash buckets, and in a model file they may "
-            f"have {_MOST_BUCKETS:,}; give them fewer `n_buckets`."
+            f"have {_MOST_BUCKETS:,}; give them fewer ",
+            Parameter("n_buckets"),
+            ".",
         )
 
 

@@ -28,7 +28,7 @@ from slugline.serving.web.problems import MEDIA_TYPE, HttpProblem, ProblemDetail
 _ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
 
 
-class Parameter(NamedTuple):
+class OperationParameter(NamedTuple):
     """A parameter of an operation: its name, its place ("path" or "query") and its JSON Schema."""
 
     name: str
@@ -49,7 +49,7 @@ class Operation:
         Type of the reply's JSON, or a media type; None if it has no body.
     status, errors
         Status of a reply that is no error, and of errors besides `_ANY_ERRORS` and `_BODY_ERRORS`.
-    parameters : tuple of Parameter
+    parameters : tuple of OperationParameter
     needs_token : bool, default True
         Whether it needs a token, where the server has tokens.
     """
@@ -61,7 +61,7 @@ class Operation:
     reply: type | str | None = None
     status: int = 200
     errors: tuple[int, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[OperationParameter, ...] = ()
     needs_token: bool = True
 
     @property
@@ -121,7 +121,7 @@ OPERATIONS = (
         handlers.list_corrections,
         reply=handlers.JSONL,
         errors=(404, 422),
-        parameters=(Parameter("after", "query", _AFTER_SCHEMA),),
+        parameters=(OperationParameter("after", "query", _AFTER_SCHEMA),),
     ),
     Operation(
         "POST",
@@ -129,7 +129,7 @@ OPERATIONS = (
         handlers.approve_correction,
         status=204,
         errors=(404, 422),
-        parameters=(Parameter("id", "path", _ID_SCHEMA),),
+        parameters=(OperationParameter("id", "path", _ID_SCHEMA),),
     ),
     Operation(
         "DELETE",
@@ -137,7 +137,7 @@ OPERATIONS = (
         handlers.undo_correction,
         status=204,
         errors=(404, 422),
-        parameters=(Parameter("id", "path", _ID_SCHEMA),),
+        parameters=(OperationParameter("id", "path", _ID_SCHEMA),),
     ),
     Operation("GET", "/v1/models", handlers.list_models, reply=ModelList),
     Operation(
@@ -146,7 +146,7 @@ OPERATIONS = (
         handlers.show_model,
         reply=ModelCard,
         errors=(404,),
-        parameters=(Parameter("name", "path", {"type": "string"}),),
+        parameters=(OperationParameter("name", "path", {"type": "string"}),),
     ),
     Operation("GET", "/health", handlers.health, reply=handlers.Health, needs_token=False),
     Operation("GET", "/ready", handlers.ready, reply=Readiness, needs_token=False),

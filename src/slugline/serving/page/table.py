@@ -17,9 +17,9 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
 from slugline.base.wording import one_line
-from slugline.corpus.readers import ENDINGS
+from slugline.corpus.readers import ENDINGS, LEAVE_ENCODING_OUT, OR_NAME_THE_FORMAT
 from slugline.corpus.rows import BadRow, SourceRow
-from slugline.errors import DataError
+from slugline.errors import DataError, Message
 from slugline.prediction.rows import Prediction
 from slugline.serving.limits import Limits
 from slugline.serving.page.rendering import render_page, requested_model
@@ -121,10 +121,13 @@ async def _save_body(
     return file
 
 
+# Advice of the library in words of the page, which has no field for the format.
+_ADVICE = {OR_NAME_THE_FORMAT: "", LEAVE_ENCODING_OUT: "choose them as found"}
+
+
 def _for_people(error: DataError) -> str:
     """Return a message without what the page can't do."""
-    message = f"{error}".replace(", or name the format with `format`", "")
-    return message.replace("leave `encoding` out", "choose them as found")
+    return Message(*error.parts).render(lambda part: _ADVICE.get(part, str(part)))
 
 
 def _name(request: Request) -> str:
