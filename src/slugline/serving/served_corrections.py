@@ -14,7 +14,7 @@ from slugline.corpus.documents import Topic
 from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import CorrectionSummary, summarize
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 from slugline.model.decider import Decision
 from slugline.serving.replies import CorrectionReply, round_number
 from slugline.serving.requests import CorrectionRequest
@@ -197,7 +197,7 @@ def store_correction(
 def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[Topic, bool]:
     """Return whether each topic of a correction is new; DataError if it is invalid."""
     if not request.text.strip():
-        raise DataError("`text` is empty; give the text that was answered.")
+        raise DataError(Parameter("text"), " is empty; give the text that was answered.")
     if model.fitted.columns:
         raise DataError(
             f"{model.name} uses columns besides the text, which a correction doesn't keep; "
@@ -223,11 +223,14 @@ def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]
         return request.topics
     if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:
         return [request.topic]
+    if model.fitted.multilabel:
+        raise DataError(
+            f"{model.name} gives a text several topics; give all that are right as ",
+            Parameter("topics"),
+            ", a list that may be empty.",
+        )
     raise DataError(
-        f"{model.name} gives a text several topics; give all that are right as `topics`, a list "
-        "that may be empty."
-        if model.fitted.multilabel
-        else f"{model.name} gives a text one topic; give the right one as `topic`."
+        f"{model.name} gives a text one topic; give the right one as ", Parameter("topic"), "."
     )
 
 
@@ -253,8 +256,10 @@ def find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
     if isinstance(names[0], str):
         name = " ".join(str(topic).split())  # on one line, as lists and tables show it
         if not name:
-            raise DataError("`topic` is empty; give the right topic.")
+            raise DataError(Parameter("topic"), " is empty; give the right topic.")
         return name, True
     if isinstance(topic, str):
-        raise DataError(f"topics of {model.name} are numbers, and `topic` is {topic[:100]!r}.")
+        raise DataError(
+            f"topics of {model.name} are numbers, and ", Parameter("topic"), f" is {topic[:100]!r}."
+        )
     return topic, True
