@@ -155,7 +155,7 @@ class RowText(str):
 
 
 def cells_of(text: str) -> Mapping[str, Any]:
-    """Return the cells beside a text; none for a plain string."""
+    """Return the cells in extra columns of a text; none of a plain string."""
     return text.columns if isinstance(text, RowText) else {}
 
 

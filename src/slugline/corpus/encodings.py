@@ -63,7 +63,7 @@ _OTHERS = (
 _SINGLE_BYTE = {encoding for encoding, _ in (*_LATIN, *_OTHERS)}
 # Latin letters beyond those of western and central Europe: of Romanian and Vietnamese.
 _LATIN_BEYOND = {*"șțȘȚơưƠƯ"}
-# Signs that stand in texts, rarer ones, which stand beside letters; and those between two letters.
+# Common signs of texts; rarer ones, which are next to letters; and those between two letters.
 _SIGNS = {*"€£§°·«»‹›‘’‚“”„–—…¿¡\N{NO-BREAK SPACE}"}
 _RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
 _BETWEEN = "‘’´–—…·\N{NO-BREAK SPACE}\N{SOFT HYPHEN}"

@@ -1,4 +1,4 @@
-"""Columns beside the table of an Excel file, of which everything else stays as it is.
+"""Adds columns to the table of an Excel file, and keeps everything else.
 
 Libraries that load a workbook and save it again lose charts, pictures, forms and parts of formats,
 and take a kilobyte of memory for each cell. Here, the parts of the archive are copied, and only the
@@ -399,7 +399,7 @@ class _CellEditor(XmlEditor):
 
 
 class _TableEditor(XmlEditor):
-    """Takes new columns into the table of Excel beside them, so that it is sorted with them."""
+    """Extends an Excel table next to new columns, so that these are sorted with it."""
 
     def __init__(self, new: NewColumns) -> None:
         super().__init__()

@@ -177,25 +177,11 @@ def read_rows(
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
-        if path.name.startswith("~$"):
-            raise DataError(
-                f"{path} is the lock file of a document that is open in Excel; give the document: "
-                f"{path.with_name(path.name[2:])}."
-            )
         name = format or _format_of(path, fallback)
-        if path.is_dir() != (name in _FOLDERS):
-            kind = "a folder" if path.is_dir() else "not a folder"
-            raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
         name = _check_has_separators(str(path), name, separator)
-        chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
-        if chosen.takes_path:
-            if name == "xlsx":
-                columns = () if layout is None else layout.text
-                rows, note = excel_rows(path, columns), sheet_note(path, columns)
-            else:
-                rows, note = chosen.read(path, encoding), ""
-            return RowReader(str(path), name, rows, note=note, layout=layout)
+        if _ALL_FORMATS[name].takes_path:
+            return _path_reader(path, name, encoding, layout)
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("rb"))
             is_packed = path.suffix.lower() == ".gz"
@@ -222,6 +208,18 @@ def read_rows(
         separator=text_format.separator,
         layout=layout,
     )
+
+
+def _path_reader(
+    path: Path, name: str, encoding: str | None, layout: DataLayout | None
+) -> RowReader:
+    """Return a reader of a folder, or of a file that is not read line by line."""
+    if name == "xlsx":
+        columns = () if layout is None else layout.text
+        rows, note = excel_rows(path, columns), sheet_note(path, columns)
+    else:
+        rows, note = _ALL_FORMATS[name].read(path, encoding), ""
+    return RowReader(str(path), name, rows, note=note, layout=layout)
 
 
 class _TextFormat(NamedTuple):
@@ -446,12 +444,12 @@ def _standard_input(
     name = _check_has_separators("standard input", name, separator)
     if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
         name = "uris"
-    chosen = _ALL_FORMATS[name]
-    if chosen.takes_path:
+    form = _ALL_FORMATS[name]
+    if form.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # Of a format with many rows in a line, rows may remain when no line is complete.
-    line_stream = stream if chosen.unit == "line" else None
-    read = chosen.read
+    line_stream = stream if form.unit == "line" else None
+    read = form.read
     if separator is not None:
         read = partial(formats.table_rows, delimiter=separator)
     rows = formats.bounded_rows(lines, read)
@@ -492,6 +490,9 @@ def similar_path(path: Path) -> str:
 
 def _check_kind(path: Path, name: str) -> None:
     """Raise DataError unless a path is a file, a folder, or a pipe for a format of lines."""
+    if path.is_dir() != (name in _FOLDERS):
+        kind = "a folder" if path.is_dir() else "not a folder"
+        raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
     check_is_no_system_file(path, str(path))
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
@@ -508,6 +509,11 @@ def names_documents(name: str) -> bool:
 
 
 def _format_of(path: Path, fallback: str | None) -> str:
+    if path.name.startswith("~$"):
+        raise DataError(
+            f"{path} is the lock file of a document that is open in Excel; give the document: "
+            f"{path.with_name(path.name[2:])}."
+        )
     if path.is_dir():
         if any(child.is_dir() for child in visible_paths(path)):
             return "folder"

@@ -15,7 +15,7 @@ from slugline.errors import DataError, Message, Parameter, join_messages, os_err
 MAX_RECORD = 10_000_000
 #: The most columns of a table, or fields of a JSON object.
 MAX_COLUMNS = 50_000
-# Bytes of memory for a cell besides its own.
+# Bytes of memory that a cell takes in addition to its content.
 _CELL_BYTES = 100
 # Bytes around one that is not UTF-8 from which the encoding is guessed.
 _N_AROUND = 40

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from slugline.base.arrays import F64, Integers
+from slugline.base.arrays import F32, F64, Integers
 from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.wording import counted, nearest
 from slugline.corpus.corpus import Corpus
@@ -147,36 +147,28 @@ def explain(
         raise DataError(Parameter("text"), f" is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
-    predicted, thresholds, others = list[Topic](), None, list[Topic]()
-    if fitted.multilabel:
-        if against is not None:
-            raise OptionError(
-                Parameter("against"),
-                " compares topics of which a text has one, and this model decides about "
-                "each topic alone; leave it out.",
-            )
-        decider = Decider.from_fitted(fitted)
-        predicted, thresholds = decider.decide([text])[0].topics or [], decider.decision_thresholds
-        if topic is None and predicted:
-            topic, *others = predicted
-        [predicted] = sets_with_parents([tuple(predicted)], fitted.separator)
+    given = _given_topics(fitted, text, against) if fitted.multilabel else None
+    others: list[Topic] = []
+    if topic is None and given is not None and given.topics:
+        topic, *others = given.topics
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     attributor = attribution.make_attributor(fitted.learner, answer.X.indices, answer.X.data)
     attributions, bias = _attributions(fitted, answer, attributor, factors, score)
     n_columns = len(answer.X.indices)
-    attributions, encoder_attributions = attributions[:n_columns], attributions[n_columns:].tolist()
+    by_column = attributions[:n_columns]
     words = find_words([text])
-    places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, attributions)
-    if split_encoder and fitted.dense is not None and encoder_attributions and len(words):
-        weights = fitted.dense.weights.astype(np.float64) @ factors
-        by_part = split_encoder_attribution(
-            text, words, fitted.dense, weights, encoder_attributions.pop()
-        )
-        places = attribution.merge_attributions([places, by_part])
-    more = [Reason(_BY_ENCODER, None, None, value) for value in encoder_attributions]
-    more += _column_reasons(fitted.features, answer.X.indices, attributions)
+    places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, by_column)
+    other_reasons = _column_reasons(fitted.features, answer.X.indices, by_column)
+    if len(attributions) > n_columns:
+        by_encoder = float(attributions[-1])
+        if split_encoder and fitted.dense is not None and len(words):
+            weights = fitted.dense.weights.astype(np.float64) @ factors
+            by_part = split_encoder_attribution(text, words, fitted.dense, weights, by_encoder)
+            places = attribution.merge_attributions([places, by_part])
+        else:
+            other_reasons.insert(0, Reason(_BY_ENCODER, None, None, by_encoder))
     return Explanation(
         text=text,
         topic=names[number],
@@ -184,14 +176,14 @@ def explain(
         score=score,
         bias=bias,
         probability=float(answer.proba[number]),
-        reasons=_reasons(text, words, places, more, max_reasons),
+        reasons=_reasons(text, words, places, other_reasons, max_reasons),
         n_words=len(words),
         n_unlisted=max(0, len(places.values) - max_reasons),
         method=attributor.method,
         is_approximate=attributor.is_approximate,
-        examples=_examples(fitted, answer.X, attributions, names[number], corpus),
-        threshold=None if thresholds is None else float(thresholds[number]),
-        is_given=names[number] in predicted if fitted.multilabel else None,
+        examples=_examples(fitted, answer.X, by_column, names[number], corpus),
+        threshold=None if given is None else given.threshold(number),
+        is_given=None if given is None else names[number] in given.with_parents,
         others=tuple(
             explain(
                 fitted,
@@ -204,6 +196,42 @@ def explain(
             for other in others
         ),
     )
+
+
+class _GivenTopics(NamedTuple):
+    """The topics that a model of several topics gives to a text.
+
+    Attributes
+    ----------
+    topics : list of str or int
+        The most likely first.
+    with_parents : tuple of str or int
+        Also the parents of topics that are paths.
+    thresholds : float array, shape (n_topics,), or None
+        The probabilities from which on topics are given; None for paths.
+    """
+
+    topics: list[Topic]
+    with_parents: tuple[Topic, ...]
+    thresholds: F32 | None
+
+    def threshold(self, number: int) -> float | None:
+        """Return the threshold of a topic by its number."""
+        return None if self.thresholds is None else float(self.thresholds[number])
+
+
+def _given_topics(fitted: Fitted, text: str, against: Topic | None) -> _GivenTopics:
+    """Return the topics that are given to a text; OptionError if `against` is named."""
+    if against is not None:
+        raise OptionError(
+            Parameter("against"),
+            " compares topics of which a text has one, and this model decides about each topic "
+            "alone; leave it out.",
+        )
+    decider = Decider.from_fitted(fitted)
+    topics = [*(decider.decide([text])[0].topics or [])]
+    [with_parents] = sets_with_parents([tuple(topics)], fitted.separator)
+    return _GivenTopics(topics, with_parents, decider.decision_thresholds)
 
 
 def _column_reasons(features: Features, columns: Integers, attributions: F64) -> list[Reason]:

@@ -1,7 +1,7 @@
 /* Counts the terms of documents, in one pass over their bytes.
 
    This is what `ArrayCounter` of slugline/text/counting.py does in array operations, and the
-   results are the same, bit for bit: words and their hashes are those of words.py and hashing.py,
+   results are the same, bit for bit: words and their hashes are those of tokens.py and hashing.py,
    terms those of terms.py. Whatever a table of characters can say comes from Python as such, and
    so does the normal form of a document in which characters may change each other.
 

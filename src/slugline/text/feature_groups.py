@@ -196,8 +196,8 @@ def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
 
 # Default feature groups ---------------------------------------------------------------------------
 
-# Hash buckets of each group, and the weight of words and bigrams beside character n-grams: 2 would
-# be better for short English questions, 1 for few documents in most languages.
+# Hash buckets of each group, and the weight of words and bigrams relative to character n-grams: 2
+# would be better for short English questions, 1 for few documents in most languages.
 _N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
 #: Feature groups for weighted rows, by kind.
 DEFAULT_GROUPS = {

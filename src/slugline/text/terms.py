@@ -217,7 +217,7 @@ KINDS = {
         for kind in NGRAM_LENGTHS
     },
 }
-#: The name of a further kind, of terms that come from columns beside the text.
+#: The name of a further kind: terms from extra columns.
 COLUMNS: Final = "columns"
 
 
