@@ -35,7 +35,7 @@ def noisy() -> tuple[Audit, list[int]]:
     return audited(texts, topics), wrong
 
 
-def test_wrong_topics_come_first_and_their_own_topic_is_found(
+def test_audit_corpus_ranks_wrong_topics_first_and_finds_the_right_ones(
     noisy: tuple[Audit, list[int]],
 ) -> None:
     audit, wrong = noisy
@@ -45,7 +45,7 @@ def test_wrong_topics_come_first_and_their_own_topic_is_found(
     assert [audit.likely[row] for row in wrong] == [right[row] for row in wrong]
 
 
-def test_of_several_topics_wrong_and_missing_ones_come_first_and_are_named() -> None:
+def test_audit_corpus_finds_wrong_and_missing_topics_of_several() -> None:
     texts, sets, changed = labelled_sets(300, 24)
     audit = audited(texts, sets)
     assert set(audit.order[:24].tolist()) == set(changed)
@@ -72,24 +72,24 @@ def test_of_several_topics_wrong_and_missing_ones_come_first_and_are_named() -> 
     assert findings.to_dict(1)["suspects"][0]["topic"] in sets
 
 
-def test_of_copies_with_other_topics_the_better_supported_ones_are_likely() -> None:
+def test_audit_corpus_prefers_the_better_supported_copy() -> None:
     texts, sets, _ = labelled_sets(120, 0)
     assert len(sets[1]) == 2
     audit = audited([*texts, texts[1], texts[2]], [*sets, sets[1][:1], sets[2]])
     assert audit.n_contradicting == 1
     assert audit.likely[120] == sets[1]
     names = ", ".join(sets[1])
-    assert f"the same text stands under {names} (document 2)" in Findings(audit)[120].reasons
+    assert f"the same text has the topic {names} (document 2)" in Findings(audit)[120].reasons
 
 
-def test_a_topic_of_one_document_is_not_judged() -> None:
+def test_audit_corpus_does_not_judge_a_topic_of_one_document() -> None:
     texts, sets, _ = labelled_sets(120, 0)
     audit = audited(texts, [("rare",), *sets[1:]])
     column = [*audit.topics.names].index("rare")
     assert not audit.evidence.errors[:, column].any()  # type: ignore[union-attr]
 
 
-def test_repair_of_several_topics_is_worth_something() -> None:
+def test_measure_gain_finds_a_gain_for_several_topics() -> None:
     texts, sets, changed = labelled_sets(300, 120)
     corpus, likely = Corpus(texts, [*sets], "news"), list[Any](sets)
     for row, topic in changed.items():
@@ -99,9 +99,7 @@ def test_repair_of_several_topics_is_worth_something() -> None:
     assert (gain.n_tested, gain.n_better > gain.n_worse) == (299, True)
 
 
-def test_all_documents_are_ordered_by_suspicion_and_have_their_words(
-    noisy: tuple[Audit, list[int]],
-) -> None:
+def test_audit_orders_documents_by_suspicion(noisy: tuple[Audit, list[int]]) -> None:
     audit, _ = noisy
     assert (np.diff(audit.suspicion[audit.order]) <= 1e-8).all()
     assert (audit.n_contradicting, audit.copies.identical, audit.copies.leaks) == (0, [], [])
@@ -114,7 +112,7 @@ def test_all_documents_are_ordered_by_suspicion_and_have_their_words(
     assert np.array_equal(audit.words.toarray(), weights.toarray()[:, :n_words])
 
 
-def test_suspicion_is_a_probability_that_is_low_for_right_topics(
+def test_audit_suspicion_is_a_low_probability_for_right_topics(
     noisy: tuple[Audit, list[int]],
 ) -> None:
     audit, wrong = noisy
@@ -122,7 +120,7 @@ def test_suspicion_is_a_probability_that_is_low_for_right_topics(
     assert np.delete(audit.suspicion, wrong).max() < 0.1
 
 
-def test_a_suspect_has_reasons_words_and_a_document_beside_it(
+def test_findings_give_reasons_words_and_a_document_to_compare(
     noisy: tuple[Audit, list[int]],
 ) -> None:
     audit, wrong = noisy
@@ -130,18 +128,18 @@ def test_a_suspect_has_reasons_words_and_a_document_beside_it(
     found = findings[wrong[0]]
     text = audit.corpus.texts[wrong[0]]
     assert found.reasons[0] == f"its words are those of {found.likely} rather than of {found.topic}"
-    assert found.beside is not None
-    assert audit.corpus.topics[found.beside] == found.likely
+    assert found.comparison_row is not None
+    assert audit.corpus.topics[found.comparison_row] == found.likely
     speaking = {text[a:b] for a, b, share in findings.spans(wrong[0], found.topic, found.likely)
                 if share > 0}  # fmt: skip
     from labelled_texts import WORDS
 
-    assert speaking & set(WORDS[found.likely])
-    assert not speaking & set(WORDS[found.topic])
+    assert speaking & set(WORDS[str(found.likely)])
+    assert not speaking & set(WORDS[str(found.topic)])
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
-def test_threads_change_nothing_and_the_seed_decides(n_jobs: int) -> None:
+def test_audit_corpus_depends_on_the_seed_and_not_on_threads(n_jobs: int) -> None:
     texts, topics, _ = labelled(90, 8)
     corpus = Corpus(texts, topics, "news.csv")
     first = audit_corpus(corpus, seed=3, n_jobs=1)
@@ -152,7 +150,7 @@ def test_threads_change_nothing_and_the_seed_decides(n_jobs: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 4])
-def test_long_work_is_announced(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audit_corpus_announces_long_work(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = count(0, step)
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
     monkeypatch.setattr("slugline.auditing.audit.time", clock)
@@ -167,13 +165,13 @@ def test_long_work_is_announced(step: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert notes == ([note] if step > 1 else [])
 
 
-def test_the_order_of_the_file_says_nothing() -> None:
+def test_audit_corpus_does_not_depend_on_the_order() -> None:
     texts, topics, wrong = labelled(150, 12)
     turned = audited(texts[::-1], topics[::-1])
     assert {149 - row for row in turned.order[:12].tolist()} == set(wrong)
 
 
-def test_weights_of_words_follow_the_formula() -> None:
+def test_findings_spans_follow_the_formula() -> None:
     texts, topics, _ = labelled(60, 0)
     long = "wheat corn crop export tonnes silo rate loan bond fed credit yield "
     long += "goal match team coach cup league"
@@ -230,12 +228,12 @@ def findings_of(audit: Audit, **changed: Any) -> Findings:
     ],
     ids=str,
 )  # fmt: skip
-def test_reasons_are_scores_and_near_documents_and_what_is_odd(
+def test_findings_reasons_are_scores_neighbours_and_oddities(
     copied: Audit, changed: dict[str, Any], reasons: list[str], beside: int | None
 ) -> None:
     found = findings_of(copied, **changed)[0]
     assert found.reasons == [*reasons, "cut off: it ends in dots", "blank: no word"]
-    assert (found.beside, found.is_copy) == (beside, False)
+    assert (found.comparison_row, found.is_copy) == (beside, False)
     assert found.to_dict() == {
         "suspicion": round(float(copied.suspicion[0]), 4),
         "topic": "bank",
@@ -254,29 +252,29 @@ def copied() -> Audit:
     return audited([*texts, *texts[1:2] * 3], [*topics, "sport", "bank", "grain"])
 
 
-def test_of_copies_with_another_topic_the_best_supported_one_is_beside(copied: Audit) -> None:
+def test_findings_compare_with_the_best_supported_copy(copied: Audit) -> None:
     suspicion = copied.suspicion.copy()
     suspicion[[1, 30, 31, 32]] = 0.2, 0.6, 0.5, 0.1
     findings = Findings(replace(copied, suspicion=suspicion))
-    assert [(findings[row].beside, findings[row].is_copy) for row in (1, 30, 31, 32)] == [
+    assert [(findings[row].comparison_row, findings[row].is_copy) for row in (1, 30, 31, 32)] == [
         *((31, True), (32, True), (32, True), (31, True))
     ]
     (reason,) = {findings[row].reasons[0] for row in (1, 32)}
-    assert reason == "the same text stands under sport (document 31) and bank (document 32)"
+    assert reason == "the same text has the topic sport (document 31) and bank (document 32)"
 
 
-def test_of_copies_with_two_topics_the_worse_supported_one_is_suspect() -> None:
+def test_audit_corpus_suspects_the_worse_supported_copy() -> None:
     texts, topics, _ = labelled(120, 0)
     audit = audited([*texts, texts[0]], [*topics, "sport"])
     assert audit.order[0] == 120
     found = Findings(audit)[120]
-    assert found.reasons[0] == "the same text stands under bank (document 1)"
-    assert (found.likely, found.beside, found.is_copy) == ("bank", 0, True)
+    assert found.reasons[0] == "the same text has the topic bank (document 1)"
+    assert (found.likely, found.comparison_row, found.is_copy) == ("bank", 0, True)
     assert audit.suspicion[0] < 0.1
     assert audit.n_contradicting == 1
 
 
-def test_copies_do_not_judge_each_other() -> None:
+def test_audit_corpus_lets_no_copies_judge_each_other() -> None:
     # Five copies of a text about grain, all of them under sport, would outvote anybody.
     texts, topics, _ = labelled(120, 0)
     texts, topics = texts + ["wheat corn crop barley tonnes silo seed"] * 5, topics + ["sport"] * 5
@@ -285,12 +283,12 @@ def test_copies_do_not_judge_each_other() -> None:
     assert {audit.likely[row] for row in range(120, 125)} == {"grain"}
     assert (audit.n_contradicting, audit.copies.near) == (0, [])
     reason = (
-        "the same text stands at document 121, document 122, document 123 and 1 more, with the "
+        "the same text occurs in document 121, document 122, document 123 and 1 more, with the "
     )
     assert Findings(audit)[124].reasons[0] == f"{reason}same topic"
 
 
-def test_near_copies_are_found_and_do_not_judge_each_other() -> None:
+def test_audit_corpus_finds_near_copies_and_lets_none_judge_another() -> None:
     texts, topics, _ = labelled(120, 0)
     near = "wheat corn crop barley tonnes silo seed harvest export of the year"
     audit = audited([*texts, f"{near} end", f"{near} ends"], [*topics, "sport", "sport"])
@@ -298,7 +296,7 @@ def test_near_copies_are_found_and_do_not_judge_each_other() -> None:
     assert set(audit.order[:2].tolist()) == {120, 121}
 
 
-def test_test_documents_that_are_training_documents_are_leaks() -> None:
+def test_audit_corpus_finds_leaks() -> None:
     texts, topics, _ = labelled(90, 0)
     new, new_topics, _ = labelled(30, 0, seed=9)
     train = Corpus(texts, topics, "train.csv")
@@ -321,7 +319,7 @@ def test_test_documents_that_are_training_documents_are_leaks() -> None:
 # Bad input --------------------------------------------------------------------------------------
 
 
-def test_one_topic_can_not_be_audited() -> None:
+def test_audit_corpus_rejects_one_topic() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "corn"], ["grain", "grain"])
     assert str(raised.value) == (
@@ -330,17 +328,17 @@ def test_one_topic_can_not_be_audited() -> None:
     )
 
 
-def test_topics_of_one_document_each_can_not_be_audited() -> None:
+def test_audit_corpus_rejects_topics_of_one_document_each() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "goal"], ["grain", "sport"])
     assert str(raised.value) == (
-        "news.csv: 2 documents, each with a topic of its own, can't be audited, as nothing shows "
-        "what else belongs to a topic; give at least two documents of some topic, and check which "
-        "column holds the topic."
+        "news.csv: 2 documents, each with a topic of its own, can't be audited: a topic with one "
+        "document can't be checked against others. Give at least two documents of some topic, and "
+        "check which column holds the topic."
     )
 
 
-def test_a_topic_that_is_like_many_gets_one_note(noisy: tuple[Audit, list[int]]) -> None:
+def test_other_findings_have_one_note_for_a_topic_like_many(noisy: tuple[Audit, list[int]]) -> None:
     audit = noisy[0]
     pairs = [SimilarTopics("tiny", name, "half", 0.5) for name in ("bank", "grain", "sport")]
     pairs.append(SimilarTopics("bank", "grain", "half of them", 0.5))
@@ -352,7 +350,7 @@ def test_a_topic_that_is_like_many_gets_one_note(noisy: tuple[Audit, list[int]])
     ]
 
 
-def test_copies_of_one_text_can_not_be_audited() -> None:
+def test_audit_corpus_rejects_copies_of_one_text() -> None:
     with pytest.raises(DataError) as raised:
         audited(["the wheat"] * 4, ["a", "b", "a", "b"])
     assert str(raised.value) == (
@@ -369,14 +367,14 @@ def test_copies_of_one_text_can_not_be_audited() -> None:
     ],
     ids=["none", "no words"],
 )
-def test_what_can_not_be_audited(texts: list[str], topics: list[str], message: str) -> None:
+def test_audit_corpus_rejects_empty_data(texts: list[str], topics: list[str], message: str) -> None:
     with pytest.raises(DataError) as raised:
         audited(texts, topics)
     assert str(raised.value).startswith(message)
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32])
-def test_a_seed_out_of_range(seed: int) -> None:
+def test_audit_corpus_rejects_a_seed_out_of_range(seed: int) -> None:
     message = f"`seed` is {seed}; give a whole number from 0 to 4294967295."
     with pytest.raises(OptionError, match=message):
         audited(["a b", "c d"], ["x", "y"], seed=seed)
@@ -393,7 +391,7 @@ class Steps(SilentProgress):
 
 
 @pytest.mark.parametrize("n", [4, 5, 7])
-def test_a_handful_of_documents(n: int) -> None:
+def test_audit_corpus_takes_a_handful_of_documents(n: int) -> None:
     texts = ["wheat corn", "goal match", "bond loan", "crop", "team", "fed rate", "silo"][:n]
     topics = ["grain", "sport", "bank", "grain", "sport", "bank", "grain"][:n]
     progress = Steps()
@@ -406,7 +404,7 @@ def test_a_handful_of_documents(n: int) -> None:
     ]
 
 
-def test_of_the_only_text_of_a_topic_nothing_is_known() -> None:
+def test_audit_corpus_does_not_suspect_the_only_text_of_a_topic() -> None:
     texts, topics, wrong = labelled(120, 8)
     audit = audited([*texts, *["cocoa cocoa butter ghana"] * 2], [*topics, "cocoa", "cocoa"])
     assert set(audit.order[:8].tolist()) == set(wrong)
@@ -414,9 +412,7 @@ def test_of_the_only_text_of_a_topic_nothing_is_known() -> None:
     assert audit.suspicion[120:].tolist() == pytest.approx([mean, mean])
 
 
-def test_later_rounds_do_not_learn_from_the_eight_percent_that_are_most_suspect(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_audit_corpus_leaves_suspects_out_of_later_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, topics, wrong = labelled(200, 8)
     doubted: list[np.ndarray] = []
 
@@ -434,7 +430,7 @@ def test_later_rounds_do_not_learn_from_the_eight_percent_that_are_most_suspect(
     assert set(audit.order[:8].tolist()) == set(wrong)
 
 
-def test_the_beginning_of_a_text_is_its_first_48_words() -> None:
+def test_leads_are_the_first_48_words() -> None:
     word = "w" * 99
     texts = ["the wheat " * 24 + "corn", " goal and cup", f"{word} " * 47 + "oil gas"]
     X = Features(default_feature_groups("log-tf-idf"), 1).fit_transform(texts)
@@ -445,7 +441,7 @@ def test_the_beginning_of_a_text_is_its_first_48_words() -> None:
     assert _leads(["! " * 50 + "wheat"], X, 1) is X  # no word among the first
 
 
-def test_a_topic_of_form_letters_spoils_nothing() -> None:
+def test_audit_corpus_handles_a_topic_of_form_letters() -> None:
     texts, topics, wrong = labelled(200, 11)
     letter = (
         "dear customer this is the newsletter of our shop with all offers of this week and more"
@@ -457,7 +453,7 @@ def test_a_topic_of_form_letters_spoils_nothing() -> None:
     assert audit.alike == []
 
 
-def test_a_text_of_megabytes_and_one_without_words() -> None:
+def test_audit_corpus_takes_texts_of_megabytes_and_without_words() -> None:
     texts, topics, _ = labelled(60, 0)
     audit = audited([*texts, "wheat " * 200_000, "?!"], [*topics, "grain", "bank"])
     assert np.isfinite(audit.suspicion).all()
@@ -467,7 +463,7 @@ def test_a_text_of_megabytes_and_one_without_words() -> None:
 # Gain -------------------------------------------------------------------------------------------
 
 
-def test_repair_is_worth_something_where_topics_are_wrong() -> None:
+def test_measure_gain_finds_a_gain_where_topics_are_wrong() -> None:
     texts, before, wrong = labelled(180, 50)
     _, right, _ = labelled(180, 0)
     after = [None if row in wrong[:5] else topic for row, topic in enumerate(right)]
@@ -479,7 +475,7 @@ def test_repair_is_worth_something_where_topics_are_wrong() -> None:
     assert gain.to_dict()["accuracy_after"] == gain.n_after / 175
 
 
-def test_no_repair_is_worth_nothing() -> None:
+def test_measure_gain_is_0_without_repair() -> None:
     texts, topics, _ = labelled(60, 0)
     progress = Steps()
     gain = measure_gain(
@@ -489,7 +485,7 @@ def test_no_repair_is_worth_nothing() -> None:
     assert progress.steps == [("measuring the gain", step / 10) for step in range(10)]
 
 
-def test_a_gain_has_an_interval_by_the_documents_that_changed() -> None:
+def test_gain_interval_follows_the_documents_that_changed() -> None:
     gain = Gain(n_tested=80, n_before=50, n_after=56, n_better=9, n_worse=3)
     assert gain.points == 7.5
     half = 100 * 1.96 * np.sqrt(12 - 6**2 / 80) / 80
@@ -503,7 +499,7 @@ def test_a_gain_has_an_interval_by_the_documents_that_changed() -> None:
     }
 
 
-def test_a_fold_of_which_all_documents_were_dropped_is_not_tested_on() -> None:
+def test_measure_gain_skips_a_fold_without_documents() -> None:
     texts, before, _ = labelled(36, 0)
     after = [None if row >= 24 else topic for row, topic in enumerate(before)]
     groups = np.arange(36) // 12
@@ -514,13 +510,13 @@ def test_a_fold_of_which_all_documents_were_dropped_is_not_tested_on() -> None:
 
 
 @pytest.mark.parametrize("after", [["a", "b"], [None, None]], ids=["copies", "all dropped"])
-def test_too_few_documents_have_no_gain(after: list[str | None]) -> None:
+def test_measure_gain_rejects_too_few_documents(after: list[str | None]) -> None:
     groups = np.arange(2) * (after[0] is None)
     with pytest.raises(DataError, match="the documents are too few to be tested on; add some"):
         measure_gain(Corpus(["wheat", "goal"], ["a", "b"], "news"), after, groups, n_jobs=1)
 
 
-def test_the_best_supported_copy_says_which_topic_the_others_probably_have() -> None:
+def test_likely_topics_follow_the_best_supported_copy() -> None:
     texts, topics, _ = labelled(120, 0)
     copy = "wheat corn crop export tonnes barley silo"
     audit = audit_corpus(

@@ -69,13 +69,13 @@ def expected_against(known: TopicEvidence, y: np.ndarray) -> np.ndarray:
         found.append(
             0.25 * bend(known.scores[row, best])
             - bend(known.scores[row, topic])
-            - 0.7 * known.shares[row, topic]
+            - 0.7 * known.fractions[row, topic]
             - 0.2 * max(0.0, np.log(ratio))
         )
     return np.array(found)
 
 
-def test_evidence_against_topics_follows_the_formulas() -> None:
+def test_topic_evidence_follows_the_formulas() -> None:
     known = make_evidence()
     before = known.scores.copy()
     drawn = np.random.default_rng(1).permutation(known.y)
@@ -84,7 +84,7 @@ def test_evidence_against_topics_follows_the_formulas() -> None:
     assert np.array_equal(known.scores, before)
 
 
-def test_the_likeliest_other_topic_is_that_of_scores_and_of_near_documents() -> None:
+def test_topic_evidence_likely_uses_scores_and_neighbours() -> None:
     scores = np.array([[1.0, 0.5, 0.2], [1.0, 0.5, 0.2]], dtype=np.float32)
     shares = np.array([[0.0, 0.0, 0.4], [0.0, 0.0, 0.5]], dtype=np.float32)
     known = TopicEvidence(scores, shares, np.array([0, 0]))
@@ -92,7 +92,7 @@ def test_the_likeliest_other_topic_is_that_of_scores_and_of_near_documents() -> 
     assert known.likely(np.array([1, 2])).tolist() == [0, 0]
 
 
-def test_probabilities_are_the_share_of_wrong_topics_times_the_ratio_of_densities() -> None:
+def test_error_probabilities_follow_the_formula() -> None:
     known = make_evidence(n_rows=400)
     y, drawn = known.y, np.random.default_rng(5).permutation(known.y)
     against, wrong = known.against(y), known.against(drawn)[drawn != y]
@@ -115,7 +115,7 @@ def test_probabilities_are_the_share_of_wrong_topics_times_the_ratio_of_densitie
     assert found[is_wrong].mean() > 10 * found[~is_wrong].mean()
 
 
-def test_nothing_is_wrong_where_all_documents_have_one_topic() -> None:
+def test_error_probabilities_are_0_for_one_topic() -> None:
     nothing = np.zeros((3, 2), dtype=np.float32)
     known = TopicEvidence(nothing, nothing, np.array([1, 1, 1]))
     assert error_probabilities(known, seed=0).tolist() == [0, 0, 0]
@@ -124,9 +124,7 @@ def test_nothing_is_wrong_where_all_documents_have_one_topic() -> None:
 # Neighbours and held-out scores -----------------------------------------------------------------
 
 
-def test_neighbours_are_the_nearest_by_terms_that_are_not_common(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_find_neighbours_ignores_common_terms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "_BATCH_ROWS", 25)
     rng = np.random.default_rng(0)
     dense = rng.random((60, 40)) * (rng.random((60, 40)) < 0.15)
@@ -155,20 +153,18 @@ def test_neighbours_are_the_nearest_by_terms_that_are_not_common(
     assert found.rows[59].tolist() == [-1] * 10
 
 
-def test_a_topic_has_the_share_of_its_documents_among_the_nearest() -> None:
+def test_neighbours_fractions_count_topics_of_the_nearest() -> None:
     near = Neighbours(
         np.array([[1, 2, 3], [0, -1, -1], [-1, -1, -1], [0, 1, -1]]),
         np.array([[0.5, 0.25, 0.25], [0.5, 0, 0], [0, 0, 0], [0.3, 0.1, 0]], dtype=np.float32),
     )
-    shares = near.shares(Labels.from_topics(np.array([0, 1, 1, 2])), 3)
+    shares = near.fractions(Labels.from_topics(np.array([0, 1, 1, 2])), 3)
     np.testing.assert_allclose(
         shares, np.array([[0, 3, 1], [4, 0, 0], [0, 0, 0], [3, 1, 0]]) / 4, rtol=1e-6
     )
 
 
-def test_scores_are_the_mean_of_three_rounds_that_do_not_learn_from_suspects(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_heldout_scores_are_the_mean_of_three_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     rounds: list[tuple[Any, ...]] = []
 
     def score(X: Any, y: Any, context: Any, folds: Any, is_used: Any, passes: int) -> Any:
@@ -215,14 +211,14 @@ def odd_among(*texts: str) -> dict[int, tuple[str, str]]:
     return {odd.row: (odd.kind, odd.why) for odd in found}
 
 
-def test_texts_without_words_are_blank() -> None:
+def test_find_odd_texts_finds_blank_texts() -> None:
     assert odd_among("oil up", "", " \n", "...") == dict.fromkeys(
         (1, 2, 3), ("blank", "there is no word in it")
     )
 
 
 @pytest.mark.parametrize("dots", ["...", "…", "…  \n"])
-def test_long_texts_that_end_in_dots_were_cut_off(dots: str) -> None:
+def test_find_odd_texts_finds_texts_that_end_in_dots(dots: str) -> None:
     long = "price " * 14
     short = long[: 79 - len(dots)] + dots
     assert odd_among(long[: 80 - len(dots)] + dots, short, long + dots + "end", long) == {
@@ -235,7 +231,7 @@ def test_long_texts_that_end_in_dots_were_cut_off(dots: str) -> None:
     [(3, 4, 40, True), (2, 5, 40, False), (3, 3, 40, False), (3, 4, 39, False)],
     ids=["just enough", "too few", "half are as long", "too short"],
 )
-def test_texts_of_the_longest_length_were_cut_off_if_most_are_shorter(
+def test_find_odd_texts_finds_texts_of_one_longest_length(
     n_cut: int, n_shorter: int, length: int, odd: bool
 ) -> None:
     cut = [f"{number} oil gas".ljust(length, "x") for number in range(n_cut)]
@@ -247,7 +243,7 @@ def test_texts_of_the_longest_length_were_cut_off_if_most_are_shorter(
 LATIN, GREEK = "the price of oil", "τιμή του πετρελαίου"
 
 
-def test_a_text_hardly_in_the_usual_script_is_odd() -> None:
+def test_find_odd_texts_finds_another_script() -> None:
     why = "it is written in Greek, and most texts in Latin"
     tenth = "a" + "τ" * 9  # one letter in ten is of the usual script
     less = "a" + "τ" * 10
@@ -256,19 +252,19 @@ def test_a_text_hardly_in_the_usual_script_is_odd() -> None:
     assert found == dict.fromkeys((4, 6, 8), ("other script", why))
 
 
-def test_the_first_400_letters_show_the_script_of_a_text() -> None:
+def test_find_odd_texts_reads_400_letters_for_the_script() -> None:
     tenth, less = "τ" * 360 + "a" * 40, "a" * 39 + "τ" * 361
     found = odd_among(LATIN, LATIN + "s", LATIN + "es", tenth + "τ" * 99, less + "a" * 99)
     assert list(found) == [4]
 
 
-def test_where_no_script_has_half_of_the_texts_none_is_odd() -> None:
+def test_find_odd_texts_needs_a_usual_script() -> None:
     cyrillic = "цены на нефть"
     assert odd_among(LATIN, LATIN + "s", GREEK, cyrillic, cyrillic + "а") == {}
     assert list(odd_among(LATIN, LATIN + "s", GREEK, cyrillic)) == [2, 3]
 
 
-def test_the_scripts_of_japanese_are_one() -> None:
+def test_find_odd_texts_takes_japanese_scripts_as_one() -> None:
     texts = (
         "石油価格の上昇",
         "せきゆのかかく",
@@ -291,7 +287,7 @@ def test_the_scripts_of_japanese_are_one() -> None:
     ids=["enough", "fewer than five", "under 2 %", "as long as may be", "too long"],
 )
 @pytest.mark.parametrize("place", ["{line}\noil {number}", "oil {number}\n{line} "])
-def test_lines_that_begin_or_end_enough_texts_are_shared(
+def test_find_shared_lines_finds_first_and_last_lines(
     lines: dict[str, int], n_texts: int, shared: bool, place: str
 ) -> None:
     ((line, n_lines),) = lines.items()
@@ -300,7 +296,7 @@ def test_lines_that_begin_or_end_enough_texts_are_shared(
     assert find_shared_lines(texts) == ([(line, n_lines)] if shared else [])
 
 
-def test_of_many_shared_lines_the_twenty_most_frequent_are_named() -> None:
+def test_find_shared_lines_returns_the_twenty_most_frequent() -> None:
     texts = [f"line {n}\noil {n} {copy}" for n in range(21) for copy in range(6 if n else 5)]
     assert find_shared_lines(texts) == [(f"line {n}", 6) for n in range(1, 21)]
 
@@ -314,7 +310,7 @@ def test_of_many_shared_lines_the_twenty_most_frequent_are_named() -> None:
     ],
     ids=["eleven words", "ten words", "two topics"],
 )
-def test_ten_words_under_three_topics_are_boilerplate(text: str, topics: str, is_odd: bool) -> None:
+def test_find_odd_texts_finds_boilerplate(text: str, topics: str, is_odd: bool) -> None:
     texts = [text] * len(topics)
     words = Features([FeatureGroup("words")], 1).fit_transform(texts)
     copies = [np.arange(len(topics))]
@@ -351,7 +347,7 @@ def counted_words(n_rows: int, n_odd: int, length: int = 8) -> tuple[sp.csr_arra
     ],
     ids=["few", "many", "just enough texts", "too few texts", "short", "improbable no more"],
 )
-def test_texts_without_the_common_words_are_of_another_language(
+def test_find_odd_texts_finds_another_language(
     n_rows: int, n_odd: int, length: int, is_odd: bool
 ) -> None:
     words, expected = counted_words(n_rows, n_odd, length)

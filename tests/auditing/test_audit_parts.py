@@ -74,7 +74,7 @@ def rows_of(sets: list[set[int]], n_columns: int = 60) -> sp.csr_array:
 
 
 @pytest.mark.parametrize("batch_entries", [1 << 20, 100], ids=["at once", "in batches"])
-def test_near_pairs_are_those_that_comparing_all_pairs_finds(
+def test_find_near_pairs_finds_the_pairs_of_an_exhaustive_search(
     batch_entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.auditing.evidence._BATCH_ENTRIES", batch_entries)
@@ -93,32 +93,32 @@ def test_near_pairs_are_those_that_comparing_all_pairs_finds(
     assert found == expected
 
 
-def test_jaccard_of_known_sets() -> None:
+def test_jaccard_is_right_for_known_sets() -> None:
     X = rows_of([{1, 2, 3}, {2, 3, 4}, {7}, set()])
     pairs = np.array([[0, 1], [0, 2], [0, 0], [2, 2], [3, 3]])
     assert jaccard(X, pairs).tolist() == [0.5, 0, 1, 1, 0]
     assert jaccard(X, np.tile(pairs, (2000, 1))).tolist() == [0.5, 0, 1, 1, 0] * 2000
 
 
-def test_rows_of_few_terms_are_no_near_copies() -> None:
+def test_find_near_pairs_ignores_rows_of_few_terms() -> None:
     few, enough = {1, 2, 3, 4, 5}, {1, 2, 3, 4, 5, 6}
     assert find_near_pairs(rows_of([few, few]), 0).shape == (0, 2)
     assert find_near_pairs(rows_of([few, enough, few, enough]), 0).tolist() == [[1, 3]]
 
 
-def test_a_thousand_copies_are_one_group() -> None:
+def test_connect_groups_joins_a_thousand_copies() -> None:
     X = rows_of([set(range(20))] * 1000 + [set(range(30, 50))])
     groups = connect_groups(np.arange(1001), find_near_pairs(X, 0))
     assert [len(rows) for rows in group_members(groups)] == [1000]
 
 
-def test_identical_texts_and_their_groups() -> None:
+def test_number_identical_and_group_members_find_copies() -> None:
     numbers = number_identical(["Oil up", "gas", "oil  UP\n", "tin"])
     assert numbers.tolist() == [0, 1, 0, 2]
     assert [rows.tolist() for rows in group_members(numbers)] == [[0, 2]]
 
 
-def test_a_leak_is_from_the_first_identical_or_else_the_most_similar_document() -> None:
+def test_find_leaks_prefers_identical_documents() -> None:
     sets = [set(range(n)) for n in (8, 10, 9, 12, 11, 12)]
     pairs = np.array([[0, 4], [1, 4], [2, 4], [3, 4], [1, 2], [4, 5], [0, 5], [1, 5]])
     assert _find_leaks(rows_of(sets), 3, np.array([7, 8, 9, 9, 10, 8]), pairs) == [
@@ -135,7 +135,7 @@ def test_a_leak_is_from_the_first_identical_or_else_the_most_similar_document() 
 # What others say --------------------------------------------------------------------------------
 
 
-def test_the_copies_of_a_text_are_in_one_fold_and_none_of_its_neighbours() -> None:
+def test_assign_folds_keeps_copies_together() -> None:
     texts, topics, _ = labelled(60, 0)
     texts = texts + texts[:20]
     groups = number_identical(texts)
@@ -173,7 +173,7 @@ def test_frequency_scores_are_those_of_naive_bayes() -> None:
 # Probabilities ----------------------------------------------------------------------------------
 
 
-def test_two_topics_of_a_text_are_rarely_both_right() -> None:
+def test_compare_copies_suspects_the_weaker_of_two_topics() -> None:
     # By Bayes' rule: right and wrong, wrong and right, both wrong, and both right once in twenty.
     p, q = 0.1, 0.4
     a, b, none, both = (1 - p) * q, p * (1 - q), p * q, (1 - p) * (1 - q) / 20
@@ -183,9 +183,7 @@ def test_two_topics_of_a_text_are_rarely_both_right() -> None:
 
 
 @pytest.mark.parametrize("copied", [[0, 0, 1], [0, 1, 1, 2, 2, 2], [3, 3, 0, 1]], ids=str)
-def test_of_all_ways_in_which_topics_of_a_text_are_right_those_with_several_are_rare(
-    copied: list[int],
-) -> None:
+def test_one_right_follows_enumeration(copied: list[int]) -> None:
     n, y = len(copied), np.array([*copied, *range(40)])
     suspicion = np.linspace(0.1, 0.6, len(y))
     topics = sorted(set(copied))
@@ -210,13 +208,13 @@ def test_of_all_ways_in_which_topics_of_a_text_are_right_those_with_several_are_
     assert found[n:].tolist() == suspicion[n:].tolist()
 
 
-def test_copies_that_agree_stay_as_they_are_where_none_differ() -> None:
+def test_compare_copies_leaves_agreeing_copies() -> None:
     before = np.array([0.1, 0.2, 0.3])
     after = compare_copies(before, np.array([0, 0, 1]), [np.array([0, 1])])
     assert after.tolist() == before.tolist()
 
 
-def test_copies_that_agree_are_suspect_where_many_differ() -> None:
+def test_compare_copies_suspects_agreeing_copies_where_many_differ() -> None:
     y = np.array([0, 1, 0, 1, 1, 1])
     copies = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
     after = compare_copies(np.full(6, 0.01), y, copies)
@@ -228,9 +226,7 @@ def test_copies_that_agree_are_suspect_where_many_differ() -> None:
     st.integers(1, 4),
     st.integers(0, 100),
 )
-def test_probabilities_of_any_copies_are_probabilities(
-    wrong: list[float], n_topics: int, seed: int
-) -> None:
+def test_compare_copies_returns_probabilities(wrong: list[float], n_topics: int, seed: int) -> None:
     y = np.random.default_rng(seed).integers(0, n_topics, len(wrong))
     after = compare_copies(np.array(wrong), y, [np.arange(len(wrong))])
     assert ((after > 0) & (after <= 1)).all()
@@ -253,24 +249,24 @@ def prose(n: int) -> list[str]:
     return [f"{text} {' '.join(rng.choice(COMMON, 8))}" for text in texts]
 
 
-def test_texts_in_order_are_not_odd() -> None:
+def test_find_odd_texts_finds_nothing_in_ordinary_texts() -> None:
     assert odd_among(prose(100)) == []
 
 
-def test_a_text_in_another_script_and_one_in_another_language() -> None:
+def test_find_odd_texts_finds_script_and_language() -> None:
     german = "die Zentralbank hat heute ihre Zinsen nicht erhöht wie viele Anleger gehofft hatten"
     texts = [*prose(100), "цены на нефть выросли", german]
     assert odd_among(texts) == [(100, "other script"), (101, "other language")]
 
 
-def test_texts_of_one_longest_length_were_cut() -> None:
+def test_find_odd_texts_finds_texts_cut_at_one_length() -> None:
     cut = ["".join(text[:60].ljust(60, "x")) for text in prose(56)[50:]]
     assert odd_among([*(text[:50] for text in prose(50)), *cut]) == [
         (row, "cut off") for row in range(50, 56)
     ]
 
 
-def test_texts_of_one_template_were_not_cut() -> None:
+def test_find_odd_texts_ignores_texts_of_one_template() -> None:
     letter = "dear customer your order has been sent to you today and will arrive soon number"
     short = [text[:50] for text in prose(50)]
     assert odd_among([*short, *(f"{letter} {number}" for number in range(10, 16))]) == []
@@ -278,12 +274,12 @@ def test_texts_of_one_template_were_not_cut() -> None:
     assert odd_among([text[:60].ljust(60, "x") for text in prose(40)]) == []
 
 
-def test_a_short_text_under_three_topics_is_boilerplate() -> None:
+def test_find_odd_texts_finds_short_boilerplate() -> None:
     texts, topics = [*prose(30), *["page moved"] * 3], [*["a"] * 30, "a", "b", "c"]
     assert odd_among(texts, topics) == [(row, "boilerplate") for row in (30, 31, 32)]
 
 
-def test_lines_that_many_texts_share() -> None:
+def test_find_shared_lines_counts_lines() -> None:
     texts = [f"wheat {number}\nReuter" for number in range(10)] + ["no line"] * 10
     assert find_shared_lines(texts) == [("Reuter", 10)]
 
@@ -291,7 +287,7 @@ def test_lines_that_many_texts_share() -> None:
 # Topics alike -----------------------------------------------------------------------------------
 
 
-def test_topics_that_differ_in_case_and_topics_that_can_not_be_told_apart() -> None:
+def test_find_similar_topics_by_name_and_by_documents() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(400) % 4
     scores = rng.normal(size=(400, 4)).astype(np.float32)
@@ -318,7 +314,7 @@ def mixed_scores(n_last: int) -> tuple[np.ndarray, np.ndarray]:
     return y, scores
 
 
-def test_topics_are_alike_if_documents_look_like_the_other_and_both_have_five() -> None:
+def test_find_similar_topics_needs_five_documents_each() -> None:
     nearly = "40 % of their documents look more like the other"
     found = find_similar_topics(["grain", "wheat", "corn"], *mixed_scores(4))
     assert found == [SimilarTopics("grain", "wheat", nearly, 0.4)]
@@ -330,8 +326,8 @@ def test_topics_are_alike_if_documents_look_like_the_other_and_both_have_five() 
     ]
 
 
-def test_topics_whose_names_are_alike_are_listed_once() -> None:
-    names = "their names differ in case or spaces alone"
+def test_find_similar_topics_lists_a_pair_once() -> None:
+    names = "their names differ only in case or spaces"
     found = find_similar_topics(["oil", "OIL", "tin"], *mixed_scores(4))
     assert found == [SimilarTopics("oil", "OIL", names, None)]
 
@@ -362,7 +358,7 @@ def table(tmp_path: Path, *decisions: tuple[str, str, int], **cells: str) -> Pat
     return path
 
 
-def test_decisions_are_carried_out(tmp_path: Path) -> None:
+def test_apply_decisions_carries_out_decisions(tmp_path: Path) -> None:
     path = table(tmp_path, ("Relabel ", "grain", 1), ("drop", "x", 2), ("keep", "", 3))
     done = apply_decisions(CORPUS, read_decisions(path))
     assert (done.corpus.texts, done.corpus.topics) == (["wheat up", "bond"], ["grain", "bank"])
@@ -371,19 +367,19 @@ def test_decisions_are_carried_out(tmp_path: Path) -> None:
     assert (done.n_relabelled, done.n_dropped, done.n_kept) == (1, 1, 1)
 
 
-def test_rows_without_a_decision_change_nothing(tmp_path: Path) -> None:
+def test_read_decisions_ignores_rows_without_a_decision(tmp_path: Path) -> None:
     done = apply_decisions(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))))
     assert done.corpus.topics == CORPUS.topics
 
 
-def test_a_table_that_was_saved_with_semicolons_and_a_mark(tmp_path: Path) -> None:
+def test_read_decisions_takes_semicolons_and_a_byte_order_mark(tmp_path: Path) -> None:
     digest = text_digest("goal", "sport")
     path = tmp_path / "review.csv"
     path.write_text(f"\ufeffdecision;new_topic;at;digest\ndrop;;2;{digest}\n", encoding="utf-8")
     assert apply_decisions(CORPUS, read_decisions(path)).n_dropped == 1
 
 
-def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
+def test_read_decisions_takes_excel(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     for row in (
@@ -399,7 +395,7 @@ def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
     assert apply_decisions(CORPUS, decisions).corpus.topics == ["sport", "7", "bank"]
 
 
-def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(tmp_path: Path) -> None:
+def test_read_decisions_prefers_utf_8_to_the_named_encoding(tmp_path: Path) -> None:
     head = "decision,new_topic,at,digest\n"
     for written in ("utf-8", "utf-8-sig", "cp1252"):
         path = tmp_path / f"{written}.csv"
@@ -410,7 +406,7 @@ def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(tmp_
     assert decision.new_topic == "×"  # which begins a character of UTF-8
 
 
-def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
+def test_review_table_cuts_long_texts_and_marks_digests() -> None:
     texts, topics, _ = labelled(30, 0)
     corpus = Corpus([*texts, "wheat " * 9_000], [*topics, "grain"], "news.csv")
     findings = Findings(audit_corpus(corpus, n_jobs=1))
@@ -420,7 +416,7 @@ def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
     assert all(re.fullmatch("d[0-9a-f]{16}", row["digest"]) for row in rows)
 
 
-def test_a_table_to_review_is_the_same_in_excel(tmp_path: Path) -> None:
+def test_review_table_is_the_same_in_excel(tmp_path: Path) -> None:
     texts, topics, _ = labelled(30, 0)
     findings = Findings(audit_corpus(Corpus(texts, topics, "news.csv"), n_jobs=1))
     (tmp_path / "a.xlsx").write_bytes(review_table(findings, [4, 2], None))
@@ -475,7 +471,7 @@ def test_a_table_to_review_is_the_same_in_excel(tmp_path: Path) -> None:
     ],
     ids=["no such row", "a long place", "changed", "twice", "all"],
 )
-def test_decisions_about_other_documents(
+def test_apply_decisions_rejects_other_documents(
     tmp_path: Path, decisions: list[tuple[str, str, int]], cells: dict[str, str], message: str
 ) -> None:
     read = replace(read_decisions(table(tmp_path, *decisions, **cells)), table="r.csv")
@@ -492,7 +488,7 @@ def test_decisions_about_other_documents(
     ],
     ids=["unknown", "no topic"],
 )
-def test_decisions_that_say_nothing(
+def test_read_decisions_rejects_invalid_decisions(
     tmp_path: Path, decision: tuple[str, str, int], message: str
 ) -> None:
     with pytest.raises(DataError) as raised:
@@ -500,21 +496,21 @@ def test_decisions_that_say_nothing(
     assert message in str(raised.value)
 
 
-def test_a_relabel_of_several_topics_without_any_says_how_to_write_none(tmp_path: Path) -> None:
+def test_read_decisions_explains_how_to_write_no_topic(tmp_path: Path) -> None:
     corpus = replace(CORPUS, topics=[("sport",), ("sport", "bank"), ()])
     path = table(tmp_path, ("relabel", "", 1))
     with pytest.raises(DataError, match="which is empty; write one, or ';' alone for no topic, or"):
         read_decisions(path, form=review_form(corpus))
 
 
-def test_a_part_that_is_none(tmp_path: Path) -> None:
+def test_read_decisions_rejects_another_part(tmp_path: Path) -> None:
     path = table(tmp_path, ("drop", "", 1), part="all")
     with pytest.raises(DataError, match="line 2: the part is 'all'; it must be train or test"):
         read_decisions(path)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_read_decisions_reads_or_rejects_any_bytes(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "review.csv")
         path.write_bytes(b"decision,new_topic,at,digest\n" + data)
@@ -522,7 +518,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             read_decisions(path)
 
 
-def test_no_table_of_decisions(tmp_path: Path) -> None:
+def test_read_decisions_rejects_other_tables(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"decision,at\ndrop,1\n\xff\0")
     with pytest.raises(DataError, match="has no column 'new_topic', but 'decision', 'at'; it must"):
         read_decisions(tmp_path / "a.csv")
@@ -539,7 +535,7 @@ def test_no_table_of_decisions(tmp_path: Path) -> None:
 # Repaired documents as they were -----------------------------------------------------------------
 
 
-def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+def test_whole_rows_keep_nested_json_and_reject_a_changed_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     lines = [
         '{"text":"wheat","topic":3,"tags":["a",{"b":1}]}',

@@ -173,7 +173,7 @@ def test_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
     assert "http" not in page.split("<body>")[1]
     assert "line 123, topic <b>sport</b>" in page
     assert "line 122, topic <b>grain</b>, the same text" in page
-    assert "the same text stands under grain (line 122)" in page
+    assert "the same text has the topic grain (line 122)" in page
 
 
 @pytest.mark.parametrize(

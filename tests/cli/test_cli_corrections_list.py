@@ -112,7 +112,7 @@ def test_none_learns_from_a_burst(run: Run) -> None:
     [
         (["--approve", "x"], 2, "'x' names no correction; give a number such as 3"),
         (["--approve", ""], 2, "'' names no correction"),
-        (["--withdraw", "3-2"], 2, "the range 3-2 ends before it begins; write 2-3 for the"),
+        (["--withdraw", "3-2"], 2, "the range 3-2 ends before it begins; write 2-3."),
         (["--approve", "9"], 1, "c.db has no correction 9, or it was undone"),
         (["--approve", "9" * 18], 1, f"c.db has no correction {'9' * 18}, or it was undone"),
         (["--approve", "9" * 19], 2, "names no correction"),

@@ -71,8 +71,8 @@ def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> 
         f"top 2        {told['top_k'][0]['accuracy']:.3f}  the topic is among the 2 likeliest\n"
         f"log loss     {told['log_loss']:.3f}  nats; lower is better\n"
         f"Brier score  {told['brier_score']:.3f}  from 0 to 2; lower is better\n"
-        f"calibration  {told['calibration_error']:.3f}  mean gap between probability and share "
-        "right, in 5 bins of equally many documents; chance alone makes "
+        f"calibration  {told['calibration_error']:.3f}  mean gap between probability and fraction "
+        "right, in 5 bins of equally many documents; by chance alone "
         f"{told['calibration_error_by_chance']:.3f}\n"
         "\n"
         "topic  documents  precision  recall     F1\n"
@@ -215,7 +215,7 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
         f"accuracy                0.800       0.200      +0.600  {ends[0]}",
         f"macro-F1                {f1[0]:.3f}       {f1[1]:.3f}      {difference:+.3f}  {ends[1]}",
         "right, other wrong          3           0          +3  p = 0.250 by McNemar's exact test",
-        "neither is shown to be more accurate: the difference may be luck",
+        "neither is shown to be more accurate: the difference may be chance",
     ]
 
 
@@ -238,7 +238,7 @@ def test_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
         run("evaluate", one, "more.csv", "-q", "--against", two).out.splitlines()[-2:]
         for one, two in (("news.slug", "other.slug"), ("other.slug", "news.slug"))
     ]
-    said = "news.slug is more accurate: luck alone would rarely make such a difference"
+    said = "news.slug is more accurate: chance alone would rarely make such a difference"
     assert [end for _, end in ends] == [said, said]
     assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
 
@@ -483,9 +483,9 @@ def test_metrics_of_several_topics_are_printed_with_thresholds_and_pairs(
         "exact match    0.750  95 % interval 0.301 to 0.954; documents given exactly their topics",
         "precision@1    1.000  how often the likeliest topic is right; nDCG@1 1.000",
         "ranking        1.000  label ranking average precision",
-        "Hamming loss  0.1250  share of all decisions that are wrong",
-        "calibration    0.213  mean gap between probability and share right, in 8 bins of equally "
-        "many decisions over 5 %; chance alone makes 0.294",
+        "Hamming loss  0.1250  fraction of all decisions that are wrong",
+        "calibration    0.213  mean gap between probability and fraction right, in 8 bins of "
+        "equally many decisions over 5 %; by chance alone 0.294",
         "",
         "topic  documents  precision  recall     F1  given from",
         "grain          2      1.000   1.000  1.000       0.500",
@@ -505,7 +505,7 @@ def test_two_models_of_several_topics_are_compared_by_micro_f1_and_exact_match(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines[2:]] == [
         *("", "micro-F1", "exact match", "macro-F1", "right, other wrong"),
-        "neither is shown to be more accurate: the difference may be luck",
+        "neither is shown to be more accurate: the difference may be chance",
     ]
     assert lines[3].split()[1:4] == ["0.889", "0.000", "+0.889"]
     assert lines[4].split()[2:5] == ["0.750", "0.250", "+0.500"]

@@ -99,7 +99,7 @@ def test_documents_like_it_are_shown(run: Run, news_csv: Path) -> None:
     result = run("explain", "news.slug", "wheat and corn", "--examples", "news.csv", "-q")
     assert result.code == 0
     heading, *rows = result.out.splitlines()[-6:]
-    assert heading == "documents of grain that are most like it in these words"
+    assert heading == "documents of grain that are most like the text in these words"
     lines = news_csv.read_text().splitlines()
     for row in rows:
         share, number, text = re.split(r"  +", row, maxsplit=2)
@@ -114,7 +114,7 @@ def test_documents_like_it_stand_where_the_file_has_them(run: Run, tmp_path: Pat
     (tmp_path / "news.csv").write_text("\n".join([*rows, "wheat,grain"]))
     options = ["news.slug", "wheat", "--examples", "news.csv"]
     result = run("explain", *options, "--html", "why.html")
-    assert result.err == "news.csv: skipped 1 row without a text or a topic to use\n"
+    assert result.err == "news.csv: skipped 1 row without a usable text or topic\n"
     assert re.split("  +", result.out.splitlines()[-1])[1:] == ["line 205", "wheat"]
     assert "<bdi>line 205</bdi>" in (tmp_path / "why.html").read_text(encoding="utf-8")
     (tmp_path / "more.csv").write_text("text,topic\ngoal,sport\n")
@@ -234,7 +234,7 @@ def test_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
     result = run("explain", "news.slug", "-", stdin=text)
     assert result.code == 0
     assert re.fullmatch(
-        r"the text has 1,500 words; only the 1,000 strongest places are listed one by one; "
+        r"the text has 1,500 words; only the 1,000 strongest positions are listed; the "
         r"[1-9][\d,]* others are summed up\n",
         result.err,
     )
@@ -245,7 +245,7 @@ def test_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
 def test_a_text_without_a_known_word_is_said_to_have_none(run: Run, text: str) -> None:
     result = run("explain", "news.slug", text)
     assert result.code == 0
-    assert result.err == "the model knows none of the words; this is its answer for an empty text\n"
+    assert result.err == "the model knows none of the words; this is its answer to an empty text\n"
     assert result.out.splitlines()[-4:-2] == [
         "-0.399    baseline: an empty text",
         "-0.399    score: the sum of these",
@@ -257,15 +257,15 @@ def test_a_text_that_is_the_name_of_a_file_is_taken_for_words_and_said_to_be(run
     result = run("explain", "news.slug", "wheat")
     assert result.out.startswith("grain")
     assert result.err == (
-        "explaining the words 'wheat', not what is in the file of that name; for that, give it as "
-        "standard input: - < wheat\n"
+        "explaining the words 'wheat', not the content of the file of that name; to explain that, "
+        "give it as standard input: - < wheat\n"
     )
 
 
 def test_standard_input_without_end_is_not_read_to_its_end(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.cli.explain._MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("slugline.cli.explain._MAX_BYTES", 1 << 20)
     result = run("explain", "news.slug", "-", stdin=b"x" * ((1 << 20) + 1))
     assert result == (
         1,

@@ -42,34 +42,34 @@ def changes_of(
     ("better", "worse", "p_value"),
     [(0, 0, 1), (5, 0, 1), (0, 1, 1 / 2), (0, 5, 1 / 32), (1, 5, 7 / 64), (3, 3, 42 / 64)],
 )
-def test_luck_makes_as_many_worse_as_a_coin_would(better: int, worse: int, p_value: float) -> None:
+def test_sign_test_p_value_is_that_of_a_fair_coin(better: int, worse: int, p_value: float) -> None:
     assert sign_test_p_value(better, worse) == pytest.approx(p_value)
 
 
-def test_five_documents_that_all_got_worse_are_the_fewest_that_count() -> None:
+def test_clearly_worse_needs_five_documents_that_all_got_worse() -> None:
     assert clearly_worse([(0, MIN_CHANGED)]) == [True]
     assert clearly_worse([(0, MIN_CHANGED - 1)]) == [False]
     assert clearly_worse([(1, MIN_CHANGED)]) == [False]
     assert clearly_worse([(MIN_CHANGED, 0)]) == [False]
 
 
-def test_topics_of_which_little_changed_make_it_no_harder_to_see_another_one() -> None:
+def test_clearly_worse_ignores_topics_that_can_not_be_significant() -> None:
     assert clearly_worse([(0, 5), *[(2, 2)] * 100]) == [True, *[False] * 100]
 
 
-def test_of_many_topics_that_changed_much_each_must_be_rarer() -> None:
+def test_clearly_worse_corrects_for_many_topics_that_changed() -> None:
     many = [(4, 4)] * 9
     assert clearly_worse([(1, 7)]) == [True]  # 9 / 256
     assert clearly_worse([(1, 7), *many])[0] is False
     assert clearly_worse([(0, 8), *many])[0] is True  # 1 / 256
 
 
-def test_nothing_is_worse_of_no_changes() -> None:
+def test_clearly_worse_is_false_without_changes() -> None:
     assert clearly_worse([]) == []
     assert clearly_worse([(0, 0)] * 3) == [False] * 3
 
 
-def test_models_that_are_no_worse_are_held_back_no_more_often_than_is_said() -> None:
+def test_clearly_worse_keeps_its_error_rate() -> None:
     rng = np.random.default_rng(0)
     n_held = 0
     for _ in range(2000):
@@ -81,7 +81,7 @@ def test_models_that_are_no_worse_are_held_back_no_more_often_than_is_said() -> 
     assert n_held / 2000 <= ALPHA
 
 
-def test_changes_are_those_of_the_answers() -> None:
+def test_topic_changes_count_answers() -> None:
     topics = ["a", "a", "a", "b", "b", "c"]
     before = ["a", "a", "b", "b", "a", "c"]
     after = ["a", "b", "b", "b", "b", "d"]
@@ -103,14 +103,14 @@ def test_changes_are_those_of_the_answers() -> None:
     assert a.to_dict()["p_value"] == pytest.approx(3 / 4)
 
 
-def test_a_topic_that_is_lost_is_worse_and_so_may_be_all_together() -> None:
+def test_topic_changes_find_a_lost_topic_worse() -> None:
     topics = ["a"] * 20 + ["b"] * 20
     changes, is_worse, _ = changes_of(topics, topics, ["a"] * 40, [], n_newly=0, n_lost=0)
     assert is_worse
     assert {change.topic: change.is_worse for change in changes} == {"a": True, "b": True}
 
 
-def test_many_topics_that_got_a_little_worse_are_seen_together() -> None:
+def test_topic_changes_find_many_small_losses_worse_together() -> None:
     names = [f"{n:02}" for n in range(30)]
     topics = [name for name in names for _ in range(2)]
     # Each topic loses one document to a topic that there is not, too few to be seen alone.
@@ -120,7 +120,7 @@ def test_many_topics_that_got_a_little_worse_are_seen_together() -> None:
     assert not any(change.is_worse for change in changes)
 
 
-def test_documents_that_are_no_longer_answered_count_like_those_of_a_topic() -> None:
+def test_topic_changes_find_lower_coverage_worse() -> None:
     topics = ["a"] * 40
     assert changes_of(topics, topics, topics, [], n_newly=0, n_lost=MIN_CHANGED)[1:] == (
         False,
@@ -155,7 +155,9 @@ def test_documents_that_are_no_longer_answered_count_like_those_of_a_topic() -> 
         ),
     ],
 )
-def test_a_promise_is_worse_if_it_is_lower_or_covers_less(change: PromiseChange, why: str) -> None:
+def test_promise_change_is_worse_if_lower_or_with_less_coverage(
+    change: PromiseChange, why: str
+) -> None:
     assert change.why_not() == why
 
 
@@ -212,20 +214,20 @@ def test_probability_changes_of_several_topics_and_of_unknown_ones() -> None:
     ("n", "n_contradicted", "is_refused"),
     [(40, 38, True), (5, 5, True), (4, 4, False), (40, 20, False), (40, 21, True), (40, 0, False)],
 )
-def test_a_person_whom_everybody_else_contradicts_holds_a_version_back(
+def test_person_contradictions_hold_a_model_back_above_a_half(
     n: int, n_contradicted: int, is_refused: bool
 ) -> None:
     assert bool(PersonContradictions("anna", n, n_contradicted).why_not()) == is_refused
 
 
-def test_people_without_names_are_said_to_have_none() -> None:
+def test_person_contradictions_describe_people_without_tokens() -> None:
     assert PersonContradictions("", 40, 38).why_not() == (
         "of the 40 unapproved corrections by people without a token of their own, a model that "
         "learned from everybody else is sure of other topics for 38"
     )
 
 
-def test_many_new_topics_with_few_corrections_hold_a_version_back() -> None:
+def test_thin_topics_why_not_names_too_many_new_topics() -> None:
     counts = {f"topic {number}": 1 for number in range(500)}
     assert thin_topics_why_not(counts) == (
         "500 new topics, such as 'topic 0', 'topic 1', 'topic 10' and 497 more, have fewer than 3 "

@@ -20,7 +20,7 @@ def kills(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("corrections")
 
 
-def test_looking_finds_what_is_lost_changed_or_back_again(kills: Any, tmp_path: Path) -> None:
+def test_kill_check_finds_lost_changed_and_undone_corrections(kills: Any, tmp_path: Path) -> None:
     path = tmp_path / "corrections.db"
     with CorrectionStore(path) as store:
         for text in ("one", "two"):
@@ -32,7 +32,7 @@ def test_looking_finds_what_is_lost_changed_or_back_again(kills: Any, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_nothing_acknowledged_is_lost_in_ten_rounds_of_kills(kills: Any, tmp_path: Path) -> None:
+def test_store_loses_no_acknowledged_correction_when_killed(kills: Any, tmp_path: Path) -> None:
     counts = kills.kill_rounds(10, seed=1, folder=tmp_path)
     assert (counts["killed"], counts["lost"]) == (20, 0)
     assert counts["acknowledged"] > 100

@@ -76,7 +76,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 600) -> Any:
 ENDING = [(f"Ich will den Vertrag kündigen, Nummer {n}", "Kündigung") for n in range(5)]
 
 
-def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(place: Place) -> None:
+def test_learning_loop_replaces_the_model_once_for_enough_corrections(place: Place) -> None:
     place.add(*ENDING[:2])
     place.add(*ENDING[3:], model="another one")
     learner = place.learner()
@@ -116,9 +116,7 @@ def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(plac
     assert len(place.log) == n_lines
 
 
-def test_corrections_that_wait_change_nothing_and_teach_once_they_are_approved(
-    place: Place,
-) -> None:
+def test_learning_loop_learns_corrections_once_they_are_approved(place: Place) -> None:
     many = [(f"Ich will den Vertrag kündigen, Nummer {n}", "Kündigung") for n in range(8)]
     place.add(*many, approved=False)
     learner = place.learner(8)
@@ -143,7 +141,7 @@ def test_corrections_that_wait_change_nothing_and_teach_once_they_are_approved(
     assert load(place.model).predict(["den Vertrag kündigen"]).tolist() == ["Kündigung"]
 
 
-def test_a_model_that_would_be_the_same_is_not_replaced(place: Place) -> None:
+def test_learning_loop_leaves_a_model_that_would_be_the_same(place: Place) -> None:
     place.add(*ENDING[:3])
     learner = place.learner()
     learner.start()
@@ -160,7 +158,7 @@ def test_a_model_that_would_be_the_same_is_not_replaced(place: Place) -> None:
     assert not [*place.model.parent.glob("*.before.*")]
 
 
-def test_a_model_that_is_held_back_stays_and_it_is_said_why(place: Place, news: News) -> None:
+def test_learning_loop_reports_why_a_model_is_held_back(place: Place, news: News) -> None:
     lines = ["text,topic", *(f"{text},{topic}" for text, topic in news)]
     place.data.write_text("\n".join(lines) + "\n")
     place.add(
@@ -177,7 +175,7 @@ def test_a_model_that_is_held_back_stays_and_it_is_said_why(place: Place, news: 
     assert learner.state()["next_after"] == 30, "the same ones would be held back again"
 
 
-def test_learning_that_fails_is_said_once(place: Place) -> None:
+def test_learning_loop_reports_a_failure_once(place: Place) -> None:
     place.data.write_text("nothing\n")
     place.add(*ENDING[:3])
     learner = place.learner()
@@ -201,9 +199,7 @@ def sleepy(learner: LearningLoop) -> LearningLoop:
     return learner
 
 
-def test_stopping_ends_the_process_and_the_corrections_are_still_to_be_learned(
-    place: Place,
-) -> None:
+def test_learning_loop_stop_ends_the_process_and_keeps_corrections_new(place: Place) -> None:
     place.add(*ENDING[:3])
     learner = sleepy(place.learner())
     learner.start()
@@ -223,7 +219,7 @@ def test_stopping_ends_the_process_and_the_corrections_are_still_to_be_learned(
     assert again.state()["last"] is None
 
 
-def test_of_two_learners_of_a_model_one_learns_at_a_time(place: Place) -> None:
+def test_learning_loop_trains_one_at_a_time_for_a_model(place: Place) -> None:
     place.add(*ENDING[:3])
     first, second = sleepy(place.learner()), sleepy(place.learner())
     first.start()
@@ -236,7 +232,7 @@ def test_of_two_learners_of_a_model_one_learns_at_a_time(place: Place) -> None:
     assert len([line for line in place.log if line.startswith("learning from 3 new")]) == 1
 
 
-def test_trouble_with_the_file_is_said_once_and_the_learner_goes_on(place: Place) -> None:
+def test_learning_loop_reports_a_file_error_once_and_continues(place: Place) -> None:
     learner = place.learner()
     learner.start()
     away = place.corrections.rename(place.corrections.with_name("away"))
@@ -248,7 +244,7 @@ def test_trouble_with_the_file_is_said_once_and_the_learner_goes_on(place: Place
     wait_for(lambda: learner.state()["n_new"] == 0)
 
 
-def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
+def test_learning_loop_retries_with_growing_pauses(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at: list[float] = []
@@ -266,7 +262,7 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
     assert at[6] - at[5] >= 0.3
 
 
-def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learning_loop_stops_during_a_pause(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: LearningLoop) -> None:
         raise KeyError("odd")
 
@@ -279,7 +275,7 @@ def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPat
     assert time.monotonic() - started < 60
 
 
-def test_notes_that_make_no_sense_are_no_reason_to_stop(place: Place) -> None:
+def test_learning_loop_state_ignores_invalid_notes(place: Place) -> None:
     place.store.set_notes({f"learned {os.path.realpath(place.model)}": "many"})
     learner = place.learner()
     learner.start()
@@ -288,11 +284,11 @@ def test_notes_that_make_no_sense_are_no_reason_to_stop(place: Place) -> None:
     assert json.dumps(learner.state())
 
 
-def test_a_learner_that_never_began_can_be_stopped(place: Place) -> None:
+def test_learning_loop_stops_before_it_was_started(place: Place) -> None:
     place.learner().stop()
 
 
-def test_a_file_that_is_no_file_of_corrections_is_an_error_at_the_start(place: Place) -> None:
+def test_learning_loop_start_rejects_another_file(place: Place) -> None:
     place.store.close()
     place.corrections.write_text("no database")
     with pytest.raises(StoreError, match="holds no corrections"):
@@ -321,7 +317,7 @@ def test_a_file_that_is_no_file_of_corrections_is_an_error_at_the_start(place: P
     ],
     ids=["shipped", "no data", "standard input", "every"],
 )
-def test_what_can_not_be_learned_from_is_refused(
+def test_learning_loop_rejects_data_it_can_not_learn_from(
     given: tuple[str, list[str], int], message: str
 ) -> None:
     model, data, every = given

@@ -41,7 +41,7 @@ def corpus(pairs: Sequence[tuple[str, str]], name: str = "news") -> Corpus:
 # What there is to learn from --------------------------------------------------------------------
 
 
-def test_the_latest_correction_of_a_text_counts() -> None:
+def test_to_corpus_uses_the_latest_correction_of_a_text() -> None:
     found = to_corpus(
         corrected(("one", "a"), ("two", 7), ("one\r\n", "b"), ("  one ", "b"), (" ", "a")), "c.db"
     )
@@ -55,7 +55,7 @@ def test_the_latest_correction_of_a_text_counts() -> None:
 
 
 @pytest.mark.parametrize("given", [[], corrected((" \n", "a"))], ids=["none", "blank"])
-def test_without_a_correction_there_is_nothing_to_learn(given: list[Correction]) -> None:
+def test_to_corpus_rejects_a_file_without_corrections(given: list[Correction]) -> None:
     with pytest.raises(DataError) as caught:
         to_corpus(given, "c.db")
     assert str(caught.value) == (
@@ -63,7 +63,7 @@ def test_without_a_correction_there_is_nothing_to_learn(given: list[Correction])
     )
 
 
-def test_corrections_of_several_models_are_not_mixed_by_accident() -> None:
+def test_to_corpus_rejects_corrections_of_several_models() -> None:
     given = corrected(("one", "a"), ("two", "b"), ("three", "c"))
     given[2] = given[2]._replace(model="tickets")
     with pytest.raises(DataError) as caught:
@@ -81,7 +81,7 @@ def test_corrections_of_several_models_are_not_mixed_by_accident() -> None:
         to_corpus(many, "c.db")
 
 
-def test_corrections_take_the_place_of_documents_with_their_text() -> None:
+def test_merge_corrections_replaces_documents_with_their_text() -> None:
     train = corpus([("one", "a"), ("two", "a"), (" one", "b"), ("three", "b")])
     test = corpus([("two", "a"), ("four", "b")])
     found = to_corpus(corrected(("one", "c"), ("two ", "b"), ("new", "a")), "c.db")
@@ -94,7 +94,7 @@ def test_corrections_take_the_place_of_documents_with_their_text() -> None:
     assert merged.without([1]).texts == ["three", "one", "new"]
 
 
-def test_something_must_be_left_to_test_on() -> None:
+def test_merge_corrections_rejects_a_test_set_that_is_all_corrected() -> None:
     found = to_corpus(corrected(("one", "a")), "c.db")
     with pytest.raises(DataError) as caught:
         merge_corrections(corpus([("two", "a")]), corpus([("one", "b")]), found)
@@ -108,7 +108,7 @@ def test_something_must_be_left_to_test_on() -> None:
     ("one", "other", "is_same"),
     [("a  b\n", "\ta b", True), ("a b", "ab", False), ("A", "a", False)],
 )
-def test_spaces_and_line_ends_make_no_other_text(one: str, other: str, is_same: bool) -> None:
+def test_normalize_spaces_ignores_spaces_and_line_ends(one: str, other: str, is_same: bool) -> None:
     assert (normalize_spaces(one) == normalize_spaces(other)) is is_same
 
 
@@ -128,7 +128,7 @@ def outcome(news: News) -> CorrectionResult:
     return learn_from_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.3)
 
 
-def test_what_was_learned_knows_the_corrections(outcome: CorrectionResult) -> None:
+def test_learn_from_corrections_predicts_corrected_topics(outcome: CorrectionResult) -> None:
     fitted = outcome.experiment.fitted
     assert fitted.predict(["tulip and rose of the garden"]).tolist() == ["flowers"]
     assert outcome.merged.new_topics == ["flowers"]
@@ -137,7 +137,7 @@ def test_what_was_learned_knows_the_corrections(outcome: CorrectionResult) -> No
     assert outcome.now_right.n_after == 9, "flowers, from other flowers"
 
 
-def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
+def test_learn_from_corrections_tests_on_no_corrected_text(
     outcome: CorrectionResult, news: News
 ) -> None:
     train, test = corpus(news).split(0.3, seed=0)
@@ -149,7 +149,9 @@ def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
     assert outcome.experiment.test_fraction == 0.3
 
 
-def test_both_models_are_compared_on_the_same_documents(outcome: CorrectionResult) -> None:
+def test_learn_from_corrections_compares_models_on_the_same_documents(
+    outcome: CorrectionResult,
+) -> None:
     test = outcome.experiment.tested.test
     assert outcome.paired.n_documents == len(test)
     after = outcome.experiment.fitted.predict(test.texts)
@@ -162,7 +164,7 @@ def test_both_models_are_compared_on_the_same_documents(outcome: CorrectionResul
     assert outcome.why_not() == ""
 
 
-def test_everything_is_plain_data(outcome: CorrectionResult) -> None:
+def test_correction_result_to_dict_is_plain_data(outcome: CorrectionResult) -> None:
     found = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
     assert found["new_topics"] == ["flowers"]
     assert [change["topic"] for change in found["topics"]][-1] == "flowers"
@@ -176,7 +178,7 @@ def test_everything_is_plain_data(outcome: CorrectionResult) -> None:
     )
 
 
-def test_what_makes_a_topic_worse_is_told(news: News) -> None:
+def test_why_not_names_a_topic_that_got_worse(news: News) -> None:
     grains = [text for text, topic in news if topic == "grain"]
     wrong = [(f"{text} {n}", "sport") for text in grains for n in range(10)]
     found = to_corpus(corrected(*wrong), "c")
@@ -191,9 +193,7 @@ def test_what_makes_a_topic_worse_is_told(news: News) -> None:
 
 
 @pytest.mark.parametrize("min_precision", [0.9, None])
-def test_corrections_that_leave_clearly_fewer_answers_sure_hold_the_model_back(
-    news: News, min_precision: float | None
-) -> None:
+def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -> None:
     documents = [(f"{text} x{n}", topic) for n in range(4) for text, topic in news]
     banks = [text for text, topic in documents if topic == "bank"]
     # Every third one is wrong: bank stays the best guess, but is no longer a sure one.
@@ -227,7 +227,7 @@ def test_corrections_that_leave_clearly_fewer_answers_sure_hold_the_model_back(
     assert harmless.promise.precision_after == 0.9
 
 
-def test_many_worse_topics_are_counted(outcome: CorrectionResult) -> None:
+def test_why_not_counts_many_worse_topics(outcome: CorrectionResult) -> None:
     change = dataclasses.replace(outcome.topics[0], is_worse=True)
     many = dataclasses.replace(outcome, topics=(change,) * 5, is_worse=True)
     assert many.why_not().count("got clearly worse: ") == 3
@@ -236,12 +236,12 @@ def test_many_worse_topics_are_counted(outcome: CorrectionResult) -> None:
     )
 
 
-def test_a_single_correction_is_enough(news: News) -> None:
+def test_learn_from_corrections_takes_a_single_correction(news: News) -> None:
     found = to_corpus(corrected(("tulip", "flowers")), "c.db")
     assert learn_from_corrections(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
 
 
-def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
+def test_learn_from_corrections_asks_about_a_third_with_many_documents(
     news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.corrections.learning._MANY", 10)
@@ -249,7 +249,7 @@ def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
     assert learn_from_corrections(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
 
 
-def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
+def test_learn_from_corrections_trains_a_net_with_validation(news: News) -> None:
     flowers = [(f"tulip {n}", "flowers") for n in range(6)]
     validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
     found = learn_from_corrections(
@@ -264,7 +264,7 @@ def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
     assert found.now_right.n_asked == 6
 
 
-def test_a_correction_that_is_all_there_is_to_learn_from_is_not_asked_about(news: News) -> None:
+def test_learn_from_corrections_asks_nothing_if_all_data_are_corrected(news: News) -> None:
     found = learn_from_corrections(
         TopicClassifier(),
         corpus(news[:1]),
@@ -274,7 +274,7 @@ def test_a_correction_that_is_all_there_is_to_learn_from_is_not_asked_about(news
     assert found.now_right == (0, 0, 0)
 
 
-def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
+def test_learn_from_corrections_takes_data_that_are_all_corrected(news: News) -> None:
     some = news[:12]
     found = learn_from_corrections(
         TopicClassifier(),
@@ -289,7 +289,7 @@ def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
 # Exported ---------------------------------------------------------------------------------------
 
 
-def test_exported_lines_are_documents_like_others(tmp_path: Path) -> None:
+def test_load_corpus_reads_exported_corrections(tmp_path: Path) -> None:
     lines = tmp_path / "corrections.jsonl"
     with CorrectionStore(tmp_path / "corrections.db") as store:
         for text, topic in (("wheat, \n corn \U0001f33d", "grain"), ("goal", "sport")):

@@ -72,7 +72,7 @@ def ids(result: Review) -> list[int]:
     return [correction.id for correction in result.learnable]
 
 
-def test_ten_wrong_corrections_by_one_person_are_held(train: Corpus) -> None:
+def test_review_holds_a_burst_of_wrong_corrections(train: Corpus) -> None:
     rng = random.Random(1)
     result = review(correct([(text_of("bill", rng), "tech") for _ in range(10)]), train, fit)
     assert ids(result) == []
@@ -81,7 +81,7 @@ def test_ten_wrong_corrections_by_one_person_are_held(train: Corpus) -> None:
     assert all("contradicted" in found for found in kinds(result).values())
 
 
-def test_wrong_corrections_that_come_slowly_are_contradicted(train: Corpus) -> None:
+def test_review_contradicts_wrong_corrections_that_come_slowly(train: Corpus) -> None:
     rng = random.Random(1)
     wrong = [
         row
@@ -95,12 +95,12 @@ def test_wrong_corrections_that_come_slowly_are_contradicted(train: Corpus) -> N
     assert doubt.probability > 0.9
 
 
-def test_a_few_corrections_of_unknown_words_are_learned(train: Corpus) -> None:
+def test_review_accepts_a_few_corrections_of_unknown_words(train: Corpus) -> None:
     honest = correct([(f"dunning letter number {n}", "bill") for n in range(5)])
     assert ids(review(honest, train, fit)) == [1, 2, 3, 4, 5]
 
 
-def test_a_burst_that_other_people_support_is_learned(train: Corpus) -> None:
+def test_review_accepts_a_burst_that_others_support(train: Corpus) -> None:
     texts = [f"dunning letter received {n}" for n in range(13)]
     [answer] = fit(train).predict(["dunning letter received"])
     topic = next(topic for topic in WORDS if topic != answer)
@@ -110,7 +110,7 @@ def test_a_burst_that_other_people_support_is_learned(train: Corpus) -> None:
     assert ids(review(anna + ben, train, fit)) == [*range(1, 14)]
 
 
-def test_a_burst_supports_no_other_burst(train: Corpus) -> None:
+def test_review_accepts_no_burst_by_another_burst(train: Corpus) -> None:
     texts = [f"dunning letter received {n}" for n in range(16)]
     [answer] = fit(train).predict(["dunning letter received"])
     topic = next(topic for topic in WORDS if topic != answer)
@@ -119,7 +119,7 @@ def test_a_burst_supports_no_other_burst(train: Corpus) -> None:
     assert kinds(review(anna + ben, train, fit)) == {key: ["burst"] for key in range(1, 17)}
 
 
-def test_a_burst_of_which_others_support_a_few_is_held(train: Corpus) -> None:
+def test_review_holds_a_burst_of_which_others_support_a_few(train: Corpus) -> None:
     rng = random.Random(1)
     texts = [f"dunning letter received {n}" for n in range(8)]
     [answer] = fit(train).predict(["dunning letter received"])
@@ -132,7 +132,7 @@ def test_a_burst_of_which_others_support_a_few_is_held(train: Corpus) -> None:
     assert kinds(result)[1] == ["burst"]
 
 
-def test_a_burst_stops_no_corrections_of_others(train: Corpus) -> None:
+def test_review_accepts_corrections_that_a_burst_contradicts(train: Corpus) -> None:
     rng = random.Random(1)
     texts = [f"dunning letter received {n}" for n in range(3)]
     [answer] = fit(train).predict(["dunning letter received"])
@@ -145,7 +145,7 @@ def test_a_burst_stops_no_corrections_of_others(train: Corpus) -> None:
     assert kinds(result)[1] == ["burst", "conflict"]
 
 
-def test_a_burst_changes_no_model_that_is_asked_about_others(train: Corpus) -> None:
+def test_review_asks_models_that_learned_from_no_burst(train: Corpus) -> None:
     rng = random.Random(1)
     honest: list[Correction] = []
     for person in ("ben", "carl", "dora", "emil"):
@@ -168,7 +168,7 @@ def test_a_burst_changes_no_model_that_is_asked_about_others(train: Corpus) -> N
     assert fitted(honest) <= fitted(honest + burst)
 
 
-def test_people_outside_a_burst_who_disagree_with_a_supported_one_both_wait(train: Corpus) -> None:
+def test_review_holds_both_sides_of_a_supported_conflict(train: Corpus) -> None:
     texts = [f"dunning letter received {n}" for n in range(13)]
     [answer] = fit(train).predict(["dunning letter received"])
     topic, other = (topic for topic in WORDS if topic != answer)
@@ -179,7 +179,7 @@ def test_people_outside_a_burst_who_disagree_with_a_supported_one_both_wait(trai
     assert (held[1], held[20]) == (["conflict"], ["conflict"])
 
 
-def test_approved_corrections_are_learned_whatever_they_say(train: Corpus) -> None:
+def test_review_accepts_approved_corrections(train: Corpus) -> None:
     rng = random.Random(1)
     when = "2026-02-01T08:00:00.000Z"
     wrong = correct([(text_of("bill", rng), "tech") for _ in range(10)], approved=when)
@@ -188,7 +188,7 @@ def test_approved_corrections_are_learned_whatever_they_say(train: Corpus) -> No
     assert dict(result.doubts) == {}
 
 
-def test_all_and_none_need_approval(train: Corpus) -> None:
+def test_review_holds_all_or_none_by_approval(train: Corpus) -> None:
     rng = random.Random(1)
     rows = correct([(text_of("bill", rng), "tech") for _ in range(6)])
     rows += correct([("dunning letter", "bill")], "ben", first=7)
@@ -202,7 +202,7 @@ def test_all_and_none_need_approval(train: Corpus) -> None:
 
 
 @pytest.mark.parametrize("approval", ["doubtful", "none"])
-def test_people_who_disagree_on_a_text_both_wait(train: Corpus, approval: Approval) -> None:
+def test_review_holds_both_sides_of_a_conflict(train: Corpus, approval: Approval) -> None:
     rows = correct([("Dunning  letter", "bill")]) + correct([("Dunning letter", "ship")], "ben", 2)
     result = review(rows, train, fit, approval)
     assert result.doubts == {
@@ -212,14 +212,14 @@ def test_people_who_disagree_on_a_text_both_wait(train: Corpus, approval: Approv
     assert ids(result) == ([] if approval == "doubtful" else [1, 2])
 
 
-def test_the_last_word_of_one_person_counts(train: Corpus) -> None:
+def test_review_uses_the_latest_correction_of_a_person(train: Corpus) -> None:
     rows = correct([("dunning letter", "ship"), ("dunning letter", "bill")])
     result = review(rows, train, fit)
     assert ids(result) == [2]
     assert result.held == {}
 
 
-def test_what_is_approved_stands_until_another_is(train: Corpus) -> None:
+def test_review_keeps_an_approved_correction_until_another_is_approved(train: Corpus) -> None:
     when = "2026-02-01T08:00:00.000Z"
     approved = correct([("dunning letter", "bill")], approved=when)
     same = correct([("dunning letter", "bill")], "ben", 2)
@@ -231,7 +231,7 @@ def test_what_is_approved_stands_until_another_is(train: Corpus) -> None:
     assert result.held == {2: (Doubt("conflict", topic="bill"),)}
 
 
-def test_a_text_of_the_training_data_is_known(train: Corpus) -> None:
+def test_review_holds_another_topic_for_a_training_text(train: Corpus) -> None:
     rows = correct([(f" {train.texts[0]}\n", "tech"), (train.texts[1], train.topics[1])])
     result = review(rows, train, fit)
     assert [*result.held] == [1]
@@ -239,13 +239,13 @@ def test_a_text_of_the_training_data_is_known(train: Corpus) -> None:
     assert ids(result) == [2]
 
 
-def test_a_new_topic_needs_some_corrections(train: Corpus) -> None:
+def test_review_holds_a_new_topic_with_few_corrections(train: Corpus) -> None:
     rows = correct([(f"tulip and rose number {n}", "garden") for n in range(3)])
     assert kinds(review(rows[:2], train, fit)) == {1: ["thin topic"], 2: ["thin topic"]}
     assert ids(review(rows, train, fit)) == [1, 2, 3]
 
 
-def test_corrections_that_change_answers_to_training_texts_are_held() -> None:
+def test_review_holds_corrections_that_change_answers_to_training_texts() -> None:
     """A rare topic, whose few texts a correction would take over."""
     rng = random.Random(0)
     topics = [[*WORDS][number % 3] for number in range(90)] + ["rare"] * 2
@@ -263,7 +263,7 @@ def test_corrections_that_change_answers_to_training_texts_are_held() -> None:
     assert reasons & {"changes answers", "contradicted"}
 
 
-def test_several_topics_are_reviewed_as_well() -> None:
+def test_review_handles_several_topics() -> None:
     rng = random.Random(0)
     sets: list[tuple[str, ...]] = [("bill",), ("ship",), ("tech",), ("bill", "ship"), ()]
     topics = [sets[number % 5] for number in range(200)]
@@ -285,7 +285,7 @@ def test_several_topics_are_reviewed_as_well() -> None:
 LEARNED: dict[str, Any] = {"learned": "2026-01-01T09:00:00.000Z", "learned_by": "abc"}
 
 
-def test_learned_corrections_are_kept_when_later_ones_make_them_a_burst(train: Corpus) -> None:
+def test_review_keeps_learned_corrections_in_a_later_burst(train: Corpus) -> None:
     first = correct([(f"voucher gift card {n}", "gift") for n in range(3)], **LEARNED)
     later = correct([(f"dunning letter {n}", "bill") for n in range(9)], first=4, day=2)
     result = review(first + later, train, fit)
@@ -295,7 +295,7 @@ def test_learned_corrections_are_kept_when_later_ones_make_them_a_burst(train: C
     assert ids(review(first, train, fit, "all")) == [1, 2, 3]
 
 
-def test_a_learned_correction_waits_if_an_approved_one_contradicts_it(train: Corpus) -> None:
+def test_review_drops_a_learned_correction_that_an_approved_one_contradicts(train: Corpus) -> None:
     [old] = correct([("voucher", "bill")], **LEARNED)
     [new] = correct([("voucher", "ship")], "ben", first=2, approved="2026-01-02T09:00:00.000Z")
     result = review([old, new], train, fit)
@@ -303,7 +303,7 @@ def test_a_learned_correction_waits_if_an_approved_one_contradicts_it(train: Cor
     assert kinds(result) == {1: ["conflict"]}
 
 
-def test_a_later_correction_of_a_learned_text_waits(train: Corpus) -> None:
+def test_review_holds_a_later_correction_of_a_learned_text(train: Corpus) -> None:
     [old] = correct([("voucher", "bill")], **LEARNED)
     [new] = correct([("voucher", "ship")], "ben", first=2)
     result = review([old, new], train, fit)
@@ -311,7 +311,7 @@ def test_a_later_correction_of_a_learned_text_waits(train: Corpus) -> None:
     assert kinds(result) == {2: ["conflict"]}
 
 
-def test_learned_corrections_support_those_of_others_and_not_ones_own(train: Corpus) -> None:
+def test_review_uses_learned_corrections_as_support_for_others_only(train: Corpus) -> None:
     texts = [f"dunning letter received {n}" for n in range(13)]
     [answer] = fit(train).predict(["dunning letter received"])
     topic = next(topic for topic in WORDS if topic != answer)
@@ -323,9 +323,7 @@ def test_learned_corrections_support_those_of_others_and_not_ones_own(train: Cor
     assert ids(others) == [*range(1, 14)]
 
 
-def test_wrong_corrections_are_contradicted_whatever_was_learned_from_the_same_person(
-    train: Corpus,
-) -> None:
+def test_review_contradicts_wrong_corrections_despite_learned_ones(train: Corpus) -> None:
     rng = random.Random(1)
     first = correct([(text_of("bill", rng), "tech") for _ in range(5)], **LEARNED)
     later = correct([(text_of("bill", rng), "tech") for _ in range(5)], first=6, day=20)

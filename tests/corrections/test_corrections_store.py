@@ -47,7 +47,7 @@ def add(store: CorrectionStore, **given: Any) -> Correction:
 # What is kept -----------------------------------------------------------------------------------
 
 
-def test_a_correction_is_in_the_file_as_it_was_given(path: Path, store: CorrectionStore) -> None:
+def test_store_returns_a_correction_as_it_was_added(path: Path, store: CorrectionStore) -> None:
     kept = add(store)
     more = {"is_named": False, "approved": None, "approver": None, "doubts": ()}
     more |= {"learned": None, "learned_by": None}
@@ -65,14 +65,14 @@ def test_a_correction_is_in_the_file_as_it_was_given(path: Path, store: Correcti
     ["", "half \ud800 a character", "a NUL \0 within", "😀 שלום", "x" * 1_000_000],
     ids=["empty", "surrogate", "NUL", "scripts", "a megabyte"],
 )
-def test_any_text_comes_back_as_it_was(store: CorrectionStore, text: str) -> None:
+def test_store_returns_any_text_unchanged(store: CorrectionStore, text: str) -> None:
     kept = add(store, text=text, who=text[:10], model=text[:10])
     assert (kept.text, kept.who, kept.model) == (text, text[:10], text[:10])
     assert list(store.rows()) == [kept]
 
 
 @pytest.mark.parametrize(("topic", "answer"), [("new", 3), (-(1 << 63), 0), ("7", 7)])
-def test_topics_are_words_or_numbers_as_given(
+def test_store_keeps_topics_as_texts_or_numbers(
     store: CorrectionStore, topic: str | int, answer: str | int
 ) -> None:
     add(store, topic=topic, answer=answer)
@@ -81,14 +81,12 @@ def test_topics_are_words_or_numbers_as_given(
     assert (type(kept.topic), type(kept.answer)) == (type(topic), type(answer))
 
 
-def test_who_may_be_unknown(store: CorrectionStore) -> None:
+def test_store_accepts_an_unknown_person(store: CorrectionStore) -> None:
     assert add(store, who=None).who is None
     assert next(store.rows()).who is None
 
 
-def test_what_is_taken_back_no_longer_counts_but_is_still_there(
-    path: Path, store: CorrectionStore
-) -> None:
+def test_store_undo_hides_a_correction_but_keeps_it(path: Path, store: CorrectionStore) -> None:
     first, second = add(store), add(store)
     assert store.undo(first.id)
     assert not store.undo(first.id), "once is enough"
@@ -102,7 +100,7 @@ def test_what_is_taken_back_no_longer_counts_but_is_still_there(
     assert rows == [(1, 0), (2, 1)]
 
 
-def test_rows_come_in_order_from_where_and_as_many_as_wanted(store: CorrectionStore) -> None:
+def test_store_rows_start_after_and_stop_at_max_rows(store: CorrectionStore) -> None:
     for n in range(1, 8):
         add(store, topic=n)
     store.undo(4)
@@ -113,7 +111,7 @@ def test_rows_come_in_order_from_where_and_as_many_as_wanted(store: CorrectionSt
     assert store.last() == 7
 
 
-def test_corrections_of_one_model_are_counted(store: CorrectionStore) -> None:
+def test_store_count_counts_one_model(store: CorrectionStore) -> None:
     for model in ("news", "tickets", "news"):
         add(store, model=model)
     assert store.count(model="news") == 2
@@ -121,7 +119,7 @@ def test_corrections_of_one_model_are_counted(store: CorrectionStore) -> None:
     assert store.count(model="other") == 0
 
 
-def test_rows_come_in_pages_that_miss_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_rows_read_pages_without_gaps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.corrections.store._PAGE_ROWS", 3)
     with CorrectionStore(path) as store:
         for n in range(10):
@@ -131,7 +129,7 @@ def test_rows_come_in_pages_that_miss_none(path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("page_bytes", "remaining"), [(1999, [1, 4]), (2000, [1, 2, 4])])
-def test_pages_of_long_texts_have_few_rows(
+def test_store_rows_read_few_long_texts_at_a_time(
     path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int, remaining: list[int]
 ) -> None:
     monkeypatch.setattr("slugline.corrections.store._PAGE_BYTES", page_bytes)
@@ -145,7 +143,7 @@ def test_pages_of_long_texts_have_few_rows(
         assert [row.topic for row in rows] == remaining
 
 
-def test_one_may_write_while_rows_are_read(store: CorrectionStore) -> None:
+def test_store_add_works_while_rows_are_read(store: CorrectionStore) -> None:
     for n in range(3):
         add(store, topic=n)
     rows = store.rows()
@@ -154,7 +152,7 @@ def test_one_may_write_while_rows_are_read(store: CorrectionStore) -> None:
     assert [row.topic for row in rows] == [1, 2, 3]
 
 
-def test_notes_are_kept_beside_the_corrections(path: Path, store: CorrectionStore) -> None:
+def test_store_keeps_notes(path: Path, store: CorrectionStore) -> None:
     assert store.note("learned") is None
     store.set_notes({"learned": "3", "outcome": "none"})
     store.set_notes({"learned": "5"})
@@ -192,7 +190,7 @@ def test_notes_are_kept_beside_the_corrections(path: Path, store: CorrectionStor
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_is_no_correction_is_refused(
+def test_store_add_rejects_invalid_values(
     store: CorrectionStore, given: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(message)}"):
@@ -200,7 +198,7 @@ def test_what_is_no_correction_is_refused(
     assert store.count() == 0
 
 
-def test_what_is_as_long_as_may_be_is_kept(store: CorrectionStore) -> None:
+def test_store_add_accepts_the_longest_values(store: CorrectionStore) -> None:
     given = {"who": "w" * 1000, "model": "m" * 1000, "digest": "d" * 1000}
     text = "€" * (MAX_TEXT_BYTES // 3) + "x"
     assert len(text.encode()) == MAX_TEXT_BYTES
@@ -325,7 +323,7 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
     ],
     ids=["another program", "short text", "long text", "later version"],
 )
-def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(
+def test_store_rejects_another_file_and_leaves_it_unchanged(
     path: Path, make: Any, message: str
 ) -> None:
     make(path)
@@ -336,14 +334,14 @@ def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(
     assert path.read_bytes() == before
 
 
-def test_an_empty_file_is_a_new_one(path: Path) -> None:
+def test_store_takes_an_empty_file_as_new(path: Path) -> None:
     path.touch()
     with CorrectionStore(path) as store:
         add(store)
         assert store.count() == 1
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_store_rejects_a_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         CorrectionStore(tmp_path)
     assert str(caught.value) == (
@@ -352,7 +350,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_store_names_a_missing_folder(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "corrections.db"
     with pytest.raises(StoreError) as caught:
         CorrectionStore(path)
@@ -361,14 +359,14 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_file_is_not_made_for_who_only_reads(path: Path) -> None:
+def test_store_without_create_rejects_a_missing_file(path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         CorrectionStore(path, create=False)
     assert str(caught.value) == f"{path} doesn't exist; name a file that holds corrections."
     assert not path.exists()
 
 
-def test_a_damaged_file_is_an_error_that_says_so(path: Path) -> None:
+def test_store_names_a_damaged_file(path: Path) -> None:
     with CorrectionStore(path) as store:
         for n in range(200):
             add(store, text=f"{n} " * 500)
@@ -386,7 +384,7 @@ def test_a_damaged_file_is_an_error_that_says_so(path: Path) -> None:
         *("who = 1.5", "at = 'today'", "model = 5", "digest = 'word'", "probability = x'00'"),
     ],
 )
-def test_a_row_that_was_changed_is_named(path: Path, change: str) -> None:
+def test_store_names_a_row_that_was_changed(path: Path, change: str) -> None:
     with CorrectionStore(path) as store:
         add(store)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -398,7 +396,7 @@ def test_a_row_that_was_changed_is_named(path: Path, change: str) -> None:
         list(store.rows())
 
 
-def test_a_row_too_large_for_memory_is_not_read(path: Path) -> None:
+def test_store_reads_no_row_that_is_too_large(path: Path) -> None:
     with CorrectionStore(path) as store:
         add(store)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -410,7 +408,7 @@ def test_a_row_too_large_for_memory_is_not_read(path: Path) -> None:
 # When writing fails -----------------------------------------------------------------------------
 
 
-def test_a_full_disk_acknowledges_nothing_and_the_store_goes_on_when_there_is_room(
+def test_store_acknowledges_nothing_on_a_full_disk_and_recovers(
     path: Path, store: CorrectionStore
 ) -> None:
     kept = add(store)
@@ -444,7 +442,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     assert not is_busy, "a file is still open"
 
 
-def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+def test_store_names_a_disk_that_is_really_full(small_disk: Path) -> None:
     filler = small_disk / "filler"
     with CorrectionStore(small_disk / "corrections.db") as store:
         kept = [add(store)]
@@ -461,7 +459,7 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
         assert list(store.rows()) == kept
 
 
-def test_a_folder_that_can_only_be_read(small_disk: Path) -> None:
+def test_store_names_a_read_only_folder(small_disk: Path) -> None:
     remount = ["mount", "-o", "remount,{}", str(small_disk)]
     path = small_disk / "corrections.db"
     with CorrectionStore(path) as store:
@@ -478,7 +476,7 @@ def test_a_folder_that_can_only_be_read(small_disk: Path) -> None:
         assert store.count() == 1
 
 
-def test_whoever_holds_the_file_for_too_long_is_waited_for_and_then_told(path: Path) -> None:
+def test_store_gives_up_on_a_locked_file_after_its_patience(path: Path) -> None:
     with (
         CorrectionStore(path, patience=0.05) as store,
         contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
@@ -495,14 +493,14 @@ def test_whoever_holds_the_file_for_too_long_is_waited_for_and_then_told(path: P
         assert store.count() == 1
 
 
-def test_threads_wait_for_each_other_no_longer_than_that(path: Path) -> None:
+def test_store_gives_up_on_a_busy_thread_after_its_patience(path: Path) -> None:
     with CorrectionStore(path, patience=0.05) as store:
         with store._lock, pytest.raises(StoreError, match="another process has been writing"):
             add(store)
         add(store)
 
 
-def test_a_file_that_was_moved_away_is_missed_and_keeps_everything(
+def test_store_names_a_file_that_was_moved_and_keeps_everything(
     path: Path, store: CorrectionStore
 ) -> None:
     kept = [add(store)]
@@ -519,9 +517,7 @@ def test_a_file_that_was_moved_away_is_missed_and_keeps_everything(
     assert list(store.rows()) == kept
 
 
-def test_a_file_that_was_moved_away_and_closed_keeps_everything(
-    path: Path, store: CorrectionStore
-) -> None:
+def test_store_close_keeps_everything_in_a_moved_file(path: Path, store: CorrectionStore) -> None:
     kept = add(store)
     moved = path.rename(path.with_name("moved.db"))
     store.close()
@@ -530,7 +526,7 @@ def test_a_file_that_was_moved_away_and_closed_keeps_everything(
         assert new.count() == 0
 
 
-def test_a_store_that_was_closed_says_so(path: Path, store: CorrectionStore) -> None:
+def test_store_rejects_calls_after_close(path: Path, store: CorrectionStore) -> None:
     store.close()
     store.close()
     for use in (store.count, lambda: add(store), lambda: next(store.rows())):
@@ -542,7 +538,7 @@ def test_a_store_that_was_closed_says_so(path: Path, store: CorrectionStore) -> 
 # Threads, processes and kills -------------------------------------------------------------------
 
 
-def test_many_threads_and_stores_lose_nothing(path: Path) -> None:
+def test_store_loses_nothing_with_many_threads_and_stores(path: Path) -> None:
     kept: list[Correction] = []
 
     def work(store: CorrectionStore) -> None:
@@ -566,14 +562,14 @@ OPEN = (
 
 
 @pytest.mark.slow
-def test_processes_that_make_one_file_at_once_all_get_it(path: Path) -> None:
+def test_store_is_created_once_by_many_processes(path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", OPEN, str(path)]) for _ in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     with CorrectionStore(path) as store:
         assert store.count() == 4
 
 
-def test_the_store_needs_nothing_to_learn_with() -> None:
+def test_store_imports_nothing_that_learns() -> None:
     code = "import slugline.corrections.store, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     heavy = {b"scipy", b"sklearn", b"click", b"slugline.experiment", b"slugline.classifier"}
@@ -637,7 +633,7 @@ def test_store_notes_which_corrections_a_model_has_learned_from(store: Correctio
     assert [*store.held()] == [*range(4, 13)], "they count, and wait no more"
 
 
-def test_names_of_tokens_are_no_typed_names(store: CorrectionStore) -> None:
+def test_store_distinguishes_token_names_from_typed_names(store: CorrectionStore) -> None:
     named, typed = add(store, who="anna", is_named=True), add(store, who="anna")
     assert (named.is_named, typed.is_named) == (True, False)
     assert [row.head.person for row in store.rows()] == ["anna", ""]
@@ -646,7 +642,7 @@ def test_names_of_tokens_are_no_typed_names(store: CorrectionStore) -> None:
         add(store, who="änna", is_named=True)
 
 
-def test_a_file_of_format_1_gets_what_it_lacks(path: Path) -> None:
+def test_store_adds_missing_tables_to_format_1(path: Path) -> None:
     with CorrectionStore(path) as store:
         kept = add(store)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -665,7 +661,7 @@ def test_a_file_of_format_1_gets_what_it_lacks(path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 1, -1])
-def test_a_format_that_its_tables_are_not_of_is_refused(path: Path, version: int) -> None:
+def test_store_rejects_a_format_with_other_tables(path: Path, version: int) -> None:
     CorrectionStore(path).close()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
@@ -682,7 +678,7 @@ def test_a_format_that_its_tables_are_not_of_is_refused(path: Path, version: int
         "UPDATE corrections SET at = 'yesterday'",
     ],
 )
-def test_reasons_that_were_changed_are_damage(path: Path, change: str) -> None:
+def test_store_names_damaged_doubts(path: Path, change: str) -> None:
     with CorrectionStore(path) as store:
         add(store)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:

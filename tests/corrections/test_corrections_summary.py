@@ -20,13 +20,13 @@ def correction(
     return Correction(1, text, topic, answer, 0.5, "news", "abc", who, at)
 
 
-def test_nothing_is_said_of_no_corrections() -> None:
+def test_summarize_is_empty_without_corrections() -> None:
     found = summarize([])
     assert (found.n_corrections, found.pairs, found.first, found.last) == (0, (), None, None)
     assert found.to_dict()["still_wrong"] == []
 
 
-def test_corrections_are_counted_by_topic_pair_and_person() -> None:
+def test_summarize_counts_by_topic_pair_and_person() -> None:
     found = summarize(
         [
             correction("a", "grain", who="Kim", at="2026-01-01"),
@@ -45,13 +45,13 @@ def test_corrections_are_counted_by_topic_pair_and_person() -> None:
     assert found.still_wrong == ()
 
 
-def test_equal_numbers_are_sorted_by_name() -> None:
+def test_summarize_sorts_equal_counts_by_name() -> None:
     found = summarize(correction("a", topic, who=topic) for topic in ("zinc", "acq", "oil"))
     assert list(found.by_topic) == list(found.by_person) == ["acq", "oil", "zinc"]
     assert [pair.topic for pair in found.pairs] == ["acq", "oil", "zinc"]
 
 
-def test_a_model_tells_what_is_new_to_it_and_what_it_still_gets_wrong(news_slug: Path) -> None:
+def test_summarize_lists_new_topics_and_wrong_answers_of_a_model(news_slug: Path) -> None:
     found = summarize(
         [
             correction("wheat and corn of the silo", "grain", "sport"),
@@ -70,9 +70,7 @@ def test_a_model_tells_what_is_new_to_it_and_what_it_still_gets_wrong(news_slug:
     assert (found.n_asked, found.n_still_wrong) == (4, 3)
 
 
-def test_the_model_is_asked_about_no_more_texts_than_wanted_and_all_are_counted(
-    news_slug: Path,
-) -> None:
+def test_summarize_asks_about_max_asked_and_counts_all(news_slug: Path) -> None:
     fitted = load(news_slug).fitted_
     given = [correction("wheat", "grain", "sport")] * 5
     assert summarize(given, fitted, max_asked=3).n_asked == 3
@@ -82,7 +80,7 @@ def test_the_model_is_asked_about_no_more_texts_than_wanted_and_all_are_counted(
         summarize(given, fitted, max_asked=-1)
 
 
-def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
+def test_summarize_works_in_batches_and_bounds_keys(
     news_slug: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.corrections.summary._BATCH_TEXTS", 3)
@@ -103,7 +101,7 @@ def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
 
 
 @pytest.mark.parametrize(("length", "sizes"), [(31, [1] * 9), (15, [3] * 3), (1, [4, 4, 1])])
-def test_batches_have_so_many_texts_or_characters(
+def test_summarize_batches_end_at_texts_or_characters(
     length: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.corrections.summary._BATCH_TEXTS", 4)
@@ -112,7 +110,7 @@ def test_batches_have_so_many_texts_or_characters(
     assert [len(batch) for batch in batches] == sizes
 
 
-def test_a_store_is_summarized_without_those_taken_back(tmp_path: Path) -> None:
+def test_summarize_ignores_undone_corrections(tmp_path: Path) -> None:
     with CorrectionStore(tmp_path / "corrections.db") as store:
         for topic in ("grain", "grain", "sport"):
             kept = store.add(

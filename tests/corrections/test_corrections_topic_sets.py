@@ -34,7 +34,7 @@ def documents(n: int = 120) -> tuple[list[str], list[tuple[str, ...]]]:
     return [f"{text} no {i * 14 % 1000}" for i, text in enumerate(words)], sets
 
 
-def test_sets_come_back_as_they_were(tmp_path: Path) -> None:
+def test_store_returns_topic_sets_as_they_were_added(tmp_path: Path) -> None:
     fields: dict[str, Any] = {"probability": 0.5, "model": "m", "digest": "d"}
     with CorrectionStore(tmp_path / "c.db") as store:
         for topics, answer in ((("b", "a"), ()), ((3, 1), (1,)), (("ü\"'",), ("x",))):
@@ -46,7 +46,7 @@ def test_sets_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["[", "[[]]", '["a", ""]', '{"a": 1}', '["a\\u0000"]', "[1.5]"])
-def test_a_list_that_was_changed_is_damage(tmp_path: Path, cell: str) -> None:
+def test_store_names_a_damaged_topic_set(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "c.db"
     with CorrectionStore(path) as store:
         store.add(text="t", topic=("a",), answer=(), probability=0, model="m", digest="d")
@@ -61,7 +61,7 @@ def test_a_list_that_was_changed_is_damage(tmp_path: Path, cell: str) -> None:
         list(store.rows())
 
 
-def test_topics_taken_away_and_added_are_summed_up() -> None:
+def test_summarize_counts_added_and_removed_topics() -> None:
     texts, sets = documents()
     fitted = TopicClassifier(random_state=1).fit(texts, sets).fitted_
     summary = summarize(
@@ -93,7 +93,7 @@ def test_topics_taken_away_and_added_are_summed_up() -> None:
     )
 
 
-def test_the_gate_counts_each_topic_of_a_document() -> None:
+def test_topic_changes_count_each_topic_of_a_document() -> None:
     topics = [("a", "b")] * 10 + [()] * 10
     after = [("a", "d")] * 10 + [("d",)] + [()] * 9
     changes, is_worse, _ = topic_changes(
@@ -108,7 +108,7 @@ def test_the_gate_counts_each_topic_of_a_document() -> None:
     assert is_worse
 
 
-def test_corrections_to_one_topic_and_to_several_are_not_mixed() -> None:
+def test_to_corpus_rejects_a_mix_of_one_and_several_topics() -> None:
     with pytest.raises(DataError, match="holds corrections to one topic and corrections to sever"):
         to_corpus([correction("one", ("a",)), correction("two", "a", "b", 2)], "c.db")
     corrected = to_corpus([correction("one", ("a", "b"))], "c.db")
@@ -145,7 +145,7 @@ def learn(run: Any, tmp_path: Path) -> Any:
     return learn
 
 
-def test_a_model_learns_several_topics_from_corrections(learn: Any) -> None:
+def test_train_learns_several_topics_from_corrections(learn: Any) -> None:
     result = learn("alpha apple axe dune desk", ("a", "d"), 12)
     assert result.code == 0, result.err
     learned = json.loads(result.out)["corrections"]
@@ -156,7 +156,7 @@ def test_a_model_learns_several_topics_from_corrections(learn: Any) -> None:
     assert [set(answer) for answer in answers] == [{"a", "d"}, {"b"}]
 
 
-def test_corrections_that_take_a_topic_away_everywhere_are_held_back(learn: Any) -> None:
+def test_train_holds_back_corrections_that_remove_a_topic_everywhere(learn: Any) -> None:
     before = Path("m.slug").read_bytes()
     result = learn("beta bread bolt", (), 200)
     assert result.code == 1
@@ -166,7 +166,7 @@ def test_corrections_that_take_a_topic_away_everywhere_are_held_back(learn: Any)
 
 
 @pytest.mark.usefixtures("learn")
-def test_a_server_learns_several_topics_by_itself() -> None:
+def test_learning_loop_learns_several_topics() -> None:
     log: list[str] = []
     correct("alpha apple axe dune desk", ("a", "d"), 12)
     loop = LearningLoop("m.slug", ["data.jsonl"], "c.db", 12, log.append, pauses=(0.05, 1))
@@ -184,7 +184,7 @@ def test_a_server_learns_several_topics_by_itself() -> None:
     assert set(answer) == {"a", "d"}
 
 
-def test_exported_corrections_are_documents_like_others(tmp_path: Path) -> None:
+def test_load_corpus_reads_exported_topic_sets(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     rows = [{"id": 1, "text": "one", "answer": ["a"], "topics": ["a", "b"]}]
     rows += [{"id": 2, "text": "two", "answer": [], "topics": []}]

@@ -35,7 +35,7 @@ def _model(news_slug: Path) -> None:
     """Have a model called news.slug in the folder."""
 
 
-def test_all_columns_of_a_parquet_file_stay_as_they_are(run: Run) -> None:
+def test_parquet_answers_keep_all_input_columns(run: Run) -> None:
     duckdb.execute(
         "COPY (SELECT i AS id, 'wheat ' || i AS text, [i, i] AS vector, {'a': i} AS struct, "
         "'x'::BLOB AS bytes, 1.50::DECIMAL(5, 2) AS price, DATE '2020-01-01' AS day, "
@@ -52,7 +52,7 @@ def test_all_columns_of_a_parquet_file_stay_as_they_are(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("run")
-def test_columns_of_a_parquet_file_are_not_copied_through_the_answers(
+def test_parquet_answers_do_not_copy_input_columns_through_json(
     write_parquet: Callable[..., None],
 ) -> None:
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", "goal"])})
@@ -66,7 +66,7 @@ def test_columns_of_a_parquet_file_are_not_copied_through_the_answers(
     assert b"goal" not in lines.getvalue()
 
 
-def test_bad_rows_of_a_parquet_file_keep_their_place(
+def test_parquet_answers_keep_the_place_of_bad_rows(
     run: Run, write_parquet: Callable[..., None]
 ) -> None:
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", None, "a\0b", "goal"])})
@@ -81,7 +81,7 @@ def test_bad_rows_of_a_parquet_file_keep_their_place(
     ]
 
 
-def test_cells_of_csv_are_text(run: Run) -> None:
+def test_parquet_answers_keep_csv_cells_as_text(run: Run) -> None:
     Path("in.csv").write_text("id,text,when\n007,wheat,2020-01-01\n1,goal,\n")
 
     assert run("predict", "news.slug", "in.csv", "-q", "-o", "out.parquet").code == 0
@@ -93,7 +93,7 @@ def test_cells_of_csv_are_text(run: Run) -> None:
     ]
 
 
-def test_cells_of_json_get_the_type_that_holds_all_of_a_column(run: Run) -> None:
+def test_parquet_answers_infer_column_types_from_json(run: Run) -> None:
     lines: list[dict[str, Any]] = [
         {"text": "wheat", "n": 1, "x": 1, "yes": True, "odd": 1, "list": [1, "a"]},
         {"text": "goal", "n": None, "x": 0.5, "odd": "b", "big": 2**70, "late": {"a": 1}},
@@ -111,7 +111,7 @@ def test_cells_of_json_get_the_type_that_holds_all_of_a_column(run: Run) -> None
     assert second["big"] == str(2**70)
 
 
-def test_a_table_without_rows_has_its_columns_and_those_of_answers(run: Run) -> None:
+def test_parquet_answers_have_all_columns_without_rows(run: Run) -> None:
     duckdb.execute(
         "COPY (SELECT [1]::INTEGER[] AS n, '' AS text WHERE false) TO 'in.parquet' (FORMAT parquet)"
     )
@@ -127,7 +127,7 @@ def test_a_table_without_rows_has_its_columns_and_those_of_answers(run: Run) -> 
     }
 
 
-def test_columns_that_differ_in_case_alone_are_refused(run: Run) -> None:
+def test_parquet_answers_reject_columns_that_differ_in_case(run: Run) -> None:
     Path("in.csv").write_text("text,n,N\nwheat,1,2\n")
 
     code, _, err = run("predict", "news.slug", "in.csv", "-q", "-o", "out.parquet")
@@ -140,7 +140,7 @@ def test_columns_that_differ_in_case_alone_are_refused(run: Run) -> None:
     assert not Path("out.parquet").exists()
 
 
-def test_odd_names_are_only_names(run: Run) -> None:
+def test_parquet_answers_quote_odd_column_names(run: Run) -> None:
     folder = Path("it's [a] *")
     folder.mkdir()
     Path("in.csv").write_text('text,"a\'""b; --"\nwheat,1\n')
@@ -152,7 +152,7 @@ def test_odd_names_are_only_names(run: Run) -> None:
     assert [*types_of("out.parquet")][:2] == ["text", "a'\"b; --"]
 
 
-def test_a_file_that_changes_while_it_is_read_gets_no_answers(
+def test_parquet_answers_reject_a_file_that_changes(
     run: Run, write_parquet: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slugline.prediction import rows

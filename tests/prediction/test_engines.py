@@ -57,7 +57,7 @@ def spark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     session.stop()
 
 
-def test_spark_gives_each_row_its_topic(spark: Any, news_slug: Path) -> None:
+def test_predict_frame_works_in_spark(spark: Any, news_slug: Path) -> None:
     rows = list(enumerate(TEXTS))
     frame = spark.createDataFrame(rows, "id int, text string").repartition(3)
 
@@ -77,7 +77,7 @@ def ray() -> Iterator[Any]:
     ray.shutdown()
 
 
-def test_ray_gives_each_row_its_topic(ray: Any, news_slug: Path) -> None:
+def test_predict_frame_works_in_ray(ray: Any, news_slug: Path) -> None:
     data = ray.data.from_items([{"id": n, "text": text} for n, text in enumerate(TEXTS)])
 
     answers = example("ray_predict").predict(data.repartition(3), str(news_slug))

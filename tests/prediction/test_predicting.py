@@ -85,7 +85,7 @@ def record(folder: str = "out") -> list[dict[str, Any]]:
 # What comes out ---------------------------------------------------------------------------------
 
 
-def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
+def test_predict_files_answers_each_file_as_alone(run: Run) -> None:
     watcher = Watcher()
     done = predict(progress=watcher)
 
@@ -104,7 +104,7 @@ def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
     assert watcher.n_rows() == sorted(watcher.n_rows())
 
 
-def test_settings_are_those_of_a_single_file() -> None:
+def test_predict_files_uses_the_options_of_a_single_file() -> None:
     how = PredictOptions(text="more", to="jsonl", top=2)
     Path("one.csv").write_text("text,more\nwheat,goal\n")
     predict_files("news.slug", ["one.csv"], "out", how)
@@ -114,14 +114,14 @@ def test_settings_are_those_of_a_single_file() -> None:
     assert "topic_2" in json.loads(line)
 
 
-def test_a_classifier_answers_as_its_file_does(news: list[tuple[str, str]]) -> None:
+def test_predict_files_answers_alike_for_classifier_and_file(news: list[tuple[str, str]]) -> None:
     texts, topics = zip(*news, strict=True)
     predict_files(TopicClassifier().fit(texts, topics), ["in/*"], "other", n_workers=1)
     predict()
     assert contents("other") == contents()
 
 
-def test_any_number_of_processes_writes_the_same_bytes() -> None:
+def test_predict_files_writes_the_same_bytes_with_any_number_of_processes() -> None:
     predict()
     before = contents()
     watcher = Watcher()
@@ -139,7 +139,7 @@ def times(folder: str = "out") -> dict[str, int]:
     return {name: Path(folder, name).stat().st_mtime_ns for name in contents(folder)}
 
 
-def test_what_is_answered_is_not_answered_again() -> None:
+def test_predict_files_skips_answered_files() -> None:
     predict()
     before, watcher = times(), Watcher()
 
@@ -182,7 +182,7 @@ def tear() -> None:
     [(remove, 0), (shorten, 1), (touch, 1), (forget, 0), (tear, 0)],
     ids=["no answers", "other answers", "another file", "killed", "killed while writing"],
 )
-def test_only_what_is_not_answered_as_it_is_now_is_done(
+def test_predict_files_answers_only_new_and_changed_files(
     change: Callable[[], None], again: int
 ) -> None:
     predict()
@@ -199,9 +199,7 @@ def test_only_what_is_not_answered_as_it_is_now_is_done(
     assert predict().n_files == 0
 
 
-def test_answers_of_another_model_or_of_other_settings_stay_unless_the_user_says_so(
-    news: list[tuple[str, str]],
-) -> None:
+def test_predict_files_overwrites_other_answers_only_if_asked(news: list[tuple[str, str]]) -> None:
     predict()
     before = contents()
     texts, topics = zip(*news[:60], strict=True)
@@ -222,12 +220,12 @@ def test_answers_of_another_model_or_of_other_settings_stay_unless_the_user_says
     assert predict_files(other, ["in/*"], "out", overwrite=True, n_workers=1).n_files == 0
 
 
-def test_threads_and_strictness_are_no_other_settings() -> None:
+def test_predict_files_treats_threads_and_strict_as_the_same_job() -> None:
     predict()
     assert predict(options=PredictOptions(n_threads=2, strict=True)).n_files == 0
 
 
-def test_answers_to_a_file_elsewhere_stay() -> None:
+def test_predict_files_keeps_answers_to_another_source() -> None:
     predict()
     Path("more").mkdir()
     Path("more/a.csv").write_text("text\nwheat\n")
@@ -239,7 +237,7 @@ def test_answers_to_a_file_elsewhere_stay() -> None:
     )
 
 
-def test_a_file_that_no_job_has_written_stays() -> None:
+def test_predict_files_rejects_a_target_that_no_job_wrote() -> None:
     Path("out").mkdir()
     Path("out/a.csv").write_text("mine")
     with pytest.raises(OptionError) as found:
@@ -251,7 +249,7 @@ def test_a_file_that_no_job_has_written_stays() -> None:
     assert contents() == {"a.csv": b"mine"}
 
 
-def test_a_file_in_place_of_answers_that_failed_stays() -> None:
+def test_predict_files_rejects_a_target_in_place_of_failed_answers() -> None:
     Path("in/a.csv").write_bytes(b"\x00\xff")
     assert [source for source, _ in predict().failed] == ["in/a.csv"]
     Path("in/a.csv").write_text("text\nwheat\n")
@@ -263,12 +261,12 @@ def test_a_file_in_place_of_answers_that_failed_stays() -> None:
     assert predict().n_files == 1
 
 
-def test_a_single_path_or_pattern_is_enough() -> None:
+def test_predict_files_takes_a_path_or_a_pattern() -> None:
     assert predict_files("news.slug", "in/*.csv", "out", n_workers=1).n_files == 1
     assert predict_files("news.slug", Path("in/b.jsonl"), "out", n_workers=1).n_files == 1
 
 
-def test_answers_stay_in_their_folder() -> None:
+def test_predict_files_keeps_answers_in_their_folder() -> None:
     with pytest.raises(OptionError, match=r"^i\*/\.\./in/\*.csv has \.\. after a wildcard"):
         predict_files("news.slug", ["i*/../in/*.csv"], "out")
     assert not Path("out").exists()
@@ -284,7 +282,9 @@ def test_answers_stay_in_their_folder() -> None:
     ],
     ids=["text", "another event", "long line", "bytes"],
 )
-def test_a_record_that_is_none_is_left_alone(content: bytes, reason: str) -> None:
+def test_open_record_rejects_another_file_and_leaves_it_unchanged(
+    content: bytes, reason: str
+) -> None:
     Path("out").mkdir()
     Path("out", RECORD).write_bytes(content)
     with pytest.raises(DataError) as found:
@@ -295,7 +295,7 @@ def test_a_record_that_is_none_is_left_alone(content: bytes, reason: str) -> Non
     assert Path("out", RECORD).read_bytes() == content
 
 
-def test_two_jobs_do_not_write_into_one_folder() -> None:
+def test_open_record_rejects_a_second_job() -> None:
     class Second(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             with pytest.raises(OptionError) as found:
@@ -312,7 +312,7 @@ def test_two_jobs_do_not_write_into_one_folder() -> None:
 # What goes wrong --------------------------------------------------------------------------------
 
 
-def test_bad_rows_get_an_error_for_an_answer() -> None:
+def test_predict_files_gives_bad_rows_an_error() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n{bad\n')
     watcher = Watcher()
 
@@ -327,7 +327,7 @@ def test_bad_rows_get_an_error_for_an_answer() -> None:
     assert (predict().n_bad, predict().n_bad_files) == (2, 1)
 
 
-def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
+def test_predict_files_strict_fails_a_file_with_a_bad_row() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     done = predict(options=PredictOptions(strict=True))
     error = (
@@ -338,7 +338,7 @@ def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
     assert "b.jsonl" not in contents()
 
 
-def test_strictly_answers_with_errors_in_them_are_not_done() -> None:
+def test_predict_files_strict_redoes_answers_with_errors() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     predict()
     done = predict(options=PredictOptions(strict=True))
@@ -346,7 +346,7 @@ def test_strictly_answers_with_errors_in_them_are_not_done() -> None:
     assert (predict().n_files, predict().n_up_to_date) == (1, 4)
 
 
-def test_a_file_that_can_not_be_read_is_named_and_the_others_are_answered() -> None:
+def test_predict_files_names_an_unreadable_file_and_answers_the_others() -> None:
     Path("in/b.jsonl").write_bytes(b"\x1f\x8bmore")
     Path("in/e.jpg").write_bytes(b"\xff\xd8")
     Path("in/f.parquet").write_text("text")
@@ -367,7 +367,7 @@ def test_a_file_that_can_not_be_read_is_named_and_the_others_are_answered() -> N
     assert predict().n_files == 1
 
 
-def test_a_full_disk_ends_the_job_which_then_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_files_resumes_after_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, n_calls = os.fsync, [0]
 
     def full(number: int) -> None:
@@ -389,19 +389,19 @@ def test_a_full_disk_ends_the_job_which_then_goes_on(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_can_not_be_written_to() -> None:
+def test_predict_files_names_a_folder_without_permission() -> None:
     Path("out").mkdir(mode=0o500)
     with pytest.raises(OptionError, match=r"^`output` out: can't write files there"):
         predict()
 
 
-def test_a_file_in_place_of_the_folder() -> None:
+def test_predict_files_rejects_a_file_in_place_of_the_folder() -> None:
     Path("out").write_text("")
     with pytest.raises(OptionError, match=r"^`output` out: this or one of its parents is a file"):
         predict()
 
 
-def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
+def test_predict_files_checks_model_and_options_first() -> None:
     Path("bad.slug").write_bytes(b"PK")
     with pytest.raises(ModelFileError, match=r"^bad.slug: not a Slugline model"):
         predict_files("bad.slug", ["in/*"], "out")
@@ -427,7 +427,7 @@ def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
     assert not Path("out").exists()
 
 
-def test_a_worker_that_is_killed_has_its_file_done_again() -> None:
+def test_predict_files_redoes_the_file_of_a_killed_worker() -> None:
     predict()
     killed = list[int]()
 
@@ -443,7 +443,7 @@ def test_a_worker_that_is_killed_has_its_file_done_again() -> None:
     assert contents("two") == contents()
 
 
-def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
+def test_predict_files_gives_up_a_file_that_kills_every_worker() -> None:
     os.mkfifo("in/z.csv")  # nobody ever writes to it
     names = ["in/[bcd].*", "in/z.csv"]
     ended = threading.Event()
@@ -479,7 +479,7 @@ def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
-def test_an_interrupt_leaves_whole_files_and_a_record_to_go_on_from(n_workers: int) -> None:
+def test_predict_files_leaves_complete_files_and_a_record_after_ctrl_c(n_workers: int) -> None:
     class Impatient(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             if not detail.startswith("0 of "):
@@ -495,7 +495,7 @@ def test_an_interrupt_leaves_whole_files_and_a_record_to_go_on_from(n_workers: i
     assert there.items() <= contents().items()
 
 
-def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_files_reports_progress_within_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_INTERVAL", 0)
     Path("many.txt").write_text("wheat and corn were sold\n" * 20_000)
     watcher = Watcher()
@@ -506,14 +506,14 @@ def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) ->
     assert shares[-1] == 1
 
 
-def test_the_record_of_a_folder_is_no_file_to_answer() -> None:
+def test_pair_files_skips_the_record_of_a_folder() -> None:
     predict()
     done = predict_files("news.slug", ["out/*"], "again", n_workers=1)
     assert (done.n_files, done.failed) == (4, [])
     assert RECORD not in contents("again")
 
 
-def test_news_of_a_file_that_come_late_change_nothing() -> None:
+def test_job_tracker_ignores_progress_after_the_result() -> None:
     watcher = Watcher()
     job = predicting._JobTracker([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
     job.receive(0, FileResult(1000, 0, 10))

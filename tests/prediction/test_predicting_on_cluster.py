@@ -61,7 +61,7 @@ def contents(folder: str) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("_folder")
-def test_a_cluster_writes_the_same_bytes(client: Any) -> None:
+def test_predict_files_writes_the_same_bytes_on_a_cluster(client: Any) -> None:
     predict_files("news.slug", ["in/*"], "here", n_workers=1)
 
     done = predict_files("news.slug", ["in/*"], "there", client=client)
@@ -74,7 +74,7 @@ def test_a_cluster_writes_the_same_bytes(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("_folder")
-def test_the_model_leaves_the_workers_with_the_job(client: Any) -> None:
+def test_predict_on_cluster_removes_the_model_from_workers(client: Any) -> None:
     predict_files("news.slug", ["in/*"], "out", client=client)
     assert jobs(client) == [{}, {}]
 
@@ -86,7 +86,7 @@ def jobs(client: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("_folder")
-def test_a_worker_that_is_killed_has_its_files_done_again(client: Any) -> None:
+def test_predict_on_cluster_redoes_the_files_of_a_killed_worker(client: Any) -> None:
     predict_files("news.slug", ["in/*"], "here", n_workers=1)
     victims = [*client.run(os.getpid).values()]
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_has_its_files_done_again(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("_folder")
-def test_a_file_that_can_not_be_read_is_named_with_its_worker(client: Any) -> None:
+def test_predict_on_cluster_names_an_unreadable_file_and_its_worker(client: Any) -> None:
     Path("in/9.jsonl").write_bytes(b"\x1f\x8b")
     done = predict_files("news.slug", ["in/*"], "out", client=client)
     ((source, why),) = done.failed
@@ -111,7 +111,7 @@ def test_a_file_that_can_not_be_read_is_named_with_its_worker(client: Any) -> No
 
 
 @pytest.mark.usefixtures("_folder")
-def test_an_interrupt_ends_the_work_on_the_workers(client: Any) -> None:
+def test_predict_on_cluster_ends_tasks_after_an_interrupt(client: Any) -> None:
     class Impatient(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             raise KeyboardInterrupt
@@ -124,9 +124,7 @@ def test_an_interrupt_ends_the_work_on_the_workers(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("_folder")
-def test_a_cluster_without_workers_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_predict_on_cluster_gives_up_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     from slugline.prediction import cluster as dask_workers
 
     monkeypatch.setattr(dask_workers, "_CHECK_INTERVAL", 0.1)
@@ -151,7 +149,7 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(
 
 
 @pytest.mark.usefixtures("_folder")
-def test_an_encoder_travels_with_its_model(client: Any) -> None:
+def test_model_copy_brings_its_encoder(client: Any) -> None:
     encoder = Meanings({"wheat": 0, "corn": 0, "rye": 0, "loan": 1, "bond": 1, "debt": 1})
     texts = ["wheat and corn", "loan and bond", "corn of wheat", "bond or loan", "wheat", "loan"]
     TopicClassifier(encoder=encoder).fit(texts, ["grain", "bank"] * 3).save("own.slug")
@@ -178,7 +176,9 @@ def frame() -> Any:
     return dd.from_pandas(pd.DataFrame({"text": texts, "n": range(5)}, index=[*"abcde"]), 2)
 
 
-def test_partitions_get_the_answers_of_the_model(news_slug: Path, frame: Any, client: Any) -> None:
+def test_predict_partitions_gives_the_answers_of_the_model(
+    news_slug: Path, frame: Any, client: Any
+) -> None:
     from slugline.classifier import load
 
     answers = predict_partitions(news_slug, frame)
@@ -195,20 +195,20 @@ def test_partitions_get_the_answers_of_the_model(news_slug: Path, frame: Any, cl
     assert [*found["probability"].dropna()] == pytest.approx([*proba])
 
 
-def test_texts_may_be_in_several_columns(news_slug: Path, frame: Any, client: Any) -> None:
+def test_predict_partitions_joins_several_columns(news_slug: Path, frame: Any, client: Any) -> None:
     both = frame.assign(more="wheat crop")
     topics = predict_partitions(news_slug, both, ["text", "more"]).compute()["topic"]
     assert [*topics[["a", "b"]]] == ["grain", "grain"]
 
 
-def test_topics_that_are_numbers_stay_numbers(frame: Any, client: Any) -> None:
+def test_predict_partitions_keeps_topics_that_are_numbers(frame: Any, client: Any) -> None:
     model = TopicClassifier().fit(["wheat", "goal", "loan"] * 9, [1, 2, 3] * 9)
     answers = predict_partitions(model, frame)
     assert str(answers["topic"].dtype) == "Int64"
     assert answers["topic"].compute().fillna(-1).tolist() == [1, -1, 2, -1, 3]
 
 
-def test_a_model_that_is_unsure_says_why(
+def test_predict_partitions_gives_reasons(
     news: list[tuple[str, str]], frame: Any, client: Any
 ) -> None:
     texts, topics = zip(*news, strict=True)
@@ -224,7 +224,7 @@ def test_a_model_that_is_unsure_says_why(
     assert [*found.dtypes] == [*answers.dtypes]
 
 
-def test_what_no_frame_can_be_answered_from_is_refused(news_slug: Path, frame: Any) -> None:
+def test_predict_partitions_rejects_other_frames_and_columns(news_slug: Path, frame: Any) -> None:
     with pytest.raises(
         OptionError, match=r"^the data frame has no column 'body'; it has \['text', "
     ):

@@ -66,7 +66,7 @@ def texts_of(*texts: Any) -> list[SourceRow]:
     return [SourceRow(at, {"text": text}) for at, text in enumerate(texts, 1)]
 
 
-def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) -> None:
+def test_predict_rows_keeps_the_order_with_bad_rows(model: TopicClassifier) -> None:
     broken = BadRow(2, "not valid JSON")
     rows = rows_of(SourceRow(1, {"text": "wheat"}), broken, SourceRow(3, {"text": "goal"}))
 
@@ -78,7 +78,7 @@ def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) 
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 7, 1000])
-def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) -> None:
+def test_predict_rows_equals_single_rows(model: TopicClassifier, batch_rows: int) -> None:
     rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
     rows[70] = BadRow(71, "damaged")
 
@@ -99,7 +99,7 @@ def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) 
 @pytest.mark.parametrize(
     "text", [None, "", "  \t", 5, ["wheat"]], ids=["null", "empty", "blank", "number", "list"]
 )
-def test_a_row_without_a_text_is_a_bad_row(model: TopicClassifier, text: object) -> None:
+def test_predict_rows_returns_a_bad_row_without_text(model: TopicClassifier, text: object) -> None:
     rows = rows_of(*texts_of("wheat", text))
 
     _, item = answers_to(model, rows)
@@ -107,12 +107,12 @@ def test_a_row_without_a_text_is_a_bad_row(model: TopicClassifier, text: object)
     assert item == BadRow(2, "no text in column 'text'", values={"text": text})
 
 
-def test_a_blank_line_of_text_is_a_bad_row_without_talk_of_columns(model: TopicClassifier) -> None:
+def test_predict_rows_names_no_column_for_a_blank_line(model: TopicClassifier) -> None:
     [item] = answers_to(model, rows_of(*texts_of(" "), kind="txt"))
     assert item == BadRow(1, "no text", values={"text": " "})
 
 
-def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> None:
+def test_predict_rows_returns_a_bad_row_without_the_column(model: TopicClassifier) -> None:
     rows = rows_of(SourceRow(1, {"text": "wheat"}), SourceRow(2, {"other": "goal"}))
 
     _, item = answers_to(model, rows)
@@ -121,14 +121,14 @@ def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> Non
 
 
 @pytest.mark.parametrize("identity", [7, "a7", None, [1], {"a": 1}])
-def test_an_id_is_passed_through_as_it_is(model: TopicClassifier, identity: object) -> None:
+def test_predict_rows_passes_the_id_through(model: TopicClassifier, identity: object) -> None:
     [item] = answers_to(model, rows_of(SourceRow(1, {"id": identity, "text": "wheat"})))
 
     assert isinstance(item, Prediction)
     assert item.id == identity
 
 
-def test_as_many_topics_are_given_as_asked_for_the_likeliest_first(model: TopicClassifier) -> None:
+def test_predict_rows_gives_top_topics_in_order(model: TopicClassifier) -> None:
     for top in (1, 2, 3, 9):
         [item] = answers_to(model, rows_of(*texts_of("wheat goal wheat")), top=top)
         assert isinstance(item, Prediction)
@@ -137,7 +137,7 @@ def test_as_many_topics_are_given_as_asked_for_the_likeliest_first(model: TopicC
         assert values == sorted(values, reverse=True)
 
 
-def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) -> None:
+def test_predict_rows_guesses_the_text_column(model: TopicClassifier) -> None:
     rows = [SourceRow(1, {"id": 1, "body": "wheat", "more": "goal"})]
 
     [told] = answers_to(model, rows_of(*rows))
@@ -164,7 +164,7 @@ def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) 
     ],
     ids=["not told", "not there"],
 )
-def test_a_column_that_cannot_be_found_is_an_error(
+def test_predict_rows_rejects_a_missing_text_column(
     model: TopicClassifier, text: str | None, kind: type[Exception], message: str
 ) -> None:
     rows = rows_of(SourceRow(1, {"a": "wheat", "b": "goal", "c": "loan"}))
@@ -175,7 +175,7 @@ def test_a_column_that_cannot_be_found_is_an_error(
     assert str(error.value) == message
 
 
-def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClassifier) -> None:
+def test_predict_rows_lists_some_of_many_unknown_columns(model: TopicClassifier) -> None:
     rows = rows_of(SourceRow(1, {f"c{i}": "wheat" for i in range(5000)}))
 
     with pytest.raises(DataError) as error:
@@ -198,7 +198,7 @@ def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClas
     ],
     ids=["id before ID", "ID", "Id", "an unknown name", "named"],
 )
-def test_an_id_is_found_in_any_case_or_named(
+def test_predict_rows_finds_the_id_column_in_any_case(
     model: TopicClassifier,
     values: dict[str, object],
     wanted: str | None,
@@ -213,12 +213,12 @@ def test_an_id_is_found_in_any_case_or_named(
     assert (item.id, told) == (identity, said)
 
 
-def test_a_column_named_as_id_is_not_guessed_as_text(model: TopicClassifier) -> None:
+def test_predict_rows_does_not_guess_the_id_column_as_text(model: TopicClassifier) -> None:
     [item] = answers_to(model, rows_of(SourceRow(1, {"key": "goal", "wire": "wheat"})), id="key")
     assert (item.id, item.topics[0][0]) == ("goal", "grain")
 
 
-def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
+def test_predict_rows_rejects_a_missing_id_column(model: TopicClassifier) -> None:
     rows = rows_of(SourceRow(1, {"text": "wheat", "ticket_id": 4}))
 
     with pytest.raises(OptionError) as error:
@@ -229,7 +229,7 @@ def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
     )
 
 
-def test_several_columns_make_one_text(model: TopicClassifier) -> None:
+def test_predict_rows_joins_text_columns(model: TopicClassifier) -> None:
     rows = rows_of(
         SourceRow(1, {"subject": "wheat", "body": "corn crop"}),
         SourceRow(2, {"subject": "wheat", "body": None}),
@@ -247,22 +247,22 @@ def test_several_columns_make_one_text(model: TopicClassifier) -> None:
     ]
 
 
-def test_a_column_with_a_comma_in_its_name_comes_first(model: TopicClassifier) -> None:
+def test_predict_rows_prefers_a_column_with_a_comma_in_its_name(model: TopicClassifier) -> None:
     values = {"subject,body": "goal", "subject": "wheat", "body": "wheat"}
     [item] = answers_to(model, rows_of(SourceRow(1, values)), text="subject,body")
     assert item.topics[0][0] == "sport"
 
 
-def test_no_rows_make_no_predictions(model: TopicClassifier) -> None:
+def test_predict_rows_yields_nothing_without_rows(model: TopicClassifier) -> None:
     assert list(answers_to(model, rows_of())) == []
 
 
-def test_bad_rows_alone_come_back(model: TopicClassifier) -> None:
+def test_predict_rows_returns_bad_rows_alone(model: TopicClassifier) -> None:
     bad = [BadRow(1, "damaged"), BadRow(2, "damaged")]
     assert list(answers_to(model, rows_of(*bad))) == bad
 
 
-def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> None:
+def test_predict_rows_reads_no_further_than_a_batch(model: TopicClassifier) -> None:
     endless = Endless("wheat")
 
     answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), limits=BatchLimits(rows=3))
@@ -275,7 +275,7 @@ def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> 
 # Batches, threads and pauses ---------------------------------------------------------------------
 
 
-def test_batches_are_answered_at_once_and_given_in_order(model: TopicClassifier) -> None:
+def test_predict_rows_answers_batches_in_parallel_and_in_order(model: TopicClassifier) -> None:
     second_is_done = threading.Event()
     predict_proba = model.predict_proba
 
@@ -295,7 +295,9 @@ def test_batches_are_answered_at_once_and_given_in_order(model: TopicClassifier)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
-def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threads: int) -> None:
+def test_predict_rows_gives_the_same_answers_with_any_number_of_threads(
+    model: TopicClassifier, n_threads: int
+) -> None:
     rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
     rows[70] = BadRow(71, "damaged")
 
@@ -308,14 +310,16 @@ def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threa
     assert [len(batch) for batch in one] == [8] * 18 + [6]
 
 
-def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_rows_makes_no_pool_for_one_thread(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "slugline.base.threads.ThreadPoolExecutor", lambda _: pytest.fail("made a pool")
     )
     assert len(list(answers_to(model, rows_of(*texts_of("wheat"))))) == 1
 
 
-def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) -> None:
+def test_predict_rows_reads_a_few_batches_ahead(model: TopicClassifier) -> None:
     endless = Endless("wheat")
 
     answers = answers_to(
@@ -346,7 +350,7 @@ class PausingStream(LineStream):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_all_that_came_is_answered_before_more_is_waited_for(
+def test_predict_rows_answers_all_rows_before_it_waits(
     model: TopicClassifier, n_threads: int
 ) -> None:
     stream = PausingStream(iter(texts_of(*["wheat"] * 12)), pauses={2, 3, 9})
@@ -362,7 +366,7 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_rows_before_an_error_of_their_source_are_answered(
+def test_predict_rows_answers_rows_before_an_error_of_the_source(
     model: TopicClassifier, n_threads: int
 ) -> None:
     def cut_off() -> Iterator[SourceRow | BadRow]:
@@ -378,7 +382,7 @@ def test_rows_before_an_error_of_their_source_are_answered(
         next(answers)
 
 
-def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassifier) -> None:
+def test_predict_rows_ends_a_batch_of_long_texts_early(model: TopicClassifier) -> None:
     endless = Endless("wheat " * 10_000)  # a hundred of them are more than a batch holds
 
     answers = answers_to(model, RowReader("t", "txt", iter(endless)))
@@ -388,7 +392,9 @@ def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassi
 
 
 @pytest.mark.parametrize("n_good", [1, 50, 99, 150])
-def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_good: int) -> None:
+def test_predict_rows_answers_the_first_rows_before_an_error(
+    model: TopicClassifier, n_good: int
+) -> None:
     def items() -> Iterator[SourceRow]:
         yield from texts_of(*["wheat"] * n_good)
         raise DataError("t.jsonl: cut off.")
@@ -415,7 +421,7 @@ def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_goo
     ],
     ids=["numbers", "object", "text"],
 )
-def test_memory_does_not_grow_with_the_number_of_large_rows(
+def test_predict_rows_uses_bounded_memory_for_large_rows(
     model: TopicClassifier, tmp_path: Path, line: str, n_threads: int
 ) -> None:
     path = tmp_path / "large.jsonl"
@@ -432,7 +438,7 @@ def test_memory_does_not_grow_with_the_number_of_large_rows(
     assert peak < 76e6
 
 
-def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(model: TopicClassifier) -> None:
+def test_predict_rows_bounds_pending_batches_by_bytes(model: TopicClassifier) -> None:
     endless = Endless("wheat " * 10)
 
     answers = answers_to(
@@ -458,9 +464,7 @@ def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:
     return [SourceRow(at, {"text": "wheat"}, n_bytes=size) for at, size in enumerate(sizes, 1)]
 
 
-def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
-    model: TopicClassifier,
-) -> None:
+def test_batches_end_at_their_number_of_bytes(model: TopicClassifier) -> None:
     def sizes(*n_bytes: int, rows: int = 1024) -> list[int]:
         # Besides, a row takes some memory of its own.
         limits = BatchLimits(rows=rows, n_bytes=100_000)
@@ -473,7 +477,7 @@ def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
     assert sizes(*[5] * 45, rows=10) == [10] * 4 + [5]
 
 
-def test_bad_rows_add_only_their_cells_to_a_batch(model: TopicClassifier) -> None:
+def test_batches_count_only_the_cells_of_bad_rows(model: TopicClassifier) -> None:
     first, *others = rows_of_bytes(*[50_000] * 3)
     rows = [first, BadRow(2, "x" * 200_000), *others]
     limits = BatchLimits(n_bytes=100_000)
@@ -482,21 +486,21 @@ def test_bad_rows_add_only_their_cells_to_a_batch(model: TopicClassifier) -> Non
     assert sizes_of_batches(model, [*rows, rows[1]], limits=limits) == [2, 2, 1]
 
 
-def test_cells_take_memory_though_they_are_empty(model: TopicClassifier) -> None:
+def test_estimate_memory_counts_empty_cells(model: TopicClassifier) -> None:
     cells = {"text": "wheat", **{f"column {n}": "" for n in range(1000)}}
     rows: list[SourceRow | BadRow] = [SourceRow(at, cells, n_bytes=1) for at in range(9)]
     assert sizes_of_batches(model, rows, limits=BatchLimits(n_bytes=200_000)) == [2] * 4 + [1]
 
 
 @pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])
-def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
+def test_batches_are_neither_empty_nor_too_large(
     model: TopicClassifier, n_rows: int, sizes: list[int]
 ) -> None:
     found = sizes_of_batches(model, [*texts_of(*["wheat"] * n_rows)], limits=BatchLimits(rows=3))
     assert [size for size in found if size] == sizes
 
 
-def test_columns_that_were_guessed_are_announced_once(model: TopicClassifier) -> None:
+def test_predict_rows_announces_guessed_columns_once(model: TopicClassifier) -> None:
     rows = [SourceRow(at, {"ID": at, "body": "wheat"}) for at in range(5)]
 
     def told(kind: str = "jsonl", **options: Any) -> list[str]:

@@ -90,7 +90,7 @@ SEVERAL = {
 }
 
 
-def test_a_topic_without_a_column_in_the_training_data_gets_one(run: Run) -> None:
+def test_answer_file_adds_a_column_for_a_new_topic(run: Run) -> None:
     layout = save_model("columns").fitted_.layout
     texts = [*(text for text, _ in TRAIN), *["court lawyer judge"] * 20]
     sets = [*(tuple(topics) for _, topics in TRAIN), *[("legal",)] * 20]
@@ -110,7 +110,7 @@ def test_a_topic_without_a_column_in_the_training_data_gets_one(run: Run) -> Non
 @pytest.mark.parametrize(
     ("form", "ending"), [(form, ending) for form, endings in SEVERAL.items() for ending in endings]
 )
-def test_topics_are_written_as_they_came_and_can_be_read_again(
+def test_answer_file_writes_topics_in_the_form_of_the_training_data(
     form: str, ending: str, run: Run
 ) -> None:
     model = save_model(form)
@@ -136,7 +136,7 @@ def cells_of(path: str) -> list[dict[str, str]]:
     ("form", "cell"),
     [("label", "__label__oil __label__grain"), ("uris", "<http://a.org/oil> <http://a.org/grain>")],
 )
-def test_cells_have_labels_and_uris_as_in_their_own_files(form: str, cell: str, run: Run) -> None:
+def test_answer_file_writes_labels_and_uris(form: str, cell: str, run: Run) -> None:
     save_model(form)
     write_texts("crude barrels wheat corn")
     run("predict", "m.slug", "new.csv", "-q", "-o", "out.csv")
@@ -145,7 +145,7 @@ def test_cells_have_labels_and_uris_as_in_their_own_files(form: str, cell: str, 
 
 
 @pytest.mark.parametrize("form", ["label", "uris"])
-def test_labels_of_the_input_are_written_as_json(form: str, run: Run) -> None:
+def test_answer_file_writes_input_labels_as_json(form: str, run: Run) -> None:
     save_model(form)
     run("predict", "m.slug", DATA[form][0], "-q", "-o", "out.csv")
 
@@ -156,7 +156,7 @@ def test_labels_of_the_input_are_written_as_json(form: str, run: Run) -> None:
         assert row["topics"]
 
 
-def test_probabilities_stand_in_the_order_of_the_topics(run: Run) -> None:
+def test_answer_file_orders_probabilities_as_topics(run: Run) -> None:
     model = save_model("separator")
     write_texts()
     run("predict", "m.slug", "new.csv", "-q", "-o", "out.csv", "--top", 9)
@@ -173,7 +173,7 @@ def test_probabilities_stand_in_the_order_of_the_topics(run: Run) -> None:
         assert (row["reason"], row["error"]) == ("", "")
 
 
-def test_topics_and_other_columns_may_share_a_name(run: Run) -> None:
+def test_answer_file_renames_columns_that_share_a_name(run: Run) -> None:
     columns = ["guess", "error", "oil"]
     rows = [",".join([text, *(str(int(t in topics)) for t in WORDS)]) for text, topics in TRAIN]
     Path("in.csv").write_text("\n".join([f"text,{','.join(columns)}", *rows]))
@@ -193,7 +193,7 @@ def test_topics_and_other_columns_may_share_a_name(run: Run) -> None:
         assert {name for name in columns if row[name] == "1"} == {*topics}
 
 
-def test_json_lines_give_topics_guesses_and_reasons(run: Run) -> None:
+def test_predict_prints_topics_guesses_and_reasons(run: Run) -> None:
     model = save_model("array")
     write_texts()
     code, out, err = run("predict", "m.slug", "new.csv", "-q", "--top", 2, "--explain")
@@ -209,7 +209,7 @@ def test_json_lines_give_topics_guesses_and_reasons(run: Run) -> None:
     assert [*json.loads(out)] == ["topics", "probabilities"]
 
 
-def test_a_precision_gives_only_sure_topics_and_says_why_there_are_none(run: Run) -> None:
+def test_predict_with_precision_gives_sure_topics_or_a_reason(run: Run) -> None:
     model = save_model("array")
     write_texts("zzz yyy")
     code, out, _ = run("predict", "m.slug", "new.csv", "-q", "--min-precision", 0.9)
@@ -227,7 +227,7 @@ def test_a_precision_gives_only_sure_topics_and_says_why_there_are_none(run: Run
     assert [row["topics"] for row in written] == [row["topics"] for row in [*answers, last]]
 
 
-def test_dask_gives_lists_and_parquet_holds_them(tmp_path: Path) -> None:
+def test_predict_partitions_gives_lists_that_parquet_holds(tmp_path: Path) -> None:
     dask = pytest.importorskip("dask.dataframe")
     pa = pytest.importorskip("pyarrow")
     model = TopicClassifier(n_jobs=1).fit(*map(list, zip(*TRAIN, strict=True)))
@@ -247,7 +247,7 @@ def test_dask_gives_lists_and_parquet_holds_them(tmp_path: Path) -> None:
     assert [*map(list, written["topics"])] == expected["topics"].tolist()
 
 
-def test_data_frames_get_lists() -> None:
+def test_predict_frame_gives_lists() -> None:
     model = TopicClassifier(n_jobs=1).fit(*map(list, zip(*TRAIN, strict=True)))
     frame = pd.DataFrame({"text": [*TEXTS, None]}, index=range(5, 66))
     answers = predict_frame(ModelCopy.from_model(model), frame)

@@ -17,7 +17,7 @@ from slugline.evaluation.probabilities import coverage_curve, reliability_curve
 from slugline.reports.chart import Axis, Chart, Key
 from slugline.reports.pictures import coverage_chart, reliability_diagram, score_by_model
 
-WHOLE = Axis.shares("across"), Axis.shares("up")
+WHOLE = Axis.fractions("across"), Axis.fractions("up")
 
 
 def numbers(text: str) -> list[float]:
@@ -33,7 +33,7 @@ def texts(svg: str) -> list[str]:
 
 
 def texts_of(axis: Axis) -> list[str]:
-    return [text.replace("\xa0", " ") for _, text in axis.marks]
+    return [text.replace("\xa0", " ") for _, text in axis.ticks]
 
 
 @pytest.mark.parametrize(
@@ -45,42 +45,40 @@ def texts_of(axis: Axis) -> list[str]:
     ],
     ids=["all", "wide", "narrow"],
 )
-def test_percents_are_not_rounded_to_what_they_are_not(
-    low: float, high: float, texts: list[str]
-) -> None:
-    axis = Axis.shares("", [low, high])
+def test_percent_never_rounds_to_0_or_100(low: float, high: float, texts: list[str]) -> None:
+    axis = Axis.fractions("", [low, high])
     assert texts_of(axis) == texts
-    for (value, _), text in zip(axis.marks, texts, strict=True):
+    for (value, _), text in zip(axis.ticks, texts, strict=True):
         assert float(text.removesuffix(" %")) == pytest.approx(100 * value)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_an_axis_has_a_few_marks_within_it_and_room_for_all_values(low: float, high: float) -> None:
-    for axis in (Axis.shares("", [low, high]), Axis.numbers("", [9 * low, 9 * high])):
-        assert 2 <= len(axis.marks) <= 10
-        assert len(set(texts_of(axis))) == len(axis.marks)
-        assert all(axis.low - 1e-9 <= value <= axis.high + 1e-9 for value, _ in axis.marks)
-    assert Axis.shares("", [low, high]).low <= min(low, high)
-    assert max(low, high) <= Axis.shares("", [low, high]).high
+def test_axis_has_few_ticks_and_room_for_all_values(low: float, high: float) -> None:
+    for axis in (Axis.fractions("", [low, high]), Axis.numbers("", [9 * low, 9 * high])):
+        assert 2 <= len(axis.ticks) <= 10
+        assert len(set(texts_of(axis))) == len(axis.ticks)
+        assert all(axis.low - 1e-9 <= value <= axis.high + 1e-9 for value, _ in axis.ticks)
+    assert Axis.fractions("", [low, high]).low <= min(low, high)
+    assert max(low, high) <= Axis.fractions("", [low, high]).high
 
 
 @given(st.floats(1e-4, 1e4), st.floats(1, 1e9))
-def test_a_logarithmic_axis_has_a_few_marks_in_ascending_order(low: float, ratio: float) -> None:
+def test_logarithmic_axis_has_few_ascending_ticks(low: float, ratio: float) -> None:
     axis = Axis.logarithms("", [low, low * ratio])
-    values = [value for value, _ in axis.marks]
+    values = [value for value, _ in axis.ticks]
     assert 2 <= len(values) <= 7
     assert values == sorted(set(values))
     assert all(axis.low - 1e-9 <= value <= axis.high * (1 + 1e-9) for value in values)
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 9, 22, 100])
-def test_epochs_are_whole_and_begin_with_the_first(n_epochs: int) -> None:
-    values = [value for value, _ in Axis.epochs(n_epochs).marks]
+def test_axis_of_epochs_has_whole_ticks_from_1(n_epochs: int) -> None:
+    values = [value for value, _ in Axis.epochs(n_epochs).ticks]
     assert values
     assert all(value == int(value) and 1 <= value <= n_epochs for value in values)
 
 
-def test_a_chart_is_well_formed_with_names_marks_and_words_for_the_blind() -> None:
+def test_chart_svg_is_well_formed_and_has_a_label() -> None:
     chart = Chart(*WHOLE)
     chart.line([(0, 0), (1, 1)], "training", dashed=True)
     chart.rule(0.2, "threshold <0.5", "best")
@@ -90,7 +88,7 @@ def test_a_chart_is_well_formed_with_names_marks_and_words_for_the_blind() -> No
     assert texts(svg)[-4:] == ["100\xa0%", "across", "up", "threshold <0.5"]
 
 
-def test_higher_shares_are_further_right_and_further_up() -> None:
+def test_chart_draws_higher_values_further_right_and_up() -> None:
     chart = Chart(*WHOLE)
     chart.line([(0.25, 0.25), (0.75, 0.75)], "training")
     (points,) = re.findall(r'<polyline points="([^"]*)"', chart.svg(""))
@@ -99,8 +97,8 @@ def test_higher_shares_are_further_right_and_further_up() -> None:
     assert y1 > y2
 
 
-def test_what_is_outside_is_drawn_on_the_edge() -> None:
-    chart = Chart(Axis.shares(""), Axis.shares("", [0.5, 1]))
+def test_chart_draws_outside_points_on_the_edge() -> None:
+    chart = Chart(Axis.fractions(""), Axis.fractions("", [0.5, 1]))
     chart.band([0, 1], [(0.1, 0.6), (0.5, 1.2)], "validation")
     chart.dot((0.5, 0.75), "validation", (0.2, 0.9))
     svg = chart.svg("")
@@ -112,7 +110,7 @@ def test_what_is_outside_is_drawn_on_the_edge() -> None:
 
 
 @pytest.mark.parametrize(("x", "anchor"), [(0.1, "start"), (0.9, "end")])
-def test_the_text_of_a_rule_is_above_the_curves_and_within_the_chart(x: float, anchor: str) -> None:
+def test_chart_rule_has_its_text_above_the_curves(x: float, anchor: str) -> None:
     chart = Chart(*WHOLE, [Key("one", "best"), Key("two", "training", "dashes")])
     chart.rule(x, "marked", "best")
     svg = chart.svg("")
@@ -123,7 +121,7 @@ def test_the_text_of_a_rule_is_above_the_curves_and_within_the_chart(x: float, a
     assert int(legend_y) < int(y) < int(top)
 
 
-def test_a_legend_that_is_too_long_for_a_line_goes_on_in_the_next() -> None:
+def test_chart_legend_wraps_lines() -> None:
     svg = Chart(*WHOLE, [Key("a rather long name of a model", "best")] * 3).svg("")
     lines = [float(y) for y in re.findall(r'y="(\d+)" style="[^"]*">a rather', svg)]
     assert lines == sorted(set(lines))
@@ -176,7 +174,7 @@ CLOSE_MODELS = st.builds(
 # An axis of four digits a label, and little room for it.
 @example([ModelMark("m" * 30, 1.0, 0.8, (0.79296875, 0.806640625))])
 @given(st.lists(CLOSE_MODELS, min_size=1, max_size=40))
-def test_nothing_crosses_the_names_of_models_that_are_nearly_alike(models: list[ModelMark]) -> None:
+def test_score_by_model_does_not_cross_names(models: list[ModelMark]) -> None:
     svg = parsed(score_by_model(models))
     _, _, width, height = numbers(str(svg.get("viewBox")))
     texts, drawn = text_boxes(svg), drawn_boxes(svg)
@@ -189,7 +187,7 @@ def test_nothing_crosses_the_names_of_models_that_are_nearly_alike(models: list[
         assert not any(overlap(box, other) for other in drawn[:i])
 
 
-def test_colours_are_those_of_the_page() -> None:
+def test_chart_uses_the_colours_of_the_page() -> None:
     svg = reliability_diagram(reliability_curve([0.5, 0.9], [True, False]))
     assert not re.search(r"#[0-9a-f]{3,6}", svg)
     style = "".join(re.findall(r"var\(--(\w+)\)", svg))
@@ -201,7 +199,7 @@ def test_colours_are_those_of_the_page() -> None:
     }
 
 
-def test_every_bin_is_a_dot_with_its_interval() -> None:
+def test_reliability_diagram_has_a_dot_and_interval_per_bin() -> None:
     svg = reliability_diagram(reliability_curve([0.2, 0.5, 0.9], [True, False, True]))
     assert svg.count("<circle") == 3
     assert len(re.findall(r'<path [^>]*style="stroke: var\(--validation\)', svg)) == 3
@@ -212,13 +210,13 @@ def test_every_bin_is_a_dot_with_its_interval() -> None:
     [([0.9], [True]), ([0.9], [False]), ([1.0] * 50, [True] * 50), ([0.5] * 50, [False] * 50)],
     ids=["one right", "one wrong", "all right", "all wrong"],
 )
-def test_a_curve_of_one_point_can_be_drawn(probabilities: list[float], right: list[bool]) -> None:
+def test_coverage_chart_draws_a_single_point(probabilities: list[float], right: list[bool]) -> None:
     svg = coverage_chart(coverage_curve(probabilities, right))
     parsed(svg)
     assert "nan" not in svg
 
 
-def test_the_first_few_answers_are_not_drawn() -> None:
+def test_coverage_chart_leaves_out_the_first_answers() -> None:
     probabilities = [1 - n / 100 for n in range(50)]
     curve = coverage_curve(probabilities, [n > 0 for n in range(50)])
     (points,) = re.findall(r'<polyline points="([^"]*)"', coverage_chart(curve))
@@ -226,7 +224,7 @@ def test_the_first_few_answers_are_not_drawn() -> None:
 
 
 @pytest.mark.slow
-def test_a_report_needs_no_matplotlib() -> None:
+def test_reports_import_no_matplotlib() -> None:
     code = (
         "import sys\n"
         "sys.modules['matplotlib'] = None\n"

@@ -71,18 +71,18 @@ FAILED = ModelResult("failed", "made up", error="crashed (SIGSEGV)")
     ],
     ids=["better", "alike", "in every fold", "alone", "none"],
 )
-def test_the_verdict_says_no_more_than_the_test(models: tuple[ModelResult, ...], said: str) -> None:
+def test_verdict_says_no_more_than_the_test(models: tuple[ModelResult, ...], said: str) -> None:
     assert verdict(compared(*models)) == said
 
 
-def test_of_equal_models_the_quicker_is_best() -> None:
+def test_comparison_prefers_the_quicker_of_equal_models() -> None:
     slow = model("slow", 90, 92, 91, 93, 90, fit_seconds=(9.0,) * 5)
     comparison = compared(slow, GOOD)
     assert comparison.best is GOOD
     assert comparison.differences()["slow"].p_value == 1
 
 
-def test_the_table_has_the_best_first_and_dashes_for_what_is_not_known() -> None:
+def test_comparison_rows_have_the_best_first_and_dashes() -> None:
     unknown = model("unknown", 70, 73, 70, 74, 71, peak_mb=None, file_bytes=None)
     head, *rows = comparison_rows(compared(FAILED, unknown, GOOD))
     assert [len(row) for row in rows] == [len(head)] * 3
@@ -104,12 +104,12 @@ def test_the_table_has_the_best_first_and_dashes_for_what_is_not_known() -> None
         (3000, "3,000 s"),
     ],
 )
-def test_times_have_two_digits_that_count(seconds: float, shown: str) -> None:
+def test_format_seconds_has_two_significant_digits(seconds: float, shown: str) -> None:
     line = format_model(model("it", 50, 50, fit_seconds=(seconds, seconds)), 4)
     assert line == f"it    accuracy 0.500 (0.431 to 0.569), fit {shown}"
 
 
-def test_what_failed_is_told_with_the_reason() -> None:
+def test_failures_give_the_reason() -> None:
     assert failures(compared(GOOD, FAILED)) == ["failed has no result: crashed (SIGSEGV)."]
     sentence = replace(FAILED, error="there is no such file; give another.")
     assert failures(compared(sentence)) == [
@@ -118,7 +118,7 @@ def test_what_failed_is_told_with_the_reason() -> None:
     assert format_model(FAILED, 6) == "failed  failed: crashed (SIGSEGV)"
 
 
-def test_json_has_no_nan() -> None:
+def test_comparison_to_dict_has_no_nan() -> None:
     same = model("same", 80, 82, 81, 83, 80)  # ten less in every fold
     data = compared(GOOD, same, FAILED).to_dict()
     json.dumps(data, allow_nan=False)
@@ -129,7 +129,7 @@ def test_json_has_no_nan() -> None:
     }
 
 
-def test_names_from_anywhere_are_no_part_of_the_page() -> None:
+def test_comparison_page_escapes_names() -> None:
     hostile = model("<script>alert(1)</script>:x", 50, 52, 51, 50, 50)
     page = comparison_page(compared(hostile, GOOD, notes=("<b>note</b>",)))
     assert "<script>" not in page
@@ -145,7 +145,7 @@ def names_of(marks: list[ModelMark]) -> list[Any]:
     return [text.get_window_extent() for text in ax.get_yticklabels()]
 
 
-def test_names_of_models_that_are_near_each_other_do_not_cross() -> None:
+def test_score_by_model_separates_near_names() -> None:
     places = [(0.1, 0.80), (0.11, 0.801), (0.1, 0.799), (5.0, 0.9), (5.0, 0.7)]
     marks = [
         ModelMark(f"model-{number}", seconds, accuracy, (accuracy - 0.01, accuracy + 0.01))
@@ -158,6 +158,6 @@ def test_names_of_models_that_are_near_each_other_do_not_cross() -> None:
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 1.0])
-def test_an_accuracy_at_the_end_can_be_drawn(accuracy: float) -> None:
+def test_score_by_model_draws_an_accuracy_of_1(accuracy: float) -> None:
     (box,) = names_of([ModelMark("it", 0.5, accuracy, (abs(accuracy - 1e-12), accuracy))])
     assert box.width > 0

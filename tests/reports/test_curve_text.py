@@ -26,7 +26,7 @@ def curves(*each: LearningCurve) -> LearningCurves:
     return LearningCurves("data", 2, 10_000, 50, each)
 
 
-def test_twice_the_labels_in_words() -> None:
+def test_describe_forecast_gives_the_accuracy_with_twice_the_labels() -> None:
     assert describe_forecast(curve(*FEW, (None, 10_000, 0.9))) == (
         "ours: twice as many labels (20,000 documents) would probably bring 91.9 %, 1.9 points "
         "more than now. It may be anything from 91.5 % to 92.3 %. To check: from fewer documents, "
@@ -35,7 +35,7 @@ def test_twice_the_labels_in_words() -> None:
     )
 
 
-def test_a_wide_range_is_called_a_guess_and_three_points_are_too_few_to_check() -> None:
+def test_describe_forecast_calls_a_wide_range_a_guess() -> None:
     assert describe_forecast(curve(*FEW[:2], (None, 1000, 0.8), n_test=60)) == (
         "ours: twice as many labels (2,000 documents) would probably bring 83.8 %, 3.8 points more "
         "than now. It may be anything from 72.0 % to 91.9 %, so this is hardly more than a guess; "
@@ -43,7 +43,7 @@ def test_a_wide_range_is_called_a_guess_and_three_points_are_too_few_to_check() 
     )
 
 
-def test_labels_that_bring_nothing_are_called_so() -> None:
+def test_describe_forecast_says_if_labels_would_hardly_help() -> None:
     steady = [(n, size, 0.8) for n, size, _ in FEW]
     assert describe_forecast(curve(*steady, (None, 10_000, 0.8))).endswith(
         " 80.0 % were measured. More labels would hardly help: look at the mistakes, or at the "
@@ -51,7 +51,7 @@ def test_labels_that_bring_nothing_are_called_so() -> None:
     )
 
 
-def test_a_result_that_may_be_anything_is_no_ground_for_a_forecast() -> None:
+def test_describe_forecast_needs_enough_test_documents() -> None:
     few = curve(*FEW, (None, 10_000, 0.5), n_test=2)
     assert few.doubled is None
     assert describe_forecast(few) == (
@@ -59,28 +59,28 @@ def test_a_result_that_may_be_anything_is_no_ground_for_a_forecast() -> None:
     )
 
 
-def test_without_mistakes_it_takes_more_test_documents() -> None:
+def test_describe_forecast_needs_mistakes() -> None:
     assert describe_forecast(curve(*FEW, (None, 10_000, 1.0), n_test=40)) == (
         "ours: no mistake in 40 test documents, so it takes more test documents to measure what "
         "more labels would bring."
     )
 
 
-def test_a_curve_that_was_cut_short_says_nothing_of_more_labels() -> None:
+def test_describe_forecast_needs_all_labels() -> None:
     assert describe_forecast(curve(*FEW)) == (
         "ours: not measured with all labels, so more of them can't be judged."
     )
     assert describe_forecast(curve()) == describe_forecast(curve(*FEW))
 
 
-def test_two_points_are_too_few() -> None:
+def test_describe_forecast_needs_three_points() -> None:
     assert describe_forecast(curve(FEW[0], (None, 12, 0.3))) == (
         "ours: too few points to say what more labels would bring; it takes at least three "
         "different numbers of labels."
     )
 
 
-def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured() -> None:
+def test_curve_rows_have_dashes_for_unmeasured_points() -> None:
     both = curves(curve(FEW[0], (None, 1200, 0.5), n_draws=3), LearningCurve("other", ()))
     assert curve_rows(both) == [
         ["labels per topic", "documents", "ours", "95 % interval", "other", "95 % interval"],
@@ -91,7 +91,7 @@ def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured()
     assert curve_rows(alone)[1] == ["5", "10", "20.0 %", "-"]
 
 
-def test_intervals_say_what_they_are_of() -> None:
+def test_describe_intervals_says_what_they_allow_for() -> None:
     assert describe_intervals(curves(curve(FEW[0]))) == (
         "There are no intervals: how much depends on which documents have labels shows from "
         "3 draws on."

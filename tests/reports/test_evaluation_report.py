@@ -61,7 +61,9 @@ def plain(html: str) -> str:
 # The page ---------------------------------------------------------------------------------------
 
 
-def test_all_sections_come_in_order(experiment: Experiment, evidence: QualitativeEvidence) -> None:
+def test_training_page_has_evidence_in_order(
+    experiment: Experiment, evidence: QualitativeEvidence
+) -> None:
     page = training_page(experiment, evidence=evidence)
     names = re.findall(r'<section id="(\w+)">', page)
     contents = re.findall(r'<li><a href="#(\w+)">', page)
@@ -72,13 +74,13 @@ def test_all_sections_come_in_order(experiment: Experiment, evidence: Qualitativ
     ]
 
 
-def test_without_evidence_nothing_is_quoted(experiment: Experiment) -> None:
+def test_training_page_quotes_nothing_without_evidence(experiment: Experiment) -> None:
     page = training_page(experiment)
     assert not {"pairs", "surest", "words"} & set(re.findall(r'<section id="(\w+)">', page))
     assert "<blockquote" not in page
 
 
-def test_a_learner_without_weights_of_terms_has_no_words(
+def test_training_page_has_no_words_without_term_weights(
     experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     page = training_page(experiment, evidence=replace(evidence, terms=[]))
@@ -86,7 +88,7 @@ def test_a_learner_without_weights_of_terms_has_no_words(
     assert 'id="surest"' in page
 
 
-def test_without_a_mistake_there_are_words_and_no_examples(experiment: Experiment) -> None:
+def test_training_page_has_no_examples_without_mistakes(experiment: Experiment) -> None:
     alone = QualitativeEvidence(gather_evidence(experiment).terms, [], [], 0, "line")
     page = training_page(experiment, evidence=alone)
     assert 'id="words"' in page
@@ -94,7 +96,7 @@ def test_without_a_mistake_there_are_words_and_no_examples(experiment: Experimen
     assert 'id="surest"' not in page
 
 
-def test_mistakes_are_quoted_with_marked_words_and_places(
+def test_training_page_quotes_mistakes_with_marked_words(
     experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     surest = section(training_page(experiment, evidence=evidence), "surest")
@@ -105,7 +107,7 @@ def test_mistakes_are_quoted_with_marked_words_and_places(
     assert re.search(r"Document 4, probability \d+\.\d\s%", plain(surest))
 
 
-def test_texts_are_escaped_and_have_a_direction_of_their_own(
+def test_training_page_escapes_texts_and_isolates_direction(
     experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     page = training_page(experiment, evidence=evidence)
@@ -114,7 +116,7 @@ def test_texts_are_escaped_and_have_a_direction_of_their_own(
     assert page.count('<blockquote dir="auto">') == page.count("<blockquote")
 
 
-def test_every_pair_has_a_heading_with_its_documents(
+def test_training_page_has_a_heading_for_each_pair(
     experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     pairs = section(training_page(experiment, evidence=evidence), "pairs")
@@ -126,14 +128,16 @@ def test_every_pair_has_a_heading_with_its_documents(
     ]
 
 
-def test_every_topic_has_its_words(experiment: Experiment, evidence: QualitativeEvidence) -> None:
+def test_training_page_lists_words_of_each_topic(
+    experiment: Experiment, evidence: QualitativeEvidence
+) -> None:
     words = section(training_page(experiment, evidence=evidence), "words")
     assert re.findall(r"<dt[^>]*>(.*?)</dt>", words) == ["bank", "grain", "sport"]
     shown = [plain(row).split(", ") for row in re.findall(r"<dd>(.*?)</dd>", words)]
     assert shown == [row.terms for row in evidence.terms]
 
 
-def test_a_topic_without_words_gets_a_dash(
+def test_training_page_has_a_dash_for_a_topic_without_words(
     experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     bare = [row._replace(terms=[]) for row in evidence.terms]
@@ -141,7 +145,7 @@ def test_a_topic_without_words_gets_a_dash(
     assert re.findall(r"<dd>(.*?)</dd>", words) == ["–"] * 3
 
 
-def test_a_threshold_is_marked_if_there_is_one(experiment: Experiment) -> None:
+def test_training_page_marks_the_threshold(experiment: Experiment) -> None:
     assert "threshold 0" not in training_page(experiment)
     asked = with_precision(experiment, 0.8)
     assert asked.threshold is not None
@@ -158,7 +162,7 @@ def with_precision(experiment: Experiment, precision: float) -> Experiment:
     return replace(experiment, fitted=fitted, routing=decide_corpus(fitted, experiment.tested.test))
 
 
-def test_a_precision_that_is_not_kept_comes_first(experiment: Experiment) -> None:
+def test_advice_begins_with_a_broken_promise(experiment: Experiment) -> None:
     asked = with_precision(experiment, 0.9999)
     page = plain(training_page(asked))
     promise = asked.promise
@@ -177,7 +181,7 @@ def test_a_precision_that_is_not_kept_comes_first(experiment: Experiment) -> Non
     assert headline not in training_page(experiment)
 
 
-def test_skipped_rows_are_told(experiment: Experiment) -> None:
+def test_section_texts_count_skipped_rows(experiment: Experiment) -> None:
     for n, said in (
         (1, "1 row was skipped: it can’t be used."),
         (1200, "1,200 rows were skipped: they can’t be used."),
@@ -186,7 +190,7 @@ def test_skipped_rows_are_told(experiment: Experiment) -> None:
     assert "skipped" not in section(training_page(experiment), "data")
 
 
-def test_the_mean_of_f1_comes_with_intervals(experiment: Experiment) -> None:
+def test_section_texts_give_mean_f1_with_intervals(experiment: Experiment) -> None:
     low, high = experiment.tested.evaluation.macro_f1_interval
     said = plain(section(training_page(experiment), "topics"))
     score = f"{100 * experiment.tested.evaluation.macro_f1:.1f}"
@@ -214,7 +218,7 @@ def answered(probabilities: Sequence[float], right: Sequence[int]) -> Evaluation
         (0.8, "the two agree, within the error of the test"),
     ],
 )
-def test_how_sure_it_is_follows_from_the_interval(share: float, verdict: str) -> None:
+def test_describe_reliability_follows_the_interval(share: float, verdict: str) -> None:
     n = 200
     ours = answered([0.8] * n, [int(place < share * n) for place in range(n)])
     said = describe_reliability(ours, ours.reliability())
@@ -226,7 +230,7 @@ def test_how_sure_it_is_follows_from_the_interval(share: float, verdict: str) ->
 
 
 @pytest.mark.parametrize(("n", "number"), [(1, "1 of them is"), (16, "16 of them are")])
-def test_few_documents_are_not_compared_in_groups(n: int, number: str) -> None:
+def test_describe_reliability_compares_no_groups_of_few_documents(n: int, number: str) -> None:
     ours = answered([0.8] * n, [1] * n)
     said = describe_reliability(ours, ours.reliability())
     assert said.endswith(f"for sure and doubtful answers alike, {number} too few to say.")
@@ -262,14 +266,14 @@ PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
     ],
     ids=["reached", "all right", "never", "promise"],
 )
-def test_what_may_be_answered_alone_follows_from_the_curve(
+def test_describe_coverage_follows_the_curve(
     probabilities: list[float], right: list[int], chosen: PromiseCheck | None, said: str
 ) -> None:
     found = describe_coverage(coverage_curve(probabilities, right), chosen)
     assert found.endswith(f". {said}")
 
 
-def test_shares_of_the_surest_documents_are_named_as_they_are() -> None:
+def test_describe_surest_gives_actual_coverages() -> None:
     said = describe_coverage(coverage_curve(PROBABILITIES, RIGHT), None)
     assert (
         "The classifier is right for 100.0 % of the surest 50 % and 75.0 % of the surest 100 %."
@@ -277,7 +281,7 @@ def test_shares_of_the_surest_documents_are_named_as_they_are() -> None:
     )
 
 
-def test_the_likeliest_topics_are_told_where_there_are_enough() -> None:
+def test_describe_metrics_gives_top_k_with_enough_topics() -> None:
     assert "likeliest" not in describe_metrics(answered([0.8], [1]))
     three = Evaluation.from_probabilities(
         ["a", "b", "c"], np.array([0, 1]), np.array([[0.5, 0.3, 0.2]] * 2)

@@ -72,7 +72,7 @@ def section(page: str, name: str) -> str:
     )
 
 
-def test_the_page_has_all_sections_and_says_what_the_numbers_are() -> None:
+def test_multilabel_page_has_all_sections_and_numbers() -> None:
     experiment = trained(TRUE, GIVEN)
     page = training_page(experiment, evidence=gather_evidence(experiment))
     elements = Elements(page)
@@ -92,7 +92,7 @@ def test_the_page_has_all_sections_and_says_what_the_numbers_are() -> None:
     assert "--curve" not in text
 
 
-def test_the_tables_hold_thresholds_and_pairs() -> None:
+def test_multilabel_page_has_tables_of_thresholds_and_pairs() -> None:
     experiment = trained(TRUE, GIVEN)
     page = training_page(experiment, evidence=gather_evidence(experiment))
     assert rows_of(page, "topics") == [
@@ -109,7 +109,7 @@ def test_the_tables_hold_thresholds_and_pairs() -> None:
     ]
 
 
-def test_examples_name_the_topic_and_what_the_document_has_or_is_given() -> None:
+def test_multilabel_page_quotes_missed_and_added_topics() -> None:
     experiment = trained(TRUE, GIVEN)
     evidence = gather_evidence(experiment)
     assert evidence.missed[0][:3] == (6, "acq", "earn")
@@ -121,7 +121,7 @@ def test_examples_name_the_topic_and_what_the_document_has_or_is_given() -> None
     assert "wheat is given; in the data: grain" in section(page, "added")
 
 
-def test_topics_that_are_hardly_ever_found_are_the_last_examples() -> None:
+def test_multilabel_page_quotes_rarely_found_topics_last() -> None:
     # Of wheat nothing is found, so that the lowest probabilities say least.
     sets: Sequence[Set] = [("wheat",)] * 5 + [("acq",)] * 5
     proba = np.full((10, 4), 0.01, dtype=np.float32)
@@ -130,14 +130,14 @@ def test_topics_that_are_hardly_ever_found_are_the_last_examples() -> None:
     assert [mistake.topic for mistake in evidence.missed] == ["acq"] * 2 + ["wheat"] * 5
 
 
-def test_without_mistakes_there_are_no_examples_and_the_advice_is_newer_documents() -> None:
+def test_multilabel_advice_without_mistakes_is_newer_documents() -> None:
     experiment = trained([*TRUE] * 10, [*TRUE] * 10)
     page = training_page(experiment, evidence=gather_evidence(experiment))
     assert {"missed", "added"}.isdisjoint(Elements(page).sections)
     assert "Nothing stands out: no topic is missed" in section(page, "next")
 
 
-def test_the_advice_names_topics_missed_and_topics_given_wrongly() -> None:
+def test_multilabel_advice_names_missed_and_added_topics() -> None:
     sets: Sequence[Set] = [("earn",)] * 20 + [("grain",)] * 4 + [("acq",)] * 4
     answers: Sequence[Set] = [("earn",)] * 17 + [("earn", "wheat")] * 3 + [()] * 4 + [("acq",)] * 4
     experiment = trained(sets, answers)
@@ -153,19 +153,19 @@ def test_the_advice_names_topics_missed_and_topics_given_wrongly() -> None:
     assert few.startswith("With 28 test documents, the true micro-F1 may be anywhere from")
 
 
-def test_topics_that_the_classifier_does_not_know_are_said() -> None:
+def test_multilabel_page_counts_unknown_topics() -> None:
     experiment = trained([("earn", "oil"), ("acq",)], [("earn",), ("acq",)])
     text = section(training_page(experiment, evidence=gather_evidence(experiment)), "data")
     assert "1 topic of the test documents, such as “oil”, is not in the training documents" in text
 
 
-def test_with_nothing_given_there_is_no_section_on_probabilities() -> None:
+def test_multilabel_page_has_no_probabilities_without_answers() -> None:
     experiment = trained([("earn",)], [()])
     page = training_page(experiment, evidence=gather_evidence(experiment))
     assert "probabilities" not in Elements(page).sections
 
 
-def test_probabilities_that_agree_on_average_alone_are_not_called_reliable() -> None:
+def test_describe_reliability_is_not_fooled_by_the_average() -> None:
     row, column = np.indices((400, 4))
     proba = np.where((row + column) % 2, 0.2, 0.8).astype(np.float32)
     # Half of the decisions are right, whatever their probability.

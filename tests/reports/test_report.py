@@ -31,7 +31,7 @@ from slugline.experiment.lesson import (
 )
 from slugline.reports.lesson import compare_with_lesson, notebook_page
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import _breakable, _prose, spread_percent, table_page, typeset
+from slugline.reports.render import _breakable, _prose, spread_percent, table_page, typeset
 
 
 def over_seeds(*values: float) -> SeedSummary:
@@ -129,11 +129,11 @@ def page(result: NotebookResult) -> str:
         ("a--b -- c <b>", "a--b -- c &lt;b&gt;"),
     ],
 )
-def test_flags_in_sentences_are_code(sentence: str, page: str) -> None:
+def test_prose_marks_flags_as_code(sentence: str, page: str) -> None:
     assert _prose(sentence) == page
 
 
-def test_long_names_may_break_after_dots_and_underscores() -> None:
+def test_breakable_breaks_long_names_after_dots_and_underscores() -> None:
     assert _breakable("comp.sys.mac.hardware") == "comp.<wbr>sys.<wbr>mac.<wbr>hardware"
     assert _breakable("short.name") == "short.name"
     assert _breakable("a_long_name_<b>.") == "a_<wbr>long_<wbr>name_<wbr>&lt;b&gt;."
@@ -150,12 +150,12 @@ def test_the_page_is_well_formed_and_needs_no_other_file(page: str) -> None:
     assert not re.search(r"url\((?!#)|@import", page)
 
 
-def test_no_two_elements_of_the_page_share_an_id(page: str) -> None:
+def test_notebook_page_has_unique_ids(page: str) -> None:
     ids = Counter(attributes["id"] for _, attributes in Elements(page).seen if "id" in attributes)
     assert ids.most_common(1)[0][1] == 1
 
 
-def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> None:
+def test_notebook_page_labels_pictures_and_uses_its_colours(page: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     labels = [attributes["aria-label"] for tag, attributes in Elements(page).seen if tag == "svg"]
     assert labels == [
@@ -171,12 +171,12 @@ def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> No
         assert f"{variable}: #" in style
 
 
-def test_the_browser_is_told_to_fetch_nothing(page: str) -> None:
+def test_notebook_page_forbids_fetching(page: str) -> None:
     policy = next(a["content"] for t, a in Elements(page).seen if t == "meta" and "http-equiv" in a)
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_every_number_has_a_header_of_its_row(page: str) -> None:
+def test_notebook_page_has_row_headers(page: str) -> None:
     headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
     assert {attributes.get("scope") for attributes in headers} == {"col", "row", "rowgroup"}
     assert not re.search(r"<tbody>\s*<tr><td", page)
@@ -221,7 +221,7 @@ def _mixed(colour: Colour, paper: Colour, share: float) -> Colour:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark", "print"])
-def test_words_stand_out_from_what_they_stand_on(page: str, mode: str) -> None:
+def test_page_colours_have_enough_contrast(page: str, mode: str) -> None:
     palette = palettes(page)[mode]
     for name in ("ink", "soft", "validation", "best"):
         assert contrast(palette[name], palette["paper"]) >= 4.5
@@ -233,11 +233,11 @@ def test_words_stand_out_from_what_they_stand_on(page: str, mode: str) -> None:
         assert contrast(palette["ink"], cell) >= 4.5
 
 
-def test_text_from_the_wires_is_escaped(page: str) -> None:
+def test_notebook_page_escapes_wires(page: str) -> None:
     assert "? ? &lt;said&gt; &amp; done" in page
 
 
-def test_every_number_is_beside_the_lessons(result: NotebookResult, page: str) -> None:
+def test_compare_with_lesson_has_all_numbers(result: NotebookResult, page: str) -> None:
     text = Elements(page).text
     for row in compare_with_lesson(result):
         assert f"{row.name}{row.lesson}{row.ours}" in text
@@ -263,7 +263,7 @@ def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
     ("n", "note"),
     [(1, "Our numbers come from a single seed."), (2, "Our numbers are means over 2 seeds")],
 )
-def test_one_seed_or_two_show_no_deviation(result: NotebookResult, n: int, note: str) -> None:
+def test_spread_has_no_deviation_for_two_seeds(result: NotebookResult, n: int, note: str) -> None:
     page = notebook_page(of_seeds(result, n))
     text = Elements(page).text
     assert "±" not in text
@@ -278,7 +278,7 @@ def test_one_seed_or_two_show_no_deviation(result: NotebookResult, n: int, note:
         (1, 0.99, "64-4 is not behind 64-64 on the test wires: "),
     ],
 )
-def test_a_single_run_is_not_counted(
+def test_notebook_page_does_not_count_a_single_run(
     result: NotebookResult, n: int, accuracy: float, said: str
 ) -> None:
     changed = replace(result, bottleneck=curves((64, 4), 128, accuracy))
@@ -296,9 +296,7 @@ def test_a_single_run_is_not_counted(
     ],
     ids=["small", "as usual", "none", "of two", "of one"],
 )
-def test_a_deviation_has_digits_enough_not_to_look_like_none(
-    values: list[float], shown: str
-) -> None:
+def test_spread_has_enough_digits_for_a_deviation(values: list[float], shown: str) -> None:
     assert spread_percent(over_seeds(*values)) == shown
 
 
@@ -371,14 +369,14 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
         "few experiments",
     ],
 )
-def test_takeaways_say_otherwise_if_the_numbers_do(
+def test_takeaways_follow_the_numbers(
     result: NotebookResult, change: Any, section: str, sentence: str
 ) -> None:
     assert sentence in takeaways(change(result))[section]
     assert sentence not in takeaways(result)[section]
 
 
-def test_the_lessons_rules_are_checked_against_the_numbers(result: NotebookResult) -> None:
+def test_rules_are_checked_against_the_numbers(result: NotebookResult) -> None:
     verdicts = [rule.verdict for rule in rules(result)]
     assert verdicts == ["holds", "holds", "not tested", "holds", "holds"]
 
@@ -394,13 +392,13 @@ def test_the_lessons_rules_are_checked_against_the_numbers(result: NotebookResul
     ],
     ids=["outputs", "softmax", "labels", "bottleneck"],
 )
-def test_a_rule_that_the_numbers_do_not_bear_out_is_not_said_to_hold(
+def test_rules_that_fail_are_not_said_to_hold(
     result: NotebookResult, number: int, change: Any
 ) -> None:
     assert rules(change(result))[number].verdict == "not seen"
 
 
-def test_typesetting_keeps_numbers_and_units_together() -> None:
+def test_typeset_keeps_numbers_and_units_together() -> None:
     assert typeset("64-4 gets 70.2 ± 1.7 %, 8.0 points less, in 6 MB") == (
         "64\u20114 gets 70.2\u00a0±\u00a01.7\u00a0%, 8.0\u00a0points less, in 6\u00a0MB"
     )
@@ -410,14 +408,14 @@ def test_typesetting_keeps_numbers_and_units_together() -> None:
 
 
 @pytest.mark.slow
-def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path: Path) -> None:
+def test_reproduce_writes_the_report(result: NotebookResult, tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.html"
     write_result(path, notebook_page(result), "report")
     assert path.read_text(encoding="utf-8") == notebook_page(result)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_reproduce_leaves_nothing_if_the_page_can_not_be_written(tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.mkdir()
     with pytest.raises(SluglineError) as error:
@@ -429,7 +427,9 @@ def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reproduce_keeps_the_old_page_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "report.html"
     write_result(target, "<p>old</p>", "report")
 

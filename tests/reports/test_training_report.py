@@ -117,7 +117,7 @@ def test_the_page_is_well_formed_and_needs_no_other_file(experiment: Any) -> Non
     assert ids.most_common(1)[0][1] == 1
 
 
-def test_every_cell_of_a_table_has_a_header_of_its_row_and_its_column() -> None:
+def test_training_page_has_table_headers() -> None:
     page = training_page(many_topics())
     headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
     assert {attributes.get("scope") for attributes in headers} == {"col", "row"}
@@ -125,7 +125,7 @@ def test_every_cell_of_a_table_has_a_header_of_its_row_and_its_column() -> None:
         assert body.count("<tr>") == body.count('<tr><th scope="row"')
 
 
-def test_headings_come_in_order_and_what_can_be_scrolled_can_be_reached() -> None:
+def test_training_page_has_ordered_headings_and_focusable_scrolling() -> None:
     seen = Elements(training_page(trained(warnings=("few.",)))).seen
     headings = [tag for tag, _ in seen if re.fullmatch(r"h\d", tag)]
     assert headings == ["h1"] + ["h2"] * (len(headings) - 1)
@@ -136,20 +136,20 @@ def test_headings_come_in_order_and_what_can_be_scrolled_can_be_reached() -> Non
         assert attributes["aria-label"]
 
 
-def test_the_title_names_the_data_and_how_well_it_went() -> None:
+def test_training_page_title_names_data_and_accuracy() -> None:
     title = "<title>wires.csv: 4 topics, 82.0 % right</title>"
     assert title in training_page(trained())
     assert "<dd>1</dd></div>" in (page := training_page(trained(["one"], [[5]])))
     assert "<dt>topic to choose from</dt>" in page
 
 
-def test_a_long_word_may_end_a_line_after_an_underscore_but_a_short_one_may_not() -> None:
+def test_training_page_breaks_long_words_only() -> None:
     page = training_page(trained(["queue_1", "a queue_of_long_words"], [[1, 0], [0, 1]]))
     names = re.findall(r'<th scope="row"[^>]*>(.*?)</th>', page)
     assert names == ["a queue_<wbr>of_<wbr>long_<wbr>words", "queue_1"]
 
 
-def test_the_sections_come_in_order() -> None:
+def test_training_page_has_sections_in_order() -> None:
     assert Elements(training_page(trained(warnings=("few.",)))).sections == [
         "warnings",
         "next",
@@ -162,13 +162,13 @@ def test_the_sections_come_in_order() -> None:
     ]
 
 
-def test_a_classifier_without_epochs_has_no_curves() -> None:
+def test_training_page_has_no_curves_without_epochs() -> None:
     elements = Elements(training_page(trained(history=None)))
     assert "curves" not in elements.sections
     assert "svg" not in {tag for tag, _ in elements.seen}
 
 
-def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
+def test_training_page_is_reproducible(tmp_path: Path) -> None:
     experiment = trained()
     path = tmp_path / "new" / "report.html"
     write_result(path, training_page(experiment), "report")
@@ -176,7 +176,7 @@ def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_warnings_stand_before_all_sections() -> None:
+def test_training_page_has_warnings_first() -> None:
     page = training_page(trained(warnings=("a layer is narrow.",)))
     assert "<p>a layer is narrow.</p>" in page[: page.index('id="data"')]
     assert 'id="warnings"' not in training_page(trained())
@@ -191,11 +191,11 @@ def test_warnings_stand_before_all_sections() -> None:
     ],
     ids=["a parameter", "two, escaped", "what is not marked"],
 )
-def test_code_is_what_stands_between_backticks(warning: str, html: str) -> None:
+def test_prose_marks_backticks_as_code(warning: str, html: str) -> None:
     assert f"<p>{html}</p>" in training_page(trained(warnings=(warning,)))
 
 
-def test_settings_tell_how_to_run_it_again() -> None:
+def test_training_page_lists_settings() -> None:
     fitted = learned(
         TOPICS,
         learner=NeuralLearner(hidden=[32, 16], epochs=1, l2=0.125),
@@ -236,7 +236,7 @@ def test_settings_tell_how_to_run_it_again() -> None:
 HOSTILE = ["<script>alert(1)</script>", "x" * 300, "$a_1$ & 'b' \"c\"", "тема --x <!--"]
 
 
-def test_names_are_escaped_and_cut_wherever_they_stand() -> None:
+def test_training_page_escapes_and_shortens_names() -> None:
     confusion = np.diag([9, 9, 9, 9]) + np.roll(np.diag([1, 2, 3, 4]), 1, axis=1)
     page = training_page(
         trained(
@@ -264,7 +264,7 @@ def test_names_are_escaped_and_cut_wherever_they_stand() -> None:
 # Tables -----------------------------------------------------------------------------------------
 
 
-def test_every_topic_has_its_numbers_the_most_common_first() -> None:
+def test_training_page_lists_topics_by_size() -> None:
     confusion = [[0, 0, 2, 0], [0, 0, 0, 0], [1, 0, 8, 0], [0, 0, 0, 9]]
     assert rows_of(training_page(trained(confusion=confusion)), "topics") == [
         ["Topic", "Documents", "Precision", "Recall", "F1"],
@@ -275,7 +275,7 @@ def test_every_topic_has_its_numbers_the_most_common_first() -> None:
     ]
 
 
-def test_the_most_common_mistakes_come_first() -> None:
+def test_training_page_lists_common_mistakes_first() -> None:
     assert rows_of(training_page(trained()), "confusions")[:3] == [
         ["Topic", "Taken for", "Documents"],
         ["grain", "acq", "5 of 16"],
@@ -283,7 +283,7 @@ def test_the_most_common_mistakes_come_first() -> None:
     ]
 
 
-def test_the_table_of_confusions_shows_topics_by_their_most_common_mistake() -> None:
+def test_confused_topics_come_by_most_common_mistake() -> None:
     page = training_page(trained())
     assert re.findall(r'class="right".*>(\d+)<', page) == ["7", "36", "38", "1"]
     assert re.findall(r'class="wrong".*>(\d+)<', page) == ["5", "4", "4", "2", "3"]
@@ -296,8 +296,8 @@ def test_the_table_of_confusions_shows_topics_by_their_most_common_mistake() -> 
     ]
 
 
-def test_confusions_of_many_topics_are_cut_down_and_add_up() -> None:
-    assert confused_topics(trained().tested.evaluation, most=2) == [
+def test_confused_topics_are_limited_and_add_up() -> None:
+    assert confused_topics(trained().tested.evaluation, max_topics=2) == [
         ConfusedTopic("grain", [7, 5], 4),
         ConfusedTopic("acq", [0, 36], 4),
     ]
@@ -311,7 +311,7 @@ def test_confusions_of_many_topics_are_cut_down_and_add_up() -> None:
     assert "any other topic" in text
 
 
-def test_no_mistake_means_no_table_of_mistakes() -> None:
+def test_training_page_has_no_confusions_without_mistakes() -> None:
     experiment = trained(confusion=PERFECT)
     assert confused_topics(experiment.tested.evaluation) == []
     page = training_page(experiment)
@@ -449,9 +449,7 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         "no mistake",
     ],
 )
-def test_each_section_says_what_the_numbers_say(
-    section: str, changes: dict[str, Any], said: str
-) -> None:
+def test_section_texts_follow_the_numbers(section: str, changes: dict[str, Any], said: str) -> None:
     assert section_texts(trained(**changes))[section] == said
 
 
@@ -463,13 +461,11 @@ def test_each_section_says_what_the_numbers_say(
     ],
     ids=["equal", "worse"],
 )
-def test_a_classifier_that_does_not_beat_the_baseline_is_not_said_to(
-    majority: float, said: str
-) -> None:
+def test_section_texts_do_not_praise_a_model_below_the_baseline(majority: float, said: str) -> None:
     assert section_texts(trained(majority=majority))["headline"].endswith(said)
 
 
-def test_of_many_topics_the_most_common_and_rarest_are_named() -> None:
+def test_section_texts_name_most_common_and_rarest_topics() -> None:
     assert section_texts(of_topics(7))["data"] == (
         "The most common topics in the test documents are “t0” (7), “t1” (6) and “t2” (5); "
         "the rarest are “t4” (3), “t5” (2) and “t6” (1)."
@@ -500,7 +496,7 @@ def test_of_many_topics_the_most_common_and_rarest_are_named() -> None:
     ],
     ids=["equal", "one each", "equal but one", "some untested", "most untested"],
 )
-def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int], said: str) -> None:
+def test_section_texts_say_if_all_topics_have_one_size(sizes: list[int], said: str) -> None:
     experiment = trained([f"t{number}" for number in range(len(sizes))], np.diag(sizes))
     assert section_texts(experiment)["data"] == said
 
@@ -530,9 +526,7 @@ def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int],
     ],
     ids=["default", "interrupted", "interrupted at once"],
 )
-def test_the_search_is_told_of_as_on_the_screen(
-    better: list[bool], interrupted: bool, said: str
-) -> None:
+def test_section_texts_describe_tuning(better: list[bool], interrupted: bool, said: str) -> None:
     trials = tuple(
         SearchResult(
             Candidate((FeatureGroup("words"),), passes=(None, 2, 6, 10)[n]),
@@ -552,7 +546,7 @@ def test_the_search_is_told_of_as_on_the_screen(
     assert f"{len(trials)} candidate{'s' * (len(trials) > 1)} compared" in page
 
 
-def test_the_search_for_several_topics_is_told_by_f1() -> None:
+def test_section_texts_describe_multilabel_tuning_by_f1() -> None:
     candidates = [Candidate((FeatureGroup("words"),), passes=passes) for passes in (None, 2)]
     trials = [SearchResult(candidate, 0.8, 0.5, 1.0, is_better=True) for candidate in candidates]
     tuning = Tuning(tuple(trials), interrupted=False, metric="macro-F1")
@@ -570,7 +564,7 @@ def test_the_search_for_several_topics_is_told_by_f1() -> None:
         (2, "2 training documents were left out because their topic looks wrong."),
     ],
 )
-def test_documents_that_were_left_out_are_counted(n: int, said: str) -> None:
+def test_section_texts_count_documents_left_out(n: int, said: str) -> None:
     learner = LinearLearner()
     learner.fit(np.eye(4, dtype=np.float32), Labels.from_topics(np.arange(4)), FitContext(4))
     learner.n_suspect_labels = n
@@ -578,7 +572,7 @@ def test_documents_that_were_left_out_are_counted(n: int, said: str) -> None:
     assert section_texts(trained(fitted=fitted, history=None))["data"].endswith(said)
 
 
-def test_of_many_mistakes_the_most_common_are_counted() -> None:
+def test_section_texts_count_common_mistakes() -> None:
     assert section_texts(many_topics())["confusions"] == (
         "149 of 11,474 test documents were given a wrong topic. The most common mistakes make up "
         "7 % of them."
@@ -641,11 +635,11 @@ def test_advice_on_missed_topics_follows_their_size(change: Any, said: str) -> N
     assert advice(change())[0] == said
 
 
-def test_enough_test_documents_are_not_said_to_be_too_few() -> None:
+def test_advice_does_not_ask_for_tests_if_there_are_enough() -> None:
     assert len(advice(trained(evaluation=MANY))) == 2
 
 
-def test_topics_that_the_classifier_does_not_know_are_not_said_to_be_mixed_up() -> None:
+def test_advice_ignores_unknown_topics() -> None:
     confusion = np.pad(np.array(CONFUSION) * 100, (0, 1))
     confusion[4, 0] = 5000
     evaluation = Evaluation([*TOPICS, "(unknown)"], confusion, 0.5)
@@ -657,7 +651,7 @@ def test_topics_that_the_classifier_does_not_know_are_not_said_to_be_mixed_up() 
     [PERFECT * 10, [[300, 0, 0, 0], [0, 80, 0, 0], [0, 0, 20, 0], [1, 0, 0, 1]]],
     ids=["no mistake", "half of a topic, one mistake"],
 )
-def test_numbers_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
+def test_advice_without_flaws_is_newer_documents(confusion: Any) -> None:
     assert advice(trained(confusion=confusion)) == [
         "Nothing stands out: no topic is missed more often than found, no two topics are confused "
         "more than once, and there are enough test documents. Try the classifier on newer "
@@ -676,7 +670,7 @@ def test_numbers_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
         pytest.param(Mixture([LinearLearner(), NeuralLearner(epochs=3)]), 4, id="mixture"),
     ],
 )
-def test_a_run_makes_a_report(learner: Learner, n_pictures: int) -> None:
+def test_train_writes_a_report(learner: Learner, n_pictures: int) -> None:
     texts = ["wheat and corn rose", "net profit fell", "a tanker at the port"] * 10
     corpus = Corpus(texts, ["grain", "earn", "ship"] * 10, "wires.csv")
     experiment = run_experiment(TopicClassifier(learner=learner), corpus)

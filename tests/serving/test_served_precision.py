@@ -170,7 +170,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     assert ready["models"] == old["models"]
     assert list(ready["problems"]) == ["learning from corrections"]
     assert ready["problems"]["learning from corrections"].startswith(
-        "news.slug is unchanged: answers were promised to be right with a precision of 0.9, and "
+        "news.slug is unchanged: the model to be replaced promises answers with a precision of 0.9"
     )
     assert (reply["version"], reply["results"][0]["topic"]) == (
         ready["models"][0]["version"],

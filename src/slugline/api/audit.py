@@ -8,7 +8,7 @@ from typing import Any
 
 from slugline.api.result import Data, TableResult, to_corpus, to_test_corpus
 from slugline.auditing.audit import Audit, audit_corpus
-from slugline.auditing.findings import FEWEST_TO_REVIEW, Findings, review_form, review_table
+from slugline.auditing.findings import MIN_TO_REVIEW, Findings, review_form, review_table
 from slugline.auditing.repair import apply_decisions, read_decisions
 from slugline.base.progress import Progress
 from slugline.corpus.corpus import Corpus
@@ -41,7 +41,7 @@ class AuditResult(TableResult):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all findings as plain data for JSON."""
-        return self.findings.to_dict(FEWEST_TO_REVIEW)
+        return self.findings.to_dict(MIN_TO_REVIEW)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return row, part, place, topic, likely topic, suspicion and reasons of the suspects."""

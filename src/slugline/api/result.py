@@ -95,12 +95,12 @@ class TableResult(TitledRows):
         charts = self._charts()
         if not charts:
             return table
-        from slugline.reports.page import notebook_figure
+        from slugline.reports.render import notebook_chart
 
-        return "".join([table, *map(notebook_figure, charts)])
+        return "".join([table, *map(notebook_chart, charts)])
 
     def _page(self) -> str:
-        from slugline.reports.page import table_page
+        from slugline.reports.render import table_page
 
         return table_page(*self._title_and_rows(), self.to_records())
 

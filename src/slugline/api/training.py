@@ -238,8 +238,8 @@ class CurveResult(LearningCurves, TableResult):
         ]
 
     def _page(self) -> str:
-        from slugline.reports.page import table_page
         from slugline.reports.pictures import accuracy_by_labels
+        from slugline.reports.render import table_page
         from slugline.reports.training_text import describe_forecast, describe_intervals
 
         title, _ = self._title_and_rows()
@@ -328,7 +328,7 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
         ]
 
     def _page(self) -> str:
-        from slugline.reports.page import table_page
+        from slugline.reports.render import table_page
 
         return table_page(self._title_and_rows()[0], [], self.to_records())
 

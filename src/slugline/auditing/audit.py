@@ -34,8 +34,8 @@ from slugline.text.features import Features
 
 # Similar topics -----------------------------------------------------------------------------------
 
-# Topics are similar if this share of their documents looks more like the other one; of identical
-# topics, it would be a half.
+# Topics are similar if this fraction of their documents looks more like the other topic; with
+# identical topics, it would be a half.
 _MIXED = 0.3
 _MIN_DOCUMENTS = 5
 
@@ -46,13 +46,13 @@ class SimilarTopics(NamedTuple):
     topic: str
     other: str
     why: str
-    # The mean share of their documents that look more like the other topic; None if `why` is their
-    # names.
+    # Mean fraction of their documents that look more like the other topic; None if `why` is about
+    # their names.
     mixed: float | None
 
 
 def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
-    """Return pairs of topics that differ in case or spaces alone, or whose documents are alike.
+    """Return pairs of topics that differ only in case or spaces, or whose documents are alike.
 
     Parameters
     ----------
@@ -64,26 +64,26 @@ def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[Simil
     by_key: dict[str, list[str]] = {}
     for name in names:
         by_key.setdefault(" ".join(name.casefold().split()), []).append(name)
-    spelled = [
-        SimilarTopics(group[0], other, "their names differ in case or spaces alone", None)
+    same_name = [
+        SimilarTopics(group[0], other, "their names differ only in case or spaces", None)
         for group in by_key.values()
         for other in group[1:]
     ]
-    pairs = {pair[:2] for pair in spelled}
+    pairs = {pair[:2] for pair in same_name}
     mixed = [pair for pair in _find_mixed(names, y, scores) if pair[:2] not in pairs]
-    return spelled + sorted(mixed, key=lambda pair: -(pair.mixed or 0))
+    return same_name + sorted(mixed, key=lambda pair: -(pair.mixed or 0))
 
 
 def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
     counts = np.bincount(y, minlength=len(names))
-    over = np.zeros((len(names), len(names)))
+    fractions = np.zeros((len(names), len(names)))
     order = np.argsort(y, kind="stable")
     for topic, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
         if len(rows) >= _MIN_DOCUMENTS:
-            over[topic] = (scores[rows] > scores[rows, topic][:, np.newaxis]).mean(axis=0)
-    mean = (over + over.T) / 2
-    enough = counts >= _MIN_DOCUMENTS
-    pairs = np.argwhere(np.triu(mean >= _MIXED, 1) & enough & enough[:, np.newaxis])
+            fractions[topic] = (scores[rows] > scores[rows, topic][:, np.newaxis]).mean(axis=0)
+    mean = (fractions + fractions.T) / 2
+    has_enough = counts >= _MIN_DOCUMENTS
+    pairs = np.argwhere(np.triu(mean >= _MIXED, 1) & has_enough & has_enough[:, np.newaxis])
     return [
         SimilarTopics(
             names[first],
@@ -97,17 +97,19 @@ def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics
 
 # The audit ----------------------------------------------------------------------------------------
 
-# The share of the documents, the most suspect, from which later rounds don't learn.
+# The fraction of the documents, the most suspect, from which later rounds don't learn.
 _DOUBTED = 0.08
-# Words of the beginning of a text, as many as a family of leads has, and characters of a long word.
+# First words of a text that are compared separately, and characters of a long word.
 _N_LEAD, _LONG_WORD = 48, 100
-# Weight of the evidence in the order of documents whose suspicion is equal.
+# Weight of the evidence in the order of documents with equal suspicion.
 _TIE = 1e-9
-#: The probability from which on a topic of several is changed.
+#: In multilabel data, a topic is changed from this probability of being wrong, or missing.
 PROBABLE = 0.5
 AnyEvidence: TypeAlias = TopicEvidence | SetEvidence
-# How many times as long as reading its texts an audit takes, on average.
+# How many times as long as reading the texts an audit takes, on average.
 _READINGS = 30
+# Reading, comparing, and rounds of judging topics.
+_N_STEPS = 2 + evidence.N_ROUNDS
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Audit:
     n_train: int  # number of training documents
     suspicion: F64  # shape (n_documents,): probability that the topic is wrong
     order: Index  # shape (n_documents,): the documents, the most suspect first
-    # The topic that each document probably has if its topic is wrong; of several, all of them.
+    # The probable topic of each document if its topic is wrong; in multilabel data, all topics.
     likely: list[Any]
     nearest: Neighbours
     topics: Topics
@@ -160,9 +162,9 @@ class Audit:
         topics = self.corpus.topics
         return sum(len({topics[i] for i in rows.tolist()}) > 1 for rows in self.copies.identical)
 
-    def suspects(self, least: float = 0.5) -> Index:
-        """Return the documents with a suspicion of at least `least`, the most suspect first."""
-        return self.order[self.suspicion[self.order] >= least]
+    def suspects(self, min_suspicion: float = 0.5) -> Index:
+        """Return the documents with at least this suspicion, the most suspect first."""
+        return self.order[self.suspicion[self.order] >= min_suspicion]
 
     def is_test(self, row: int) -> bool:
         """Whether a document is a test document."""
@@ -186,7 +188,7 @@ def audit_corpus(
     ----------
     corpus : Corpus
     test : Corpus, optional
-        Test documents, whose topics are judged as well; copies of training documents are leaks.
+        Test documents, whose topics are audited as well; copies of training documents are leaks.
     seed : int, default 0
     n_jobs : int, optional
         Threads, by default one for each core. The result doesn't depend on it.
@@ -194,7 +196,7 @@ def audit_corpus(
 
     Raises
     ------
-    DataError : if there are no documents, a single topic, no word, or copies of one text alone.
+    DataError : if there are no documents, a single topic, no word, or only copies of one text.
     OptionError : if `seed` or `n_jobs` is out of its range.
     """
     check_whole("seed", seed, 0, (1 << 32) - 1)
@@ -207,85 +209,142 @@ def audit_corpus(
 def _audit(
     corpus: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress
 ) -> Audit:
-    n_steps = 2 + evidence.N_ROUNDS
+    texts = _compare_texts(corpus, seed, n_jobs, progress)
+    topics = Topics.fit(corpus.all_topics())
+    labels = Labels.encode(topics, corpus.topics, multilabel=corpus.multilabel)
+    judge = _TopicJudge(corpus, texts, labels, len(topics), seed)
+    context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
+    scores = evidence.heldout_scores(
+        texts.X,
+        _leads(corpus.texts, texts.X, n_jobs),
+        labels,
+        context,
+        texts.groups,
+        judge.most_suspect,
+        lambda n: progress.update("judging topics", (2 + n) / _N_STEPS),
+    )
+    by_topic = judge.collect(scores)
+    suspicion = judge.suspicion(by_topic)
+    words = texts.X[:, : texts.features.vocabularies_[0].n_columns]  # words come first
+    is_judged = judge.is_judged
+    return Audit(
+        corpus=corpus,
+        n_train=n_train,
+        suspicion=suspicion,
+        order=np.argsort(-(suspicion + _TIE * by_topic.against(by_topic.y)), kind="stable"),
+        likely=_likely_topics(by_topic, corpus.topics, topics, texts.copies, suspicion),
+        nearest=texts.nearest,
+        topics=topics,
+        evidence=by_topic,
+        copies=Copies(
+            groups=texts.groups,
+            identical=texts.copies,
+            near=[
+                rows
+                for rows in evidence.group_members(texts.groups)
+                if len(set(texts.same[rows].tolist())) > 1
+            ],
+            leaks=_find_leaks(texts.X, n_train, texts.same, texts.near_pairs),
+        ),
+        alike=find_similar_topics(
+            [str(name) for name in topics.names],
+            # In multilabel data, topics that often occur together would look alike.
+            by_topic.y[:0] if corpus.multilabel else labels.topics[is_judged],
+            scores[:0] if corpus.multilabel else scores[is_judged],
+        ),
+        odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, texts.copies, texts.groups),
+        lines=evidence.find_shared_lines(corpus.texts),
+        features=texts.features,
+        words=words,
+    )
+
+
+@dataclass(frozen=True)
+class _ComparedTexts:
+    """The texts of an audit as rows, their copies, and their nearest documents."""
+
+    features: Features
+    X: sp.csr_array
+    same: Index  # shape (n_documents,): identical texts share a number
+    near_pairs: Index  # shape (n_pairs, 2): rows of texts that are nearly the same
+    groups: Index  # shape (n_documents,): copies and near copies share a number
+    copies: list[Index]  # the rows of each text that occurs several times
+    nearest: Neighbours
+
+
+def _compare_texts(
+    corpus: Corpus, seed: int, n_jobs: int | None, progress: Progress
+) -> _ComparedTexts:
     progress.update("reading texts", 0.0)
-    started = time.perf_counter()
+    start = time.perf_counter()
     features = Features(default_feature_groups("log-tf-idf"), n_jobs)
     X = features.fit_transform(corpus.texts)
     work = f"each of {len(corpus):,} documents is compared with all others"
-    announce(progress, work, _READINGS * (time.perf_counter() - started))
-    topics = Topics.fit(corpus.all_topics())
-    labels = Labels.encode(topics, corpus.topics, multilabel=corpus.multilabel)
-    progress.update("comparing texts", 1 / n_steps)
+    announce(progress, work, _READINGS * (time.perf_counter() - start))
+    progress.update("comparing texts", 1 / _N_STEPS)
     same = evidence.number_identical(corpus.texts)
-    pairs = evidence.find_near_pairs(X, seed)
-    groups = evidence.connect_groups(same, pairs)
+    near_pairs = evidence.find_near_pairs(X, seed)
+    groups = evidence.connect_groups(same, near_pairs)
     if groups.max() == 0:
         raise DataError(
             f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
             "to compare them with. Check which column holds the text."
         )
     _check_topics(corpus)
-    nearest = evidence.find_neighbours(X, groups)
-    # Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
-    copies = evidence.group_members(evidence.number_equal(corpus.texts))
-    context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
-    shares = nearest.shares(labels, len(topics))
-    # Topics that several documents have that are not only copies.
-    topic_groups = np.unique(np.stack([labels.topics, groups[labels.rows]], axis=1), axis=0)
-    can_judge = np.bincount(topic_groups[:, 0]) > 1
-    judged = np.zeros(0, dtype=bool) if corpus.multilabel else can_judge[labels.topics]
-    has = labels.indicator(len(topics)) > 0 if corpus.multilabel else None
-
-    def collect(scores: F32) -> AnyEvidence:
-        if has is None:
-            return TopicEvidence(scores, shares, labels.topics)
-        sets = evidence.number_equal(map(frozenset, corpus.topics))
-        return SetEvidence(scores, shares, has, sets, can_judge, seed)
-
-    def most_suspect(scores: F32) -> Mask:
-        suspicion = _suspicion(collect(scores), judged, copies, seed)
-        is_suspect = np.zeros(len(corpus), dtype=bool)
-        is_suspect[np.argsort(-suspicion, kind="stable")[: int(_DOUBTED * len(corpus))]] = True
-        return is_suspect
-
-    leads = _leads(corpus.texts, X, n_jobs)
-    scores = evidence.heldout_scores(
-        *(X, leads, labels, context, groups, most_suspect),
-        lambda n: progress.update("judging topics", (2 + n) / n_steps),
-    )
-    by_topic = collect(scores)
-    suspicion = _suspicion(by_topic, judged, copies, seed)
-    words = X[:, : features.vocabularies_[0].n_columns]  # words come first
-    return Audit(
-        corpus=corpus,
-        n_train=n_train,
-        suspicion=suspicion,
-        order=np.argsort(-(suspicion + _TIE * by_topic.against(by_topic.y)), kind="stable"),
-        likely=_likely_topics(by_topic, corpus.topics, topics, copies, suspicion),
-        nearest=nearest,
-        topics=topics,
-        evidence=by_topic,
-        copies=Copies(
-            groups,
-            copies,
-            [rows for rows in evidence.group_members(groups) if len(set(same[rows].tolist())) > 1],
-            _find_leaks(X, n_train, same, pairs),
-        ),
-        alike=find_similar_topics(
-            [str(name) for name in topics.names],
-            # Of several topics, those that go together would look alike.
-            *(
-                (by_topic.y[:0], scores[:0])
-                if corpus.multilabel
-                else (labels.topics[judged], scores[judged])
-            ),
-        ),
-        odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, copies, groups),
-        lines=evidence.find_shared_lines(corpus.texts),
+    return _ComparedTexts(
         features=features,
-        words=words,
+        X=X,
+        same=same,
+        near_pairs=near_pairs,
+        groups=groups,
+        # Texts that differ in case or spaces were typed twice, and show no misplaced text.
+        copies=evidence.group_members(evidence.number_equal(corpus.texts)),
+        nearest=evidence.find_neighbours(X, groups),
     )
+
+
+class _TopicJudge:
+    """Turns held-out scores into the probability that each document's topic is wrong."""
+
+    def __init__(
+        self, corpus: Corpus, texts: _ComparedTexts, labels: Labels, n_topics: int, seed: int
+    ) -> None:
+        self._corpus, self._texts, self._labels, self._seed = corpus, texts, labels, seed
+        self._n_topics = n_topics
+        self._fractions = texts.nearest.fractions(labels, n_topics)
+        # Topics with several documents that are not only copies.
+        pairs = np.stack([labels.topics, texts.groups[labels.rows]], axis=1)
+        topic_groups = np.unique(pairs, axis=0)
+        self._can_judge = np.bincount(topic_groups[:, 0]) > 1
+        #: shape (n_documents,), or (0,) in multilabel data: whether a document's topic is judged.
+        self.is_judged = np.zeros(0, dtype=bool)
+        if not corpus.multilabel:
+            self.is_judged = self._can_judge[labels.topics]
+
+    def collect(self, scores: F32) -> AnyEvidence:
+        """Return the evidence for topics, given held-out scores."""
+        if not self._corpus.multilabel:
+            return TopicEvidence(scores, self._fractions, self._labels.topics)
+        return SetEvidence(
+            scores,
+            self._fractions,
+            self._labels.indicator(self._n_topics) > 0,
+            evidence.number_equal(map(frozenset, self._corpus.topics)),
+            self._can_judge,
+            self._seed,
+        )
+
+    def suspicion(self, by_topic: AnyEvidence) -> F64:
+        """Return the probability that each document's topic is wrong, shape (n_documents,)."""
+        return _suspicion(by_topic, self.is_judged, self._texts.copies, self._seed)
+
+    def most_suspect(self, scores: F32) -> Mask:
+        """Return which documents the next round doesn't learn from."""
+        suspicion = self.suspicion(self.collect(scores))
+        is_suspect = np.zeros(len(suspicion), dtype=bool)
+        n_suspects = int(_DOUBTED * len(suspicion))
+        is_suspect[np.argsort(-suspicion, kind="stable")[:n_suspects]] = True
+        return is_suspect
 
 
 def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
@@ -324,19 +383,20 @@ def _check(corpus: Corpus) -> None:
 
 
 def _check_topics(corpus: Corpus) -> None:
-    """Check that a topic has two documents, as one can't be judged by others otherwise."""
+    """Check that a topic has two documents, so that one can be compared with another."""
     if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
         n = len(corpus)
         raise DataError(
             f"{corpus.name}: {counted(n, 'document')}, each with a topic "
-            "of its own, can't be audited, as nothing shows what else belongs to a topic; give at "
-            "least two documents of some topic, and check which column holds the topic."
+            "of its own, can't be audited: a topic with one document can't be checked against "
+            "others. Give at least two documents of some topic, and check which column holds the "
+            "topic."
         )
 
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
     """Return rows of the first words of the texts, or `X` if no text has more words."""
-    # Cut before splitting, as splitting a text of megabytes takes long.
+    # Cut first, since splitting a text of megabytes takes long.
     starts = (text.lstrip()[: _N_LEAD * _LONG_WORD] for text in texts)
     leads = [" ".join(start.split()[:_N_LEAD]) for start in starts]
     if all(len(lead) >= len(text.strip()) for lead, text in zip(leads, texts, strict=True)):
@@ -347,17 +407,19 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return X
 
 
-def _suspicion(by_topic: AnyEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
+def _suspicion(by_topic: AnyEvidence, is_judged: Mask, copies: Sequence[Index], seed: int) -> F64:
     if isinstance(by_topic, SetEvidence):
         return compare_copies(by_topic.errors.max(axis=1), by_topic.y, copies)
-    scores, shares, y = by_topic.scores, by_topic.shares, by_topic.y
+    y = by_topic.y
     probability = np.full(len(y), 0.5)
-    if judged.any():
-        # No classifier learned the topics of the others, whose low scores would make them suspect,
-        # by the dozen where a topic is a single letter to many.
-        of_judged = TopicEvidence(scores[judged], shares[judged], y[judged])
-        probability[judged] = error_probabilities(of_judged, seed)
-        probability[~judged] = probability[judged].mean()
+    if is_judged.any():
+        # No classifier learned the topics of the other documents, which would all be suspect
+        # because of their low scores.
+        judged = TopicEvidence(
+            by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
+        )
+        probability[is_judged] = error_probabilities(judged, seed)
+        probability[~is_judged] = probability[is_judged].mean()
     return compare_copies(probability, y, copies)
 
 
@@ -368,9 +430,9 @@ def _likely_topics(
     copies: Sequence[Index],
     suspicion: F64,
 ) -> list[Any]:
-    """Return the topic of the best supported copy with another topic, or else by the evidence.
+    """Return the topic of the best supported copy with another topic, else that of the evidence.
 
-    Of several topics, doubtful ones are taken away and missing ones added, at least one.
+    In multilabel data, doubtful topics are removed and missing ones added, at least one.
     """
     y = by_topic.y
     if isinstance(by_topic, SetEvidence):

@@ -159,8 +159,8 @@ def _equal_pairs(band: U64, rows: Index) -> Index:
 N_FOLDS, N_ROUNDS = 5, 3
 # Added to the frequencies of terms in a topic before their logarithm.
 _SMOOTHING = 0.01
-# Standard deviation of scores by frequency, beside those of the classifier.
-_FREQUENCY_SHARE = 0.1
+# Standard deviation of scores by frequency, relative to those of the classifier.
+_FREQUENCY_WEIGHT = 0.1
 # Neighbours of a document, by terms that occur in at most so many documents.
 _N_NEAREST, _MAX_DOCUMENTS = 10, 50
 _BATCH_ROWS = 1000
@@ -173,10 +173,10 @@ class Neighbours(NamedTuple):
     # Shape (n_rows, 10): the part of the cosine by rare terms; 0 where there is no document.
     cosine: F32
 
-    def shares(self, labels: Labels, n_topics: int) -> F32:
-        """Return each topic's share of the sum of cosines, shape (n_rows, n_topics).
+    def fractions(self, labels: Labels, n_topics: int) -> F32:
+        """Return each topic's fraction of the sum of cosines, shape (n_rows, n_topics).
 
-        Where documents have several topics, shares may add up to more than 1.
+        In multilabel data, fractions may add up to more than 1.
         """
         ends = np.arange(0, self.rows.size + 1, self.rows.shape[1])
         near = (self.cosine.ravel(), self.rows.ravel().clip(0), ends)
@@ -253,7 +253,7 @@ def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64)
         scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * totals
     scores -= scores.mean(axis=1, keepdims=True)
     deviation = scores.std()
-    return scores * np.float32(_FREQUENCY_SHARE / deviation) if deviation > 0 else scores
+    return scores * np.float32(_FREQUENCY_WEIGHT / deviation) if deviation > 0 else scores
 
 
 def _log_odds(X: sp.csr_array, labels: Labels, n_topics: int) -> sp.csr_array:

@@ -1,4 +1,4 @@
-"""The findings of an audit in words, and as a table to review."""
+"""The findings of an audit as sentences, and as a table to review."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from slugline.learning.labels import Labels
 from slugline.prediction.files import guard_cell, table_file
 
 #: Documents in a table to review, if fewer are probably wrong.
-FEWEST_TO_REVIEW = 100
+MIN_TO_REVIEW = 100
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
 
 # Words of a text that are marked for each of the two topics.
 _N_WORDS = 8
-# Added to a word's share of a topic, as rarer words say little.
+# Added to the relative frequency of a word, so that rare words weigh little.
 _SMOOTHING = 1e-4
 # A score below this means that a document is unlike those of the topic.
 _UNLIKE = -0.5
-# Places that a reason names.
+# Documents that a reason names.
 _N_PLACES = 3
 
 
@@ -43,16 +43,16 @@ _N_PLACES = 3
 class Finding:
     """The findings about one document."""
 
-    row: int  # its number in the audit
-    at: int | str  # its place in the source
+    row: int  # Its number in the audit
+    at: int | str  # Its position in the source
     part: str  # "train" or "test"
-    suspicion: float  # probability that its topic is wrong
-    topic: Any  # several are a tuple
-    likely: Any
+    suspicion: float  # Probability that its topic is wrong
+    topic: str | tuple[str, ...]
+    likely: str | tuple[str, ...]
     reasons: list[str]
-    # A document to compare: a copy with another topic, or the nearest one of the likely topic.
-    beside: int | None
-    is_copy: bool  # whether that is a copy
+    # A document to compare with: a copy with another topic, or the nearest of the likely topic.
+    comparison_row: int | None
+    is_copy: bool  # Whether that is a copy
 
     def to_dict(self) -> dict[str, object]:
         """Return suspicion, topics and reasons as plain data for JSON."""
@@ -77,7 +77,6 @@ class Findings:
     def __getitem__(self, row: int) -> Finding:
         audit = self.audit
         copy = self._copy(row)
-        beside = copy if copy is not None else self._nearest(row)
         return Finding(
             row=row,
             at=audit.corpus.places[row],
@@ -86,7 +85,7 @@ class Findings:
             topic=audit.corpus.topics[row],
             likely=audit.likely[row],
             reasons=self._reasons(row),
-            beside=beside,
+            comparison_row=copy if copy is not None else self._nearest(row),
             is_copy=copy is not None,
         )
 
@@ -124,21 +123,22 @@ class Findings:
         corpus = self.audit.corpus
         return [{"at": corpus.places[row], "topic": corpus.topics[row]} for row in rows.tolist()]
 
-    def to_review(self, fewest: int = FEWEST_TO_REVIEW) -> list[int]:
-        """Return the documents that are probably wrong, or the `fewest` most suspect ones."""
+    def to_review(self, min_documents: int = MIN_TO_REVIEW) -> list[int]:
+        """Return the most suspect documents: all that are probably wrong, or at least so many."""
         n_wrong = len(self.audit.suspects())
-        return [int(row) for row in self.audit.order[: max(fewest, n_wrong)]]
+        return [int(row) for row in self.audit.order[: max(min_documents, n_wrong)]]
 
     def place(self, row: int) -> str:
-        """Return the place of a document, such as "line 12"."""
+        """Return the position of a document, such as "line 12"."""
         part = "test " if self.audit.is_test(row) else ""
         return f"{part}{self.audit.corpus.unit} {self.audit.corpus.places[row]}"
 
     def spans(self, row: int, topic: Any, likely: Any) -> list[Span]:
-        """Return spans of the words of a document that speak most for one of two topics.
+        """Return spans of the words of a document that count most for one of two topics.
 
-        A weight over 0 is for `likely`, and under 0 for `topic`: the log of the word's frequency
-        in documents of one over that of the other, without this document and its copies.
+        A positive weight counts for `likely`, a negative one for `topic`. It is the log of the
+        ratio of the word's frequencies in documents of the two topics, without this document and
+        its copies.
         """
         weights = self._word_weights(row, topic, likely)
         text = self.audit.corpus.texts[row]
@@ -161,14 +161,14 @@ class Findings:
         n_copies = self._is_topic[self._copies.get(row, np.array([row]))][:, numbers].sum(axis=0)
         n_copies = n_copies.astype(np.int64)
         counts -= values[:, np.newaxis] * n_copies
-        shares = np.log(np.maximum(counts, 0) / (self._totals[numbers] + 1) + _SMOOTHING)
+        frequencies = np.log(np.maximum(counts, 0) / (self._totals[numbers] + 1) + _SMOOTHING)
         if isinstance(topic, str):
-            weights = values * (shares[:, 1] - shares[:, 0])
-        else:  # topics that stay cancel out
-            usual = np.asarray(self._by_topic[columns].sum(axis=1)) / self._totals.sum()
-            shares -= np.log(usual + _SMOOTHING)[:, np.newaxis]
+            weights = values * (frequencies[:, 1] - frequencies[:, 0])
+        else:  # topics that are in both sets cancel out
+            overall = np.asarray(self._by_topic[columns].sum(axis=1)) / self._totals.sum()
+            frequencies -= np.log(overall + _SMOOTHING)[:, np.newaxis]
             n = len(topic)
-            weights = values * (shares[:, n:].sum(axis=1) - shares[:, :n].sum(axis=1))
+            weights = values * (frequencies[:, n:].sum(axis=1) - frequencies[:, :n].sum(axis=1))
         order = np.argsort(weights, kind="stable")
         strongest = [*order[::-1][:_N_WORDS], *order[:_N_WORDS]]
         terms = {int(n): self.audit.features.term(int(columns[n])) for n in strongest if weights[n]}
@@ -230,7 +230,7 @@ class Findings:
             for topic in changes:
                 n = sum(topic in self.audit.corpus.topics[other] for other in near)
                 reasons.append(
-                    f"{topic} is {verdict}, probably: the words {words} those of its documents; "
+                    f"{topic} is probably {verdict}: the words {words} those of its documents; "
                     f"nearest documents that have it: {n} of {len(near)}"
                 )
         return reasons
@@ -247,10 +247,10 @@ class Findings:
         different = others[y[others] != y[row]]
         if len(different):
             names = [f"{join_topics(topics[n])} ({self.place(n)})" for n in different.tolist()]
-            return [f"the same text stands under {join_words(names, _N_PLACES)}"]
+            return [f"the same text has the topic {join_words(names, _N_PLACES)}"]
         if len(others):
             places = join_words([self.place(n) for n in others.tolist()], _N_PLACES)
-            return [f"the same text stands at {places}, with the same topic"]
+            return [f"the same text occurs in {places}, with the same topic"]
         return []
 
     def _by_scores(self, row: int) -> list[str]:
@@ -284,21 +284,21 @@ def _are(n: int) -> str:
 
 #: The decisions of a reviewer.
 DECISIONS = ("keep", "relabel", "drop")
-#: The columns of a table to review. The first two are for the reviewer; what follows a colon says
-#: what to write.
+#: The columns of a table to review. The reviewer fills in the first two; the part after the colon
+#: is an instruction.
 REVIEW_COLUMNS = (
     "decision: keep, relabel or drop", "new_topic: for relabel", "topic", "suspicion", "reasons",
     "text", "part", "at", "digest",
 )  # fmt: skip
-# Hexadecimal digits that show a changed text, after a letter, without which a spreadsheet takes
-# some of them for a number, such as 1234e567.
+# Hexadecimal digits of a digest, which shows a changed text. It begins with a letter, as a
+# spreadsheet would read some digests as numbers, such as 1234e567.
 _DIGITS, _LETTER = 16, "d"
-# A spreadsheet's cell holds 32,767 characters, and the text is only there to be read.
+# A cell of a spreadsheet holds 32,767 characters; longer texts are cut, as they are only read.
 _MAX_CHARACTERS = 32_000
 
 
 def review_form(corpus: Corpus) -> TopicForm | None:
-    """Return how several topics are written in a table to review; None if documents have one."""
+    """Return the form of topics in a table to review; None if each document has one topic."""
     if not corpus.multilabel:
         return None
     form = None if corpus.layout is None else corpus.layout.topic_form
@@ -306,7 +306,7 @@ def review_form(corpus: Corpus) -> TopicForm | None:
 
 
 def _cell(topics: Any, form: TopicForm | None) -> Any:
-    """Return one topic or several as a cell; a separator alone stands for none."""
+    """Return a topic, or topics, as a cell; a separator alone stands for no topic."""
     return topics if form is None else format_topics(topics, form) or form.separator
 
 

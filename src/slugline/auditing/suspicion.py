@@ -11,26 +11,26 @@ from scipy.special import expit, logsumexp
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 
-# Weight of the best other topic's score, beside 1 for that of the document's topic: the other score
-# shows where the text belongs, but not if it belongs nowhere, or to two topics.
+# Weight of the best other topic's score; that of the document's own topic has weight 1. The other
+# score shows where the text belongs, but not whether it belongs nowhere, or to two topics.
 _OTHER = 0.25
-# Weight of a topic's share of the nearest documents.
+# Weight of a topic's fraction of the nearest documents.
 _NEAREST = 0.7
 # Weight of how often the two topics are confused, and the number of documents of no particular
 # topic that are added to the counts.
 _CONFUSED, _PRIOR = 0.2, 10.0
 # Sharpness of the bend at a score of -1, below which scores hardly differ.
 _BEND = 4.0
-# Share of texts of which two topics are both right.
+# Fraction of texts for which two topics are both right.
 _BOTH_RIGHT = 1 / 20
-# The share of wrong topics is estimated from the documents above each of these quantiles of wrong
-# ones. The lowest estimate counts, as hard cases raise the others. The maximum is for documents too
-# few to learn from, which would all seem wrong.
-_QUANTILES, _MOST_WRONG = (0.5, 0.7, 0.9), 0.2
-# On the weights of a logistic regression, so that few documents make nothing certain.
+# The fraction of wrong topics is estimated from the documents above each of these quantiles of
+# wrong ones. The lowest estimate is used, as hard cases raise the others. The maximum is for
+# documents too few to learn from, which would all seem wrong.
+_QUANTILES, _MAX_WRONG = (0.5, 0.7, 0.9), 0.2
+# Penalty on the weights of a logistic regression, so that a few documents make nothing certain.
 _PENALTY = 1.0
-# The least distance of a probability from 0 and 1.
-_LEAST = 1e-4
+# The smallest distance of a probability from 0 and 1.
+_MIN_PROBABILITY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class TopicEvidence:
     """Evidence of other documents for each topic of each document."""
 
     scores: F32  # shape (n_rows, n_topics): held-out scores
-    shares: F32  # shape (n_rows, n_topics): each topic's share of the nearest documents
+    fractions: F32  # shape (n_rows, n_topics): each topic's fraction of the nearest documents
     y: I64  # shape (n_rows,): the topics of the documents
 
     def likely(self, y: I64) -> I64:
         """Return the likeliest topic other than `y` of each document, shape (n_rows,)."""
-        return _best_other(self.scores + np.float32(_NEAREST) * self.shares, y)
+        return _best_other(self.scores + np.float32(_NEAREST) * self.fractions, y)
 
     def against(self, y: I64) -> F64:
         """Return the evidence against topic `y` of each document, on no scale, shape (n_rows,)."""
         rows, best = np.arange(len(y)), _best_other(self.scores, y)
         lead = _OTHER * _bend(self.scores[rows, best]) - _bend(self.scores[rows, y])
-        return lead - _NEAREST * self.shares[rows, y] - _CONFUSED * self._confusion(y, best)
+        return lead - _NEAREST * self.fractions[rows, y] - _CONFUSED * self._confusion(y, best)
 
     def _confusion(self, y: I64, best: I64) -> F64:
         """Return the log of how much more often than by chance `best` scores over `y`, at least 0.
@@ -64,11 +64,11 @@ class TopicEvidence:
             self.y[is_under] * n_topics + over[is_under], minlength=n_topics * n_topics
         ).reshape(n_topics, n_topics)
         itself = is_under & (y == self.y)
-        share = (np.bincount(self.y, minlength=n_topics) + 1.0) / (n_rows + n_topics)
-        by_chance = share[best] / (1 - share[y])
-        together = pairs[y, best] - itself + _PRIOR * by_chance
-        of_all = (pairs.sum(axis=1)[y] - itself + _PRIOR) * by_chance
-        return np.asarray(np.maximum(np.log(together / of_all), 0))
+        prior = (np.bincount(self.y, minlength=n_topics) + 1.0) / (n_rows + n_topics)
+        by_chance = prior[best] / (1 - prior[y])
+        observed = pairs[y, best] - itself + _PRIOR * by_chance
+        expected = (pairs.sum(axis=1)[y] - itself + _PRIOR) * by_chance
+        return np.asarray(np.maximum(np.log(observed / expected), 0))
 
 
 def _best_other(scores: F32, y: I64) -> I64:
@@ -92,8 +92,8 @@ def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     References
     ----------
     Efron (2004), Large-scale simultaneous hypothesis testing: the local false discovery rate;
-    Storey (2002), A direct approach to false discovery rates: the share of wrong ones. The ratio of
-    densities is a logistic regression.
+    Storey (2002), A direct approach to false discovery rates: the fraction of wrong ones. The ratio
+    of densities is a logistic regression.
     """
     y = evidence.y
     drawn = np.random.default_rng(seed).permutation(y)
@@ -105,32 +105,32 @@ def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
 
 @dataclass(frozen=True)
 class SetEvidence:
-    """Evidence of other documents for topics, where documents have several, or none."""
+    """Evidence of other documents for each topic of each document, in multilabel data."""
 
     scores: F32  # shape (n_rows, n_topics): held-out scores
-    shares: F32  # shape (n_rows, n_topics): the share of the nearest documents with each topic
+    fractions: F32  # shape (n_rows, n_topics): each topic's fraction of the nearest documents
     has: Mask  # shape (n_rows, n_topics): whether documents have topics
     y: I64  # shape (n_rows,): a number for each set of topics
-    judged: Mask  # shape (n_topics,): whether other documents show what a topic is
+    can_judge: Mask  # shape (n_topics,): whether other documents show what a topic is
     seed: int
 
     @cached_property
     def strength(self) -> F64:
         """The evidence for each topic of each document, on no scale."""
-        return _bend(self.scores) + _NEAREST * self.shares
+        return _bend(self.scores) + _NEAREST * self.fractions
 
     @cached_property
     def errors(self) -> F64:
-        """The probability that documents have topics wrongly, or lack them, (n_rows, n_topics).
+        """Probability that a topic is wrong, or that it is missing, shape (n_rows, n_topics).
 
-        What documents have is compared with topics of others, drawn at random, and the best topic
-        that each lacks with topics that documents have.
+        The topics of documents are compared with random topics of other documents, and the best
+        topic that each document lacks with the topics that documents have.
         """
-        rows, columns = np.nonzero(self.has & self.judged)
+        rows, columns = np.nonzero(self.has & self.can_judge)
         drawn = np.random.default_rng(self.seed).permutation(columns)
         is_wrong = ~self.has[rows, drawn]
         right, wrong = self.strength[rows, columns], self.strength[rows, drawn][is_wrong]
-        lacks = ~self.has & self.judged
+        lacks = ~self.has & self.can_judge
         best = np.max(self.strength, axis=1, where=lacks, initial=-np.inf)[lacks.any(axis=1)]
         errors = np.zeros(self.has.shape)
         if len(wrong):
@@ -142,16 +142,20 @@ class SetEvidence:
     def against(self, _y: I64) -> F64:
         """Return the strongest evidence against each document's topics, shape (n_rows,)."""
         signed = np.where(self.has, -self.strength, self.strength)
-        return np.max(signed, axis=1, where=self.judged, initial=-1e3)
+        return np.max(signed, axis=1, where=self.can_judge, initial=-1e3)
 
 
 def _false_discovery_rates(against: F64, wrong: F64, at: F64) -> F64:
-    """Return the probability of being wrong `at` values, by all values and those of wrong ones."""
+    """Return the probability of being wrong at the values `at`.
+
+    It is estimated from the evidence against all topics and against wrong ones.
+    """
     n_above = [int(np.sum(against > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
-    shares = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(against)
-    share = min(_MOST_WRONG, float(shares.min()))
+    estimates = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(against)
+    fraction_wrong = min(_MAX_WRONG, float(estimates.min()))
     ratio = _log_density_ratio(against, wrong, at)
-    return np.clip(share * np.exp(np.minimum(ratio, 20)), _LEAST, 1 - _LEAST)
+    rates = fraction_wrong * np.exp(np.minimum(ratio, 20))
+    return np.clip(rates, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
 
 
 def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
@@ -172,9 +176,9 @@ def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
 def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
     """Return the probabilities that topics are wrong, updated by comparing identical texts.
 
-    Two topics of one text are rarely both right: the better supported one probably is. And where
-    copies often disagree, texts were misplaced, some of them under the right topic by chance: of
-    copies that agree, too, only one may be right.
+    Two topics of one text are rarely both right: the better supported one probably is. And if
+    copies often disagree, some texts were misplaced, a few of them under the right topic by chance;
+    so even if copies agree, perhaps only one of them has its own text.
 
     Parameters
     ----------
@@ -203,8 +207,8 @@ def _chance_agreement(y: I64, copies: Sequence[Index]) -> float:
 
     Topics of misplaced texts are assumed to be drawn at random.
     """
-    shares = np.bincount(y) / len(y)
-    agree = float((shares**2).sum())
+    frequencies = np.bincount(y) / len(y)
+    agree = float((frequencies**2).sum())
     agreeing = [_n_pairs(np.bincount(y[rows])) / _n_pairs(len(rows)) for rows in copies]
     differing = 1 - float(np.mean(agreeing))
     if differing == 1 or agree == 1:
@@ -230,12 +234,13 @@ def _one_right(wrong: F64, counts: Index) -> F64:
     is_wrong, is_right = counts * np.log(wrong), counts * np.log1p(-wrong)
     either = np.logaddexp(is_wrong, is_right)
     none = is_wrong.sum()
-    alone = none - is_wrong + is_right  # this topic is right, and no other
+    only_one = none - is_wrong + is_right  # this topic is right, and no other
     with_others = either.sum() - either + is_right
-    several = np.log(_BOTH_RIGHT) + _log_difference(with_others, alone)
-    total_several = np.log(_BOTH_RIGHT) + _log_difference(either.sum(), logsumexp([none, *alone]))
-    total = logsumexp([none, *alone, total_several])
-    return np.asarray(-np.expm1(np.minimum(np.logaddexp(alone, several) - total, -_LEAST)))
+    one_of_several = np.log(_BOTH_RIGHT) + _log_difference(with_others, only_one)
+    any_several = np.log(_BOTH_RIGHT) + _log_difference(either.sum(), logsumexp([none, *only_one]))
+    total = logsumexp([none, *only_one, any_several])
+    log_right = np.logaddexp(only_one, one_of_several) - total
+    return np.asarray(-np.expm1(np.minimum(log_right, -_MIN_PROBABILITY)))
 
 
 def _log_difference(more: F64 | float, less: F64 | float) -> F64:

@@ -1,15 +1,15 @@
-"""`slugline audit`: labelled texts whose topic is probably wrong, and what else is."""
+"""`slugline audit`: find labelled texts whose topic is probably wrong, and other defects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from slugline.auditing.audit import audit_corpus, group_copies
+from slugline.auditing.audit import Audit, audit_corpus, group_copies
 from slugline.auditing.findings import Findings, review_form, review_table
 from slugline.auditing.repair import (
     Gain,
@@ -25,6 +25,7 @@ from slugline.auditing.repair import (
 )
 from slugline.base.arrays import Index
 from slugline.base.files import write_result
+from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words, nearest, one_line, percent
 from slugline.cli import options
 from slugline.cli.options import command, option
@@ -45,18 +46,16 @@ from slugline.corpus.topic_sets import join_topics
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.prediction.files import check_ending
-from slugline.reports.audit import LEAST_SUSPICION, audit_page, headline, other_findings
-from slugline.reports.page import shorten
+from slugline.reports.audit import MIN_SUSPICION, audit_page, headline, other_findings
+from slugline.reports.render import shorten
 
-#: Kinds of files that each option writes.
+# Endings of the files that each option writes.
 _SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
-# Characters of a text in the table on screen.
-_N_CHARACTERS = 48
-# Characters of several topics there.
-_N_TOPICS = 40
-# Suspicion from which on a document is dropped where nobody has decided.
-_DROPPED = 0.5
+# Characters of a text, and of the topics of a text, in the printed table.
+_MAX_TEXT, _MAX_TOPICS = 48, 40
+# Without decisions, documents with at least this suspicion are dropped to measure the gain.
+_MIN_DROPPED = 0.5
 
 
 @command()
@@ -79,8 +78,8 @@ _DROPPED = 0.5
 @option("--decisions CSV", "Carry out the decisions in a reviewed table.", type=Path)
 @option(
     "--gain",
-    "Measure by cross-validation what the decisions are worth; without --decisions, the effect of "
-    "dropping the suspects.",
+    "Measure by cross-validation how much accuracy the decisions gain; without --decisions, the "
+    "gain from dropping the suspects.",
 )
 @options.seed()
 @options.threads()
@@ -101,8 +100,8 @@ def audit(
 ) -> None:
     """Find mislabelled texts, duplicates, leaks, outliers and near-identical topics.
 
-    Each document is judged by classifiers that learned from others, by the
-    documents nearest to it, and by its identical copies.
+    Each topic is checked by classifiers that learned from other documents, by
+    the nearest documents, and by identical copies of the text.
 
     For example:
 
@@ -116,19 +115,14 @@ def audit(
     if like is not None:
         reading = reading._replace(layout=load_model(like)[0].layout)
     parts = options.read_parts(data, None, test, reading)
-    train, others = parts["train"], _numbered_on(parts, test)
-    settings: dict[str, Any] = {"seed": seed, "n_jobs": threads}
+    train, test_documents = parts["train"], _numbered_on(parts, test)
     with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
-        settings["progress"] = progress
+        settings = _Settings(seed, threads, progress)
         if decisions is not None:
-            _repair(train, data, reading, decisions, output, gain, settings, as_json)
+            _repair(train, data, reading, decisions, output, settings, gain=gain, as_json=as_json)
             return
-        report = audit_corpus(train, others, **settings)
-        gained = None
-        if gain:
-            dropped, corpus = set(report.suspects(_DROPPED).tolist()), report.corpus
-            after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-            gained = _measured(corpus, after, report.copies.groups, settings)
+        report = audit_corpus(train, test_documents, seed=seed, n_jobs=threads, progress=progress)
+        measured = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
     if review is not None:
         is_excel = review.suffix.lower() == ".xlsx"
@@ -139,12 +133,38 @@ def audit(
     written = {"review": review, "page": output}
     names = {description: str(path) for description, path in written.items() if path is not None}
     if as_json:
-        gain_entry = {"gain": gained.to_dict()} if gained else {}
+        gain_entry = {"gain": measured.to_dict()} if measured else {}
         print_json(findings.to_dict(number) | gain_entry | names)
     else:
-        _print(findings, number, gained)
+        _print(findings, number, measured)
         for description, name in names.items():
             show(f"{description:<8}{name}")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How classifiers are trained."""
+
+    seed: int
+    n_jobs: int | None
+    progress: Progress
+
+    def measure_gain(self, corpus: Corpus, topics: list[Any], groups: Index) -> Gain | None:
+        """Return the gain; None, with a warning, if it can't be measured."""
+        try:
+            return measure_gain(
+                corpus, topics, groups, seed=self.seed, n_jobs=self.n_jobs, progress=self.progress
+            )
+        except DataError as error:
+            warn([Message("the gain can't be measured: ", *error.parts)])
+            return None
+
+
+def _gain_of_dropping(report: Audit, settings: _Settings) -> Gain | None:
+    """Return the gain from dropping the suspects."""
+    dropped, corpus = set(report.suspects(_MIN_DROPPED).tolist()), report.corpus
+    topics = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
+    return settings.measure_gain(corpus, topics, report.copies.groups)
 
 
 def _check_files(
@@ -162,15 +182,15 @@ def _check_files(
                     f"--output {path}: repaired documents need --decisions; add it, or name a "
                     f"page: {path.stem}.html."
                 )
-            wanted = " or ".join(path.stem + ending for ending in suffixes[flag])
-            raise OptionError(f"{flag} {path}: name it {wanted}.")
+            names = " or ".join(path.stem + ending for ending in suffixes[flag])
+            raise OptionError(f"{flag} {path}: name it {names}.")
         if suffix == ".xlsx":
             check_ending(path)
         check_target(flag, path, [*sources, *list(targets.values())[:number]])
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
-    """Return the test documents; those of a known data set are numbered on after the others."""
+    """Return the test documents; in a built-in data set, their numbers follow the others'."""
     test_documents = parts.get("test")
     if test_documents is None or test is not None:
         return test_documents
@@ -184,35 +204,36 @@ def _repair(
     reading: ReadOptions,
     path: Path,
     output: Path | None,
+    settings: _Settings,
+    *,
     gain: bool,
-    settings: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Carry out decisions, write the documents that are left, and say what was done."""
+    """Carry out decisions, write the remaining documents, and print what was done."""
     if output is None and not gain:
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     layout = corpus.layout
-    decided = read_decisions(path, layout and layout.encoding, review_form(corpus))
-    warn([f"{path}: {decided.note}"] if decided.note else [])
-    if not decided.items:
+    decisions = read_decisions(path, layout and layout.encoding, review_form(corpus))
+    warn([f"{path}: {decisions.note}"] if decisions.note else [])
+    if not decisions.items:
         warn([f"{path}: no decision is filled in; was the table saved?"])
-    repair = apply_decisions(corpus, decided)
-    n_test = len(decided.for_part("test"))
+    repair = apply_decisions(corpus, decisions)
+    n_test = len(decisions.for_part("test"))
     if n_test:
-        warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
-    known = set(corpus.all_topics())
+        warn([f"{path}: ignored {n_test:,} about test documents; audit these as DATA"])
+    old_topics = set(corpus.all_topics())
     for new in repair.new_topics:
-        near = nearest(new, known)
+        near = nearest(new, old_topics)
         question = f"; did you mean {near}?" if near else ""
         warn([f"{path}: no document had the topic {new!r} before{question}"])
-    gained = None
+    measured = None
     if gain:
-        groups = group_copies(corpus.texts, seed=settings["seed"], n_jobs=settings["n_jobs"])
-        gained = _measured(corpus, repair.topics, groups, settings)
-    written = "" if output is None else _write_documents(output, corpus, repair, data, reading)
-    said = {
+        groups = group_copies(corpus.texts, seed=settings.seed, n_jobs=settings.n_jobs)
+        measured = settings.measure_gain(corpus, repair.topics, groups)
+    others = "" if output is None else _write_documents(output, corpus, repair, data, reading)
+    counts = {
         "relabelled": repair.n_relabelled,
         "dropped": repair.n_dropped,
         "kept": repair.n_kept,
@@ -220,66 +241,67 @@ def _repair(
     }
     if as_json:
         files = {} if output is None else {"output": str(output)}
-        print_json(said | ({"gain": gained.to_dict()} if gained else {}) | files)
+        print_json(counts | ({"gain": measured.to_dict()} if measured else {}) | files)
         return
-    counts = (f"{said[action]:,} {action}" for action in ("relabelled", "dropped", "kept"))
-    show(", ".join(counts))
-    if gained is not None:
-        show(_gain_in_words(gained, "from repaired documents"))
+    show(", ".join(f"{counts[action]:,} {action}" for action in ("relabelled", "dropped", "kept")))
+    if measured is not None:
+        show(_describe_gain(measured, "from repaired documents"))
     if output is not None:
-        show(f"{len(repair.corpus):,} documents{written}: {output}")
+        show(f"{len(repair.corpus):,} documents{others}: {output}")
 
 
 def _write_documents(
     path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
 ) -> str:
-    """Write documents in the format of the name; return in words what else, or less, it holds."""
+    """Write documents in the format of the name; return which other rows it has, or lacks."""
     whole = whole_rows(data, corpus, repair.topics, reading)
-    pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
-    pairs_alone = [{"text": text, "topic": topic} for text, topic in pairs]
-    rows, dialect = (pairs_alone, TableDialect()) if whole is None else whole
+    if whole is None:
+        pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
+        rows: list[dict[str, Any]] = [{"text": text, "topic": topic} for text, topic in pairs]
+        dialect = TableDialect()
+    else:
+        rows, dialect = whole
     suffix = path.suffix.lower()
     if suffix == ".csv":
         content = to_csv(rows, dialect)
     elif suffix == ".xlsx":
-        same = changed_excel(data[0], corpus, repair.topics, reading) if len(data) == 1 else None
-        content = same or to_excel(rows)
+        changed = None
+        if len(data) == 1:
+            changed = changed_excel(data[0], corpus, repair.topics, reading)
+        content = changed or to_excel(rows)
     else:
         content = to_json_lines(rows)
     write_result(path, content, "documents")
     if whole is None:
-        return ", with text and topic alone"
+        return ", with only text and topic"
+    return _describe_other_rows(corpus, len(rows) - len(repair.corpus))
+
+
+def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
+    """Return how many rows without a topic are among the documents written, and how many not."""
     n_unlabelled = corpus.n_unlabelled
-    n_skipped = len(rows) - len(repair.corpus) - n_unlabelled
+    n_skipped = n_others - n_unlabelled
     n_lost = corpus.n_skipped - n_skipped
-    others = [f"{counted(n_unlabelled, 'row')} not labelled yet"] * (n_unlabelled > 0)
-    others += [counted(n_skipped, "skipped row")] * (n_skipped > 0)
-    beside = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
-    return beside + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
+    others = []
+    if n_unlabelled > 0:
+        others.append(f"{counted(n_unlabelled, 'row')} not labelled yet")
+    if n_skipped > 0:
+        others.append(counted(n_skipped, "skipped row"))
+    text = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
+    return text + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
 
 
-def _measured(
-    corpus: Corpus, after: list[Any], groups: Index, settings: dict[str, Any]
-) -> Gain | None:
-    """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
-    try:
-        return measure_gain(corpus, after, groups, **settings)
-    except DataError as error:
-        warn([Message("the gain can't be measured: ", *error.parts)])
-        return None
-
-
-def _gain_in_words(gained: Gain, learned: str) -> str:
-    low, high = gained.interval
+def _describe_gain(gain: Gain, source: str) -> str:
+    low, high = gain.interval
     return (
-        f"learned {learned}, {percent(gained.n_after / gained.n_tested)} are right instead of "
-        f"{percent(gained.n_before / gained.n_tested)}: {gained.points:+z.1f} "
+        f"learned {source}, {percent(gain.n_after / gain.n_tested)} are right instead of "
+        f"{percent(gain.n_before / gain.n_tested)}: {gain.points:+z.1f} "
         f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
     )
 
 
 def _delimiter(source: str, reading: ReadOptions) -> str:
-    """Return the delimiter of a file of CSV; that of other sources is a comma."""
+    """Return the delimiter of a CSV file, and a comma for other sources."""
     if not Path(source).is_file():
         return ","
     rows = read_rows(
@@ -289,27 +311,33 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
         separator=reading.separator,
         layout=reading.layout,
     )
-    next(iter(rows), None)  # The file is closed with its iterator.
+    next(iter(rows), None)  # reads the header; the file is closed with the iterator
     return read_dialect(rows).delimiter
 
 
-def _print(findings: Findings, n: int, gained: Gain | None) -> None:
-    show(headline(findings.audit))
-    rows = [findings[row] for row in findings.audit.suspects(LEAST_SUSPICION)[:n].tolist()]
+def _print(findings: Findings, n_suspects: int, gain: Gain | None) -> None:
+    audit = findings.audit
+    show(headline(audit))
+    rows = [findings[row] for row in audit.suspects(MIN_SUSPICION)[:n_suspects].tolist()]
     if rows:
-        table = [[findings.audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
-        is_line_drawn = False
+        table = [[audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
+        has_separator = False
         for item in rows:
-            if item.suspicion < _DROPPED and not is_line_drawn:
+            if item.suspicion < _MIN_DROPPED and not has_separator:
                 table.append(["", "", "", "", "(less suspect: these labels are probably right)"])
-                is_line_drawn = True
-            at = f"test {item.at}" if item.part == "test" else str(item.at)
-            excerpt = one_line(findings.audit.corpus.texts[item.row], _N_CHARACTERS)
-            names = [shorten(join_topics(names), _N_TOPICS) for names in (item.topic, item.likely)]
-            table.append([at, f"{item.suspicion:.2f}", *names, excerpt])
+                has_separator = True
+            table.append(
+                [
+                    f"test {item.at}" if item.part == "test" else str(item.at),
+                    f"{item.suspicion:.2f}",
+                    shorten(join_topics(item.topic), _MAX_TOPICS),
+                    shorten(join_topics(item.likely), _MAX_TOPICS),
+                    one_line(audit.corpus.texts[item.row], _MAX_TEXT),
+                ]
+            )
         print_table(table, left_aligned=(0, 2, 3, 4))
-    for line in other_findings(findings.audit):
+    for line in other_findings(audit):
         show(line)
-    if gained is not None:
-        n = len(findings.audit.suspects(_DROPPED))
-        show(_gain_in_words(gained, f"without the {counted(n, 'suspect')}"))
+    if gain is not None:
+        n_dropped = len(audit.suspects(_MIN_DROPPED))
+        show(_describe_gain(gain, f"without the {counted(n_dropped, 'suspect')}"))

@@ -16,8 +16,8 @@ from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import MAX_ID, Correction, CorrectionStore
 from slugline.errors import DataError, OptionError
 
-# Characters of a text that are shown; corrections that are listed, of which --json has all.
-_LONGEST, _MOST_SHOWN = 200, 100
+# Characters of a text that are shown, and corrections that are listed without --json.
+_MAX_CHARACTERS, _MAX_LISTED = 200, 100
 _RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _HELD = "held"
 
@@ -27,16 +27,16 @@ _HELD = "held"
 @option(
     "--approve NUMBERS",
     "Let models learn from these: numbers such as 3, ranges such as 3-12, or held for all that "
-    "wait; may be repeated.",
+    "wait; repeatable.",
     multiple=True,
 )
 @option(
     "--withdraw NUMBERS",
-    "Undo these, written as for --approve. They stay in the file, and count no more.",
+    "Undo these, named as for --approve. They stay in the file, but no model learns from them.",
     multiple=True,
 )
-@option("--who NAME", "Who approves, for the file.")
-@option("--all show_all", "List all corrections, and not only those that wait for approval.")
+@option("--who NAME", "Name of the approver, to be stored in the file.")
+@option("--all show_all", "List all corrections, not only those that wait for approval.")
 @json_option
 def corrections(
     file: Path,
@@ -48,8 +48,8 @@ def corrections(
 ) -> None:
     """List corrections that wait for approval, with the reasons; approve or withdraw them.
 
-    A model learns from an approved correction whatever else is known of it, and from a
-    withdrawn one no more.
+    Models learn from approved corrections, whatever the doubts about them, and
+    not from withdrawn ones.
 
     For example:
 
@@ -59,13 +59,12 @@ def corrections(
     with CorrectionStore(file, create=False) as store:
         held = store.held()
         approved, withdrawn = _numbers(approve, held), _numbers(withdraw, held)
-        both = sorted({*approved} & {*withdrawn})
-        if both:
+        if named_twice := sorted({*approved} & {*withdrawn}):
             raise OptionError(
-                f"correction {both[0]} would be both approved and withdrawn; name it once."
+                f"correction {named_twice[0]} would be both approved and withdrawn; name it once."
             )
-        _check_are_there(store, file, [*approved, *withdrawn])
-        done = {
+        _check_exist(store, file, [*approved, *withdrawn])
+        changes = {
             "approved": [number for number in approved if store.approve(number, who)],
             "withdrawn": [number for number in withdrawn if store.undo(number)],
         }
@@ -73,9 +72,9 @@ def corrections(
         rows = [*store.rows()] if show_all else store.get(sorted(held))
     if as_json:
         listed = [_to_dict(row, held.get(row.id, ())) for row in rows]
-        print_json({"corrections": listed, "n_held": len(held), **done})
+        print_json({"corrections": listed, "n_held": len(held), **changes})
         return
-    for name, numbers in done.items():
+    for name, numbers in changes.items():
         if numbers or (approve if name == "approved" else withdraw):
             show(f"{name:<10} {counted(len(numbers), 'correction')}")
     _print_list(rows, held)
@@ -84,32 +83,37 @@ def corrections(
 def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]]) -> None:
     waiting = "waits" if len(held) == 1 else "wait"
     show(f"{counted(len(held), 'correction')} {waiting} for approval")
-    for row in rows[:_MOST_SHOWN]:
+    for row in rows[:_MAX_LISTED]:
         text = " ".join(row.text.split())
-        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
-        who = row.who or "an unknown person"
-        named = "" if row.is_named or row.who is None else ", as typed"
+        if len(text) > _MAX_CHARACTERS:
+            text = f"{text[:_MAX_CHARACTERS].rstrip()} …"
+        person = row.who or "an unknown person"
+        if row.who is not None and not row.is_named:
+            person += ", as typed"
         show(
             "",
-            f"{row.id}  {row.at[:10]} {row.at[11:16]} UTC, by {who}{named}, of model {row.model}",
+            f"{row.id}  {_format_time(row.at)}, by {person}, of model {row.model}",
             f"  {text}",
             f"  answered {join_topics(row.answer)}; right is {join_topics(row.topic)}",
             *(f"  held: {doubt}" for doubt in held.get(row.id, ())),
         )
         if row.approved is not None:
-            by = f" by {row.approver}" if row.approver else ""
-            show(f"  approved {row.approved[:10]} {row.approved[11:16]} UTC{by}")
+            approver = f" by {row.approver}" if row.approver else ""
+            show(f"  approved {_format_time(row.approved)}{approver}")
         if row.learned is not None:
-            at = f"{row.learned[:10]} {row.learned[11:16]} UTC"
-            show(f"  learned {at}, first by version {row.learned_by}")
-    if len(rows) > _MOST_SHOWN:
-        show("", f"and {len(rows) - _MOST_SHOWN:,} more, which --json has")
+            show(f"  learned {_format_time(row.learned)}, first by version {row.learned_by}")
+    if len(rows) > _MAX_LISTED:
+        show("", f"and {len(rows) - _MAX_LISTED:,} more; use --json to see all")
+
+
+def _format_time(time: str) -> str:
+    return f"{time[:10]} {time[11:16]} UTC"
 
 
 def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
-    """Return the numbers that were named, each once; OptionError if a word names none.
+    """Return the numbers that words name, each once; OptionError if a word names none.
 
-    Warns of ranges in which none waits.
+    Warns of ranges in which no correction waits.
     """
     numbers: dict[int, None] = {}
     for word in map(str.strip, ",".join(words).split(",") if words else ()):
@@ -126,11 +130,8 @@ def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
         else:
             first, last = int(match[1]), int(match[2])
             if first > last:
-                raise OptionError(
-                    f"the range {word} ends before it begins; write {last}-{first} for the "
-                    "corrections from one to the other."
-                )
-            # Of a range, only what waits: it may be long, and most of it approved long ago.
+                raise OptionError(f"the range {word} ends before it begins; write {last}-{first}.")
+            # Only those that wait: a range may be long, and most of it approved long ago.
             waiting = [number for number in sorted(held) if first <= number <= last]
             numbers.update(dict.fromkeys(waiting))
             if not waiting:
@@ -138,9 +139,9 @@ def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
     return list(numbers)
 
 
-def _check_are_there(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> None:
-    known = {row.id for row in store.get(numbers)}
-    missing = next((number for number in numbers if number not in known), None)
+def _check_exist(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> None:
+    existing = {row.id for row in store.get(numbers)}
+    missing = next((number for number in numbers if number not in existing), None)
     if missing is not None:
         raise DataError(
             f"{file} has no correction {min(missing, MAX_ID)}, or it was undone; `slugline "

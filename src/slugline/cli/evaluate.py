@@ -1,4 +1,4 @@
-"""`slugline evaluate`: a saved model against labelled texts."""
+"""`slugline evaluate`: test a saved model on labelled texts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ from slugline.model.fitted import Fitted
 @options.data_argument
 @options.reading_options
 @options.mistakes()
-@option(
-    "--against MODEL2", "Test another model on the same documents, and say whether one is better."
-)
+@option("--against MODEL2", "Compare with another model on the same documents.")
 @options.seed()
 @options.output_options
 def evaluate(
@@ -61,7 +59,7 @@ def evaluate(
     if mistakes is not None:
         check_target("--mistakes", mistakes, [model, *data, against])
     fitted, file = load_model(model)
-    # A second model that can't be read is said before the first one has answered.
+    # Loaded before the first model answers, so that an error comes at once.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
@@ -96,7 +94,7 @@ def evaluate(
 def _warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None, name: str | None
 ) -> Iterator[str]:
-    """Return what may be wrong with testing a model on a corpus; it is named if there are two."""
+    """Return warnings about testing a model on a corpus; with two models, they name it."""
     topics = [str(name) for name in fitted.topics.names]
     for warning in (
         *known_document_warnings(fitted, corpus, test_fraction),

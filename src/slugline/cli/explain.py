@@ -1,4 +1,4 @@
-"""`slugline explain`: the words for and against a topic."""
+"""`slugline explain`: show the words for and against a topic."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
-# Words that are shown unless the user says how many; characters of a text that is shown in colour.
+# Words that are shown by default; characters of a text that is shown in colour.
 _N_WORDS, _N_CHARACTERS = 15, 4000
 # Signs of the strongest word, and characters of a document that is shown.
 _N_SIGNS, _N_EXAMPLE = 10, 70
 # Characters of a text that could be the path of a file.
-_LONGEST_PATH = 1000
-# The most bytes to read: a text of a hundred books.
-_MOST_BYTES = 1 << 26
+_MAX_PATH = 1000
+# Bytes of standard input: the text of a hundred books.
+_MAX_BYTES = 1 << 26
 
 
 @command()
@@ -38,12 +38,12 @@ _MOST_BYTES = 1 << 26
 @argument("text", "The text itself, or `-` for standard input.")
 @option(
     "--column columns NAME=VALUE",
-    "Value of a column beside the text, such as product=Card; may be repeated.",
+    "Value of an extra column, e.g. product=Card; repeatable.",
     multiple=True,
     show_default="missing",
 )
 @option("--topic NAME", "Topic to explain.", show_default="the answer")
-@option("--not against NAME", "Say why it isn't this topic: how far the other one is above it.")
+@option("--not against NAME", "Explain why the answer is not NAME.")
 @option(
     "--number -n N",
     "How many words to show.",
@@ -52,7 +52,7 @@ _MOST_BYTES = 1 << 26
 )
 @option(
     "--examples data DATA",
-    "The documents that MODEL learned from, to show those that are most alike.",
+    "MODEL's training data, to show its documents that are most like the text.",
     multiple=True,
 )
 @option(
@@ -60,7 +60,7 @@ _MOST_BYTES = 1 << 26
     "Share out what an encoder adds among the sentences, or the words of a single one, by "
     "leaving out each.",
 )
-@option("--html FILE", "Write a page with the text marked.", type=Path)
+@option("--html FILE", "Write a page with the words marked in the text.", type=Path)
 @options.output_options
 def explain(
     model: str,
@@ -76,9 +76,9 @@ def explain(
 ) -> None:
     """Show which words count for or against a topic, and by how much.
 
-    The shares of all words, and the score of an empty text, add up to the
-    model's score. With --json, each word says where it stands in the text.
-    If MODEL gives several topics to a text, each that is given is explained.
+    The attributions of all words, and the score of an empty text, add up to the
+    model's score. With --json, words have their positions in the text.
+    If MODEL gives several topics to a text, each of these is explained.
 
     For example:
 
@@ -97,16 +97,16 @@ def explain(
         n_skipped = corpus.n_skipped + corpus.n_unlabelled
         if n_skipped:
             skipped = counted(n_skipped, "row")
-            say(f"{corpus.name}: skipped {skipped} without a text or a topic to use")
+            say(f"{corpus.name}: skipped {skipped} without a usable text or topic")
     explanation = explaining.explain(
         fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
     )
     if not explanation.reasons:
-        say("the model knows none of the words; this is its answer for an empty text")
+        say("the model knows none of the words; this is its answer to an empty text")
     if explanation.n_unlisted:
         say(
             f"the text has {counted(explanation.n_words, 'word')}; only the "
-            f"{len(explanation.spans()):,} strongest places are listed one by one; "
+            f"{len(explanation.spans()):,} strongest positions are listed; the "
             f"{explanation.n_unlisted:,} others are summed up"
         )
     if data and not explanation.examples:
@@ -126,16 +126,16 @@ def explain(
 
 
 def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
-    """Return the text with the values of columns beside it, such as product=Card."""
+    """Return the text with the values of extra columns, such as product=Card."""
     cells: dict[str, str] = {}
     names = [column.name for column in fitted.features.table_columns]
     for value in values:
         name = next((n for n in names if value.startswith(f"{n}=")), None)
         if name is None:
-            listed = f"one of {', '.join(names)}" if names else "none: the model has no columns"
+            listed = f"its columns are {', '.join(names)}" if names else "it has no columns"
             raise OptionError(
-                f"--column {value!r}: give a name and a value, such as product=Card; the name is "
-                f"{listed}."
+                f"--column {value!r} names no column of the model; {listed}; give a name and a "
+                "value, such as product=Card."
             )
         cells[name] = value.removeprefix(f"{name}=")
     row = RowText(text, cells) if names else text
@@ -149,36 +149,36 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
 def _read(text: str) -> str:
     """Return the text, from standard input if it is a dash; DataError if it is too long."""
     if text != "-":
-        # Unlike pathlib, os.path takes what can't be a path.
-        if len(text) < _LONGEST_PATH and os.path.isfile(text):  # noqa: PTH113
+        # Unlike pathlib, os.path accepts any text.
+        if len(text) < _MAX_PATH and os.path.isfile(text):  # noqa: PTH113
             say(
-                f"explaining the words {text!r}, not what is in the file of that name; for that, "
-                f"give it as standard input: - < {text}"
+                f"explaining the words {text!r}, not the content of the file of that name; to "
+                f"explain that, give it as standard input: - < {text}"
             )
         return text
     if sys.stdin.isatty():
-        say("reading the text that you type; Ctrl-D ends it")
-    data = sys.stdin.buffer.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
+        say("type a text; Ctrl-D ends it")
+    data = sys.stdin.buffer.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
         raise DataError(
-            f"standard input holds over {_MOST_BYTES >> 20} MB; explain one text at a time."
+            f"standard input holds over {_MAX_BYTES >> 20} MB; explain one text at a time."
         )
     return data.decode("utf-8", "surrogateescape")
 
 
-def _print(explanation: Explanation, n: int | None) -> None:
-    paint = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+def _print(explanation: Explanation, n_words: int | None) -> None:
+    in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     versus = "" if explanation.against is None else f" rather than {explanation.against}"
     verdict = explanation.verdict and f", {explanation.verdict}"
     show(f"{explanation.topic}{versus}, probability {explanation.probability:.2f}{verdict}", "")
-    if paint:
-        _print_painted(explanation)
-    print_table(_rows(explanation, n), left_aligned=(1, 2))
+    if in_colour:
+        _print_in_colour(explanation)
+    print_table(_rows(explanation, n_words), left_aligned=(1, 2))
     show(
         "", f"attributions are {'approximately ' * explanation.is_approximate}{explanation.method}"
     )
     if explanation.examples:
-        show("", f"documents of {explanation.topic} that are most like it in these words")
+        show("", f"documents of {explanation.topic} that are most like the text in these words")
         rows = [
             (f"{example.similarity:.3f}", example.place, " ".join(example.text[:400].split()))
             for example in explanation.examples
@@ -186,36 +186,41 @@ def _print(explanation: Explanation, n: int | None) -> None:
         print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left_aligned=(1, 2))
     for other in explanation.others:
         show("")
-        _print(other, n)
+        _print(other, n_words)
 
 
-def _rows(explanation: Explanation, n: int | None) -> list[tuple[str, str, str]]:
-    """Return rows of the strongest words, of all others together, and of the sum."""
-    words, totals = explanation.totals(_N_WORDS) if n is None else explanation.totals(n, 0)
-    most = max((abs(word.attribution) for word in words), default=0)
-    rows = [(word.attribution, _signs(word.attribution, most), format_word(word)) for word in words]
-    rows += [(share, "", name) for name, share in totals]
-    return [(f"{share:+z.3f}", signs, name) for share, signs, name in rows]
+def _rows(explanation: Explanation, n_words: int | None) -> list[tuple[str, str, str]]:
+    """Return rows of the strongest words, of all other words, and of the sum."""
+    if n_words is None:
+        words, totals = explanation.totals(_N_WORDS)
+    else:
+        words, totals = explanation.totals(n_words, 0)
+    largest = max((abs(word.attribution) for word in words), default=0)
+    rows = [
+        (word.attribution, _signs(word.attribution, largest), format_word(word)) for word in words
+    ]
+    rows += [(attribution, "", name) for name, attribution in totals]
+    return [(f"{attribution:+z.3f}", signs, name) for attribution, signs, name in rows]
 
 
-def _signs(share: float, most: float) -> str:
-    sign = "+" if share > 0 else "-"
-    return sign * max(1, round(_N_SIGNS * abs(share) / most)) if share else ""
+def _signs(attribution: float, largest: float) -> str:
+    sign = "+" if attribution > 0 else "-"
+    return sign * max(1, round(_N_SIGNS * abs(attribution) / largest)) if attribution else ""
 
 
-def _print_painted(explanation: Explanation) -> None:
+def _print_in_colour(explanation: Explanation) -> None:
     """Print the text with its strongest words in colour; those against are underlined as well."""
     from rich.console import Console
     from rich.text import Text
 
     marked = merge_spans(explanation.text, explanation.spans())
-    most = max((abs(share) for *_, share in marked), default=0)
+    largest = max((abs(attribution) for *_, attribution in marked), default=0)
     text, last = Text(), 0
-    for start, end, share in marked:
-        if abs(share) < most / _N_SIGNS or end > _N_CHARACTERS:
+    for start, end, attribution in marked:
+        if abs(attribution) < largest / _N_SIGNS or end > _N_CHARACTERS:
             continue
         text.append(printable(explanation.text[last:start]))
-        style = "bold green" if share > 0 else "red underline"
+        style = "bold green" if attribution > 0 else "red underline"
         text.append(printable(explanation.text[start:end]), style)
         last = end
     text.append(printable(explanation.text[last : max(last, _N_CHARACTERS)]))

@@ -1,4 +1,4 @@
-"""`slugline export`: a model as one page that answers in the browser."""
+"""`slugline export`: write a model as one page that answers in the browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slugline.model.file.content import model_path
 @model_argument
 @option(
     "--output -o FILE",
-    "Where to write the page; one that exists is replaced.",
+    "Where to write the page; an existing file is replaced.",
     type=Path,
     show_default="MODEL-page.html, in this folder",
 )
@@ -26,9 +26,9 @@ from slugline.model.file.content import model_path
 def export(model: str, output: Path | None, min_precision: float | None) -> None:
     """Write a model as one HTML file that answers in the browser, offline.
 
-    Nothing else is needed, neither Python nor a server: open the file, or send
-    it to somebody. Weights are rounded to int8. Models with an encoder, nets
-    and mixtures can't be exported.
+    It needs neither Python nor a server: open the file, or send it to somebody.
+    Weights are rounded to int8. Models with an encoder, nets and mixtures can't
+    be exported.
 
     For example:
 

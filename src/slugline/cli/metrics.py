@@ -1,4 +1,4 @@
-"""Evaluations, comparisons of two models, and results of routing, as commands print them."""
+"""Prints evaluations, comparisons of two models, and how thresholds do on a test."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from slugline.model.promise import PromiseCheck
 
 # Evaluations --------------------------------------------------------------------------------------
 
-# Under this p-value, chance is no good explanation.
-_RARE = 0.05
+_SIGNIFICANCE_LEVEL = 0.05
 _N_MISTAKES = 5
-# With three places, smaller values would look like 0.
-_LEAST_SHOWN = 0.001
+# With three decimal places, smaller values would look like 0.
+_MIN_P_VALUE = 0.001
 
 Row = tuple[str, str, str]
 
 
-def shares(evaluation: AnyEvaluation) -> Iterator[Row]:
+def main_metrics(evaluation: AnyEvaluation) -> Iterator[Row]:
     """Return the rows of accuracy and F1, each with its 95 % interval."""
     if isinstance(evaluation, MultilabelEvaluation):
         micro, macro, samples = evaluation.f1_intervals
-        of_samples = "mean F1 of documents, 1 for a right answer of no topic"
-        of_all = "documents given exactly their topics"
+        per_document = "mean F1 of documents, 1 for a right answer of no topic"
+        exact = "documents given exactly their topics"
         yield _metric("micro-F1", evaluation.micro.f1, micro, "every decision counts the same")
         yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
-        yield _metric("per document", evaluation.samples.f1, samples, of_samples)
-        yield _metric("exact match", evaluation.accuracy, evaluation.interval, of_all)
+        yield _metric("per document", evaluation.samples.f1, samples, per_document)
+        yield _metric("exact match", evaluation.accuracy, evaluation.interval, exact)
         return
     macro, weighted = evaluation.macro_f1_interval, evaluation.weighted_f1_interval
     yield _metric("accuracy", evaluation.accuracy, evaluation.interval)
@@ -46,35 +45,35 @@ def shares(evaluation: AnyEvaluation) -> Iterator[Row]:
 
 
 def _metric(name: str, value: float, interval: Interval, meaning: str = "") -> Row:
-    return name, _share(value), "; ".join(filter(None, [str(interval), meaning]))
+    return name, _format(value), "; ".join(filter(None, [str(interval), meaning]))
 
 
 def print_evaluation(evaluation: AnyEvaluation) -> None:
     """Print all metrics, those of every topic, and the most common mistakes."""
     if isinstance(evaluation, MultilabelEvaluation):
-        more, cases = _of_rankings(evaluation), "decisions over 5 %"
+        more, cases = _ranking_metrics(evaluation), "decisions over 5 %"
     else:
-        more, cases = _of_probabilities(evaluation), "documents"
+        more, cases = _probability_metrics(evaluation), "documents"
     print_table(
         [
             ("documents", f"{evaluation.n_documents:,}", ""),
-            *shares(evaluation),
+            *main_metrics(evaluation),
             *more,
             _calibration(evaluation, cases),
         ],
         left_aligned=(0, 2),
     )
     show()
-    by_size = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
+    by_size = sorted(evaluation.per_topic(), key=lambda metrics: -metrics.n_documents)
     rows: list[tuple[str, ...]] = [("topic", "documents", "precision", "recall", "F1")]
     rows += [
-        (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
-        for f in by_size
+        (m.topic, str(m.n_documents), _format(m.precision), _format(m.recall), _format(m.f1))
+        for m in by_size
     ]
     if isinstance(evaluation, MultilabelEvaluation):
         if thresholds := evaluation.thresholds_by_topic():
-            ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
-            rows = [(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)]
+            cells = [_format(thresholds.get(row[0], math.nan)) for row in rows[1:]]
+            rows = [(*row, cell) for row, cell in zip(rows, ["given from", *cells], strict=True)]
         print_table(rows)
         print_levels(evaluation)
         if pairs := evaluation.pairs(_N_MISTAKES):
@@ -93,56 +92,66 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
             show(f"  {true} taken for {predicted}: {n}")
 
 
-def print_levels(evaluation: Any) -> None:
-    """Print the micro-averages of each depth of topics that are paths, if they are."""
-    levels: Any = getattr(evaluation, "levels", list)()
+def print_levels(evaluation: AnyEvaluation) -> None:
+    """Print the micro-averages of each depth of topics, if topics are paths."""
+    levels = evaluation.levels() if isinstance(evaluation, MultilabelEvaluation) else []
     if levels:
-        heads = ("depth of topics", "topics", "precision", "recall", "micro-F1")
-        cells = [(str(n), f"{size:,}", *map(_share, scores)) for n, size, scores in levels]
+        header = ("depth of topics", "topics", "precision", "recall", "micro-F1")
+        rows = [(str(n), f"{size:,}", *map(_format, scores)) for n, size, scores in levels]
         show()
-        print_table([heads, *cells])
+        print_table([header, *rows])
 
 
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
-    """Print both models' metrics side by side, and whether chance may explain the difference."""
+    """Print the metrics of both models, and whether chance may explain the difference."""
     show("", f"{first} and {second} on the same documents")
     names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
     if paired.micro_f1_interval is not None:
         names = {"micro_f1": "micro-F1", "accuracy": "exact match", "macro_f1": "macro-F1"}
     rows = [("", first, second, "difference", "")]
     for metric, name in names.items():
-        parts = ("first", "second", "difference", "interval")
-        ours, theirs, difference, ends = (getattr(paired, f"{metric}_{part}") for part in parts)
-        rows.append((name, _share(ours), _share(theirs), f"{difference:+z.3f}", str(ends)))
+        rows.append(
+            (
+                name,
+                _format(getattr(paired, f"{metric}_first")),
+                _format(getattr(paired, f"{metric}_second")),
+                f"{getattr(paired, f'{metric}_difference'):+z.3f}",
+                str(getattr(paired, f"{metric}_interval")),
+            )
+        )
     n_first, n_second = paired.n_first, paired.n_second
     counts = (f"{n_first:,}", f"{n_second:,}", f"{n_first - n_second:+,}")
-    p_value = "p < 0.001" if paired.p_value < _LEAST_SHOWN else f"p = {paired.p_value:.3f}"
+    p_value = "p < 0.001" if paired.p_value < _MIN_P_VALUE else f"p = {paired.p_value:.3f}"
     rows.append(("right, other wrong", *counts, f"{p_value} by McNemar's exact test"))
     print_table(rows, left_aligned=(0, 4))
     if not paired.n_different:
         show(f"both give the same answers to all {counted(paired.n_documents, 'document')}")
-    elif paired.p_value >= _RARE:
-        show("neither is shown to be more accurate: the difference may be luck")
+    elif paired.p_value >= _SIGNIFICANCE_LEVEL:
+        show("neither is shown to be more accurate: the difference may be chance")
     else:
         better = first if n_first > n_second else second
-        show(f"{better} is more accurate: luck alone would rarely make such a difference")
+        show(f"{better} is more accurate: chance alone would rarely make such a difference")
 
 
-def _of_probabilities(evaluation: Evaluation) -> Iterator[Row]:
+def _probability_metrics(evaluation: Evaluation) -> Iterator[Row]:
     for k in evaluation.top_ks[:3]:
-        yield f"top {k}", _share(evaluation.top_k(k)), f"the topic is among the {k} likeliest"
-    yield "log loss", _share(evaluation.log_loss), "nats; lower is better"
-    yield "Brier score", _share(evaluation.brier_score), "from 0 to 2; lower is better"
+        yield f"top {k}", _format(evaluation.top_k(k)), f"the topic is among the {k} likeliest"
+    yield "log loss", _format(evaluation.log_loss), "nats; lower is better"
+    yield "Brier score", _format(evaluation.brier_score), "from 0 to 2; lower is better"
 
 
-def _of_rankings(evaluation: MultilabelEvaluation) -> Iterator[Row]:
+def _ranking_metrics(evaluation: MultilabelEvaluation) -> Iterator[Row]:
     ranking = evaluation.ranking
     for k in evaluation.top_ks:
         likeliest = "likeliest topic is right" if k == 1 else f"{k} likeliest topics are right"
-        words = f"how often the {likeliest}; nDCG@{k} {_share(ranking.ndcg_at(k))}"
-        yield f"precision@{k}", _share(ranking.precision_at(k)), words
-    yield "ranking", _share(ranking.average_precision), "label ranking average precision"
-    yield "Hamming loss", f"{evaluation.hamming_loss:.4f}", "share of all decisions that are wrong"
+        words = f"how often the {likeliest}; nDCG@{k} {_format(ranking.ndcg_at(k))}"
+        yield f"precision@{k}", _format(ranking.precision_at(k)), words
+    yield "ranking", _format(ranking.average_precision), "label ranking average precision"
+    yield (
+        "Hamming loss",
+        f"{evaluation.hamming_loss:.4f}",
+        "fraction of all decisions that are wrong",
+    )
 
 
 def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
@@ -150,21 +159,21 @@ def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
     bins = "1 bin" if n_bins == 1 else f"{n_bins} bins of equally many {cases}"
     return (
         "calibration",
-        _share(evaluation.calibration_error),
-        f"mean gap between probability and share right, in {bins}; "
-        f"chance alone makes {_share(evaluation.chance_error)}",
+        _format(evaluation.calibration_error),
+        f"mean gap between probability and fraction right, in {bins}; "
+        f"by chance alone {_format(evaluation.chance_error)}",
     )
 
 
-def _share(value: float) -> str:
+def _format(value: float) -> str:
     """Return a number with three places, or a dash if it is not defined."""
     return "-" if value != value else f"{value:.3f}"
 
 
-# Results of routing -------------------------------------------------------------------------------
+# Thresholds ---------------------------------------------------------------------------------------
 
 
-class TestedRouter(NamedTuple):
+class TestedDecider(NamedTuple):
     """A model's thresholds, and how they do on a test, if there is one."""
 
     decider: Decider
@@ -187,14 +196,14 @@ class TestedRouter(NamedTuple):
                 str(name): None if threshold == math.inf else threshold
                 for name, threshold in zip(names, thresholds, strict=True)
             },
-            "left_out": self.decider.achieved._asdict(),
+            "heldout": self.decider.achieved._asdict(),
             "test": self.tested.to_dict() if self.tested else None,
             "promise": self.promise.to_dict() if self.promise else None,
         }
 
 
-def print_routing(routing: TestedRouter | None) -> None:
-    """Print what was asked for, from which probability on, and what that brings."""
+def print_routing(routing: TestedDecider | None) -> None:
+    """Print the precision asked for, the thresholds, and how many texts are answered."""
     if routing is None:
         return
     rows = routing.decider.summary()
@@ -203,21 +212,21 @@ def print_routing(routing: TestedRouter | None) -> None:
     print_table(rows, left_aligned=(0, 1))
 
 
-def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
+def routing_entry(routing: TestedDecider | None) -> dict[str, Any]:
     """Return an entry for JSON, or none."""
     return {"routing": routing.to_dict()} if routing else {}
 
 
 def tested_router(
     fitted: Fitted, tested: DecisionResult | MultilabelDecisionResult | None
-) -> TestedRouter | None:
+) -> TestedDecider | None:
     """Return the thresholds and how they did on a test; None if no precision was asked for."""
     decider = Decider.from_fitted(fitted)
-    return None if decider.precision is None else TestedRouter(decider, tested)
+    return None if decider.precision is None else TestedDecider(decider, tested)
 
 
-def print_broken_promise(routing: TestedRouter | None, as_json: bool = False) -> None:
-    """Print that the precision that was asked for isn't kept, before all else; as JSON, warn."""
+def print_broken_promise(routing: TestedDecider | None, as_json: bool = False) -> None:
+    """Print first of all if the precision that was asked for isn't kept; with JSON, warn of it."""
     promise = routing.promise if routing else None
     if promise is None or not promise.is_broken:
         return

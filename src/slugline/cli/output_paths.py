@@ -25,7 +25,9 @@ def check_target(option: str, path: Path, sources: Iterable[str | Path | None] =
     OptionError : if `path` is not a file, none can be created in its folder, or it is a source.
     """
     if str(path) == "-":
-        raise OptionError(f"{option} -: this can't be written to standard output; name a file.")
+        raise OptionError(
+            f"{option} -: this is written to a file, not standard output; name a file."
+        )
     advice = "create the folder, fix its permissions, or name another place."
     with os_errors_as(OptionError, f"{option} {path}: can't write a file there", advice):
         if path.exists() and not path.is_file():

@@ -37,7 +37,7 @@ from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
 from slugline.model.fitted import Fitted
-from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
+from slugline.reports.training_text import TOPIC_HEADER, summarize_corrections, topic_rows
 
 # Rows of the table of topics; --json has all of them.
 _MAX_ROWS = 20
@@ -280,7 +280,7 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
     rows = topic_rows(result)
     if rows:
         show()
-        print_table([TOPIC_HEAD, *rows[:_MAX_ROWS]], left_aligned=(0, 7))
+        print_table([TOPIC_HEADER, *rows[:_MAX_ROWS]], left_aligned=(0, 7))
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more, which --json has")
     if result.is_unchanged:

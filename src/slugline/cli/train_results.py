@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slugline.base.wording import counted, percent
 from slugline.cli.metrics import (
-    TestedRouter,
+    TestedDecider,
+    main_metrics,
     print_broken_promise,
     print_levels,
     print_routing,
     routing_entry,
-    shares,
 )
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
@@ -38,7 +38,7 @@ class TrainingResults:
     experiment: Experiment
     model: Path
     # The thresholds, if a precision was asked for.
-    routing: TestedRouter | None
+    routing: TestedDecider | None
     # None without a test.
     report: Path | None = None
     # What weights of fewer bits cost.
@@ -191,7 +191,7 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the accuracy, if it was measured."""
     stream = experiment.fitted.stream
     if experiment.evaluation is not None:
-        yield from shares(experiment.evaluation)
+        yield from main_metrics(experiment.evaluation)
         exact = "exact match of " if experiment.fitted.multilabel else ""
         always = f"{exact}always {experiment.majority_topic!r}"
         yield "baseline", f"{experiment.majority:.3f}", always

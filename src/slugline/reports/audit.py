@@ -1,93 +1,84 @@
-"""The report on an audit: each suspicious document beside the one that makes it so."""
+"""The report on an audit: each suspicious document beside the document that casts doubt on it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
-from slugline.base.wording import counted, join_words, one_line, percent
+from slugline.base.wording import join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
-from slugline.reports.page import render, sentence, shorten
+from slugline.reports.render import render, sentence, shorten
 
 # Sentences ----------------------------------------------------------------------------------------
 
 # Examples in a sentence.
 _N_EXAMPLES = 3
-# A topic that is like so many others gets one note.
-_SEVERAL = 3
+# A topic that is like so many others gets one note for all of them.
+_MANY_ALIKE = 3
 
 
 def headline(audit: Audit) -> str:
     """Return the number of documents, and of those whose topic is probably wrong."""
-    return sentence("audit.txt.j2", "headline", audit=audit)
+    return _sentence("headline", audit=audit)
 
 
 def other_findings(audit: Audit) -> list[str]:
     """Return a sentence for each other kind of finding."""
-    texts = (sentence("audit.txt.j2", kind, audit=audit) for kind in ("identical", "near", "leaks"))
-    return [
-        *filter(None, texts),
-        *_alike(audit),
-        *_odd(audit),
-        *(
-            f"{counted(n, 'text')} begin or end with the line {shorten(line)!r}"
-            for line, n in audit.lines[:_N_EXAMPLES]
-        ),
-    ]
+    found = [_sentence(kind, audit=audit) for kind in ("identical", "near", "leaks")]
+    found += [*_alike(audit), *_odd(audit)]
+    for line, n in audit.lines[:_N_EXAMPLES]:
+        found.append(_sentence("line", n=n, line=repr(shorten(line))))
+    return [text for text in found if text]
 
 
 def _alike(audit: Audit) -> Iterator[str]:
-    """Yield pairs of topics that are alike; those of a topic that is like several as one note."""
+    """Yield a note on each topic that is like many others, and on each other pair of topics."""
     mixed = [pair for pair in audit.alike if pair.mixed is not None]
     n_pairs = Counter(name for pair in mixed for name in pair[:2])
     n_documents = audit.corpus.topic_counts()
-    told: set[tuple[str, str]] = set()
+    noted: set[tuple[str, str]] = set()
     for name, n in n_pairs.most_common():
-        pairs = [pair for pair in mixed if name in pair[:2] and pair[:2] not in told]
-        if n < _SEVERAL or len(pairs) < _SEVERAL:
+        pairs = [pair for pair in mixed if name in pair[:2] and pair[:2] not in noted]
+        if n < _MANY_ALIKE or len(pairs) < _MANY_ALIKE:
             continue
-        told |= {pair[:2] for pair in pairs}
+        noted |= {pair[:2] for pair in pairs}
         others = [pair.other if pair.topic == name else pair.topic for pair in pairs]
-        size = counted(n_documents.get(name, 0), "document")
-        yield (
-            f"topic {name} ({size}) looks like {len(others)} others: "
-            f"{join_words(others, _N_EXAMPLES, last=None)}; add documents to it, or merge it"
+        yield _sentence(
+            "alike",
+            topic=name,
+            n_documents=n_documents.get(name, 0),
+            n_others=len(others),
+            examples=join_words(others, _N_EXAMPLES, last=None),
         )
     for pair in audit.alike:
-        if pair[:2] not in told:
-            yield f"topics {pair.topic} and {pair.other}: {pair.why}"
+        if pair[:2] not in noted:
+            yield _sentence("pair", pair=pair)
 
 
 def _odd(audit: Audit) -> Iterator[str]:
+    """Yield a note on each kind of odd texts."""
     for kind, n in Counter(odd.kind for odd in audit.odd).items():
-        rows = [odd.row for odd in audit.odd if odd.kind == kind]
-        places = join_words([audit.corpus.places[row] for row in rows], _N_EXAMPLES)
-        are = "is" if n == 1 else "are"
-        yield f"{counted(n, 'text')} {are} {_NAMES[kind]}: {audit.corpus.unit} {places}"
+        places = [audit.corpus.places[odd.row] for odd in audit.odd if odd.kind == kind]
+        examples = join_words(places, _N_EXAMPLES)
+        yield _sentence("odd", kind=kind, n=n, unit=audit.corpus.unit, examples=examples)
 
 
-_NAMES = {
-    "blank": "without a word",
-    "cut off": "cut off",
-    "boilerplate": "boilerplate",
-    "other script": "in another script",
-    "other language": "probably in another language",
-}
-
+_sentence = partial(sentence, "audit.txt.j2")
 
 # The page -----------------------------------------------------------------------------------------
 
-#: Suspicion from which on a document is worth a look.
-LEAST_SUSPICION = 0.1
-# Suspects at most, and rows of the other tables.
-_N_CARDS, _N_ROWS = 100, 50
-# Characters of a text, of those before its first marked word, and of a text in a table.
+#: Documents with a lower suspicion are not shown.
+MIN_SUSPICION = 0.1
+# The most suspects, and rows of the other tables.
+_MAX_CARDS, _MAX_ROWS = 100, 50
+# Characters of a text, of its part before the first marked word, and of a text in a table.
 _N_CHARACTERS, _N_BEFORE, _N_SHORT = 560, 120, 140
 
 
@@ -121,30 +112,34 @@ def audit_page(findings: Findings) -> str:
         others=other_findings(audit),
         cards=[_card(findings, row) for row in rows],
         n_wrong=len(audit.suspects()),
-        least=LEAST_SUSPICION,
-        leaks=[_leak(findings, leak) for leak in audit.copies.leaks[:_N_ROWS]],
+        min_suspicion=MIN_SUSPICION,
+        leaks=[_leak(findings, leak) for leak in audit.copies.leaks[:_MAX_ROWS]],
         odd=[
             (findings.place(row), kind, why, one_line(audit.corpus.texts[row], _N_SHORT))
-            for row, kind, why in audit.odd[:_N_ROWS]
+            for row, kind, why in audit.odd[:_MAX_ROWS]
         ],
     )
 
 
 def _distinct_suspects(audit: Audit) -> list[int]:
     """Return the most suspect documents, each text once."""
-    chosen: dict[str, int] = {}
-    for row in audit.suspects(LEAST_SUSPICION).tolist():
-        chosen.setdefault(audit.corpus.texts[row], row)
-        if len(chosen) == _N_CARDS:
+    rows_by_text: dict[str, int] = {}
+    for row in audit.suspects(MIN_SUSPICION).tolist():
+        rows_by_text.setdefault(audit.corpus.texts[row], row)
+        if len(rows_by_text) == _MAX_CARDS:
             break
-    return list(chosen.values())
+    return list(rows_by_text.values())
 
 
 def _card(findings: Findings, row: int) -> _Card:
     finding = findings[row]
-    beside = finding.beside
-    other = None if beside is None else _side(findings, beside, finding)
-    return _Card(finding, join_topics(finding.likely), _side(findings, row, finding), other)
+    evidence_row = finding.comparison_row
+    return _Card(
+        finding=finding,
+        likely=join_topics(finding.likely),
+        suspect=_side(findings, row, finding),
+        other=None if evidence_row is None else _side(findings, evidence_row, finding),
+    )
 
 
 def _side(findings: Findings, row: int, finding: Finding) -> _Side:

@@ -14,47 +14,50 @@ from typing import Literal, NamedTuple
 
 Point = tuple[float, float]
 
-# Pixels; more rows than fit above the bottom move it down.
-_WIDTH, _RIGHT, _BOTTOM, _BELOW = 420, 396, 254, 46
-# Of the page's typeface, with room for the larger one on phones; style.css sets the sizes.
+# Pixels: width of a chart, its right and bottom edge, and height of the labels below. The bottom
+# moves down for more rows.
+_WIDTH, _RIGHT, _BOTTOM, _LABELS_HEIGHT = 420, 396, 254, 46
+# Pixels of the page's typeface, with room for the larger one on phones; see style.css.
 _CHARACTER_WIDTH, _LINE_HEIGHT = 7.0, 16
-# Steps of an axis; labels of a logarithmic one.
-_MOST_STEPS, _MOST_POWERS = 9, 6
+# Steps of an axis, and labels of a logarithmic axis.
+_MAX_STEPS, _MAX_POWERS = 9, 6
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The ends of an axis, its label, and the values that are marked, each with its text."""
+    """The ends of an axis, its label, and its ticks: values with their texts."""
 
     low: float
     high: float
     label: str
-    marks: Sequence[tuple[float, str]]
+    ticks: Sequence[tuple[float, str]]
     is_log: bool = False
 
     @classmethod
-    def shares(cls, label: str, values: Iterable[float] = (0, 1), most: int = _MOST_STEPS) -> Axis:
-        """Return an axis of percentages with room for all values, cut into at most `most` steps."""
+    def fractions(
+        cls, label: str, values: Iterable[float] = (0, 1), max_steps: int = _MAX_STEPS
+    ) -> Axis:
+        """Return an axis of percentages with room for all values."""
         low, high = _widen(values, 0, 1)
-        step, places = _round_marks(low, high, most)
+        step, positions = _round_positions(low, high, max_steps)
         digits = max(0, -math.floor(math.log10(100 * step) + 1e-9))
-        marks = [(place, f"{100 * place:.{digits}f}{_SPACE}%") for place in places]
-        return cls(low, high, label, marks)
+        ticks = [(each, f"{100 * each:.{digits}f}{_SPACE}%") for each in positions]
+        return cls(low, high, label, ticks)
 
     @classmethod
     def numbers(cls, label: str, values: Iterable[float]) -> Axis:
         """Return an axis with room for all values, which are at least 0."""
         low, high = _widen(values, 0, math.inf)
-        step, places = _round_marks(low, high)
+        step, positions = _round_positions(low, high)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        return cls(low, high, label, [(place, f"{place:.{digits}f}") for place in places])
+        return cls(low, high, label, [(each, f"{each:.{digits}f}") for each in positions])
 
     @classmethod
     def epochs(cls, n_epochs: int) -> Axis:
         """Return an axis of epochs, counted from 1; only whole epochs are marked."""
-        _, places = _round_marks(0.5, n_epochs + 0.5, least_step=1)
-        return cls(0.5, n_epochs + 0.5, "Epoch", [(n, f"{n:.0f}") for n in places])
+        _, positions = _round_positions(0.5, n_epochs + 0.5, min_step=1)
+        return cls(0.5, n_epochs + 0.5, "Epoch", [(n, f"{n:.0f}") for n in positions])
 
     @classmethod
     def logarithms(cls, label: str, values: Iterable[float]) -> Axis:
@@ -62,16 +65,16 @@ class Axis:
         numbers = [*values]
         margin = max(1.15, (max(numbers) / min(numbers)) ** 0.08)
         low, high = min(numbers) / margin, max(numbers) * margin
-        marks = [(n, f"{n:,.0f}" if n >= 1 else f"{n:g}") for n in _powers(low, high)]
-        return cls(low, high, label, marks, is_log=True)
+        ticks = [(n, f"{n:,.0f}" if n >= 1 else f"{n:g}") for n in _powers(low, high)]
+        return cls(low, high, label, ticks, is_log=True)
 
     @classmethod
     def names(cls, label: str, names: Sequence[str]) -> Axis:
-        """Return an axis with one row for each name, from the top: row i is at -i."""
+        """Return an axis with a row for each name, from the top: row i is at -i."""
         return cls(0.6 - len(names), 0.6, label, [(-i, name) for i, name in enumerate(names)])
 
     def position(self, value: float) -> float:
-        """Return where a value is, from 0 at the low end to 1; outside values are at an end."""
+        """Return the position of a value, from 0 at the low end to 1; others are at an end."""
         low, high, value = (
             (math.log(max(n, 1e-12)) if self.is_log else n) for n in (self.low, self.high, value)
         )
@@ -83,7 +86,7 @@ class Key(NamedTuple):
 
     label: str
     colour: str
-    sign: Literal["line", "dashes", "dots"] = "line"
+    marker: Literal["line", "dashes", "dots"] = "line"
 
 
 class Chart:
@@ -100,11 +103,11 @@ class Chart:
     def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = ()) -> None:
         self._x, self._y = x, y
         self._elements: list[str] = []
-        widest = max((_n_columns(text) for _, text in y.marks), default=0)
-        self._left = round(32 + _CHARACTER_WIDTH * widest)
+        n_columns = max((_n_columns(text) for _, text in y.ticks), default=0)
+        self._left = round(32 + _CHARACTER_WIDTH * n_columns)
         # The last line above the chart is for the text of `rule`.
         self._top = _LINE_HEIGHT * (self._draw_legend(legend) + 1) + 6
-        self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.marks))
+        self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.ticks))
         self._draw_axes()
 
     def line(
@@ -118,8 +121,10 @@ class Chart:
     ) -> None:
         """Draw a line from point to point; `colour` is a variable of the page, such as "best"."""
         dashes = "; stroke-dasharray: 5 3" if dashed else ""
-        faint = f"; stroke-opacity: {opacity:g}" if opacity < 1 else ""
-        style = f"fill: none; stroke: var(--{colour}); stroke-width: {width:g}{faint}{dashes}"
+        stroke_opacity = f"; stroke-opacity: {opacity:g}" if opacity < 1 else ""
+        style = (
+            f"fill: none; stroke: var(--{colour}); stroke-width: {width:g}{stroke_opacity}{dashes}"
+        )
         self._elements.append(f'<polyline points="{self._pixels(points)}" style="{style}"/>')
 
     def band(self, x: Sequence[float], intervals: Sequence[Point], colour: str) -> None:
@@ -146,38 +151,40 @@ class Chart:
             low, high = (self._pixel((point[0], end))[1] for end in interval)
             self._elements.append(f'<path d="M{x:g} {low:g}V{high:g}" style="{stroke}"/>')
         fill = f"fill: var(--paper); {stroke}" if hollow else f"fill: var(--{colour})"
-        faint = f"; fill-opacity: {opacity:g}" if opacity < 1 else ""
-        self._elements.append(f'<circle cx="{x:g}" cy="{y:g}" r="3" style="{fill}{faint}"/>')
+        fill += f"; fill-opacity: {opacity:g}" if opacity < 1 else ""
+        self._elements.append(f'<circle cx="{x:g}" cy="{y:g}" r="3" style="{fill}"/>')
 
     def rule(self, x: float, text: str, colour: str) -> None:
-        """Draw a dotted line upwards at `x`, and write a text above it, where no curve is."""
-        at, _ = self._pixel((x, self._y.low))
+        """Draw a dotted vertical line at `x`, and write a text above it."""
+        x_pixel, _ = self._pixel((x, self._y.low))
         style = f"stroke: var(--{colour}); stroke-width: 1; stroke-dasharray: 1 3"
-        self._elements.append(f'<path d="M{at:g} {self._top}V{self._bottom}" style="{style}"/>')
-        is_late = at > (self._left + _RIGHT) / 2
-        x, anchor = (at + 3, "end") if is_late else (at - 3, "start")
-        self._write((x, self._top - 5), text, anchor, colour)
+        path = f"M{x_pixel:g} {self._top}V{self._bottom}"
+        self._elements.append(f'<path d="{path}" style="{style}"/>')
+        is_right = x_pixel > (self._left + _RIGHT) / 2
+        x_text, anchor = (x_pixel + 3, "end") if is_right else (x_pixel - 3, "start")
+        self._write((x_text, self._top - 5), text, anchor, colour)
 
     def svg(self, label: str) -> str:
         """Return the chart as an SVG element; `label` is its text for screen readers."""
-        size = f"{_WIDTH} {self._bottom + _BELOW}"
+        size = f"{_WIDTH} {self._bottom + _LABELS_HEIGHT}"
         head = f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {size}">'
         return "\n".join([head, *self._elements, "</svg>"])
 
     def _draw_legend(self, legend: Sequence[Key]) -> int:
         """Draw the legend; return its number of lines."""
         x, n_lines = self._left, min(1, len(legend))
-        for label, colour, sign in legend:
+        for label, colour, marker in legend:
             width = 44 + _CHARACTER_WIDTH * len(label)
             if x + width > _WIDTH + 14 and x > self._left:
                 x, n_lines = self._left, n_lines + 1
             y = _LINE_HEIGHT * n_lines
-            if sign == "dots":
+            if marker == "dots":
                 dots = "".join(f'<circle cx="{x + dx}" cy="{y - 4}" r="2.5"/>' for dx in (5, 17))
                 self._elements.append(f'<g style="fill: var(--{colour})">{dots}</g>')
             else:
-                style = f"stroke: var(--{colour}); stroke-width: {1.75 if sign == 'line' else 1}"
-                dashes = "; stroke-dasharray: 5 3" if sign == "dashes" else ""
+                width_style = "1.75" if marker == "line" else "1"
+                style = f"stroke: var(--{colour}); stroke-width: {width_style}"
+                dashes = "; stroke-dasharray: 5 3" if marker == "dashes" else ""
                 self._elements.append(f'<path d="M{x} {y - 4}h22" style="{style}{dashes}"/>')
             self._write((x + 28, y), label, "start")
             x += round(width)
@@ -186,72 +193,80 @@ class Chart:
     def _draw_axes(self) -> None:
         left, top, bottom = self._left, self._top, self._bottom
         style = "fill: none; stroke: var(--rule); stroke-width:"
-        free_from = -math.inf
-        for value, text in self._x.marks:
+        last_label_end = -math.inf
+        for value, text in self._x.ticks:
             x, _ = self._pixel((value, self._y.low))
-            half = _CHARACTER_WIDTH * _n_columns(text) / 2
-            # A label without room is left out, with its line.
-            if x - half >= free_from:
-                self._elements.append(f'<path d="M{x:g} {top}V{bottom}" style="{style} 0.5"/>')
-                self._write((x, bottom + 17), text, "middle")
-                free_from = x + half
-        for value, text in self._y.marks:
+            half_width = _CHARACTER_WIDTH * _n_columns(text) / 2
+            if x - half_width < last_label_end:
+                continue  # there is no room for the label, so its line is left out as well
+            self._elements.append(f'<path d="M{x:g} {top}V{bottom}" style="{style} 0.5"/>')
+            self._write((x, bottom + 17), text, "middle")
+            last_label_end = x + half_width
+        for value, text in self._y.ticks:
             _, y = self._pixel((self._x.low, value))
             self._elements.append(f'<path d="M{left} {y:g}H{_RIGHT}" style="{style} 0.5"/>')
             self._write((left - 6, y + 4), text, "end")
         self._elements.append(f'<path d="M{left} {top}V{bottom}H{_RIGHT}" style="{style} 1"/>')
-        self._write(((left + _RIGHT) / 2, bottom + _BELOW - 8), self._x.label, "middle")
-        self._write(((top + bottom) / 2, 12), self._y.label, "middle", turned=True)
+        self._write(((left + _RIGHT) / 2, bottom + _LABELS_HEIGHT - 8), self._x.label, "middle")
+        self._write(((top + bottom) / 2, 12), self._y.label, "middle", is_vertical=True)
 
     def _write(
-        self, point: Point, text: str, anchor: str, colour: str = "ink", *, turned: bool = False
+        self,
+        point: Point,
+        text: str,
+        anchor: str,
+        colour: str = "ink",
+        *,
+        is_vertical: bool = False,
     ) -> None:
         x, y = point
-        place = f'transform="rotate(-90)" x="{-x:g}"' if turned else f'x="{x:g}"'
+        position = f'transform="rotate(-90)" x="{-x:g}"' if is_vertical else f'x="{x:g}"'
         style = f"fill: var(--{colour}); text-anchor: {anchor}"
-        self._elements.append(f'<text {place} y="{y:g}" style="{style}">{html.escape(text)}</text>')
+        self._elements.append(
+            f'<text {position} y="{y:g}" style="{style}">{html.escape(text)}</text>'
+        )
 
     def _pixels(self, points: Iterable[Point]) -> str:
         return " ".join(f"{x:g},{y:g}" for x, y in map(self._pixel, points))
 
     def _pixel(self, point: Point) -> Point:
-        across, up = self._x.position(point[0]), self._y.position(point[1])
+        x, y = self._x.position(point[0]), self._y.position(point[1])
         return (
-            round(self._left + across * (_RIGHT - self._left), 1),
-            round(self._bottom - up * (self._bottom - self._top), 1),
+            round(self._left + x * (_RIGHT - self._left), 1),
+            round(self._bottom - y * (self._bottom - self._top), 1),
         )
 
 
 def _n_columns(text: str) -> int:
-    """Return how many characters wide a text is; those of East Asia count twice."""
+    """Return the width of a text in characters; wide ones of East Asia count twice."""
     return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
-def _widen(values: Iterable[float], least: float, most: float) -> Point:
-    """Return the ends of an axis: the values' with a margin, within `least` and `most`."""
+def _widen(values: Iterable[float], minimum: float, maximum: float) -> Point:
+    """Return the ends of an axis: those of the values with a margin, within the limits."""
     numbers = [*values]
     low, high = min(numbers), max(numbers)
     margin = max(0.04 * (high - low), 0.0005) if high > low else 0.02
-    return max(least, low - margin), min(most, high + margin)
+    return max(minimum, low - margin), min(maximum, high + margin)
 
 
-def _round_marks(
-    low: float, high: float, most: int = _MOST_STEPS, least_step: float = 0
+def _round_positions(
+    low: float, high: float, max_steps: int = _MAX_STEPS, min_step: float = 0
 ) -> tuple[float, list[float]]:
     """Return a step of 1, 2 or 5 times a power of ten, and its multiples between both ends."""
-    least = max(least_step, (high - low) / most)
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(n * power for n in (1, 2, 5, 10) if n * power >= least * (1 - 1e-9))
+    min_step = max(min_step, (high - low) / max_steps)
+    power = 10.0 ** math.floor(math.log10(min_step))
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= min_step * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return step, [round(n * step, 12) for n in range(first, last + 1)]
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return marks of a logarithmic axis: as many as have room."""
+    """Return the ticks of a logarithmic axis, as many as there is room for."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
         values = [n * 10.0**k for k in range(first, last + 1, every) for n in factors]
-        marks = [value for value in values if low <= value <= high]
-        if len(marks) <= _MOST_POWERS:
-            return marks if len(marks) > 1 else _round_marks(low, high, _MOST_POWERS)[1]
+        ticks = [value for value in values if low <= value <= high]
+        if len(ticks) <= _MAX_POWERS:
+            return ticks if len(ticks) > 1 else _round_positions(low, high, _MAX_POWERS)[1]
     return []

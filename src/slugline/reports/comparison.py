@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from slugline.base.wording import format_seconds, join_words
 from slugline.comparison.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
-from slugline.reports.page import number, render, sentence
 from slugline.reports.pictures import score_by_model
+from slugline.reports.render import number, render, sentence
 
 # Sentences and tables -----------------------------------------------------------------------------
 
@@ -19,26 +21,33 @@ _COSTS = ("fit", "documents/s", "memory", "file")
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
     """Return a table of all models, the best first, with dashes for unknown values."""
-    differences, sign = comparison.differences(), -1
+    differences, has_baseline = comparison.differences(), comparison.baseline is not None
     head = [*(_MULTILABEL_QUALITY if comparison.multilabel else _QUALITY), *_COSTS]
-    if comparison.baseline is not None:
-        head[head.index("behind")], sign = "difference", 1
-    rows = [_row(model, differences.get(model.name), sign) for model in comparison.measured]
+    if has_baseline:
+        head[head.index("behind")] = "difference"
+    format_difference = _difference_to_baseline if has_baseline else _distance_behind
+    rows = [
+        _row(model, differences.get(model.name), format_difference) for model in comparison.measured
+    ]
     failed = [[m.name, *["-"] * (len(head) - 1)] for m in comparison.models if m.error is not None]
     return [head, *rows, *failed]
 
 
-def _row(model: ModelResult, difference: AccuracyDifference | None, sign: int) -> list[str]:
-    """Return the cells of a model, with the difference to the baseline, or behind the best."""
+def _row(
+    model: ModelResult,
+    difference: AccuracyDifference | None,
+    format_difference: Callable[[AccuracyDifference], str],
+) -> list[str]:
+    """Return the cells of a model."""
     low, high = model.interval
-    of_several = [] if model.evaluation is None else [f"{model.evaluation.samples.f1:.3f}"]
+    samples_f1 = [] if model.evaluation is None else [f"{model.evaluation.samples.f1:.3f}"]
     return [
         model.name,
         f"{model.score:.3f}",
         f"{low:.3f} to {high:.3f}",
         "-" if model.macro_f1 is None else f"{model.macro_f1:.3f}",
-        *of_several,
-        "" if difference is None else _difference(difference, sign),
+        *samples_f1,
+        "" if difference is None else format_difference(difference),
         "" if difference is None else _p_value(difference.p_value),
         format_seconds(model.fit_time),
         number(float(f"{model.documents_per_second:.3g}"), 0),
@@ -47,9 +56,11 @@ def _row(model: ModelResult, difference: AccuracyDifference | None, sign: int) -
     ]
 
 
-def _difference(difference: AccuracyDifference, sign: int) -> str:
-    if sign < 0:
-        return f"{0 - difference.accuracy:.3f}"
+def _distance_behind(difference: AccuracyDifference) -> str:
+    return f"{0 - difference.accuracy:.3f}"
+
+
+def _difference_to_baseline(difference: AccuracyDifference) -> str:
     interval = difference.interval
     half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.3f}"
     return f"{difference.accuracy:+z.3f}{half}"
@@ -89,35 +100,40 @@ def format_model(model: ModelResult, width: int) -> str:
 
 def failures(comparison: Comparison) -> list[str]:
     """Return a sentence for each failed model, with the reason."""
-    failed = [(m.name, m.error) for m in comparison.models if m.error is not None]
-    return [f"{name} has no result: {error.rstrip('.')}." for name, error in failed]
+    return [
+        sentence("comparison.txt.j2", "failure", name=model.name, error=model.error.rstrip("."))
+        for model in comparison.models
+        if model.error is not None
+    ]
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return which model is best, or which differ from the baseline, and which may not."""
-    differences, same = comparison.differences(), comparison.same_answers()
-    alike = [n for n, d in differences.items() if (d.p_value or 0) >= ALPHA and n not in same]
-    apart = [(n, d) for n, d in differences.items() if n not in alike and n not in same]
-    better = [name for name, difference in apart if difference.accuracy > 0]
-    worse = [name for name, difference in apart if difference.accuracy < 0]
-    names = {"same": same, "alike": alike, "better": better, "worse": worse}
+    """Return which model is best, or which models differ from the baseline."""
+    all_differences, same = comparison.differences(), comparison.same_answers()
+    differences = {n: d for n, d in all_differences.items() if n not in same}
+    alike = [name for name, d in differences.items() if (d.p_value or 0) >= ALPHA]
+    significant = {name: d for name, d in differences.items() if name not in alike}
+    better = [name for name, d in significant.items() if d.accuracy > 0]
+    worse = [name for name, d in significant.items() if d.accuracy < 0]
     return sentence(
         "comparison.txt.j2",
         "verdict" if comparison.baseline is None else "against_baseline",
         comparison=comparison,
         best=comparison.best,
         reference=comparison.reference,
-        behind=differences,
-        second=max(
-            (name for name in differences if name not in same),
-            key=lambda name: differences[name].accuracy,
-            default="",
-        ),
+        differences=all_differences,
+        second=max(differences, key=lambda name: differences[name].accuracy, default=""),
         alpha=ALPHA,
-        n_alike=len(alike),
         n_same=len(same),
-        **{kind: join_words(found) if found else "" for kind, found in names.items()},
+        same=_join(same),
+        alike=_join(alike),
+        better=_join(better),
+        worse=_join(worse),
     )
+
+
+def _join(names: Sequence[str]) -> str:
+    return join_words(names) if names else ""
 
 
 def table_notes(comparison: Comparison) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slugline.explanation.explanation import Explanation, format_attribution, format_word
-from slugline.reports.page import render
+from slugline.reports.render import render
 
 #: Words in the table.
 N_WORDS = 25
@@ -16,9 +16,9 @@ _N_EXAMPLE = 600
 
 
 def explanation_page(explanation: Explanation, unsure: str = "") -> str:
-    """Return a page, without other files, of the text with its words marked and their shares.
+    """Return an HTML page of the text with its words marked and their attributions.
 
-    `unsure` says that the model gives no answer, and why.
+    It needs no other file. `unsure` is the sentence on why the model gives no answer, if any.
     """
     return render(
         "explanation.html.j2",
@@ -29,7 +29,7 @@ def explanation_page(explanation: Explanation, unsure: str = "") -> str:
 
 
 def _part(explanation: Explanation) -> dict[str, Any]:
-    """Return what the page says of one topic."""
+    """Return the values of the page's section on one topic."""
     words, totals = explanation.totals(N_WORDS)
     most = max((abs(word.attribution) for word in words), default=0)
     return {

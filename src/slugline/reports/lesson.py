@@ -11,7 +11,7 @@ from slugline.experiment.lesson import EpochCurves, NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports import pictures
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import number, render, spread, spread_percent, widths
+from slugline.reports.render import number, render, spread, spread_percent, widths
 
 # Numbers of the lesson and ours -------------------------------------------------------------------
 

@@ -1,17 +1,18 @@
-"""Sentences on the numbers of the newswire lesson."""
+"""Numbers for the sentences on the newswire lesson, in the templates `lesson` and `rules`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from slugline.base.wording import counted, join_words, percent
+from slugline.base.wording import join_words, percent
 from slugline.experiment.lesson import NotebookResult
-from slugline.reports.page import has_spread, points, sentences
+from slugline.reports.render import has_spread, sentences
 
 #: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6
 #: Mean accuracies that differ by less than this count as equal.
-A_HAIR = 0.002
+NEGLIGIBLE = 0.002
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,14 @@ _VERDICTS = {True: "holds", False: "not seen", None: "not tested"}
 
 def takeaways(result: NotebookResult) -> dict[str, str]:
     """Return the text of each section, by its name."""
-    effects = f"{_effect_of_depth(result)} {_effect_of_seeds(result)}"
-    values = {"result": result, "effects": effects, "same_loss": SAME_LOSS, "negligible": A_HAIR}
-    return sentences("lesson.txt.j2", **values)
+    return sentences(
+        "lesson.txt.j2",
+        result=result,
+        depth=_effect_of_depth(result),
+        max_spread=_max_spread(result),
+        same_loss=SAME_LOSS,
+        negligible=NEGLIGIBLE,
+    )
 
 
 def rules(result: NotebookResult) -> list[LessonRule]:
@@ -55,33 +61,27 @@ def rules(result: NotebookResult) -> list[LessonRule]:
     ]
 
 
-# Experiments -------------------------------------------------------------------------------------
-
-
-def _effect_of_depth(result: NotebookResult) -> str:
+def _effect_of_depth(result: NotebookResult) -> dict[str, Any]:
+    """Return the values of the sentence on the number of layers."""
     units = result.retrained.hidden[0]
     by_depth = sorted(
         (e for e in result.experiments if set(e.hidden) == {units}), key=lambda e: len(e.hidden)
     )
     means = [experiment.test_accuracy.mean for experiment in by_depth]
+    trend = "none"
     if means == sorted(means, reverse=True):
-        effect = "every extra hidden layer lowers the accuracy"
+        trend = "falling"
     elif means == sorted(means):
-        effect = "every extra hidden layer raises the accuracy"
-    else:
-        effect = "extra hidden layers neither help nor hurt consistently"
-    depths = join_words([len(experiment.hidden) for experiment in by_depth])
-    accuracies = join_words([percent(mean) for mean in means])
-    return f"With {units} units per layer, {effect}: {accuracies} with {depths} hidden layers."
+        trend = "rising"
+    return {
+        "units": units,
+        "trend": trend,
+        "depths": join_words([len(experiment.hidden) for experiment in by_depth]),
+        "accuracies": join_words([percent(mean) for mean in means]),
+    }
 
 
-def _effect_of_seeds(result: NotebookResult) -> str:
+def _max_spread(result: NotebookResult) -> float | None:
+    """Return the largest standard deviation of an experiment; None with too few seeds."""
     accuracies = [experiment.test_accuracy for experiment in result.experiments]
-    spreads = [accuracy.sd or 0.0 for accuracy in accuracies if has_spread(accuracy)]
-    if not spreads:
-        seeds = counted(len(result.seeds), "seed")
-        return f"With {seeds}, a difference of less than a point may be chance; try `--seeds 10`."
-    return (
-        "With different seeds, the results of the same network have a standard deviation of up to "
-        f"{points(max(spreads))}, so a single run cannot rank networks that are this close."
-    )
+    return max((a.sd or 0.0 for a in accuracies if has_spread(a)), default=None)

@@ -1,4 +1,7 @@
-"""Sentences on a training run whose documents have several topics, and what to do next."""
+"""Numbers for the sentences on a training run with multilabel data.
+
+The sentences are in the templates `multilabel`, `probabilities` and `advice`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.run import Experiment
 from slugline.model.promise import PromiseCheck
-from slugline.reports.page import number, quoted, sentence, sentences
+from slugline.reports.render import number, quoted, sentence, sentences
 from slugline.reports.training_text import (
     N_NAMED,
     broken_promise,
@@ -31,9 +34,9 @@ def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> d
     more = sentences(
         "multilabel.txt.j2", evaluation=evaluation, n_topics=n_topics, n_without=n_without
     )
-    exact = "Right means here that a document is given exactly its topics (exact match)."
     data = f"{texts['data']} {more.pop('topics')}"
-    return texts | more | {"data": data, "baselines": f"{exact} {texts['baselines']}"}
+    baselines = f"{more.pop('exact_match')} {texts['baselines']}"
+    return texts | more | {"data": data, "baselines": baselines}
 
 
 # Probabilities ------------------------------------------------------------------------------------
@@ -41,8 +44,9 @@ def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> d
 
 def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
     """Return how many of the surest topics given are right; `promise` is that of the model."""
-    values = {"surest": describe_surest(curve), "promise": promise}
-    return sentence("probabilities.txt.j2", "coverage_of_topics", **values)
+    return sentence(
+        "probabilities.txt.j2", "coverage_of_topics", surest=describe_surest(curve), promise=promise
+    )
 
 
 def describe_rankings(evaluation: MultilabelEvaluation) -> str:
@@ -50,8 +54,13 @@ def describe_rankings(evaluation: MultilabelEvaluation) -> str:
     ranking = evaluation.ranking
     precisions = [f"{percent(ranking.precision_at(k))} (k = {k})" for k in evaluation.top_ks]
     gains = [f"{number(ranking.ndcg_at(k), 3)} (k = {k})" for k in evaluation.top_ks]
-    values = {"precisions": join_words(precisions), "gains": join_words(gains)}
-    return sentence("probabilities.txt.j2", "rankings", evaluation=evaluation, **values)
+    return sentence(
+        "probabilities.txt.j2",
+        "rankings",
+        evaluation=evaluation,
+        precisions=join_words(precisions),
+        gains=join_words(gains),
+    )
 
 
 # Advice -------------------------------------------------------------------------------------------
@@ -65,11 +74,8 @@ def advice(experiment: Experiment, evaluation: MultilabelEvaluation) -> list[str
         _added_topics(evaluation),
         few_tests(evaluation.n_documents, "micro-F1", evaluation.f1_intervals[0]),
     ]
-    return [suggestion for suggestion in suggestions if suggestion] or [
-        "Nothing stands out: no topic is missed more often than found, none is given wrongly more "
-        "often than rightly, and there are enough test documents. Try the classifier on newer "
-        "documents."
-    ]
+    found = [suggestion for suggestion in suggestions if suggestion]
+    return found or [sentence("advice.txt.j2", "nothing_multilabel")]
 
 
 def _added_topics(evaluation: MultilabelEvaluation) -> str | None:

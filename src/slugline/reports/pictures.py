@@ -14,13 +14,13 @@ from slugline.experiment.curve import LearningCurves
 from slugline.experiment.lesson import SeedSummary
 from slugline.learning.net.training import History
 from slugline.reports.chart import Axis, Chart, Key
-from slugline.reports.page import shorten
+from slugline.reports.render import shorten
 
 _COLOURS = ("validation", "best", "training")
 # Characters of a topic's name beside the confusion matrix.
 _NAME_LENGTH = 18
-#: The accuracy of fewer answers is not drawn: it jumps with each of them.
-_FEWEST_ANSWERS = 20
+#: The accuracy of fewer answers is not drawn: each answer changes it much.
+_MIN_ANSWERS = 20
 
 
 class NetworkCurves(NamedTuple):
@@ -62,7 +62,7 @@ def _by_epoch(history: History, name: str, lesson: Sequence[float]) -> str:
         Axis.epochs(max(len(training), len(lesson))),
         Axis.numbers("Loss (lower is better)", values)
         if name == "loss"
-        else Axis.shares("Accuracy", values),
+        else Axis.fractions("Accuracy", values),
         legend,
     )
     if validation:
@@ -79,7 +79,7 @@ def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
     runs = [run for network in networks for run in (*network.seeds, network.lesson)]
     chart = Chart(
         Axis.epochs(max(map(len, runs))),
-        Axis.shares("Validation accuracy", itertools.chain(*runs)),
+        Axis.fractions("Validation accuracy", itertools.chain(*runs)),
         [
             *(Key(network.label, network.colour) for network in networks),
             Key("the lesson", "training", "dashes"),
@@ -96,21 +96,21 @@ def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
 def accuracy_by_network(networks: Sequence[tuple[str, SeedSummary]], marked: str) -> str:
     """Return test accuracies, a row for each network: a dot for each seed, a bar for the mean."""
     chart = Chart(
-        Axis.shares("Test accuracy", [n for _, a in networks for n in a.values], most=5),
+        Axis.fractions("Test accuracy", [n for _, a in networks for n in a.values], max_steps=5),
         Axis.names("Units in the hidden layers", [label for label, _ in networks]),
     )
     for i, (label, accuracy) in enumerate(networks):
         colour = "best" if label == marked else "validation"
-        several = len(accuracy.values) > 1
+        has_seeds = len(accuracy.values) > 1
         for value in accuracy.values:
-            chart.dot((value, -i), colour, opacity=0.5 if several else 1)
-        if several:
+            chart.dot((value, -i), colour, opacity=0.5 if has_seeds else 1)
+        if has_seeds:
             chart.line([(accuracy.mean, -i - 0.28), (accuracy.mean, -i + 0.28)], colour, width=2)
     return chart.svg("Test accuracy by the number of units in the hidden layers")
 
 
 def accuracy_by_labels(curves: LearningCurves) -> str:
-    """Return the accuracy by number of training documents, with dashes to twice as many."""
+    """Return the accuracy by number of training documents, with dashes to the forecast."""
     measured = [curve for curve in curves.curves if curve.points]
     forecasts = [curve.doubled for curve in measured]
     points = [point for curve in measured for point in curve.points]
@@ -121,7 +121,7 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
     colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(measured))]
     chart = Chart(
         Axis.logarithms("Training documents", sizes),
-        Axis.shares(curves.score_name, itertools.chain(*intervals)),
+        Axis.fractions(curves.score_name, itertools.chain(*intervals)),
         [Key(c.name, colour) for c, colour in zip(measured, colours, strict=True)],
     )
     dodge = 1.0
@@ -131,14 +131,14 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
             chart.band([*bands], [*bands.values()], colour)
         measurements = [(point.n_documents, point.accuracy) for point in curve.points]
         if forecast is not None:
-            # All forecasts are for the same number of documents: side by side, all are seen.
-            expectation = dodge * forecast.n_documents, forecast.accuracy
+            # All forecasts are for the same number of documents, so they are drawn side by side.
+            point = dodge * forecast.n_documents, forecast.accuracy
             dodge *= 1.04
-            chart.line([measurements[-1], expectation], colour, width=1, dashed=True)
-            chart.dot(expectation, colour, (forecast.low, forecast.high), hollow=True)
+            chart.line([measurements[-1], point], colour, width=1, dashed=True)
+            chart.dot(point, colour, (forecast.low, forecast.high), hollow=True)
         chart.line(measurements, colour)
-        for point in measurements:
-            chart.dot(point, colour)
+        for measurement in measurements:
+            chart.dot(measurement, colour)
     return chart.svg(f"{curves.score_name} by number of training documents")
 
 
@@ -147,7 +147,7 @@ def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
     times = [format_seconds(model.seconds) for model in models]
     names = [f"{shorten(m.name, 26 - len(t))}, {t}" for m, t in zip(models, times, strict=True)]
     chart = Chart(
-        Axis.shares(score, [end for model in models for end in model.interval], most=3),
+        Axis.fractions(score, [end for model in models for end in model.interval], max_steps=3),
         Axis.names("Model, time to train", names),
     )
     for i, model in enumerate(models):
@@ -158,12 +158,14 @@ def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """Return the share of correct answers by their probability, with 95 % intervals."""
-    chart = Chart(Axis.shares("Probability of the answer"), Axis.shares("Share that is right"))
+    """Return the fraction of right answers by their probability, with 95 % intervals."""
+    chart = Chart(
+        Axis.fractions("Probability of the answer"), Axis.fractions("Fraction that is right")
+    )
     chart.line([(0, 0), (1, 1)], "training", width=1, dashed=True)
     for group in bins:
         chart.dot((group.probability, group.share), "validation", group.interval)
-    return chart.svg("Share of right answers by their probability")
+    return chart.svg("Fraction of right answers by their probability")
 
 
 # Pixels of the confusion matrix: its width, the names of rows, a row, and a column at most.
@@ -173,12 +175,12 @@ _DARK = 0.55
 
 
 def confusion_matrix(rows: Sequence[tuple[str, Sequence[int], int]]) -> str:
-    """Return the answers to documents of each topic, darker the larger their share of the row.
+    """Return the confusion matrix; a cell is the darker, the larger its fraction of the row.
 
     Parameters
     ----------
     rows : sequence of (topic, counts, number of documents)
-        Counts are those of answers, in the order of the rows.
+        For each topic of the matrix, in the order of rows, how often it was the answer.
     """
     width = min(_COLUMN, (_MATRIX - _NAMES) / max(1, len(rows)))
     elements = []
@@ -188,14 +190,14 @@ def confusion_matrix(rows: Sequence[tuple[str, Sequence[int], int]]) -> str:
         elements.append(_label(_NAMES + width * number + middle, 16, str(number + 1), "middle"))
         elements.append(_label(_NAMES - 8, y + 15, name, "end"))
         for place, count in enumerate(counts):
-            left, share = _NAMES + width * place, count / max(1, n_documents)
+            left, fraction = _NAMES + width * place, count / max(1, n_documents)
             colour = "validation" if place == number else "best"
             elements.append(
                 f'<rect x="{left:g}" y="{y}" width="{width - 1:g}" height="{_ROW - 1}" '
-                f'style="fill: var(--{colour}); fill-opacity: {share:.2f}"/>'
+                f'style="fill: var(--{colour}); fill-opacity: {fraction:.2f}"/>'
             )
             if count:
-                ink = "paper" if share > _DARK else "ink"
+                ink = "paper" if fraction > _DARK else "ink"
                 elements.append(_label(left + middle, y + 15, str(count), "middle", ink))
     size = f"0 0 {_MATRIX} {30 + _ROW * len(rows)}"
     label = "Topics of documents, by row, and the answers to them, by column"
@@ -211,31 +213,31 @@ def _label(x: float, y: float, text: str, anchor: str, colour: str = "ink") -> s
 
 def coverage_chart(
     curve: CoverageCurve,
-    chosen: CoveragePoint | None = None,
+    threshold: CoveragePoint | None = None,
     *,
     answers: str = "documents answered",
 ) -> str:
-    """Return the accuracy of the most probable answers by their share, with 95 % intervals.
+    """Return the accuracy of the surest answers by coverage, with 95 % intervals.
 
     Parameters
     ----------
     curve : CoverageCurve
-    chosen : CoveragePoint, optional
+    threshold : CoveragePoint, optional
         The point of the model's threshold, to be marked.
     answers : str, default "documents answered"
         What the curve counts, for the axis.
     """
-    points = [p for p in curve.points() if p.n_answered >= _FEWEST_ANSWERS] or curve.points()
+    points = [p for p in curve.points() if p.n_answered >= _MIN_ANSWERS] or curve.points()
     accuracies = [point.accuracy for point in points]
     chart = Chart(
-        Axis.shares(f"Share of {answers}, the surest first"),
-        Axis.shares("Accuracy of these answers", [1, *accuracies, points[-1].interval.low]),
+        Axis.fractions(f"Fraction of {answers}, the surest first"),
+        Axis.fractions("Accuracy of these answers", [1, *accuracies, points[-1].interval.low]),
     )
     coverages = [point.coverage for point in points]
     chart.band(coverages, [point.interval for point in points], "validation")
-    if chosen is not None and chosen.n_answered:
-        chart.rule(chosen.coverage, f"threshold {chosen.threshold:.2f}", "best")
+    if threshold is not None and threshold.n_answered:
+        chart.rule(threshold.coverage, f"threshold {threshold.threshold:.2f}", "best")
     chart.line(zip(coverages, accuracies, strict=True), "validation")
-    if chosen is not None and chosen.n_answered:
-        chart.dot((chosen.coverage, chosen.accuracy), "best")
+    if threshold is not None and threshold.n_answered:
+        chart.dot((threshold.coverage, threshold.accuracy), "best")
     return chart.svg("Accuracy of the surest answers by how many they are")

@@ -22,21 +22,21 @@ from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck
 from slugline.reports import multilabel, pictures, training_text
-from slugline.reports.page import number, render, sentence
+from slugline.reports.render import number, render, sentence
 from slugline.text.feature_groups import FeatureGroup
 
 # Sentences on probabilities -----------------------------------------------------------------------
 
-#: How many times the calibration error of perfect probabilities is more than chance.
+#: A calibration error is more than chance if it is so many times that of perfect probabilities.
 MISCALIBRATED = 3
 #: The accuracy for which a threshold is suggested.
-WANTED = 0.95
+TARGET_ACCURACY = 0.95
 #: Top-k accuracies that are stated.
 N_TOP = 3
 
 
 # With fewer answers in each group, their mean says nothing.
-_FEWEST_PER_GROUP = 5
+_MIN_PER_GROUP = 5
 
 
 def describe_reliability(
@@ -48,28 +48,33 @@ def describe_reliability(
         "reliability",
         answers=answers,
         mean=sum(b.n_documents * b.probability for b in bins) / n,
-        share=n_right / n,
+        fraction_right=n_right / n,
         interval=wilson(n_right, n),
         error=evaluation.calibration_error,
         chance=evaluation.chance_error,
         miscalibrated=MISCALIBRATED,
         n_bins=len(bins),
         n=n,
-        are_few=n < _FEWEST_PER_GROUP * len(bins),
+        are_few=n < _MIN_PER_GROUP * len(bins),
     )
 
 
 def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
     """Return the accuracy of the surest answers; `promise` is that of the model."""
-    accurate, surest = curve.with_accuracy(WANTED), training_text.describe_surest(curve)
-    return _sentence("coverage", surest=surest, promise=promise, accurate=accurate, wanted=WANTED)
+    return _sentence(
+        "coverage",
+        surest=training_text.describe_surest(curve),
+        promise=promise,
+        accurate=curve.with_accuracy(TARGET_ACCURACY),
+        target=TARGET_ACCURACY,
+    )
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
     """Return the metrics of probabilities, each with its meaning."""
     ks = evaluation.top_ks[:N_TOP]
-    shares = [f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks]
-    return _sentence("metrics", evaluation=evaluation, among=join_words(shares) if ks else "")
+    parts = [f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks]
+    return _sentence("metrics", evaluation=evaluation, among=join_words(parts) if ks else "")
 
 
 _sentence = partial(sentence, "probabilities.txt.j2")
@@ -96,9 +101,9 @@ def training_page(
         The same settings with fewer labels, for a section of its own.
     quantization : QuantizationResult, optional
         What weights of fewer bits cost.
-    evidence : Evidence, optional
-        Words of topics and documents got wrong, which are then quoted.
-    corrected : Outcome, optional
+    evidence : QualitativeEvidence, optional
+        Words of topics and misclassified documents, which are then quoted.
+    corrected : CorrectionResult, optional
         What corrections changed, for a section of its own.
     """
     evaluation = experiment.tested.evaluation
@@ -123,7 +128,7 @@ def training_page(
             "multilabel.html.j2",
             says=multilabel.section_texts(experiment, evaluation),
             advice=multilabel.advice(experiment, evaluation),
-            probabilities=_probabilities_of_several(experiment, evaluation),
+            probabilities=_probabilities_multilabel(experiment, evaluation),
             pairs=evaluation.pairs(),
             thresholds=evaluation.thresholds_by_topic(),
             **shared,
@@ -163,23 +168,23 @@ class ConfusedTopic:
         return sum(self.counts) + self.n_elsewhere
 
 
-def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[ConfusedTopic]:
+def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> list[ConfusedTopic]:
     """Return the part of the confusion matrix with the most common mistakes, these first.
 
-    It has at most `most` topics, and none if there is no mistake.
+    It has at most `max_topics` topics, and none if there is no mistake.
     """
-    chosen: dict[str, None] = {}  # a set that keeps its order
+    topics: dict[str, None] = {}  # a set that keeps its order
     for topic, predicted, _ in evaluation.confusions(most=evaluation.confusion.size):
-        if len(chosen | {topic: None, predicted: None}) <= most:
-            chosen |= {topic: None, predicted: None}
-    places = [evaluation.topics.index(topic) for topic in chosen]
+        if len(topics | {topic: None, predicted: None}) <= max_topics:
+            topics |= {topic: None, predicted: None}
+    indices = [evaluation.topics.index(topic) for topic in topics]
     return [
         ConfusedTopic(
-            topic=evaluation.topics[place],
-            counts=(counts := evaluation.confusion[place, places].tolist()),
-            n_elsewhere=int(evaluation.confusion[place].sum()) - sum(counts),
+            topic=evaluation.topics[index],
+            counts=(counts := evaluation.confusion[index, indices].tolist()),
+            n_elsewhere=int(evaluation.confusion[index].sum()) - sum(counts),
         )
-        for place in places
+        for index in indices
     ]
 
 
@@ -190,19 +195,19 @@ def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, 
         return None
     bins = evaluation.reliability()
     threshold = experiment.threshold
-    chosen = None if threshold is None else curve.at(threshold)
+    point = None if threshold is None else curve.at(threshold)
     return {
-        "pictures": [pictures.reliability_diagram(bins), pictures.coverage_chart(curve, chosen)],
+        "pictures": [pictures.reliability_diagram(bins), pictures.coverage_chart(curve, point)],
         "reliability": describe_reliability(evaluation, bins),
         "coverage": describe_coverage(curve, experiment.promise),
         "metrics": describe_metrics(evaluation),
     }
 
 
-def _probabilities_of_several(
+def _probabilities_multilabel(
     experiment: Experiment, evaluation: MultilabelEvaluation
 ) -> dict[str, Any] | None:
-    """Return the same for topics that are each given or not."""
+    """Return charts and sentences on the probabilities of single topics of a document."""
     curve, bins = evaluation.coverage(), evaluation.reliability()
     if curve is None or not bins:
         return None
@@ -239,7 +244,7 @@ def _corrected(outcome: CorrectionResult | None) -> dict[str, Any] | None:
         return None
     return {
         "says": training_text.summarize_corrections(outcome),
-        "head": training_text.TOPIC_HEAD,
+        "head": training_text.TOPIC_HEADER,
         "rows": training_text.topic_rows(outcome),
     }
 
@@ -255,7 +260,7 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(groups: Sequence[FeatureGroup]) -> str:
-    """Return the kinds of terms and their weighting, which is named once if all share it."""
+    """Return the kinds of terms and their weighting, which is named once if all have the same."""
     weightings = {group.weighting for group in groups}
     if len(weightings) == 1:
         return f"{join_words([group.kind for group in groups])} ({groups[0].weighting})"

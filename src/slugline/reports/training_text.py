@@ -1,11 +1,15 @@
-"""Sentences on one training run, its learning curves and corrections, and what to do next."""
+"""Numbers for the sentences on a training run, its learning curves and its corrections.
+
+The sentences are in the templates `run`, `training`, `advice`, `curve` and `corrections`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
-from slugline.base.wording import counted, join_words, percent
+from slugline.base.wording import join_words, percent
 from slugline.corrections.gate import MIN_CHANGED, TopicChange
 from slugline.corrections.learning import CorrectionResult
 from slugline.evaluation.evaluation import TopicMetrics
@@ -15,7 +19,7 @@ from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.curve_intervals import FEWEST_DRAWS
 from slugline.experiment.run import Experiment
 from slugline.model.promise import describe_label_doubts
-from slugline.reports.page import number, quoted, sentence, sentences
+from slugline.reports.render import number, quoted, sentence, sentences
 
 #: A topic with a lower recall is missed.
 MISSED = 0.5
@@ -23,8 +27,8 @@ MISSED = 0.5
 WIDE_INTERVAL = 0.05
 #: Topics named in a sentence.
 N_NAMED = 3
-#: Shares of the answers, the surest first, whose accuracy is stated.
-SHARES = (0.5, 0.8)
+#: Fractions of the answers, the surest first, whose accuracy is stated.
+COVERAGES = (0.5, 0.8)
 #: How to give every topic the same weight, on the command line and in Python.
 BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
@@ -41,8 +45,16 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
 def shared_texts(experiment: Experiment) -> dict[str, str]:
     """Return the texts that don't depend on how many topics a document has."""
     topics = by_size(_trained_topics(experiment))
-    values = {"topics": topics, "sizes": _sizes(topics), "heldout": _heldout}
-    return sentences("run.txt.j2", experiment=experiment, **values)
+    tested = [metrics for metrics in topics if metrics.n_documents]
+    return sentences(
+        "run.txt.j2",
+        experiment=experiment,
+        topics=topics,
+        # Untested topics are listed only where all topics fit into the sentence.
+        listed_topics=topics if len(topics) <= 2 * N_NAMED else tested,
+        n_named=N_NAMED,
+        validation_fraction=_validation_fraction(experiment),
+    )
 
 
 def advice(experiment: Experiment) -> list[str]:
@@ -54,37 +66,18 @@ def advice(experiment: Experiment) -> list[str]:
         _confused_topics(experiment),
         few_tests(evaluation.n_documents, "accuracy", evaluation.interval),
     ]
-    return [suggestion for suggestion in suggestions if suggestion] or [
-        "Nothing stands out: no topic is missed more often than found, no two topics are confused "
-        "more than once, and there are enough test documents. Try the classifier on newer "
-        "documents."
-    ]
+    found = [suggestion for suggestion in suggestions if suggestion]
+    return found or [sentence("advice.txt.j2", "nothing")]
 
 
-# Sections ---------------------------------------------------------------------------------------
-
-
-def _sizes(topics: Sequence[TopicMetrics]) -> str:
-    """Return the numbers of test documents of topics, which are sorted by it."""
-    tested = [metrics for metrics in topics if metrics.n_documents]
-    listed = topics if len(topics) <= 2 * N_NAMED else tested
-    if len(listed) <= 2 * N_NAMED:
-        return f"Tested on: {_with_sizes(listed)}."
-    if listed[0].n_documents == listed[-1].n_documents:
-        which = "Every topic" if len(listed) == len(topics) else "Every tested topic"
-        return f"{which} has {counted(listed[0].n_documents, 'test document')}."
-    return (
-        f"The most common topics in the test documents are {_with_sizes(listed[:N_NAMED])}; "
-        f"the rarest are {_with_sizes(listed[-N_NAMED:])}."
-    )
-
-
-def _heldout(experiment: Experiment) -> float:
+def _validation_fraction(experiment: Experiment) -> float | None:
+    """Return the fraction that is held out for learning curves; None without epochs."""
     settings = experiment.fitted.learner.settings()
     # The curves of a mixture come from its first learner that has epochs.
-    parts = [settings, *settings.get("learners", [])]
-    name = "validation_fraction"
-    return next(float(part[name]) for part in parts if name in part)
+    for part in (settings, *settings.get("learners", [])):
+        if "validation_fraction" in part:
+            return float(part["validation_fraction"])
+    return None
 
 
 # Advice -----------------------------------------------------------------------------------------
@@ -138,15 +131,20 @@ def _confused_topics(experiment: Experiment) -> str | None:
     if n_confused < 2:
         return None
     pair = next((a, b) for a, b, _ in mistakes if pairs[frozenset((a, b))] == n_confused)
-    share = n_confused / (evaluation.n_documents - evaluation.n_right)
-    return sentence("advice.txt.j2", "confused", pair=pair, n_confused=n_confused, share=share)
+    return sentence(
+        "advice.txt.j2",
+        "confused",
+        pair=pair,
+        n_confused=n_confused,
+        fraction=n_confused / (evaluation.n_documents - evaluation.n_right),
+    )
 
 
 def describe_surest(curve: CoverageCurve) -> str:
     """Return the accuracy of the surest answers, such as "90.1 % of the surest 50 %"."""
-    parts = [curve.with_coverage(share) for share in SHARES]
+    points = [curve.with_coverage(coverage) for coverage in COVERAGES]
     return join_words(
-        [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
+        [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in points]
     )
 
 
@@ -154,11 +152,12 @@ def few_tests(n_documents: int, metric: str, interval: Interval) -> str | None:
     """Return that a metric's interval is too wide, and what to do; None if it isn't."""
     if interval.high - interval.low <= WIDE_INTERVAL:
         return None
-    values = {"n_documents": n_documents, "metric": metric, "interval": interval}
-    return sentence("advice.txt.j2", "few_tests", **values)
+    return sentence(
+        "advice.txt.j2", "few_tests", n_documents=n_documents, metric=metric, interval=interval
+    )
 
 
-# Words ------------------------------------------------------------------------------------------
+# Topics ------------------------------------------------------------------------------------------
 
 
 def _trained_topics(experiment: Experiment) -> list[TopicMetrics]:
@@ -175,10 +174,6 @@ def _mean_size(topics: Sequence[TopicMetrics]) -> float:
     return sum(metrics.n_documents for metrics in topics) / len(topics)
 
 
-def _with_sizes(topics: Sequence[TopicMetrics]) -> str:
-    return join_words([f"{quoted(f.topic)} ({number(f.n_documents, 0)})" for f in topics])
-
-
 def _with_recall(metrics: TopicMetrics) -> str:
     n_found = round(metrics.recall * metrics.n_documents)
     return f"{quoted(metrics.topic)} ({n_found} of {metrics.n_documents} found)"
@@ -189,7 +184,7 @@ def _with_recall(metrics: TopicMetrics) -> str:
 #: A forecast with a wider range is called a guess.
 WIDE_FORECAST = 0.1
 #: A smaller gain isn't worth the labels.
-LITTLE = 0.005
+MIN_GAIN = 0.005
 
 
 def curve_rows(curves: LearningCurves) -> list[list[str]]:
@@ -198,17 +193,17 @@ def curve_rows(curves: LearningCurves) -> list[list[str]]:
     for curve in curves.curves:
         rows[0] += [curve.name, "95 % interval"]
     longest = max((curve.points for curve in curves.curves), key=len)
-    for place, point in enumerate(longest):
+    for index, point in enumerate(longest):
         labels = "all" if point.n_labels is None else number(point.n_labels, 0)
-        cells = [cell for curve in curves.curves for cell in _cells(curve, place)]
+        cells = [cell for curve in curves.curves for cell in _cells(curve, index)]
         rows.append([labels, number(point.n_documents, 0), *cells])
     return rows
 
 
-def _cells(curve: LearningCurve, place: int) -> list[str]:
-    if place >= len(curve.points):  # not yet measured
+def _cells(curve: LearningCurve, index: int) -> list[str]:
+    if index >= len(curve.points):  # not yet measured
         return ["-", "-"]
-    point = curve.points[place]
+    point = curve.points[index]
     if point.interval is None:
         return [percent(point.accuracy), "-"]
     low, high = point.interval
@@ -221,24 +216,25 @@ def describe_intervals(curves: LearningCurves) -> str:
     n_draws = max((len(point.accuracies) for point in points), default=0)
     has_any = any(point.interval is not None for point in points)
     return sentence(
-        *("curve.txt.j2", "intervals"),
+        "curve.txt.j2",
+        "intervals",
         curves=curves,
         n_draws=n_draws,
         has_any=has_any,
-        fewest=FEWEST_DRAWS,
+        min_draws=FEWEST_DRAWS,
     )
 
 
 def describe_forecast(curve: LearningCurve) -> str:
     """Return the accuracy to expect with twice as many labels, and how sure that is."""
-    return sentence("curve.txt.j2", "forecast", curve=curve, wide=WIDE_FORECAST, little=LITTLE)
+    return sentence("curve.txt.j2", "forecast", curve=curve, wide=WIDE_FORECAST, min_gain=MIN_GAIN)
 
 
 # Corrections --------------------------------------------------------------------------------------
 
-TOPIC_HEAD = ("topic", "documents", "corrections", "F1 before", "after", "better", "worse", "")
+TOPIC_HEADER = ("topic", "documents", "corrections", "F1 before", "after", "better", "worse", "")
 # New topics named in a sentence.
-_N_NEW = 10
+_N_NEW_TOPICS = 10
 
 
 def summarize_corrections(outcome: CorrectionResult) -> list[tuple[str, str]]:
@@ -246,32 +242,35 @@ def summarize_corrections(outcome: CorrectionResult) -> list[tuple[str, str]]:
     texts = sentences(
         "corrections.txt.j2",
         outcome=outcome,
-        new_topics=join_words(outcome.merged.new_topics, _N_NEW, last=None),
+        new_topics=join_words(outcome.merged.new_topics, _N_NEW_TOPICS, last=None),
         n_tested=sum(change.n_documents > 0 for change in outcome.topics),
-        n_judged=sum(change.n_documents >= MIN_CHANGED for change in outcome.topics),
-        fewest=MIN_CHANGED,
+        n_enough=sum(change.n_documents >= MIN_CHANGED for change in outcome.topics),
+        min_documents=MIN_CHANGED,
     )
     return [(name.replace("_", " "), text) for name, text in texts.items()]
 
 
 def topic_rows(outcome: CorrectionResult) -> list[tuple[str, ...]]:
-    """Return a row under `TOPIC_HEAD` for each topic with corrections or changed answers.
+    """Return a row under `TOPIC_HEADER` for each topic with corrections or changed answers.
 
     Topics that got clearly worse come first, then those with the most test documents.
     """
     changes = [c for c in outcome.topics if c.n_corrections or c.n_better or c.n_worse]
-    return [*map(_row, sorted(changes, key=lambda change: not change.is_worse))]
+    return [_topic_row(change) for change in sorted(changes, key=lambda c: not c.is_worse)]
 
 
-def _row(change: TopicChange) -> tuple[str, ...]:
-    before, after = ("-" if f1 != f1 else f"{f1:.3f}" for f1 in (change.f1_before, change.f1_after))
+def _topic_row(change: TopicChange) -> tuple[str, ...]:
     return (
         change.topic,
         str(change.n_documents),
         str(change.n_corrections),
-        before,
-        after,
+        _f1_cell(change.f1_before),
+        _f1_cell(change.f1_after),
         str(change.n_better),
         str(change.n_worse),
         "clearly worse" if change.is_worse else "",
     )
+
+
+def _f1_cell(f1: float) -> str:
+    return "-" if math.isnan(f1) else f"{f1:.3f}"

@@ -15,7 +15,7 @@ from slugline._version import __version__
 from slugline.base.html import template_environment
 from slugline.base.wording import counted, whole_percent
 from slugline.corpus.topic_sets import join_topics
-from slugline.reports.page import shorten
+from slugline.reports.render import shorten
 from slugline.serving.page.static_files import STATIC
 from slugline.serving.web.problems import HttpProblem, to_problem
 from slugline.serving.web.state import call_of, service_of, web_state

@@ -1,4 +1,4 @@
-"""Pages from templates, and numbers as people read them."""
+"""Renders pages and sentences from templates, and formats numbers for them."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 # Numbers ------------------------------------------------------------------------------------------
 
-#: With fewer values, a standard deviation says almost nothing.
-N_FOR_SPREAD = 3
+#: With fewer values, no standard deviation is given.
+MIN_FOR_SPREAD = 3
 #: The most decimal places, however small a standard deviation is.
-MOST_DIGITS = 6
+MAX_DIGITS = 6
 
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
 
 
-def percent_or_dash(share: float) -> str:
-    """Return a share as a whole percentage, or a dash if it is NaN.
+def percent_or_dash(fraction: float) -> str:
+    """Return a fraction as a whole percentage, or a dash if it is NaN.
 
     >>> percent_or_dash(0.78139), percent_or_dash(math.nan)
     ('78 %', '–')
     """
-    return "–" if math.isnan(share) else percent(share, 0)
+    return "–" if math.isnan(fraction) else percent(fraction, 0)
 
 
 def confidence(interval: Sequence[float]) -> str:
-    """Return an interval of shares in parentheses.
+    """Return an interval of fractions in parentheses.
 
     >>> confidence((0.771, 0.8))
     '(95 % confidence interval: 77.1 to 80.0 %)'
@@ -50,7 +50,7 @@ def confidence(interval: Sequence[float]) -> str:
 
 
 def points(difference: float) -> str:
-    """Return the difference of two shares in percentage points, without its sign.
+    """Return the difference of two fractions in percentage points, without its sign.
 
     >>> points(-0.0801)
     '8.0 points'
@@ -67,13 +67,13 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:,.{digits}f}"
 
 
-def shorten(name: str, most: int = 50) -> str:
-    """Return a name, cut to at most `most` characters.
+def shorten(name: str, max_length: int = 50) -> str:
+    """Return a name, cut to at most `max_length` characters.
 
     >>> shorten("money-supply", 8)
     'money-s…'
     """
-    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+    return name if len(name) <= max_length else f"{name[: max_length - 1].rstrip()}…"
 
 
 def quoted(topic: str) -> str:
@@ -84,9 +84,9 @@ def quoted(topic: str) -> str:
 def has_spread(metric: SeedSummary) -> bool:
     """Whether there are enough seeds for a standard deviation.
 
-    That of two values is less than a third of the true one in one case out of four.
+    One case in four, that of two values is less than a third of the true one.
     """
-    return len(metric.values) >= N_FOR_SPREAD
+    return len(metric.values) >= MIN_FOR_SPREAD
 
 
 def spread(metric: SeedSummary, digits: int = 2) -> str:
@@ -98,7 +98,7 @@ def spread(metric: SeedSummary, digits: int = 2) -> str:
 
 
 def spread_percent(metric: SeedSummary) -> str:
-    """Return a mean share and its standard deviation as percentages; see `spread`."""
+    """Return a mean fraction and its standard deviation as percentages; see `spread`."""
     return f"{_spread(metric, 100, 1)} %"
 
 
@@ -106,7 +106,7 @@ def _spread(metric: SeedSummary, unit: float, digits: int) -> str:
     if metric.sd is None or not has_spread(metric):
         return number(unit * metric.mean, digits)
     sd = unit * metric.sd
-    while round(sd, digits) == 0 < sd and digits < MOST_DIGITS:
+    while round(sd, digits) == 0 < sd and digits < MAX_DIGITS:
         digits += 1
     return f"{number(unit * metric.mean, digits)} ± {number(sd, digits) if sd else 0}"
 
@@ -122,7 +122,7 @@ def power(value: float) -> str:
     if not value:
         return "0"
     digit, exponent = f"{value:.0e}".split("e")
-    return f"{digit} × 10{str(int(exponent)).translate(_RAISED)}"
+    return f"{digit} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 
 
 def widths(hidden: Sequence[int]) -> str:
@@ -135,7 +135,7 @@ def widths(hidden: Sequence[int]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Return a text in which no line breaks between a number and its unit, or within widths."""
+    """Return a text in which no line breaks between a number and its unit, or within `64-64`."""
     text = re.sub(r"(?<=\d)-(?=\d)", _NO_BREAK_HYPHEN, text)
     return re.sub(r" (?=[%±×])|(?<=[±×]) |(?<=\d) (?=points|MB)", _NO_BREAK_SPACE, text)
 
@@ -158,11 +158,11 @@ def render(template: str, **values: Any) -> str:
     """
     shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
     page: str = _environment().get_template(template).render(shared | values)
-    return page.replace("\0", "\ufffd")  # HTML has no NUL, and texts may
+    return page.replace("\0", "\ufffd")  # texts may contain NUL, and HTML must not
 
 
 def sentences(template: str, **values: Any) -> dict[str, str]:
-    """Return the plain text of each block of a template by its name; without empty ones."""
+    """Return the plain text of each block of a template that isn't empty, by its name."""
     blocks = _environment().get_template(template).blocks
     texts = {name: sentence(template, name, **values) for name in blocks}
     return {name: text for name, text in texts.items() if text}
@@ -176,11 +176,23 @@ def sentence(template: str, block: str, **values: Any) -> str:
 @functools.cache
 def _environment() -> Environment:
     environment = template_environment("slugline.reports")
-    functions = (
-        *(confidence, counted, has_spread, have, number, percent, percent_or_dash, points),
-        *(power, quoted, shorten, spread_percent, typeset, widths),
-    )
-    environment.filters |= {function.__name__: function for function in functions}
+    for function in (
+        confidence,
+        counted,
+        has_spread,
+        have,
+        number,
+        percent,
+        percent_or_dash,
+        points,
+        power,
+        quoted,
+        shorten,
+        spread_percent,
+        typeset,
+        widths,
+    ):
+        environment.filters[function.__name__] = function
     environment.filters |= {"breakable": _breakable, "prose": _prose}
     environment.filters["marked"] = lambda quote: highlight(*quote)
     return environment
@@ -192,14 +204,14 @@ def table_page(
     records: Sequence[Mapping[str, Any]],
     picture: str = "",
 ) -> str:
-    """Return a page with a title, pairs of words, a picture as SVG, and a table of records."""
+    """Return a page with a title, pairs of a name and a text, an SVG chart, and a table."""
     table = [[_cell(value) for value in record.values()] for record in records]
     head = list(records[0]) if records else []
     return render("table.html.j2", title=title, rows=rows, picture=picture, head=head, table=table)
 
 
-def notebook_figure(svg: str) -> str:
-    """Return a chart in the colours of a page, for a notebook, which has none of its style."""
+def notebook_chart(svg: str) -> str:
+    """Return a chart with the colours of a page, which a notebook doesn't define."""
     colours = "; ".join(re.findall(r"--[a-z]+: #[0-9a-f]{6}", style_sheet("colours.css"))[:8])
     style = (
         f"{colours}; background: var(--paper); width: 32rem; max-width: 100%; font: 12px sans-serif"
@@ -208,7 +220,7 @@ def notebook_figure(svg: str) -> str:
 
 
 def _cell(value: Any) -> tuple[str, bool]:
-    """Return a value as people read it, and whether it is a number."""
+    """Return a formatted value, and whether it is a number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "\N{EN DASH}", True
@@ -218,7 +230,7 @@ def _cell(value: Any) -> tuple[str, bool]:
 def _prose(text: str) -> Markup:
     """Return a sentence as HTML: flags and text in backticks are code; numbers keep their units."""
     code = Markup("<code>{}</code>")
-    parts = re.split(r"(`[^`]+`|(?<![\w-])--[a-z][\w-]*)", text)  # every second one is code
+    parts = re.split(r"(`[^`]+`|(?<![\w-])--[a-z][\w-]*)", text)  # every second part is code
     return Markup("").join(
         code.format(part.strip("`")) if i % 2 else typeset(part) for i, part in enumerate(parts)
     )
