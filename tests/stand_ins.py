@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
+
+from slugline.learning.encoder import registry
 
 
 class Letters:
@@ -75,3 +79,9 @@ class Returning:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+
+def register(monkeypatch: pytest.MonkeyPatch, name: str, make: Callable[[], Any]) -> None:
+    """Let `make` return the encoder of a name, which may be a new one, until the test is over."""
+    entry = registry.ENCODERS.get(name) or registry.ENCODERS["use"]
+    monkeypatch.setitem(registry.ENCODERS, name, replace(entry, make=make))

@@ -278,7 +278,7 @@ ARRAY_CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
     lambda array: array[:-1],
     lambda array: array[:0],
     lambda array: array[..., np.newaxis],
-    lambda array: array.ravel()[:1].reshape(()),
+    lambda array: np.resize(array, ()),
     lambda array: array.ravel(),
     lambda array: np.zeros((0, 2**40), array.dtype),
     lambda array: array.T,

@@ -36,14 +36,8 @@ from slugline.corpus.topic_sets import (
     sets_with_parents,
 )
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.learning.encoder.encoder import (
-    AUTO,
-    NAMES,
-    BuiltInName,
-    CheckedEncoder,
-    Encoder,
-    get_encoder,
-)
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.registry import AUTO, Encoder, combinations
 from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner
 from slugline.model.decider import Decider, Decision
 from slugline.model.dense import encoder_warnings
@@ -90,11 +84,10 @@ class TopicClassifier(TextEstimator):
         less accurate on every data set measured. Both learn several topics for a text. An object
         has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a
         `Mixture` of several learners.
-    encoder : {"use", "e5", "use,e5", "auto"} or an object with `encode`, optional
+    encoder : str or an object with `encode`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
-        as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
-        languages, of the extra "encoder"; "e5" is multilingual E5 small for about a hundred, and
-        slower, of the extra "e5"; "use,e5" is both, and "auto" the one of
+        as held-out documents show it useful. A name of `slugline.learning.encoder.registry`
+        ("use", "e5"), several with commas between them in any order, or "auto": the combination of
         these, or none, that does best on held-out documents; see `fitted_.encoder_choice`. An
         object's `encode(list of str)` returns an array, shape (n_texts, n_columns). See
         `docs/explanation/encoder.md`.
@@ -174,7 +167,7 @@ class TopicClassifier(TextEstimator):
         self,
         *,
         learner: LearnerName | Learner = "linear",
-        encoder: BuiltInName | Literal["auto"] | Encoder | None = None,
+        encoder: str | Encoder | None = None,
         descriptions: Mapping[Any, str] | None = None,
         feature_groups: Sequence[FeatureGroup] | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
@@ -680,7 +673,7 @@ class TopicClassifier(TextEstimator):
     def _settings(self, learner: Learner) -> FitSettings:
         encoder: CheckedEncoder | tuple[str, ...] | None = None
         if self.encoder is not None:
-            encoder = NAMES if self.encoder == AUTO else get_encoder(self.encoder)
+            encoder = combinations() if self.encoder == AUTO else get_encoder(self.encoder)
         return FitSettings(
             learner=learner,
             feature_groups=self.feature_groups,

@@ -17,7 +17,6 @@ import pytest
 import slugline
 from slugline.cli.app import COMMANDS
 from slugline.corpus import readers
-from slugline.learning.encoder import encoder
 from slugline.learning.learner import LEARNERS
 from slugline.learning.net import layers, optimizers
 from slugline.model import multilabel_rule
@@ -74,7 +73,6 @@ def test_a_public_function_spells_its_options_out(name: str, function: Any) -> N
     ("function", "parameter", "allowed"),
     [
         (slugline.TopicClassifier.__init__, "learner", LEARNERS),
-        (slugline.TopicClassifier.__init__, "encoder", (*encoder.NAMES, encoder.AUTO)),
         (slugline.TopicClassifier.__init__, "class_weight", ("balanced",)),
         (slugline.TopicClassifier.__init__, "optimize", multilabel_rule.AVERAGES),
         (slugline.TopicClassifier.save, "quantize", container.LOWER),

@@ -14,8 +14,8 @@ import pytest
 from conftest import WORDS
 from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
-from slugline.learning.encoder import encoder
-from stand_ins import Nameless, Use
+from slugline.learning.encoder.registry import describe_choices
+from stand_ins import Nameless, Use, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
@@ -38,7 +38,7 @@ class UseForNews(Use):
 
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encoder.BUILT_IN, "use", UseForNews)
+    register(monkeypatch, "use", UseForNews)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_texts_without_topics_that_no_encoder_reads_are_reported(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("use", "e5"):
-        monkeypatch.setitem(encoder.BUILT_IN, name, missing)
+        register(monkeypatch, name, missing)
     Path("more.txt").write_text("wheat and rye\n")
     result = run("train", few_csv, "--encoder", "auto", "--unlabelled", "more.txt", "-o", "a.slug")
     assert result.code == 0
@@ -93,7 +93,7 @@ def test_texts_without_topics_that_no_encoder_reads_are_reported(
 def test_auto_says_what_it_chose_and_why(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(encoder.BUILT_IN, "e5", missing)
+    register(monkeypatch, "e5", missing)
     result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
     assert result.code == 0
     (line,) = (line for line in result.err.splitlines() if "chosen on" in line)
@@ -123,7 +123,7 @@ def test_the_share_of_texts_that_need_the_encoder_is_shown(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines, known = [], UseForNews()
-    monkeypatch.setitem(encoder.BUILT_IN, "use", lambda: known)
+    register(monkeypatch, "use", lambda: known)
     for row in range(300):
         for number, (topic, words) in enumerate(WORDS.items()):
             word = hashlib.sha256(b"%d %d" % (row, number)).hexdigest()[:8]
@@ -161,7 +161,7 @@ def test_all_documents_and_fewer_bits(run: Run, few_csv: Path) -> None:
 def test_an_encoder_of_no_use_is_left_out_with_a_warning(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Useless)
+    register(monkeypatch, "use", Useless)
     result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
     assert result.err == (
         "warning: the --encoder use is left out: on documents that were not learned from, it made "
@@ -196,14 +196,14 @@ def test_what_an_encoder_would_gain_is_measured(run: Run, few_csv: Path) -> None
 def test_without_an_encoder_one_line_says_that_there_are_some(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
+    register(monkeypatch, "use", missing)
     assert HINT in run("train", few_csv).err
 
 
 def test_an_encoder_without_gain_is_not_proposed(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Useless)
+    register(monkeypatch, "use", Useless)
     assert "sentence encoder" not in run("train", few_csv).err
 
 
@@ -214,7 +214,7 @@ def test_an_encoder_that_fails_is_not_proposed_and_the_model_is_saved(
         def encode(self, texts: list[str]) -> Any:
             raise EncoderError("its weights were changed")
 
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Failing)
+    register(monkeypatch, "use", Failing)
     result = run("train", few_csv, "-o", "a.slug")
     assert (result.code, "encoder" in result.err) == (0, False)
     assert (tmp_path / "a.slug").exists()
@@ -257,7 +257,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
                 raise KeyboardInterrupt
             return super().encode(texts)
 
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Stopping)
+    register(monkeypatch, "use", Stopping)
     lines = [f"{words[0]} w{row},{topic}" for row in range(150) for topic, words in WORDS.items()]
     (tmp_path / "many.csv").write_text("\n".join(["text,topic", *lines]) + "\n")
     train = ("train", "many.csv", "--encoder", "use", "-o", "a.slug", "--test-fraction", 0)
@@ -278,7 +278,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "bert"], "--encoder is 'bert'; give one of use, e5, use,e5, auto."),
+        (["--encoder", "bert"], f"--encoder is 'bert'; give {describe_choices()}."),
         (
             ["--encoder", "use", "--tune"],
             "--tune looks for words and learners, and not for what an --encoder adds to them; "
@@ -304,7 +304,7 @@ def test_a_missing_package_is_told_before_anything_is_read(
     def missing() -> None:
         raise EncoderError("the package is missing; type: pip install it")
 
-    monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
+    register(monkeypatch, "use", missing)
     result = run("train", "nowhere.csv", "--encoder", "use")
     assert result.code == 1
     assert result.err == ("slugline: error: the package is missing; type: pip install it\n")
@@ -339,7 +339,7 @@ def test_an_encoder_is_recommended_where_heldout_documents_say_so(
     (tmp_path / "odd.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
     words = "of the held-out documents are right by words alone; a sentence encoder would probably"
     assert words not in run("train", "odd.csv").err  # it doesn't know them either
-    monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
+    register(monkeypatch, "use", missing)
     assert words in run("train", "odd.csv").err
     monkeypatch.setattr("slugline.cli.encoder.MORE_DOCUMENTS", 50)
     assert words not in run("train", "odd.csv").err

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
 from slugline.learning.encoder import e5, universal
-from slugline.learning.encoder.encoder import BUILT_IN, get_encoder
+from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.package import Package
+from slugline.learning.encoder.registry import ENCODERS
 
-PACKAGES = {"use": universal._PACKAGE, "e5": e5._PACKAGE}
+PACKAGES = {"use": universal.PACKAGE, "e5": e5.PACKAGE}
 pytestmark = pytest.mark.parametrize("name", PACKAGES)
 
 
 def test_each_encoder_that_is_built_in_has_a_package(name: str) -> None:
-    assert PACKAGES.keys() == BUILT_IN.keys()
-    assert PACKAGES[name].encoder == name
+    assert PACKAGES.keys() == {name for name, entry in ENCODERS.items() if entry.extra}
+    assert (PACKAGES[name].encoder, PACKAGES[name].extra) == (name, ENCODERS[name].extra)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_a_missing_package_names_the_command_to_type(
         get_encoder(name)
     assert str(caught.value) == (
         f"the encoder {name} needs the package {PACKAGES[name].name}, which is not installed; "
-        f"type: {install_command(PACKAGES[name].extra)}"
+        f"type: {ENCODERS[name].install_command}"
     )
 
 
@@ -73,7 +73,7 @@ def test_another_version_is_refused(name: Any, package: Package, tmp_path: Path)
         get_encoder(name)
     assert str(caught.value) == (
         f"{package.name} is installed in version 0.9.7, and only {package.version} was checked; "
-        f"type: {install_command(package.extra)}"
+        f"type: {ENCODERS[name].install_command}"
     )
 
 

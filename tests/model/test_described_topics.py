@@ -15,8 +15,7 @@ from sklearn.base import clone
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, EncoderWarning, OptionError
-from slugline.learning.encoder import encoder
-from stand_ins import Meanings, Nameless, Use
+from stand_ins import Meanings, Nameless, Use, register
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
@@ -179,7 +178,7 @@ def test_without_an_encoder_nobody_reads_them() -> None:
 @pytest.fixture
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have topics.csv and docs.csv in the folder, and an encoder that knows their words."""
-    monkeypatch.setitem(encoder.BUILT_IN, "use", partial(Use, MEANINGS))
+    register(monkeypatch, "use", partial(Use, MEANINGS))
     lines = [f"{name},{text}" for name, text in DESCRIBED.items()]
     (tmp_path / "topics.csv").write_text("\n".join(["name,description", *lines]) + "\n")
     rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True) if topic != "ore"]

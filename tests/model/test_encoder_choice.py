@@ -14,8 +14,8 @@ import pytest
 from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, EncoderWarning, OptionError
-from slugline.learning.encoder import choice, encoder
-from stand_ins import Meanings, Nameless
+from slugline.learning.encoder import choice
+from stand_ins import Meanings, Nameless, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
@@ -58,8 +58,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Put stand-ins in the places of both built-in encoders."""
 
     def install(use: Any, e5: Any) -> None:
-        monkeypatch.setitem(encoder.BUILT_IN, "use", lambda: use)
-        monkeypatch.setitem(encoder.BUILT_IN, "e5", absent if e5 is None else lambda: e5)
+        register(monkeypatch, "use", absent if use is None else lambda: use)
+        register(monkeypatch, "e5", absent if e5 is None else lambda: e5)
 
     return install
 
@@ -133,7 +133,6 @@ def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Inst
 
 def test_where_none_is_installed_that_is_said(install: Install) -> None:
     install(None, None)
-    encoder.BUILT_IN["use"] = absent
     install_line = re.escape(install_command("encoder"))
     message = f"^there is no encoder to choose; type: {install_line}$"
     with pytest.warns(EncoderWarning, match=message):

@@ -20,11 +20,10 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, EncoderWarning, ModelFileError, OptionError
 from slugline.explanation.explain import explain
 from slugline.learning.calibration import TopicCalibration
-from slugline.learning.encoder import encoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.model.file import container
 from slugline.model.multilabel_rule import MultilabelRule
-from stand_ins import Meanings, Nameless, Use
+from stand_ins import Meanings, Nameless, Use, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
@@ -298,7 +297,7 @@ def test_few_documents_are_no_error(n: int) -> None:
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have documents and descriptions in the folder, and an encoder that knows their words."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(encoder.BUILT_IN, "use", partial(Use, MEANINGS))
+    register(monkeypatch, "use", partial(Use, MEANINGS))
     topics = ("grain", "bank", "sport")
     for name, words in (("wires.csv", SEEN), ("later.csv", UNSEEN)):
         data = documents(160, words, topics=topics)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
@@ -28,7 +28,6 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import Message, OptionError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
-from slugline.learning.encoder.encoder import BuiltInName
 from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
 
@@ -54,7 +53,7 @@ def curve(
     topic_path: str | None,
     test: str | None,
     test_fraction: float,
-    encoder: BuiltInName | Literal["auto"] | None,
+    encoder: str | None,
     draws: int,
     plot: Path | None,
     seed: int,

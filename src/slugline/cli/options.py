@@ -22,6 +22,7 @@ from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.errors import DataError, Message, OptionError
+from slugline.learning.encoder.registry import AUTO, combinations, describe_choices
 from slugline.model.file.content import SHIPPED
 
 if TYPE_CHECKING:
@@ -294,9 +295,8 @@ mistakes = functools.partial(
 )
 encoder_option = option(
     "--encoder NAME",
-    "Add a sentence encoder, for few labels: use (16 languages), e5 (a hundred, slow), "
-    "use,e5 or auto.",
-    values=("use", "e5", "use,e5", "auto"),
+    f"Add a sentence encoder, for few labels: {describe_choices()}.",
+    values=(*combinations(), AUTO),
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295

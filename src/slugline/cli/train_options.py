@@ -18,7 +18,6 @@ from slugline.cli.output import flags_of
 from slugline.corpus.layout import USER_OPTIONS, ReadOptions
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
-from slugline.learning.encoder.encoder import BuiltInName
 from slugline.learning.learner import LearnerName
 from slugline.model.multilabel_rule import Average
 
@@ -40,7 +39,7 @@ class TrainRequest:
     test: str | None = None
     test_fraction: float | None = None
     learner: LearnerName = "linear"
-    encoder: BuiltInName | Literal["auto"] | None = None
+    encoder: str | None = None
     unlabelled: Sequence[str] = ()
     topics: Path | None = None
     tune: bool = False

@@ -18,6 +18,7 @@ from slugline.errors import DataError, EncoderError, OptionError, Parameter
 from slugline.experiment.curve import one_vs_rest
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.registry import RECOMMENDED
 
 #: Names of models, classifiers of texts, or these by name.
 Models: TypeAlias = str | Sequence[Any] | Mapping[str, Any]
@@ -101,7 +102,7 @@ MODELS = {
         "words, pairs and runs of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
         lambda seed, _: _ngrams(seed),
     ),
-    "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder="use")),
+    "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder=RECOMMENDED)),
     "tuned": _BuiltinModel(
         "Slugline, settings searched on the training documents", _ours(tune=True)
     ),
@@ -160,7 +161,7 @@ def choose_models(
             del chosen["encoder"]
             notes.append(f"the model encoder is left out: {missing}")
     if "encoder" in chosen:
-        get_encoder("use")
+        get_encoder(RECOMMENDED)
     is_named = multilabel and chosen.pop("majority", 0) is None
     if multilabel and (is_named or ALL in wanted):
         notes.append("the model majority is left out: it takes one topic for each text.")
@@ -278,7 +279,7 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
 def _missing_encoder() -> str | None:
     """Return why the encoder can't be used; None if it can."""
     try:
-        get_encoder("use")
+        get_encoder(RECOMMENDED)
     except EncoderError as error:
         return str(error)
     return None

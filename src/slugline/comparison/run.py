@@ -41,6 +41,7 @@ from slugline.corpus.documents import Topics
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, Message, OptionError, Parameter, SluglineError, os_errors_as
 from slugline.learning import tuning
+from slugline.learning.encoder.registry import RECOMMENDED
 from slugline.learning.encoder.rows import estimate_seconds
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, choose_learner
@@ -359,7 +360,7 @@ class _Run:
         work = f"all {len(texts):,} texts in each of {counted(self.settings.n_folds, 'fold')}"
         advice = Message("; ", Parameter("models"), " can leave it out")
         if n := n_folds.get("encoder", 0):
-            seconds = n * estimate_seconds(texts, "use", threads)
+            seconds = n * estimate_seconds(texts, RECOMMENDED, threads)
             announce(progress, f"encoder: encodes {work}", seconds, advice)
         if n := n_folds.get("tuned", 0):
             context = FitContext(n_topics=len(self._names), n_jobs=threads)

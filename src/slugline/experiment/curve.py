@@ -28,7 +28,8 @@ from slugline.evaluation.intervals import Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.curve_intervals import DrawScores, curve_intervals, f1_scores
 from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
-from slugline.learning.encoder.encoder import AUTO, get_encoder
+from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.registry import AUTO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,13 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Index
-from slugline.base.lazy import install_command
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
 from slugline.corpus.documents import Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
-from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
+from slugline.learning.encoder.registry import ENCODERS, RECOMMENDED
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, LinearModel, is_linear
 from slugline.model.settings import FitSettings
@@ -182,7 +182,7 @@ def check_unlabelled(
         raise OptionError(
             Parameter("X_unlabelled"),
             " needs an encoder: unlabelled texts can make a model of words alone worse; pass ",
-            Parameter("encoder", "use"),
+            Parameter("encoder", RECOMMENDED),
             ", or leave ",
             Parameter("X_unlabelled"),
             " out.",
@@ -291,8 +291,8 @@ def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> l
         return []
     if choice is None:
         return [get_encoder(encoder).omission_warning]
-    is_missing = {*BUILT_IN} <= {*choice.missing}
-    missing = f"there is no encoder to choose; type: {install_command('encoder')}"
+    is_missing = {*ENCODERS} <= {*choice.missing}
+    missing = f"there is no encoder to choose; type: {ENCODERS[RECOMMENDED].install_command}"
     ignored = Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")
     return [missing] * is_missing + [ignored] * has_unlabelled
 

@@ -14,7 +14,7 @@ from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 from slugline.base.checks import short_repr
 from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, Message, OptionError, Parameter, SluglineError
-from slugline.learning.encoder.encoder import Encoder
+from slugline.learning.encoder.registry import Encoder
 from slugline.model.decider import Decider, Decision, Unsure
 from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.processes import Report

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline.errors import OptionError, Parameter
-from slugline.learning.encoder.encoder import Encoder
+from slugline.learning.encoder.registry import Encoder
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack, read_bytes
 from slugline.model.file.content import load_model, model_path, to_model_file

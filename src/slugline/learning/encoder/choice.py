@@ -12,9 +12,10 @@ from slugline.base.arrays import F32, Index, Mask
 from slugline.base.wording import counted, percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import EncoderError
-from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.fit import fit_encoder_head
 from slugline.learning.encoder.multilabel import fit_multilabel_head
+from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.encoder.rows import encode
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.label_types import label_type
@@ -140,7 +141,7 @@ def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, .
             encoders.append(get_encoder(name))
         except EncoderError:
             missing.append(name)
-    return encoders, tuple(name for name in missing if name in BUILT_IN)
+    return encoders, tuple(name for name in missing if name in ENCODERS)
 
 
 def _sample(texts: Sequence[str], labels: Labels, judged: Index, seed: int) -> Index:

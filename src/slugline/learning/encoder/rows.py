@@ -25,7 +25,8 @@ from slugline.base.progress import SILENT, Progress, announce
 from slugline.base.threads import map_in_order
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
-from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
+from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, get_encoder
+from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------
 

