@@ -25,6 +25,9 @@ SOURCES = (
 #: Packages whose versions change what cells print.
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "myst-nb", "dask")
 
+#: Length of a digest, after which the folder of a cache is named.
+N_DIGITS = 16
+
 
 def compute_cells_digest() -> str:
     """Return a digest of all that the output of cells depends on, besides the cells."""
@@ -33,7 +36,7 @@ def compute_cells_digest() -> str:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(ROOT)}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:N_DIGITS]
 
 
 def open_cache(app: Sphinx) -> None:
@@ -41,7 +44,7 @@ def open_cache(app: Sphinx) -> None:
     if app.config.nb_execution_mode != "cache":
         return
     folder = Path(app.config.nb_execution_cache_path)
-    for other in folder.parent.glob("*"):
+    for other in folder.parent.glob("[0-9a-f]" * N_DIGITS):
         if other != folder:
             shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
