@@ -104,7 +104,7 @@ def test_export_warns_about_a_large_page(
     kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
     assert result.err == (
         f"warning: news-page.html has {kb} kB, which takes long to send and to open; train with "
-        "--max-size for a smaller one.\n"
+        "--quantize int8 for a smaller one.\n"
     )
     assert command._size(b"0" * 1_234_567) == "1.2 MB"
 
@@ -136,17 +136,16 @@ def test_model_page_rejects_a_model_with_an_encoder(
     ],
 )
 def test_model_page_rejects_a_learner_that_is_not_linear(
-    kind: str, learner: Any, news: News, tmp_path: Path, run: Run
+    kind: str, learner: Any, news: News, tmp_path: Path
 ) -> None:
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
     TopicClassifier(learner=learner).fit(texts, topics).save(path)
-    result = run("export", path)
-    assert result == (
-        2,
-        "",
-        f"slugline: error: {path} can't be exported: its learner is {kind!r}, "
-        "and a page holds linear ones only; train with --learner linear.\n",
+    with pytest.raises(OptionError) as caught:
+        model_page(path)
+    assert str(caught.value) == (
+        f"{path} can't be exported: its learner is {kind!r}, and a page holds linear ones only; "
+        'train with `learner="linear"`.'
     )
     assert not list(Path().glob("*.html"))
 
