@@ -384,7 +384,7 @@ KEYS = np.zeros(4, dtype=np.uint64)
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (("syllables", 4, SLOTS, None, 0, None, -1, 0), "a block is of no kind that there is"),
+        (("syllables", 4, SLOTS, None, 0, None, -1, 0), "a group is of no kind that there is"),
         (
             ("words", 3, None, None, 0, None, -1, 0),
             "the number of slots is no power of two up to 2^30",
@@ -398,9 +398,9 @@ KEYS = np.zeros(4, dtype=np.uint64)
             ("words", 4, SLOTS, KEYS[:2], 1, None, -1, 0),
             "a table is not of the size that it has to be",
         ),
-        (("words", 4, None, KEYS, 1, None, -1, 0), "a block's tables do not fit together"),
-        (("words", 4, None, None, 0, None, 0, 0), "a block's tables do not fit together"),
-        (("words", 4, SLOTS, KEYS, 1, None, 0, 0), "a block's tables do not fit together"),
+        (("words", 4, None, KEYS, 1, None, -1, 0), "a group's tables do not fit together"),
+        (("words", 4, None, None, 0, None, 0, 0), "a group's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, None, 0, 0), "a group's tables do not fit together"),
         (
             ("words", 64, SLOTS, None, 0, KEYS[:1], -1, 0),
             "a table is not of the size that it has to be",
@@ -409,10 +409,10 @@ KEYS = np.zeros(4, dtype=np.uint64)
             ("words", 128, SLOTS, None, 0, KEYS[:2], -1, 0),
             "a table is not of the size that it has to be",
         ),
-        (("words", 64, None, None, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
-        (("words", 64, SLOTS, None, 0, KEYS[:2], 0, 0), "a block's tables do not fit together"),
-        (("words", 4, SLOTS, KEYS, 1, KEYS[:2], -1, 0), "a block's tables do not fit together"),
-        ("words", "a block is no tuple"),
+        (("words", 64, None, None, 0, KEYS[:2], -1, 0), "a group's tables do not fit together"),
+        (("words", 64, SLOTS, None, 0, KEYS[:2], 0, 0), "a group's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, KEYS[:2], -1, 0), "a group's tables do not fit together"),
+        ("words", "a group is no tuple"),
     ],
 )
 def test_kernel_rejects_tables_that_do_not_fit(block: Any, message: str) -> None:

@@ -25,7 +25,7 @@ from slugline.errors import DataError
 #: The most bytes that a part of a file may unpack to, and the most characters in a sheet's cells:
 #: many cells can share one long string.
 MAX_UNPACKED = 200_000_000
-#: The most elements of a sheet, of its strings and of any other part, and cells of a table.
+#: Maximum numbers of elements of a sheet, of its strings and of any other part; cells of a table.
 MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
 #: Excel's own limits.
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384

@@ -32,7 +32,7 @@ from slugline.corpus.excel import (
 from slugline.corpus.xml_editor import NO_EDIT, Edit, XmlEditor
 from slugline.errors import DataError
 
-#: The most characters of a cell.
+#: Maximum number of characters of a cell.
 MAX_CELL = 32_767
 # The widest integers that a cell keeps.
 _MAX_INTEGER = 2**53
@@ -41,7 +41,7 @@ _ESCAPED = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
 )
 _RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
-# The most bytes of the description of a table.
+# Maximum number of bytes of the description of a table.
 _MAX_TABLE = 1 << 20
 _MAX_PARTS = 10_000
 # The width of a new column, in characters.

@@ -111,7 +111,7 @@ class Utf8Stream:
             piece = self._file.read1(size)
 
 
-# The most bytes of one line from which an encoding is guessed.
+# Maximum number of bytes of one line from which an encoding is guessed.
 _MAX_GUESSED = 1 << 20
 
 

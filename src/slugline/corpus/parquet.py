@@ -37,8 +37,8 @@ _SETTINGS: dict[str, Any] = {
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
 # Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
 _N_FETCHED = 8
-#: The most bytes of texts in as many rows as DuckDB decodes at a time. A file of one long text that
-#: every row repeats takes a kilobyte, and gigabytes in memory.
+#: Maximum number of bytes of texts in the rows that DuckDB decodes at a time. A file with one long
+#: text that every row repeats takes a kilobyte, and gigabytes in memory.
 MAX_DECODED, _N_DECODED = 1 << 27, 2048
 _MAX_REASON = 200
 _NUMBER_LIST = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?\[\]")
@@ -190,15 +190,15 @@ def _check_size(
 ) -> None:
     """Raise DataError if the texts of rows that are decoded together don't fit into memory."""
     n_bytes = _n_bytes(columns)
-    most = connection.execute(
+    max_bytes = connection.execute(
         f"SELECT max(n) FROM (SELECT sum({n_bytes}) FILTER ({n_bytes} <= {rows.MAX_RECORD}) n "  # noqa: S608
         f"FROM {_table(row_range, numbered=True)} GROUP BY file_row_number // {_N_DECODED})",
         [escape_wildcards(path)],
     ).fetchall()[0][0]
-    if most is not None and most > MAX_DECODED:
+    if max_bytes is not None and max_bytes > MAX_DECODED:
         raise DataError(
-            f"{path} has {most:,} bytes of text in {_N_DECODED:,} rows; at most {MAX_DECODED:,} "
-            "can be read at a time; write it as JSON lines."
+            f"{path} has {max_bytes:,} bytes of text in {_N_DECODED:,} rows; at most "
+            f"{MAX_DECODED:,} can be read at a time; write it as JSON lines."
         )
 
 

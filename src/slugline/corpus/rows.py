@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, Message, Parameter, join_messages, os_errors_as
 
-#: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
+#: Maximum number of bytes in a line, quoted row, cell or text file: ten long books.
 MAX_RECORD = 10_000_000
-#: The most columns of a table, or fields of a JSON object.
+#: Maximum number of columns of a table, or fields of a JSON object.
 MAX_COLUMNS = 50_000
 # Bytes of memory that a cell takes in addition to its content.
 _CELL_BYTES = 100

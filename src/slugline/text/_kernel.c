@@ -22,7 +22,7 @@
 
 /* As in terms.py. */
 #define N_LEAD 48
-#define MOST_PLAIN 64 /* bytes of a word that are looked at together */
+#define MAX_PLAIN 64 /* bytes of a word that are looked at together */
 #define LONGEST_WORD 100 /* that is looked at whole */
 #define LONGEST_UNSPACED_RUN 4
 
@@ -80,19 +80,19 @@ static inline int push(Pile *pile, const void *bytes, size_t size)
 enum { SPACED, UNSPACED, BETWEEN, APOSTROPHE };
 
 /* The bits of an entry of the table of characters. What is said about normal form C is about the
-   character in lower case; its canonical combining class is in the bits from MARK_SHIFT on. */
+   character in lower case; its canonical combining class is in the bits from COMBINING_SHIFT on. */
 #define LOWER 0x1FFFFu              /* the character in lower case */
-#define SIDE_SHIFT 17               /* two bits: what it belongs to */
+#define CLASS_SHIFT 17              /* two bits: what it belongs to */
 #define CHANGES (UINT32_C(1) << 19) /* whether lower case is another character */
-#define LEADS (UINT32_C(1) << 20)   /* whether it may be one with a character after it */
+#define STARTS (UINT32_C(1) << 20)  /* whether it may be one with a character after it */
 #define FOLLOWS (UINT32_C(1) << 21) /* whether it may be one with a character before it */
 #define IS_HARD (UINT32_C(1) << 22) /* whether only Python can say what becomes of it */
-#define MARK_SHIFT 24
+#define COMBINING_SHIFT 24
 
 typedef struct {
     size_t start, length; /* in bytes */
     uint64_t hash;
-    int side;
+    int class;
 } Word;
 
 #define AT_ONCE 256 /* ASCII characters that are read between checks for memory */
@@ -108,8 +108,8 @@ typedef struct {
     Pile text;                  /* a document's words, with one space before, between and after */
     Pile words;                 /* of Word */
     Pile hashes;                /* of uint64_t: those of a document's words or pairs */
-    Pile columns, spare;        /* of uint32_t: those of one document's terms in one block */
-    Pile marks, outlines;       /* of Group and uint64_t: those of these columns, 0 in between */
+    Pile columns, spare;        /* of uint32_t: those of one document's terms in one group */
+    Pile marks, outlines;       /* of BucketBits and uint64_t: those of these columns, 0 in between */
     Pile bounds;                /* of pointers: where a word's characters begin */
     Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
     Pile out_terms, out_words;  /* of int64_t */
@@ -186,9 +186,9 @@ static inline size_t look_at(const Work *work, const unsigned char *at, size_t n
 /* Return whether a character may change one before it, or change places with it, in form C. */
 static inline int may_change(uint32_t before, uint32_t entry)
 {
-    uint32_t mark_before = before >> MARK_SHIFT, mark = entry >> MARK_SHIFT;
+    uint32_t mark_before = before >> COMBINING_SHIFT, mark = entry >> COMBINING_SHIFT;
     return (entry & IS_HARD) || (mark && mark_before > mark)
-        || ((entry & FOLLOWS) && ((before & LEADS) || mark_before));
+        || ((entry & FOLLOWS) && ((before & STARTS) || mark_before));
 }
 
 /* Write the bytes of a character; there must be room for four. Return where the next one comes. */
@@ -220,7 +220,7 @@ static size_t read_ascii(Work *work, const unsigned char *at, size_t n_left, uns
             unsigned char shown = ascii[at[n_read]];
             size_t is_word = shown != ' ';
             word->start = (size_t)(to - text);
-            word->side = SPACED;
+            word->class = SPACED;
             word += is_word & ~was_word;
             *to = shown;
             to += is_word | was_word; /* one space after a word */
@@ -263,22 +263,22 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
             if (!work->is_normal && may_change(before, entry))
                 return NOT_NORMAL;
             before = entry;
-            int side = entry >> SIDE_SHIFT & 3, is_apostrophe = side == APOSTROPHE;
+            int class = entry >> CLASS_SHIFT & 3, is_apostrophe = class == APOSTROPHE;
             if (is_apostrophe)
-                side = SPACED;
-            if (side != state) {
+                class = SPACED;
+            if (class != state) {
                 if (state != BETWEEN)
                     *to++ = ' ';
-                Word word = {(size_t)(to - text), 0, 0, side};
-                if (side != BETWEEN && !push(&work->words, &word, sizeof word))
+                Word word = {(size_t)(to - text), 0, 0, class};
+                if (class != BETWEEN && !push(&work->words, &word, sizeof word))
                     return NO_MEMORY;
-                state = side;
+                state = class;
             }
             if (is_apostrophe) {
                 *to++ = '\'';
             } else if (entry & CHANGES) {
                 to = put_character(to, entry & LOWER);
-            } else if (side != BETWEEN) {
+            } else if (class != BETWEEN) {
                 if (n_left >= 4) /* there is room for more than one character */
                     memcpy(to, at, 4);
                 else
@@ -330,7 +330,7 @@ static int find_words_of_normal(Work *work, size_t document)
 typedef struct {
     uint64_t hash; /* 0 in an empty slot */
     uint32_t first, n_columns;
-} Known;
+} CachedWord;
 
 enum { WORDS, LEAD, BIGRAMS, CHARACTERS };
 static const char *const kind_names[] = {
@@ -341,17 +341,18 @@ static const size_t run_lengths[] = {4, 2, 3, 5}; /* from CHARACTERS on */
 /* 64 buckets: which of them have a column, and how many before them have one. */
 typedef struct {
     uint64_t bits, n_before;
-} Group;
+} BucketBits;
 
-/* A family of terms. Columns are those of hash buckets: `columns` has one for each, or for each that
-   has one according to `groups`, or buckets are columns themselves if it is NULL. Or they are those of a vocabulary, whose hash table has `keys`,
+/* A feature group. Columns are those of hash buckets: `columns` has one for each, or for each that
+   has one according to `groups`, or buckets are columns themselves if it is NULL. Or they are those
+   of a vocabulary, whose hash table has `keys`,
    and `columns` has the number of each. */
 typedef struct {
     int kind;
     size_t n_slots; /* a power of two */
     int32_t *columns;
     size_t n_listed; /* columns */
-    const Group *groups;
+    const BucketBits *groups;
     const uint64_t *keys;
     uint64_t multiplier;
     int shift;
@@ -360,57 +361,57 @@ typedef struct {
     int32_t first;      /* what is added to columns that are returned */
     Pile names, lengths; /* of what has been learned: bytes, and int64_t */
     int failed;          /* whether there was no memory for these */
-    Known *known;        /* hash table of words */
-    size_t n_known;      /* a power of two, or 0 without one */
-    Pile known_columns;
+    CachedWord *cache;        /* hash table of words */
+    size_t n_cached;      /* a power of two, or 0 without one */
+    Pile cached_columns;
     Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if there is none */
-} Block;
+} FeatureGroup;
 
 /* Probes of a word before it is taken to pieces again: nobody can prepare words that take longer. */
 #define N_PROBES 4
-#define MOST_KNOWN ((size_t)1 << 14)
-#define MOST_KNOWN_BYTES ((size_t)1 << 21)
+#define MAX_CACHED ((size_t)1 << 14)
+#define MAX_CACHED_BYTES ((size_t)1 << 21)
 #define COPIED 32 /* bytes at once: most words have up to so many of columns */
 #define SOONER 4  /* words, and words: the tables are larger than the processor's cache */
 #define LATER 8
 
-static inline int32_t number_in(const Block *block, uint64_t hash)
+static inline int32_t number_in(const FeatureGroup *group, uint64_t hash)
 {
-    size_t slot = (size_t)(hash * block->multiplier >> block->shift);
-    for (size_t n = 0; n < block->n_slots; n++) {
-        uint64_t key = block->keys[slot];
+    size_t slot = (size_t)(hash * group->multiplier >> group->shift);
+    for (size_t n = 0; n < group->n_slots; n++) {
+        uint64_t key = group->keys[slot];
         if (key == hash)
-            return block->columns[slot];
+            return group->columns[slot];
         if (!key)
             break;
-        slot = (slot + 1) & (block->n_slots - 1);
+        slot = (slot + 1) & (group->n_slots - 1);
     }
     return -1;
 }
 
 /* Have the processor fetch what will be read: tables are larger than its cache. */
-static inline void expect(const Block *block, uint64_t hash)
+static inline void expect(const FeatureGroup *group, uint64_t hash)
 {
 #ifdef __GNUC__
-    size_t bucket = (size_t)hash & (block->n_slots - 1);
-    if (block->groups)
-        __builtin_prefetch(block->groups + bucket / 64);
-    else if (block->columns && !block->keys)
-        __builtin_prefetch(block->columns + bucket);
+    size_t bucket = (size_t)hash & (group->n_slots - 1);
+    if (group->groups)
+        __builtin_prefetch(group->groups + bucket / 64);
+    else if (group->columns && !group->keys)
+        __builtin_prefetch(group->columns + bucket);
 #else
-    (void)block, (void)hash;
+    (void)group, (void)hash;
 #endif
 }
 
 /* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
-static int32_t learn(Block *block, size_t bucket, const unsigned char *name, size_t length)
+static int32_t learn(FeatureGroup *group, size_t bucket, const unsigned char *name, size_t length)
 {
     int64_t n_bytes = (int64_t)length;
-    if (!push(&block->names, name, length) || !push(&block->lengths, &n_bytes, sizeof n_bytes)) {
-        block->failed = 1;
+    if (!push(&group->names, name, length) || !push(&group->lengths, &n_bytes, sizeof n_bytes)) {
+        group->failed = 1;
         return -1;
     }
-    return block->columns[bucket] = block->n_columns++;
+    return group->columns[bucket] = group->n_columns++;
 }
 
 /* Return how many bits are set. */
@@ -422,36 +423,36 @@ static inline uint64_t n_set(uint64_t bits)
 }
 
 /* Write the columns of buckets that have one, and return where the next one comes. */
-static inline int32_t *put_seen(int32_t *to, const Block *block, const uint64_t *hashes, size_t n)
+static inline int32_t *put_seen(int32_t *to, const FeatureGroup *group, const uint64_t *hashes, size_t n)
 {
-    const Group *groups = block->groups;
-    const uint64_t most = block->n_slots - 1;
+    const BucketBits *groups = group->groups;
+    const uint64_t most = group->n_slots - 1;
     size_t n_seen = 0;
     for (size_t i = 0; i < n; i++) {
         uint64_t bucket = hashes[i] & most;
-        Group group = groups[bucket / 64];
-        uint64_t number = group.n_before + n_set(group.bits & ((UINT64_C(1) << bucket % 64) - 1));
+        BucketBits buckets = groups[bucket / 64];
+        uint64_t number = buckets.n_before + n_set(buckets.bits & ((UINT64_C(1) << bucket % 64) - 1));
         to[n_seen] = (int32_t)number;
         /* Whether it is there, no processor could foresee. */
-        n_seen += (group.bits >> bucket % 64 & 1) & (number < block->n_listed);
+        n_seen += (buckets.bits >> bucket % 64 & 1) & (number < group->n_listed);
     }
     for (size_t i = 0; i < n_seen; i++)
-        to[i] = block->columns[(uint32_t)to[i]];
+        to[i] = group->columns[(uint32_t)to[i]];
     return to + n_seen;
 }
 
 /* Write a term's column, if it has one, and return where the next one comes. */
 static inline int32_t *put_column(
-    int32_t *to, Block *block, uint64_t hash, const unsigned char *name, size_t length)
+    int32_t *to, FeatureGroup *group, uint64_t hash, const unsigned char *name, size_t length)
 {
     int32_t column;
-    if (block->keys) {
-        column = number_in(block, hash);
+    if (group->keys) {
+        column = number_in(group, hash);
     } else {
-        size_t bucket = (size_t)hash & (block->n_slots - 1);
-        column = block->columns ? block->columns[bucket] : (int32_t)bucket;
-        if (block->learns && column < 0)
-            column = learn(block, bucket, name, length);
+        size_t bucket = (size_t)hash & (group->n_slots - 1);
+        column = group->columns ? group->columns[bucket] : (int32_t)bucket;
+        if (group->learns && column < 0)
+            column = learn(group, bucket, name, length);
     }
     *to = column;
     return to + (column >= 0); /* whether it has one, no processor could foresee */
@@ -467,10 +468,10 @@ static inline int32_t *more_columns(Work *work, size_t n)
     return (int32_t *)(work->columns.bytes + work->columns.size);
 }
 
-static inline int columns_end(Work *work, const Block *block, const int32_t *to)
+static inline int columns_end(Work *work, const FeatureGroup *group, const int32_t *to)
 {
     work->columns.size = (size_t)((const char *)to - work->columns.bytes);
-    return !block->failed;
+    return !group->failed;
 }
 
 /* Return whether all of some bytes are ASCII; 8 bytes after the last one must be readable. */
@@ -484,7 +485,7 @@ static inline int are_ascii(const unsigned char *at, size_t n)
 }
 
 /* Add the first `most` runs of each number of characters, from `at` up to `stop`. */
-FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
+FOR_WIDE_REGISTERS static int add_runs(Work *work, FeatureGroup *group, const unsigned char *at, const unsigned char *stop,
                     size_t shortest, size_t longest, size_t most)
 {
     size_t n_bytes = (size_t)(stop - at), n = 0, n_hashes = 0;
@@ -495,16 +496,16 @@ FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned 
         || !make_room(&work->hashes, (most_hashes + 1) * sizeof(uint64_t)))
         return 0;
     uint64_t *hashes = (uint64_t *)work->hashes.bytes;
-    if (block->groups && shortest == longest && longest < 8 && n_bytes <= MOST_PLAIN
+    if (group->groups && shortest == longest && longest < 8 && n_bytes <= MAX_PLAIN
         && are_ascii(at, n_bytes)) { /* the usual case, faster */
         uint64_t end = UINT64_C(1) << 8 * longest;
         for (; n_hashes + longest <= n_bytes && n_hashes < most; n_hashes++) {
             uint64_t hash = mix((load(at + n_hashes) & (end - 1)) | end * 0xFF);
             hashes[n_hashes] = hash ? hash : 1;
-            expect(block, hashes[n_hashes]);
+            expect(group, hashes[n_hashes]);
         }
         int32_t *to = more_columns(work, n_hashes);
-        return to && columns_end(work, block, put_seen(to, block, hashes, n_hashes));
+        return to && columns_end(work, group, put_seen(to, group, hashes, n_hashes));
     }
     const unsigned char **bounds = (const unsigned char **)work->bounds.bytes;
     bounds[n++] = at++;
@@ -518,44 +519,44 @@ FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned 
         for (size_t i = 0; i + size < n && i < most; i++) {
             uint64_t hash = hash_of(bounds[i], (size_t)(bounds[i + size] - bounds[i]));
             hashes[n_hashes++] = hash;
-            expect(block, hash);
+            expect(group, hash);
         }
     }
     int32_t *to = more_columns(work, n_hashes);
     if (!to)
         return 0;
-    if (block->groups)
-        return columns_end(work, block, put_seen(to, block, hashes, n_hashes));
+    if (group->groups)
+        return columns_end(work, group, put_seen(to, group, hashes, n_hashes));
     const uint64_t *hash = hashes;
     for (size_t size = shortest; size <= longest; size++)
         for (size_t i = 0; i + size < n && i < most; i++)
-            to = put_column(to, block, *hash++, bounds[i], (size_t)(bounds[i + size] - bounds[i]));
-    return columns_end(work, block, to);
+            to = put_column(to, group, *hash++, bounds[i], (size_t)(bounds[i + size] - bounds[i]));
+    return columns_end(work, group, to);
 }
 
-static int add_runs_of_word(Work *work, Block *block, const Word *word)
+static int add_runs_of_word(Work *work, FeatureGroup *group, const Word *word)
 {
     const unsigned char *start = (const unsigned char *)work->text.bytes + word->start;
     const unsigned char *stop = start + word->length;
-    const size_t run_length = run_lengths[block->kind - CHARACTERS];
-    if (word->side == SPACED)
-        return add_runs(work, block, start - 1, stop + 1, run_length, run_length,
+    const size_t run_length = run_lengths[group->kind - CHARACTERS];
+    if (word->class == SPACED)
+        return add_runs(work, group, start - 1, stop + 1, run_length, run_length,
                         LONGEST_WORD + 3 - run_length);
-    return block->kind != CHARACTERS
-        || add_runs(work, block, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
+    return group->kind != CHARACTERS
+        || add_runs(work, group, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
 }
 
 /* Have the processor fetch what is known of a word, or, of a sooner one, its columns. */
-static inline void expect_known(const Block *block, const Word *word, int is_sooner)
+static inline void expect_known(const FeatureGroup *group, const Word *word, int is_sooner)
 {
 #ifdef __GNUC__
-    const Known *known = block->known + ((size_t)word->hash & (block->n_known - 1));
+    const CachedWord *known = group->cache + ((size_t)word->hash & (group->n_cached - 1));
     if (!is_sooner)
         __builtin_prefetch(known);
     else if (known->hash == word->hash)
-        __builtin_prefetch(block->known_columns.bytes + known->first);
+        __builtin_prefetch(group->cached_columns.bytes + known->first);
 #else
-    (void)block, (void)word, (void)is_sooner;
+    (void)group, (void)word, (void)is_sooner;
 #endif
 }
 
@@ -573,14 +574,14 @@ static inline int add_columns(Work *work, const char *columns, size_t size)
 }
 
 /* Add the runs of a word; they are found once, as words come again and again. */
-static int add_known_runs(Work *work, Block *block, const Word *word)
+static int add_known_runs(Work *work, FeatureGroup *group, const Word *word)
 {
-    size_t slot = (size_t)word->hash, mask = block->n_known - 1;
-    Known *free_slot = NULL;
-    for (int n = 0; block->n_known && n < N_PROBES; n++) {
-        Known *known = block->known + ((slot + (size_t)n) & mask);
+    size_t slot = (size_t)word->hash, mask = group->n_cached - 1;
+    CachedWord *free_slot = NULL;
+    for (int n = 0; group->n_cached && n < N_PROBES; n++) {
+        CachedWord *known = group->cache + ((slot + (size_t)n) & mask);
         if (known->hash == word->hash)
-            return add_columns(work, block->known_columns.bytes + known->first,
+            return add_columns(work, group->cached_columns.bytes + known->first,
                                (size_t)known->n_columns * sizeof(int32_t));
         if (!known->hash) {
             free_slot = known;
@@ -588,14 +589,14 @@ static int add_known_runs(Work *work, Block *block, const Word *word)
         }
     }
     size_t before = work->columns.size;
-    if (!add_runs_of_word(work, block, word))
+    if (!add_runs_of_word(work, group, word))
         return 0;
     size_t size = work->columns.size - before;
-    if (free_slot && block->known_columns.size + size <= MOST_KNOWN_BYTES) {
-        Known known = {word->hash, (uint32_t)block->known_columns.size,
+    if (free_slot && group->cached_columns.size + size <= MAX_CACHED_BYTES) {
+        CachedWord known = {word->hash, (uint32_t)group->cached_columns.size,
                        (uint32_t)(size / sizeof(int32_t))};
-        if (!push(&block->known_columns, work->columns.bytes + before, size)
-            || !make_room(&block->known_columns, COPIED))
+        if (!push(&group->cached_columns, work->columns.bytes + before, size)
+            || !make_room(&group->cached_columns, COPIED))
             return 0;
         *free_slot = known;
     }
@@ -603,26 +604,26 @@ static int add_known_runs(Work *work, Block *block, const Word *word)
 }
 
 /* Put the columns of all of a document's terms into `work->columns`, in reading order. */
-FOR_WIDE_REGISTERS static int find_columns(Work *work, Block *block)
+FOR_WIDE_REGISTERS static int find_columns(Work *work, FeatureGroup *group)
 {
     const unsigned char *text = (const unsigned char *)work->text.bytes;
     const Word *words = (const Word *)work->words.bytes;
     size_t n_words = work->words.size / sizeof(Word);
     work->columns.size = 0;
-    if (block->kind == LEAD && n_words > N_LEAD)
+    if (group->kind == LEAD && n_words > N_LEAD)
         n_words = N_LEAD;
-    if (block->kind >= CHARACTERS) {
+    if (group->kind >= CHARACTERS) {
         for (size_t i = 0; i < n_words; i++) {
-            if (block->n_known && i + LATER < n_words)
-                expect_known(block, words + i + LATER, 0);
-            if (block->n_known && i + SOONER < n_words)
-                expect_known(block, words + i + SOONER, 1);
-            if (!add_known_runs(work, block, words + i))
+            if (group->n_cached && i + LATER < n_words)
+                expect_known(group, words + i + LATER, 0);
+            if (group->n_cached && i + SOONER < n_words)
+                expect_known(group, words + i + SOONER, 1);
+            if (!add_known_runs(work, group, words + i))
                 return 0;
         }
         return 1;
     }
-    size_t n_together = block->kind == BIGRAMS ? 2 : 1;
+    size_t n_together = group->kind == BIGRAMS ? 2 : 1;
     int32_t *to = more_columns(work, n_words);
     if (!to)
         return 0;
@@ -633,20 +634,20 @@ FOR_WIDE_REGISTERS static int find_columns(Work *work, Block *block)
     uint64_t *hashes = (uint64_t *)work->hashes.bytes;
     for (size_t i = 0; i < n_terms; i++) {
         hashes[i] = words[i].hash;
-        if (block->kind == BIGRAMS) {
+        if (group->kind == BIGRAMS) {
             uint64_t hash = mix(words[i].hash * UINT64_C(0x9E3779B97F4A7C15) + words[i + 1].hash);
             hashes[i] = hash ? hash : 1;
         }
-        expect(block, hashes[i]);
+        expect(group, hashes[i]);
     }
-    if (block->groups)
-        to = put_seen(to, block, hashes, n_terms);
-    for (size_t i = 0; !block->groups && i < n_terms; i++) {
+    if (group->groups)
+        to = put_seen(to, group, hashes, n_terms);
+    for (size_t i = 0; !group->groups && i < n_terms; i++) {
         const Word *word = words + i, *last = word + n_together - 1;
         size_t length = last->start + last->length - word->start;
-        to = put_column(to, block, hashes[i], text + word->start, length);
+        to = put_column(to, group, hashes[i], text + word->start, length);
     }
-    return columns_end(work, block, to);
+    return columns_end(work, group, to);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -655,7 +656,7 @@ FOR_WIDE_REGISTERS static int find_columns(Work *work, Block *block)
 
 #define FEW 16                 /* columns that are sorted faster than marked */
 #define HIGHEST (UINT64_C(1) << 63)
-#define MOST_MARKED (1u << 24) /* columns, as there are hash buckets; more are sorted */
+#define MAX_MARKED (1u << 24) /* columns, as there are hash buckets; more are sorted */
 
 /* Return the place of the lowest bit that is set. */
 static inline uint32_t lowest(uint64_t bits)
@@ -670,7 +671,7 @@ static inline uint32_t lowest(uint64_t bits)
 /* Make room for the marks of columns up to `last`; 0 if there is no memory. */
 static int make_marks(Work *work, uint32_t last)
 {
-    size_t n_outlines = last / 4096 + 1, size = n_outlines * 64 * sizeof(Group);
+    size_t n_outlines = last / 4096 + 1, size = n_outlines * 64 * sizeof(BucketBits);
     if (size <= work->marks.size)
         return 1;
     if (!make_room(&work->marks, size - work->marks.size)
@@ -687,12 +688,12 @@ static int make_marks(Work *work, uint32_t last)
 FOR_WIDE_REGISTERS static size_t count_by_marks(Work *work, const uint32_t *keys, size_t n, uint32_t last,
                              int32_t *columns, float *values)
 {
-    Group *groups = (Group *)work->marks.bytes;
+    BucketBits *groups = (BucketBits *)work->marks.bytes;
     uint64_t *outlines = (uint64_t *)work->outlines.bytes; /* a bit for each group with marks */
     uint32_t *repeats = (uint32_t *)work->spare.bytes;
     size_t n_repeats = 0, n_put = 0;
     for (size_t i = 0; i < n; i++) {
-        Group *group = groups + keys[i] / 64;
+        BucketBits *group = groups + keys[i] / 64;
         uint64_t bit = UINT64_C(1) << keys[i] % 64;
         repeats[n_repeats] = keys[i];
         n_repeats += (group->bits & bit) != 0;
@@ -719,7 +720,7 @@ FOR_WIDE_REGISTERS static size_t count_by_marks(Work *work, const uint32_t *keys
     for (size_t i = 0; i < n_put; i++)
         values[i] = 1;
     for (size_t i = 0; i < n_repeats; i++) {
-        const Group *group = groups + repeats[i] / 64;
+        const BucketBits *group = groups + repeats[i] / 64;
         uint64_t bit = UINT64_C(1) << repeats[i] % 64;
         values[group->n_before + n_set(group->bits & (bit - 1))] += 1;
     }
@@ -774,7 +775,7 @@ static int put_counts(Work *work, int32_t first_column)
     for (size_t i = 0; i < n; i++)
         last = keys[i] > last ? keys[i] : last;
     /* A sum of ones in a float comes to 2^24 and no further. */
-    if (n <= FEW || last >= MOST_MARKED)
+    if (n <= FEW || last >= MAX_MARKED)
         n_put = (int64_t)count_by_order(keys, n, columns, values);
     else if (make_marks(work, last))
         n_put = (int64_t)count_by_marks(work, keys, n, last, columns, values);
@@ -792,7 +793,7 @@ static int put_counts(Work *work, int32_t first_column)
         && push(&work->out_terms, &n_terms, sizeof n_terms);
 }
 
-static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_buffer *text,
+static int count_all(Work *work, FeatureGroup *feature_groups, Py_ssize_t n_feature_groups, const Py_buffer *text,
                      const int64_t *lengths, size_t n_documents)
 {
     size_t at = 0;
@@ -806,8 +807,8 @@ static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_bu
         int64_t n_words = (int64_t)(work->words.size / sizeof(Word));
         if (!push(&work->out_words, &n_words, sizeof n_words))
             return 0;
-        for (Py_ssize_t i = 0; i < n_blocks; i++)
-            if (!find_columns(work, blocks + i) || !put_counts(work, blocks[i].first))
+        for (Py_ssize_t i = 0; i < n_feature_groups; i++)
+            if (!find_columns(work, feature_groups + i) || !put_counts(work, feature_groups[i].first))
                 return 0;
         at += length + 1; /* a space follows */
     }
@@ -815,7 +816,7 @@ static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_bu
 }
 
 /* ------------------------------------------------------------------------------------------------
-   Python's side
+   Python's class
    --------------------------------------------------------------------------------------------- */
 
 /* Bytes that take longer than it may take to get the interpreter's lock back. */
@@ -842,7 +843,7 @@ static int has_length(const Py_buffer *lent, size_t n)
         ? 1 : fail("a table is not of the size that it has to be");
 }
 
-static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
+static int read_group(PyObject *item, FeatureGroup *group, Py_ssize_t n_bytes)
 {
     const char *kind;
     Py_ssize_t n_slots;
@@ -850,79 +851,79 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     unsigned long long multiplier;
     int n_columns, first;
     if (!PyTuple_Check(item))
-        return fail("a block is no tuple");
+        return fail("a group is no tuple");
     if (!PyArg_ParseTuple(item, "snOOKOii", &kind, &n_slots, &columns, &keys, &multiplier,
                           &groups, &n_columns, &first))
         return 0;
-    block->kind = kind_of(kind);
-    if (block->kind < 0)
-        return fail("a block is of no kind that there is");
+    group->kind = kind_of(kind);
+    if (group->kind < 0)
+        return fail("a group is of no kind that there is");
     if (n_slots < 1 || n_slots > 1 << 30 || n_slots & (n_slots - 1))
         return fail("the number of slots is no power of two up to 2^30");
-    block->n_slots = (size_t)n_slots;
-    block->multiplier = multiplier;
-    for (block->shift = 64; n_slots > 1; n_slots >>= 1)
-        block->shift--;
+    group->n_slots = (size_t)n_slots;
+    group->multiplier = multiplier;
+    for (group->shift = 64; n_slots > 1; n_slots >>= 1)
+        group->shift--;
     /* Columns are of 32 bits, also those that buckets will get, and with the first one added. */
-    if (n_columns < -1 || first < 0 || (int64_t)n_columns + (int64_t)block->n_slots > INT32_MAX)
-        return fail("a block has more columns than 32 bits can count");
-    block->learns = n_columns >= 0;
-    block->n_before = block->n_columns = n_columns;
-    block->first = first;
+    if (n_columns < -1 || first < 0 || (int64_t)n_columns + (int64_t)group->n_slots > INT32_MAX)
+        return fail("a group has more columns than 32 bits can count");
+    group->learns = n_columns >= 0;
+    group->n_before = group->n_columns = n_columns;
+    group->first = first;
     if (groups != Py_None) {
-        size_t n_groups = (block->n_slots + 63) / 64;
-        if (!borrow_uint64(groups, &block->lent_groups) || !has_length(&block->lent_groups, 2 * n_groups))
+        size_t n_groups = (group->n_slots + 63) / 64;
+        if (!borrow_uint64(groups, &group->lent_groups) || !has_length(&group->lent_groups, 2 * n_groups))
             return 0;
         if (columns == Py_None)
-            return fail("a block's tables do not fit together");
-        if (!borrow_int32(columns, &block->lent_columns))
+            return fail("a group's tables do not fit together");
+        if (!borrow_int32(columns, &group->lent_columns))
             return 0;
-        block->groups = block->lent_groups.buf;
+        group->groups = group->lent_groups.buf;
     } else if (columns != Py_None) {
-        int is_borrowed = block->learns ? borrow_writable_int32(columns, &block->lent_columns)
-                                        : borrow_int32(columns, &block->lent_columns);
-        if (!is_borrowed || !has_length(&block->lent_columns, block->n_slots))
+        int is_borrowed = group->learns ? borrow_writable_int32(columns, &group->lent_columns)
+                                        : borrow_int32(columns, &group->lent_columns);
+        if (!is_borrowed || !has_length(&group->lent_columns, group->n_slots))
             return 0;
     }
-    block->columns = block->lent_columns.buf;
-    block->n_listed = (size_t)block->lent_columns.len / sizeof(int32_t);
+    group->columns = group->lent_columns.buf;
+    group->n_listed = (size_t)group->lent_columns.len / sizeof(int32_t);
     if (keys != Py_None) {
-        if (!borrow_uint64(keys, &block->lent_keys) || !has_length(&block->lent_keys, block->n_slots))
+        if (!borrow_uint64(keys, &group->lent_keys) || !has_length(&group->lent_keys, group->n_slots))
             return 0;
-        block->keys = block->lent_keys.buf;
+        group->keys = group->lent_keys.buf;
     }
-    if ((block->keys && (!block->columns || block->shift == 64))
-        || (block->groups && (block->keys || block->learns))
-        || (block->learns && (!block->columns || block->keys)))
-        return fail("a block's tables do not fit together");
-    if (block->kind >= CHARACTERS) {
-        block->n_known = 16;
-        while (block->n_known < MOST_KNOWN && block->n_known < (size_t)n_bytes / 8)
-            block->n_known *= 2;
-        block->known = calloc(block->n_known, sizeof(Known));
-        if (!block->known)
-            block->n_known = 0; /* slower, but no less right */
+    if ((group->keys && (!group->columns || group->shift == 64))
+        || (group->groups && (group->keys || group->learns))
+        || (group->learns && (!group->columns || group->keys)))
+        return fail("a group's tables do not fit together");
+    if (group->kind >= CHARACTERS) {
+        group->n_cached = 16;
+        while (group->n_cached < MAX_CACHED && group->n_cached < (size_t)n_bytes / 8)
+            group->n_cached *= 2;
+        group->cache = calloc(group->n_cached, sizeof(CachedWord));
+        if (!group->cache)
+            group->n_cached = 0; /* slower, but no less right */
     }
     return 1;
 }
 
-static void free_block(Block *block)
+static void free_group(FeatureGroup *group)
 {
-    free(block->known);
-    free(block->known_columns.bytes);
-    free(block->names.bytes);
-    free(block->lengths.bytes);
-    release_arrays(&block->lent_columns, 1);
-    release_arrays(&block->lent_keys, 1);
-    release_arrays(&block->lent_groups, 1);
+    free(group->cache);
+    free(group->cached_columns.bytes);
+    free(group->names.bytes);
+    free(group->lengths.bytes);
+    release_arrays(&group->lent_columns, 1);
+    release_arrays(&group->lent_keys, 1);
+    release_arrays(&group->lent_groups, 1);
 }
 
 /* Take back the columns that were given before memory ran out. */
-static void unlearn(Block *block)
+static void unlearn(FeatureGroup *group)
 {
-    for (size_t i = 0; block->learns && i < block->n_slots; i++)
-        if (block->columns[i] >= block->n_before)
-            block->columns[i] = -1;
+    for (size_t i = 0; group->learns && i < group->n_slots; i++)
+        if (group->columns[i] >= group->n_before)
+            group->columns[i] = -1;
 }
 
 static PyObject *as_bytes(const Pile *pile)
@@ -931,13 +932,13 @@ static PyObject *as_bytes(const Pile *pile)
     return PyByteArray_FromStringAndSize(pile->bytes, (Py_ssize_t)pile->size);
 }
 
-static PyObject *result_of(const Work *work, const Block *blocks, Py_ssize_t n_blocks)
+static PyObject *result_of(const Work *work, const FeatureGroup *feature_groups, Py_ssize_t n_feature_groups)
 {
-    PyObject *names = PyTuple_New(n_blocks);
-    for (Py_ssize_t i = 0; names && i < n_blocks; i++) {
+    PyObject *names = PyTuple_New(n_feature_groups);
+    for (Py_ssize_t i = 0; names && i < n_feature_groups; i++) {
         PyObject *learned = Py_BuildValue("(y#N)",
-            blocks[i].names.bytes ? blocks[i].names.bytes : "", (Py_ssize_t)blocks[i].names.size,
-            as_bytes(&blocks[i].lengths));
+            feature_groups[i].names.bytes ? feature_groups[i].names.bytes : "", (Py_ssize_t)feature_groups[i].names.size,
+            as_bytes(&feature_groups[i].lengths));
         if (!learned || PyTuple_SetItem(names, i, learned) < 0) {
             Py_DECREF(names);
             return NULL;
@@ -969,7 +970,7 @@ static int64_t *copy_lengths(const Py_buffer *text, const Py_buffer *lengths)
 }
 
 PyDoc_STRVAR(count_doc,
-"count(text, lengths, ascii, characters, normalize, blocks)\n--\n\n"
+"count(text, lengths, ascii, characters, normalize, feature_groups)\n--\n\n"
 "Return how often each term occurs in documents.\n\n"
 "Parameters\n"
 "----------\n"
@@ -984,20 +985,20 @@ PyDoc_STRVAR(count_doc,
 "    `slugline.text.tokens.character_table`. None takes all of them for letters in lower case.\n"
 "normalize : callable\n"
 "    Gets the number of a document, and returns its bytes in lower case and normal form C.\n"
-"blocks : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
+"feature_groups : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
 "    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
 "    buckets are to get one, else -1. `first` is added to the columns that are returned.\n\n"
 "Returns\n"
 "-------\n"
 "columns, values, lengths : bytearray, of int32, float32 and int64\n"
-"    Ascending columns and their counts, for each block of the first document, then of the second;\n"
-"    and how many each block of each document has.\n"
+"    Ascending columns and their counts, for each group of the first document, then of the second;\n"
+"    and how many each group of each document has.\n"
 "n_terms : bytearray, of int64\n"
-"    The sum of the counts of each block of each document.\n"
+"    The sum of the counts of each group of each document.\n"
 "n_words : bytearray, of int64\n"
 "    How many words each document has, known or not.\n"
 "names : tuple of (bytes, bytearray of int64)\n"
-"    For each block, the terms that columns were given to, and their lengths.");
+"    For each group, the terms that columns were given to, and their lengths.");
 
 static PyObject *count(PyObject *module, PyObject *arguments)
 {
@@ -1005,8 +1006,8 @@ static PyObject *count(PyObject *module, PyObject *arguments)
     Py_buffer text, lengths, ascii, characters;
     PyObject *items, *result = NULL;
     int64_t *own_lengths = NULL;
-    Block *blocks = NULL;
-    Py_ssize_t n_blocks, n_read = 0;
+    FeatureGroup *feature_groups = NULL;
+    Py_ssize_t n_feature_groups, n_read = 0;
     Work work;
     memset(&work, 0, sizeof work);
     text.obj = lengths.obj = ascii.obj = characters.obj = NULL;
@@ -1014,9 +1015,9 @@ static PyObject *count(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "y*O&y*O&OO!", &text, borrow_int64, &lengths, &ascii,
                           borrow_optional_uint32, &characters, &work.normalize, &PyTuple_Type, &items))
         goto done;
-    n_blocks = PyTuple_Size(items);
-    blocks = calloc((size_t)n_blocks + 1, sizeof(Block));
-    if (!blocks) {
+    n_feature_groups = PyTuple_Size(items);
+    feature_groups = calloc((size_t)n_feature_groups + 1, sizeof(FeatureGroup));
+    if (!feature_groups) {
         PyErr_NoMemory();
         goto done;
     }
@@ -1030,25 +1031,25 @@ static PyObject *count(PyObject *module, PyObject *arguments)
         goto done;
     work.ascii = ascii.buf;
     work.characters = characters.buf;
-    while (n_read < n_blocks) {
-        Block *block = blocks + n_read;
-        if (!read_block(PyTuple_GetItem(items, n_read++), block, text.len))
+    while (n_read < n_feature_groups) {
+        FeatureGroup *group = feature_groups + n_read;
+        if (!read_group(PyTuple_GetItem(items, n_read++), group, text.len))
             goto done;
     }
     work.state = text.len < LONG ? NULL : PyEval_SaveThread();
-    int ok = count_all(&work, blocks, n_blocks, &text, own_lengths,
+    int ok = count_all(&work, feature_groups, n_feature_groups, &text, own_lengths,
                        (size_t)lengths.len / sizeof(int64_t));
     if (work.state)
         PyEval_RestoreThread(work.state);
     if (work.is_over)
-        fail("a block has more columns than 32 bits can count");
-    result = ok ? result_of(&work, blocks, n_blocks) : PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    for (Py_ssize_t i = 0; !result && i < n_blocks; i++)
-        unlearn(blocks + i);
+        fail("a group has more columns than 32 bits can count");
+    result = ok ? result_of(&work, feature_groups, n_feature_groups) : PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    for (Py_ssize_t i = 0; !result && i < n_feature_groups; i++)
+        unlearn(feature_groups + i);
 done:
     for (Py_ssize_t i = 0; i < n_read; i++)
-        free_block(blocks + i);
-    free(blocks);
+        free_group(feature_groups + i);
+    free(feature_groups);
     free(own_lengths);
     Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare,
                      &work.marks, &work.outlines, &work.bounds,

@@ -54,12 +54,12 @@ def check_idf(idf: F32, n_documents: int) -> None:
     """Raise DataError unless `idf` can be the idf of terms in so many documents."""
     if not len(idf):
         return
-    most = math.log(1 + n_documents) + 1
+    maximum = math.log(1 + n_documents) + 1
     least, largest = float(idf.min()), float(idf.max())
-    if not 1 - _ROUNDING <= least <= largest <= most + _ROUNDING:
+    if not 1 - _ROUNDING <= least <= largest <= maximum + _ROUNDING:
         raise DataError(
             f"idf runs from {least:.3g} to {largest:.3g}, but with {n_documents:,} documents it is "
-            f"between 1 and {most:.3g}"
+            f"between 1 and {maximum:.3g}"
         )
 
 

@@ -48,7 +48,7 @@ _ENOUGH_CELLS, _MAX_UNIQUE = 50, 0.8
 _MIN_CELLS, _MAX_GAP_DEVIATION = 20, 0.7
 # Characters of a value in its term.
 MAX_VALUE = 100
-#: The most values of a list in one cell.
+#: Maximum number of values of a list in one cell.
 MAX_VALUES = 100
 MISSING = "missing"
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?")
