@@ -36,7 +36,7 @@ COMPOSED = {
         "finditer",
         rb'(?s)[\s,:\]}]{1,40}+|[\[{]|"[^"\\]{0,40}+(?:\\.[^"\\]*+){0,20}+(?:"|\Z)?+|[^\s,:\[\]{}"]{1,40}+',
     ),
-    "text/tokens.py": ("split", "[ ,;]"),
+    "text/characters.py": ("split", "[ ,;]"),
 }
 
 #: What is read there has a known SHA-256 digest.
