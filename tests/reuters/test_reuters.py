@@ -314,7 +314,6 @@ def test_files_that_are_nowhere_are_one_download_error(
 ) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
     monkeypatch.delenv("SLUGLINE_DATA", raising=False)
-    monkeypatch.setattr(downloads, "PAUSES", ())
     for name, remote in sources.FILES.items():
         local = downloads.RemoteFile(remote.name, ("http://127.0.0.1:9/",), remote.sha256, 1)
         monkeypatch.setitem(sources.FILES, name, local)
