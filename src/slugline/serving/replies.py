@@ -92,7 +92,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a text gets a score, which is the sum of the bias and the shares of all reasons."""
+    """Why a text gets a score, which is the sum of the bias and all attributions."""
 
     model: str
     version: str

@@ -79,7 +79,7 @@ async def explain(service: Service, request: ExplainRequest, call: Call) -> Expl
     """Tells which words of a text speak for a topic, and which against it.
 
     By default, that is the topic that `classify` answers. With `against`, tells why it is one
-    topic rather than the other. Shares over 0 speak for the topic, the largest most.
+    topic rather than the other. Positive attributions speak for the topic, the largest most.
     """
     return await service.explain(request, call)
 
