@@ -15,6 +15,7 @@ from slugline.errors import DataError, SluglineError
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
 from slugline.serving.service import Call, Service
 from slugline.serving.service_errors import (
+    IS_NEW,
     ApprovalError,
     LimitError,
     MisspeltTopicError,
@@ -161,9 +162,11 @@ def test_correct_rejects_invalid_corrections(
 def test_correct_asks_whether_a_misspelt_topic_is_new(service: Service) -> None:
     correction: dict[str, Any] = {"text": "a", "topic": "golld"}
     error = refusal(service.correct(CorrectionRequest(**correction), Call()), MisspeltTopicError)
-    found = "there is no topic 'golld' in reuters46; did you mean 'gold'?"
-    assert str(error) == f"{found} If it is new, say so (`is_new`)."
-    assert error.describe("tick the box") == f"{found} If it is new, tick the box."
+    assert str(error) == (
+        "there is no topic 'golld' in reuters46; did you mean 'gold'? If it is new, say so "
+        "(`is_new`)."
+    )
+    assert (error.topic, error.similar_topic, IS_NEW in error.parts) == ("golld", "gold", True)
     assert run(service.correct(CorrectionRequest(**correction, is_new=True), Call())).is_new
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from slugline.errors import DataError, SluglineError
+from slugline.errors import DataError, Parameter, SluglineError
 
 __all__ = [
+    "IS_NEW",
     "ApprovalError",
     "BusyError",
     "LimitError",
@@ -84,27 +85,27 @@ class UnknownCorrectionError(SluglineError):
         super().__init__(f"there is no correction {correction_id}, or {remedy}.")
 
 
+#: What to do about a misspelt topic that is new; a front end may have other words for it.
+IS_NEW = Parameter("is_new", phrase="say so ({})")
+
+
 class MisspeltTopicError(DataError):
     """A new topic spelled much like one that the model has.
 
     Attributes
     ----------
-    found : str
-        What was found, with the topic that was probably meant.
-    remedy : str
-        What to do if the topic is new.
+    topic, similar_topic : str
+        The new topic, and the one that was probably meant.
     """
 
     def __init__(self, topic: str, model_name: str, similar_topic: str) -> None:
-        self.found = (
-            f"there is no topic {topic[:100]!r} in {model_name}; did you mean {similar_topic!r}?"
+        self.topic, self.similar_topic = topic, similar_topic
+        super().__init__(
+            f"there is no topic {topic[:100]!r} in {model_name}; did you mean {similar_topic!r}? "
+            "If it is new, ",
+            IS_NEW,
+            ".",
         )
-        self.remedy = "say so (`is_new`)"
-        super().__init__(self.describe(self.remedy))
-
-    def describe(self, remedy: str) -> str:
-        """Return the message with what to do here if the topic is new."""
-        return f"{self.found} If it is new, {remedy}."
 
 
 class ApprovalError(SluglineError):

@@ -16,6 +16,7 @@ from slugline.exporting.page import samples, why_unsure
 from slugline.model.file.content import is_shipped
 from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import render_page, requested_model, wants_part
+from slugline.serving.page.wording import word_error
 from slugline.serving.replies import CorrectionReply
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service import TextAnswer
@@ -210,13 +211,8 @@ async def classify_text(
     try:
         answer = await in_time(request, service.answer_text(model, text, n_topics, topic))
     except LimitError as error:
-        raise text_problem(error) from None
+        raise HttpProblem(422, word_error(error)) from None
     return await service.threads.run(build_answer, model, text, answer)
-
-
-def text_problem(error: LimitError) -> HttpProblem:
-    """Return the problem of the only text of a form, which is over a limit."""
-    return HttpProblem(422, error.describe("the text "))
 
 
 def _text(form: Mapping[str, str], model: ServedModel) -> str:

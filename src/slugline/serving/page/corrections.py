@@ -11,12 +11,8 @@ from starlette.responses import RedirectResponse, Response
 
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import Correction
-from slugline.serving.page.classify import (
-    CorrectionForm,
-    classify_page,
-    classify_text,
-    text_problem,
-)
+from slugline.errors import SluglineError
+from slugline.serving.page.classify import CorrectionForm, classify_page, classify_text
 from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import (
     link,
@@ -25,10 +21,10 @@ from slugline.serving.page.rendering import (
     to_sentence,
     wants_part,
 )
+from slugline.serving.page.wording import word_error
 from slugline.serving.requests import MOST_TOPICS, CorrectionRequest
 from slugline.serving.served_corrections import ServedCorrections
 from slugline.serving.served_models import ServedModel
-from slugline.serving.service_errors import LimitError, MisspeltTopicError
 from slugline.serving.web.ids import parse_id
 from slugline.serving.web.problems import HttpProblem, to_problem
 from slugline.serving.web.state import call_of, in_time, service_of
@@ -63,12 +59,10 @@ async def post_correction(request: Request) -> Response:
 
 
 def _to_problem(error: Exception, request: Request) -> HttpProblem:
-    """Return the problem to show above the form, in the words of the form."""
-    if isinstance(error, LimitError):
-        return text_problem(error)
+    """Return the problem to show above the form."""
     problem = to_problem(error, request.scope)
-    if isinstance(error, MisspeltTopicError):
-        return HttpProblem(problem.status, error.describe("tick the box below"))
+    if isinstance(error, SluglineError):
+        return HttpProblem(problem.status, word_error(error))
     return problem
 
 

@@ -17,12 +17,13 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
 from slugline.base.wording import one_line
-from slugline.corpus.readers import ENDINGS, LEAVE_ENCODING_OUT, OR_NAME_THE_FORMAT
+from slugline.corpus.readers import ENDINGS
 from slugline.corpus.rows import BadRow, SourceRow
-from slugline.errors import DataError, Message
+from slugline.errors import DataError
 from slugline.prediction.rows import Prediction
 from slugline.serving.limits import Limits
 from slugline.serving.page.rendering import render_page, requested_model
+from slugline.serving.page.wording import word_error
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service import Service
@@ -89,7 +90,7 @@ async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
     try:
         return await while_connected(request, opening)
     except DataError as error:
-        raise HttpProblem(422, _for_people(error)) from error
+        raise HttpProblem(422, word_error(error)) from error
 
 
 async def _save_body(
@@ -119,15 +120,6 @@ async def _save_body(
             headers={"Retry-After": "10"},
         ) from error
     return file
-
-
-# Advice of the library in words of the page, which has no field for the format.
-_ADVICE = {OR_NAME_THE_FORMAT: "", LEAVE_ENCODING_OUT: "choose them as found"}
-
-
-def _for_people(error: DataError) -> str:
-    """Return a message without what the page can't do."""
-    return Message(*error.parts).render(lambda part: _ADVICE.get(part, str(part)))
 
 
 def _name(request: Request) -> str:
@@ -207,7 +199,7 @@ def _json_lines(
                 {"rows": [_json_row(row) for row in rows], "read": answers.fraction_read}
             )
     except DataError as error:
-        yield _json_line({"error": replace_surrogates(_for_people(error))})
+        yield _json_line({"error": replace_surrogates(word_error(error))})
         return
     yield _json_line({"n_rows": n_rows})
 
