@@ -42,7 +42,9 @@ def without_probabilities(rows: list[list[str]], column: int) -> list[list[str]]
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("A.TSV", "\t")])
-def test_given_columns_come_first_and_as_they_were(run: Run, name: str, delimiter: str) -> None:
+def test_predict_output_given_columns_come_first_and_as_they_were(
+    run: Run, name: str, delimiter: str
+) -> None:
     code, out, err = run("predict", "news.slug", "tickets.csv", "-q", "-o", name)
 
     header, *rows = cells_of(name, delimiter)
@@ -55,7 +57,7 @@ def test_given_columns_come_first_and_as_they_were(run: Run, name: str, delimite
     assert all(0.5 < float(row[4]) <= 1 and row[5] == "" for row in rows)
 
 
-def test_json_lines_have_the_same_columns(run: Run) -> None:
+def test_predict_output_json_lines_have_the_same_columns(run: Run) -> None:
     lines = [{"id": [1, {"a": 2}], "text": "wheat", "more": None}, {"text": "goal", "new": True}]
     stdin = "\n".join(map(json.dumps, lines))
 
@@ -69,7 +71,7 @@ def test_json_lines_have_the_same_columns(run: Run) -> None:
     assert [row | line for row, line in zip(rows, lines, strict=True)] == rows
 
 
-def test_several_topics_are_numbered(run: Run) -> None:
+def test_predict_output_several_topics_are_numbered(run: Run) -> None:
     run("predict", "news.slug", "tickets.csv", "-q", "-o", "a.csv", "--top", 9)
 
     header, first, _ = cells_of("a.csv")
@@ -78,7 +80,7 @@ def test_several_topics_are_numbered(run: Run) -> None:
     assert {first[3], first[5], first[7]} == {"bank", "grain", "sport"}
 
 
-def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
+def test_predict_output_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
     Path("t.csv").write_text("id,text\n1,wheat\n2,\n3,goal,x\n4,goal\n")
 
     code, out, err = run("predict", "news.slug", "t.csv", "--text", "text", "-o", "a.csv")
@@ -104,14 +106,16 @@ def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
     ],
     ids=["free", "taken in another case", "taken twice", "others"],
 )
-def test_an_answer_gets_another_name_beside_a_column_of_its_own(
+def test_predict_output_an_answer_gets_another_name_beside_a_column_of_its_own(
     given: list[str], names: list[str]
 ) -> None:
     assert list(answer_names(given, topic_names(1)).values()) == names
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".xlsx"])
-def test_topics_are_in_a_column_called_as_the_model_s_own(run: Run, ending: str) -> None:
+def test_predict_output_topics_are_in_a_column_called_as_the_model_s_own(
+    run: Run, ending: str
+) -> None:
     if ending != ".jsonl":
         pytest.importorskip({".parquet": "duckdb", ".xlsx": "openpyxl"}.get(ending, "csv"))
     rows = [f"{word} {n};{topic}\n" for n in range(9) for word, topic in WORDS]
@@ -139,7 +143,7 @@ def test_topics_are_in_a_column_called_as_the_model_s_own(run: Run, ending: str)
 WORDS = (("wheat", "grain"), ("goal", "sport"))
 
 
-def test_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:
+def test_predict_output_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:
     Path("t.csv").write_text("topic,text\nold,wheat\n")
 
     run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv")
@@ -149,7 +153,7 @@ def test_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:
     assert row[:3] == ["old", "wheat", "grain"]
 
 
-def test_columns_that_come_too_late_for_the_header_are_told(run: Run) -> None:
+def test_predict_output_columns_that_come_too_late_for_the_header_are_told(run: Run) -> None:
     lines = [{"text": "wheat"}] * 1024 + [{"text": "goal", "late": 1, "topic": "x"}]
     Path("t.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
@@ -163,7 +167,7 @@ def test_columns_that_come_too_late_for_the_header_are_told(run: Run) -> None:
     assert json.loads(Path("a.jsonl").read_text().splitlines()[-1])["late"] == 1
 
 
-def test_lines_of_text_have_one_column_unless_there_are_labels(run: Run) -> None:
+def test_predict_output_lines_of_text_have_one_column_unless_there_are_labels(run: Run) -> None:
     run("predict", "news.slug", "-q", "-o", "a.csv", stdin="wheat\ngoal\n")
     run("predict", "news.slug", "-q", "-o", "b.csv", stdin="__label__x wheat\ngoal\n")
 
@@ -171,12 +175,12 @@ def test_lines_of_text_have_one_column_unless_there_are_labels(run: Run) -> None
     assert cells_of("b.csv")[0] == ["text", "topic", "predicted_topic", "probability", "error"]
 
 
-def test_without_documents_there_is_a_header_alone(run: Run) -> None:
+def test_predict_output_without_documents_there_is_a_header_alone(run: Run) -> None:
     assert run("predict", "news.slug", "-q", "-o", "a.csv").code == 0
     assert cells_of("a.csv") == [["topic", "probability", "error"]]
 
 
-def test_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
+def test_predict_output_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
     assert run("predict", "news.slug", "-q", "-o", "a.csv", stdin="{bad\n").code == 1
     header, row = cells_of("a.csv")
     assert header == ["topic", "probability", "error"]
@@ -189,7 +193,9 @@ def test_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "code"), [(["--strict"], 1), (["--text", "bdy"], 2)], ids=["strict", "column"]
 )
-def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str], code: int) -> None:
+def test_predict_output_a_job_that_fails_leaves_the_earlier_file(
+    run: Run, options: list[str], code: int
+) -> None:
     Path("t.csv").write_text("id,body\n1,wheat\n2,\n")
     Path("a.csv").write_text("earlier\n")
 
@@ -217,7 +223,7 @@ def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str], 
     ],
     ids=["ending", "texts", "model", "no folder"],
 )
-def test_an_output_that_can_not_be_is_told_before_the_work(
+def test_predict_output_an_output_that_can_not_be_is_told_before_the_work(
     run: Run, output: str, message: str
 ) -> None:
     Path("news.slug").rename("m.csv")
@@ -228,7 +234,9 @@ def test_an_output_that_can_not_be_is_told_before_the_work(
     assert Path("tickets.csv").read_text() == TICKETS
 
 
-def test_a_full_disk_is_told_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_output_a_full_disk_is_told_in_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -243,7 +251,7 @@ def test_a_full_disk_is_told_in_one_line(run: Run, monkeypatch: pytest.MonkeyPat
     assert not Path("a.csv").exists()
 
 
-def test_memory_does_not_grow_with_the_number_of_rows(run: Run) -> None:
+def test_predict_output_memory_does_not_grow_with_the_number_of_rows(run: Run) -> None:
     with Path("large.csv").open("w") as file:
         file.write("text,more\n")
         file.writelines(f"wheat,{'x' * 500_000}\n" for _ in range(120))
@@ -278,7 +286,9 @@ def write_german(name: str, quoting: Any = csv.QUOTE_MINIMAL, encoding: str = "c
         ("utf-16", csv.QUOTE_ALL),
     ],
 )
-def test_a_table_is_written_as_it_came_in(run: Run, encoding: str, quoting: int) -> None:
+def test_predict_output_a_table_is_written_as_it_came_in(
+    run: Run, encoding: str, quoting: int
+) -> None:
     before = write_german("t.csv", quoting, encoding).decode(encoding)
     options = ["--encoding", encoding, "--text", "Betreff,Nachricht", "--id", "Nr"]
 
@@ -296,7 +306,7 @@ def test_a_table_is_written_as_it_came_in(run: Run, encoding: str, quoting: int)
     assert after.count("\n") == before.count("\n")
 
 
-def test_a_table_without_rows_keeps_its_columns(run: Run) -> None:
+def test_predict_output_a_table_without_rows_keeps_its_columns(run: Run) -> None:
     Path("t.csv").write_bytes(b"Nr;text;Name\r\n")
 
     assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv").code == 0
@@ -304,7 +314,7 @@ def test_a_table_without_rows_keeps_its_columns(run: Run) -> None:
     assert Path("a.csv").read_bytes() == b"Nr;text;Name;topic;probability;error\r\n"
 
 
-def test_topics_that_the_encoding_lacks_make_it_utf_8() -> None:
+def test_predict_output_topics_that_the_encoding_lacks_make_it_utf_8() -> None:
     dialect = TableDialect(";", "cp1252")
 
     assert dialect.with_characters(["Währung", 3]) == dialect
@@ -344,7 +354,7 @@ def test_repaired_documents_are_written_as_they_came_in(run: Run, name: str) -> 
         assert data.decode().startswith('{"Nr":"0","Text":"Währung 0","Thema":"b"}\n')
 
 
-def test_an_excel_file_holds_texts_as_texts(run: Run) -> None:
+def test_predict_output_an_excel_file_holds_texts_as_texts(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     cells = ["=1+1", "+49 30 1234", "-x", "@a", "00712345678901234567", "a\x07b_x0041_", "1.5"]
     lines = ["text," + ",".join(map(str, range(len(cells)))), "wheat," + ",".join(cells)]
@@ -361,7 +371,7 @@ def test_an_excel_file_holds_texts_as_texts(run: Run) -> None:
     assert [*found.values.values()][1 : len(cells) + 1] == cells
 
 
-def test_an_excel_file_comes_back_as_it_came(run: Run) -> None:
+def test_predict_output_an_excel_file_comes_back_as_it_came(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["Datum", "text", "Topic"])
@@ -390,7 +400,7 @@ def test_an_excel_file_comes_back_as_it_came(run: Run) -> None:
     assert Path("out/t.xlsx").read_bytes() == Path("a.xlsx").read_bytes()
 
 
-def test_an_excel_file_to_which_nothing_can_be_added_is_an_error(run: Run) -> None:
+def test_predict_output_an_excel_file_to_which_nothing_can_be_added_is_an_error(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text"])
@@ -404,7 +414,7 @@ def test_an_excel_file_to_which_nothing_can_be_added_is_an_error(run: Run) -> No
     assert not Path("a.xlsx").exists()
 
 
-def test_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run: Run) -> None:
+def test_predict_output_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text"])
@@ -418,7 +428,7 @@ def test_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run: Run) -> None:
     assert "wheat für alle,grain," in data.decode("utf-8-sig")
 
 
-def test_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
+def test_predict_output_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
     pytest.importorskip("openpyxl")
     Path("t.csv").write_text(f"text,more\nwheat,{'x' * 40_000}\n")
 
@@ -429,7 +439,9 @@ def test_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
     assert not Path("a.xlsx").exists()
 
 
-def test_excel_files_of_answers_keep_the_columns_of_a_table_without_rows(run: Run) -> None:
+def test_predict_output_excel_files_of_answers_keep_the_columns_of_a_table_without_rows(
+    run: Run,
+) -> None:
     pytest.importorskip("openpyxl")
     Path("t.csv").write_text("Nr;text\n")
 
@@ -440,7 +452,7 @@ def test_excel_files_of_answers_keep_the_columns_of_a_table_without_rows(run: Ru
     assert header == ("Nr", "text", "topic", "probability", "error")
 
 
-def test_each_text_of_a_folder_is_answered_under_its_name(run: Run) -> None:
+def test_predict_output_each_text_of_a_folder_is_answered_under_its_name(run: Run) -> None:
     Path("in").mkdir()
     Path("in/b.txt").write_text("wheat\nand corn")
     Path("in/a.txt").write_text("goal")
@@ -459,7 +471,9 @@ def test_each_text_of_a_folder_is_answered_under_its_name(run: Run) -> None:
     ]
 
 
-def test_the_rows_of_a_folder_of_parquet_files_are_answered(run: Run, write_parquet: Any) -> None:
+def test_predict_output_the_rows_of_a_folder_of_parquet_files_are_answered(
+    run: Run, write_parquet: Any
+) -> None:
     Path("in").mkdir()
     for name, text in (("b", "goal"), ("a", "wheat")):
         write_parquet(f"in/{name}.parquet", {"text": ("VARCHAR", [text]), "n": ("INT", [1])})
@@ -479,7 +493,7 @@ def test_the_rows_of_a_folder_of_parquet_files_are_answered(run: Run, write_parq
     ]
 
 
-def test_a_topic_is_no_formula_in_a_table_and_itself_elsewhere(run: Run) -> None:
+def test_predict_output_a_topic_is_no_formula_in_a_table_and_itself_elsewhere(run: Run) -> None:
     topics = ["=1+1", "＝a", "a-b"]
     lines = [f"wheat{n} corn{n},{topic}" for n, topic in enumerate(topics)] * 4
     Path("t.csv").write_text("\n".join(["text,topic", *lines]), encoding="utf-8")
@@ -505,7 +519,7 @@ def test_a_guess_among_suggestions_is_no_formula(run: Run) -> None:
     assert {(row[note], row[guess]) for row in rows} == {("=2", "'=1+1"), ("=3", "b")}
 
 
-def test_a_column_is_looked_for_in_an_excel_file_without_rows(run: Run) -> None:
+def test_predict_output_a_column_is_looked_for_in_an_excel_file_without_rows(run: Run) -> None:
     pytest.importorskip("openpyxl")
     Path("t.xlsx").write_bytes(excel_file([["subject", "body"]]))
     result = run("predict", "news.slug", "t.xlsx", "--text", "bdy")

@@ -54,7 +54,9 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path)
 # Learning ---------------------------------------------------------------------------------------
 
 
-def test_what_corrections_changed_is_printed_and_the_model_before_is_kept(run: Run) -> None:
+def test_train_corrections_what_corrections_changed_is_printed_and_the_model_before_is_kept(
+    run: Run,
+) -> None:
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     correct("c.db", *FLOWERS)
@@ -86,7 +88,7 @@ def test_what_corrections_changed_is_printed_and_the_model_before_is_kept(run: R
     assert Path("news.slug").read_bytes() == before
 
 
-def test_the_json_holds_what_corrections_changed(run: Run) -> None:
+def test_train_corrections_the_json_holds_what_corrections_changed(run: Run) -> None:
     correct("c.db", *FLOWERS)
     found = json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)
     assert found["corrections"]["now_right"] == {"n_asked": 9, "n_before": 0, "n_after": 9}
@@ -95,7 +97,7 @@ def test_the_json_holds_what_corrections_changed(run: Run) -> None:
     assert not Path("news.slug.before.1").exists(), "there was none"
 
 
-def test_the_report_says_it_as_well(run: Run, news: News) -> None:
+def test_train_corrections_the_report_says_it_as_well(run: Run, news: News) -> None:
     run(*TRAIN)
     assert 'id="corrections"' not in Path("news.html").read_text()
     correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
@@ -109,7 +111,7 @@ def test_the_report_says_it_as_well(run: Run, news: News) -> None:
     assert "<script>" not in section
 
 
-def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
+def test_train_corrections_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
     run: Run, news: News
 ) -> None:
     run(*TRAIN)
@@ -140,7 +142,7 @@ def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
     assert Path("news.slug").read_bytes() != before["news.slug"]
 
 
-def test_a_model_that_promises_less_is_held_back(run: Run, news: News) -> None:
+def test_train_corrections_a_model_that_promises_less_is_held_back(run: Run, news: News) -> None:
     run(*TRAIN, "--min-precision", 0.9)
     before = Path("news.slug").read_bytes()
     correct("c.db", *FLOWERS)
@@ -158,7 +160,7 @@ def test_a_model_that_promises_less_is_held_back(run: Run, news: News) -> None:
     assert Path("news.slug.before.1").read_bytes() == before
 
 
-def test_corrections_that_make_a_model_unsure_of_every_text_hold_it_back(
+def test_train_corrections_corrections_that_make_a_model_unsure_of_every_text_hold_it_back(
     run: Run, news: News
 ) -> None:
     run(*TRAIN, "--min-precision", 0.9)
@@ -179,7 +181,7 @@ def test_corrections_that_make_a_model_unsure_of_every_text_hold_it_back(
 
 
 @pytest.mark.parametrize("options", [[], ["--quantize", "int8"]], ids=["whole", "smaller"])
-def test_a_model_that_can_not_be_loaded_or_asked_is_held_back(
+def test_train_corrections_a_model_that_can_not_be_loaded_or_asked_is_held_back(
     run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     run(*TRAIN, *options)
@@ -209,7 +211,7 @@ def test_a_model_that_can_not_be_loaded_or_asked_is_held_back(
     monkeypatch.undo()
 
 
-def test_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> None:
+def test_train_corrections_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> None:
     settings = ["--seed", 3, "--balanced", "--quantize", "int8", "--min-precision", 0.6]
     run("train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4, *settings)
     correct("c.db", *FLOWERS)
@@ -221,7 +223,7 @@ def test_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> Non
     assert info.heldout.min_precision == 0.6
 
 
-def test_settings_that_are_given_count_alone(run: Run) -> None:
+def test_train_corrections_settings_that_are_given_count_alone(run: Run) -> None:
     run(*TRAIN, "--balanced")
     correct("c.db", *FLOWERS)
     run(*TRAIN, "--corrections", "c.db", "--seed", 5)
@@ -237,7 +239,7 @@ NUMBERS = {"bank": 10, "grain": -2, "sport": 0}
     [(7, [10, -2, 0, 7]), ("flowers", ["-2", "0", "10", "flowers"])],
     ids=["a number", "a word"],
 )
-def test_topics_that_are_numbers_stay_so_if_all_are(
+def test_train_corrections_topics_that_are_numbers_stay_so_if_all_are(
     run: Run, news: News, new: str | int, classes: list[str | int]
 ) -> None:
     texts, topics = zip(*((text, NUMBERS[topic]) for text, topic in news), strict=True)
@@ -254,7 +256,7 @@ def test_topics_that_are_numbers_stay_so_if_all_are(
     assert found == {str(key): value for key, value in weights.items()}
 
 
-def test_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
+def test_train_corrections_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
     correct("c.db", ("wheat tonnes", "GRAIN"), ("goal", "football"))
     Path("map.csv").write_text("from,to\nfootball,sport\n")
     found = run(*TRAIN, "--corrections", "c.db", "--fold-topics", "--map-topics", "map.csv")
@@ -262,7 +264,7 @@ def test_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
 
 
-def test_of_several_models_one_is_chosen(run: Run) -> None:
+def test_train_corrections_of_several_models_one_is_chosen(run: Run) -> None:
     correct("c.db", *FLOWERS)
     correct("c.db", ("goal", "Ziel"), model="german")
     found = run(*TRAIN, "--corrections", "c.db")
@@ -275,7 +277,7 @@ def test_of_several_models_one_is_chosen(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
 
 
-def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
+def test_train_corrections_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
     correct("c.db", *FLOWERS, (FLOWERS[0][0], "plants"), (FLOWERS[0][0], "flowers"))
     found = run(*TRAIN, "--corrections", "c.db")
     assert (
@@ -285,13 +287,13 @@ def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
     assert "new topics       flowers\n" in found.out
 
 
-def test_corrected_texts_in_the_data_give_way(run: Run, news: News) -> None:
+def test_train_corrections_corrected_texts_in_the_data_give_way(run: Run, news: News) -> None:
     correct("c.db", *((text, topic) for text, topic in news[:20]))
     found = run(*TRAIN, "--corrections", "c.db")
     assert "had the corrected texts and were removed" in found.out
 
 
-def test_topics_that_changed_in_many_rows_are_cut(run: Run) -> None:
+def test_train_corrections_topics_that_changed_in_many_rows_are_cut(run: Run) -> None:
     correct("c.db", *((f"flower number {n}", f"flower {n:02}") for n in range(25)))
     found = run(*TRAIN, "--corrections", "c.db")
     assert "and 5 more, which --json has" in found.out
@@ -332,7 +334,7 @@ def later_version(path: str) -> None:
     ],
     ids=["missing", "empty", "later version", "JSONL", "folder"],
 )
-def test_a_file_without_corrections_ends_it_before_anything_is_learned(
+def test_train_corrections_a_file_without_corrections_ends_it_before_anything_is_learned(
     run: Run, make: Callable[[str], None], message: str
 ) -> None:
     make("c.db")
@@ -342,7 +344,7 @@ def test_a_file_without_corrections_ends_it_before_anything_is_learned(
     assert not Path("news.slug").exists()
 
 
-def test_a_file_that_others_write_can_be_read(run: Run) -> None:
+def test_train_corrections_a_file_that_others_write_can_be_read(run: Run) -> None:
     correct("c.db", *FLOWERS)
     with contextlib.closing(sqlite3.connect("c.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -373,7 +375,7 @@ def test_a_file_that_others_write_can_be_read(run: Run) -> None:
         ),
     ],
 )
-def test_what_goes_together_with_nothing_is_misuse(
+def test_train_corrections_what_goes_together_with_nothing_is_misuse(
     run: Run, options: list[object], message: str
 ) -> None:
     correct("c.db", *FLOWERS)
@@ -383,13 +385,13 @@ def test_what_goes_together_with_nothing_is_misuse(
     assert not Path("model.slug").exists()
 
 
-def test_descriptions_alone_leave_nothing_to_test_on(run: Run) -> None:
+def test_train_corrections_descriptions_alone_leave_nothing_to_test_on(run: Run) -> None:
     found = run("train", "--topics", "t.csv", "--encoder", "use", "--corrections", "c.db")
     assert found.code == 2
     assert found.err.startswith("slugline: error: --corrections needs documents, and --topics has")
 
 
-def test_what_is_no_model_is_not_replaced(run: Run) -> None:
+def test_train_corrections_what_is_no_model_is_not_replaced(run: Run) -> None:
     correct("c.db", *FLOWERS)
     Path("notes.slug").write_text("no model")
     found = run("train", "news.csv", "-q", "-o", "notes.slug", "--corrections", "c.db")
@@ -398,7 +400,7 @@ def test_what_is_no_model_is_not_replaced(run: Run) -> None:
     assert Path("notes.slug").read_text() == "no model"
 
 
-def test_a_model_that_can_t_be_kept_is_not_replaced(
+def test_train_corrections_a_model_that_can_t_be_kept_is_not_replaced(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(*TRAIN)
@@ -421,7 +423,7 @@ def test_a_model_that_can_t_be_kept_is_not_replaced(
 # Going back -------------------------------------------------------------------------------------
 
 
-def test_going_back_may_be_told_as_json(run: Run) -> None:
+def test_train_corrections_going_back_may_be_told_as_json(run: Run) -> None:
     for n in range(2):
         TopicClassifier().fit(["wheat", "goal", "loan"][: 2 + n], ["a", "b", "c"][: 2 + n]).save(
             f"{n}.slug"
@@ -438,7 +440,7 @@ def test_going_back_may_be_told_as_json(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["a", "b"]
 
 
-def test_without_an_earlier_file_there_is_no_way_back(run: Run) -> None:
+def test_train_corrections_without_an_earlier_file_there_is_no_way_back(run: Run) -> None:
     run(*TRAIN)
     found = run("rollback", "news.slug")
     assert found.code == 1
@@ -446,3 +448,14 @@ def test_without_an_earlier_file_there_is_no_way_back(run: Run) -> None:
         "slugline: error: news.slug: no earlier file is kept beside it, so there is nothing to go "
         "back to; `slugline train --corrections` keeps one.\n"
     )
+
+
+def test_train_learns_corrections_again_after_rollback(run: Run) -> None:
+    run(*TRAIN)
+    correct("c.db", *FLOWERS)
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    learned = Path("news.slug").read_bytes()
+    assert run("rollback", "news.slug").code == 0
+    assert Path("news.slug").read_bytes() != learned
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    assert Path("news.slug").read_bytes() == learned

@@ -42,7 +42,7 @@ def _files(news_slug: Path, tmp_path: Path) -> None:
 # evaluate ---------------------------------------------------------------------------------------
 
 
-def test_the_json_holds_the_figures_of_the_library(run: Run) -> None:
+def test_evaluate_the_json_holds_the_figures_of_the_library(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--json")
 
     texts = ["wheat", "wheat and corn", "goal", "loan", "bond"]
@@ -54,7 +54,7 @@ def test_the_json_holds_the_figures_of_the_library(run: Run) -> None:
     assert json.loads(out)["accuracy"] == 0.8
 
 
-def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> None:
+def test_evaluate_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--quiet")
 
     told = json.loads(run("evaluate", "news.slug", "mixed.csv", "--json").out)
@@ -85,7 +85,9 @@ def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> 
     )
 
 
-def test_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_dashes(run: Run) -> None:
+def test_evaluate_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_dashes(
+    run: Run,
+) -> None:
     stdin = "text,topic\nwheat,grain\n"
 
     out = run("evaluate", "news.slug", "-", "--format", "csv", stdin=stdin).out
@@ -98,7 +100,7 @@ def test_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_dashes(run: 
     )
 
 
-def test_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
+def test_evaluate_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
     stdin = "text,topic\nwheat,grain\ncorn,grain\nbarley,oats\n"
 
     options = ["--format", "csv", "--json", "-q"]
@@ -112,7 +114,7 @@ def test_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
     assert json.loads(out)["topics"][-1]["topic"] == "(unknown)"
 
 
-def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
+def test_evaluate_none_of_the_topics_known_is_an_error(run: Run) -> None:
     stdin = "text,topic\nwheat,corn\ngoal,football\n"
 
     assert run("evaluate", "news.slug", "-", "--format", "csv", "-q", stdin=stdin) == (
@@ -137,7 +139,7 @@ def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
     ],
     ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
 )
-def test_what_cannot_be_read_is_said_in_one_line(
+def test_evaluate_what_cannot_be_read_is_said_in_one_line(
     run: Run, options: list[str], code: int, message: str
 ) -> None:
     result = run("evaluate", "news.slug", *options)
@@ -147,7 +149,7 @@ def test_what_cannot_be_read_is_said_in_one_line(
     assert len(result.err.splitlines()) == 1
 
 
-def test_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) -> None:
+def test_evaluate_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) -> None:
     def told(seed: int) -> dict[str, Any]:
         options = ["mixed.csv", "--json", "-q", "--seed", seed]
         return dict(json.loads(run("evaluate", "news.slug", *options).out))
@@ -158,7 +160,7 @@ def test_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) -> None:
     assert differing <= {"macro_f1_interval", "weighted_f1_interval"}
 
 
-def test_a_topic_of_the_model_that_has_a_single_document_is_no_hindrance(run: Run) -> None:
+def test_evaluate_a_topic_of_the_model_that_has_a_single_document_is_no_hindrance(run: Run) -> None:
     stdin = "text,topic\nwheat,grain\n"
     options = ["-", "--format", "csv", "-q", "--json"]
     told = json.loads(run("evaluate", "news.slug", *options, stdin=stdin).out)
@@ -185,7 +187,7 @@ def other(run: Run, tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("other")
-def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
+def test_evaluate_two_models_are_compared_on_the_same_documents(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "-q", "--against", "other.slug")
     told = json.loads(
         run("evaluate", "news.slug", "mixed.csv", "--json", "-q", "--against", "other.slug").out
@@ -220,7 +222,7 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("other")
-def test_topics_that_a_model_does_not_know_count_the_same_in_both_tables(run: Run) -> None:
+def test_evaluate_topics_that_a_model_does_not_know_count_the_same_in_both_tables(run: Run) -> None:
     Path("more.csv").write_text(f"{MIXED}oats,oats\npalette,art\nsymphony,music\n")
     for pair in (("news.slug", "other.slug"), ("other.slug", "news.slug")):
         out = run("evaluate", pair[0], "more.csv", "-q", "--json", "--against", pair[1]).out
@@ -231,7 +233,7 @@ def test_topics_that_a_model_does_not_know_count_the_same_in_both_tables(run: Ru
 
 
 @pytest.mark.usefixtures("other")
-def test_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
+def test_evaluate_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
     rows = "".join(f"{word} {n},bank\n" for n in range(8) for word in ("loan", "bond"))
     Path("more.csv").write_text(f"text,topic\n{rows}wheat,grain\n")
     ends = [
@@ -243,13 +245,15 @@ def test_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
     assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
 
 
-def test_a_model_against_itself_is_no_better(run: Run) -> None:
+def test_evaluate_a_model_against_itself_is_no_better(run: Run) -> None:
     options = ["mixed.csv", "--json", "-q", "--against", "news.slug"]
     paired = json.loads(run("evaluate", "news.slug", *options).out)["against"]["paired"]
     assert (paired["accuracy_difference"], paired["mcnemar_p"]) == (0, 1)
 
 
-def test_a_second_model_that_cannot_be_read_is_said_before_anything_is_printed(run: Run) -> None:
+def test_evaluate_a_second_model_that_cannot_be_read_is_said_before_anything_is_printed(
+    run: Run,
+) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--against", "none.slug")
     assert (code, out) == (1, "")
     assert err.startswith("slugline: error: none.slug")
@@ -257,7 +261,7 @@ def test_a_second_model_that_cannot_be_read_is_said_before_anything_is_printed(r
 
 
 @pytest.mark.usefixtures("other")
-def test_mistakes_overwrite_no_second_model(run: Run) -> None:
+def test_evaluate_mistakes_overwrite_no_second_model(run: Run) -> None:
     options = ["--against", "other.slug", "--mistakes", "other.slug"]
     assert run("evaluate", "news.slug", "mixed.csv", *options).err == (
         "slugline: error: --mistakes other.slug: would overwrite an input file; name another one.\n"
@@ -282,7 +286,7 @@ def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> Non
     assert told["versions"]["slugline"] == slugline.__version__
 
 
-def test_the_shipped_model_is_known_by_its_name_to_all_commands(run: Run) -> None:
+def test_evaluate_the_shipped_model_is_known_by_its_name_to_all_commands(run: Run) -> None:
     assert run("info", "reuters46") == (0, load("reuters46").card_ + "\n", "")
     assert json.loads(run("info", "reuters46", "--json").out)["precision"] == "int8"
     stdin = "text,topic\nOPEC cut its crude oil output,crude\n"
@@ -317,7 +321,7 @@ def test_every_command_has_a_help(run: Run, command: str, option: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "check", "suggest"])
-def test_a_model_in_the_place_of_the_texts_is_told(run: Run, command: str) -> None:
+def test_evaluate_a_model_in_the_place_of_the_texts_is_told(run: Run, command: str) -> None:
     assert run(command, "mixed.csv", "news.slug") == (
         1,
         "",
@@ -334,7 +338,7 @@ def test_an_unknown_command_is_misuse(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "info"])
-def test_the_model_must_be_named(run: Run, command: str) -> None:
+def test_evaluate_the_model_must_be_named(run: Run, command: str) -> None:
     code, out, err = run(command)
 
     assert (code, out) == (2, "")
@@ -352,7 +356,7 @@ KNOWN = (
 )
 
 
-def test_documents_that_the_model_learned_from_are_warned_of(
+def test_evaluate_documents_that_the_model_learned_from_are_warned_of(
     run: Run, news_csv: Path, tmp_path: Path
 ) -> None:
     run("train", news_csv, "-q", "--seed", 3)
@@ -382,13 +386,13 @@ def test_evaluate_warns_of_documents_that_the_best_epoch_was_chosen_on(
     )
 
 
-def test_documents_that_could_not_be_parted_are_others(run: Run, news_csv: Path) -> None:
+def test_evaluate_documents_that_could_not_be_parted_are_others(run: Run, news_csv: Path) -> None:
     run("train", news_csv, "-q")
     Path("one.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
     assert run("evaluate", "model.slug", "one.csv", "-q").err == ""
 
 
-def test_a_data_set_known_by_name_that_the_model_learned_from_is_warned_of(
+def test_evaluate_a_data_set_known_by_name_that_the_model_learned_from_is_warned_of(
     run: Run, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus([text for text, _ in news], [topic for _, topic in news], "bbc")
@@ -400,7 +404,7 @@ def test_a_data_set_known_by_name_that_the_model_learned_from_is_warned_of(
 # --mistakes -------------------------------------------------------------------------------------
 
 
-def test_mistakes_are_written_with_their_lines_the_surest_first(run: Run) -> None:
+def test_evaluate_mistakes_are_written_with_their_lines_the_surest_first(run: Run) -> None:
     Path("wrong.csv").write_text(
         'topic,text\nsport,"wheat\nand corn"\ngrain,wheat\nbank,corn and goal\nsport,wheat crop\n'
     )
@@ -422,7 +426,7 @@ def test_mistakes_are_written_with_their_lines_the_surest_first(run: Run) -> Non
     assert [float(row[4]) for row in rows] == expected
 
 
-def test_without_mistakes_there_is_a_header_alone(run: Run) -> None:
+def test_evaluate_without_mistakes_there_is_a_header_alone(run: Run) -> None:
     Path("right.csv").write_text("text,topic\nwheat,grain\n")
     assert run("evaluate", "news.slug", "right.csv", "-q", "--mistakes", "m.csv").code == 0
     assert Path("m.csv").read_text() == "line,text,topic,predicted,probability\n"
@@ -436,7 +440,9 @@ def test_without_mistakes_there_is_a_header_alone(run: Run) -> None:
         ("-", "--mistakes -: this is written to a file, not standard output; name a file."),
     ],
 )
-def test_mistakes_overwrite_nothing_that_is_read(run: Run, path: str, message: str) -> None:
+def test_evaluate_mistakes_overwrite_nothing_that_is_read(
+    run: Run, path: str, message: str
+) -> None:
     result = run("evaluate", "news.slug", "mixed.csv", "--mistakes", path)
     assert result == (2, "", f"slugline: error: {message}\n")
 
@@ -468,7 +474,7 @@ def several_topics() -> MultilabelEvaluation:
     )
 
 
-def test_metrics_of_several_topics_are_printed_with_thresholds_and_pairs(
+def test_evaluate_metrics_of_several_topics_are_printed_with_thresholds_and_pairs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     evaluation = several_topics()
@@ -496,7 +502,7 @@ def test_metrics_of_several_topics_are_printed_with_thresholds_and_pairs(
     ]
 
 
-def test_two_models_of_several_topics_are_compared_by_micro_f1_and_exact_match(
+def test_evaluate_two_models_of_several_topics_are_compared_by_micro_f1_and_exact_match(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sets = [("grain", "wheat"), ("wheat",), ("grain",), ()]

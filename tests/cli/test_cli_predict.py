@@ -35,7 +35,7 @@ def rows_of(result: Any) -> list[Any]:
     return [json.loads(line) for line in result.out.splitlines()]
 
 
-def test_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -> None:
+def test_predict_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -> None:
     result = run("predict", "news.slug", stdin="\n".join(TEXTS))
 
     proba = load("news.slug").predict_proba(TEXTS).max(axis=1)
@@ -50,7 +50,7 @@ def test_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -
 
 
 @pytest.mark.parametrize("to_file", [True, False])
-def test_a_long_job_that_writes_a_file_tells_how_far_it_is(
+def test_predict_a_long_job_that_writes_a_file_tells_how_far_it_is(
     run: Run, tmp_path: Path, to_file: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.cli.predict._DELAY", 0.0)
@@ -61,7 +61,7 @@ def test_a_long_job_that_writes_a_file_tells_how_far_it_is(
     assert ("100%  predicting  4 lines  " in err) == to_file
 
 
-def test_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
+def test_predict_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
     [row] = rows_of(run("predict", "news.slug", "--top", 2, stdin="wheat and goal wheat"))
 
     model = load("news.slug")
@@ -74,12 +74,12 @@ def test_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
     }
 
 
-def test_no_more_topics_are_given_than_there_are(run: Run) -> None:
+def test_predict_no_more_topics_are_given_than_there_are(run: Run) -> None:
     [row] = rows_of(run("predict", "news.slug", "--top", 9, stdin="wheat"))
     assert {each["topic"] for each in row["topics"]} == {"bank", "grain", "sport"}
 
 
-def test_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
+def test_predict_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
     lines = [json.dumps({"id": [7], "text": "wheat"}), json.dumps({"text": "goal"})]
 
     rows = rows_of(run("predict", "news.slug", "-q", stdin="\n".join(lines)))
@@ -122,7 +122,7 @@ def csv_of(texts: list[str]) -> str:
     ],
     ids=["csv", "gzip", "tsv", "jsonl", "json", "parquet"],
 )
-def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
+def test_predict_every_kind_of_table_is_read_and_its_ids_are_passed_through(
     run: Run, tmp_path: Path, name: str, write: Callable[[Path], object]
 ) -> None:
     write(tmp_path / name)
@@ -133,7 +133,7 @@ def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
     assert [row["topic"] for row in rows] == TOPICS
 
 
-def test_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) -> None:
+def test_predict_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps([*TEXTS, 3]))
 
     code, out, _ = run("predict", "news.slug", "t.json", "-q")
@@ -145,7 +145,7 @@ def test_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("options", [["notes"], ["notes.log", "--format", "txt"]])
-def test_a_file_is_read_as_lines_without_an_ending_or_by_its_format(
+def test_predict_a_file_is_read_as_lines_without_an_ending_or_by_its_format(
     run: Run, options: list[str]
 ) -> None:
     Path(options[0]).write_text("wheat\ngoal\n")
@@ -153,7 +153,7 @@ def test_a_file_is_read_as_lines_without_an_ending_or_by_its_format(
     assert [row["topic"] for row in rows] == ["grain", "sport"]
 
 
-def test_the_column_of_text_can_be_named(run: Run) -> None:
+def test_predict_the_column_of_text_can_be_named(run: Run) -> None:
     stdin = "text,other\nwheat,goal\n"
     [row] = rows_of(
         run("predict", "news.slug", "-", "--format", "csv", "--text", "other", stdin=stdin)
@@ -162,7 +162,9 @@ def test_the_column_of_text_can_be_named(run: Run) -> None:
 
 
 @pytest.mark.parametrize("format_", [[], ["--format", "csv"]], ids=["guessed", "named"])
-def test_a_table_on_standard_input_is_told_by_its_header(run: Run, format_: list[str]) -> None:
+def test_predict_a_table_on_standard_input_is_told_by_its_header(
+    run: Run, format_: list[str]
+) -> None:
     options = ["-", "-q", *format_] if format_ else ["-q"]
     rows = rows_of(run("predict", "news.slug", *options, stdin=csv_of(TEXTS)))
 
@@ -170,7 +172,7 @@ def test_a_table_on_standard_input_is_told_by_its_header(run: Run, format_: list
     assert [row["topic"] for row in rows] == TOPICS
 
 
-def test_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
+def test_predict_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
     _, out, err = run("predict", "news.slug", stdin="id,text\n7,wheat\n")
 
     assert json.loads(out)["id"] == "7"
@@ -193,12 +195,14 @@ def test_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
         "text,",
     ],
 )
-def test_a_first_line_without_evidence_of_a_table_is_a_text(run: Run, first: str) -> None:
+def test_predict_a_first_line_without_evidence_of_a_table_is_a_text(run: Run, first: str) -> None:
     rows = rows_of(run("predict", "news.slug", stdin=f"{first}\nwheat\n"))
     assert len(rows) == 2
 
 
-def test_an_id_in_another_case_is_told_and_one_of_another_name_can_be_named(run: Run) -> None:
+def test_predict_an_id_in_another_case_is_told_and_one_of_another_name_can_be_named(
+    run: Run,
+) -> None:
     Path("t.csv").write_text("ID,ticket_id,text\n7,t7,wheat\n")
 
     _, out, err = run("predict", "news.slug", "t.csv", "--text", "text")
@@ -210,7 +214,7 @@ def test_an_id_in_another_case_is_told_and_one_of_another_name_can_be_named(run:
     assert row["id"] == "t7"
 
 
-def test_two_columns_are_joined_to_a_text(run: Run) -> None:
+def test_predict_two_columns_are_joined_to_a_text(run: Run) -> None:
     Path("t.csv").write_text("subject,body\nwheat,corn\n")
 
     [joined] = rows_of(run("predict", "news.slug", "t.csv", "--text", "subject,body"))
@@ -219,7 +223,7 @@ def test_two_columns_are_joined_to_a_text(run: Run) -> None:
     assert joined == row
 
 
-def test_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path) -> None:
+def test_predict_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text('[{"id": [1,\n 2],\n "text": "wheat"}]')
     [row] = rows_of(run("predict", "news.slug", "t.json", "-q"))
     assert row["id"] == [1, 2]
@@ -231,7 +235,7 @@ def test_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path) -> None
 BAD = b'{"text": "wheat"}\n{"text": 5}\nnonsense\n{"text": "caf\xe9"}\n\n{"text": "goal"}\n'
 
 
-def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) -> None:
+def test_predict_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) -> None:
     code, out, err = run("predict", "news.slug", stdin=BAD)
 
     topics = [json.loads(line).get("topic") for line in out.splitlines()]
@@ -249,7 +253,7 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
     )
 
 
-def test_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> None:
+def test_predict_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> None:
     code, out, _ = run("predict", "news.slug", "-q", stdin="wheat\n \ngoal\n")
 
     assert code == 1
@@ -257,12 +261,12 @@ def test_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> None:
     assert len(out.splitlines()) == 3
 
 
-def test_quiet_leaves_bad_rows_to_the_exit_status_and_their_lines(run: Run) -> None:
+def test_predict_quiet_leaves_bad_rows_to_the_exit_status_and_their_lines(run: Run) -> None:
     code, _, err = run("predict", "news.slug", "--quiet", stdin=BAD)
     assert (code, err) == (1, "")
 
 
-def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
+def test_predict_strict_stops_at_the_first_bad_row(run: Run) -> None:
     code, out, err = run("predict", "news.slug", "--strict", "-q", stdin=BAD)
 
     assert (code, err) == (
@@ -278,7 +282,7 @@ def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
     [("", []), ("text\n", ["-", "--format", "csv"])],
     ids=["nothing", "a header only"],
 )
-def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) -> None:
+def test_predict_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) -> None:
     result = run("predict", "news.slug", *options, stdin=stdin)
 
     assert result == (0, "", "standard input holds no documents\n")
@@ -333,7 +337,7 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         "format",
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(
+def test_predict_what_cannot_be_read_is_said_in_one_line(
     run: Run, tmp_path: Path, options: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "t.csv").write_text("a,b,body\n1,2,wheat\n")
@@ -343,7 +347,7 @@ def test_what_cannot_be_read_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("options", [["--top", 0], ["--nonsense"]], ids=["top", "unknown"])
-def test_misuse_ends_with_2(run: Run, options: list[object]) -> None:
+def test_predict_misuse_ends_with_2(run: Run, options: list[object]) -> None:
     code, out, err = run("predict", "news.slug", *options)
 
     assert (code, out) == (2, "")
@@ -383,7 +387,7 @@ def files(tmp_path: Path, news_slug: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
+def test_predict_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
     run: Run, arguments: list[str], topic: str, said: str
 ) -> None:
     stdin = "corn and wheat" if topic == "grain" else WIRE
@@ -410,14 +414,14 @@ def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
     ],
     ids=["neither", "nearly a name", "model", "model and file", "a path like the name", "file"],
 )
-def test_a_model_or_file_that_is_not_there_is_said_so(
+def test_predict_a_model_or_file_that_is_not_there_is_said_so(
     run: Run, arguments: list[str], message: str
 ) -> None:
     assert run("predict", *arguments) == (1, "", f"slugline: error: {message}\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> None:
+def test_predict_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "texts").write_text(f"PKB said: {WIRE}\n{WIRE}\n")
     # Who writes waits for a reader, for ever if that has ended before.
@@ -428,7 +432,7 @@ def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> 
     assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
 
 
-def test_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
+def test_predict_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
     assert run("predict", "texts.csv", "news.slug") == (
         1,
         "",
@@ -440,7 +444,7 @@ def test_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
 # Threads ------------------------------------------------------------------------------------------
 
 
-def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
+def test_predict_the_number_of_threads_changes_no_byte(run: Run) -> None:
     Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
 
     results = [run("predict", "news.slug", "many.txt", "--threads", n) for n in (1, 2, 3)]
@@ -450,7 +454,7 @@ def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
     assert results[1:] == results[:1] * 2
 
 
-def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
+def test_predict_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
     Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
 
     results = [run("predict", "news.slug", "many.txt", "--strict", "--threads", n) for n in (1, 2)]
@@ -466,7 +470,7 @@ def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
 # Pipes ------------------------------------------------------------------------------------------
 
 
-def test_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) -> None:
+def test_predict_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) -> None:
     (tmp_path / "many.txt").write_text("wheat\n" * 50_000)
     with subprocess.Popen(
         [*SLUGLINE, "predict", "news.slug", "many.txt"],
@@ -486,7 +490,7 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", ["predict", "info"])
-def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+def test_predict_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str) -> None:
     with Path("/dev/full").open("wb") as full:
         process = subprocess.run(
             [*SLUGLINE, command, "news.slug"],
@@ -517,7 +521,7 @@ def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str)
     ],
     ids=["text", "text, threads", "JSON", "CSV", "CSV by name"],
 )
-def test_a_program_that_waits_for_each_answer_gets_it(
+def test_predict_a_program_that_waits_for_each_answer_gets_it(
     tmp_path: Path, threads: int, first: str, line: str
 ) -> None:
     command = ["predict", "news.slug", "-q", "--threads", str(threads)]
@@ -540,7 +544,7 @@ def test_a_program_that_waits_for_each_answer_gets_it(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) -> None:
+def test_predict_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) -> None:
     with subprocess.Popen(
         [*SLUGLINE, "predict", "news.slug", "--threads", str(threads)],
         cwd=tmp_path,
@@ -563,7 +567,7 @@ def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) 
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
-def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
+def test_predict_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
     keyboard, their_end = os.openpty()
     with subprocess.Popen(
         [*SLUGLINE, "predict", "news.slug"],
@@ -588,7 +592,7 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
-def test_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
+def test_predict_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
     command = f"'{sys.executable}' -m slugline predict news.slug {closed}"
     process = subprocess.run(
         ["bash", "-c", command], cwd=news_slug.parent, input=b"", capture_output=True, check=False
@@ -605,13 +609,13 @@ def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> Non
     assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""
 
 
-def test_texts_in_another_encoding_are_read(run: Run, news_slug: Path) -> None:
+def test_predict_texts_in_another_encoding_are_read(run: Run, news_slug: Path) -> None:
     Path("latin.csv").write_bytes("body\nwheat für köln\n".encode("cp1252"))
     code, out, _ = run("predict", news_slug, "latin.csv", "-q", "--encoding", "cp1252")
     assert (code, json.loads(out)["topic"]) == (0, "grain")
 
 
-def test_an_excel_file_is_no_model(run: Run) -> None:
+def test_predict_an_excel_file_is_no_model(run: Run) -> None:
     Path("neu.xlsx").write_bytes(b"PK\x03\x04")
 
     alone = run("predict", "neu.xlsx", "-q")
@@ -624,7 +628,7 @@ def test_an_excel_file_is_no_model(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["make.py", "page.html", "a.png", "a.pdf.gz"])
-def test_files_of_unknown_formats_are_no_texts(run: Run, name: str) -> None:
+def test_predict_files_of_unknown_formats_are_no_texts(run: Run, name: str) -> None:
     Path(name).write_text("wheat\n")
 
     result = run("predict", "news.slug", name)
@@ -634,7 +638,7 @@ def test_files_of_unknown_formats_are_no_texts(run: Run, name: str) -> None:
 
 
 @pytest.mark.parametrize("names", [[], ["a.csv"]])
-def test_a_folder_without_texts_says_what_it_may_hold(run: Run, names: list[str]) -> None:
+def test_predict_a_folder_without_texts_says_what_it_may_hold(run: Run, names: list[str]) -> None:
     Path("new").mkdir()
     for name in names:
         Path("new", name).write_text("text\nwheat\n")
@@ -645,7 +649,7 @@ def test_a_folder_without_texts_says_what_it_may_hold(run: Run, names: list[str]
     assert "new has no texts to classify; a folder holds a text in each *.txt, or" in result.err
 
 
-def test_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None:
+def test_predict_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None:
     Path("mixed.csv").write_bytes("text\nwheat ä\n".encode() + "goal ü\n".encode("cp1252"))
 
     result = run("predict", "news.slug", "mixed.csv")
@@ -657,7 +661,7 @@ def test_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None
     )
 
 
-def test_a_column_of_a_table_without_rows_must_exist(run: Run) -> None:
+def test_predict_a_column_of_a_table_without_rows_must_exist(run: Run) -> None:
     Path("t.csv").write_text("id,body\n")
 
     result = run("predict", "news.slug", "t.csv", "--text", "bdy")
