@@ -266,7 +266,7 @@ text_option = option(
 )
 column_option = option(
     "--column columns NAME",
-    "Column beside the text that counts, such as the product; may be repeated.",
+    "Extra column to learn from, such as product; repeatable.",
     multiple=True,
 )
 format_option = _reading(
@@ -284,7 +284,8 @@ separator_option = _reading(
     show_default="found in the first lines",
 )
 topic_path_option = _reading(
-    "--topic-path TEXT", "Topics are paths: count parents, too, as with / of sport/football."
+    "--topic-path TEXT",
+    "Separator in hierarchical topics, such as / in sport/football; parents are counted as well.",
 )
 test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
 mistakes = functools.partial(
@@ -311,7 +312,7 @@ seed = functools.partial(
 threads = functools.partial(
     option,
     "--threads N",
-    "Number of threads, by default one for each core; changes no result.",
+    "Number of threads, by default one for each core; does not change results.",
     type=COUNT,
     parameters=("n_jobs", "n_threads"),
 )
@@ -323,7 +324,7 @@ precision_option = option(
 )
 quiet_option = option(
     "--quiet -q",
-    "No messages on standard error but warnings.",
+    "Print only warnings to standard error.",
     expose_value=False,
     callback=lambda context, _, value: context.meta.update({QUIET: value}),
 )
@@ -336,7 +337,7 @@ _READING_OPTIONS = (
     encoding_option,
     separator_option,
     _reading(
-        "--topic-separator TEXT", "Read several topics from a cell, such as ; in grain;wheat."
+        "--topic-separator TEXT", "Separator of several topics in a cell, such as ; in grain;wheat."
     ),
     _reading(
         "--topic-columns COLUMNS",

@@ -187,18 +187,15 @@ _OPTIONS = (
         "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
         "texts held out at the start.",
     ),
-    _stream(
-        "--workers N", "The same, with so many processes on this machine (extra scale).", type=COUNT
-    ),
+    _stream("--workers N", "Like --stream, with N worker processes (extra scale).", type=COUNT),
     _stream(
         "--scheduler ADDRESS",
-        "The same, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
+        "Like --stream, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
         "DATA by the same paths (extra scale).",
     ),
     _stream(
         "--checkpoint FOLDER",
-        "Keep there how far learning has come, until MODEL is saved. If it ends before that, "
-        "the same command goes on from there.",
+        "Save progress in FOLDER until MODEL is written; rerun the command to resume.",
         type=Path,
     ),
 )
