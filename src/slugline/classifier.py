@@ -44,7 +44,8 @@ from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
-from slugline.model.fit import fit, fit_batch
+from slugline.model.fit import fit
+from slugline.model.fit_batch import fit_batch
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import (
     Average,

@@ -66,7 +66,7 @@ def assert_scores_are(stream: LinearStream, reference: ReferenceDescent) -> None
 # Weights ----------------------------------------------------------------------------------------
 
 
-def test_scores_follow_the_formulas_from_batch_to_batch() -> None:
+def test_linear_stream_follows_the_formulas_from_batch_to_batch() -> None:
     stream, reference = new_stream(), new_reference()
     totals = np.zeros(N_TOPICS)
     for rows in (FIRST, SECOND):
@@ -76,14 +76,14 @@ def test_scores_follow_the_formulas_from_batch_to_batch() -> None:
         assert_scores_are(stream, reference)
 
 
-def test_rare_topics_count_no_more_where_the_user_says_what_topics_count() -> None:
+def test_linear_stream_keeps_the_users_weights_of_rare_topics() -> None:
     stream, reference = new_stream(), new_reference()
     stream.learn(X, Labels.from_topics(Y), FitContext(N_TOPICS, weighted_topics=True))
     descend(reference, slice(None), np.ones((N_ROWS, N_TOPICS)))
     assert_scores_are(stream, reference)
 
 
-def test_weights_that_were_fitted_are_moved_less_and_the_fitted_arrays_stay() -> None:
+def test_linear_stream_moves_fitted_weights_less_and_copies_them() -> None:
     fitted = fit_linear(X, Labels.from_topics(Y), context())
     before = fitted.weights.toarray(), fitted.biases.copy()
     stream = LinearStream(fitted.weights, fitted.biases, fitted.calibration)
@@ -98,7 +98,7 @@ def test_weights_that_were_fitted_are_moved_less_and_the_fitted_arrays_stay() ->
     assert np.array_equal(fitted.biases, before[1])
 
 
-def test_new_columns_begin_at_nothing_and_the_others_go_on() -> None:
+def test_widen_starts_new_columns_at_0_and_keeps_the_others() -> None:
     moved = np.array([0, 1, 2, 4, 5, 6, 8, 9, 10])
     stream = learned(FIRST)
     stream.widen(moved, 12)
@@ -115,7 +115,7 @@ def test_new_columns_begin_at_nothing_and_the_others_go_on() -> None:
     assert stream.sparse_weights()[[3], :].nnz > 0
 
 
-def test_a_stream_of_rows_is_as_good_as_all_at_once() -> None:
+def test_linear_stream_is_as_accurate_as_a_fit() -> None:
     rows, y = make_up(1200)
     y, _ = plant_wrong_topics(y, 0.1)
     rows_new, y_new = make_up(500, seed=2)
@@ -129,7 +129,7 @@ def test_a_stream_of_rows_is_as_good_as_all_at_once() -> None:
     assert stream.calibration.proba(scores).max(axis=1).mean() == pytest.approx(0.9, abs=0.04)
 
 
-def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file(
+def test_sparse_weights_drops_small_weights_that_the_stream_keeps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(steps, "_SHARES", {1 << 20: 0.25})  # as of many weights
@@ -147,7 +147,9 @@ def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file(
 
 
 @pytest.mark.parametrize("most_topics", [64, 3])
-def test_threads_change_nothing(most_topics: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linear_stream_is_the_same_for_any_number_of_threads(
+    most_topics: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linear_stream, "_TOPICS_AT_A_TIME", most_topics)
     rows, y = make_up(300, n_topics=10)
     found = []
@@ -159,7 +161,7 @@ def test_threads_change_nothing(most_topics: int, monkeypatch: pytest.MonkeyPatc
     assert found[0] == found[1]
 
 
-def test_the_seed_reaches_the_order_of_rows() -> None:
+def test_linear_stream_draws_the_order_of_rows_by_the_seed() -> None:
     rows, y = make_up(300)
 
     def scores(seed: int) -> list[list[float]]:
@@ -175,7 +177,7 @@ def test_the_seed_reaches_the_order_of_rows() -> None:
 # Topics that come later -------------------------------------------------------------------------
 
 
-def test_a_topic_that_first_occurs_in_a_later_batch_is_learned_and_not_guessed_before() -> None:
+def test_linear_stream_predicts_a_topic_only_after_its_first_batch() -> None:
     rows, y = make_up(400)
     early, late = np.flatnonzero(y != 2), np.arange(400)
     stream = LinearStream.empty(rows.shape[1], 8)
@@ -189,7 +191,7 @@ def test_a_topic_that_first_occurs_in_a_later_batch_is_learned_and_not_guessed_b
 # Calibration ------------------------------------------------------------------------------------
 
 
-def test_the_first_batch_is_calibrated_like_all_rows_at_once() -> None:
+def test_linear_stream_calibrates_the_first_batch_as_fit_does() -> None:
     stream = new_stream()
     stream.learn(X, Labels.from_topics(Y), FitContext(N_TOPICS))
     found = fit_linear(X, Labels.from_topics(Y), FitContext(N_TOPICS), clean=False)
@@ -206,7 +208,7 @@ def test_the_first_batch_is_calibrated_like_all_rows_at_once() -> None:
 
 
 @pytest.mark.parametrize("n_rows", [500, 1500], ids=["folds", "one part"])
-def test_the_first_batch_makes_honest_probabilities(n_rows: int) -> None:
+def test_linear_stream_is_calibrated_after_the_first_batch(n_rows: int) -> None:
     rows, y = make_up(n_rows)
     rows_new, _ = make_up(500, seed=2)
     stream = LinearStream.empty(rows.shape[1], 8)
@@ -215,7 +217,7 @@ def test_the_first_batch_makes_honest_probabilities(n_rows: int) -> None:
     assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
 
 
-def test_later_batches_are_calibrated_by_scores_from_before() -> None:
+def test_linear_stream_calibrates_by_scores_from_before_learning() -> None:
     fitted = fit_linear(X, Labels.from_topics(Y), FitContext(N_TOPICS))
     first = fitted.calibration
     stream = LinearStream(fitted.weights, fitted.biases, first)
@@ -234,7 +236,7 @@ def test_later_batches_are_calibrated_by_scores_from_before() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 50])
-def test_batches_of_any_size_make_honest_probabilities(size: int) -> None:
+def test_linear_stream_is_calibrated_for_batches_of_any_size(size: int) -> None:
     rows, y = make_up(400)
     y, _ = plant_wrong_topics(y, 0.2)
     rows_new, _ = make_up(500, seed=2)
@@ -246,7 +248,7 @@ def test_batches_of_any_size_make_honest_probabilities(size: int) -> None:
     assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
 
 
-def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> None:
+def test_linear_stream_calibrates_by_single_rows_of_known_topics_only() -> None:
     stream = learned(FIRST)
     before = stream.calibration
     stream.learn(X[:1], Labels.from_topics(Y[:1]), context(slice(0, 1)))
@@ -258,7 +260,7 @@ def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> Non
         assert new.calibration == Calibration(5.5, 0.01, 0.06)
 
 
-def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recent_scores_calibrate_by_the_latest_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heldout, "MAX_SCORES", 30 * N_TOPICS)
     monkeypatch.setattr(heldout, "_ENOUGH_ROWS", 30)
     fitted = fit_linear(X, Labels.from_topics(Y), FitContext(N_TOPICS))
@@ -271,7 +273,7 @@ def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyP
     assert stream.calibration == pytest.approx(expected, rel=1e-3)
 
 
-def test_weights_are_taken_out_as_the_columns_were_before_others_were_inserted() -> None:
+def test_pop_weights_leaves_out_columns_inserted_since() -> None:
     moved = np.array([0, 1, 2, 4, 5, 6, 8, 9, 10])
     expected = learned(FIRST).pop_weights(N_COLUMNS, None)
     assert expected.nnz > 0
@@ -286,7 +288,7 @@ def test_weights_are_taken_out_as_the_columns_were_before_others_were_inserted()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_of_a_batch_that_fails_nothing_is_learned(
+def test_partial_fit_keeps_the_weights_if_a_batch_fails(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> Calibration:
@@ -311,7 +313,7 @@ def test_of_a_batch_that_fails_nothing_is_learned(
 
 
 @pytest.mark.parametrize("passes", [None, 1])
-def test_a_learner_passes_its_options_and_the_seed_on(passes: int | None) -> None:
+def test_linear_learner_passes_options_and_seed_to_the_stream(passes: int | None) -> None:
     rows, y = make_up(300)
     learner = LinearLearner(passes)
     learner.partial_fit(rows, Labels.from_topics(y), FitContext(8, first=True, seed=7))
@@ -323,14 +325,14 @@ def test_a_learner_passes_its_options_and_the_seed_on(passes: int | None) -> Non
 
 @pytest.mark.parametrize("n_topics", [2**63 - 1, 2**62, 2**61, 0, -1])
 @pytest.mark.parametrize("name", ["scores", "sums"])
-def test_the_kernel_refuses_numbers_of_topics_that_can_not_be(name: str, n_topics: int) -> None:
+def test_kernel_rejects_impossible_numbers_of_topics(name: str, n_topics: int) -> None:
     kernel = pytest.importorskip("slugline.learning.linear._passes")
     arrays = [np.zeros(0, kind) for kind in ("f4", "u2", "i4", "i8", "f4", "f4")]
     with pytest.raises(ValueError, match="no topics, or too many"):
         getattr(kernel, name)(*arrays, n_topics)
 
 
-def test_ctrl_c_before_anything_is_learned_from_parts_interrupts() -> None:
+def test_fit_parts_raises_if_interrupted_before_the_first_part_ends() -> None:
     def part(number: int) -> Any:
         raise KeyboardInterrupt
 

@@ -35,7 +35,7 @@ def mixture() -> Mixture:
     return mixture
 
 
-def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -> None:
+def test_mixture_averages_the_probabilities_of_its_learners(mixture: Mixture) -> None:
     each = []
     for number, learner in enumerate(parts()):
         learner.fit(X, Labels.from_topics(Y), replace(CONTEXT, seed=5 + number))
@@ -46,7 +46,7 @@ def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_shares_say_what_each_learner_counts() -> None:
+def test_mixture_weights_its_learners() -> None:
     first, second = LinearLearner(), LinearLearner(passes=1)
     mixture = Mixture([first, second], shares=[3, 1])
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
@@ -58,7 +58,7 @@ def test_shares_say_what_each_learner_counts() -> None:
 
 
 @pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [1.0, float("inf")]])
-def test_shares_that_are_no_numbers_over_0_are_refused(shares: list[float]) -> None:
+def test_mixture_rejects_weights_of_another_number_or_not_over_0(shares: list[float]) -> None:
     with pytest.raises(OptionError) as caught:
         Mixture([LinearLearner(), LinearLearner()], shares)
     assert str(caught.value) == (
@@ -66,13 +66,13 @@ def test_shares_that_are_no_numbers_over_0_are_refused(shares: list[float]) -> N
     )
 
 
-def test_two_nets_of_one_make_differ_in_their_seeds() -> None:
+def test_mixture_fits_equal_nets_with_different_seeds() -> None:
     mixture = Mixture([NeuralLearner((4,), epochs=2), NeuralLearner((4,), epochs=2)])
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     assert not np.array_equal(mixture.arrays()["0.0"], mixture.arrays()["1.0"])
 
 
-def test_a_mixture_of_one_is_that_one() -> None:
+def test_mixture_of_one_learner_predicts_as_the_learner_does() -> None:
     mixture = Mixture([LinearLearner()])
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     np.testing.assert_allclose(
@@ -80,7 +80,7 @@ def test_a_mixture_of_one_is_that_one() -> None:
     )
 
 
-def test_sharpness_is_a_power_of_the_mean() -> None:
+def test_mixture_raises_the_mean_to_the_inverse_temperature() -> None:
     mixture = Mixture([LinearLearner(), LinearLearner(passes=1)], inverse_temperature=2.5)
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     mean = np.mean([learner.predict_proba(X) for learner in mixture.learners], axis=0)
@@ -90,11 +90,11 @@ def test_sharpness_is_a_power_of_the_mean() -> None:
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
-def test_predicting_twice_gives_the_same(mixture: Mixture) -> None:
+def test_mixture_predicts_the_same_twice(mixture: Mixture) -> None:
     assert np.array_equal(mixture.predict_proba(X), mixture.predict_proba(X))
 
 
-def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> None:
+def test_mixture_scores_are_finite_logarithms_of_probabilities() -> None:
     mixture = Mixture([LinearLearner()])
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     np.testing.assert_allclose(
@@ -105,14 +105,14 @@ def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> 
     assert np.isfinite(mixture.decision_function(X)).all()
 
 
-def test_the_history_is_that_of_the_learner_with_epochs(mixture: Mixture) -> None:
+def test_mixture_returns_the_history_of_its_learner_with_epochs(mixture: Mixture) -> None:
     neural = NeuralLearner((4,), epochs=2)
     expected = neural.fit(X, Labels.from_topics(Y), replace(CONTEXT, seed=6))  # the second one's
     assert Mixture(parts()).fit(X, Labels.from_topics(Y), CONTEXT).history == expected.history  # type: ignore[union-attr]
     assert Mixture([LinearLearner()]).fit(X, Labels.from_topics(Y), CONTEXT) is None
 
 
-def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: Mixture) -> None:
+def test_restore_rebuilds_a_mixture_of_mixtures(mixture: Mixture) -> None:
     nested = Mixture([mixture, copy.deepcopy(mixture.learners[0])])
     again = restore(nested.settings(), nested.arrays())
     assert again.settings() == nested.settings()
@@ -121,7 +121,7 @@ def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: M
     assert np.array_equal(again.predict_proba(X), nested.predict_proba(X))
 
 
-def test_a_mixture_of_nothing_is_refused() -> None:
+def test_mixture_rejects_an_empty_list() -> None:
     with pytest.raises(OptionError) as caught:
         Mixture([])
     assert str(caught.value) == "`learners` is []; give a list of one or more learner objects."
@@ -139,7 +139,7 @@ def several() -> Mixture:
     return mixture
 
 
-def test_scores_of_several_topics_are_log_odds_of_the_mean(several: Mixture) -> None:
+def test_multilabel_mixture_scores_are_log_odds_of_the_mean(several: Mixture) -> None:
     assert several.multilabel
     first, other = (part.predict_proba(X).astype(np.float64) for part in several.learners)
     mean = 0.25 * first + 0.75 * other
@@ -152,7 +152,7 @@ def test_scores_of_several_topics_are_log_odds_of_the_mean(several: Mixture) -> 
     assert not again.multilabel
 
 
-def test_a_mixture_of_several_topics_is_restored_with_its_calibration(several: Mixture) -> None:
+def test_restore_rebuilds_a_multilabel_mixture_with_its_calibration(several: Mixture) -> None:
     mixture = copy.deepcopy(several)
     assert isinstance(mixture.calibration, TopicCalibration)
     slopes = np.array([0.5, 1, 2], np.float32)
@@ -162,7 +162,7 @@ def test_a_mixture_of_several_topics_is_restored_with_its_calibration(several: M
     assert not np.array_equal(again.predict_proba(X), several.predict_proba(X))
 
 
-def test_learners_that_do_not_fit_one_another_are_refused(several: Mixture) -> None:
+def test_restore_rejects_a_mixture_of_learners_that_do_not_match(several: Mixture) -> None:
     arrays = several.arrays()
     for odd, message in [
         ({"slopes": np.ones(2, np.float32)}, "curves of probability that don't fit the topics"),
@@ -176,7 +176,7 @@ def test_learners_that_do_not_fit_one_another_are_refused(several: Mixture) -> N
             restore(several.settings(), fewer)
 
 
-def test_probabilities_of_0_and_1_have_finite_log_odds() -> None:
+def test_log_odds_of_0_and_1_are_finite() -> None:
     odds = log_odds(np.array([0, 0.5, 1], np.float32))
     assert np.isfinite(odds).all()
     assert odds[1] == 0

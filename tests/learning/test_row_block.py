@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -174,3 +175,17 @@ def test_rows_and_columns_that_overlap_what_is_written_change_nothing(n_topics: 
     into = columns.view(np.float32)
     sums.kernel.sums(values[:n_topics], rows, columns[0], ends, into, table, n_topics)
     assert into.tolist() == [[n_topics] * n_topics]
+
+
+def test_row_block_that_was_sent_has_aligned_arrays() -> None:
+    block = RowBlock.from_csr(
+        sp.csr_array(np.eye(3, dtype=np.float32)),
+        np.zeros(3, dtype=np.int32),
+        np.arange(3, dtype=np.uint64),
+    )
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(block, protocol=5, buffer_callback=buffers.append)
+    sent = [memoryview(b"." + bytes(buffer.raw()))[1:] for buffer in buffers]
+    received = pickle.loads(data, buffers=sent)
+    assert all(array.flags.aligned for array in received if isinstance(array, np.ndarray))
+    np.testing.assert_array_equal(received.scores(np.eye(3, dtype=np.float32)), np.eye(3))

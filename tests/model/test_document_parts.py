@@ -13,7 +13,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.experiment.concerns import fit_warnings
 from slugline.learning.linear.batches import LinearStream
-from slugline.model import fit
+from slugline.model import fit_parts
 
 RNG = np.random.default_rng(0)
 WORDS = {
@@ -30,8 +30,8 @@ NEW = ["wheat and barley", "a tariff on imports", "the bank and the yen"]
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "_MANY_DOCUMENTS", 200)
-    monkeypatch.setattr(fit, "_PART_SIZE", 60)
+    monkeypatch.setattr(fit_parts, "_MANY_DOCUMENTS", 200)
+    monkeypatch.setattr(fit_parts, "_PART_SIZE", 60)
 
 
 class Steps(SilentProgress):

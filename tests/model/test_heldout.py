@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from slugline.classifier import TopicClassifier, load
 from slugline.learning.labels import Labels
@@ -114,6 +115,17 @@ def test_dense_proba_of_several_topics_keeps_their_means() -> None:
     np.testing.assert_allclose(
         predictions.dense_proba().mean(axis=0), proba.mean(axis=0), rtol=0.005
     )
+
+
+def test_from_decisions_keeps_the_likely_topics_of_rows_in_any_order() -> None:
+    proba = RNG.beta(0.2, 1, size=(200, 5)).astype(np.float32)
+    sets = Labels.from_indicator(sp.csr_array(RNG.random((200, 5)) < 0.3))
+    rows = RNG.permutation(200)
+    shuffled = HeldOutPredictions.from_decisions(proba[rows], sets.take(rows), rows)
+    ordered = HeldOutPredictions.from_decisions(proba, sets, np.arange(200))
+    assert shuffled.probabilities.min() >= 0.25
+    np.testing.assert_array_equal(shuffled.probabilities, ordered.probabilities)
+    np.testing.assert_array_equal(shuffled.right, ordered.right)
 
 
 def reestimated_priors(proba: np.ndarray, priors: np.ndarray) -> np.ndarray:

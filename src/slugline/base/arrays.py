@@ -1,8 +1,8 @@
-"""Types of NumPy arrays, named once for all signatures."""
+"""Types of NumPy arrays, named once for all signatures, and arrays for compiled kernels."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,3 +21,11 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U32: TypeAlias = npt.NDArray[np.uint32]
 U64: TypeAlias = npt.NDArray[np.uint64]
+
+
+def aligned(array: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """Return an array that C can read: contiguous, aligned and, if given, of this type.
+
+    Arrays that Dask sends may be unaligned; such an array is copied.
+    """
+    return np.require(array, dtype, ("C", "A"))

@@ -314,7 +314,7 @@ class MultilabelEvaluation(BaseEvaluation):
     @cached_property
     def macro(self) -> Scores:
         """Means over the topics of the classifier that are true or given; see `macro_scores`."""
-        return macro_scores(*(part[:, : self.n_known] for part in (self.true, self.answered)))
+        return macro_scores(self.true[:, : self.n_known], self.answered[:, : self.n_known])
 
     @cached_property
     def samples(self) -> Scores:
@@ -405,12 +405,9 @@ class MultilabelEvaluation(BaseEvaluation):
         is_known = columns < self.n_known
         proba[is_known] = self.proba[rows[is_known], columns[is_known]]
         order = np.argsort(sign * proba, kind="stable")[:most]
-        return [
-            TopicMistake(row, self.topics[column], probability)
-            for row, column, probability in zip(
-                *(part[order].tolist() for part in (rows, columns, proba)), strict=True
-            )
-        ]
+        names = [self.topics[column] for column in columns[order].tolist()]
+        mistakes = zip(rows[order].tolist(), names, proba[order].tolist(), strict=True)
+        return [TopicMistake(*mistake) for mistake in mistakes]
 
     def thresholds_by_topic(self) -> dict[str, float]:
         """Return the threshold of each topic that has one."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64, Mask
 from slugline.corpus.documents import Topics
+from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError
 from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
@@ -136,7 +137,7 @@ def compare_paired(
             f"there are {len(y_true)} topics and {len(first)} and {len(second)} answers; "
             "give an answer of both classifiers for each topic, and at least one."
         )
-    count = _count_sets if isinstance(y_true[0], tuple) else _count_topics
+    count = _count_sets if is_multilabel(y_true) else _count_topics
     is_right, counts, scores = count((y_true, first, second), classes)
 
     def differences(counts: I64) -> F64:
@@ -144,18 +145,27 @@ def compare_paired(
         return np.column_stack([right[:, 0] - right[:, 1], scores[0](counts) - scores[1](counts)])
 
     accuracy_interval, *f1_intervals = bootstrap(counts, differences, seed=seed)
-    f1 = (score(counts[np.newaxis])[0].tolist() for score in scores)
-    macro, *micro = zip(*f1, f1_intervals, strict=True)
-    one, other = is_right
-    kinds = one & other, one & ~other, ~one & other, ~one & ~other
-    n_both, n_first, n_second, n_neither = (int(counts[kind].sum()) for kind in kinds)
+    f1_first, f1_second = (score(counts[np.newaxis])[0].tolist() for score in scores)
+    is_first, is_second = is_right
     comparison = PairedComparison(
-        *(n_both, n_first, n_second, n_neither),
-        *(*macro[:2], accuracy_interval, macro[2]),
-        *itertools.chain(*micro),
+        n_both=int(counts[is_first & is_second].sum()),
+        n_first=int(counts[is_first & ~is_second].sum()),
+        n_second=int(counts[~is_first & is_second].sum()),
+        n_neither=int(counts[~is_first & ~is_second].sum()),
+        macro_f1_first=f1_first[0],
+        macro_f1_second=f1_second[0],
+        accuracy_interval=accuracy_interval,
+        macro_f1_interval=f1_intervals[0],
+        n_different=sum(not _is_same(*pair) for pair in zip(first, second, strict=True)),
     )
-    n_different = sum(not _is_same(*pair) for pair in zip(first, second, strict=True))
-    return replace(comparison, n_different=n_different)
+    if len(f1_intervals) == 1:
+        return comparison
+    return replace(
+        comparison,
+        micro_f1_first=f1_first[1],
+        micro_f1_second=f1_second[1],
+        micro_f1_interval=f1_intervals[1],
+    )
 
 
 class TopicDifference(NamedTuple):

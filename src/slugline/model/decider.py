@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -204,17 +205,16 @@ class Decider:
         thresholds, words = np.zeros(n_topics, dtype=np.float32), None
         if precision:
             heldout = _require_heldout(fitted, "min_precision")
-            fewest = MIN_PER_TOPIC_OF_SEVERAL if fitted.multilabel else MIN_PER_TOPIC
-            per_topic |= fitted.multilabel
-            thresholds = heldout.thresholds(precision, n_topics, per_topic, fewest)
-            if fitted.multilabel_rule is not None:
-                thresholds = fitted.multilabel_rule.raised(thresholds)
+            form = choose_form(fitted)
+            per_topic |= form.is_always_per_topic
+            thresholds = heldout.thresholds(precision, n_topics, per_topic, form.min_per_topic)
+            thresholds = form.raised(thresholds)
             words = heldout.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
                     Parameter("min_precision"),
                     f" is {precision:g}, and no threshold reaches it by "
-                    f"{_describe_answers(fitted, heldout)}. {_describe_best(fitted, heldout)}",
+                    f"{form.describe_heldout(heldout)}. {_describe_best(fitted, heldout)}",
                 )
         highest = None
         if coverage is not None:
@@ -231,9 +231,13 @@ class Decider:
 
         None if texts get their most likely path, however probable.
         """
-        if self.precision is None and self.fitted.multilabel_rule is not None:
-            return self.fitted.multilabel_rule.usual_thresholds
+        if self.precision is None:
+            return self._form.usual_thresholds(self.thresholds)
         return self.thresholds
+
+    @cached_property
+    def _form(self) -> DecisionForm:
+        return choose_form(self.fitted)
 
     @property
     def may_be_unsure(self) -> bool:
@@ -262,12 +266,11 @@ class Decider:
         if self.precision is None or self.promise:
             return None
         heldout = _require_heldout(self.fitted, "min_precision")
-        usual = "gives topics without a promise" if self.fitted.multilabel else "answers every text"
         return Message(
             f"{_describe_best(self.fitted, heldout)} That is by "
-            f"{_describe_answers(self.fitted, heldout)}. With a ",
+            f"{self._form.describe_heldout(heldout)}. With a ",
             Parameter("min_precision"),
-            f" of 0, the model {usual}.",
+            f" of 0, the model {self._form.without_precision}.",
         )
 
     def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
@@ -298,19 +301,18 @@ class Decider:
         if not len(finite):
             heldout = _require_heldout(self.fitted, "min_precision")
             best, coverage = heldout.best_precision()
-            share = f"{percent(coverage, 0)} of the {_unit(self.fitted)}"
+            share = f"{percent(coverage, 0)} of the {self._form.unit}"
             promise = f"{best:g}, for {share}" if best else "no precision"
             return [("from probability", "none reaches it"), ("can be promised", promise)]
         precision, coverage = self.achieved
         low, high = finite.min(), finite.max()
         from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
-        answered = "given" if self.fitted.multilabel else "answered"
         return [
             ("from probability", from_on),
             (
-                f"on left-out {_unit(self.fitted)}",
-                f"{percent(coverage)} {answered} by probability alone, {percent(precision)} of "
-                "them right",
+                f"on left-out {self._form.unit}",
+                f"{percent(coverage)} {self._form.given} by probability alone, "
+                f"{percent(precision)} of them right",
             ),
         ]
 
@@ -320,69 +322,31 @@ class Decider:
         texts = check_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
         reasons, sets = self.judge(texts, proba, counts)
-        ends = [top] * len(texts)
-        if self.fitted.multilabel and sets is not None:
-            rows = [row for row, topics in enumerate(sets) if topics]
-            last = self.fitted.topics.encode(sets[row][-1] for row in rows)
-            lowest = np.full((len(texts), 1), np.inf, dtype=np.float32)
-            lowest[rows, 0] = proba[rows, last]
-            ends = np.maximum(top, (proba >= lowest).sum(axis=1)).tolist()
+        ends = self._form.count_guesses(self.fitted, proba, sets, top)
         guesses = most_likely(proba, max(ends, default=top), self.fitted.topics.names)
-        chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
-        return [
-            Decision(self._first(reason, top, topics), top[0][1], reason, top[:end], topics)
-            for reason, top, topics, end in zip(reasons, guesses, chosen, ends, strict=True)
-        ]
-
-    def _first(
-        self, reason: Unsure | None, top: list[tuple[Topic, float]], topics: list[Topic] | None
-    ) -> Topic | None:
-        """Return the topic that is given, of several the first."""
-        if reason:
-            return None
-        if self.fitted.multilabel:
-            return next(iter(topics or []), None)
-        return top[0][0]
+        topics_of_texts: Sequence[list[Topic] | None] = sets or [None] * len(texts)
+        decisions = []
+        for reason, best, topics, end in zip(reasons, guesses, topics_of_texts, ends, strict=True):
+            topic = None if reason else self._form.first_topic(best, topics)
+            decisions.append(Decision(topic, best[0][1], reason, best[:end], topics))
+        return decisions
 
     def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Decisions:
         """Return whether to give predictions, from the results of `Fitted.predict_with_words`."""
-        if self.fitted.multilabel_rule is not None:
-            return self._judge_several(texts, proba, counts, self.fitted.multilabel_rule)
-        reasons: list[Unsure | None]
-        if self.precision is not None and texts:
-            reasons = self._reasons(texts, proba, counts)
-        else:
-            is_blank = (not text or text.isspace() for text in texts)
-            reasons = [Unsure("no_text") if blank else None for blank in is_blank]
-        return Decisions(reasons, self._sets(proba))
+        return self._form.judge(self, texts, proba, counts)
 
-    def _judge_several(
-        self, texts: Sequence[str], proba: F32, counts: WordCounts, decision: MultilabelRule
-    ) -> Decisions:
-        """Return which of several topics to give, or why none."""
-        reasons: list[Unsure | None] = [None] * len(texts)
-        if self.precision is None:
-            predicted = decision.decide(proba)
-        else:
-            predicted = decision.decide_by(self.thresholds, proba)
-            if texts:
-                is_low: Mask = (predicted.sum(axis=1) == 0) & ~decision.is_surely_none(
-                    proba, self.precision
-                )
-                reasons = self._reasons(texts, proba, counts, is_low)
-        for number, n_given in enumerate(predicted.sum(axis=1).tolist()):
-            if not texts[number].strip():
-                reasons[number] = Unsure("no_text")
-            elif n_given > decision.most_given:
-                reasons[number] = Unsure("many_topics")
-        predicted[[reason is not None for reason in reasons]] = False
-        predicted = decision.deepest(predicted)
-        return Decisions(reasons, split_rows(predicted, self.fitted.topics.names, proba))
-
-    def _reasons(
+    def reasons(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask | None = None
     ) -> list[Unsure | None]:
-        """Return why predictions are not sure enough; `is_low` is whether a probability is."""
+        """Return why predictions are not sure enough.
+
+        Parameters
+        ----------
+        texts, proba, counts
+            See `judge`.
+        is_low : bool array, shape (n_texts,), optional
+            Whether probabilities are too low; by default, that of the most likely topic.
+        """
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
         if is_low is None:
@@ -403,7 +367,8 @@ class Decider:
                 reasons[number] = _too_low(probability, threshold)
         return reasons
 
-    def _sets(self, proba: F32) -> list[list[Topic]] | None:
+    def conformal_sets(self, proba: F32) -> list[list[Topic]] | None:
+        """Return the topics that hold the right one as often as asked; None without `coverage`."""
         if self.highest_score is None:
             return None
         is_in = set_scores(proba) <= self.highest_score
@@ -412,6 +377,174 @@ class Decider:
             [names[i] for i in best if chosen[i]]
             for best, chosen in zip(order.tolist(), is_in, strict=True)
         ]
+
+
+# One topic and several ----------------------------------------------------------------------------
+
+
+class DecisionForm(Protocol):
+    """What depends on whether texts are given one topic or several; see `choose_form`."""
+
+    #: What a held-out prediction is about, and what happens to those that are sure enough.
+    unit: str
+    given: str
+    #: What the model does if no precision is asked for.
+    without_precision: str
+    #: How often a topic must have been predicted for a threshold of its own.
+    min_per_topic: int
+    #: Whether a precision is always kept for each topic, rather than for all together.
+    is_always_per_topic: bool
+
+    def describe_heldout(self, heldout: HeldOutPredictions) -> str:
+        """Return the number of held-out predictions, in words."""
+
+    def raised(self, thresholds: F32) -> F32:
+        """Return thresholds of which no topic's is under that of its parent."""
+
+    def usual_thresholds(self, thresholds: F32) -> F32 | None:
+        """Return the thresholds without a precision, given those of a `Decider`."""
+
+    def judge(
+        self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
+    ) -> Decisions:
+        """Return whether to give predictions; see `Decider.judge`."""
+
+    def first_topic(
+        self, guesses: list[tuple[Topic, float]], topics: list[Topic] | None
+    ) -> Topic | None:
+        """Return the topic of a decision, given its best guesses and its set of topics."""
+
+    def count_guesses(
+        self, fitted: Fitted, proba: F32, sets: list[list[Topic]] | None, n_guesses: int
+    ) -> list[int]:
+        """Return the number of guesses of each text, `n_guesses` at least."""
+
+
+class SingleLabelForm:
+    """Each text is given its most likely topic."""
+
+    unit, given, without_precision = "texts", "answered", "answers every text"
+    min_per_topic, is_always_per_topic = MIN_PER_TOPIC, False
+
+    def describe_heldout(self, heldout: HeldOutPredictions) -> str:
+        """Return the number of held-out predictions, in words."""
+        n = heldout.n_candidates
+        return f"the answers to {counted(n, 'training document')} left out of the fit"
+
+    def raised(self, thresholds: F32) -> F32:
+        """Return the thresholds as they are: topics have no parents."""
+        return thresholds
+
+    def usual_thresholds(self, thresholds: F32) -> F32:
+        """Return the thresholds, which are 0."""
+        return thresholds
+
+    def judge(
+        self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
+    ) -> Decisions:
+        """Return which answers are sure enough, and conformal sets of topics."""
+        reasons: list[Unsure | None]
+        if decider.precision is not None and texts:
+            reasons = decider.reasons(texts, proba, counts)
+        else:
+            is_blank = (not text or text.isspace() for text in texts)
+            reasons = [Unsure("no_text") if blank else None for blank in is_blank]
+        return Decisions(reasons, decider.conformal_sets(proba))
+
+    def first_topic(
+        self,
+        guesses: list[tuple[Topic, float]],
+        topics: list[Topic] | None,  # noqa: ARG002
+    ) -> Topic | None:
+        """Return the most likely topic."""
+        return guesses[0][0]
+
+    def count_guesses(
+        self,
+        fitted: Fitted,  # noqa: ARG002
+        proba: F32,
+        sets: list[list[Topic]] | None,  # noqa: ARG002
+        n_guesses: int,
+    ) -> list[int]:
+        """Return the same number for each text."""
+        return [n_guesses] * len(proba)
+
+
+@dataclass(frozen=True)
+class MultilabelForm:
+    """Each text is given the topics that a rule chooses."""
+
+    rule: MultilabelRule
+
+    unit, given, without_precision = "likely topics", "given", "gives topics without a promise"
+    min_per_topic, is_always_per_topic = MIN_PER_TOPIC_OF_SEVERAL, True
+
+    def describe_heldout(self, heldout: HeldOutPredictions) -> str:
+        """Return the number of held-out predictions, in words."""
+        n = heldout.n_candidates
+        return f"{counted(n, 'likely topic')} of training documents left out of the fit"
+
+    def raised(self, thresholds: F32) -> F32:
+        """Return thresholds of which no topic's is under that of its parent."""
+        return self.rule.raised(thresholds)
+
+    def usual_thresholds(self, thresholds: F32) -> F32 | None:  # noqa: ARG002
+        """Return those of the rule; None if texts get their most likely path."""
+        return self.rule.usual_thresholds
+
+    def judge(
+        self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
+    ) -> Decisions:
+        """Return which topics to give, or why none."""
+        reasons: list[Unsure | None] = [None] * len(texts)
+        if decider.precision is None:
+            given = self.rule.decide(proba)
+        else:
+            given = self.rule.decide_by(decider.thresholds, proba)
+            if texts:
+                is_none = self.rule.is_surely_none(proba, decider.precision)
+                is_low: Mask = (given.sum(axis=1) == 0) & ~is_none
+                reasons = decider.reasons(texts, proba, counts, is_low)
+        for number, n_given in enumerate(given.sum(axis=1).tolist()):
+            if not texts[number].strip():
+                reasons[number] = Unsure("no_text")
+            elif n_given > self.rule.most_given:
+                reasons[number] = Unsure("many_topics")
+        given[[reason is not None for reason in reasons]] = False
+        names = decider.fitted.topics.names
+        return Decisions(reasons, split_rows(self.rule.deepest(given), names, proba))
+
+    def first_topic(
+        self,
+        guesses: list[tuple[Topic, float]],  # noqa: ARG002
+        topics: list[Topic] | None,
+    ) -> Topic | None:
+        """Return the most likely of the topics that are given, if there are any."""
+        return next(iter(topics or []), None)
+
+    def count_guesses(
+        self, fitted: Fitted, proba: F32, sets: list[list[Topic]] | None, n_guesses: int
+    ) -> list[int]:
+        """Return the number of guesses up to the last topic that is given."""
+        sets = sets or []
+        rows = [row for row, topics in enumerate(sets) if topics]
+        last = fitted.topics.encode(sets[row][-1] for row in rows)
+        lowest = np.full((len(proba), 1), np.inf, dtype=np.float32)
+        lowest[rows, 0] = proba[rows, last]
+        ends: list[int] = np.maximum(n_guesses, (proba >= lowest).sum(axis=1)).tolist()
+        return ends
+
+
+_SINGLE_LABEL = SingleLabelForm()
+
+
+def choose_form(fitted: Fitted) -> DecisionForm:
+    """Return the form of a model's decisions."""
+    rule = fitted.multilabel_rule
+    return _SINGLE_LABEL if rule is None else MultilabelForm(rule)
+
+
+# Guesses ------------------------------------------------------------------------------------------
 
 
 def most_likely(
@@ -462,18 +595,6 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
     )
 
 
-def _unit(fitted: Fitted) -> str:
-    """Return what the held-out predictions are about: of several topics, each likely one."""
-    return "likely topics" if fitted.multilabel else "texts"
-
-
-def _describe_answers(fitted: Fitted, heldout: HeldOutPredictions) -> str:
-    n = heldout.n_candidates
-    if fitted.multilabel:
-        return f"{counted(n, 'likely topic')} of training documents left out of the fit"
-    return f"the answers to {counted(n, 'training document')} left out of the fit"
-
-
 def _describe_best(fitted: Fitted, heldout: HeldOutPredictions) -> str:
     """Return which precision can be promised and what to do, in sentences."""
     best, coverage = heldout.best_precision()
@@ -484,7 +605,7 @@ def _describe_best(fitted: Fitted, heldout: HeldOutPredictions) -> str:
             f"{doubts}{' ' if doubts else ''}Not even half of the answers can be promised to be "
             f"right: documents are too few, or their topics can't be told apart; {cure}."
         )
-    promised = f"{best:g}, for {percent(coverage, 0)} of the {_unit(fitted)}"
+    promised = f"{best:g}, for {percent(coverage, 0)} of the {choose_form(fitted).unit}"
     if doubts:
         return f"{doubts} First {cure}; as they are, the best that can be promised is {promised}."
     return f"The best that can be promised is {promised}; ask for that or less, or {cure}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Index
 from slugline.base.progress import Progress
-from slugline.corpus import topic_sets
 from slugline.corpus.documents import Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
@@ -43,87 +42,132 @@ _MAX_SCORES, _MIN_SINGLE = 2_000_000, 500
 _NO_WORD = re.compile(r"[\W_]+")
 
 
-def add_encoder(
-    texts: Sequence[str],
-    X: sp.csr_array,
-    labels: Labels,
-    topics: Topics,
-    learner: Learner,
-    context: FitContext,
-    settings: FitSettings,
-    unlabelled: UnlabelledScores | None,
-) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the encoder's head beside a linear learner, and held-out probabilities of the sum.
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Documents as rows of words, which a linear learner has learned from, and of an encoder.
 
-    `X` holds the rows of words that the learner has learned from. DataError if there are texts
-    without labels, and too few with labels to measure on.
+    Attributes
+    ----------
+    encoder : CheckedEncoder
+    texts : sequence of str
+    X : sparse array, shape (n_documents, n_terms)
+    labels : Labels
+    topics : Topics
+    learner : LinearModel
+    heldout : HeldOutScores
+        Of the learner.
+    rows : float32 array, shape (n_documents + n_descriptions, encoder.width)
+        Those of documents first, then those of descriptions.
+    all_labels : Labels
+        Of `rows`.
+    context : FitContext
+        With a weight for each of `rows`.
+    settings : FitSettings
+    unlabelled : UnlabelledScores or None
     """
-    encoder = settings.encoder
-    if not isinstance(encoder, CheckedEncoder) or not is_linear(learner):
-        return None, linear_heldout(learner)
-    if (heldout := learner.heldout_scores_) is None:
-        return None, None
-    from slugline.learning.encoder.described import fit_described_head
-    from slugline.learning.encoder.fit import fit_encoder_head
+
+    encoder: CheckedEncoder
+    texts: Sequence[str]
+    X: sp.csr_array
+    labels: Labels
+    topics: Topics
+    learner: LinearModel
+    heldout: HeldOutScores
+    rows: F32
+    all_labels: Labels
+    context: FitContext
+    settings: FitSettings
+    unlabelled: UnlabelledScores | None
+
+    @property
+    def words_alone(self) -> tuple[None, HeldOutProba]:
+        """No head, and the held-out probabilities of the learner: the encoder is of no use."""
+        rows, scores = self.heldout
+        return None, (rows, self.learner.calibration.proba(scores))
+
+
+def add_multilabel_encoder(
+    encoded: EncodedDocuments,
+) -> tuple[DenseHead | None, HeldOutProba | None]:
+    """Return the head for documents of several topics, and held-out probabilities of the sum."""
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
-    rows, all_labels = encode_all(encoder, texts, labels, topics, settings, context.progress)
-    weight = context.sample_weight
-    if weight is not None:  # a description counts like a document of weight 1
-        more = np.ones(len(settings.descriptions), dtype=np.float32)
-        context = replace(context, sample_weight=np.concatenate([weight, more]))
-    judged, words = heldout
-    names: Sequence[str] = []
-    if learner.multilabel:
-        head, scores = fit_multilabel_head(rows, all_labels, len(texts), context, heldout)
-    else:
-        names, encoded_names = _encode_names(encoder, topics, labels, settings, context.progress)
-        unlabelled_rows = _encode_unlabelled(
-            encoder, unlabelled, labels.take(judged), context, settings
-        )
-        options: dict[str, Any] = {
-            "names": encoded_names,
-            "widths": [part.width or 0 for part in encoder.parts],
-            "unlabelled": unlabelled_rows,
-        }
-        if settings.descriptions:
-            by_words = _described_words(learner, heldout, X, labels, context)
-            judged = by_words.rows
-            head, scores = fit_described_head(
-                rows, all_labels, len(texts), context, by_words, **options
-            )
-        else:
-            head, scores = fit_encoder_head(rows, all_labels, context, heldout, **options)
+    head, scores = fit_multilabel_head(
+        encoded.rows, encoded.all_labels, len(encoded.texts), encoded.context, encoded.heldout
+    )
     if head is None:
-        return None, linear_heldout(learner)
-    dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts) if unlabelled else 0)
+        return encoded.words_alone
+    dense = DenseHead(encoded.encoder, *head)
+    return dense, None if scores is None else (encoded.heldout.rows, dense.predict_proba(scores))
+
+
+def add_single_label_encoder(
+    encoded: EncodedDocuments,
+) -> tuple[DenseHead | None, HeldOutProba | None]:
+    """Return the head for documents of one topic, and held-out probabilities of the sum.
+
+    Raises
+    ------
+    DataError : if there are texts without labels, and too few with labels to measure on.
+    """
+    from slugline.learning.encoder.described import fit_described_head
+    from slugline.learning.encoder.fit import fit_encoder_head
+
+    heldout, descriptions = encoded.heldout, encoded.settings.descriptions
+    names, encoded_names = _encode_names(encoded)
+    options: dict[str, Any] = {
+        "names": encoded_names,
+        "widths": [part.width or 0 for part in encoded.encoder.parts],
+        "unlabelled": _encode_unlabelled(encoded),
+    }
+    if descriptions:
+        by_words = _described_words(encoded)
+        heldout_rows = by_words.rows
+        head, scores = fit_described_head(
+            encoded.rows,
+            encoded.all_labels,
+            len(encoded.texts),
+            encoded.context,
+            by_words,
+            **options,
+        )
+    else:
+        heldout_rows = heldout.rows
+        head, scores = fit_encoder_head(
+            encoded.rows, encoded.all_labels, encoded.context, heldout, **options
+        )
+    if head is None:
+        return encoded.words_alone
+    n_unlabelled = len(encoded.unlabelled.texts) if encoded.unlabelled else 0
+    dense = DenseHead(encoded.encoder, *head, n_unlabelled=n_unlabelled)
     if scores is None:
         return dense, None
-    # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
-    n_copies = Counter([*texts, *settings.descriptions.values(), *names])
-    alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
-    is_alone = np.array(alone, dtype=bool)
-    proba = dense.predict_proba(scores[is_alone])
-    # Some topics are only described, or have a single document.
-    is_incomplete = len(np.unique(labels.topics)) < len(topics) or len(judged) > len(words)
-    judged = judged[is_alone]
-    if learner.multilabel or is_incomplete:
-        return dense, (judged, proba)
-    proba_by_words = learner.calibration.proba(words[is_alone])
-    cascade = Cascade.from_proba(proba_by_words, proba, None if weight is None else weight[judged])
+    # An encoder has learned from other copies of a text; words leave out all of them.
+    n_copies = Counter([*encoded.texts, *descriptions.values(), *names])
+    is_unique = np.array(
+        [n_copies[encoded.texts[row]] == 1 for row in heldout_rows.tolist()], dtype=bool
+    )
+    proba, rows = dense.predict_proba(scores[is_unique]), heldout_rows[is_unique]
+    has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
+    if not has_all_topics or len(heldout_rows) > len(heldout.rows):
+        return dense, (rows, proba)  # some topics are only described, or have a single document
+    return _add_cascade(encoded, dense, heldout.scores[is_unique], rows, proba)
+
+
+def _add_cascade(
+    encoded: EncodedDocuments, dense: DenseHead, scores_by_words: F32, rows: Index, proba: F32
+) -> tuple[DenseHead, HeldOutProba]:
+    """Return the head with a cascade, and the probabilities of rows by both of them."""
+    by_words = encoded.learner.calibration.proba(scores_by_words)
+    weight = encoded.context.sample_weight
+    cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[rows])
     if cascade is not None:
-        is_sure = cascade.is_sure(proba_by_words)
-        proba[is_sure] = proba_by_words[is_sure]
-    return replace(dense, cascade=cascade), (judged, proba)
+        is_sure = cascade.is_sure(by_words)
+        proba[is_sure] = by_words[is_sure]
+    return replace(dense, cascade=cascade), (rows, proba)
 
 
-def _described_words(
-    learner: LinearModel,
-    heldout: HeldOutScores,
-    X: sp.csr_array,
-    labels: Labels,
-    context: FitContext,
-) -> DescribedWords:
+def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     """Return the held-out scores of words, with documents that are the only ones of their topics.
 
     Words can't know these topics without them. Other topics' scores are those of all documents.
@@ -131,9 +175,10 @@ def _described_words(
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.fit import ABSENT_SCORE
 
-    (judged, scores), y = heldout, labels.topics
+    (heldout_rows, scores), y = encoded.heldout, encoded.labels.topics
+    learner, context, X = encoded.learner, encoded.context, encoded.X
     weight = context.sample_weight
-    counted = np.arange(len(labels)) if weight is None else np.flatnonzero(weight[: len(labels)])
+    counted = np.arange(len(y)) if weight is None else np.flatnonzero(weight[: len(y)])
     counts = np.bincount(y[counted], minlength=context.n_topics)
     single = counted[counts[y[counted]] == 1]
     most = max(_MIN_SINGLE, _MAX_SCORES // context.n_topics)
@@ -142,7 +187,7 @@ def _described_words(
     of_single[np.arange(len(single)), y[single]] = ABSENT_SCORE
     absent_scores = np.full(context.n_topics, np.nan, dtype=np.float32)
     absent = counts == 0
-    rows = np.concatenate([judged, single])
+    rows = np.concatenate([heldout_rows, single])
     if absent.any():
         absent_scores[absent] = learner.decision_function(X[rows])[:, absent].mean(axis=0)
     return DescribedWords(rows, np.concatenate([scores, of_single]), absent_scores)
@@ -168,7 +213,7 @@ def check_unlabelled(
     X: Iterable[str] | None,
     texts: Sequence[str],
     labels: Labels,
-    n_topics: int,
+    topics: Topics,
     settings: FitSettings,
     progress: Progress,
 ) -> list[str]:
@@ -192,7 +237,7 @@ def check_unlabelled(
             Parameter("X_unlabelled"),
             " is for texts of one topic each, and these have several; leave it out.",
         )
-    if len(np.unique(labels.topics)) < n_topics:
+    if len(np.unique(labels.topics)) < len(topics):
         raise OptionError(
             Parameter("X_unlabelled"),
             " needs documents of each topic, and some topics are only described; "
@@ -213,52 +258,45 @@ def check_unlabelled(
     return [used[row] for row in rows.tolist()]
 
 
-def _encode_unlabelled(
-    encoder: CheckedEncoder,
-    unlabelled: UnlabelledScores | None,
-    judged: Labels,
-    context: FitContext,
-    settings: FitSettings,
-) -> UnlabelledRows | None:
+def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
     """Return texts without labels as a head learns from them; None if there are none.
 
     DataError if the labels of documents to measure on are too few.
     """
     from slugline.learning.encoder.fit import UnlabelledRows
-    from slugline.learning.encoder.rows import encode
 
+    unlabelled = encoded.unlabelled
     if unlabelled is None:
         return None
-    if len(np.unique(judged.topics)) < 2:
+    if len(np.unique(encoded.labels.topics[encoded.heldout.rows])) < 2:
         raise DataError(
             "there are too few labels to learn from texts without labels as well: none shows how "
             "sure to be of their topics. Label two texts of each topic at least, or leave out ",
             Parameter("X_unlabelled"),
             ".",
         )
-    n_jobs, progress = settings.n_jobs, context.progress
-    rows = encode(unlabelled.texts, encoder, n_jobs=n_jobs, progress=progress)
-    return UnlabelledRows(rows, unlabelled.scores)
+    return UnlabelledRows(_encode(unlabelled.texts, encoded), unlabelled.scores)
 
 
-def _encode_names(
-    encoder: CheckedEncoder,
-    topics: Topics,
-    labels: Labels,
-    settings: FitSettings,
-    progress: Progress,
-) -> tuple[Sequence[str], Names | None]:
-    """Return the words of topics' names, without a description and if documents are few."""
-    from slugline.learning.encoder.fit import Names
+def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
+    """Return the encoder's rows of other texts."""
     from slugline.learning.encoder.rows import encode
 
+    n_jobs, progress = encoded.settings.n_jobs, encoded.context.progress
+    return encode(texts, encoded.encoder, n_jobs=n_jobs, progress=progress)
+
+
+def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | None]:
+    """Return the words of topics' names, without a description and if documents are few."""
+    from slugline.learning.encoder.fit import Names
+
+    topics, labels = encoded.topics, encoded.labels
     present = [topics.names[number] for number in np.unique(labels.topics).tolist()]
-    undescribed = [name for name in present if name not in settings.descriptions]
+    undescribed = [name for name in present if name not in encoded.settings.descriptions]
     if not undescribed or len(labels) > _FEW * len(topics):
         return [], None
     words = [_NO_WORD.sub(" ", str(name)).strip() for name in undescribed]
-    rows = encode(words, encoder, n_jobs=settings.n_jobs, progress=progress)
-    return words, Names(rows, topics.encode(undescribed))
+    return words, Names(_encode(words, encoded), topics.encode(undescribed))
 
 
 def with_chosen_encoder(
@@ -297,28 +335,58 @@ def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> l
     return [missing] * is_missing + [ignored] * has_unlabelled
 
 
-def encode_all(
-    encoder: CheckedEncoder,
+def encode_documents(
     texts: Sequence[str],
+    X: sp.csr_array,
     labels: Labels,
+    described: Labels,
     topics: Topics,
+    learner: Learner,
+    context: FitContext,
     settings: FitSettings,
-    progress: Progress,
-) -> tuple[F32, Labels]:
-    """Return the encoder's rows of documents, then of descriptions, and their topics."""
+    unlabelled: UnlabelledScores | None,
+) -> EncodedDocuments | None:
+    """Return documents with the encoder's rows; None without an encoder or held-out scores.
+
+    Parameters
+    ----------
+    described : Labels
+        Those of descriptions.
+
+    See `EncodedDocuments` for the others.
+    """
+    encoder = settings.encoder
+    if not isinstance(encoder, CheckedEncoder) or not is_linear(learner):
+        return None
+    if (heldout := learner.heldout_scores_) is None:
+        return None
+    weight = context.sample_weight
+    if weight is not None:  # a description counts like a document of weight 1
+        weight = np.concatenate([weight, np.ones(len(described), dtype=np.float32)])
+    return EncodedDocuments(
+        encoder=encoder,
+        texts=texts,
+        X=X,
+        labels=labels,
+        topics=topics,
+        learner=learner,
+        heldout=heldout,
+        rows=encode_with_descriptions(encoder, texts, settings, context.progress),
+        all_labels=Labels.concatenate(labels, described),
+        context=replace(context, sample_weight=weight),
+        settings=settings,
+        unlabelled=unlabelled,
+    )
+
+
+def encode_with_descriptions(
+    encoder: CheckedEncoder, texts: Sequence[str], settings: FitSettings, progress: Progress
+) -> F32:
+    """Return the encoder's rows of documents, then of descriptions."""
     from slugline.learning.encoder.rows import encode
 
-    described = settings.descriptions
-    everything = [*texts, *described.values()]
-    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
-    names = described_sets(settings) if labels.multilabel else list(described)
-    of_descriptions = Labels.encode(topics, names, multilabel=labels.multilabel)
-    return rows, Labels.concatenate(labels, of_descriptions)
-
-
-def described_sets(settings: FitSettings) -> list[Any]:
-    """Return the topics of descriptions, as sets of one."""
-    return topic_sets.sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
+    everything = [*texts, *settings.descriptions.values()]
+    return encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
 
 
 def linear_heldout(learner: Learner) -> HeldOutProba | None:

@@ -113,32 +113,31 @@ class Fitted:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the summary as pairs of a name and a text."""
-        beside = self.features.table_columns
-        columns = zip(self.features.feature_groups, self.features.vocabularies_, strict=True)
-        ended = ", interrupted" if self.interrupted else ""
-        learned_from = counted(self.n_learned, "document")
+        groups = zip(self.features.feature_groups, self.features.vocabularies_, strict=True)
+        rows = [("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}")]
+        if self.multilabel_rule is not None:
+            rows.append(("for a text", self.multilabel_rule.describe_number()))
+        terms = ", ".join(f"{terms.n_columns:,} {group.kind}" for group, terms in groups)
+        rows.append(("terms", terms))
+        if table_columns := self.features.table_columns:
+            rows.append(("columns", format_columns(table_columns)))
+        rows.append(("learner", repr(self.learner)))
+        if self.dense is not None:
+            rows.append(("encoder", self.dense.summary()))
+        heldout = self.heldout_predictions
+        if heldout is not None and heldout.precision is not None:
+            rows.append(("min precision", f"{heldout.precision:g} of answers given alone"))
+        return [*rows, ("learned from", self._describe_documents())]
+
+    def _describe_documents(self) -> str:
+        """Return what it learned from, and its seed."""
+        parts = [counted(self.n_learned, "document")]
         if self.descriptions:
-            learned_from += f", {counted(len(self.descriptions), 'description')}"
+            parts.append(counted(len(self.descriptions), "description"))
         if self.dense is not None and self.dense.n_unlabelled:
-            learned_from += f", {counted(self.dense.n_unlabelled, 'text')} without labels"
-        return [
-            ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
-            *(
-                []
-                if self.multilabel_rule is None
-                else [("for a text", self.multilabel_rule.describe_number())]
-            ),
-            ("terms", ", ".join(f"{terms.n_columns:,} {group.kind}" for group, terms in columns)),
-            *([("columns", format_columns(beside))] if beside else []),
-            ("learner", repr(self.learner)),
-            *([] if self.dense is None else [("encoder", self.dense.summary())]),
-            *(
-                ("min precision", f"{heldout.precision:g} of answers given alone")
-                for heldout in [self.heldout_predictions]
-                if heldout is not None and heldout.precision is not None
-            ),
-            ("learned from", f"{learned_from}, seed {self.seed}{ended}"),
-        ]
+            parts.append(f"{counted(self.dense.n_unlabelled, 'text')} without labels")
+        parts.append(f"seed {self.seed}")
+        return ", ".join([*parts, "interrupted"] if self.interrupted else parts)
 
     @cached_property
     def classes(self) -> npt.NDArray[Any]:

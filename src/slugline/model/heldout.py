@@ -182,7 +182,7 @@ class HeldOutPredictions:
         labels, rows, words, precision
             See the class; rows may be in any order.
         """
-        chosen = _spread_positions(len(proba), min(len(proba), MAX_PREDICTIONS))
+        chosen = _choose_documents(len(proba), min(len(proba), MAX_PREDICTIONS), rows)
         proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
         documents = np.arange(len(proba))
         is_candidate = np.zeros(proba.shape, dtype=bool)
@@ -222,7 +222,7 @@ class HeldOutPredictions:
             is_candidate &= may_be_given
         n_candidates = max(int(np.count_nonzero(is_candidate)), len(proba))
         n_chosen = min(len(proba), len(proba) * _MAX_CANDIDATES // max(n_candidates, 1))
-        chosen = _spread_positions(len(proba), n_chosen)
+        chosen = _choose_documents(len(proba), n_chosen, rows)
         proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
         return cls(
             rows=ordered_rows,
@@ -332,18 +332,20 @@ def _spread_positions(n: int, n_chosen: int) -> Index:
     return np.linspace(0, n, n_chosen, endpoint=False).astype(np.intp)
 
 
+def _choose_documents(n_documents: int, n_chosen: int, rows: Index | None) -> Index:
+    """Return positions from all over the documents, in the order of rows where they are known."""
+    chosen = _spread_positions(n_documents, n_chosen)
+    return chosen if rows is None else chosen[np.argsort(rows[chosen], kind="stable")]
+
+
 def _select(
     proba: F32, labels: Labels, rows: Index | None, chosen: Index
 ) -> tuple[F32, Labels, I64 | None]:
-    """Return the chosen documents, in the order of their rows where these are known."""
-    ordered_rows = None
-    if rows is not None:
-        chosen = chosen[np.argsort(rows[chosen], kind="stable")]
-        ordered_rows = rows[chosen].astype(np.int64)
+    """Return the chosen documents; the topics of each in ascending order."""
     labels = labels.take(chosen)
     ascending = np.lexsort([labels.topics, labels.rows])
     labels = Labels(labels.topics[ascending], labels.starts, labels.multilabel)
-    return proba[chosen], labels, ordered_rows
+    return proba[chosen], labels, None if rows is None else rows[chosen].astype(np.int64)
 
 
 # Arrays of a model file ---------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, I64, Integers, Mask
+from slugline.base.arrays import F32, F64, I64, Integers, Mask, aligned
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
@@ -329,12 +329,8 @@ class RowWeights:
         self._distinct_weightings = {*self._weightings}
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        # Arrays that Dask sent may be unaligned.
-        aligned = [
-            None if rarity is None else np.require(rarity, np.float32, ("C", "A"))
-            for rarity in self.idf
-        ]
-        self._kernel_groups = tuple(zip(first, aligned, self._factors.tolist(), strict=True))
+        plain = [None if rarity is None else aligned(rarity, np.float32) for rarity in self.idf]
+        self._kernel_groups = tuple(zip(first, plain, self._factors.tolist(), strict=True))
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.

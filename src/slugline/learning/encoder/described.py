@@ -52,8 +52,8 @@ class DescribedWords(NamedTuple):
 
     Attributes
     ----------
-    rows : int array, shape (n_judged,)
-    scores : float32 array, shape (n_judged, n_topics)
+    rows : int array, shape (n_heldout,)
+    scores : float32 array, shape (n_heldout, n_topics)
         Of fits without these documents; topics that such a fit doesn't know have `ABSENT_SCORE`.
     absent_scores : float32 array, shape (n_topics,)
         What topics without documents are scored in the mean; NaN for others.
@@ -68,15 +68,15 @@ class DescribedWords(NamedTuple):
 
         Parameters
         ----------
-        proba : float32 array, shape (n_judged, n_topics)
-        y : int array, shape (n_judged,)
-        costs : float32 array, shape (n_judged,), optional
+        proba : float32 array, shape (n_heldout, n_topics)
+        y : int array, shape (n_heldout,)
+        costs : float32 array, shape (n_heldout,), optional
         """
         places = np.arange(len(y))
         if np.isfinite(self.absent_scores).any() or (self.scores[places, y] <= ABSENT_SCORE).any():
             return False
-        alone = fit_calibration(self.scores, y, costs).proba(self.scores)
-        gain = np.log(alone[places, y]) - np.log(proba[places, y])
+        by_words = fit_calibration(self.scores, y, costs).proba(self.scores)
+        gain = np.log(by_words[places, y]) - np.log(proba[places, y])
         return bool(np.average(gain, weights=costs) > 0)
 
 
@@ -150,8 +150,8 @@ class ShrunkMeans:
         scores = SHARPNESS * products / np.sqrt(np.maximum(squares, _LEAST))
         scores += self._prior(self._counts, weight)
         scores[places, y] += self._prior(others, weight) - self._prior(self._counts[y], weight)
-        alone = np.flatnonzero((strengths[y] == 0) & (others < 1e-9))
-        scores[alone, y[alone]] = scores[alone].min(axis=1)
+        unknown = np.flatnonzero((strengths[y] == 0) & (others < 1e-9))
+        scores[unknown, y[unknown]] = scores[unknown].min(axis=1)
         return scores
 
     def choose_weight(self, rows: Index) -> float:
@@ -207,19 +207,21 @@ def fit_described_head(
     if context.n_topics < 2:
         return fit_nearest_means(rows, labels, context), None
     y = labels.topics
-    judged, weight = words.rows, context.sample_weight
+    heldout_rows, weight = words.rows, context.sample_weight
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
         means = _fit_means(rows, y, n_documents, costs, context.n_topics, names)
-        strength = means.choose_weight(judged)
+        strength = means.choose_weight(heldout_rows)
         moved = np.concatenate([rows[:n_documents], _move(rows[n_documents:], means.offset)])
         task = _make_task(moved, y, context, words)
         dense = _fit_dense(task, widths)
-        by_means = centre(means.heldout_scores(judged, strength).astype(np.float32))
+        by_means = centre(means.heldout_scores(heldout_rows, strength).astype(np.float32))
         parts = [by_means, dense.scores, centre(task.words)]
-        combined = _combine(parts, y[judged], costs[judged], task.costs)
-        if words.beat_encoder(combined.calibration.proba(combined.sums), y[judged], task.costs):
+        combined = _combine(parts, y[heldout_rows], costs[heldout_rows], task.costs)
+        if words.beat_encoder(
+            combined.calibration.proba(combined.sums), y[heldout_rows], task.costs
+        ):
             return None, None
         weights, biases = combined.add_up(means.solution(strength), (dense.weights, dense.biases))
         if unlabelled is not None:
@@ -262,7 +264,7 @@ def _make_task(rows: F32, y: I64, context: FitContext, words: DescribedWords) ->
         y=y,
         n_topics=context.n_topics,
         weight=weight,
-        judged=words.rows,
+        heldout_rows=words.rows,
         words=np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores),
         costs=None if weight is None else weight[words.rows],
     )

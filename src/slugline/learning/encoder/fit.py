@@ -26,7 +26,7 @@ _PRIOR_POWER = 0.5
 # Rows held out together, at most: a small system of equations is solved for each group.
 _TOGETHER = 128
 # More rows hardly change which penalty is best; with thousands of topics, fewer are affordable.
-_MAX_JUDGED, _MIN_JUDGED, _MAX_SCORES = 10_000, 500, 2_000_000
+_MAX_HELD_OUT, _MIN_HELD_OUT, _MAX_SCORES = 10_000, 500, 2_000_000
 # Rows in double precision at once.
 _AT_ONCE = 4096
 
@@ -110,9 +110,9 @@ def _best_penalty(
     shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float]
 ) -> tuple[float, float]:
     """Return the penalty with the lowest log loss of held-out rows, and the factor on scores."""
-    n_wanted = min(_MAX_JUDGED, max(_MIN_JUDGED, _MAX_SCORES // shape.n_topics))
-    judged = groups[:: -(-sum(map(len, groups)) // n_wanted)]
-    rows = np.concatenate(judged)
+    n_wanted = min(_MAX_HELD_OUT, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
+    sampled_groups = groups[:: -(-sum(map(len, groups)) // n_wanted)]
+    rows = np.concatenate(sampled_groups)
     # A row that is its topic's only one can't be found without it, whatever the penalty.
     has_others = ~shape.is_alone(rows)
     y, costs = shape.y[rows][has_others], shape.costs[rows][has_others].astype(np.float32)
@@ -120,7 +120,7 @@ def _best_penalty(
         return _USUAL, 1.0
     candidates = []
     for penalty in penalties:
-        parts = [shape.heldout_scores(group, penalty) for group in judged]
+        parts = [shape.heldout_scores(group, penalty) for group in sampled_groups]
         scores = np.concatenate(parts)[has_others]
         factor = fit_score_factors([scores], y, costs)[0]
         losses = log_losses(scores * np.float32(factor), y)
@@ -203,8 +203,8 @@ class _DiscriminantAnalysis(CentredRows):
         totals = self._totals.copy()
         totals[topics] = others
         scores = totals.sum() * (products - squares / 2) + _prior(totals)
-        alone = np.flatnonzero(others == 0)
-        scores[alone, topics[alone]] = scores[alone].min(axis=1)
+        unknown = np.flatnonzero(others == 0)
+        scores[unknown, topics[unknown]] = scores[unknown].min(axis=1)
         return scores.astype(np.float32)
 
 
@@ -278,10 +278,10 @@ def fit_encoder_head(
     labels : Labels
         One topic for each document.
     context : FitContext
-    heldout : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
+    heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
     names : Names, optional
-        They count like documents if that lowers the log loss of the judged ones.
+        They count like documents if that lowers the log loss of held-out documents.
     widths : sequence of int, optional
         The number of columns of each encoder, if there are several. Fits with different weights
         of these, with names and without, are averaged.
@@ -289,8 +289,8 @@ def fit_encoder_head(
         Rows that count for their most likely topics. They change neither factors and calibration
         nor held-out sums.
     """
-    (judged, words), y = heldout, labels.topics
-    if len(np.unique(y[judged])) < 2:
+    (heldout_rows, words), y = heldout, labels.topics
+    if len(np.unique(y[heldout_rows])) < 2:
         return fit_nearest_means(rows, labels, context), None
     weight = context.sample_weight
     task = HeadTask(
@@ -298,9 +298,9 @@ def fit_encoder_head(
         y=y,
         n_topics=context.n_topics,
         weight=weight,
-        judged=judged,
+        heldout_rows=heldout_rows,
         words=words,
-        costs=None if weight is None else weight[judged],
+        costs=None if weight is None else weight[heldout_rows],
     )
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
@@ -337,13 +337,13 @@ class HeadFit(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadTask:
-    """Rows of topics, and the scores that words gave to the judged ones."""
+    """Rows of topics, and the scores that words gave to held-out documents."""
 
     rows: F32
     y: I64
     n_topics: int
     weight: F32 | None
-    judged: Index
+    heldout_rows: Index
     words: F32
     costs: F32 | None
 
@@ -356,17 +356,17 @@ class HeadTask:
         return replace(self, rows=np.concatenate([self.rows, rows]), y=y, weight=weight)
 
     def fit(self, scale: F32) -> HeadFit:
-        """Fit on columns multiplied by `scale`, and measure on the judged rows."""
+        """Fit on columns multiplied by `scale`, and measure on the held-out rows."""
         dense = fit_dense_head(self.rows * scale, self.y, self.n_topics, self.weight)
         # What is the same for all known topics makes no difference between them, but to a new one
         # it would.
-        scores = centre(dense.scores[self.judged])
+        scores = centre(dense.scores[self.heldout_rows])
         weights = dense.weights * scale[:, np.newaxis]
         return self.fuse(scale, weights, dense.biases, scores)
 
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
-        """Add the scores of the judged rows to those of words, and measure the sum."""
-        y = self.y[self.judged]
+        """Add the scores of the held-out rows to those of words, and measure the sum."""
+        y = self.y[self.heldout_rows]
         fusion = fuse_scores(self.words, scores, y, self.costs)
         sparse, factor = np.float32(fusion.sparse_factor), np.float32(fusion.dense_factor)
         right = fusion.calibration.proba(sparse * self.words + factor * scores)
@@ -377,16 +377,16 @@ class HeadTask:
     def scales(self, widths: Sequence[int]) -> list[F32]:
         """Return factors on columns; of many rows, a sample chooses the best ones."""
         scales = _column_scales(widths)
-        step = -(-len(self.judged) // _MAX_SHARED)
+        step = -(-len(self.heldout_rows) // _MAX_SHARED)
         if step == 1 or len(scales) == 1:
             return scales
-        rows = self.judged[::step]
+        rows = self.heldout_rows[::step]
         sample = replace(
             self,
             rows=self.rows[rows],
             y=self.y[rows],
             weight=None if self.weight is None else self.weight[rows],
-            judged=np.arange(len(rows)),
+            heldout_rows=np.arange(len(rows)),
             words=self.words[::step],
             costs=None if self.costs is None else self.costs[::step],
         )

@@ -84,18 +84,18 @@ def fit_multilabel_head(
     n_documents : int
     context : FitContext
         With a weight for each row.
-    heldout : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
+    heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
     """
-    (judged, words), y = heldout, labels.to_csr(context.n_topics)
+    (heldout_rows, words), y = heldout, labels.to_csr(context.n_topics)
     known = np.flatnonzero(y[:n_documents].sum(axis=0))
-    if not len(judged) or not len(known):
+    if not len(heldout_rows) or not len(known):
         return None, None
     costs = context.sample_weight
     costs = np.ones(len(rows), dtype=np.float32) if costs is None else costs
     # That a description has none of the topics says nothing of them.
     costs = np.where((np.arange(len(rows)) < n_documents) | (y[:, known].sum(axis=1) > 0), costs, 0)
-    right, cost = y[judged][:, known].toarray(), costs[judged]
+    right, cost = y[heldout_rows][:, known].toarray(), costs[heldout_rows]
     words = words[:, known]
     # A topic that other folds don't have is as unlikely as any before learning.
     words[words <= ABSENT_SCORE] = INITIAL_BIAS
@@ -103,11 +103,13 @@ def fit_multilabel_head(
     with threadpool_limits(1, "blas"):
         ridge = _LeastSquares(rows, y[:, known], costs)
         # The encoder's share and the penalty with the lowest log loss of held-out rows.
-        chosen = _sample(len(judged), words.shape[1])
+        chosen = _sample(len(heldout_rows), words.shape[1])
         sample = words[chosen], right[chosen], cost[chosen]
-        tried = ((ridge.heldout_scores(judged[chosen], penalty), penalty) for penalty in PENALTIES)
+        tried = (
+            (ridge.heldout_scores(heldout_rows[chosen], penalty), penalty) for penalty in PENALTIES
+        )
         share, penalty = min((*_fit_share(s, *sample), penalty) for s, penalty in tried)[1:]
-        parts = (1 - share) * words, share * ridge.heldout_scores(judged, penalty)
+        parts = (1 - share) * words, share * ridge.heldout_scores(heldout_rows, penalty)
         scores = parts[0] + parts[1]
         curves, of_words = (fit_topic_calibration(s, right, cost) for s in (scores, words))
         gain = _log_losses(of_words.proba(words), right) - _log_losses(curves.proba(scores), right)
@@ -116,15 +118,15 @@ def fit_multilabel_head(
         new = np.setdiff1d(y[n_documents:].indices, known)
         if not len(new) and mean <= np.sqrt(weight**2 @ (gain - mean) ** 2):
             return None, None
-        sums = np.full((len(judged), context.n_topics), ABSENT_SCORE, dtype=np.float32)
+        sums = np.full((len(heldout_rows), context.n_topics), ABSENT_SCORE, dtype=np.float32)
         weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
         biases = np.full(context.n_topics, share * ABSENT_SCORE, dtype=np.float32)
         weights[:, known], biases[known] = (share * part for part in ridge.solution(penalty))
         sums[:, known] = scores
         if len(new):
-            placed = _place_new(rows, y, n_documents, known, new, judged, curves.bend)
+            placed = _place_new(rows, y, n_documents, known, new, heldout_rows, curves.bend)
             weights[:, new], biases[new] = placed
-            sums[:, new] = rows[judged] @ weights[:, new] + biases[new]
+            sums[:, new] = rows[heldout_rows] @ weights[:, new] + biases[new]
             biases[new] -= (1 - share) * ABSENT_SCORE
     slopes, intercepts = np.ones_like(biases), np.zeros_like(biases)
     slopes[known], intercepts[known] = curves.slopes, curves.intercepts
@@ -169,7 +171,13 @@ _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
 def _place_new(
-    rows: F32, y: sp.csr_array, n_documents: int, known: Index, new: Index, judged: Index, bend: F32
+    rows: F32,
+    y: sp.csr_array,
+    n_documents: int,
+    known: Index,
+    new: Index,
+    heldout_rows: Index,
+    bend: F32,
 ) -> tuple[F32, F32]:
     """Return weights of topics without documents, shape (n_columns, n_new), and their biases.
 
@@ -185,10 +193,10 @@ def _place_new(
     starts, ends = by_topic.indptr[:-1], by_topic.indptr[1:]
     first, last = by_topic.indices[starts], by_topic.indices[ends - 1]
     examples = np.where(last >= n_documents, last, first)
-    judged = judged[_sample(len(judged), len(known))]
-    is_other = judged[:, np.newaxis] != examples
-    right = y[judged][:, known].toarray()
-    cosines = rows[judged] @ rows[examples].T
+    heldout_rows = heldout_rows[_sample(len(heldout_rows), len(known))]
+    is_other = heldout_rows[:, np.newaxis] != examples
+    right = y[heldout_rows][:, known].toarray()
+    cosines = rows[heldout_rows] @ rows[examples].T
     mean, spread = _moments(cosines, (right == 0) & is_other)
     standard, right = ((cosines - mean) / spread)[is_other], right[is_other]
     curve = TopicCalibration(np.ones(1, np.float32), np.zeros(1, np.float32), bend)
@@ -199,7 +207,9 @@ def _place_new(
     slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
     described = y[n_documents:, new]
     means = (described.T @ rows[n_documents:]) / described.sum(axis=0)[:, np.newaxis]
-    mean, spread = _moments(rows[judged] @ means.T, np.ones((len(judged), len(new)), dtype=bool))
+    mean, spread = _moments(
+        rows[heldout_rows] @ means.T, np.ones((len(heldout_rows), len(new)), dtype=bool)
+    )
     return (slope * means.T / spread).astype(np.float32), offset - slope * mean / spread
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from slugline.base.arrays import F32, F64, Integers, Mask
+from slugline.base.arrays import F32, F64, Integers, Mask, aligned
 from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import SETTINGS, AnyCalibration, Calibration, restore_calibration
@@ -329,9 +329,9 @@ def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
         values,
         columns,
         lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
-        np.require(table.data, requirements="A"),
-        np.require(table.indices, np.int32, "A"),
-        np.require(table.indptr, np.int32, "A"),
+        aligned(table.data),
+        aligned(table.indices, np.int32),
+        aligned(table.indptr, np.int32),
         scores,
     )
     return scores

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I32, I64, U8, U64, Index, Integers, Mask
+from slugline.base.arrays import F32, F64, I32, I64, U8, U64, Index, Integers, Mask, aligned
 from slugline.learning.linear import steps
 from slugline.text import sparse
 
@@ -102,11 +102,6 @@ def _zeroed(arrays: Arrays | None) -> Arrays | None:
 # Blocks of rows ----------------------------------------------------------------------------------
 
 
-def _aligned(array: Any) -> Any:
-    """Return an array, or a copy of it, that C can read: contiguous and aligned."""
-    return np.require(array, requirements=("C", "A"))
-
-
 #: Rows of a block are numbered in 16 bits.
 MAX_ROWS = 1 << 16
 
@@ -162,7 +157,7 @@ class RowBlock(NamedTuple):
         if not _has_kernel():
             return np.asarray(self.to_csc() @ weights)
         scores = np.zeros((len(self.keys), weights.shape[1]), dtype=np.float32)
-        kernel.scores(*self._aligned(), _aligned(weights), scores, weights.shape[1])
+        kernel.scores(*self[:4], aligned(weights), scores, weights.shape[1])
         return scores
 
     def column_sums(self, factors: F32, into: F32 | None = None) -> F32:
@@ -175,15 +170,14 @@ class RowBlock(NamedTuple):
         n_topics = factors.shape[1]
         sums = np.zeros((self.n_columns, n_topics), dtype=np.float32) if into is None else into
         if _has_kernel():
-            kernel.sums(*self._aligned(), sums, _aligned(factors), n_topics)
+            kernel.sums(*self[:4], sums, aligned(factors), n_topics)
         else:
             sums += self.to_csc().T @ factors
         return sums
 
-    def _aligned(self) -> tuple[Any, Any, Any, Any]:
-        """Return the arrays of entries for the kernel; those sent by Dask may be unaligned."""
-        values, rows, columns, ends = map(_aligned, self[:4])
-        return values, rows, columns, ends
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make the block from what Dask sends, with arrays that the kernel reads."""
+        return _receive_block, tuple(self)
 
     @property
     def label_rows(self) -> Index:
@@ -210,6 +204,11 @@ class RowBlock(NamedTuple):
         sums = np.bincount(self.label_rows, costs[self.y], len(self.keys))
         means = np.where(self.n_labels > 0, sums / np.maximum(self.n_labels, 1), costs.mean())
         return means.astype(np.float32)
+
+
+def _receive_block(*fields: Any) -> RowBlock:
+    plain: Any = (aligned(f) if isinstance(f, np.ndarray) else f for f in fields)
+    return RowBlock(*plain)
 
 
 def _has_kernel() -> bool:

@@ -1,0 +1,99 @@
+"""Held-out predictions by further fits, for learners that don't make them as they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+
+from slugline.base.arrays import F32, Index
+from slugline.base.progress import Progress
+from slugline.corpus.splits import make_folds
+from slugline.errors import DataError
+from slugline.learning.labels import Labels
+from slugline.learning.learner import choose_learner
+from slugline.model.dense import HeldOutProba
+from slugline.model.documents import TrainingDocuments
+from slugline.model.fitted import Fitted
+from slugline.model.heldout import MAX_PREDICTIONS
+from slugline.model.settings import FitSettings
+
+# Learners that don't predict held-out documents as they learn are fitted again without a third of
+# them, three times; or once, without a few, if documents are so many that this takes long.
+_N_FOLDS, _MANY = 3, 20_000
+
+#: Fits a model to some of the documents, given their numbers.
+FitRows = Callable[[Index, FitSettings], Fitted]
+
+
+def cross_validate(
+    fitted: Fitted,
+    documents: TrainingDocuments,
+    settings: FitSettings,
+    fit_rows: FitRows,
+    progress: Progress,
+) -> HeldOutProba:
+    """Return the probabilities of documents by models that learn anew from others.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The model of all documents.
+    documents : TrainingDocuments
+    settings : FitSettings
+        Those of `fitted`.
+    fit_rows : callable
+    progress : Progress
+    """
+    settings_of_parts = replace(
+        settings,
+        learner=choose_learner(fitted.learner),
+        feature_groups=fitted.features.feature_groups,
+        tune=False,
+        min_precision=None,
+        thresholds={},
+        cross_validate=False,
+    )
+    rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
+    with closing(progress):
+        for number, (training, fold) in enumerate(_splits(documents, settings.random_state)):
+            progress.update("predicting documents left out", number / _N_FOLDS)
+            heldout = documents.task.predictable_rows(fold, training)
+            if not len(heldout):
+                continue
+            try:
+                other = fit_rows(training, settings_of_parts)
+            except DataError:  # no topic, word or weight is left to learn from
+                continue
+            rows.append(heldout)
+            parts.append(_predict(other, fitted, documents, heldout))
+    return np.concatenate(rows), np.concatenate(parts)
+
+
+def _predict(other: Fitted, fitted: Fitted, documents: TrainingDocuments, rows: Index) -> F32:
+    """Return the probabilities of rows by another model; 0 of topics that it doesn't have."""
+    proba = np.zeros((len(rows), len(fitted.topics)), dtype=np.float32)
+    columns = fitted.topics.encode(other.topics.names)
+    proba[:, columns] = other.predict_proba([documents.texts[i] for i in rows.tolist()])
+    return proba
+
+
+def _splits(documents: TrainingDocuments, seed: int) -> Iterator[tuple[Index, Index]]:
+    """Yield the training rows and the rows of each fold; copies of a text are in one fold."""
+    copies = np.unique(np.array(documents.texts, dtype=object), return_inverse=True)[1]
+    for fold in _folds(documents.task.labels, copies, seed):
+        yield np.flatnonzero(~np.isin(copies, copies[fold])), fold
+
+
+def _folds(labels: Labels, copies: Index, seed: int) -> list[Index]:
+    """Return the rows of each fold, with copies of a text in one fold."""
+    n_documents = len(copies)
+    if len(np.unique(copies)) < _N_FOLDS:
+        return []
+    if n_documents > _MANY:
+        order = np.random.default_rng(seed).permutation(n_documents)
+        return [np.sort(order[:MAX_PREDICTIONS])]
+    folds = make_folds(labels.to_topics(), _N_FOLDS, seed, copies)
+    return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]

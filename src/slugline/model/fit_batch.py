@@ -1,0 +1,144 @@
+"""The fit to one more batch of documents."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.corpus import documents
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.sample_weights import to_plain_class_weight
+from slugline.corpus.topic_sets import check_form, is_multilabel
+from slugline.errors import DataError, OptionError, Parameter
+from slugline.learning.learner import BatchLearner, Learner, learns_in_batches
+from slugline.model.documents import TrainingDocuments, counted_documents
+from slugline.model.fitted import Fitted
+from slugline.model.settings import FitSettings
+from slugline.model.task import choose_task
+from slugline.text.features import Features
+
+
+def fit_batch(
+    corpus: Corpus,
+    settings: FitSettings,
+    before: Fitted | None = None,
+    *,
+    classes: Iterable[Topic] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Fitted:
+    """Return `before` after one more batch of documents; see `TopicClassifier.partial_fit`."""
+    texts, names, weights = counted_documents(corpus, sample_weight)
+    columns, multilabel = corpus.indicator_topics, is_multilabel(names)
+    _check_batch(texts, settings)
+    if before is None:
+        classes = columns if classes is None else classes
+        before = _before_first_batch(settings, classes, texts, names)
+        check_form(before.topics, names, "`classes`", multilabel=multilabel, columns=columns)
+    elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
+        before.topics.names
+    ):
+        raise DataError(
+            Parameter("classes"), " differ from those of the first call; leave them out."
+        )
+    else:
+        check_form(
+            before.topics, names, "earlier batches", multilabel=before.multilabel, columns=columns
+        )
+    task = choose_task(
+        names, settings, multilabel=multilabel, topics=before.topics, columns=columns
+    )
+    training = TrainingDocuments(texts, names, weights, task)
+    is_first = before.n_documents == 0
+    context = training.context(settings, first=is_first)
+    learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
+    rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
+    learner.partial_fit(rows, task.labels, replace(context, moved=moved))
+    digest = training.digest
+    return replace(
+        before,
+        features=features,
+        learner=learner,
+        seed=settings.random_state,
+        class_weight=to_plain_class_weight(settings.class_weight),
+        data_digest=digest if is_first else documents.chain_digests(before.data_digest, digest),
+        n_documents=before.n_documents + len(texts),
+        topic_counts=before.topic_counts + task.topic_counts,
+        n_batches=before.n_batches + 1,
+        history=None,
+        tuning=None,
+        multilabel_rule=task.next_rule(before, learner),
+        heldout_predictions=None,  # they were answered by other weights
+        stream=None,
+        layout=corpus.layout or before.layout,
+    )
+
+
+def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
+    """Raise an error for no documents, or settings that need all documents at once."""
+    if not texts:
+        raise DataError("there are no documents to learn from; give at least one.")
+    if settings.encoder is not None:
+        raise OptionError(
+            "what an ",
+            Parameter("encoder"),
+            " says is learned from all documents at once, not batch by batch; "
+            "call fit, or leave the encoder out.",
+        )
+    if settings.class_weight == "balanced":
+        raise OptionError(
+            Parameter("class_weight"),
+            " 'balanced' needs all documents at once; give a mapping of topic to weight.",
+        )
+
+
+def _before_first_batch(
+    settings: FitSettings, classes: Iterable[Topic] | None, *first: Sequence[Any]
+) -> Fitted:
+    """Return the model before the first batch."""
+    if settings.tune:
+        raise OptionError(
+            Parameter("tune"), " needs all documents at once; leave it out, or call fit first."
+        )
+    if settings.min_precision is not None:
+        raise OptionError(
+            "thresholds for ",
+            Parameter("min_precision"),
+            " are chosen from all documents at once, not batch by "
+            "batch; leave it out, or call fit.",
+        )
+    names = [] if classes is None else documents.to_plain_topics(classes, "classes")
+    if not names:
+        raise OptionError(
+            "the first call of partial_fit needs ",
+            Parameter("classes"),
+            ": all topics that there will be.",
+        )
+    documents.check_topic_names(names)
+    learner, topics = _batch_learner(settings.learner), Topics.fit(names)
+    return Fitted(
+        topics=topics,
+        topic_counts=np.zeros(len(topics), dtype=np.int64),
+        features=Features(settings.batch_feature_groups(*first, are_all=False), settings.n_jobs),
+        learner=learner,
+        seed=settings.random_state,
+        class_weight=to_plain_class_weight(settings.class_weight),
+        data_digest="",
+        n_documents=0,
+    )
+
+
+def _batch_learner(learner: Learner) -> BatchLearner:
+    """Return the learner; OptionError if it can't learn from batches."""
+    if not learns_in_batches(learner):
+        raise OptionError(
+            Parameter("learner"),
+            f" is a {type(learner).__name__}, which can't learn from batches; use one of "
+            "LinearLearner, NeuralLearner.",
+        )
+    return learner

@@ -1,0 +1,413 @@
+"""What fitting does differently for documents of one topic and for documents of several.
+
+`choose_task` chooses once, when the documents have been read; see `ClassificationTask`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from slugline.base.arrays import F32, I64, Index
+from slugline.base.checks import short_repr
+from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.topic_sets import sets_with_parents
+from slugline.errors import DataError, OptionError, Parameter
+from slugline.learning.calibration import (
+    LEAST_LOG_ODDS,
+    LOG_ODDS_CURVE,
+    fit_topic_calibration,
+    log_odds,
+    sigmoid,
+)
+from slugline.learning.labels import Labels
+from slugline.learning.learner import BatchLearner, Learner, learns_in_batches
+from slugline.model.dense import (
+    EncodedDocuments,
+    HeldOutProba,
+    add_multilabel_encoder,
+    add_single_label_encoder,
+)
+from slugline.model.fitted import Fitted
+from slugline.model.heldout import HeldOutPredictions
+from slugline.model.multilabel_rule import (
+    USUAL_THRESHOLD,
+    MultilabelRule,
+    check_own_thresholds,
+    find_ends,
+    find_parents,
+    with_own_thresholds,
+)
+from slugline.model.settings import FitSettings
+from slugline.text.features import UnknownWordRate
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.tuning import Metric
+
+
+class ClassificationTask(Protocol):
+    """The topics of documents, and what depends on whether each document has one or several."""
+
+    @property
+    def topics(self) -> Topics:
+        """All topics, those that are only described included."""
+
+    @property
+    def labels(self) -> Labels:
+        """Those of the documents that are learned from."""
+
+    def encode(self, names: Sequence[Any]) -> Labels:
+        """Return the labels of other documents; DataError for an unknown topic."""
+
+    def described_labels(self) -> Labels:
+        """Return the labels of descriptions, each of one topic."""
+
+    @property
+    def topic_counts(self) -> I64:
+        """Number of the documents that have each topic, shape (n_topics,)."""
+
+    def tuning_metric(self) -> Metric:
+        """Return what candidates are compared by in a search for better settings."""
+
+    def add_encoder(
+        self, encoded: EncodedDocuments
+    ) -> tuple[DenseHead | None, HeldOutProba | None]:
+        """Return the best head beside words, and held-out probabilities; None for no head."""
+
+    def predictable_rows(self, rows: Index, training: Index) -> Index:
+        """Return those of the rows that a model of the training rows can predict."""
+
+    def needs_cross_validation(self, fitted: Fitted) -> bool:
+        """Whether further fits must predict held-out documents, as the fit itself did not."""
+
+    def recalibrate(
+        self, learner: Learner, heldout: HeldOutProba, weight: F32 | None
+    ) -> HeldOutProba:
+        """Calibrate a learner by cross-validated probabilities, and return these calibrated."""
+
+    def complete(
+        self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
+    ) -> Fitted:
+        """Return `fitted` with how it answers, and with held-out predictions if there are any."""
+
+    def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:
+        """Return the rule for answers after one more batch; None if it is not needed."""
+
+
+def choose_task(
+    names: Sequence[Any],
+    settings: FitSettings,
+    *,
+    multilabel: bool,
+    topics: Topics | None = None,
+    columns: Sequence[Topic] | None = None,
+) -> ClassificationTask:
+    """Return the task of documents with these topics.
+
+    Parameters
+    ----------
+    names : sequence of topics, or of tuples of topics
+    settings : FitSettings
+    multilabel : bool
+        Whether `names` are tuples.
+    topics : Topics, optional
+        All topics; by default, those of documents and descriptions.
+    columns : sequence of topics, optional
+        Those of the indicator's columns, if the topics were given as an indicator.
+
+    Raises
+    ------
+    DataError : if a described topic has no column in the indicator.
+    OptionError : if the learner, or a threshold, is not for this task.
+    """
+    if multilabel:
+        return MultilabelTask.create(names, settings, topics, columns)
+    return SingleLabelTask.create(names, settings, topics)
+
+
+# One topic a document -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SingleLabelTask:
+    """Each document has one topic: that with the highest probability is the answer."""
+
+    topics: Topics
+    labels: Labels
+    settings: FitSettings
+
+    @classmethod
+    def create(
+        cls, names: Sequence[Topic], settings: FitSettings, topics: Topics | None
+    ) -> SingleLabelTask:
+        """Return the task; see `choose_task`."""
+        topics = topics or Topics.fit([*names, *settings.descriptions])
+        check_own_thresholds(topics, settings.thresholds, multilabel=False)
+        return cls(topics, Labels.encode(topics, names, multilabel=False), settings)
+
+    def encode(self, names: Sequence[Topic]) -> Labels:
+        """Return the labels of other documents."""
+        return Labels.encode(self.topics, names, multilabel=False)
+
+    def described_labels(self) -> Labels:
+        """Return the labels of descriptions."""
+        return self.encode(list(self.settings.descriptions))
+
+    @property
+    def topic_counts(self) -> I64:
+        """Number of the documents that have each topic, shape (n_topics,)."""
+        return self.labels.totals(len(self.topics)).astype(np.int64)
+
+    def tuning_metric(self) -> Metric:
+        """Return accuracy."""
+        from slugline.learning.tuning import ACCURACY
+
+        return ACCURACY
+
+    def add_encoder(
+        self, encoded: EncodedDocuments
+    ) -> tuple[DenseHead | None, HeldOutProba | None]:
+        """Return a head by which softmax gives probabilities."""
+        return add_single_label_encoder(encoded)
+
+    def predictable_rows(self, rows: Index, training: Index) -> Index:
+        """Return the rows whose topic a training row has as well."""
+        topics = self.labels.topics
+        return rows[np.isin(topics[rows], topics[training])]
+
+    def needs_cross_validation(self, fitted: Fitted) -> bool:
+        """Whether thresholds for a precision are to be chosen."""
+        return self.settings.min_precision is not None and not fitted.interrupted
+
+    def recalibrate(
+        self,
+        learner: Learner,  # noqa: ARG002
+        heldout: HeldOutProba,
+        weight: F32 | None,  # noqa: ARG002
+    ) -> HeldOutProba:
+        """Return the probabilities as they are: learners calibrate those of one topic."""
+        return heldout
+
+    def complete(
+        self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
+    ) -> Fitted:
+        """Return `fitted` with held-out predictions, unless the fit was interrupted."""
+        if heldout is None or fitted.interrupted:
+            return fitted
+        rows, proba = heldout
+        predictions = HeldOutPredictions.from_proba(
+            proba,
+            self.labels.take(rows),
+            rows,
+            words=_usual_words(fitted, words),
+            precision=self.settings.min_precision,
+        )
+        return replace(fitted, heldout_predictions=predictions)
+
+    def next_rule(self, before: Fitted, learner: BatchLearner) -> None:
+        """Return None: the most likely topic is the answer."""
+
+
+def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
+    """Return how many unknown words are usual; None if an encoder may know what words don't."""
+    return words if fitted.dense is None else None
+
+
+# Several topics a document ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MultilabelTask:
+    """Documents have any number of topics: a rule chosen by held-out documents gives them.
+
+    Attributes
+    ----------
+    topics : Topics
+    labels : Labels
+    settings : FitSettings
+    as_indicator : bool
+        Whether topics were given as an indicator, and are predicted as one.
+    """
+
+    topics: Topics
+    labels: Labels
+    settings: FitSettings
+    as_indicator: bool
+
+    @classmethod
+    def create(
+        cls,
+        names: Sequence[tuple[Topic, ...]],
+        settings: FitSettings,
+        topics: Topics | None,
+        columns: Sequence[Topic] | None,
+    ) -> MultilabelTask:
+        """Return the task; see `choose_task`."""
+        if not settings.learner.capabilities.multilabel:
+            raise OptionError(
+                Parameter("learner"),
+                f" is a {type(settings.learner).__name__}, which learns one topic for each "
+                "text, and these texts have several; leave it at its default.",
+            )
+        if topics is None and columns is not None:
+            topics = _topics_of_columns(columns, settings)
+        elif topics is None:
+            described = described_sets(settings)
+            topics = Topics.fit(itertools.chain.from_iterable([*names, *described]))
+        check_own_thresholds(topics, settings.thresholds, multilabel=True)
+        labels = Labels.encode(topics, names, multilabel=True)
+        return cls(topics, labels, settings, as_indicator=columns is not None)
+
+    def encode(self, names: Sequence[tuple[Topic, ...]]) -> Labels:
+        """Return the labels of other documents."""
+        return Labels.encode(self.topics, names, multilabel=True)
+
+    def described_labels(self) -> Labels:
+        """Return the labels of descriptions, with the parents of topics that are paths."""
+        return self.encode(described_sets(self.settings))
+
+    @property
+    def topic_counts(self) -> I64:
+        """Number of the documents that have each topic, shape (n_topics,)."""
+        return self.labels.totals(len(self.topics)).astype(np.int64)
+
+    def tuning_metric(self) -> Metric:
+        """Return the average F1 at the best common threshold."""
+        from slugline.learning.tuning import Metric
+
+        n_topics = len(self.topics)
+        none = np.zeros((0, n_topics), dtype=np.float32)
+        rule = self._choose_rule(none, none)
+
+        def f1(scores: F32, labels: Labels, weights: F32) -> float:
+            counts = weights > 0
+            proba, y = sigmoid(scores[counts]), labels.take(counts).indicator(n_topics) > 0
+            return rule.best_common_threshold(rule.consistent(proba), y)[0]
+
+        return Metric(f"{self.settings.optimize}-F1", f1)
+
+    def add_encoder(
+        self, encoded: EncodedDocuments
+    ) -> tuple[DenseHead | None, HeldOutProba | None]:
+        """Return a head by which each topic has a probability of its own."""
+        return add_multilabel_encoder(encoded)
+
+    def predictable_rows(self, rows: Index, training: Index) -> Index:  # noqa: ARG002
+        """Return all rows: that a topic is unknown is an answer to the others."""
+        return rows
+
+    def needs_cross_validation(self, fitted: Fitted) -> bool:
+        """Whether thresholds can't be chosen by scores from before rows were learned from."""
+        if fitted.interrupted or not self.settings.cross_validate:
+            return False
+        learner = fitted.learner
+        return not learns_in_batches(learner) or learner.recent_ is None
+
+    def recalibrate(
+        self, learner: Learner, heldout: HeldOutProba, weight: F32 | None
+    ) -> HeldOutProba:
+        """Give the learner a curve for each topic that fits cross-validated probabilities."""
+        rows, proba = heldout
+        # Topics that a part of the documents does not have got 0, and others are at all likely.
+        scores = np.where(proba > 0, np.maximum(log_odds(proba), LEAST_LOG_ODDS), log_odds(proba))
+        calibration = fit_topic_calibration(
+            scores,
+            self.labels.take(rows).indicator(len(self.topics)),
+            None if weight is None else weight[rows],
+            LOG_ODDS_CURVE,
+        )
+        calibrated: Any = learner
+        calibrated.calibration = calibration
+        return rows, calibration.proba(scores)
+
+    def complete(
+        self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
+    ) -> Fitted:
+        """Return `fitted` with the rule that gives topics, and held-out predictions."""
+        n_topics = len(self.topics)
+        rows: Index | None = None
+        if heldout is None:
+            proba, labels = _recent_proba(fitted.learner, n_topics)
+        else:
+            rows, proba = heldout
+            labels = self.labels.take(rows)
+        # No document shows how to decide about topics that are only described.
+        has_documents = self.topic_counts > 0
+        rule = self._choose_rule(np.where(has_documents, proba, 0), labels.indicator(n_topics))
+        thresholds = np.where(has_documents, rule.thresholds, np.float32(USUAL_THRESHOLD))
+        rule = rule.with_thresholds(rule.raised(thresholds))
+        rule = with_own_thresholds(rule, self.topics, self.settings.thresholds)
+        proba = rule.consistent(proba)
+        predictions = HeldOutPredictions.from_decisions(
+            proba,
+            labels,
+            rows,
+            may_be_given=rule.likeliest_siblings(proba),
+            words=_usual_words(fitted, words),
+            precision=self.settings.min_precision,
+        )
+        rule = replace(rule, as_indicator=self.as_indicator, separator=self.settings.topic_path)
+        return replace(fitted, multilabel_rule=rule, heldout_predictions=predictions)
+
+    def _choose_rule(self, proba: F32, truth: F32) -> MultilabelRule:
+        """Return the rule for topics, and paths of topics, chosen by held-out probabilities."""
+        parents = find_parents(self.topics.names, self.settings.topic_path)
+        everything = Labels.concatenate(self.labels, self.described_labels())
+        ends = find_ends(everything, len(self.topics), parents)
+        sizes = self.labels.n_each
+        return MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize, parents, ends)
+
+    def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule:
+        """Return the rule after one more batch: if recent scores are few, near the one before."""
+        rule, sizes = before.multilabel_rule, self.labels.n_each
+        proba, labels = _recent_proba(learner, len(self.topics))
+        truth = labels.indicator(len(self.topics))
+        weight = 0.0 if learner.recent_ is None else learner.recent_.weight
+        if rule is None:
+            first = MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize)
+            first = replace(first, as_indicator=self.as_indicator)
+            return with_own_thresholds(first, self.topics, self.settings.thresholds)
+        sizes = np.append(sizes, [rule.at_least_one * rule.most, rule.most])
+        is_same = (
+            learns_in_batches(before.learner) and learner.calibration is before.learner.calibration
+        )
+        if is_same:  # too few scores are new
+            weight, proba, truth = 0.0, proba[:0], truth[:0]
+        latest = MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize)
+        moved = np.float32(weight) * (latest.thresholds - rule.thresholds)
+        latest = replace(
+            latest.with_thresholds(rule.thresholds + moved),
+            at_least_one=latest.at_least_one if weight == 1 else rule.at_least_one,
+            as_indicator=rule.as_indicator,
+        )
+        return with_own_thresholds(latest, self.topics, self.settings.thresholds)
+
+
+def described_sets(settings: FitSettings) -> list[Any]:
+    """Return the topics of descriptions, as sets of one and its parents."""
+    return sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
+
+
+def _topics_of_columns(columns: Sequence[Topic], settings: FitSettings) -> Topics:
+    topics = Topics(columns)
+    if absent := settings.descriptions.keys() - topics.names:
+        raise DataError(
+            Parameter("descriptions"),
+            f" has the topic {short_repr(min(absent))}, and ",
+            Parameter("y"),
+            " has no column for it; give one, of zeros if no document has the topic.",
+        )
+    return topics
+
+
+def _recent_proba(learner: Learner, n_topics: int) -> tuple[F32, Labels]:
+    """Return probabilities of rows before they were learned from, and the labels of these rows."""
+    if not learns_in_batches(learner) or learner.recent_ is None:
+        return np.zeros((0, n_topics), dtype=np.float32), Labels.empty(multilabel=True)
+    recent = learner.recent_
+    return learner.calibration.proba(recent.scores), recent.labels
