@@ -292,7 +292,7 @@ def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
         classifier.fit_stream(tmp_path / "news.csv")
     corpus = Corpus(TEXTS, PATHS)
-    with pytest.raises(OptionError, match="corrections don't know of parents"):
+    with pytest.raises(OptionError, match="corrections don't include parents"):
         learn_from_corrections(classifier, corpus, corpus)
 
 
