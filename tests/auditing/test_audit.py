@@ -58,7 +58,7 @@ def test_audit_corpus_finds_wrong_and_missing_topics_of_several() -> None:
         verdict, words = ("wrong", "are not") if is_added else ("missing", "are")
         (reason,) = [reason for reason in finding.reasons if reason.startswith(f"{topic} is ")]
         assert reason.startswith(
-            f"{topic} is {verdict}, probably: the words {words} those of its documents; nearest "
+            f"{topic} is probably {verdict}: the words {words} those of its documents; nearest "
         )
         # Words of a topic that is missing speak for the likely topics.
         weights = {

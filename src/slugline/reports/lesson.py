@@ -102,7 +102,8 @@ def _experiments(result: NotebookResult) -> _Rows:
     accuracy = percent(result.notebook["retrained"]["test_accuracy"])
     return [
         (
-            *("Test accuracy", widths(experiment.hidden)),
+            "Test accuracy",
+            widths(experiment.hidden),
             accuracy if experiment.hidden == result.retrained.hidden else NONE_GIVEN,
             spread_percent(experiment.test_accuracy),
         )
