@@ -70,6 +70,20 @@ def test_pages_name_only_modules_and_files_that_exist(page: Path) -> None:
     assert set(gone) <= EXAMPLES
 
 
+def test_architecture_and_decisions_name_files_that_exist() -> None:
+    pages = [page for page in PAGES if page.name == "architecture.md" or "decisions" in page.parts]
+    package = ROOT / "src" / "slugline"
+    places = (ROOT, package, package / "serving")
+    gone = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"`(\w[\w/]*/(?:[\w.]*\.(?:py|c|js|j2))?)`", page.read_text("utf-8"))
+        if not any((place / path).exists() for place in places)
+    }
+    assert len(pages) > 40
+    assert gone == set()
+
+
 def read_words(page: str) -> str:
     """Return the text of a page on one line."""
     return " ".join((ROOT / "docs" / page).read_text("utf-8").split())
