@@ -126,14 +126,27 @@ def is_header(line: str) -> bool:
 
 
 class TableDialect(NamedTuple):
-    """How a CSV file is written."""
+    """How a CSV file is written.
+
+    Attributes
+    ----------
+    delimiter : str
+    encoding : str
+    has_mark : bool
+        Whether to write a byte-order mark; UTF-16 always has one.
+    newline : str
+    is_quoted : bool
+        Whether every cell is quoted, even where it isn't needed.
+    columns : tuple of str
+        The columns of the header, if the dialect is that of a file.
+    """
 
     delimiter: str = ","
     encoding: str = "utf-8"
-    has_mark: bool = False  # a byte-order mark, besides that of UTF-16
+    has_mark: bool = False
     newline: str = "\n"
-    is_quoted: bool = False  # every cell, even where it isn't needed
-    columns: tuple[str, ...] = ()  # those of the header, if it is a table that was read
+    is_quoted: bool = False
+    columns: tuple[str, ...] = ()
 
     def with_characters(self, names: Iterable[object]) -> TableDialect:
         """Return the dialect, or UTF-8 with a mark if its encoding lacks characters of names."""

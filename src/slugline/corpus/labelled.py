@@ -74,18 +74,39 @@ class NotLabelled(NamedTuple):
 
 
 class SourceLayout(NamedTuple):
-    """Columns of a source, and how its topics are written."""
+    """Columns of a source, and how its topics are written.
 
-    text: tuple[str, ...]  # the columns of the text
-    topic: str  # the column of the topic
-    # A topic of the usual kind, number or word; None if no row at the beginning has a topic.
+    Attributes
+    ----------
+    text : tuple of str
+        The columns of the text.
+    topic : str
+        The column of the topic.
+    example : str or None
+        A topic of the usual kind, number or word; None if no row at the beginning has a topic.
+    candidates : tuple of str
+        The columns that may be text; see `columns_note`.
+    form : TopicForm or None
+        How several topics are written.
+    extra_columns : tuple of str
+        Columns to learn from besides the text.
+    has_names : bool
+        Whether the source names its columns.
+    decimal_commas : frozenset of str
+        Those of `extra_columns` whose numbers have a decimal comma.
+    is_sheet : bool
+        Whether the source is a sheet of Excel.
+    """
+
+    text: tuple[str, ...]
+    topic: str
     example: str | None = None
-    candidates: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
-    form: TopicForm | None = None  # how several topics are written
-    extra_columns: tuple[str, ...] = ()  # those to learn from besides the text
-    has_names: bool = True  # whether the source names its columns
-    decimal_commas: frozenset[str] = frozenset()  # `extra_columns` with a decimal comma
-    is_sheet: bool = False  # whether the source is a sheet of Excel
+    candidates: tuple[str, ...] = ()
+    form: TopicForm | None = None
+    extra_columns: tuple[str, ...] = ()
+    has_names: bool = True
+    decimal_commas: frozenset[str] = frozenset()
+    is_sheet: bool = False
 
     @property
     def topic_column(self) -> str | None:
@@ -94,23 +115,39 @@ class SourceLayout(NamedTuple):
 
 
 class SourceSchema(NamedTuple):
-    """Layout of a source as consecutive rows show it, and numbers of these rows."""
+    """Layout of a source as consecutive rows show it, and numbers of these rows.
 
-    # see `RowReader`.
+    Attributes
+    ----------
+    name, unit : str
+        See `RowReader`.
+    layout : SourceLayout or None
+        The layout; None before any row was read.
+    has_names : bool
+        Whether the source names its columns.
+    n_rows, n_bad, n_unlabelled : int
+        Number of rows, of bad rows, and of rows that are not labelled yet.
+    bad : tuple of BadRow
+        The first bad rows.
+    unlabelled : tuple of NotLabelled
+        The first rows that are not labelled yet.
+    n_lines : int
+        Number of lines of a part of a file, which numbers its rows from 1; 0 for other sources.
+    is_last : bool
+        Whether the source ends here.
+    """
+
     name: str
     unit: str
-    layout: SourceLayout | None  # None before any row was read
-    has_names: bool  # whether the source names its columns
-    # Number of rows, and of those that can't be used.
+    layout: SourceLayout | None
+    has_names: bool
     n_rows: int
     n_bad: int
-    bad: tuple[BadRow, ...]  # the first of these
-    # Those that are not labelled yet.
+    bad: tuple[BadRow, ...]
     n_unlabelled: int = 0
-    unlabelled: tuple[NotLabelled, ...] = ()  # the first of these
-    # Lines of a part of a file whose rows are numbered from its own beginning; 0 for others.
+    unlabelled: tuple[NotLabelled, ...] = ()
     n_lines: int = 0
-    is_last: bool = True  # whether the source ends here
+    is_last: bool = True
 
 
 def read_layout(

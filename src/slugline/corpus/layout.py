@@ -14,11 +14,20 @@ Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folde
 
 
 class TopicForm(NamedTuple):
-    """How several topics of a document are written; see `read_topics` and `format_topics`."""
+    """How several topics of a document are written; see `read_topics` and `format_topics`.
+
+    Attributes
+    ----------
+    kind : {"array", "separator", "columns", "label", "uris"}
+    separator : str
+        The separator between the topics of a cell.
+    columns : tuple of str
+        Columns of 0 and 1, one for each topic.
+    """
 
     kind: Literal["array", "separator", "columns", "label", "uris"]
-    separator: str = ""  # between the topics of a cell
-    columns: tuple[str, ...] = ()  # of 0 and 1, one for each topic
+    separator: str = ""
+    columns: tuple[str, ...] = ()
 
     def splits(self, topic: str) -> bool:
         """Whether the separator of this form would split the name of a topic."""
@@ -28,38 +37,82 @@ class TopicForm(NamedTuple):
 
 
 class DataLayout(NamedTuple):
-    """How a model's training data were read and their topics made; later data are read alike."""
+    """How a model's training data were read and their topics made; later data are read alike.
 
-    text: tuple[str, ...]  # columns
-    topic: str  # the column; or, of one for each topic, the beginning of all names
-    encoding: str | None = None  # None for UTF-8
+    Attributes
+    ----------
+    text : tuple of str
+        Columns of the text.
+    topic : str
+        Column of the topic; or, of one column for each topic, the beginning of all names.
+    encoding : str or None
+        The encoding of the files; None for UTF-8.
+    skip_bad_rows : bool
+    topic_form : TopicForm or None
+        How several topics are written; None if each document has one.
+    columns : tuple of str
+        Extra columns that the model learned from.
+    fold_topics : bool
+        See `slugline.corpus.topics.fold_topics`.
+    topic_map : tuple of (str, str)
+        Old and new names of topics.
+    format : str or None
+        The format of files whose names don't show it.
+    separator : str or None
+        The delimiter of tables; None for other data.
+    """
+
+    text: tuple[str, ...]
+    topic: str
+    encoding: str | None = None
     skip_bad_rows: bool = False
-    topic_form: TopicForm | None = None  # None if each document has one topic
-    columns: tuple[str, ...] = ()  # extra columns that the model learned from
-    fold_topics: bool = False  # see `slugline.corpus.topics.fold_topics`
-    topic_map: tuple[tuple[str, str], ...] = ()  # old and new names of topics
-    format: str | None = None  # of files whose names don't show it
-    separator: str | None = None  # of the cells of a table; None of other data
+    topic_form: TopicForm | None = None
+    columns: tuple[str, ...] = ()
+    fold_topics: bool = False
+    topic_map: tuple[tuple[str, str], ...] = ()
+    format: str | None = None
+    separator: str | None = None
 
 
 class ReadOptions(NamedTuple):
-    """How to read labelled texts; see `load_corpus`."""
+    """How to read labelled texts; see `load_corpus`.
+
+    Attributes
+    ----------
+    text : str, sequence of str or None
+    topic : str or None
+    format : Format or None
+    skip_bad_rows : bool
+    encoding : str or None
+    separator : str or None
+        The delimiter of a table.
+    fold_topics : bool
+    topic_map : Path or None
+    topic_separator : str or None
+    topic_columns : str, sequence of str or None
+    topic_path : str or None
+        The separator between the parts of topics that are paths.
+    columns : sequence of str
+        Extra columns, besides the text.
+    layout : DataLayout or None
+        The layout of a model's training data, used where no columns are named.
+    multilabel : bool or None
+        Whether documents may have several topics; None if the first ones of each source show it.
+    """
 
     text: str | Sequence[str] | None = None
     topic: str | None = None
     format: Format | None = None
     skip_bad_rows: bool = False
     encoding: str | None = None
-    separator: str | None = None  # of the cells of a table
+    separator: str | None = None
     fold_topics: bool = False
     topic_map: Path | None = None
     topic_separator: str | None = None
     topic_columns: str | Sequence[str] | None = None
-    topic_path: str | None = None  # what separates the parts of topics that are paths
-    columns: Sequence[str] = ()  # extra columns, besides the text
-    # That of a model's training data, which files without named columns may share.
+    topic_path: str | None = None
+    columns: Sequence[str] = ()
     layout: DataLayout | None = None
-    # Whether documents may have several topics; None if the first ones of each source show it.
     multilabel: bool | None = None
 
     def describes_source(self) -> bool:

@@ -64,18 +64,37 @@ MAX_UNPACKED = 4 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Iterator over the rows of a file, folder or stream, once."""
+    """Iterator over the rows of a file, folder or stream, once.
 
-    name: str  # name in messages
-    format: str  # one of those of `read_rows`, or "frame"
+    Attributes
+    ----------
+    name : str
+        The name of the source in messages.
+    format : str
+        One of those of `read_rows`, or "frame".
+    stream : LineStream or None
+        The source of the rows, if it has lines.
+    note : str
+        Note for the user on what was assumed about the format.
+    byte_range : ByteRange or None
+        The part of a file that is read, unless it is a whole file.
+    encoding : str or None
+        The encoding that was named or detected; None for UTF-8.
+    separator : str or None
+        The delimiter of a table that was named or found; `ONE_COLUMN` if there is none.
+    layout : DataLayout or None
+        The layout of a model's training data, which the source may have as well.
+    """
+
+    name: str
+    format: str
     _rows: RowIterator
-    stream: LineStream | None = None  # the source of the rows, if it has lines
-    note: str = ""  # note for the user on what was assumed about the format
-    byte_range: ByteRange | None = None  # the part of a file that is read, if it is one
-    encoding: str | None = None  # that was named or detected; None for UTF-8
-    # Of the cells of a table, which was named or found; `ONE_COLUMN` if there is none.
+    stream: LineStream | None = None
+    note: str = ""
+    byte_range: ByteRange | None = None
+    encoding: str | None = None
     separator: str | None = None
-    layout: DataLayout | None = None  # that of the training data, which it may share
+    layout: DataLayout | None = None
 
     def __iter__(self) -> RowIterator:
         return self._rows

@@ -24,17 +24,31 @@ _SAVE_ALIKE = "save all lines in one encoding (others are UTF-8, as if two files
 
 
 class BadRow(NamedTuple):
-    """A row that can't be used."""
+    """A row that can't be used.
 
-    at: int | str  # see `SourceRow`
-    # What is wrong with it, and what to do about such rows.
+    Attributes
+    ----------
+    at : int or str
+        See `SourceRow`.
+    problem, advice : str
+        What is wrong with the row, and what to do about such rows.
+    values : mapping of str to object
+        Its cells by column name, as far as they could be read.
+    sample : bytes
+        Some of its bytes, if they are not in the expected encoding.
+    n_bytes : int
+        Bytes that were read for its values.
+    id : object
+        Its cell in the column of ids, if there is one.
+    """
+
+    at: int | str
     problem: str
     advice: str = "fix them"
-    # Its cells by column name, as far as they could be read.
     values: Mapping[str, Any] = MappingProxyType({})
-    sample: bytes = b""  # some of its bytes, if they are not in the expected encoding
-    n_bytes: int = 0  # bytes that were read for its values
-    id: Any = None  # its cell in the column of ids, if there is one
+    sample: bytes = b""
+    n_bytes: int = 0
+    id: Any = None
 
 
 def too_long_row(at: int | str) -> BadRow:
@@ -75,16 +89,26 @@ def join_advice(bad: Sequence[BadRow]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A row of a source."""
+    """A row of a source.
 
-    # The physical line on which it begins, its number in a Parquet file or a JSON array, or its
-    # path in a folder.
+    Attributes
+    ----------
+    at : int or str
+        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
+        path in a folder.
+    values : mapping of str to object
+        Its cells by column name. A list or object of JSON is a `msgspec.Raw`: Python values, which
+        nothing uses, would take up to fifty times its bytes.
+    note : str
+        A decision of the reader, such as which of two topics counts.
+    n_bytes : int
+        Bytes that were read for it.
+    """
+
     at: int | str
-    # Its cells by column name. A list or object of JSON is a `msgspec.Raw`: Python values, which
-    # nothing uses, would take up to fifty times its bytes.
     values: Mapping[str, Any]
-    note: str = ""  # what the reader decided, such as which of two topics counts
-    n_bytes: int = field(default=0, compare=False)  # bytes that were read for it
+    note: str = ""
+    n_bytes: int = field(default=0, compare=False)
 
 
 def estimate_memory(row: SourceRow | BadRow) -> int:

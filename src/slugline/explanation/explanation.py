@@ -123,14 +123,22 @@ _N_WORDS, _N_CHARACTERS = 12, 4000
 
 
 class Reason(NamedTuple):
-    """A part of a score."""
+    """A part of a score.
 
-    # The word or phrase as the model reads it, in lower case, or a description of another part.
+    Attributes
+    ----------
+    word : str
+        The word or phrase as the model reads it, in lower case, or a description of another part.
+    start, end : int or None
+        The word is `text[start:end]`; None for other parts.
+    attribution : float
+        What it adds to the score; negative if it is against the topic.
+    """
+
     word: str
-    # The word is `text[start:end]`. None for other parts.
     start: int | None
     end: int | None
-    attribution: float  # what it adds to the score; negative if it is against the topic
+    attribution: float
 
 
 class WordAttribution(NamedTuple):
@@ -142,13 +150,25 @@ class WordAttribution(NamedTuple):
 
 
 class TrainingExample(NamedTuple):
-    """A training document."""
+    """A training document.
 
-    row: int  # its number, from 0
+    Attributes
+    ----------
+    row : int
+        Its number, from 0.
+    text : str
+    topic : Topic
+    similarity : float
+        See `explain`.
+    place : str
+        Its place in the source, such as "line 13".
+    """
+
+    row: int
     text: str
     topic: Topic
-    similarity: float  # see `explain`
-    place: str  # its place in the source, such as "line 13"
+    similarity: float
+    place: str
 
 
 @dataclass(frozen=True, repr=False)
