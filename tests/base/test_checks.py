@@ -93,7 +93,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         lambda **options: Mixture(**{"learners": [LinearLearner()]} | options),
         {
             "learners": [[], None, "linear", [1], ["linear"], [LinearLearner]],
-            "shares": ["x", 5, [1, 2], [0], [None], [NAN]],
+            "weights": ["x", 5, [1, 2], [0], [None], [NAN]],
             "inverse_temperature": OVER_0,
         },
     ),

@@ -75,7 +75,7 @@ def mixture_of_several(size: float = 1) -> Any:
     inner = Mixture([several(linear()), several(net(8), 1)], inverse_temperature=1.5)
     other = several(linear(2), 3)
     other._set_weights(other.weights * np.float32(size))
-    return several(Mixture([several(inner, 2), other], shares=[1, 2]))
+    return several(Mixture([several(inner, 2), other], weights=[1, 2]))
 
 
 LEARNERS: dict[str, Learner] = {
@@ -86,7 +86,7 @@ LEARNERS: dict[str, Learner] = {
     "three hidden layers": net(5, 4, 3),
     "hidden layers without bends": net(5, 4, activation="linear"),
     "shallow": shallow(),
-    "mixture": Mixture([linear(), net(8), linear(1)], shares=[1, 2, 0.5]),
+    "mixture": Mixture([linear(), net(8), linear(1)], weights=[1, 2, 0.5]),
     "sharp mixture": Mixture([linear(sharpness=50.0), net(6, 5)], inverse_temperature=2.0),
     "mixture in which topics are impossible": Mixture([sure(), sure()]),
     "mixture of a mixture": Mixture(
@@ -152,9 +152,9 @@ def test_attributions_of_one_hidden_layer_are_integrated_gradients(name: str) ->
 
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_attributions_of_a_linear_mixture_are_integrated_gradients(multilabel: bool) -> None:
-    mixture: Any = Mixture([linear(), linear(1)], shares=[1, 3])
+    mixture: Any = Mixture([linear(), linear(1)], weights=[1, 3])
     if multilabel:
-        mixture = several(Mixture([several(linear()), several(linear(1), 1)], shares=[1, 3]))
+        mixture = several(Mixture([several(linear()), several(linear(1), 1)], weights=[1, 3]))
     X, topic = row_of(5), 2
     row = X.toarray()[0]
     at = ((np.arange(4000) + 0.5) / 4000).astype("f4")[:, np.newaxis] * row

@@ -23,7 +23,7 @@ LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
         "NeuralLearner(hidden=(64, 32), epochs=7)",
         "ShallowLearner(units=3)",
         "Mixture([LinearLearner(passes=2), ShallowLearner()])",
-        "Mixture([LinearLearner(), NeuralLearner()], shares=[1.0, 3.0], inverse_temperature=2.0)",
+        "Mixture([LinearLearner(), NeuralLearner()], weights=[1.0, 3.0], inverse_temperature=2.0)",
     ],
 )
 def test_a_learner_shows_itself_as_it_could_be_typed(shown: str) -> None:
@@ -46,7 +46,7 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
     assert repr(net) == "NeuralLearner(hidden=[3, 4], epochs=2, l2=0.5)"
 
 
-def test_a_mixture_shows_no_shares_that_are_all_the_same() -> None:
+def test_mixture_repr_omits_equal_weights() -> None:
     assert repr(Mixture([LinearLearner()] * 2, [2.0, 2.0])) == (
         "Mixture([LinearLearner(), LinearLearner()])"
     )

@@ -48,7 +48,7 @@ def test_mixture_averages_the_probabilities_of_its_learners(mixture: Mixture) ->
 
 def test_mixture_weights_its_learners() -> None:
     first, second = LinearLearner(), LinearLearner(passes=1)
-    mixture = Mixture([first, second], shares=[3, 1])
+    mixture = Mixture([first, second], weights=[3, 1])
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     expected = 0.75 * first.predict_proba(X) + 0.25 * second.predict_proba(X)
     np.testing.assert_allclose(np.exp(mixture.decision_function(X)), expected, rtol=1e-5)
@@ -57,12 +57,12 @@ def test_mixture_weights_its_learners() -> None:
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
-@pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [1.0, float("inf")]])
-def test_mixture_rejects_weights_of_another_number_or_not_over_0(shares: list[float]) -> None:
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, float("inf")]])
+def test_mixture_rejects_weights_of_another_number_or_not_over_0(weights: list[float]) -> None:
     with pytest.raises(OptionError) as caught:
-        Mixture([LinearLearner(), LinearLearner()], shares)
+        Mixture([LinearLearner(), LinearLearner()], weights)
     assert str(caught.value) == (
-        f"`shares` is {shares}; give a number over 0 for each of the 2 learners."
+        f"`weights` is {weights}; give a number over 0 for each of the 2 learners."
     )
 
 
@@ -134,7 +134,7 @@ def test_mixture_rejects_an_empty_list() -> None:
 def several() -> Mixture:
     y = sp.csr_array((RNG.random((60, 3)) < 0.4).astype(np.float32))
     nets = Mixture([NeuralLearner((4,), epochs=2), ShallowLearner(4, epochs=2)])
-    mixture = Mixture([LinearLearner(), nets], shares=[1, 3], inverse_temperature=1.5)
+    mixture = Mixture([LinearLearner(), nets], weights=[1, 3], inverse_temperature=1.5)
     mixture.fit(X, Labels.from_indicator(y), CONTEXT)
     return mixture
 

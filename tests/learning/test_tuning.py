@@ -175,7 +175,7 @@ def test_documents_of_no_weight_have_no_say() -> None:
 
 def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
     nets = [trial.candidate for trial in search().trials if trial.candidate.net]
-    assert {way.net_share for way in nets} == {0.3, 0.5, 0.7}
+    assert {way.net_weight for way in nets} == {0.3, 0.5, 0.7}
 
 
 def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
@@ -207,7 +207,7 @@ def test_every_trial_is_told_in_words() -> None:
             "words + 3 x lead, 6 passes",
         ),
         (
-            Candidate((FeatureGroup(),), net=(15, 0.0), net_share=0.3),
+            Candidate((FeatureGroup(),), net=(15, 0.0), net_weight=0.3),
             "words, 30 % a net of 15 epochs",
         ),
         (
@@ -221,9 +221,9 @@ def test_a_way_reads_as_a_person_would_say_it(way: Candidate, words: str) -> Non
 
 
 def test_a_way_with_nets_is_a_mixture_with_their_share() -> None:
-    learner = Candidate(WORDS, passes=6, net=(6, 0.1), n_nets=3, net_share=0.3).learner()
+    learner = Candidate(WORDS, passes=6, net=(6, 0.1), n_nets=3, net_weight=0.3).learner()
     assert isinstance(learner, Mixture)
-    assert learner.shares == pytest.approx([0.7, 0.1, 0.1, 0.1])
+    assert learner.weights == pytest.approx([0.7, 0.1, 0.1, 0.1])
 
 
 def test_a_single_document_can_not_be_tuned_on() -> None:

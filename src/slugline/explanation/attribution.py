@@ -188,7 +188,7 @@ class _MixtureAttributor(Attributor):
     def __init__(self, mixture: Mixture, parts: list[Attributor], n_per_learner: int) -> None:
         self._parts, self._multilabel = parts, mixture.multilabel
         self._calibrations = [_calibration(learner) for learner in mixture.learners]
-        self._weights = np.array(mixture.shares) / sum(mixture.shares)
+        self._weights = np.array(mixture.weights) / sum(mixture.weights)
         self._max_panels = max(_MIN_PANELS, n_per_learner // (_N_NODES * len(parts[0].base)))
         self.base, self.top = (self._scores(np.array([[at]]))[0] for at in (0.0, 1.0))
         kinds = dict.fromkeys(part.method for part in parts)

@@ -43,7 +43,7 @@ class Mixture:
     ----------
     learners : sequence of Learner
         Each is fitted with another seed, so that nets with the same options differ.
-    shares : sequence of float, optional
+    weights : sequence of float, optional
         Weight of each learner, over 0; equal by default.
     inverse_temperature : float, default 1.0
         Power to which the mean is raised; over 1 makes probabilities more extreme. Where rows have
@@ -67,13 +67,13 @@ class Mixture:
     def __init__(
         self,
         learners: Sequence[Learner],
-        shares: Sequence[float] | None = None,
+        weights: Sequence[float] | None = None,
         inverse_temperature: float = 1.0,
     ) -> None:
         check_number("inverse_temperature", inverse_temperature, over=0)
         self.inverse_temperature = inverse_temperature
         self.learners = _check_learners(learners)
-        self.shares = _check_fractions(shares, len(self.learners))
+        self.weights = _check_weights(weights, len(self.learners))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -95,7 +95,7 @@ class Mixture:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Return the constructor's arguments, as scikit-learn asks for them."""
-        names = ("learners", "shares", "inverse_temperature")
+        names = ("learners", "weights", "inverse_temperature")
         return {name: getattr(self, name) for name in names}
 
     def set_params(self, **params: Any) -> Self:
@@ -112,12 +112,12 @@ class Mixture:
     def __sklearn_clone__(self) -> Self:
         """Return a mixture of learners with the same options that has learned nothing."""
         learners = [copy.deepcopy(learner) for learner in self.learners]
-        return type(self)(learners, self.shares, self.inverse_temperature)
+        return type(self)(learners, self.weights, self.inverse_temperature)
 
     def __repr__(self) -> str:
         arguments = [repr(self.learners)]
-        if len(set(self.shares)) > 1:
-            arguments.append(f"shares={self.shares!r}")
+        if len(set(self.weights)) > 1:
+            arguments.append(f"weights={self.weights!r}")
         if self.inverse_temperature != 1:
             arguments.append(f"inverse_temperature={self.inverse_temperature!r}")
         return f"Mixture({', '.join(arguments)})"
@@ -127,10 +127,10 @@ class Mixture:
 
         Where rows have several topics, these are their log-odds.
         """
-        total = sum(self.shares)
+        total = sum(self.weights)
         weighted = [
-            np.float32(share / total) * learner.predict_proba(X)
-            for share, learner in zip(self.shares, self.learners, strict=True)
+            np.float32(weight / total) * learner.predict_proba(X)
+            for weight, learner in zip(self.weights, self.learners, strict=True)
         ]
         mean: F32 = np.sum(weighted, axis=0)
         return label_type(multilabel=self.multilabel).to_scores(mean)
@@ -150,7 +150,7 @@ class Mixture:
         return {
             "kind": "mixture",
             "learners": [learner.settings() for learner in self.learners],
-            "weights": self.shares,
+            "weights": self.weights,
             "inverse_temperature": self.inverse_temperature,
         }
 
@@ -191,11 +191,13 @@ def _check_learners(learners: Any) -> list[Learner]:
     return checked
 
 
-def _check_fractions(shares: Any, n_learners: int) -> list[float]:
-    if shares is None:
+def _check_weights(weights: Any, n_learners: int) -> list[float]:
+    if weights is None:
         return [1.0] * n_learners
-    checked = list(shares) if isinstance(shares, Iterable) else []
-    if len(checked) != n_learners or not all(is_number(share) and share > 0 for share in checked):
+    checked = list(weights) if isinstance(weights, Iterable) else []
+    if len(checked) != n_learners or not all(
+        is_number(weight) and weight > 0 for weight in checked
+    ):
         wanted = f"a number over 0 for each of the {n_learners} learners"
-        raise option_error("shares", shares, wanted)
+        raise option_error("weights", weights, wanted)
     return checked

@@ -43,7 +43,7 @@ _PASSES = (2, 6, 10)
 _WORD_WEIGHTS = (1.0, 3.0)
 # Texts are short if their median number of words is at most this.
 _SHORT, _N_LOOKED_AT = 48, 1000
-_SHARES = (0.5, 0.3, 0.7)
+_NET_WEIGHTS = (0.5, 0.3, 0.7)
 _N_NETS = 3
 # Linear classifiers in a search, and at most so many epochs of nets, with short texts and others.
 _N_LINEAR, _N_EPOCHS = 12, (105, 42)
@@ -61,7 +61,7 @@ class Candidate:
     net : (epochs, label smoothing) or None
     n_nets : int
         Number of nets, each with another seed.
-    net_share : float
+    net_weight : float
         Weight of all nets together, beside the linear classifier.
     """
 
@@ -69,7 +69,7 @@ class Candidate:
     passes: int | None = None
     net: tuple[int, float] | None = None
     n_nets: int = 1
-    net_share: float = 0.5
+    net_weight: float = 0.5
 
     def learner(self, inverse_temperature: float = 1.0) -> Learner:
         """Return the unfitted learner; `inverse_temperature` applies to a mixture only."""
@@ -79,8 +79,8 @@ class Candidate:
         epochs, smoothing = self.net
         net = partial(ShallowLearner, epochs=epochs, label_smoothing=smoothing)
         nets = [net() for _ in range(self.n_nets)]
-        shares = [1 - self.net_share, *[self.net_share / self.n_nets] * self.n_nets]
-        return Mixture([linear, *nets], shares, inverse_temperature)
+        weights = [1 - self.net_weight, *[self.net_weight / self.n_nets] * self.n_nets]
+        return Mixture([linear, *nets], weights, inverse_temperature)
 
     def __str__(self) -> str:
         words = " + ".join(map(_describe_group, self.feature_groups))
@@ -90,7 +90,7 @@ class Candidate:
             return words
         epochs, smoothing = self.net
         nets = "a net" if self.n_nets == 1 else f"{self.n_nets} nets"
-        words += f", {percent(self.net_share, 0)} {nets} of {epochs} epochs"
+        words += f", {percent(self.net_weight, 0)} {nets} of {epochs} epochs"
         return f"{words} with labels smoothed by {smoothing:g}" if smoothing else words
 
 
@@ -286,9 +286,9 @@ def _candidates(search: _Search, *, short: bool) -> Iterator[Candidate]:
     yield from (replace(search.best, passes=n_passes) for n_passes in _PASSES)
     # Longer texts are easier to memorise, so nets get fewer epochs.
     for net in ((15, 0.0), (30, 0.1)) if short else ((6, 0.1), (12, 0.1)):
-        yield from (replace(search.best, net=net, net_share=share) for share in _SHARES)
+        yield from (replace(search.best, net=net, net_weight=w) for w in _NET_WEIGHTS)
     if search.best.net:
-        yield from (replace(search.best, n_nets=_N_NETS, net_share=share) for share in _SHARES)
+        yield from (replace(search.best, n_nets=_N_NETS, net_weight=w) for w in _NET_WEIGHTS)
 
 
 class _CrossValidation:
@@ -320,10 +320,10 @@ class _CrossValidation:
     def scores(self, candidate: Candidate) -> tuple[F32, float]:
         """Return scores, shape (n_documents, n_topics), and the best inverse temperature."""
         mean = np.zeros((self._n, self._context.n_topics), dtype=np.float32)
-        for key, learner, share in _parts(candidate):
+        for key, learner, weight in _parts(candidate):
             if key not in self._proba:
                 self._proba[key] = self._predict(candidate.feature_groups, learner, key)
-            mean += np.float32(share) * self._proba[key]
+            mean += np.float32(weight) * self._proba[key]
         scores = self._label_type.to_scores(mean)
         if candidate.net is None:  # a linear classifier's probabilities are calibrated
             return scores, 1.0
@@ -398,12 +398,12 @@ class _Key(NamedTuple):
 
 
 def _parts(candidate: Candidate) -> Iterator[tuple[_Key, Learner, float]]:
-    """Yield each learner within a candidate, and its share."""
+    """Yield each learner within a candidate, and its weight."""
     learner = candidate.learner()
     mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
-    for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):
+    for number, (part, weight) in enumerate(zip(mixture.learners, mixture.weights, strict=True)):
         options = tuple(sorted(vars(part).items()))  # an unfitted learner has nothing else
-        yield _Key(candidate.feature_groups, number, type(part), options), part, share
+        yield _Key(candidate.feature_groups, number, type(part), options), part, weight
 
 
 def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
