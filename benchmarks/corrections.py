@@ -380,7 +380,7 @@ def honest(sets: Sequence[str] = SETS, most: int = 1500, seeds: int = 2) -> str:
 def judge(parts: Parts, reviewed: Review) -> Counter[str]:
     """Return whether the comparison of `slugline train` holds a version back."""
     result = learn_from_corrections(
-        TopicClassifier(random_state=0),
+        TopicClassifier(random_state=0).to_settings(),
         parts.learned,
         to_corpus(reviewed.learnable, "corrections"),
         test=parts.served,

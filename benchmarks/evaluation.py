@@ -29,8 +29,9 @@ from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import N_RESAMPLES, wilson
 from slugline.experiment import evidence
 from slugline.experiment.curve import learning_curves
+from slugline.experiment.evaluate import evaluate_fitted
 from slugline.experiment.evidence import gather_evidence, strongest_terms
-from slugline.experiment.run import evaluate, run_experiment
+from slugline.experiment.experiment import run_experiment
 from slugline.explanation import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.fitted import Fitted
@@ -216,7 +217,7 @@ def f1_intervals(sets: Sequence[str] = INTERVAL_SETS) -> str:
     rows = []
     for name in sets:
         fitted, test = _fit_on_half(name)
-        whole = evaluate(fitted, test)
+        whole = evaluate_fitted(fitted, test)
         assert isinstance(whole, Evaluation)
         for size in SIZES:
             rows.append([name, str(size), *_interval_cells(whole, size)])

@@ -580,7 +580,7 @@ def _study(train: Corpus, size: int, seed: int, n_draws: int) -> list[tuple[str,
         select(train, order[:size]),
         contenders={"observed": lambda: _Observed(others, accuracies)},
         n_draws=n_draws,
-        seed=seed,
+        random_state=seed,
     )
     points = curves.curves[0].points
     # The first draw of each size, then all labels, then the others.

@@ -8,5 +8,5 @@ FITTING = {
     *(f"slugline.learning.linear.{name}" for name in ("fit", "steps", "sums", "newton", "batches")),
     *(f"slugline.learning.net.{name}" for name in ("training", "optimizers")),
     *("slugline.learning.encoder.fit", "slugline.learning.tuning", "slugline.stream.fit"),
-    *("slugline.experiment.run", "slugline.reports.render"),
+    *("slugline.experiment.experiment", "slugline.reports.render"),
 }

@@ -19,8 +19,8 @@ import numpy as np
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.loading import load_splits
+from slugline.experiment.experiment import run_experiment
 from slugline.experiment.quantization import QuantizationResult, save_quantized
-from slugline.experiment.run import run_experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
 from slugline.text.feature_groups import DEFAULT_GROUPS
@@ -61,7 +61,7 @@ def train(path: Path) -> QuantizationResult:
     """Train the model, save it at `path`, and return its metrics."""
     parts = load_splits("reuters-corrected")
     classifier = TopicClassifier(feature_groups=FEATURE_GROUPS, min_precision=MIN_PRECISION)
-    experiment = run_experiment(classifier, parts["train"], test=parts["test"])
+    experiment = run_experiment(classifier.to_settings(), parts["train"], test=parts["test"])
     experiment = replace(experiment, fitted=keep_largest_weights(experiment.fitted, N_WEIGHTS))
     return save_quantized(experiment, path, "int8", card_notes=NOTES)
 

@@ -258,7 +258,7 @@ class TopicClassifier(TextEstimator):
         has_unlabelled = unlabelled is not None
         for message in encoder_warnings(fitted, settings.encoder, has_unlabelled=has_unlabelled):
             warnings.warn(message, errors.EncoderWarning, stacklevel=2)
-        return self._replace_fitted(fitted)
+        return self.replace_fitted(fitted)
 
     def partial_fit(
         self,
@@ -298,7 +298,7 @@ class TopicClassifier(TextEstimator):
         if before is not None and not isinstance(self.random_state, int | np.integer):
             settings = replace(settings, random_state=before.seed)  # drawn once
         batch = self._read_training(X, y)
-        return self._replace_fitted(
+        return self.replace_fitted(
             fit_batch(batch, settings, before, classes=classes, sample_weight=sample_weight)
         )
 
@@ -314,7 +314,7 @@ class TopicClassifier(TextEstimator):
         from slugline.stream.fit import fit_stream
 
         settings = self.to_settings()
-        return self._replace_fitted(
+        return self.replace_fitted(
             fit_stream(source, settings, options, client=client, progress=progress)
         )
 
@@ -524,27 +524,34 @@ class TopicClassifier(TextEstimator):
         container.write(path, content)
 
     @classmethod
+    def from_settings(
+        cls, settings: FitSettings, *, text: str | Sequence[str] | None = None
+    ) -> TopicClassifier:
+        """Return an unfitted classifier with these settings; see `to_settings`."""
+        return cls(
+            learner="linear" if settings.tune else settings.learner,
+            encoder=AUTO if isinstance(settings.encoder, tuple) else settings.encoder,
+            descriptions=settings.descriptions or None,
+            feature_groups=settings.feature_groups,
+            class_weight=settings.class_weight,
+            tune=settings.tune,
+            n_jobs=settings.n_jobs,
+            random_state=settings.random_state,
+            min_precision=settings.min_precision,
+            optimize=settings.optimize,
+            text=text,
+            columns=list(settings.columns) or None,
+            topic_path=settings.topic_path,
+            thresholds=settings.thresholds or None,
+        )
+
+    @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
         """Return a classifier that predicts as `fitted` does; a clone of it learns as that did."""
-        heldout = fitted.heldout_predictions
-        columns = [column.name for column in fitted.features.table_columns]
-        feature_groups = [group for group in fitted.features.feature_groups if not group.columns]
-        classifier = cls(
-            learner=fitted.learner,
-            encoder=fitted.encoder,
-            descriptions=fitted.descriptions or None,
-            feature_groups=tuple(feature_groups) if fitted.n_documents else None,
-            class_weight=fitted.class_weight,
-            n_jobs=n_jobs,
-            random_state=fitted.seed,
-            min_precision=None if heldout is None else heldout.precision,
-            text=fitted.layout.text if columns and fitted.layout else None,
-            columns=columns or None,
-            optimize="micro" if fitted.multilabel_rule is None else fitted.multilabel_rule.average,
-            topic_path=fitted.separator,
-            thresholds=fitted.own_thresholds or None,
-        )
-        return classifier._replace_fitted(fitted)
+        settings = FitSettings.from_fitted(fitted, n_jobs=n_jobs)
+        text = fitted.layout.text if settings.columns and fitted.layout else None
+        classifier = cls.from_settings(settings, text=text)
+        return classifier.replace_fitted(fitted)
 
     def _repr_html_(self) -> str:
         is_fitted = self.__sklearn_is_fitted__()
@@ -601,7 +608,7 @@ class TopicClassifier(TextEstimator):
         check_own_thresholds(fitted.topics, thresholds, multilabel=fitted.multilabel)
         if fitted.multilabel_rule is not None:
             decision = with_own_thresholds(fitted.multilabel_rule, fitted.topics, thresholds)
-            self._replace_fitted(replace(fitted, multilabel_rule=decision))
+            self.replace_fitted(replace(fitted, multilabel_rule=decision))
         self.thresholds = self.fitted_.own_thresholds
         return self
 
@@ -733,8 +740,8 @@ class TopicClassifier(TextEstimator):
                 warnings.warn(note, errors.ColumnWarning, stacklevel=3)
         return texts
 
-    def _replace_fitted(self, fitted: Fitted) -> TopicClassifier:
-        """Replace the fitted value in one step."""
+    def replace_fitted(self, fitted: Fitted) -> TopicClassifier:
+        """Replace the fitted value in one step, and return the classifier."""
         self.fitted_ = fitted
         for name in ("info_", "card_"):
             self.__dict__.pop(name, None)

@@ -13,7 +13,8 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.concerns import known_document_warnings, leak_warnings, topic_warnings
-from slugline.experiment.run import Experiment, evaluate, run_experiment
+from slugline.experiment.evaluate import evaluate_fitted
+from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.learning.net.training import History
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import write_card
@@ -80,7 +81,9 @@ def test_evaluation_repr_shows_its_metrics() -> None:
 def experiment() -> Experiment:
     texts = [f"{word} rose by {n}" for n in range(15) for word in ("wheat", "goal")]
     corpus = Corpus(texts, ["grain", EVIL] * 15, EVIL)
-    return replace(run_experiment(TopicClassifier(), corpus), seconds=0.5, warnings=("careful",))
+    return replace(
+        run_experiment(TopicClassifier().to_settings(), corpus), seconds=0.5, warnings=("careful",)
+    )
 
 
 def test_fitted_repr_shows_its_training_data(experiment: Experiment) -> None:
@@ -145,7 +148,7 @@ def test_all_of_says_only_for_one() -> None:
 
 def test_repr_has_the_singular_for_one_topic() -> None:
     fitted = TopicClassifier().fit(["a"], ["x"]).fitted_
-    assert repr(evaluate(fitted, Corpus(["a"], ["x"], "one"))).startswith(
+    assert repr(evaluate_fitted(fitted, Corpus(["a"], ["x"], "one"))).startswith(
         "Evaluation on 1 document of 1 topic\n"
     )
     card = write_card(to_model_file(fitted).info)

@@ -179,7 +179,9 @@ def test_train_rejects_a_test_file_of_other_topics_before_any_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "slugline.experiment.experiment.fit", lambda *_, **__: pytest.fail("it trained")
+    )
     Path("other.csv").write_bytes(table("oil,crude"))
 
     result = run("train", "news.csv", "--test", "other.csv", "-q")

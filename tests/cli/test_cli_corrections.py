@@ -296,7 +296,7 @@ def test_train_corrections_corrected_texts_in_the_data_give_way(run: Run, news: 
 def test_train_corrections_topics_that_changed_in_many_rows_are_cut(run: Run) -> None:
     correct("c.db", *((f"flower number {n}", f"flower {n:02}") for n in range(25)))
     found = run(*TRAIN, "--corrections", "c.db")
-    assert "and 5 more, which --json has" in found.out
+    assert "and 5 more; use --json to see all" in found.out
 
 
 # What can't be ----------------------------------------------------------------------------------

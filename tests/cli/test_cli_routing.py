@@ -366,7 +366,7 @@ def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
 
 
 def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
-    from slugline.experiment.run import DecisionResult, decide_test
+    from slugline.experiment.decision_results import DecisionResult, decide_test
     from slugline.model.decider import Decider
 
     texts = [f"wheat {number}" for number in range(100)]

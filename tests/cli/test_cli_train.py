@@ -501,7 +501,9 @@ def test_data_must_be_named(run: Run) -> None:
 def test_where_nothing_can_be_written_is_found_before_any_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "slugline.experiment.experiment.fit", lambda *_, **__: pytest.fail("it trained")
+    )
 
     assert run("train", "news.csv", option, "nowhere/x").code == 2
 
@@ -510,7 +512,9 @@ def test_where_nothing_can_be_written_is_found_before_any_training(
 def test_a_folder_without_rights_is_found_before_any_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "slugline.experiment.experiment.fit", lambda *_, **__: pytest.fail("it trained")
+    )
     Path("locked").mkdir(mode=0o500)
 
     assert run("train", "news.csv", "-q", "-o", "locked/n.slug") == (
@@ -544,7 +548,7 @@ def test_a_model_too_large_for_the_memory_is_said_in_one_line(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr("slugline.experiment.run.fit", fail)
+    monkeypatch.setattr("slugline.experiment.experiment.fit", fail)
 
     assert run("train", "news.csv", "-q") == (
         1,
@@ -737,7 +741,9 @@ def test_weights_are_float32_without_quantize(run: Run, news_csv: Path) -> None:
 def test_quantize_rejects_another_precision_before_any_work(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "slugline.experiment.experiment.fit", lambda *_, **__: pytest.fail("it trained")
+    )
     message = "slugline: error: --quantize is 'int4'; give one of float16, int8.\n"
     assert run("train", "news.csv", "--quantize", "int4") == (2, "", message)
 

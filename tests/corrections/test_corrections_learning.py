@@ -125,7 +125,9 @@ def outcome(news: News) -> CorrectionResult:
     """Learn that flowers are a topic, and that a document to test on has another one."""
     flowers = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
     found = to_corpus(corrected(*flowers, (a_text_to_test_on(news), "sport")), "c.db")
-    return learn_from_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.3)
+    return learn_from_corrections(
+        TopicClassifier().to_settings(), corpus(news), found, test_fraction=0.3
+    )
 
 
 def test_learn_from_corrections_predicts_corrected_topics(outcome: CorrectionResult) -> None:
@@ -182,7 +184,9 @@ def test_why_not_names_a_topic_that_got_worse(news: News) -> None:
     grains = [text for text, topic in news if topic == "grain"]
     wrong = [(f"{text} {n}", "sport") for text in grains for n in range(10)]
     found = to_corpus(corrected(*wrong), "c")
-    harmed = learn_from_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.4)
+    harmed = learn_from_corrections(
+        TopicClassifier().to_settings(), corpus(news), found, test_fraction=0.4
+    )
     assert not harmed.passes
     assert "grain" in [change.topic for change in harmed.worse_topics]
     assert harmed.why_not().startswith(
@@ -200,7 +204,10 @@ def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -
     found = [(f"{text} c", "grain" if n % 3 == 0 else "bank") for n, text in enumerate(banks)]
     classifier = TopicClassifier(min_precision=min_precision)
     outcome = learn_from_corrections(
-        classifier, corpus(documents), to_corpus(corrected(*found), "c.db"), test_fraction=0.4
+        classifier.to_settings(),
+        corpus(documents),
+        to_corpus(corrected(*found), "c.db"),
+        test_fraction=0.4,
     )
     promise = outcome.promise
     assert not outcome.worse_topics
@@ -221,7 +228,7 @@ def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -
     assert not outcome.passes
     more = to_corpus(corrected(*((f"{text} c", topic) for text, topic in news[:30])), "c.db")
     harmless = learn_from_corrections(
-        TopicClassifier(min_precision=0.9), corpus(documents), more, test_fraction=0.4
+        TopicClassifier(min_precision=0.9).to_settings(), corpus(documents), more, test_fraction=0.4
     )
     assert harmless.passes
     assert harmless.promise.precision_after == 0.9
@@ -238,7 +245,9 @@ def test_why_not_counts_many_worse_topics(outcome: CorrectionResult) -> None:
 
 def test_learn_from_corrections_takes_a_single_correction(news: News) -> None:
     found = to_corpus(corrected(("tulip", "flowers")), "c.db")
-    assert learn_from_corrections(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
+    assert learn_from_corrections(
+        TopicClassifier().to_settings(), corpus(news), found
+    ).now_right == (1, 0, 0)
 
 
 def test_learn_from_corrections_asks_about_a_third_with_many_documents(
@@ -246,14 +255,19 @@ def test_learn_from_corrections_asks_about_a_third_with_many_documents(
 ) -> None:
     monkeypatch.setattr("slugline.corrections.learning._MANY", 10)
     found = to_corpus(corrected(*((f"tulip {n}", "flowers") for n in range(9))), "c.db")
-    assert learn_from_corrections(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
+    assert (
+        learn_from_corrections(
+            TopicClassifier().to_settings(), corpus(news), found
+        ).now_right.n_asked
+        == 3
+    )
 
 
 def test_learn_from_corrections_trains_a_net_with_validation(news: News) -> None:
     flowers = [(f"tulip {n}", "flowers") for n in range(6)]
     validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
     found = learn_from_corrections(
-        TopicClassifier(learner="network"),
+        TopicClassifier(learner="network").to_settings(),
         corpus(news[:60]),
         to_corpus(corrected(*flowers), "c.db"),
         validation,
@@ -266,7 +280,7 @@ def test_learn_from_corrections_trains_a_net_with_validation(news: News) -> None
 
 def test_learn_from_corrections_asks_nothing_if_all_data_are_corrected(news: News) -> None:
     found = learn_from_corrections(
-        TopicClassifier(),
+        TopicClassifier().to_settings(),
         corpus(news[:1]),
         to_corpus(corrected(*news[:1]), "c.db"),
         test=corpus(news[60:], "test"),
@@ -277,7 +291,7 @@ def test_learn_from_corrections_asks_nothing_if_all_data_are_corrected(news: New
 def test_learn_from_corrections_takes_data_that_are_all_corrected(news: News) -> None:
     some = news[:12]
     found = learn_from_corrections(
-        TopicClassifier(),
+        TopicClassifier().to_settings(),
         corpus(some),
         to_corpus(corrected(*some), "c.db"),
         test=corpus(news[60:], "test"),

@@ -87,8 +87,8 @@ def test_no_document_is_both_learned_and_tested() -> None:
 
 def test_the_same_seed_gives_the_same_curves_and_another_one_others() -> None:
     corpus = numbered(a=50, b=50)
-    assert recorded(corpus, seed=3)[1] == recorded(corpus, seed=3)[1]
-    assert recorded(corpus, seed=3)[1] != recorded(corpus, seed=4)[1]
+    assert recorded(corpus, random_state=3)[1] == recorded(corpus, random_state=3)[1]
+    assert recorded(corpus, random_state=3)[1] != recorded(corpus, random_state=4)[1]
 
 
 def test_of_several_topics_points_are_micro_f1() -> None:

@@ -11,7 +11,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
-from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 
@@ -38,7 +38,9 @@ def experiment_on(
         unit="line",
     )
     classifier = TopicClassifier(random_state=0, **params)  # type: ignore[arg-type]
-    return run_experiment(classifier, Corpus(list(texts), list(topics), "news.csv"), test=test)
+    return run_experiment(
+        classifier.to_settings(), Corpus(list(texts), list(topics), "news.csv"), test=test
+    )
 
 
 def test_mistakes_are_quoted_the_surest_first_with_their_places(
@@ -73,7 +75,9 @@ def test_pairs_are_those_of_the_confusions_with_their_documents(
 ) -> None:
     experiment = experiment_on(news, [*RIGHT, *WRONG])
     pairs = gather_evidence(experiment).pairs
-    assert [tuple(pair[:3]) for pair in pairs] == experiment.tested.evaluation.confusions()
+    evaluation = experiment.tested.evaluation
+    assert isinstance(evaluation, Evaluation)
+    assert [tuple(pair[:3]) for pair in pairs] == evaluation.confusions()
     assert [(*pair[:3], sorted(m.place for m in pair.examples)) for pair in pairs] == [
         ("grain", "bank", 2, [30, 40]),
         ("grain", "sport", 1, [50]),
@@ -144,5 +148,5 @@ def test_a_very_long_text_is_quoted_without_marks(news: list[tuple[str, str]]) -
 
 def test_one_topic_can_only_be_right() -> None:
     train = Corpus(["wheat", "corn", "oats", "rye"], ["grain"] * 4, "one.csv")
-    found = gather_evidence(run_experiment(TopicClassifier(), train))
+    found = gather_evidence(run_experiment(TopicClassifier().to_settings(), train))
     assert (found.pairs, found.surest) == ([], [])

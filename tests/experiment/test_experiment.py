@@ -14,8 +14,9 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.experiment.evaluate import evaluate_fitted
+from slugline.experiment.experiment import run_experiment
 from slugline.experiment.quantization import save_quantized
-from slugline.experiment.run import evaluate, run_experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -48,7 +49,7 @@ def corpus(news: News) -> Corpus:
 def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus: Corpus) -> None:
     learned, kept = corpus.split(0.2, 3)
 
-    experiment = run_experiment(TopicClassifier(random_state=3), corpus)
+    experiment = run_experiment(TopicClassifier(random_state=3).to_settings(), corpus)
 
     assert experiment.fitted.data_digest == learned.digest()
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (72, 0, 18)
@@ -63,7 +64,9 @@ def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus:
 def test_given_parts_are_used_as_they_are(news: News) -> None:
     train, validation, test = (corpus_of(news[i:j]) for i, j in ((0, 60), (60, 75), (75, 90)))
 
-    experiment = run_experiment(TopicClassifier(learner="network"), train, validation, test)
+    experiment = run_experiment(
+        TopicClassifier(learner="network").to_settings(), train, validation, test
+    )
 
     assert experiment.fitted.data_digest == train.digest()
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
@@ -72,7 +75,7 @@ def test_given_parts_are_used_as_they_are(news: News) -> None:
 
 def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpus) -> None:
     classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
-    experiment = run_experiment(classifier, corpus, test_fraction=0.5)
+    experiment = run_experiment(classifier.to_settings(), corpus, test_fraction=0.5)
 
     figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
     assert figures["data"] == {
@@ -99,7 +102,7 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
 
 def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
     seeded = [TopicClassifier(learner="linear", random_state=seed) for seed in (1, 1, 2)]
-    digests = [run_experiment(each, corpus).fitted.data_digest for each in seeded]
+    digests = [run_experiment(each.to_settings(), corpus).fitted.data_digest for each in seeded]
 
     assert digests[0] == digests[1] != digests[2]
 
@@ -110,7 +113,7 @@ def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
     ids=["linear", "mixture"],
 )
 def test_a_learner_without_epochs_has_no_history(corpus: Corpus, learner: Any) -> None:
-    experiment = run_experiment(TopicClassifier(learner=learner), corpus)
+    experiment = run_experiment(TopicClassifier(learner=learner).to_settings(), corpus)
 
     figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
     assert experiment.history is None
@@ -121,7 +124,7 @@ def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() 
     train = corpus_of([("wheat", "grain"), ("goal", "sport")])
     test = corpus_of([("the goal", "sport")])
 
-    experiment = run_experiment(TopicClassifier(learner="linear"), train, test=test)
+    experiment = run_experiment(TopicClassifier(learner="linear").to_settings(), train, test=test)
 
     assert experiment.tested.evaluation.accuracy == 1
 
@@ -129,29 +132,33 @@ def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() 
 @pytest.mark.parametrize("learner", ["linear", "network"])
 def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus, learner: Any) -> None:
     classifier = settled_net() if learner == "network" else TopicClassifier(learner=learner)
-    assert run_experiment(classifier, corpus).warnings == ()
+    assert run_experiment(classifier.to_settings(), corpus).warnings == ()
 
 
 def test_a_loss_that_is_still_falling_in_the_end_is_warned_of(corpus: Corpus) -> None:
     classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
-    assert run_experiment(classifier, corpus).warnings == (STILL_FALLING.format(3, 6),)
+    assert run_experiment(classifier.to_settings(), corpus).warnings == (
+        STILL_FALLING.format(3, 6),
+    )
 
 
 def test_a_layer_as_wide_as_there_are_topics_is_not_warned_of(corpus: Corpus) -> None:
     classifier = TopicClassifier(learner=NeuralLearner(hidden=[3], epochs=1))
-    assert run_experiment(classifier, corpus).warnings == (STILL_FALLING.format(1, 2),)
+    assert run_experiment(classifier.to_settings(), corpus).warnings == (
+        STILL_FALLING.format(1, 2),
+    )
 
 
 def test_a_topic_with_ten_documents_to_learn_from_is_not_warned_of(news: News) -> None:
     train = corpus_of([*news, *[("oil well", "crude")] * 10])
     test = corpus_of([(f"the {text}", topic) for text, topic in news])
 
-    assert run_experiment(settled_net(), train, test=test).warnings == ()
+    assert run_experiment(settled_net().to_settings(), train, test=test).warnings == ()
 
 
 def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
     test = corpus_of([("wheat quux", "grain")])
-    assert run_experiment(settled_net(), corpus, test=test).warnings == ()
+    assert run_experiment(settled_net().to_settings(), corpus, test=test).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -189,13 +196,15 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
 def test_parts_that_do_not_fit_are_found_before_any_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "slugline.experiment.experiment.fit", lambda *_, **__: pytest.fail("it trained")
+    )
     corpora: dict[str, Any] = {
         name: corpus_of(documents, name) for name, documents in parts.items()
     }
 
     with pytest.raises(DataError) as error:
-        run_experiment(TopicClassifier(learner="network"), **corpora)
+        run_experiment(TopicClassifier(learner="network").to_settings(), **corpora)
 
     assert str(error.value) == message
 
@@ -203,7 +212,7 @@ def test_parts_that_do_not_fit_are_found_before_any_training(
 @pytest.mark.parametrize("fraction", [0, 1, -0.5, math.nan])
 def test_a_fraction_out_of_range_is_an_error(corpus: Corpus, fraction: float) -> None:
     with pytest.raises(OptionError):
-        run_experiment(TopicClassifier(), corpus, test_fraction=fraction)
+        run_experiment(TopicClassifier().to_settings(), corpus, test_fraction=fraction)
 
 
 def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> None:
@@ -214,17 +223,17 @@ def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> Non
     numbered = corpus_of([(text, str(number[topic])) for text, topic in news])
 
     for model in (classifier, classifier.fitted_):
-        assert evaluate(model, numbered).accuracy == 1.0
+        assert evaluate_fitted(model, numbered).accuracy == 1.0
     with pytest.raises(NotFittedError):
-        evaluate(TopicClassifier(), numbered)
+        evaluate_fitted(TopicClassifier(), numbered)
 
 
 def test_the_seed_that_is_drawn_draws_the_test_as_well(corpus: Corpus) -> None:
     classifier = TopicClassifier(random_state=np.random.default_rng(5))
-    drawn = run_experiment(classifier, corpus)
+    drawn = run_experiment(classifier.to_settings(), corpus)
     seed = drawn.fitted.seed
-    assert classifier.random_state == seed != 0
-    again = run_experiment(TopicClassifier(random_state=seed), corpus)
+    assert seed != 0
+    again = run_experiment(TopicClassifier(random_state=seed).to_settings(), corpus)
     assert again.tested.test.texts == drawn.tested.test.texts
 
 
@@ -235,13 +244,13 @@ def test_the_seed_that_is_drawn_draws_the_test_as_well(corpus: Corpus) -> None:
 def test_save_quantized_measures_the_weights_in_the_file(
     corpus: Corpus, tmp_path: Path, precision: Any
 ) -> None:
-    experiment = run_experiment(TopicClassifier(learner="linear"), corpus)
+    experiment = run_experiment(TopicClassifier(learner="linear").to_settings(), corpus)
     path = tmp_path / "small.slug"
 
     done = save_quantized(experiment, path, precision, card_notes="Of silos.")
 
     saved = load(path)
-    after = evaluate(saved.fitted_, experiment.tested.test)
+    after = evaluate_fitted(saved.fitted_, experiment.tested.test)
     assert done.experiment.tested.evaluation.to_dict() == after.to_dict()
     assert saved.info_.metrics == done.experiment.metrics
     assert "\nOf silos.\n" in saved.card_
@@ -274,7 +283,7 @@ def test_save_quantized_measures_the_weights_in_the_file(
 def test_a_model_of_one_topic_is_not_tested_on_several(news_slug: Path) -> None:
     corpus = Corpus(["wheat and loans"], [("grain", "bank")], "wires.jsonl")
     with pytest.raises(DataError) as caught:
-        evaluate(load(news_slug), corpus)
+        evaluate_fitted(load(news_slug), corpus)
     assert str(caught.value) == (
         "the model gives each document one topic, and those of wires.jsonl have several; keep one "
         "of them, such as the first, or train a model on documents with several."

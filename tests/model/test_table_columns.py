@@ -14,7 +14,7 @@ import pytest
 
 import slugline
 from slugline import Corpus, TopicClassifier
-from slugline.cli.train_corrections import _read_previous
+from slugline.cli.train_corrections import _read_current_model
 from slugline.corpus.documents import RowText
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus, read_texts
@@ -252,5 +252,5 @@ def test_a_model_with_columns_does_not_learn_from_corrections(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "model.slug")
-    with pytest.raises(OptionError, match="columns beside the text, which corrections don't keep"):
-        _read_previous(tmp_path / "model.slug", None)
+    with pytest.raises(OptionError, match="extra columns, which corrections do not store"):
+        _read_current_model(tmp_path / "model.slug")

@@ -293,7 +293,7 @@ def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
         classifier.fit_stream(tmp_path / "news.csv")
     corpus = Corpus(TEXTS, PATHS)
     with pytest.raises(OptionError, match="corrections don't include parents"):
-        learn_from_corrections(classifier, corpus, corpus)
+        learn_from_corrections(classifier.to_settings(), corpus, corpus)
 
 
 def test_a_net_learns_paths_and_gets_those_to_validate_on() -> None:

@@ -230,10 +230,11 @@ def test_reports_import_no_matplotlib() -> None:
         "sys.modules['matplotlib'] = None\n"
         "from slugline import TopicClassifier\n"
         "from slugline.corpus.corpus import Corpus\n"
-        "from slugline.experiment.run import run_experiment\n"
+        "from slugline.experiment.experiment import run_experiment\n"
         "from slugline.reports.training import training_page\n"
         "corpus = Corpus(['wheat', 'loan'] * 9, ['grain', 'bank'] * 9, 'news')\n"
-        "page = training_page(run_experiment(TopicClassifier(learner='network'), corpus))\n"
+        "settings = TopicClassifier(learner='network').to_settings()\n"
+        "page = training_page(run_experiment(settings, corpus))\n"
         "print(page.count('<svg'))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "4"

@@ -13,8 +13,9 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import coverage_curve
+from slugline.experiment.decision_results import decide_corpus
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
-from slugline.experiment.run import Experiment, decide_corpus, run_experiment
+from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.model.promise import PromiseCheck
 from slugline.reports.training import (
     describe_coverage,
@@ -41,7 +42,7 @@ def experiment(news: list[tuple[str, str]]) -> Experiment:
         "test.csv",
     )
     train = Corpus(list(texts), list(topics), "news.csv")
-    return run_experiment(TopicClassifier(random_state=0), train, test=test)
+    return run_experiment(TopicClassifier(random_state=0).to_settings(), train, test=test)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,9 @@ def test_section_texts_count_skipped_rows(experiment: Experiment) -> None:
 
 
 def test_section_texts_give_mean_f1_with_intervals(experiment: Experiment) -> None:
-    low, high = experiment.tested.evaluation.macro_f1_interval
+    evaluation = experiment.tested.evaluation
+    assert isinstance(evaluation, Evaluation)
+    low, high = evaluation.macro_f1_interval
     said = plain(section(training_page(experiment), "topics"))
     score = f"{100 * experiment.tested.evaluation.macro_f1:.1f}"
     assert f"The mean F1 is {score}" in said

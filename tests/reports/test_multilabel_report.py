@@ -12,7 +12,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.evidence import gather_evidence
-from slugline.experiment.run import Experiment
+from slugline.experiment.experiment import Experiment
 from slugline.reports import multilabel
 from slugline.reports.training import training_page
 

@@ -17,7 +17,7 @@ from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
-from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.learner import LinearLearner
@@ -87,6 +87,12 @@ def many_topics() -> Experiment:
     confusion = np.diag(np.arange(150, 0, -1))
     confusion[0, 1:] = 1
     return trained(topics, confusion)
+
+
+def evaluation_of(experiment: Experiment) -> Evaluation:
+    evaluation = experiment.tested.evaluation
+    assert isinstance(evaluation, Evaluation)
+    return evaluation
 
 
 @pytest.mark.parametrize(
@@ -297,12 +303,12 @@ def test_confused_topics_come_by_most_common_mistake() -> None:
 
 
 def test_confused_topics_are_limited_and_add_up() -> None:
-    assert confused_topics(trained().tested.evaluation, max_topics=2) == [
+    assert confused_topics(evaluation_of(trained()), max_topics=2) == [
         ConfusedTopic("grain", [7, 5], 4),
         ConfusedTopic("acq", [0, 36], 4),
     ]
     experiment = many_topics()
-    shown = confused_topics(experiment.tested.evaluation)
+    shown = confused_topics(evaluation_of(experiment))
     n_documents = {f.topic: f.n_documents for f in experiment.tested.evaluation.per_topic()}
     assert len(shown) == 12
     assert [row.n_documents for row in shown] == [n_documents[row.topic] for row in shown]
@@ -313,7 +319,7 @@ def test_confused_topics_are_limited_and_add_up() -> None:
 
 def test_training_page_has_no_confusions_without_mistakes() -> None:
     experiment = trained(confusion=PERFECT)
-    assert confused_topics(experiment.tested.evaluation) == []
+    assert confused_topics(evaluation_of(experiment)) == []
     page = training_page(experiment)
     assert "<table" not in page[page.index('id="confusions"') : page.index('id="topics"')]
 
@@ -673,7 +679,7 @@ def test_advice_without_flaws_is_newer_documents(confusion: Any) -> None:
 def test_train_writes_a_report(learner: Learner, n_pictures: int) -> None:
     texts = ["wheat and corn rose", "net profit fell", "a tanker at the port"] * 10
     corpus = Corpus(texts, ["grain", "earn", "ship"] * 10, "wires.csv")
-    experiment = run_experiment(TopicClassifier(learner=learner), corpus)
+    experiment = run_experiment(TopicClassifier(learner=learner).to_settings(), corpus)
     page = training_page(experiment)
     assert "24 training documents, 6 test documents" in page
     assert page.count("<svg") == n_pictures

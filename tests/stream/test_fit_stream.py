@@ -21,7 +21,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError
-from slugline.experiment.retraining import retrain
+from slugline.experiment.reproducibility import check_reproducible
 from slugline.stream import descents
 from slugline.stream.fit import StreamOptions
 from slugline.stream.local import write_memmap
@@ -231,7 +231,7 @@ def test_model_card_describes_the_stream_and_retrain_refuses_it(news: News, tmp_
     assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
     texts, topics = map(list, zip(*news, strict=True))
     with pytest.raises(ModelFileError, match="it learned from a stream; train it again from the"):
-        retrain(path, Corpus(texts, topics, name="news"))
+        check_reproducible(path, Corpus(texts, topics, name="news"))
     loaded.partial_fit(texts, topics)
     assert loaded.fitted_.stream is None
 

@@ -33,7 +33,8 @@ from slugline.evaluation.paired import (
     compare_by_topic,
     compare_paired,
 )
-from slugline.experiment import run
+from slugline.experiment.decision_results import AnyDecisionResult, decide_corpus
+from slugline.experiment.evaluate import compare_evaluations, estimator_answers, evaluate_fitted
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation
 
@@ -103,9 +104,7 @@ class EvaluationParts(BaseEvaluation, TableResult):
         several topics.
     """
 
-    routing: run.DecisionResult | run.MultilabelDecisionResult | None = field(
-        default=None, kw_only=True
-    )
+    routing: AnyDecisionResult | None = field(default=None, kw_only=True)
     against: PairedResult | None = field(default=None, kw_only=True)
     by_topic: Mapping[str, AccuracyDifference] = field(default_factory=dict, kw_only=True)
 
@@ -220,14 +219,14 @@ def evaluate(
     known_topics = [str(name) for name in classifier.fitted_.topics.names]
     corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
-    evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
+    evaluation = evaluate_fitted(classifier, corpus, seed=seed, progress=progress)
     paired, answers = None, list[Any]()
     if other is not None:
-        second = run.evaluate(other, corpus, seed=seed)
-        paired = run.compare_evaluations(evaluation, second, corpus)
+        second = evaluate_fitted(other, corpus, seed=seed)
+        paired = compare_evaluations(evaluation, second, corpus)
         answers = second.predicted
     elif is_estimator:
-        answers, known = run.estimator_answers(against, corpus)
+        answers, known = estimator_answers(against, corpus)
         classes = set(evaluation.topics[: evaluation.n_known]), known
         paired = compare_paired(
             corpus.topics, evaluation.predicted, answers, classes=classes, seed=seed
@@ -236,7 +235,7 @@ def evaluate(
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
     return result(
         **field_values(evaluation),
-        routing=run.decide_corpus(classifier.fitted_, corpus),
+        routing=decide_corpus(classifier.fitted_, corpus),
         against=None if paired is None else PairedResult(**field_values(paired)),
         by_topic={}
         if paired is None or is_multilabel

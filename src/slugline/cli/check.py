@@ -12,7 +12,7 @@ from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.corpus.layout import ReadOptions
-from slugline.experiment.retraining import Retraining, retrain
+from slugline.experiment.reproducibility import ReproducibilityCheck, check_reproducible
 from slugline.model.file.content import load_model
 
 
@@ -48,59 +48,58 @@ def check(
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
     parts = options.read_parts(data, validation, test, reading)
     with show_progress() as progress:
-        retraining = retrain(
+        result = check_reproducible(
             model,
             parts["train"],
             parts.get("validation"),
             parts.get("test"),
-            n_threads=threads,
+            n_jobs=threads,
             progress=progress,
         )
-    if retraining.not_measured:
-        names = ", ".join(retraining.not_measured)
+    if result.not_measured:
+        names = ", ".join(result.not_measured)
         say(f"{model}: not measured again: {names}; for that, give the --test file")
     if as_json:
-        print_json(retraining.to_dict())
+        print_json(result.to_dict())
     else:
-        _print(retraining)
-    if not retraining.is_same_model:
-        say(f"{model}: {_likely_cause(retraining)}")
+        _print(result)
+    if not result.is_same_model:
+        say(f"{model}: {_likely_cause(result)}")
         raise click.exceptions.Exit(1)
 
 
-def _print(retraining: Retraining) -> None:
-    if retraining.is_identical:
-        n_documents = retraining.n_documents
+def _print(result: ReproducibilityCheck) -> None:
+    if result.is_identical:
+        n_documents = result.n_documents
         give = "gives" if n_documents == 1 else "give"
         show(
-            f"{retraining.model}: identical; {counted(n_documents, 'document')} {give} the same "
-            f"{retraining.n_bytes:,} bytes again"
+            f"{result.model}: identical; {counted(n_documents, 'document')} {give} the same "
+            f"{result.n_bytes:,} bytes again"
         )
         return
-    if retraining.is_same_model:
-        same = f"the same model, {_other(retraining)}; its weights are the same bytes"
-        show(f"{retraining.model}: {same}")
+    if result.is_same_model:
+        same = f"the same model, {_other(result)}; its weights are the same bytes"
+        show(f"{result.model}: {same}")
     else:
-        show(f"{retraining.model}: not identical")
+        show(f"{result.model}: not identical")
     rows = [
-        (name, _format_value(then), _format_value(now))
-        for name, then, now in retraining.differences
+        (name, _format_value(then), _format_value(now)) for name, then, now in result.differences
     ]
     print_table([("", "in the file", "now"), *rows])
 
 
-def _other(retraining: Retraining) -> str:
-    has_versions = any(d.what.startswith("versions.") for d in retraining.differences)
-    return "other versions" if has_versions else "packed otherwise"
+def _other(result: ReproducibilityCheck) -> str:
+    has_versions = any(d.what.startswith("versions.") for d in result.differences)
+    return "other versions" if has_versions else "packed differently"
 
 
 def _format_value(value: Any) -> str:
     return "-" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def _likely_cause(retraining: Retraining) -> str:
-    if retraining.differences[0].what.startswith("versions."):
+def _likely_cause(result: ReproducibilityCheck) -> str:
+    if result.differences[0].what.startswith("versions."):
         return "made by other versions; install those to get the same bytes"
-    if all(difference.what.startswith("metrics.") for difference in retraining.differences):
+    if all(difference.what.startswith("metrics.") for difference in result.differences):
         return "the same model, tested on other documents"
-    return "made by the same versions; the file was changed, or another processor rounded otherwise"
+    return "made by the same versions; the file was changed, or a different CPU rounded differently"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
@@ -80,17 +79,21 @@ def curve(
     reading = reading._replace(columns=columns, topic_path=topic_path)
     parts = options.read_parts(data, None, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
-    settings: Any = {"columns": columns or None, "topic_path": topic_path}
+    settings = TopicClassifier(
+        encoder=encoder,
+        n_jobs=threads,
+        random_state=seed,
+        columns=columns or None,
+        topic_path=topic_path,
+    ).to_settings()
     with show_progress() as progress:
         curves = learning_curves(
             parts["train"],
             parts.get("test"),
-            classifiers_to_compare(
-                TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed, **settings)
-            ),
+            classifiers_to_compare(settings),
             test_fraction=test_fraction,
             n_draws=draws,
-            seed=seed,
+            random_state=seed,
             progress=progress,
         )
     for note in curves.notes:

@@ -6,11 +6,10 @@ import statistics
 
 from slugline.base.checks import option_error
 from slugline.base.wording import counted, percent
-from slugline.classifier import TopicClassifier
 from slugline.cli.output import is_quiet, say
 from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, SluglineError
-from slugline.experiment.run import AnyEvaluation
+from slugline.experiment.evaluate import AnyEvaluation
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.registry import (
     AUTO,
@@ -21,6 +20,7 @@ from slugline.learning.encoder.registry import (
 )
 from slugline.learning.learner import choose_learner, is_linear
 from slugline.model.fit import fit
+from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 
 #: Up to so many documents per topic (the median), an encoder is recommended.
@@ -49,17 +49,19 @@ def check_encoder(name: str | None) -> None:
     get_encoder(name)
 
 
-def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None) -> None:
+def advise(
+    settings: FitSettings, fitted: Fitted, train: Corpus, evaluation: AnyEvaluation | None
+) -> None:
     """Recommend an encoder where held-out documents, or the few there are, say so."""
     counts = train.topic_counts().values()
-    is_default = is_linear(choose_learner(classifier.learner)) and classifier.encoder is None
+    is_default = is_linear(settings.learner) and settings.encoder is None
     if is_quiet() or not is_default or len(counts) < 2 or train.multilabel:
         return
     typical, message = statistics.median(counts), None
     is_small = len(train) <= _MAX_DOCUMENTS and sum(map(len, train.texts)) <= _MAX_CHARACTERS
     if is_small and _is_installed():
         if not evaluation or evaluation.accuracy <= 1 - _CLEAR_GAIN:
-            message = _measured_gain(classifier, train)
+            message = _measured_gain(settings, fitted, train)
     elif typical <= FEW_DOCUMENTS:
         message = (
             f"few documents per topic; a sentence encoder would probably help a lot: "
@@ -76,17 +78,16 @@ def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation
         say(f"{train.name}: {message}")
 
 
-def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:
+def _measured_gain(settings: FitSettings, fitted: Fitted, train: Corpus) -> str | None:
     """Return how much better held-out documents are answered with `use`; None if that isn't clear.
 
     Words and encoder learn anew, from all of the documents.
     """
-    fitted = classifier.fitted_
     settings = FitSettings(
         learner=choose_learner("linear"),
         feature_groups=fitted.features.feature_groups,
-        class_weight=classifier.class_weight,
-        n_jobs=classifier.n_jobs,
+        class_weight=settings.class_weight,
+        n_jobs=settings.n_jobs,
         random_state=fitted.seed,
         encoder=(RECOMMENDED,),
     )

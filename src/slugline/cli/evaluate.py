@@ -22,8 +22,9 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, name_warnings
 from slugline.errors import Message
-from slugline.experiment import run
 from slugline.experiment.concerns import known_document_warnings, model_warnings
+from slugline.experiment.decision_results import decide_corpus
+from slugline.experiment.evaluate import compare_evaluations, evaluate_fitted
 from slugline.experiment.evidence import write_mistakes
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
@@ -66,20 +67,20 @@ def evaluate(
     parts = options.load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
     options.say_notes(corpus, several=len(data) > 1)
-    evaluation = run.evaluate(fitted, corpus, seed=seed)
+    evaluation = evaluate_fitted(fitted, corpus, seed=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
-    routing = tested_router(fitted, run.decide_corpus(fitted, corpus))
+    routing = tested_router(fitted, decide_corpus(fitted, corpus))
     print_broken_promise(routing, as_json)
     results: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
     if not as_json:
         print_evaluation(evaluation)
         print_routing(routing)
     if against is not None and second is not None:
-        other = run.evaluate(second[0], corpus, seed=seed)
+        other = evaluate_fitted(second[0], corpus, seed=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))
-        paired = run.compare_evaluations(evaluation, other, corpus)
+        paired = compare_evaluations(evaluation, other, corpus)
         results["against"] = {
             "model": against,
             "evaluation": other.to_dict(),

@@ -12,7 +12,8 @@ from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
-from slugline.experiment.run import AnyEvaluation, DecisionResult, MultilabelDecisionResult
+from slugline.experiment.decision_results import DecisionResult, MultilabelDecisionResult
+from slugline.experiment.evaluate import AnyEvaluation
 from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
-from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
 from slugline.cli.metrics import tested_router
 from slugline.cli.options import command, read_parts, read_unlabelled
@@ -31,10 +30,11 @@ from slugline.corpus.topics import add_parents, read_descriptions
 from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.evidence import gather_evidence, write_mistakes
+from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.experiment.quantization import QuantizationResult
-from slugline.experiment.run import Experiment, run_experiment
-from slugline.learning.learner import choose_learner
 from slugline.model.file.container import check_weight_type
+from slugline.model.fitted import Fitted
+from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
     from slugline.cli.train_corrections import CorrectionOptions
@@ -73,12 +73,18 @@ def train(request: TrainRequest) -> None:
         )
     experiment, retraining = _fit(request, task)
     experiment, quantization, retraining = _save(request, task, experiment, retraining)
-    advise(task.classifier, task.parts["train"], experiment.evaluation)
-    curves = _learning_curves(task) if request.curve else None
+    advise(task.settings, experiment.fitted, task.parts["train"], experiment.evaluation)
+    curves = _learning_curves(task, experiment.fitted) if request.curve else None
     routing = tested_router(experiment.fitted, experiment.routing)
     report = task.report if is_tested else None
     results = TrainingResults(
-        *(experiment, request.output, routing, report, quantization, curves, retraining)
+        experiment,
+        request.output,
+        routing,
+        report=report,
+        quantization=quantization,
+        curves=curves,
+        retraining=retraining,
     )
     if report is not None:  # without a test there is none
         _write_report(results, report)
@@ -89,9 +95,9 @@ def train(request: TrainRequest) -> None:
 
 
 class TrainingTask(NamedTuple):
-    """A classifier to fit, its documents, and how to store it."""
+    """What to learn from, with which settings, and how to store the model."""
 
-    classifier: TopicClassifier
+    settings: FitSettings
     # The documents under "train" and, if there are any, "test"; how to read them.
     parts: dict[str, Corpus]
     reading: ReadOptions
@@ -113,33 +119,18 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         corrections = read_corrections(request, request.corrections)
     test_fraction = request.test_fraction if corrections is None else corrections.test_fraction
     test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
-    learner = choose_learner(request.learner)
     check_encoder(request.encoder)
     check_fraction("test_fraction", test_fraction, may_be_0=True)
     if request.quantize is not None:
         check_weight_type(request.quantize)
     report = _check_files(request)
-    described = {}
+    described: dict[str, str] = {}
     if request.topics is not None:
-        described = read_descriptions(
-            request.topics, request.reading.encoding, request.reading.format
-        )
-    classifier = TopicClassifier(
-        learner="linear" if request.tune else learner,
-        encoder=request.encoder,
-        descriptions=described or None,
-        class_weight="balanced" if request.balanced else None,
-        tune=request.tune,
-        n_jobs=request.threads,
-        random_state=request.seed,
-        min_precision=request.min_precision,
-        optimize=request.optimize or "micro",
-        columns=request.columns or None,
-        topic_path=request.topic_path,
-    )
-    quantize = request.quantize
-    if corrections is not None and corrections.previous is not None:
-        classifier, quantize = corrections.previous[:2]
+        reading = request.reading
+        described |= read_descriptions(request.topics, reading.encoding, reading.format)
+    settings, quantize = request.settings(described), request.quantize
+    if corrections is not None and corrections.settings is not None:
+        settings, quantize = corrections.settings, corrections.quantize
     reading = request.reading
     if corrections is not None and corrections.replaced is not None:
         reading = reading._replace(layout=corrections.replaced.layout)
@@ -163,14 +154,14 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         )[1].texts
     ]
     return TrainingTask(
-        classifier,
-        parts,
-        reading,
-        unlabelled or None,
-        test_fraction or None,
-        quantize,
-        report,
-        corrections,
+        settings=settings,
+        parts=parts,
+        reading=reading,
+        unlabelled=unlabelled or None,
+        test_fraction=test_fraction or None,
+        quantize=quantize,
+        report=report,
+        corrections=corrections,
     )
 
 
@@ -189,8 +180,12 @@ def _check_files(request: TrainRequest) -> Path:
     """Check that files can be written, and none over another; return the path of the report."""
     output, report = request.output, request.report
     sources = [
-        *(*request.data, request.test, *request.unlabelled),
-        *(request.reading.topic_map, request.topics, request.corrections),
+        *request.data,
+        request.test,
+        *request.unlabelled,
+        request.reading.topic_map,
+        request.topics,
+        request.corrections,
     ]
     check_target("--output", output, sources)
     if output.suffix == ".html" and report is None:
@@ -214,12 +209,12 @@ def _check_files(request: TrainRequest) -> Path:
 def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, CorrectionResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
     parts, retraining = task.parts, None
-    cached = "" if task.classifier.encoder is None else "; finished encodings are cached"
+    cached = "" if task.settings.encoder is None else "; finished encodings are cached"
     message = f"interrupted; no model was saved{cached}"
     with explain_interrupt(lambda: message), show_progress() as progress:
         if task.corrections is None:
             experiment = run_experiment(
-                task.classifier,
+                task.settings,
                 parts["train"],
                 test=parts.get("test"),
                 test_fraction=task.test_fraction,
@@ -230,7 +225,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Correct
             from slugline.cli.train_corrections import retrain
 
             retraining = retrain(
-                task.classifier,
+                task.settings,
                 parts,
                 task.corrections,
                 task.reading,
@@ -280,7 +275,10 @@ def _write_report(results: TrainingResults, report: Path) -> None:
     if experiment.n_learned >= _MANY:
         say("choosing examples for the report")
     page = training_page(
-        *(experiment, results.curves, results.quantization, gather_evidence(experiment)),
+        experiment,
+        results.curves,
+        results.quantization,
+        gather_evidence(experiment),
         results.retraining,
     )
     try:
@@ -289,17 +287,17 @@ def _write_report(results: TrainingResults, report: Path) -> None:
         raise SluglineError(*error.parts, f" The model is safe in {results.model}.") from error
 
 
-def _learning_curves(task: TrainingTask) -> LearningCurves:
+def _learning_curves(task: TrainingTask, fitted: Fitted) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
-    classifier, parts = task.classifier, task.parts
-    if classifier.tune:  # the settings that were found are used, and not searched for again
-        classifier = TopicClassifier.from_fitted(classifier.fitted_)
+    settings, parts = task.settings, task.parts
+    if settings.tune:  # the settings that were found are used, and not searched for again
+        settings = FitSettings.from_fitted(fitted)
     with show_progress() as progress:
         return learning_curves(
             parts["train"],
             parts.get("test"),
-            classifiers_to_compare(classifier),
+            classifiers_to_compare(settings),
             test_fraction=task.test_fraction or TEST_FRACTION,
-            seed=task.classifier.fitted_.seed,
+            random_state=fitted.seed,
             progress=progress,
         )

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
-
-from sklearn.base import clone
+from typing import Literal, NamedTuple, NoReturn, TypeVar
 
 from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.wording import counted
-from slugline.classifier import TopicClassifier
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.output_paths import check_not_read
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topic
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.topic_sets import as_sets
-from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
-from slugline.corrections.learning import (
-    CorrectionResult,
-    learn_from_corrections,
-    restore_integer_topics,
-    to_corpus,
-)
-from slugline.corrections.review import Review, review
+from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
+from slugline.corrections.review import Review
+from slugline.corrections.reviewed_training import learn_from_review, review_corrections
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import OptionError, SluglineError, StoreError
-from slugline.experiment.run import timed_fit
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
+from slugline.model.file.schema import ModelInfo
 from slugline.model.fitted import Fitted
+from slugline.model.settings import FitSettings
 from slugline.reports.training_text import TOPIC_HEADER, summarize_corrections, topic_rows
+
+T = TypeVar("T")
 
 # Rows of the table of topics; --json has all of them.
 _MAX_ROWS = 20
-
-
-class PreviousModel(NamedTuple):
-    """How the model at --output was trained and stored."""
-
-    classifier: TopicClassifier
-    quantize: Literal["float16", "int8"] | None
-    test_fraction: float | None
 
 
 class CorrectionOptions(NamedTuple):
@@ -58,7 +43,10 @@ class CorrectionOptions(NamedTuple):
     # Those of the chosen models.
     corrections: list[Correction]
     approval: Approval
-    previous: PreviousModel | None
+    # How the model at --output was trained and stored, unless options say how to learn.
+    settings: FitSettings | None
+    quantize: Literal["float16", "int8"] | None
+    # None for the default.
     test_fraction: float | None
     # The model at --output.
     replaced: Fitted | None
@@ -89,56 +77,59 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     to_corpus(corrections, str(path), request.corrections_of or None)  # if they can be learned
     if request.corrections_of:
         corrections = [row for row in corrections if row.model in request.corrections_of]
-    previous = _read_previous(output, request.threads) if output.exists() else None
-    replaced = None if previous is None else previous.classifier.fitted_
-    if request.has_settings:
-        previous = None
-    test_fraction = request.test_fraction
-    if previous is not None and test_fraction is None:
-        test_fraction = previous.test_fraction
+    replaced, settings, quantize, test_fraction = None, None, None, request.test_fraction
+    if output.exists():
+        replaced, info = _read_current_model(output)
+        if not request.has_settings:
+            settings = _settings_of(replaced, request.threads)
+            quantize = None if info.weight_type == "float32" else info.weight_type
+            test_fraction = info.test_fraction if test_fraction is None else test_fraction
     return CorrectionOptions(
         path=path,
         corrections=corrections,
         approval=request.approve or "doubtful",
-        previous=previous,
+        settings=settings,
+        quantize=quantize,
         test_fraction=test_fraction,
         replaced=replaced,
     )
 
 
-def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
-    """Return how the model at --output was trained."""
+def _read_current_model(output: Path) -> tuple[Fitted, ModelInfo]:
+    """Return the model at --output; OptionError if corrections can't be added to its data."""
     fitted, file = load_model(output)
     if fitted.columns:
         raise OptionError(
-            f"{output} counts columns beside the text, which corrections don't keep; correct the "
-            "data that it learns from, or leave --corrections out."
+            f"{output} uses extra columns, which corrections do not store; correct the data that "
+            "it learns from, or leave --corrections out."
         )
     if fitted.dense is not None and fitted.dense.n_unlabelled:
         raise OptionError(
             f"{output} learned from texts without labels, which corrections don't; leave "
             "--corrections out, or train it without --unlabelled first."
         )
-    precision = file.info.weight_type
-    classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
-    # Topics read from files are strings, even those that are numbers in the model.
-    classifier.descriptions = _with_string_keys(classifier.descriptions)
-    if isinstance(classifier.class_weight, Mapping):
-        classifier.class_weight = _with_string_keys(classifier.class_weight)
-    return PreviousModel(
-        classifier, None if precision == "float32" else precision, file.info.test_fraction
-    )
+    return fitted, file.info
 
 
-def _with_string_keys(by_topic: Mapping[Any, Any] | None) -> dict[str, Any] | None:
-    return {str(topic): value for topic, value in by_topic.items()} if by_topic else None
+def _settings_of(fitted: Fitted, n_jobs: int | None) -> FitSettings:
+    """Return the settings of a model, with the names of topics as files have them: strings."""
+    settings = FitSettings.from_fitted(fitted, n_jobs=n_jobs)
+    weights = settings.class_weight
+    if isinstance(weights, Mapping):
+        weights = _with_string_keys(weights)
+    descriptions = _with_string_keys(settings.descriptions)
+    return replace(settings, descriptions=descriptions, class_weight=weights)
+
+
+def _with_string_keys(by_topic: Mapping[Topic, T]) -> dict[Topic, T]:
+    return {str(topic): value for topic, value in by_topic.items()}
 
 
 def retrain(
-    classifier: TopicClassifier,
+    settings: FitSettings,
     parts: Mapping[str, Corpus],
     options: CorrectionOptions,
-    read_options: ReadOptions,
+    reading: ReadOptions,
     request: TrainRequest,
     *,
     test_fraction: float,
@@ -146,63 +137,29 @@ def retrain(
 ) -> CorrectionResult:
     """Train with documents and the corrections that need no approval, or have it.
 
-    See `learn_from_corrections`. Why others wait for approval is noted in their file.
+    Why others wait for approval is noted in their file.
 
     Raises
     ------
     SluglineError : if all corrections wait for approval.
     """
-    train, name = parts["train"], str(options.path)
-    rules = topic_rules(read_options)._replace(must_occur=False)  # names that no correction has
-    topics = [*train.all_topics()]
-
-    def rename(corpus: Corpus) -> Corpus:
-        return apply_topic_rules(corpus, rules, topics)
-
-    reviewed = review(
-        *(options.corrections, train, partial(_fit, classifier), options.approval), rename=rename
-    )
+    train, corrections = parts["train"], options.corrections
+    reviewed = review_corrections(settings, train, corrections, reading, options.approval)
     _note_doubts(options.path, reviewed)
     if not reviewed.learnable:
         _stop_without_corrections(options, reviewed, request)
-    held = reviewed.held
-    notes = to_corpus([row for row in options.corrections if row.id not in held], name).notes
-    corrections = replace(rename(to_corpus(reviewed.learnable, name)), notes=notes)
-    result = learn_from_corrections(
-        classifier,
+    return learn_from_review(
+        settings,
         train,
         corrections,
-        parts.get("validation"),
-        parts.get("test"),
-        replaced=options.replaced,
+        reviewed,
+        reading,
+        name=str(options.path),
+        test=parts.get("test"),
         test_fraction=test_fraction,
+        replaced=options.replaced,
         progress=progress,
     )
-    return replace(
-        result,
-        held=tuple(held.items()),
-        people=reviewed.people(),
-        n_unapproved=_count_unapproved(reviewed, corrections, result.merged.new_topics),
-    )
-
-
-def _count_unapproved(
-    reviewed: Review, corrections: Corpus, new_topics: Sequence[str]
-) -> dict[str, int]:
-    """Return the number of corrections to each new topic of which nobody approved one."""
-    approved = {row.id for row in reviewed.learnable if row.approved is not None}
-    rows = zip(corrections.places or (), as_sets(corrections.topics), strict=True)
-    by_topic = [(topic, number in approved) for number, topics in rows for topic in topics]
-    known = {topic for topic, is_approved in by_topic if is_approved}
-    counts = Counter(topic for topic, _ in by_topic if topic not in known)
-    return {topic: counts[topic] for topic in new_topics if topic in counts}
-
-
-def _fit(classifier: TopicClassifier, corpus: Corpus) -> Fitted:
-    """Fit the settings of a classifier to documents, without a search for better ones."""
-    again = clone(classifier).set_params(tune=False, min_precision=None)
-    timed_fit(again, corpus, None, None)
-    return again.fitted_
 
 
 def _note_doubts(path: Path, reviewed: Review) -> None:
@@ -282,7 +239,7 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
         show()
         print_table([TOPIC_HEADER, *rows[:_MAX_ROWS]], left_aligned=(0, 7))
     if len(rows) > _MAX_ROWS:
-        show(f"and {len(rows) - _MAX_ROWS} more, which --json has")
+        show(f"and {len(rows) - _MAX_ROWS} more; use --json to see all")
     if result.is_unchanged:
         show(f"nothing new to learn: {output} has these bytes already, and is left as it is")
     elif output is not None and (earlier := earlier_files(output)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import click
 
 from slugline.base.checks import check_fraction
+from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.options import COUNT, option
 from slugline.cli.output import flags_of
@@ -20,6 +21,7 @@ from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.learning.learner import LearnerName
 from slugline.model.multilabel_rule import Average
+from slugline.model.settings import FitSettings
 
 #: The fraction of the documents to test on.
 TEST_FRACTION = 0.2
@@ -66,6 +68,22 @@ class TrainRequest:
         if option in USER_OPTIONS:
             return bool(getattr(self.reading, option) != ReadOptions._field_defaults[option])
         return bool(getattr(self, option) != _DEFAULTS[option])
+
+    def settings(self, descriptions: Mapping[str, str] | None = None) -> FitSettings:
+        """Return the settings of the fit, with descriptions of topics."""
+        return TopicClassifier(
+            learner=self.learner,
+            encoder=self.encoder,
+            descriptions=descriptions or None,
+            class_weight="balanced" if self.balanced else None,
+            tune=self.tune,
+            n_jobs=self.threads,
+            random_state=self.seed,
+            min_precision=self.min_precision,
+            optimize=self.optimize or "micro",
+            columns=self.columns or None,
+            topic_path=self.topic_path,
+        ).to_settings()
 
     @property
     def is_stream(self) -> bool:

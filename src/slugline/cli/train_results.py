@@ -20,8 +20,8 @@ from slugline.cli.metrics import (
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import LearningCurves
+from slugline.experiment.experiment import Experiment
 from slugline.experiment.quantization import QuantizationResult, save_quantized
-from slugline.experiment.run import Experiment
 from slugline.model.file.container import write
 from slugline.model.file.content import to_model_file
 from slugline.model.file.generations import earlier_files, keep_current

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slugline.base.names import expand_patterns
-from slugline.classifier import TopicClassifier
 from slugline.cli.metrics import tested_router
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
 from slugline.cli.output_paths import check_not_read, check_target
@@ -19,7 +18,7 @@ from slugline.cli.train_options import TrainRequest
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.errors import OptionError
-from slugline.experiment.run import Experiment, run_stream
+from slugline.experiment.experiment import Experiment, run_stream
 from slugline.stream.checkpoint import has_checkpoint, remove_checkpoint
 from slugline.stream.fit import StreamOptions
 
@@ -72,14 +71,6 @@ def _fit(request: TrainRequest) -> Experiment:
     if request.scheduler is not None or request.workers is not None:
         # Workers may run in other folders.
         files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
-    classifier = TopicClassifier(
-        class_weight="balanced" if request.balanced else None,
-        n_jobs=request.threads,
-        random_state=request.seed,
-        min_precision=request.min_precision,
-        optimize=request.optimize or "micro",
-        columns=request.columns or None,
-    )
     reading = request.reading
     options = StreamOptions(
         text=reading.text,
@@ -102,7 +93,7 @@ def _fit(request: TrainRequest) -> Experiment:
     ):
         return run_stream(
             files,
-            classifier.to_settings(),
+            request.settings(),
             options,
             name=" ".join(request.data),
             client=client,

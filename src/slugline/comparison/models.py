@@ -16,7 +16,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError, Parameter
 from slugline.experiment.curve import one_vs_rest
-from slugline.experiment.run import check_several_topics
+from slugline.experiment.evaluate import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.registry import RECOMMENDED
 

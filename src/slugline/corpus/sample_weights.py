@@ -13,6 +13,10 @@ from slugline.base.checks import is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError, Parameter
 
+#: What topics count.
+ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
+
+
 # The largest weight that 32 bits hold, rounded down.
 _MAX_WEIGHT = 3e38
 

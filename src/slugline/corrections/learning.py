@@ -14,7 +14,6 @@ from slugline.base.arrays import Mask
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
-from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
@@ -32,11 +31,12 @@ from slugline.corrections.gate import (
 )
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
-from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
+from slugline.experiment.experiment import Experiment, check_can_set_aside_test, run_experiment
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
+from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
-from slugline.model.settings import draw_seed
+from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -369,7 +369,7 @@ class CorrectionResult:
 
 
 def learn_from_corrections(
-    classifier: TopicClassifier,
+    settings: FitSettings,
     train: Corpus,
     corrections: Corpus,
     validation: Corpus | None = None,
@@ -385,8 +385,7 @@ def learn_from_corrections(
 
     Parameters
     ----------
-    classifier : TopicClassifier
-        Has the settings and `random_state`; it is fitted in place.
+    settings : FitSettings
     train, corrections : Corpus
         See `to_corpus` for the corrections.
     validation, test, test_fraction, progress
@@ -399,7 +398,7 @@ def learn_from_corrections(
     DataError : if nothing can be set aside, or no test document is left.
     OptionError : if topics are paths.
     """
-    if classifier.topic_path is not None:
+    if settings.topic_path is not None:
         raise OptionError(
             "corrections don't include parents, which ",
             Parameter("topic_path"),
@@ -409,12 +408,11 @@ def learn_from_corrections(
         )
     notes, n_skipped, is_split = train.notes, train.n_skipped, test is None
     if test is None:
-        check_two_documents(train, "test on", "test")
-        classifier.random_state = seed = draw_seed(classifier.random_state)
-        train, test = train.split(test_fraction, seed)
+        check_can_set_aside_test(train)
+        train, test = train.split(test_fraction, settings.random_state)
     merged = merge_corrections(train, test, corrections)
     experiment = run_experiment(
-        classifier, merged.learned, validation, merged.test, progress=progress
+        settings, merged.learned, validation, merged.test, progress=progress
     )
     experiment = replace(
         experiment,
@@ -423,7 +421,7 @@ def learn_from_corrections(
         n_skipped=n_skipped,
     )
     refit = _Refit(experiment.fitted, validation, progress)
-    before = refit(merged.base, min_precision=classifier.min_precision)
+    before = refit(merged.base, min_precision=settings.min_precision)
     return _compare_models(merged, experiment, before, refit, replaced)
 
 
@@ -436,14 +434,13 @@ class _Refit:
     progress: Progress | None
 
     def __call__(self, corpus: Corpus, min_precision: float | None = None) -> Fitted:
-        classifier = TopicClassifier.from_fitted(self.fitted, n_jobs=self.fitted.features.n_jobs)
-        classifier.set_params(min_precision=min_precision)
+        settings = FitSettings.from_fitted(self.fitted, n_jobs=self.fitted.features.n_jobs)
+        settings = replace(settings, min_precision=min_precision)
         validation = self.validation
         if validation is not None:  # some may have a topic that only corrections have
             topics = set(corpus.all_topics())
             validation = validation.take([topics.issuperset(s) for s in as_sets(validation.topics)])
-        timed_fit(classifier, corpus, validation, self.progress)
-        return classifier.fitted_
+        return fit(corpus, settings, validation=validation, progress=self.progress)
 
 
 def _compare_models(

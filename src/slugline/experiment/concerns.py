@@ -23,7 +23,7 @@ _LEAK = 0.01
 
 def topic_warnings(
     counts: Mapping[str, int],
-    described: Iterable[str] = (),
+    described: Iterable[Any] = (),
     *,
     multilabel: bool = False,
     has_encoder: bool = False,

@@ -7,7 +7,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,9 +27,9 @@ from slugline.errors import EncoderWarning
 from slugline.evaluation.intervals import Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.curve_intervals import DrawScores, curve_intervals, f1_scores
-from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
-from slugline.learning.encoder.encoder import get_encoder
-from slugline.learning.encoder.registry import AUTO
+from slugline.experiment.evaluate import check_several_topics, check_some_known
+from slugline.experiment.experiment import check_can_set_aside_test
+from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -205,20 +205,17 @@ def one_vs_rest(model: Any) -> Any:
     return model
 
 
-def classifiers_to_compare(classifier: TopicClassifier) -> dict[str, Callable[[], Classifier]]:
-    """Return factories by name: the classifier's settings, and the same without its encoder.
-
-    The classifier need not be fitted.
-    """
-    settings = classifier.get_params(deep=False) | {
-        "min_precision": None
-    }  # accuracy takes no thresholds
-    of_words = settings | {"encoder": None, "descriptions": None}
-    factories: dict[str, Callable[[], Classifier]] = {DEFAULT: partial(TopicClassifier, **of_words)}
-    if classifier.encoder is not None:
-        chosen = classifier.encoder
-        name = "a chosen encoder" if chosen == AUTO else get_encoder(chosen).name
-        factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
+def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
+    """Return factories by name: of these settings, and of the same without their encoder."""
+    settings = replace(settings, min_precision=None)  # accuracy takes no thresholds
+    of_words = replace(settings, encoder=None, descriptions={})
+    factories: dict[str, Callable[[], Classifier]] = {
+        DEFAULT: partial(TopicClassifier.from_settings, of_words)
+    }
+    encoder = settings.encoder
+    if encoder is not None:
+        name = "a chosen encoder" if isinstance(encoder, tuple) else encoder.name
+        factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier.from_settings, settings)
     return factories
 
 
@@ -229,7 +226,7 @@ def learning_curves(
     *,
     test_fraction: float = 0.2,
     n_draws: int = 5,
-    seed: int = 0,
+    random_state: int = 0,
     progress: Progress | None = None,
 ) -> LearningCurves:
     """Return the accuracy after learning from few labels per topic, from more, and from all.
@@ -248,7 +245,7 @@ def learning_curves(
         Factories of classifiers; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
-    seed : int, default 0
+    random_state : int, default 0
         Chooses the test documents and the draws.
     progress : Progress, optional
 
@@ -258,15 +255,15 @@ def learning_curves(
     OptionError : if a number is out of its range.
     """
     check_whole("n_draws", n_draws, 1)
-    check_whole("seed", seed, 0, (1 << 32) - 1)
+    check_whole("random_state", random_state, 0, (1 << 32) - 1)
     check_several_topics(corpus)
     train = corpus
     if test is None:
-        check_two_documents(corpus, "test on", "test")
-        train, test = corpus.split(test_fraction, seed)
+        check_can_set_aside_test(corpus)
+        train, test = corpus.split(test_fraction, random_state)
     check_some_known([*train.all_topics()], test)
-    factories = contenders or classifiers_to_compare(TopicClassifier())
-    run = _CurveFits(train, test, factories, n_draws, seed)
+    factories = contenders or classifiers_to_compare(TopicClassifier().to_settings())
+    run = _CurveFits(train, test, factories, n_draws, random_state)
     with closing(check_progress(progress)) as progress:
         interrupted = run.measure(progress)
     return LearningCurves(

@@ -19,7 +19,8 @@ from slugline.corpus.corpus import Corpus
 from slugline.errors import OptionError
 from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
 from slugline.evaluation.multilabel import MultilabelEvaluation, TopicMistake
-from slugline.experiment.run import Experiment, evaluate
+from slugline.experiment.evaluate import evaluate_fitted
+from slugline.experiment.experiment import Experiment
 from slugline.learning.learner import is_linear
 from slugline.model.fitted import Fitted
 from slugline.text.characters import find_unspaced
@@ -252,7 +253,7 @@ class Mistake(NamedTuple):
 def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
     """Return the documents that a model gets wrong, the most certain mistakes first."""
     if corpus.multilabel:
-        return _mistakes_of_several(evaluate(fitted, corpus), corpus)
+        return _mistakes_of_several(evaluate_fitted(fitted, corpus), corpus)
     names = [str(name) for name in fitted.topics.names]
     proba = fitted.predict_proba(corpus.texts)
     best = proba.argmax(axis=1)

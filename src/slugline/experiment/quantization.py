@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slugline.base.files import PathLike
-from slugline.experiment.run import Experiment, decide_corpus, evaluate
+from slugline.experiment.decision_results import decide_corpus
+from slugline.experiment.evaluate import evaluate_fitted
+from slugline.experiment.experiment import Experiment
 from slugline.model.file.container import pack, write
 from slugline.model.file.content import from_model_file, to_model_file, with_metrics
 
@@ -76,7 +78,7 @@ def save_quantized(
     file = to_file(weight_type=quantize)
     stored = from_model_file(file, experiment.fitted.encoder)
     before, test = experiment.tested
-    after = evaluate(stored, test, seed=stored.seed)
+    after = evaluate_fitted(stored, test, seed=stored.seed)
     experiment = replace(experiment, evaluation=after, routing=decide_corpus(stored, test))
     write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return QuantizationResult(

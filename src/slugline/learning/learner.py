@@ -330,7 +330,8 @@ def choose_learner(learner: str | Learner) -> Learner:
         return _learner_class(learner)()
     if isinstance(learner, type) or not isinstance(learner, Learner):
         raise option_error("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
-    return copy.deepcopy(learner)
+    clone = getattr(learner, "__sklearn_clone__", None)
+    return copy.deepcopy(learner) if clone is None else clone()
 
 
 # Learners in model files --------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from slugline.corpus.topic_sets import check_form, sets_with_parents
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.labels import Labels
-from slugline.learning.learner import FitContext, Learner, is_linear
+from slugline.learning.learner import FitContext, Learner, choose_learner, is_linear
 from slugline.model.cross_validation import cross_validate
 from slugline.model.dense import (
     HeldOutProba,
@@ -198,7 +198,7 @@ def _choose_candidate(
     """Return the learner and terms of the settings or, if asked for, the best of a search."""
     feature_groups = settings.chosen_feature_groups(documents.texts, documents.names)
     if not settings.tune:
-        return _Candidate(feature_groups, settings.learner)
+        return _Candidate(feature_groups, choose_learner(settings.learner))  # a copy
     from slugline.learning.tuning import BUDGET, estimate_seconds, tune
 
     texts, task = documents.texts, documents.task

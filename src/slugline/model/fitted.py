@@ -22,6 +22,7 @@ from slugline.text.features import Features, WordCounts
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
 if TYPE_CHECKING:
+    from slugline.corpus.sample_weights import ClassWeight
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
     from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
-    from slugline.model.settings import ClassWeight
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

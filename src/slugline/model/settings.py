@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from slugline.base.checks import (
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import check_separator
-from slugline.corpus.sample_weights import check_class_weight
+from slugline.corpus.sample_weights import ClassWeight, check_class_weight
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
@@ -33,8 +33,9 @@ from slugline.text.feature_groups import (
 )
 from slugline.text.table_columns import check_column_names, learn_columns
 
-#: What topics count.
-ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
+if TYPE_CHECKING:
+    from slugline.model.fitted import Fitted
+
 # Hash buckets of a net that learns batch by batch, which has weights for each of them.
 _N_BUCKETS = 1 << 18
 
@@ -60,7 +61,10 @@ def draw_seed(random_state: Any) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """Settings of a fit; `TopicClassifier` says what each means.
+    """Settings of a fit, from the command line or `TopicClassifier` down to `fit`.
+
+    `TopicClassifier` says what each means. Here they are checked: an encoder is loaded, and a seed
+    is drawn. The learner says how to learn; a fit learns with a copy of it.
 
     Raises
     ------
@@ -141,6 +145,29 @@ class FitSettings:
                 Parameter("learner"),
                 f" is a {type(self.learner).__name__}; leave one of them out.",
             )
+
+    @classmethod
+    def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> FitSettings:
+        """Return the settings with which a fit to the same documents makes the same model.
+
+        Those that `tune` or "auto" found are named.
+        """
+        heldout, rule = fitted.heldout_predictions, fitted.multilabel_rule
+        groups = tuple(group for group in fitted.features.feature_groups if not group.columns)
+        return cls(
+            learner=fitted.learner,
+            feature_groups=groups if fitted.n_documents else None,
+            class_weight=fitted.class_weight,
+            n_jobs=n_jobs,
+            random_state=fitted.seed,
+            encoder=fitted.encoder,
+            descriptions=fitted.descriptions,
+            min_precision=None if heldout is None else heldout.precision,
+            optimize="micro" if rule is None else rule.average,
+            columns=tuple(column.name for column in fitted.features.table_columns),
+            topic_path=fitted.separator,
+            thresholds=fitted.own_thresholds,
+        )
 
     def chosen_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True

@@ -10,7 +10,7 @@ import numpy as np
 from slugline.base.wording import join_words, percent
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
-from slugline.experiment.run import Experiment
+from slugline.experiment.experiment import Experiment
 from slugline.model.promise import PromiseCheck
 from slugline.reports.render import number, quoted, sentence, sentences
 from slugline.reports.training_text import (

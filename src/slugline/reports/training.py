@@ -14,9 +14,10 @@ from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import Bin, CoverageCurve
 from slugline.experiment.curve import LearningCurves
+from slugline.experiment.evaluate import AnyEvaluation
 from slugline.experiment.evidence import QualitativeEvidence
+from slugline.experiment.experiment import Experiment
 from slugline.experiment.quantization import QuantizationResult
-from slugline.experiment.run import AnyEvaluation, Experiment
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted

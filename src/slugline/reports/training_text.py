@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import cast
 
 from slugline.base.wording import join_words, percent
 from slugline.corrections.gate import MIN_CHANGED, TopicChange
 from slugline.corrections.learning import CorrectionResult
-from slugline.evaluation.evaluation import TopicMetrics
+from slugline.evaluation.evaluation import Evaluation, TopicMetrics
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.curve_intervals import FEWEST_DRAWS
-from slugline.experiment.run import Experiment
+from slugline.experiment.experiment import Experiment
 from slugline.model.promise import describe_label_doubts
 from slugline.reports.render import number, quoted, sentence, sentences
 
@@ -119,7 +120,7 @@ def missed_topics(experiment: Experiment) -> str | None:
 
 
 def _confused_topics(experiment: Experiment) -> str | None:
-    evaluation = experiment.tested.evaluation
+    evaluation = cast("Evaluation", experiment.tested.evaluation)
     topics = {metrics.topic for metrics in _trained_topics(experiment)}
     confusions = evaluation.confusions(most=evaluation.confusion.size)
     mistakes = [confusion for confusion in confusions if confusion[0] in topics]

@@ -18,9 +18,9 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.experiment.experiment import run_experiment
 from slugline.experiment.quantization import save_quantized
-from slugline.experiment.retraining import ModelDifference, retrain
-from slugline.experiment.run import run_experiment
+from slugline.experiment.reproducibility import ModelDifference, check_reproducible
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -43,9 +43,10 @@ def corpus(news: list[tuple[str, str]]) -> Corpus:
 
 def train(path: Path, corpus: Corpus, classifier: TopicClassifier, **parts: Any) -> Path:
     """Do what `slugline train` does."""
-    experiment = run_experiment(classifier, corpus, **parts)
+    experiment = run_experiment(classifier.to_settings(), corpus, **parts)
     test_fraction = None if parts.get("test") else 0.2
-    classifier.save(path, metrics=experiment.metrics, test_fraction=test_fraction)
+    trained = TopicClassifier.from_fitted(experiment.fitted)
+    trained.save(path, metrics=experiment.metrics, test_fraction=test_fraction)
     return path
 
 
@@ -99,7 +100,7 @@ def test_the_same_documents_give_the_same_bytes(
     path = train(tmp_path / "a.slug", corpus, TopicClassifier(**options))
     before = path.read_bytes()
 
-    found = retrain(path, corpus)
+    found = check_reproducible(path, corpus)
 
     assert found.is_identical
     assert found.to_dict() == {
@@ -121,25 +122,25 @@ def test_retrain_gives_the_same_int8_weights(
     path = tmp_path / "a.slug"
     learned, test = corpus.split(0.2, seed=1) if test_given else (corpus, None)
     done = save_quantized(
-        run_experiment(TopicClassifier(random_state=3), learned, test=test),
+        run_experiment(TopicClassifier(random_state=3).to_settings(), learned, test=test),
         path,
         "int8",
         card_notes="Of silos.",
     )
     assert done.bytes_after < done.bytes_before
 
-    assert retrain(path, learned, test=test).is_identical
+    assert check_reproducible(path, learned, test=test).is_identical
     if test_given:
-        assert retrain(path, learned).is_identical
+        assert check_reproducible(path, learned).is_identical
 
 
-@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n_characters", [1, 300, 1 << 18])
 def test_threads_and_chunks_change_nothing(
-    slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
+    slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_jobs: int, n_characters: int
 ) -> None:
     monkeypatch.setattr(tokens, "CHUNK_SIZES", tokens.ChunkSizes(n_characters))
-    assert retrain(slug, corpus, n_threads=n_threads).is_identical
+    assert check_reproducible(slug, corpus, n_jobs=n_jobs).is_identical
 
 
 def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
@@ -150,7 +151,7 @@ def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
     parts: dict[str, Any] = {"test": test, "validation": validation}
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), **parts)
 
-    found = retrain(path, learned, **parts)
+    found = check_reproducible(path, learned, **parts)
 
     assert (found.is_identical, found.not_measured) == (True, ())
 
@@ -161,7 +162,7 @@ def test_without_the_test_file_its_figures_are_taken_on_trust(
     learned, test = corpus.split(0.2, seed=1)
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="linear"), test=test)
 
-    found = retrain(path, learned)
+    found = check_reproducible(path, learned)
 
     assert found.is_identical
     assert found.not_measured == (
@@ -179,7 +180,7 @@ def test_a_model_without_figures_gets_none(tmp_path: Path, corpus: Corpus) -> No
     TopicClassifier(learner="linear").fit(learned.texts, learned.topics).save(path)
 
     for given in (None, test):
-        found = retrain(path, learned, test=given)
+        found = check_reproducible(path, learned, test=given)
         assert (found.is_identical, found.not_measured) == (True, ())
 
 
@@ -189,7 +190,7 @@ def test_figures_of_the_user_s_own_are_taken_on_trust(tmp_path: Path, corpus: Co
     classifier = TopicClassifier(learner="linear").fit(learned.texts, learned.topics)
     classifier.save(path, metrics={"by_hand": 0.5}, test_fraction=0.2)
 
-    found = retrain(path, corpus)
+    found = check_reproducible(path, corpus)
 
     assert (found.is_identical, found.not_measured) == (True, ("by_hand",))
 
@@ -200,13 +201,13 @@ def test_topics_that_are_integers_are_found_by_their_names(tmp_path: Path, corpu
     topics = [numbers[topic] for topic in corpus.topics]
     TopicClassifier(learner="linear").fit(corpus.texts, topics).save(path)
 
-    assert retrain(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
+    assert check_reproducible(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
 
 
 def test_a_model_saved_again_is_checked_like_the_first(slug: Path, corpus: Corpus) -> None:
     again = load(slug)
     again.save(slug, metrics=again.info_.metrics, test_fraction=again.info_.test_fraction)
-    assert retrain(slug, corpus).is_identical
+    assert check_reproducible(slug, corpus).is_identical
 
 
 # Not identical ----------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> No
     versions = library_versions()
     edit(slug, versions=versions | {"numpy": "1.0", "lapack": "3"})
 
-    found = retrain(slug, corpus)
+    found = check_reproducible(slug, corpus)
 
     assert not found.is_identical
     assert found.differences == (
@@ -235,7 +236,7 @@ def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus
         versions=versions | {"scipy": "0.1"},
     )
 
-    found = retrain(slug, corpus)
+    found = check_reproducible(slug, corpus)
 
     assert [difference.what for difference in found.differences[:1]] == ["versions.scipy"]
     assert ("metrics.test_accuracy", 0.5, 1.0) in found.differences
@@ -249,7 +250,7 @@ def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) 
     changed[4] -= 0.5
     edit(slug, arrays={name: changed})
 
-    found = retrain(slug, corpus)
+    found = check_reproducible(slug, corpus)
 
     assert found.differences == (ModelDifference(name, float(changed[4]), float(values[4])),)
 
@@ -259,7 +260,7 @@ def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner=NET), test=test)
     edit(path, seed=1)
 
-    found = retrain(path, learned, test=test)
+    found = check_reproducible(path, learned, test=test)
 
     assert {"learner.0", "learner.1", "learner.5"} <= {each.what for each in found.differences}
 
@@ -272,7 +273,7 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
     info = load(path).info_.feature_groups
     edit(path, feature_groups=[msgspec.structs.replace(info[0], max_terms=9)])
 
-    found = retrain(path, corpus)
+    found = check_reproducible(path, corpus)
 
     assert {
         ModelDifference("feature_groups.0.n_terms", 10, 9),
@@ -285,7 +286,7 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
 def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> None:
     edit(slug, terms=["zebra", *container.read(slug).terms[1:]])
 
-    assert retrain(slug, corpus).differences == (
+    assert check_reproducible(slug, corpus).differences == (
         ModelDifference("vocabulary", "1 of its own", "1 of its own"),
     )
 
@@ -298,7 +299,7 @@ def test_the_same_content_in_another_packing_is_told(slug: Path, corpus: Corpus)
         for name, data in entries.items():
             archive.writestr(name, data)
 
-    assert retrain(slug, corpus).differences == (
+    assert check_reproducible(slug, corpus).differences == (
         ModelDifference("packing", f"{slug.stat().st_size:,} bytes", f"{n_bytes:,} bytes"),
     )
 
@@ -333,7 +334,7 @@ def test_other_documents_are_told_by_their_digest_and_number(
     digest = other.split(0.2, seed=3)[0].digest()
 
     with pytest.raises(DataError) as error:
-        retrain(slug, other)
+        check_reproducible(slug, other)
 
     assert str(error.value) == (
         f"news.csv: its {n} documents to learn from are not the 72 that {slug} learned from "
@@ -348,7 +349,7 @@ def test_a_test_file_where_a_part_was_set_aside_leaves_other_documents(
     with pytest.raises(
         DataError, match=r"^news.csv: its 90 documents to learn from are not the 72"
     ):
-        retrain(slug, corpus, test=corpus)
+        check_reproducible(slug, corpus, test=corpus)
 
 
 def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpus: Corpus) -> None:
@@ -356,9 +357,9 @@ def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpu
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), validation=rest)
 
     with pytest.raises(OptionError) as missing:
-        retrain(path, learned)
+        check_reproducible(path, learned)
     with pytest.raises(DataError) as other:
-        retrain(path, learned, with_changed_row(rest))
+        check_reproducible(path, learned, with_changed_row(rest))
 
     assert str(missing.value) == (
         f"{path} was trained with a separate validation file; give it with `validation`."
@@ -373,7 +374,7 @@ def test_a_file_to_find_the_best_epoch_on_is_refused_where_there_was_none(
     slug: Path, corpus: Corpus
 ) -> None:
     with pytest.raises(OptionError) as error:
-        retrain(slug, corpus, corpus)
+        check_reproducible(slug, corpus, corpus)
 
     assert str(error.value) == f"{slug} was trained without `validation`; leave it out."
 
@@ -397,7 +398,7 @@ def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus
     load(path).save(path)
 
     with pytest.raises(ModelFileError) as error:
-        retrain(path, corpus)
+        check_reproducible(path, corpus)
 
     assert str(error.value) == (
         f"{path}: its training was interrupted, and nobody can do that again at the very same "
@@ -412,7 +413,7 @@ def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) 
     load(path).save(path)
 
     with pytest.raises(ModelFileError) as error:
-        retrain(path, corpus)
+        check_reproducible(path, corpus)
 
     assert str(error.value) == (
         f"{path}: it learned batch by batch, and how documents were cut into batches is not kept; "
@@ -424,7 +425,9 @@ def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
     biases = container.read(slug).arrays["learner.biases"]
     edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
 
-    assert [each.what for each in retrain(slug, corpus).differences] == ["learner.biases"]
+    assert [each.what for each in check_reproducible(slug, corpus).differences] == [
+        "learner.biases"
+    ]
 
 
 def several_documents(n: int = 200) -> Corpus:
@@ -442,12 +445,12 @@ def test_a_model_of_several_topics_is_the_same_again(average: Any, tmp_path: Pat
     corpus = several_documents()
     classifier = TopicClassifier(optimize=average, min_precision=0.8)
     path = train(tmp_path / "several.slug", corpus, classifier)
-    retraining = retrain(path, corpus)
+    retraining = check_reproducible(path, corpus)
     assert retraining.differences == ()
     assert retraining.not_measured == ()
     other = several_documents(199)
     with pytest.raises(DataError, match="are not the 161 that"):
-        retrain(path, other)
+        check_reproducible(path, other)
 
 
 def test_a_model_that_learned_from_an_indicator_is_the_same_again(tmp_path: Path) -> None:
@@ -456,7 +459,7 @@ def test_a_model_that_learned_from_an_indicator_is_the_same_again(tmp_path: Path
     indicator = np.array([[topic in topics for topic in WORDS] for topics in corpus.topics])
     TopicClassifier().fit(corpus.texts, indicator).save(tmp_path / "several.slug")
     named = [tuple(numbers[topic] for topic in topics) for topics in corpus.topics]
-    retraining = retrain(tmp_path / "several.slug", Corpus(corpus.texts, named))
+    retraining = check_reproducible(tmp_path / "several.slug", Corpus(corpus.texts, named))
     assert retraining.differences == ()
 
 

@@ -1,4 +1,4 @@
-"""Trains a model again from its own file, and compares the bytes."""
+"""Checks that training again with the settings in a model's file makes the same file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import numpy.typing as npt
 
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
-from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, ModelFileError, OptionError, Parameter
 from slugline.evaluation.evaluation import majority_baseline
-from slugline.experiment.run import decide_corpus, evaluate, stored_metrics
+from slugline.experiment.decision_results import decide_corpus
+from slugline.experiment.evaluate import evaluate_fitted, stored_metrics
 from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
+from slugline.model.settings import FitSettings
 
 # How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12
@@ -46,8 +47,8 @@ class ModelDifference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Retraining:
-    """The result of training a model again."""
+class ReproducibilityCheck:
+    """How a model that was trained again differs from its file."""
 
     # Path of the file.
     model: str
@@ -90,15 +91,15 @@ def _is_of_the_model(difference: ModelDifference) -> bool:
     return what != _PACKING and not what.startswith("versions.")
 
 
-def retrain(
+def check_reproducible(
     path: PathLike,
     train: Corpus,
     validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
-    n_threads: int | None = None,
+    n_jobs: int | None = None,
     progress: Progress | None = None,
-) -> Retraining:
+) -> ReproducibilityCheck:
     """Train a model again with the settings in its file, and compare.
 
     Parameters
@@ -108,7 +109,7 @@ def retrain(
         What it was trained on, with the part to test on if that was chosen by the seed.
     validation, test : Corpus, optional
         As when it was trained. Without a test, the metrics in the file are taken on trust.
-    n_threads : int, optional
+    n_jobs : int, optional
         Changes no result.
     progress : Progress, optional
 
@@ -153,7 +154,7 @@ def retrain(
         train, test = train.split(info.test_fraction, info.seed)
     _check_documents(path, info, train)
     _check_validation(path, info, validation)
-    again = _train_again(original, train, validation, n_threads, progress)
+    again = _train_again(original, train, validation, n_jobs, progress)
     now = content.to_model_file(
         replace(again, multilabel_rule=_decision_as(original, again)),
         metrics=info.metrics,
@@ -166,9 +167,11 @@ def retrain(
         majority = majority_baseline(train.topics, test.topics)[1]
         # The metrics of a smaller file are those of the weights in it.
         stored = content.from_model_file(now, again.encoder)
-        measured = stored_metrics(evaluate(stored, test), majority, decide_corpus(stored, test))
+        measured = stored_metrics(
+            evaluate_fitted(stored, test), majority, decide_corpus(stored, test)
+        )
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
-    return Retraining(
+    return ReproducibilityCheck(
         model=str(path),
         n_documents=len(train),
         n_bytes=len(data),
@@ -216,7 +219,7 @@ def _train_again(
     original: Fitted,
     train: Corpus,
     validation: Corpus | None,
-    n_threads: int | None,
+    n_jobs: int | None,
     progress: Progress | None,
 ) -> Fitted:
     # A corpus has names; the model may have been given integers.
@@ -229,7 +232,7 @@ def _train_again(
 
     return fit(
         Corpus(train.texts, topics(train), layout=original.layout),
-        TopicClassifier.from_fitted(original, n_jobs=n_threads).to_settings(),
+        FitSettings.from_fitted(original, n_jobs=n_jobs),
         validation=validation and Corpus(validation.texts, topics(validation)),
         progress=progress,
     )

@@ -1,0 +1,109 @@
+"""Training with the corrections that have been approved, or need no approval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from slugline.base.progress import Progress
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.topic_sets import as_sets
+from slugline.corpus.topics import apply_topic_rules, topic_rules
+from slugline.corrections.doubts import Approval
+from slugline.corrections.learning import CorrectionResult, learn_from_corrections, to_corpus
+from slugline.corrections.review import Review, review
+from slugline.corrections.store import Correction
+from slugline.model.fit import fit
+from slugline.model.fitted import Fitted
+from slugline.model.settings import FitSettings
+
+
+def review_corrections(
+    settings: FitSettings,
+    train: Corpus,
+    corrections: Sequence[Correction],
+    reading: ReadOptions,
+    approval: Approval,
+) -> Review:
+    """Return which corrections a model of these settings may learn from.
+
+    Topics of corrections are renamed as `reading` renames those of the training documents.
+    """
+    # Without a search for better settings.
+    settings = replace(settings, tune=False, min_precision=None)
+
+    def fit_documents(corpus: Corpus) -> Fitted:
+        return fit(corpus, settings)
+
+    return review(
+        corrections, train, fit_documents, approval, rename=_topic_renamer(train, reading)
+    )
+
+
+def learn_from_review(
+    settings: FitSettings,
+    train: Corpus,
+    corrections: Sequence[Correction],
+    reviewed: Review,
+    reading: ReadOptions,
+    *,
+    name: str,
+    test: Corpus | None = None,
+    test_fraction: float = 0.2,
+    replaced: Fitted | None = None,
+    progress: Progress | None = None,
+) -> CorrectionResult:
+    """Train with documents and the learnable corrections; see `learn_from_corrections`.
+
+    Parameters
+    ----------
+    settings, train, test, test_fraction, replaced, progress
+        See `learn_from_corrections`.
+    corrections : sequence of Correction
+    reviewed : Review
+        The result of `review_corrections` of the same corrections.
+    reading : ReadOptions
+        How the training documents were read.
+    name : str
+        The name of the corrections in messages.
+    """
+    held = reviewed.held
+    notes = to_corpus([row for row in corrections if row.id not in held], name).notes
+    learnable = _topic_renamer(train, reading)(to_corpus(reviewed.learnable, name))
+    learnable = replace(learnable, notes=notes)
+    result = learn_from_corrections(
+        settings,
+        train,
+        learnable,
+        test=test,
+        replaced=replaced,
+        test_fraction=test_fraction,
+        progress=progress,
+    )
+    return replace(
+        result,
+        held=tuple(held.items()),
+        people=reviewed.people(),
+        n_unapproved=_count_unapproved(reviewed, learnable, result.merged.new_topics),
+    )
+
+
+def _topic_renamer(train: Corpus, reading: ReadOptions) -> Callable[[Corpus], Corpus]:
+    """Return a function that renames topics as those of the training documents were."""
+    rules = topic_rules(reading)._replace(must_occur=False)  # names that no correction has
+    return partial(apply_topic_rules, rules=rules, preferred=[*train.all_topics()])
+
+
+def _count_unapproved(
+    reviewed: Review, corrections: Corpus, new_topics: Sequence[str]
+) -> dict[str, int]:
+    """Return the number of corrections to each new topic of which nobody approved one."""
+    approved = {row.id for row in reviewed.learnable if row.approved is not None}
+    rows = zip(corrections.places or (), as_sets(corrections.topics), strict=True)
+    by_topic = [(topic, number in approved) for number, topics in rows for topic in topics]
+    approved_topics = {topic for topic, is_approved in by_topic if is_approved}
+    counts = Counter(topic for topic, _ in by_topic if topic not in approved_topics)
+    return {topic: counts[topic] for topic in new_topics if topic in counts}

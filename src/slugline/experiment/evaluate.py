@@ -1,0 +1,192 @@
+"""Evaluates a fitted model, or an estimator of scikit-learn's, on labelled documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from slugline.base.checks import short_repr
+from slugline.base.progress import Progress, check_progress
+from slugline.base.wording import all_of, have, one_line
+from slugline.classifier import TopicClassifier, to_fitted
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.topic_sets import are_topic_sets, is_indicator
+from slugline.corpus.topics import add_parents
+from slugline.errors import DataError, OptionError, Parameter
+from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.evaluation.paired import PairedComparison, compare_paired
+from slugline.experiment.decision_results import AnyDecisionResult
+from slugline.model.fitted import Fitted
+
+#: The metrics of a classifier of one topic a document, or of several.
+AnyEvaluation = Evaluation | MultilabelEvaluation
+
+
+def evaluate_fitted(
+    model: TopicClassifier | Fitted,
+    corpus: Corpus,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AnyEvaluation:
+    """Return the evaluation of a classifier on a corpus; topics it doesn't know count as wrong.
+
+    `seed` draws the bootstrap samples of the intervals, and `progress` receives that of an encoder.
+
+    Raises
+    ------
+    DataError : if the model knows none of the topics, or gives one topic to a document where the
+        corpus has several, or the reverse.
+    """
+    fitted = to_fitted(model)
+    corpus = add_parents(corpus, fitted.separator)
+    names = [str(name) for name in fitted.topics.names]
+    check_same_kind(fitted, corpus)
+    check_some_known(names, corpus)
+    if fitted.dense is not None:
+        fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
+    proba = fitted.predict_proba(corpus.texts)
+    if fitted.multilabel_rule is not None:
+        return MultilabelEvaluation.from_probabilities(
+            names,
+            corpus.topics,
+            proba,
+            fitted.multilabel_rule.usual_thresholds,
+            answered=fitted.multilabel_rule.decide(proba),
+            seed=seed,
+            separator=fitted.separator,
+        )
+    number = {name: i for i, name in enumerate(names)}
+    y_true = [number.get(topic, -1) for topic in corpus.topics]
+    return Evaluation.from_probabilities(names, np.array(y_true), proba, seed=seed)
+
+
+def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
+    """Check that a model and a corpus both have one topic a document, or both several."""
+    if not corpus.topics or fitted.multilabel == corpus.multilabel:
+        return
+    if fitted.multilabel:
+        raise DataError(
+            f"the model gives a document several topics, and those of {corpus.name} have one each; "
+            "give lists of topics (in a table, ",
+            Parameter("topic_separator"),
+            "), or use a model of one topic.",
+        )
+    raise DataError(
+        f"the model gives each document one topic, and those of {corpus.name} have several; keep "
+        "one of them, such as the first, or train a model on documents with several."
+    )
+
+
+def compare_evaluations(
+    first: AnyEvaluation, second: AnyEvaluation, corpus: Corpus
+) -> PairedComparison:
+    """Return the comparison of two classifiers' evaluations on one corpus."""
+    return compare_paired(
+        corpus.topics,
+        first.predicted,
+        second.predicted,
+        classes=(set(first.topics[: first.n_known]), set(second.topics[: second.n_known])),
+        seed=first.seed,
+    )
+
+
+def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[str]]:
+    """Return the answers of a fitted scikit-learn estimator, and the topics that it knows.
+
+    Raises
+    ------
+    DataError : if it doesn't answer with a topic for each text, or with topics where there are
+        several.
+    OptionError : if it is not fitted, or can't read texts.
+    """
+    name = type(estimator).__name__
+    try:
+        given = estimator.predict(list(corpus.texts))
+        known = getattr(estimator, "classes_", None)
+    # What an estimator of the user's raises is the user's to mend.
+    except Exception as error:
+        raise OptionError(
+            Parameter("against"),
+            f" is a {name}, whose `predict` raises {type(error).__name__}: "
+            f"{one_line(str(error), 300)}; give a fitted classifier of texts.",
+        ) from error
+    has_sets = is_indicator(given) or are_topic_sets(given)
+    if len(given) != len(corpus) or has_sets != corpus.multilabel:
+        each = "several topics" if has_sets else "one topic"
+        raise DataError(
+            Parameter("against"),
+            f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
+            f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled.",
+        )
+    if corpus.multilabel:
+        if is_indicator(given):
+            raise DataError(
+                Parameter("against"),
+                f" is a {name}, which answers with columns of 0 and 1 that have no names; "
+                "give one whose `predict` returns the topics of each text.",
+            )
+        answers: list[Any] = [tuple(map(str, topics)) for topics in given]
+        known = None
+    else:
+        answers = [str(topic) for topic in np.asarray(given, dtype=object).tolist()]
+    classes = set(map(str, known)) if known is not None else set(corpus.all_topics())
+    return answers, classes
+
+
+def stored_metrics(
+    evaluation: AnyEvaluation, majority: float, decisions: AnyDecisionResult | None = None
+) -> dict[str, float]:
+    """Return the metrics of a test that a model file stores, by name.
+
+    `decisions` is how thresholds did on it, if a precision was asked for.
+    """
+    if isinstance(evaluation, MultilabelEvaluation):
+        metrics = {
+            "test_micro_f1": evaluation.micro.f1,
+            "test_macro_f1": evaluation.macro_f1,
+            "test_f1_per_document": evaluation.samples.f1,
+            "test_exact_match": evaluation.accuracy,
+        }
+    else:
+        metrics = {
+            "test_accuracy": evaluation.accuracy,
+            "test_macro_f1": evaluation.macro_f1,
+            "test_log_loss": evaluation.log_loss,
+        }
+    if decisions is not None:
+        _, n_answers, n_right, coverage = decisions.answers
+        metrics |= {"test_answers": float(n_answers), "test_right_answers": float(n_right)}
+        metrics |= {"test_coverage": coverage}
+    return metrics | {
+        "test_documents": float(evaluation.n_documents),
+        "majority_baseline": majority,
+    }
+
+
+def check_some_known(topics: Sequence[str], test: Corpus) -> None:
+    """Check that a test has one of the topics; DataError if not."""
+    others = test.topic_counts()
+    if not set(topics) & others.keys():
+        example = next(test.all_topics(), None)
+        instead = "none at all" if example is None else f"ones like {short_repr(example)}"
+        raise DataError(
+            f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
+            f"{instead}; test on documents with the topics that the model learns."
+        )
+
+
+def check_several_topics(corpus: Corpus) -> None:
+    """Check that a corpus has two topics or more; DataError if not."""
+    if not len(corpus):
+        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
+    if not corpus.multilabel and len(set(corpus.topics)) == 1:
+        raise DataError(
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
+            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
+            f"other topics."
+        )

@@ -1,0 +1,397 @@
+"""Fits a model to labelled texts and tests it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slugline.base.checks import check_fraction, short_repr
+from slugline.base.progress import Progress
+from slugline.base.wording import TitledRows, counted, percent
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import check_texts
+from slugline.errors import DataError, Message, OptionError, Parameter
+from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
+from slugline.evaluation.intervals import wilson
+from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.experiment import concerns
+from slugline.experiment.decision_results import AnyDecisionResult, decide_corpus
+from slugline.experiment.evaluate import (
+    AnyEvaluation,
+    check_some_known,
+    evaluate_fitted,
+    stored_metrics,
+)
+from slugline.learning.net.training import History
+from slugline.model.decider import Decider
+from slugline.model.dense import encoder_warnings
+from slugline.model.fit import fit
+from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.promise import PromiseCheck
+from slugline.model.settings import FitSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from slugline.stream.fit import StreamOptions
+
+
+class TestResult(NamedTuple):
+    """The evaluation of a classifier, and the documents that it was tested on."""
+
+    evaluation: AnyEvaluation
+    test: Corpus
+
+
+@dataclass(frozen=True, repr=False)
+class Experiment(TitledRows):
+    """A trained classifier, and its evaluation on documents it has not seen, if there are any.
+
+    Attributes
+    ----------
+    fitted : Fitted
+    name : str
+        Name of the data.
+    n_train, n_validation : int
+        Training documents, and those of a validation file.
+    warnings : tuple of str
+        What may be wrong with the data or the settings.
+    seconds : float
+        Wall time of fitting.
+    notes : tuple of str
+        Decisions made while reading the training documents.
+    n_skipped : int
+        Rows that could not be used.
+    test : Corpus or None
+        The test documents; None if the classifier was not tested.
+    test_fraction : float or None
+        Their share of all documents, if the seed chose them.
+    evaluation : Evaluation, MultilabelEvaluation or None
+    majority_topic, majority : str, float
+        The most common training topic, and its share of the test documents; NaN without a test.
+    shuffled : float
+        Accuracy of the test topics in random order; NaN without a test.
+    routing : DecisionResult, MultilabelDecisionResult or None
+        How many test documents got an answer, and how many of the answers are right; None without
+        a test, or if no precision was asked for.
+    """
+
+    fitted: Fitted
+    name: str
+    n_train: int
+    n_validation: int
+    warnings: tuple[str, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+    n_skipped: int = 0
+    test: Corpus | None = None
+    test_fraction: float | None = None
+    evaluation: AnyEvaluation | None = None
+    majority_topic: str = ""
+    majority: float = math.nan
+    shuffled: float = math.nan
+    routing: AnyDecisionResult | None = None
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        promise = self.promise
+        rows = [("warning", promise.text)] if promise and promise.is_broken else []
+        rows.append(
+            ("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")
+        )
+        if self.evaluation is not None:
+            rows.append(("tested on", counted(self.n_test, "other")))
+        if self.fitted.dense is not None:
+            rows.append(("encoder", self.fitted.dense.summary()))
+        if self.evaluation is not None:
+            accuracy = f"{self.evaluation.accuracy:.3f}, {self.evaluation.interval}"
+            if isinstance(self.evaluation, MultilabelEvaluation):
+                micro = f"{self.evaluation.micro.f1:.3f}, {self.evaluation.f1_intervals[0]}"
+                rows += [("micro-F1", micro), ("exact match", accuracy)]
+            else:
+                rows.append(("accuracy", accuracy))
+            always = short_repr(self.majority_topic)
+            rows.append(("baseline", f"{self.majority:.3f}, always {always}"))
+        rows += [("warning", warning) for warning in self.warnings]
+        return f"Experiment on {self.name}: {counted(len(self.fitted.topics), 'topic')}", rows
+
+    @property
+    def tested(self) -> TestResult:
+        """The evaluation and the test documents; OptionError if there are none."""
+        if self.evaluation is None or self.test is None:
+            raise OptionError(
+                f"{self.name}: the classifier was not tested; give a ", Parameter("test"), "."
+            )
+        return TestResult(self.evaluation, self.test)
+
+    @property
+    def n_test(self) -> int:
+        """Number of test documents."""
+        return 0 if self.test is None else len(self.test)
+
+    @property
+    def history(self) -> History | None:
+        """The search for the best epoch; None for a learner without epochs."""
+        return self.fitted.history
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the training with the best epoch so far."""
+        return self.history is not None and self.history.stopped_by == "interrupt"
+
+    @property
+    def n_learned(self) -> int:
+        """Training documents, without those that an interrupt left held out."""
+        return self.n_train - self.fitted.n_unlearned
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The best epoch, counted from 1, if the learner has epochs."""
+        return self.history.best_epoch if self.history else None
+
+    @property
+    def promise(self) -> PromiseCheck | None:
+        """Whether the precision that was asked for is kept; None if none was."""
+        routing = self.routing
+        return Decider.from_fitted(self.fitted).check_promise(routing.answers if routing else None)
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability from which all topics are given; None if there is none, or several."""
+        decider = Decider.from_fitted(self.fitted)
+        finite = {value for value in decider.thresholds.tolist() if 0 < value < math.inf}
+        return finite.pop() if decider.precision is not None and len(finite) == 1 else None
+
+    @property
+    def metrics(self) -> dict[str, float] | None:
+        """The metrics stored in a model file; None without a test."""
+        if self.evaluation is None:
+            return None
+        return stored_metrics(self.evaluation, self.majority, self.routing)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results as plain data for JSON; some keys need a test, others a stream."""
+        fitted, stream = self.fitted, self.fitted.stream
+        result: dict[str, Any] = {
+            "data": {
+                "name": self.name,
+                "n_train": self.n_train,
+                "n_validation": self.n_validation,
+                "n_test": self.n_test,
+                "n_topics": len(fitted.topics),
+                "n_skipped": self.n_skipped,
+                "notes": list(self.notes),
+            },
+            "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
+        }
+        if stream is None:
+            result["encoder"] = fitted.dense.to_dict() if fitted.dense else None
+        else:
+            result["heldout"] = _heldout_dict(stream, fitted.multilabel)
+            result["n_passes"] = stream.n_passes
+            result["interrupted"] = fitted.interrupted
+        if self.evaluation is not None:
+            result["baselines"] = {
+                "majority": {"topic": self.majority_topic, "accuracy": self.majority},
+                "shuffled": {"accuracy": self.shuffled},
+            }
+            result["best_epoch"] = self.best_epoch
+            result["tuning"] = fitted.tuning.to_dict() if fitted.tuning else None
+            result["history"] = self.history.history if self.history else None
+        return result | {"warnings": list(self.warnings), "seconds": self.seconds}
+
+
+def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | None:
+    """Return the accuracy on the texts that a stream held out; None if there are none.
+
+    Of several topics, it is the exact match.
+    """
+    if not stream.n_evaluated:
+        return None
+    return {
+        "n_documents": stream.n_evaluated,
+        "exact_match" if multilabel else "accuracy": stream.accuracy,
+        "interval": list(wilson(stream.n_right, stream.n_evaluated)),
+    }
+
+
+def run_experiment(
+    settings: FitSettings,
+    train: Corpus,
+    validation: Corpus | None = None,
+    test: Corpus | None = None,
+    *,
+    test_fraction: float | None = 0.2,
+    unlabelled: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Fit a model and test it.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        The test is drawn with its `random_state`, too.
+    train : Corpus
+    validation : Corpus, optional
+        Documents to find the best epoch on; a part of `train` by default.
+    test : Corpus, optional
+        By default a stratified part of `train`, set aside before anything is learned.
+    test_fraction : float or None, default 0.2
+        The fraction in that part; None learns from all of `train`, and tests nothing without
+        `test`.
+    unlabelled : iterable of str, optional
+        Texts without labels; see `TopicClassifier.fit`. Those of test documents are left out.
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if nothing can be set aside, or the parts don't share their topics.
+    """
+    notes, n_skipped = train.notes, train.n_skipped
+    fraction = test_fraction if test is None else None
+    if fraction is not None:
+        check_fraction("test_fraction", fraction)
+        check_can_set_aside_test(train)
+        train, test = train.split(fraction, settings.random_state)
+    check_validation(settings, train, validation)
+    counts = train.topic_counts()
+    if test is not None:
+        check_some_known([*counts], test)
+    if unlabelled is not None:
+        tested = set() if test is None else {*test.texts}
+        more = check_texts(unlabelled, "unlabelled")
+        unlabelled = [text for text in more if text not in tested]
+    started = time.perf_counter()
+    fitted = fit(train, settings, validation=validation, unlabelled=unlabelled, progress=progress)
+    seconds = time.perf_counter() - started
+    warnings = concerns.topic_warnings(
+        counts,
+        settings.descriptions,
+        multilabel=train.multilabel,
+        has_encoder=fitted.encoder is not None,
+    )
+    if test is not None:
+        warnings += concerns.leak_warnings(train, test)
+    warnings += encoder_warnings(fitted, settings.encoder, has_unlabelled=unlabelled is not None)
+    experiment = Experiment(
+        fitted=fitted,
+        name=train.name,
+        n_train=len(train),
+        n_validation=len(validation) if validation else 0,
+        warnings=tuple(warnings),
+        seconds=seconds,
+        notes=notes,
+        n_skipped=n_skipped,
+    )
+    if test is None:
+        return replace(experiment, warnings=(*experiment.warnings, *concerns.fit_warnings(fitted)))
+    return _with_test(experiment, train.topics, test, fraction, progress)
+
+
+def _with_test(
+    experiment: Experiment,
+    topics: Sequence[Any],
+    test: Corpus,
+    test_fraction: float | None,
+    progress: Progress | None,
+) -> Experiment:
+    """Return the experiment with its evaluation on a test."""
+    fitted, warnings = experiment.fitted, experiment.warnings
+    evaluation = evaluate_fitted(fitted, test, seed=fitted.seed, progress=progress)
+    true: Sequence[Any] = test.topics
+    if test.multilabel:
+        topics, true = ([tuple(sorted(names)) for names in part] for part in (topics, true))
+    majority_topic, majority = majority_baseline(topics, true)
+    if isinstance(majority_topic, tuple):
+        majority_topic = ", ".join(majority_topic) or "no topic"
+    if evaluation.accuracy <= majority and len(fitted.topics) > 1:
+        warnings += (
+            Message(
+                f"the model is no better than always answering {short_repr(majority_topic)}: that "
+                f"is right in {percent(majority)} of the test documents, the model in "
+                f"{percent(evaluation.accuracy)}. Use another ",
+                Parameter("learner"),
+                ", or more documents.",
+            ),
+        )
+    return replace(
+        experiment,
+        test=test,
+        test_fraction=test_fraction,
+        evaluation=evaluation,
+        majority_topic=majority_topic,
+        majority=majority,
+        shuffled=shuffled_baseline(true, fitted.seed),
+        routing=decide_corpus(fitted, test),
+        warnings=(*warnings, *concerns.model_warnings(fitted, test)),
+    )
+
+
+def run_stream(
+    source: Any,
+    settings: FitSettings,
+    options: StreamOptions,
+    *,
+    name: str,
+    client: Client | str | None = None,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Learn from a source of any size, called `name`; nothing is tested.
+
+    See `slugline.stream.fit.fit_stream` for the other parameters.
+    """
+    from slugline.stream.fit import fit_stream
+
+    started = time.perf_counter()
+    fitted = fit_stream(source, settings, options, client=client, progress=progress)
+    seconds = time.perf_counter() - started
+    counts = zip(map(str, fitted.topics.names), fitted.topic_counts.tolist(), strict=True)
+    by_count = dict(sorted(counts, key=lambda item: (-item[1], item[0])))
+    return Experiment(
+        fitted=fitted,
+        name=name,
+        n_train=fitted.n_documents,
+        n_validation=0,
+        warnings=tuple(concerns.topic_warnings(by_count)),
+        seconds=seconds,
+        n_skipped=0 if fitted.stream is None else fitted.stream.n_skipped,
+    )
+
+
+def check_validation(settings: FitSettings, train: Corpus, validation: Corpus | None) -> None:
+    """Raise DataError if the best epoch can't be found on validation documents."""
+    if validation is not None:
+        unknown = sorted(validation.topic_counts().keys() - train.topic_counts().keys())
+        if unknown:
+            raise DataError(
+                f"{validation.name} has topics that {train.name} has no documents of, such as "
+                f"{short_repr(unknown[0])}; validate on documents with the topics that the model "
+                f"learns."
+            )
+    elif train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
+        raise DataError(
+            f"{train.name} has no topic with two documents to set one aside and find the best "
+            "epoch on it; check which column holds the topics, add documents, or give documents of "
+            "their own with ",
+            Parameter("validation"),
+            ".",
+        )
+
+
+def check_can_set_aside_test(corpus: Corpus) -> None:
+    """Raise DataError if no document can be set aside to test on."""
+    if not _has_pair(corpus):
+        raise DataError(
+            f"{corpus.name} has no topic with two documents to set one aside and test on it; "
+            "check which column holds the topics, add documents, or give documents of their own "
+            "with ",
+            Parameter("test"),
+            ".",
+        )
+
+
+def _has_pair(corpus: Corpus) -> bool:
+    """Whether some topic has two documents."""
+    return max(corpus.topic_counts().values(), default=0) >= 2
