@@ -189,7 +189,7 @@ def test_records_of_an_explanation_name_each_of_several_topics(tmp_path: Path) -
     given = classifier.predict(["wheat corn loan bond"])[0]
     assert [*dict.fromkeys(record["topic"] for record in result.to_records())] == [*given]
     assert len(given) == 2
-    assert [*result.to_records()[0]] == ["topic", "word", "n_places", "share"]
+    assert [*result.to_records()[0]] == ["topic", "word", "n_places", "attribution"]
     page = result.save(tmp_path / "why.html").read_text()
     assert all(f"Why {topic}" in page for topic in given)
 

@@ -437,13 +437,13 @@ def suggest(
     texts : iterable of str, or Corpus
         Texts without labels; the topics of a corpus are ignored.
     n : int, default 50
-        How many to choose; fewer are if not as many differ.
+        How many to choose; fewer if there are fewer distinct texts.
     seed : int, default 0
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if they are no texts, such as a data frame, or none has a word in it.
+    DataError : if `texts` is not an iterable of strings, or no text contains a word.
 
     Examples
     --------

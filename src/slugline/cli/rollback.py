@@ -1,4 +1,4 @@
-"""`slugline rollback`: put the last file of a model before its corrections in place again."""
+"""`slugline rollback`: restore the model from before the last corrections."""
 
 from __future__ import annotations
 
