@@ -97,7 +97,7 @@ def add_multilabel_encoder(
     )
     if head is None:
         return encoded.words_alone
-    dense = DenseHead(encoded.encoder, *head)
+    dense = DenseHead.from_head(encoded.encoder, head)
     return dense, None if scores is None else (encoded.heldout.rows, dense.predict_proba(scores))
 
 
@@ -139,7 +139,7 @@ def add_single_label_encoder(
     if head is None:
         return encoded.words_alone
     n_unlabelled = len(encoded.unlabelled.texts) if encoded.unlabelled else 0
-    dense = DenseHead(encoded.encoder, *head, n_unlabelled=n_unlabelled)
+    dense = DenseHead.from_head(encoded.encoder, head, n_unlabelled)
     if scores is None:
         return dense, None
     # An encoder has learned from other copies of a text; words leave out all of them.

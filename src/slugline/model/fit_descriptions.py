@@ -45,6 +45,6 @@ def fit_descriptions(
         data_digest=compute_digest([], []),
         n_documents=0,
         topic_counts=task.topic_counts,
-        dense=DenseHead(encoder, *fit_nearest_means(rows, labels, context)),
+        dense=DenseHead.from_head(encoder, fit_nearest_means(rows, labels, context)),
         descriptions=dict(settings.descriptions),
     )

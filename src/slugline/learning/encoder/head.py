@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from slugline.base.arrays import F32, Mask
     from slugline.learning.calibration import AnyCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
+    from slugline.learning.encoder.fit import EncoderHead
     from slugline.text.features import WordCounts
 
 # Cascade ------------------------------------------------------------------------------------------
@@ -125,6 +126,21 @@ class DenseHead:
     n_unlabelled: int = 0
     cache_rows: bool = True
     progress: Progress = SILENT
+
+    @classmethod
+    def from_head(
+        cls, encoder: CheckedEncoder, head: EncoderHead, n_unlabelled: int = 0
+    ) -> DenseHead:
+        """Return a fitted head with its encoder."""
+        return cls(
+            encoder=encoder,
+            weights=head.weights,
+            biases=head.biases,
+            sparse_factor=head.sparse_factor,
+            calibration=head.calibration,
+            encoder_weight=head.encoder_weight,
+            n_unlabelled=n_unlabelled,
+        )
 
     def summary(self) -> str:
         """Return the encoder's name, its weight, and the fraction of texts that it reads."""

@@ -1,9 +1,9 @@
 """The encoders that are known by name, and all that identifies them to people.
 
-To add one, write a class with `encode` (see `Encoder`) and add
-one entry to `ENCODERS`, in the order of the time that they take: choices, help, completion, `auto`
-and messages follow from it. An encoder whose vectors come with Slugline, such as a table of word
-vectors that it sums for each text, has no `extra`.
+To add one, write a class with `encode` (see `Encoder`) and add one entry to `ENCODERS`, in order
+of the time that they take: choices, help, completion, `auto` and messages follow from it. An
+encoder whose vectors come with Slugline, such as a table of word vectors that it sums for each
+text, has no `extra`.
 """
 
 from __future__ import annotations
