@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError
 from slugline.learning.labels import Labels
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.heldout import MAX_PREDICTIONS, HeldOutPredictions, from_arrays, to_arrays
@@ -167,3 +168,14 @@ def test_documents_and_probabilities_are_limited() -> None:
     )
     np.testing.assert_array_equal(again.dense_proba(), predictions.dense_proba())
     np.testing.assert_array_equal(again.right, predictions.right)
+
+
+@pytest.mark.parametrize("name", ["labels", "topics"])
+def test_from_arrays_rejects_a_topic_that_does_not_exist(name: str) -> None:
+    proba = random_proba(50, 6)
+    labels = Labels.from_topics(proba.argmax(axis=1))
+    several = Labels(labels.topics, labels.starts, multilabel=True)
+    arrays = to_arrays(HeldOutPredictions.from_decisions(proba, several, None))
+    arrays[name][-1] = 6
+    with pytest.raises(DataError, match="numbers of topics that do not exist"):
+        from_arrays(arrays, n_documents=50, n_topics=6, multilabel=True, words=None, precision=None)
