@@ -17,7 +17,7 @@ import pytest
 from server import client, make_state
 from slugline import TopicClassifier, load, load_corpus
 from slugline.cli.train import train
-from slugline.cli.train_options import TrainRequest
+from slugline.cli.train_options import RULES
 from slugline.corpus.layout import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
@@ -324,7 +324,8 @@ def test_train_has_no_option_that_a_model_forgets_without_a_reason() -> None:
         kind, _, name = place.partition(".")
         assert name in known[kind], place
     refused = {name for name, reason in NOT_RESTORED.items() if reason.startswith("refused")}
-    assert refused <= {*TrainRequest.__dataclass_fields__}
+    excluded = {name for rule in RULES if "corrections" in rule.excludes for name in rule.options}
+    assert refused <= excluded
 
 
 def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:

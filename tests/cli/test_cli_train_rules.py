@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slugline.cli.train import train
-from slugline.cli.train_options import RULES, Rule, TrainRequest, check_request, flag
-from slugline.corpus.layout import ReadOptions
+from slugline.cli.train_options import DEFAULTS, RULES, Rule, check_options, flag, given_options
 from slugline.errors import OptionError
 
-#: A request that breaks no rule.
-PLAIN = TrainRequest(data=["news.csv"])
-FIELDS = {option.name for option in fields(TrainRequest)}
+#: Options that break no rule.
+PLAIN = {**DEFAULTS, "data": ("news.csv",)}
 
 
-def given(request: TrainRequest, *options: str) -> TrainRequest:
-    """Return a request in which options have some value that isn't their default."""
-    values: dict[str, Any] = {option: f"{option}?" for option in options if option in FIELDS}
-    columns: dict[str, Any] = {
-        option: f"{option}?" for option in options if option in ReadOptions._fields
-    }
-    reading = request.reading._replace(**columns)
-    return replace(request, reading=reading, **values)
+def with_options(values: dict[str, Any], *options: str) -> dict[str, Any]:
+    """Return values in which some options have another than their default."""
+    return values | {option: f"{option}?" for option in options}
 
 
 CASES = [
@@ -37,24 +29,29 @@ CASES = [
 
 
 @pytest.mark.parametrize(("rule", "option"), CASES)
-def test_an_option_is_refused_as_its_rule_says(rule: Rule, option: str) -> None:
-    base = replace(PLAIN, data=(), topics=Path("t.csv")) if "data" in rule.needs else PLAIN
+def test_check_options_refuses_what_a_rule_excludes(rule: Rule, option: str) -> None:
+    base = {**DEFAULTS, "topics": Path("t.csv")} if "data" in rule.needs else PLAIN
     for other in rule.excludes or ("",):
-        request = given(base, *filter(None, (option, other)))
-        message = rule.violation(request)
+        values = with_options(base, *filter(None, (option, other)))
+        message = rule.violation(given_options(values), values)
         assert message is not None
         assert message.startswith(flag(option))
         with pytest.raises(OptionError):
-            check_request(request)
+            check_options(given_options(values), values)
 
 
 @pytest.mark.parametrize(("rule", "option"), CASES)
-def test_an_option_is_allowed_with_what_it_needs_or_without_what_it_excludes(
+def test_rule_allows_an_option_with_what_it_needs_or_without_what_it_excludes(
     rule: Rule, option: str
 ) -> None:
     for other in rule.needs or ("",):
-        request = given(PLAIN, *filter(None, (option, other)))
-        assert rule.violation(request) is None
+        values = with_options(PLAIN, *filter(None, (option, other)))
+        assert rule.violation(given_options(values), values) is None
+
+
+def test_given_options_are_those_that_differ_from_their_default() -> None:
+    assert given_options(PLAIN) == {"data"}
+    assert given_options({**PLAIN, "test_fraction": 0, "seed": 0}) == {"data", "test_fraction"}
 
 
 def test_rules_name_options_that_exist() -> None:

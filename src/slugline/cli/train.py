@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
-from slugline.cli.encoder import advise, check_encoder
+from slugline.cli.encoder import advise
 from slugline.cli.metrics import tested_router
 from slugline.cli.options import command, read_parts, read_unlabelled
 from slugline.cli.output import (
@@ -22,22 +22,20 @@ from slugline.cli.output import (
     warn,
 )
 from slugline.cli.output_paths import check_target
-from slugline.cli.train_options import TEST_FRACTION, TrainRequest, check_request, train_options
+from slugline.cli.train_options import TEST_FRACTION, TrainRequest, train_options
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.layout import ReadOptions
-from slugline.corpus.topics import add_parents, read_descriptions
+from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.experiment.quantization import QuantizationResult
-from slugline.model.file.container import check_weight_type
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
-    from slugline.cli.train_corrections import CorrectionOptions
+    from slugline.cli.train_corrections import ModelCorrections
     from slugline.corrections.learning import CorrectionResult
 
 # Documents from which saving and the report take seconds.
@@ -58,25 +56,33 @@ def train(request: TrainRequest) -> None:
       slugline train few.csv --encoder use -o few.slug
       slugline train 'years/*.parquet' --workers 4 --checkpoint kept -o years.slug
     """
-    check_request(request)
-    if request.is_stream:
+    if request.stream is not None:
         from slugline.cli.train_stream import train_stream
 
-        train_stream(request)
+        train_stream(request, request.stream)
         return
-    task = _prepare(request)
-    is_tested = task.test_fraction is not None or "test" in task.parts
-    if not is_tested and any(map(request.has, ("mistakes", "quantize", "curve"))):
+    corrections = None
+    if request.corrections is not None:
+        from slugline.cli.train_corrections import read_corrections, with_model_settings
+
+        corrections = read_corrections(request, request.corrections)
+        request = with_model_settings(request, corrections.replaced)
+    request, report_path = _check_test(request), _check_files(request)
+    documents = _read_documents(request)
+    is_tested = documents.test_fraction is not None or documents.test is not None
+    if not is_tested and (request.mistakes or request.quantize or request.curve):
         raise OptionError(
             "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and --curve "
             "need; leave them out, or give a --test file."
         )
-    experiment, retraining = _fit(request, task)
-    experiment, quantization, retraining = _save(request, task, experiment, retraining)
-    advise(task.settings, experiment.fitted, task.parts["train"], experiment.evaluation)
-    curves = _learning_curves(task, experiment.fitted) if request.curve else None
+    experiment, retraining = _fit(request, documents, corrections)
+    experiment, quantization, retraining = _save(request, experiment, retraining)
+    advise(request.settings, experiment.fitted, documents.train, experiment.evaluation)
+    curves = (
+        _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
+    )
     routing = tested_router(experiment.fitted, experiment.routing)
-    report = task.report if is_tested else None
+    report = report_path if is_tested else None
     results = TrainingResults(
         experiment,
         request.output,
@@ -94,53 +100,37 @@ def train(request: TrainRequest) -> None:
     exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
 
 
-class TrainingTask(NamedTuple):
-    """What to learn from, with which settings, and how to store the model."""
+class DocumentParts(NamedTuple):
+    """The documents to learn from and to test on."""
 
-    settings: FitSettings
-    # The documents under "train" and, if there are any, "test"; how to read them.
-    parts: dict[str, Corpus]
-    reading: ReadOptions
-    unlabelled: list[str] | None
+    train: Corpus
+    test: Corpus | None
     # None if no documents are to be set aside.
     test_fraction: float | None
-    # As in `TopicClassifier.save`.
-    quantize: Literal["float16", "int8"] | None
-    report: Path
-    corrections: CorrectionOptions | None
+    # Texts without labels.
+    unlabelled: list[str] | None
 
 
-def _prepare(request: TrainRequest) -> TrainingTask:
-    """Check the options' values, and read the documents."""
-    corrections = None
-    if request.corrections is not None:
-        from slugline.cli.train_corrections import read_corrections
+def _check_test(request: TrainRequest) -> TrainRequest:
+    """Return the request with the fraction to test on; OptionError if it is out of range."""
+    fraction = TEST_FRACTION if request.test_fraction is None else request.test_fraction
+    check_fraction("test_fraction", fraction, may_be_0=True)
+    return replace(request, test_fraction=fraction)
 
-        corrections = read_corrections(request, request.corrections)
-    test_fraction = request.test_fraction if corrections is None else corrections.test_fraction
-    test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
-    check_encoder(request.encoder)
-    check_fraction("test_fraction", test_fraction, may_be_0=True)
-    if request.quantize is not None:
-        check_weight_type(request.quantize)
-    report = _check_files(request)
-    described: dict[str, str] = {}
-    if request.topics is not None:
-        reading = request.reading
-        described |= read_descriptions(request.topics, reading.encoding, reading.format)
-    settings, quantize = request.settings(described), request.quantize
-    if corrections is not None and corrections.settings is not None:
-        settings, quantize = corrections.settings, corrections.quantize
+
+def _read_documents(request: TrainRequest) -> DocumentParts:
+    """Read the documents, and check that options go with them."""
     reading = request.reading
-    if corrections is not None and corrections.replaced is not None:
-        reading = reading._replace(layout=corrections.replaced.layout)
+    described = [] if request.topics is None else [*map(str, request.settings.descriptions)]
     if request.data:
         _propose_stream(request)
         parts = read_parts(request.data, None, request.test, reading, described)
+        test_fraction = request.test_fraction
     else:
-        parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
-    parts = {part: add_parents(c, request.topic_path) for part, c in parts.items()}
-    if request.optimize is not None and not parts["train"].multilabel:
+        parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, None
+    parts = {part: add_parents(c, reading.topic_path) for part, c in parts.items()}
+    train = parts["train"]
+    if "optimize" in request.given and not train.multilabel:
         raise OptionError(
             Parameter("optimize"),
             " chooses how several topics are given, and these documents have one each; "
@@ -149,19 +139,13 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     unlabelled = [
         text
         for file in request.unlabelled
-        for text in read_unlabelled(
-            file, parts["train"].layout, format=reading.format, data=parts["train"]
-        )[1].texts
+        for text in read_unlabelled(file, train.layout, format=reading.format, data=train)[1].texts
     ]
-    return TrainingTask(
-        settings=settings,
-        parts=parts,
-        reading=reading,
-        unlabelled=unlabelled or None,
+    return DocumentParts(
+        train=train,
+        test=parts.get("test"),
         test_fraction=test_fraction or None,
-        quantize=quantize,
-        report=report,
-        corrections=corrections,
+        unlabelled=unlabelled or None,
     )
 
 
@@ -185,7 +169,7 @@ def _check_files(request: TrainRequest) -> Path:
         *request.unlabelled,
         request.reading.topic_map,
         request.topics,
-        request.corrections,
+        request.corrections and request.corrections.path,
     ]
     check_target("--output", output, sources)
     if output.suffix == ".html" and report is None:
@@ -206,31 +190,32 @@ def _check_files(request: TrainRequest) -> Path:
     return report
 
 
-def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, CorrectionResult | None]:
+def _fit(
+    request: TrainRequest, documents: DocumentParts, corrections: ModelCorrections | None
+) -> tuple[Experiment, CorrectionResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
-    parts, retraining = task.parts, None
-    cached = "" if task.settings.encoder is None else "; finished encodings are cached"
+    retraining = None
+    cached = "" if request.settings.encoder is None else "; finished encodings are cached"
     message = f"interrupted; no model was saved{cached}"
     with explain_interrupt(lambda: message), show_progress() as progress:
-        if task.corrections is None:
+        if corrections is None:
             experiment = run_experiment(
-                task.settings,
-                parts["train"],
-                test=parts.get("test"),
-                test_fraction=task.test_fraction,
-                unlabelled=task.unlabelled,
+                request.settings,
+                documents.train,
+                test=documents.test,
+                test_fraction=documents.test_fraction,
+                unlabelled=documents.unlabelled,
                 progress=progress,
             )
         else:
-            from slugline.cli.train_corrections import retrain
+            from slugline.cli.train_corrections import learn_approved_corrections
 
-            retraining = retrain(
-                task.settings,
-                parts,
-                task.corrections,
-                task.reading,
+            retraining = learn_approved_corrections(
                 request,
-                test_fraction=task.test_fraction or TEST_FRACTION,
+                documents.train,
+                corrections,
+                test=documents.test,
+                test_fraction=documents.test_fraction or TEST_FRACTION,
                 progress=progress,
             )
             experiment = retraining.experiment
@@ -244,27 +229,24 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Correct
 
 
 def _save(
-    request: TrainRequest,
-    task: TrainingTask,
-    experiment: Experiment,
-    retraining: CorrectionResult | None,
+    request: TrainRequest, experiment: Experiment, retraining: CorrectionResult | None
 ) -> tuple[Experiment, QuantizationResult | None, CorrectionResult | None]:
     """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
     if experiment.n_learned >= _MANY:
         say("saving the model")
-    if retraining is None:
-        return *save_model(experiment, request.output, quantize=task.quantize)[:2], None
+    if retraining is None or request.corrections is None:
+        return *save_model(experiment, request.output, quantize=request.quantize)[:2], None
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
-    experiment = replace(experiment, fitted=check_retraining(retraining, request))
+    fitted = check_retraining(retraining, request, force=request.corrections.force)
+    experiment = replace(experiment, fitted=fitted)
     try:
         experiment, quantization, is_unchanged = save_model(
-            experiment, request.output, quantize=task.quantize, retraining=retraining
+            experiment, request.output, quantize=request.quantize, retraining=retraining
         )
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
-    if task.corrections is not None:
-        note_learned(task.corrections.path, retraining, request.output)
+    note_learned(request.corrections.path, retraining, request.output)
     return experiment, quantization, replace(retraining, is_unchanged=is_unchanged)
 
 
@@ -287,17 +269,18 @@ def _write_report(results: TrainingResults, report: Path) -> None:
         raise SluglineError(*error.parts, f" The model is safe in {results.model}.") from error
 
 
-def _learning_curves(task: TrainingTask, fitted: Fitted) -> LearningCurves:
+def _learning_curves(
+    settings: FitSettings, documents: DocumentParts, fitted: Fitted
+) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
-    settings, parts = task.settings, task.parts
     if settings.tune:  # the settings that were found are used, and not searched for again
         settings = FitSettings.from_fitted(fitted)
     with show_progress() as progress:
         return learning_curves(
-            parts["train"],
-            parts.get("test"),
+            documents.train,
+            documents.test,
             classifiers_to_compare(settings),
-            test_fraction=task.test_fraction or TEST_FRACTION,
+            test_fraction=documents.test_fraction or TEST_FRACTION,
             random_state=fitted.seed,
             progress=progress,
         )

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.wording import counted
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.output_paths import check_not_read
-from slugline.cli.train_options import TrainRequest
+from slugline.cli.train_options import CorrectionOptions, TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
-from slugline.corpus.layout import ReadOptions
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.review import Review
@@ -36,26 +35,26 @@ T = TypeVar("T")
 _MAX_ROWS = 20
 
 
-class CorrectionOptions(NamedTuple):
-    """Corrections, and how to learn from them."""
+class ModelCorrections(NamedTuple):
+    """The corrections to learn from, and the model that will be replaced."""
 
     path: Path
     # Those of the chosen models.
-    corrections: list[Correction]
+    rows: list[Correction]
     approval: Approval
-    # How the model at --output was trained and stored, unless options say how to learn.
-    settings: FitSettings | None
-    quantize: Literal["float16", "int8"] | None
-    # None for the default.
-    test_fraction: float | None
-    # The model at --output.
-    replaced: Fitted | None
+    # The model at --output, if there is one.
+    replaced: ReplacedModel | None
 
 
-def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
-    """Return the corrections in a file, and how to learn from them.
+class ReplacedModel(NamedTuple):
+    """The model at --output, and what its file says about it."""
 
-    If no option says how to learn, the model at --output does, if there is one.
+    fitted: Fitted
+    info: ModelInfo
+
+
+def read_corrections(request: TrainRequest, options: CorrectionOptions) -> ModelCorrections:
+    """Return the corrections in a file, and the model that will be replaced.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model needs an encoder that is missing.
     """
-    output = request.output
+    output, path = request.output, options.path
     check_not_read("--output", output, [path])
     if request.test_fraction == 0 and request.test is None:
         raise OptionError(
@@ -74,28 +73,35 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
         )
     with CorrectionStore(path, create=False) as store:
         corrections = [*store.rows()]
-    to_corpus(corrections, str(path), request.corrections_of or None)  # if they can be learned
-    if request.corrections_of:
-        corrections = [row for row in corrections if row.model in request.corrections_of]
-    replaced, settings, quantize, test_fraction = None, None, None, request.test_fraction
-    if output.exists():
-        replaced, info = _read_current_model(output)
-        if not request.has_settings:
-            settings = _settings_of(replaced, request.threads)
-            quantize = None if info.weight_type == "float32" else info.weight_type
-            test_fraction = info.test_fraction if test_fraction is None else test_fraction
-    return CorrectionOptions(
+    to_corpus(corrections, str(path), options.models or None)  # if they can be learned
+    if options.models:
+        corrections = [row for row in corrections if row.model in options.models]
+    return ModelCorrections(
         path=path,
-        corrections=corrections,
-        approval=request.approve or "doubtful",
-        settings=settings,
-        quantize=quantize,
-        test_fraction=test_fraction,
-        replaced=replaced,
+        rows=corrections,
+        approval=options.approval,
+        replaced=_read_current_model(output) if output.exists() else None,
     )
 
 
-def _read_current_model(output: Path) -> tuple[Fitted, ModelInfo]:
+def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -> TrainRequest:
+    """Return the request with the layout of a model and, if no option says how, its settings."""
+    if replaced is None:
+        return request
+    fitted, info = replaced
+    request = replace(request, reading=request.reading._replace(layout=fitted.layout))
+    if request.has_settings:
+        return request
+    fraction = request.test_fraction
+    return replace(
+        request,
+        settings=_settings_of(fitted, request.settings.n_jobs),
+        quantize=None if info.weight_type == "float32" else info.weight_type,
+        test_fraction=info.test_fraction if fraction is None else fraction,
+    )
+
+
+def _read_current_model(output: Path) -> ReplacedModel:
     """Return the model at --output; OptionError if corrections can't be added to its data."""
     fitted, file = load_model(output)
     if fitted.columns:
@@ -108,7 +114,7 @@ def _read_current_model(output: Path) -> tuple[Fitted, ModelInfo]:
             f"{output} learned from texts without labels, which corrections don't; leave "
             "--corrections out, or train it without --unlabelled first."
         )
-    return fitted, file.info
+    return ReplacedModel(fitted, file.info)
 
 
 def _settings_of(fitted: Fitted, n_jobs: int | None) -> FitSettings:
@@ -125,13 +131,12 @@ def _with_string_keys(by_topic: Mapping[Topic, T]) -> dict[Topic, T]:
     return {str(topic): value for topic, value in by_topic.items()}
 
 
-def retrain(
-    settings: FitSettings,
-    parts: Mapping[str, Corpus],
-    options: CorrectionOptions,
-    reading: ReadOptions,
+def learn_approved_corrections(
     request: TrainRequest,
+    train: Corpus,
+    corrections: ModelCorrections,
     *,
+    test: Corpus | None,
     test_fraction: float,
     progress: Progress | None,
 ) -> CorrectionResult:
@@ -143,21 +148,22 @@ def retrain(
     ------
     SluglineError : if all corrections wait for approval.
     """
-    train, corrections = parts["train"], options.corrections
-    reviewed = review_corrections(settings, train, corrections, reading, options.approval)
-    _note_doubts(options.path, reviewed)
+    reviewed = review_corrections(
+        request.settings, train, corrections.rows, request.reading, corrections.approval
+    )
+    _note_doubts(corrections.path, reviewed)
     if not reviewed.learnable:
-        _stop_without_corrections(options, reviewed, request)
+        _stop_without_corrections(corrections.path, reviewed, request)
     return learn_from_review(
-        settings,
+        request.settings,
         train,
-        corrections,
-        reviewed,
-        reading,
-        name=str(options.path),
-        test=parts.get("test"),
+        corrections=corrections.rows,
+        reviewed=reviewed,
+        reading=request.reading,
+        name=str(corrections.path),
+        test=test,
         test_fraction=test_fraction,
-        replaced=options.replaced,
+        replaced=corrections.replaced and corrections.replaced.fitted,
         progress=progress,
     )
 
@@ -182,9 +188,7 @@ def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
         warn([f"that {output} learned from corrections could not be noted in their file: {error}"])
 
 
-def _stop_without_corrections(
-    options: CorrectionOptions, reviewed: Review, request: TrainRequest
-) -> NoReturn:
+def _stop_without_corrections(path: Path, reviewed: Review, request: TrainRequest) -> NoReturn:
     """Print what waits for approval; raise a SluglineError, as there is nothing to learn from."""
     held = reviewed.held
     if request.as_json:
@@ -193,20 +197,20 @@ def _stop_without_corrections(
         show(*held_lines(held.items()))
     raise SluglineError(
         f"{request.output} is not written: all {counted(len(held), 'correction')} of "
-        f"{options.path} wait for approval. `slugline corrections {options.path}` lists them and "
+        f"{path} wait for approval. `slugline corrections {path}` lists them and "
         "approves or withdraws them; `--approve none` learns from them all the same."
     )
 
 
-def check_retraining(result: CorrectionResult, request: TrainRequest) -> Fitted:
+def check_retraining(result: CorrectionResult, request: TrainRequest, *, force: bool) -> Fitted:
     """Check that the new model may replace the one at --output, and return it.
 
     Raises
     ------
-    SluglineError : if something got clearly worse, and --force wasn't given.
+    SluglineError : if something got clearly worse, and `force` (--force) is not set.
     """
     output = request.output
-    if not result.passes and not request.force:
+    if not result.passes and not force:
         topics = " of these topics" if result.worse_topics else ""
         advice = f"Look at the corrections{topics}, or write it all the same with --force."
         hold_back(result, request, advice)

@@ -4,99 +4,81 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import click
 
-from slugline.base.checks import check_fraction
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
+from slugline.cli.encoder import check_encoder
 from slugline.cli.options import COUNT, option
 from slugline.cli.output import flags_of
-from slugline.corpus.layout import USER_OPTIONS, ReadOptions
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.topics import read_descriptions
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
-from slugline.learning.learner import LearnerName
-from slugline.model.multilabel_rule import Average
+from slugline.model.file.container import check_weight_type
 from slugline.model.settings import FitSettings
 
 #: The fraction of the documents to test on.
 TEST_FRACTION = 0.2
 
 
+class StreamRequest(NamedTuple):
+    """Where to learn in passes over files, and where to save progress."""
+
+    # Number of worker processes.
+    workers: int | None
+    # Address of a Dask cluster.
+    scheduler: str | None
+    checkpoint: Path | None
+
+
+class CorrectionOptions(NamedTuple):
+    """Which corrections to learn from, and when the model that results is written."""
+
+    path: Path
+    # Names of models as they were served; empty for the only one.
+    models: Sequence[str]
+    approval: Approval
+    # Whether to write the model even if a topic got clearly worse.
+    force: bool
+
+
 @dataclass(frozen=True)
 class TrainRequest:
-    """The values of all options."""
+    """How to learn, from which documents, and what to write."""
 
-    data: Sequence[str] = ()
-    output: Path = Path("model.slug")
-    report: Path | None = None
-    check: str | None = None
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    columns: Sequence[str] = ()
-    topic_path: str | None = None
-    test: str | None = None
-    test_fraction: float | None = None
-    learner: LearnerName = "linear"
-    encoder: str | None = None
-    unlabelled: Sequence[str] = ()
-    topics: Path | None = None
-    tune: bool = False
-    min_precision: float | None = None
-    optimize: Average | None = None
-    balanced: bool = False
-    curve: bool = False
-    quantize: Literal["float16", "int8"] | None = None
-    seed: int = 0
-    threads: int | None = None
-    mistakes: Path | None = None
-    as_json: bool = False
-    corrections: Path | None = None
-    corrections_of: Sequence[str] = ()
-    approve: Approval | None = None
-    force: bool = False
-    stream: bool = False
-    workers: int | None = None
-    scheduler: str | None = None
-    checkpoint: Path | None = None
-
-    def has(self, option: str) -> bool:
-        """Whether an option was given a value other than its default."""
-        if option in USER_OPTIONS:
-            return bool(getattr(self.reading, option) != ReadOptions._field_defaults[option])
-        return bool(getattr(self, option) != _DEFAULTS[option])
-
-    def settings(self, descriptions: Mapping[str, str] | None = None) -> FitSettings:
-        """Return the settings of the fit, with descriptions of topics."""
-        return TopicClassifier(
-            learner=self.learner,
-            encoder=self.encoder,
-            descriptions=descriptions or None,
-            class_weight="balanced" if self.balanced else None,
-            tune=self.tune,
-            n_jobs=self.threads,
-            random_state=self.seed,
-            min_precision=self.min_precision,
-            optimize=self.optimize or "micro",
-            columns=self.columns or None,
-            topic_path=self.topic_path,
-        ).to_settings()
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether to learn in passes over files."""
-        return any(map(self.has, STREAM_ENGINES))
+    settings: FitSettings
+    # Documents to learn from and to test on, and how to read them.
+    data: Sequence[str]
+    reading: ReadOptions
+    test: str | None
+    # None for the default.
+    test_fraction: float | None
+    unlabelled: Sequence[str]
+    # The file of the topics' descriptions, which are in the settings.
+    topics: Path | None
+    # Files to write, and what to measure for them.
+    output: Path
+    report: Path | None
+    mistakes: Path | None
+    quantize: Literal["float16", "int8"] | None
+    curve: bool
+    as_json: bool
+    corrections: CorrectionOptions | None
+    # None to learn from documents in memory.
+    stream: StreamRequest | None
+    # Names of the options that were given another value than their default.
+    given: frozenset[str]
 
     @property
     def has_settings(self) -> bool:
         """Whether an option says how to learn or to store the model."""
-        return any(map(self.has, SETTINGS))
-
-
-_DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
+        return not self.given.isdisjoint(SETTINGS)
 
 
 # The options --------------------------------------------------------------------------------------
@@ -111,7 +93,7 @@ _stream = functools.partial(option, panel="Larger than memory")
 
 _OPTIONS = (
     options.optional_data,
-    option("--output -o MODEL", "Where to save the model.", type=Path, default=TrainRequest.output),
+    option("--output -o MODEL", "Where to save the model.", type=Path, default=Path("model.slug")),
     option("--report HTML", "Where to write the report.", type=Path, show_default="beside MODEL"),
     click.option("--check", hidden=True),
     options.reading_options,
@@ -127,7 +109,7 @@ _OPTIONS = (
     _learning(
         "--learner NAME",
         "linear, or network, as in the newswire lesson.",
-        default=TrainRequest.learner,
+        default="linear",
         values=("linear", "network"),
     ),
     options.encoder_option,
@@ -220,18 +202,85 @@ _OPTIONS = (
 
 
 def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., None]:
-    """Add all options; the function gets their values as a `TrainRequest`."""
+    """Add all options; the function gets what they ask for as a `TrainRequest`."""
 
     @functools.wraps(function)
-    def wrapper(**values: Any) -> None:
-        beside = {name: values[name] for name in ("columns", "topic_path")}
-        values["reading"] = values["reading"]._replace(**beside)
-        function(TrainRequest(**values))
+    def wrapper(reading: ReadOptions, **values: Any) -> None:
+        columns, topic_path = values["columns"], values["topic_path"]
+        function(to_request(reading._replace(columns=columns, topic_path=topic_path), values))
 
     return options.add_options(wrapper, _OPTIONS)
 
 
-_FLAGS = flags_of(options.add_options(lambda: None, _OPTIONS).__click_params__)  # type: ignore[attr-defined]
+_PARAMETERS: list[click.Parameter] = options.add_options(lambda: None, _OPTIONS).__click_params__  # type: ignore[attr-defined]
+_FLAGS = flags_of(_PARAMETERS)
+#: The value of each option that isn't given.
+DEFAULTS = click.Command("train", params=_PARAMETERS).make_context("train", []).params
+
+
+def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
+    """Return what the values of options ask for.
+
+    Raises
+    ------
+    OptionError : if options can't be combined, or the settings of the fit are invalid.
+    EncoderError : if the package of the encoder is missing.
+    DataError : if descriptions of topics can't be read.
+    """
+    given = given_options({**values, **reading._asdict()})
+    check_options(given, values)
+    check_encoder(values["encoder"])
+    if values["quantize"] is not None:
+        check_weight_type(values["quantize"])
+    corrections = stream = None
+    if values["corrections"] is not None:
+        corrections = CorrectionOptions(
+            path=values["corrections"],
+            models=values["corrections_of"],
+            approval=values["approve"] or "doubtful",
+            force=values["force"],
+        )
+    if not given.isdisjoint(STREAM_ENGINES):
+        stream = StreamRequest(values["workers"], values["scheduler"], values["checkpoint"])
+    return TrainRequest(
+        settings=_to_settings(reading, values),
+        data=values["data"],
+        reading=reading,
+        test=values["test"],
+        test_fraction=values["test_fraction"],
+        unlabelled=values["unlabelled"],
+        topics=values["topics"],
+        output=values["output"],
+        report=values["report"],
+        mistakes=values["mistakes"],
+        quantize=values["quantize"],
+        curve=values["curve"],
+        as_json=values["as_json"],
+        corrections=corrections,
+        stream=stream,
+        given=given,
+    )
+
+
+def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings:
+    """Return the settings of the fit."""
+    descriptions: dict[str, str] = {}
+    if values["topics"] is not None:
+        descriptions |= read_descriptions(values["topics"], reading.encoding, reading.format)
+    return TopicClassifier(
+        learner=values["learner"],
+        encoder=values["encoder"],
+        descriptions=descriptions or None,
+        class_weight="balanced" if values["balanced"] else None,
+        tune=values["tune"],
+        n_jobs=values["threads"],
+        random_state=values["seed"],
+        min_precision=values["min_precision"],
+        optimize=values["optimize"] or "micro",
+        columns=reading.columns or None,
+        topic_path=reading.topic_path,
+    ).to_settings()
+
 
 # Which options can be combined --------------------------------------------------------------------
 
@@ -248,20 +297,14 @@ _STREAMABLE = (
     *("balanced", "seed", "threads", "as_json", "checkpoint", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
-_IN_MEMORY = (
-    *(
-        name
-        for name in (*_DEFAULTS, *USER_OPTIONS)
-        if name not in (*_STREAMABLE, *_AFTERWARDS, "reading")
-    ),
-)
+_IN_MEMORY = tuple(name for name in DEFAULTS if name not in (*_STREAMABLE, *_AFTERWARDS))
 
 
 @dataclass(frozen=True)
 class Rule:
     """Options that need one of some others, or exclude all of them."""
 
-    # Names of fields of `TrainRequest`.
+    # Names of parameters of the command.
     options: Sequence[str]
     # The usage error, in which {option} and {other} are flags, {value} and {other_value}
     # values
@@ -270,17 +313,17 @@ class Rule:
     needs: Sequence[str] = ()
     excludes: Sequence[str] = ()
 
-    def violation(self, request: TrainRequest) -> str | None:
+    def violation(self, given: Collection[str], values: Mapping[str, Any]) -> str | None:
         """Return the error for the options that were given; None if they can be combined."""
-        option = next(filter(request.has, self.options), None)
-        other = next(filter(request.has, self.needs or self.excludes), None)
+        option = next((name for name in self.options if name in given), None)
+        other = next((name for name in self.needs or self.excludes if name in given), None)
         if option is None or (other is None) != bool(self.needs):
             return None
         return self.message.format(
             option=flag(option),
-            value=getattr(request, option, None),
+            value=values.get(option),
             other=other and flag(other),
-            other_value=other and getattr(request, other),
+            other_value=other and values.get(other),
         )
 
 
@@ -308,23 +351,27 @@ def flag(option: str) -> str:
     return "DATA" if option == "data" else _FLAGS[option]
 
 
-def check_request(request: TrainRequest) -> None:
-    """Check that options can be combined; OptionError if not."""
-    if request.check is not None:
+def given_options(values: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the options that have another value than their default."""
+    return frozenset(name for name, default in DEFAULTS.items() if values[name] != default)
+
+
+def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
+    """Check that the options that were given can be combined; OptionError if not."""
+    data = values["data"]
+    if values["check"] is not None:
         raise OptionError(
-            f"train --check is a command of its own: slugline check {request.check} "
-            f"{' '.join(request.data)}."
+            f"train --check is a command of its own: slugline check {values['check']} "
+            f"{' '.join(data)}."
         )
-    if not request.data and request.is_stream:
+    if not data and not given.isdisjoint(STREAM_ENGINES):
         raise OptionError("Missing argument 'DATA': name files to learn from.")
-    if not request.data and request.topics is None:
+    if not data and "topics" not in given:
         raise OptionError(
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics and name an --encoder."
         )
     for rule in RULES:
-        message = rule.violation(request)
+        message = rule.violation(given, values)
         if message is not None:
             raise OptionError(message)
-    if request.min_precision is not None:
-        check_fraction("min_precision", request.min_precision)

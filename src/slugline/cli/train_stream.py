@@ -14,7 +14,7 @@ from slugline.base.names import expand_patterns
 from slugline.cli.metrics import tested_router
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
 from slugline.cli.output_paths import check_not_read, check_target
-from slugline.cli.train_options import TrainRequest
+from slugline.cli.train_options import StreamRequest, TrainRequest
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.errors import OptionError
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-def train_stream(request: TrainRequest) -> None:
+def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
     """Learn from files of any size, save the model, and print how good it is."""
-    _check(request)
-    experiment = _fit(request)
+    _check(request, stream)
+    experiment = _fit(request, stream)
     fitted = experiment.fitted
     if fitted.interrupted:
-        again = _resume_hint(request.checkpoint) or "Learn to the end for a better one."
+        again = _resume_hint(stream.checkpoint) or "Learn to the end for a better one."
         if request.output.exists():
             again += f" `slugline rollback {request.output}` goes back to the one before."
         warn([f"training was interrupted: the model is that of the last pass. {again}"])
     warn(experiment.warnings)
     save_model(experiment, request.output)
-    if request.checkpoint is not None and not fitted.interrupted:
-        remove_checkpoint(request.checkpoint)
+    if stream.checkpoint is not None and not fitted.interrupted:
+        remove_checkpoint(stream.checkpoint)
     routing = tested_router(fitted, None)
     print_results(TrainingResults(experiment, request.output, routing), request.as_json)
     exit_if_interrupted(fitted)
 
 
-def _check(request: TrainRequest) -> None:
+def _check(request: TrainRequest, stream: StreamRequest) -> None:
     """Check that DATA are files, and that the model can be written."""
     output = request.output
     corpus = next((name for name in request.data if name in NAMED_CORPORA), None)
@@ -55,8 +55,8 @@ def _check(request: TrainRequest) -> None:
             "--workers and --scheduler, or name files."
         )
     check_target("--output", output)
-    if request.checkpoint is not None:
-        folder = os.path.realpath(request.checkpoint)
+    if stream.checkpoint is not None:
+        folder = os.path.realpath(stream.checkpoint)
         if os.path.realpath(output.parent) == folder:
             raise OptionError(
                 f"--output {output}: the model would be written into the folder of "
@@ -64,11 +64,11 @@ def _check(request: TrainRequest) -> None:
             )
 
 
-def _fit(request: TrainRequest) -> Experiment:
+def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
     files = expand_patterns(request.data)
     for file in files:
         check_not_read("--output", request.output, [file])
-    if request.scheduler is not None or request.workers is not None:
+    if stream.scheduler is not None or stream.workers is not None:
         # Workers may run in other folders.
         files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
     reading = request.reading
@@ -81,19 +81,19 @@ def _fit(request: TrainRequest) -> Experiment:
         skip_bad_rows=reading.skip_bad_rows,
         topic_separator=reading.topic_separator,
         topic_columns=reading.topic_columns,
-        checkpoint=request.checkpoint,
+        checkpoint=stream.checkpoint,
     )
     with (
         _clean_up_on_sigterm(),
         explain_interrupt(
-            lambda: f"interrupted: no model is written. {_resume_hint(request.checkpoint)}".rstrip()
+            lambda: f"interrupted: no model is written. {_resume_hint(stream.checkpoint)}".rstrip()
         ),
         show_progress() as progress,
-        _dask_client(request) as client,
+        _dask_client(stream) as client,
     ):
         return run_stream(
             files,
-            request.settings(),
+            request.settings,
             options,
             name=" ".join(request.data),
             client=client,
@@ -102,18 +102,18 @@ def _fit(request: TrainRequest) -> Experiment:
 
 
 @contextmanager
-def _dask_client(request: TrainRequest) -> Iterator[Client | str | None]:
+def _dask_client(stream: StreamRequest) -> Iterator[Client | str | None]:
     """Start the workers that were asked for; yield the `client` argument of `fit_stream`."""
-    if request.scheduler is None and request.workers is None:
+    if stream.scheduler is None and stream.workers is None:
         yield None
         return
     from slugline.base.clusters import local_cluster, unlogged
 
     with unlogged():
-        if request.workers is None:
-            yield request.scheduler
+        if stream.workers is None:
+            yield stream.scheduler
             return
-        with local_cluster(request.workers) as client:
+        with local_cluster(stream.workers) as client:
             yield client
 
 

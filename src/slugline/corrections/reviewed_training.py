@@ -46,10 +46,10 @@ def review_corrections(
 def learn_from_review(
     settings: FitSettings,
     train: Corpus,
+    *,
     corrections: Sequence[Correction],
     reviewed: Review,
     reading: ReadOptions,
-    *,
     name: str,
     test: Corpus | None = None,
     test_fraction: float = 0.2,
