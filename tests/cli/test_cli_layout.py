@@ -228,8 +228,8 @@ def test_a_model_keeps_the_form_of_several_topics(
     ("change", "message"),
     [
         ({"text": []}, "length >= 1"),
-        ({"text": ["a", "b", "a"]}, "names a column of its data twice"),
-        ({"topic": "Mitteilung"}, "names a column of its data twice"),
+        ({"text": ["a", "b", "a"]}, "a column of the data is named twice"),
+        ({"topic": "Mitteilung"}, "a column of the data is named twice"),
         ({"encoding": "rot13"}, "not an encoding that Python reads"),
         ({"topic": "x" * 1001}, "length <= 1000"),
         ({"separator": "ab"}, "length <= 1"),
@@ -238,11 +238,11 @@ def test_a_model_keeps_the_form_of_several_topics(
         ({"topic_map": (("a",),)}, "of length 2"),
         ({"topic_map": (("", "b"),)}, "length >= 1"),
         ({"fold_topics": 1}, "Expected `bool`"),
-        ({"topic_form": TopicFormInfo("separator")}, "that don't fit their form"),
-        ({"topic_form": TopicFormInfo("array", columns=("a",))}, "that don't fit their form"),
+        ({"topic_form": TopicFormInfo("separator")}, "of topics don't fit their form"),
+        ({"topic_form": TopicFormInfo("array", columns=("a",))}, "of topics don't fit their form"),
         (
             {"topic_form": TopicFormInfo("columns", columns=("a", "Mitteilung"))},
-            "names a column of its data twice",
+            "a column of the data is named twice",
         ),
     ],
 )
