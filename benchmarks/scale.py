@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from measure import (
     table,
 )
 from slugline import TopicClassifier, load
+from slugline.base.chart import Axis, Chart, Key, svg_file
+from slugline.base.files import write_result
 
 LABELS = {
     "slugline": "Slugline, from a list",
@@ -36,6 +38,14 @@ LABELS = {
     "a": "(a) TfidfVectorizer + LinearSVC",
     "sgd": "TfidfVectorizer + SGDClassifier",
     "fasttext": "fastText, 5 epochs",
+}
+# Colours and markers in charts.
+STYLES: dict[str, tuple[str, Literal["line", "dashes"]]] = {
+    "slugline": ("validation", "line"),
+    "file": ("validation", "dashes"),
+    "a": ("best", "line"),
+    "sgd": ("best", "dashes"),
+    "fasttext": ("training", "line"),
 }
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "slugline": TopicClassifier,
@@ -78,9 +88,9 @@ def fit_sizes(
     cases: Sequence[str] = CASES,
     classifiers: Sequence[str] = tuple(LABELS),
     timeout: float = 1800.0,
-    picture: str = str(FOLDER / "scale.png"),
+    chart: str = str(FOLDER / "scale.svg"),
 ) -> str:
-    """Time, memory, file and accuracy by numbers of texts and topics, drawn in scale.png.
+    """Time, memory, file and accuracy by numbers of texts and topics, drawn in scale.svg.
 
     A case such as 10000x100 is that many texts and topics; 16000x2000x8 gives each topic 8 texts. A
     process that takes longer than `timeout` seconds is ended, and shows as a dash.
@@ -98,8 +108,8 @@ def fit_sizes(
                     )
                 except (ChildTimeout, SystemExit) as error:
                     progress(f"{case}, {classifier}: {error}")
-    if picture:
-        _draw(results, Path(picture))
+    if chart:
+        _draw(results, Path(chart))
     parts = [
         "Synthetic texts of 8 to 39 words by Zipf's law, of which 15 % are one of 400 words of the "
         f"topic; tested on {N_TEST:,} others. Each in a fresh process with default settings, that "
@@ -151,37 +161,48 @@ def _growth_table(results: Results) -> str:
 
 def _draw(results: Results, path: Path) -> None:
     """Draw seconds and memory by texts and by topics; one line a classifier."""
-    from matplotlib.figure import Figure
+    charts = []
+    for label, metric in (("CPU seconds", "cpu_seconds"), ("Peak memory, MB", "fit_mb")):
+        values = [
+            metrics[metric]
+            for (case, _), metrics in results.items()
+            if case in {*BY_TEXTS, *BY_TOPICS}
+        ]
+        if not values:
+            return
+        for x_label, cases in (
+            ("Texts, of 100 topics", [(case, case.n_texts) for case in BY_TEXTS]),
+            ("Topics of 100,000 texts", [(case, case.n_topics) for case in BY_TOPICS]),
+        ):
+            x = Axis.logarithms(x_label, [n for _, n in cases])
+            y = Axis.logarithms(label, values)
+            charts.append(_draw_panel(results, x, y, cases, metric))
+    write_result(path, svg_file(charts, n_columns=2), "chart")
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.subplots(2, 2, sharey="row")
-    panels = (("CPU seconds", "cpu_seconds"), ("Peak memory, MB", "fit_mb"))
-    for row, (label, metric) in zip(axes, panels, strict=True):
-        _draw_panel(row[0], results, [(case, case.n_texts) for case in BY_TEXTS], metric)
-        _draw_panel(row[1], results, [(case, case.n_topics) for case in BY_TOPICS], metric)
-        row[0].set_ylabel(label)
-    axes[1, 0].set_xlabel("Texts, of 100 topics")
-    axes[1, 1].set_xlabel("Topics of 100,000 texts")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
 
-
-def _draw_panel(ax: Any, results: Results, cases: list[tuple[Case, int]], metric: str) -> None:
-    for classifier, label in LABELS.items():
+def _draw_panel(
+    results: Results, x: Axis, y: Axis, cases: Sequence[tuple[Case, int]], metric: str
+) -> str:
+    chart = Chart(
+        x,
+        y,
+        [
+            Key(label.replace("`", ""), *STYLES[classifier])
+            for classifier, label in LABELS.items()
+            if any((case, classifier) in results for case, _ in cases)
+        ],
+    )
+    for classifier in LABELS:
         points = [
-            (x, results[case, classifier][metric])
-            for case, x in cases
+            (n, results[case, classifier][metric])
+            for case, n in cases
             if (case, classifier) in results
         ]
-        if points:
-            style = {"linewidth": 2.2, "zorder": 3} if classifier == "slugline" else {}
-            ax.plot(*zip(*points, strict=True), "o-", label=label.replace("`", ""), **style)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.grid(which="major", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+        colour, marker = STYLES[classifier]
+        chart.line(points, colour, dashed=marker == "dashes")
+        for point in points:
+            chart.dot(point, colour)
+    return chart.svg(f"{y.label} by {x.label.lower()}")
 
 
 # In a process of its own --------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def packages(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
-HEAVY = {"sklearn", "matplotlib", "duckdb", "requests", "rich", "threadpoolctl", "jinja2", "dask"}
+HEAVY = {"sklearn", "duckdb", "requests", "rich", "threadpoolctl", "jinja2", "dask"}
 
 
 def test_the_modules_that_fit_are_known_by_their_names() -> None:
@@ -126,7 +126,7 @@ def test_learning_from_a_stream_on_this_machine_loads_no_dask(
 ) -> None:
     code = STREAM.format(data=str(news_csv), model=str(tmp_path / "model.slug"))
     modules = loaded_by(code)
-    assert packages(modules) & {"dask", "distributed", "sklearn", "matplotlib", "duckdb"} == set()
+    assert packages(modules) & {"dask", "distributed", "sklearn", "duckdb"} == set()
     assert "slugline.stream.fit" in modules
     assert "slugline.cli.train_corrections" not in modules
 

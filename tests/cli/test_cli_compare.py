@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ def test_json_has_every_number(run: Run, measured: list[object]) -> None:
     assert len(majority["fit_seconds"]) == 2
 
 
-def test_page_json_and_picture_go_to_a_folder(
+def test_output_is_a_folder_with_page_json_and_chart(
     run: Run, measured: list[object], tmp_path: Path, fails: str
 ) -> None:
     models = f"default,{fails}"
@@ -115,27 +114,15 @@ def test_page_json_and_picture_go_to_a_folder(
     assert sorted(path.name for path in folder.iterdir()) == [
         "comparison.html",
         "comparison.json",
-        "comparison.png",
+        "comparison.svg",
     ]
     assert json.loads((folder / "comparison.json").read_text())["best"] == "default"
-    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "comparison.svg").read_text().startswith("<svg xmlns=")
     page = (folder / "comparison.html").read_text()
     assert "2 models on news.csv" in page
     assert "Accuracy of each model, and the seconds that training takes" in page
     assert "mine:Fails has no result: raised ValueError: an &lt;b&gt;unlucky&lt;/b&gt; day" in page
     assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file
-
-
-def test_without_matplotlib_only_the_png_file_is_left_out(
-    run: Run, measured: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = run("compare", "news.csv", *measured, "--models", "majority", "-o", "found")
-    assert result.code == 0
-    assert result.err.startswith("warning: found/comparison.png is left out: PNG files")
-    names = sorted(path.name for path in (tmp_path / "found").iterdir())
-    assert names == ["comparison.html", "comparison.json"]
-    assert "<svg" in (tmp_path / "found" / "comparison.html").read_text()
 
 
 @pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])
@@ -144,8 +131,8 @@ def test_a_page_is_written_of_whatever_there_is(
 ) -> None:
     run("compare", "news.csv", *measured, "--models", models, "-o", "found")
     page = (tmp_path / "found" / "comparison.html").read_text()
-    assert ("<svg" in page) == models.startswith("majority")
-    assert (tmp_path / "found" / "comparison.png").is_file()
+    has_chart = models.startswith("majority")
+    assert ("<svg" in page) == (tmp_path / "found" / "comparison.svg").is_file() == has_chart
 
 
 def test_a_model_that_fails_is_a_line_with_the_reason(

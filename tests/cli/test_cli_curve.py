@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from slugline.base.lazy import install_command
 
 pytestmark = pytest.mark.slow
 
@@ -57,31 +54,24 @@ def test_json_has_the_points_of_the_curve(run: Run) -> None:
     assert data["interrupted"] is False
 
 
-def test_a_picture(run: Run, tmp_path: Path) -> None:
-    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--plot", "curve.png")
-    assert result.out.splitlines()[-1] == "plot    curve.png"
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_without_matplotlib_a_picture_is_refused_before_the_work(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = run("curve", "news.csv", *NAMED, "--plot", "curve.png")
-    assert result.code == 2
-    assert result.err == (
-        "slugline: error: PNG files and `plot` need the package matplotlib, which is not "
-        f"installed; type: {install_command('plot')}\n"
-    )
+def test_chart_is_an_svg_file(run: Run, tmp_path: Path) -> None:
+    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--chart", "curve.svg")
+    assert result.out.splitlines()[-1] == "chart   curve.svg"
+    content = (tmp_path / "curve.svg").read_text()
+    assert content.startswith("<svg xmlns=")
+    assert "Accuracy by number of training documents" in content
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--plot", "curve.pdf"], "--plot curve.pdf: the picture is a PNG file; name it curve.png"),
+        (
+            ["--chart", "curve.pdf"],
+            "--chart curve.pdf: the chart is an SVG file; name it curve.svg",
+        ),
         (["--test-fraction", 0], "--test-fraction is 0.0; give a number over 0 and under 1."),
     ],
-    ids=["no PNG", "nothing to test on"],
+    ids=["no SVG", "nothing to test on"],
 )
 def test_wrong_options_are_found_before_the_work(
     run: Run, options: list[Any], message: str

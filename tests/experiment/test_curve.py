@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
@@ -306,16 +305,3 @@ def test_curves_show_themselves_by_points(curves: LearningCurves) -> None:
         "Learning curves of data: 2 topics",
         "  ours, 5 per topic       0.210",
     ]
-
-
-def test_a_picture_has_a_line_for_each_curve_and_dashes_to_twice_the_labels(
-    curves: LearningCurves,
-) -> None:
-    ax = Figure().subplots()
-    curves.plot(ax)
-    legend = ax.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["ours", "cut short"]
-    dashes = [line for line in ax.lines if line.get_linestyle() == "--"]
-    assert [list(line.get_xdata()) for line in dashes] == [[2000, 4000]]  # type: ignore[arg-type]
-    assert ax.get_xscale() == "log"

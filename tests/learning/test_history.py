@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
+from slugline.errors import OptionError
 from slugline.learning.net.training import History
 
 
@@ -61,13 +61,15 @@ def test_its_json_is_plain_data(history: History) -> None:
     }
 
 
-def test_a_notebook_shows_a_table_with_the_best_epoch_marked(without_validation: History) -> None:
-    assert without_validation._repr_html_() == (
+def test_repr_html_is_a_table_and_two_charts(without_validation: History) -> None:
+    table, charts = without_validation._repr_html_().split("</table>")
+    assert charts.count('<svg role="img"') + charts.count("<svg x=") == 2
+    assert table == (
         "<table><thead><tr><th>epoch</th><th>loss</th><th>accuracy</th></tr></thead><tbody>"
         "<tr><td>1</td><td>2.0000</td><td>0.5000</td></tr>"
         "<tr><td>2 (best)</td><td>1.0000</td><td>0.7500</td></tr>"
         "<tr><td>3</td><td>1.5000</td><td>0.7000</td></tr>"
-        "</tbody></table>"
+        "</tbody>"
     )
 
 
@@ -77,39 +79,37 @@ def test_an_empty_history_shows_an_empty_table() -> None:
     )
 
 
-def test_curves_have_dots_for_training_and_a_line_for_validation(history: History) -> None:
-    axes = history.plot(Figure().subplots(1, 2))
-    for ax, name, label in zip(
-        axes, ["loss", "accuracy"], ["Loss (lower is better)", "Accuracy"], strict=True
-    ):
-        training, validation, best = ax.lines
-        assert (training.get_label(), training.get_marker()) == ("Training", "o")
-        assert training.get_linestyle() in {"none", "None"}
-        dots = np.asarray(training.get_xydata())
-        assert dots.tolist() == [[i + 1, v] for i, v in enumerate(history[name])]
-        assert (validation.get_label(), validation.get_marker()) == ("Validation", "None")
-        assert validation.get_linestyle() == "-"
-        assert np.asarray(validation.get_ydata()).tolist() == history[f"val_{name}"]
-        assert np.asarray(best.get_xdata()).tolist() == [2, 2]
-        assert [text.get_text() for text in ax.texts] == ["best epoch: 2"]
-        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", label)
-        legend = ax.get_legend()
-        assert legend is not None
-        assert [text.get_text() for text in legend.get_texts()] == ["Training", "Validation"]
+def test_charts_have_dots_for_training_and_a_line_for_validation(history: History) -> None:
+    for chart, label in zip(history.charts(), ["Loss (lower is better)", "Accuracy"], strict=True):
+        texts = re.findall(">([^<]+)</text>", chart)
+        assert {"Training", "Validation", "Epoch", label, "best epoch: 2"} <= {*texts}
+        assert chart.count('r="3"') == 3
+        ((points, style),) = re.findall(r'<polyline points="([^"]+)" style="([^"]+)"', chart)
+        assert len(points.split()) == 3
+        assert "--validation" in style
 
 
-def test_curves_without_validation_are_dots_alone(without_validation: History) -> None:
-    for ax in without_validation.plot(Figure().subplots(1, 2)):
-        assert [line.get_label() for line in ax.lines] == ["Training"]
-        assert not ax.texts
+def test_charts_without_validation_are_dots_alone(without_validation: History) -> None:
+    for chart in without_validation.charts():
+        assert chart.count('r="3"') == 3
+        assert "best epoch" not in chart
+        assert "Validation" not in chart
+        assert 'points="0' not in chart
 
 
-def test_curves_make_a_figure_of_their_own_where_none_is_given(history: History) -> None:
-    plt.switch_backend("agg")
-    loss_axes, accuracy_axes = history.plot()
-    figure = plt.gcf()
-    try:
-        assert loss_axes.figure is accuracy_axes.figure is figure
-        figure.canvas.draw()
-    finally:
-        plt.close(figure)
+def test_charts_of_no_epochs_are_none() -> None:
+    assert History().charts() == []
+
+
+def test_save_writes_both_charts(history: History, tmp_path: Path) -> None:
+    content = history.save(tmp_path / "epochs.svg").read_text("utf-8")
+    assert content.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert content.count("by epoch, on training") == 2
+
+
+def test_save_rejects_other_endings_and_no_epochs(history: History, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"has the ending '\.png'; name a file .* \.svg\."):
+        history.save(tmp_path / "epochs.png")
+    with pytest.raises(OptionError, match="there is no epoch to draw"):
+        History().save(tmp_path / "epochs.svg")
+    assert [*tmp_path.iterdir()] == []

@@ -1,10 +1,8 @@
-"""Charts that are drawn without matplotlib."""
+"""Charts as SVG elements, and as files."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from unicodedata import east_asian_width
 from xml.etree import ElementTree
 
@@ -12,10 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.base.plots import ModelMark
+from slugline.base.chart import Axis, Chart, Key, svg_file
+from slugline.comparison.results import ModelMark
 from slugline.evaluation.probabilities import coverage_curve, reliability_curve
-from slugline.reports.chart import Axis, Chart, Key
-from slugline.reports.pictures import coverage_chart, reliability_diagram, score_by_model
+from slugline.experiment.curve import CurvePoint, LearningCurve, LearningCurves
+from slugline.reports.pictures import (
+    accuracy_by_labels,
+    coverage_chart,
+    reliability_diagram,
+    score_by_model,
+)
 
 WHOLE = Axis.fractions("across"), Axis.fractions("up")
 
@@ -223,18 +227,45 @@ def test_coverage_chart_leaves_out_the_first_answers() -> None:
     assert len(points.split()) == 31
 
 
-@pytest.mark.slow
-def test_reports_import_no_matplotlib() -> None:
-    code = (
-        "import sys\n"
-        "sys.modules['matplotlib'] = None\n"
-        "from slugline import TopicClassifier\n"
-        "from slugline.corpus.corpus import Corpus\n"
-        "from slugline.experiment.experiment import run_experiment\n"
-        "from slugline.reports.training import training_page\n"
-        "corpus = Corpus(['wheat', 'loan'] * 9, ['grain', 'bank'] * 9, 'news')\n"
-        "settings = TopicClassifier(learner='network').to_settings()\n"
-        "page = training_page(run_experiment(settings, corpus))\n"
-        "print(page.count('<svg'))"
+def test_svg_file_is_well_formed_and_needs_no_page() -> None:
+    diagram = reliability_diagram(reliability_curve([0.5, 0.9], [True, False]))
+    content = svg_file([diagram])
+    root = parsed(content)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(" not in content
+    assert "#fbfaf7" in content  # --paper of colours.css
+
+
+def test_svg_file_puts_charts_in_rows() -> None:
+    root = parsed(svg_file([Chart(*WHOLE).svg(name) for name in "abc"], n_columns=2))
+    places = [(chart.get("x"), chart.get("y")) for chart in root if chart.get("aria-label")]
+    assert places == [("0", "0"), ("420", "0"), ("0", "300")]
+    assert root.get("viewBox") == "0 0 840 600"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\udc80b"])
+def test_svg_file_replaces_what_xml_forbids(name: str) -> None:
+    content = svg_file([score_by_model([ModelMark(name, 1.0, 0.5, (0.4, 0.6))])])
+    assert "a\ufffdb, " in content
+    parsed(content)
+
+
+def test_svg_file_leaves_names_as_they_are() -> None:
+    name = 'style="var(--x)"'
+    content = svg_file([score_by_model([ModelMark(name, 1.0, 0.5, (0.4, 0.6))])])
+    names = [str(text.text) for text in parsed(content).iter() if text.tag.endswith("text")]
+    assert any(each.startswith(f"{name}, ") for each in names)
+
+
+def test_accuracy_by_labels_has_a_line_for_each_curve_and_dashes_to_twice_the_labels() -> None:
+    sizes = {5: 10, 10: 20, 20: 40, None: 100}
+    points = tuple(
+        CurvePoint(n, n_documents, (0.9 - 1 / n_documents,), 500)
+        for n, n_documents in sizes.items()
     )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "4"
+    curves = (LearningCurve("ours", points), LearningCurve("cut short", points[:1]))
+    svg = accuracy_by_labels(LearningCurves("data", 2, 2000, 500, curves))
+    assert {"ours", "cut short", "Training documents", "Accuracy"} <= {*texts(svg)}
+    (dashes,) = re.findall(r'<polyline points="([^"]*)" [^>]*stroke-dasharray', svg)
+    assert len(dashes.split()) == 2
+    assert svg.count('r="3"') == len(points) + 1 + 1  # and the forecast

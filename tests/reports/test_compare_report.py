@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from matplotlib.figure import Figure
 
-from slugline.base.plots import ModelMark, plot_models
 from slugline.comparison.results import Comparison, ModelResult
 from slugline.reports.comparison import (
     comparison_page,
@@ -134,30 +132,3 @@ def test_comparison_page_escapes_names() -> None:
     page = comparison_page(compared(hostile, GOOD, notes=("<b>note</b>",)))
     assert "<script>" not in page
     assert "<b>note" not in page
-
-
-def names_of(marks: list[ModelMark]) -> list[Any]:
-    """Draw marks; return where their names are, in pixels."""
-    figure = Figure(figsize=(5.4, 3.1), layout="constrained", dpi=100)
-    plot_models(figure.subplots(), marks)
-    figure.draw_without_rendering()
-    (ax,) = figure.axes
-    return [text.get_window_extent() for text in ax.get_yticklabels()]
-
-
-def test_score_by_model_separates_near_names() -> None:
-    places = [(0.1, 0.80), (0.11, 0.801), (0.1, 0.799), (5.0, 0.9), (5.0, 0.7)]
-    marks = [
-        ModelMark(f"model-{number}", seconds, accuracy, (accuracy - 0.01, accuracy + 0.01))
-        for number, (seconds, accuracy) in enumerate(places)
-    ]
-    boxes = names_of(marks)
-    assert len(boxes) == 5
-    for number, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:number])
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 1.0])
-def test_score_by_model_draws_an_accuracy_of_1(accuracy: float) -> None:
-    (box,) = names_of([ModelMark("it", 0.5, accuracy, (abs(accuracy - 1e-12), accuracy))])
-    assert box.width > 0

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.wording import TitledRows
@@ -61,14 +62,14 @@ class TableResult(TitledRows):
 
         Parameters
         ----------
-        path : path that ends in .html, .json, .csv or .xlsx
-            A page to read, everything as data, or the table. CSV begins with a byte-order mark,
-            which spreadsheets need. Folders that don't exist are made.
+        path : path that ends in .html, .json, .csv, .xlsx or .svg
+            A page to read, everything as data, the table, or the charts. CSV begins with a
+            byte-order mark, which spreadsheets need. Folders that don't exist are made.
 
         Raises
         ------
         DataError : if .xlsx needs a package that is not installed.
-        OptionError : if the path has another ending.
+        OptionError : if the path has another ending, or the result has no chart for .svg.
         SluglineError : if the file can't be written; an earlier file then stays.
         """
         target = Path(path)
@@ -78,10 +79,18 @@ class TableResult(TitledRows):
             content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str)
         elif target.suffix in (".csv", ".xlsx"):
             content = self._table("," if target.suffix == ".csv" else None)
+        elif target.suffix == ".svg":
+            charts = self._charts()
+            if not charts:
+                raise OptionError(
+                    f"{short_repr(str(path))}: this result has no chart; name a file that ends in "
+                    ".html, .json, .csv or .xlsx."
+                )
+            content = svg_file(charts)
         else:
             raise OptionError(
                 f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
-                "in .html, .json, .csv or .xlsx."
+                "in .html, .json, .csv, .xlsx or .svg."
             )
         write_result(target, content, "result")
         return target
@@ -91,13 +100,8 @@ class TableResult(TitledRows):
         return []
 
     def _repr_html_(self) -> str:
-        table = super()._repr_html_()
-        charts = self._charts()
-        if not charts:
-            return table
-        from slugline.reports.render import notebook_chart
-
-        return "".join([table, *map(notebook_chart, charts)])
+        table, charts = super()._repr_html_(), self._charts()
+        return table + svg_file(charts) if charts else table
 
     def _page(self) -> str:
         from slugline.reports.render import table_page

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from slugline.base.chart import svg_file
 from slugline.base.files import write_result
-from slugline.base.plots import draw_png
 from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.options import command, option
@@ -25,10 +25,11 @@ from slugline.comparison.models import choose_models
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.layout import ReadOptions
-from slugline.errors import Message, OptionError, SluglineError
+from slugline.errors import Message, SluglineError
 from slugline.reports import comparison as reporting
+from slugline.reports.pictures import score_by_model
 
-_PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
+_PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
 
 
 @command()
@@ -46,7 +47,7 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
     show_default="the best",
 )
 @option("--folds N", "Number of folds.", type=int, default=5)
-@option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_PICTURE}.", type=Path)
+@option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_CHART}.", type=Path)
 @option(
     "--resume FILE", "Keep results in this file, and measure only what it doesn't have.", type=Path
 )
@@ -87,7 +88,7 @@ def compare(
     if resume is not None:
         check_target("--resume", resume, sources)
     if output is not None:
-        check_folder("--output", output, (_PAGE, _JSON, _PICTURE), sources)
+        check_folder("--output", output, (_PAGE, _JSON, _CHART), sources)
     with show_progress() as progress:
         corpus = options.read_parts(data, None, None, reading)["train"]
         chosen = choose_models(names, baseline=baseline, multilabel=corpus.multilabel)
@@ -121,10 +122,9 @@ def _write(comparison: Comparison, folder: Path) -> None:
     text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_result(folder / _PAGE, reporting.comparison_page(comparison), "page")
     write_result(folder / _JSON, text, "results")
-    try:
-        write_result(folder / _PICTURE, draw_png(comparison.plot), "picture")
-    except OptionError as error:  # matplotlib is missing
-        warn([Message(f"{folder / _PICTURE} is left out: ", *error.parts)])
+    if comparison.measured:
+        chart = score_by_model(comparison.marks(), comparison.score_name)
+        write_result(folder / _CHART, svg_file([chart]), "chart")
 
 
 def _print(comparison: Comparison) -> None:

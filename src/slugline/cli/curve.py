@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from slugline.base.chart import svg_file
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
-from slugline.base.plots import draw_png, figure_class
 from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
@@ -27,6 +27,7 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import Message, OptionError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.reports.pictures import accuracy_by_labels
 from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
 
@@ -41,7 +42,7 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
 )
 @options.encoder_option
 @option("--draws N", "Draws of labels to average over.", type=COUNT, default=5)
-@option("--plot PNG", "Draw the curves.", type=Path)
+@option("--chart SVG", "Draw the curves.", type=Path)
 @options.seed()
 @options.threads()
 @options.output_options
@@ -54,7 +55,7 @@ def curve(
     test_fraction: float,
     encoder: str | None,
     draws: int,
-    plot: Path | None,
+    chart: Path | None,
     seed: int,
     threads: int | None,
     as_json: bool,
@@ -69,13 +70,13 @@ def curve(
 
     For example:
 
-      slugline curve tickets.csv --plot curve.png
+      slugline curve tickets.csv --chart curve.svg
       slugline curve tickets.csv --encoder use
     """
     check_encoder(encoder)
     check_fraction("test_fraction", test_fraction)
-    if plot is not None:
-        _check_picture(plot, [*data, test, reading.topic_map])
+    if chart is not None:
+        _check_chart(chart, [*data, test, reading.topic_map])
     reading = reading._replace(columns=columns, topic_path=topic_path)
     parts = options.read_parts(data, None, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
@@ -100,23 +101,21 @@ def curve(
         say(Message(f"{curves.name}: ", note))
     if curves.interrupted:
         warn(["interrupted: these are the points so far, some of fewer draws"])
-    if plot is not None:
-        write_result(plot, draw_png(curves.plot), "picture")
+    if chart is not None:
+        write_result(chart, svg_file([accuracy_by_labels(curves)]), "chart")
     if as_json:
-        print_json(curves.to_dict() | ({"plot": str(plot)} if plot else {}))
+        print_json(curves.to_dict() | ({"chart": str(chart)} if chart else {}))
     else:
         _print(curves)
-        if plot is not None:
-            show(f"plot    {plot}")
+        if chart is not None:
+            show(f"chart   {chart}")
     exit_if_interrupted(curves)
 
 
-def _check_picture(path: Path, sources: list[str | Path | None]) -> None:
-    if path.suffix.lower() != ".png":
-        raise OptionError(f"--plot {path}: the picture is a PNG file; name it {path.stem}.png.")
-
-    figure_class()  # an error comes before the work
-    check_target("--plot", path, sources)
+def _check_chart(path: Path, sources: list[str | Path | None]) -> None:
+    if path.suffix.lower() != ".svg":
+        raise OptionError(f"--chart {path}: the chart is an SVG file; name it {path.stem}.svg.")
+    check_target("--chart", path, sources)
 
 
 def _print(curves: LearningCurves) -> None:

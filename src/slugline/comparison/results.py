@@ -7,11 +7,10 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from slugline.base.plots import ModelMark, plot_models
 from slugline.base.wording import TitledRows, counted
 from slugline.comparison.models import Model
 from slugline.comparison.process import FoldResult
@@ -19,10 +18,6 @@ from slugline.corpus.documents import Topics
 from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation, equal_rows, micro_scores
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 # Paired differences -------------------------------------------------------------------------------
 
@@ -224,6 +219,17 @@ def combine_folds(
     )
 
 
+@dataclass(frozen=True)
+class ModelMark:
+    """A model in a chart of scores, such as accuracies."""
+
+    name: str
+    seconds: float
+    score: float
+    interval: tuple[float, float]
+    is_best: bool = False
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison(TitledRows):
     """Results of several models on the same folds.
@@ -305,17 +311,13 @@ class Comparison(TitledRows):
         others = [model for model in self.measured if model is not reference]
         return [m.name for m in others if m.answers and m.answers == reference.answers]
 
-    def plot(self, ax: Axes) -> None:
-        """Draw the score of each model on Matplotlib axes, the best on top."""
-        plot_models(ax, self.marks(), self.score_name)
-
     @property
     def score_name(self) -> str:
         """What the scores of models are."""
         return "Micro-F1" if self.multilabel else "Accuracy"
 
     def marks(self) -> list[ModelMark]:
-        """Return the models for a plot of their scores, the best first."""
+        """Return the models for a chart of their scores, the best first."""
         best = self.best
         # Always the same topic is no use, and would push all others into a corner.
         useful = [model for model in self.measured if model.name != "majority"]

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import check_whole, short_repr
-from slugline.base.plots import plot_labels
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
@@ -30,10 +29,6 @@ from slugline.experiment.curve_intervals import DrawScores, curve_intervals, f1_
 from slugline.experiment.evaluate import check_several_topics, check_some_known
 from slugline.experiment.experiment import check_can_set_aside_test
 from slugline.model.settings import FitSettings
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 #: The name of the default classifier's curve.
 DEFAULT = "Slugline"
@@ -144,10 +139,6 @@ class LearningCurves(TitledRows):
             for point in curve.points
         ]
         return f"Learning curves of {self.name}: {self.n_topics:,} topics", rows
-
-    def plot(self, ax: Axes) -> None:
-        """Draw the curves on Matplotlib axes."""
-        plot_labels(ax, [curve for curve in self.curves if curve.points], self.score_name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all points and forecasts as plain data for JSON."""

@@ -138,7 +138,7 @@ def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
         return pictures.NetworkCurves(label, seeds, lesson[name]["val_accuracy"], colour)
 
     return {
-        "curves": pictures.learning_curves(History(wide.seeds[0]), lesson["curves"]),
+        "curves": History(wide.seeds[0]).charts(lesson["curves"]),
         "bottleneck": pictures.accuracy_curves(
             [curves("curves", wide, "validation"), curves("bottleneck", narrow, "best")]
         ),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from slugline.base.plots import ModelMark
+from slugline.base.chart import Axis, Chart, Key
 from slugline.base.wording import format_seconds
+from slugline.comparison.results import ModelMark
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.experiment.curve import LearningCurves
 from slugline.experiment.lesson import SeedSummary
-from slugline.learning.net.training import History
-from slugline.reports.chart import Axis, Chart, Key
 from slugline.reports.render import shorten
 
 _COLOURS = ("validation", "best", "training")
@@ -30,48 +29,6 @@ class NetworkCurves(NamedTuple):
     seeds: Sequence[Sequence[float]]
     lesson: Sequence[float]
     colour: str
-
-
-def learning_curves(
-    history: History, lesson: Mapping[str, Sequence[float]] | None = None
-) -> list[str]:
-    """Return charts of the loss and the accuracy by epoch.
-
-    Parameters
-    ----------
-    history : History
-        Drawn as dots for training and a line for validation; the best epoch is marked.
-    lesson : mapping with `val_loss` and `val_accuracy`, optional
-        The lesson's own run, drawn as dashes.
-    """
-    return [
-        _by_epoch(history, name, lesson[f"val_{name}"] if lesson else ())
-        for name in ("loss", "accuracy")
-    ]
-
-
-def _by_epoch(history: History, name: str, lesson: Sequence[float]) -> str:
-    training, validation = history[name], history.history.get(f"val_{name}", [])
-    legend = [Key("Training", "training", "dots")]
-    if validation:
-        legend.append(Key("Validation", "validation"))
-    if lesson:
-        legend.append(Key("The lesson", "training", "dashes"))
-    values = [*training, *validation, *lesson]
-    chart = Chart(
-        Axis.epochs(max(len(training), len(lesson))),
-        Axis.numbers("Loss (lower is better)", values)
-        if name == "loss"
-        else Axis.fractions("Accuracy", values),
-        legend,
-    )
-    if validation:
-        chart.rule(history.best_epoch, f"best epoch: {history.best_epoch}", "best")
-    chart.line(enumerate(lesson, 1), "training", width=1, dashed=True)
-    for point in enumerate(training, 1):
-        chart.dot(point, "training")
-    chart.line(enumerate(validation, 1), "validation")
-    return chart.svg(f"{name.capitalize()} by epoch, on training and validation documents")
 
 
 def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:

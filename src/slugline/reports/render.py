@@ -210,15 +210,6 @@ def table_page(
     return render("table.html.j2", title=title, rows=rows, picture=picture, head=head, table=table)
 
 
-def notebook_chart(svg: str) -> str:
-    """Return a chart with the colours of a page, which a notebook doesn't define."""
-    colours = "; ".join(re.findall(r"--[a-z]+: #[0-9a-f]{6}", style_sheet("colours.css"))[:8])
-    style = (
-        f"{colours}; background: var(--paper); width: 32rem; max-width: 100%; font: 12px sans-serif"
-    )
-    return f'<figure style="margin: 0.5rem 0; {style}">{svg}</figure>'
-
-
 def _cell(value: Any) -> tuple[str, bool]:
     """Return a formatted value, and whether it is a number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

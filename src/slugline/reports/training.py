@@ -112,9 +112,7 @@ def training_page(
     shared = {
         "experiment": experiment,
         "evaluation": evaluation,
-        "curves": []
-        if experiment.history is None
-        else pictures.learning_curves(experiment.history),
+        "curves": [] if experiment.history is None else experiment.history.charts(),
         "by_labels": _by_labels(by_labels),
         "corrected": _corrected(corrected),
         "evidence": evidence,

@@ -9,11 +9,12 @@ import math
 import signal
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +22,14 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64, Index
-from slugline.base.checks import check_whole
-from slugline.base.plots import figure_class, plot_epochs
+from slugline.base.checks import check_whole, short_repr
+from slugline.base.files import PathLike, write_result
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import class_weights, row_weights
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy
 from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 # One step -----------------------------------------------------------------------------------------
 
@@ -334,21 +331,42 @@ class History:
         """Return the history as JSON text."""
         return json.dumps(asdict(self))
 
-    def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
-        """Draw loss and accuracy with matplotlib (extra `plot`); return the two axes."""
-        if axes is None:
-            figure_class()  # the error names the extra
-            import matplotlib.pyplot as plt
+    def charts(self, lesson: Mapping[str, Sequence[float]] | None = None) -> list[str]:
+        """Return charts of the loss and the accuracy by epoch, as SVG elements.
 
-            _, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-        plot_epochs(axes, self.history, self.best_epoch)
-        return axes[0], axes[1]
+        `lesson` has the `val_loss` and `val_accuracy` of another run, drawn as dashes. Without an
+        epoch, there are no charts.
+        """
+        from slugline.learning.net.charts import epoch_charts
+
+        return epoch_charts(self.history, self.best_epoch, lesson) if self.n_epochs else []
+
+    def save(self, path: PathLike) -> Path:
+        """Write the charts to an SVG file, completely or not at all, and return its path.
+
+        Raises
+        ------
+        OptionError : if the path has another ending than .svg, or there is no epoch to draw.
+        SluglineError : if the file can't be written; an earlier file then stays.
+        """
+        from slugline.base.chart import svg_file
+
+        target = Path(path)
+        if target.suffix != ".svg":
+            raise OptionError(
+                f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
+                "in .svg."
+            )
+        if not self.n_epochs:
+            raise OptionError("there is no epoch to draw; fit the net first.")
+        write_result(target, svg_file(self.charts(), n_columns=2), "chart")
+        return target
 
     def _figures(self, epoch: int) -> str:
         return ", ".join(f"{name} {values[epoch - 1]:.4f}" for name, values in self.history.items())
 
     def _repr_html_(self) -> str:
-        """Return a table of epochs for a notebook."""
+        """Return a table of epochs and the charts for a notebook."""
         names = list(self.history)
         head = "".join(f"<th>{html.escape(name)}</th>" for name in ["epoch", *names])
         rows = "".join(
@@ -357,7 +375,12 @@ class History:
             + "</tr>"
             for epoch in range(1, self.n_epochs + 1)
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        if not self.n_epochs:
+            return table
+        from slugline.base.chart import svg_file
+
+        return table + svg_file(self.charts(), n_columns=2)
 
 
 # The epoch loop -----------------------------------------------------------------------------------

@@ -1,16 +1,20 @@
-"""Charts as SVG elements, in the colours and typefaces of a page.
+"""Charts as SVG elements, in the colours and typefaces of a page, and as SVG files.
 
-Colours are variables of colours.css, which have other values in dark mode and in print.
+Colours of elements are variables of colours.css, which have other values in dark mode and in print.
 """
 
 from __future__ import annotations
 
+import functools
 import html
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from slugline.base.html import style_sheet
 
 Point = tuple[float, float]
 
@@ -22,6 +26,9 @@ _CHARACTER_WIDTH, _LINE_HEIGHT = 7.0, 16
 # Steps of an axis, and labels of a logarithmic axis.
 _MAX_STEPS, _MAX_POWERS = 9, 6
 _SPACE = "\N{NO-BREAK SPACE}"
+# Pixels of a screen for each of a chart in a file.
+_ZOOM = 1.25
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -235,6 +242,56 @@ class Chart:
             round(self._left + x * (_RIGHT - self._left), 1),
             round(self._bottom - y * (self._bottom - self._top), 1),
         )
+
+
+def svg_file(charts: Sequence[str], n_columns: int = 1) -> str:
+    """Return the content of an SVG file with charts in rows, in the colours of light mode.
+
+    It needs no page around it. The colours are written out, as many programs that show SVG know no
+    variables.
+
+    Parameters
+    ----------
+    charts : sequence of str
+        SVG elements, one or more.
+    n_columns : int, default 1
+        Charts in a row.
+    """
+    rows = [charts[first : first + n_columns] for first in range(0, len(charts), n_columns)]
+    elements, width, y = [], 0.0, 0.0
+    for row in rows:
+        sizes = [_size(chart) for chart in row]
+        x, height = 0.0, max(height for _, height in sizes)
+        for chart, (chart_width, chart_height) in zip(row, sizes, strict=True):
+            place = f'<svg x="{x:g}" y="{y:g}" width="{chart_width:g}" height="{chart_height:g}"'
+            elements.append(chart.replace("<svg", place, 1))
+            x += chart_width
+        width, y = max(width, x), y + height
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {y:g}" '
+        f'width="{_ZOOM * width:g}" height="{_ZOOM * y:g}" '
+        'style="max-width: 100%; height: auto; font: 12px sans-serif">'
+    )
+    paper = '<rect width="100%" height="100%" style="fill: var(--paper)"/>'
+    content = "\n".join([head, paper, *elements, "</svg>\n"])
+    content = re.sub('(?<=style=")[^"]*', _write_out_colours, content)
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", content)
+
+
+def _size(chart: str) -> Point:
+    """Return the width and the height of an SVG element."""
+    numbers = chart.partition('viewBox="0 0 ')[2].partition('"')[0].split()
+    return float(numbers[0]), float(numbers[1])
+
+
+def _write_out_colours(style: re.Match[str]) -> str:
+    return re.sub(r"var\(--(\w+)\)", lambda name: _light_colours()[name[1]], style[0])
+
+
+@functools.cache
+def _light_colours() -> dict[str, str]:
+    light_mode, _, _ = style_sheet("colours.css").partition("@media")
+    return dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", light_mode))
 
 
 def _n_columns(text: str) -> int:
