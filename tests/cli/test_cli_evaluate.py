@@ -288,7 +288,7 @@ def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> Non
 
 def test_evaluate_the_shipped_model_is_known_by_its_name_to_all_commands(run: Run) -> None:
     assert run("info", "reuters46") == (0, load("reuters46").card_ + "\n", "")
-    assert json.loads(run("info", "reuters46", "--json").out)["precision"] == "int8"
+    assert json.loads(run("info", "reuters46", "--json").out)["weight_type"] == "int8"
     stdin = "text,topic\nOPEC cut its crude oil output,crude\n"
     options = ["-", "--format", "csv", "-q", "--json"]
     assert json.loads(run("evaluate", "reuters46", *options, stdin=stdin).out)["accuracy"] == 1

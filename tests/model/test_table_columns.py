@@ -116,7 +116,7 @@ def test_a_file_with_impossible_columns_is_damaged(
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     info = json.loads(members["model.json"])
-    info["blocks"][-1]["columns"][0] |= change
+    info["feature_groups"][-1]["columns"][0] |= change
     members["model.json"] = json.dumps(info).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():

@@ -120,6 +120,14 @@ class StreamOptions:
     Raises
     ------
     OptionError : if a number is out of its range.
+
+    Examples
+    --------
+    >>> from slugline import StreamOptions, TopicClassifier
+    >>> batches = [(["wheat and corn", "net profit rose"] * 10, ["grain", "earn"] * 10)]
+    >>> classifier = TopicClassifier().fit_stream(batches, StreamOptions(rows_per_block=1000))
+    >>> classifier.predict(["corn exports"]).tolist()
+    ['grain']
     """
 
     text: str | Sequence[str] | None = None
