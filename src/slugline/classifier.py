@@ -101,9 +101,10 @@ class TopicClassifier(TextEstimator):
     class_weight : {None, "balanced"} or mapping of topic to float
         Weight of each topic's documents; "balanced" gives every topic the same total.
     tune : bool or float, default False
-        Search for better families of terms, passes and mixtures with nets by cross-validation on
-        the training texts. A number is the budget: the most multiplications for each term of a
-        document; see `slugline.learning.tuning`. Chooses learner and feature_groups.
+        Search for better feature groups, weights of words and passes of the linear learner, by
+        cross-validation on the training texts. A number is the budget: the most multiplications
+        for each term of a document; see `slugline.learning.tuning`. Chooses learner and
+        feature_groups.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, numpy.random.Generator, RandomState or None, default 0

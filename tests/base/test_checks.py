@@ -19,7 +19,6 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -84,10 +83,6 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
             "optimizer": [None, 5],
             "learning_rate": [value for value in OVER_0 if value is not None],
         },
-    ),
-    "shallow": (
-        ShallowLearner,
-        {"units": WHOLE, "epochs": WHOLE, "dropout": SHARE, "label_smoothing": SHARE},
     ),
     "mixture": (
         lambda **options: Mixture(**{"learners": [LinearLearner()]} | options),
@@ -228,7 +223,7 @@ def test_checks_accept_numbers_of_numpy(tmp_path: Path) -> None:
 
 
 def test_mixture_passes_the_largest_seed_to_every_learner() -> None:
-    learner = Mixture([ShallowLearner(4, 1), LinearLearner()])
+    learner = Mixture([NeuralLearner((4,), epochs=1), LinearLearner()])
     TopicClassifier(learner=learner, random_state=(1 << 32) - 1).fit(TEXTS, TOPICS)
 
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
+from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import OptionError
 
 TEXTS = ["wheat and corn", "net profit rose", "wheat exports", "quarterly profit"] * 4
@@ -173,8 +173,7 @@ def test_set_params_rejects_unknown_parameters(name: str, message: str) -> None:
     [
         LinearLearner(passes=3),
         NeuralLearner((8, 8), epochs=2),
-        ShallowLearner(units=4, epochs=2),
-        Mixture([LinearLearner(), ShallowLearner(epochs=2)], [1, 2]),
+        Mixture([LinearLearner(), NeuralLearner(epochs=2)], [1, 2]),
     ],
     ids=lambda learner: type(learner).__name__,
 )
@@ -189,7 +188,7 @@ def test_clone_copies_options_of_the_learner_only(learner: Any) -> None:
 
 
 def test_get_params_includes_learners_of_a_mixture() -> None:
-    mixture = Mixture([LinearLearner(), ShallowLearner()])
+    mixture = Mixture([LinearLearner(), NeuralLearner()])
     classifier = TopicClassifier(learner=mixture).set_params(learner__inverse_temperature=2.0)
     assert classifier.get_params()["learner__inverse_temperature"] == 2.0
     with pytest.raises(OptionError, match="Mixture has no option 'passes'; choose one of learners"):

@@ -21,7 +21,6 @@ from slugline.learning.mixture import Mixture
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.net.network import Network
-from slugline.learning.shallow import ShallowLearner
 
 N_COLUMNS, N_TOPICS = 12, 4
 
@@ -57,12 +56,6 @@ def net(*hidden: int, seed: int = 0, activation: Any = "relu") -> NeuralLearner:
     return learner
 
 
-def shallow() -> ShallowLearner:
-    learner = ShallowLearner(units=8)
-    learner.network = net(8).network
-    return learner
-
-
 def several(learner: Any, seed: int = 0) -> Any:
     """Return a learner that has learned several topics for a text."""
     rng = np.random.default_rng(seed)
@@ -85,7 +78,6 @@ LEARNERS: dict[str, Learner] = {
     "two hidden layers": net(8, 6),
     "three hidden layers": net(5, 4, 3),
     "hidden layers without bends": net(5, 4, activation="linear"),
-    "shallow": shallow(),
     "mixture": Mixture([linear(), net(8), linear(1)], weights=[1, 2, 0.5]),
     "sharp mixture": Mixture([linear(sharpness=50.0), net(6, 5)], inverse_temperature=2.0),
     "mixture in which topics are impossible": Mixture([sure(), sure()]),
@@ -137,9 +129,8 @@ def test_attributions_of_a_linear_learner_are_weights_times_values() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["one hidden layer", "shallow"])
-def test_attributions_of_one_hidden_layer_are_integrated_gradients(name: str) -> None:
-    learner: Any = LEARNERS[name]
+def test_attributions_of_one_hidden_layer_are_integrated_gradients() -> None:
+    learner = net(8)
     weights, biases, outer, _ = (array.astype("f8") for array in learner.network.weights)
     X, topic = row_of(3), 1
     row = X.toarray()[0].astype("f8")

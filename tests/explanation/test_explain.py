@@ -13,15 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import WORDS
-from slugline import (
-    Corpus,
-    FeatureGroup,
-    LinearLearner,
-    Mixture,
-    NeuralLearner,
-    ShallowLearner,
-    TopicClassifier,
-)
+from slugline import Corpus, FeatureGroup, LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.explanation.explain import _decode, explain
 from slugline.explanation.explanation import Explanation, Reason
@@ -36,7 +28,7 @@ CLASSIFIERS = {
     "linear": TopicClassifier(),
     "network": TopicClassifier(learner="network"),
     "deep": TopicClassifier(learner=NeuralLearner(hidden=(16, 8))),
-    "mixture": TopicClassifier(learner=Mixture([LinearLearner(), ShallowLearner(units=16)])),
+    "mixture": TopicClassifier(learner=Mixture([LinearLearner(), NeuralLearner(hidden=(16,))])),
     "vocabulary": TopicClassifier(
         feature_groups=[FeatureGroup("words"), FeatureGroup("lead", weight=0.5)]
     ),

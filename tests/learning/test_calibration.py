@@ -11,8 +11,6 @@ from scipy import special
 
 from slugline.learning import calibration
 from slugline.learning.calibration import Calibration, fit_calibration, log_softmax, softmax
-from slugline.learning.label_types import fit_inverse_temperature
-from slugline.learning.labels import Labels
 
 SCORES = arrays(
     np.float32,
@@ -59,32 +57,6 @@ def test_infinite_scores_are_taken_for_very_large_ones() -> None:
         dtype=np.float32,
     )
     assert softmax(scores).tolist() == [[1, 0], [0, 1], [0.5, 0.5], [0.5, 0.5], [1, 0], [1, 0]]
-
-
-# Sharpness --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_best_sharpness_makes_the_weighted_loss_least(weighted: bool) -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(200, 4)).astype(np.float32)
-    y = np.where(rng.random(200) < 0.6, scores.argmax(axis=1), rng.integers(4, size=200))
-    weights = rng.random(200).astype(np.float32) ** 4 if weighted else None
-
-    def loss(sharpness: float) -> float:
-        log_proba = special.log_softmax(sharpness * scores.astype(np.float64), axis=1)
-        return float(np.average(-log_proba[np.arange(200), y], weights=weights))
-
-    grid = np.geomspace(0.2, 40, 1000)
-    assert fit_inverse_temperature(scores, Labels.from_topics(y), weights) == pytest.approx(
-        min(grid, key=loss), rel=0.02
-    )
-
-
-def test_sharpness_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
-    scores = np.eye(3, dtype=np.float32)
-    assert 10 < fit_inverse_temperature(scores, Labels.from_topics(np.arange(3))) < 55
-    assert 1 / 8 < fit_inverse_temperature(scores, Labels.from_topics(np.array([1, 2, 0]))) < 1 / 7
 
 
 # Sharpness and doubt ----------------------------------------------------------------------------

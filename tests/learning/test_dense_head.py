@@ -152,7 +152,7 @@ def test_rows_that_are_all_the_same_make_finite_scores(row: float) -> None:
 def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = made(1000, 10, 4, 2.0)
     full = fit_dense_head(X, y, 4)
-    monkeypatch.setattr(fit, "_MAX_JUDGED", 200)
+    monkeypatch.setattr(fit, "_MAX_HELD_OUT", 200)
     monkeypatch.setattr(fit, "_AT_ONCE", 64)
     part = fit_dense_head(X, y, 4, penalties=[full.penalty])
     np.testing.assert_allclose(shape(part.weights), shape(full.weights), atol=1e-5)

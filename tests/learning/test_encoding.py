@@ -233,7 +233,7 @@ def test_blas_has_one_thread_where_encoding_has_several() -> None:
         encode(TEXTS, encoder, n_jobs=2, cache_rows=False)
         assert encoder.n_threads == {1}
         threads = [
-            threading.Thread(target=encode, args=(TEXTS, encoder), kwargs={"keep": False})
+            threading.Thread(target=encode, args=(TEXTS, encoder), kwargs={"cache_rows": False})
             for _ in range(4)
         ]
         for thread in threads:

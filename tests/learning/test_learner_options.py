@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import slugline
-from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner
+from slugline import LinearLearner, Mixture, NeuralLearner
 from slugline.errors import OptionError
 from slugline.learning.learner import option_hints
 
-LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
+LEARNERS = [LinearLearner, NeuralLearner]
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,7 @@ LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
         "LinearLearner()",
         "LinearLearner(passes=5, clean=False)",
         "NeuralLearner(hidden=(64, 32), epochs=7)",
-        "ShallowLearner(units=3)",
-        "Mixture([LinearLearner(passes=2), ShallowLearner()])",
+        "Mixture([LinearLearner(passes=2), NeuralLearner()])",
         "Mixture([LinearLearner(), NeuralLearner()], weights=[1.0, 3.0], inverse_temperature=2.0)",
     ],
 )

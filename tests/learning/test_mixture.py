@@ -16,7 +16,6 @@ from slugline.learning.learner import FitContext, Learner, restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 
 RNG = np.random.default_rng(0)
 Y = np.arange(60) % 3
@@ -133,7 +132,7 @@ def test_mixture_rejects_an_empty_list() -> None:
 @pytest.fixture(scope="module")
 def several() -> Mixture:
     y = sp.csr_array((RNG.random((60, 3)) < 0.4).astype(np.float32))
-    nets = Mixture([NeuralLearner((4,), epochs=2), ShallowLearner(4, epochs=2)])
+    nets = Mixture([NeuralLearner((4,), epochs=2), NeuralLearner((4,), epochs=2)])
     mixture = Mixture([LinearLearner(), nets], weights=[1, 3], inverse_temperature=1.5)
     mixture.fit(X, Labels.from_indicator(y), CONTEXT)
     return mixture

@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 
 from slugline.errors import OptionError
-from slugline.learning.net.optimizers import (
-    SGD,
-    Adam,
-    Optimizer,
-    RMSprop,
-    RowAdaGrad,
-    get_optimizer,
-)
+from slugline.learning.net.optimizers import SGD, Adam, Optimizer, RMSprop, get_optimizer
 
 SHAPE = (12, 3)
 N_STEPS = 60
@@ -115,26 +108,7 @@ def test_weights_follow_the_formulas_of_keras(
     np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("n_steps", [None, N_STEPS, N_STEPS // 2])
-def test_a_row_steps_by_its_gradient_over_the_root_of_all_it_has_seen(n_steps: int | None) -> None:
-    expected, seen = first_weights().astype(np.float64), np.zeros(SHAPE[0])
-    for step, gradient in enumerate(sparse_gradients()):
-        seen += np.mean(gradient.astype(np.float64) ** 2, axis=1)
-        rate = 0.05 * (max(0, 1 - step / n_steps) if n_steps else 1)
-        expected -= rate * gradient / (np.sqrt(seen) + 1e-10)[:, np.newaxis]
-
-    weights = train(RowAdaGrad(n_steps=n_steps), by_rows=True)
-
-    assert weights.dtype == np.float32
-    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=2e-6)
-
-
-def test_arrays_that_come_whole_follow_adam_with_a_rate_of_their_own() -> None:
-    weights = train(RowAdaGrad(above=0.02), by_rows=False)
-    np.testing.assert_array_equal(weights, train(Adam(0.02), by_rows=False))
-
-
-@pytest.mark.parametrize("optimizer", [RMSprop(), SGD(), RowAdaGrad()], ids=repr)
+@pytest.mark.parametrize("optimizer", [RMSprop(), SGD()], ids=repr)
 def test_rows_without_gradient_are_left_alone_where_the_rule_allows(optimizer: Optimizer) -> None:
     weights = np.full(SHAPE, np.nan, dtype=np.float32)
     weights[[2, 5]] = 1

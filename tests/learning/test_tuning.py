@@ -21,7 +21,6 @@ from slugline.learning.calibration import sigmoid
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.mixture import Mixture
 from slugline.learning.tuning import BUDGET, Candidate, Metric, Tuning, estimate_seconds, tune
 from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 
@@ -99,16 +98,14 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
 def test_time_is_estimated_from_a_sample_of_many_texts_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seconds = iter([0.0, 2.0, 5.0])  # 2 for the default, 3 for two epochs of a net
+    seconds = iter([1.0, 3.0])
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
     monkeypatch.setattr("slugline.learning.tuning.time", clock)
     feature_groups, context = (DEFAULT_GROUPS["words"],), FitContext(n_topics=2)
     texts, y = ordered_pairs(999)
     assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 0
     texts, y = ordered_pairs(3000)
-    assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 3 * (
-        12 * 2 + 105 * 1.5
-    )
+    assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 3 * (12 * 2)
 
 
 def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +119,7 @@ def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyP
     texts, y = ordered_pairs(30)
     TopicClassifier(tune=1.0).fit(texts, y.tolist(), progress=Notes())
     assert notes[0] == (
-        "`tune` tries up to 18 ways to learn from 30 texts, which takes about 2 minutes; Ctrl-C "
+        "`tune` tries up to 9 ways to learn from 30 texts, which takes about 2 minutes; Ctrl-C "
         "takes the best until then"
     )
 
@@ -148,7 +145,6 @@ def test_the_budget_counts_work_and_always_pays_for_the_default() -> None:
     # 3 folds, each learned from by 2; 16 rounds for 2 topics: 64 a way with the same terms.
     few = search(budget=64 * 3)
     assert 1 < len(few.trials) < len(search().trials)
-    assert all(trial.candidate.net is None for trial in few.trials)
 
 
 def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
@@ -171,11 +167,6 @@ def test_documents_of_no_weight_have_no_say() -> None:
     )
     assert "bigrams" in {group.kind for group in tuning.best.candidate.feature_groups}
     assert tuning.best.score > 0.8
-
-
-def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
-    nets = [trial.candidate for trial in search().trials if trial.candidate.net]
-    assert {way.net_weight for way in nets} == {0.3, 0.5, 0.7}
 
 
 def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
@@ -206,24 +197,10 @@ def test_every_trial_is_told_in_words() -> None:
             Candidate((FeatureGroup("words"), FeatureGroup("lead", weight=3)), passes=6),
             "words + 3 x lead, 6 passes",
         ),
-        (
-            Candidate((FeatureGroup(),), net=(15, 0.0), net_weight=0.3),
-            "words, 30 % a net of 15 epochs",
-        ),
-        (
-            Candidate((FeatureGroup(),), net=(6, 0.1), n_nets=3),
-            "words, 50 % 3 nets of 6 epochs with labels smoothed by 0.1",
-        ),
     ],
 )
 def test_a_way_reads_as_a_person_would_say_it(way: Candidate, words: str) -> None:
     assert str(way) == words
-
-
-def test_a_way_with_nets_is_a_mixture_with_their_share() -> None:
-    learner = Candidate(WORDS, passes=6, net=(6, 0.1), n_nets=3, net_weight=0.3).learner()
-    assert isinstance(learner, Mixture)
-    assert learner.weights == pytest.approx([0.7, 0.1, 0.1, 0.1])
 
 
 def test_a_single_document_can_not_be_tuned_on() -> None:
@@ -303,7 +280,6 @@ def test_the_family_that_tells_several_topics_apart_is_found() -> None:
     )
     assert "bigrams" in {group.kind for group in tuning.best.candidate.feature_groups}
     assert tuning.best.score > 0.85 > tuning.trials[0].score
-    assert any(trial.candidate.net for trial in tuning.trials)
     best = tuning.trials[0]
     for trial in tuning.trials[1:]:
         if trial.is_better:

@@ -24,7 +24,6 @@ from slugline.learning.labels import Labels
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decider import Decider, Unsure, most_likely
 from slugline.model.file import container
@@ -482,7 +481,7 @@ def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None
 
 @pytest.mark.parametrize(
     "learner",
-    [NeuralLearner((8,), epochs=15), Mixture([LinearLearner(), ShallowLearner(epochs=5)])],
+    [NeuralLearner((8,), epochs=15), Mixture([LinearLearner(), NeuralLearner(epochs=5)])],
     ids=["network", "mixture"],
 )
 def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:

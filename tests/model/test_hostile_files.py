@@ -27,7 +27,6 @@ from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 from slugline.text.feature_groups import FeatureGroup
 
 TEXTS = ["wheat and corn rose", "net profit fell", "zinc and tin fell"] * 5
@@ -348,12 +347,7 @@ def test_local_headers_that_lie_change_nothing(good: Entries, tmp_path: Path) ->
 
 # Numbers ----------------------------------------------------------------------------------------
 
-LEARNERS = {
-    "linear": LinearLearner(),
-    "network": NET,
-    "shallow": ShallowLearner(4, epochs=2),
-    "mixture": Mixture([LinearLearner(), ShallowLearner(4, epochs=2)]),
-}
+LEARNERS = {"linear": LinearLearner(), "network": NET, "mixture": Mixture([LinearLearner(), NET])}
 GROUPS = [FeatureGroup("words", "counts"), FeatureGroup("bigrams")]
 LONG = ["wheat " * 200_000 + "corn rose", "", "zinc"]
 

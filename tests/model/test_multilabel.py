@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import slugline
-from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
+from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
 from slugline.learning.learner import Capabilities
 from slugline.model.decider import Decider
@@ -531,9 +531,10 @@ def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> N
     np.testing.assert_allclose(again.predict_proba(TEXTS), loaded.predict_proba(TEXTS), atol=0.02)
 
 
-# Nets without validation rows, and mixtures -------------------------------------------------------
+# Mixtures -----------------------------------------------------------------------------------------
 
-MIXTURE = Mixture([LinearLearner(), ShallowLearner(epochs=8)])
+MIXTURE = Mixture([LinearLearner(), NeuralLearner(epochs=30)])
+LINEAR_MIXTURE = Mixture([LinearLearner(), LinearLearner(passes=2)])
 
 
 @pytest.fixture(scope="module")
@@ -575,13 +576,12 @@ def test_a_mixture_says_which_words_count_for_each_topic(mixture: TopicClassifie
     assert total == pytest.approx(found.score - found.bias, abs=1e-4)
 
 
-@pytest.mark.parametrize("learner", [ShallowLearner(epochs=30), MIXTURE], ids=["net", "mixture"])
-def test_probabilities_of_nets_are_calibrated_on_documents_left_out(learner: Any) -> None:
+def test_probabilities_of_a_mixture_are_calibrated_on_documents_left_out() -> None:
     rng = np.random.default_rng(0)
     texts, sets = documents(900, seed=5)
     # A fifth of topics is missing: nets that have learned which ones are to be no surer than that.
     noisy = [[topic for topic in topics if rng.random() < 0.8] for topics in sets]
-    model = TopicClassifier(learner=learner, n_jobs=1).fit(texts[:600], noisy[:600])
+    model = TopicClassifier(learner=MIXTURE, n_jobs=1).fit(texts[:600], noisy[:600])
     proba = model.predict_proba(texts[600:])
     truth = np.array([[topic in topics for topic in TOPICS] for topics in noisy[600:]])
     likely = proba > 0.5
@@ -594,7 +594,7 @@ def test_copies_of_a_text_are_left_out_together() -> None:
     rng = np.random.default_rng(2)
     texts = [" ".join(rng.permutation([*"abcdefghijklmnop"])[:6]) for _ in range(60)] * 3
     noise = [[topic for topic in TOPICS if rng.random() < 0.4] for _ in range(60)] * 3
-    model = TopicClassifier(learner=ShallowLearner(epochs=30), n_jobs=1).fit(texts, noise)
+    model = TopicClassifier(learner=MIXTURE, n_jobs=1).fit(texts, noise)
     # By copies, they would be as good as certain.
     assert np.quantile(model.predict_proba(texts), 0.9) < 0.8
 
@@ -603,7 +603,7 @@ def test_copies_of_a_text_are_left_out_together() -> None:
 def test_a_mixture_learns_from_a_few_documents(n_documents: int) -> None:
     sets = [["oil"], [], ["oil", "grain"], ["grain"]][:n_documents]
     texts = ["crude", "the", "crude wheat", "wheat"][:n_documents]
-    model = TopicClassifier(learner=MIXTURE, n_jobs=1).fit(texts, sets)
+    model = TopicClassifier(learner=LINEAR_MIXTURE, n_jobs=1).fit(texts, sets)
     assert model.predict_proba(texts).shape[0] == n_documents
     assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
 
@@ -621,7 +621,7 @@ def test_parts_without_anything_to_learn_have_no_say(
     texts: list[str], options: Any, weight: Any
 ) -> None:
     sets: list[list[str]] = [["oil"], ["grain"], ["grain"], []]
-    model = TopicClassifier(learner=MIXTURE, n_jobs=1, **options)
+    model = TopicClassifier(learner=LINEAR_MIXTURE, n_jobs=1, **options)
     model.fit(texts, sets, sample_weight=weight)
     assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
 

@@ -20,7 +20,6 @@ from slugline.learning.labels import Labels
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 from slugline.text.feature_groups import (
     FeatureGroup,
     default_feature_groups,
@@ -369,17 +368,10 @@ def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
             "`learner` is a Mixture, which can't learn from batches; use one of LinearLearner, "
             "NeuralLearner.",
         ),
-        (
-            {"learner": ShallowLearner()},
-            ["a", "b"],
-            OptionError,
-            "`learner` is a ShallowLearner, which can't learn from batches; use one of "
-            "LinearLearner, NeuralLearner.",
-        ),
     ],
     ids=[
         "no classes", "empty classes", "topic outside", "odd class", "tune", "balanced",
-        "vocabulary", "mixture", "shallow",
+        "vocabulary", "mixture",
     ],
 )  # fmt: skip
 def test_first_calls_that_can_not_be_are_refused(

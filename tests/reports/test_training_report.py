@@ -538,7 +538,6 @@ def test_section_texts_describe_tuning(better: list[bool], interrupted: bool, sa
             Candidate((FeatureGroup("words"),), passes=(None, 2, 6, 10)[n]),
             0.8 + n / 100,
             0.5,
-            1.0,
             is_better,
         )
         for n, is_better in enumerate(better)
@@ -554,7 +553,7 @@ def test_section_texts_describe_tuning(better: list[bool], interrupted: bool, sa
 
 def test_section_texts_describe_multilabel_tuning_by_f1() -> None:
     candidates = [Candidate((FeatureGroup("words"),), passes=passes) for passes in (None, 2)]
-    trials = [SearchResult(candidate, 0.8, 0.5, 1.0, is_better=True) for candidate in candidates]
+    trials = [SearchResult(candidate, 0.8, 0.5, is_better=True) for candidate in candidates]
     tuning = Tuning(tuple(trials), interrupted=False, metric="macro-F1")
     experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
     assert section_texts(experiment)["tuning"] == (

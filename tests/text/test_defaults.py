@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from slugline.learning import mixture, shallow
+from slugline.learning import mixture
 from slugline.learning.linear import learner
 from slugline.learning.net import layers, network, optimizers, training
 from slugline.learning.net import learner as neural
@@ -22,10 +22,8 @@ DOCUMENTED = [
     learner.LinearLearner,
     mixture.Mixture,
     neural.NeuralLearner,
-    shallow.ShallowLearner,
     vocabulary.Vocabulary,
     vocabulary.Vocabulary.fit,
-    optimizers.RowAdaGrad,
     training.EarlyStopping,
     rows.PredictOptions,
 ]

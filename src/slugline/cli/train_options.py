@@ -129,7 +129,7 @@ _OPTIONS = (
     option(
         "--tune",
         "First look for better terms and learners by cross-validation, which takes some "
-        "fifty times as long; Ctrl-C ends the search and uses the best so far.",
+        "twenty times as long; Ctrl-C ends the search and uses the best so far.",
     ),
     option(
         "--min-precision SHARE",

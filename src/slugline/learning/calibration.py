@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -170,8 +170,13 @@ DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibration:
     """Return the calibration of rows that were not learned from with the lowest mean log loss.
 
-    Usual values count as much as one row, as the log loss of few rows says little. Parameters are
-    those of `fit_inverse_temperature`.
+    Usual values count as much as one row, as the log loss of few rows says little.
+
+    Parameters
+    ----------
+    scores : float32 array, shape (n_rows, n_topics)
+    y : int array, shape (n_rows,)
+    weights : float32 array, shape (n_rows,), optional
 
     References
     ----------
@@ -433,19 +438,3 @@ def log_odds(proba: F32) -> F32:
     """Return log(p / (1 - p)), finite for all probabilities."""
     least = np.finfo(np.float32).tiny
     return np.log(np.maximum(proba, least)) - np.log(np.maximum(1 - proba, LEAST_COMPLEMENT))
-
-
-def minimise_inverse_temperature(
-    losses: Callable[[F32], F32], scores: F32, weights: F32 | None
-) -> float:
-    """Return the inverse temperature, between 1/7 and 55, with the lowest mean loss.
-
-    `losses` returns the loss of each row, given scores multiplied by an inverse temperature.
-    """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_factor: float) -> float:
-        return float(np.average(losses(scores * np.float32(np.exp(log_factor))), weights=weights))
-
-    minimum = minimize_scalar(loss, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-2})
-    return float(np.exp(minimum.x))

@@ -21,7 +21,6 @@ from slugline.learning.calibration import (
     fit_topic_calibration,
     log_losses,
     log_odds,
-    minimise_inverse_temperature,
 )
 from slugline.learning.labels import Labels
 
@@ -153,17 +152,3 @@ MULTILABEL: LabelType = Multilabel()
 def label_type(*, multilabel: bool) -> LabelType:
     """Return what goes with `Labels.multilabel`."""
     return MULTILABEL if multilabel else SINGLE_LABEL
-
-
-def fit_inverse_temperature(scores: F32, labels: Labels, weights: F32 | None = None) -> float:
-    """Return the inverse temperature, between 1/7 and 55, with the lowest mean log loss.
-
-    Parameters
-    ----------
-    scores : float32 array, shape (n_rows, n_topics)
-        Before softmax or sigmoid, of rows that were not learned from.
-    labels : Labels
-    weights : float32 array, shape (n_rows,), optional
-    """
-    kind = label_type(multilabel=labels.multilabel)
-    return minimise_inverse_temperature(lambda s: kind.log_losses(s, labels), scores, weights)

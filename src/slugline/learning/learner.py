@@ -340,7 +340,6 @@ def choose_learner(learner: str | Learner) -> Learner:
 _KINDS = {
     "linear": ("slugline.learning.linear.learner", "LinearLearner"),
     "network": ("slugline.learning.net.learner", "NeuralLearner"),
-    "shallow": ("slugline.learning.shallow", "ShallowLearner"),
     "mixture": ("slugline.learning.mixture", "Mixture"),
 }
 
@@ -352,7 +351,7 @@ _MAX_DEPTH = 16
 class _Kind(msgspec.Struct):
     """What settings say about all others: files are not trusted."""
 
-    kind: Literal["linear", "network", "shallow", "mixture"]
+    kind: Literal["linear", "network", "mixture"]
 
 
 def _learner_class(kind: str) -> Any:

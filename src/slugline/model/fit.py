@@ -199,13 +199,14 @@ def _choose_candidate(
     feature_groups = settings.chosen_feature_groups(documents.texts, documents.names)
     if not settings.tune:
         return _Candidate(feature_groups, choose_learner(settings.learner))  # a copy
-    from slugline.learning.tuning import BUDGET, estimate_seconds, tune
+    from slugline.learning.tuning import BUDGET, MAX_CANDIDATES, estimate_seconds, tune
 
     texts, task = documents.texts, documents.task
     if context.progress is not SILENT:
         seconds = estimate_seconds(texts, task.labels, feature_groups, context)
         work = Message(
-            Parameter("tune"), f" tries up to 18 ways to learn from {len(texts):,} texts"
+            Parameter("tune"),
+            f" tries up to {MAX_CANDIDATES} ways to learn from {len(texts):,} texts",
         )
         announce(context.progress, work, seconds, "; Ctrl-C takes the best until then")
     tuning = tune(
@@ -217,7 +218,8 @@ def _choose_candidate(
         n_jobs=settings.n_jobs,
         metric=task.tuning_metric(),
     )
-    return _Candidate(tuning.best.candidate.feature_groups, tuning.best.learner(), tuning)
+    best = tuning.best.candidate
+    return _Candidate(best.feature_groups, best.learner(), tuning)
 
 
 @dataclass(frozen=True)

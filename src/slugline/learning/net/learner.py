@@ -69,54 +69,7 @@ class NeuralOptions(Options):
     ] = None
 
 
-class NetLearner:
-    """Scores and probabilities of a learner that is a net.
-
-    Attributes
-    ----------
-    network : Network
-    calibration : Calibration or TopicCalibration
-        How scores become probabilities: softmax if rows have one topic.
-    """
-
-    network: Network
-    calibration: AnyCalibration = Calibration(1.0)
-
-    def decision_function(self, X: Any) -> F32:
-        """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
-        return self.network.decision_function(X)
-
-    def predict_proba(self, X: Any) -> F32:
-        """Return probabilities, shape (n_rows, n_topics)."""
-        return self.calibration.proba(self.decision_function(X))
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether it has learned from rows of several topics."""
-        return self.calibration.multilabel
-
-    def arrays(self) -> dict[str, F32]:
-        """Return weights and biases of each layer in turn, and the calibration's, if any."""
-        names = self._array_names(len(self.network.layers))
-        weights = dict(zip(names, self.network.weights, strict=True))
-        return weights | self.calibration.arrays()
-
-    def _restore_net(self, arrays: Mapping[str, F32], n_layers: int) -> None:
-        weights = [arrays[name] for name in self._array_names(n_layers)]
-        self.calibration = restore_calibration(arrays, weights[-1])
-        layers = self._layers(len(weights[-1]), self.multilabel)
-        self.network = Network(layers).start_from(weights)
-        _check_shapes(self.network)
-
-    def _array_names(self, n_layers: int) -> Sequence[str]:
-        """Return the names of weights and biases of each layer in a model file."""
-        return [str(number) for number in range(2 * n_layers)]
-
-    def _layers(self, n_topics: int, multilabel: bool) -> list[Dense]:
-        raise NotImplementedError
-
-
-class NeuralLearner(NeuralOptions, NetLearner):
+class NeuralLearner(NeuralOptions):
     """A net of dense layers, trained for its best number of epochs.
 
     Some rows are held out to find the epoch after which the net overfits; then a fresh net learns
@@ -163,7 +116,9 @@ class NeuralLearner(NeuralOptions, NetLearner):
         "network", NeuralOptions, {"n_epochs": Annotated[int, Meta(ge=0)]}
     )
 
+    network: Network
     n_epochs: int
+    calibration: AnyCalibration = Calibration(1.0)
     recent_: RecentScores | None = None
     _in_batches = False
 
@@ -246,18 +201,41 @@ class NeuralLearner(NeuralOptions, NetLearner):
         targets = _targets(labels, network.n_topics)
         network.fit(X, targets, batch_size=self.batch_size, sample_weight=weight)
 
+    def decision_function(self, X: Any) -> F32:
+        """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
+        return self.network.decision_function(X)
+
+    def predict_proba(self, X: Any) -> F32:
+        """Return probabilities, shape (n_rows, n_topics)."""
+        return self.calibration.proba(self.decision_function(X))
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether it has learned from rows of several topics."""
+        return self.calibration.multilabel
+
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
         hidden = [layer.units for layer in self.network.layers[:-1]]
         options = self.options() | {"hidden": hidden}
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
+    def arrays(self) -> dict[str, F32]:
+        """Return weights and biases of each layer in turn, and the calibration's, if any."""
+        weights = {str(number): array for number, array in enumerate(self.network.weights)}
+        return weights | self.calibration.arrays()
+
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
         """Return a fitted learner from its parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
-        learner._restore_net(arrays, 2 if learner.hidden is None else len(learner.hidden) + 1)
+        n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
+        weights = [arrays[str(number)] for number in range(2 * n_layers)]
+        learner.calibration = restore_calibration(arrays, weights[-1])
+        layers = learner._layers(len(weights[-1]), learner.multilabel)
+        learner.network = Network(layers).start_from(weights)
+        _check_shapes(learner.network)
         return learner
 
     def _train_anew(self, X: Any, labels: Labels, history: History, context: FitContext) -> None:

@@ -191,9 +191,6 @@ def get_loss(name: str) -> Loss:
 
 Rows = Index | None
 
-# Avoids 0 / 0 in the first step of a row whose gradient is zero.
-_TINY = np.float32(1e-10)
-
 
 class Optimizer(Protocol):
     """Updates weights in place, one `begin_step` per batch and one `update` per array."""
@@ -323,54 +320,6 @@ class Adam:
         correction = np.sqrt(1 - self.beta_2**self._step) / (1 - self.beta_1**self._step)
         rate = np.float32(self.learning_rate * correction)
         weights -= rate * mean / (np.sqrt(mean_square) + np.float32(self.epsilon))
-
-
-@dataclass
-class RowAdaGrad:
-    """AdaGrad with one step size per row of a first layer; Adam for all other arrays.
-
-    s += mean(g^2) over the row; w -= lr g / sqrt(s). Rare words keep a large step, and a row needs
-    one number of state instead of one or two per weight. After Duchi, Hazan and Singer (2011),
-    Adaptive subgradient methods for online learning and stochastic optimization.
-
-    Parameters
-    ----------
-    learning_rate : float, default 0.05
-        Of rows.
-    above : float, default 0.003
-        Learning rate of all other arrays.
-    n_steps : int, optional
-        Both rates fall linearly to 0 over this many steps; by default they stay constant.
-    """
-
-    learning_rate: float = 0.05
-    above: float = 0.003
-    n_steps: int | None = None
-    _sum: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
-    _adam: Adam = field(default_factory=Adam, init=False, repr=False)
-    _fade: float = field(default=1.0, init=False, repr=False)
-    _step: int = field(default=0, init=False, repr=False)
-
-    def begin_step(self) -> None:
-        """Count the step, and lower the rates."""
-        if self.n_steps is not None:
-            self._fade = max(0.0, 1 - self._step / self.n_steps)
-        self._step += 1
-        self._adam.learning_rate = self.above * self._fade
-        self._adam.begin_step()
-
-    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
-        """Move `weights` downhill."""
-        if rows is None:
-            self._adam.update(key, weights, gradient)
-            return
-        if key not in self._sum:
-            self._sum[key] = np.zeros(len(weights), dtype=np.float32)
-        sums = self._sum[key]
-        sums[rows] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
-        rates = np.float32(self.learning_rate * self._fade) / (np.sqrt(sums[rows]) + _TINY)
-        gradient *= rates[:, np.newaxis]
-        weights[rows] -= gradient
 
 
 def _all_rows(weights: F32, gradient: F32, rows: Rows) -> F32:
