@@ -118,8 +118,8 @@ def test_an_evaluation_says_how_many_are_answered(corpus: slugline.Corpus) -> No
     result = slugline.train(corpus, classifier=classifier)
     assert "sure enough" in repr(result)
     evaluation = slugline.evaluate(result.classifier, corpus)
-    assert evaluation.routing is not None
-    assert evaluation.to_dict()["routing"]["n_documents"] == 120
+    assert evaluation.decisions is not None
+    assert evaluation.to_dict()["decisions"]["n_documents"] == 120
 
 
 def test_a_training_for_a_precision_out_of_reach_says_so(corpus: slugline.Corpus) -> None:

@@ -170,12 +170,14 @@ def test_suggestions_have_columns_to_fill_in_as_the_data_have(run: Run, form: st
 def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> None:
     options = ("--min-precision", "0.8", "-q", "--json")
     result = json.loads(run("train", "wires.jsonl", "-o", "wires.slug", *options).out)
-    tested = result["routing"]["test"]
-    routes = load("wires.slug").decide(slugline.load_corpus("later.jsonl").texts)
+    tested = result["decisions"]["test"]
+    decisions = load("wires.slug").decide(slugline.load_corpus("later.jsonl").texts)
     assert tested["precision"] == tested["n_right"] / tested["n_given"]
     assert tested["recall"] == tested["n_right"] / tested["n_true"]
     later = json.loads(run("evaluate", "wires.slug", "later.jsonl", "-q", "--json").out)
-    assert later["routing"]["test"]["n_given"] == sum(len(route.topics or ()) for route in routes)
+    assert later["decisions"]["test"]["n_given"] == sum(
+        len(decision.topics or ()) for decision in decisions
+    )
     out = run("evaluate", "wires.slug", "later.jsonl", "-q").out
     assert re.search(r"recall \d+\.\d % of the topics that .*, precision \d+\.\d % of the", out)
 

@@ -102,7 +102,7 @@ def test_as_json_everything_is_there(run: Run, parts: Path) -> None:
     }
     assert found["heldout"]["accuracy"] == 1
     assert found["heldout"]["interval"][0] > 0.9
-    assert found["routing"]["min_precision"] == 0.8
+    assert found["decisions"]["min_precision"] == 0.8
     assert (found["evaluation"], found["interrupted"]) == (None, False)
     assert found["model"] == "news.slug"
 

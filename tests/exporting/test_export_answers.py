@@ -343,6 +343,6 @@ def test_exported_page_answers_a_blank_text_like_python(
     blank = ["", " ", "\n\t", "\u00a0\u2003", "\x1f"]
     said = opened.answers(blank)
     assert np.abs(said.proba - classifier.predict_proba(blank)).max() < 1e-6
-    assert [route.topic for route in classifier.decide(blank)] == [None] * len(blank)
+    assert [decision.topic for decision in classifier.decide(blank)] == [None] * len(blank)
     assert said.given == [[]] * len(blank)
     assert said.reasons == ["There is no text."] * len(blank)

@@ -92,8 +92,10 @@ def test_heldout_predictions_are_those_of_the_cascade(classifier: TopicClassifie
     heldout, threshold = classifier.fitted_.heldout_predictions, cascade_of(classifier).threshold
     assert heldout is not None
     decider = Decider.from_fitted(classifier.fitted_)
-    routes = decider.decide(TEXTS[750:])
-    assert all(route.topic in (None, t) for route, t in zip(routes, TOPICS[750:], strict=True))
+    decisions = decider.decide(TEXTS[750:])
+    assert all(
+        decision.topic in (None, t) for decision, t in zip(decisions, TOPICS[750:], strict=True)
+    )
     # Above the threshold stand the documents that words answered, with their probabilities.
     assert np.mean(heldout.probabilities >= np.float32(threshold)) >= 0.6
 

@@ -338,20 +338,22 @@ def fitted(many: tuple[list[str], list[str]]) -> TopicClassifier:
 
 def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
     texts = ["the loan and rate and bond of 1", "Das Kraut schmeckt", "!?", " ", "the and of"]
-    routes = fitted.decide(texts)
-    assert [route.topic for route in routes[:4]] == ["bank", None, None, None]
+    decisions = fitted.decide(texts)
+    assert [decision.topic for decision in decisions[:4]] == ["bank", None, None, None]
     reasons = [None, "unknown words: 3 of 3", "no words", "no text"]
-    assert [route.reason and str(route.reason) for route in routes[:4]] == reasons
-    assert routes[0].top[0] == ("bank", routes[0].probability)
-    assert len(routes[1].top) == 3
+    assert [decision.reason and str(decision.reason) for decision in decisions[:4]] == reasons
+    assert decisions[0].top[0] == ("bank", decisions[0].probability)
+    assert len(decisions[1].top) == 3
 
 
 def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> None:
-    (route,) = Decider.from_fitted(fitted.fitted_, 0.9).decide(["the loan and wheat and goal of 1"])
-    assert route.topic is None
-    assert route.reason is not None
-    assert route.reason.kind == "low_probability"
-    assert str(route.reason).startswith(f"probability {route.probability:.2f} is under 0.")
+    (decision,) = Decider.from_fitted(fitted.fitted_, 0.9).decide(
+        ["the loan and wheat and goal of 1"]
+    )
+    assert decision.topic is None
+    assert decision.reason is not None
+    assert decision.reason.kind == "low_probability"
+    assert str(decision.reason).startswith(f"probability {decision.probability:.2f} is under 0.")
 
 
 @pytest.mark.parametrize(
@@ -397,10 +399,10 @@ def test_without_a_precision_every_text_is_answered_that_is_not_blank(
     fitted: TopicClassifier,
 ) -> None:
     texts = ["the loan and wheat and goal of 1", "", "Das Kraut", " \n"]
-    routes = fitted.decide(texts, 0)
+    decisions = fitted.decide(texts, 0)
     first, _, third, _ = fitted.predict(texts).tolist()
-    assert [route.topic for route in routes] == [first, None, third, None]
-    assert [route.reason and str(route.reason) for route in routes] == [
+    assert [decision.topic for decision in decisions] == [first, None, third, None]
+    assert [decision.reason and str(decision.reason) for decision in decisions] == [
         *(None, "no text", None, "no text")
     ]
 
@@ -492,7 +494,7 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     assert left_out is not None
     assert left_out.n_documents == len(texts)
     np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
-    assert any(route.topic for route in classifier.decide(texts))
+    assert any(decision.topic for decision in classifier.decide(texts))
 
 
 @pytest.mark.usefixtures("empty_cache")
@@ -549,8 +551,8 @@ def test_a_topic_with_a_single_document_is_no_obstacle(many: Any) -> None:
 def test_of_one_topic_all_answers_are_right() -> None:
     texts = ["wheat and corn", "corn and rye"] * 60
     classifier = TopicClassifier(min_precision=0.95).fit(texts, ["grain"] * 120)
-    routes = classifier.decide(["corn and wheat", "zinc"])
-    assert [route.topic for route in routes] == ["grain", None]
+    decisions = classifier.decide(["corn and wheat", "zinc"])
+    assert [decision.topic for decision in decisions] == ["grain", None]
 
 
 def test_where_every_text_is_the_same_no_answer_is_sure() -> None:
@@ -587,8 +589,11 @@ def test_a_promise_may_be_chosen_after_the_fit(options: dict[str, Any], many: An
     classifier = TopicClassifier().fit(*many)
     text = "the loan and rate and bond of 1"
     assert classifier.decide([text, "zinc tin"])[1].topic is not None  # nobody asked for more
-    (route,) = classifier.decide([text], **options)
-    assert (route.topic, route.topics) == ("bank", ["bank"] if "coverage" in options else None)
+    (decision,) = classifier.decide([text], **options)
+    assert (decision.topic, decision.topics) == (
+        "bank",
+        ["bank"] if "coverage" in options else None,
+    )
     if "coverage" not in options:
         assert classifier.decide(["zinc tin"], **options)[0].topic is None
 

@@ -183,7 +183,7 @@ def test_heldout_answers_of_an_earlier_fit_are_not_those_of_parts() -> None:
     assert predictions is not None
     assert predictions.n_candidates == len(TEXTS)
     assert predictions.words is not None
-    assert [route.topic for route in precise.decide([*TEXTS[:300:100], "zinc tin"])] == [
+    assert [decision.topic for decision in precise.decide([*TEXTS[:300:100], "zinc tin"])] == [
         *("grain", "trade", "money"),
         None,
     ]

@@ -331,16 +331,16 @@ def test_topics_that_are_given_alone_keep_their_promise() -> None:
     rng = np.random.default_rng(0)
     noisy = [[t for t in topics if rng.random() > 0.1] for topics in sets]
     model = TopicClassifier(n_jobs=1, min_precision=0.85).fit(texts, noisy)
-    routes = model.decide(NEW_TEXTS)
+    decisions = model.decide(NEW_TEXTS)
     given = [
         (topic, topics)
-        for route, topics in zip(routes, NEW_SETS, strict=True)
-        for topic in route.topics or []
+        for decision, topics in zip(decisions, NEW_SETS, strict=True)
+        for topic in decision.topics or []
     ]
     assert np.mean([topic in topics for topic, topics in given]) >= 0.85
-    unsure = [route for route in routes if route.reason is not None]
+    unsure = [decision for decision in decisions if decision.reason is not None]
     assert unsure
-    assert all(route.reason is not None and len(route.top) == 3 for route in unsure)
+    assert all(decision.reason is not None and len(decision.top) == 3 for decision in unsure)
 
 
 def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
@@ -378,29 +378,32 @@ def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None
 
 
 def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicClassifier) -> None:
-    for route, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
-        assert route.topics == list(answer)
-        assert route.topic == (answer[0] if answer else None)
-        assert route.reason is None
-        assert route.probability == route.top[0][1]
+    for decision, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
+        assert decision.topics == list(answer)
+        assert decision.topic == (answer[0] if answer else None)
+        assert decision.reason is None
+        assert decision.probability == decision.top[0][1]
 
 
 def test_a_text_for_which_far_more_topics_are_likely_than_any_had_is_unsure() -> None:
     pairs = [i for i, topics in enumerate(SETS) if len(topics) == 1]
     model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in pairs], [SETS[i] for i in pairs])
-    decision = model.fitted_.multilabel_rule
-    assert decision is not None
-    assert decision.most_given == 2
-    eager = decision.with_thresholds(np.full(3, 0.05, dtype=np.float32))
+    rule = model.fitted_.multilabel_rule
+    assert rule is not None
+    assert rule.most_given == 2
+    eager = rule.with_thresholds(np.full(3, 0.05, dtype=np.float32))
     decider = Decider.from_fitted(replace(model.fitted_, multilabel_rule=eager))
-    (route,) = decider.decide(["wheat corn harvest crude barrels opec dollar rates bank"])
-    assert route.reason is not None
-    assert route.reason.kind == "many_topics"
-    assert route.topics == []
+    (decision,) = decider.decide(["wheat corn harvest crude barrels opec dollar rates bank"])
+    assert decision.reason is not None
+    assert decision.reason.kind == "many_topics"
+    assert decision.topics == []
 
 
 def test_blank_texts_are_unsure(several: TopicClassifier) -> None:
-    assert [str(route.reason) for route in several.decide(["", "  "])] == ["no text", "no text"]
+    assert [str(decision.reason) for decision in several.decide(["", "  "])] == [
+        "no text",
+        "no text",
+    ]
 
 
 def test_sets_that_hold_the_right_topic_are_for_one_topic(several: TopicClassifier) -> None:

@@ -192,9 +192,9 @@ def test_explanations_add_up_with_the_encoder_for_each_topic() -> None:
 
 def test_promises_are_made_on_sums() -> None:
     classifier = fit(min_precision=0.9)
-    routes = classifier.decide(TEST[0])
+    decisions = classifier.decide(TEST[0])
     given = [
-        (topic, own) for r, own in zip(routes, TEST[1], strict=True) for topic in r.topics or ()
+        (topic, own) for r, own in zip(decisions, TEST[1], strict=True) for topic in r.topics or ()
     ]
     assert len(given) > 60
     assert np.mean([topic in own for topic, own in given]) > 0.9

@@ -114,8 +114,8 @@ def test_no_topic_is_given_without_its_parent(
 def test_a_tree_of_one_path_a_text_gives_at_most_one(
     tree: TopicClassifier, min_precision: float | None
 ) -> None:
-    routes = tree.decide(NEW_TEXTS, min_precision=min_precision)
-    n_given = [len(route.topics or ()) for route in routes if route.reason is None]
+    decisions = tree.decide(NEW_TEXTS, min_precision=min_precision)
+    n_given = [len(decision.topics or ()) for decision in decisions if decision.reason is None]
     assert {*n_given} == {1}
     assert len(n_given) == 200 if min_precision == 0 else len(n_given) > 100
 
@@ -128,8 +128,8 @@ def test_a_tree_of_one_path_a_text_stops_at_a_parent_only_where_texts_did(
     assert {topic for topics in answers for topic in topics} == {*WORDS}
     between = ["loan export"]
     assert tree.predict(between)[0][0].startswith("economy/")
-    [route] = tree.decide(between, min_precision=0.985)
-    assert route.topics == ["economy"]
+    [decision] = tree.decide(between, min_precision=0.985)
+    assert decision.topics == ["economy"]
 
 
 def test_a_tree_of_one_path_a_text_is_as_often_right_as_a_list_of_topics(
@@ -216,9 +216,9 @@ def test_answers_are_the_deepest_topics_and_stop_where_the_model_is_not_sure(
     assert tree.predict(["medal coach stadium athlete"]).tolist() == [("sport",)]
     sets = tree.predict(NEW_TEXTS)
     assert not any("sport" in topics and "sport/tennis" in topics for topics in sets)
-    [route] = Decider.from_fitted(tree.fitted_, 0).decide(texts[:1])
-    assert (route.topic, route.topics) == ("sport/football", ["sport/football"])
-    assert [topic for topic, _ in route.top[:2]] == ["sport", "sport/football"]
+    [decision] = Decider.from_fitted(tree.fitted_, 0).decide(texts[:1])
+    assert (decision.topic, decision.topics) == ("sport/football", ["sport/football"])
+    assert [topic for topic, _ in decision.top[:2]] == ["sport", "sport/football"]
 
 
 def test_parents_need_not_be_written_and_may_be(tree: TopicClassifier) -> None:

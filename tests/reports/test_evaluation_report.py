@@ -160,7 +160,9 @@ def with_precision(experiment: Experiment, precision: float) -> Experiment:
     assert predictions is not None
     predictions = replace(predictions, precision=precision)
     fitted = replace(experiment.fitted, heldout_predictions=predictions)
-    return replace(experiment, fitted=fitted, routing=decide_corpus(fitted, experiment.tested.test))
+    return replace(
+        experiment, fitted=fitted, decisions=decide_corpus(fitted, experiment.tested.test)
+    )
 
 
 def test_advice_begins_with_a_broken_promise(experiment: Experiment) -> None:

@@ -212,9 +212,9 @@ def test_fit_stream_model_saves_explains_and_decides_like_others(
     loaded = load(tmp_path / "news.slug")
     np.testing.assert_array_equal(classifier.predict_proba(texts), loaded.predict_proba(texts))
     assert classifier.explain(texts[0]).topic == topics[0]
-    routes = loaded.decide(texts)
-    assert {route.topic for route in routes if route.topic is not None} <= set(topics)
-    assert any(route.topic is not None for route in routes)
+    decisions = loaded.decide(texts)
+    assert {decision.topic for decision in decisions if decision.topic is not None} <= set(topics)
+    assert any(decision.topic is not None for decision in decisions)
 
 
 def test_model_card_describes_the_stream_and_retrain_refuses_it(news: News, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class EvaluationParts(BaseEvaluation, TableResult):
 
     Attributes
     ----------
-    routing : DecisionResult, MultilabelDecisionResult or None
+    decisions : DecisionResult, MultilabelDecisionResult or None
         How many texts it answers and how many of the answers are right, if it was trained for a
         precision.
     against : PairedResult or None
@@ -104,7 +104,7 @@ class EvaluationParts(BaseEvaluation, TableResult):
         several topics.
     """
 
-    routing: AnyDecisionResult | None = field(default=None, kw_only=True)
+    decisions: AnyDecisionResult | None = field(default=None, kw_only=True)
     against: PairedResult | None = field(default=None, kw_only=True)
     by_topic: Mapping[str, AccuracyDifference] = field(default_factory=dict, kw_only=True)
 
@@ -127,14 +127,14 @@ class EvaluationParts(BaseEvaluation, TableResult):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics as plain data for JSON; an undefined ratio is None."""
-        parts = {"routing": self.routing, "against": self.against}
+        parts = {"decisions": self.decisions, "against": self.against}
         return super().to_dict() | {name: part.to_dict() for name, part in parts.items() if part}
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title, metrics = super()._title_and_rows()
         rows = [*metrics]
-        if self.routing is not None:
-            rows.append(("sure enough", self.routing.summary()))
+        if self.decisions is not None:
+            rows.append(("sure enough", self.decisions.summary()))
         if self.against is not None:
             rows += [("better by", text) for text in self.against.lines()[:1]]
         return title, rows
@@ -235,7 +235,7 @@ def evaluate(
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
     return result(
         **field_values(evaluation),
-        routing=decide_corpus(classifier.fitted_, corpus),
+        decisions=decide_corpus(classifier.fitted_, corpus),
         against=None if paired is None else PairedResult(**field_values(paired)),
         by_topic={}
         if paired is None or is_multilabel

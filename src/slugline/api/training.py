@@ -127,7 +127,7 @@ class TrainingResult(TableResult):
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title, rows = self.experiment._title_and_rows()
-        decisions = self.experiment.routing
+        decisions = self.experiment.decisions
         if decisions is not None:
             rows.append(("sure enough", decisions.summary()))
         return title, rows

@@ -8,12 +8,12 @@ from typing import Any
 
 from slugline.cli import options
 from slugline.cli.metrics import (
+    decisions_entry,
     print_broken_promise,
+    print_decisions,
     print_evaluation,
     print_paired,
-    print_routing,
-    routing_entry,
-    tested_router,
+    tested_decider,
 )
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, warn
@@ -71,12 +71,12 @@ def evaluate(
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
-    routing = tested_router(fitted, decide_corpus(fitted, corpus))
-    print_broken_promise(routing, as_json)
-    results: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
+    tested = tested_decider(fitted, decide_corpus(fitted, corpus))
+    print_broken_promise(tested, as_json)
+    results: dict[str, Any] = evaluation.to_dict() | decisions_entry(tested)
     if not as_json:
         print_evaluation(evaluation)
-        print_routing(routing)
+        print_decisions(tested)
     if against is not None and second is not None:
         other = evaluate_fitted(second[0], corpus, seed=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))

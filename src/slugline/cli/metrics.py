@@ -178,12 +178,12 @@ class TestedDecider(NamedTuple):
     """A model's thresholds, and how they do on a test, if there is one."""
 
     decider: Decider
-    tested: DecisionResult | MultilabelDecisionResult | None
+    result: DecisionResult | MultilabelDecisionResult | None
 
     @property
     def promise(self) -> PromiseCheck | None:
-        """Whether the precision that was asked for is kept."""
-        return self.decider.check_promise(self.tested.answers if self.tested else None)
+        """Whether the requested precision is reached."""
+        return self.decider.check_promise(self.result.answers if self.result else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; a topic never answered has no threshold."""
@@ -198,37 +198,37 @@ class TestedDecider(NamedTuple):
                 for name, threshold in zip(names, thresholds, strict=True)
             },
             "heldout": self.decider.achieved._asdict(),
-            "test": self.tested.to_dict() if self.tested else None,
+            "test": self.result.to_dict() if self.result else None,
             "promise": self.promise.to_dict() if self.promise else None,
         }
 
 
-def print_routing(routing: TestedDecider | None) -> None:
+def print_decisions(tested: TestedDecider | None) -> None:
     """Print the precision asked for, the thresholds, and how many texts are answered."""
-    if routing is None:
+    if tested is None:
         return
-    rows = routing.decider.summary()
-    if routing.tested:
-        rows.append(("on test texts", routing.tested.summary()))
+    rows = tested.decider.summary()
+    if tested.result:
+        rows.append(("on test texts", tested.result.summary()))
     print_table(rows, left_aligned=(0, 1))
 
 
-def routing_entry(routing: TestedDecider | None) -> dict[str, Any]:
-    """Return an entry for JSON, or none."""
-    return {"routing": routing.to_dict()} if routing else {}
+def decisions_entry(tested: TestedDecider | None) -> dict[str, Any]:
+    """Return the entry of the decisions for JSON, or an empty dict."""
+    return {"decisions": tested.to_dict()} if tested else {}
 
 
-def tested_router(
-    fitted: Fitted, tested: DecisionResult | MultilabelDecisionResult | None
+def tested_decider(
+    fitted: Fitted, result: DecisionResult | MultilabelDecisionResult | None
 ) -> TestedDecider | None:
     """Return the thresholds and how they did on a test; None if no precision was asked for."""
     decider = Decider.from_fitted(fitted)
-    return None if decider.precision is None else TestedDecider(decider, tested)
+    return None if decider.precision is None else TestedDecider(decider, result)
 
 
-def print_broken_promise(routing: TestedDecider | None, as_json: bool = False) -> None:
-    """Print first of all if the precision that was asked for isn't kept; with JSON, warn of it."""
-    promise = routing.promise if routing else None
+def print_broken_promise(tested: TestedDecider | None, as_json: bool = False) -> None:
+    """Print that the requested precision isn't reached, if so; with JSON, on standard error."""
+    promise = tested.promise if tested else None
     if promise is None or not promise.is_broken:
         return
     if as_json:

@@ -11,7 +11,7 @@ from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
 from slugline.cli.encoder import advise
-from slugline.cli.metrics import tested_router
+from slugline.cli.metrics import tested_decider
 from slugline.cli.options import command, read_parts, read_unlabelled
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -81,12 +81,12 @@ def train(request: TrainRequest) -> None:
     curves = (
         _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
     )
-    routing = tested_router(experiment.fitted, experiment.routing)
+    tested = tested_decider(experiment.fitted, experiment.decisions)
     report = report_path if is_tested else None
     results = TrainingResults(
         experiment,
         request.output,
-        routing,
+        tested,
         report=report,
         quantization=quantization,
         curves=curves,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from slugline.base.wording import counted, percent
 from slugline.cli.metrics import (
     TestedDecider,
+    decisions_entry,
     main_metrics,
     print_broken_promise,
+    print_decisions,
     print_levels,
-    print_routing,
-    routing_entry,
 )
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
@@ -38,7 +38,7 @@ class TrainingResults:
     experiment: Experiment
     model: Path
     # The thresholds, if a precision was asked for.
-    routing: TestedDecider | None
+    tested_decider: TestedDecider | None
     # None without a test.
     report: Path | None = None
     # What weights of fewer bits cost.
@@ -58,7 +58,7 @@ class TrainingResults:
         return {
             **self.experiment.to_dict(),
             **{name: part.to_dict() for name, part in parts.items() if part},
-            **routing_entry(self.routing),
+            **decisions_entry(self.tested_decider),
             **{name: str(path) for name, path in files.items() if path},
         }
 
@@ -130,7 +130,7 @@ def _write_model(
 
 def print_results(results: TrainingResults, as_json: bool) -> None:
     """Print how good the model is, what it learned from, and where the files are."""
-    print_broken_promise(results.routing, as_json)
+    print_broken_promise(results.tested_decider, as_json)
     if as_json:
         print_json(results.to_dict())
         return
@@ -146,7 +146,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     for curve in results.curves.curves if results.curves else ():
         show(describe_forecast(curve))
     if results.report is None:
-        print_routing(results.routing)
+        print_decisions(results.tested_decider)
         if experiment.fitted.stream is None:
             show(
                 "not tested, so there is no report; `slugline evaluate` tests it on other documents"
@@ -157,7 +157,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     show(f"report  {results.report}")
     if experiment.evaluation is not None:
         print_levels(experiment.evaluation)
-    print_routing(results.routing)
+    print_decisions(results.tested_decider)
     if results.retraining is not None:
         from slugline.cli.train_corrections import print_retraining
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slugline.base.names import expand_patterns
-from slugline.cli.metrics import tested_router
+from slugline.cli.metrics import tested_decider
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
 from slugline.cli.output_paths import check_not_read, check_target
 from slugline.cli.train_options import StreamRequest, TrainRequest
@@ -40,8 +40,8 @@ def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
     save_model(experiment, request.output)
     if stream.checkpoint is not None and not fitted.interrupted:
         remove_checkpoint(stream.checkpoint)
-    routing = tested_router(fitted, None)
-    print_results(TrainingResults(experiment, request.output, routing), request.as_json)
+    tested = tested_decider(fitted, None)
+    print_results(TrainingResults(experiment, request.output, tested), request.as_json)
     exit_if_interrupted(fitted)
 
 

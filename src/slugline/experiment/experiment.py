@@ -74,7 +74,7 @@ class Experiment(TitledRows):
         The most common training topic, and its share of the test documents; NaN without a test.
     shuffled : float
         Accuracy of the test topics in random order; NaN without a test.
-    routing : DecisionResult, MultilabelDecisionResult or None
+    decisions : DecisionResult, MultilabelDecisionResult or None
         How many test documents got an answer, and how many of the answers are right; None without
         a test, or if no precision was asked for.
     """
@@ -93,7 +93,7 @@ class Experiment(TitledRows):
     majority_topic: str = ""
     majority: float = math.nan
     shuffled: float = math.nan
-    routing: AnyDecisionResult | None = None
+    decisions: AnyDecisionResult | None = None
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         promise = self.promise
@@ -154,8 +154,10 @@ class Experiment(TitledRows):
     @property
     def promise(self) -> PromiseCheck | None:
         """Whether the precision that was asked for is kept; None if none was."""
-        routing = self.routing
-        return Decider.from_fitted(self.fitted).check_promise(routing.answers if routing else None)
+        decisions = self.decisions
+        return Decider.from_fitted(self.fitted).check_promise(
+            decisions.answers if decisions else None
+        )
 
     @property
     def threshold(self) -> float | None:
@@ -169,7 +171,7 @@ class Experiment(TitledRows):
         """The metrics stored in a model file; None without a test."""
         if self.evaluation is None:
             return None
-        return stored_metrics(self.evaluation, self.majority, self.routing)
+        return stored_metrics(self.evaluation, self.majority, self.decisions)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the results as plain data for JSON; some keys need a test, others a stream."""
@@ -324,7 +326,7 @@ def _with_test(
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(true, fitted.seed),
-        routing=decide_corpus(fitted, test),
+        decisions=decide_corpus(fitted, test),
         warnings=(*warnings, *concerns.model_warnings(fitted, test)),
     )
 

@@ -79,7 +79,7 @@ def save_quantized(
     stored = from_model_file(file, experiment.fitted.encoder)
     before, test = experiment.tested
     after = evaluate_fitted(stored, test, seed=stored.seed)
-    experiment = replace(experiment, evaluation=after, routing=decide_corpus(stored, test))
+    experiment = replace(experiment, evaluation=after, decisions=decide_corpus(stored, test))
     write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return QuantizationResult(
         experiment=experiment,

@@ -120,7 +120,7 @@ def describe_unsure(decision: Decision) -> str:
 
 
 class Decisions(NamedTuple):
-    """Routes of some texts, without their probabilities.
+    """Decisions on some texts, without their probabilities.
 
     Attributes
     ----------

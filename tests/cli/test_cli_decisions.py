@@ -111,8 +111,8 @@ def test_each_topic_may_have_a_threshold_of_its_own(
         [line["topic"] for line in lines_of(run("predict", "hard.slug", *more, stdin=asked).out)]
         for more in ([], ["--per-topic"])
     )
-    assert apart == [route.topic for route in classifier.decide(texts[:90], per_topic=True)]
-    assert apart != together == [route.topic for route in classifier.decide(texts[:90])]
+    assert apart == [decision.topic for decision in classifier.decide(texts[:90], per_topic=True)]
+    assert apart != together == [decision.topic for decision in classifier.decide(texts[:90])]
 
 
 def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
@@ -235,13 +235,13 @@ def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
 
 
 def test_training_gives_the_same_as_json(run: Run, data: Path) -> None:
-    found = json.loads(run("train", data, "-q", "--min-precision", 0.8, "--json").out)["routing"]
+    found = json.loads(run("train", data, "-q", "--min-precision", 0.8, "--json").out)["decisions"]
     assert (found["min_precision"], found["alternative"]) == (0.8, None)
     assert set(found["thresholds"]) == {"bank", "grain", "sport"}
     assert found["test"]["n_answered"] / found["test"]["n_documents"] == found["test"]["coverage"]
     assert found["test"]["n_documents"] == 54
     untested = run("train", data, "-q", "--min-precision", 0.8, "--json", "--test-fraction", 0)
-    assert json.loads(untested.out)["routing"]["test"] is None
+    assert json.loads(untested.out)["decisions"]["test"] is None
 
 
 def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
@@ -262,7 +262,7 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
     assert f"\n\n**{headline} " in run("info", "model.slug").out
     code, out, err = run("train", data, "-q", "--min-precision", 0.999, "--json")
     assert err.startswith(f"warning: {headline} ")
-    found = json.loads(out)["routing"]
+    found = json.loads(out)["decisions"]
     assert found["promise"]["status"] == "unreachable"
     assert 0.5 < found["alternative"]["precision"] < 0.999
     assert set(found["thresholds"].values()) == {None}
@@ -346,7 +346,7 @@ def test_descriptions_alone_tell_no_precision(run: Run, tmp_path: Path) -> None:
 def test_evaluating_says_what_thresholds_bring_on_other_documents(
     run: Run, model: Path, data: Path
 ) -> None:
-    told = json.loads(run("evaluate", model, data, "--json").out)["routing"]["test"]
+    told = json.loads(run("evaluate", model, data, "--json").out)["decisions"]["test"]
     out = run("evaluate", model, data).out
     assert told["n_documents"] == 270
     assert (
@@ -357,7 +357,7 @@ def test_evaluating_says_what_thresholds_bring_on_other_documents(
 
 def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
     told = json.loads(run("train", data, "--min-precision", 0.8, "--json").out)
-    thresholds = set(told["routing"]["thresholds"].values())
+    thresholds = set(told["decisions"]["thresholds"].values())
     (threshold,) = thresholds - {None}
     assert f"threshold {threshold:.2f}" in Path(told["report"]).read_text("utf-8")
 
