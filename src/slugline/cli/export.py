@@ -8,6 +8,7 @@ from slugline.base.files import write_result
 from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
 from slugline.cli.output import say, warn
 from slugline.cli.output_paths import check_target
+from slugline.errors import Message
 from slugline.exporting.page import LARGE_PAGE, render_page
 from slugline.exporting.parts import model_parts
 from slugline.model.file.content import model_path
@@ -39,7 +40,7 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
     check_target("--output", path, [Path(model_path(model))])
     parts = model_parts(model, min_precision=min_precision)
     if parts.decider.note:
-        warn([f"{model} is {parts.decider.note}"])
+        warn([Message(f"{model} is ", parts.decider.note)])
     data = render_page(parts, model).encode("utf-8", "backslashreplace")
     write_result(path, data, "page")
     say(f"wrote {path}, {_size(data)}; open it in a browser")

@@ -138,7 +138,7 @@ def predict_files(
         job = _JobTracker(plan.to_do, record, progress)
         progress.note(_describe_plan(len(pairs), plan))
         if decider.note:
-            progress.warning(f"{copy.name} is {decider.note}")
+            progress.warning(Message(f"{copy.name} is ", decider.note))
         if plan.to_do:
             record.add_begun(plan.to_do)
             tasks = _make_tasks(plan.to_do, out, absolute=client is not None)
