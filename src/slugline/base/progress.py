@@ -87,7 +87,7 @@ class QuietProgress(SilentProgress):
 
     def warning(self, text: str) -> None:
         """Write a line, yellow on a terminal."""
-        line = self._printable(f"warning: {text}")
+        line = f"warning: {self._printable(text)}"
         in_colour = self._stream.isatty() and not os.environ.get("NO_COLOR")
         self._write(f"\x1b[33m{line}\x1b[0m" if in_colour else line)
 
