@@ -57,7 +57,7 @@ def cascade_of(classifier: TopicClassifier) -> Cascade:
     return classifier.fitted_.dense.cascade
 
 
-def test_the_encoder_reads_only_what_words_leave_in_doubt(
+def test_cascade_encodes_only_texts_that_words_leave_unsure(
     classifier: TopicClassifier, encoder: Meanings
 ) -> None:
     assert cascade_of(classifier).encoded_fraction == pytest.approx(1 / 3, abs=0.03)
@@ -70,7 +70,9 @@ def test_the_encoder_reads_only_what_words_leave_in_doubt(
     assert encoder.n_texts == n_before
 
 
-def test_words_alone_answer_as_they_would_without_the_encoder(classifier: TopicClassifier) -> None:
+def test_cascade_answers_sure_texts_as_the_learner_of_words_does(
+    classifier: TopicClassifier,
+) -> None:
     fitted = classifier.fitted_
     rows = fitted.features.transform(SURE)
     np.testing.assert_array_equal(
@@ -81,14 +83,14 @@ def test_words_alone_answer_as_they_would_without_the_encoder(classifier: TopicC
     )
 
 
-def test_an_answer_does_not_depend_on_the_other_texts(classifier: TopicClassifier) -> None:
+def test_cascade_predicts_a_text_alone_as_in_a_batch(classifier: TopicClassifier) -> None:
     texts = [*SURE, *UNSURE, *TEXTS[750:]]
     for function in (classifier.predict_proba, classifier.decision_function):
         together, alone = function(texts), [function([text])[0] for text in texts]
         np.testing.assert_array_equal(together, alone)
 
 
-def test_heldout_predictions_are_those_of_the_cascade(classifier: TopicClassifier) -> None:
+def test_cascade_measures_heldout_predictions_with_the_encoder(classifier: TopicClassifier) -> None:
     heldout, threshold = classifier.fitted_.heldout_predictions, cascade_of(classifier).threshold
     assert heldout is not None
     decider = Decider.from_fitted(classifier.fitted_)
@@ -100,7 +102,7 @@ def test_heldout_predictions_are_those_of_the_cascade(classifier: TopicClassifie
     assert np.mean(heldout.probabilities >= np.float32(threshold)) >= 0.6
 
 
-def test_what_words_answered_is_explained_by_words(classifier: TopicClassifier) -> None:
+def test_explain_names_only_words_where_words_decided(classifier: TopicClassifier) -> None:
     fitted = classifier.fitted_
     for split in (False, True):
         sure = explain(fitted, SURE[0], split_encoder=split)
@@ -113,14 +115,14 @@ def test_what_words_answered_is_explained_by_words(classifier: TopicClassifier) 
     assert any("encoder" in reason.word for reason in unsure.reasons)
 
 
-def test_topics_that_are_only_described_are_always_looked_for(encoder: Meanings) -> None:
+def test_cascade_is_not_used_with_described_topics(encoder: Meanings) -> None:
     described = TopicClassifier(encoder=encoder, descriptions={"law": "court"})
     described.fit(TEXTS[:750], TOPICS[:750])
     assert described.fitted_.dense is not None
     assert described.fitted_.dense.cascade is None
 
 
-def test_it_is_kept_in_the_file(
+def test_cascade_survives_saving_and_loading(
     classifier: TopicClassifier, encoder: Meanings, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.slug"
@@ -148,7 +150,7 @@ def rewritten(path: Path, cascade: Any) -> Path:
     return copy
 
 
-def test_a_file_without_it_reads_all_texts(
+def test_load_encodes_all_texts_if_the_file_has_no_cascade(
     classifier: TopicClassifier, encoder: Meanings, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "a.slug")
@@ -159,7 +161,7 @@ def test_a_file_without_it_reads_all_texts(
 
 
 @pytest.mark.parametrize("cascade", [[2.0, 0.5], [0.5], 0.9, [0.5, -1], ["a", 0.5]])
-def test_files_with_another_thing_in_its_place_are_refused(
+def test_load_refuses_an_invalid_cascade(
     classifier: TopicClassifier, encoder: Meanings, tmp_path: Path, cascade: Any
 ) -> None:
     classifier.save(tmp_path / "a.slug")

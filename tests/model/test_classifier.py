@@ -118,7 +118,7 @@ class MatrixClassifier(TopicClassifier):
     ],
     ids=["texts, network", "texts, linear", "matrices, network", "matrices, linear"],
 )
-def test_scikit_learns_checks_pass(classifier: TopicClassifier) -> None:
+def test_classifier_passes_the_checks_of_scikit_learn(classifier: TopicClassifier) -> None:
     # Without shuffling, the models are the same: see `test_weights`.
     reason = "the order of rows decides which are held out, and the check shuffles them"
     estimator_checks.check_estimator(
@@ -129,7 +129,7 @@ def test_scikit_learns_checks_pass(classifier: TopicClassifier) -> None:
 # scikit-learn's tools ---------------------------------------------------------------------------
 
 
-def test_it_is_a_classifier_that_can_be_cloned(learner: Any) -> None:
+def test_classifier_can_be_cloned(learner: Any) -> None:
     classifier = TopicClassifier(learner=learner, class_weight={"bank": 2.0}, random_state=7)
     twin = clone(classifier)
     assert is_classifier(twin)
@@ -139,7 +139,7 @@ def test_it_is_a_classifier_that_can_be_cloned(learner: Any) -> None:
     assert twin.random_state == 7
 
 
-def test_a_seed_is_drawn_anew_without_one_and_kept_in_the_model(
+def test_random_state_none_draws_a_seed_that_the_model_keeps(
     texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     classifier = TopicClassifier(random_state=None)
@@ -157,7 +157,7 @@ def test_a_seed_is_drawn_anew_without_one_and_kept_in_the_model(
 
 
 @pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState])
-def test_each_fit_draws_from_a_generator(
+def test_random_state_generator_gives_each_fit_a_seed(
     make: Callable[[int], Any], texts: list[str], topics: list[str]
 ) -> None:
     first, second = (TopicClassifier(random_state=make(5)) for _ in range(2))
@@ -168,12 +168,14 @@ def test_each_fit_draws_from_a_generator(
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32, 1.5, "0", True])
-def test_what_is_no_seed_is_refused(seed: Any, texts: list[str], topics: list[str]) -> None:
+def test_random_state_rejects_what_is_no_seed(
+    seed: Any, texts: list[str], topics: list[str]
+) -> None:
     with pytest.raises(OptionError, match=r"^`random_state` is .*; give a whole number from 0 to "):
         TopicClassifier(random_state=seed).fit(texts, topics)
 
 
-def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
+def test_get_params_returns_the_parameters_of_the_constructor() -> None:
     classifier = TopicClassifier()
     assert classifier.get_params(deep=False) == {
         "learner": "linear",
@@ -195,7 +197,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
     assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
 
 
-def test_an_unknown_parameter_is_refused() -> None:
+def test_set_params_rejects_an_unknown_parameter() -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().set_params(seed=3)
     assert str(caught.value) == (
@@ -206,7 +208,7 @@ def test_an_unknown_parameter_is_refused() -> None:
     )
 
 
-def test_it_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
+def test_classifier_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
     shout = FunctionTransformer(lambda batch: [text.upper() for text in batch])
     pipeline = make_pipeline(shout, TopicClassifier(learner="linear")).fit(texts, topics)
     alone = TopicClassifier(learner="linear").fit(texts, topics)
@@ -216,7 +218,7 @@ def test_it_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_cross_validation_scores_and_predicts(
+def test_classifier_works_with_cross_validation(
     learner: Any, texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=learner)
@@ -229,7 +231,9 @@ def test_cross_validation_scores_and_predicts(
     assert np.mean(found == topics) == pytest.approx(scores.mean())
 
 
-def test_a_grid_of_learners_can_be_searched(texts: list[str], topics: list[str]) -> None:
+def test_classifier_works_with_a_grid_search_of_learners(
+    texts: list[str], topics: list[str]
+) -> None:
     learners = [
         LinearLearner(passes=1, clean=False),
         LinearLearner(),
@@ -246,7 +250,9 @@ def test_a_grid_of_learners_can_be_searched(texts: list[str], topics: list[str])
     assert search.predict(texts).tolist() == topics
 
 
-def test_two_topics_have_one_score_as_in_scikit_learn(texts: list[str], topics: list[str]) -> None:
+def test_decision_function_has_one_score_for_two_topics(
+    texts: list[str], topics: list[str]
+) -> None:
     topics = ["sport" if topic == "sport" else "other" for topic in topics]
     classifier = TopicClassifier(learner="linear").fit(texts, topics)
     scores = classifier.decision_function(texts)
@@ -256,7 +262,7 @@ def test_two_topics_have_one_score_as_in_scikit_learn(texts: list[str], topics: 
 
 
 @pytest.mark.parametrize("dump", [pickle, joblib], ids=["pickle", "joblib"])
-def test_a_pickled_classifier_is_the_same(
+def test_classifier_predicts_the_same_after_pickling(
     dump: Any, learner: Any, texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=learner).fit(texts, topics)
@@ -292,7 +298,7 @@ class Series:
     [tuple, np.array, lambda items: np.array(items, dtype=object), Series, iter],
     ids=["tuple", "array", "array of objects", "series", "iterator"],
 )
-def test_any_sequence_of_strings_is_as_good_as_a_list(
+def test_fit_takes_any_sequence_of_strings(
     make: Callable[[list[str]], Any], texts: list[str], topics: list[str]
 ) -> None:
     from_list = TopicClassifier(learner="linear").fit(texts, topics)
@@ -309,7 +315,7 @@ def test_any_sequence_of_strings_is_as_good_as_a_list(
     [{"bank": 7, "grain": -1, "sport": 10}, {"bank": np.int8(3), "grain": 2**40, "sport": 0}],
     ids=["plain", "NumPy's and large"],
 )
-def test_topics_may_be_integers(
+def test_fit_takes_integer_topics(
     numbers: dict[str, Any], texts: list[str], topics: list[str]
 ) -> None:
     y = [numbers[topic] for topic in topics]
@@ -319,20 +325,22 @@ def test_topics_may_be_integers(
     assert classifier.predict(texts).tolist() == y
 
 
-def test_no_texts_have_no_topics(texts: list[str], topics: list[str]) -> None:
+def test_predict_returns_no_topics_for_no_texts(texts: list[str], topics: list[str]) -> None:
     classifier = TopicClassifier(learner="linear").fit(texts, topics)
     assert classifier.predict([]).tolist() == []
     assert classifier.predict_proba([]).shape == (0, 3)
 
 
-def test_a_text_without_known_words_gets_probabilities_too(
+def test_predict_proba_sums_to_one_without_known_words(
     learner: Any, texts: list[str], topics: list[str]
 ) -> None:
     proba = TopicClassifier(learner=learner).fit(texts, topics).predict_proba(["", "zebra"])
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: list[str]) -> None:
+def test_predict_proba_is_the_same_for_batches_of_any_size(
+    learner: Any, texts: list[str], topics: list[str]
+) -> None:
     classifier = TopicClassifier(learner=learner).fit(texts, topics)
     batch = classifier.predict_proba(texts)
     rows = np.concatenate([classifier.predict_proba([text]) for text in texts])
@@ -343,13 +351,13 @@ def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: l
 
 
 @pytest.mark.parametrize(("learner", "wants"), [("network", "multi-hot"), ("linear", "log-tf-idf")])
-def test_blocks_suit_the_learner(learner: Any, wants: str) -> None:
+def test_default_feature_groups_suit_the_learner(learner: Any, wants: str) -> None:
     texts = ["a few words"] * 6
     classifier = TopicClassifier(learner=learner).fit(texts, ["a", "b"] * 3)
     assert classifier.features_.feature_groups == default_feature_groups(wants, texts, n_topics=2)
 
 
-def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
+def test_feature_groups_are_those_that_are_given(texts: list[str], topics: list[str]) -> None:
     feature_groups = [
         FeatureGroup("words", "counts", max_terms=5),
         FeatureGroup("characters", min_count=3),
@@ -359,7 +367,7 @@ def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
     assert classifier.features_.vocabularies_[0].n_columns == 5
 
 
-def test_validation_documents_find_the_epoch_and_teach_nothing_else(
+def test_validation_data_choose_the_epoch_and_nothing_else(
     texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=2))
@@ -371,7 +379,7 @@ def test_validation_documents_find_the_epoch_and_teach_nothing_else(
 
 
 @pytest.mark.parametrize("name", ["network", "linear"])
-def test_sample_weights_decide_between_documents_that_disagree(name: Any) -> None:
+def test_sample_weight_decides_between_contradicting_documents(name: Any) -> None:
     texts, topics = ["wheat rose", "zinc fell"] * 20, ["a", "b"] * 10 + ["b", "a"] * 10
     for favoured, expected in ((0, ["a", "b"]), (1, ["b", "a"])):
         weight = np.where(np.arange(40) // 20 == favoured, 1.0, 0.05)
@@ -382,7 +390,7 @@ def test_sample_weights_decide_between_documents_that_disagree(name: Any) -> Non
         assert classifier.predict(texts[:2]).tolist() == expected
 
 
-def test_validation_data_are_for_learners_that_have_epochs() -> None:
+def test_validation_data_need_a_learner_with_epochs() -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(learner="linear").fit(
             ["wheat", "zinc"], ["a", "b"], validation_data=(["wheat"], ["a"])
@@ -394,7 +402,7 @@ def test_validation_data_are_for_learners_that_have_epochs() -> None:
 
 
 @pytest.mark.parametrize("name", ["network", "linear"])
-def test_class_weights_decide_where_words_do_not(name: Any) -> None:
+def test_class_weight_decides_between_topics_of_equal_texts(name: Any) -> None:
     texts, topics = ["wheat"] * 40, ["common"] * 30 + ["rare"] * 10
     weights: dict[str, Any] = {"none": None, "balanced": "balanced", "rare": {"rare": 20.0}}
     share = {
@@ -405,7 +413,7 @@ def test_class_weights_decide_where_words_do_not(name: Any) -> None:
     assert share["none"] < share["balanced"] < share["rare"]
 
 
-def test_balanced_weights_are_those_of_the_mapping_that_balances(
+def test_class_weight_balanced_equals_the_mapping_that_balances(
     texts: list[str], topics: list[str]
 ) -> None:
     texts, topics = texts[:50], topics[:50]
@@ -417,7 +425,7 @@ def test_balanced_weights_are_those_of_the_mapping_that_balances(
     )
 
 
-def test_fitting_changes_neither_parameters_nor_the_learner_passed(
+def test_fit_changes_neither_parameters_nor_the_learner_passed(
     texts: list[str], topics: list[str]
 ) -> None:
     learner = LinearLearner()
@@ -433,7 +441,7 @@ def saved(classifier: TopicClassifier, folder: Path) -> bytes:
     return (folder / "model.slug").read_bytes()
 
 
-def test_the_same_random_state_gives_the_same_file_and_another_another(
+def test_random_state_decides_the_bytes_of_the_file(
     learner: Any, texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     one, same, other = (
@@ -489,7 +497,7 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
         *("no topic", "NaN"),
     ],
 )
-def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, message: str) -> None:
+def test_fit_rejects_documents_that_it_cannot_learn_from(X: Any, y: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier(learner="linear").fit(X, y)
     assert str(caught.value).startswith(message)
@@ -506,7 +514,7 @@ def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, mess
     ids=["shape", "negative", "NaN", "zero"],
 )
 @pytest.mark.parametrize("name", ["network", "linear"])
-def test_weights_that_can_not_be_are_refused(
+def test_fit_rejects_invalid_weights(
     name: Any, weight: list[float], message: str, texts: list[str], topics: list[str]
 ) -> None:
     with pytest.raises(DataError) as caught:
@@ -538,7 +546,7 @@ def test_weights_that_can_not_be_are_refused(
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_odd_options_are_refused_when_fitting(
+def test_fit_rejects_invalid_options(
     options: dict[str, Any], message: str, texts: list[str], topics: list[str]
 ) -> None:
     with pytest.raises((OptionError, DataError)) as caught:
@@ -546,7 +554,7 @@ def test_odd_options_are_refused_when_fitting(
     assert str(caught.value) == message
 
 
-def test_validation_topics_must_be_known(texts: list[str], topics: list[str]) -> None:
+def test_validation_data_must_have_known_topics(texts: list[str], topics: list[str]) -> None:
     with pytest.raises(DataError, match="unknown topic 'farm'"):
         TopicClassifier(learner="network").fit(texts, topics, validation_data=(["wheat"], ["farm"]))
 
@@ -562,7 +570,7 @@ def test_validation_topics_must_be_known(texts: list[str], topics: list[str]) ->
     ],
     ids=["predict", "predict_proba", "decision_function", "score", "save"],
 )
-def test_before_fit_the_error_is_scikit_learns_too(use: Callable[[Any], Any]) -> None:
+def test_not_fitted_error_is_one_of_scikit_learn_too(use: Callable[[Any], Any]) -> None:
     with pytest.raises(NotFittedError) as caught:
         use(TopicClassifier())
     assert isinstance(caught.value, SluglineError)
@@ -576,7 +584,7 @@ def test_before_fit_the_error_is_scikit_learns_too(use: Callable[[Any], Any]) ->
 
 
 @pytest.mark.slow
-def test_a_saved_classifier_predicts_without_scikit_learn_or_training(
+def test_saved_classifier_predicts_without_scikit_learn_or_training(
     learner: Any, texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "model.slug"
@@ -592,7 +600,7 @@ def test_a_saved_classifier_predicts_without_scikit_learn_or_training(
     assert run.stdout == "grain sport (1, 3)\n\n"
 
 
-def test_a_loaded_classifier_has_no_history_and_can_learn_anew(
+def test_loaded_classifier_has_no_history_and_can_be_fitted_again(
     texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     TopicClassifier(learner="linear").fit(texts, topics).save(tmp_path / "model.slug")
@@ -602,7 +610,7 @@ def test_a_loaded_classifier_has_no_history_and_can_learn_anew(
 
 
 @pytest.mark.parametrize("topic", ["", " ", "a\0", "\ud800"], ids=["empty", "blank", "NUL", "half"])
-def test_a_topic_that_cannot_be_shown_or_written_is_refused(topic: str) -> None:
+def test_fit_rejects_a_topic_that_cannot_be_shown_or_written(topic: str) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit(["wheat", "zinc"], [topic, "b"])
     assert str(caught.value) == (
@@ -610,7 +618,7 @@ def test_a_topic_that_cannot_be_shown_or_written_is_refused(topic: str) -> None:
     )
 
 
-def test_a_subclass_has_its_own_parameters() -> None:
+def test_subclass_of_the_classifier_has_its_own_parameters() -> None:
     class Louder(TopicClassifier):
         def __init__(self, *, volume: int = 1, random_state: int = 0) -> None:
             super().__init__(random_state=random_state)
@@ -647,7 +655,7 @@ class NAType:
     ],
     ids=["bools", "floats", "NumPy's bools", "NumPy's floats", "mixed"],
 )
-def test_booleans_stay_booleans_and_whole_floats_are_the_integers_that_they_equal(
+def test_fit_keeps_boolean_topics_and_makes_integers_of_whole_floats(
     kinds: tuple[Any, Any], texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     y = [kinds[topic == "sport"] for topic in topics]
@@ -671,7 +679,7 @@ def test_booleans_stay_booleans_and_whole_floats_are_the_integers_that_they_equa
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.float64("nan"), NAType()], ids=type)
-def test_a_missing_topic_is_named_by_its_row(missing: Any) -> None:
+def test_fit_names_the_row_of_a_missing_topic(missing: Any) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit(["wheat", "zinc", "tin"], ["a", "b", missing])
     assert str(caught.value).startswith("`y` has no topic in row 2, counted from 0, but ")
@@ -689,7 +697,7 @@ def test_a_missing_topic_is_named_by_its_row(missing: Any) -> None:
     ],
     ids=["sample_weight", "class_weight"],
 )
-def test_with_all_weight_on_one_topic_it_is_the_answer(
+def test_predict_gives_the_only_topic_that_has_weight(
     name: Any, options: Any, weights: Any, texts: list[str], topics: list[str]
 ) -> None:
     weight = None if weights is None else [weights[topic] for topic in topics]
@@ -702,14 +710,14 @@ def test_with_all_weight_on_one_topic_it_is_the_answer(
 
 @pytest.mark.parametrize("weight", [{"sport": 0}, {"bank": 0}])
 @pytest.mark.parametrize("name", ["linear", "network"])
-def test_a_topic_of_weight_0_is_no_answer(
+def test_predict_never_gives_a_topic_of_weight_zero(
     name: Any, weight: Any, texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
     assert set(classifier.predict(texts)) == {"bank", "grain", "sport"} - set(weight)
 
 
-def test_a_topic_with_one_document_is_learned(texts: list[str], topics: list[str]) -> None:
+def test_fit_learns_a_topic_with_one_document(texts: list[str], topics: list[str]) -> None:
     classifier = TopicClassifier().fit([*texts, "zebra"], [*topics, "zoo"])
     assert classifier.predict(["zebra", *texts]).tolist() == ["zoo", *topics]
     net = TopicClassifier(learner="network").fit([*texts, "zebra"], [*topics, "zoo"])
@@ -717,20 +725,20 @@ def test_a_topic_with_one_document_is_learned(texts: list[str], topics: list[str
 
 
 @pytest.mark.filterwarnings("error")
-def test_many_topics_with_one_document_each_are_learned_in_silence() -> None:
+def test_fit_learns_many_topics_with_one_document_without_warnings() -> None:
     texts = [f"word{number}" for number in range(40)]
     assert TopicClassifier().fit(texts, texts).predict(texts).tolist() == texts
 
 
 @pytest.mark.parametrize("name", ["linear", "network"])
-def test_texts_that_are_all_the_same_have_the_probabilities_of_their_topics(name: Any) -> None:
+def test_predict_proba_of_equal_texts_follows_the_topic_frequencies(name: Any) -> None:
     classifier = TopicClassifier(learner=name).fit(["a b"] * 40, ["x"] * 30 + ["y"] * 10)
     proba = classifier.predict_proba(["a b"])[0]
     assert proba[0] > proba[1] > 0.05
 
 
 @pytest.mark.parametrize("name", ["linear", "network"])
-def test_empty_texts_among_others_do_no_harm(
+def test_fit_is_not_disturbed_by_empty_texts(
     name: Any, texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=name).fit([*texts, "", " ", ""], [*topics, *topics[:3]])
@@ -738,7 +746,7 @@ def test_empty_texts_among_others_do_no_harm(
     assert np.isfinite(classifier.predict_proba(["", "wheat"])).all()
 
 
-def test_fits_in_four_threads_at_once_make_the_same_file(tmp_path: Path) -> None:
+def test_fit_in_four_threads_at_once_makes_the_same_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{word}" for word in row) for row in rng.integers(4000, size=(1500, 15))]
     topics = [f"t{number % 10}" for number in range(len(texts))]

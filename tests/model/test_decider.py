@@ -52,7 +52,7 @@ def answers(seed: int, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("precision", [0.85, 0.95])
 @pytest.mark.parametrize("n", [300, 2000])
-def test_a_threshold_keeps_its_promise_as_often_as_stated(precision: float, n: int) -> None:
+def test_lowest_threshold_keeps_its_precision_as_often_as_stated(precision: float, n: int) -> None:
     probabilities, right = answers(10_000, 200_000)
     broken = 0
     for seed in range(200):
@@ -62,7 +62,7 @@ def test_a_threshold_keeps_its_promise_as_often_as_stated(precision: float, n: i
     assert broken / 200 <= 1 - CONFIDENCE
 
 
-def test_a_threshold_passes_the_bound_of_clopper_and_pearson() -> None:
+def test_lowest_threshold_meets_the_clopper_pearson_bound() -> None:
     probabilities, right = answers(0)
     threshold = lowest_threshold(probabilities, right, 0.9)
     alone = probabilities >= threshold
@@ -71,13 +71,13 @@ def test_a_threshold_passes_the_bound_of_clopper_and_pearson() -> None:
     assert 0.3 < alone.mean() < 1
 
 
-def test_a_wrong_topic_with_the_highest_probability_does_not_end_the_search() -> None:
+def test_lowest_threshold_gets_past_a_wrong_topic_at_the_top() -> None:
     probabilities, right = np.linspace(1, 0.5, 1000), np.ones(1000, dtype=bool)
     right[:2] = False
     assert lowest_threshold(probabilities, right, 0.95) == 0.5
 
 
-def test_answers_of_the_same_probability_come_all_or_none() -> None:
+def test_lowest_threshold_takes_all_answers_of_a_probability_or_none() -> None:
     probabilities = np.repeat([0.9, 0.8], 500)
     right = np.concatenate([np.ones(500, bool), np.arange(500) < 300])
     assert lowest_threshold(probabilities, right, 0.95) == 0.9
@@ -85,15 +85,15 @@ def test_answers_of_the_same_probability_come_all_or_none() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 50, 76])
-def test_so_few_answers_promise_nothing(n: int) -> None:
+def test_lowest_threshold_is_infinite_for_too_few_answers(n: int) -> None:
     assert lowest_threshold(np.ones(n), np.ones(n, dtype=bool), 0.95) == np.inf
 
 
-def test_seventy_seven_right_answers_are_enough_for_a_promise_of_95_in_100() -> None:
+def test_lowest_threshold_needs_77_right_answers_for_a_precision_of_95() -> None:
     assert lowest_threshold(np.ones(77), np.ones(77, dtype=bool), 0.95) == 1
 
 
-def test_the_best_precision_is_one_that_can_be_reached() -> None:
+def test_best_precision_is_one_that_lowest_threshold_reaches() -> None:
     probabilities, right = answers(1)
     precision, coverage = best_precision(probabilities, right)
     threshold = lowest_threshold(probabilities, right, precision)
@@ -117,7 +117,7 @@ def left_out(
     return HeldOutPredictions(np.arange(n), Labels.from_topics(labels), proba, precision=0.9)
 
 
-def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> None:
+def test_thresholds_per_topic_set_apart_a_topic_that_is_often_wrong() -> None:
     probabilities, right = answers(2, 3000)
     topics = np.arange(3000) % 3
     right[topics == 2] = np.arange(1000) % 2 == 0
@@ -130,14 +130,14 @@ def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> Non
     assert kept.precision_at(apart).precision > 0.9
 
 
-def test_topics_with_few_answers_share_a_threshold() -> None:
+def test_thresholds_per_topic_are_shared_by_topics_with_few_answers() -> None:
     probabilities, right = answers(3, 1000)
     topics = np.concatenate([np.zeros(850, int), 1 + np.arange(150) % 3])
     apart = left_out(topics, probabilities, right).thresholds(0.85, 4, per_topic=True)
     assert apart[1] == apart[2] == apart[3] != apart[0]
 
 
-def test_an_answer_more_likely_wrong_than_right_is_not_given_alone() -> None:
+def test_thresholds_are_at_least_one_half_or_the_precision_below_it() -> None:
     probabilities = np.linspace(0.3, 1, 1000)
     kept = left_out(np.zeros(1000, int), probabilities, np.ones(1000, bool))
     assert kept.thresholds(0.9, 1).tolist() == [0.5]
@@ -155,7 +155,7 @@ def test_set_scores_are_those_of_a_small_example() -> None:
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
-def test_sets_hold_the_right_topic_as_often_as_asked(coverage: float) -> None:
+def test_highest_score_gives_sets_with_the_coverage_asked_for(coverage: float) -> None:
     rng = np.random.default_rng(0)
     held = []
     for _ in range(100):
@@ -166,7 +166,7 @@ def test_sets_hold_the_right_topic_as_often_as_asked(coverage: float) -> None:
     assert np.mean(held) == pytest.approx(coverage, abs=0.01)
 
 
-def test_no_set_is_empty_and_surer_texts_have_no_larger_ones() -> None:
+def test_highest_score_gives_no_empty_set_and_small_sets_to_sure_texts() -> None:
     rng = np.random.default_rng(1)
     proba = rng.dirichlet(np.full(6, 0.3), 1000)
     y = proba.argmax(axis=1)  # always right, which is more often than asked
@@ -190,7 +190,7 @@ def test_no_set_is_empty_and_surer_texts_have_no_larger_ones() -> None:
 )
 @pytest.mark.parametrize("n_copies", [1, 4])
 @pytest.mark.usefixtures("empty_cache")
-def test_texts_of_which_nothing_can_be_known_promise_nothing(
+def test_decide_promises_nothing_for_texts_of_random_words(
     options: dict[str, Any], n_copies: int
 ) -> None:
     rng = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def test_texts_of_which_nothing_can_be_known_promise_nothing(
 
 
 @pytest.mark.parametrize(("n_copies", "share"), [(1, 1), (3, 2 / 3)], ids=["few", "many"])
-def test_documents_are_heldout_once_for_calibration_and_for_promises(
+def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
     many: Any, n_copies: int, share: float
 ) -> None:
     texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
@@ -230,7 +230,7 @@ def test_documents_are_heldout_once_for_calibration_and_for_promises(
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_sums_with_an_encoder_are_heldout_without_another_fit(
+def test_fit_with_an_encoder_holds_out_sums_without_another_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
@@ -250,7 +250,7 @@ def test_sums_with_an_encoder_are_heldout_without_another_fit(
     assert classifier.predict(["wheat 1"]).tolist() == ["grain"]
 
 
-def test_too_few_documents_put_every_topic_into_each_set() -> None:
+def test_highest_score_of_too_few_documents_is_infinite() -> None:
     assert highest_score(np.full(8, 0.3), 0.9) == np.inf
     assert highest_score(np.full(9, 0.3), 0.9) == 0.3
 
@@ -264,14 +264,14 @@ def features_of(texts: list[str], **options: Any) -> Features:
     return features
 
 
-def test_words_are_counted_and_those_known_among_them() -> None:
+def test_read_counts_words_and_the_known_ones_among_them() -> None:
     counts = features_of(["wheat and corn"]).read(["Corn, corn, zinc", "", "wheat"])[1]
     assert counts.n_words.tolist() == [3, 0, 1]
     assert counts.n_known.tolist() == [2, 0, 1]
     assert counts.n_unknown.tolist() == [1, 0, 0]
 
 
-def test_where_words_are_no_family_of_terms_all_are_known() -> None:
+def test_read_counts_no_unknown_words_without_a_group_of_words() -> None:
     features = Features([FeatureGroup("characters")])
     features.fit_transform(["wheat and corn"])
     assert features.read(["zinc tin"])[1].n_unknown.tolist() == [0]
@@ -279,7 +279,7 @@ def test_where_words_are_no_family_of_terms_all_are_known() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"n_buckets": 1 << 16}], ids=["words", "buckets"])
-def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any) -> None:
+def test_unknown_word_rate_leaves_out_words_of_the_document_itself(options: Any) -> None:
     texts = ["wheat corn", "wheat corn", "wheat tin"]
     features = features_of(texts, **options)
     usual = features.unknown_word_rate(np.arange(features.n_columns))
@@ -288,7 +288,7 @@ def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any
     assert usual.highest == (1 - 2 * usual.unknown) / np.sqrt(2 * usual.unknown * 0.75)
 
 
-def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_larger_share() -> None:
+def test_are_unusual_flags_one_document_in_a_hundred_and_allows_for_length() -> None:
     rng = np.random.default_rng(0)
     n_words = rng.integers(5, 15, 5000)
     counts = WordCounts(n_words - rng.binomial(n_words, 0.2), n_words)
@@ -298,7 +298,7 @@ def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_lar
     assert usual.are_unusual(some).tolist() == [False, True, False, True]
 
 
-def test_texts_without_words_have_no_part_in_what_is_usual() -> None:
+def test_unknown_word_rate_ignores_texts_without_words() -> None:
     n_words = np.full(100, 10)
     counts = WordCounts(n_words - np.arange(100) % 5, n_words)
     blank = np.zeros(10_000, dtype=np.int64)
@@ -306,13 +306,13 @@ def test_texts_without_words_have_no_part_in_what_is_usual() -> None:
     assert UnknownWordRate.from_counts(with_blank) == UnknownWordRate.from_counts(counts)
 
 
-def test_an_unknown_word_alone_is_as_odd_as_the_error_of_one_word_allows() -> None:
+def test_are_unusual_allows_a_single_unknown_word_its_error() -> None:
     counts = WordCounts(n_known=np.array([0, 0]), n_words=np.array([1, 0]))
     for highest, odd in ((1.7, True), (1.8, False)):  # 0.75 / sqrt(0.25 * 0.75) is 1.73
         assert UnknownWordRate(0.25, highest).are_unusual(counts).tolist() == [odd, False]
 
 
-def test_a_few_unknown_words_are_no_oddity_though_there_usually_are_none() -> None:
+def test_are_unusual_allows_a_few_unknown_words_where_there_were_none() -> None:
     usual = UnknownWordRate.from_counts(WordCounts(np.full(100, 1000), np.full(100, 1000)))
     some = WordCounts(n_known=np.array([90, 70]), n_words=np.array([100, 100]))
     assert usual.are_unusual(some).tolist() == [False, True]
@@ -336,7 +336,7 @@ def fitted(many: tuple[list[str], list[str]]) -> TopicClassifier:
     return TopicClassifier(min_precision=0.8).fit(*many)
 
 
-def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
+def test_decide_gives_the_reason_of_each_missing_topic(fitted: TopicClassifier) -> None:
     texts = ["the loan and rate and bond of 1", "Das Kraut schmeckt", "!?", " ", "the and of"]
     decisions = fitted.decide(texts)
     assert [decision.topic for decision in decisions[:4]] == ["bank", None, None, None]
@@ -346,7 +346,7 @@ def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
     assert len(decisions[1].top) == 3
 
 
-def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> None:
+def test_decide_names_both_probabilities_of_an_unsure_text(fitted: TopicClassifier) -> None:
     (decision,) = Decider.from_fitted(fitted.fitted_, 0.9).decide(
         ["the loan and wheat and goal of 1"]
     )
@@ -373,11 +373,11 @@ def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> N
     ],
     ids=str,
 )  # fmt: skip
-def test_numbers_of_a_reason_differ_in_their_digits(reason: Unsure, text: str) -> None:
+def test_reason_shows_enough_digits_to_tell_its_numbers_apart(reason: Unsure, text: str) -> None:
     assert str(reason) == text
 
 
-def test_thresholds_by_topic_are_summarized_by_their_range(fitted: TopicClassifier) -> None:
+def test_summary_gives_the_range_of_thresholds_by_topic(fitted: TopicClassifier) -> None:
     model = fitted.fitted_
     low, high = np.float32(0.25), np.float32(0.75)
     decider = Decider(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
@@ -395,9 +395,7 @@ def test_thresholds_by_topic_are_summarized_by_their_range(fitted: TopicClassifi
     )
 
 
-def test_without_a_precision_every_text_is_answered_that_is_not_blank(
-    fitted: TopicClassifier,
-) -> None:
+def test_decide_without_a_precision_answers_every_text_with_words(fitted: TopicClassifier) -> None:
     texts = ["the loan and wheat and goal of 1", "", "Das Kraut", " \n"]
     decisions = fitted.decide(texts, 0)
     first, _, third, _ = fitted.predict(texts).tolist()
@@ -407,7 +405,7 @@ def test_without_a_precision_every_text_is_answered_that_is_not_blank(
     ]
 
 
-def test_one_text_is_answered_as_among_others(fitted: TopicClassifier) -> None:
+def test_decide_gives_one_text_the_answer_it_has_among_others(fitted: TopicClassifier) -> None:
     texts = ["the loan and rate and bond of 1", "Das Kraut", "", "corn goal"]
     together = fitted.decide(texts, coverage=0.9)
     alone = [fitted.decide([text], coverage=0.9)[0] for text in texts]
@@ -417,7 +415,7 @@ def test_one_text_is_answered_as_among_others(fitted: TopicClassifier) -> None:
     assert fitted.decide([]) == []
 
 
-def test_a_text_is_taken_to_pieces_once(
+def test_decide_splits_each_text_into_words_once(
     fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
@@ -436,7 +434,7 @@ def test_a_text_is_taken_to_pieces_once(
     assert read == ["corn goal", "Das Kraut"]
 
 
-def test_few_texts_are_answered_without_starting_threads(
+def test_decide_starts_threads_only_for_many_texts(
     fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
@@ -454,7 +452,7 @@ def test_few_texts_are_answered_without_starting_threads(
 
 
 @pytest.mark.parametrize("n_guesses", [1, 2, 3, 5])
-def test_the_likeliest_topics_come_in_order_and_of_equal_ones_the_first(n_guesses: int) -> None:
+def test_most_likely_sorts_topics_and_keeps_the_order_of_equal_ones(n_guesses: int) -> None:
     proba = np.array([[0.25, 0.5, 0.25, 0.0], [0.25] * 4, [0.0, 0.125, 0.25, 0.625]], dtype="f4")
     expected = [
         [("b", 0.5), ("a", 0.25), ("c", 0.25), ("d", 0.0)],
@@ -464,7 +462,7 @@ def test_the_likeliest_topics_come_in_order_and_of_equal_ones_the_first(n_guesse
     assert most_likely(proba, n_guesses, "abcd") == [each[:n_guesses] for each in expected]
 
 
-def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
+def test_decide_with_a_coverage_returns_sets_of_topics(fitted: TopicClassifier) -> None:
     (sure,) = fitted.decide(["the loan and rate and bond of 1"], coverage=0.9)
     (everything,) = fitted.decide(["corn goal"], coverage=0.999)
     assert sure.topics == ["bank"]
@@ -472,7 +470,7 @@ def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
     assert fitted.decide(["corn"])[0].topics is None
 
 
-def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None:
+def test_heldout_predictions_do_not_depend_on_threads(many: Any, fitted: TopicClassifier) -> None:
     other = TopicClassifier(n_jobs=1, min_precision=0.8).fit(*many)
     before, after = fitted.fitted_.heldout_predictions, other.fitted_.heldout_predictions
     assert before is not None
@@ -486,7 +484,7 @@ def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None
     [NeuralLearner((8,), epochs=15), Mixture([LinearLearner(), NeuralLearner(epochs=5)])],
     ids=["network", "mixture"],
 )
-def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
+def test_min_precision_holds_out_folds_for_other_learners(learner: Any, many: Any) -> None:
     texts, topics = many
     classifier = TopicClassifier(learner=learner, min_precision=0.7).fit(texts, topics)
     plain = TopicClassifier(learner=learner).fit(texts, topics)
@@ -498,7 +496,7 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_with_an_encoder_unknown_words_are_no_reason(tmp_path: Path) -> None:
+def test_decide_with_an_encoder_is_not_unsure_for_unknown_words(tmp_path: Path) -> None:
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
     texts = [f"the {what} of {n}" for n in range(60) for what in ("wheat and corn", "goal and cup")]
     encoder = Meanings(meanings, width=2)
@@ -511,7 +509,7 @@ def test_with_an_encoder_unknown_words_are_no_reason(tmp_path: Path) -> None:
         assert unknown.reason is None or unknown.reason.kind == "low_probability"
 
 
-def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
+def test_sample_weight_counts_in_heldout_folds(many: Any) -> None:
     texts, topics = many
     weight = np.array([topic != "sport" for topic in topics], dtype=float)
     classifier = TopicClassifier(learner=Mixture([LinearLearner()]), min_precision=0.5)
@@ -523,7 +521,7 @@ def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
 # Bad input --------------------------------------------------------------------------------------
 
 
-def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifier) -> None:
+def test_decide_names_the_precision_that_can_be_reached(fitted: TopicClassifier) -> None:
     best, coverage = fitted.fitted_.heldout_predictions.best_precision()  # type: ignore[union-attr]
     with pytest.raises(OptionError) as caught:
         fitted.decide(["corn"], 0.999)
@@ -536,33 +534,33 @@ def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifi
     assert fitted.decide(["the loan and rate and bond of 1"], best)[0].topic == "bank"
 
 
-def test_one_document_a_topic_promises_nothing() -> None:
+def test_decide_promises_nothing_with_one_document_per_topic() -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
         classifier.decide(["wheat"], 0.9)
 
 
-def test_a_topic_with_a_single_document_is_no_obstacle(many: Any) -> None:
+def test_min_precision_allows_a_topic_with_a_single_document(many: Any) -> None:
     texts, topics = many
     classifier = TopicClassifier(min_precision=0.8).fit([*texts, "tin"], [*topics, "metal"])
     assert classifier.decide(["the loan and rate and bond of 1"])[0].topic == "bank"
 
 
-def test_of_one_topic_all_answers_are_right() -> None:
+def test_decide_of_a_single_topic_is_sure() -> None:
     texts = ["wheat and corn", "corn and rye"] * 60
     classifier = TopicClassifier(min_precision=0.95).fit(texts, ["grain"] * 120)
     decisions = classifier.decide(["corn and wheat", "zinc"])
     assert [decision.topic for decision in decisions] == ["grain", None]
 
 
-def test_where_every_text_is_the_same_no_answer_is_sure() -> None:
+def test_decide_promises_nothing_where_every_text_is_the_same() -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat"] * 200, ["a", "b"] * 100)
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
         classifier.decide(["wheat"], 0.9)
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.5, 1.5, "0.9", float("nan"), True])
-def test_a_precision_that_is_none_is_refused_before_the_fit(value: Any, news: News) -> None:
+def test_min_precision_is_checked_before_the_fit(value: Any, news: News) -> None:
     texts, topics = zip(*news, strict=True)
     with pytest.raises(OptionError, match="give a number over 0 and under 1"):
         TopicClassifier(min_precision=value).fit(texts, topics)
@@ -576,7 +574,7 @@ def test_a_precision_that_is_none_is_refused_before_the_fit(value: Any, news: Ne
         ({"coverage": "all"}, "`coverage` is 'all'; give a number over 0 and under 1."),
     ],
 )
-def test_what_is_asked_for_is_checked(
+def test_decide_rejects_invalid_options(
     fitted: TopicClassifier, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
@@ -585,7 +583,9 @@ def test_what_is_asked_for_is_checked(
 
 
 @pytest.mark.parametrize("options", [{"min_precision": 0.5}, {"coverage": 0.9}], ids=str)
-def test_a_promise_may_be_chosen_after_the_fit(options: dict[str, Any], many: Any) -> None:
+def test_decide_takes_a_precision_or_coverage_after_the_fit(
+    options: dict[str, Any], many: Any
+) -> None:
     classifier = TopicClassifier().fit(*many)
     text = "the loan and rate and bond of 1"
     assert classifier.decide([text, "zinc tin"])[1].topic is not None  # nobody asked for more
@@ -599,7 +599,9 @@ def test_a_promise_may_be_chosen_after_the_fit(options: dict[str, Any], many: An
 
 
 @pytest.mark.parametrize("options", [{"min_precision": 0.9}, {"coverage": 0.9}], ids=str)
-def test_a_net_fitted_without_says_what_to_do(options: dict[str, Any], news: News) -> None:
+def test_decide_of_a_network_without_heldout_predictions_says_how_to_train(
+    options: dict[str, Any], news: News
+) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=15))
     classifier.fit(*zip(*news, strict=True))
     message = "its learner gives them on request only, as that takes further fits; train it with"
@@ -615,7 +617,7 @@ def hopeless(many: Any) -> TopicClassifier:
     return TopicClassifier(min_precision=0.999).fit(*many)
 
 
-def test_a_model_that_can_not_reach_its_own_precision_is_unsure_of_every_text(
+def test_decide_is_unsure_of_every_text_if_the_precision_is_out_of_reach(
     hopeless: TopicClassifier, many: Any, tmp_path: Path
 ) -> None:
     hopeless.save(tmp_path / "a.slug")
@@ -633,7 +635,7 @@ def test_a_model_that_can_not_reach_its_own_precision_is_unsure_of_every_text(
     assert model.predict([text]) == ["bank"]
 
 
-def test_it_says_what_can_be_promised_and_so_does_its_card(
+def test_card_names_the_best_precision_if_the_own_one_is_out_of_reach(
     hopeless: TopicClassifier, fitted: TopicClassifier, tmp_path: Path
 ) -> None:
     predictions = hopeless.fitted_.heldout_predictions
@@ -661,7 +663,7 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
     assert "unsure of every text" not in card
 
 
-def test_where_nothing_can_be_promised_the_card_says_so(tmp_path: Path) -> None:
+def test_card_says_that_no_precision_can_be_promised(tmp_path: Path) -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
     assert classifier.decide(["wheat"])[0].reason.kind == "no_threshold"  # type: ignore[union-attr]
     assert Decider.from_fitted(classifier.fitted_).summary()[2] == (
@@ -677,7 +679,7 @@ def test_where_nothing_can_be_promised_the_card_says_so(tmp_path: Path) -> None:
 # As an option of the constructor ----------------------------------------------------------------
 
 
-def test_clones_and_searches_see_the_precision(many: Any) -> None:
+def test_min_precision_is_kept_by_clones_and_searches(many: Any) -> None:
     texts, topics = many
     assert clone(TopicClassifier(min_precision=0.7)).get_params()["min_precision"] == 0.7
     search = GridSearchCV(TopicClassifier(), {"min_precision": [None, 0.6]}, cv=2).fit(
@@ -688,7 +690,7 @@ def test_clones_and_searches_see_the_precision(many: Any) -> None:
     assert clone(loaded).min_precision == 0.6
 
 
-def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -> None:
+def test_decide_after_partial_fit_needs_a_new_fit(fitted: TopicClassifier, many: Any) -> None:
     classifier = TopicClassifier.from_fitted(fitted.fitted_)
     classifier.partial_fit(*(part[:30] for part in many))
     with pytest.raises(OptionError, match="it has learned from batches since"):
@@ -699,7 +701,9 @@ def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -
 
 
 @pytest.mark.parametrize("quantize", [None, "float16", "int8"])
-def test_a_file_keeps_thresholds(fitted: TopicClassifier, tmp_path: Path, quantize: Any) -> None:
+def test_saved_model_keeps_its_thresholds(
+    fitted: TopicClassifier, tmp_path: Path, quantize: Any
+) -> None:
     fitted.save(tmp_path / "a.slug", quantize=quantize)
     loaded = load(tmp_path / "a.slug")
     before, after = fitted.fitted_.heldout_predictions, loaded.fitted_.heldout_predictions
@@ -713,7 +717,7 @@ def test_a_file_keeps_thresholds(fitted: TopicClassifier, tmp_path: Path, quanti
     assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
 
 
-def test_a_promise_may_be_chosen_after_loading(many: Any, tmp_path: Path) -> None:
+def test_loaded_model_takes_a_precision_or_coverage(many: Any, tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(*many)
     classifier.save(tmp_path / "a.slug")
     loaded = load(tmp_path / "a.slug")
@@ -742,7 +746,7 @@ def without_info(file: ModelFile) -> ModelFile:
 
 
 @pytest.mark.parametrize("change", [without_scores, without_info])
-def test_a_file_whose_parts_do_not_fit_is_damaged(
+def test_load_refuses_decisions_that_do_not_match_the_model(
     fitted: TopicClassifier, tmp_path: Path, change: Callable[[ModelFile], ModelFile]
 ) -> None:
     container.write(tmp_path / "a.slug", change(to_model_file(fitted.fitted_)))
@@ -760,7 +764,7 @@ def test_a_file_whose_parts_do_not_fit_is_damaged(
     ],
     ids=str,
 )
-def test_a_file_holds_no_number_out_of_range(
+def test_pack_refuses_a_number_out_of_range(
     fitted: TopicClassifier, changed: dict[str, Any]
 ) -> None:
     file = with_info(**changed)(to_model_file(fitted.fitted_))

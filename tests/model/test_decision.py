@@ -69,7 +69,7 @@ def chosen_for(average: Average, proba: np.ndarray, y: np.ndarray) -> Multilabel
 
 
 @pytest.mark.parametrize("average", ["micro", "macro", "samples"])
-def test_thresholds_are_best_for_the_average_that_is_named(average: Average) -> None:
+def test_thresholds_maximize_the_average_that_is_named(average: Average) -> None:
     rules = {name: chosen_for(name, *mixed()) for name in ("micro", "macro", "samples")}
     proba, y = mixed(seed=1)
     scores = {
@@ -82,7 +82,7 @@ def test_thresholds_are_best_for_the_average_that_is_named(average: Average) -> 
         assert scores["samples"] > scores["micro"] + 0.002
 
 
-def test_micro_thresholds_of_calibrated_probabilities_are_about_half_of_f1() -> None:
+def test_micro_thresholds_of_calibrated_probabilities_are_half_of_f1() -> None:
     proba, y = mixed(20_000)
     rule = chosen_for("micro", proba, y)
     best = f1_score(y, rule.decide(proba), average="micro") / 2
@@ -93,7 +93,7 @@ def test_micro_thresholds_of_calibrated_probabilities_are_about_half_of_f1() -> 
     assert np.ptp(chosen_for("macro", proba, y).thresholds) > 0.2
 
 
-def test_thresholds_are_no_worse_than_a_common_one_with_the_documents_they_are_chosen_by() -> None:
+def test_thresholds_are_no_worse_than_a_common_one_in_training() -> None:
     proba, y = mixed(500)
     for average in ("micro", "samples"):
         rule = chosen_for(average, proba, y)
@@ -102,7 +102,7 @@ def test_thresholds_are_no_worse_than_a_common_one_with_the_documents_they_are_c
         assert own >= best - 0.005
 
 
-def test_thresholds_can_be_read_and_set(classifier: TopicClassifier) -> None:
+def test_set_thresholds_changes_what_predict_gives(classifier: TopicClassifier) -> None:
     before = classifier.thresholds_
     assert list(before) == NAMES
     assert all(0.1 < threshold < 0.9 for threshold in before.values())
@@ -117,13 +117,13 @@ def test_thresholds_can_be_read_and_set(classifier: TopicClassifier) -> None:
     assert all(proba[given, 1] >= proba[given].max(axis=1) - 1e-6)
 
 
-def test_a_fit_sets_the_thresholds_that_are_given(classifier: TopicClassifier) -> None:
+def test_thresholds_parameter_is_applied_by_fit(classifier: TopicClassifier) -> None:
     again = TopicClassifier(n_jobs=1, thresholds={"ship": 0.25}).fit(TEXTS, TOPICS)
     assert again.thresholds_ == classifier.thresholds_ | {"ship": 0.25}
     assert np.array_equal(again.predict_proba(NEW_TEXTS), classifier.predict_proba(NEW_TEXTS))
 
 
-def test_a_file_keeps_thresholds_set_by_hand_and_its_card_says_so(
+def test_set_thresholds_is_kept_in_the_file_and_on_the_card(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "chosen.slug")
@@ -138,7 +138,7 @@ def test_a_file_keeps_thresholds_set_by_hand_and_its_card_says_so(
     assert again.thresholds_ == loaded.thresholds_
 
 
-def test_later_batches_keep_thresholds_set_by_hand() -> None:
+def test_set_thresholds_outlasts_later_batches() -> None:
     stream = TopicClassifier(n_jobs=1, thresholds={"oil": 0.9})
     stream.partial_fit(TEXTS[:150], TOPICS[:150], classes=NAMES)
     assert stream.thresholds_["oil"] == 0.9
@@ -146,12 +146,12 @@ def test_later_batches_keep_thresholds_set_by_hand() -> None:
     assert (stream.thresholds_["oil"], stream.thresholds_["ship"]) == (0.9, 0.2)
 
 
-def test_a_stream_sets_thresholds() -> None:
+def test_thresholds_parameter_is_applied_by_fit_stream() -> None:
     stream = TopicClassifier(n_jobs=1, thresholds={"oil": 0.9}).fit_stream([(TEXTS, TOPICS)])
     assert stream.thresholds_["oil"] == 0.9
 
 
-def test_a_subtopic_is_raised_to_the_threshold_of_its_parent() -> None:
+def test_set_thresholds_raises_a_subtopic_to_its_parent() -> None:
     paths = [[f"news/{topic}" for topic in topics] for topics in TOPICS]
     tree = TopicClassifier(n_jobs=1, topic_path="/").fit(TEXTS, paths)
     tree.set_thresholds({"news": 0.95})
@@ -175,7 +175,7 @@ def test_a_subtopic_is_raised_to_the_threshold_of_its_parent() -> None:
     ],
     ids=["unknown", "zero", "too high", "nan", "word", "list"],
 )
-def test_invalid_thresholds_are_refused(
+def test_set_thresholds_rejects_invalid_thresholds(
     classifier: TopicClassifier, thresholds: Any, message: str
 ) -> None:
     before = classifier.thresholds_
@@ -186,7 +186,9 @@ def test_invalid_thresholds_are_refused(
         TopicClassifier(n_jobs=1, thresholds=thresholds).fit(TEXTS, TOPICS)
 
 
-def test_thresholds_are_of_several_topics_without_a_precision(classifier: TopicClassifier) -> None:
+def test_set_thresholds_rejects_one_topic_per_text_and_a_precision(
+    classifier: TopicClassifier,
+) -> None:
     single = TopicClassifier(n_jobs=1).fit(TEXTS, [topics[0] for topics in TOPICS])
     assert single.thresholds_ == {}
     with pytest.raises(OptionError, match="these texts have one each; leave it out"):
@@ -206,7 +208,7 @@ def test_thresholds_are_of_several_topics_without_a_precision(classifier: TopicC
         path.set_thresholds({"a/oil": 0.5})
 
 
-def test_a_file_with_a_threshold_by_hand_of_no_topic_is_refused(
+def test_load_refuses_a_manual_threshold_of_an_unknown_topic(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     content = to_model_file(classifier.fitted_)

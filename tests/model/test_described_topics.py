@@ -64,13 +64,13 @@ def test_descriptions_alone_make_a_classifier(tmp_path: Path) -> None:
     assert "Its probabilities are not calibrated" in loaded.card_
 
 
-def test_what_was_made_of_descriptions_learns_from_documents_with_all_words() -> None:
+def test_fit_after_descriptions_alone_learns_words_of_documents() -> None:
     again = TopicClassifier.from_fitted(described().fit([], []).fitted_).fit(TEXTS, TOPICS)
     expected = described().fit(TEXTS, TOPICS)
     np.testing.assert_array_equal(again.predict_proba(NEW), expected.predict_proba(NEW))
 
 
-def test_without_documents_and_descriptions_there_is_nothing() -> None:
+def test_fit_needs_documents_or_descriptions() -> None:
     with pytest.raises(DataError, match="there are no documents to learn from"):
         described(descriptions=None).fit([], [])
     with pytest.raises(DataError, match="there are 0 texts and 1 topic"):
@@ -80,7 +80,7 @@ def test_without_documents_and_descriptions_there_is_nothing() -> None:
 # Besides documents ------------------------------------------------------------------------------
 
 
-def test_a_description_is_one_more_document_to_the_encoder() -> None:
+def test_description_counts_as_one_more_document_for_the_encoder() -> None:
     few = TEXTS[:4], TOPICS[:4]  # grain alone
     assert described(descriptions=None).fit(*few).classes_.tolist() == ["grain"]
     classifier = described().fit(*few)
@@ -92,7 +92,7 @@ def test_a_description_is_one_more_document_to_the_encoder() -> None:
     assert classifier.n_documents_ == 8
 
 
-def test_topics_without_documents_are_found_beside_those_with_many() -> None:
+def test_described_topics_without_documents_are_found_among_others() -> None:
     rows = [row for row, topic in enumerate(TOPICS) if topic in ("grain", "bank")]
     classifier = described().fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
     assert classifier.classes_.tolist() == ["bank", "grain", "ore", "sport"]
@@ -100,14 +100,14 @@ def test_topics_without_documents_are_found_beside_those_with_many() -> None:
     assert classifier.score(TEXTS, TOPICS) == 1
 
 
-def test_topics_with_documents_need_no_description() -> None:
+def test_descriptions_may_leave_out_topics_with_documents() -> None:
     rows = [row for row, topic in enumerate(TOPICS) if topic != "ore"]
     classifier = described(descriptions={"ore": "metals"})
     classifier.fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
     assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
 
 
-def test_weights_are_those_of_documents() -> None:
+def test_weights_apply_to_documents_and_not_to_descriptions() -> None:
     rows = [row for row, topic in enumerate(TOPICS) if topic != "ore"]
     texts, topics = [TEXTS[row] for row in rows], [TOPICS[row] for row in rows]
     for options in ({"class_weight": "balanced"}, {"class_weight": {"ore": 2.0}}):
@@ -115,7 +115,7 @@ def test_weights_are_those_of_documents() -> None:
         assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
 
 
-def test_descriptions_that_nobody_reads_are_not_kept() -> None:
+def test_descriptions_are_dropped_with_an_encoder_that_is_left_out() -> None:
     classifier = described(encoder=Nameless(), descriptions={"grain": "cereals"})
     with pytest.warns(EncoderWarning):
         classifier.fit(TEXTS, TOPICS)
@@ -123,7 +123,7 @@ def test_descriptions_that_nobody_reads_are_not_kept() -> None:
     assert classifier.fitted_.descriptions == {}
 
 
-def test_numbers_may_be_described_and_clones_keep_that() -> None:
+def test_descriptions_take_numbers_and_survive_clone() -> None:
     classifier = described(descriptions={1: "cereals", np.int64(2): "banking"}).fit([], [])
     assert classifier.predict(["rye", "debt"]).tolist() == [1, 2]
     assert clone(classifier).get_params()["descriptions"] == {1: "cereals", 2: "banking"}
@@ -143,14 +143,14 @@ def test_numbers_may_be_described_and_clones_keep_that() -> None:
     ],
     ids=["blank", "none", "no name", "no topic", "mixed"],
 )
-def test_odd_descriptions_are_refused(descriptions: Any, message: str) -> None:
+def test_descriptions_reject_invalid_topics_and_texts(descriptions: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         described(descriptions=descriptions).fit([], [])
     assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {"grain": 2}], ids=str)
-def test_without_documents_no_topic_has_a_weight(class_weight: Any) -> None:
+def test_class_weight_needs_documents(class_weight: Any) -> None:
     with pytest.raises(OptionError) as caught:
         described(class_weight=class_weight).fit([], [])
     assert str(caught.value) == (
@@ -159,12 +159,12 @@ def test_without_documents_no_topic_has_a_weight(class_weight: Any) -> None:
     )
 
 
-def test_a_list_of_descriptions_is_refused() -> None:
+def test_descriptions_must_be_a_mapping() -> None:
     with pytest.raises(OptionError, match=r"^`descriptions` is \['grain'\]; give a mapping of"):
         described(descriptions=["grain"]).fit([], [])
 
 
-def test_without_an_encoder_nobody_reads_them() -> None:
+def test_descriptions_need_an_encoder() -> None:
     with pytest.raises(OptionError) as caught:
         described(encoder=None).fit(TEXTS, TOPICS)
     assert str(caught.value) == (
@@ -189,7 +189,7 @@ ALONE = ("train", "--topics", "topics.csv", "--encoder", "use", "-o", "a.slug")
 
 
 @pytest.mark.usefixtures("_files")
-def test_a_model_of_descriptions_alone_says_what_it_is_not(run: Run, tmp_path: Path) -> None:
+def test_train_with_topics_alone_says_what_was_not_measured(run: Run, tmp_path: Path) -> None:
     result = run(*ALONE)
     assert result.code == 0
     first, *rest = result.out.splitlines()
@@ -214,7 +214,7 @@ def test_a_model_of_descriptions_alone_says_what_it_is_not(run: Run, tmp_path: P
 
 
 @pytest.mark.usefixtures("_files")
-def test_json_of_a_model_of_descriptions(run: Run) -> None:
+def test_train_json_of_descriptions_alone_has_no_evaluation(run: Run) -> None:
     found = json.loads(run(*ALONE, "--json", "-q").out)
     assert found["data"]["n_train"] == 0
     assert found["data"]["n_topics"] == 4
@@ -224,7 +224,7 @@ def test_json_of_a_model_of_descriptions(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("_files")
-def test_a_model_of_descriptions_can_not_be_trained_again_on_documents(run: Run) -> None:
+def test_check_rejects_a_model_of_descriptions_alone(run: Run) -> None:
     run(*ALONE, "-q")
     result = run("check", "a.slug", "docs.csv", "-q")
     assert (result.code, result.out) == (1, "")
@@ -235,7 +235,7 @@ def test_a_model_of_descriptions_can_not_be_trained_again_on_documents(run: Run)
 
 
 @pytest.mark.usefixtures("_files")
-def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
+def test_train_with_documents_and_topics_learns_both(run: Run, tmp_path: Path) -> None:
     options = ("--topics", "topics.csv", "--encoder", "use", "-o", "a.slug", "-q")
     result = run("train", "docs.csv", *options[:-1])
     assert (
@@ -252,7 +252,7 @@ def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_files")
-def test_a_spelling_that_differs_from_the_documents_is_warned_of_and_can_be_folded(
+def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
     run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "topics.csv").write_text("name,description\nGrain,cereals\nbank,banking\n")
@@ -293,14 +293,16 @@ def test_a_spelling_that_differs_from_the_documents_is_warned_of_and_can_be_fold
     ids=["nothing", "no encoder", "test", "curve", "overwrite", "network", "network alone"],
 )
 @pytest.mark.usefixtures("_files")
-def test_wrong_options(run: Run, options: list[str], message: str) -> None:
+def test_train_topics_rejects_invalid_combinations(
+    run: Run, options: list[str], message: str
+) -> None:
     result = run("train", *options)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"slugline: error: {message}")
 
 
 @pytest.mark.usefixtures("_files")
-def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) -> None:
+def test_train_encoding_applies_to_the_descriptions(run: Run, tmp_path: Path) -> None:
     table = "name,description\nMünzen,banking\nKörner,cereals\n"
     (tmp_path / "topics.csv").write_bytes(table.encode("latin-1"))
     assert run(*ALONE, "-q", "--encoding", "latin-1").code == 0
@@ -308,7 +310,7 @@ def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("_files")
-def test_the_format_is_that_of_descriptions_whose_name_shows_none(run: Run, tmp_path: Path) -> None:
+def test_train_format_applies_to_descriptions_of_unknown_format(run: Run, tmp_path: Path) -> None:
     (tmp_path / "topics.csv").rename(tmp_path / "topics")
     named = [word if word != "topics.csv" else "topics" for word in ALONE]
     assert "topics is in an unknown format; use a name" in run(*named, "-q").err
@@ -330,7 +332,7 @@ def test_the_format_is_that_of_descriptions_whose_name_shows_none(run: Run, tmp_
     ids=" ".join,
 )
 @pytest.mark.usefixtures("_files")
-def test_what_is_said_of_documents_needs_some(run: Run, option: list[str]) -> None:
+def test_train_topics_alone_rejects_options_of_documents(run: Run, option: list[str]) -> None:
     result = run(*ALONE, *option)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
@@ -342,7 +344,7 @@ def test_what_is_said_of_documents_needs_some(run: Run, option: list[str]) -> No
 # The table ----------------------------------------------------------------------------------------
 
 
-def test_a_table_of_topics(tmp_path: Path) -> None:
+def test_read_descriptions_finds_columns_by_their_names(tmp_path: Path) -> None:
     path = tmp_path / "topics.tsv"
     path.write_text("owner\tdescription\tname\nme\twheat, corn\t grain \nyou\tloans\tbank\n")
     assert read_descriptions(path) == {"grain": "wheat, corn", "bank": "loans"}
@@ -365,7 +367,9 @@ def test_a_table_of_topics(tmp_path: Path) -> None:
     ],
     ids=["twice", "no name", "no description", "columns", "no rows"],
 )
-def test_odd_tables_are_refused_by_line(table: str, message: str, tmp_path: Path) -> None:
+def test_read_descriptions_names_the_line_of_an_error(
+    table: str, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "topics.csv"
     path.write_text(table)
     with pytest.raises(DataError) as caught:

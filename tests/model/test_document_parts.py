@@ -54,7 +54,7 @@ class Steps(SilentProgress):
         self.notes.append(text)
 
 
-def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
+def test_fit_in_parts_learns_sorted_documents_in_random_order() -> None:
     steps: Any = Steps()
     classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
     assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
@@ -64,7 +64,7 @@ def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
     assert classifier.predict_proba(NEW).max(axis=1).min() > 0.8
 
 
-def test_several_topics_are_learned_in_parts_with_thresholds_and_promises() -> None:
+def test_fit_in_parts_learns_several_topics_with_thresholds() -> None:
     texts = [f"{text} {TEXTS[n * 7 % 300]}" if n % 3 else text for n, text in enumerate(TEXTS)]
     sets = [{topic, TOPICS[n * 7 % 300]} if n % 3 else {topic} for n, topic in enumerate(TOPICS)]
     steps: Any = Steps()
@@ -80,13 +80,13 @@ def test_several_topics_are_learned_in_parts_with_thresholds_and_promises() -> N
     assert classifier.decide(NEW)[0].topics == ["grain"]
 
 
-def test_few_documents_are_learned_from_at_once() -> None:
+def test_fit_takes_few_documents_at_once() -> None:
     steps: Any = Steps()
     TopicClassifier().fit(TEXTS[::2], TOPICS[::2], progress=steps)
     assert steps.shares == []
 
 
-def test_threads_change_nothing_and_the_seed_does(tmp_path: Path) -> None:
+def test_fit_in_parts_depends_on_the_seed_and_not_on_threads(tmp_path: Path) -> None:
     def saved(**how: Any) -> bytes:
         TopicClassifier(**how).fit(TEXTS, TOPICS).save(tmp_path / "a.slug")
         return (tmp_path / "a.slug").read_bytes()
@@ -95,14 +95,14 @@ def test_threads_change_nothing_and_the_seed_does(tmp_path: Path) -> None:
     assert saved(random_state=1) != saved(random_state=2)
 
 
-def test_the_file_answers_as_the_model_does(tmp_path: Path) -> None:
+def test_loaded_model_of_parts_predicts_the_same(tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(TEXTS, TOPICS)
     classifier.save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     assert np.array_equal(again.predict_proba(NEW), classifier.predict_proba(NEW))
 
 
-def test_documents_of_no_weight_are_not_learned_from() -> None:
+def test_fit_in_parts_ignores_documents_of_weight_zero() -> None:
     wrong = [
         "money" if text.startswith("wheat") else topic
         for text, topic in zip(TEXTS, TOPICS, strict=True)
@@ -114,7 +114,9 @@ def test_documents_of_no_weight_are_not_learned_from() -> None:
 
 
 @pytest.mark.parametrize("interrupt_at", [1, 3])
-def test_what_was_learned_before_ctrl_c_is_kept_and_said(interrupt_at: int, tmp_path: Path) -> None:
+def test_interrupted_fit_in_parts_keeps_whole_parts_and_says_so(
+    interrupt_at: int, tmp_path: Path
+) -> None:
     steps: Any = Steps(interrupt_at)
     classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
     n_learned = 60 * interrupt_at
@@ -151,7 +153,7 @@ def interrupted_in(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
 
 @pytest.mark.parametrize("interrupted_in", [3], indirect=True)
 @pytest.mark.usefixtures("interrupted_in")
-def test_ctrl_c_within_a_part_leaves_the_terms_before_it() -> None:
+def test_interrupt_within_a_part_keeps_the_terms_before_it() -> None:
     classifier = TopicClassifier().fit(TEXTS, TOPICS)
     assert classifier.n_documents_ == 120
     assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
@@ -159,19 +161,19 @@ def test_ctrl_c_within_a_part_leaves_the_terms_before_it() -> None:
 
 @pytest.mark.parametrize("interrupted_in", [1], indirect=True)
 @pytest.mark.usefixtures("interrupted_in")
-def test_ctrl_c_within_the_first_part_leaves_no_model() -> None:
+def test_interrupt_within_the_first_part_leaves_no_model() -> None:
     classifier = TopicClassifier()
     with pytest.raises(KeyboardInterrupt):
         classifier.fit(TEXTS, TOPICS)
     assert not classifier.__sklearn_is_fitted__()
 
 
-def test_documents_without_words_are_refused() -> None:
+def test_fit_in_parts_rejects_documents_without_words() -> None:
     with pytest.raises(DataError, match="no document has a word in it"):
         TopicClassifier().fit(["..."] * 300, TOPICS)
 
 
-def test_heldout_answers_of_an_earlier_fit_are_not_those_of_parts() -> None:
+def test_fit_in_parts_drops_heldout_predictions_of_an_earlier_fit() -> None:
     few = TopicClassifier().fit(TEXTS[::2], TOPICS[::2])
     assert few.fitted_.heldout_predictions is not None
     again = TopicClassifier.from_fitted(few.fitted_).fit(TEXTS, TOPICS)

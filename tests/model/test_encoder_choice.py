@@ -68,7 +68,7 @@ def fit(**options: Any) -> TopicClassifier:
     return TopicClassifier(encoder="auto", **options).fit(WORDS, NAMES)
 
 
-def test_the_fastest_that_is_about_as_good_as_the_best_is_chosen(install: Install) -> None:
+def test_auto_chooses_the_fastest_encoder_that_is_about_the_best(install: Install) -> None:
     install(Knowing("use"), Knowing("e5"))
     classifier = fit()
     assert classifier.fitted_.encoder is not None
@@ -83,14 +83,14 @@ def test_the_fastest_that_is_about_as_good_as_the_best_is_chosen(install: Instal
     assert found.n_documents == len(WORDS)
 
 
-def test_a_slower_one_is_chosen_where_it_is_better(install: Install) -> None:
+def test_auto_chooses_a_slower_encoder_that_is_better(install: Install) -> None:
     install(Knowing("use", 0.4), Knowing("e5"))
     fitted = fit().fitted_
     assert fitted.encoder is not None
     assert fitted.encoder.name == "e5"
 
 
-def test_one_that_is_worse_than_a_faster_one_is_not_chosen(
+def test_auto_ignores_an_encoder_worse_than_a_faster_one(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(Knowing("use"), Knowing("e5"))
@@ -110,7 +110,7 @@ def test_one_that_is_worse_than_a_faster_one_is_not_chosen(
     assert found.name == "use,e5"
 
 
-def test_a_card_names_both(install: Install, tmp_path: Path) -> None:
+def test_card_names_both_encoders(install: Install, tmp_path: Path) -> None:
     install(Knowing("use"), Knowing("e5"))
     TopicClassifier(encoder="use,e5").fit(WORDS, NAMES).save(tmp_path / "a.slug")
     card = load(tmp_path / "a.slug").card_
@@ -118,7 +118,7 @@ def test_a_card_names_both(install: Install, tmp_path: Path) -> None:
     assert "the languages of use and e5 only" in card
 
 
-def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Install) -> None:
+def test_auto_keeps_words_alone_without_a_warning_if_no_encoder_helps(install: Install) -> None:
     install(Useless(), None)
     texts = [f"{name} {word}" for name, word in zip(NAMES, WORDS, strict=True)]
     fitted = TopicClassifier(encoder="auto").fit(texts, NAMES).fitted_
@@ -131,7 +131,7 @@ def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Inst
     assert str(found).endswith("; not installed: e5")
 
 
-def test_where_none_is_installed_that_is_said(install: Install) -> None:
+def test_auto_warns_if_no_encoder_is_installed(install: Install) -> None:
     install(None, None)
     install_line = re.escape(install_command("encoder"))
     message = f"^there is no encoder to choose; type: {install_line}$"
@@ -145,7 +145,7 @@ def test_where_none_is_installed_that_is_said(install: Install) -> None:
     assert [trial.name for trial in found.trials] == [choice.WORDS]
 
 
-def test_of_many_documents_a_sample_is_tried_with_every_topic(
+def test_auto_tries_a_sample_of_many_documents_with_every_topic(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "N_SAMPLED", 40)
@@ -156,7 +156,7 @@ def test_of_many_documents_a_sample_is_tried_with_every_topic(
     assert 30 <= found[0].n_documents <= 40
 
 
-def test_several_topics_are_tried_as_well(install: Install) -> None:
+def test_auto_works_with_several_topics_per_text(install: Install) -> None:
     install(Knowing("use"), None)
     sets = [[name, "bank"] if name == "sport" else [name] for name in NAMES]
     fitted = TopicClassifier(encoder="auto").fit(WORDS, sets).fitted_
@@ -166,14 +166,14 @@ def test_several_topics_are_tried_as_well(install: Install) -> None:
 
 
 @pytest.mark.parametrize("topics", [["a"] * 6, ["a", "b"] * 3])
-def test_a_few_texts_are_no_error(install: Install, topics: list[str]) -> None:
+def test_auto_works_with_a_few_texts(install: Install, topics: list[str]) -> None:
     install(Knowing("use"), Knowing("e5"))
     classifier = TopicClassifier(encoder="auto").fit(WORDS[:6], topics)
     assert classifier.fitted_.encoder_choice is not None
     assert set(classifier.predict(WORDS[:3])) <= set(topics)
 
 
-def test_descriptions_need_a_name(install: Install) -> None:
+def test_auto_rejects_descriptions(install: Install) -> None:
     install(Knowing("use"), None)
     with pytest.raises(OptionError, match="`descriptions` are learned by an encoder that you name"):
         fit(descriptions={"grain": "wheat"})

@@ -48,14 +48,16 @@ def fit(encoder: str, **options: Any) -> TopicClassifier:
     return TopicClassifier(encoder=encoder, **options).fit(TEXTS, LABELS)
 
 
-def test_names_in_any_order_give_the_same_model(tmp_path: Path) -> None:
+def test_encoder_names_in_any_order_give_the_same_model(tmp_path: Path) -> None:
     fit("use,e5").save(tmp_path / "a.slug")
     fit("e5, use").save(tmp_path / "b.slug")
     assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
 
 
 @pytest.mark.parametrize("names", ["third", "use,third", "third,e5", "use,e5,third"])
-def test_a_third_encoder_is_fitted_saved_and_loaded(third: str, names: str, tmp_path: Path) -> None:
+def test_third_encoder_can_be_fitted_saved_and_loaded(
+    third: str, names: str, tmp_path: Path
+) -> None:
     classifier = fit(names)
     assert classifier.fitted_.encoder is not None
     assert {*classifier.fitted_.encoder.name.split(",")} == {*names.split(",")}
@@ -65,7 +67,7 @@ def test_a_third_encoder_is_fitted_saved_and_loaded(third: str, names: str, tmp_
     assert loaded.predict(NEW).tolist() == TOPICS
 
 
-def test_auto_tries_each_combination_of_three(third: str) -> None:
+def test_auto_tries_each_combination_of_three_encoders(third: str) -> None:
     choice = fit("auto").fitted_.encoder_choice
     assert choice is not None
     assert [trial.name for trial in choice.trials[1:]] == [*registry.combinations()]
@@ -76,7 +78,7 @@ def test_auto_tries_each_combination_of_three(third: str) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_models_of_two_load_wherever_a_third_is_registered(
+def test_load_finds_two_encoders_wherever_a_third_is_registered(
     place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = fit("use,e5")
@@ -108,7 +110,7 @@ def test_get_encoder_rejects_unknown_and_repeated_names(names: str) -> None:
     )
 
 
-def test_descriptions_work_with_three(third: str) -> None:
+def test_descriptions_work_with_three_encoders(third: str) -> None:
     described = dict(zip(TOPICS, TEXTS, strict=False))
     classifier = TopicClassifier(encoder=f"use,e5,{third}", descriptions=described).fit([], [])
     assert classifier.predict(NEW).tolist() == TOPICS

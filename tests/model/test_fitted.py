@@ -46,7 +46,7 @@ def classifier(request: pytest.FixtureRequest, news: News) -> TopicClassifier:
     return TopicClassifier(learner=LEARNERS[request.param]()).fit(*zip(*news, strict=True))
 
 
-def test_it_cannot_be_changed(classifier: TopicClassifier) -> None:
+def test_fitted_is_frozen(classifier: TopicClassifier) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         classifier.fitted_.n_documents = 3  # type: ignore[misc]
 
@@ -67,7 +67,7 @@ def test_it_cannot_be_changed(classifier: TopicClassifier) -> None:
     ],
     ids=["validation", "threads", "tune", "no words", "lengths", "new topic", "weight"],
 )
-def test_a_fit_that_fails_leaves_what_was_learned_before(
+def test_fit_that_fails_keeps_the_fitted_model(
     refit: Callable[[TopicClassifier], object], error: type[Exception], classifier: TopicClassifier
 ) -> None:
     before = answers(classifier)
@@ -77,7 +77,7 @@ def test_a_fit_that_fails_leaves_what_was_learned_before(
 
 
 @pytest.mark.parametrize("texts", [TEXTS, ["zinc wheat " * n for n in range(40)], []])
-def test_words_are_counted_as_probabilities_are_made(
+def test_predict_with_words_counts_words_along_with_probabilities(
     texts: list[str], classifier: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = classifier.predict_proba(texts)
@@ -88,7 +88,7 @@ def test_words_are_counted_as_probabilities_are_made(
     assert words.n_unknown.tolist() == [text.count("zinc") for text in texts]
 
 
-def test_a_refit_of_a_loaded_model_drops_what_the_file_said(
+def test_fit_of_a_loaded_model_drops_the_info_and_card_of_the_file(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "a.slug")
@@ -99,7 +99,7 @@ def test_a_refit_of_a_loaded_model_drops_what_the_file_said(
     assert not hasattr(again, "card_")
 
 
-def test_learning_on_leaves_the_value_from_before(classifier: TopicClassifier) -> None:
+def test_partial_fit_leaves_the_previous_fitted_unchanged(classifier: TopicClassifier) -> None:
     before = classifier.fitted_
     proba = before.predict_proba(TEXTS)
     classifier.partial_fit(["wheat goal"] * 20, ["bank"] * 20)
@@ -107,7 +107,7 @@ def test_learning_on_leaves_the_value_from_before(classifier: TopicClassifier) -
     assert not np.array_equal(classifier.predict_proba(TEXTS), proba)
 
 
-def test_learning_on_from_a_value_leaves_its_rarity_of_terms() -> None:
+def test_partial_fit_leaves_the_idf_of_the_previous_fitted() -> None:
     stream = TopicClassifier(feature_groups=[FeatureGroup(n_buckets=64)])
     before = stream.partial_fit(["wheat", "goal"], ["a", "b"], ["a", "b"]).fitted_
     rarity = copy.deepcopy(before.features.idf_)
@@ -122,7 +122,7 @@ def stream(news: News) -> TopicClassifier:
     return classifier.partial_fit(texts[:50], topics[:50], ["bank", "grain", "sport"])
 
 
-def test_a_batch_broken_off_is_not_learned_by_half(
+def test_partial_fit_that_fails_between_steps_learns_nothing(
     stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
@@ -149,7 +149,7 @@ def test_a_batch_broken_off_is_not_learned_by_half(
 
 
 @pytest.mark.skipif(linear.kernel is None, reason="the kernel is not built: no compiler")
-def test_nor_is_one_that_breaks_off_in_the_kernel(
+def test_partial_fit_interrupted_in_the_kernel_learns_nothing(
     stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
@@ -168,7 +168,7 @@ def test_nor_is_one_that_breaks_off_in_the_kernel(
 
 
 @pytest.mark.slow
-def test_a_nets_batch_broken_off_is_not_learned_by_half(
+def test_partial_fit_of_a_network_that_fails_learns_nothing(
     news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, topics = zip(*news, strict=True)
@@ -191,7 +191,7 @@ def test_a_nets_batch_broken_off_is_not_learned_by_half(
     assert answers(classifier) == before
 
 
-def test_one_long_name_among_many_takes_no_memory_of_all() -> None:
+def test_classes_with_one_long_name_are_stored_as_objects() -> None:
     topics = ["t" * 1000, *(f"t{number}" for number in range(500))]
     classifier = TopicClassifier(feature_groups=[FeatureGroup()]).fit(
         ["a b"] * 2 * len(topics), topics * 2
@@ -200,7 +200,7 @@ def test_one_long_name_among_many_takes_no_memory_of_all() -> None:
     assert classifier.classes_.dtype == object
 
 
-def test_the_least_and_the_largest_integers_of_64_bits_are_topics() -> None:
+def test_fit_takes_the_smallest_and_largest_64_bit_integers() -> None:
     topics = [-(1 << 63), (1 << 63) - 1]
     classifier = TopicClassifier(feature_groups=[FeatureGroup()]).fit(
         ["a b", "c d"] * 2, topics * 2
@@ -209,12 +209,12 @@ def test_the_least_and_the_largest_integers_of_64_bits_are_topics() -> None:
 
 
 @pytest.mark.parametrize("topic", [1 << 63, -(1 << 63) - 1])
-def test_integers_beyond_64_bits_are_refused(topic: int) -> None:
+def test_fit_rejects_integers_beyond_64_bits(topic: int) -> None:
     with pytest.raises(DataError, match=f"topic {topic} does not fit into 64 bits"):
         TopicClassifier().fit(["a b", "c d"], [1, topic])
 
 
-def test_from_fitted_answers_the_same(classifier: TopicClassifier) -> None:
+def test_from_fitted_predicts_the_same(classifier: TopicClassifier) -> None:
     again = TopicClassifier.from_fitted(classifier.fitted_)
     assert isinstance(again.fitted_, Fitted)
     assert answers(again) == answers(classifier)
@@ -233,7 +233,7 @@ class Interrupted(NeuralLearner):
     [(False, False, 81, 9), (True, False, 84, 6), (False, True, 90, 0)],
     ids=["a tenth is held out", "a topic weighs nothing", "others served to find the epoch"],
 )
-def test_an_interrupted_model_says_how_many_documents_it_learned_from(
+def test_interrupted_model_counts_the_documents_it_learned_from(
     weighted: bool, validated: bool, n_learned: int, n_heldout: int, news: News, tmp_path: Path
 ) -> None:
     texts, topics = zip(*news, strict=True)
@@ -254,7 +254,7 @@ def test_an_interrupted_model_says_how_many_documents_it_learned_from(
     assert again.n_documents_ == n_learned + 90
 
 
-def test_a_model_that_was_not_interrupted_says_nothing_of_documents_heldout(
+def test_complete_model_does_not_mention_heldout_documents(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "a.slug")

@@ -38,13 +38,13 @@ def replace(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
-def test_there_is_nothing_to_keep_before_the_first_model(tmp_path: Path) -> None:
+def test_keep_current_keeps_nothing_before_the_first_model(tmp_path: Path) -> None:
     assert keep_current(tmp_path / "m.slug") is None
     assert earlier_files(tmp_path / "m.slug") == []
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-def test_the_last_files_are_kept_and_going_back_goes_through_them(
+def test_roll_back_goes_through_the_earlier_files(
     tmp_path: Path, versions: list[bytes], monkeypatch: pytest.MonkeyPatch, has_links: bool
 ) -> None:
     def fail(*_: Any) -> None:
@@ -79,7 +79,9 @@ def kept_name(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.before.{number}")
 
 
-def test_at_every_moment_there_is_a_whole_model(tmp_path: Path, versions: list[bytes]) -> None:
+def test_roll_back_and_replace_leave_a_whole_model_at_every_moment(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
     path = tmp_path / "m.slug"
     path.write_bytes(versions[0])
     found: list[bool] = []
@@ -101,7 +103,7 @@ def test_at_every_moment_there_is_a_whole_model(tmp_path: Path, versions: list[b
     assert all(found)
 
 
-def test_what_a_killed_process_has_left_is_cleared_away(
+def test_keep_current_removes_what_a_killed_process_left(
     tmp_path: Path, versions: list[bytes]
 ) -> None:
     path = tmp_path / "m.slug"
@@ -112,7 +114,7 @@ def test_what_a_killed_process_has_left_is_cleared_away(
     assert earlier_files(path)[0].read_bytes() == versions[0]
 
 
-def test_after_going_back_what_is_kept_next_comes_first(
+def test_replace_after_roll_back_keeps_the_newest_file_first(
     tmp_path: Path, versions: list[bytes]
 ) -> None:
     path = tmp_path / "m.slug"
@@ -127,7 +129,7 @@ def test_after_going_back_what_is_kept_next_comes_first(
     ]
 
 
-def test_a_file_that_was_kept_and_then_not_replaced_is_no_step_back(
+def test_keep_current_without_a_replacement_adds_no_step(
     tmp_path: Path, versions: list[bytes]
 ) -> None:
     path = tmp_path / "m.slug"
@@ -140,7 +142,7 @@ def test_a_file_that_was_kept_and_then_not_replaced_is_no_step_back(
     assert path.read_bytes() == versions[0]
 
 
-def test_a_link_to_a_model_is_followed(tmp_path: Path, versions: list[bytes]) -> None:
+def test_keep_current_follows_a_link(tmp_path: Path, versions: list[bytes]) -> None:
     path, link = tmp_path / "m.slug", tmp_path / "link.slug"
     path.write_bytes(versions[0])
     link.symlink_to(path)
@@ -149,9 +151,7 @@ def test_a_link_to_a_model_is_followed(tmp_path: Path, versions: list[bytes]) ->
     assert link.is_symlink()
 
 
-def test_going_back_is_seen_by_who_looks_for_a_newer_file(
-    tmp_path: Path, versions: list[bytes]
-) -> None:
+def test_roll_back_updates_the_time_of_the_file(tmp_path: Path, versions: list[bytes]) -> None:
     path = tmp_path / "m.slug"
     replace(path, versions[0])
     os.utime(path, (0, 0))
@@ -160,7 +160,7 @@ def test_going_back_is_seen_by_who_looks_for_a_newer_file(
     assert path.stat().st_mtime > 1e9
 
 
-def test_a_damaged_file_is_not_gone_back_to(tmp_path: Path, versions: list[bytes]) -> None:
+def test_roll_back_refuses_a_damaged_file(tmp_path: Path, versions: list[bytes]) -> None:
     path = tmp_path / "m.slug"
     replace(path, versions[0])
     replace(path, versions[1])
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_not_gone_back_to(tmp_path: Path, versions: list[bytes
     assert path.read_bytes() == versions[1]
 
 
-def test_a_model_that_was_deleted_comes_back(tmp_path: Path, versions: list[bytes]) -> None:
+def test_roll_back_restores_a_deleted_model(tmp_path: Path, versions: list[bytes]) -> None:
     path = tmp_path / "m.slug"
     with pytest.raises(ModelFileError, match="there is no such file, and no earlier file is kept"):
         roll_back(path)
@@ -181,7 +181,7 @@ def test_a_model_that_was_deleted_comes_back(tmp_path: Path, versions: list[byte
     assert path.read_bytes() == versions[0]
 
 
-def test_the_shipped_model_never_changes() -> None:
+def test_roll_back_rejects_the_shipped_model() -> None:
     with pytest.raises(ModelFileError) as caught:
         roll_back("reuters46")
     assert str(caught.value) == (
@@ -191,7 +191,7 @@ def test_the_shipped_model_never_changes() -> None:
 
 
 @pytest.mark.parametrize("use", [keep_current, roll_back])
-def test_a_folder_that_can_t_be_written_leaves_the_model(
+def test_roll_back_and_replace_leave_the_model_if_the_folder_is_read_only(
     tmp_path: Path, versions: list[bytes], monkeypatch: pytest.MonkeyPatch, use: Any
 ) -> None:
     path = tmp_path / "m.slug"
@@ -208,7 +208,9 @@ def test_a_folder_that_can_t_be_written_leaves_the_model(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
-def test_two_at_once_do_not_go_back_twice(tmp_path: Path, versions: list[bytes]) -> None:
+def test_roll_back_fails_while_another_process_rolls_back(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
     path = tmp_path / "m.slug"
     for data in versions[:3]:
         replace(path, data)

@@ -42,7 +42,7 @@ def random_proba(n_documents: int, n_topics: int, concentration: float = 0.05) -
 
 
 @pytest.mark.parametrize("how", ["fit", "fit_stream", "cross-validation"])
-def test_rows_are_those_of_the_training_documents(how: str) -> None:
+def test_heldout_rows_are_those_of_the_training_documents(how: str) -> None:
     texts, topics = documents(900)
     if how == "fit_stream":
         model = TopicClassifier(n_jobs=1).fit_stream(
@@ -60,7 +60,7 @@ def test_rows_are_those_of_the_training_documents(how: str) -> None:
     assert model.topics_.encode(names).tolist() == predictions.labels.topics.tolist()
 
 
-def test_rows_of_several_topics_are_those_of_the_training_documents(tmp_path: Path) -> None:
+def test_heldout_rows_of_several_topics_are_those_of_training(tmp_path: Path) -> None:
     texts, topics = documents(600)
     sets = [(topic, "even") if i % 2 == 0 else (topic,) for i, topic in enumerate(topics)]
     TopicClassifier().fit(texts, sets).save(tmp_path / "a.slug")
@@ -96,7 +96,7 @@ def test_topic_counts_are_those_of_the_training_documents(how: str, tmp_path: Pa
 # Probabilities ------------------------------------------------------------------------------------
 
 
-def test_dense_proba_is_nearly_what_was_predicted() -> None:
+def test_dense_proba_is_close_to_the_predictions() -> None:
     proba = random_proba(500, 20)
     labels = Labels.from_topics(proba.argmax(axis=1))
     predictions = HeldOutPredictions.from_proba(proba, labels, np.arange(500))
@@ -118,7 +118,7 @@ def test_dense_proba_of_several_topics_keeps_their_means() -> None:
     )
 
 
-def test_from_decisions_keeps_the_likely_topics_of_rows_in_any_order() -> None:
+def test_from_decisions_keeps_the_likely_topics_in_any_order_of_rows() -> None:
     proba = RNG.beta(0.2, 1, size=(200, 5)).astype(np.float32)
     sets = Labels.from_indicator(sp.csr_array(RNG.random((200, 5)) < 0.3))
     rows = RNG.permutation(200)
@@ -138,7 +138,7 @@ def reestimated_priors(proba: np.ndarray, priors: np.ndarray) -> np.ndarray:
     return new
 
 
-def test_priors_reestimated_from_predictions_are_nearly_those_of_all_probabilities() -> None:
+def test_reestimated_priors_of_kept_predictions_are_close_to_those_of_all() -> None:
     proba = random_proba(4000, 30, 0.1)
     topics = np.array([RNG.choice(30, p=row / row.sum()) for row in proba.astype(np.float64)])
     predictions = HeldOutPredictions.from_proba(proba, Labels.from_topics(topics), None)
@@ -149,7 +149,7 @@ def test_priors_reestimated_from_predictions_are_nearly_those_of_all_probabiliti
     assert np.abs(found - expected).max() < 1e-3
 
 
-def test_documents_and_probabilities_are_limited() -> None:
+def test_from_proba_limits_documents_and_probabilities() -> None:
     proba = random_proba(3 * MAX_PREDICTIONS, 60, 1.0)
     labels = Labels.from_topics(np.zeros(len(proba), dtype=np.int64))
     predictions = HeldOutPredictions.from_proba(proba, labels, np.arange(len(proba)))

@@ -276,7 +276,7 @@ for path in sys.argv[1:]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
-def test_no_file_takes_more_than_some_seconds_and_a_gigabyte(tmp_path: Path) -> None:
+def test_load_of_hostile_files_is_bounded_in_time_and_memory(tmp_path: Path) -> None:
     paths = [tmp_path / f"{make.__name__}.slug" for make in HOSTILE]
     for make, path in zip(HOSTILE, paths, strict=True):
         path.write_bytes(make(tmp_path))
@@ -299,12 +299,12 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Entries:
     return entries_of(tmp_path_factory.mktemp("good"))
 
 
-def test_an_archive_that_is_written_by_hand_is_read(good: Entries, tmp_path: Path) -> None:
+def test_load_reads_an_archive_written_by_hand(good: Entries, tmp_path: Path) -> None:
     (tmp_path / "a.slug").write_bytes(as_file(good, card=deflated(CARD, good[CARD])))
     assert load(tmp_path / "a.slug").card_ == good[CARD].decode()
 
 
-def test_a_list_of_many_entries_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_load_refuses_too_many_entries_before_reading_them(tmp_path: Path) -> None:
     data = as_zip([stored("a", b"")] * 100_000)
     tracemalloc.start()
     try:
@@ -316,7 +316,7 @@ def test_a_list_of_many_entries_is_refused_before_it_is_read(tmp_path: Path) -> 
     assert peak < 2 << 20
 
 
-def test_entries_that_overlap_are_refused(good: Entries, tmp_path: Path) -> None:
+def test_load_refuses_overlapping_entries(good: Entries, tmp_path: Path) -> None:
     data = bytearray(as_file(good | {CARD: b"-" * 8000}))
     # All but the card are claimed to be as long as the whole file and a little.
     place = data.index(b"PK\1\2")
@@ -331,14 +331,14 @@ def test_entries_that_overlap_are_refused(good: Entries, tmp_path: Path) -> None
     }
 
 
-def test_an_entry_that_has_less_than_it_claims_is_refused(good: Entries, tmp_path: Path) -> None:
+def test_load_refuses_an_entry_shorter_than_it_claims(good: Entries, tmp_path: Path) -> None:
     name, method, crc, size, data = deflated(CARD, good[CARD])
     assert refusal(as_file(good, card=(name, method, crc, size + 10, data)), tmp_path) == (
         f"card.md claims {size + 10} bytes but has {size}; get an intact copy."
     )
 
 
-def test_local_headers_that_lie_change_nothing(good: Entries, tmp_path: Path) -> None:
+def test_load_ignores_local_headers(good: Entries, tmp_path: Path) -> None:
     data = bytearray(as_file(good))
     struct.pack_into("<LL", data, 18, 1, 1 << 30)  # sizes of the first entry
     (tmp_path / "a.slug").write_bytes(data)
@@ -356,7 +356,7 @@ LONG = ["wheat " * 200_000 + "corn rose", "", "zinc"]
 @pytest.mark.parametrize("value", [9e8, 1e12, 3e38])
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 @pytest.mark.filterwarnings("error")
-def test_weights_are_refused_or_give_finite_answers(
+def test_load_of_huge_weights_refuses_or_predicts_finite_values(
     learner: Learner, value: float, sign: int, tmp_path: Path
 ) -> None:
     def change(arrays: Arrays) -> Arrays:
@@ -383,7 +383,7 @@ def test_weights_are_refused_or_give_finite_answers(
     assert np.isfinite(classifier.decision_function(LONG)).all()
 
 
-def test_deep_nets_of_large_weights_give_finite_answers(tmp_path: Path) -> None:
+def test_deep_network_of_huge_weights_predicts_finite_values(tmp_path: Path) -> None:
     deep = entries_of(tmp_path, NeuralLearner((4,) * 20, epochs=1), feature_groups=GROUPS)
     entries = with_arrays(
         deep, lambda a: {n: np.full_like(v, 1e9) if "idf" not in n else v for n, v in a.items()}
@@ -394,7 +394,7 @@ def test_deep_nets_of_large_weights_give_finite_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 1e-30, 0.5, 4.0, 3e38])
-def test_idf_that_no_documents_give_is_refused(value: float, good: Entries, tmp_path: Path) -> None:
+def test_load_refuses_impossible_idf(value: float, good: Entries, tmp_path: Path) -> None:
     entries = with_arrays(good, lambda a: a | {"idf.0": np.full_like(a["idf.0"], value)})
     message = refusal(as_file(entries), tmp_path)
     assert message.startswith(
@@ -402,7 +402,7 @@ def test_idf_that_no_documents_give_is_refused(value: float, good: Entries, tmp_
     )
 
 
-def test_idf_counted_on_in_batches_is_read(tmp_path: Path) -> None:
+def test_load_reads_idf_counted_in_batches(tmp_path: Path) -> None:
     classifier = TopicClassifier()
     for _ in range(20):
         classifier.partial_fit(TEXTS, TOPICS, classes=["grain", "earn", "zinc"])
@@ -412,7 +412,7 @@ def test_idf_counted_on_in_batches_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_documents", [0, 2**62])
-def test_a_number_of_documents_that_is_not_that_of_idf_takes_no_answer_away(
+def test_load_takes_any_positive_n_documents_whatever_idf_counts(
     n_documents: int, good: Entries, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.slug"
@@ -424,7 +424,7 @@ def test_a_number_of_documents_that_is_not_that_of_idf_takes_no_answer_away(
 
 
 @pytest.mark.parametrize("weights", [[1e299, 1e299], [5e-324, 1]])
-def test_mixture_with_weights_of_any_size_gives_finite_answers(
+def test_mixture_with_weights_of_any_size_predicts_finite_values(
     weights: list[float], tmp_path: Path
 ) -> None:
     entries = with_info(
@@ -435,7 +435,7 @@ def test_mixture_with_weights_of_any_size_gives_finite_answers(
     assert np.isfinite(load(tmp_path / "a.slug").predict_proba(LONG)).all()
 
 
-def test_weights_that_could_not_be_read_again_are_not_written(tmp_path: Path) -> None:
+def test_save_refuses_weights_that_load_would_refuse(tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(TEXTS, TOPICS)
     learner = classifier.learner_
     assert isinstance(learner, LinearLearner)
@@ -452,7 +452,7 @@ def test_weights_that_could_not_be_read_again_are_not_written(tmp_path: Path) ->
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 1, 1), (0,), (0, 3), (3, 0)], ids=str)
-def test_arrays_of_any_shape_are_refused(
+def test_load_refuses_arrays_of_any_other_shape(
     shape: tuple[int, ...], learner: Learner, tmp_path: Path
 ) -> None:
     entries = entries_of(tmp_path, learner)
@@ -467,7 +467,7 @@ def test_arrays_of_any_shape_are_refused(
     refusal(as_file(entries | {WEIGHTS: save_arrays(odd)}), tmp_path)
 
 
-def test_weights_and_biases_of_too_few_dimensions_are_refused(tmp_path: Path) -> None:
+def test_load_refuses_weights_and_biases_of_too_few_dimensions(tmp_path: Path) -> None:
     entries = with_arrays(
         entries_of(tmp_path, feature_groups=[FeatureGroup("words", "counts")]),
         lambda a: {
@@ -487,7 +487,7 @@ def test_weights_and_biases_of_too_few_dimensions_are_refused(tmp_path: Path) ->
     )
 
 
-def test_too_little_memory_is_no_damage(
+def test_load_tells_too_little_memory_from_damage(
     good: Entries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -515,14 +515,14 @@ ODD_TOPICS: dict[str, tuple[list[Any], str]] = {
 
 
 @pytest.mark.parametrize(("topics", "message"), ODD_TOPICS.values(), ids=ODD_TOPICS)
-def test_topics_that_are_no_names_are_refused(
+def test_load_refuses_invalid_topics(
     topics: list[Any], message: str, good: Entries, tmp_path: Path
 ) -> None:
     entries = with_info(good, lambda info: info.update(topics=topics))
     assert refusal(as_file(entries), tmp_path).startswith(f"damaged ({message}")
 
 
-def test_a_topic_too_long_to_be_a_name_is_refused_before_learning() -> None:
+def test_fit_rejects_a_topic_that_is_too_long() -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit(TEXTS, ["a" * 1001, *TOPICS[1:]])
     assert str(caught.value) == (
@@ -534,7 +534,7 @@ def test_a_topic_too_long_to_be_a_name_is_refused_before_learning() -> None:
 # Mixtures ---------------------------------------------------------------------------------------
 
 
-def test_mixtures_within_their_limits_are_read(tmp_path: Path) -> None:
+def test_load_reads_mixtures_within_their_limits(tmp_path: Path) -> None:
     learner: Learner = LinearLearner()
     for _ in range(15):
         learner = Mixture([learner])
@@ -545,7 +545,7 @@ def test_mixtures_within_their_limits_are_read(tmp_path: Path) -> None:
         assert np.array_equal(again.predict_proba(TEXTS), one.predict_proba(TEXTS))
 
 
-def test_mixtures_too_deep_to_be_read_are_not_written(tmp_path: Path) -> None:
+def test_save_refuses_mixtures_nested_too_deeply(tmp_path: Path) -> None:
     learner: Learner = LinearLearner()
     for _ in range(16):
         learner = Mixture([learner])
@@ -555,7 +555,7 @@ def test_mixtures_too_deep_to_be_read_are_not_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["learner.00.biases", "learner.1.biases", "learner.x.biases"])
-def test_arrays_of_learners_that_a_mixture_has_not_are_refused(name: str, tmp_path: Path) -> None:
+def test_load_refuses_arrays_of_learners_that_a_mixture_lacks(name: str, tmp_path: Path) -> None:
     entries = with_arrays(
         entries_of(tmp_path, Mixture([LinearLearner()])),
         lambda a: a | {name: a["learner.0.biases"]},
@@ -564,7 +564,7 @@ def test_arrays_of_learners_that_a_mixture_has_not_are_refused(name: str, tmp_pa
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
-def test_pipes_devices_and_links_to_them_are_not_waited_for(tmp_path: Path) -> None:
+def test_load_does_not_wait_for_pipes_and_devices(tmp_path: Path) -> None:
     pipe, link, device = (tmp_path / f"{name}.slug" for name in ("pipe", "link", "device"))
     os.mkfifo(pipe)
     link.symlink_to(pipe)

@@ -58,7 +58,7 @@ def fit(learner: Any = "linear", topics: list[Any] = TOPICS, **options: Any) -> 
 # Round trips ------------------------------------------------------------------------------------
 
 
-def test_a_family_of_which_no_document_has_a_term_is_read_back(tmp_path: Path) -> None:
+def test_load_reads_a_feature_group_without_terms(tmp_path: Path) -> None:
     path = tmp_path / "words.slug"
     classifier = TopicClassifier().fit(["wheat", "loan"] * 3, ["grain", "bank"] * 3)
     classifier.save(path)
@@ -78,7 +78,7 @@ def test_a_family_of_which_no_document_has_a_term_is_read_back(tmp_path: Path) -
     ],
     ids=["network", "linear", "mixture", "integer topics", "feature groups", "hashed", "one topic"],
 )
-def test_a_round_trip_is_exact(classifier: TopicClassifier, tmp_path: Path) -> None:
+def test_load_and_save_reproduce_the_file(classifier: TopicClassifier, tmp_path: Path) -> None:
     classifier.save(tmp_path / "a.slug", metrics={"accuracy": 0.75})
 
     again = load(tmp_path / "a.slug")
@@ -100,13 +100,13 @@ def bytes_of(classifier: TopicClassifier, folder: Path) -> bytes:
     return (folder / "model.slug").read_bytes()
 
 
-def test_the_same_model_gives_the_same_bytes_for_any_number_of_threads(tmp_path: Path) -> None:
+def test_save_gives_the_same_bytes_for_any_number_of_threads(tmp_path: Path) -> None:
     one = bytes_of(fit("network"), tmp_path)
     assert bytes_of(fit("network", n_jobs=3), tmp_path) == one
     assert bytes_of(fit("network", random_state=1), tmp_path) != one
 
 
-def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
+def test_save_takes_options_of_numpy_types(tmp_path: Path) -> None:
     odd: Any = {"hidden": [np.int64(4)], "epochs": np.int64(2), "l2": np.float32(0.5)}
     fit(NeuralLearner(**odd), random_state=np.int64(3)).save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
@@ -115,7 +115,7 @@ def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
     assert again.learner_.settings() == plain.learner_.settings()
 
 
-def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(tmp_path: Path) -> None:
+def test_save_names_hash_buckets_by_their_first_terms(tmp_path: Path) -> None:
     fit("linear", feature_groups=HASHED).save(tmp_path / "a.slug")
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
         n_terms = archive.read("vocabulary.txt").count(b"\n")
@@ -129,7 +129,7 @@ def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(tmp_p
     ) in again.card_
 
 
-def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) -> None:
+def test_save_writes_four_entries_and_a_readable_card(tmp_path: Path) -> None:
     fit("linear").save(tmp_path / "a.slug", metrics={"test_accuracy": 0.8125})
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
@@ -151,7 +151,7 @@ def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) 
     ["linear", NET, Mixture([LinearLearner(), Mixture([NET])])],
     ids=["linear", "network", "mixture"],
 )
-def test_a_quantized_model_says_nearly_the_same_and_is_stable_when_saved_again(
+def test_quantize_predicts_nearly_the_same_and_is_stable(
     learner: Any, precision: Any, tmp_path: Path
 ) -> None:
     classifier = fit(learner)
@@ -174,14 +174,14 @@ def test_a_quantized_model_says_nearly_the_same_and_is_stable_when_saved_again(
     assert rest == {"float32"}
 
 
-def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path: Path) -> None:
+def test_quantize_rejects_an_unknown_precision(tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
         fit().save(tmp_path / "a.slug", quantize="int4")
     assert str(caught.value) == "`quantize` is 'int4'; give one of float16, int8."
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_only_the_maker_knows_stands_in_the_card(tmp_path: Path) -> None:
+def test_card_notes_are_on_the_card(tmp_path: Path) -> None:
     fit().save(tmp_path / "a.slug", card_notes="## Licence\n\nPublic domain.\n")
     assert "\n\n## Licence\n\nPublic domain.\n\n## Figures\n" in load(tmp_path / "a.slug").card_
 
@@ -190,7 +190,7 @@ def test_what_only_the_maker_knows_stands_in_the_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_earlier_file(
+def test_save_to_a_full_disk_leaves_the_earlier_file(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:
@@ -212,7 +212,7 @@ def test_a_full_disk_leaves_the_earlier_file(
     assert (tmp_path / "model.slug").read_bytes() == before
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_save_names_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         fit().save(tmp_path / "none" / "a.slug")
     assert str(caught.value) == (
@@ -256,11 +256,11 @@ NOT_A_MODEL = (
 
 
 @pytest.mark.parametrize("sixteenths", range(16))
-def test_a_file_that_is_cut_off_is_refused(sixteenths: int, good: bytes, tmp_path: Path) -> None:
+def test_load_refuses_a_truncated_file(sixteenths: int, good: bytes, tmp_path: Path) -> None:
     assert refusal(good[: len(good) * sixteenths // 16], tmp_path) == NOT_A_MODEL
 
 
-def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
+def test_load_refuses_a_path_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path / "none.slug")
     assert str(caught.value) == f"{tmp_path}/none.slug: there is no such file; check the path."
@@ -269,7 +269,7 @@ def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "nine.slg")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_load_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path)
     assert str(caught.value) == (
@@ -300,7 +300,9 @@ def rezip(entries: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) ->
 
 
 @pytest.mark.parametrize("n_terms", [0, 1], ids=["no terms", "a term each"])
-def test_claimed_buckets_take_no_memory(n_terms: int, good: bytes, tmp_path: Path) -> None:
+def test_load_allocates_no_memory_for_claimed_buckets(
+    n_terms: int, good: bytes, tmp_path: Path
+) -> None:
     entries = unzip(good)
     info = json.loads(entries[JSON])
     hostile = info["feature_groups"][0] | {"weighting": "counts", "n_terms": n_terms}
@@ -316,7 +318,7 @@ def test_claimed_buckets_take_no_memory(n_terms: int, good: bytes, tmp_path: Pat
     assert peak < 16 << 20
 
 
-def test_weights_that_would_grow_past_their_limit_are_refused_before_they_are_unpacked(
+def test_load_refuses_too_many_weights_before_unpacking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit().save(tmp_path / "a.slug", quantize="int8")
@@ -330,9 +332,7 @@ def test_weights_that_would_grow_past_their_limit_are_refused_before_they_are_un
 
 
 @pytest.mark.parametrize("depth", [100, 3000])
-def test_mixtures_of_mixtures_without_end_are_refused(
-    depth: int, good: bytes, tmp_path: Path
-) -> None:
+def test_load_refuses_endlessly_nested_mixtures(depth: int, good: bytes, tmp_path: Path) -> None:
     entries = unzip(good)
     text = entries[JSON].decode()
     first, last = text.index('"learner": {') + 11, text.index('"seed"')
@@ -352,7 +352,7 @@ def test_mixtures_of_mixtures_without_end_are_refused(
     assert message in map(damaged, reasons)
 
 
-def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path) -> None:
+def test_load_refuses_weights_whose_sums_overflow(good_net: bytes, tmp_path: Path) -> None:
     entries = unzip(good_net)
     arrays = load_arrays(entries[WEIGHTS])
     huge = arrays | {"learner.0": np.full_like(arrays["learner.0"], 3e38)}
@@ -363,7 +363,7 @@ def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", [JSON, WEIGHTS, WORDS, CARD])
-def test_bombs_are_refused_before_they_are_unpacked(
+def test_load_refuses_zip_bombs_before_unpacking(
     name: str, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = unzip(good)
@@ -381,7 +381,7 @@ def test_bombs_are_refused_before_they_are_unpacked(
     )
 
 
-def test_an_entry_that_hides_its_size_is_refused(good: bytes, tmp_path: Path) -> None:
+def test_load_refuses_an_entry_that_hides_its_size(good: bytes, tmp_path: Path) -> None:
     entries = unzip(good) | {WORDS: b" " * (30 << 20)}
     bomb = rezip([*entries.items()], zipfile.ZIP_DEFLATED)
     hidden = bomb.replace(struct.pack("<I", 30 << 20), struct.pack("<I", 100))
@@ -392,7 +392,7 @@ def test_an_entry_that_hides_its_size_is_refused(good: bytes, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("offset", "value"), [(8, 1), (10, 12), (10, 99)], ids=["encrypted", "bzip2", "unknown"]
 )
-def test_entries_packed_in_other_ways_are_refused(
+def test_load_refuses_encrypted_entries_and_unknown_compression(
     offset: int, value: int, good: bytes, tmp_path: Path
 ) -> None:
     data = bytearray(good)
@@ -402,7 +402,7 @@ def test_entries_packed_in_other_ways_are_refused(
     assert refusal(bytes(data), tmp_path) == "model.json is encrypted or packed in an unknown way."
 
 
-def test_an_entry_with_a_wrong_checksum_is_refused(good: bytes, tmp_path: Path) -> None:
+def test_load_refuses_an_entry_with_a_wrong_checksum(good: bytes, tmp_path: Path) -> None:
     data = rezip([*unzip(good).items()]).replace(b"wheat", b"wheet", 1)
     assert refusal(data, tmp_path) == NOT_A_MODEL
 
@@ -421,7 +421,7 @@ def fuzzer() -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_files_damaged_at_random_are_refused_or_work(
+def test_load_of_randomly_damaged_files_refuses_or_works(
     fuzzer: dict[str, Any], tmp_path: Path
 ) -> None:
     counts, slowest = fuzzer["fuzz"](400, 0, tmp_path)
@@ -442,7 +442,7 @@ def test_files_damaged_at_random_are_refused_or_work(
     ],
     ids=["many words", "a word that would be taken for a bomb"],
 )
-def test_an_entry_is_deflated_unless_reading_would_refuse_it(
+def test_save_deflates_an_entry_unless_load_would_refuse_it(
     texts: list[str], method: int, tmp_path: Path
 ) -> None:
     classifier = TopicClassifier(feature_groups=[FeatureGroup("words")])
@@ -453,14 +453,14 @@ def test_an_entry_is_deflated_unless_reading_would_refuse_it(
     assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
 
 
-def test_entries_bear_no_time_and_may_be_read_by_everybody(good: bytes) -> None:
+def test_save_writes_no_times_and_world_readable_entries(good: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(good)) as archive:
         for entry in archive.infolist():
             assert entry.date_time == (1980, 1, 1, 0, 0, 0)
             assert entry.external_attr >> 16 == 0o644
 
 
-def test_weights_are_saved_right_however_they_lie_in_memory(tmp_path: Path) -> None:
+def test_save_writes_weights_of_any_memory_order(tmp_path: Path) -> None:
     classifier = fit(NET)
     expected = classifier.predict_proba(NEW)
     net = classifier.learner_.network
@@ -469,7 +469,7 @@ def test_weights_are_saved_right_however_they_lie_in_memory(tmp_path: Path) -> N
     assert np.array_equal(load(tmp_path / "a.slug").predict_proba(NEW), expected)
 
 
-def test_a_model_that_could_not_be_read_again_for_its_size_is_not_written(
+def test_save_refuses_a_model_too_large_to_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(container._LIMITS, "vocabulary.txt", 10)
@@ -483,7 +483,7 @@ def test_a_model_that_could_not_be_read_again_for_its_size_is_not_written(
     assert not (tmp_path / "a.slug").exists()
 
 
-def test_a_model_of_more_buckets_than_a_file_may_have_is_not_written(
+def test_save_refuses_more_buckets_than_a_file_may_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classifier_file, "_MOST_BUCKETS", 300)
@@ -496,14 +496,14 @@ def test_a_model_of_more_buckets_than_a_file_may_have_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_documents_in_place_of_a_model_are_said_to_be_documents(tmp_path: Path) -> None:
+def test_load_recognizes_documents_in_place_of_a_model(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(b"text,topic\nwheat,grain\n")
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path / "a.csv.gz")
     assert str(caught.value).startswith(f"{tmp_path}/a.csv.gz: documents, not a model; make one ")
 
 
-def test_a_card_has_no_number_that_only_the_model_needs(good: bytes) -> None:
+def test_card_leaves_out_settings_that_only_the_model_needs(good: bytes) -> None:
     card = unzip(good)[CARD].decode()
     assert "- kind: linear\n" in card
     for name in ("inverse temperature", "uniform weight", "clean", "n suspect labels"):

@@ -48,7 +48,7 @@ def several() -> TopicClassifier:
     return TopicClassifier(n_jobs=1).fit(TEXTS, SETS)
 
 
-def test_texts_get_all_of_their_topics_and_none_if_they_have_none(several: TopicClassifier) -> None:
+def test_predict_gives_all_topics_of_a_text_or_none(several: TopicClassifier) -> None:
     answers = several.predict(NEW_TEXTS)
     assert answers.dtype == object
     right = [set(answer) == set(topics) for answer, topics in zip(answers, NEW_SETS, strict=True)]
@@ -57,7 +57,7 @@ def test_texts_get_all_of_their_topics_and_none_if_they_have_none(several: Topic
     assert several.score(NEW_TEXTS, NEW_SETS) == pytest.approx(np.mean(right))
 
 
-def test_a_score_takes_topics_in_the_form_that_was_learned(several: TopicClassifier) -> None:
+def test_score_takes_topics_in_the_form_of_the_training(several: TopicClassifier) -> None:
     array = TopicClassifier(n_jobs=1).fit(TEXTS, INDICATOR)
     one = TopicClassifier(n_jobs=1).fit(TEXTS[:40], ["a", "b"] * 20)
     several_form = "training documents have a list of topics for each text, and `y` has another"
@@ -88,7 +88,7 @@ def test_a_score_takes_topics_in_the_form_that_was_learned(several: TopicClassif
     assert 0 <= several.score(["the a of said"] * 2, [[], []]) <= 1
 
 
-def test_a_later_batch_has_the_columns_of_earlier_ones() -> None:
+def test_partial_fit_needs_the_columns_of_earlier_batches() -> None:
     model = TopicClassifier(n_jobs=1).partial_fit(TEXTS, INDICATOR)
     with pytest.raises(DataError, match="`y` has no column 2, which is a topic of earlier batches"):
         model.partial_fit(TEXTS, INDICATOR[:, :2])
@@ -99,7 +99,7 @@ def test_a_later_batch_has_the_columns_of_earlier_ones() -> None:
     ("columns", "found"),
     [([0, 1], "no column 2, which is a"), ([0, 1, 2, 0], "a column 3, which is no")],
 )
-def test_the_columns_of_a_first_batch_are_its_classes(columns: list[int], found: str) -> None:
+def test_partial_fit_needs_a_column_per_class(columns: list[int], found: str) -> None:
     model = TopicClassifier(n_jobs=1)
     with pytest.raises(DataError) as error:
         model.partial_fit(TEXTS, INDICATOR[:, columns], [0, 1, 2])
@@ -109,7 +109,7 @@ def test_the_columns_of_a_first_batch_are_its_classes(columns: list[int], found:
     assert model.partial_fit(TEXTS, INDICATOR, [0, 1, 2]).classes_.tolist() == [0, 1, 2]
 
 
-def test_missing_cells_of_an_indicator_are_shown() -> None:
+def test_fit_shows_missing_cells_of_an_indicator() -> None:
     y = pd.DataFrame(INDICATOR, columns=list(TOPICS)).astype("Int64")
     y.iloc[3, 1] = pd.NA
     with pytest.raises(DataError, match="`y` has two dimensions and holds <NA>; give 0 and 1"):
@@ -119,21 +119,21 @@ def test_missing_cells_of_an_indicator_are_shown() -> None:
         TopicClassifier().fit(TEXTS[:2], odd)
 
 
-def test_lists_are_as_many_as_texts() -> None:
+def test_fit_needs_as_many_lists_as_texts() -> None:
     with pytest.raises(DataError) as error:
         TopicClassifier().fit(TEXTS, SETS[1:])
     message = "there are 240 texts and 239 topics; give topics for each text."
     assert str(error.value) == message
 
 
-def test_the_most_likely_topic_is_first(several: TopicClassifier) -> None:
+def test_predict_puts_the_most_likely_topic_first(several: TopicClassifier) -> None:
     proba = several.predict_proba(NEW_TEXTS)
     for answer, row in zip(several.predict(NEW_TEXTS), proba, strict=True):
         likely = [row[TOPICS.index(topic)] for topic in answer]
         assert likely == sorted(likely, reverse=True)
 
 
-def test_an_indicator_is_answered_by_an_indicator(several: TopicClassifier) -> None:
+def test_predict_answers_an_indicator_with_an_indicator(several: TopicClassifier) -> None:
     expected = several.predict(NEW_TEXTS)
     kinds: list[Any] = [
         INDICATOR,
@@ -152,7 +152,7 @@ def test_an_indicator_is_answered_by_an_indicator(several: TopicClassifier) -> N
 
 
 @pytest.mark.parametrize("frames", [pd, pl])
-def test_the_columns_of_a_data_frame_are_topics(frames: Any) -> None:
+def test_fit_takes_topics_from_the_columns_of_a_data_frame(frames: Any) -> None:
     y = frames.DataFrame({topic: INDICATOR[:, i] for i, topic in enumerate(TOPICS)})
     model = TopicClassifier(n_jobs=1).fit(TEXTS, y)
     assert model.classes_.tolist() == list(TOPICS)
@@ -160,25 +160,25 @@ def test_the_columns_of_a_data_frame_are_topics(frames: Any) -> None:
 
 
 @pytest.mark.parametrize("series", [pd.Series, pl.Series, list, tuple])
-def test_lists_come_in_any_sequence(series: Any, several: TopicClassifier) -> None:
+def test_fit_takes_any_sequence_of_lists(series: Any, several: TopicClassifier) -> None:
     model = TopicClassifier(n_jobs=1).fit(TEXTS, series(SETS))
     assert model.predict(NEW_TEXTS).tolist() == several.predict(NEW_TEXTS).tolist()
 
 
-def test_a_column_without_documents_is_a_topic_that_is_never_given() -> None:
+def test_predict_never_gives_a_topic_without_documents() -> None:
     y = np.column_stack([INDICATOR, np.zeros(len(TEXTS), dtype=int)])
     model = TopicClassifier(n_jobs=1).fit(TEXTS, y)
     assert model.predict(NEW_TEXTS)[:, 3].sum() == 0
     assert model.predict_proba(NEW_TEXTS)[:, 3].max() < 0.01
 
 
-def test_where_all_documents_have_a_topic_all_texts_get_one() -> None:
+def test_predict_gives_each_text_a_topic_if_all_documents_have_one() -> None:
     some = [i for i, topics in enumerate(SETS) if topics]
     model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in some], [SETS[i] for i in some])
     assert all(model.predict([*NEW_TEXTS, "quite another thing", ""]).tolist())
 
 
-def test_a_single_document_without_topics_does_not_make_texts_have_none() -> None:
+def test_predict_gives_each_text_a_topic_if_one_document_has_none() -> None:
     some = [i for i, topics in enumerate(SETS) if topics]
     # Twenty texts say nothing of their topic.
     texts = [TEXTS[i] for i in some] + [f"the a of {n}" for n in range(21)]
@@ -191,7 +191,7 @@ def test_a_single_document_without_topics_does_not_make_texts_have_none() -> Non
     assert not half.fitted_.multilabel_rule.at_least_one
 
 
-def test_scikit_learn_scores_and_searches_indicators() -> None:
+def test_indicators_work_with_scores_and_searches_of_scikit_learn() -> None:
     model = TopicClassifier(n_jobs=1)
     scores = cross_val_score(model, TEXTS, INDICATOR, scoring="f1_micro", cv=3)
     assert scores.min() > 0.9
@@ -202,7 +202,9 @@ def test_scikit_learn_scores_and_searches_indicators() -> None:
     assert f1_score(truth, predicted, average="micro") > 0.95
 
 
-def test_a_file_gives_the_same_answers(several: TopicClassifier, tmp_path: Path) -> None:
+def test_loaded_multilabel_model_predicts_the_same(
+    several: TopicClassifier, tmp_path: Path
+) -> None:
     several.save(tmp_path / "m.slug")
     loaded = slugline.load(tmp_path / "m.slug")
     assert loaded.fitted_.multilabel
@@ -213,13 +215,13 @@ def test_a_file_gives_the_same_answers(several: TopicClassifier, tmp_path: Path)
     assert "several topics" in loaded.card_
 
 
-def test_threads_change_nothing(tmp_path: Path) -> None:
+def test_multilabel_file_does_not_depend_on_threads(tmp_path: Path) -> None:
     for n_jobs in (1, 2):
         TopicClassifier(n_jobs=n_jobs).fit(TEXTS, SETS).save(tmp_path / f"{n_jobs}.slug")
     assert (tmp_path / "1.slug").read_bytes() == (tmp_path / "2.slug").read_bytes()
 
 
-def test_probabilities_are_those_of_each_topic_alone(several: TopicClassifier) -> None:
+def test_predict_proba_gives_the_probability_of_each_topic_alone(several: TopicClassifier) -> None:
     texts, sets = documents(2000, seed=2)
     proba = several.predict_proba(texts)
     truth = np.array([[topic in topics for topic in TOPICS] for topics in sets])
@@ -238,7 +240,7 @@ def net() -> TopicClassifier:
     return TopicClassifier(learner=NET, n_jobs=1, min_precision=0.8).fit(texts, sets)
 
 
-def test_a_net_gives_several_topics_or_none(net: TopicClassifier) -> None:
+def test_network_gives_several_topics_or_none(net: TopicClassifier) -> None:
     assert micro_f1(net) > 0.95
     assert () in net.predict(NEW_TEXTS).tolist()
     assert net.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
@@ -248,7 +250,7 @@ def test_a_net_gives_several_topics_or_none(net: TopicClassifier) -> None:
     assert net.decide(NEW_TEXTS[:1])[0].topics is not None
 
 
-def test_the_probabilities_of_a_net_are_calibrated_on_validation_rows() -> None:
+def test_network_calibrates_probabilities_on_validation_rows() -> None:
     rng = np.random.default_rng(0)
     texts, sets = documents(1500, seed=5)
     # A fifth of topics is missing: the net is to be no surer than that.
@@ -258,7 +260,7 @@ def test_the_probabilities_of_a_net_are_calibrated_on_validation_rows() -> None:
     assert proba[proba > 0.5].mean() == pytest.approx(0.8, abs=0.07)
 
 
-def test_a_file_with_a_net_gives_the_same_answers(net: TopicClassifier, tmp_path: Path) -> None:
+def test_loaded_multilabel_network_predicts_the_same(net: TopicClassifier, tmp_path: Path) -> None:
     net.save(tmp_path / "m.slug")
     loaded = slugline.load(tmp_path / "m.slug")
     np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), net.predict_proba(NEW_TEXTS))
@@ -271,7 +273,7 @@ def test_a_file_with_a_net_gives_the_same_answers(net: TopicClassifier, tmp_path
         NeuralLearner.restore(learner.settings(), arrays)
 
 
-def test_a_net_finds_its_best_epoch_on_documents_of_several_topics() -> None:
+def test_network_chooses_its_epoch_on_documents_of_several_topics() -> None:
     model = TopicClassifier(learner=NET, n_jobs=1)
     model.fit(TEXTS, SETS, validation_data=(NEW_TEXTS, NEW_SETS))
     assert micro_f1(model) > 0.95
@@ -282,7 +284,7 @@ def test_a_net_finds_its_best_epoch_on_documents_of_several_topics() -> None:
 
 
 @pytest.mark.parametrize("size", [400, 80])
-def test_batches_teach_a_net_several_topics(size: int, tmp_path: Path) -> None:
+def test_partial_fit_teaches_a_network_several_topics(size: int, tmp_path: Path) -> None:
     texts, sets = documents(1200, seed=7)
     model = TopicClassifier(learner=NET, n_jobs=1)
     for i in range(0, 1200, size):
@@ -297,7 +299,7 @@ def test_batches_teach_a_net_several_topics(size: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), proba)
 
 
-def test_a_batch_moves_a_nets_weights_and_hardly_its_curves(net: TopicClassifier) -> None:
+def test_partial_fit_of_a_network_hardly_moves_its_calibration(net: TopicClassifier) -> None:
     model = TopicClassifier.from_fitted(net.fitted_)
     before = net.fitted_.predict_proba(NEW_TEXTS)
     model.partial_fit(NEW_TEXTS[:3], NEW_SETS[:3])
@@ -307,7 +309,7 @@ def test_a_batch_moves_a_nets_weights_and_hardly_its_curves(net: TopicClassifier
 
 
 @pytest.mark.parametrize("n_documents", [1, 2, 3])
-def test_a_net_learns_several_topics_from_a_small_first_batch(n_documents: int) -> None:
+def test_partial_fit_teaches_a_network_from_a_small_first_batch(n_documents: int) -> None:
     texts, sets = ["crude", "the", "wheat"][:n_documents], [["oil"], [], ["grain"]][:n_documents]
     weight = [1.0, 0.0, 1.0][:n_documents]
     model = TopicClassifier(learner=NET, n_jobs=1)
@@ -316,7 +318,7 @@ def test_a_net_learns_several_topics_from_a_small_first_batch(n_documents: int) 
     assert np.isfinite(model.predict_proba(NEW_TEXTS)).all()
 
 
-def test_a_batch_that_fails_leaves_a_net_of_several_topics_as_it_was(net: TopicClassifier) -> None:
+def test_partial_fit_that_fails_leaves_a_multilabel_network_unchanged(net: TopicClassifier) -> None:
     model = TopicClassifier.from_fitted(net.fitted_)
     with pytest.raises(DataError, match="weight zero"):
         model.partial_fit(NEW_TEXTS, NEW_SETS, sample_weight=np.zeros(len(NEW_TEXTS)))
@@ -326,7 +328,7 @@ def test_a_batch_that_fails_leaves_a_net_of_several_topics_as_it_was(net: TopicC
 # Promises -----------------------------------------------------------------------------------------
 
 
-def test_topics_that_are_given_alone_keep_their_promise() -> None:
+def test_decide_keeps_the_precision_of_several_topics() -> None:
     texts, sets = documents(1500, seed=3)
     rng = np.random.default_rng(0)
     noisy = [[t for t in topics if rng.random() > 0.1] for topics in sets]
@@ -343,7 +345,7 @@ def test_topics_that_are_given_alone_keep_their_promise() -> None:
     assert all(decision.reason is not None and len(decision.top) == 3 for decision in unsure)
 
 
-def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
+def test_decide_gives_no_topic_if_that_is_sure() -> None:
     lunches = [f"lunch menu {n}" for n in range(60)]
     model = TopicClassifier(n_jobs=1, min_precision=0.9)
     model.fit([*TEXTS, *lunches], [*SETS, *([[]] * 60)])
@@ -357,7 +359,7 @@ def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
     assert not always.is_surely_none(proba, 0.9).any()
 
 
-def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None:
+def test_promise_of_several_topics_speaks_of_likely_topics() -> None:
     fitted = TopicClassifier(n_jobs=1, min_precision=0.5).fit(TEXTS, SETS).fitted_
     left_out = fitted.heldout_predictions
     assert left_out is not None
@@ -377,7 +379,7 @@ def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None
     assert dict(decider.summary())["can be promised"].endswith(" % of the likely topics")
 
 
-def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicClassifier) -> None:
+def test_decide_returns_the_topics_of_predict_and_the_most_likely(several: TopicClassifier) -> None:
     for decision, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
         assert decision.topics == list(answer)
         assert decision.topic == (answer[0] if answer else None)
@@ -385,7 +387,7 @@ def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicC
         assert decision.probability == decision.top[0][1]
 
 
-def test_a_text_for_which_far_more_topics_are_likely_than_any_had_is_unsure() -> None:
+def test_decide_is_unsure_of_a_text_with_too_many_likely_topics() -> None:
     pairs = [i for i, topics in enumerate(SETS) if len(topics) == 1]
     model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in pairs], [SETS[i] for i in pairs])
     rule = model.fitted_.multilabel_rule
@@ -399,14 +401,14 @@ def test_a_text_for_which_far_more_topics_are_likely_than_any_had_is_unsure() ->
     assert decision.topics == []
 
 
-def test_blank_texts_are_unsure(several: TopicClassifier) -> None:
+def test_decide_is_unsure_of_blank_texts(several: TopicClassifier) -> None:
     assert [str(decision.reason) for decision in several.decide(["", "  "])] == [
         "no text",
         "no text",
     ]
 
 
-def test_sets_that_hold_the_right_topic_are_for_one_topic(several: TopicClassifier) -> None:
+def test_coverage_is_rejected_for_several_topics(several: TopicClassifier) -> None:
     with pytest.raises(OptionError, match="gives several"):
         several.decide(NEW_TEXTS, coverage=0.9)
 
@@ -416,7 +418,7 @@ def test_sets_that_hold_the_right_topic_are_for_one_topic(several: TopicClassifi
 
 @pytest.mark.parametrize("average", ["micro", "macro", "samples"])
 @pytest.mark.parametrize("fewest", [0, 1])
-def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
+def test_thresholds_maximize_the_average_f1(average: Any, fewest: int) -> None:
     rng = np.random.default_rng(0)
     proba = rng.beta(0.3, 0.6, (20_000, 3)).astype(np.float32)
     y = (rng.random(proba.shape) < proba).astype(np.float32)
@@ -430,7 +432,7 @@ def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
         assert f1_score(y, other.decide(proba), average=average, zero_division=1) < best
 
 
-def test_one_threshold_for_all_topics_is_chosen_by_the_average_f1() -> None:
+def test_best_common_threshold_maximizes_the_average_f1() -> None:
     proba = np.array([[0.7, 0.1], [0.35, 0.1], [0.3, 0.1], [0.3, 0.6]], np.float32)
     y = np.array([[1, 0], [1, 0], [0, 0], [0, 1]]) > 0
     rule = MultilabelRule(np.full(2, 0.5, np.float32), at_least_one=False, most=1, average="micro")
@@ -440,7 +442,7 @@ def test_one_threshold_for_all_topics_is_chosen_by_the_average_f1() -> None:
     assert best.decide(proba).tolist() == y.tolist()
 
 
-def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:
+def test_threshold_of_a_rare_topic_is_close_to_the_common_one() -> None:
     rng = np.random.default_rng(0)
     proba = np.column_stack([rng.random(5000), rng.random(5000) * 0.9]).astype(np.float32)
     y = (proba > [0.5, 0.3]).astype(np.float32)
@@ -451,7 +453,7 @@ def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:
     assert abs(few.thresholds[1] - few.thresholds[0]) < 0.1
 
 
-def test_without_heldout_documents_there_are_usual_thresholds() -> None:
+def test_thresholds_without_heldout_documents_are_usual_ones() -> None:
     model = TopicClassifier().fit(["wheat", "oil"], [["grain"], ["oil", "grain"]])
     assert model.fitted_.multilabel_rule is not None
     assert (model.fitted_.multilabel_rule.thresholds > 0.1).all()
@@ -476,7 +478,7 @@ def in_batches(size: int, y: Any = SETS) -> TopicClassifier:
 
 
 @pytest.mark.parametrize("size", [240, 80, 7])
-def test_batches_of_any_size_teach_several_topics(size: int) -> None:
+def test_partial_fit_teaches_several_topics_in_batches_of_any_size(size: int) -> None:
     model = in_batches(size)
     assert micro_f1(model) > 0.95
     assert () in model.predict(NEW_TEXTS).tolist()
@@ -489,7 +491,7 @@ def test_batches_of_any_size_teach_several_topics(size: int) -> None:
     np.testing.assert_allclose(proba.mean(axis=0), truth.mean(axis=0), atol=0.08)
 
 
-def test_an_indicator_in_batches_is_answered_by_an_indicator() -> None:
+def test_partial_fit_with_indicators_predicts_indicators() -> None:
     model = in_batches(80, INDICATOR)
     assert model.classes_.tolist() == [0, 1, 2]
     expected = [
@@ -498,7 +500,7 @@ def test_an_indicator_in_batches_is_answered_by_an_indicator() -> None:
     assert [set(np.flatnonzero(row)) for row in model.predict(TEXTS)] == expected
 
 
-def test_a_first_batch_may_have_no_topics_at_all() -> None:
+def test_partial_fit_takes_a_first_batch_without_topics() -> None:
     texts = [text for text, topics in zip(TEXTS, SETS, strict=True) if not topics]
     model = TopicClassifier(n_jobs=1).partial_fit(texts, [[] for _ in texts], TOPICS)
     assert set(model.predict(NEW_TEXTS)) == {()}
@@ -506,7 +508,7 @@ def test_a_first_batch_may_have_no_topics_at_all() -> None:
     assert micro_f1(model) > 0.9
 
 
-def test_a_loaded_model_learns_on_for_the_average_that_it_was_fitted_for(tmp_path: Path) -> None:
+def test_partial_fit_of_a_loaded_model_keeps_its_average(tmp_path: Path) -> None:
     TopicClassifier(n_jobs=1, optimize="macro").fit(TEXTS, SETS).save(tmp_path / "m.slug")
     loaded = slugline.load(tmp_path / "m.slug")
     assert loaded.optimize == "macro"
@@ -515,7 +517,9 @@ def test_a_loaded_model_learns_on_for_the_average_that_it_was_fitted_for(tmp_pat
     assert loaded.fitted_.multilabel_rule.average == "macro"
 
 
-def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> None:
+def test_partial_fit_of_a_loaded_multilabel_model_learns_on(
+    several: TopicClassifier, tmp_path: Path
+) -> None:
     several.save(tmp_path / "m.slug")
     before = several.fitted_.predict_proba(NEW_TEXTS)
     loaded = slugline.load(tmp_path / "m.slug")
@@ -546,14 +550,14 @@ def mixture() -> TopicClassifier:
     return TopicClassifier(learner=MIXTURE, n_jobs=1, min_precision=0.8).fit(texts, sets)
 
 
-def test_a_mixture_gives_several_topics_or_none(mixture: TopicClassifier) -> None:
+def test_mixture_gives_several_topics_or_none(mixture: TopicClassifier) -> None:
     assert micro_f1(mixture) > 0.95
     assert () in mixture.predict(NEW_TEXTS).tolist()
     assert mixture.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
     assert Decider.from_fitted(mixture.fitted_).promise
 
 
-def test_a_file_with_a_mixture_gives_the_same_answers(
+def test_loaded_multilabel_mixture_predicts_the_same(
     mixture: TopicClassifier, tmp_path: Path
 ) -> None:
     mixture.save(tmp_path / "m.slug")
@@ -572,7 +576,7 @@ def test_a_file_with_a_mixture_gives_the_same_answers(
     np.testing.assert_allclose(small, expected, atol=0.05)
 
 
-def test_a_mixture_says_which_words_count_for_each_topic(mixture: TopicClassifier) -> None:
+def test_explain_of_a_mixture_gives_words_of_each_topic(mixture: TopicClassifier) -> None:
     found = mixture.explain("wheat corn and crude barrels", "oil")
     assert {reason.word for reason in found.reasons[:2]} == {"crude", "barrels"}
     total = sum(reason.attribution for reason in found.reasons)
@@ -593,7 +597,7 @@ def test_probabilities_of_a_mixture_are_calibrated_on_documents_left_out() -> No
     assert model.fitted_.heldout_predictions.n_candidates > 400
 
 
-def test_copies_of_a_text_are_left_out_together() -> None:
+def test_heldout_documents_include_all_copies_of_a_text() -> None:
     rng = np.random.default_rng(2)
     texts = [" ".join(rng.permutation([*"abcdefghijklmnop"])[:6]) for _ in range(60)] * 3
     noise = [[topic for topic in TOPICS if rng.random() < 0.4] for _ in range(60)] * 3
@@ -603,7 +607,7 @@ def test_copies_of_a_text_are_left_out_together() -> None:
 
 
 @pytest.mark.parametrize("n_documents", [1, 2, 4])
-def test_a_mixture_learns_from_a_few_documents(n_documents: int) -> None:
+def test_mixture_learns_several_topics_from_a_few_documents(n_documents: int) -> None:
     sets = [["oil"], [], ["oil", "grain"], ["grain"]][:n_documents]
     texts = ["crude", "the", "crude wheat", "wheat"][:n_documents]
     model = TopicClassifier(learner=LINEAR_MIXTURE, n_jobs=1).fit(texts, sets)
@@ -620,7 +624,7 @@ def test_a_mixture_learns_from_a_few_documents(n_documents: int) -> None:
     ],
     ids=["words", "weights", "topics"],
 )
-def test_parts_without_anything_to_learn_have_no_say(
+def test_mixture_ignores_parts_without_anything_to_learn(
     texts: list[str], options: Any, weight: Any
 ) -> None:
     sets: list[list[str]] = [["oil"], ["grain"], ["grain"], []]
@@ -629,7 +633,7 @@ def test_parts_without_anything_to_learn_have_no_say(
     assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
 
 
-def test_a_mixture_knows_paths_and_indicators() -> None:
+def test_mixture_works_with_paths_and_indicators() -> None:
     paths = [[f"all/{topic}" for topic in topics] for topics in SETS]
     tree = TopicClassifier(learner=MIXTURE, topic_path="/", n_jobs=1).fit(TEXTS, paths)
     proba = tree.predict_proba(NEW_TEXTS)
@@ -669,7 +673,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         (["a", ["b"]], "topics are words or whole numbers"),
     ],
 )
-def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
+def test_fit_rejects_invalid_lists_of_topics(y: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         TopicClassifier().fit(["wheat corn", "crude oil"], y)
 
@@ -682,7 +686,7 @@ def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
         ({"optimize": "weighted"}, "optimize"),
     ],
 )
-def test_options_for_one_topic_are_refused(options: dict[str, Any], words: str) -> None:
+def test_fit_rejects_options_of_one_topic_for_several(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         TopicClassifier(**options).fit(TEXTS, SETS)
 
@@ -696,7 +700,7 @@ def test_options_for_one_topic_are_refused(options: dict[str, Any], words: str) 
         ([], "2 texts and 0 topics"),
     ],
 )
-def test_a_batch_of_another_form_or_topic_is_refused(
+def test_partial_fit_rejects_another_form_or_an_unknown_topic(
     y: Any, words: str, several: TopicClassifier
 ) -> None:
     model = TopicClassifier.from_fitted(several.fitted_)
@@ -705,19 +709,19 @@ def test_a_batch_of_another_form_or_topic_is_refused(
     assert model.fitted_ is several.fitted_
 
 
-def test_a_batch_of_several_topics_after_one_topic_is_refused() -> None:
+def test_partial_fit_rejects_several_topics_after_one() -> None:
     model = TopicClassifier().partial_fit(["crude", "wheat"], ["oil", "grain"], ["oil", "grain"])
     with pytest.raises(DataError, match="earlier batches have one topic for each text"):
         model.partial_fit(["crude oil"], [["oil"]])
 
 
-def test_a_topic_named_twice_counts_once(several: TopicClassifier) -> None:
+def test_fit_counts_a_repeated_topic_once(several: TopicClassifier) -> None:
     doubled = [[*topics, *topics] for topics in SETS]
     model = TopicClassifier(n_jobs=1).fit(TEXTS, doubled)
     assert model.predict(NEW_TEXTS).tolist() == several.predict(NEW_TEXTS).tolist()
 
 
-def test_weights_of_rows_and_topics_count() -> None:
+def test_weights_count_for_rows_and_topics_of_several() -> None:
     has_grain = [("grain" in topics) for topics in SETS]
     light = TopicClassifier(n_jobs=1).fit(TEXTS, SETS, sample_weight=np.where(has_grain, 0.01, 1))
     grain = light.classes_.tolist().index("grain")

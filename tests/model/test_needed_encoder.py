@@ -48,7 +48,9 @@ def entries(model: Path) -> Entries:
 @pytest.mark.parametrize(
     ("quantize", "tolerance"), [(None, 0), ("float16", 1e-3), ("int8", 0.05)], ids=str
 )
-def test_a_loaded_one_answers_as_before(quantize: Any, tolerance: float, tmp_path: Path) -> None:
+def test_loaded_model_with_an_encoder_predicts_the_same(
+    quantize: Any, tolerance: float, tmp_path: Path
+) -> None:
     path = tmp_path / "own.slug"
     classifier = TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS)
     classifier.save(path, quantize=quantize)
@@ -60,7 +62,7 @@ def test_a_loaded_one_answers_as_before(quantize: Any, tolerance: float, tmp_pat
     assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
 
 
-def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path) -> None:
+def test_saved_model_names_its_encoder_and_weight(model: Path) -> None:
     loaded = load(model, Meanings(WORDS))
     said = loaded.info_.encoder
     assert said is not msgspec.UNSET
@@ -79,7 +81,7 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     assert "the languages of meanings only" in loaded.card_
 
 
-def test_a_file_without_an_encoder_does_not_speak_of_one(tmp_path: Path) -> None:
+def test_saved_model_without_an_encoder_does_not_mention_one(tmp_path: Path) -> None:
     path = tmp_path / "plain.slug"
     TopicClassifier().fit(TEXTS, TOPICS).save(path)
     with zipfile.ZipFile(path) as archive:
@@ -88,7 +90,7 @@ def test_a_file_without_an_encoder_does_not_speak_of_one(tmp_path: Path) -> None
     assert load(path, Meanings(WORDS)).fitted_.encoder is None
 
 
-def test_an_encoder_of_ones_own_has_to_be_passed(model: Path) -> None:
+def test_load_asks_for_a_custom_encoder(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(model)
     assert str(caught.value) == (
@@ -97,7 +99,7 @@ def test_an_encoder_of_ones_own_has_to_be_passed(model: Path) -> None:
     )
 
 
-def test_another_encoder_is_refused(model: Path) -> None:
+def test_load_refuses_another_encoder(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(model, Letters())
     assert str(caught.value).startswith(
@@ -106,7 +108,7 @@ def test_another_encoder_is_refused(model: Path) -> None:
     )
 
 
-def test_an_encoder_without_a_digest_is_known_again(tmp_path: Path) -> None:
+def test_load_recognizes_an_encoder_without_a_digest(tmp_path: Path) -> None:
     path = tmp_path / "nameless.slug"
     texts = [f"{text} {number}" for number in range(4) for text in TEXTS]
     fitted = TopicClassifier(encoder=Nameless()).fit(texts[:2], TOPICS[:2])
@@ -117,14 +119,14 @@ def test_an_encoder_without_a_digest_is_known_again(tmp_path: Path) -> None:
         load(path, Nameless(seed=1))
 
 
-def test_what_a_loaded_model_is_asked_leaves_no_trace(model: Path, tmp_path: Path) -> None:
+def test_loaded_model_does_not_cache_encodings(model: Path, tmp_path: Path) -> None:
     kept = tmp_path / "cache" / "encodings.sqlite"
     kept.unlink()
     load(model, Meanings(WORDS)).predict(NEW)
     assert not kept.exists()
 
 
-def test_descriptions_are_kept(tmp_path: Path) -> None:
+def test_saved_model_keeps_descriptions(tmp_path: Path) -> None:
     path = tmp_path / "described.slug"
     described = {0: "wheat", 7: "loan and\nbond"}
     classifier = TopicClassifier(encoder=Meanings(WORDS), descriptions=described)
@@ -149,9 +151,7 @@ def with_use(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_built_in_one_is_found_by_its_name_and_not_loaded_before_a_text_comes(
-    with_use: Path,
-) -> None:
+def test_load_finds_the_built_in_encoder_and_imports_it_lazily(with_use: Path) -> None:
     code = (
         "import sys; from slugline import load\n"
         f"classifier = load({str(with_use)!r})\n"
@@ -163,7 +163,7 @@ def test_the_built_in_one_is_found_by_its_name_and_not_loaded_before_a_text_come
     assert ran.stdout.split() == ["False", "False", "grain", "False"]
 
 
-def test_without_its_package_the_error_says_what_to_type(
+def test_load_names_the_package_of_a_missing_encoder(
     with_use: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
@@ -198,12 +198,14 @@ def refusal(entries: Entries, folder: Path) -> str:
         *(("name", value) for value in ("", "n" * 201, None)),
     ],
 )
-def test_odd_settings_are_refused(name: str, value: Any, entries: Entries, tmp_path: Path) -> None:
+def test_load_refuses_invalid_encoder_settings(
+    name: str, value: Any, entries: Entries, tmp_path: Path
+) -> None:
     changed = with_info(entries, lambda info: info["encoder"].update({name: value}))
     assert refusal(changed, tmp_path).startswith("damaged (")
 
 
-def test_a_missing_setting_is_refused(entries: Entries, tmp_path: Path) -> None:
+def test_load_refuses_a_missing_encoder_setting(entries: Entries, tmp_path: Path) -> None:
     changed = with_info(entries, lambda info: info["encoder"].pop("weight"))
     assert "missing required field `weight`" in refusal(changed, tmp_path)
 
@@ -211,7 +213,9 @@ def test_a_missing_setting_is_refused(entries: Entries, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "descriptions", [{"grain": ""}, {"grain": " "}, {"tin": "a metal"}, {"grain": 1}, ["grain"]]
 )
-def test_odd_descriptions_are_refused(descriptions: Any, entries: Entries, tmp_path: Path) -> None:
+def test_load_refuses_invalid_descriptions(
+    descriptions: Any, entries: Entries, tmp_path: Path
+) -> None:
     changed = with_info(entries, lambda info: info.update(descriptions=descriptions))
     assert refusal(changed, tmp_path).startswith("damaged (")
 
@@ -231,13 +235,13 @@ CHANGES: dict[str, Callable[[Arrays], Arrays]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_arrays_that_do_not_fit_are_refused(
+def test_load_refuses_encoder_arrays_that_do_not_match(
     change: Callable[[Arrays], Arrays], entries: Entries, tmp_path: Path
 ) -> None:
     assert refusal(with_arrays(entries, change), tmp_path)
 
 
-def test_arrays_without_an_encoder_and_other_learners_are_refused(
+def test_load_refuses_encoder_arrays_without_encoder_or_linear_learner(
     entries: Entries, tmp_path: Path
 ) -> None:
     path = tmp_path / "bad.slug"
@@ -272,7 +276,9 @@ def test_arrays_without_an_encoder_and_other_learners_are_refused(
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_largest_weights_give_finite_answers(entries: Entries, tmp_path: Path) -> None:
+def test_loaded_encoder_of_huge_weights_predicts_finite_values(
+    entries: Entries, tmp_path: Path
+) -> None:
     def enlarge(arrays: Arrays) -> Arrays:
         large = {"dense.weights", "dense.biases", "learner.biases", "learner.weights.values"}
         return {

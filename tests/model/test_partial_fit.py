@@ -52,7 +52,7 @@ def streamed(news: News, size: int = 30, **options: Any) -> TopicClassifier:
 
 
 @pytest.mark.parametrize("size", [1, 7, 30, 90])
-def test_batches_of_any_size_teach_the_topics(
+def test_partial_fit_learns_topics_in_batches_of_any_size(
     size: int, news: News, texts: list[str], topics: list[str]
 ) -> None:
     classifier = streamed(news, size)
@@ -61,7 +61,7 @@ def test_batches_of_any_size_teach_the_topics(
     assert (classifier.history_, classifier.tuning_) == (None, None)
 
 
-def test_a_net_learns_an_epoch_from_each_batch(
+def test_partial_fit_trains_a_network_one_epoch_per_batch(
     news: News, texts: list[str], topics: list[str]
 ) -> None:
     net = NeuralLearner((16,), batch_size=4, learning_rate=0.01, dropout=0.1)
@@ -70,12 +70,12 @@ def test_a_net_learns_an_epoch_from_each_batch(
     assert classifier.learner_.n_epochs == 12  # type: ignore[attr-defined]
 
 
-def test_the_default_families_are_in_hash_buckets_as_they_are() -> None:
+def test_partial_fit_takes_the_default_groups_in_hash_buckets() -> None:
     classifier = TopicClassifier().partial_fit(["a few words"], ["a"], ["a", "b"])
     assert classifier.features_.feature_groups == default_feature_groups("log-tf-idf")
 
 
-def test_a_net_of_batches_has_weights_for_every_bucket_of_words() -> None:
+def test_partial_fit_gives_a_network_weights_for_every_bucket() -> None:
     classifier = TopicClassifier(learner=NeuralLearner((2,)))
     classifier.partial_fit(["a few words"], ["a"], ["a", "b"])
     assert classifier.features_.feature_groups == (
@@ -84,7 +84,7 @@ def test_a_net_of_batches_has_weights_for_every_bucket_of_words() -> None:
     assert classifier.features_.n_columns == 1 << 18
 
 
-def test_classes_are_in_order_however_they_are_given(news: News) -> None:
+def test_partial_fit_sorts_classes(news: News) -> None:
     classifier = TopicClassifier(feature_groups=GROUPS)
     classifier.partial_fit(["wheat", "goal"], [3, 1], classes=np.array([7, 3, 1]))
     assert classifier.classes_.tolist() == [1, 3, 7]
@@ -94,7 +94,7 @@ def test_classes_are_in_order_however_they_are_given(news: News) -> None:
     assert (proba[:, 2] < 1 / 3).all()
 
 
-def test_a_batch_of_one_topic_leaves_the_others_known(
+def test_partial_fit_of_one_topic_keeps_the_others(
     news: News, texts: list[str], topics: list[str]
 ) -> None:
     ordered = sorted(news, key=lambda document: document[1])
@@ -103,7 +103,7 @@ def test_a_batch_of_one_topic_leaves_the_others_known(
 
 
 @pytest.mark.slow
-def test_nothing_of_a_batch_is_held_when_it_has_been_learned() -> None:
+def test_partial_fit_keeps_no_reference_to_a_batch() -> None:
     class Text(str):
         __slots__ = ("__weakref__",)
 
@@ -117,7 +117,7 @@ def test_nothing_of_a_batch_is_held_when_it_has_been_learned() -> None:
         assert [text() for text in held] == [None, None]
 
 
-def test_the_same_calls_give_the_same_bytes_for_any_number_of_threads(
+def test_partial_fit_gives_the_same_bytes_for_any_number_of_threads(
     news: News, tmp_path: Path
 ) -> None:
     long = [(text * 300, topic) for text, topic in news]  # several chunks to a batch
@@ -135,7 +135,7 @@ def test_the_same_calls_give_the_same_bytes_for_any_number_of_threads(
 
 
 @pytest.mark.parametrize("sizes", [(45, 45), (1, 89), (30, 30, 30)], ids=str)
-def test_idf_after_batches_is_that_of_all_documents(
+def test_partial_fit_updates_idf_to_that_of_all_documents(
     sizes: tuple[int, ...], texts: list[str]
 ) -> None:
     feature_groups = [*GROUPS, FeatureGroup("bigrams", "counts", n_buckets=1 << 12)]
@@ -152,7 +152,7 @@ def test_idf_after_batches_is_that_of_all_documents(
 
 
 @pytest.mark.parametrize("n_documents", [0, 1, 1000, 5_000_000])
-def test_frequencies_can_be_told_from_idf(n_documents: int) -> None:
+def test_document_frequency_inverts_idf(n_documents: int) -> None:
     frequency = np.unique(np.linspace(0, n_documents, 1000).astype(np.int64))
     told = document_frequency(idf(frequency, n_documents), n_documents)
     assert np.array_equal(told, frequency)
@@ -171,7 +171,7 @@ def test_frequencies_can_be_told_from_idf(n_documents: int) -> None:
     ],
     ids=["linear", "network"],
 )
-def test_a_fitted_model_learns_on_over_its_own_vocabulary(
+def test_partial_fit_of_a_fitted_model_keeps_its_vocabulary(
     learner: Any,
     feature_groups: Any,
     loaded: bool,
@@ -196,7 +196,7 @@ def test_a_fitted_model_learns_on_over_its_own_vocabulary(
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["fitted", "loaded"])
 @pytest.mark.parametrize("started", ["fit", "partial_fit"])
-def test_words_that_come_later_are_learned_too(
+def test_partial_fit_learns_new_words(
     started: str, loaded: bool, texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     classifier = TopicClassifier()
@@ -219,7 +219,7 @@ def test_words_that_come_later_are_learned_too(
     assert np.array_equal(before.predict_proba(["zebra quokka"]), unknown)
 
 
-def test_what_was_fitted_outlives_a_few_more_documents(texts: list[str], topics: list[str]) -> None:
+def test_partial_fit_with_few_documents_changes_little(texts: list[str], topics: list[str]) -> None:
     classifier = TopicClassifier().fit(texts, topics)
     before = classifier.decision_function(texts)
     classifier.partial_fit(texts[:6], topics[:6])
@@ -233,7 +233,7 @@ def test_what_was_fitted_outlives_a_few_more_documents(texts: list[str], topics:
     [("linear", GROUPS), (NeuralLearner((16,), batch_size=8, learning_rate=0.01), COUNTS)],
     ids=["linear", "network"],
 )
-def test_a_stream_can_be_saved_and_gone_on_with(
+def test_partial_fit_goes_on_after_saving_and_loading(
     learner: Any, feature_groups: list[FeatureGroup], news: News, texts: list[str],
     topics: list[str], tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -253,22 +253,20 @@ def test_a_stream_can_be_saved_and_gone_on_with(
     assert again.n_batches_ == classifier.n_batches_ == 5
 
 
-def test_digests_chain(news: News) -> None:
+def test_partial_fit_chains_the_digests_of_batches(news: News) -> None:
     first, second = (Corpus(*batch, "").digest() for batch in batches(news, 45))
     chained = hashlib.sha256(f"{first}{second}".encode()).hexdigest()
     assert streamed(news, 45).fitted_.data_digest == chained
 
 
-def test_fit_starts_anew_after_a_stream(news: News, texts: list[str], topics: list[str]) -> None:
+def test_fit_after_partial_fit_starts_anew(news: News, texts: list[str], topics: list[str]) -> None:
     classifier = streamed(news[:30]).fit(texts, topics)
     fresh = TopicClassifier(feature_groups=GROUPS).fit(texts, topics)
     assert np.array_equal(classifier.predict_proba(texts), fresh.predict_proba(texts))
     assert (classifier.n_batches_, classifier.n_documents_) == (0, 90)
 
 
-def test_a_learner_that_was_fitted_elsewhere_starts_from_nothing(
-    news: News, texts: list[str]
-) -> None:
+def test_partial_fit_starts_with_an_unfitted_learner(news: News, texts: list[str]) -> None:
     learner = streamed(news).learner_
     one, other = streamed(news, learner=learner), streamed(news)
     assert np.array_equal(one.predict_proba(texts), other.predict_proba(texts))
@@ -277,7 +275,7 @@ def test_a_learner_that_was_fitted_elsewhere_starts_from_nothing(
 # Weights and sharpness --------------------------------------------------------------------------
 
 
-def test_a_document_without_weight_teaches_the_linear_learner_nothing() -> None:
+def test_partial_fit_ignores_documents_of_weight_zero() -> None:
     rows, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
     from slugline.learning.learner import FitContext
 
@@ -289,7 +287,7 @@ def test_a_document_without_weight_teaches_the_linear_learner_nothing() -> None:
 
 
 @pytest.mark.parametrize("by", ["documents", "topics"])
-def test_weights_decide_between_documents_that_disagree(by: str) -> None:
+def test_partial_fit_weights_decide_between_contradicting_documents(by: str) -> None:
     texts, topics = ["wheat rose"] * 40, ["a", "b"] * 20
     for favoured in ("a", "b"):
         weight = np.where(np.array(topics) == favoured, 1, 0.05)
@@ -303,7 +301,7 @@ def test_weights_decide_between_documents_that_disagree(by: str) -> None:
         assert classifier.predict(["wheat"]) == favoured
 
 
-def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
+def test_partial_fit_calibrates_probabilities_for_new_documents() -> None:
     rng = np.random.default_rng(0)
     words = rng.integers(2, size=3000)
     right = rng.random(3000) < 0.8
@@ -374,7 +372,7 @@ def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
         "vocabulary", "mixture",
     ],
 )  # fmt: skip
-def test_first_calls_that_can_not_be_are_refused(
+def test_partial_fit_rejects_an_invalid_first_batch(
     options: dict[str, Any], classes: Any, error: type[Exception], message: str
 ) -> None:
     classifier = TopicClassifier(**options)
@@ -402,7 +400,7 @@ def test_first_calls_that_can_not_be_are_refused(
     ],
     ids=["topic", "classes", "weight"],
 )
-def test_later_calls_that_can_not_be_change_nothing(
+def test_partial_fit_rejects_an_invalid_later_batch_and_changes_nothing(
     y: list[str], options: dict[str, Any], message: str, news: News, tmp_path: Path
 ) -> None:
     classifier = streamed(news)

@@ -80,7 +80,7 @@ def fitted() -> Fitted:
     ],
     ids=["kept", "all answered", "uncertain", "broken", "silent", "untested"],
 )
-def test_promise_is_judged_by_the_test(
+def test_check_promise_compares_the_precision_with_the_test(
     fitted: Fitted, tested: AnswerCounts | None, status: str, said: str
 ) -> None:
     promise = check_promise(fitted, 0.95, None, tested)
@@ -89,7 +89,7 @@ def test_promise_is_judged_by_the_test(
     assert promise.text == said
 
 
-def test_promise_out_of_reach_counts_before_any_test(fitted: Fitted) -> None:
+def test_check_promise_reports_an_unreachable_precision_before_any_test(fitted: Fitted) -> None:
     promise = check_promise(fitted, 0.95, "Label more.", AnswerCounts(100, 80, 80, 0.8))
     assert promise.is_broken
     assert promise.text == (
@@ -99,7 +99,7 @@ def test_promise_out_of_reach_counts_before_any_test(fitted: Fitted) -> None:
     assert promise.to_dict() == {"status": "unreachable", "text": promise.text}
 
 
-def test_promise_of_several_topics_is_about_topics_given(fitted: Fitted) -> None:
+def test_check_promise_of_several_topics_counts_topics_given(fitted: Fitted) -> None:
     several = replace(fitted, multilabel_rule=object())  # type: ignore[arg-type]
     assert several.multilabel
     promise = check_promise(several, 0.9, None, AnswerCounts(50, 40, 38, 0.5))

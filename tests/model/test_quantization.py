@@ -22,7 +22,7 @@ ROUNDING = {"float16": 2**-11, "int8": 0.5 / 127 * (1 + 2**-14)}
 
 
 @pytest.mark.parametrize("precision", LOWER)
-def test_an_entry_is_off_by_half_a_step_of_its_column_at_most(precision: Any) -> None:
+def test_quantize_is_off_by_at_most_half_a_step_of_the_column(precision: Any) -> None:
     restored = dequantize(quantize(ARRAYS, precision), precision)
 
     assert list(restored) == list(ARRAYS)
@@ -33,7 +33,7 @@ def test_an_entry_is_off_by_half_a_step_of_its_column_at_most(precision: Any) ->
 
 
 @pytest.mark.parametrize("precision", LOWER)
-def test_only_arrays_of_two_dimensions_lose_bits(precision: Any) -> None:
+def test_quantize_changes_only_arrays_of_two_dimensions(precision: Any) -> None:
     stored = quantize(ARRAYS, precision)
 
     assert {name: array.dtype.name for name, array in stored.items()} == {
@@ -45,7 +45,7 @@ def test_only_arrays_of_two_dimensions_lose_bits(precision: Any) -> None:
     assert dequantize(stored, precision)["learner.biases"] is BIASES
 
 
-def test_float32_is_left_as_it_is() -> None:
+def test_quantize_leaves_float32_unchanged() -> None:
     assert quantize(ARRAYS, "float32") == ARRAYS
     assert dequantize(ARRAYS, "float32") == ARRAYS
 
@@ -66,7 +66,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_sparse_values_of_11_digits_lose_nothing_as_float16(precision: Any) -> None:
+def test_quantize_keeps_sparse_values_of_11_digits_exactly(precision: Any) -> None:
     arrays = SPARSE | {"weights.values": rounded(SPARSE["weights.values"])}
     stored = quantize(arrays, precision)
     assert stored["weights.values"].dtype == np.float16
@@ -79,14 +79,14 @@ def test_sparse_values_of_11_digits_lose_nothing_as_float16(precision: Any) -> N
     assert np.array_equal(restored["weights.values"], arrays["weights.values"])
 
 
-def test_sparse_values_of_more_digits_stay_float32_unless_fewer_bits_are_asked_for() -> None:
+def test_quantize_keeps_longer_sparse_values_unless_told_otherwise() -> None:
     assert quantize(SPARSE, "float32") == SPARSE
     assert dequantize(SPARSE, "float32") == SPARSE
     assert quantize(SPARSE, "float16")["weights.values"].dtype == np.float16
 
 
 @pytest.mark.parametrize("precision", LOWER)
-def test_a_sparse_value_is_off_by_half_a_step_of_its_topic_at_most(precision: Any) -> None:
+def test_quantize_is_off_by_at_most_half_a_step_of_the_topic(precision: Any) -> None:
     values = SPARSE["weights.values"]
     off = np.abs(dequantize(quantize(SPARSE, precision), precision)["weights.values"] - values)
     assert 0 < off[TOPICS == 0].max() <= ROUNDING[precision] * 3e-4
@@ -94,7 +94,7 @@ def test_a_sparse_value_is_off_by_half_a_step_of_its_topic_at_most(precision: An
 
 
 @pytest.mark.parametrize("precision", ["float32", *LOWER])
-def test_no_sparse_values_at_all_are_none_again(precision: Any) -> None:
+def test_quantize_takes_empty_sparse_values(precision: Any) -> None:
     none: dict[str, Any] = {"w.values": np.zeros(0, np.float32), "w.topics": np.zeros(0, np.uint16)}
     restored = dequantize(quantize(none, precision), precision)
     assert restored["w.values"].dtype == np.float32
@@ -102,7 +102,7 @@ def test_no_sparse_values_at_all_are_none_again(precision: Any) -> None:
 
 
 @pytest.mark.parametrize("precision", LOWER)
-def test_what_was_rounded_once_is_not_rounded_further(precision: Any) -> None:
+def test_quantize_is_idempotent(precision: Any) -> None:
     stored = quantize(ARRAYS, precision)
     again = quantize(dequantize(stored, precision), precision)
     assert all(np.array_equal(again[name], array) for name, array in stored.items())
@@ -121,7 +121,7 @@ def test_what_was_rounded_once_is_not_rounded_further(precision: Any) -> None:
     ],
     ids=["zeros", "no rows", "no columns", "least", "largest", "lowest"],
 )
-def test_extreme_weights_stay_finite_and_of_their_shape(precision: Any, weights: Any) -> None:
+def test_quantize_keeps_extreme_weights_finite(precision: Any, weights: Any) -> None:
     weights = weights.astype(np.float32)
     restored = dequantize(quantize({"w": weights}, precision), precision)["w"]
     assert restored.shape == weights.shape
@@ -130,7 +130,7 @@ def test_extreme_weights_stay_finite_and_of_their_shape(precision: Any, weights:
 
 
 @pytest.mark.parametrize("name", ["int4", "float32", "", "INT8"])
-def test_an_unknown_precision_is_refused_with_the_choices(name: str) -> None:
+def test_check_weight_type_rejects_an_unknown_precision(name: str) -> None:
     with pytest.raises(OptionError) as caught:
         check_weight_type(name)
     assert str(caught.value) == f"`quantize` is {name!r}; give one of float16, int8."
@@ -158,9 +158,7 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "message"), DAMAGE.values(), ids=DAMAGE)
-def test_arrays_that_quantizing_can_not_have_made_are_refused(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_dequantize_rejects_impossible_arrays(changes: dict[str, Any], message: str) -> None:
     arrays = quantize(ARRAYS, "int8") | changes
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with pytest.raises(DataError) as caught:
@@ -194,9 +192,7 @@ SPARSE_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "message"), SPARSE_DAMAGE.values(), ids=SPARSE_DAMAGE)
-def test_sparse_values_that_quantizing_can_not_have_made_are_refused(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_dequantize_rejects_impossible_sparse_values(changes: dict[str, Any], message: str) -> None:
     arrays = quantize(SPARSE, "float16") | changes
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with pytest.raises(DataError) as caught:
@@ -204,12 +200,12 @@ def test_sparse_values_that_quantizing_can_not_have_made_are_refused(
     assert str(caught.value) == message
 
 
-def test_entries_times_their_scale_are_exact_in_float32() -> None:
+def test_dequantize_multiplies_exactly() -> None:
     weights = RNG.normal(size=(50, 1000)).astype(np.float32)
     stored = quantize({"w": weights}, "int8")
     exact = stored["w"].astype(np.float64) * stored["w.scale"]
     assert np.array_equal(dequantize(stored, "int8")["w"], exact)
 
 
-def test_entries_take_the_bytes_that_are_told_of_each_precision() -> None:
+def test_bytes_of_each_precision_are_its_item_size() -> None:
     assert {name: np.dtype(name).itemsize for name in BYTES} == BYTES

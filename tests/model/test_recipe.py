@@ -27,7 +27,7 @@ def weights(texts: list[str], n_topics: int = 0) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("texts", [[], [BITS_4] * 501, [BITS_5] * 501], ids=len)
-def test_words_bigrams_and_characters_count_in_buckets(texts: list[str]) -> None:
+def test_default_groups_are_words_bigrams_and_characters(texts: list[str]) -> None:
     assert default_feature_groups("log-tf-idf", texts) == (
         FeatureGroup("words", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
         FeatureGroup("bigrams", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
@@ -35,7 +35,7 @@ def test_words_bigrams_and_characters_count_in_buckets(texts: list[str]) -> None
     )
 
 
-def test_with_few_documents_short_n_grams_count_the_less_the_fewer_bits_a_character_has() -> None:
+def test_default_groups_weigh_short_n_grams_by_bits_per_character() -> None:
     words = {"words": 1.5, "bigrams": 1.5}
     less = {"characters": 1, "characters-2": 0.5, "characters-3": 0.71, "characters-5": 1.41}
     assert weights([BITS_4] * 500) == words | less
@@ -45,7 +45,7 @@ def test_with_few_documents_short_n_grams_count_the_less_the_fewer_bits_a_charac
         assert weights([BITS_6] * n_texts) == words | dict.fromkeys(NGRAM_LENGTHS, 1)
 
 
-def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
+def test_default_groups_weigh_words_of_few_documents_more_for_two_topics() -> None:
     expected = {1: 1.5, 2: 2.0, 3: 1.5}
     assert {n: weights([BITS_4] * 500, n)["words"] for n in expected} == expected
     assert {n: weights([BITS_4] * 500, n)["bigrams"] for n in expected} == expected
@@ -53,7 +53,7 @@ def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
     assert weights([BITS_6] * 501, 2)["words"] == 1.5
 
 
-def test_documents_before_others_are_many() -> None:
+def test_default_groups_of_a_first_batch_are_those_of_many_documents() -> None:
     feature_groups = default_feature_groups("log-tf-idf", [BITS_4], 2, is_complete=False)
     assert feature_groups == default_feature_groups("log-tf-idf", [BITS_4] * 501, 2)
     kinds = {
@@ -62,24 +62,24 @@ def test_documents_before_others_are_many() -> None:
     assert kinds > NGRAM_LENGTHS.keys()
 
 
-def test_bits_are_those_of_letters_in_scripts_with_spaces() -> None:
+def test_bits_per_character_counts_letters_of_scripts_with_spaces() -> None:
     assert bits_per_character([BITS_4, "MNOP, ijkl: EFGH - abcd!"]) == pytest.approx(4)
     assert bits_per_character(["ab 手机手机 ba", "石油"]) == pytest.approx(1)
     assert bits_per_character(["手机", "", "..."]) == bits_per_character([]) == 0
 
 
-def test_several_topics_get_the_first_words_too_however_few_documents_there_are() -> None:
+def test_default_groups_of_several_topics_include_first_words() -> None:
     feature_groups = default_feature_groups("log-tf-idf", [BITS_4], multilabel=True)
     assert [group.kind for group in feature_groups] == ["words", "lead", "bigrams", "characters"]
 
 
-def test_nets_get_the_words_of_the_newswire_lesson() -> None:
+def test_default_groups_of_networks_are_the_10_000_most_frequent_words() -> None:
     assert default_feature_groups("multi-hot") == (
         FeatureGroup("words", "multi-hot", max_terms=10_000),
     )
 
 
-def test_there_is_a_family_of_every_kind() -> None:
+def test_default_groups_cover_every_kind() -> None:
     assert {kind: group.kind for kind, group in DEFAULT_GROUPS.items()} == {
         kind: kind for kind in KINDS if not kind.startswith("characters-")
     }

@@ -81,7 +81,7 @@ def micro_f1(classifier: TopicClassifier, data: Documents) -> float:
     return float(f1_score(binarizer.transform(data[1]), answers, average="micro"))
 
 
-def test_words_that_were_never_seen_are_known_by_the_encoder() -> None:
+def test_multilabel_encoder_recognizes_words_never_seen() -> None:
     assert fit(encoder=None).score(*TEST) < 0.3
     classifier = fit()
     assert classifier.score(*TEST) > 0.9
@@ -92,7 +92,7 @@ def test_words_that_were_never_seen_are_known_by_the_encoder() -> None:
     assert isinstance(head_of(classifier).calibration, TopicCalibration)
 
 
-def test_scores_are_the_sum_of_both_and_probabilities_those_of_the_sum() -> None:
+def test_multilabel_scores_are_the_sum_of_words_and_encoder() -> None:
     classifier, head = (fitted := fit()), head_of(fitted)
     fitted_value = classifier.fitted_
     words = fitted_value.learner.decision_function(fitted_value.features.transform(TEST[0]))
@@ -106,7 +106,7 @@ def test_scores_are_the_sum_of_both_and_probabilities_those_of_the_sum() -> None
     assert 0 < head.encoder_weight < 1
 
 
-def test_an_encoder_that_says_nothing_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+def test_multilabel_encoder_that_does_not_help_is_left_out_with_a_warning(tmp_path: Path) -> None:
     with pytest.warns(EncoderWarning, match="is left out: on documents that were not learned from"):
         without = fit(encoder=Nameless(), descriptions={"grain": "cereals"})
     assert (without.fitted_.dense, without.fitted_.descriptions) == (None, {})
@@ -131,7 +131,9 @@ def test_copies_of_texts_do_not_make_an_encoder_look_good() -> None:
 
 
 @pytest.mark.parametrize(("quantize", "tolerance"), [(None, 0), ("float16", 5e-3)])
-def test_a_file_answers_the_same(tmp_path: Path, quantize: Any, tolerance: float) -> None:
+def test_loaded_multilabel_model_with_encoder_predicts_the_same(
+    tmp_path: Path, quantize: Any, tolerance: float
+) -> None:
     classifier = fit(min_precision=0.8)
     classifier.save(tmp_path / "m.slug", quantize=quantize)
     loaded = load(tmp_path / "m.slug", Meanings(MEANINGS))
@@ -144,7 +146,7 @@ def test_a_file_answers_the_same(tmp_path: Path, quantize: Any, tolerance: float
     assert again.read_bytes() == (tmp_path / "m.slug").read_bytes()
 
 
-def test_a_file_whose_curves_do_not_fit_is_damaged(tmp_path: Path) -> None:
+def test_load_refuses_calibration_curves_that_do_not_match(tmp_path: Path) -> None:
     path = tmp_path / "m.slug"
     fit().save(path)
     file = container.read(path)
@@ -161,7 +163,7 @@ def test_a_file_whose_curves_do_not_fit_is_damaged(tmp_path: Path) -> None:
             load(path, Meanings(MEANINGS))
 
 
-def test_indicators_weights_and_the_average_work_with_an_encoder() -> None:
+def test_multilabel_encoder_works_with_indicators_weights_and_average() -> None:
     texts, sets = TRAIN
     indicator = np.array([[topic in own for topic in WORDS] for own in sets]).astype(int)
     array = fit((texts, indicator), optimize="macro")  # type: ignore[arg-type]
@@ -178,7 +180,7 @@ def test_indicators_weights_and_the_average_work_with_an_encoder() -> None:
     assert (balanced.weights != head_of(fit()).weights).any()
 
 
-def test_explanations_add_up_with_the_encoder_for_each_topic() -> None:
+def test_explain_adds_up_with_the_encoder_for_each_topic() -> None:
     classifier = fit()
     explanation = explain(classifier.fitted_, "rye debt the year", split_encoder=True)
     assert {explanation.topic, explanation.others[0].topic} == {"grain", "bank"}
@@ -190,7 +192,7 @@ def test_explanations_add_up_with_the_encoder_for_each_topic() -> None:
         assert each.is_given
 
 
-def test_promises_are_made_on_sums() -> None:
+def test_min_precision_is_measured_on_sums_with_the_encoder() -> None:
     classifier = fit(min_precision=0.9)
     decisions = classifier.decide(TEST[0])
     given = [
@@ -203,7 +205,7 @@ def test_promises_are_made_on_sums() -> None:
 # Topics described in words ------------------------------------------------------------------------
 
 
-def test_a_topic_that_is_only_described_is_given_beside_others() -> None:
+def test_described_topic_is_given_along_with_others() -> None:
     data = documents(160, SEEN, topics=("grain", "bank", "sport"))
     classifier = fit(data, descriptions=DESCRIBED)
     assert classifier.classes_.tolist() == ["bank", "grain", "metal", "sport"]
@@ -220,7 +222,7 @@ def test_a_topic_that_is_only_described_is_given_beside_others() -> None:
     np.testing.assert_allclose(thresholds, decision_of(without).thresholds, atol=0.05)
 
 
-def test_a_description_counts_like_a_document() -> None:
+def test_description_counts_as_a_document_of_several_topics() -> None:
     few = documents(12, SEEN)
     with_words, without = fit(few, descriptions=DESCRIBED), fit(few)
     assert head_of(with_words).weights.shape == head_of(without).weights.shape
@@ -229,7 +231,7 @@ def test_a_description_counts_like_a_document() -> None:
     assert micro_f1(with_words, TEST) > 0.7
 
 
-def test_a_described_topic_needs_a_column_of_an_indicator() -> None:
+def test_described_topic_needs_a_column_of_an_indicator() -> None:
     texts, sets = documents(160, SEEN, topics=("grain", "bank", "sport"))
     names = ("grain", "bank", "sport", "metal")
     indicator = np.array([[topic in own for topic in names] for own in sets]).astype(int)
@@ -244,7 +246,7 @@ def test_a_described_topic_needs_a_column_of_an_indicator() -> None:
     assert classifier.predict(["zinc and rye"]).tolist() == [[1, 0, 0, 1]]
 
 
-def test_descriptions_of_paths_are_those_of_their_parents_too() -> None:
+def test_description_of_a_path_counts_for_its_parents() -> None:
     texts, sets = documents(200, SEEN, topics=("grain", "bank", "sport"))
     paths = [tuple(f"news/{topic}" for topic in own) for own in sets]
     described = {"news/metal": "metals", "other/games": "games"}
@@ -265,19 +267,19 @@ def test_descriptions_of_paths_are_those_of_their_parents_too() -> None:
     assert proba["other/games"] <= proba["other"]
 
 
-def test_descriptions_alone_make_models_of_one_topic() -> None:
+def test_descriptions_alone_make_a_model_of_one_topic_per_text() -> None:
     classifier = TopicClassifier(encoder=Meanings(MEANINGS), descriptions=DESCRIBED).fit([], [])
     assert classifier.predict(["rye", "zinc"]).tolist() == ["grain", "metal"]
     assert not classifier.fitted_.multilabel
 
 
-def test_batches_are_refused() -> None:
+def test_partial_fit_rejects_an_encoder_for_several_topics() -> None:
     with pytest.raises(OptionError, match="learned from all documents at once, not batch by batch"):
         TopicClassifier(encoder=Meanings(MEANINGS)).partial_fit(*TRAIN, classes=[*WORDS])
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
-def test_few_documents_are_no_error(n: int) -> None:
+def test_multilabel_encoder_works_with_few_documents(n: int) -> None:
     texts, sets = (
         ["wheat today", "loan and goal", "the year", "corn cup"][:n],
         [("grain",), ("bank", "sport"), (), ("grain", "sport")][:n],
@@ -310,7 +312,9 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_files")
-def test_commands_take_an_encoder_and_descriptions(run: Run, tmp_path: Path) -> None:
+def test_train_takes_an_encoder_and_descriptions_of_several_topics(
+    run: Run, tmp_path: Path
+) -> None:
     options = ("--topic-separator", ";", "--encoder", "use", "--topics", "topics.csv")
     code, out, err = run("train", "wires.csv", *options, "-o", "w.slug")
     assert code == 0, err

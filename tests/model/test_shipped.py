@@ -38,21 +38,23 @@ def model() -> TopicClassifier:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_model_is_there_and_small(name: str) -> None:
+def test_shipped_models_exist_and_are_small(name: str) -> None:
     assert Path(model_path(name)).stat().st_size < 2_000_000
     assert slugline.load(name).info_.weight_type == "int8"
 
 
-def test_it_knows_the_topics_of_the_newswires(model: TopicClassifier) -> None:
+def test_shipped_model_knows_the_topics_of_reuters(model: TopicClassifier) -> None:
     assert sorted(model.classes_.tolist()) == sorted(reuters.topic_names())
 
 
 @pytest.mark.parametrize(("wire", "topic"), WIRES.items(), ids=WIRES.values())
-def test_it_answers_plain_wires_right(model: TopicClassifier, wire: str, topic: str) -> None:
+def test_shipped_model_predicts_plain_wires_right(
+    model: TopicClassifier, wire: str, topic: str
+) -> None:
     assert model.predict([wire]).tolist() == [topic]
 
 
-def test_its_card_tells_origin_figures_limits_and_licence(model: TopicClassifier) -> None:
+def test_card_of_the_shipped_model_tells_origin_limits_and_licence(model: TopicClassifier) -> None:
     card = model.card_
     for title in ("What it learned from", "What it is not for", "Licence of the data", "Figures"):
         assert f"\n## {title}\n" in card
@@ -65,7 +67,7 @@ def test_its_card_tells_origin_figures_limits_and_licence(model: TopicClassifier
 
 
 @pytest.mark.parametrize("path", ["./reuters46", Path("reuters46")], ids=["str", "Path"])
-def test_a_path_is_a_file_and_no_name(
+def test_load_takes_a_path_for_a_file_and_no_name(
     path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -74,7 +76,7 @@ def test_a_path_is_a_file_and_no_name(
     assert str(caught.value) == f"{path}: there is no such file; check the path."
 
 
-def test_a_name_wins_over_a_file_of_that_name(
+def test_load_prefers_a_shipped_name_to_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -83,7 +85,7 @@ def test_a_name_wins_over_a_file_of_that_name(
 
 
 @pytest.mark.reuters
-def test_training_it_again_gives_the_same_bytes(
+def test_train_shipped_reproduces_the_bytes(
     model: TopicClassifier, reuters_data: Path, tmp_path: Path
 ) -> None:
     if not TOOL.is_file():

@@ -51,7 +51,7 @@ def classifier() -> TopicClassifier:
     return TopicClassifier(text="body", columns=NAMES).fit(TRAIN, TRAIN.topic)
 
 
-def test_columns_decide_what_the_text_does_not_say(classifier: TopicClassifier) -> None:
+def test_columns_decide_where_the_text_does_not(classifier: TopicClassifier) -> None:
     alone = TopicClassifier().fit(TRAIN.body, TRAIN.topic)
     assert alone.score(TEST.body, TEST.topic) < 0.5
     assert classifier.score(TEST, TEST.topic) == 1
@@ -73,14 +73,16 @@ def test_columns_decide_what_the_text_does_not_say(classifier: TopicClassifier) 
     ],
     ids=["polars", "mappings", "columns", "texts"],
 )
-def test_tables_of_any_kind_get_the_same_probabilities(
+def test_columns_of_any_kind_of_table_predict_the_same(
     convert: Any, classifier: TopicClassifier
 ) -> None:
     expected = classifier.predict_proba(TEST)
     assert (classifier.predict_proba(convert(TEST)) == expected).all()
 
 
-def test_a_file_keeps_names_kinds_and_bins(classifier: TopicClassifier, tmp_path: Path) -> None:
+def test_saved_model_keeps_names_kinds_and_bins_of_columns(
+    classifier: TopicClassifier, tmp_path: Path
+) -> None:
     classifier.save(tmp_path / "model.slug")
     loaded = slugline.load(tmp_path / "model.slug")
     assert loaded.fitted_.features.table_columns == classifier.fitted_.features.table_columns
@@ -89,7 +91,7 @@ def test_a_file_keeps_names_kinds_and_bins(classifier: TopicClassifier, tmp_path
     assert "product (words), amount (number in 8 bins), sent (unused" in loaded.card_
 
 
-def test_a_file_of_unused_columns_can_be_read(tmp_path: Path) -> None:
+def test_load_reads_a_model_of_unused_columns(tmp_path: Path) -> None:
     classifier = TopicClassifier(text="body", columns=["sent"]).fit(TRAIN, TRAIN.topic)
     expected = TopicClassifier().fit(TRAIN.body, TRAIN.topic).predict_proba(TEST.body)
     assert (classifier.predict_proba(TEST) == expected).all()
@@ -108,7 +110,7 @@ def test_a_file_of_unused_columns_can_be_read(tmp_path: Path) -> None:
         {"bins": [None]},
     ],
 )
-def test_a_file_with_impossible_columns_is_damaged(
+def test_load_refuses_impossible_columns(
     change: dict[str, Any], classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.slug"
@@ -125,7 +127,7 @@ def test_a_file_with_impossible_columns_is_damaged(
         slugline.load(path)
 
 
-def test_missing_columns_are_warned_of_and_count_as_missing(classifier: TopicClassifier) -> None:
+def test_predict_proba_warns_of_missing_columns(classifier: TopicClassifier) -> None:
     with pytest.warns(ColumnWarning, match="no column 'amount': counted as missing"):
         lacking = classifier.predict_proba(TEST[["body", "product"]])
     without = [{**row, "amount": None} for row in TEST.to_dict("records")]
@@ -135,7 +137,7 @@ def test_missing_columns_are_warned_of_and_count_as_missing(classifier: TopicCla
     assert (odd == lacking).all()
 
 
-def test_explanations_name_columns(classifier: TopicClassifier) -> None:
+def test_explain_names_columns(classifier: TopicClassifier) -> None:
     row = {"body": "my thing was lost again", "product": "Card", "amount": 20, "sent": None}
     explanation = classifier.explain(row)
     shares = {reason.word: reason for reason in explanation.reasons}
@@ -154,7 +156,7 @@ def test_explanations_name_columns(classifier: TopicClassifier) -> None:
         ({"columns": ["product"], "text": "bdy"}, "no column 'bdy'"),
     ],
 )
-def test_wrong_names_are_errors(options: dict[str, Any], message: str) -> None:
+def test_columns_reject_invalid_names(options: dict[str, Any], message: str) -> None:
     with pytest.raises((DataError, OptionError), match=message):
         TopicClassifier(**{"text": "body", **options}).fit(TRAIN, TRAIN.topic)
     with pytest.raises(DataError, match="different lengths"):
@@ -162,7 +164,7 @@ def test_wrong_names_are_errors(options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("learner", ["linear", NeuralLearner(hidden=(16,), learning_rate=0.02)])
-def test_batches_learn_columns(learner: Any, tmp_path: Path) -> None:
+def test_partial_fit_learns_columns(learner: Any, tmp_path: Path) -> None:
     classifier = TopicClassifier(learner=learner, text="body", columns=NAMES, n_jobs=1)
     for first in [*range(0, len(TRAIN), 60)] * 5:
         batch = TRAIN[first : first + 60]
@@ -176,7 +178,7 @@ def test_batches_learn_columns(learner: Any, tmp_path: Path) -> None:
     assert abs(classifier.predict_proba(others) - expected).max() > 0.1
 
 
-def test_a_stream_learns_columns(tmp_path: Path) -> None:
+def test_fit_stream_learns_columns(tmp_path: Path) -> None:
     TRAIN.to_csv(tmp_path / "train.csv", index=False)
     classifier = TopicClassifier(columns=NAMES, n_jobs=1).fit_stream(tmp_path / "train.csv")
     assert [column.kind for column in classifier.fitted_.columns] == ["words", "number"]
@@ -189,7 +191,7 @@ def test_a_stream_learns_columns(tmp_path: Path) -> None:
     assert in_memory.set_params(text="body").score(table, TEST.topic) > 0.6
 
 
-def test_training_from_a_file_and_evaluating_one(tmp_path: Path) -> None:
+def test_train_and_evaluate_read_columns_of_files(tmp_path: Path) -> None:
     TRAIN.to_csv(tmp_path / "train.csv", index=False)
     TEST.to_csv(tmp_path / "test.csv", index=False)
     result = slugline.train(
@@ -204,27 +206,27 @@ def test_training_from_a_file_and_evaluating_one(tmp_path: Path) -> None:
     assert evaluated.accuracy == 1
 
 
-def test_a_column_that_is_text_or_topic_is_refused(tmp_path: Path) -> None:
+def test_columns_reject_the_text_and_the_topic(tmp_path: Path) -> None:
     TRAIN.to_csv(tmp_path / "train.csv", index=False)
     for name in ("body", "topic"):
         with pytest.raises(OptionError, match=f"`columns` names '{name}'"):
             read_corpus(tmp_path / "train.csv", ReadOptions(columns=[name]))
 
 
-def test_a_corpus_keeps_columns_through_a_split() -> None:
+def test_split_keeps_columns() -> None:
     texts: list[str] = [RowText("a", {"n": number}) for number in range(20)]
     train, test = Corpus(texts, ["x", "y"] * 10).split(0.5, 0)
     cells = [text.columns["n"] for text in (*train.texts, *test.texts) if isinstance(text, RowText)]
     assert sorted(cells) == [*range(20)]
 
 
-def test_a_model_without_columns_has_none(classifier: TopicClassifier) -> None:
+def test_columns_are_empty_in_a_model_without_them(classifier: TopicClassifier) -> None:
     fitted: Fitted = TopicClassifier().fit(TRAIN.body, TRAIN.topic).fitted_
     assert fitted.columns == fitted.features.table_columns == ()
     assert TopicClassifier.from_fitted(classifier.fitted_).columns == NAMES
 
 
-def test_lists_of_json_are_values_each(tmp_path: Path) -> None:
+def test_columns_take_each_value_of_a_json_list(tmp_path: Path) -> None:
     lines = [
         json.dumps({"text": "it is broken", "tags": tags, "topic": topic})
         for tags, topic in ((["a", "b"], "one"), (["c"], "two")) * 20
@@ -239,7 +241,7 @@ def test_lists_of_json_are_values_each(tmp_path: Path) -> None:
     assert classifier.features_.vocabularies_[-1].terms == ["tags=a", "tags=b", "tags=c"]
 
 
-def test_texts_without_topics_bring_their_columns(
+def test_read_texts_reads_columns_without_topics(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     TEST.drop(columns="topic").to_csv(tmp_path / "new.csv", index=False)
@@ -248,7 +250,7 @@ def test_texts_without_topics_bring_their_columns(
     assert (classifier.predict_proba(texts) == classifier.predict_proba(TEST)).all()
 
 
-def test_a_model_with_columns_does_not_learn_from_corrections(
+def test_corrections_reject_a_model_with_columns(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "model.slug")

@@ -76,7 +76,7 @@ def columns_of(classifier: TopicClassifier) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("name", ["tree", "wide"])
-def test_no_topic_is_more_probable_than_its_parent(
+def test_predict_proba_gives_no_subtopic_more_than_its_parent(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     classifier = request.getfixturevalue(name)
@@ -93,7 +93,7 @@ def test_no_topic_is_more_probable_than_its_parent(
 
 @pytest.mark.parametrize("min_precision", [0, 0.8])
 @pytest.mark.parametrize("name", ["tree", "wide"])
-def test_no_topic_is_given_without_its_parent(
+def test_decide_gives_no_subtopic_without_its_parent(
     name: str, min_precision: float, request: pytest.FixtureRequest
 ) -> None:
     classifier = request.getfixturevalue(name)
@@ -111,7 +111,7 @@ def test_no_topic_is_given_without_its_parent(
 
 
 @pytest.mark.parametrize("min_precision", [None, 0, 0.3, 0.8])
-def test_a_tree_of_one_path_a_text_gives_at_most_one(
+def test_decide_gives_at_most_one_path_in_a_tree_of_single_paths(
     tree: TopicClassifier, min_precision: float | None
 ) -> None:
     decisions = tree.decide(NEW_TEXTS, min_precision=min_precision)
@@ -120,9 +120,7 @@ def test_a_tree_of_one_path_a_text_gives_at_most_one(
     assert len(n_given) == 200 if min_precision == 0 else len(n_given) > 100
 
 
-def test_a_tree_of_one_path_a_text_stops_at_a_parent_only_where_texts_did(
-    tree: TopicClassifier,
-) -> None:
+def test_predict_stops_at_a_parent_only_where_documents_did(tree: TopicClassifier) -> None:
     answers = tree.predict(NEW_TEXTS)
     assert all(len(topics) == 1 for topics in answers)
     assert {topic for topics in answers for topic in topics} == {*WORDS}
@@ -132,17 +130,13 @@ def test_a_tree_of_one_path_a_text_stops_at_a_parent_only_where_texts_did(
     assert decision.topics == ["economy"]
 
 
-def test_a_tree_of_one_path_a_text_is_as_often_right_as_a_list_of_topics(
-    tree: TopicClassifier,
-) -> None:
+def test_tree_of_single_paths_is_as_accurate_as_a_flat_list(tree: TopicClassifier) -> None:
     flat = TopicClassifier(n_jobs=1).fit(TEXTS, PATHS)
     right = (flat.predict(NEW_TEXTS) == NEW_PATHS).mean()
     assert tree.score(NEW_TEXTS, [[path] for path in NEW_PATHS]) > right - 0.03
 
 
-def test_probabilities_of_a_tree_of_one_path_a_text_are_sums_of_those_under(
-    tree: TopicClassifier,
-) -> None:
+def test_predict_proba_of_single_paths_sums_over_subtopics(tree: TopicClassifier) -> None:
     proba = tree.predict_proba(NEW_TEXTS)
     assert proba[:, [0, 1, 4]].sum(axis=1) == pytest.approx(np.ones(200))
     assert proba[:, 1] == pytest.approx(proba[:, 2] + proba[:, 3])
@@ -150,7 +144,7 @@ def test_probabilities_of_a_tree_of_one_path_a_text_are_sums_of_those_under(
     assert (proba[:, 4] - proba[:, 5] - proba[:, 6]).max() > 0.3
 
 
-def test_probabilities_of_one_path_are_proportional_to_odds() -> None:
+def test_consistent_makes_single_paths_proportional_to_odds() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
     rule = MultilabelRule(np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents)
     alone = np.array([[0.9, 0.5, 0.75, 0.2], [0, 0, 0, 0]], np.float32)
@@ -163,7 +157,7 @@ def test_probabilities_of_one_path_are_proportional_to_odds() -> None:
     assert proba[0] == pytest.approx([1 - 0.25 / whole, 1 / whole, 3 / whole, 0.25 / whole])
 
 
-def test_the_most_likely_path_may_end_under_a_less_likely_parent() -> None:
+def test_decide_may_end_under_a_less_likely_parent() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
     rule = MultilabelRule(
         np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents, ends=(1, 2, 3)
@@ -177,7 +171,7 @@ def test_the_most_likely_path_may_end_under_a_less_likely_parent() -> None:
 
 
 @pytest.mark.parametrize("ends", [(7,), (1, 1)])
-def test_a_file_whose_paths_end_nowhere_is_refused(
+def test_load_refuses_invalid_path_ends(
     tree: TopicClassifier, ends: tuple[int, ...], tmp_path: Path
 ) -> None:
     content = to_model_file(tree.fitted_)
@@ -190,7 +184,7 @@ def test_a_file_whose_paths_end_nowhere_is_refused(
         slugline.load(tmp_path / "odd.slug")
 
 
-def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
+def test_consistent_follows_thresholds_and_probabilities_of_parents() -> None:
     parents = find_parents(["a", "a/b", "a/b/c", "d"], "/")
     assert parents == ((1, 0), (2, 1))
     thresholds = np.array([0.6, 0.3, 0.5, 0.2], np.float32)
@@ -205,9 +199,7 @@ def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
     assert rule.deepest(every).tolist() == [[False, False, True, True]]
 
 
-def test_answers_are_the_deepest_topics_and_stop_where_the_model_is_not_sure(
-    wide: TopicClassifier,
-) -> None:
+def test_decide_gives_the_deepest_topics_it_is_sure_of(wide: TopicClassifier) -> None:
     tree = wide
     texts = ["goal striker league penalty", "tariff customs export loan credit deposit branch"]
     assert tree.predict(texts)[0] == ("sport/football",)
@@ -221,7 +213,7 @@ def test_answers_are_the_deepest_topics_and_stop_where_the_model_is_not_sure(
     assert [topic for topic, _ in decision.top[:2]] == ["sport", "sport/football"]
 
 
-def test_parents_need_not_be_written_and_may_be(tree: TopicClassifier) -> None:
+def test_topic_path_takes_parents_written_or_not(tree: TopicClassifier) -> None:
     full = [[path.split("/")[0], path] for path in PATHS]
     again = TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1).fit(TEXTS, full)
     assert np.array_equal(again.predict_proba(NEW_TEXTS), tree.predict_proba(NEW_TEXTS))
@@ -233,21 +225,19 @@ def test_parents_need_not_be_written_and_may_be(tree: TopicClassifier) -> None:
     assert scores[0] == scores[1] > 0.5
 
 
-def test_an_explanation_says_that_the_parent_is_given_too(tree: TopicClassifier) -> None:
+def test_explain_says_that_the_parent_is_given_too(tree: TopicClassifier) -> None:
     parent = tree.explain("goal striker league penalty", "sport")
     assert parent.is_given
     assert parent.probability == tree.predict_proba(["goal striker league penalty"])[0, 4]
 
 
-def test_documents_of_subtopics_are_examples_of_the_parent(tree: TopicClassifier) -> None:
+def test_explain_takes_examples_of_a_parent_from_its_subtopics(tree: TopicClassifier) -> None:
     corpus = Corpus(TEXTS, PATHS)
     examples = tree.explain("goal striker league penalty", "sport", corpus=corpus).examples
     assert "sport/football" in {PATHS[TEXTS.index(example.text)] for example in examples}
 
 
-def test_a_file_keeps_the_separator_and_a_clone_learns_the_same(
-    tree: TopicClassifier, tmp_path: Path
-) -> None:
+def test_topic_path_is_kept_by_files_and_clones(tree: TopicClassifier, tmp_path: Path) -> None:
     tree.save(tmp_path / "tree.slug")
     loaded = slugline.load(tmp_path / "tree.slug")
     assert loaded.topic_path == "/"
@@ -260,7 +250,7 @@ def test_a_file_keeps_the_separator_and_a_clone_learns_the_same(
     assert slugline.load(tmp_path / "several.slug").topic_path is None
 
 
-def test_a_file_whose_thresholds_would_give_a_topic_without_its_parent_is_refused(
+def test_load_refuses_a_threshold_under_that_of_the_parent(
     tree: TopicClassifier, tmp_path: Path
 ) -> None:
     content = to_model_file(tree.fitted_)
@@ -273,18 +263,18 @@ def test_a_file_whose_thresholds_would_give_a_topic_without_its_parent_is_refuse
 
 
 @pytest.mark.parametrize("path", ["sport//football", "/sport", "sport/", "sport/ /x"])
-def test_a_path_with_an_empty_part_is_refused(path: str) -> None:
+def test_topic_path_rejects_an_empty_part(path: str) -> None:
     with pytest.raises(DataError, match="is a path with an empty part; write a name on each side"):
         TopicClassifier(topic_path="/").fit(TEXTS, [path, *PATHS[1:]])
 
 
 @pytest.mark.parametrize("separator", ["", "ab", 3])
-def test_a_separator_has_no_letters(separator: Any) -> None:
+def test_topic_path_rejects_letters(separator: Any) -> None:
     with pytest.raises(OptionError, match=r"`topic_path` is .* between the parts of a path"):
         TopicClassifier(topic_path=separator).fit(TEXTS, PATHS)
 
 
-def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
+def test_topic_path_is_rejected_by_partial_fit_and_corrections(tmp_path: Path) -> None:
     classifier = TopicClassifier(topic_path="/")
     with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
         classifier.partial_fit(TEXTS, PATHS, classes=NAMES)
@@ -296,7 +286,7 @@ def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
         learn_from_corrections(classifier.to_settings(), corpus, corpus)
 
 
-def test_a_net_learns_paths_and_gets_those_to_validate_on() -> None:
+def test_network_learns_paths_with_validation_data() -> None:
     net = NeuralLearner(hidden=(16,), epochs=4)
     fits = [
         TopicClassifier(topic_path="/", learner=net, n_jobs=1).fit(
@@ -309,7 +299,7 @@ def test_a_net_learns_paths_and_gets_those_to_validate_on() -> None:
     assert all((proba[0][:, i] <= proba[0][:, j]).all() for i, j in columns_of(fits[0]))
 
 
-def test_training_and_evaluation_measure_by_level() -> None:
+def test_train_and_evaluate_measure_each_level() -> None:
     classifier = TopicClassifier(topic_path="/", n_jobs=1)
     result = slugline.train((TEXTS, PATHS), classifier=classifier)
     evaluation = slugline.evaluate(result.classifier, (NEW_TEXTS, NEW_PATHS))
@@ -326,7 +316,7 @@ def test_training_and_evaluation_measure_by_level() -> None:
     assert levels[0]["f1"] > levels[1]["f1"] > 0.5
 
 
-def test_curves_count_parents_and_are_of_the_tree(tree: TopicClassifier) -> None:
+def test_curve_counts_parents_of_paths(tree: TopicClassifier) -> None:
     classifier = TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1)
     test = (NEW_TEXTS, NEW_PATHS)
     curves = slugline.curve((TEXTS, PATHS), test=test, classifier=classifier, n_draws=3)

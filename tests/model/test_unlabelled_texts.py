@@ -45,7 +45,7 @@ def n_used(classifier: TopicClassifier) -> int:
     return head.n_unlabelled
 
 
-def test_empty_labelled_and_repeated_texts_are_left_out(tmp_path: Path) -> None:
+def test_unlabelled_texts_leave_out_blank_labelled_and_repeated_ones(tmp_path: Path) -> None:
     classifier = fit(UNLABELLED)
     same = fit(["", "  ", *TEXTS, *UNLABELLED, *UNLABELLED])
     assert n_used(classifier) == n_used(same) == len(UNLABELLED)
@@ -64,7 +64,7 @@ def test_empty_labelled_and_repeated_texts_are_left_out(tmp_path: Path) -> None:
     )
 
 
-def test_heldout_predictions_are_those_without_them() -> None:
+def test_unlabelled_texts_do_not_change_heldout_predictions() -> None:
     without, with_them = fit(None).fitted_, fit(UNLABELLED).fitted_
     assert without.dense is not None
     assert with_them.dense is not None
@@ -76,7 +76,7 @@ def test_heldout_predictions_are_those_without_them() -> None:
         np.testing.assert_array_equal(to_arrays(with_them.heldout_predictions)[name], array)
 
 
-def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlabelled_texts_are_sampled_evenly_if_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "MAX_UNLABELLED", 5)
     notes: list[str] = []
     monkeypatch.setattr(SilentProgress, "note", lambda _, message: notes.append(message))
@@ -141,7 +141,7 @@ def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyP
         *("a string", "a number", "numbers", "columns"),
     ],
 )
-def test_what_cannot_be_learned_is_refused(
+def test_unlabelled_texts_reject_invalid_input(
     X: Any, y: Any, unlabelled: Any, options: Any, error: type[Exception], message: str
 ) -> None:
     classifier = TopicClassifier(**{"encoder": Meanings(MEANINGS, 8), **options})
@@ -158,7 +158,7 @@ def train(unlabelled: Any) -> int:
     return n_used(classifier)
 
 
-def test_train_reads_files_and_frames(tmp_path: Path) -> None:
+def test_train_reads_unlabelled_texts_from_files_and_frames(tmp_path: Path) -> None:
     frame = pd.DataFrame({"title": "x", "words": UNLABELLED})
     path = tmp_path / "more.csv"
     frame.to_csv(path, index=False)
@@ -175,6 +175,6 @@ def test_train_reads_files_and_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unlabelled", [5, {"a": 1}, [{"text": "a"}]], ids=["5", "dict", "rows"])
-def test_train_names_its_own_parameter(unlabelled: Any) -> None:
+def test_train_names_its_own_unlabelled_parameter(unlabelled: Any) -> None:
     with pytest.raises(DataError, match=r"^`unlabelled`"):
         train(unlabelled)

@@ -16,11 +16,11 @@ from slugline.corpus.sample_weights import class_weights, counted_rows, row_weig
 from slugline.errors import DataError, OptionError
 
 
-def test_no_weights_are_none() -> None:
+def test_row_weights_of_no_weights_are_none() -> None:
     assert row_weights(3, None, None) is None
 
 
-def test_a_row_counts_its_own_weight_times_its_topics() -> None:
+def test_row_weights_multiply_those_of_row_and_topic() -> None:
     topic_weight = np.array([1, 2, 2], dtype=np.float32)
     assert row_weights(3, [1, 0.5, 0], topic_weight).tolist() == [1, 1, 0]  # type: ignore[union-attr]
     assert row_weights(3, None, topic_weight).tolist() == [1, 2, 2]  # type: ignore[union-attr]
@@ -46,33 +46,33 @@ def test_a_row_counts_its_own_weight_times_its_topics() -> None:
     ],
     ids=["too few", "negative", "NaN", "zeros"],
 )
-def test_odd_weights_are_refused(weight: list[float], message: str) -> None:
+def test_row_weights_reject_invalid_weights(weight: list[float], message: str) -> None:
     with pytest.raises(DataError) as caught:
         row_weights(3, weight, None)
     assert str(caught.value) == message
 
 
-def test_a_weight_a_little_below_0_is_refused_and_0_is_not() -> None:
+def test_row_weights_reject_a_weight_below_zero_and_take_zero() -> None:
     assert row_weights(2, [0, 1], None).tolist() == [0, 1]  # type: ignore[union-attr]
     with pytest.raises(DataError):
         row_weights(2, [-0.01, 1], None)
 
 
-def test_balanced_topics_have_the_same_total_and_the_rows_a_mean_of_1() -> None:
+def test_topic_weights_balanced_give_each_topic_the_same_total() -> None:
     topics, labels = Topics(["a", "b", "c"]), np.array([0, 0, 0, 1, 2, 2])
     weights = topic_weights("balanced", topics, labels)
     assert weights is not None
     np.testing.assert_allclose(np.bincount(labels, weights), 2)
 
 
-def test_topics_without_rows_take_no_part_in_the_balance() -> None:
+def test_topic_weights_balanced_ignore_topics_without_rows() -> None:
     topics, labels = Topics(["a", "b", "c", "d"]), np.array([1, 1, 1, 3])
     weights = topic_weights("balanced", topics, labels)
     assert weights is not None
     np.testing.assert_allclose(np.bincount(labels, weights), [0, 2, 0, 2])
 
 
-def test_a_mapping_gives_the_weight_of_each_topic_and_1_to_all_others() -> None:
+def test_topic_weights_of_a_mapping_default_to_one() -> None:
     topics, labels = Topics(["a", "b", "c"]), np.array([2, 0, 1, 2])
     assert topic_weights(None, topics, labels) is None
     weights = topic_weights({"c": 3, "a": 0.5}, topics, labels)
@@ -86,7 +86,7 @@ def test_a_mapping_gives_the_weight_of_each_topic_and_1_to_all_others() -> None:
 
 
 @pytest.mark.parametrize("topic", [-1, 3])
-def test_a_weight_of_a_topic_that_there_is_none_of_is_refused(topic: int) -> None:
+def test_class_weights_reject_an_unknown_topic(topic: int) -> None:
     assert class_weights({0: 2, 2: 3}, 3).tolist() == [2, 1, 3]
     with pytest.raises(DataError) as caught:
         class_weights({topic: 1.0}, 3)
@@ -126,7 +126,7 @@ def repeated(values: Sequence[Any], weights: npt.NDArray[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_whole_weights_of_few_documents_give_the_model_of_repeated_documents(
+def test_sample_weight_of_whole_numbers_equals_repeated_documents(
     name: str, tmp_path: Path
 ) -> None:
     weighted = make(name).fit(FEW, FEW_TOPICS, WHOLE)
@@ -135,7 +135,7 @@ def test_whole_weights_of_few_documents_give_the_model_of_repeated_documents(
     assert weighted.n_documents_ == WHOLE.sum()
 
 
-def test_whole_weights_count_in_promises_of_precision(tmp_path: Path) -> None:
+def test_min_precision_counts_whole_weights(tmp_path: Path) -> None:
     weighted = make("linear", min_precision=0.6).fit(FEW, FEW_TOPICS, WHOLE)
     by_hand = make("linear", min_precision=0.6).fit(
         repeated(FEW, WHOLE), repeated(FEW_TOPICS, WHOLE)
@@ -143,7 +143,7 @@ def test_whole_weights_count_in_promises_of_precision(tmp_path: Path) -> None:
     assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
 
 
-def test_copies_anywhere_give_the_answers_of_whole_weights() -> None:
+def test_sample_weight_equals_copies_in_any_order() -> None:
     weighted = make("linear").fit(FEW, FEW_TOPICS, WHOLE)
     rows = np.repeat(np.arange(len(FEW)), WHOLE)
     at_the_end = np.concatenate([np.unique(rows), np.delete(rows, np.unique(rows, True)[1])])
@@ -155,7 +155,7 @@ def test_copies_anywhere_give_the_answers_of_whole_weights() -> None:
 
 @pytest.mark.parametrize("size", [1, 6], ids=["few", "many"])
 @pytest.mark.parametrize("name", LEARNERS)
-def test_a_weight_of_zero_leaves_the_document_out(name: str, size: int, tmp_path: Path) -> None:
+def test_sample_weight_of_zero_leaves_a_document_out(name: str, size: int, tmp_path: Path) -> None:
     texts, topics = FEW * size, FEW_TOPICS * size
     weights = np.tile(np.where(WHOLE == 0, 0, 0.5 + WHOLE), size)
     weighted = make(name).fit([*texts, "rare words"], [*topics, "rare"], [*weights, 0])
@@ -164,14 +164,14 @@ def test_a_weight_of_zero_leaves_the_document_out(name: str, size: int, tmp_path
     assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
 
 
-def test_a_weight_of_zero_leaves_a_document_of_several_topics_out(tmp_path: Path) -> None:
+def test_sample_weight_of_zero_leaves_out_a_document_of_several_topics(tmp_path: Path) -> None:
     sets = [[topic, "all"] for topic in FEW_TOPICS]
     weighted = make("linear").fit(FEW, sets, WHOLE)
     by_hand = make("linear").fit(repeated(FEW, WHOLE), repeated(sets, WHOLE))
     assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
 
 
-def test_a_weight_of_zero_leaves_a_document_of_a_batch_out(tmp_path: Path) -> None:
+def test_sample_weight_of_zero_leaves_a_document_out_of_a_batch(tmp_path: Path) -> None:
     classes = sorted(set(FEW_TOPICS))
     weighted = make("linear").partial_fit(FEW, FEW_TOPICS, classes, WHOLE)
     kept = WHOLE > 0
@@ -181,7 +181,7 @@ def test_a_weight_of_zero_leaves_a_document_of_a_batch_out(tmp_path: Path) -> No
     assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
 
 
-def test_counted_rows_repeats_only_few_rows_of_whole_weights() -> None:
+def test_counted_rows_repeat_only_few_rows_of_whole_weights() -> None:
     rows, weights = counted_rows(3, [2, 0, 1], max_rows=3)
     assert (rows.tolist(), weights) == ([0, 0, 2], None)
     for given, most in (([2, 0, 1], 2), ([2, 0, 1.5], 9)):
@@ -191,6 +191,6 @@ def test_counted_rows_repeats_only_few_rows_of_whole_weights() -> None:
     assert counted_rows(2, [0, 0], max_rows=9)[0].tolist() == [0, 1]
 
 
-def test_an_error_names_the_row_as_it_was_given() -> None:
+def test_sample_weight_error_names_the_row_as_given() -> None:
     with pytest.raises(DataError, match="`sample_weight` is -1 in row 2, counted from 0"):
         TopicClassifier().fit(["a", "b", "c"], ["x", "y", "x"], [0, 1, -1])

