@@ -20,7 +20,7 @@ SCORES = arrays(
 
 
 @given(SCORES)
-def test_both_equal_scipys_in_float64(scores: np.ndarray) -> None:
+def test_softmax_and_log_softmax_equal_those_of_scipy(scores: np.ndarray) -> None:
     exact = scores.astype(np.float64)
     np.testing.assert_allclose(softmax(scores), special.softmax(exact, axis=1), 1e-4, 1e-30)
     np.testing.assert_allclose(
@@ -29,7 +29,7 @@ def test_both_equal_scipys_in_float64(scores: np.ndarray) -> None:
 
 
 @given(SCORES)
-def test_rows_sum_to_1_stay_float32_and_leave_the_scores_alone(scores: np.ndarray) -> None:
+def test_softmax_returns_float32_rows_that_sum_to_1(scores: np.ndarray) -> None:
     before = scores.copy()
     proba = softmax(scores)
     assert proba.dtype == log_softmax(scores).dtype == np.float32
@@ -37,19 +37,19 @@ def test_rows_sum_to_1_stay_float32_and_leave_the_scores_alone(scores: np.ndarra
     assert np.array_equal(scores, before)
 
 
-def test_the_log_of_a_hopeless_topic_is_finite() -> None:
+def test_log_softmax_of_a_hopeless_topic_is_finite() -> None:
     scores = np.array([[0, -500]], dtype=np.float32)
     assert softmax(scores).tolist() == [[1, 0]]
     assert log_softmax(scores).tolist() == [[0, -500]]
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_no_rows_give_no_rows(function: object) -> None:
+def test_softmax_of_no_rows_has_no_rows(function: object) -> None:
     assert function(np.zeros((0, 3), dtype=np.float32)).shape == (0, 3)  # type: ignore[operator]
 
 
 @pytest.mark.filterwarnings("error")
-def test_infinite_scores_are_taken_for_very_large_ones() -> None:
+def test_softmax_takes_infinite_scores_for_very_large_ones() -> None:
     inf = np.float32(np.inf)
     largest = np.finfo(np.float32).max
     scores = np.array(
@@ -71,7 +71,7 @@ def drawn(planted: Calibration, n: int = 20_000) -> tuple[np.ndarray, np.ndarray
 
 
 @given(SCORES, st.floats(0.1, 50), st.floats(0, 0.5))
-def test_doubt_is_spread_evenly_over_all_topics(
+def test_calibration_spreads_the_uniform_weight_over_all_topics(
     scores: np.ndarray, sharpness: float, doubt: float
 ) -> None:
     before = scores.copy()
@@ -84,7 +84,7 @@ def test_doubt_is_spread_evenly_over_all_topics(
     assert np.array_equal(scores, before)
 
 
-def test_there_is_no_doubt_by_default() -> None:
+def test_calibration_has_no_uniform_weight_by_default() -> None:
     scores = np.array([[1, 0], [0, 500]], dtype=np.float32)
     assert np.array_equal(Calibration(2.0).proba(scores), softmax(2 * scores))
     assert Calibration(2.0).proba(scores)[1].tolist() == [0, 1]
@@ -100,13 +100,13 @@ def test_there_is_no_doubt_by_default() -> None:
     ],
     ids=str,
 )
-def test_planted_sharpness_and_doubt_are_found(planted: Calibration) -> None:
+def test_fit_calibration_recovers_a_planted_calibration(planted: Calibration) -> None:
     scores, y = drawn(planted)
     found = fit_calibration(scores, y)
     assert np.abs(found.proba(scores) - planted.proba(scores)).mean() < 0.005
 
 
-def test_the_best_calibration_makes_the_weighted_loss_least() -> None:
+def test_fit_calibration_minimizes_the_weighted_loss() -> None:
     scores, y = drawn(Calibration(4.0, 0.1), 300)
     weights = np.random.default_rng(1).random(300).astype(np.float32) ** 4
 
@@ -121,7 +121,7 @@ def test_the_best_calibration_makes_the_weighted_loss_least() -> None:
     assert loss(fit_calibration(scores, y)) > loss(found)
 
 
-def test_calibration_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
+def test_fit_calibration_is_bounded_if_all_topics_are_right_or_wrong() -> None:
     scores = np.tile(np.eye(3, dtype=np.float32), (300, 1))
     right, wrong = (
         fit_calibration(scores, np.tile([0, 1, 2], 300)),
@@ -134,7 +134,7 @@ def test_calibration_has_bounds_where_all_topics_are_right_or_all_are_wrong() ->
     assert np.isfinite(np.log(wrong.proba(scores))).all()
 
 
-def test_of_few_rows_that_are_all_right_some_doubt_stays() -> None:
+def test_fit_calibration_keeps_a_uniform_weight_if_few_rows_are_right() -> None:
     doubt = {}
     for n_rows in (3, 300, 30_000):
         scores = np.resize(np.eye(3, dtype=np.float32), (n_rows, 3))
@@ -142,7 +142,7 @@ def test_of_few_rows_that_are_all_right_some_doubt_stays() -> None:
     assert doubt[3] > 0.005 > doubt[300] > 0.001 > doubt[30_000] > 0
 
 
-def test_the_fewer_rows_the_nearer_calibration_stays_to_a_usual_one() -> None:
+def test_fit_calibration_of_few_rows_stays_near_the_usual_one() -> None:
     scores, y = drawn(Calibration(20.0, 0.2), 3000)
     far = [
         abs(np.log(fit_calibration(scores[:n], y[:n]).inverse_temperature / 20))
@@ -152,7 +152,7 @@ def test_the_fewer_rows_the_nearer_calibration_stays_to_a_usual_one() -> None:
     assert fit_calibration(scores[:1], y[:1]).inverse_temperature == pytest.approx(5.5, rel=0.3)
 
 
-def test_scores_that_are_wrong_and_far_apart_leave_nothing_but_doubt() -> None:
+def test_fit_calibration_of_wrong_extreme_scores_is_nearly_uniform() -> None:
     scores = np.tile(np.array([[0, 1e6], [1e6, 0]], dtype=np.float32), (100, 1))
     found = fit_calibration(scores, np.tile([0, 1], 100))
     assert found.uniform_weight > 0.4
@@ -160,7 +160,7 @@ def test_scores_that_are_wrong_and_far_apart_leave_nothing_but_doubt() -> None:
 
 @pytest.mark.parametrize("parameters", [(1.7, -4, -2), (2.5, 1, 0), (0, 2, -5)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_gradient_of_the_loss_is_what_differences_say(
+def test_loss_gradient_is_that_of_finite_differences(
     parameters: tuple[float, ...], weighted: bool
 ) -> None:
     rng = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def test_the_gradient_of_the_loss_is_what_differences_say(
     np.testing.assert_allclose(loss(at)[1], differences, rtol=2e-2, atol=1e-4)
 
 
-def test_the_loss_is_that_of_the_probabilities() -> None:
+def test_loss_is_that_of_the_probabilities() -> None:
     rng = np.random.default_rng(1)
     scores, y = rng.normal(size=(300, 5)).astype(np.float32), rng.integers(5, size=300)
     found = fit_calibration(scores, y)

@@ -15,7 +15,7 @@ def rows_of(first: F32) -> F32:
     return np.stack([first, 1 - first], axis=1).astype(np.float32)
 
 
-def test_words_answer_as_long_as_both_together_agree() -> None:
+def test_cascade_threshold_lasts_while_words_and_sums_agree() -> None:
     sureness = np.linspace(0.99, 0.51, 1000).astype(np.float32)
     both = np.full(1000, 0.9, np.float32)
     both[400:] = 0.1  # below 0.8, words are wrong
@@ -27,13 +27,13 @@ def test_words_answer_as_long_as_both_together_agree() -> None:
 
 
 @pytest.mark.parametrize(("n_rows", "is_shown"), [(100, False), (249, False), (251, True)])
-def test_few_rows_that_agree_show_nothing(n_rows: int, is_shown: bool) -> None:
+def test_cascade_needs_enough_rows_that_agree(n_rows: int, is_shown: bool) -> None:
     by_words = rows_of(np.full(n_rows, 0.9, np.float32))
     cascade = Cascade.from_proba(by_words, by_words, None)
     assert cascade == (Cascade(by_words[0, 0], 0.0) if is_shown else None)
 
 
-def test_rows_that_are_just_as_sure_are_answered_alike() -> None:
+def test_cascade_treats_rows_of_equal_probability_alike() -> None:
     by_words = rows_of(np.repeat(np.array([0.9, 0.8], np.float32), 500))
     both = by_words.copy()
     both[900:] = both[900:, ::-1]  # among those of 0.8
@@ -42,7 +42,7 @@ def test_rows_that_are_just_as_sure_are_answered_alike() -> None:
     assert Cascade.from_proba(by_words, both, None) is None
 
 
-def test_rows_count_by_their_weight() -> None:
+def test_cascade_counts_rows_by_their_weight() -> None:
     by_words = rows_of(np.linspace(0.99, 0.51, 1000).astype(np.float32))
     both = by_words.copy()
     both[100:200] = both[100:200, ::-1]
@@ -57,7 +57,7 @@ def test_rows_count_by_their_weight() -> None:
     assert loose.encoded_fraction == 0
 
 
-def test_only_the_two_most_likely_topics_say_how_sure_words_are() -> None:
+def test_cascade_compares_only_the_two_most_likely_topics() -> None:
     by_words = np.array([[0.5, 0.1, 0.1, 0.3], [0.5, 0.4, 0.1, 0.0]], np.float32)
     cascade = Cascade(0.6, 0.5)
     assert cascade.is_sure(by_words).tolist() == [True, False]
@@ -71,12 +71,12 @@ def test_only_the_two_most_likely_topics_say_how_sure_words_are() -> None:
     assert chosen.encoded_fraction == 0.5
 
 
-def test_without_rows_the_encoder_reads_all() -> None:
+def test_cascade_of_no_rows_is_none() -> None:
     nothing = np.zeros(0, np.float32)
     assert Cascade.from_proba(rows_of(nothing), rows_of(nothing), None) is None
 
 
-def test_texts_of_unknown_words_are_never_answered_by_words() -> None:
+def test_needs_encoder_for_texts_of_unknown_words() -> None:
     zeros = np.zeros(1, np.float32)
     parts = (None, zeros, zeros, 1.0, None, 0.5)
     proba, words = (

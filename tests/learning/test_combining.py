@@ -41,7 +41,7 @@ def test_factor_of_one_model_is_its_best_inverse_temperature() -> None:
     assert fit_score_factors([own], Y)[0] == pytest.approx(best_inverse_temperature(own), rel=0.02)
 
 
-def test_the_better_model_counts_more_and_the_sum_is_better_than_either() -> None:
+def test_fit_score_factors_favor_the_better_model_and_improve_on_both() -> None:
     good, bad = scores(2.0), scores(1.0)
     a, b = fit_score_factors([good, bad], Y)
     # For noise of variance 1, the best factor is the signal.
@@ -50,26 +50,26 @@ def test_the_better_model_counts_more_and_the_sum_is_better_than_either() -> Non
 
 
 @pytest.mark.parametrize("useless", [scores(0), -scores(1.0), CONSTANT])
-def test_a_model_that_only_misleads_does_not_count(useless: Floats) -> None:
+def test_fit_score_factors_ignore_a_misleading_model(useless: Floats) -> None:
     good = scores(2.0)
     a, b = fit_score_factors([good, useless], Y)
     assert a == pytest.approx(2, rel=0.15)
     assert b < 0.1 or useless.std() == 0
 
 
-def test_the_scale_of_scores_makes_no_difference() -> None:
+def test_fit_score_factors_do_not_depend_on_the_scale_of_scores() -> None:
     good, bad = scores(2.0), scores(1.0)
     factors = fit_score_factors([good * np.float32(1000), bad / np.float32(1000)], Y)
     plain = fit_score_factors([good, bad], Y)
     assert factors == pytest.approx([plain[0] / 1000, plain[1] * 1000], rel=1e-3)
 
 
-def test_scores_that_are_always_right_get_finite_factors() -> None:
+def test_fit_score_factors_of_perfect_scores_are_finite() -> None:
     (factor,) = fit_score_factors([np.eye(4, dtype=np.float32)[Y]], Y)
     assert 5 < factor < 200
 
 
-def test_rows_without_weight_do_not_count() -> None:
+def test_fit_score_factors_ignore_rows_of_weight_zero() -> None:
     good, other = scores(2.0), scores(1.0)
     weight = np.zeros(2000, dtype=np.float32)
     weight[:1000] = 3
@@ -77,19 +77,19 @@ def test_rows_without_weight_do_not_count() -> None:
     assert fit_score_factors([good, other], Y, weight) == pytest.approx(expected, rel=1e-3)
 
 
-def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_score_factors_use_a_sample_of_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusion, "_MAX_ROWS", 500)
     assert fit_score_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)
 
 
-def test_with_few_rows_the_best_single_model_is_hardly_left() -> None:
+def test_fit_score_factors_of_few_rows_stay_near_the_best_model() -> None:
     good, bad = scores(2.0), scores(1.0)
     few = fit_score_factors([good[:12], bad[:12]], Y[:12])
     many = fit_score_factors([good, bad], Y)
     assert few[1] < many[1]
 
 
-def test_a_model_that_knows_what_another_does_not_is_added() -> None:
+def test_fit_score_factors_add_models_that_complement_each_other() -> None:
     half = np.arange(2000) % 2 == 0
     first = np.where(half[:, None], scores(3.0), scores(0.0))
     second = np.where(half[:, None], scores(0.0), scores(3.0))
@@ -97,7 +97,7 @@ def test_a_model_that_knows_what_another_does_not_is_added() -> None:
     assert 0.7 < a / b < 1.4
 
 
-def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
+def test_fuse_scores_calibrates_the_sum_and_weighs_the_encoder() -> None:
     good, bad = scores(2.0), scores(1.0)
     found = fuse_scores(bad, good, Y)
     summed = np.float32(found.sparse_factor) * bad + np.float32(found.dense_factor) * good
@@ -107,20 +107,20 @@ def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
     assert 0 < found.calibration.uniform_weight < 0.02
 
 
-def test_wrong_topics_among_the_rows_are_a_doubt_that_stays() -> None:
+def test_fuse_scores_keeps_a_uniform_weight_for_wrong_topics() -> None:
     good = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
     wrong = np.where(np.arange(len(Y)) % 10 == 0, (Y + 1) % 4, Y)
     found = fuse_scores(CONSTANT, good, wrong)
     assert found.calibration.uniform_weight == pytest.approx(0.1 * 4 / 3, abs=0.02)
 
 
-def test_a_few_rows_that_are_all_right_leave_a_doubt() -> None:
+def test_fuse_scores_of_few_rows_keeps_a_uniform_weight() -> None:
     found = fuse_scores(CONSTANT[:6], 5 * np.eye(4, dtype=np.float32)[Y[:6]], Y[:6])
     assert found.calibration.uniform_weight >= 1 / 8
 
 
 @pytest.mark.parametrize("of_no_use", [CONSTANT, -scores(2.0)], ids=["the same", "misleading"])
-def test_what_is_of_no_use_does_not_count(of_no_use: Floats) -> None:
+def test_fuse_scores_ignores_a_useless_model(of_no_use: Floats) -> None:
     found = fuse_scores(scores(2.0), of_no_use, Y)
     assert found.encoder_weight == 0
     assert found.sparse_factor == pytest.approx(2, rel=0.15)

@@ -44,7 +44,7 @@ def shape(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("n_rows", [200, 12], ids=["more rows", "more columns"])
-def test_scores_are_those_of_discriminant_analysis(n_rows: int) -> None:
+def test_fit_dense_head_equals_discriminant_analysis(n_rows: int) -> None:
     X, y = made(n_rows, 20, 4)
     found = fit_dense_head(X, y, 4, penalties=[0.3])
     new, _ = made(50, 20, 4)
@@ -55,7 +55,7 @@ def test_scores_are_those_of_discriminant_analysis(n_rows: int) -> None:
 
 
 @pytest.mark.parametrize("n_rows", [60, 12], ids=["more rows", "more columns"])
-def test_scores_left_out_are_those_of_a_fit_without_the_group(n_rows: int) -> None:
+def test_heldout_scores_equal_those_of_a_fit_without_the_group(n_rows: int) -> None:
     X, y = made(n_rows, 20, 4)
     found = _DiscriminantAnalysis(X, y, np.ones(n_rows), 4)
     for group in fit._groups(y, np.arange(n_rows)):
@@ -70,7 +70,7 @@ def test_scores_left_out_are_those_of_a_fit_without_the_group(n_rows: int) -> No
         )
 
 
-def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
+def test_discriminant_analysis_takes_a_weight_of_two_for_two_rows() -> None:
     X, y = made(60, 20, 4)
     weight = np.ones(60, dtype=np.float32)
     weight[:20] = 2
@@ -81,7 +81,7 @@ def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_groups_hold_each_row_once_and_one_of_a_topic() -> None:
+def test_groups_hold_each_row_once_and_one_row_per_topic() -> None:
     y = np.array([0] * 300 + list(range(1, 400)))
     rows = np.arange(len(y))[::2]
     groups = fit._groups(y, rows)
@@ -90,7 +90,7 @@ def test_groups_hold_each_row_once_and_one_of_a_topic() -> None:
     assert all(len(set(y[group])) == len(group) for group in groups)
 
 
-def test_round_clouds_get_a_larger_penalty_than_long_ones() -> None:
+def test_fit_dense_head_gives_round_clouds_a_larger_penalty() -> None:
     X, y = made(400, 20, 4, 2.0)
     long = X.copy()
     long[:, :3] += 5 * np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
@@ -99,7 +99,7 @@ def test_round_clouds_get_a_larger_penalty_than_long_ones() -> None:
     assert PENALTIES[0] <= penalties[0] < penalties[1] <= PENALTIES[-1]
 
 
-def test_the_scores_left_out_tell_the_accuracy_on_new_rows() -> None:
+def test_fit_dense_head_heldout_scores_predict_the_accuracy_on_new_rows() -> None:
     X, y = made(2000, 30, 5, 2.0)
     found = fit_dense_head(X[:500], y[:500], 5)
     heldout = (found.scores.argmax(axis=1) == y[:500]).mean()
@@ -107,7 +107,7 @@ def test_the_scores_left_out_tell_the_accuracy_on_new_rows() -> None:
     assert heldout == pytest.approx(new, abs=0.04)
 
 
-def test_rows_without_weight_are_not_learned_from_but_scored() -> None:
+def test_fit_dense_head_scores_rows_of_weight_zero_without_learning() -> None:
     X, y = made(100, 10, 3)
     weight = np.ones(120, dtype=np.float32)
     weight[100:] = 0
@@ -119,14 +119,14 @@ def test_rows_without_weight_are_not_learned_from_but_scored() -> None:
     np.testing.assert_allclose(found.scores[100:], scores, atol=1e-6)
 
 
-def test_a_topic_without_rows_is_never_chosen() -> None:
+def test_fit_dense_head_never_predicts_a_topic_without_rows() -> None:
     X, y = made(60, 10, 3)
     found = fit_dense_head(X, np.array([0, 2, 3])[y], 5)
     assert set((X @ found.weights + found.biases).argmax(axis=1)) <= {0, 2, 3}
     assert set(found.scores.argmax(axis=1)) <= {0, 2, 3}
 
 
-def test_a_single_topic_is_always_chosen() -> None:
+def test_fit_dense_head_always_predicts_a_single_topic() -> None:
     X, _ = made(6, 10, 3)
     found = fit_dense_head(X, np.full(6, 1), 3)
     assert (found.scores.argmax(axis=1) == 1).all()
@@ -134,7 +134,7 @@ def test_a_single_topic_is_always_chosen() -> None:
 
 
 @pytest.mark.parametrize("n_topics", [2, 300])
-def test_one_row_a_topic_makes_finite_scores(n_topics: int) -> None:
+def test_fit_dense_head_of_one_row_per_topic_is_finite(n_topics: int) -> None:
     X, _ = made(n_topics, 16, n_topics)
     found = fit_dense_head(X, np.arange(n_topics), n_topics)
     assert np.isfinite(found.scores).all()
@@ -142,14 +142,14 @@ def test_one_row_a_topic_makes_finite_scores(n_topics: int) -> None:
 
 
 @pytest.mark.parametrize("row", [0.0, 0.25], ids=["zeros", "the same"])
-def test_rows_that_are_all_the_same_make_finite_scores(row: float) -> None:
+def test_fit_dense_head_of_equal_rows_is_finite(row: float) -> None:
     X = np.full((40, 16), row, dtype=np.float32)
     found = fit_dense_head(X, np.arange(40) % 4, 4)
     assert np.isfinite(found.scores).all()
     assert np.isfinite(found.weights).all()
 
 
-def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_dense_head_measures_many_rows_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = made(1000, 10, 4, 2.0)
     full = fit_dense_head(X, y, 4)
     monkeypatch.setattr(fit, "_MAX_HELD_OUT", 200)
@@ -159,7 +159,7 @@ def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch)
     assert len(fit_dense_head(X, y, 4).scores) == 1000
 
 
-def test_scores_of_all_rows_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_dense_head_holds_the_scores_of_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_best_penalty", lambda *_: (1.0, 1.0))
     X, y = made(4000, 8, 500)
     tracemalloc.start()

@@ -171,9 +171,7 @@ def test_fit_described_head_reads_the_name_of_a_topic_without_description() -> N
     assert lead(with_name) > lead(without)
 
 
-def test_fit_described_head_moves_words_of_topics_that_they_do_not_know_to_the_usual_score() -> (
-    None
-):
+def test_fit_described_head_gives_unknown_words_the_usual_score() -> None:
     y = np.arange(12) % 3
     words = unknown_words(y)
     rows = np.concatenate([documents(y, 0), DESCRIBED])
@@ -225,7 +223,7 @@ def test_heldout_scores_are_those_of_a_fit_without_the_row(weight: float, n_desc
         np.testing.assert_allclose(found[row], rows[row] @ weights + biases, rtol=1e-5, atol=1e-4)
 
 
-def test_heldout_score_of_the_only_document_of_a_topic_without_description_is_the_lowest() -> None:
+def test_heldout_scores_of_the_only_document_of_a_topic_are_lowest() -> None:
     y, given = np.array([0, 0, 1, 2]), DESCRIBED.astype(np.float64)
     given[2] = 0
     means = ShrunkMeans(documents(y, 0), y, np.ones(4), given, np.full(N_TOPICS, np.inf))
@@ -244,7 +242,7 @@ def test_means_of_descriptions_alone_are_descriptions() -> None:
     np.testing.assert_array_equal(biases, 0)
 
 
-def test_means_of_topics_of_which_nothing_is_known_are_never_nearest() -> None:
+def test_means_of_unknown_topics_are_never_nearest() -> None:
     given = DESCRIBED.astype(np.float64)
     given[5] = 0
     y = np.array([0, 1])
@@ -256,7 +254,7 @@ def test_means_of_topics_of_which_nothing_is_known_are_never_nearest() -> None:
 # Factors ------------------------------------------------------------------------------------------
 
 
-def test_factors_hardly_leave_the_prior_by_few_rows_and_do_by_many() -> None:
+def test_fit_factors_stay_near_the_prior_for_few_rows() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(1000) % N_TOPICS
     prior = rng.normal(size=(1000, N_TOPICS)).astype(np.float32)

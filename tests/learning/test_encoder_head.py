@@ -59,12 +59,12 @@ def accuracy(found: EncoderHead, rows: Floats) -> float:
 
 
 @pytest.mark.parametrize("weight", [None, np.full(len(Y), 0.5, dtype=np.float32)])
-def test_names_that_say_what_topics_are_about_count(weight: Floats | None) -> None:
+def test_encoder_head_uses_helpful_topic_names(weight: Floats | None) -> None:
     without, with_names = head(ROWS, None, weight), head(ROWS, unit(CENTRES), weight)
     assert accuracy(with_names, NEW) > accuracy(without, NEW) + 0.05
 
 
-def test_names_that_mislead_change_nothing() -> None:
+def test_encoder_head_ignores_misleading_topic_names() -> None:
     misleading = unit(CENTRES[(np.arange(N_TOPICS) + 1) % N_TOPICS])
     without, with_names = head(ROWS), head(ROWS, misleading)
     np.testing.assert_array_equal(with_names.weights, without.weights)
@@ -72,7 +72,7 @@ def test_names_that_mislead_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("weight", [None, np.full(len(Y), 20, dtype=np.float32)])
-def test_rows_without_labels_improve_weights_and_nothing_else(weight: Floats | None) -> None:
+def test_encoder_head_learns_only_weights_from_unlabelled_rows(weight: Floats | None) -> None:
     rows, context = noisy(Y, 2.2, 0), FitContext(N_TOPICS, sample_weight=weight)
     tested = noisy(NEW_Y, 2.2, 1)
     more = UnlabelledRows(noisy(NEW_Y, 2.2, 4), np.zeros((len(NEW_Y), N_TOPICS), dtype=np.float32))
@@ -90,7 +90,7 @@ def test_rows_without_labels_improve_weights_and_nothing_else(weight: Floats | N
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_of_two_encoders_the_one_that_knows_more_counts_more(order: Sequence[int]) -> None:
+def test_encoder_head_favors_the_better_of_two_encoders(order: Sequence[int]) -> None:
     def joined(rows: Floats, seed: int) -> Floats:
         noise = unit(np.random.default_rng(seed).normal(size=rows.shape))
         return unit(np.hstack([(rows, noise)[part] for part in order]))
@@ -102,7 +102,7 @@ def test_of_two_encoders_the_one_that_knows_more_counts_more(order: Sequence[int
     assert lengths[order.index(0)] > 2 * lengths[order.index(1)]
 
 
-def test_of_many_rows_a_sample_chooses_the_shares_of_encoders(
+def test_encoder_head_chooses_weights_of_encoders_on_a_sample(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     y, n_fitted = np.arange(400) % N_TOPICS, []
@@ -130,7 +130,7 @@ def test_of_many_rows_a_sample_chooses_the_shares_of_encoders(
     assert np.abs(differences).max() < 0.02 * np.abs(by_all.weights).max()
 
 
-def test_fits_with_other_shares_of_encoders_are_averaged_by_their_likelihood() -> None:
+def test_encoder_head_averages_weights_of_encoders_by_likelihood() -> None:
     rows = unit(np.hstack([ROWS, unit(np.random.default_rng(4).normal(size=ROWS.shape))]))
     words = np.zeros((len(Y), N_TOPICS), dtype=np.float32)
     task = fit.HeadTask(rows, Y, N_TOPICS, None, np.arange(len(Y)), words, None)
@@ -149,7 +149,7 @@ def test_fits_with_other_shares_of_encoders_are_averaged_by_their_likelihood() -
     assert 0 < difference(best) == min(map(difference, fits))
 
 
-def test_probabilities_after_few_rows_are_less_sure() -> None:
+def test_encoder_head_of_few_rows_is_less_sure() -> None:
     """By twenty rows that two good models agree on, other rows are not quite as probable."""
     rng = np.random.default_rng(6)
 
@@ -170,7 +170,7 @@ def test_probabilities_after_few_rows_are_less_sure() -> None:
     assert np.mean(excess) > 0
 
 
-def test_names_are_read_while_documents_are_few(
+def test_encoder_head_reads_topic_names_if_documents_are_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = {"wheat": 0, "rye": 0, "grain": 0, "loan": 1, "debt": 1, "banking": 1}

@@ -19,7 +19,7 @@ PACKAGES = {"use": universal.PACKAGE, "e5": e5.PACKAGE}
 pytestmark = pytest.mark.parametrize("name", PACKAGES)
 
 
-def test_each_encoder_that_is_built_in_has_a_package(name: str) -> None:
+def test_packages_exist_for_each_built_in_encoder(name: str) -> None:
     assert PACKAGES.keys() == {name for name, entry in ENCODERS.items() if entry.extra}
     assert (PACKAGES[name].encoder, PACKAGES[name].extra) == (name, ENCODERS[name].extra)
 
@@ -48,13 +48,13 @@ def install(package: Package, folder: Path, version: str) -> None:
     (info / "METADATA").write_text(f"Name: {package.name}\nVersion: {version}\n")
 
 
-def test_all_missing_packages_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_get_encoder_names_all_missing_packages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(EncoderError, match=f"the encoder {name} needs the package "):
         get_encoder("use,e5")
 
 
-def test_a_missing_package_names_the_command_to_type(
+def test_get_encoder_names_the_install_command_of_a_missing_package(
     name: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
@@ -67,7 +67,9 @@ def test_a_missing_package_names_the_command_to_type(
     )
 
 
-def test_another_version_is_refused(name: Any, package: Package, tmp_path: Path) -> None:
+def test_get_encoder_rejects_another_version_of_a_package(
+    name: Any, package: Package, tmp_path: Path
+) -> None:
     install(package, tmp_path, "0.9.7")
     with pytest.raises(EncoderError) as caught:
         get_encoder(name)
@@ -78,7 +80,7 @@ def test_another_version_is_refused(name: Any, package: Package, tmp_path: Path)
 
 
 @pytest.mark.parametrize("way", ["missing", "of another length", "changed"])
-def test_a_file_that_is_not_the_one_checked_is_refused(
+def test_encode_rejects_a_package_file_that_was_not_checked(
     name: Any, package: Package, tmp_path: Path, way: str
 ) -> None:
     (first, (n_bytes, _)), *_ = package.files.items()

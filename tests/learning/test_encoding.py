@@ -25,7 +25,7 @@ def cache(empty_cache: Path) -> Path:
 TEXTS = [f"{number} aeio {'a' * (number % 7)}{'e' * (number % 11)}" for number in range(700)]
 
 
-def test_each_text_is_encoded_once_and_then_taken_from_the_cache(cache: Path) -> None:
+def test_encode_encodes_each_text_once_and_then_uses_the_cache(cache: Path) -> None:
     letters = Letters()
     fresh = encode(["ae", "a", "ae", "a\ud800"], letters)
     assert fresh.dtype == np.float32
@@ -35,29 +35,29 @@ def test_each_text_is_encoded_once_and_then_taken_from_the_cache(cache: Path) ->
     assert cache.exists()
 
 
-def test_kept_and_fresh_rows_are_the_same() -> None:
+def test_encode_returns_the_same_rows_from_the_cache() -> None:
     uncached = encode(TEXTS, Letters(), cache_rows=False)
     for _ in range(2):
         np.testing.assert_array_equal(encode(TEXTS, Letters()), uncached)
 
 
-def test_without_the_cache_nothing_is_written(cache: Path) -> None:
+def test_encode_without_the_cache_writes_nothing(cache: Path) -> None:
     encode(TEXTS, Letters(), cache_rows=False)
     assert not cache.exists()
 
 
-def test_no_texts_make_no_rows_of_the_right_width() -> None:
+def test_encode_of_no_texts_has_the_right_width() -> None:
     assert encode([], Letters()).shape == (0, 4)
 
 
-def test_an_encoder_with_another_digest_has_rows_of_its_own() -> None:
+def test_encode_caches_rows_by_the_digest_of_the_encoder() -> None:
     encode(["ae"], Letters())
     other = Letters("ea")
     other.digest = "2"
     assert encode(["ae"], other).shape == (1, 2)
 
 
-def test_an_encoder_whose_width_differs_from_the_kept_rows_is_refused() -> None:
+def test_encode_rejects_a_width_that_differs_from_the_cache() -> None:
     encode(["a"], Letters())
     with pytest.raises(EncoderError, match=r"letters returned 2 columns, and 4 before; "):
         encode(["a", "b"], Letters("ae"))
@@ -77,14 +77,14 @@ class ThreadSafe(Letters):
         return super().encode(texts)
 
 
-def test_threads_encode_at_once_and_rows_keep_their_order() -> None:
+def test_encode_uses_threads_and_keeps_the_order_of_rows() -> None:
     encoder = ThreadSafe()
     rows = encode(TEXTS[:512], encoder, n_jobs=2)
     assert len(encoder.threads) == 2
     np.testing.assert_array_equal(rows, encode(TEXTS[:512], Letters(), cache_rows=False))
 
 
-def test_an_encoder_that_does_not_say_so_is_not_called_by_two_threads() -> None:
+def test_encode_uses_one_thread_unless_the_encoder_is_thread_safe() -> None:
     inside = threading.Lock()
 
     class Alone(Letters):
@@ -113,16 +113,14 @@ class Told(SilentProgress):
         self.said.append("end")
 
 
-def test_progress_is_told_of_what_is_encoded_and_not_of_what_is_kept() -> None:
+def test_encode_reports_progress_only_of_texts_not_in_the_cache() -> None:
     told = Told()
     for _ in range(2):
         encode(TEXTS, Letters(), progress=told)
     assert told.said == [*range(0, 700, 64), 700, "end", "end"]
 
 
-def test_the_time_of_encoding_is_estimated_from_a_few_texts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_estimate_seconds_extrapolates_from_a_few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     class Slow(Letters):
@@ -153,7 +151,7 @@ class Stopping(Letters):
 @pytest.mark.parametrize(
     "what", [KeyboardInterrupt(), EncoderError("full")], ids=["ctrl-c", "error"]
 )
-def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
+def test_encode_keeps_what_was_encoded_before_a_stop(what: BaseException) -> None:
     told = Told()
     with pytest.raises(type(what)):
         encode(TEXTS, Stopping(what), progress=told)
@@ -164,7 +162,7 @@ def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
 
-def test_an_encoder_says_how_many_texts_it_takes_at_once() -> None:
+def test_encode_takes_the_batch_size_of_the_encoder() -> None:
     for size, expected in [(4, 4), (1000, 64 * 11), (0, 64), ("4", 64), (None, 64)]:
         letters = Letters()
         letters.batch_texts = size  # type: ignore[attr-defined]
@@ -173,7 +171,7 @@ def test_an_encoder_says_how_many_texts_it_takes_at_once() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "notes"), [(0.05, []), (2.0, ["about 23 minutes"])])
-def test_long_work_is_noted_after_a_few_texts_without_the_time_to_load(
+def test_encode_notes_long_work_without_the_time_to_load(
     monkeypatch: pytest.MonkeyPatch, seconds: float, notes: list[str]
 ) -> None:
     now = 0.0
@@ -196,7 +194,7 @@ def test_long_work_is_noted_after_a_few_texts_without_the_time_to_load(
     assert notes_read == [f"{beginning}{note}" for note in notes]
 
 
-def test_what_are_no_texts_is_refused() -> None:
+def test_encode_rejects_invalid_texts_and_n_jobs() -> None:
     with pytest.raises(DataError, match="document 1 is of type int"):
         encode(["a", 1], Letters())  # type: ignore[list-item]
     with pytest.raises(OptionError, match="`n_jobs` is 0"):
@@ -222,7 +220,7 @@ def n_blas_threads() -> int:
     return max((pool["num_threads"] for pool in pools), default=0)
 
 
-def test_blas_has_one_thread_where_encoding_has_several() -> None:
+def test_encode_gives_blas_one_thread_if_it_uses_several() -> None:
     with threadpool_limits(2, "blas"):
         if (usual := n_blas_threads()) < 2:
             pytest.skip("BLAS has no threads here")

@@ -26,7 +26,7 @@ def without_validation() -> History:
     return History({"loss": [2.0, 1.0, 1.5], "accuracy": [0.5, 0.75, 0.7]})
 
 
-def test_figures_are_found_by_name(history: History) -> None:
+def test_history_returns_metrics_by_name(history: History) -> None:
     assert history["val_loss"] == history.history["val_loss"] == [1.7, 1.3, 1.4]
     assert history.n_epochs == 3
 
@@ -39,13 +39,11 @@ def test_figures_are_found_by_name(history: History) -> None:
         pytest.param({"loss": [3, 2, 1], "val_loss": [1, 1, 1]}, 1, id="the first of equals"),
     ],
 )
-def test_the_best_epoch_has_the_lowest_loss(
-    figures: dict[str, list[float]], best_epoch: int
-) -> None:
+def test_best_epoch_has_the_lowest_loss(figures: dict[str, list[float]], best_epoch: int) -> None:
     assert History(figures).best_epoch == best_epoch
 
 
-def test_its_json_is_plain_data(history: History) -> None:
+def test_to_json_returns_plain_data(history: History) -> None:
     history.restored_epoch, history.stopped_by = 2, "early stopping"
     assert json.loads(history.to_json()) == {
         "history": {
@@ -73,7 +71,7 @@ def test_repr_html_is_a_table_and_two_charts(without_validation: History) -> Non
     )
 
 
-def test_an_empty_history_shows_an_empty_table() -> None:
+def test_repr_html_of_an_empty_history_is_an_empty_table() -> None:
     assert History()._repr_html_() == (
         "<table><thead><tr><th>epoch</th></tr></thead><tbody></tbody></table>"
     )

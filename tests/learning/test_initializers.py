@@ -9,7 +9,9 @@ from slugline.learning.net.layers import glorot_uniform
 
 
 @pytest.mark.parametrize(("n_inputs", "n_outputs"), [(10_000, 64), (64, 64), (64, 46)], ids=str)
-def test_weights_are_spread_evenly_over_the_range_of_glorot(n_inputs: int, n_outputs: int) -> None:
+def test_glorot_uniform_spreads_weights_evenly_over_the_range(
+    n_inputs: int, n_outputs: int
+) -> None:
     limit = np.sqrt(6 / (n_inputs + n_outputs))
     weights = glorot_uniform(np.random.default_rng(0), n_inputs, n_outputs)
     assert weights.shape == (n_inputs, n_outputs)
@@ -19,7 +21,7 @@ def test_weights_are_spread_evenly_over_the_range_of_glorot(n_inputs: int, n_out
     np.testing.assert_allclose(deciles, 0.1, atol=0.02)
 
 
-def test_the_generator_decides() -> None:
+def test_glorot_uniform_depends_on_the_generator() -> None:
     first, same, other = (glorot_uniform(np.random.default_rng(seed), 5, 3) for seed in (0, 0, 1))
     assert (first == same).all()
     assert (first != other).all()

@@ -42,7 +42,7 @@ def assert_encodes_again_and_keeps(match: str) -> None:
     assert unused.calls == []
 
 
-def test_a_file_that_is_no_database_is_thrown_away(cache: Path) -> None:
+def test_row_cache_is_replaced_if_the_file_is_no_database(cache: Path) -> None:
     cache.write_bytes(b"junk" * 5000)
     assert_encodes_again_and_keeps(r"^the cache .*encodings.sqlite is damaged \(file is not a data")
 
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_database_is_thrown_away(cache: Path) -> None:
     ],
     ids=["table", "column", "format"],
 )
-def test_a_database_of_another_make_is_thrown_away(cache: Path, command: str, match: str) -> None:
+def test_row_cache_is_replaced_if_the_tables_differ(cache: Path, command: str, match: str) -> None:
     encode(TEXTS, Letters())
     sql(cache, command)
     assert_encodes_again_and_keeps(rf"is damaged \({match}")
@@ -67,7 +67,7 @@ def test_a_database_of_another_make_is_thrown_away(cache: Path, command: str, ma
     [b"", b"\0\0\0\0", b"1234ab", zlib.crc32(b"abc").to_bytes(4, "little") + b"abc"],
     ids=repr,
 )
-def test_a_row_whose_checksum_differs_condemns_the_file(cache: Path, row: bytes) -> None:
+def test_row_cache_is_replaced_if_a_checksum_differs(cache: Path, row: bytes) -> None:
     encode(TEXTS, Letters())
     sql(cache, "UPDATE rows SET row = ? WHERE id = 250", row)
     with pytest.warns(
@@ -77,7 +77,7 @@ def test_a_row_whose_checksum_differs_condemns_the_file(cache: Path, row: bytes)
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
 
-def test_a_row_that_is_too_large_or_no_bytes_is_not_read(cache: Path) -> None:
+def test_row_cache_ignores_a_row_that_is_too_large_or_no_bytes(cache: Path) -> None:
     encode(TEXTS, Letters())
     sql(cache, "UPDATE rows SET row = ? WHERE id = 1", b"\0" * (2 * MAX_WIDTH + 5))
     sql(cache, "UPDATE rows SET row = 7 WHERE id = 2")
@@ -86,7 +86,7 @@ def test_a_row_that_is_too_large_or_no_bytes_is_not_read(cache: Path) -> None:
     assert letters.calls == [2]
 
 
-def test_a_file_that_is_cut_short_is_thrown_away(cache: Path) -> None:
+def test_row_cache_is_replaced_if_the_file_is_truncated(cache: Path) -> None:
     encode(TEXTS, Letters())
     cache.write_bytes(cache.read_bytes()[:9000])
     with pytest.warns(RuntimeWarning, match="is damaged"):
@@ -94,7 +94,7 @@ def test_a_file_that_is_cut_short_is_thrown_away(cache: Path) -> None:
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
 
-def test_a_file_that_is_too_large_is_not_opened(cache: Path) -> None:
+def test_row_cache_is_replaced_if_the_file_is_too_large(cache: Path) -> None:
     encode(TEXTS, Letters())
     with cache.open("ab") as file:
         file.truncate(3 << 20)
@@ -108,7 +108,7 @@ def test_a_file_that_is_too_large_is_not_opened(cache: Path) -> None:
     assert cache.stat().st_size < 1 << 20
 
 
-def test_the_oldest_rows_make_room(cache: Path) -> None:
+def test_row_cache_drops_the_oldest_rows(cache: Path) -> None:
     rows = np.ones((100, 100), dtype=np.float16)
     with RowCache("d", max_bytes=200_000) as cached:
         keys = cached.keys([str(number) for number in range(3000)])
@@ -120,7 +120,7 @@ def test_the_oldest_rows_make_room(cache: Path) -> None:
     assert cache.stat().st_size < 300_000
 
 
-def test_a_folder_that_can_not_be_made_is_only_a_warning(
+def test_row_cache_warns_if_the_folder_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -130,7 +130,7 @@ def test_a_folder_that_can_not_be_made_is_only_a_warning(
     assert rows.shape == (1, 4)
 
 
-def test_a_file_that_another_process_holds_is_only_a_warning(cache: Path) -> None:
+def test_row_cache_warns_if_another_process_locks_the_file(cache: Path) -> None:
     encode(["a"], Letters())
     with closing(sqlite3.connect(cache, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -151,7 +151,7 @@ for start in range(0, 2000, 100):
 """
 
 
-def test_processes_write_at_once(cache: Path) -> None:
+def test_row_cache_can_be_written_by_several_processes(cache: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", WRITER]
     folder = Path(__file__).parents[1]
     writers = [subprocess.Popen(command, cwd=folder) for _ in range(3)]
@@ -162,5 +162,5 @@ def test_processes_write_at_once(cache: Path) -> None:
     assert sql(cache, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_equal_texts_of_two_encoders_have_two_keys() -> None:
+def test_row_cache_keys_of_equal_texts_differ_between_encoders() -> None:
     assert len({*RowCache("1").keys(["a", "b"]), *RowCache("2").keys(["a", "b"])}) == 4

@@ -63,7 +63,7 @@ def assert_same_curves(ours: dict[str, list[float]], theirs: dict[str, list[floa
 
 
 @pytest.mark.parametrize("case", STORED["cases"], ids=name_of)
-def test_curves_equal_those_that_keras_gave(case: dict[str, Any]) -> None:
+def test_fit_reproduces_stored_loss_curves_of_keras(case: dict[str, Any]) -> None:
     n_train = STORED["n_train"]
     X, y = multi_hot(STORED["columns"], STORED["n_columns"]), np.array(STORED["topics"])
     setting = {name: case[name] for name in ("optimizer", "options", "l2", "loss") if name in case}
@@ -126,7 +126,7 @@ def compare(
 @pytest.mark.parametrize("weighted", [None, "sample_weight", "class_weight"])
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 @pytest.mark.parametrize("setting", SETTINGS, ids=name_of)
-def test_curves_equal_those_of_keras(
+def test_fit_reproduces_loss_curves_of_keras(
     setting: dict[str, Any], l2: float, weighted: str | None, keras_history: Any
 ) -> None:
     # Where a hidden unit comes within rounding of ReLU's kink, two programs can part ways. With
@@ -145,7 +145,7 @@ def test_curves_equal_those_of_keras(
 @pytest.mark.reuters
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("setting", SETTINGS, ids=name_of)
-def test_curves_on_newswires_equal_those_of_keras(
+def test_fit_reproduces_loss_curves_of_keras_on_newswires(
     setting: dict[str, Any], keras_history: Any, reuters_data: Path
 ) -> None:
     from slugline.reuters.sequences import load_data

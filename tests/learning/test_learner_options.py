@@ -25,21 +25,21 @@ LEARNERS = [LinearLearner, NeuralLearner]
         "Mixture([LinearLearner(), NeuralLearner()], weights=[1.0, 3.0], inverse_temperature=2.0)",
     ],
 )
-def test_a_learner_shows_itself_as_it_could_be_typed(shown: str) -> None:
+def test_repr_of_a_learner_can_be_evaluated(shown: str) -> None:
     names = {name: getattr(slugline, name) for name in slugline.__all__}
     assert repr(eval(shown, names)) == shown  # noqa: S307
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("value", ["x", [1, "x"], -1, float("nan"), {}], ids=repr)
-def test_a_value_of_another_kind_or_range_is_named(learner: Any, value: Any) -> None:
+def test_options_name_a_value_of_another_type_or_range(learner: Any, value: Any) -> None:
     for name in option_hints(learner):
         with pytest.raises(OptionError) as caught:
             learner(**{name: value})
         assert str(caught.value).startswith(f"`{name}` is {value!r}; give ")
 
 
-def test_numbers_of_numpy_become_plain_ones() -> None:
+def test_options_convert_numbers_of_numpy() -> None:
     odd: Any = {"hidden": np.array([3, 4]), "epochs": np.int64(2), "l2": np.float32(0.5)}
     net = NeuralLearner(**odd)
     assert repr(net) == "NeuralLearner(hidden=[3, 4], epochs=2, l2=0.5)"

@@ -22,7 +22,7 @@ from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 
-def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:
+def test_renormalize_rows_scales_rows_as_if_columns_were_unknown() -> None:
     learned, new = ["oil price rises", "wheat crop falls"], ["oil crop tin zinc", "tin"]
     features = Features([FeatureGroup("words", "log-tf-idf", n_buckets=1 << 10)])
     features.fit_transform(learned)
@@ -42,27 +42,27 @@ def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:
     )
 
 
-def test_rows_that_were_not_scaled_stay_as_they_are() -> None:
+def test_renormalize_rows_leaves_unscaled_rows_unchanged() -> None:
     counts = sp.csr_array(np.array([[2, 1, 3], [0, 5, 0]], dtype=np.float32))
     assert np.array_equal(
         renormalize_rows(counts, np.array([True, False, True])).toarray(), counts.toarray()
     )
 
 
-def test_scores_of_a_part_of_the_rows_are_spread_as_those_of_all() -> None:
+def test_scale_heldout_scores_spreads_scores_of_part_of_the_rows() -> None:
     scores = np.array([[1, -2], [0, 4]], dtype=np.float32)
     assert np.array_equal(scale_heldout_scores(scores, 1.0), scores)
     np.testing.assert_allclose(scale_heldout_scores(scores, 1 / 3), 3**0.1 * scores, rtol=1e-6)
 
 
-def test_without_rows_calibration_is_a_usual_one() -> None:
+def test_heldout_calibration_of_no_rows_is_the_usual_one() -> None:
     none = HeldOutScores(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
     labels, costs = Labels.from_topics(np.array([0, 1])), np.ones(2, dtype=np.float32)
     assert none.calibration(labels, costs) == DEFAULT_CALIBRATION
 
 
 @pytest.mark.parametrize(("n_different", "together"), [(9, False), (11, True)])
-def test_equal_rows_are_heldout_together_unless_nearly_all_are_copies(
+def test_heldout_rows_include_all_copies_unless_nearly_all_are_copies(
     n_different: int, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = np.arange(100) % n_different
@@ -79,7 +79,7 @@ def test_equal_rows_are_heldout_together_unless_nearly_all_are_copies(
     assert ((found.scores.argmax(axis=1) == y[found.rows]).mean() < 0.9) == together
 
 
-def test_equal_rows_have_one_number_and_others_another() -> None:
+def test_group_equal_rows_gives_equal_rows_one_number() -> None:
     some = sp.random_array((300, 50), density=0.1, format="csr", dtype=np.float32, rng=0)
     rows = np.random.default_rng(0).integers(0, 300, 9000)
     X = some[rows]

@@ -48,7 +48,7 @@ def descent_of(topics: slice = slice(0, N_TOPICS)) -> AdaGradDescent:
 # Minibatches ------------------------------------------------------------------------------------
 
 
-def test_each_pass_goes_once_through_the_rows_that_were_asked_for() -> None:
+def test_passes_take_each_row_once() -> None:
     some = np.flatnonzero(RNG.random(N_ROWS) < 0.9)
     seen = Counter(
         (number, row)
@@ -58,14 +58,14 @@ def test_each_pass_goes_once_through_the_rows_that_were_asked_for() -> None:
     assert seen == Counter((number, row) for number in range(N_PASSES) for row in some.tolist())
 
 
-def test_a_minibatch_has_the_columns_that_its_rows_name_and_no_others() -> None:
+def test_minibatch_has_exactly_the_columns_of_its_rows() -> None:
     for _, batch in batches_of().passes(0, None):
         whole = X[batch.rows].toarray()
         assert batch.columns.tolist() == np.flatnonzero(whole.any(axis=0)).tolist()
         assert np.array_equal(batch.X.toarray(), whole[:, batch.columns])
 
 
-def test_every_pass_takes_the_same_minibatches_in_an_order_that_the_seed_determines() -> None:
+def test_passes_take_the_same_minibatches_in_an_order_set_by_the_seed() -> None:
     def order(seed: int) -> list[list[tuple[int, ...]]]:
         passes: list[list[tuple[int, ...]]] = [[] for _ in range(8)]
         for number, batch in batches_of(seed=seed, n_passes=8).passes(0, None):
@@ -79,7 +79,7 @@ def test_every_pass_takes_the_same_minibatches_in_an_order_that_the_seed_determi
     assert order(1)[0] != one[0]
 
 
-def test_many_rows_are_learned_from_in_larger_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minibatches_of_many_rows_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [len(batch.rows) for _, batch in batches_of(n_passes=1).passes(0, None)]
     assert sorted(sizes) == [22, 64, 64]
     monkeypatch.setattr(steps, "MANY_ROWS", N_ROWS - 1)
@@ -88,7 +88,7 @@ def test_many_rows_are_learned_from_in_larger_steps(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("n_named", [200, 300, 70_000])
-def test_columns_are_told_apart_however_many_a_minibatch_names(n_named: int) -> None:
+def test_minibatch_finds_any_number_of_columns(n_named: int) -> None:
     wide = sp.csr_array(np.ones((1, n_named), dtype=np.float32))
     batches = Minibatches(wide, np.array([0]), np.random.default_rng(0), 1)
     ((_, batch),) = batches.passes(0, None)
@@ -113,7 +113,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.usefixtures("by_either")
-def test_weights_sums_and_scores_follow_the_formulas() -> None:
+def test_descent_follows_the_formulas() -> None:
     batches, descent = batches_of(), descent_of()
     reference = ReferenceDescent(
         np.zeros((N_COLUMNS, N_TOPICS)), np.full(N_TOPICS, -1), START, RATES
@@ -139,7 +139,7 @@ def test_weights_sums_and_scores_follow_the_formulas() -> None:
 
 
 @pytest.mark.usefixtures("by_either")
-def test_a_descent_tells_scores_of_its_own_topics_alone() -> None:
+def test_descent_tracks_scores_of_its_own_topics() -> None:
     batches = batches_of()
     descent, whole = descent_of(slice(1, 3)).run(batches), descent_of().run(batches)
     assert np.array_equal(descent.right > -np.inf, (Y == 1) | (Y == 2))
@@ -151,7 +151,7 @@ def test_a_descent_tells_scores_of_its_own_topics_alone() -> None:
 
 
 @pytest.mark.usefixtures("by_either")
-def test_a_run_may_pause_between_passes() -> None:
+def test_descent_can_pause_between_passes() -> None:
     batches = batches_of()
     at_once, paused = descent_of().run(batches), descent_of()
     for first, last in ((0, 1), (1, 2), (2, None)):
@@ -164,7 +164,7 @@ def test_a_run_may_pause_between_passes() -> None:
 @pytest.mark.parametrize("n_topics", [1, 2, 7, 8, 9, 16, 25, 32])
 @pytest.mark.parametrize("n_rows", [1, 64, 500])
 @pytest.mark.parametrize("several", [False, True])
-def test_the_kernel_steps_as_numpy_does(
+def test_kernel_descends_as_numpy_does(
     n_topics: int, n_rows: int, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(n_rows)
@@ -240,15 +240,13 @@ def arrays(**other: Any) -> list[Any]:
         ({"first_topic": -1}, "do not fit together"),
     ],
 )
-def test_the_kernel_reads_and_writes_nothing_beyond_its_arrays(
-    wrong: dict[str, Any], words: str
-) -> None:
+def test_kernel_rejects_arrays_that_do_not_fit(wrong: dict[str, Any], words: str) -> None:
     steps.kernel.descend(*arrays())
     with pytest.raises(ValueError, match=words):
         steps.kernel.descend(*arrays(**wrong))
 
 
-def test_a_topic_counts_more_the_rarer_it_is_than_the_mean_one_and_never_less_than_1() -> None:
+def test_topic_rarity_grows_with_rarity_and_is_at_least_1() -> None:
     rarity = topic_rarity(np.array([10, 40, 0, 10]))  # the topics that occur have 20 rows each
     np.testing.assert_allclose(rarity, [2**0.75, 1, 1, 2**0.75])
     assert rarity.dtype == np.float32

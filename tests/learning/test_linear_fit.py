@@ -57,7 +57,7 @@ def assert_same(one: FittedLinear, other: FittedLinear) -> None:
     ("n_topics", "width", "sizes"),
     [(1, 64, [1]), (64, 64, [64]), (65, 64, [32, 33]), (20, 8, [6, 7, 7]), (3, 1, [1, 1, 1])],
 )
-def test_topics_are_cut_into_blocks_of_nearly_one_size(
+def test_topic_batches_are_of_nearly_equal_size(
     n_topics: int, width: int, sizes: list[int]
 ) -> None:
     blocks = topic_batches(n_topics, width)
@@ -67,7 +67,7 @@ def test_topics_are_cut_into_blocks_of_nearly_one_size(
     ]
 
 
-def test_blocks_are_narrower_where_columns_are_many() -> None:
+def test_topic_batches_are_narrower_for_many_columns() -> None:
     def sizes(**limits: int) -> list[int]:
         problem = LinearProblem.from_rows(
             X, Labels.from_topics(Y), FitContext(N_TOPICS), limits=FitLimits(**limits)
@@ -94,14 +94,14 @@ LARGE = {
 
 
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
-def test_threads_change_nothing(limits: FitLimits) -> None:
+def test_fit_linear_does_not_depend_on_threads(limits: FitLimits) -> None:
     one = fit(limits=limits)
     assert one.n_suspect_labels > 0
     for n_jobs in (2, 5):
         assert_same(fit(n_jobs, limits=limits), one)
 
 
-def test_after_an_error_in_one_thread_the_others_do_not_go_on() -> None:
+def test_map_batches_stops_other_threads_after_an_error() -> None:
     problem = LinearProblem.from_rows(
         X, Labels.from_topics(Y), FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5)
     )
@@ -124,7 +124,7 @@ def test_after_an_error_in_one_thread_the_others_do_not_go_on() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
-def test_progress_goes_from_step_to_step_up_to_the_end_of_each(
+def test_fit_linear_reports_progress_up_to_the_end_of_each_step(
     limits: FitLimits, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.base.progress._SHORT", 0.0)
@@ -153,7 +153,7 @@ def test_progress_goes_from_step_to_step_up_to_the_end_of_each(
 
 
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
-def test_a_large_problem_is_answered_like_a_small_one(limits: FitLimits) -> None:
+def test_fit_linear_of_a_large_problem_predicts_like_a_small_one(limits: FitLimits) -> None:
     small, large = fit(), fit(limits=limits)
     one, other = scores(small), scores(large)
     assert (one.argmax(axis=1) == other.argmax(axis=1)).mean() > 0.99
@@ -162,12 +162,12 @@ def test_a_large_problem_is_answered_like_a_small_one(limits: FitLimits) -> None
 
 
 @pytest.mark.parametrize("y", [Y, NOISY], ids=["right", "noisy"])
-def test_weights_that_are_not_held_are_learned_again_to_the_same(y: np.ndarray) -> None:
+def test_fit_linear_relearns_weights_that_exceed_memory(y: np.ndarray) -> None:
     held = fit(y=y, limits=FitLimits(max_topics=3))
     assert_same(fit(y=y, limits=FitLimits(max_topics=3, max_dense=100)), held)
 
 
-def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
+def test_fit_linear_looks_for_doubtful_rows_in_a_sample_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = FitLimits(max_dense=100, many_rows=500)
@@ -185,7 +185,7 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
     assert looked_at == [400, 400, 1200]
 
 
-def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one() -> None:
+def test_rates_of_many_rows_are_equal_and_smaller() -> None:
     usual = LinearProblem.from_rows(X, Labels.from_topics(Y), FitContext(N_TOPICS))
     few = usual.rates(np.arange(500))
     problem = LinearProblem.from_rows(
@@ -200,7 +200,7 @@ def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one() -> None:
     assert many[-1] < few[-1]
 
 
-def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:
+def test_default_passes_fall_with_the_number_of_rows() -> None:
     sizes = (1, 500, 501, 1000, 2000, 20_000, 20_001, 50_000, 50_001, 1_000_000)
     assert [default_passes(n_rows) for n_rows in sizes] == [6, 6, 5, 5, 4, 3, 2, 2, 1, 1]
 
@@ -208,21 +208,21 @@ def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:
 # Doubtful rows ----------------------------------------------------------------------------------
 
 
-def test_rows_are_doubtful_whose_topic_lies_far_under_the_highest() -> None:
+def test_find_doubtful_finds_rows_far_below_the_highest_score() -> None:
     highest = np.array([0.5, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
     right = np.array([0.5, -0.4, -0.6, 0.5, 0.4], dtype=np.float32)
     found = find_doubtful(highest, right, np.zeros(5, dtype=np.int64))
     assert found.tolist() == [False, False, True, False, False]
 
 
-def test_a_topic_of_which_most_rows_lie_far_under_keeps_them() -> None:
+def test_find_doubtful_keeps_a_topic_of_which_most_rows_are_doubtful() -> None:
     highest = np.full(7, 2, dtype=np.float32)
     right = np.array([0, 0, 2, 0, 0, 2, 2], dtype=np.float32)
     found = find_doubtful(highest, right, np.array([0, 0, 0, 1, 1, 1, 1]))
     assert found.tolist() == [False, False, False, True, True, False, False]
 
 
-def test_rows_left_out_are_not_learned_from_but_calibrated_by() -> None:
+def test_fit_linear_calibrates_by_rows_it_does_not_learn_from() -> None:
     found = fit()
     assert 0.7 * WRONG.sum() < found.n_suspect_labels <= WRONG.sum()
     # How often topics are wrong shows in how much doubt is left.
@@ -240,7 +240,7 @@ def unit(rows: sp.csr_array) -> sp.csr_array:
 
 
 @pytest.mark.parametrize("few_rows", [2000, 3000], ids=["one part", "folds"])
-def test_scores_of_rows_left_out_lie_as_far_apart_as_those_of_new_ones(
+def test_heldout_scores_are_spread_like_those_of_new_rows(
     few_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, y = make_up(2500, n_topics=N_TOPICS)
@@ -267,20 +267,20 @@ def top_gap(scores: np.ndarray) -> np.ndarray:
     return gap
 
 
-def test_of_few_rows_each_is_judged_and_of_more_two_thirds() -> None:
+def test_heldout_rows_are_all_of_few_and_two_thirds_of_more() -> None:
     assert len(fit().heldout.rows) == N_ROWS * 2 / 3
     few = fit(limits=FitLimits(few_rows=N_ROWS))
     assert few.heldout.rows.tolist() == list(range(N_ROWS))
 
 
-def test_the_only_row_of_a_topic_is_not_calibrated_by() -> None:
+def test_heldout_rows_leave_out_the_only_row_of_a_topic() -> None:
     y = np.where(Y == 3, 4, Y)
     y[17] = 3
     heldout = fit(y=y, limits=FitLimits(few_rows=N_ROWS)).heldout
     assert heldout.rows.tolist() == [row for row in range(N_ROWS) if row != 17]
 
 
-def test_a_topic_that_nothing_was_learned_of_is_not_calibrated_by() -> None:
+def test_heldout_rows_leave_out_a_topic_never_learned() -> None:
     y = np.where(Y == 3, 4, Y)
     y[[17, 18]] = 3  # of two, one at most is in the third that is learned from
     found = fit(y=y).heldout
@@ -288,13 +288,13 @@ def test_a_topic_that_nothing_was_learned_of_is_not_calibrated_by() -> None:
     assert bool(judged) == bool((found.scores[:, 3] > ABSENT_SCORE).all())
 
 
-def test_of_more_rows_than_are_needed_only_some_are_calibrated_by() -> None:
+def test_heldout_rows_are_limited() -> None:
     rows = fit(limits=FitLimits(max_scores=600 * N_TOPICS)).heldout.rows
     assert 300 < len(rows) <= 600
     assert (rows % 2 == 0).all()
 
 
-def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
+def test_fit_linear_without_heldout_rows_has_the_usual_calibration() -> None:
     eye = sp.csr_array(np.eye(3, dtype=np.float32))
     found = fit_linear(eye, Labels.from_topics(np.arange(3)), FitContext(4))
     assert found.calibration == Calibration(5.5, 0.01, 0.06)
@@ -305,7 +305,7 @@ def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
 # True scores of rows that were not learned from ---------------------------------------------------
 
 
-def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
+def test_cross_validate_scores_rows_by_weights_that_have_not_seen_them() -> None:
     found = fit_linear(X, Labels.from_topics(NOISY), FitContext(N_TOPICS, cross_validate=True))
     rows, judged = found.heldout
 
@@ -318,7 +318,7 @@ def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
     assert np.mean(right[WRONG]) < 0.1
 
 
-def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
+def test_cross_validate_of_random_topics_is_right_by_chance_only() -> None:
     y = np.random.default_rng(5).integers(0, N_TOPICS, N_ROWS)
     rows, judged = fit_linear(
         X, Labels.from_topics(y), FitContext(N_TOPICS, cross_validate=True), clean=False
@@ -326,7 +326,7 @@ def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
     assert np.mean(judged.argmax(axis=1) == y[rows]) < 3 / N_TOPICS
 
 
-def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_too(
+def test_cross_validate_of_many_topics_learns_from_part_of_the_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []

@@ -51,9 +51,7 @@ def assert_same(one: LinearLearner, other: LinearLearner) -> None:
 
 @pytest.mark.parametrize("n_topics", [2, 3, N_TOPICS])
 @pytest.mark.parametrize("n_rows", [300, 2500])
-def test_new_rows_are_classified_as_well_as_by_scikit_learns_svm(
-    n_rows: int, n_topics: int
-) -> None:
+def test_linear_learner_is_as_accurate_as_linear_svc(n_rows: int, n_topics: int) -> None:
     X, y = make_up(n_rows)
     y = plant_wrong_topics(y, 0.2)[0] % n_topics
     X_new, y_new = make_up(1000, seed=2)
@@ -65,7 +63,7 @@ def test_new_rows_are_classified_as_well_as_by_scikit_learns_svm(
     assert accuracy["ours"] >= max(0.97, accuracy["theirs"].mean() - margin)
 
 
-def test_scores_are_sums_of_the_weights_that_are_kept() -> None:
+def test_decision_function_sums_the_weights() -> None:
     X, y = make_up(300)
     learner = fit(X, y)
     assert learner.weights.dtype == learner.biases.dtype == np.float32
@@ -75,9 +73,7 @@ def test_scores_are_sums_of_the_weights_that_are_kept() -> None:
     )
 
 
-def test_scores_are_the_same_where_a_dense_table_would_be_too_large(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_decision_function_is_the_same_with_sparse_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = make_up(300)
     learner = fit(X, y)
     dense = learner.decision_function(X)
@@ -88,7 +84,7 @@ def test_scores_are_the_same_where_a_dense_table_would_be_too_large(
     assert again.decision_function(X).dtype == np.float32
 
 
-def test_more_passes_fit_the_rows_more_closely() -> None:
+def test_passes_fit_the_rows_more_closely() -> None:
     X, y = make_up(200)
     own = [
         fit(X, y, passes=passes, clean=False).decision_function(X)[range(200), y].mean()
@@ -97,7 +93,7 @@ def test_more_passes_fit_the_rows_more_closely() -> None:
     assert own[0] < own[1] < own[2]
 
 
-def test_a_rare_topic_counts_more_unless_the_user_says_what_topics_count() -> None:
+def test_rare_topics_count_more_unless_class_weight_is_given() -> None:
     def hard(n_rows: int, seed: int) -> tuple[sp.csr_array, np.ndarray]:
         X, y = make_up(n_rows, seed)
         X.data *= np.random.default_rng(seed).random(X.nnz) < 0.3  # most terms are missing
@@ -115,7 +111,7 @@ def test_a_rare_topic_counts_more_unless_the_user_says_what_topics_count() -> No
 
 
 @pytest.mark.parametrize("n_rows", [100, 2500])
-def test_a_topic_without_rows_is_never_the_likeliest(n_rows: int) -> None:
+def test_topic_without_rows_is_never_predicted(n_rows: int) -> None:
     X, y = make_up(n_rows)
     learner = fit(X, np.where(y > 4, 6, y), n_topics=9)
     assert set(learner.decision_function(X).argmax(axis=1)) == {0, 1, 2, 3, 4, 6}
@@ -125,7 +121,7 @@ def test_a_topic_without_rows_is_never_the_likeliest(n_rows: int) -> None:
 # Doubtful documents -----------------------------------------------------------------------------
 
 
-def test_wrong_topics_are_left_out_and_hardly_anything_else() -> None:
+def test_clean_leaves_out_wrong_topics_and_hardly_others() -> None:
     X, y = make_up(1500)
     noisy, wrong = plant_wrong_topics(y, 0.08)
 
@@ -140,7 +136,7 @@ def test_wrong_topics_are_left_out_and_hardly_anything_else() -> None:
     assert off < 0.7 * np.abs(with_them - rest).mean()
 
 
-def test_cleaning_finds_more_right_topics_of_new_rows() -> None:
+def test_clean_improves_the_loss_on_new_rows() -> None:
     X, y = make_up(600)
     noisy, _ = plant_wrong_topics(y, 0.2)
     X_new, y_new = make_up(600, seed=2)
@@ -151,23 +147,23 @@ def test_cleaning_finds_more_right_topics_of_new_rows() -> None:
     assert log_loss[True] < log_loss[False]
 
 
-def test_nothing_is_left_out_where_topics_are_right() -> None:
+def test_clean_leaves_out_nothing_if_all_topics_are_right() -> None:
     assert fit(*make_up(800)).n_suspect_labels == 0
 
 
-def test_nothing_is_left_out_without_cleaning() -> None:
+def test_clean_false_leaves_out_nothing() -> None:
     X, y = make_up(800)
     noisy, _ = plant_wrong_topics(y, 0.08)
     assert fit(X, noisy, clean=False).n_suspect_labels == 0
     assert fit(X, noisy).n_suspect_labels > 0
 
 
-def test_of_rows_that_are_few_for_their_topics_none_are_left_out() -> None:
+def test_clean_leaves_out_nothing_of_few_rows_per_topic() -> None:
     X, y = make_up(10 * N_TOPICS - 1)
     assert fit(X, plant_wrong_topics(y, 0.3)[0]).n_suspect_labels == 0
 
 
-def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
+def test_clean_keeps_a_topic_of_which_most_rows_are_doubtful() -> None:
     X, y = make_up(800)
     noisy, _ = plant_wrong_topics(y, 0.1)
     noisy[np.flatnonzero(y == 3)[:2]] = 8  # a ninth topic of two rows that look like the fourth's
@@ -178,7 +174,7 @@ def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
     assert learner.biases[8] > -5  # it is -10 without a row
 
 
-def test_rows_of_weight_0_do_not_outvote_the_doubtful_ones_of_their_topic() -> None:
+def test_clean_ignores_rows_of_weight_zero() -> None:
     X, y = make_up(800)
     noisy, _ = plant_wrong_topics(y, 0.1)
     noisy[np.flatnonzero(y == 3)[:2]] = 8  # a ninth topic of two rows that count, and ten others
@@ -197,7 +193,7 @@ def test_rows_of_weight_0_do_not_outvote_the_doubtful_ones_of_their_topic() -> N
 
 @pytest.mark.parametrize("n_rows", [400, 2500])
 @pytest.mark.parametrize("share", [0.0, 0.08, 0.5])
-def test_probabilities_sum_to_1_and_agree_with_scores(share: float, n_rows: int) -> None:
+def test_predict_proba_sums_to_1_and_agrees_with_scores(share: float, n_rows: int) -> None:
     X, y = make_up(n_rows)
     learner = fit(X, plant_wrong_topics(y, share)[0])
     proba = learner.predict_proba(X)
@@ -209,9 +205,7 @@ def test_probabilities_sum_to_1_and_agree_with_scores(share: float, n_rows: int)
 # Up to 2000 rows calibrate by cross-validation, and more by what each has put in.
 @pytest.mark.parametrize("n_rows", [400, 1500, 3000])
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.4])
-def test_probabilities_of_new_rows_are_as_good_as_any_calibration_would_make_them(
-    n_rows: int, share: float
-) -> None:
+def test_predict_proba_is_calibrated_on_new_rows(n_rows: int, share: float) -> None:
     X, y = make_up(n_rows)
     learner = fit(X, plant_wrong_topics(y, share)[0], clean=False)
     X_new, y_new = make_up(2000, seed=2)
@@ -234,7 +228,7 @@ def test_probabilities_of_new_rows_are_as_good_as_any_calibration_would_make_the
     assert likeliest == pytest.approx(right, abs=0.05)
 
 
-def test_noise_makes_probabilities_less_sure() -> None:
+def test_predict_proba_is_less_sure_with_noise() -> None:
     X, y = make_up(800)
     X_new, _ = make_up(200, seed=2)
     noisy = fit(X, plant_wrong_topics(y, 0.3)[0], clean=False)
@@ -246,7 +240,7 @@ def test_noise_makes_probabilities_less_sure() -> None:
 
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("n_rows", [300, 2500])
-def test_a_row_of_weight_0_is_not_learned_from(n_rows: int, clean: bool) -> None:
+def test_linear_learner_ignores_rows_of_weight_zero(n_rows: int, clean: bool) -> None:
     X, y = make_up(n_rows)
     noisy, wrong = plant_wrong_topics(y, 0.1)
     weight = (~wrong).astype(np.float32)
@@ -258,7 +252,7 @@ def test_a_row_of_weight_0_is_not_learned_from(n_rows: int, clean: bool) -> None
     assert weight.tolist() == (~wrong).tolist()
 
 
-def test_rows_after_the_last_that_counts_might_as_well_not_be_there() -> None:
+def test_linear_learner_drops_trailing_rows_of_weight_zero() -> None:
     X, y = make_up(300)
     weight = np.arange(300) < 250
     one = fit(X, y, sample_weight=weight.astype(np.float32))
@@ -266,7 +260,7 @@ def test_rows_after_the_last_that_counts_might_as_well_not_be_there() -> None:
 
 
 @pytest.mark.parametrize("heavier", [0, 1])
-def test_of_documents_that_contradict_each_other_the_heavier_are_believed(heavier: int) -> None:
+def test_linear_learner_believes_the_heavier_of_two_contradicting_rows(heavier: int) -> None:
     X, y = make_up(200)
     topics = y, (y + 1) % N_TOPICS
     twice = sp.csr_array(sp.vstack([X, X])), np.concatenate(topics)
@@ -277,9 +271,7 @@ def test_of_documents_that_contradict_each_other_the_heavier_are_believed(heavie
 
 @pytest.mark.parametrize("weightless", [0, 3, N_TOPICS - 1], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("clean", [True, False])
-def test_a_topic_of_which_all_rows_weigh_0_is_never_the_likeliest(
-    weightless: int, clean: bool
-) -> None:
+def test_topic_of_weight_zero_is_never_predicted(weightless: int, clean: bool) -> None:
     X, y = make_up(200)
     learner = fit(X, y, clean=clean, sample_weight=(y != weightless).astype(np.float32))
     found = learner.decision_function(X).argmax(axis=1)
@@ -290,7 +282,7 @@ def test_a_topic_of_which_all_rows_weigh_0_is_never_the_likeliest(
 # Threads and seeds ------------------------------------------------------------------------------
 
 
-def test_fits_in_several_threads_at_once_are_the_same_as_alone() -> None:
+def test_fits_in_several_threads_at_once_equal_single_ones() -> None:
     X, y = make_up(1000)
 
     def weights(seed: int) -> bytes:
@@ -304,7 +296,7 @@ def test_fits_in_several_threads_at_once_are_the_same_as_alone() -> None:
 
 
 @pytest.mark.parametrize("n_rows", [501, 2500])
-def test_the_seed_reaches_the_order_in_which_rows_are_learned_from(n_rows: int) -> None:
+def test_seed_decides_the_order_of_rows(n_rows: int) -> None:
     X, y = make_up(n_rows)
     one, same, other = (fit(X, y, seed=seed) for seed in (0, 0, 1))
     assert_same(one, same)
@@ -319,7 +311,7 @@ def few_rows() -> tuple[sp.csr_array, np.ndarray]:
     return X, plant_wrong_topics(y, 0.1)[0]
 
 
-def test_neither_seed_nor_order_nor_threads_change_the_weights_of_few_rows() -> None:
+def test_fit_of_few_rows_does_not_depend_on_seed_order_or_threads() -> None:
     X, y = few_rows()
     one = fit(X, y, clean=False)
     for other in (fit(X, y, clean=False, seed=1), fit(X, y, clean=False, n_jobs=3)):
@@ -333,7 +325,7 @@ def test_neither_seed_nor_order_nor_threads_change_the_weights_of_few_rows() -> 
 
 @pytest.mark.parametrize("weighted_topics", [False, True])
 @pytest.mark.parametrize("has_weights", [False, True])
-def test_few_rows_get_the_weights_at_the_minimum(
+def test_fit_of_few_rows_reaches_the_minimum(
     weighted_topics: bool, has_weights: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = functools.partial(newton.NewtonDescent, tolerance=1e-5)
@@ -369,12 +361,12 @@ def test_few_rows_get_the_weights_at_the_minimum(
         assert function(found.astype(np.float64))[0] <= lowest.fun * (1 + 1e-5)
 
 
-def test_a_seed_beyond_those_of_scikit_learn_will_do() -> None:
+def test_seed_may_exceed_that_of_scikit_learn() -> None:
     X, y = make_up(100)
     assert fit(X, y, seed=1 << 32).predict_proba(X).argmax(axis=1).tolist() == y.tolist()
 
 
-def test_the_order_of_rows_matters_little() -> None:
+def test_order_of_rows_changes_predictions_little() -> None:
     X, y = make_up(600)
     order = np.random.default_rng(1).permutation(600)
     one, other = fit(X, y), fit(X[order], y[order])
@@ -388,7 +380,7 @@ def test_the_order_of_rows_matters_little() -> None:
 # Small and odd data -----------------------------------------------------------------------------
 
 
-def test_two_documents_of_two_topics_are_enough() -> None:
+def test_linear_learner_takes_two_documents_of_two_topics() -> None:
     X = sp.csr_array(np.eye(2, dtype=np.float32))
     learner = fit(X, np.array([0, 1]), n_topics=2)
     assert learner.predict_proba(X).argmax(axis=1).tolist() == [0, 1]
@@ -396,14 +388,14 @@ def test_two_documents_of_two_topics_are_enough() -> None:
     assert learner.calibration == TYPICAL
 
 
-def test_a_single_document_is_enough() -> None:
+def test_linear_learner_takes_a_single_document() -> None:
     X = sp.csr_array(np.ones((1, 3), dtype=np.float32))
     learner = fit(X, np.array([1]), n_topics=2)
     assert learner.predict_proba(X).argmax(axis=1).tolist() == [1]
     assert learner.calibration == TYPICAL
 
 
-def test_topics_of_one_row_each_are_learned_without_a_warning() -> None:
+def test_linear_learner_takes_one_row_per_topic_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         before = list(warnings.filters)
@@ -412,19 +404,19 @@ def test_topics_of_one_row_each_are_learned_without_a_warning() -> None:
     assert learner.predict_proba(np.eye(40)).argmax(axis=1).tolist() == list(range(40))
 
 
-def test_one_topic_is_certain() -> None:
+def test_linear_learner_is_certain_of_a_single_topic() -> None:
     X, y = make_up(20)
     assert fit(X, 0 * y, n_topics=1).predict_proba(X).ravel() == pytest.approx(np.ones(20))
 
 
-def test_rows_without_an_entry_are_learned_and_classified() -> None:
+def test_linear_learner_takes_rows_without_entries() -> None:
     X, y = make_up(60)
     X = sp.csr_array(sp.vstack([X, sp.csr_array((40, X.shape[1]), dtype=np.float32)]))
     learner = fit(X, np.concatenate([y, np.full(40, 5)]))
     assert learner.decision_function(X[60:]).argmax(axis=1).tolist() == [5] * 40
 
 
-def test_documents_of_random_topics_leave_something_to_learn_from() -> None:
+def test_clean_leaves_rows_of_random_topics_to_learn_from() -> None:
     rng = np.random.default_rng(0)
     for n_rows in range(2, 12):
         for _ in range(10):
@@ -434,7 +426,7 @@ def test_documents_of_random_topics_leave_something_to_learn_from() -> None:
             assert np.isfinite(learner.predict_proba(X)).all()
 
 
-def test_documents_that_contradict_each_other_bring_no_warning_at_high_costs() -> None:
+def test_linear_learner_bears_contradicting_rows_at_high_weights() -> None:
     X, y = make_up(50)
     twice = sp.csr_array(sp.vstack([X, X])), np.concatenate([y, (y + 1) % N_TOPICS])
     learner = fit(*twice, passes=50, sample_weight=np.full(100, 1e3, dtype=np.float32))
@@ -446,20 +438,20 @@ def test_documents_that_contradict_each_other_bring_no_warning_at_high_costs() -
 
 
 @pytest.mark.parametrize("passes", [0, -1, 1.5, "2", float("nan"), True])
-def test_passes_that_are_no_number_of_times_are_refused(passes: Any) -> None:
+def test_passes_must_be_a_positive_integer(passes: Any) -> None:
     with pytest.raises(OptionError) as caught:
         LinearLearner(passes)
     assert str(caught.value).startswith(f"`passes` is {passes!r}; give ")
 
 
-def test_rows_of_another_width_are_refused() -> None:
+def test_decision_function_rejects_rows_of_another_width() -> None:
     learner = fit(*make_up(40))
     with pytest.raises(DataError, match="`X` has 3 columns, but the model expects 360;"):
         learner.decision_function(np.ones((1, 3)))
 
 
 @pytest.mark.parametrize("passes", [None, 3])
-def test_a_learner_restored_from_its_parts_is_the_same(passes: int | None) -> None:
+def test_restore_returns_the_same_linear_learner(passes: int | None) -> None:
     X, y = make_up(100)
     learner = fit(X, y, passes=passes, clean=False)
     again = LinearLearner.restore(learner.settings(), learner.arrays())
@@ -467,7 +459,7 @@ def test_a_learner_restored_from_its_parts_is_the_same(passes: int | None) -> No
     assert np.array_equal(again.predict_proba(X), learner.predict_proba(X))
 
 
-def test_biases_that_are_no_list_are_refused() -> None:
+def test_restore_rejects_biases_of_two_dimensions() -> None:
     learner = fit(*make_up(40))
     arrays = learner.arrays() | {"biases": learner.biases.reshape(2, 4)}
     with pytest.raises(DataError, match=r"^biases of shape \(2, 4\)$"):

@@ -76,7 +76,7 @@ class Watcher(SilentProgress):
 @pytest.mark.parametrize(
     ("batch_size", "n_steps"), [(16, 5), (32, 3), (80, 1), (500, 1), (1, 80)], ids=str
 )
-def test_progress_hears_of_every_step_and_epoch_and_of_the_end(
+def test_progress_is_told_of_every_step_and_epoch_and_the_end(
     batch_size: int, n_steps: int
 ) -> None:
     watcher = Watcher()
@@ -95,7 +95,7 @@ def test_progress_hears_of_every_step_and_epoch_and_of_the_end(
     ]
 
 
-def test_history_has_validation_figures_after_each_epoch() -> None:
+def test_history_has_validation_metrics_of_each_epoch() -> None:
     net, shorter = overfitting_net(), overfitting_net()
     history = fit(net, epochs=3)
     fit(shorter, epochs=2)
@@ -106,7 +106,7 @@ def test_history_has_validation_figures_after_each_epoch() -> None:
     assert (history.restored_epoch, history.stopped_by) == (None, None)
 
 
-def test_validation_does_not_change_training() -> None:
+def test_validation_data_do_not_change_training() -> None:
     watched, blind = overfitting_net(), overfitting_net()
     with_validation = fit(watched, epochs=3)
     without = blind.fit(X, Y, epochs=3, batch_size=16)
@@ -116,7 +116,7 @@ def test_validation_does_not_change_training() -> None:
 
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
 @pytest.mark.parametrize("optimizer", [SGD(0.1, momentum=0.9), RMSprop(), Adam()], ids=repr)
-def test_two_fits_in_a_row_are_one_longer_fit(optimizer: Any, shuffle: bool) -> None:
+def test_fit_twice_equals_one_longer_fit(optimizer: Any, shuffle: bool) -> None:
     in_two, in_one = (overfitting_net(optimizer=optimizer) for _ in range(2))
     parts = [fit(in_two, epochs, shuffle=shuffle) for epochs in (2, 3)]
     whole = fit(in_one, 5, shuffle=shuffle)
@@ -124,7 +124,7 @@ def test_two_fits_in_a_row_are_one_longer_fit(optimizer: Any, shuffle: bool) -> 
     assert parts[0]["val_loss"] + parts[1]["val_loss"] == whole["val_loss"]
 
 
-def test_integer_topics_and_one_hot_rows_teach_the_same() -> None:
+def test_fit_learns_the_same_from_integers_and_one_hot_rows() -> None:
     integers = overfitting_net()
     one_hot = overfitting_net(loss="categorical_crossentropy")
     losses = integers.fit(X, Y, epochs=5, batch_size=16)["loss"]
@@ -139,13 +139,13 @@ def dropping_net(seed: int) -> Network:
     return Network([Dense(16, "relu", dropout=0.5), Dense(N_TOPICS, "softmax")], seed=seed)
 
 
-def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
+def test_seed_fixes_the_weights_exactly() -> None:
     first, second = dropping_net(seed=1), dropping_net(seed=1)
     assert fit(first, epochs=3) == fit(second, epochs=3)
     assert_same_weights(first, second)
 
 
-def test_another_seed_gives_other_weights() -> None:
+def test_seed_changes_the_weights() -> None:
     first, second = overfitting_net(seed=1), overfitting_net(seed=2)
     fit(first, epochs=1)
     fit(second, epochs=1)
@@ -153,7 +153,7 @@ def test_another_seed_gives_other_weights() -> None:
 
 
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
-def test_the_seed_decides_the_order_of_the_batches(shuffle: bool) -> None:
+def test_seed_decides_the_order_of_batches(shuffle: bool) -> None:
     first, second = (overfitting_net(seed=seed).build(N_COLUMNS) for seed in (1, 2))
     second.weights = [array.copy() for array in first.weights]
     losses = [fit(net, epochs=2, shuffle=shuffle)["loss"] for net in (first, second)]
@@ -176,7 +176,7 @@ print(hashlib.sha256(b"".join(array.tobytes() for array in net.weights)).hexdige
 
 
 @pytest.mark.slow
-def test_the_number_of_blas_threads_changes_nothing() -> None:
+def test_fit_does_not_depend_on_blas_threads() -> None:
     digests = {
         subprocess.run(
             [sys.executable, "-c", DIGEST_OF_A_TRAINING],
@@ -202,7 +202,7 @@ def test_the_number_of_blas_threads_changes_nothing() -> None:
     ],
     ids=str,
 )
-def test_the_net_goes_back_to_its_best_epoch(
+def test_early_stopping_restores_the_best_epoch(
     patience: int | None, n_epochs: int, stopped_by: str | None
 ) -> None:
     net, stopped_in_time = overfitting_net(), overfitting_net()
@@ -215,7 +215,7 @@ def test_the_net_goes_back_to_its_best_epoch(
     assert net.evaluate(*VALIDATION).loss == min(history["val_loss"])
 
 
-def test_a_net_whose_last_epoch_is_the_best_stays_as_it_is() -> None:
+def test_early_stopping_keeps_the_last_epoch_if_it_is_best() -> None:
     net, plain = overfitting_net(), overfitting_net()
     history = fit(net, epochs=BEST_EPOCH, early_stopping=EarlyStopping())
     fit(plain, epochs=BEST_EPOCH)
@@ -223,7 +223,7 @@ def test_a_net_whose_last_epoch_is_the_best_stays_as_it_is() -> None:
     assert_same_weights(net, plain)
 
 
-def test_without_early_stopping_the_last_epoch_counts() -> None:
+def test_fit_without_early_stopping_keeps_the_last_epoch() -> None:
     net = overfitting_net()
     history = fit(net, epochs=12)
     assert history.best_epoch == BEST_EPOCH
@@ -251,7 +251,7 @@ def press_ctrl_c_after() -> PressAfter:
     return press_after
 
 
-def test_ctrl_c_ends_training_after_the_running_epoch(press_ctrl_c_after: PressAfter) -> None:
+def test_ctrl_c_ends_training_after_the_current_epoch(press_ctrl_c_after: PressAfter) -> None:
     net, shorter = overfitting_net(), overfitting_net()
     watcher = press_ctrl_c_after(2)
     history = fit(net, epochs=10, progress=watcher)
@@ -272,12 +272,12 @@ def test_ctrl_c_keeps_the_best_epoch_so_far(press_ctrl_c_after: PressAfter) -> N
     assert_same_weights(net, stopped_in_time)
 
 
-def test_ctrl_c_in_the_last_epoch_comes_too_late_to_count(press_ctrl_c_after: PressAfter) -> None:
+def test_ctrl_c_in_the_last_epoch_is_ignored(press_ctrl_c_after: PressAfter) -> None:
     history = fit(overfitting_net(), epochs=2, progress=press_ctrl_c_after(2))
     assert (history.n_epochs, history.stopped_by) == (2, None)
 
 
-def test_a_second_ctrl_c_ends_training_at_once(press_ctrl_c_after: PressAfter) -> None:
+def test_ctrl_c_twice_ends_training_at_once(press_ctrl_c_after: PressAfter) -> None:
     watcher = press_ctrl_c_after(2, times=2)
     with pytest.raises(KeyboardInterrupt):
         fit(overfitting_net(), epochs=10, progress=watcher)
@@ -288,7 +288,7 @@ def test_a_second_ctrl_c_ends_training_at_once(press_ctrl_c_after: PressAfter) -
 # Errors -----------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_no_longer_finite_is_an_error_with_its_place_and_a_way_out() -> None:
+def test_fit_raises_at_the_step_where_the_loss_is_not_finite() -> None:
     watcher = Watcher()
     with pytest.raises(TrainingError) as caught:
         fit(overfitting_net(optimizer=SGD(1e30)), epochs=3, progress=watcher)
@@ -299,7 +299,7 @@ def test_a_loss_that_is_no_longer_finite_is_an_error_with_its_place_and_a_way_ou
     assert watcher.events == [("training", 1 / 15, ""), "end"]
 
 
-def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
+def test_fit_raises_if_the_validation_loss_is_not_finite() -> None:
     net = overfitting_net(optimizer=SGD(1e30))
     with pytest.raises(TrainingError) as caught:
         net.fit(X, Y, batch_size=80, validation_data=VALIDATION)
@@ -328,7 +328,7 @@ def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
     ],
     ids=["epochs", "batch_size", "no validation", "validation columns", "validation rows"],
 )
-def test_a_fit_that_cannot_work_is_an_error(
+def test_fit_rejects_invalid_options(
     options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -341,6 +341,6 @@ def test_a_fit_that_cannot_work_is_an_error(
     [({"optimizer": "adagrad"}, "`optimizer` is 'adagrad'"), ({"loss": "mse"}, "`loss` is 'mse'")],
     ids=["optimizer", "loss"],
 )
-def test_names_that_are_unknown_are_an_error(options: dict[str, Any], message: str) -> None:
+def test_fit_rejects_unknown_names(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         fit(overfitting_net(**options), epochs=1)

@@ -39,20 +39,22 @@ def crossentropy(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("loss", "y"), CASES)
-def test_values_are_those_of_the_definition(loss: CategoricalCrossentropy, y: np.ndarray) -> None:
+def test_loss_values_are_those_of_the_definition(
+    loss: CategoricalCrossentropy, y: np.ndarray
+) -> None:
     values = loss.values(log_softmax(SCORES), y)
     np.testing.assert_allclose(values, crossentropy(SCORES.astype(np.float64), y), rtol=1e-5)
     assert values.dtype == np.float32
 
 
-def test_the_mean_value_is_the_log_loss_of_scikit_learn() -> None:
+def test_loss_values_average_to_the_log_loss_of_scikit_learn() -> None:
     proba = softmax(SCORES.astype(np.float64))
     mean = SparseCategoricalCrossentropy().values(log_softmax(SCORES), TOPICS).mean()
     assert mean == pytest.approx(log_loss(TOPICS, proba, labels=range(N_TOPICS)), rel=1e-5)
 
 
 @pytest.mark.parametrize(("loss", "y"), CASES)
-def test_gradients_are_those_of_finite_differences(
+def test_loss_gradients_are_those_of_finite_differences(
     loss: CategoricalCrossentropy, y: np.ndarray
 ) -> None:
     scores, eps = SCORES.astype(np.float64), 1e-6
@@ -67,9 +69,7 @@ def test_gradients_are_those_of_finite_differences(
 
 
 @pytest.mark.parametrize(("loss", "y"), CASES)
-def test_a_score_beyond_reach_gives_a_finite_loss(
-    loss: CategoricalCrossentropy, y: np.ndarray
-) -> None:
+def test_loss_of_extreme_scores_is_finite(loss: CategoricalCrossentropy, y: np.ndarray) -> None:
     scores = np.full((N_ROWS, N_TOPICS), -1e4, dtype=np.float32)
     scores[:, 1] = 1e4
     assert np.isfinite(loss.values(log_softmax(scores), y)).all()
@@ -84,7 +84,7 @@ def test_a_score_beyond_reach_gives_a_finite_loss(
         pytest.param(CategoricalCrossentropy(), SOFT, SOFT.argmax(axis=1), id="distributions"),
     ],
 )
-def test_targets_tell_their_topics(
+def test_topics_are_read_from_targets(
     loss: CategoricalCrossentropy, y: np.ndarray, topics: np.ndarray
 ) -> None:
     assert loss.topics(y).tolist() == topics.tolist()
@@ -101,7 +101,7 @@ def test_targets_tell_their_topics(
         pytest.param("categorical_crossentropy", SOFT[:3].astype(np.float64), id="float64"),
     ],
 )
-def test_targets_come_in_any_container(loss: str, y: Any) -> None:
+def test_check_targets_takes_any_container(loss: str, y: Any) -> None:
     targets = get_loss(loss).check_targets(y, 3, 4)
     np.testing.assert_allclose(targets, y, rtol=1e-6)
 
@@ -153,13 +153,13 @@ RANGE = (
         "negative",
     ],
 )
-def test_targets_in_another_form_are_an_error(loss: str, y: Any, message: str) -> None:
+def test_check_targets_rejects_another_form(loss: str, y: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         get_loss(f"{loss}_crossentropy").check_targets(y, 3, 4)
     assert str(caught.value) == message
 
 
-def test_an_unknown_loss_is_an_error() -> None:
+def test_get_loss_rejects_an_unknown_loss() -> None:
     with pytest.raises(OptionError) as caught:
         get_loss("mse")
     assert str(caught.value) == (
@@ -173,7 +173,7 @@ def test_an_unknown_loss_is_an_error() -> None:
 SEVERAL = (RNG.random((N_ROWS, N_TOPICS)) < 0.4).astype(int)
 
 
-def test_the_loss_of_several_topics_is_the_sum_of_those_of_each() -> None:
+def test_binary_crossentropy_sums_the_losses_of_topics() -> None:
     loss = BinaryCrossentropy()
     y = loss.check_targets(SEVERAL, N_ROWS, N_TOPICS)
     scores = SCORES.astype(np.float64)
@@ -194,19 +194,19 @@ def test_the_loss_of_several_topics_is_the_sum_of_those_of_each() -> None:
         assert loss.hits(loss.log_proba(SCORES), labels).tolist() == right.tolist()
 
 
-def test_scores_that_are_infinitely_wrong_have_a_finite_loss() -> None:
+def test_binary_crossentropy_of_infinitely_wrong_scores_is_finite() -> None:
     loss = BinaryCrossentropy()
     log_proba = loss.log_proba(np.array([[1e30]], dtype=np.float32))
     assert 10 < loss.values(log_proba, np.array([[False]]))[0] < 20
 
 
 @pytest.mark.parametrize("y", [SEVERAL[:, :2], SEVERAL * 2, TOPICS], ids=["narrow", "two", "one"])
-def test_targets_of_several_topics_are_rows_of_numbers_from_0_to_1(y: np.ndarray) -> None:
+def test_binary_crossentropy_targets_must_be_rows_from_0_to_1(y: np.ndarray) -> None:
     with pytest.raises(DataError, match="needs rows of numbers from 0 to 1 of shape"):
         BinaryCrossentropy().check_targets(y, N_ROWS, N_TOPICS)
 
 
-def test_an_infinite_loss_counts_nothing_for_a_topic_of_no_probability() -> None:
+def test_categorical_crossentropy_ignores_topics_of_target_zero() -> None:
     log_proba = np.array([[0, -np.inf]], dtype=np.float32)
     with np.errstate(invalid="ignore"):
         values = CategoricalCrossentropy().values(log_proba, np.array([[1, 0]], dtype=np.float32))

@@ -41,7 +41,7 @@ def reference(X: Floats, y: Any, weight: Floats, penalty: float, scale: Any) -> 
 
 
 @pytest.mark.parametrize("n_rows", [60, 12], ids=["more rows", "more columns"])
-def test_scores_left_out_are_those_of_a_fit_without_the_row(n_rows: int) -> None:
+def test_heldout_scores_equal_those_of_a_fit_without_the_row(n_rows: int) -> None:
     X, y = made(n_rows)
     found = _LeastSquares(X, y, ones(n_rows)).heldout_scores(np.arange(n_rows), 0.7)
     mean = y.toarray().mean(axis=0)
@@ -54,7 +54,7 @@ def test_scores_left_out_are_those_of_a_fit_without_the_row(n_rows: int) -> None
         )
 
 
-def test_weights_and_biases_are_those_of_ridge_regression() -> None:
+def test_solution_equals_ridge_regression() -> None:
     X, y = made(60)
     weight = np.random.default_rng(0).uniform(0.5, 1.5, 60).astype(np.float32)
     weights, biases = _LeastSquares(X, y, weight).solution(0.3)
@@ -65,7 +65,7 @@ def test_weights_and_biases_are_those_of_ridge_regression() -> None:
     np.testing.assert_allclose(X @ weights + biases, scores, rtol=1e-4, atol=1e-5)
 
 
-def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
+def test_solution_takes_a_weight_of_two_for_two_rows() -> None:
     X, y = made(60)
     weight = ones(60)
     weight[:20] = 2
@@ -76,7 +76,7 @@ def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_copies_of_a_row_are_left_out_with_it() -> None:
+def test_heldout_scores_leave_out_copies_of_the_row() -> None:
     X, y = made(60)
     twice = np.concatenate([np.arange(60), np.arange(20)])
     found = _LeastSquares(X[twice], y[twice], ones(80))
@@ -87,7 +87,7 @@ def test_copies_of_a_row_are_left_out_with_it() -> None:
     np.testing.assert_allclose(scores, [expected - mean / scale + 2 * mean - 1] * 2, rtol=1e-4)
 
 
-def test_rows_without_weight_are_not_learned_from_but_scored() -> None:
+def test_heldout_scores_of_rows_of_weight_zero_are_predictions() -> None:
     X, y = made(100)
     more = np.concatenate([X, X[:20][:, ::-1]]), sp.vstack([y, 1 - y[:20].toarray()], format="csr")
     weight = np.repeat(np.array([1, 0], dtype=np.float32), [100, 20])
@@ -114,7 +114,7 @@ def noise(y: Any, signal: float) -> Floats:
     return scores.astype(np.float32)
 
 
-def test_the_better_scores_count_more_and_useless_ones_nothing() -> None:
+def test_fit_multilabel_head_favors_the_better_scores() -> None:
     X, y = made(600)
     shares = [head_of(X, y, noise(y, signal))[0].sparse_factor for signal in (0.0, 0.5, 1.0)]
     assert 0 <= shares[0] < 0.1 < shares[1] < shares[2] < 1
@@ -122,7 +122,7 @@ def test_the_better_scores_count_more_and_useless_ones_nothing() -> None:
     assert head_of(unrelated, y, noise(y, 1.0)) == (None, None)
 
 
-def test_sums_are_those_of_both_scores() -> None:
+def test_fit_multilabel_head_returns_heldout_sums_of_both_scores() -> None:
     X, y = made(400)
     words = noise(y, 0.5)
     head, sums = head_of(X, y, words)
@@ -132,7 +132,7 @@ def test_sums_are_those_of_both_scores() -> None:
     assert (sums > 0).mean() == pytest.approx((learned > 0).mean(), abs=0.02)
 
 
-def test_a_topic_that_no_row_has_stays_as_unlikely_as_by_words() -> None:
+def test_fit_multilabel_head_keeps_an_absent_topic_as_unlikely_as_by_words() -> None:
     X, y = made(200)
     wider = sp.csr_array((y.data, y.indices + 1, y.indptr), shape=(200, 5))
     words = np.hstack([np.full((200, 1), -10, dtype=np.float32), noise(y, 0.3)])
@@ -145,7 +145,7 @@ def test_a_topic_that_no_row_has_stays_as_unlikely_as_by_words() -> None:
     np.testing.assert_array_equal(head.calibration.slopes[1:], known.calibration.slopes)
 
 
-def test_a_topic_that_is_only_described_is_told_by_its_description() -> None:
+def test_fit_multilabel_head_recognizes_a_described_topic() -> None:
     X, y = made(800, n_columns=40, n_topics=6)
     has_topic = y.toarray() > 0
     means = np.stack([X[has_topic[:, t]].mean(axis=0) for t in range(6)]) - X.mean(axis=0)
@@ -162,7 +162,7 @@ def test_a_topic_that_is_only_described_is_told_by_its_description() -> None:
     assert proba[is_new].mean() > proba[~is_new].mean() + 0.2
 
 
-def test_without_rows_or_topics_to_measure_on_there_is_no_head() -> None:
+def test_fit_multilabel_head_without_rows_or_topics_returns_none() -> None:
     X, y = made(10)
     nothing = np.zeros((10, 4), dtype=np.float32)
     left_out = np.arange(0), nothing[:0]

@@ -39,7 +39,7 @@ def expected_scores(net: Network, X: np.ndarray) -> np.ndarray:
 # What it is made of -----------------------------------------------------------------------------
 
 
-def test_weights_and_biases_of_each_layer_are_listed_as_keras_lists_them() -> None:
+def test_weights_are_listed_as_in_keras() -> None:
     net = small_net()
     shapes = [(12, 8), (8,), (8, 5), (5,), (5, 4), (4,)]
     assert [array.shape for array in net.weights] == shapes
@@ -48,7 +48,7 @@ def test_weights_and_biases_of_each_layer_are_listed_as_keras_lists_them() -> No
     assert (net.n_inputs, net.n_topics) == (12, 4)
 
 
-def test_the_seed_decides_the_first_weights() -> None:
+def test_seed_decides_the_first_weights() -> None:
     for ours, same, other in zip(
         *(small_net(seed=seed).weights[0::2] for seed in (1, 1, 2)), strict=True
     ):
@@ -56,7 +56,7 @@ def test_the_seed_decides_the_first_weights() -> None:
         assert (ours != other).any()
 
 
-def test_a_fresh_net_is_untrained_and_of_the_same_make() -> None:
+def test_fresh_returns_an_untrained_network_with_the_same_options() -> None:
     net = small_net(optimizer="adam", loss="categorical_crossentropy", seed=5)
     fresh = net.fresh()
     assert fresh.weights == []
@@ -68,7 +68,7 @@ def test_a_fresh_net_is_untrained_and_of_the_same_make() -> None:
     )
 
 
-def test_a_net_that_is_built_again_learns_as_a_fresh_one() -> None:
+def test_build_resets_a_network() -> None:
     again, fresh = small_net(), small_net()
     again.fit(X, Y, epochs=2, batch_size=10)
     for net in (again.build(N_COLUMNS), fresh):
@@ -84,7 +84,7 @@ def test_a_net_that_is_built_again_learns_as_a_fresh_one() -> None:
         pytest.param(lambda net: pickle.loads(pickle.dumps(net)), id="pickle"),
     ],
 )
-def test_a_copy_of_a_trained_net_learns_on_by_itself(copied: Any) -> None:
+def test_copy_of_a_trained_network_learns_independently(copied: Any) -> None:
     net = small_net()
     net.fit(X, Y, batch_size=10)
     twin, before = copied(net), [array.copy() for array in net.weights]
@@ -94,7 +94,7 @@ def test_a_copy_of_a_trained_net_learns_on_by_itself(copied: Any) -> None:
         assert (theirs != original).any()
 
 
-def test_the_summary_is_a_table_of_layers() -> None:
+def test_summary_is_a_table_of_layers() -> None:
     assert small_net().summary() == (
         "layer    units  activation  parameters\n"
         "dense 1      8  relu               104\n"
@@ -116,7 +116,7 @@ def test_the_summary_is_a_table_of_layers() -> None:
     ],
     ids=["name", "object"],
 )
-def test_a_net_shows_its_make(optimizer: Any, text: str) -> None:
+def test_repr_shows_layers_and_options(optimizer: Any, text: str) -> None:
     assert repr(small_net(optimizer=optimizer)) == text
 
 
@@ -126,7 +126,7 @@ def test_a_net_shows_its_make(optimizer: Any, text: str) -> None:
 @pytest.mark.parametrize(
     "rows", [X, X.toarray(), X.toarray().tolist()], ids=["csr", "dense", "list"]
 )
-def test_scores_and_probabilities_are_those_of_the_formulas(rows: Any) -> None:
+def test_predict_and_decision_function_follow_the_formulas(rows: Any) -> None:
     net = small_net()
     scores = expected_scores(net, X.toarray())
     proba = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -136,7 +136,7 @@ def test_scores_and_probabilities_are_those_of_the_formulas(rows: Any) -> None:
 
 
 @pytest.mark.parametrize("n_at_a_time", [1, 7, 25, 26])
-def test_rows_are_predicted_alike_however_many_at_a_time(
+def test_predict_does_not_depend_on_the_batch_size(
     n_at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = small_net()
@@ -145,18 +145,18 @@ def test_rows_are_predicted_alike_however_many_at_a_time(
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
 
 
-def test_outputs_of_hidden_units_over_the_limit_do_not_overflow() -> None:
+def test_decision_function_of_huge_hidden_outputs_is_finite() -> None:
     net = small_net()
     for weights in net.weights:
         weights[:] = 1e15
     assert np.isfinite(net.decision_function(np.full((1, N_COLUMNS), 1e15))).all()
 
 
-def test_no_rows_have_no_predictions() -> None:
+def test_predict_of_no_rows_is_empty() -> None:
     assert small_net().predict(X[:0]).shape == (0, N_TOPICS)
 
 
-def test_dropout_rests_while_predicting() -> None:
+def test_predict_ignores_dropout() -> None:
     net, dropping = (
         small_net(),
         Network([Dense(8, "relu", dropout=0.5), Dense(5, dropout=0.9), Dense(N_TOPICS, "softmax")]),
@@ -171,7 +171,7 @@ def test_dropout_rests_while_predicting() -> None:
     [("sparse_categorical_crossentropy", Y), ("categorical_crossentropy", ONE_HOT)],
     ids=["integers", "one-hot"],
 )
-def test_loss_and_accuracy_are_those_of_scikit_learn(loss: str, y: np.ndarray) -> None:
+def test_evaluate_returns_loss_and_accuracy_of_scikit_learn(loss: str, y: np.ndarray) -> None:
     net = small_net(loss=loss)
     scores = expected_scores(net, X.toarray())
     result = net.evaluate(X, y)
@@ -179,7 +179,7 @@ def test_loss_and_accuracy_are_those_of_scikit_learn(loss: str, y: np.ndarray) -
     assert result.accuracy == accuracy_score(Y, scores.argmax(axis=1))
 
 
-def test_the_loss_includes_the_penalties() -> None:
+def test_evaluate_adds_penalties_to_the_loss() -> None:
     layers = [Dense(8, "relu", l2=0.1), Dense(5), Dense(N_TOPICS, "softmax", l2=0.02)]
     penalised, plain = Network(layers).build(N_COLUMNS), small_net()
     penalty = 0.1 * (plain.weights[0] ** 2).sum() + 0.02 * (plain.weights[4] ** 2).sum()
@@ -188,7 +188,7 @@ def test_the_loss_includes_the_penalties() -> None:
     assert penalised.evaluate(X, Y).loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_softmax_bears_scores_of_any_size() -> None:
+def test_softmax_takes_scores_of_any_size() -> None:
     scores = np.array([[1e4, 0, -1e4], [-1e4, -1e4, -1e4]], dtype=np.float32)
     third = 1 / 3
     expected = np.array([[1, 0, 0], [third, third, third]])
@@ -222,9 +222,7 @@ def test_softmax_bears_scores_of_any_size() -> None:
     ],
     ids=str,
 )
-def test_a_layer_outside_its_legal_values_is_an_error(
-    options: dict[str, Any], message: str
-) -> None:
+def test_dense_rejects_invalid_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         Dense(**options)
     assert str(caught.value) == message
@@ -247,9 +245,7 @@ NO_PROBABILITIES = (
     ],
     ids=["no layers", "no softmax", "two softmaxes"],
 )
-def test_a_stack_without_one_softmax_at_its_end_is_an_error(
-    layers: list[Dense], message: str
-) -> None:
+def test_network_must_end_in_one_softmax(layers: list[Dense], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         Network(layers)
     assert str(caught.value) == message
@@ -266,32 +262,32 @@ def test_a_stack_without_one_softmax_at_its_end_is_an_error(
         pytest.param(lambda net: net.summary(), id="summary"),
     ],
 )
-def test_a_net_without_weights_is_an_error(use: Any) -> None:
+def test_network_without_weights_raises_not_fitted_error(use: Any) -> None:
     with pytest.raises(NotFittedError) as caught:
         use(Network([Dense(N_TOPICS, "softmax")]))
     assert str(caught.value) == "the net has no weights yet; call fit first."
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_rows_of_another_width_are_an_error(method: str) -> None:
+def test_network_rejects_rows_of_another_width(method: str) -> None:
     with pytest.raises(DataError, match="`X` has 11 columns, but the model expects 12;"):
         getattr(small_net(), method)(X[:, :11], Y)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_topics_that_do_not_fit_the_rows_are_an_error(method: str) -> None:
+def test_network_rejects_topics_that_do_not_match_the_rows(method: str) -> None:
     with pytest.raises(DataError, match=r"^`y` has shape \(24,\) .* topics of shape \(25,\);"):
         getattr(small_net(), method)(X, Y[:-1])
 
 
 @pytest.mark.parametrize(("method", "purpose"), [("fit", "train on"), ("evaluate", "evaluate")])
-def test_no_rows_are_an_error(method: str, purpose: str) -> None:
+def test_network_rejects_no_rows(method: str, purpose: str) -> None:
     with pytest.raises(DataError) as caught:
         getattr(small_net(), method)(X[:0], Y[:0])
     assert str(caught.value) == f"there are no rows to {purpose}; give at least one."
 
 
-def test_a_net_of_several_topics_ends_in_sigmoid_with_its_own_loss() -> None:
+def test_network_of_several_topics_ends_in_sigmoid_with_its_loss() -> None:
     net = Network([Dense(16, "relu"), Dense(4, "sigmoid")], optimizer=RMSprop(0.01), seed=1)
     assert net.loss == "binary_crossentropy"
     y = np.eye(4, dtype=int)[np.arange(12) % 4] | np.eye(4, dtype=int)[np.arange(12) // 3]
@@ -307,6 +303,6 @@ def test_a_net_of_several_topics_ends_in_sigmoid_with_its_own_loss() -> None:
 @pytest.mark.parametrize(
     ("last", "loss"), [("softmax", "binary_crossentropy"), ("sigmoid", "categorical_crossentropy")]
 )
-def test_a_loss_goes_with_the_last_layer(last: Any, loss: Any) -> None:
+def test_network_rejects_a_loss_that_does_not_match_the_last_layer(last: Any, loss: Any) -> None:
     with pytest.raises(OptionError, match=f"the loss {loss} doesn't go with {last}"):
         Network([Dense(4, last)], loss=loss)

@@ -47,7 +47,7 @@ def same_weights(a: Network, b: Network) -> bool:
 # The best epoch ---------------------------------------------------------------------------------
 
 
-def test_it_stops_after_patience_and_remembers_the_best_epoch() -> None:
+def test_neural_learner_stops_after_patience_and_keeps_the_best_epoch() -> None:
     learner = NeuralLearner(patience=2, batch_size=8, learning_rate=0.02)
     history = fit(learner)
     losses = history.history["val_loss"]
@@ -56,7 +56,7 @@ def test_it_stops_after_patience_and_remembers_the_best_epoch() -> None:
 
 
 @pytest.mark.slow
-def test_the_net_is_trained_anew_on_all_rows_for_the_best_number_of_epochs() -> None:
+def test_neural_learner_trains_anew_on_all_rows_for_the_best_epochs() -> None:
     learner = NeuralLearner(hidden=(8,), batch_size=16)
     fit(learner, seed=3)
 
@@ -66,7 +66,7 @@ def test_the_net_is_trained_anew_on_all_rows_for_the_best_number_of_epochs() -> 
     assert same_weights(learner.network, net)
 
 
-def test_the_search_is_made_on_the_rows_that_are_not_heldout() -> None:
+def test_neural_learner_searches_on_rows_that_are_not_heldout() -> None:
     learner = NeuralLearner(hidden=(8,), epochs=3, validation_fraction=0.25)
     history = fit(learner, seed=3)
 
@@ -79,7 +79,7 @@ def test_the_search_is_made_on_the_rows_that_are_not_heldout() -> None:
     assert history.history == by_hand.history
 
 
-def test_with_validation_data_the_net_keeps_its_best_epoch_and_learns_from_all_rows() -> None:
+def test_validation_data_choose_the_epoch_and_all_rows_are_learned() -> None:
     learner = NeuralLearner(hidden=(8,), batch_size=8, learning_rate=0.02)
     history = fit(learner, validation_data=(X_OTHER, Labels.from_topics(Y_OTHER)), seed=3)
     losses = history.history["val_loss"]
@@ -93,14 +93,14 @@ def test_with_validation_data_the_net_keeps_its_best_epoch_and_learns_from_all_r
         assert same_weights(alone.network, learner.network)
 
 
-def test_nothing_is_learned_from_validation_data_but_the_epoch() -> None:
+def test_validation_data_decide_only_the_epoch() -> None:
     one, two = (NeuralLearner(hidden=(8,), epochs=1) for _ in range(2))
     fit(one, validation_data=(X_OTHER, Labels.from_topics(Y_OTHER)))
     fit(two, validation_data=(X_OTHER[:8], Labels.from_topics(3 - Y_OTHER[:8])))
     assert same_weights(one.network, two.network)
 
 
-def test_weights_of_rows_reach_search_and_training() -> None:
+def test_sample_weight_reaches_search_and_training() -> None:
     plain, weighted = NeuralLearner(epochs=2), NeuralLearner(epochs=2)
     weight = np.where(Y == 0, np.float32(5), np.float32(1))
     histories = [fit(plain), fit(weighted, sample_weight=weight)]
@@ -118,7 +118,7 @@ def test_weights_of_rows_reach_search_and_training() -> None:
     [(None, 4, [64, 4]), (None, 90, [90, 90]), ((7, 5), 4, [7, 5, 4]), ((), 4, [4])],
     ids=["default", "as wide as topics", "chosen", "none"],
 )
-def test_hidden_layers_are_as_wide_as_asked_for(
+def test_hidden_sets_the_widths_of_layers(
     hidden: tuple[int, ...] | None, n_topics: int, widths: list[int]
 ) -> None:
     learner = NeuralLearner(hidden, epochs=1)
@@ -138,7 +138,7 @@ def test_options_reach_the_layers_and_the_optimizer() -> None:
     assert net.seed == 9
 
 
-def test_probabilities_are_the_softmax_of_the_scores() -> None:
+def test_predict_proba_is_the_softmax_of_scores() -> None:
     learner = NeuralLearner(epochs=2)
     fit(learner)
     exp = np.exp(learner.decision_function(X_OTHER))
@@ -147,7 +147,7 @@ def test_probabilities_are_the_softmax_of_the_scores() -> None:
     )
 
 
-def test_the_seed_decides_everything() -> None:
+def test_seed_decides_all_weights() -> None:
     one, same, other = (NeuralLearner(epochs=2, dropout=0.5) for _ in range(3))
     for learner, seed in ((one, 1), (same, 1), (other, 2)):
         fit(learner, seed=seed)
@@ -159,7 +159,7 @@ def test_the_seed_decides_everything() -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, float("nan"), float("inf")])
-def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> None:
+def test_learning_rate_must_be_over_0(rate: float) -> None:
     with pytest.raises(OptionError) as caught:
         NeuralLearner(learning_rate=rate)
     assert str(caught.value) == f"`learning_rate` is {rate}; give a number over 0, or None."
@@ -182,13 +182,13 @@ def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> Non
     ],
     ids=["optimizer", "hidden", "dropout", "validation_fraction"],
 )
-def test_an_odd_option_is_refused_at_once(options: dict[str, Any], message: str) -> None:
+def test_neural_learner_rejects_invalid_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         NeuralLearner(**options)
     assert str(caught.value) == message
 
 
-def test_topics_of_one_document_each_leave_nothing_to_validate_on() -> None:
+def test_neural_learner_needs_a_topic_with_two_documents() -> None:
     with pytest.raises(DataError, match="no topic has two documents"):
         NeuralLearner().fit(X[:4], Labels.from_topics(Y[:4]), FitContext(n_topics=N_TOPICS))
 
@@ -196,7 +196,7 @@ def test_topics_of_one_document_each_leave_nothing_to_validate_on() -> None:
 # Parts ------------------------------------------------------------------------------------------
 
 
-def test_a_learner_restored_from_its_parts_is_the_same() -> None:
+def test_restore_returns_the_same_neural_learner() -> None:
     learner = NeuralLearner((6, 5), epochs=2, optimizer="adam", learning_rate=0.01)
     fit(learner)
     again = NeuralLearner.restore(learner.settings(), learner.arrays())
@@ -204,14 +204,14 @@ def test_a_learner_restored_from_its_parts_is_the_same() -> None:
     assert np.array_equal(again.predict_proba(X_OTHER), learner.predict_proba(X_OTHER))
 
 
-def test_settings_without_widths_stand_for_the_default_ones() -> None:
+def test_restore_without_widths_takes_the_default_ones() -> None:
     learner = NeuralLearner(epochs=1)
     fit(learner)
     again = NeuralLearner.restore(learner.settings() | {"hidden": None}, learner.arrays())
     assert np.array_equal(again.predict_proba(X_OTHER), learner.predict_proba(X_OTHER))
 
 
-def test_layers_that_do_not_fit_one_another_are_refused() -> None:
+def test_restore_rejects_layers_that_do_not_match() -> None:
     learner = NeuralLearner((6,), epochs=1)
     fit(learner)
     with pytest.raises(DataError) as caught:
@@ -265,7 +265,7 @@ def test_ctrl_c_in_the_last_epoch_of_the_search_keeps_its_best() -> None:
     assert same_weights(learner.network, searched)
 
 
-def test_ctrl_c_between_search_and_training_keeps_the_best_of_the_search(
+def test_ctrl_c_between_search_and_training_keeps_the_best_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     learner, undisturbed = (NeuralLearner((8,), epochs=3, batch_size=16) for _ in range(2))
@@ -284,7 +284,7 @@ def test_ctrl_c_between_search_and_training_keeps_the_best_of_the_search(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_rows_of_weight_0_might_as_well_not_be_there() -> None:
+def test_neural_learner_ignores_rows_of_weight_zero() -> None:
     one, other = (NeuralLearner((8,), epochs=3) for _ in range(2))
     weight = (Y > 0).astype(np.float32)
     fit(one, sample_weight=weight)
@@ -299,7 +299,7 @@ def test_rows_of_weight_0_might_as_well_not_be_there() -> None:
 # Batches ----------------------------------------------------------------------------------------
 
 
-def test_learning_on_leaves_the_net_that_was_fitted_alone_and_goes_on_with_one_of_its_own() -> None:
+def test_partial_fit_continues_with_a_copy_of_the_network() -> None:
     learner = NeuralLearner((8,), epochs=2)
     fit(learner)
     fitted, before = learner.network, [array.copy() for array in learner.network.weights]
@@ -313,7 +313,7 @@ def test_learning_on_leaves_the_net_that_was_fitted_alone_and_goes_on_with_one_o
     assert not same_weights(own, fitted)
 
 
-def test_of_a_batch_that_fails_nothing_is_learned() -> None:
+def test_partial_fit_that_fails_learns_nothing() -> None:
     learner = NeuralLearner((8,), batch_size=20)
     learner.partial_fit(X, Labels.from_topics(Y), FitContext(n_topics=N_TOPICS, first=True))
     before = [array.copy() for array in learner.network.weights]
@@ -327,7 +327,7 @@ def test_of_a_batch_that_fails_nothing_is_learned() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(learner.network.weights, before, strict=True))
 
 
-def test_batches_are_steps_of_the_epoch_of_one_net() -> None:
+def test_partial_fit_takes_the_steps_of_one_network() -> None:
     learner = NeuralLearner((8,), batch_size=20)
     by_hand = Network([Dense(8, "relu"), Dense(N_TOPICS, "softmax")], seed=4)
     weight = np.linspace(0.5, 2, 100).astype(np.float32)

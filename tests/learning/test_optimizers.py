@@ -99,7 +99,7 @@ def train(optimizer: Optimizer, by_rows: bool) -> np.ndarray:
 
 @pytest.mark.parametrize("by_rows", [False, True], ids=["dense", "by rows"])
 @pytest.mark.parametrize(("optimizer", "rule"), CASES)
-def test_weights_follow_the_formulas_of_keras(
+def test_optimizers_follow_the_formulas_of_keras(
     optimizer: Optimizer, rule: Rule, by_rows: bool
 ) -> None:
     expected = rule(first_weights().astype(np.float64), sparse_gradients())
@@ -109,7 +109,7 @@ def test_weights_follow_the_formulas_of_keras(
 
 
 @pytest.mark.parametrize("optimizer", [RMSprop(), SGD()], ids=repr)
-def test_rows_without_gradient_are_left_alone_where_the_rule_allows(optimizer: Optimizer) -> None:
+def test_update_leaves_rows_without_gradient_unchanged(optimizer: Optimizer) -> None:
     weights = np.full(SHAPE, np.nan, dtype=np.float32)
     weights[[2, 5]] = 1
     optimizer.begin_step()
@@ -119,7 +119,7 @@ def test_rows_without_gradient_are_left_alone_where_the_rule_allows(optimizer: O
 
 
 @pytest.mark.parametrize("optimizer", [SGD(momentum=0.9), Adam()], ids=repr)
-def test_momentum_moves_rows_on_after_their_gradient_has_gone(optimizer: Optimizer) -> None:
+def test_momentum_moves_rows_after_their_gradient(optimizer: Optimizer) -> None:
     weights = np.zeros(SHAPE, dtype=np.float32)
     one_row = np.ones((1, 3), dtype=np.float32)
     optimizer.begin_step()
@@ -132,7 +132,7 @@ def test_momentum_moves_rows_on_after_their_gradient_has_gone(optimizer: Optimiz
 
 
 @pytest.mark.parametrize("optimizer", [param.values[0] for param in CASES], ids=repr)
-def test_each_array_has_running_averages_of_its_own(optimizer: Optimizer) -> None:
+def test_optimizer_keeps_averages_of_each_array(optimizer: Optimizer) -> None:
     together, alone = get_optimizer(optimizer), get_optimizer(optimizer)
     weights, others, expected = first_weights(), first_weights(), first_weights()
     for gradient in sparse_gradients():
@@ -147,11 +147,11 @@ def test_each_array_has_running_averages_of_its_own(optimizer: Optimizer) -> Non
 @pytest.mark.parametrize(
     ("name", "optimizer"), [("sgd", SGD()), ("rmsprop", RMSprop()), ("adam", Adam())]
 )
-def test_a_name_stands_for_the_defaults(name: str, optimizer: Optimizer) -> None:
+def test_get_optimizer_returns_the_defaults_of_a_name(name: str, optimizer: Optimizer) -> None:
     assert get_optimizer(name) == optimizer
 
 
-def test_a_given_optimizer_is_copied_so_that_two_nets_never_share_one() -> None:
+def test_get_optimizer_copies_an_optimizer() -> None:
     given = RMSprop(0.01)
     taken = get_optimizer(given)
     assert taken == given
@@ -160,7 +160,7 @@ def test_a_given_optimizer_is_copied_so_that_two_nets_never_share_one() -> None:
     assert given == RMSprop(0.01) != taken
 
 
-def test_an_unknown_optimizer_is_an_error() -> None:
+def test_get_optimizer_rejects_an_unknown_name() -> None:
     with pytest.raises(OptionError) as caught:
         get_optimizer("adagrad")
     assert str(caught.value) == "`optimizer` is 'adagrad'; give one of sgd, rmsprop, adam."

@@ -35,7 +35,7 @@ def tables(width: int) -> tuple[Any, Any, Any]:
 
 @needs_kernel
 @pytest.mark.parametrize("width", WIDTHS)
-def test_both_products_have_the_same_bits_with_and_without_the_kernel(
+def test_row_block_products_are_the_same_with_and_without_the_kernel(
     width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     block, found = block_of(), []
@@ -48,7 +48,7 @@ def test_both_products_have_the_same_bits_with_and_without_the_kernel(
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 25, 60])
-def test_products_are_those_of_dense_rows(width: int) -> None:
+def test_row_block_products_equal_those_of_dense_rows(width: int) -> None:
     block = block_of()
     weights, slopes, into = tables(width)
     X = block.to_csc().toarray()
@@ -60,7 +60,7 @@ def test_products_are_those_of_dense_rows(width: int) -> None:
     np.testing.assert_allclose(summed, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_block_without_entries_has_no_part_in_anything() -> None:
+def test_row_block_without_entries_changes_nothing() -> None:
     empty = sp.csr_array((3, N_COLUMNS), dtype=np.float32)
     block = RowBlock.from_csr(empty, np.zeros(3, dtype=np.int32), np.zeros(3, dtype=np.uint64))
     weights, slopes, into = tables(9)
@@ -81,7 +81,7 @@ def test_a_block_without_entries_has_no_part_in_anything() -> None:
         {"values": np.ones(3, dtype=np.float32)},
     ],
 )
-def test_entries_outside_of_the_tables_are_refused(changes: dict[str, Any]) -> None:
+def test_row_block_rejects_entries_outside_of_the_tables(changes: dict[str, Any]) -> None:
     block = block_of()._replace(
         values=np.ones(2, dtype=np.float32),
         rows=np.array([0, 1], dtype=np.uint16),
@@ -123,7 +123,7 @@ UNFIT = {
 @needs_kernel
 @pytest.mark.parametrize("unfit", UNFIT.values(), ids=list(UNFIT))
 @pytest.mark.parametrize("name", ["scores", "sums"])
-def test_arrays_of_other_types_or_in_pieces_are_refused(name: str, unfit: Any) -> None:
+def test_kernel_rejects_arrays_of_another_type_or_not_contiguous(name: str, unfit: Any) -> None:
     product = getattr(sums.kernel, name)
     product(*arguments_of_kernel())
     for at in range(6):
@@ -137,7 +137,7 @@ def test_arrays_of_other_types_or_in_pieces_are_refused(name: str, unfit: Any) -
 
 @needs_kernel
 @pytest.mark.parametrize(("name", "at"), [("scores", 5), ("sums", 4)])
-def test_what_is_changed_has_to_be_writable(name: str, at: int) -> None:
+def test_kernel_rejects_read_only_outputs(name: str, at: int) -> None:
     arguments = arguments_of_kernel()
     arguments[at].flags.writeable = False
     with pytest.raises((ValueError, BufferError), match="read-only"):
@@ -146,14 +146,14 @@ def test_what_is_changed_has_to_be_writable(name: str, at: int) -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("n_topics", [-1, 0, 3, 5, 2**31, 2**61, 2**63 - 1])
-def test_numbers_of_topics_that_do_not_fit_are_refused(n_topics: int) -> None:
+def test_kernel_rejects_numbers_of_topics_that_do_not_fit(n_topics: int) -> None:
     for product in (sums.kernel.scores, sums.kernel.sums):
         with pytest.raises(ValueError, match=r"do not fit together|no topics, or too many"):
             product(*[*arguments_of_kernel()[:-1], n_topics])
 
 
 @needs_kernel
-def test_tables_without_rows_end_at_once_for_the_most_topics() -> None:
+def test_kernel_returns_at_once_for_tables_without_rows() -> None:
     arguments = [*(array[:0] for array in arguments_of_kernel()[:-1]), 2**31 - 1]
     for product in (sums.kernel.scores, sums.kernel.sums):
         product(*arguments)
@@ -161,7 +161,7 @@ def test_tables_without_rows_end_at_once_for_the_most_topics() -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("n_topics", [3, 8])
-def test_rows_and_columns_that_overlap_what_is_written_change_nothing(n_topics: int) -> None:
+def test_kernel_bears_inputs_that_overlap_the_output(n_topics: int) -> None:
     """What is checked has to be what is used, whoever writes to the arrays meanwhile."""
     n = 2 * n_topics
     values, ends = np.ones(n, dtype=np.float32), np.array([n])
@@ -177,7 +177,7 @@ def test_rows_and_columns_that_overlap_what_is_written_change_nothing(n_topics: 
     assert into.tolist() == [[n_topics] * n_topics]
 
 
-def test_row_block_that_was_sent_has_aligned_arrays() -> None:
+def test_row_block_arrays_are_aligned_after_pickling() -> None:
     block = RowBlock.from_csr(
         sp.csr_array(np.eye(3, dtype=np.float32)),
         np.zeros(3, dtype=np.int32),

