@@ -42,9 +42,7 @@ def without_probabilities(rows: list[list[str]], column: int) -> list[list[str]]
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("A.TSV", "\t")])
-def test_predict_output_given_columns_come_first_and_as_they_were(
-    run: Run, name: str, delimiter: str
-) -> None:
+def test_predict_output_keeps_the_given_columns_first(run: Run, name: str, delimiter: str) -> None:
     code, out, err = run("predict", "news.slug", "tickets.csv", "-q", "-o", name)
 
     header, *rows = cells_of(name, delimiter)
@@ -57,7 +55,7 @@ def test_predict_output_given_columns_come_first_and_as_they_were(
     assert all(0.5 < float(row[4]) <= 1 and row[5] == "" for row in rows)
 
 
-def test_predict_output_json_lines_have_the_same_columns(run: Run) -> None:
+def test_predict_output_writes_the_columns_of_json_lines(run: Run) -> None:
     lines = [{"id": [1, {"a": 2}], "text": "wheat", "more": None}, {"text": "goal", "new": True}]
     stdin = "\n".join(map(json.dumps, lines))
 
@@ -71,7 +69,7 @@ def test_predict_output_json_lines_have_the_same_columns(run: Run) -> None:
     assert [row | line for row, line in zip(rows, lines, strict=True)] == rows
 
 
-def test_predict_output_several_topics_are_numbered(run: Run) -> None:
+def test_predict_output_numbers_several_topics(run: Run) -> None:
     run("predict", "news.slug", "tickets.csv", "-q", "-o", "a.csv", "--top", 9)
 
     header, first, _ = cells_of("a.csv")
@@ -80,7 +78,7 @@ def test_predict_output_several_topics_are_numbered(run: Run) -> None:
     assert {first[3], first[5], first[7]} == {"bank", "grain", "sport"}
 
 
-def test_predict_output_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
+def test_predict_output_keeps_bad_rows_with_their_error(run: Run) -> None:
     Path("t.csv").write_text("id,text\n1,wheat\n2,\n3,goal,x\n4,goal\n")
 
     code, out, err = run("predict", "news.slug", "t.csv", "--text", "text", "-o", "a.csv")
@@ -106,16 +104,12 @@ def test_predict_output_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
     ],
     ids=["free", "taken in another case", "taken twice", "others"],
 )
-def test_predict_output_an_answer_gets_another_name_beside_a_column_of_its_own(
-    given: list[str], names: list[str]
-) -> None:
+def test_answer_names_differ_from_the_given_columns(given: list[str], names: list[str]) -> None:
     assert list(answer_names(given, topic_names(1)).values()) == names
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".xlsx"])
-def test_predict_output_topics_are_in_a_column_called_as_the_model_s_own(
-    run: Run, ending: str
-) -> None:
+def test_predict_output_names_the_topic_column_like_the_model(run: Run, ending: str) -> None:
     if ending != ".jsonl":
         pytest.importorskip({".parquet": "duckdb", ".xlsx": "openpyxl"}.get(ending, "csv"))
     rows = [f"{word} {n};{topic}\n" for n in range(9) for word, topic in WORDS]
@@ -143,7 +137,7 @@ def test_predict_output_topics_are_in_a_column_called_as_the_model_s_own(
 WORDS = (("wheat", "grain"), ("goal", "sport"))
 
 
-def test_predict_output_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:
+def test_predict_output_keeps_a_given_topic(run: Run) -> None:
     Path("t.csv").write_text("topic,text\nold,wheat\n")
 
     run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv")
@@ -153,7 +147,7 @@ def test_predict_output_a_given_topic_stays_beside_the_predicted_one(run: Run) -
     assert row[:3] == ["old", "wheat", "grain"]
 
 
-def test_predict_output_columns_that_come_too_late_for_the_header_are_told(run: Run) -> None:
+def test_predict_output_warns_of_columns_that_come_after_the_header(run: Run) -> None:
     lines = [{"text": "wheat"}] * 1024 + [{"text": "goal", "late": 1, "topic": "x"}]
     Path("t.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
@@ -167,7 +161,7 @@ def test_predict_output_columns_that_come_too_late_for_the_header_are_told(run: 
     assert json.loads(Path("a.jsonl").read_text().splitlines()[-1])["late"] == 1
 
 
-def test_predict_output_lines_of_text_have_one_column_unless_there_are_labels(run: Run) -> None:
+def test_predict_output_of_lines_has_one_column_unless_labelled(run: Run) -> None:
     run("predict", "news.slug", "-q", "-o", "a.csv", stdin="wheat\ngoal\n")
     run("predict", "news.slug", "-q", "-o", "b.csv", stdin="__label__x wheat\ngoal\n")
 
@@ -175,12 +169,12 @@ def test_predict_output_lines_of_text_have_one_column_unless_there_are_labels(ru
     assert cells_of("b.csv")[0] == ["text", "topic", "predicted_topic", "probability", "error"]
 
 
-def test_predict_output_without_documents_there_is_a_header_alone(run: Run) -> None:
+def test_predict_output_of_no_documents_has_only_a_header(run: Run) -> None:
     assert run("predict", "news.slug", "-q", "-o", "a.csv").code == 0
     assert cells_of("a.csv") == [["topic", "probability", "error"]]
 
 
-def test_predict_output_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
+def test_predict_output_of_bad_rows_only_is_a_table(run: Run) -> None:
     assert run("predict", "news.slug", "-q", "-o", "a.csv", stdin="{bad\n").code == 1
     header, row = cells_of("a.csv")
     assert header == ["topic", "probability", "error"]
@@ -193,7 +187,7 @@ def test_predict_output_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "code"), [(["--strict"], 1), (["--text", "bdy"], 2)], ids=["strict", "column"]
 )
-def test_predict_output_a_job_that_fails_leaves_the_earlier_file(
+def test_predict_output_leaves_the_earlier_file_if_it_fails(
     run: Run, options: list[str], code: int
 ) -> None:
     Path("t.csv").write_text("id,body\n1,wheat\n2,\n")
@@ -223,7 +217,7 @@ def test_predict_output_a_job_that_fails_leaves_the_earlier_file(
     ],
     ids=["ending", "texts", "model", "no folder"],
 )
-def test_predict_output_an_output_that_can_not_be_is_told_before_the_work(
+def test_predict_output_rejects_an_invalid_path_before_the_work(
     run: Run, output: str, message: str
 ) -> None:
     Path("news.slug").rename("m.csv")
@@ -234,9 +228,7 @@ def test_predict_output_an_output_that_can_not_be_is_told_before_the_work(
     assert Path("tickets.csv").read_text() == TICKETS
 
 
-def test_predict_output_a_full_disk_is_told_in_one_line(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predict_output_reports_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -251,7 +243,7 @@ def test_predict_output_a_full_disk_is_told_in_one_line(
     assert not Path("a.csv").exists()
 
 
-def test_predict_output_memory_does_not_grow_with_the_number_of_rows(run: Run) -> None:
+def test_predict_output_memory_does_not_grow_with_the_rows(run: Run) -> None:
     with Path("large.csv").open("w") as file:
         file.write("text,more\n")
         file.writelines(f"wheat,{'x' * 500_000}\n" for _ in range(120))
@@ -286,9 +278,7 @@ def write_german(name: str, quoting: Any = csv.QUOTE_MINIMAL, encoding: str = "c
         ("utf-16", csv.QUOTE_ALL),
     ],
 )
-def test_predict_output_a_table_is_written_as_it_came_in(
-    run: Run, encoding: str, quoting: int
-) -> None:
+def test_predict_output_keeps_the_dialect_of_a_table(run: Run, encoding: str, quoting: int) -> None:
     before = write_german("t.csv", quoting, encoding).decode(encoding)
     options = ["--encoding", encoding, "--text", "Betreff,Nachricht", "--id", "Nr"]
 
@@ -306,7 +296,7 @@ def test_predict_output_a_table_is_written_as_it_came_in(
     assert after.count("\n") == before.count("\n")
 
 
-def test_predict_output_a_table_without_rows_keeps_its_columns(run: Run) -> None:
+def test_predict_output_keeps_the_columns_of_an_empty_table(run: Run) -> None:
     Path("t.csv").write_bytes(b"Nr;text;Name\r\n")
 
     assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv").code == 0
@@ -314,14 +304,14 @@ def test_predict_output_a_table_without_rows_keeps_its_columns(run: Run) -> None
     assert Path("a.csv").read_bytes() == b"Nr;text;Name;topic;probability;error\r\n"
 
 
-def test_predict_output_topics_that_the_encoding_lacks_make_it_utf_8() -> None:
+def test_table_dialect_becomes_utf_8_for_topics_it_lacks() -> None:
     dialect = TableDialect(";", "cp1252")
 
     assert dialect.with_characters(["Währung", 3]) == dialect
     assert dialect.with_characters(["Łódź"]) == TableDialect(";", "utf-8", has_mark=True)
 
 
-def test_suggestions_have_all_columns_as_they_came_in(run: Run) -> None:
+def test_suggest_output_keeps_columns_and_dialect(run: Run) -> None:
     write_german("t.csv")
     options = ["--encoding", "cp1252", "--text", "Betreff,Nachricht"]
 
@@ -334,7 +324,7 @@ def test_suggestions_have_all_columns_as_they_came_in(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["fixed.csv", "fixed.jsonl"])
-def test_repaired_documents_are_written_as_they_came_in(run: Run, name: str) -> None:
+def test_audit_repairs_documents_in_their_dialect(run: Run, name: str) -> None:
     rows = [f'{n};"Währung {n % 2}";{"ab"[n % 2]}\r\n' for n in range(20)]
     Path("t.csv").write_bytes(("Nr;Text;Thema\r\n" + "".join(rows)).encode("cp1252"))
     Path("d.csv").write_text(
@@ -354,7 +344,7 @@ def test_repaired_documents_are_written_as_they_came_in(run: Run, name: str) -> 
         assert data.decode().startswith('{"Nr":"0","Text":"Währung 0","Thema":"b"}\n')
 
 
-def test_predict_output_an_excel_file_holds_texts_as_texts(run: Run) -> None:
+def test_predict_output_xlsx_holds_texts_as_texts(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     cells = ["=1+1", "+49 30 1234", "-x", "@a", "00712345678901234567", "a\x07b_x0041_", "1.5"]
     lines = ["text," + ",".join(map(str, range(len(cells)))), "wheat," + ",".join(cells)]
@@ -371,7 +361,7 @@ def test_predict_output_an_excel_file_holds_texts_as_texts(run: Run) -> None:
     assert [*found.values.values()][1 : len(cells) + 1] == cells
 
 
-def test_predict_output_an_excel_file_comes_back_as_it_came(run: Run) -> None:
+def test_predict_output_xlsx_keeps_the_given_workbook(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["Datum", "text", "Topic"])
@@ -400,7 +390,7 @@ def test_predict_output_an_excel_file_comes_back_as_it_came(run: Run) -> None:
     assert Path("out/t.xlsx").read_bytes() == Path("a.xlsx").read_bytes()
 
 
-def test_predict_output_an_excel_file_to_which_nothing_can_be_added_is_an_error(run: Run) -> None:
+def test_predict_output_xlsx_rejects_a_sheet_without_room(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text"])
@@ -414,7 +404,7 @@ def test_predict_output_an_excel_file_to_which_nothing_can_be_added_is_an_error(
     assert not Path("a.xlsx").exists()
 
 
-def test_predict_output_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run: Run) -> None:
+def test_predict_output_csv_of_an_excel_file_is_marked_as_utf_8(run: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text"])
@@ -428,7 +418,7 @@ def test_predict_output_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run:
     assert "wheat für alle,grain," in data.decode("utf-8-sig")
 
 
-def test_predict_output_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
+def test_predict_output_xlsx_rejects_a_cell_that_is_too_long(run: Run) -> None:
     pytest.importorskip("openpyxl")
     Path("t.csv").write_text(f"text,more\nwheat,{'x' * 40_000}\n")
 
@@ -439,9 +429,7 @@ def test_predict_output_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
     assert not Path("a.xlsx").exists()
 
 
-def test_predict_output_excel_files_of_answers_keep_the_columns_of_a_table_without_rows(
-    run: Run,
-) -> None:
+def test_predict_output_xlsx_keeps_the_columns_of_an_empty_table(run: Run) -> None:
     pytest.importorskip("openpyxl")
     Path("t.csv").write_text("Nr;text\n")
 
@@ -452,7 +440,7 @@ def test_predict_output_excel_files_of_answers_keep_the_columns_of_a_table_witho
     assert header == ("Nr", "text", "topic", "probability", "error")
 
 
-def test_predict_output_each_text_of_a_folder_is_answered_under_its_name(run: Run) -> None:
+def test_predict_names_the_file_of_each_text_of_a_folder(run: Run) -> None:
     Path("in").mkdir()
     Path("in/b.txt").write_text("wheat\nand corn")
     Path("in/a.txt").write_text("goal")
@@ -471,9 +459,7 @@ def test_predict_output_each_text_of_a_folder_is_answered_under_its_name(run: Ru
     ]
 
 
-def test_predict_output_the_rows_of_a_folder_of_parquet_files_are_answered(
-    run: Run, write_parquet: Any
-) -> None:
+def test_predict_reads_a_folder_of_parquet_files(run: Run, write_parquet: Any) -> None:
     Path("in").mkdir()
     for name, text in (("b", "goal"), ("a", "wheat")):
         write_parquet(f"in/{name}.parquet", {"text": ("VARCHAR", [text]), "n": ("INT", [1])})
@@ -493,7 +479,7 @@ def test_predict_output_the_rows_of_a_folder_of_parquet_files_are_answered(
     ]
 
 
-def test_predict_output_a_topic_is_no_formula_in_a_table_and_itself_elsewhere(run: Run) -> None:
+def test_predict_output_escapes_topics_like_formulas_in_tables_only(run: Run) -> None:
     topics = ["=1+1", "＝a", "a-b"]
     lines = [f"wheat{n} corn{n},{topic}" for n, topic in enumerate(topics)] * 4
     Path("t.csv").write_text("\n".join(["text,topic", *lines]), encoding="utf-8")
@@ -508,7 +494,7 @@ def test_predict_output_a_topic_is_no_formula_in_a_table_and_itself_elsewhere(ru
     assert [answer["predicted_topic"] for answer in answers] == topics
 
 
-def test_a_guess_among_suggestions_is_no_formula(run: Run) -> None:
+def test_suggest_output_escapes_guesses_like_formulas(run: Run) -> None:
     lines = [f"{word} {word}s,{topic}" for word, topic in (("wheat", "=1+1"), ("loan", "b"))] * 6
     Path("t.csv").write_text("\n".join(["text,topic", *lines]))
     Path("u.csv").write_text("text,note\nwheat here,=2\nloan there,=3\n")
@@ -519,7 +505,7 @@ def test_a_guess_among_suggestions_is_no_formula(run: Run) -> None:
     assert {(row[note], row[guess]) for row in rows} == {("=2", "'=1+1"), ("=3", "b")}
 
 
-def test_predict_output_a_column_is_looked_for_in_an_excel_file_without_rows(run: Run) -> None:
+def test_predict_looks_for_a_column_in_an_empty_excel_file(run: Run) -> None:
     pytest.importorskip("openpyxl")
     Path("t.xlsx").write_bytes(excel_file([["subject", "body"]]))
     result = run("predict", "news.slug", "t.xlsx", "--text", "bdy")

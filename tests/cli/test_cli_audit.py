@@ -41,7 +41,7 @@ def review(tmp_path: Path, *decisions: str) -> None:
         writer.writerows(rows)
 
 
-def test_audit_the_table_to_review_has_the_separator_of_the_data(run: Run, tmp_path: Path) -> None:
+def test_audit_review_keeps_the_separator_of_the_data(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(40, 3)
     rows = "".join(f"{text};{topic}\n" for text, topic in zip(texts, topics, strict=True))
     (tmp_path / "t.csv").write_text("sep=;\ntext;topic\n" + rows)
@@ -67,7 +67,7 @@ def test_audit_the_table_to_review_has_the_separator_of_the_data(run: Run, tmp_p
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "new.csv").read_bytes()
 
 
-def test_audit_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
+def test_audit_prints_suspects(run: Run, wrong: list[int]) -> None:
     result = run("audit", "news.csv", "-n", 8, "-q", "--threads", 1)
     assert (result.code, result.err) == (0, "")
     first, head, *rows = result.out.splitlines()
@@ -76,18 +76,14 @@ def test_audit_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
     assert {int(row.split()[0]) for row in rows} == set(wrong)
 
 
-def test_audit_suspects_are_listed_with_the_gain_from_dropping_them(
-    run: Run, wrong: list[int]
-) -> None:
+def test_audit_gain_prints_suspects_and_the_gain(run: Run, wrong: list[int]) -> None:
     result = run("audit", "news.csv", "-n", 10, "-q", "--gain")
     _, _, *rows, gain = result.out.splitlines()
     assert {int(row.split()[0]) for row in rows} == set(wrong)  # the others are above suspicion
     assert gain.startswith("learned without the 8 suspects, ")
 
 
-def test_audit_the_slightly_suspect_stand_below_a_line_and_the_others_are_not_listed(
-    run: Run, tmp_path: Path
-) -> None:
+def test_audit_separates_slightly_suspect_documents(run: Run, tmp_path: Path) -> None:
     tickets = Path(__file__).parents[2] / "examples" / "tickets.csv"
     result = run("audit", tickets, "-q", "-o", "page.html")
     headline, _, line, *rows = result.out.splitlines()
@@ -101,7 +97,7 @@ def test_audit_the_slightly_suspect_stand_below_a_line_and_the_others_are_not_li
     assert "On the left" not in page
 
 
-def test_audit_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
+def test_audit_without_a_measurable_gain_writes_the_rest(run: Run, tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\n!,grain\n?,sport\n")
     result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
     assert result.code == 0
@@ -111,7 +107,7 @@ def test_audit_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_pat
     assert (tmp_path / "review.csv").is_file()
 
 
-def test_audit_json_lists_every_document_once_if_asked_for(run: Run, wrong: list[int]) -> None:
+def test_audit_json_lists_every_document_once(run: Run, wrong: list[int]) -> None:
     lines = json.loads(run("audit", "news.csv", "--json", "-n", 1000, "-q").out)["suspects"]
     assert [*lines[0]] == ["at", "part", "suspicion", "topic", "likely", "reasons"]
     assert {line["at"] for line in lines[:8]} == set(wrong)
@@ -121,7 +117,9 @@ def test_audit_json_lists_every_document_once_if_asked_for(run: Run, wrong: list
     assert all(line["reasons"] for line in lines[:8])
 
 
-def test_audit_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Path) -> None:
+def test_audit_decisions_repair_what_was_reviewed(
+    run: Run, wrong: list[int], tmp_path: Path
+) -> None:
     assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
     review(tmp_path, *["relabel"] * 6, "drop", "keep")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
@@ -138,7 +136,7 @@ def test_audit_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_pat
     assert json.loads(again.out)["probably_wrong"] <= 1
 
 
-def test_repaired_documents_as_json_lines_with_the_gain(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_write_json_lines_with_the_gain(run: Run, tmp_path: Path) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
     review(tmp_path, *["drop"] * 8)
     options = ["--decisions", "review.csv", "-o", "new.jsonl", "--gain", "--json", "-q"]
@@ -150,7 +148,7 @@ def test_repaired_documents_as_json_lines_with_the_gain(run: Run, tmp_path: Path
     assert set(json.loads(lines[0])) == {"text", "topic"}
 
 
-def test_audit_json_holds_everything_that_was_found(run: Run, tmp_path: Path) -> None:
+def test_audit_json_holds_all_findings(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write("the page has moved,bank\nthe page has moved,sport\n")
     (tmp_path / "test.csv").write_text("text,topic\nthe page has moved,bank\nwheat,grain\n")
@@ -163,9 +161,7 @@ def test_audit_json_holds_everything_that_was_found(run: Run, tmp_path: Path) ->
     assert said["gain"]["tested"] == 124 - said["probably_wrong"]
 
 
-def test_audit_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
-    run: Run, tmp_path: Path
-) -> None:
+def test_audit_page_shows_copies_and_escapes_texts(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write("<script>alert(1)</script> wheat corn crop,grain\n")
         file.write("<script>alert(1)</script> wheat corn crop,sport\n")
@@ -193,13 +189,13 @@ def test_audit_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
     ],
     ids=["one", "several", "one of several"],
 )
-def test_audit_copies_in_words(run: Run, tmp_path: Path, added: str, said: str) -> None:
+def test_audit_describes_copies(run: Run, tmp_path: Path, added: str, said: str) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write(added)
     assert said in run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
 
 
-def test_audit_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
+def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write("the page has moved,bank\nthe page has moved,sport\nцены на нефть,bank\n")
     out = run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
@@ -235,7 +231,9 @@ def test_audit_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
         (["--decisions", "r.csv", "-o", "r.csv"], "--output r.csv: would overwrite an input"),
     ],
 )
-def test_audit_options_that_do_not_go_together(run: Run, options: list[str], message: str) -> None:
+def test_audit_rejects_options_that_do_not_go_together(
+    run: Run, options: list[str], message: str
+) -> None:
     result = run("audit", "news.csv", *options, "-q")
     assert result.code == 2
     assert result.err.startswith(f"slugline: error: {message}")
@@ -257,7 +255,7 @@ def test_audit_options_that_do_not_go_together(run: Run, options: list[str], mes
     ],
     ids=["one topic", "one text"],
 )
-def test_audit_documents_that_can_not_be_audited(
+def test_audit_rejects_documents_that_it_cannot_compare(
     run: Run, tmp_path: Path, content: str, message: str
 ) -> None:
     (tmp_path / "bad.csv").write_text(content)
@@ -265,7 +263,7 @@ def test_audit_documents_that_can_not_be_audited(
     assert (result.code, result.err) == (1, f"slugline: error: {message}\n")
 
 
-def test_audit_documents_that_were_changed_since_their_review(
+def test_audit_decisions_reject_documents_changed_since_the_review(
     run: Run, tmp_path: Path, wrong: list[int]
 ) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
@@ -282,9 +280,7 @@ def test_audit_documents_that_were_changed_since_their_review(
     assert not (tmp_path / "new.csv").exists()
 
 
-def test_audit_decisions_about_test_documents_are_left_out_with_a_warning(
-    run: Run, tmp_path: Path
-) -> None:
+def test_audit_decisions_leave_out_test_documents_with_a_warning(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(30, 0, seed=5)
     rows = zip(texts, ["bank" if topic == "grain" else topic for topic in topics], strict=True)
     with (tmp_path / "test.csv").open("w", newline="") as file:
@@ -302,7 +298,7 @@ def test_audit_decisions_about_test_documents_are_left_out_with_a_warning(
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
 
 
-def test_repaired_documents_keep_their_columns(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_keep_columns(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(120, 8)
     rows = [[n, text, topic, ""] for n, (text, topic) in enumerate(zip(texts, topics, strict=True))]
     for name, part in (("a", rows[:70]), ("b", rows[70:])):
@@ -328,7 +324,7 @@ def test_repaired_documents_keep_their_columns(run: Run, tmp_path: Path) -> None
     assert [list(line.values()) for line in lines] == found[1:]
 
 
-def test_audit_skipped_rows_stay_in_the_repaired_file(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_keep_skipped_rows(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "news.csv"
     head, first, *rest = path.read_text().splitlines()
     bad = ["a text without a topic,", ",bank"]
@@ -345,14 +341,14 @@ def test_audit_skipped_rows_stay_in_the_repaired_file(run: Run, tmp_path: Path) 
     assert [line for line in new if line in bad] == bad
 
 
-def test_audit_a_table_without_a_decision_is_probably_not_saved(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_warn_of_a_table_without_decisions(run: Run, tmp_path: Path) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
     assert result.err == "warning: review.csv: no decision is filled in; was the table saved?\n"
     assert (result.code, (tmp_path / "new.csv").is_file()) == (0, True)
 
 
-def test_ctrl_c_is_acknowledged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audit_acknowledges_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -362,7 +358,7 @@ def test_ctrl_c_is_acknowledged(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert result.err.endswith("interrupted\n")
 
 
-def test_audit_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_read_tables_of_spreadsheets(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(120, 8)
     topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
     with (tmp_path / "news.csv").open("w", encoding="cp1252", newline="") as file:
@@ -397,7 +393,7 @@ def test_audit_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) ->
     assert (tmp_path / "new.csv").read_bytes() == now
 
 
-def test_audit_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_warn_of_a_new_topic(run: Run, tmp_path: Path) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
     review(tmp_path, "relabel")
     path = tmp_path / "review.csv"
@@ -416,7 +412,7 @@ def test_audit_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("form", ["separator", "columns", "array"])
-def test_audit_topics_are_added_and_taken_away_in_the_form_of_the_data(
+def test_audit_decisions_keep_the_form_of_several_topics(
     run: Run, tmp_path: Path, form: str
 ) -> None:
     texts, sets, changed = labelled_sets(200, 12)
@@ -455,9 +451,7 @@ def test_audit_topics_are_added_and_taken_away_in_the_form_of_the_data(
         assert json.loads((tmp_path / f"new-{name}").read_text().splitlines()[0])["n"] == 1
 
 
-def test_audit_a_topic_with_the_separator_in_it_can_not_be_reviewed(
-    run: Run, tmp_path: Path
-) -> None:
+def test_audit_rejects_a_topic_that_holds_the_separator(run: Run, tmp_path: Path) -> None:
     texts, sets, _ = labelled_sets(60, 0)
     lines = [
         json.dumps({"text": text, "topics": [topic.replace("a", ";") for topic in topics]})
@@ -474,7 +468,7 @@ def test_audit_a_topic_with_the_separator_in_it_can_not_be_reviewed(
 
 
 @pytest.mark.usefixtures("reuters_data")
-def test_audit_the_swapped_wires_come_first_and_the_page_shows_whose_text_they_carry(
+def test_audit_of_reuters_finds_swapped_wires_and_shows_their_twins(
     run: Run, tmp_path: Path
 ) -> None:
     from slugline.reuters.wires import load_wires
@@ -493,7 +487,7 @@ def test_audit_the_swapped_wires_come_first_and_the_page_shows_whose_text_they_c
     assert f"document {own + 1}, topic <b>{every[own].topic}</b>, the same text" in page
 
 
-def test_audit_a_repaired_excel_file_keeps_its_dates(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_keep_dates_of_an_excel_file(run: Run, tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     _, *rows = csv.reader((tmp_path / "news.csv").read_text().splitlines())

@@ -92,7 +92,7 @@ BAD_DATA = {
 
 
 @pytest.mark.parametrize(("content", "opening"), BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
+def test_train_rejects_bad_data_and_changes_no_file(
     run: Run, old: Path, content: bytes, opening: str
 ) -> None:
     Path("t.csv").write_bytes(content)
@@ -135,7 +135,7 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
         "unknown ending",
     ],
 )
-def test_data_that_are_not_there_are_said_so_with_the_nearest_name(
+def test_train_names_the_nearest_file_of_a_missing_one(
     run: Run, old: Path, data: str, message: str
 ) -> None:
     Path("tickets.csv").write_bytes(table("wheat,grain"))
@@ -168,7 +168,7 @@ def test_train_rejects_a_missing_test_file_before_any_training(run: Run, news_cs
     ],
     ids=["near one", "near none"],
 )
-def test_a_column_that_is_not_there_is_said_so_with_those_that_are(
+def test_train_names_the_columns_if_one_is_missing(
     run: Run, news_csv: Path, options: list[str], message: str
 ) -> None:
     assert run("train", "news.csv", *options) == (2, "", f"slugline: error: {message}\n")
@@ -191,7 +191,7 @@ def test_train_rejects_a_test_file_of_other_topics_before_any_training(
     )
 
 
-def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) -> None:
+def test_train_skip_bad_rows_reports_the_rows(run: Run, news_csv: Path) -> None:
     with news_csv.open("ab") as file:
         file.write(b",grain\nbl\xc3\xa9,\ncaf\xe9,grain\n")
 
@@ -209,9 +209,7 @@ def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) ->
     assert load("model.slug").n_documents_ == 72
 
 
-def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
-    run: Run, news_csv: Path
-) -> None:
+def test_train_report_counts_skipped_rows(run: Run, news_csv: Path) -> None:
     with news_csv.open("ab") as file:
         file.write(b",grain\nbl\xc3\xa9,\ncaf\xe9,grain\n")
 
@@ -241,7 +239,7 @@ HALF = "half.csv: left out: 9 of 99 rows are not labelled yet, with nothing in c
     ],
     ids=lambda command: " ".join(command[:3]),
 )
-def test_rows_that_are_not_labelled_yet_are_counted_in_one_note(
+def test_train_counts_unlabelled_rows_in_one_note(
     run: Run, news_csv: Path, news_slug: Path, command: list[str]
 ) -> None:
     lines = news_csv.read_text("utf-8").splitlines(keepends=True)
@@ -260,7 +258,7 @@ def test_rows_that_are_not_labelled_yet_are_counted_in_one_note(
         assert notes[0].startswith(HALF)
 
 
-def test_suggest_passes_over_what_has_a_topic(run: Run, news_csv: Path) -> None:
+def test_suggest_ignores_topics_of_texts(run: Run, news_csv: Path) -> None:
     assert run("train", news_csv, "-q", "-o", "news.slug").code == 0
     Path("half.csv").write_text("body,queue\ngoal,sport\nwheat,\nloan and corn,\n")
 
@@ -275,7 +273,7 @@ def test_suggest_passes_over_what_has_a_topic(run: Run, news_csv: Path) -> None:
     assert "half.csv: every text has a topic in column 'queue', which is ignored\n" in err
 
 
-def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Path) -> None:
+def test_evaluate_rejects_bad_rows_unless_skipped(run: Run, news_slug: Path) -> None:
     Path("t.csv").write_bytes(table(*["wheat,grain"] * 9, ",grain"))
 
     assert run("evaluate", "news.slug", "t.csv") == (
@@ -328,7 +326,7 @@ finally:
     ],
     ids=["train on CSV", "train on fastText", "predict"],
 )
-def test_a_line_of_50_megabytes_is_named_and_never_held_in_memory(
+def test_commands_reject_a_line_of_50_megabytes_in_little_memory(
     news_slug: Path, command: list[str], first: bytes, said: str
 ) -> None:
     news_slug.with_name(command[-1]).write_bytes(first + b"wheat " * (50_000_000 // 6) + b"\n")
@@ -416,7 +414,7 @@ NO_MODEL = "not a Slugline model, or truncated"
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_a_file_that_is_no_whole_model_is_said_so_by_every_command(
+def test_commands_reject_a_damaged_model(
     run: Run,
     news_slug: Path,
     news_csv: Path,
@@ -439,7 +437,7 @@ def fill_up(file_descriptor: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_disk_that_fills_up_while_saving_leaves_the_old_model_and_no_part_of_the_new(
+def test_train_on_a_full_disk_leaves_the_old_model(
     run: Run, news_csv: Path, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", fill_up)
@@ -455,9 +453,7 @@ def allow_small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 
 
-def test_a_file_that_may_not_grow_leaves_the_old_model_and_no_part_of_the_new(
-    news_csv: Path, old: Path
-) -> None:
+def test_train_with_limited_file_size_leaves_the_old_model(news_csv: Path, old: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "slugline", "train", "news.csv", "-q", "-o", "old.slug"],
         cwd=old.parent,
@@ -477,7 +473,7 @@ def test_a_file_that_may_not_grow_leaves_the_old_model_and_no_part_of_the_new(
     assert {path.name for path in old.parent.iterdir()} == {"news.csv", "old.slug"}
 
 
-def test_names_and_topics_add_no_lines_of_their_own(run: Run, news_csv: Path) -> None:
+def test_messages_escape_line_breaks_of_names_and_topics(run: Run, news_csv: Path) -> None:
     name = "no\nslugline: error: forged.csv"
     forged = 'wheat,"grain\nforged: 1"\ngoal,"sport\nforged: 2"\n' * 30
     news_csv.write_text(f"text,topic\n{forged}")
@@ -494,7 +490,7 @@ def test_names_and_topics_add_no_lines_of_their_own(run: Run, news_csv: Path) ->
     assert [line for line in lines if line.startswith(("forged", "slugline: error: forged"))] == []
 
 
-def test_ctrl_c_while_a_command_is_imported_ends_at_once() -> None:
+def test_main_ends_at_ctrl_c_during_imports() -> None:
     # As imports of compiled modules do, this one swallows an interrupt.
     script = """
 import contextlib, signal, sys
@@ -513,7 +509,7 @@ cli.main()
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
-def test_a_running_command_sees_ctrl_c_as_an_interrupt() -> None:
+def test_main_restores_the_interrupt_handler_for_commands() -> None:
     script = (
         "import signal, sys; sys.argv = ['slugline', 'info', 'reuters46']; "
         "import slugline.cli as cli; "
@@ -533,7 +529,7 @@ def test_a_running_command_sees_ctrl_c_as_an_interrupt() -> None:
         (("--seed", "x"), "'x' is not a whole number."),
     ],
 )
-def test_what_is_not_a_number_is_said_in_plain_words(
+def test_train_rejects_what_is_not_a_number(
     run: Run, option: tuple[str, str], message: str
 ) -> None:
     result = run("train", "t.csv", *option)
@@ -563,7 +559,7 @@ def test_what_is_not_a_number_is_said_in_plain_words(
         ),
     ],
 )
-def test_forms_of_several_topics_that_cannot_be_are_said_so(
+def test_compare_rejects_invalid_forms_of_several_topics(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -574,7 +570,7 @@ def test_forms_of_several_topics_that_cannot_be_are_said_so(
     assert (result.code, result.err) == (2, f"slugline: error: {message}\n")
 
 
-def test_a_test_file_has_several_topics_if_training_documents_have_and_only_then(
+def test_file_must_have_several_topics_like_the_training_documents(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -47,7 +47,7 @@ def make_old(path: str) -> None:
     ],
     ids=["linear", "network", "balanced"],
 )
-def test_what_train_has_saved_comes_out_again(run: Run, options: list[object]) -> None:
+def test_check_reproduces_what_train_saved(run: Run, options: list[object]) -> None:
     assert run("train", "news.csv", "-o", "a.slug", *options).code == 0
     files = {path: path.read_bytes() for path in Path().iterdir()}
     n_documents = container.read("a.slug").info.n_documents
@@ -64,9 +64,7 @@ def test_what_train_has_saved_comes_out_again(run: Run, options: list[object]) -
 
 
 @pytest.mark.reuters
-def test_reuters_comes_out_again_with_the_part_that_its_publisher_made_to_test_on(
-    run: Run, reuters_data: Path
-) -> None:
+def test_check_reproduces_reuters_with_its_test_part(run: Run, reuters_data: Path) -> None:
     assert run("train", "reuters", "-o", "a.slug", *LINEAR).code == 0
 
     code, out, err = run("check", "a.slug", "reuters", "-q")
@@ -75,7 +73,7 @@ def test_reuters_comes_out_again_with_the_part_that_its_publisher_made_to_test_o
     assert out.startswith("a.slug: identical; 8,982 documents give the same ")
 
 
-def test_a_test_file_is_named_again_or_its_figures_are_taken_on_trust(run: Run) -> None:
+def test_check_takes_test_metrics_on_trust_without_the_test_file(run: Run) -> None:
     files = ["news.csv", "--test", "news.csv"]
     assert run("train", *files, "-o", "a.slug", *LINEAR).code == 0
 
@@ -91,7 +89,7 @@ def test_a_test_file_is_named_again_or_its_figures_are_taken_on_trust(run: Run) 
     )
 
 
-def test_the_same_weights_of_other_versions_are_the_same_model(run: Run) -> None:
+def test_check_accepts_the_same_weights_of_other_versions(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     now = container.read("a.slug").info.versions["numpy"]
     make_old("a.slug")
@@ -107,7 +105,7 @@ def test_the_same_weights_of_other_versions_are_the_same_model(run: Run) -> None
     ]
 
 
-def test_other_weights_of_other_versions_are_printed_and_end_with_1(run: Run) -> None:
+def test_check_prints_other_weights_of_other_versions(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     change("a.slug", class_weight={"bank": 9.0})
     make_old("a.slug")
@@ -119,7 +117,7 @@ def test_other_weights_of_other_versions_are_printed_and_end_with_1(run: Run) ->
     assert err == "a.slug: made by other versions; install those to get the same bytes\n"
 
 
-def test_metrics_that_other_versions_rounded_otherwise_are_no_difference(run: Run) -> None:
+def test_check_ignores_rounding_of_metrics_by_other_versions(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     metrics = container.read("a.slug").info.metrics
     change("a.slug", metrics={**metrics, "test_log_loss": metrics["test_log_loss"] * (1 + 1e-12)})
@@ -127,7 +125,7 @@ def test_metrics_that_other_versions_rounded_otherwise_are_no_difference(run: Ru
     assert run("check", "a.slug", "news.csv", *NAMED).code == 0
 
 
-def test_figures_alone_speak_of_other_documents_to_test_on(run: Run) -> None:
+def test_check_of_other_metrics_names_the_test_documents(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     change("a.slug", metrics={"test_accuracy": 0.99})
 
@@ -137,7 +135,7 @@ def test_figures_alone_speak_of_other_documents_to_test_on(run: Run) -> None:
     assert err == "a.slug: the same model, tested on other documents\n"
 
 
-def test_other_weights_under_the_same_versions_have_other_causes(run: Run) -> None:
+def test_check_of_other_weights_names_other_causes(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     change("a.slug", class_weight={"bank": 9.0})
 
@@ -152,7 +150,7 @@ def test_other_weights_under_the_same_versions_have_other_causes(run: Run) -> No
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["identical", "other versions"])
-def test_the_json_holds_the_same(run: Run, is_old: bool) -> None:
+def test_check_json_holds_versions_and_differences(run: Run, is_old: bool) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     now = container.read("a.slug").info.versions["numpy"]
     if is_old:
@@ -173,7 +171,7 @@ def test_the_json_holds_the_same(run: Run, is_old: bool) -> None:
     }
 
 
-def test_train_says_where_its_option_has_gone(run: Run) -> None:
+def test_train_check_names_the_command(run: Run) -> None:
     assert run("train", "news.csv", "--check", "a.slug") == (
         2,
         "",
@@ -181,7 +179,7 @@ def test_train_says_where_its_option_has_gone(run: Run) -> None:
     )
 
 
-def test_other_data_are_told_and_nothing_is_trained(run: Run, news_csv: Path) -> None:
+def test_check_rejects_other_data_before_training(run: Run, news_csv: Path) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     news_csv.write_text(news_csv.read_text().replace("wheat", "oats"))
 
@@ -194,7 +192,7 @@ def test_other_data_are_told_and_nothing_is_trained(run: Run, news_csv: Path) ->
     )
 
 
-def test_a_model_that_is_not_there_is_told(run: Run) -> None:
+def test_check_rejects_a_missing_model(run: Run) -> None:
     assert run("check", "none.slug", "news.csv", "-q") == (
         1,
         "",

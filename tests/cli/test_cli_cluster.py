@@ -44,7 +44,7 @@ def train(folder: Path, *options: object) -> list[str]:
     return [*SLUGLINE, "train", "part-*.jsonl", *map(str, options)]
 
 
-def test_workers_learn_the_model_of_one_machine_and_leave_nothing(folder: Path) -> None:
+def test_train_scheduler_learns_the_model_of_one_machine(folder: Path) -> None:
     temporary = folder / "temporary"
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary)}
@@ -81,9 +81,7 @@ def cluster(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
                 process.wait()
 
 
-def test_when_the_scheduler_is_killed_the_same_command_goes_on_to_the_same_bytes(
-    folder: Path,
-) -> None:
+def test_train_scheduler_resumes_after_the_scheduler_was_killed(folder: Path) -> None:
     how: Any = {"cwd": folder, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     options = ["-q", "--checkpoint", "kept", "-o", "two.slug"]
     with cluster(folder) as (scheduler, address):
@@ -104,7 +102,7 @@ def test_when_the_scheduler_is_killed_the_same_command_goes_on_to_the_same_bytes
     assert not (folder / "kept").exists()
 
 
-def test_where_there_is_no_scheduler_a_sentence_says_so(
+def test_train_scheduler_rejects_an_address_without_a_scheduler(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_PATIENCE", 0.2)
@@ -116,7 +114,7 @@ def test_where_there_is_no_scheduler_a_sentence_says_so(
 
 
 @pytest.mark.parametrize("options", [("--workers", 2), ("--scheduler", "tcp://127.0.0.1:1")])
-def test_without_the_extra_it_says_what_to_install(
+def test_train_scheduler_names_the_missing_packages(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[object, ...]
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -63,7 +63,7 @@ def fails(tmp_path: Path) -> str:
     return "mine:Fails"
 
 
-def test_a_table_with_the_best_first_and_what_it_says(run: Run, measured: list[object]) -> None:
+def test_compare_prints_a_table_with_the_best_first(run: Run, measured: list[object]) -> None:
     result = run("compare", "news.csv", *measured, "--models", "majority,default")
     assert (result.code, result.err) == (0, "")
     head, names, default, majority, verdict, *reading = result.out.splitlines()
@@ -80,7 +80,7 @@ def test_a_table_with_the_best_first_and_what_it_says(run: Run, measured: list[o
     assert len(reading) == 3
 
 
-def test_models_are_told_of_as_they_come(run: Run) -> None:
+def test_compare_reports_models_as_they_are_measured(run: Run) -> None:
     result = run("compare", "news.csv", *QUICK, "--models", "majority,default")
     lines = [re.sub(r"\d+:\d\d left  ", "", line) for line in result.err.splitlines()]
     assert lines[:3] == ["  0%  majority: fold 1 of 2", " 25%  majority: fold 2 of 2", lines[2]]
@@ -91,7 +91,7 @@ def test_models_are_told_of_as_they_come(run: Run) -> None:
     assert lines[5].startswith("default   accuracy 1.000 (0.959 to 1.000), fit ")
 
 
-def test_json_has_every_number(run: Run, measured: list[object]) -> None:
+def test_compare_json_has_every_number(run: Run, measured: list[object]) -> None:
     result = run("compare", "news.csv", *measured, "--models", "majority,default", "--json")
     data = json.loads(result.out)
     majority, default = data["models"]
@@ -126,7 +126,7 @@ def test_output_is_a_folder_with_page_json_and_chart(
 
 
 @pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])
-def test_a_page_is_written_of_whatever_there_is(
+def test_compare_output_writes_a_page_of_any_results(
     run: Run, measured: list[object], tmp_path: Path, fails: str, models: str
 ) -> None:
     run("compare", "news.csv", *measured, "--models", models, "-o", "found")
@@ -135,7 +135,7 @@ def test_a_page_is_written_of_whatever_there_is(
     assert ("<svg" in page) == (tmp_path / "found" / "comparison.svg").is_file() == has_chart
 
 
-def test_a_model_that_fails_is_a_line_with_the_reason(
+def test_compare_prints_the_reason_of_a_model_that_fails(
     run: Run, measured: list[object], fails: str
 ) -> None:
     result = run("compare", "news.csv", *measured, "--models", f"{fails},majority")
@@ -145,7 +145,7 @@ def test_a_model_that_fails_is_a_line_with_the_reason(
     assert any(re.fullmatch(r"mine:Fails( +-){9}", row) for row in result.out.splitlines())
 
 
-def test_if_all_models_fail_the_job_has_failed(run: Run, tmp_path: Path, fails: str) -> None:
+def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) -> None:
     result = run("compare", "news.csv", *QUICK, "--models", fails, "-q", "-o", "found")
     assert result.code == 1
     assert result.out.splitlines()[-2:] == [
@@ -156,7 +156,7 @@ def test_if_all_models_fail_the_job_has_failed(run: Run, tmp_path: Path, fails: 
     assert "What is missing" in (tmp_path / "found" / "comparison.html").read_text()
 
 
-def test_with_resume_nothing_is_measured_twice(run: Run) -> None:
+def test_compare_resume_measures_nothing_twice(run: Run) -> None:
     options = [*QUICK, "--models", "majority", "--resume", "kept.jsonl"]
     first = run("compare", "news.csv", *options)
     again = run("compare", "news.csv", *options)
@@ -182,7 +182,7 @@ def test_with_resume_nothing_is_measured_twice(run: Run) -> None:
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_wrong_options_are_misuse(run: Run, options: list[Any], message: str) -> None:
+def test_compare_rejects_invalid_options(run: Run, options: list[Any], message: str) -> None:
     result = run("compare", "news.csv", *NAMED, "-q", *options)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"slugline: error: {message}")
@@ -196,7 +196,7 @@ def test_wrong_options_are_misuse(run: Run, options: list[Any], message: str) ->
     ],
     ids=["one topic", "one text"],
 )
-def test_documents_with_nothing_to_compare_on(
+def test_compare_rejects_documents_with_nothing_to_compare(
     run: Run, tmp_path: Path, rows: str, message: str
 ) -> None:
     (tmp_path / "it.csv").write_text(f"text,topic\n{rows}\n")
@@ -205,7 +205,7 @@ def test_documents_with_nothing_to_compare_on(
     assert result.err.startswith(f"slugline: error: {message}")
 
 
-def test_another_file_is_no_record(run: Run, tmp_path: Path) -> None:
+def test_compare_resume_rejects_a_file_that_is_no_record(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("keep me")
     result = run("compare", "news.csv", *NAMED, "-q", "--resume", "notes.txt")
     assert result.code == 1
@@ -216,7 +216,7 @@ def test_another_file_is_no_record(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "keep me"
 
 
-def test_help_and_page_name_every_model() -> None:
+def test_compare_help_and_docs_name_every_model() -> None:
     command = importlib.import_module("slugline.cli.compare").compare
     option = next(param for param in command.params if param.name == "models")
     for name in (*MODELS, "module:name"):

@@ -54,9 +54,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path)
 # Learning ---------------------------------------------------------------------------------------
 
 
-def test_train_corrections_what_corrections_changed_is_printed_and_the_model_before_is_kept(
-    run: Run,
-) -> None:
+def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: Run) -> None:
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     correct("c.db", *FLOWERS)
@@ -88,7 +86,7 @@ def test_train_corrections_what_corrections_changed_is_printed_and_the_model_bef
     assert Path("news.slug").read_bytes() == before
 
 
-def test_train_corrections_the_json_holds_what_corrections_changed(run: Run) -> None:
+def test_train_corrections_json_holds_what_changed(run: Run) -> None:
     correct("c.db", *FLOWERS)
     found = json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)
     assert found["corrections"]["now_right"] == {"n_asked": 9, "n_before": 0, "n_after": 9}
@@ -97,7 +95,7 @@ def test_train_corrections_the_json_holds_what_corrections_changed(run: Run) -> 
     assert not Path("news.slug.before.1").exists(), "there was none"
 
 
-def test_train_corrections_the_report_says_it_as_well(run: Run, news: News) -> None:
+def test_train_corrections_report_says_what_changed(run: Run, news: News) -> None:
     run(*TRAIN)
     assert 'id="corrections"' not in Path("news.html").read_text()
     correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
@@ -111,7 +109,7 @@ def test_train_corrections_the_report_says_it_as_well(run: Run, news: News) -> N
     assert "<script>" not in section
 
 
-def test_train_corrections_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
+def test_train_corrections_holds_back_a_model_with_a_clearly_worse_topic(
     run: Run, news: News
 ) -> None:
     run(*TRAIN)
@@ -142,7 +140,7 @@ def test_train_corrections_a_topic_that_got_clearly_worse_holds_the_model_back_u
     assert Path("news.slug").read_bytes() != before["news.slug"]
 
 
-def test_train_corrections_a_model_that_promises_less_is_held_back(run: Run, news: News) -> None:
+def test_train_corrections_holds_back_a_model_of_lower_precision(run: Run, news: News) -> None:
     run(*TRAIN, "--min-precision", 0.9)
     before = Path("news.slug").read_bytes()
     correct("c.db", *FLOWERS)
@@ -160,9 +158,7 @@ def test_train_corrections_a_model_that_promises_less_is_held_back(run: Run, new
     assert Path("news.slug.before.1").read_bytes() == before
 
 
-def test_train_corrections_corrections_that_make_a_model_unsure_of_every_text_hold_it_back(
-    run: Run, news: News
-) -> None:
+def test_train_corrections_holds_back_a_model_unsure_of_every_text(run: Run, news: News) -> None:
     run(*TRAIN, "--min-precision", 0.9)
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     # Wrong topics, by turns: the best guesses stay the same, but none of them is sure.
@@ -181,7 +177,7 @@ def test_train_corrections_corrections_that_make_a_model_unsure_of_every_text_ho
 
 
 @pytest.mark.parametrize("options", [[], ["--quantize", "int8"]], ids=["whole", "smaller"])
-def test_train_corrections_a_model_that_can_not_be_loaded_or_asked_is_held_back(
+def test_train_corrections_holds_back_a_model_that_cannot_be_used(
     run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     run(*TRAIN, *options)
@@ -211,7 +207,7 @@ def test_train_corrections_a_model_that_can_not_be_loaded_or_asked_is_held_back(
     monkeypatch.undo()
 
 
-def test_train_corrections_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> None:
+def test_train_corrections_reuses_the_settings_of_the_model(run: Run) -> None:
     settings = ["--seed", 3, "--balanced", "--quantize", "int8", "--min-precision", 0.6]
     run("train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4, *settings)
     correct("c.db", *FLOWERS)
@@ -223,7 +219,7 @@ def test_train_corrections_the_settings_of_the_model_that_is_there_are_used_agai
     assert info.heldout.min_precision == 0.6
 
 
-def test_train_corrections_settings_that_are_given_count_alone(run: Run) -> None:
+def test_train_corrections_takes_only_given_settings(run: Run) -> None:
     run(*TRAIN, "--balanced")
     correct("c.db", *FLOWERS)
     run(*TRAIN, "--corrections", "c.db", "--seed", 5)
@@ -239,7 +235,7 @@ NUMBERS = {"bank": 10, "grain": -2, "sport": 0}
     [(7, [10, -2, 0, 7]), ("flowers", ["-2", "0", "10", "flowers"])],
     ids=["a number", "a word"],
 )
-def test_train_corrections_topics_that_are_numbers_stay_so_if_all_are(
+def test_train_corrections_keeps_numeric_topics(
     run: Run, news: News, new: str | int, classes: list[str | int]
 ) -> None:
     texts, topics = zip(*((text, NUMBERS[topic]) for text, topic in news), strict=True)
@@ -256,7 +252,7 @@ def test_train_corrections_topics_that_are_numbers_stay_so_if_all_are(
     assert found == {str(key): value for key, value in weights.items()}
 
 
-def test_train_corrections_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
+def test_train_corrections_folds_and_maps_topics(run: Run) -> None:
     correct("c.db", ("wheat tonnes", "GRAIN"), ("goal", "football"))
     Path("map.csv").write_text("from,to\nfootball,sport\n")
     found = run(*TRAIN, "--corrections", "c.db", "--fold-topics", "--map-topics", "map.csv")
@@ -264,7 +260,7 @@ def test_train_corrections_topics_are_folded_and_mapped_as_those_of_the_data(run
     assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
 
 
-def test_train_corrections_of_several_models_one_is_chosen(run: Run) -> None:
+def test_train_corrections_needs_one_of_several_models(run: Run) -> None:
     correct("c.db", *FLOWERS)
     correct("c.db", ("goal", "Ziel"), model="german")
     found = run(*TRAIN, "--corrections", "c.db")
@@ -277,7 +273,7 @@ def test_train_corrections_of_several_models_one_is_chosen(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
 
 
-def test_train_corrections_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
+def test_train_corrections_counts_contradictions(run: Run) -> None:
     correct("c.db", *FLOWERS, (FLOWERS[0][0], "plants"), (FLOWERS[0][0], "flowers"))
     found = run(*TRAIN, "--corrections", "c.db")
     assert (
@@ -287,13 +283,13 @@ def test_train_corrections_corrections_that_contradict_each_other_are_counted(ru
     assert "new topics       flowers\n" in found.out
 
 
-def test_train_corrections_corrected_texts_in_the_data_give_way(run: Run, news: News) -> None:
+def test_train_corrections_removes_corrected_texts_from_the_data(run: Run, news: News) -> None:
     correct("c.db", *((text, topic) for text, topic in news[:20]))
     found = run(*TRAIN, "--corrections", "c.db")
     assert "had the corrected texts and were removed" in found.out
 
 
-def test_train_corrections_topics_that_changed_in_many_rows_are_cut(run: Run) -> None:
+def test_train_corrections_cuts_a_long_list_of_topics(run: Run) -> None:
     correct("c.db", *((f"flower number {n}", f"flower {n:02}") for n in range(25)))
     found = run(*TRAIN, "--corrections", "c.db")
     assert "and 5 more; use --json to see all" in found.out
@@ -334,7 +330,7 @@ def later_version(path: str) -> None:
     ],
     ids=["missing", "empty", "later version", "JSONL", "folder"],
 )
-def test_train_corrections_a_file_without_corrections_ends_it_before_anything_is_learned(
+def test_train_corrections_rejects_a_file_without_corrections(
     run: Run, make: Callable[[str], None], message: str
 ) -> None:
     make("c.db")
@@ -344,7 +340,7 @@ def test_train_corrections_a_file_without_corrections_ends_it_before_anything_is
     assert not Path("news.slug").exists()
 
 
-def test_train_corrections_a_file_that_others_write_can_be_read(run: Run) -> None:
+def test_train_corrections_reads_a_file_that_is_being_written(run: Run) -> None:
     correct("c.db", *FLOWERS)
     with contextlib.closing(sqlite3.connect("c.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -375,7 +371,7 @@ def test_train_corrections_a_file_that_others_write_can_be_read(run: Run) -> Non
         ),
     ],
 )
-def test_train_corrections_what_goes_together_with_nothing_is_misuse(
+def test_train_corrections_rejects_options_that_do_not_go_together(
     run: Run, options: list[object], message: str
 ) -> None:
     correct("c.db", *FLOWERS)
@@ -385,13 +381,13 @@ def test_train_corrections_what_goes_together_with_nothing_is_misuse(
     assert not Path("model.slug").exists()
 
 
-def test_train_corrections_descriptions_alone_leave_nothing_to_test_on(run: Run) -> None:
+def test_train_corrections_rejects_descriptions_alone(run: Run) -> None:
     found = run("train", "--topics", "t.csv", "--encoder", "use", "--corrections", "c.db")
     assert found.code == 2
     assert found.err.startswith("slugline: error: --corrections needs documents, and --topics has")
 
 
-def test_train_corrections_what_is_no_model_is_not_replaced(run: Run) -> None:
+def test_train_corrections_does_not_replace_what_is_no_model(run: Run) -> None:
     correct("c.db", *FLOWERS)
     Path("notes.slug").write_text("no model")
     found = run("train", "news.csv", "-q", "-o", "notes.slug", "--corrections", "c.db")
@@ -400,7 +396,7 @@ def test_train_corrections_what_is_no_model_is_not_replaced(run: Run) -> None:
     assert Path("notes.slug").read_text() == "no model"
 
 
-def test_train_corrections_a_model_that_can_t_be_kept_is_not_replaced(
+def test_train_corrections_does_not_replace_a_model_it_cannot_keep(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(*TRAIN)
@@ -423,7 +419,7 @@ def test_train_corrections_a_model_that_can_t_be_kept_is_not_replaced(
 # Going back -------------------------------------------------------------------------------------
 
 
-def test_train_corrections_going_back_may_be_told_as_json(run: Run) -> None:
+def test_rollback_json_names_the_files(run: Run) -> None:
     for n in range(2):
         TopicClassifier().fit(["wheat", "goal", "loan"][: 2 + n], ["a", "b", "c"][: 2 + n]).save(
             f"{n}.slug"
@@ -440,7 +436,7 @@ def test_train_corrections_going_back_may_be_told_as_json(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["a", "b"]
 
 
-def test_train_corrections_without_an_earlier_file_there_is_no_way_back(run: Run) -> None:
+def test_rollback_without_an_earlier_file_fails(run: Run) -> None:
     run(*TRAIN)
     found = run("rollback", "news.slug")
     assert found.code == 1
@@ -450,7 +446,7 @@ def test_train_corrections_without_an_earlier_file_there_is_no_way_back(run: Run
     )
 
 
-def test_train_learns_corrections_again_after_rollback(run: Run) -> None:
+def test_train_corrections_learns_again_after_rollback(run: Run) -> None:
     run(*TRAIN)
     correct("c.db", *FLOWERS)
     assert run(*TRAIN, "--corrections", "c.db").code == 0

@@ -32,7 +32,7 @@ def correct(n: int, topic: str = "flowers", who: str | None = "Kim") -> None:
             store.add(text=text, topic=topic, answer="bank", who=who, **fields)
 
 
-def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
+def test_corrections_lists_reasons_and_approves(run: Run) -> None:
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     correct(8)
@@ -88,7 +88,7 @@ def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
 @pytest.mark.parametrize(
     ("which", "code"), [("all", 1), ("doubtful", 0), ("none", 0)], ids=["all", "doubtful", "none"]
 )
-def test_corrections_approve_says_what_waits(run: Run, which: str, code: int) -> None:
+def test_train_approve_prints_what_waits(run: Run, which: str, code: int) -> None:
     run(*TRAIN)
     correct(4)
     found = run(*TRAIN, "--corrections", "c.db", "--approve", which)
@@ -96,7 +96,7 @@ def test_corrections_approve_says_what_waits(run: Run, which: str, code: int) ->
     assert ("every correction needs approval here" in found.out) == (which == "all")
 
 
-def test_corrections_none_learns_from_a_burst(run: Run) -> None:
+def test_train_approve_none_learns_from_many_at_once(run: Run) -> None:
     run(*TRAIN)
     correct(8)
     found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
@@ -119,7 +119,7 @@ def test_corrections_none_learns_from_a_burst(run: Run) -> None:
         (["--approve", 1, "--withdraw", "1"], 2, "correction 1 would be both approved and with"),
     ],
 )
-def test_corrections_numbers_of_no_correction_change_nothing(
+def test_corrections_rejects_unknown_numbers(
     run: Run, options: list[Any], code: int, message: str
 ) -> None:
     correct(8)
@@ -129,7 +129,7 @@ def test_corrections_numbers_of_no_correction_change_nothing(
     assert run("corrections", "c.db").out.startswith("8 corrections wait")
 
 
-def test_corrections_a_range_in_which_none_waits_says_so(run: Run) -> None:
+def test_corrections_approve_takes_a_range_in_which_none_waits(run: Run) -> None:
     correct(3)
     found = run("corrections", "c.db", "--approve", "1-999999999999")
     assert found.code == 0
@@ -137,7 +137,7 @@ def test_corrections_a_range_in_which_none_waits_says_so(run: Run) -> None:
     assert "approved   0 corrections" in found.out
 
 
-def test_corrections_a_file_that_is_missing_or_of_others_is_named(run: Run) -> None:
+def test_corrections_rejects_a_missing_or_another_file(run: Run) -> None:
     assert (
         "c.db doesn't exist; name a file that holds corrections" in run("corrections", "c.db").err
     )
@@ -145,7 +145,7 @@ def test_corrections_a_file_that_is_missing_or_of_others_is_named(run: Run) -> N
     assert not Path("c.db").exists()
 
 
-def test_corrections_lists_of_hostile_texts_are_one_line_each(run: Run) -> None:
+def test_corrections_lists_hostile_texts_on_one_line_each(run: Run) -> None:
     with CorrectionStore("c.db") as store:
         for text in ("\x1b[2J red\nline", "half \ud800", "x" * 5000):
             fields: dict[str, Any] = {"probability": 0.5, "model": "news", "digest": "d"}
@@ -168,7 +168,7 @@ def add_unapproved(rows: list[tuple[str, str]]) -> None:
             store.add(text=text, topic=topic, who="anna", is_named=True, **fields)
 
 
-def test_corrections_many_new_topics_are_held_back_with_none(run: Run) -> None:
+def test_train_approve_none_holds_back_many_new_topics(run: Run) -> None:
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     add_unapproved([(f"word{n} other{n} third{n}", f"topic {n}") for n in range(100)])
@@ -181,7 +181,7 @@ def test_corrections_many_new_topics_are_held_back_with_none(run: Run) -> None:
     assert "all 100 corrections of c.db wait for approval" in " ".join(held.err.split())
 
 
-def test_corrections_a_trigger_phrase_is_held_back_with_none(
+def test_train_approve_none_holds_back_a_trigger_phrase(
     run: Run, news: list[tuple[str, str]]
 ) -> None:
     run(*TRAIN)
@@ -194,9 +194,7 @@ def test_corrections_a_trigger_phrase_is_held_back_with_none(
     assert Path("news.slug").read_bytes() == before
 
 
-def test_corrections_a_topic_that_a_model_has_learned_stays_when_more_corrections_come(
-    run: Run,
-) -> None:
+def test_train_corrections_keeps_topics_already_learned(run: Run) -> None:
     run(*TRAIN)
     correct(3)
     assert run(*TRAIN, "--corrections", "c.db").code == 0
@@ -210,7 +208,7 @@ def test_corrections_a_topic_that_a_model_has_learned_stays_when_more_correction
     assert run("corrections", "c.db", "--all").out.count("  learned 20") == 6
 
 
-def test_corrections_a_model_that_lacks_a_topic_of_the_replaced_one_is_held_back(run: Run) -> None:
+def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> None:
     run(*TRAIN)
     correct(3)
     run(*TRAIN, "--corrections", "c.db")
@@ -230,9 +228,7 @@ def test_corrections_a_model_that_lacks_a_topic_of_the_replaced_one_is_held_back
     assert "flowers" not in load("news.slug").classes_
 
 
-def test_corrections_a_model_of_the_same_bytes_stays_and_takes_no_place_among_earlier_ones(
-    run: Run,
-) -> None:
+def test_train_corrections_leaves_a_model_of_the_same_bytes(run: Run) -> None:
     run(*TRAIN)
     correct(3)
     assert run(*TRAIN, "--corrections", "c.db").code == 0

@@ -20,7 +20,7 @@ def _news(news_csv: Path) -> None:
     """Have news.csv in the folder."""
 
 
-def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
+def test_curve_prints_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
     result = run("curve", "news.csv", *NAMED, "-q", "--draws", 3)
     assert (result.code, result.err) == (0, "")
     head, names, *rows = result.out.splitlines()
@@ -37,7 +37,7 @@ def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
     assert len(rows) == 6
 
 
-def test_progress_goes_to_standard_error(run: Run) -> None:
+def test_curve_reports_progress_on_standard_error(run: Run) -> None:
     result = run("curve", "news.csv", *NAMED, "--draws", 1)
     assert result.err.splitlines() == [
         "  0%  Slugline: 5 labels per topic, draw 1",
@@ -47,7 +47,7 @@ def test_progress_goes_to_standard_error(run: Run) -> None:
     ]
 
 
-def test_json_has_the_points_of_the_curve(run: Run) -> None:
+def test_curve_json_has_the_points(run: Run) -> None:
     data = json.loads(run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--json").out)
     assert [curve["name"] for curve in data["curves"]] == ["Slugline"]
     assert [len(curve["points"]) for curve in data["curves"]] == [4]
@@ -73,7 +73,7 @@ def test_chart_is_an_svg_file(run: Run, tmp_path: Path) -> None:
     ],
     ids=["no SVG", "nothing to test on"],
 )
-def test_wrong_options_are_found_before_the_work(
+def test_curve_rejects_invalid_options_before_the_work(
     run: Run, options: list[Any], message: str
 ) -> None:
     result = run("curve", "news.csv", *NAMED, *options)
@@ -81,7 +81,7 @@ def test_wrong_options_are_found_before_the_work(
     assert result.err.startswith(f"slugline: error: {message}")
 
 
-def test_one_topic_has_no_curve(run: Run, tmp_path: Path) -> None:
+def test_curve_rejects_a_single_topic(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("text,topic\nwheat rose,grain\ncorn fell,grain\n")
     result = run("curve", "one.csv", "-q")
     assert result.code == 1
@@ -91,7 +91,9 @@ def test_one_topic_has_no_curve(run: Run, tmp_path: Path) -> None:
     )
 
 
-def test_an_interrupt_gives_the_points_so_far(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curve_interrupted_prints_the_points_so_far(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from slugline.classifier import TopicClassifier
 
     fit, n_fits = TopicClassifier.fit, iter(range(10))
@@ -113,7 +115,7 @@ def test_an_interrupt_gives_the_points_so_far(run: Run, monkeypatch: pytest.Monk
     )
 
 
-def test_train_adds_the_curve_to_report_and_output_if_asked(run: Run, tmp_path: Path) -> None:
+def test_train_curve_adds_the_curve_to_report_and_output(run: Run, tmp_path: Path) -> None:
     result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--curve")
     assert result.code == 0
     assert "Slugline: no mistake in 18 test documents" in result.out
@@ -124,7 +126,7 @@ def test_train_adds_the_curve_to_report_and_output_if_asked(run: Run, tmp_path: 
     assert "What more of them would bring" not in (tmp_path / "news.html").read_text()
 
 
-def test_trains_json_has_the_curve_on_the_same_test_documents(run: Run) -> None:
+def test_train_curve_json_uses_the_same_test_documents(run: Run) -> None:
     result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--curve", "--json")
     data = json.loads(result.out)
     last = data["curve"]["curves"][0]["points"][-1]
@@ -132,7 +134,9 @@ def test_trains_json_has_the_curve_on_the_same_test_documents(run: Run) -> None:
     assert last["n_documents"] == data["data"]["n_train"]
 
 
-def test_a_tuned_models_curve_searches_no_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_curve_of_a_tuned_model_searches_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from slugline.learning import tuning
 
     tune, n_searches = tuning.tune, []
@@ -147,7 +151,7 @@ def test_a_tuned_models_curve_searches_no_more(run: Run, monkeypatch: pytest.Mon
     assert len(n_searches) == 1
 
 
-def test_an_untested_model_has_no_curve(run: Run) -> None:
+def test_train_curve_needs_test_documents(run: Run) -> None:
     result = run("train", "news.csv", *NAMED, "--curve", "--test-fraction", 0)
     assert result.code == 2
     assert "--quantize and --curve need" in result.err

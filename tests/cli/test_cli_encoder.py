@@ -50,7 +50,7 @@ def few_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
     return path
 
 
-def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) -> None:
+def test_train_encoder_prints_how_much_the_encoder_counts(run: Run, few_csv: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug")
     assert result.code == 0
     said = r"\nencoder +\d+ %  of what decides comes from use(, and the rest from words)?\n"
@@ -59,9 +59,7 @@ def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) ->
     assert "training documents" not in result.err
 
 
-def test_texts_without_topics_are_counted_and_those_of_the_test_left_out(
-    run: Run, few_csv: Path
-) -> None:
+def test_train_unlabelled_leaves_out_test_documents(run: Run, few_csv: Path) -> None:
     texts = [line.split(",")[0] for line in few_csv.read_text().splitlines()[1:]]
     Path("more.txt").write_text("\n".join([*texts, *(f"{text} today" for text in texts)]) + "\n\n")
     options = ("--encoder", "use", "--unlabelled", "more.txt")
@@ -79,7 +77,7 @@ def test_texts_without_topics_are_counted_and_those_of_the_test_left_out(
     assert Path("b.slug").read_bytes() == Path("a.slug").read_bytes()
 
 
-def test_texts_without_topics_that_no_encoder_reads_are_reported(
+def test_train_unlabelled_warns_if_no_encoder_was_chosen(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("use", "e5"):
@@ -90,7 +88,7 @@ def test_texts_without_topics_that_no_encoder_reads_are_reported(
     assert "warning: no encoder was chosen, so --unlabelled was ignored." in result.err
 
 
-def test_auto_says_what_it_chose_and_why(
+def test_train_encoder_auto_prints_the_choice(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, "e5", missing)
@@ -106,7 +104,9 @@ def test_auto_says_what_it_chose_and_why(
     assert "with a chosen encoder" in run("curve", few_csv, "--encoder", "auto", "-q").out
 
 
-def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Path) -> None:
+def test_train_encoder_json_and_report_name_the_encoder(
+    run: Run, few_csv: Path, tmp_path: Path
+) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "--json", "-q")
     found = json.loads(result.out)
     assert found["encoder"]["name"] == "use"
@@ -119,7 +119,7 @@ def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Pat
     assert "encoder" not in (tmp_path / "b.html").read_text()
 
 
-def test_the_share_of_texts_that_need_the_encoder_is_shown(
+def test_train_encoder_prints_the_fraction_of_texts_it_reads(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines, known = [], UseForNews()
@@ -141,7 +141,7 @@ def test_the_share_of_texts_that_need_the_encoder_is_shown(
     assert "The encoder reads only the" in (tmp_path / "a.html").read_text()
 
 
-def test_other_commands_read_such_a_model(run: Run, few_csv: Path) -> None:
+def test_commands_read_a_model_with_an_encoder(run: Run, few_csv: Path) -> None:
     assert run("train", few_csv, "--encoder", "use", "-o", "a.slug", "-q").code == 0
     assert "accuracy" in run("evaluate", "a.slug", few_csv).out
     answer = json.loads(run("predict", "a.slug", "-q", stdin="wheat never seen").out)
@@ -151,14 +151,14 @@ def test_other_commands_read_such_a_model(run: Run, few_csv: Path) -> None:
     assert json.loads(run("info", "a.slug", "--json").out)["encoder"]["name"] == "use"
 
 
-def test_all_documents_and_fewer_bits(run: Run, few_csv: Path) -> None:
+def test_train_encoder_works_without_a_test_and_quantized(run: Run, few_csv: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "--test-fraction", 0, "--json", "-q")
     assert json.loads(result.out)["encoder"]["name"] == "use"
     result = run("train", few_csv, "--encoder", "use", "--quantize", "int8", "-q")
     assert "int8: accuracy " in result.out
 
 
-def test_an_encoder_of_no_use_is_left_out_with_a_warning(
+def test_train_encoder_warns_if_the_encoder_does_not_help(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, "use", Useless)
@@ -186,28 +186,28 @@ GAIN = re.compile(
 )
 
 
-def test_what_an_encoder_would_gain_is_measured(run: Run, few_csv: Path) -> None:
+def test_train_measures_what_an_encoder_would_gain(run: Run, few_csv: Path) -> None:
     found = GAIN.search(run("train", few_csv).err)
     assert found is not None
     words, both = map(float, found.groups())
     assert both >= words + 2
 
 
-def test_without_an_encoder_one_line_says_that_there_are_some(
+def test_train_proposes_encoders_if_none_is_installed(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, "use", missing)
     assert HINT in run("train", few_csv).err
 
 
-def test_an_encoder_without_gain_is_not_proposed(
+def test_train_does_not_propose_an_encoder_without_gain(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, "use", Useless)
     assert "sentence encoder" not in run("train", few_csv).err
 
 
-def test_an_encoder_that_fails_is_not_proposed_and_the_model_is_saved(
+def test_train_does_not_propose_an_encoder_that_fails(
     run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(UseForNews):
@@ -220,7 +220,7 @@ def test_an_encoder_that_fails_is_not_proposed_and_the_model_is_saved(
     assert (tmp_path / "a.slug").exists()
 
 
-def test_many_documents_are_not_measured(
+def test_train_does_not_measure_an_encoder_on_many_documents(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.cli.encoder._MAX_DOCUMENTS", 40)
@@ -232,20 +232,22 @@ def test_many_documents_are_not_measured(
 @pytest.mark.parametrize(
     "options", [["-q"], ["--learner", "network"], ["--encoder", "use"]], ids=" ".join
 )
-def test_who_knows_is_not_told(run: Run, few_csv: Path, options: list[str]) -> None:
+def test_train_does_not_propose_an_encoder_to_users_of_options(
+    run: Run, few_csv: Path, options: list[str]
+) -> None:
     err = run("train", few_csv, *options).err
     assert "few documents per topic" not in err
     assert not GAIN.search(err)
 
 
-def test_where_words_are_right_nothing_is_said(run: Run, news_csv: Path) -> None:
+def test_train_does_not_propose_an_encoder_if_words_suffice(run: Run, news_csv: Path) -> None:
     assert "sentence encoder" not in run("train", news_csv).err
 
 
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
-def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
+def test_train_encoder_interrupted_keeps_encodings_and_no_model(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -292,13 +294,15 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
     ],
     ids=["unknown", "tune", "network"],
 )
-def test_wrong_options(run: Run, few_csv: Path, options: list[str], message: str) -> None:
+def test_train_encoder_rejects_invalid_options(
+    run: Run, few_csv: Path, options: list[str], message: str
+) -> None:
     result = run("train", few_csv, *options, "-q")
     assert result.code == 2
     assert result.err == f"slugline: error: {message}\n"
 
 
-def test_a_missing_package_is_told_before_anything_is_read(
+def test_train_encoder_rejects_a_missing_package_before_reading(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> None:
@@ -313,16 +317,14 @@ def test_a_missing_package_is_told_before_anything_is_read(
 # Curves -----------------------------------------------------------------------------------------
 
 
-def test_a_curve_with_the_encoder_stands_beside_that_of_words(run: Run, few_csv: Path) -> None:
+def test_curve_encoder_adds_the_curve_of_words(run: Run, few_csv: Path) -> None:
     options = ("--draws", 1, "--encoder", "use", "--json", "-q")
     words, with_use = json.loads(run("curve", few_csv, *options).out)["curves"]
     assert (words["name"], with_use["name"]) == ("Slugline", "Slugline with use")
     assert with_use["points"][0]["accuracy"] > words["points"][0]["accuracy"]
 
 
-def test_report_shows_the_curves_of_words_and_of_the_encoder(
-    run: Run, few_csv: Path, tmp_path: Path
-) -> None:
+def test_train_curve_encoder_reports_both_curves(run: Run, few_csv: Path, tmp_path: Path) -> None:
     options = ("--curve", "--encoder", "use", "-o", "a.slug", "-q")
     result = run("train", few_csv, *options)
     for name in ("Slugline", "Slugline with use"):
@@ -330,7 +332,7 @@ def test_report_shows_the_curves_of_words_and_of_the_encoder(
         assert f'<th scope="col">{name}</th>' in (tmp_path / "a.html").read_text()
 
 
-def test_an_encoder_is_recommended_where_heldout_documents_say_so(
+def test_train_proposes_an_encoder_if_heldout_documents_say_so(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many documents, but of words that say nothing: half of the answers are wrong."""
@@ -345,7 +347,7 @@ def test_an_encoder_is_recommended_where_heldout_documents_say_so(
     assert words not in run("train", "odd.csv").err
 
 
-def test_texts_without_topics_are_read_like_data(run: Run, few_csv: Path) -> None:
+def test_train_unlabelled_reads_files_like_data(run: Run, few_csv: Path) -> None:
     Path("a.txt").write_text("wheat today\n")
     Path("b.csv").write_text("id,text,topic\n1,rye today,\n2,,\n")
     files = ("--unlabelled", "a.txt", "--unlabelled", "b.csv")
@@ -363,7 +365,7 @@ def test_texts_without_topics_are_read_like_data(run: Run, few_csv: Path) -> Non
     )
 
 
-def test_warnings_of_the_library_look_like_others(
+def test_train_prints_warnings_of_the_library_like_others(
     run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -375,13 +377,13 @@ def test_warnings_of_the_library_look_like_others(
     assert "RuntimeWarning" not in result.err
 
 
-def test_few_documents_are_enough_for_an_encoder(run: Run, few_csv: Path) -> None:
+def test_train_encoder_does_not_warn_of_few_documents(run: Run, few_csv: Path) -> None:
     command = ("train", few_csv, "-q", "--test-fraction", 0.5, "-o", "a.slug")
     assert "fewer than 10 training documents" in run(*command).err
     assert "fewer than 10" not in run(*command, "--encoder", "use").err
 
 
-def test_a_format_holds_for_texts_without_topics_as_well(run: Run, few_csv: Path) -> None:
+def test_train_format_applies_to_unlabelled_texts(run: Run, few_csv: Path) -> None:
     Path("more.data").write_text("text\nrye today\n")
     command = ("train", few_csv, "--encoder", "use", "--unlabelled", "more.data", "-o", "a.slug")
     result = run(*command, "--format", "csv")

@@ -42,7 +42,7 @@ def _files(news_slug: Path, tmp_path: Path) -> None:
 # evaluate ---------------------------------------------------------------------------------------
 
 
-def test_evaluate_the_json_holds_the_figures_of_the_library(run: Run) -> None:
+def test_evaluate_json_holds_the_metrics_of_the_library(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--json")
 
     texts = ["wheat", "wheat and corn", "goal", "loan", "bond"]
@@ -54,7 +54,7 @@ def test_evaluate_the_json_holds_the_figures_of_the_library(run: Run) -> None:
     assert json.loads(out)["accuracy"] == 0.8
 
 
-def test_evaluate_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> None:
+def test_evaluate_prints_metrics_of_every_topic_and_mistakes(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--quiet")
 
     told = json.loads(run("evaluate", "news.slug", "mixed.csv", "--json").out)
@@ -85,9 +85,7 @@ def test_evaluate_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run:
     )
 
 
-def test_evaluate_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_dashes(
-    run: Run,
-) -> None:
+def test_evaluate_prints_dashes_for_undefined_ratios(run: Run) -> None:
     stdin = "text,topic\nwheat,grain\n"
 
     out = run("evaluate", "news.slug", "-", "--format", "csv", stdin=stdin).out
@@ -100,7 +98,7 @@ def test_evaluate_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_das
     )
 
 
-def test_evaluate_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
+def test_evaluate_counts_unknown_topics_as_wrong_with_a_warning(run: Run) -> None:
     stdin = "text,topic\nwheat,grain\ncorn,grain\nbarley,oats\n"
 
     options = ["--format", "csv", "--json", "-q"]
@@ -114,7 +112,7 @@ def test_evaluate_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> N
     assert json.loads(out)["topics"][-1]["topic"] == "(unknown)"
 
 
-def test_evaluate_none_of_the_topics_known_is_an_error(run: Run) -> None:
+def test_evaluate_rejects_documents_without_known_topics(run: Run) -> None:
     stdin = "text,topic\nwheat,corn\ngoal,football\n"
 
     assert run("evaluate", "news.slug", "-", "--format", "csv", "-q", stdin=stdin) == (
@@ -139,7 +137,7 @@ def test_evaluate_none_of_the_topics_known_is_an_error(run: Run) -> None:
     ],
     ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
 )
-def test_evaluate_what_cannot_be_read_is_said_in_one_line(
+def test_evaluate_rejects_files_that_it_cannot_read(
     run: Run, options: list[str], code: int, message: str
 ) -> None:
     result = run("evaluate", "news.slug", *options)
@@ -149,7 +147,7 @@ def test_evaluate_what_cannot_be_read_is_said_in_one_line(
     assert len(result.err.splitlines()) == 1
 
 
-def test_evaluate_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) -> None:
+def test_evaluate_seed_changes_only_the_intervals_of_f1(run: Run) -> None:
     def told(seed: int) -> dict[str, Any]:
         options = ["mixed.csv", "--json", "-q", "--seed", seed]
         return dict(json.loads(run("evaluate", "news.slug", *options).out))
@@ -160,7 +158,7 @@ def test_evaluate_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) 
     assert differing <= {"macro_f1_interval", "weighted_f1_interval"}
 
 
-def test_evaluate_a_topic_of_the_model_that_has_a_single_document_is_no_hindrance(run: Run) -> None:
+def test_evaluate_takes_a_topic_of_the_model_without_documents(run: Run) -> None:
     stdin = "text,topic\nwheat,grain\n"
     options = ["-", "--format", "csv", "-q", "--json"]
     told = json.loads(run("evaluate", "news.slug", *options, stdin=stdin).out)
@@ -187,7 +185,7 @@ def other(run: Run, tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("other")
-def test_evaluate_two_models_are_compared_on_the_same_documents(run: Run) -> None:
+def test_evaluate_against_compares_two_models(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "-q", "--against", "other.slug")
     told = json.loads(
         run("evaluate", "news.slug", "mixed.csv", "--json", "-q", "--against", "other.slug").out
@@ -222,7 +220,7 @@ def test_evaluate_two_models_are_compared_on_the_same_documents(run: Run) -> Non
 
 
 @pytest.mark.usefixtures("other")
-def test_evaluate_topics_that_a_model_does_not_know_count_the_same_in_both_tables(run: Run) -> None:
+def test_evaluate_against_counts_unknown_topics_alike(run: Run) -> None:
     Path("more.csv").write_text(f"{MIXED}oats,oats\npalette,art\nsymphony,music\n")
     for pair in (("news.slug", "other.slug"), ("other.slug", "news.slug")):
         out = run("evaluate", pair[0], "more.csv", "-q", "--json", "--against", pair[1]).out
@@ -233,7 +231,7 @@ def test_evaluate_topics_that_a_model_does_not_know_count_the_same_in_both_table
 
 
 @pytest.mark.usefixtures("other")
-def test_evaluate_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
+def test_evaluate_against_names_a_much_better_model(run: Run) -> None:
     rows = "".join(f"{word} {n},bank\n" for n in range(8) for word in ("loan", "bond"))
     Path("more.csv").write_text(f"text,topic\n{rows}wheat,grain\n")
     ends = [
@@ -245,15 +243,13 @@ def test_evaluate_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
     assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
 
 
-def test_evaluate_a_model_against_itself_is_no_better(run: Run) -> None:
+def test_evaluate_against_the_same_model_finds_no_difference(run: Run) -> None:
     options = ["mixed.csv", "--json", "-q", "--against", "news.slug"]
     paired = json.loads(run("evaluate", "news.slug", *options).out)["against"]["paired"]
     assert (paired["accuracy_difference"], paired["mcnemar_p"]) == (0, 1)
 
 
-def test_evaluate_a_second_model_that_cannot_be_read_is_said_before_anything_is_printed(
-    run: Run,
-) -> None:
+def test_evaluate_against_rejects_a_missing_model_before_printing(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--against", "none.slug")
     assert (code, out) == (1, "")
     assert err.startswith("slugline: error: none.slug")
@@ -261,7 +257,7 @@ def test_evaluate_a_second_model_that_cannot_be_read_is_said_before_anything_is_
 
 
 @pytest.mark.usefixtures("other")
-def test_evaluate_mistakes_overwrite_no_second_model(run: Run) -> None:
+def test_evaluate_mistakes_rejects_the_path_of_the_second_model(run: Run) -> None:
     options = ["--against", "other.slug", "--mistakes", "other.slug"]
     assert run("evaluate", "news.slug", "mixed.csv", *options).err == (
         "slugline: error: --mistakes other.slug: would overwrite an input file; name another one.\n"
@@ -286,7 +282,7 @@ def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> Non
     assert told["versions"]["slugline"] == slugline.__version__
 
 
-def test_evaluate_the_shipped_model_is_known_by_its_name_to_all_commands(run: Run) -> None:
+def test_commands_know_the_shipped_model_by_name(run: Run) -> None:
     assert run("info", "reuters46") == (0, load("reuters46").card_ + "\n", "")
     assert json.loads(run("info", "reuters46", "--json").out)["weight_type"] == "int8"
     stdin = "text,topic\nOPEC cut its crude oil output,crude\n"
@@ -297,11 +293,11 @@ def test_evaluate_the_shipped_model_is_known_by_its_name_to_all_commands(run: Ru
 # slugline ---------------------------------------------------------------------------------------
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_version_option_prints_the_version(run: Run) -> None:
     assert run("--version") == (0, f"slugline {slugline.__version__}\n", "")
 
 
-def test_without_arguments_the_help_is_shown(run: Run) -> None:
+def test_main_without_arguments_prints_the_help(run: Run) -> None:
     code, out, err = run()
 
     assert code == 2
@@ -311,7 +307,7 @@ def test_without_arguments_the_help_is_shown(run: Run) -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_help(run: Run, command: str, option: str) -> None:
+def test_commands_have_a_help(run: Run, command: str, option: str) -> None:
     code, out, err = run(command, option)
 
     assert (code, err) == (0, "")
@@ -321,7 +317,7 @@ def test_every_command_has_a_help(run: Run, command: str, option: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "check", "suggest"])
-def test_evaluate_a_model_in_the_place_of_the_texts_is_told(run: Run, command: str) -> None:
+def test_commands_recognize_a_model_in_place_of_the_texts(run: Run, command: str) -> None:
     assert run(command, "mixed.csv", "news.slug") == (
         1,
         "",
@@ -330,7 +326,7 @@ def test_evaluate_a_model_in_the_place_of_the_texts_is_told(run: Run, command: s
     )
 
 
-def test_an_unknown_command_is_misuse(run: Run) -> None:
+def test_main_rejects_an_unknown_command(run: Run) -> None:
     code, out, err = run("trian")
 
     assert (code, out) == (2, "")
@@ -338,14 +334,14 @@ def test_an_unknown_command_is_misuse(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "info"])
-def test_evaluate_the_model_must_be_named(run: Run, command: str) -> None:
+def test_commands_need_a_model(run: Run, command: str) -> None:
     code, out, err = run(command)
 
     assert (code, out) == (2, "")
     assert "Missing argument 'MODEL'" in err
 
 
-def test_the_module_runs_as_the_command_does() -> None:
+def test_module_runs_like_the_command() -> None:
     command = [sys.executable, "-m", "slugline", "--version"]
     assert subprocess.check_output(command, text=True) == f"slugline {slugline.__version__}\n"
 
@@ -356,9 +352,7 @@ KNOWN = (
 )
 
 
-def test_evaluate_documents_that_the_model_learned_from_are_warned_of(
-    run: Run, news_csv: Path, tmp_path: Path
-) -> None:
+def test_evaluate_warns_of_training_documents(run: Run, news_csv: Path, tmp_path: Path) -> None:
     run("train", news_csv, "-q", "--seed", 3)
     assert run("evaluate", "model.slug", news_csv, "-q").err == (
         "warning: the model learned from 72 of these 90 documents, and only the other 18 are new "
@@ -372,7 +366,7 @@ def test_evaluate_documents_that_the_model_learned_from_are_warned_of(
     assert run("evaluate", "all.slug", "test.csv", "-q").err == ""
 
 
-def test_evaluate_warns_of_documents_that_the_best_epoch_was_chosen_on(
+def test_evaluate_warns_of_documents_that_chose_the_best_epoch(
     run: Run, news: News, tmp_path: Path
 ) -> None:
     (tmp_path / "held.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
@@ -386,13 +380,13 @@ def test_evaluate_warns_of_documents_that_the_best_epoch_was_chosen_on(
     )
 
 
-def test_evaluate_documents_that_could_not_be_parted_are_others(run: Run, news_csv: Path) -> None:
+def test_evaluate_does_not_warn_of_two_training_documents(run: Run, news_csv: Path) -> None:
     run("train", news_csv, "-q")
     Path("one.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
     assert run("evaluate", "model.slug", "one.csv", "-q").err == ""
 
 
-def test_evaluate_a_data_set_known_by_name_that_the_model_learned_from_is_warned_of(
+def test_evaluate_warns_of_training_documents_of_a_known_data_set(
     run: Run, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = Corpus([text for text, _ in news], [topic for _, topic in news], "bbc")
@@ -404,7 +398,7 @@ def test_evaluate_a_data_set_known_by_name_that_the_model_learned_from_is_warned
 # --mistakes -------------------------------------------------------------------------------------
 
 
-def test_evaluate_mistakes_are_written_with_their_lines_the_surest_first(run: Run) -> None:
+def test_evaluate_mistakes_lists_lines_most_probable_first(run: Run) -> None:
     Path("wrong.csv").write_text(
         'topic,text\nsport,"wheat\nand corn"\ngrain,wheat\nbank,corn and goal\nsport,wheat crop\n'
     )
@@ -426,7 +420,7 @@ def test_evaluate_mistakes_are_written_with_their_lines_the_surest_first(run: Ru
     assert [float(row[4]) for row in rows] == expected
 
 
-def test_evaluate_without_mistakes_there_is_a_header_alone(run: Run) -> None:
+def test_evaluate_mistakes_without_any_writes_a_header(run: Run) -> None:
     Path("right.csv").write_text("text,topic\nwheat,grain\n")
     assert run("evaluate", "news.slug", "right.csv", "-q", "--mistakes", "m.csv").code == 0
     assert Path("m.csv").read_text() == "line,text,topic,predicted,probability\n"
@@ -440,14 +434,12 @@ def test_evaluate_without_mistakes_there_is_a_header_alone(run: Run) -> None:
         ("-", "--mistakes -: this is written to a file, not standard output; name a file."),
     ],
 )
-def test_evaluate_mistakes_overwrite_nothing_that_is_read(
-    run: Run, path: str, message: str
-) -> None:
+def test_evaluate_mistakes_rejects_the_path_of_an_input(run: Run, path: str, message: str) -> None:
     result = run("evaluate", "news.slug", "mixed.csv", "--mistakes", path)
     assert result == (2, "", f"slugline: error: {message}\n")
 
 
-def test_ctrl_c_while_commands_are_imported_ends_quietly(
+def test_main_ends_quietly_at_ctrl_c_while_commands_are_imported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(before_command: object) -> None:
@@ -474,7 +466,7 @@ def several_topics() -> MultilabelEvaluation:
     )
 
 
-def test_evaluate_metrics_of_several_topics_are_printed_with_thresholds_and_pairs(
+def test_print_evaluation_of_several_topics_has_thresholds_and_pairs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     evaluation = several_topics()
@@ -502,7 +494,7 @@ def test_evaluate_metrics_of_several_topics_are_printed_with_thresholds_and_pair
     ]
 
 
-def test_evaluate_two_models_of_several_topics_are_compared_by_micro_f1_and_exact_match(
+def test_print_paired_of_several_topics_has_micro_f1_and_exact_match(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sets = [("grain", "wheat"), ("wheat",), ("grain",), ()]

@@ -34,7 +34,7 @@ def explained(run: Run, *args: object, **how: Any) -> Any:
 # What it prints ---------------------------------------------------------------------------------
 
 
-def test_explain_a_table_of_words_that_adds_up(run: Run) -> None:
+def test_explain_prints_a_table_of_words_that_adds_up(run: Run) -> None:
     result = run("explain", "news.slug", TEXT)
     assert (result.code, result.err) == (0, "")
     head, _, *rows, _, foot = result.out.splitlines()
@@ -51,14 +51,14 @@ def test_explain_a_table_of_words_that_adds_up(run: Run) -> None:
         assert set(row.split()[1]) == {row[0]}  # the sign of the number, and of its bar
 
 
-def test_explain_as_many_words_as_were_asked_for(run: Run) -> None:
+def test_explain_limit_sets_the_number_of_words(run: Run) -> None:
     result = run("explain", "news.slug", TEXT, "-n", 2)
     rows = result.out.splitlines()[2:-2]
     assert len(rows) == 5
     assert re.search(r"  \d+ others$", rows[2])
 
 
-def test_explain_words_that_hardly_count_are_listed_only_on_request(run: Run) -> None:
+def test_explain_leaves_out_minor_words_unless_asked(run: Run) -> None:
     text = " ".join(["wheat", "corn", "goal", *TEXT.split()])
     shares = {}
     for options in ([], ["-n", 50]):
@@ -68,7 +68,7 @@ def test_explain_words_that_hardly_count_are_listed_only_on_request(run: Run) ->
     assert min(shares[0][:-1]) >= shares[0][0] / 10 - 0.001
 
 
-def test_explain_json_says_where_each_word_stands(run: Run) -> None:
+def test_explain_json_has_the_position_of_each_word(run: Run) -> None:
     found = explained(run, TEXT)
     assert found == json.loads(json.dumps(load("news.slug").explain(TEXT).to_dict()))
     for reason in found["reasons"]:
@@ -77,7 +77,7 @@ def test_explain_json_says_where_each_word_stands(run: Run) -> None:
     assert shares + found["bias"] == pytest.approx(found["score"], abs=1e-6)
 
 
-def test_explain_a_topic_can_be_named_and_another_one_set_against_it(run: Run) -> None:
+def test_explain_topic_and_not_choose_the_topics(run: Run) -> None:
     assert explained(run, TEXT, "--topic", "bank")["topic"] == "bank"
     found = explained(run, TEXT, "--not", "sport")
     assert (found["topic"], found["against"]) == ("grain", "sport")
@@ -86,16 +86,16 @@ def test_explain_a_topic_can_be_named_and_another_one_set_against_it(run: Run) -
     assert out.startswith("grain rather than sport, probability 0.")
 
 
-def test_explain_a_dash_reads_standard_input(run: Run) -> None:
+def test_explain_reads_standard_input_for_a_dash(run: Run) -> None:
     assert explained(run, "-", stdin=TEXT) == explained(run, TEXT)
 
 
-def test_explain_bytes_that_are_no_text_are_read_all_the_same(run: Run) -> None:
+def test_explain_reads_invalid_bytes(run: Run) -> None:
     found = explained(run, "-", stdin=b"\xff\xfe wheat \x00")
     assert [reason["word"] for reason in found["reasons"]] == ["wheat"]
 
 
-def test_explain_documents_like_it_are_shown(run: Run, news_csv: Path) -> None:
+def test_explain_examples_prints_similar_documents(run: Run, news_csv: Path) -> None:
     result = run("explain", "news.slug", "wheat and corn", "--examples", "news.csv", "-q")
     assert result.code == 0
     heading, *rows = result.out.splitlines()[-6:]
@@ -109,7 +109,7 @@ def test_explain_documents_like_it_are_shown(run: Run, news_csv: Path) -> None:
     assert len(found["examples"]) == 5
 
 
-def test_explain_documents_like_it_stand_where_the_file_has_them(run: Run, tmp_path: Path) -> None:
+def test_explain_examples_name_the_lines_of_the_file(run: Run, tmp_path: Path) -> None:
     rows = ["text,topic", '"goal', 'match",sport', *["loan bond,bank"] * 200, "wheat,"]
     (tmp_path / "news.csv").write_text("\n".join([*rows, "wheat,grain"]))
     options = ["news.slug", "wheat", "--examples", "news.csv"]
@@ -124,7 +124,7 @@ def test_explain_documents_like_it_stand_where_the_file_has_them(run: Run, tmp_p
     assert found.examples[0].place == "document 2"
 
 
-def test_explain_a_page_is_written(run: Run, tmp_path: Path) -> None:
+def test_explain_html_writes_a_page(run: Run, tmp_path: Path) -> None:
     text = "Wheat <b>and</b> corn for the bank: wheat!"
     result = run("explain", "news.slug", text, "--html", "why.html", "--examples", "news.slug.csv")
     assert result.code == 1
@@ -138,7 +138,7 @@ def test_explain_a_page_is_written(run: Run, tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=", page)
 
 
-def test_explain_on_a_terminal_the_text_is_in_colour_unless_colours_are_unwanted(
+def test_explain_colours_the_text_on_a_terminal_unless_no_color(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -150,14 +150,14 @@ def test_explain_on_a_terminal_the_text_is_in_colour_unless_colours_are_unwanted
     assert "\x1b" not in run("explain", "news.slug", TEXT).out
 
 
-def test_explain_off_a_terminal_nothing_is_in_colour(run: Run) -> None:
+def test_explain_prints_no_colours_into_a_pipe(run: Run) -> None:
     assert "\x1b" not in run("explain", "news.slug", TEXT).out
 
 
 # Reasons of predictions -------------------------------------------------------------------------
 
 
-def test_explain_predictions_come_with_their_reasons(run: Run) -> None:
+def test_predict_explain_adds_reasons_to_answers(run: Run) -> None:
     result = run("predict", "news.slug", "--explain", stdin=f"{TEXT}\n\ngoal match team")
     assert result.code == 1
     first, bad, second = map(json.loads, result.out.splitlines())
@@ -172,7 +172,7 @@ def test_explain_predictions_come_with_their_reasons(run: Run) -> None:
     assert len(first["reasons"]) <= 10
 
 
-def test_explain_half_a_character_in_a_word_can_be_written(news_slug: Path) -> None:
+def test_predict_explain_escapes_a_surrogate_in_a_word(news_slug: Path) -> None:
     from slugline.cli.predict import _reasons
     from slugline.prediction.rows import Prediction
 
@@ -181,7 +181,7 @@ def test_explain_half_a_character_in_a_word_can_be_written(news_slug: Path) -> N
     assert {reason["word"] for reason in found} >= {"wheat\\ud800", "wheat"}
 
 
-def test_explain_reasons_are_not_for_files(run: Run) -> None:
+def test_predict_explain_rejects_an_output_file(run: Run) -> None:
     result = run("predict", "news.slug", "-", "--explain", "-o", "a.csv", stdin=TEXT)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
@@ -225,13 +225,13 @@ def test_explain_reasons_are_not_for_files(run: Run) -> None:
         ),
     ],
 )
-def test_explain_what_can_not_be_explained(
+def test_explain_rejects_invalid_arguments(
     run: Run, args: list[str], code: int, message: str
 ) -> None:
     assert run("explain", *args) == (code, "", f"slugline: error: {message}\n")
 
 
-def test_explain_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
+def test_explain_says_how_many_words_of_a_long_text_are_listed(run: Run) -> None:
     text = "wheat " * 1500
     result = run("explain", "news.slug", "-", stdin=text)
     assert result.code == 0
@@ -244,7 +244,7 @@ def test_explain_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> N
 
 
 @pytest.mark.parametrize("text", ["", "жжж", "…"])
-def test_explain_a_text_without_a_known_word_is_said_to_have_none(run: Run, text: str) -> None:
+def test_explain_says_if_no_word_is_known(run: Run, text: str) -> None:
     result = run("explain", "news.slug", text)
     assert result.code == 0
     assert result.err == "the model knows none of the words; this is its answer to an empty text\n"
@@ -254,9 +254,7 @@ def test_explain_a_text_without_a_known_word_is_said_to_have_none(run: Run, text
     ]
 
 
-def test_explain_a_text_that_is_the_name_of_a_file_is_taken_for_words_and_said_to_be(
-    run: Run,
-) -> None:
+def test_explain_takes_the_name_of_a_file_for_words_with_a_note(run: Run) -> None:
     Path("wheat").write_text("goal")
     result = run("explain", "news.slug", "wheat")
     assert result.out.startswith("grain")
@@ -266,9 +264,7 @@ def test_explain_a_text_that_is_the_name_of_a_file_is_taken_for_words_and_said_t
     )
 
 
-def test_explain_standard_input_without_end_is_not_read_to_its_end(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_explain_limits_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.cli.explain._MAX_BYTES", 1 << 20)
     result = run("explain", "news.slug", "-", stdin=b"x" * ((1 << 20) + 1))
     assert result == (
@@ -279,7 +275,7 @@ def test_explain_standard_input_without_end_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("options", [[], ["--topic", "bank"]], ids=["answer", "a topic"])
-def test_explain_a_model_that_is_unsure_says_so_with_its_guesses(
+def test_explain_of_an_unsure_model_gives_its_guesses(
     run: Run, tmp_path: Path, options: list[str]
 ) -> None:
     """Whoever names a topic asks about that, not for an answer."""

@@ -20,7 +20,7 @@ def command(name: str) -> click.Command:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_has_the_first_line_of_each_help(name: str) -> None:
+def test_commands_are_listed_with_the_first_line_of_their_help(name: str) -> None:
     assert COMMANDS[name] == inspect.cleandoc(command(name).help or "").partition("\n")[0]
 
 
@@ -48,7 +48,7 @@ def test_name_flags_leaves_quoted_names_alone() -> None:
     assert name_flags(message, command("train")) == "--topic names '`text`'"
 
 
-def test_flags_of_names_the_long_flag_by_all_of_its_parameters() -> None:
+def test_flags_of_names_the_long_flag_of_each_parameter() -> None:
     flags = flags_of(command("train").params)
     assert flags["threads"] == flags["n_jobs"] == "--threads"
     assert flags["output"] == "--output"

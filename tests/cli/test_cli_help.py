@@ -40,7 +40,7 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_the_short_help_explains_what_matters_most_and_names_the_rest(
+def test_short_help_explains_the_main_options_and_names_the_rest(
     help_of: Callable[..., str],
 ) -> None:
     train = sections(help_of("train"))
@@ -56,9 +56,7 @@ def test_the_short_help_explains_what_matters_most_and_names_the_rest(
     assert "--check" not in listed
 
 
-def test_the_whole_help_has_a_section_for_arguments_and_each_panel(
-    help_of: Callable[..., str],
-) -> None:
+def test_help_all_has_a_section_for_arguments_and_each_panel(help_of: Callable[..., str]) -> None:
     train, predict = (sections(help_of(name, flag="--help-all")) for name in ("train", "predict"))
     assert [*train] == [
         *("Arguments", "Options", "Reading the data", "Testing", "Learning", "The model's file"),
@@ -74,7 +72,7 @@ def test_the_whole_help_has_a_section_for_arguments_and_each_panel(
     )
 
 
-def test_examples_keep_their_lines(help_of: Callable[..., str]) -> None:
+def test_help_keeps_the_lines_of_examples(help_of: Callable[..., str]) -> None:
     example = (
         "  For example:\n\n"
         "    slugline audit tickets.csv --review review.csv -o audit.html\n"
@@ -86,9 +84,7 @@ def test_examples_keep_their_lines(help_of: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_fits_on_a_terminal(
-    help_of: Callable[..., str], command: str, columns: int
-) -> None:
+def test_help_fits_on_a_terminal(help_of: Callable[..., str], command: str, columns: int) -> None:
     text = help_of(command, columns, "--help-all" if command in GROUPED else "-h")
     examples = text.partition("For example")[2].partition("\n\n")[2].partition("\n\n")[0]
     lines = [line for line in text.splitlines() if line not in examples.splitlines()]
@@ -100,7 +96,7 @@ def test_the_help_fits_on_a_terminal(
 
 @pytest.mark.parametrize("columns", [60, 80])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_line_of_the_help_breaks_a_word_at_its_hyphen(
+def test_help_breaks_no_word_at_its_hyphen(
     help_of: Callable[..., str], command: str, columns: int
 ) -> None:
     text = help_of(command, columns)
@@ -119,7 +115,7 @@ def test_no_line_of_the_help_breaks_a_word_at_its_hyphen(
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_wrong_usage_is_an_error_like_others_with_a_hint(
+def test_usage_error_has_a_hint(
     run: Run, arguments: list[object], problem: str, command: int
 ) -> None:
     code, out, err = run(*arguments)
@@ -130,7 +126,7 @@ def test_wrong_usage_is_an_error_like_others_with_a_hint(
     assert hint == f"Try '{name} -h' for help."
 
 
-def test_a_misspelt_option_or_command_comes_with_the_right_one(run: Run) -> None:
+def test_usage_error_proposes_the_nearest_option_or_command(run: Run) -> None:
     assert "'--top'" in run("predict", "--tpo", 3).err
     assert "'predict'" in run("predit").err
 
@@ -153,7 +149,7 @@ def test_a_misspelt_option_or_command_comes_with_the_right_one(run: Run) -> None
         ("slugline serve nosuch/", []),
     ],
 )
-def test_a_shell_is_told_what_can_be_typed_next(
+def test_completion_proposes_what_can_be_typed(
     tmp_path: Path, words: str, proposed: list[str]
 ) -> None:
     (tmp_path / "models").mkdir()
@@ -182,7 +178,7 @@ main()
 """
 
 
-def test_a_pipe_that_breaks_elsewhere_is_no_end_of_output() -> None:
+def test_broken_pipe_elsewhere_is_an_error() -> None:
     command = [sys.executable, "-c", BROKEN, "info", "reuters46"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 1

@@ -61,7 +61,7 @@ def tickets(run: Run) -> Run:
     return run
 
 
-def test_train_predict_audit_repair_and_page_without_being_told_twice(tickets: Run) -> None:
+def test_layout_is_used_by_predict_audit_and_the_page(tickets: Run) -> None:
     run = tickets
     predicted = run("predict", "m.slug", "neu.csv", "-o", "antworten.csv")
     assert predicted.code == 0
@@ -97,7 +97,7 @@ def test_train_predict_audit_repair_and_page_without_being_told_twice(tickets: R
     assert answer.content == Path("antworten.csv").read_bytes()
 
 
-def test_labelled_files_are_read_as_the_training_data_were(tickets: Run) -> None:
+def test_layout_is_used_by_evaluate(tickets: Run) -> None:
     write_tickets("test.csv", 20, 2)
     found = tickets("evaluate", "m.slug", "test.csv")
     assert found.code == 0
@@ -105,7 +105,7 @@ def test_labelled_files_are_read_as_the_training_data_were(tickets: Run) -> None
     assert found.out.split()[:2] == ["documents", "20"]
 
 
-def test_another_column_is_no_topic_beside_the_model_s_texts(tickets: Run) -> None:
+def test_layout_does_not_replace_a_missing_topic_column(tickets: Run) -> None:
     rows = "Überschrift;Mitteilung;Ticket-Nr\nRechnung;Mahnung;A1\nPaket;Umtausch;A2\n"
     Path("test.csv").write_text(rows, "cp1252")
     found = tickets("evaluate", "m.slug", "test.csv")
@@ -116,7 +116,7 @@ def test_another_column_is_no_topic_beside_the_model_s_texts(tickets: Run) -> No
     )
 
 
-def test_a_file_that_disagrees_or_an_option_wins(tickets: Run) -> None:
+def test_layout_gives_way_to_the_file_and_to_options(tickets: Run) -> None:
     Path("other.csv").write_text("text,Mitteilung\nRechnung Mahnung,Umtausch\n")
     found = tickets("predict", "m.slug", "other.csv")
     assert "read column 'text' as text, in place of 'Überschrift' and 'Mitteilung' in" in found.err
@@ -128,7 +128,7 @@ def test_a_file_that_disagrees_or_an_option_wins(tickets: Run) -> None:
     assert found.code == 0
 
 
-def test_the_model_s_encoding_goes_before_a_guess(run: Run) -> None:
+def test_layout_encoding_precedes_a_guess(run: Run) -> None:
     write_tickets("t.csv", 40, 0, "mac_roman")
     run("train", "t.csv", *OPTIONS, "--encoding", "mac_roman", "-o", "m.slug", "-q")
     write_tickets("neu.csv", 4, 1, "mac_roman")
@@ -136,7 +136,7 @@ def test_the_model_s_encoding_goes_before_a_guess(run: Run) -> None:
     assert Path("a.csv").read_text("mac_roman").startswith("Nr;Überschrift;Mitteilung;")
 
 
-def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> None:
+def test_layout_is_used_by_train_corrections(tickets: Run) -> None:
     before = load("m.slug").fitted_.layout
     assert before == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", separator=";")
     columns = "- text: Überschrift, Mitteilung\n- topic: Bereich\n- encoding: cp1252\n"
@@ -151,7 +151,7 @@ def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> Non
     assert load("m.slug").fitted_.layout == before
 
 
-def test_bad_rows_are_left_out_as_in_training(run: Run) -> None:
+def test_layout_keeps_skip_bad_rows(run: Run) -> None:
     write_tickets("t.csv", 60, 0)
     with Path("t.csv").open("a", encoding="cp1252") as file:
         file.write("61;;;Zahlung\n62;;;Mahnung\n")
@@ -178,7 +178,7 @@ def test_bad_rows_are_left_out_as_in_training(run: Run) -> None:
     assert run("train", "t.csv", *OPTIONS, "-o", "n.slug", "-q").code == 1
 
 
-def test_a_model_of_a_stream_keeps_columns_and_the_named_encoding(run: Run) -> None:
+def test_layout_of_a_stream_keeps_columns_and_encoding(run: Run) -> None:
     write_tickets("t.csv", 40, 0)
     options = [*OPTIONS, "--encoding", "cp1252", "--stream", "-o", "m.slug", "-q"]
     assert run("train", "t.csv", *options).code == 0
@@ -186,7 +186,7 @@ def test_a_model_of_a_stream_keeps_columns_and_the_named_encoding(run: Run) -> N
     assert load("m.slug").fitted_.layout == expected
 
 
-def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
+def test_layout_of_several_files_has_their_common_columns(run: Run) -> None:
     for number, encoding in enumerate(("cp1252", "utf-8")):
         write_tickets(f"{number}.csv", 4, 0, encoding)
     Path("2.csv").write_text("body,queue\nRechnung,Zahlung\n")
@@ -208,7 +208,7 @@ def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
         (None, "- topic: Bereich\n- encoding: cp1252\n"),
     ],
 )
-def test_a_model_keeps_the_form_of_several_topics(
+def test_layout_keeps_the_form_of_several_topics(
     tickets: Run, form: TopicForm | None, line: str
 ) -> None:
     model = load("m.slug")
@@ -246,7 +246,7 @@ def test_a_model_keeps_the_form_of_several_topics(
         ),
     ],
 )
-def test_a_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], message: str) -> None:
+def test_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], message: str) -> None:
     file = container.read("m.slug")
     layout = msgspec.structs.replace(file.info.layout, **change)  # type: ignore[type-var]
     info = msgspec.structs.replace(file.info, layout=layout)
@@ -259,7 +259,7 @@ def test_a_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], mes
         forge()
 
 
-def test_a_note_names_columns_of_text_that_are_left_out(run: Run) -> None:
+def test_text_columns_left_out_are_named_in_a_note(run: Run) -> None:
     rows = "".join(f"s{n};{['wheat', 'goal'][n % 2]};{n % 2}\n" for n in range(20))
     Path("t.csv").write_text("Betreff;Beschreibung;Thema\n" + rows)
     note = "column 'Betreff' is left out; --text Betreff,Beschreibung reads both\n"
@@ -313,7 +313,7 @@ NOT_RESTORED = {
 }
 
 
-def test_train_has_no_option_that_a_model_forgets_without_a_reason() -> None:
+def test_train_options_are_all_restored_or_have_a_reason() -> None:
     options = {str(param.name) for param in train.params}
     assert options == {*RESTORED, *NOT_RESTORED}
     assert not {*RESTORED} & {*NOT_RESTORED}
@@ -370,7 +370,7 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
     assert again.layout == layout
 
 
-def test_predict_refuses_a_table_without_the_columns_that_the_model_knows(tickets: Run) -> None:
+def test_predict_rejects_a_table_without_the_columns_of_the_model(tickets: Run) -> None:
     Path("nocol.csv").write_text("a;b\nhello there;wo ist mein paket\n")
     found = tickets("predict", "m.slug", "nocol.csv", "-o", "o.csv")
     assert (found.code, Path("o.csv").exists()) == (1, False)
@@ -388,7 +388,7 @@ def test_predict_refuses_a_table_without_the_columns_that_the_model_knows(ticket
     assert tickets("predict", "m.slug", "lines.txt").out.count("Zahlung") == 2
 
 
-def test_predict_finds_the_sheet_and_the_header_of_known_columns(tickets: Run) -> None:
+def test_predict_finds_the_sheet_and_header_of_known_columns(tickets: Run) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["Export", "2026-11-29"])

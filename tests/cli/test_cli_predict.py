@@ -35,7 +35,7 @@ def rows_of(result: Any) -> list[Any]:
     return [json.loads(line) for line in result.out.splitlines()]
 
 
-def test_predict_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -> None:
+def test_predict_answers_lines_of_standard_input_in_order(run: Run) -> None:
     result = run("predict", "news.slug", stdin="\n".join(TEXTS))
 
     proba = load("news.slug").predict_proba(TEXTS).max(axis=1)
@@ -50,7 +50,7 @@ def test_predict_lines_of_standard_input_become_lines_of_json_in_their_order(run
 
 
 @pytest.mark.parametrize("to_file", [True, False])
-def test_predict_a_long_job_that_writes_a_file_tells_how_far_it_is(
+def test_predict_reports_progress_of_a_long_job_that_writes_a_file(
     run: Run, tmp_path: Path, to_file: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.cli.predict._DELAY", 0.0)
@@ -61,7 +61,7 @@ def test_predict_a_long_job_that_writes_a_file_tells_how_far_it_is(
     assert ("100%  predicting  4 lines  " in err) == to_file
 
 
-def test_predict_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
+def test_predict_top_gives_the_most_likely_topics(run: Run) -> None:
     [row] = rows_of(run("predict", "news.slug", "--top", 2, stdin="wheat and goal wheat"))
 
     model = load("news.slug")
@@ -74,12 +74,12 @@ def test_predict_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
     }
 
 
-def test_predict_no_more_topics_are_given_than_there_are(run: Run) -> None:
+def test_predict_top_is_limited_by_the_number_of_topics(run: Run) -> None:
     [row] = rows_of(run("predict", "news.slug", "--top", 9, stdin="wheat"))
     assert {each["topic"] for each in row["topics"]} == {"bank", "grain", "sport"}
 
 
-def test_predict_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
+def test_predict_recognizes_json_lines_on_standard_input(run: Run) -> None:
     lines = [json.dumps({"id": [7], "text": "wheat"}), json.dumps({"text": "goal"})]
 
     rows = rows_of(run("predict", "news.slug", "-q", stdin="\n".join(lines)))
@@ -122,7 +122,7 @@ def csv_of(texts: list[str]) -> str:
     ],
     ids=["csv", "gzip", "tsv", "jsonl", "json", "parquet"],
 )
-def test_predict_every_kind_of_table_is_read_and_its_ids_are_passed_through(
+def test_predict_reads_every_kind_of_table_and_passes_ids(
     run: Run, tmp_path: Path, name: str, write: Callable[[Path], object]
 ) -> None:
     write(tmp_path / name)
@@ -133,7 +133,7 @@ def test_predict_every_kind_of_table_is_read_and_its_ids_are_passed_through(
     assert [row["topic"] for row in rows] == TOPICS
 
 
-def test_predict_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) -> None:
+def test_predict_answers_each_text_of_a_json_array(run: Run, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps([*TEXTS, 3]))
 
     code, out, _ = run("predict", "news.slug", "t.json", "-q")
@@ -145,7 +145,7 @@ def test_predict_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path
 
 
 @pytest.mark.parametrize("options", [["notes"], ["notes.log", "--format", "txt"]])
-def test_predict_a_file_is_read_as_lines_without_an_ending_or_by_its_format(
+def test_predict_reads_lines_of_a_file_without_ending_or_by_format(
     run: Run, options: list[str]
 ) -> None:
     Path(options[0]).write_text("wheat\ngoal\n")
@@ -153,7 +153,7 @@ def test_predict_a_file_is_read_as_lines_without_an_ending_or_by_its_format(
     assert [row["topic"] for row in rows] == ["grain", "sport"]
 
 
-def test_predict_the_column_of_text_can_be_named(run: Run) -> None:
+def test_predict_text_names_the_column(run: Run) -> None:
     stdin = "text,other\nwheat,goal\n"
     [row] = rows_of(
         run("predict", "news.slug", "-", "--format", "csv", "--text", "other", stdin=stdin)
@@ -162,9 +162,7 @@ def test_predict_the_column_of_text_can_be_named(run: Run) -> None:
 
 
 @pytest.mark.parametrize("format_", [[], ["--format", "csv"]], ids=["guessed", "named"])
-def test_predict_a_table_on_standard_input_is_told_by_its_header(
-    run: Run, format_: list[str]
-) -> None:
+def test_predict_recognizes_a_table_on_standard_input(run: Run, format_: list[str]) -> None:
     options = ["-", "-q", *format_] if format_ else ["-q"]
     rows = rows_of(run("predict", "news.slug", *options, stdin=csv_of(TEXTS)))
 
@@ -172,7 +170,7 @@ def test_predict_a_table_on_standard_input_is_told_by_its_header(
     assert [row["topic"] for row in rows] == TOPICS
 
 
-def test_predict_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
+def test_predict_notes_what_it_assumes_of_standard_input(run: Run) -> None:
     _, out, err = run("predict", "news.slug", stdin="id,text\n7,wheat\n")
 
     assert json.loads(out)["id"] == "7"
@@ -195,14 +193,12 @@ def test_predict_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
         "text,",
     ],
 )
-def test_predict_a_first_line_without_evidence_of_a_table_is_a_text(run: Run, first: str) -> None:
+def test_predict_takes_an_ordinary_first_line_for_a_text(run: Run, first: str) -> None:
     rows = rows_of(run("predict", "news.slug", stdin=f"{first}\nwheat\n"))
     assert len(rows) == 2
 
 
-def test_predict_an_id_in_another_case_is_told_and_one_of_another_name_can_be_named(
-    run: Run,
-) -> None:
+def test_predict_notes_an_id_of_another_case_and_id_names_it(run: Run) -> None:
     Path("t.csv").write_text("ID,ticket_id,text\n7,t7,wheat\n")
 
     _, out, err = run("predict", "news.slug", "t.csv", "--text", "text")
@@ -214,7 +210,7 @@ def test_predict_an_id_in_another_case_is_told_and_one_of_another_name_can_be_na
     assert row["id"] == "t7"
 
 
-def test_predict_two_columns_are_joined_to_a_text(run: Run) -> None:
+def test_predict_text_joins_two_columns(run: Run) -> None:
     Path("t.csv").write_text("subject,body\nwheat,corn\n")
 
     [joined] = rows_of(run("predict", "news.slug", "t.csv", "--text", "subject,body"))
@@ -223,7 +219,7 @@ def test_predict_two_columns_are_joined_to_a_text(run: Run) -> None:
     assert joined == row
 
 
-def test_predict_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path) -> None:
+def test_predict_writes_an_id_of_several_lines_on_one(run: Run, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text('[{"id": [1,\n 2],\n "text": "wheat"}]')
     [row] = rows_of(run("predict", "news.slug", "t.json", "-q"))
     assert row["id"] == [1, 2]
@@ -235,7 +231,7 @@ def test_predict_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path)
 BAD = b'{"text": "wheat"}\n{"text": 5}\nnonsense\n{"text": "caf\xe9"}\n\n{"text": "goal"}\n'
 
 
-def test_predict_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) -> None:
+def test_predict_reports_a_bad_row_and_goes_on(run: Run) -> None:
     code, out, err = run("predict", "news.slug", stdin=BAD)
 
     topics = [json.loads(line).get("topic") for line in out.splitlines()]
@@ -253,7 +249,7 @@ def test_predict_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run:
     )
 
 
-def test_predict_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> None:
+def test_predict_counts_a_blank_line(run: Run) -> None:
     code, out, _ = run("predict", "news.slug", "-q", stdin="wheat\n \ngoal\n")
 
     assert code == 1
@@ -261,7 +257,7 @@ def test_predict_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> No
     assert len(out.splitlines()) == 3
 
 
-def test_predict_quiet_leaves_bad_rows_to_the_exit_status_and_their_lines(run: Run) -> None:
+def test_predict_quiet_reports_bad_rows_by_the_exit_status_only(run: Run) -> None:
     code, _, err = run("predict", "news.slug", "--quiet", stdin=BAD)
     assert (code, err) == (1, "")
 
@@ -282,7 +278,9 @@ def test_predict_strict_stops_at_the_first_bad_row(run: Run) -> None:
     [("", []), ("text\n", ["-", "--format", "csv"])],
     ids=["nothing", "a header only"],
 )
-def test_predict_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) -> None:
+def test_predict_answers_no_documents_with_no_lines(
+    run: Run, stdin: str, options: list[str]
+) -> None:
     result = run("predict", "news.slug", *options, stdin=stdin)
 
     assert result == (0, "", "standard input holds no documents\n")
@@ -337,7 +335,7 @@ def test_predict_no_documents_make_no_lines(run: Run, stdin: str, options: list[
         "format",
     ],
 )
-def test_predict_what_cannot_be_read_is_said_in_one_line(
+def test_predict_rejects_files_that_it_cannot_read(
     run: Run, tmp_path: Path, options: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "t.csv").write_text("a,b,body\n1,2,wheat\n")
@@ -347,7 +345,7 @@ def test_predict_what_cannot_be_read_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("options", [["--top", 0], ["--nonsense"]], ids=["top", "unknown"])
-def test_predict_misuse_ends_with_2(run: Run, options: list[object]) -> None:
+def test_predict_rejects_invalid_options(run: Run, options: list[object]) -> None:
     code, out, err = run("predict", "news.slug", *options)
 
     assert (code, out) == (2, "")
@@ -387,7 +385,7 @@ def files(tmp_path: Path, news_slug: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_predict_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
+def test_predict_takes_one_argument_for_a_model_or_a_file(
     run: Run, arguments: list[str], topic: str, said: str
 ) -> None:
     stdin = "corn and wheat" if topic == "grain" else WIRE
@@ -414,14 +412,14 @@ def test_predict_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
     ],
     ids=["neither", "nearly a name", "model", "model and file", "a path like the name", "file"],
 )
-def test_predict_a_model_or_file_that_is_not_there_is_said_so(
+def test_predict_rejects_a_missing_model_or_file(
     run: Run, arguments: list[str], message: str
 ) -> None:
     assert run("predict", *arguments) == (1, "", f"slugline: error: {message}\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_predict_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> None:
+def test_predict_loses_nothing_of_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "texts").write_text(f"PKB said: {WIRE}\n{WIRE}\n")
     # Who writes waits for a reader, for ever if that has ended before.
@@ -432,7 +430,7 @@ def test_predict_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: P
     assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
 
 
-def test_predict_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
+def test_predict_recognizes_a_model_in_place_of_the_texts(run: Run) -> None:
     assert run("predict", "texts.csv", "news.slug") == (
         1,
         "",
@@ -444,7 +442,7 @@ def test_predict_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
 # Threads ------------------------------------------------------------------------------------------
 
 
-def test_predict_the_number_of_threads_changes_no_byte(run: Run) -> None:
+def test_predict_answers_the_same_for_any_number_of_threads(run: Run) -> None:
     Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
 
     results = [run("predict", "news.slug", "many.txt", "--threads", n) for n in (1, 2, 3)]
@@ -470,7 +468,7 @@ def test_predict_strict_stops_at_the_same_row_on_several_threads(run: Run) -> No
 # Pipes ------------------------------------------------------------------------------------------
 
 
-def test_predict_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) -> None:
+def test_predict_ends_quietly_if_the_reader_stops(tmp_path: Path) -> None:
     (tmp_path / "many.txt").write_text("wheat\n" * 50_000)
     with subprocess.Popen(
         [*SLUGLINE, "predict", "news.slug", "many.txt"],
@@ -490,7 +488,7 @@ def test_predict_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) ->
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", ["predict", "info"])
-def test_predict_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+def test_predict_reports_a_full_disk_of_standard_output(tmp_path: Path, command: str) -> None:
     with Path("/dev/full").open("wb") as full:
         process = subprocess.run(
             [*SLUGLINE, command, "news.slug"],
@@ -521,7 +519,7 @@ def test_predict_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, comma
     ],
     ids=["text", "text, threads", "JSON", "CSV", "CSV by name"],
 )
-def test_predict_a_program_that_waits_for_each_answer_gets_it(
+def test_predict_answers_a_program_that_waits_at_once(
     tmp_path: Path, threads: int, first: str, line: str
 ) -> None:
     command = ["predict", "news.slug", "-q", "--threads", str(threads)]
@@ -544,7 +542,7 @@ def test_predict_a_program_that_waits_for_each_answer_gets_it(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_predict_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) -> None:
+def test_predict_ends_at_an_interrupt_without_a_traceback(tmp_path: Path, threads: int) -> None:
     with subprocess.Popen(
         [*SLUGLINE, "predict", "news.slug", "--threads", str(threads)],
         cwd=tmp_path,
@@ -567,7 +565,7 @@ def test_predict_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, thread
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
-def test_predict_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
+def test_predict_answers_a_person_who_types_at_once(tmp_path: Path) -> None:
     keyboard, their_end = os.openpty()
     with subprocess.Popen(
         [*SLUGLINE, "predict", "news.slug"],
@@ -592,7 +590,7 @@ def test_predict_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
-def test_predict_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
+def test_predict_takes_closed_streams_without_a_traceback(news_slug: Path, closed: str) -> None:
     command = f"'{sys.executable}' -m slugline predict news.slug {closed}"
     process = subprocess.run(
         ["bash", "-c", command], cwd=news_slug.parent, input=b"", capture_output=True, check=False
@@ -601,7 +599,7 @@ def test_predict_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -
     assert b"Traceback" not in process.stderr
 
 
-def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> None:
+def test_predict_notes_a_guessed_column_unless_quiet(run: Run, news_slug: Path) -> None:
     Path("t.csv").write_text("id,body\n1,wheat crop\n")
     note = "t.csv: read column 'body' as text; name another with --text\n"
     assert run("predict", "news.slug", "t.csv").err == note
@@ -609,13 +607,13 @@ def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> Non
     assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""
 
 
-def test_predict_texts_in_another_encoding_are_read(run: Run, news_slug: Path) -> None:
+def test_predict_encoding_is_used(run: Run, news_slug: Path) -> None:
     Path("latin.csv").write_bytes("body\nwheat für köln\n".encode("cp1252"))
     code, out, _ = run("predict", news_slug, "latin.csv", "-q", "--encoding", "cp1252")
     assert (code, json.loads(out)["topic"]) == (0, "grain")
 
 
-def test_predict_an_excel_file_is_no_model(run: Run) -> None:
+def test_predict_does_not_take_an_excel_file_for_a_model(run: Run) -> None:
     Path("neu.xlsx").write_bytes(b"PK\x03\x04")
 
     alone = run("predict", "neu.xlsx", "-q")
@@ -628,7 +626,7 @@ def test_predict_an_excel_file_is_no_model(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["make.py", "page.html", "a.png", "a.pdf.gz"])
-def test_predict_files_of_unknown_formats_are_no_texts(run: Run, name: str) -> None:
+def test_predict_rejects_files_of_unknown_formats(run: Run, name: str) -> None:
     Path(name).write_text("wheat\n")
 
     result = run("predict", "news.slug", name)
@@ -638,7 +636,7 @@ def test_predict_files_of_unknown_formats_are_no_texts(run: Run, name: str) -> N
 
 
 @pytest.mark.parametrize("names", [[], ["a.csv"]])
-def test_predict_a_folder_without_texts_says_what_it_may_hold(run: Run, names: list[str]) -> None:
+def test_predict_names_what_a_folder_of_texts_may_hold(run: Run, names: list[str]) -> None:
     Path("new").mkdir()
     for name in names:
         Path("new", name).write_text("text\nwheat\n")
@@ -649,7 +647,7 @@ def test_predict_a_folder_without_texts_says_what_it_may_hold(run: Run, names: l
     assert "new has no texts to classify; a folder holds a text in each *.txt, or" in result.err
 
 
-def test_predict_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None:
+def test_predict_summary_names_the_encoding_of_bad_lines(run: Run) -> None:
     Path("mixed.csv").write_bytes("text\nwheat ä\n".encode() + "goal ü\n".encode("cp1252"))
 
     result = run("predict", "news.slug", "mixed.csv")
@@ -661,7 +659,7 @@ def test_predict_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run)
     )
 
 
-def test_predict_a_column_of_a_table_without_rows_must_exist(run: Run) -> None:
+def test_predict_rejects_a_missing_column_of_an_empty_table(run: Run) -> None:
     Path("t.csv").write_text("id,body\n")
 
     result = run("predict", "news.slug", "t.csv", "--text", "bdy")

@@ -31,7 +31,7 @@ def untimed(text: str) -> str:
     return re.sub(r"[\d,]+ a second", "SPEED", text)
 
 
-def test_predict_folder_a_folder_gets_a_file_of_answers_for_each(run: Run) -> None:
+def test_predict_folder_writes_a_file_of_answers_for_each(run: Run) -> None:
     code, out, err = run("predict", "news.slug", "in/*.csv", "-o", "out/", "--workers", 1)
 
     assert (code, out) == (0, "")
@@ -52,7 +52,7 @@ def test_predict_folder_a_folder_gets_a_file_of_answers_for_each(run: Run) -> No
     )
 
 
-def test_predict_folder_files_may_be_named_one_by_one(run: Run) -> None:
+def test_predict_folder_takes_files_one_by_one(run: Run) -> None:
     result = run("predict", "news.slug", "in/a.csv", "in/b.csv", "-q", "-o", "out/", "--to", "tsv")
     assert result == (0, "", "")
     assert sorted(path.name for path in Path("out").iterdir()) == [
@@ -60,13 +60,13 @@ def test_predict_folder_files_may_be_named_one_by_one(run: Run) -> None:
     ]
 
 
-def test_predict_folder_the_shipped_model_answers_if_none_is_named(run: Run) -> None:
+def test_predict_folder_uses_the_shipped_model_if_none_is_named(run: Run) -> None:
     code, _, err = run("predict", "in/*.csv", "-o", "out/", "--workers", 1)
     assert (code, err.partition(" (")[0]) == (0, "using the shipped model reuters46")
     assert Path("out/a.csv").exists()
 
 
-def test_predict_folder_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> None:
+def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) -> None:
     Path("in/a.csv").write_text("id,text\n1,wheat\n2,\n")
     command = ("predict", "news.slug", "in/*", "-o", "out/", "--text", "text", "--workers", 1)
     for files in ("2 files to answer\n", "2 files, 2 of which have answers already\n"):
@@ -136,7 +136,7 @@ def test_predict_folder_bad_rows_and_files_are_told_and_show_in_the_exit_status(
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_predict_folder_what_can_not_be_meant_is_refused(
+def test_predict_folder_rejects_invalid_arguments(
     run: Run, arguments: list[Any], message: str
 ) -> None:
     assert run("predict", "news.slug", *arguments) == (2, "", f"slugline: error: {message}\n")
@@ -157,15 +157,13 @@ def test_predict_folder_what_can_not_be_meant_is_refused(
     ],
     ids=["empty pattern", "no file", "no model", "other order"],
 )
-def test_predict_folder_what_is_not_there_is_named(
-    run: Run, arguments: list[str], message: str
-) -> None:
+def test_predict_folder_names_missing_files(run: Run, arguments: list[str], message: str) -> None:
     result = run("predict", *arguments, "-o", "out/")
     assert result == (1, "", f"slugline: error: {message}\n")
     assert not Path("out").exists()
 
 
-def test_predict_folder_answers_of_another_model_are_replaced_if_the_user_says_so(run: Run) -> None:
+def test_predict_folder_overwrite_replaces_answers_of_another_model(run: Run) -> None:
     command = ("predict", "news.slug", "in/*", "-q", "-o", "out/", "--workers", 1)
     run(*command)
     assert run(*command, "--top", 2) == (
@@ -178,7 +176,7 @@ def test_predict_folder_answers_of_another_model_are_replaced_if_the_user_says_s
     assert "topic_2" in Path("out/a.csv").read_text()
 
 
-def test_predict_folder_an_interrupt_says_how_to_go_on(
+def test_predict_folder_interrupted_says_how_to_go_on(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slugline.prediction import processes
@@ -196,9 +194,7 @@ def test_predict_folder_an_interrupt_says_how_to_go_on(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")
-def test_predict_folder_a_process_of_its_own_shares_the_model_with_its_workers(
-    run: Run, tmp_path: Path
-) -> None:
+def test_predict_folder_shares_the_model_with_its_workers(run: Run, tmp_path: Path) -> None:
     run("predict", "news.slug", "in/*", "-q", "-o", "one/", "--workers", 1)
     code = (
         "import sys\n"

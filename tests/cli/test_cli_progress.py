@@ -27,7 +27,9 @@ def streams(monkeypatch: pytest.MonkeyPatch, *, out: io.StringIO, err: io.String
 
 
 @pytest.mark.parametrize("kind", [Terminal, io.StringIO])
-def test_parameters_become_flags(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_progress_renders_parameters_as_flags(
+    kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = streams(monkeypatch, out=io.StringIO(), err=kind())
     with show_progress() as progress:
         progress.update("reading")
@@ -37,7 +39,7 @@ def test_parameters_become_flags(kind: type[io.StringIO], monkeypatch: pytest.Mo
     assert "warning: see --threads" in stream.getvalue()
 
 
-def test_quiet_shows_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_progress_hidden_shows_warnings_only(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = streams(monkeypatch, out=io.StringIO(), err=io.StringIO())
     with show_progress(hidden=True) as progress:
         progress.update("reading")
@@ -46,7 +48,7 @@ def test_quiet_shows_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == "warning: odd\n"
 
 
-def test_the_bar_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_progress_removes_the_bar_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = streams(monkeypatch, out=io.StringIO(), err=Terminal())
 
     def interrupted() -> None:
@@ -70,7 +72,7 @@ def test_the_bar_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None
         (io.StringIO, Terminal, "unknown", False),
     ],
 )
-def test_a_command_that_prints_answers_has_a_bar_only_beside_them(
+def test_show_progress_bar_only_depends_on_the_terminals(
     out: type[io.StringIO],
     err: type[io.StringIO],
     term: str,
@@ -86,7 +88,7 @@ def test_a_command_that_prints_answers_has_a_bar_only_beside_them(
 
 
 @pytest.mark.parametrize("least", [1, 100])
-def test_saving_and_the_report_of_many_documents_are_announced(
+def test_train_announces_saving_and_the_report_of_many_documents(
     least: int, news_csv: object, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.cli.train._MANY", least)

@@ -45,7 +45,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_documents(tmp_path / "later.jsonl", 60, 1)
 
 
-def test_train_prints_f1_and_exact_match_and_writes_a_report(run: Run) -> None:
+def test_train_multilabel_prints_f1_and_exact_match_and_writes_a_report(run: Run) -> None:
     code, out, _ = run("train", "wires.jsonl", "-o", "wires.slug", "-q", "--mistakes", "miss.csv")
     assert code == 0
     lines = out.splitlines()
@@ -62,7 +62,7 @@ def test_train_prints_f1_and_exact_match_and_writes_a_report(run: Run) -> None:
     assert [*rows[0]] == ["line", "text", "topic", "predicted", "probability"]
 
 
-def test_settings_are_searched_by_f1(run: Run) -> None:
+def test_train_tune_optimize_searches_by_f1(run: Run) -> None:
     out = run("train", "wires.jsonl", "--tune", "--optimize", "macro", "-o", "wires.slug").out
     assert "macro-F1 by cross-validation, " in out
     assert "has a macro-F1 of 0." in Path("wires.html").read_text()
@@ -71,7 +71,7 @@ def test_settings_are_searched_by_f1(run: Run) -> None:
     assert "identical" in run("check", "wires.slug", "wires.jsonl", "-q").out
 
 
-def test_the_json_of_evaluate_is_the_librarys(run: Run) -> None:
+def test_evaluate_json_of_several_topics_is_that_of_the_library(run: Run) -> None:
     run("train", "wires.jsonl", "-o", "wires.slug", "-q")
     code, out, _ = run("evaluate", "wires.slug", "later.jsonl", "-q", "--json")
     model, corpus = load("wires.slug"), slugline.load_corpus("later.jsonl")
@@ -90,7 +90,7 @@ def test_the_json_of_evaluate_is_the_librarys(run: Run) -> None:
     assert expected.predicted == [tuple(sorted(topics)) for topics in model.predict(corpus.texts)]
 
 
-def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
+def test_evaluate_against_compares_two_models_of_several_topics(run: Run) -> None:
     run("train", "wires.jsonl", "-o", "new.slug", "-q")
     run("train", "later.jsonl", "-o", "old.slug", "-q")
     code, out, _ = run("evaluate", "new.slug", "later.jsonl", "--against", "old.slug", "-q")
@@ -105,7 +105,7 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
     assert result.to_dict()["against"]["micro_f1"][0] == pytest.approx(result.micro.f1)
 
 
-def test_train_in_python_gives_the_same_as_on_the_command_line(run: Run) -> None:
+def test_train_in_python_equals_the_command_for_several_topics(run: Run) -> None:
     run("train", "wires.jsonl", "-o", "wires.slug", "-q")
     corpus = slugline.load_corpus("wires.jsonl")
     result = slugline.train((corpus.texts, corpus.topics))
@@ -118,7 +118,7 @@ def test_train_in_python_gives_the_same_as_on_the_command_line(run: Run) -> None
     )
 
 
-def test_what_fits_one_topic_only_is_said(run: Run, news_slug: Path) -> None:
+def test_evaluate_rejects_documents_of_one_topic_for_several(run: Run, news_slug: Path) -> None:
     run("train", "wires.jsonl", "-o", "wires.slug", "-q")
     Path("one.csv").write_text("text,topic\nwheat,grain\nloan,bank\n")
     code, _, err = run("evaluate", "wires.slug", "one.csv", "-q")
@@ -133,7 +133,7 @@ def test_what_fits_one_topic_only_is_said(run: Run, news_slug: Path) -> None:
     assert "the model gives each document one topic, and those of later.jsonl have several" in err
 
 
-def test_curves_are_of_micro_f1_and_suggestions_have_several_guesses(run: Run) -> None:
+def test_curve_uses_micro_f1_and_suggest_gives_several_guesses(run: Run) -> None:
     trained = run("train", "wires.jsonl", "-o", "wires.slug", "-q", "--curve", "--json")
     assert trained.code == 0
     drawn = run("curve", "wires.jsonl", "--draws", 3, "-q")
@@ -151,7 +151,7 @@ def test_curves_are_of_micro_f1_and_suggestions_have_several_guesses(run: Run) -
 
 
 @pytest.mark.parametrize("form", ["separator", "columns"])
-def test_suggestions_have_columns_to_fill_in_as_the_data_have(run: Run, form: str) -> None:
+def test_suggest_writes_topics_in_the_form_of_the_data(run: Run, form: str) -> None:
     options = ["--topic-separator", "|"] if form == "separator" else ["--topic-columns", "oil,tea"]
     rows = {"separator": ["text,tags", "petrol,oil", "cup,tea", "cup petrol,oil|tea"]}
     rows["columns"] = ["text,oil,tea", "petrol,1,0", "cup,0,1", "cup petrol,1,1"]
@@ -167,7 +167,7 @@ def test_suggestions_have_columns_to_fill_in_as_the_data_have(run: Run, form: st
     assert {*guess.split("|" if form == "separator" else ";")} == {"oil", "tea"}
 
 
-def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> None:
+def test_train_min_precision_tests_the_topics_given(run: Run) -> None:
     options = ("--min-precision", "0.8", "-q", "--json")
     result = json.loads(run("train", "wires.jsonl", "-o", "wires.slug", *options).out)
     tested = result["decisions"]["test"]
@@ -207,7 +207,7 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     assert run("check", "wires.slug", "later.jsonl", "-q").code == 1
 
 
-def test_what_a_stream_measures_is_named_the_exact_match(run: Run) -> None:
+def test_train_stream_of_several_topics_prints_the_exact_match(run: Run) -> None:
     train = ("train", "wires.jsonl", "--stream", "-o", "wires.slug", "-q")
     code, out, err = run(*train)
     assert (code, err) == (0, "")
@@ -216,7 +216,7 @@ def test_what_a_stream_measures_is_named_the_exact_match(run: Run) -> None:
     assert {*heldout} == {"n_documents", "exact_match", "interval"}
 
 
-def test_one_topic_is_not_called_several(run: Run) -> None:
+def test_train_does_not_call_one_topic_several(run: Run) -> None:
     Path("one.jsonl").write_text(
         '{"text": "wheat corn", "topics": ["grain"]}\n{"text": "port", "topics": []}\n' * 30
     )
@@ -225,7 +225,7 @@ def test_one_topic_is_not_called_several(run: Run) -> None:
     assert out.startswith("one.jsonl: learned 1 topic from ")
 
 
-def test_the_f1_that_thresholds_are_chosen_for_can_be_named(run: Run) -> None:
+def test_train_optimize_names_the_average_of_f1(run: Run) -> None:
     train = ("train", "wires.jsonl", "-o", "wires.slug", "-q")
     assert run(*train, "--optimize", "macro")[0] == 0
     decision = load("wires.slug").fitted_.multilabel_rule
@@ -256,7 +256,7 @@ def write_paths(path: Path, n: int, seed: int, more: str = "") -> None:
     path.write_text("\n".join([*lines, more]) + "\n")
 
 
-def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> None:
+def test_train_topic_path_learns_measures_and_predicts_paths(run: Run) -> None:
     write_paths(Path("paths.csv"), 160, 0)
     write_paths(Path("after.csv"), 60, 1)
     code, out, err = run("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
@@ -282,7 +282,7 @@ def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> No
     assert {"trade", "trade/grain"} <= {row["topics"] for row in rows}
 
 
-def test_curves_of_paths_count_parents(run: Run) -> None:
+def test_curve_topic_path_counts_parents(run: Run) -> None:
     write_paths(Path("paths.csv"), 160, 0)
     options = ("paths.csv", "--topic-path", "/", "--json", "-q")
     points = json.loads(run("curve", *options, "--draws", "1").out)["curves"][0]["points"]
@@ -291,14 +291,14 @@ def test_curves_of_paths_count_parents(run: Run) -> None:
     assert trained["curve"]["curves"][0]["points"][-1]["micro_f1"] > 0.9
 
 
-def test_reports_without_paths_have_no_depths(run: Run) -> None:
+def test_train_report_without_paths_has_no_depths(run: Run) -> None:
     code, out, _ = run("train", "wires.jsonl", "-o", "wires.slug", "-q")
     assert code == 0
     assert "depth of topics" not in out
     assert 'id="levels"' not in Path("wires.html").read_text()
 
 
-def test_a_net_of_paths_is_checked_with_its_validation_documents(run: Run) -> None:
+def test_check_validation_reproduces_a_network_of_paths(run: Run) -> None:
     write_paths(Path("paths.csv"), 80, 0)
     write_paths(Path("after.csv"), 40, 1)
     learned, after = (slugline.load_corpus(f"{name}.csv") for name in ("paths", "after"))
@@ -309,7 +309,7 @@ def test_a_net_of_paths_is_checked_with_its_validation_documents(run: Run) -> No
     assert code == 0, err
 
 
-def test_new_names_are_given_to_whole_paths_before_parents_are_added(run: Run) -> None:
+def test_train_map_topics_renames_whole_paths(run: Run) -> None:
     write_paths(Path("paths.csv"), 160, 0)
     Path("names.csv").write_text("from,to\ntrade/ship,freight/sea\ntrade,business\n")
     options = ("--topic-path", "/", "--map-topics", "names.csv", "-o", "paths.slug", "-q")
@@ -319,7 +319,7 @@ def test_new_names_are_given_to_whole_paths_before_parents_are_added(run: Run) -
 
 
 @pytest.mark.parametrize("path", ["trade//grain", "/trade", "trade/"])
-def test_a_path_with_an_empty_part_is_a_bad_row(run: Run, path: str) -> None:
+def test_train_topic_path_rejects_an_empty_part_as_a_bad_row(run: Run, path: str) -> None:
     write_paths(Path("paths.csv"), 60, 0, f"wheat,{path}")
     options = ("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
     code, _, err = run(*options)
@@ -344,7 +344,7 @@ def test_a_path_with_an_empty_part_is_a_bad_row(run: Run, path: str) -> None:
         ),
     ],
 )
-def test_wrong_options_for_paths_are_refused(
+def test_train_topic_path_rejects_invalid_options(
     run: Run, options: tuple[str, ...], message: str
 ) -> None:
     write_paths(Path("paths.csv"), 60, 0)

@@ -23,7 +23,7 @@ def _files(news_slug: Path, tmp_path: Path) -> None:
     (tmp_path / "new.txt").write_text("\n".join(LINES) + "\n")
 
 
-def test_a_table_with_an_empty_column_of_topics(run: Run) -> None:
+def test_suggest_prints_a_table_with_an_empty_topic_column(run: Run) -> None:
     result = run("suggest", "news.slug", "new.txt", "-n", 3, "-q")
     assert result.code == 0
     rows = list(csv.DictReader(io.StringIO(result.out)))
@@ -37,7 +37,7 @@ def test_a_table_with_an_empty_column_of_topics(run: Run) -> None:
     assert result.err == "warning: new.txt: skipped 1 row without a text to read\n"
 
 
-def test_what_was_filled_in_can_be_learned_from(run: Run, tmp_path: Path) -> None:
+def test_suggest_output_can_be_learned_from(run: Run, tmp_path: Path) -> None:
     result = run("suggest", "news.slug", "new.txt", "-n", 2, "-o", "label.csv", "-q")
     assert result.out == "2 of 4 texts to label: label.csv\n"
     table = (tmp_path / "label.csv").read_text()
@@ -47,14 +47,14 @@ def test_what_was_filled_in_can_be_learned_from(run: Run, tmp_path: Path) -> Non
     assert "learned 1 topic from all 2 documents" in done.out
 
 
-def test_json_says_where_each_stands(run: Run) -> None:
+def test_suggest_json_has_the_line_of_each_text(run: Run) -> None:
     result = run("suggest", "news.slug", "new.txt", "-n", 1, "-q", "--json")
     (found,) = json.loads(result.out)
     assert list(found) == ["line", "text", "guess", "probability"]
     assert LINES[found["line"] - 1] == found["text"]
 
 
-def test_fewer_than_asked_for_are_told(run: Run) -> None:
+def test_suggest_says_if_fewer_texts_differ(run: Run) -> None:
     result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe Rate of wheat")
     assert result.err.splitlines()[-1] == (
         "standard input: only 1 text differs enough to be suggested"
@@ -73,13 +73,13 @@ def test_fewer_than_asked_for_are_told(run: Run) -> None:
     ],
     ids=["no CSV", "both", "none"],
 )
-def test_wrong_options(run: Run, options: list[str], message: str) -> None:
+def test_suggest_rejects_invalid_options(run: Run, options: list[str], message: str) -> None:
     result = run("suggest", "news.slug", "new.txt", *options)
     assert result.code == 2
     assert message in result.err
 
 
-def test_a_table_does_not_overwrite_the_texts(run: Run, tmp_path: Path) -> None:
+def test_suggest_output_does_not_overwrite_the_texts(run: Run, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("text\nthe rate of wheat\n")
     result = run("suggest", "news.slug", "new.csv", "-o", "new.csv")
     assert result.code == 2
@@ -88,7 +88,7 @@ def test_a_table_does_not_overwrite_the_texts(run: Run, tmp_path: Path) -> None:
     )
 
 
-def test_random_texts_are_set_aside_before_there_is_a_model(run: Run) -> None:
+def test_suggest_random_sets_texts_aside_before_there_is_a_model(run: Run) -> None:
     lines = [f'{n};"Wo ist\nPaket {n % 40}?"' for n in range(50)]
     Path("in.csv").write_text("Nr;Nachricht\n" + "\n".join(lines) + "\n")
 
@@ -115,7 +115,7 @@ def test_random_texts_are_set_aside_before_there_is_a_model(run: Run) -> None:
     assert Path("again.csv").read_bytes() != Path("test.csv").read_bytes()
 
 
-def test_random_texts_of_a_half_labelled_file_have_no_topic_yet(run: Run) -> None:
+def test_suggest_random_leaves_out_labelled_rows(run: Run) -> None:
     lines = [f"{n};Paket {n};{'' if n % 2 else 'Versand'}" for n in range(20)]
     Path("half.csv").write_text("Nr;Nachricht;Thema\n" + "\n".join(lines) + "\n")
     options = ["suggest", "--random", "half.csv", "-n", 6, "-o", "test.csv", "--rest", "rest.csv"]
@@ -138,7 +138,7 @@ def test_random_texts_of_a_half_labelled_file_have_no_topic_yet(run: Run) -> Non
     assert Path("test.csv").read_text().startswith("Thema;Nr;Nachricht\n")
 
 
-def test_suggest_fills_in_the_named_column(run: Run) -> None:
+def test_suggest_topic_names_the_column_to_fill_in(run: Run) -> None:
     Path("new.csv").write_text("text,queue\nthe rate of wheat,\nThe goal and cup,sport\n")
     result = run("suggest", "news.slug", "new.csv", "--topic", "queue", "-q")
     assert result.out.startswith("queue,text,guess,probability\n,the rate of wheat,")
@@ -166,11 +166,11 @@ def test_suggest_fills_in_the_named_column(run: Run) -> None:
         ),
     ],
 )
-def test_random_texts_come_without_a_model(run: Run, options: list[str], message: str) -> None:
+def test_suggest_random_rejects_a_model(run: Run, options: list[str], message: str) -> None:
     assert run("suggest", *options) == (2, "", f"slugline: error: {message}\n")
 
 
-def test_what_has_several_topics_in_a_cell_is_marked_as_not_labelled_yet(run: Run) -> None:
+def test_suggest_marks_several_topics_as_not_labelled_yet(run: Run) -> None:
     rows = "".join(f"wheat {n},grain;corn\ngoal {n},sport\n" for n in range(9))
     Path("train.csv").write_text("text,topics\n" + rows)
     train = ["train", "train.csv", "--topic-separator", ";", "-q", "--test-fraction", 0]

@@ -95,7 +95,7 @@ def write_fasttext(path: str, documents: News) -> str:
     ],
     ids=["csv", "tsv", "jsonl", "parquet", "gzip", "folder", "fastText"],
 )
-def test_every_kind_of_file_makes_a_model_and_a_report(
+def test_train_reads_every_format(
     run: Run, news: News, name: str, write: Callable[[str, News], str]
 ) -> None:
     code, out, err = run("train", write(name, news), "-o", "out.slug", "--quiet")
@@ -109,9 +109,7 @@ def test_every_kind_of_file_makes_a_model_and_a_report(
     assert name in report
 
 
-def test_a_table_on_standard_output_gives_the_figures_and_the_files(
-    run: Run, news_csv: Path
-) -> None:
+def test_train_prints_metrics_and_files(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", *NET)
 
     figures = json.loads(run("train", "news.csv", *NET, "--json").out)
@@ -128,9 +126,7 @@ def test_a_table_on_standard_output_gives_the_figures_and_the_files(
     )
 
 
-def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
-    run: Run, news_csv: Path
-) -> None:
+def test_train_json_holds_metrics_and_nothing_else_is_printed(run: Run, news_csv: Path) -> None:
     Path("r").mkdir()
 
     files = ["-o", "n.slug", "--report", "r/x.html"]
@@ -167,9 +163,7 @@ def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
     assert not Path("n.html").exists()
 
 
-def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
-    run: Run, news_csv: Path
-) -> None:
+def test_train_notes_guessed_columns_and_epochs(run: Run, news_csv: Path) -> None:
     lines = run("train", "news.csv", *NET).err.splitlines()
     first, *epochs = (line for line in lines if not line.startswith("warning: "))
 
@@ -182,7 +176,7 @@ def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
     assert steps[-1] == f"epoch {n_epochs}/{n_epochs}"
 
 
-def test_long_training_tells_how_far_it_is_step_by_step(
+def test_train_reports_progress_of_each_step(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.base.progress._SHORT", 0.0)
@@ -197,11 +191,11 @@ def test_long_training_tells_how_far_it_is_step_by_step(
     ]
 
 
-def test_quiet_keeps_all_talk_back(run: Run, news_csv: Path) -> None:
+def test_train_quiet_prints_no_notes(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "--quiet").err == ""
 
 
-def test_columns_that_are_named_are_read_without_a_word(run: Run, news: News) -> None:
+def test_train_text_and_topic_name_the_columns(run: Run, news: News) -> None:
     rows = [(text, f"nonsense,{topic}") for text, topic in news]
     write_csv("t.csv", rows, "words,topic,kind")
 
@@ -222,9 +216,7 @@ def test_train_learns_from_all_of_data_if_there_is_a_test_file(run: Run, news: N
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_a_seed_gives_the_same_bytes_again_and_another_one_gives_others(
-    run: Run, news_csv: Path, learner: str
-) -> None:
+def test_train_seed_decides_the_bytes_of_the_model(run: Run, news_csv: Path, learner: str) -> None:
     options = ["-q", "--learner", learner]
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         assert run("train", "news.csv", *options, "-o", f"{name}.slug", "--seed", seed).code == 0
@@ -235,7 +227,7 @@ def test_a_seed_gives_the_same_bytes_again_and_another_one_gives_others(
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_the_number_of_threads_changes_nothing(run: Run, news_csv: Path, learner: str) -> None:
+def test_train_threads_do_not_change_the_model(run: Run, news_csv: Path, learner: str) -> None:
     options = ["-q", "--learner", learner]
     for n in (1, 2, 3):
         assert run("train", "news.csv", *options, "-o", f"{n}.slug", "--threads", n).code == 0
@@ -243,9 +235,7 @@ def test_the_number_of_threads_changes_nothing(run: Run, news_csv: Path, learner
     assert len({Path(f"{n}.slug").read_bytes() for n in (1, 2, 3)}) == 1
 
 
-def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
-    run: Run, news_csv: Path
-) -> None:
+def test_train_linear_prints_metrics_without_epochs(run: Run, news_csv: Path) -> None:
     code, out, err = run("train", "news.csv")
 
     assert (code, err) == (0, f"news.csv: {GUESSED}\n")
@@ -264,7 +254,7 @@ def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
     assert "epoch" not in Path("model.html").read_text("utf-8")
 
 
-def test_weights_and_seed_reach_the_model_of_any_learner(run: Run, news_csv: Path) -> None:
+def test_train_balanced_and_seed_reach_any_learner(run: Run, news_csv: Path) -> None:
     for learner in ("network", "linear"):
         options = ["--learner", learner, "--balanced", "--seed", 5]
         assert run("train", "news.csv", "-q", *options).code == 0
@@ -273,7 +263,7 @@ def test_weights_and_seed_reach_the_model_of_any_learner(run: Run, news_csv: Pat
 
 
 @pytest.mark.reuters
-def test_reuters_is_parted_as_its_publisher_did(run: Run, reuters_data: Path) -> None:
+def test_train_reuters_keeps_the_split_of_its_publisher(run: Run, reuters_data: Path) -> None:
     out = run("train", "reuters", "-q", "--json").out
 
     figures = json.loads(out)
@@ -298,7 +288,7 @@ def warnings_of(result: Any) -> list[str]:
     return [line.removeprefix("warning: ") for line in result.err.splitlines()]
 
 
-def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -> None:
+def test_train_warns_of_topics_with_few_documents(run: Run, news: News) -> None:
     write_csv(
         "n.csv", [*news, ("ship port", "ship"), *[(f"oil well {n}", "crude") for n in range(5)]]
     )
@@ -309,7 +299,7 @@ def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -
     ]
 
 
-def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news: News) -> None:
+def test_train_warns_of_a_topic_with_a_single_document(run: Run, news: News) -> None:
     write_csv("n.csv", [*news, ("ship port", "ship")])
 
     assert warnings_of(run("train", "n.csv", "-q")) == [
@@ -319,7 +309,7 @@ def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news:
     assert "ship" in load("model.slug").classes_
 
 
-def test_a_single_topic_is_warned_of(run: Run, news: News) -> None:
+def test_train_warns_of_a_single_topic(run: Run, news: News) -> None:
     write_csv("n.csv", [(text, "all") for text, _ in news])
 
     done = run("train", "n.csv", "-q")
@@ -330,7 +320,7 @@ def test_a_single_topic_is_warned_of(run: Run, news: News) -> None:
     ]
 
 
-def test_unknown_words_and_topics_in_the_test_are_warned_of(run: Run, news: News) -> None:
+def test_train_warns_of_unknown_words_and_topics_in_the_test(run: Run, news: News) -> None:
     write_csv("n.csv", news)
     write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
 
@@ -342,7 +332,7 @@ def test_unknown_words_and_topics_in_the_test_are_warned_of(run: Run, news: News
     ]
 
 
-def test_a_model_that_does_not_beat_the_baseline_is_warned_of(run: Run, news: News) -> None:
+def test_train_warns_of_a_model_no_better_than_the_baseline(run: Run, news: News) -> None:
     rows = [(text, "rare" if n % 4 == 0 else "common") for n, (text, _) in enumerate(news)]
     write_csv("n.csv", [("same words", topic) for _, topic in rows])
     write_csv("test.csv", [("other words", "common"), ("others", "rare")])
@@ -353,7 +343,7 @@ def test_a_model_that_does_not_beat_the_baseline_is_warned_of(run: Run, news: Ne
     ) in warnings_of(run("train", "n.csv", "-q", "--test", "test.csv"))
 
 
-def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: News) -> None:
+def test_train_warns_of_test_documents_equal_to_training_ones(run: Run, news: News) -> None:
     write_csv("n.csv", news)
     write_csv("test.csv", [news[0], ("corn wheat crop", "grain")])
 
@@ -364,12 +354,12 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     ]
 
 
-def test_the_report_of_a_model_with_dots_in_its_name_keeps_them(run: Run, news_csv: Path) -> None:
+def test_train_report_keeps_dots_in_the_name_of_the_model(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "-q", "-o", "v1.2").code == 0
     assert sorted(path.name for path in Path().iterdir()) == ["news.csv", "v1.2", "v1.2.html"]
 
 
-def test_warnings_are_among_the_figures(run: Run, news: News) -> None:
+def test_train_json_holds_the_warnings(run: Run, news: News) -> None:
     write_csv("n.csv", [*news, ("ship port", "ship")])
     _, out, err = run("train", "n.csv", "-q", "--json")
 
@@ -378,7 +368,7 @@ def test_warnings_are_among_the_figures(run: Run, news: News) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)], ids=["empty", "1"])
-def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
+def test_train_colours_warnings_on_a_terminal_unless_no_color(
     tmp_path: Path, news: News, no_color: str, coloured: bool
 ) -> None:
     path = write_csv(str(tmp_path / "n.csv"), [*news, ("ship port", "ship")])
@@ -451,7 +441,7 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
+def test_train_rejects_invalid_options_and_leaves_no_file(
     run: Run, news_csv: Path, options: list[str], message: str
 ) -> None:
     options = [str(option).format(folder=news_csv.parent.name) for option in options]
@@ -469,7 +459,7 @@ def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
     [(["--learner", "nonsense"], "--learner is 'nonsense'; give one of linear, network.")],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_a_learner_that_can_not_be_is_told_before_any_data_is_read(
+def test_train_rejects_invalid_learner_options_before_reading(
     run: Run, options: list[object], message: str
 ) -> None:
     assert run("train", "no-such.csv", *options) == (2, "", f"slugline: error: {message}\n")
@@ -480,7 +470,9 @@ def test_a_learner_that_can_not_be_is_told_before_any_data_is_read(
     [["--seed", -1], ["--threads", 0], ["--nonsense"]],
     ids=lambda value: " ".join(map(str, value)),
 )
-def test_a_value_out_of_range_is_misuse(run: Run, news_csv: Path, options: list[object]) -> None:
+def test_train_rejects_a_value_out_of_range(
+    run: Run, news_csv: Path, options: list[object]
+) -> None:
     code, out, err = run("train", "news.csv", *options)
 
     assert (code, out) == (2, "")
@@ -490,7 +482,7 @@ def test_a_value_out_of_range_is_misuse(run: Run, news_csv: Path, options: list[
     assert second == "Try 'slugline train -h' for help."
 
 
-def test_data_must_be_named(run: Run) -> None:
+def test_train_needs_data(run: Run) -> None:
     code, out, err = run("train")
 
     assert (code, out) == (2, "")
@@ -498,7 +490,7 @@ def test_data_must_be_named(run: Run) -> None:
 
 
 @pytest.mark.parametrize("option", ["--output", "--report"])
-def test_where_nothing_can_be_written_is_found_before_any_training(
+def test_train_finds_unwritable_paths_before_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     monkeypatch.setattr(
@@ -509,7 +501,7 @@ def test_where_nothing_can_be_written_is_found_before_any_training(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_rights_is_found_before_any_training(
+def test_train_finds_a_folder_without_rights_before_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -525,7 +517,7 @@ def test_a_folder_without_rights_is_found_before_any_training(
     )
 
 
-def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
+def test_train_keeps_the_model_if_the_report_fails(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -542,7 +534,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
     assert load("n.slug").n_documents_ == 72
 
 
-def test_a_model_too_large_for_the_memory_is_said_in_one_line(
+def test_train_reports_too_little_memory(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -558,7 +550,7 @@ def test_a_model_too_large_for_the_memory_is_said_in_one_line(
     )
 
 
-def test_large_files_are_proposed_to_be_streamed(
+def test_train_proposes_stream_for_large_files(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = importlib.import_module("slugline.cli.train")
@@ -575,7 +567,7 @@ def test_large_files_are_proposed_to_be_streamed(
 # Interrupts -------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) -> None:
+def test_train_interrupted_saves_the_best_epoch(news_csv: Path) -> None:
     command = [*SLUGLINE, "train", "news.csv", *NET]
     with subprocess.Popen(
         command, cwd=news_csv.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -629,7 +621,7 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None
 
 
 @pytest.mark.parametrize("at", [(1, 3), (2, 1)], ids=["in the search", "in training anew"])
-def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
+def test_train_interrupted_explains_the_model_on_screen_and_in_the_report(
     run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], at: tuple[int, int]
 ) -> None:
     interrupted_at(*at)
@@ -655,7 +647,7 @@ def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
 
 
 @pytest.mark.parametrize(("n", "ways"), [(1, "1 way"), (2, "2 ways")])
-def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
+def test_train_tune_interrupted_explains_the_model_in_both_places(
     run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], n: int, ways: str
 ) -> None:
     interrupted_at(0, n)
@@ -676,7 +668,7 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     assert said[0][1:-1] in report
 
 
-def test_ctrl_c_before_there_is_a_model_says_that_nothing_was_saved(
+def test_train_interrupted_before_a_model_saves_nothing(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
@@ -690,7 +682,7 @@ def test_ctrl_c_before_there_is_a_model_says_that_nothing_was_saved(
     assert not Path("model.slug").exists()
 
 
-def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+def test_train_interrupted_while_reading_ends_with_130(tmp_path: Path) -> None:
     command = [*SLUGLINE, "train", "-", "--format", "csv"]
     with subprocess.Popen(
         command,
@@ -716,7 +708,7 @@ def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -
 # Weights of fewer bits --------------------------------------------------------------------------
 
 
-def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
+def test_train_quantize_prints_the_cost(run: Run, news_csv: Path) -> None:
     options = ["news.csv", "-q", "--learner", "linear", "--quantize", "int8"]
     code, out, err = run("train", *options)
 
@@ -731,7 +723,7 @@ def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
     )
 
 
-def test_weights_are_float32_without_quantize(run: Run, news_csv: Path) -> None:
+def test_train_without_quantize_saves_float32(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
     assert code == 0
     assert "quantization" not in json.loads(out)
@@ -751,7 +743,7 @@ def test_quantize_rejects_another_precision_before_any_work(
 # Tuning -----------------------------------------------------------------------------------------
 
 
-def test_tuning_tells_every_way_it_tries_and_which_one_it_took(run: Run, news_csv: Path) -> None:
+def test_train_tune_prints_every_trial_and_the_best(run: Run, news_csv: Path) -> None:
     code, out, err = run("train", "news.csv", "--tune")
     assert code == 0
     trials = [line for line in err.splitlines() if "log loss" in line]
@@ -760,14 +752,14 @@ def test_tuning_tells_every_way_it_tries_and_which_one_it_took(run: Run, news_cs
     assert "by cross-validation, " in out
 
 
-def test_the_json_holds_all_ways_that_were_tried(run: Run, news_csv: Path) -> None:
+def test_train_tune_json_holds_all_trials(run: Run, news_csv: Path) -> None:
     tuning = json.loads(run("train", "news.csv", "-q", "--tune", "--json").out)["tuning"]
     assert tuning["trials"][0]["way"] == DEFAULT
     assert tuning["best"] in [trial["way"] for trial in tuning["trials"] if trial["is_better"]]
     assert tuning["interrupted"] is False
 
 
-def test_a_tuned_model_can_be_checked(run: Run, news_csv: Path) -> None:
+def test_check_reproduces_a_tuned_model(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "-q", "--tune", "-o", "tuned.slug").code == 0
     assert "identical" in run("check", "tuned.slug", "news.csv", "-q").out
 
@@ -780,7 +772,7 @@ def test_tune_cannot_be_combined_with_a_learner(run: Run) -> None:
     )
 
 
-def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
+def test_train_prints_the_number_of_documents_left_out(run: Run) -> None:
     topics = ["bank", "grain", "sport"] * 100
     words = {"bank": "loan rate bond", "grain": "corn crop wheat", "sport": "goal match team"}
     rows = [(f"{words[topic]} {topic}s {i % 7}", topic) for i, topic in enumerate(topics)]
@@ -795,9 +787,7 @@ def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
     assert 15 <= int(counted[1]) <= 32
 
 
-def test_the_test_documents_that_got_a_wrong_topic_are_written_on_demand(
-    run: Run, news_csv: Path
-) -> None:
+def test_train_mistakes_writes_wrong_test_documents(run: Run, news_csv: Path) -> None:
     test = news_csv.with_name("test.csv")
     test.write_text("body,queue\nwheat crop,grain\ngoal,bank\n")
     options = ["--test", test.name, "-q", "-o", "m.slug", "--mistakes", "wrong.csv"]
@@ -809,7 +799,7 @@ def test_the_test_documents_that_got_a_wrong_topic_are_written_on_demand(
     assert row.startswith("3,goal,bank,sport,")
 
 
-def test_mistakes_do_not_go_where_the_model_goes(run: Run, news_csv: Path) -> None:
+def test_train_mistakes_rejects_the_path_of_the_model(run: Run, news_csv: Path) -> None:
     result = run("train", news_csv.name, "-o", "m.slug", "--mistakes", "m.slug")
     assert result.code == 2
     assert not Path("m.slug").exists()
@@ -818,7 +808,7 @@ def test_mistakes_do_not_go_where_the_model_goes(run: Run, news_csv: Path) -> No
 # All documents, and no test ---------------------------------------------------------------------
 
 
-def test_a_test_fraction_of_0_learns_from_all_documents(run: Run, news_csv: Path) -> None:
+def test_train_test_fraction_0_learns_from_all_documents(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0)
     assert (code, load("model.slug").n_documents_) == (0, 90)
     assert re.sub(r"in [\d.]+ s", "in 1.0 s", out) == (
@@ -831,7 +821,7 @@ def test_a_test_fraction_of_0_learns_from_all_documents(run: Run, news_csv: Path
     assert run("check", "model.slug", "news.csv", "-q")[0] == 0
 
 
-def test_without_a_test_the_json_has_no_evaluation(run: Run, news_csv: Path) -> None:
+def test_train_test_fraction_0_json_has_no_evaluation(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0, "--json")
     found = json.loads(out)
     assert (code, found["evaluation"], found["model"]) == (0, None, "model.slug")
@@ -841,7 +831,7 @@ def test_without_a_test_the_json_has_no_evaluation(run: Run, news_csv: Path) -> 
 @pytest.mark.parametrize(
     "option", [["--mistakes", "m.csv"], ["--quantize", "int8"], ["--curve"]], ids=" ".join
 )
-def test_what_needs_a_test_is_refused_without_one(
+def test_train_test_fraction_0_rejects_options_that_need_a_test(
     run: Run, news_csv: Path, option: list[str]
 ) -> None:
     code, _, err = run("train", "news.csv", "-q", "--test-fraction", 0, *option)
@@ -853,7 +843,7 @@ def test_what_needs_a_test_is_refused_without_one(
     assert not Path("model.slug").exists()
 
 
-def test_a_model_is_not_named_like_a_page(run: Run, news_csv: Path) -> None:
+def test_train_output_rejects_the_name_of_a_web_page(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "-o", "same.html") == (
         2,
         "",
@@ -862,7 +852,7 @@ def test_a_model_is_not_named_like_a_page(run: Run, news_csv: Path) -> None:
     )
 
 
-def test_a_seed_too_large_is_refused_before_the_data_are_read(run: Run) -> None:
+def test_train_seed_too_large_is_rejected_before_reading(run: Run) -> None:
     code, _, err = run("train", "none.csv", "--seed", 1 << 32)
     assert code == 2
     assert "--seed" in err

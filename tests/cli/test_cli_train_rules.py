@@ -41,9 +41,7 @@ def test_check_options_refuses_what_a_rule_excludes(rule: Rule, option: str) -> 
 
 
 @pytest.mark.parametrize(("rule", "option"), CASES)
-def test_rule_allows_an_option_with_what_it_needs_or_without_what_it_excludes(
-    rule: Rule, option: str
-) -> None:
+def test_rule_allows_an_option_with_what_it_needs(rule: Rule, option: str) -> None:
     for other in rule.needs or ("",):
         values = with_options(PLAIN, *filter(None, (option, other)))
         assert rule.violation(given_options(values), values) is None
@@ -54,7 +52,7 @@ def test_given_options_are_those_that_differ_from_their_default() -> None:
     assert given_options({**PLAIN, "test_fraction": 0, "seed": 0}) == {"data", "test_fraction"}
 
 
-def test_rules_name_options_that_exist() -> None:
+def test_rules_name_existing_options() -> None:
     flags = {flag for param in train.params for flag in param.opts}
     for rule in RULES:
         assert bool(rule.needs) != bool(rule.excludes)
@@ -62,7 +60,7 @@ def test_rules_name_options_that_exist() -> None:
             assert flag(option) in flags or option == "data"
 
 
-def test_a_rule_that_is_broken_ends_the_command(run: Callable[..., Any]) -> None:
+def test_train_rejects_options_that_break_a_rule(run: Callable[..., Any]) -> None:
     result = run("train", "news.csv", "--force")
     assert tuple(result) == (
         2,
@@ -90,7 +88,7 @@ def test_a_rule_that_is_broken_ends_the_command(run: Callable[..., Any]) -> None
         ),
     ],
 )
-def test_an_option_that_does_not_exist_names_what_to_do(
+def test_option_that_does_not_exist_names_what_to_do(
     run: Callable[..., Any], command: list[str], message: str
 ) -> None:
     result = run(*command)

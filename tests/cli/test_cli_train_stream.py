@@ -46,7 +46,7 @@ def lines(text: str) -> list[str]:
     return re.sub(r"\d+\.\d s", "T s", text).splitlines()
 
 
-def test_a_pattern_of_files_is_learned_and_told_of(run: Run, parts: Path) -> None:
+def test_train_stream_learns_from_a_pattern_of_files(run: Run, parts: Path) -> None:
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug")
     assert result.code == 0
     assert result.err.startswith(
@@ -64,7 +64,7 @@ def test_a_pattern_of_files_is_learned_and_told_of(run: Run, parts: Path) -> Non
     assert load("news.slug").predict(["wheat and corn"]).tolist() == ["grain"]
 
 
-def test_it_is_the_model_that_fit_stream_learns(run: Run, parts: Path, tmp_path: Path) -> None:
+def test_train_stream_equals_fit_stream(run: Run, parts: Path, tmp_path: Path) -> None:
     names = [str(path) for path in sorted(parts.iterdir())]
     how = ["--balanced", "--seed", 3, "--min-precision", 0.8]
     run("train", *names, "--stream", "-o", "one.slug", "--text", "body", *how)
@@ -73,9 +73,7 @@ def test_it_is_the_model_that_fit_stream_learns(run: Run, parts: Path, tmp_path:
     assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
 
 
-def test_a_checkpoint_changes_nothing_and_goes_when_the_model_is_saved(
-    run: Run, parts: Path
-) -> None:
+def test_train_stream_checkpoint_changes_nothing_and_is_removed(run: Run, parts: Path) -> None:
     run("train", "news/*.csv", "--stream", "-o", "one.slug")
     result = run("train", "news/*.csv", "--stream", "-o", "other.slug", "--checkpoint", "kept")
     assert result.code == 0
@@ -83,7 +81,7 @@ def test_a_checkpoint_changes_nothing_and_goes_when_the_model_is_saved(
     assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
 
 
-def test_as_json_everything_is_there(run: Run, parts: Path) -> None:
+def test_train_stream_json_holds_everything(run: Run, parts: Path) -> None:
     append(parts / "part-1.csv", ",grain\n")
     result = run(
         *("train", "news/*.csv", "--stream", "-o", "news.slug", "--json", "-q"),
@@ -107,7 +105,7 @@ def test_as_json_everything_is_there(run: Run, parts: Path) -> None:
     assert found["model"] == "news.slug"
 
 
-def test_skipped_rows_are_counted_over_all_files(run: Run, parts: Path) -> None:
+def test_train_stream_counts_skipped_rows_of_all_files(run: Run, parts: Path) -> None:
     for number in (0, 2):
         append(parts / f"part-{number}.csv", ",grain\n")
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug", "--skip-bad-rows")
@@ -115,7 +113,7 @@ def test_skipped_rows_are_counted_over_all_files(run: Run, parts: Path) -> None:
     assert "2 rows skipped" in result.err
 
 
-def test_rare_topics_are_warned_of(run: Run, parts: Path) -> None:
+def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
     append(parts / "part-2.csv", "zebra stripes,animals\n")
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug", "-q")
     assert result.err.startswith("warning: 1 of 4 topics has fewer than 10 training documents")
@@ -164,7 +162,7 @@ def test_rare_topics_are_warned_of(run: Run, parts: Path) -> None:
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_what_can_not_be_had_is_refused(
+def test_train_stream_rejects_options_that_it_does_not_support(
     run: Run, parts: Path, options: list[Any], message: str
 ) -> None:
     Path("kept").mkdir()
@@ -174,7 +172,7 @@ def test_what_can_not_be_had_is_refused(
     assert not Path("model.slug").exists()
 
 
-def test_the_default_of_an_option_may_be_given(run: Run, parts: Path) -> None:
+def test_train_stream_takes_default_values_of_options(run: Run, parts: Path) -> None:
     assert run("train", "news/*.csv", "--stream", "--learner", "linear").code == 0
 
 
@@ -191,7 +189,7 @@ def test_the_default_of_an_option_may_be_given(run: Run, parts: Path) -> None:
     ],
     ids=lambda value: " ".join(value) or "none" if isinstance(value, list) else "",
 )
-def test_bad_data_are_named(
+def test_train_stream_names_bad_data(
     run: Run, parts: Path, data: list[str], code: int, opening: str
 ) -> None:
     Path("empty.csv").write_text("")
@@ -203,7 +201,7 @@ def test_bad_data_are_named(
     assert not Path("model.slug").exists()
 
 
-def test_a_checkpoint_of_other_documents_is_refused_in_flags(
+def test_train_stream_checkpoint_of_other_documents_is_rejected(
     run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -228,7 +226,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, how: type[BaseException]) -
     monkeypatch.setattr(LineProgress, "update", update)
 
 
-def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
+def test_train_stream_interrupted_saves_the_model_and_resumes(
     run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = ["train", "news/*.csv", "--stream", "-o", "news.slug", "--checkpoint", "kept"]
@@ -255,7 +253,7 @@ def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
     assert not Path("kept").exists()
 
 
-def test_ctrl_c_before_there_is_a_model_says_so(
+def test_train_stream_interrupted_before_a_model_says_so(
     run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_at(monkeypatch, 1, KeyboardInterrupt)
@@ -265,7 +263,7 @@ def test_ctrl_c_before_there_is_a_model_says_so(
     assert not Path("model.slug").exists()
 
 
-def test_a_killed_command_goes_on_when_it_is_given_again(parts: Path, tmp_path: Path) -> None:
+def test_train_stream_resumes_after_being_killed(parts: Path, tmp_path: Path) -> None:
     def start(output: str) -> subprocess.Popen[bytes]:
         options = ["--stream", "-q", "--checkpoint", "kept", "-o", output]
         command = [*SLUGLINE, "train", "news/*.csv", *options]
