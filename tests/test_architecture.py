@@ -37,11 +37,11 @@ def packages(modules: set[str]) -> set[str]:
 HEAVY = {"sklearn", "duckdb", "requests", "rich", "threadpoolctl", "jinja2", "dask"}
 
 
-def test_the_modules_that_fit_are_known_by_their_names() -> None:
+def test_fitting_modules_exist() -> None:
     assert FITTING - MODULES.keys() == set()
 
 
-def test_importing_slugline_loads_nothing_heavy() -> None:
+def test_import_of_slugline_loads_nothing_heavy() -> None:
     modules = loaded_by("import slugline")
     assert packages(modules) & {*HEAVY, "numpy", "scipy", "click"} == set()
 
@@ -56,7 +56,7 @@ net.predict(np.eye(4))
 """
 
 
-def test_a_network_predicts_without_what_trains_or_draws() -> None:
+def test_network_predicts_without_modules_that_train_or_draw() -> None:
     modules = loaded_by(PREDICT)
     assert packages(modules) & {*HEAVY, "click"} == set()
     assert modules & FITTING == set()
@@ -68,7 +68,7 @@ predict_files({model!r}, ['{folder}/*.csv'], '{folder}/out')
 """
 
 
-def test_a_folder_of_answers_loads_no_cluster_and_nothing_that_fits(
+def test_predict_folder_loads_no_cluster_and_no_module_that_fits(
     news_slug: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text("text\nwheat\n")
@@ -78,7 +78,7 @@ def test_a_folder_of_answers_loads_no_cluster_and_nothing_that_fits(
 
 
 @pytest.mark.parametrize("learner", ["network", "linear"])
-def test_a_saved_model_predicts_without_what_trains_or_draws(
+def test_saved_model_predicts_without_modules_that_train_or_draw(
     learner: Any, news: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     texts, topics = zip(*news, strict=True)
@@ -101,7 +101,7 @@ except SystemExit: pass
 """
 
 
-def test_the_command_predict_loads_no_other_command_and_nothing_that_fits() -> None:
+def test_predict_command_loads_no_other_command_and_no_module_that_fits() -> None:
     modules = loaded_by(PREDICT_COMMAND)
     assert packages(modules) & {*HEAVY, "scipy", "typer", "pydantic"} == set()
     assert modules & {"importlib.metadata", "numpy.ma", "slugline.learning.net.learner"} == set()
@@ -121,9 +121,7 @@ except SystemExit: pass
 """
 
 
-def test_learning_from_a_stream_on_this_machine_loads_no_dask(
-    news_csv: Path, tmp_path: Path
-) -> None:
+def test_fit_stream_on_one_machine_loads_no_dask(news_csv: Path, tmp_path: Path) -> None:
     code = STREAM.format(data=str(news_csv), model=str(tmp_path / "model.slug"))
     modules = loaded_by(code)
     assert packages(modules) & {"dask", "distributed", "sklearn", "duckdb"} == set()
@@ -131,7 +129,7 @@ def test_learning_from_a_stream_on_this_machine_loads_no_dask(
     assert "slugline.cli.train_corrections" not in modules
 
 
-def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
+def test_errors_load_no_scikit_learn_before_use() -> None:
     assert "sklearn" not in loaded_by("from slugline.errors import DataError, SluglineError")
 
 
@@ -190,7 +188,7 @@ def by_path(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_the_top_level_is_known() -> None:
+def test_top_level_is_listed_in_the_order() -> None:
     names = {top_level(path) for path in INSIDE}
     assert names == set(ORDER)
 
@@ -202,7 +200,7 @@ def test_imports_point_down_the_list(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", INSIDE, ids=by_path)
-def test_the_library_knows_nothing_of_the_command_line_and_http(path: Path) -> None:
+def test_library_does_not_import_the_command_line_or_http(path: Path) -> None:
     front = {"click", "argparse", "starlette", "uvicorn", "mcp"}
     assert top_level(path) in COMMAND_LINE_AND_HTTP or not packages(imports(path)) & front
 
@@ -238,12 +236,12 @@ def test_serving_folders_import_the_service_and_not_each_other(path: Path) -> No
 @pytest.mark.parametrize(
     "path", [path for path in SERVING if path.parent.name == "serving"], ids=by_path
 )
-def test_service_knows_no_protocol(path: Path) -> None:
+def test_service_imports_no_protocol(path: Path) -> None:
     protocols = {"starlette", "uvicorn", "mcp", "mcp_types", "anyio"}
     assert packages(imports(path)) & protocols == set()
 
 
-def test_no_two_files_import_each_other() -> None:
+def test_modules_do_not_import_each_other() -> None:
     arrows = {module_name(path): imports(path) & MODULES.keys() for path in SOURCES}
     TopologicalSorter(arrows).prepare()  # CycleError if there is a circle
 
@@ -251,7 +249,7 @@ def test_no_two_files_import_each_other() -> None:
 # Names ------------------------------------------------------------------------------------------
 
 
-def test_no_public_class_has_the_name_of_another() -> None:
+def test_public_classes_have_different_names() -> None:
     names = Counter(
         node.name
         for path in SOURCES
@@ -264,7 +262,7 @@ def test_no_public_class_has_the_name_of_another() -> None:
 # Public names -----------------------------------------------------------------------------------
 
 
-def test_the_public_names_are_all_there() -> None:
+def test_public_names_exist() -> None:
     for name in slugline.__all__:
         assert getattr(slugline, name) is not None
     with pytest.raises(AttributeError, match="module 'slugline' has no attribute 'Nothing'"):

@@ -28,7 +28,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("records")
 
 
-def test_quick_forms_set_parameters_that_benchmarks_have(benchmarks: dict[str, Any]) -> None:
+def test_quick_options_are_parameters_of_benchmarks(benchmarks: dict[str, Any]) -> None:
     for module in benchmarks.values():
         for name, options in module.QUICK.items():
             assert options.keys() <= inspect.signature(module.BENCHMARKS[name]).parameters.keys()
@@ -77,7 +77,7 @@ def test_record_results_writes_a_table_for_each_heading(
     assert (memory.title, memory.note) == ("Memory", "Another machine differs.")
 
 
-def test_record_results_replaces_earlier_tables_of_the_benchmark_alone(
+def test_record_results_replaces_tables_of_the_same_benchmark_only(
     records: ModuleType, tmp_path: Path
 ) -> None:
     table = "| set, labels | 5 |\n|---|---|\n| trec | 0.4 |"
@@ -100,7 +100,7 @@ def test_record_results_replaces_earlier_tables_of_the_benchmark_alone(
     }
 
 
-def test_record_results_refuses_a_text_without_a_table(records: ModuleType, tmp_path: Path) -> None:
+def test_record_results_rejects_a_text_without_a_table(records: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^scale fit prints no table"):
         records.record_results("scale fit", "run", "Nothing.", "2026-01-02", "v", tmp_path)
 
@@ -118,7 +118,7 @@ def test_recorded_tables_are_complete_and_listed(records: ModuleType) -> None:
         assert {len(row) for row in rows} == {len(rows[0])}
 
 
-def test_recorded_tables_name_benchmarks_that_are_there(
+def test_recorded_tables_name_existing_benchmarks(
     benchmarks: dict[str, Any], records: ModuleType
 ) -> None:
     for record in records.read_index():

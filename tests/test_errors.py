@@ -26,9 +26,7 @@ from slugline import errors
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_every_error_is_a_slugline_error_and_one_that_handlers_know(
-    name: str, builtin: type[Exception]
-) -> None:
+def test_errors_are_slugline_errors_and_built_in_ones(name: str, builtin: type[Exception]) -> None:
     error = getattr(errors, name)
     assert issubclass(error, errors.SluglineError)
     assert issubclass(error, builtin)
@@ -36,7 +34,7 @@ def test_every_error_is_a_slugline_error_and_one_that_handlers_know(
     assert error.__doc__
 
 
-def test_every_error_is_listed() -> None:
+def test_errors_are_listed() -> None:
     found = {
         name
         for name, value in vars(errors).items()
@@ -45,7 +43,7 @@ def test_every_error_is_listed() -> None:
     assert found | {"NotFittedError"} == set(errors.__all__)
 
 
-def test_the_error_made_on_first_use_is_made_once_and_can_be_pickled() -> None:
+def test_not_fitted_error_is_made_once_and_can_be_pickled() -> None:
     error = errors.NotFittedError("call fit first.")
     assert type(error) is errors.NotFittedError
     again = pickle.loads(pickle.dumps(error))
@@ -53,7 +51,7 @@ def test_the_error_made_on_first_use_is_made_once_and_can_be_pickled() -> None:
     assert str(again) == "call fit first."
 
 
-def test_other_names_are_missing_as_in_any_module() -> None:
+def test_errors_module_raises_attribute_error_for_other_names() -> None:
     with pytest.raises(AttributeError) as caught:
         errors.NoSuchError  # noqa: B018
     assert str(caught.value) == "module 'slugline.errors' has no attribute 'NoSuchError'"

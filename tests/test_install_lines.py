@@ -58,13 +58,13 @@ def check_bash(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ['pip install ".[serve]', "a && b", "cat <<END", "pip install ("])
-def test_powershell_arguments_refuses_what_is_wrong_there(line: str) -> None:
+def test_powershell_arguments_rejects_what_powershell_cannot_read(line: str) -> None:
     with pytest.raises(ValueError, match="PowerShell can't read"):
         powershell_arguments(line)
 
 
 @pytest.mark.parametrize("extra", ["", *EXTRAS])
-def test_install_lines_are_right_in_each_shell(extra: str) -> None:
+def test_install_lines_work_in_each_shell(extra: str) -> None:
     target = f".[{extra}]" if extra else "."
     for is_new in (False, True):
         lines = install_lines(extra, in_new_place=is_new)
@@ -76,7 +76,7 @@ def test_install_lines_are_right_in_each_shell(extra: str) -> None:
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_install_command_is_one_command_in_each_shell(extra: str) -> None:
+def test_install_command_works_in_each_shell(extra: str) -> None:
     line = install_command(extra)
 
     check_bash(line)
@@ -91,7 +91,7 @@ def test_readme_has_the_lines_of_the_site() -> None:
     assert blocks("sh")[0].strip() == lines["sh"]
 
 
-def test_commands_of_the_readme_are_right_in_powershell() -> None:
+def test_readme_commands_work_in_powershell() -> None:
     (commands,) = (block for block in blocks("sh") if "slugline train" in block)
 
     assert [words[:2] for words in powershell_arguments(commands) if words[0] == "slugline"] == [

@@ -77,12 +77,12 @@ def required_by(extra: str) -> list[Requirement]:
     return base + own + [each for name in others for each in required_by(name)]
 
 
-def test_dev_and_all_that_users_choose_from_are_locked() -> None:
+def test_locks_exist_for_dev_and_each_extra() -> None:
     assert {path.stem for path in FILES} == {*EXTRAS, "build"} - {"bench", "wheel"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_a_lock_has_what_pyproject_requires(path: Path) -> None:
+def test_lock_has_what_pyproject_requires(path: Path) -> None:
     if path.stem == "build":
         required = [Requirement(text) for text in PROJECT["build-system"]["requires"]]
     else:
@@ -105,7 +105,7 @@ def test_locks_can_be_installed_together(path: Path) -> None:
             assert versions_of(path, environment).items() <= all_of_them.items()
 
 
-def test_no_lock_names_where_it_is_from() -> None:
+def test_locks_name_no_address() -> None:
     for path in FILES:
         assert path.stat().st_size < 3_000_000
         assert "://" not in path.read_text("utf-8")
@@ -113,7 +113,7 @@ def test_no_lock_names_where_it_is_from() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", ["dev", "docs"])
-def test_make_installs_by_hash_if_asked_to(extra: str) -> None:
+def test_make_installs_by_hash_if_locked(extra: str) -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")
     command = ["make", "-n", "-W", "pyproject.toml", f".venv/{extra}-ready"]
@@ -126,7 +126,7 @@ def test_make_installs_by_hash_if_asked_to(extra: str) -> None:
     assert "--require-hashes" not in unlocked
 
 
-def test_ci_tests_what_is_locked_and_the_lowest_versions() -> None:
+def test_ci_tests_locked_and_lowest_versions() -> None:
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
     jobs = dict(
         re.findall(r"(?m)^  (\w+):.*\n((?:(?:    .*)?\n)+)", text.partition("\njobs:\n")[2])

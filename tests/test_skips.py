@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
         ([], "the moon is full", 0),
     ],
 )
-def test_only_reasons_on_the_list_may_be_given(
+def test_conftest_fails_skips_for_reasons_not_on_the_list(
     tmp_path: Path, options: list[str], reason: str, code: int
 ) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)

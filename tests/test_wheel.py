@@ -72,7 +72,7 @@ def sources(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_kernels_are_left_out_without_a_compiler_unless_they_are_required(
+def test_setup_leaves_out_kernels_without_a_compiler_unless_required(
     sources: Path, setuptools: Path
 ) -> None:
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
@@ -87,7 +87,7 @@ def test_kernels_are_left_out_without_a_compiler_unless_they_are_required(
 
 
 @pytest.mark.slow
-def test_installed_from_a_wheel_or_from_sources_it_trains_the_same_model(
+def test_wheel_and_sdist_train_the_same_model(
     sources: Path, setuptools: Path, tmp_path: Path
 ) -> None:
     if shutil.which(os.environ.get("CC", "cc")) is None:
@@ -135,7 +135,7 @@ def test_installed_from_a_wheel_or_from_sources_it_trains_the_same_model(
     assert take_steps(tmp_path / "of sdist", inside) == expected
 
 
-def test_ci_runs_on_all_versions_of_python_that_the_package_names() -> None:
+def test_ci_runs_on_all_supported_versions_of_python() -> None:
     classifiers = "\n".join(PROJECT["project"]["classifiers"])
     versions = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", classifiers, re.M)
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")

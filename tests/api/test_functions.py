@@ -39,14 +39,14 @@ def trained(corpus: slugline.Corpus) -> Any:
     return slugline.train(corpus)
 
 
-def test_a_path_a_frame_and_a_corpus_give_the_same(tmp_path: Path, trained: Any) -> None:
+def test_train_takes_a_path_a_frame_or_a_corpus(tmp_path: Path, trained: Any) -> None:
     frame = pd.DataFrame({"text": TEXTS, "topic": TOPICS})
     frame.to_csv(tmp_path / "texts.csv", index=False)
     for data in (frame, tmp_path / "texts.csv", str(tmp_path / "texts.csv")):
         assert slugline.train(data).metrics == trained.metrics
 
 
-def test_texts_and_topics_are_data(corpus: slugline.Corpus, trained: Any) -> None:
+def test_train_takes_texts_and_topics(corpus: slugline.Corpus, trained: Any) -> None:
     for texts, topics in (
         (TEXTS, TOPICS),
         (np.array(TEXTS), np.array(TOPICS)),
@@ -62,11 +62,11 @@ def test_texts_and_topics_are_data(corpus: slugline.Corpus, trained: Any) -> Non
     assert slugline.evaluate(by_number.classifier, (TEXTS, numbers)).accuracy > 0.8
 
 
-def test_a_corpus_needs_no_name() -> None:
+def test_corpus_needs_no_name() -> None:
     assert slugline.Corpus(TEXTS, TOPICS).name == "the corpus"
 
 
-def test_a_text_may_be_several_columns() -> None:
+def test_text_may_name_several_columns() -> None:
     frame = pd.DataFrame({"subject": TEXTS, "body": TEXTS, "topic": TOPICS})
     result = slugline.train(frame, text=("subject", "body"), test_fraction=None)
     layout = result.classifier.fitted_.layout
@@ -74,7 +74,7 @@ def test_a_text_may_be_several_columns() -> None:
     assert layout.text == ("subject", "body")
 
 
-def test_bad_rows_are_left_out_by_load_corpus() -> None:
+def test_load_corpus_leaves_out_bad_rows() -> None:
     frame = pd.DataFrame({"text": [None, *TEXTS[1:]], "topic": TOPICS})
     message = r"`skip_bad_rows`.*`load_corpus` has such options"
     with pytest.raises(slugline.SluglineError, match=message):
@@ -83,26 +83,26 @@ def test_bad_rows_are_left_out_by_load_corpus() -> None:
     assert slugline.train(corpus, test_fraction=None).n_train == 119
 
 
-def test_the_texts_of_a_corpus_are_suggested(corpus: slugline.Corpus, trained: Any) -> None:
+def test_suggest_takes_a_corpus(corpus: slugline.Corpus, trained: Any) -> None:
     suggestions = slugline.suggest(trained.classifier, corpus, 5)
     assert suggestions.to_records() == slugline.suggest(trained.classifier, TEXTS, 5).to_records()
 
 
-def test_columns_are_named_for_files_and_not_for_a_corpus(corpus: slugline.Corpus) -> None:
+def test_text_and_topic_are_rejected_for_a_corpus(corpus: slugline.Corpus) -> None:
     frame = pd.DataFrame({"body": TEXTS, "queue": TOPICS, "sender": "x"})
     assert slugline.train(frame, text="body", topic="queue", test_fraction=None).n_train == 120
     with pytest.raises(slugline.SluglineError, match="and made up has none; leave them out"):
         slugline.train(corpus, text="body")
 
 
-def test_a_model_keeps_its_columns_for_an_evaluation(tmp_path: Path) -> None:
+def test_evaluate_reads_the_columns_of_the_model(tmp_path: Path) -> None:
     frame = pd.DataFrame({"body": TEXTS, "notes": TEXTS[::-1], "queue": TOPICS})
     frame.to_csv(tmp_path / "texts.csv", index=False)
     result = slugline.train(tmp_path / "texts.csv", text="body", topic="queue", test_fraction=None)
     assert slugline.evaluate(result.classifier, tmp_path / "texts.csv").n_documents == 120
 
 
-def test_an_evaluation_takes_a_path_or_a_classifier_and_a_rival(
+def test_evaluate_takes_a_path_or_a_classifier_and_another(
     tmp_path: Path, corpus: slugline.Corpus, trained: Any
 ) -> None:
     trained.save_model(tmp_path / "model.slug")
@@ -113,7 +113,7 @@ def test_an_evaluation_takes_a_path_or_a_classifier_and_a_rival(
     assert slugline.load(tmp_path / "model.slug").info_.metrics == trained.metrics
 
 
-def test_an_evaluation_says_how_many_are_answered(corpus: slugline.Corpus) -> None:
+def test_evaluate_says_how_many_texts_are_answered(corpus: slugline.Corpus) -> None:
     classifier = slugline.TopicClassifier(min_precision=0.7)
     result = slugline.train(corpus, classifier=classifier)
     assert "sure enough" in repr(result)
@@ -122,7 +122,7 @@ def test_an_evaluation_says_how_many_are_answered(corpus: slugline.Corpus) -> No
     assert evaluation.to_dict()["decisions"]["n_documents"] == 120
 
 
-def test_a_training_for_a_precision_out_of_reach_says_so(corpus: slugline.Corpus) -> None:
+def test_train_warns_of_a_precision_out_of_reach(corpus: slugline.Corpus) -> None:
     classifier = slugline.TopicClassifier(min_precision=0.999)
     result = slugline.train(corpus, classifier=classifier)
     _, first, *_ = repr(result).splitlines()
@@ -131,9 +131,7 @@ def test_a_training_for_a_precision_out_of_reach_says_so(corpus: slugline.Corpus
     assert "sure enough   none answered" in repr(result)
 
 
-def test_an_audit_finds_wrong_topics_and_repairs_them(
-    tmp_path: Path, corpus: slugline.Corpus
-) -> None:
+def test_audit_finds_wrong_topics_and_repairs_them(tmp_path: Path, corpus: slugline.Corpus) -> None:
     result = slugline.audit(corpus)
     suspects = result.audit.suspects().tolist()
     assert set(suspects) <= set(WRONG)
@@ -151,7 +149,7 @@ def test_an_audit_finds_wrong_topics_and_repairs_them(
         assert len(result.repair(tmp_path / decided)) == 119
 
 
-def test_the_suspects_of_a_test_are_marked(corpus: slugline.Corpus) -> None:
+def test_audit_marks_suspects_of_the_test(corpus: slugline.Corpus) -> None:
     train, test = corpus.split(0.3, 0)
     records = slugline.audit(train, test=test).to_records()
     for record in records:
@@ -161,7 +159,7 @@ def test_the_suspects_of_a_test_are_marked(corpus: slugline.Corpus) -> None:
     assert {record["part"] for record in records} == {"train", "test"}
 
 
-def test_suggestions_are_a_sequence_and_a_table_to_fill_in(
+def test_suggest_returns_a_sequence_and_a_table_to_fill_in(
     tmp_path: Path, trained: Any, corpus: slugline.Corpus
 ) -> None:
     result = slugline.suggest(trained.classifier, iter(TEXTS), 5)
@@ -177,7 +175,7 @@ def test_suggestions_are_a_sequence_and_a_table_to_fill_in(
     assert set(both.topics) == {"bank"}
 
 
-def test_records_of_an_explanation_name_each_of_several_topics(tmp_path: Path) -> None:
+def test_explain_records_name_each_of_several_topics(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     sets = [[topic for topic in WORDS if rng.random() < 0.4] for _ in range(200)]
     texts = [" ".join(w for t in topics for w in rng.choice(WORDS[t], 2)) for topics in sets]
@@ -206,7 +204,7 @@ def results(corpus: slugline.Corpus, trained: Any) -> dict[str, Any]:
     }
 
 
-def test_every_result_shows_itself_and_is_saved(
+def test_results_show_themselves_and_can_be_saved(
     tmp_path: Path, corpus: slugline.Corpus, trained: Any
 ) -> None:
     for name, result in results(corpus, trained).items():
@@ -229,14 +227,12 @@ def test_every_result_shows_itself_and_is_saved(
         assert len(excel) >= len(result.to_records()), name
 
 
-def test_a_result_without_a_way_to_be_saved_says_which_there_are(
-    tmp_path: Path, trained: Any
-) -> None:
+def test_save_rejects_an_unknown_ending(tmp_path: Path, trained: Any) -> None:
     with pytest.raises(slugline.SluglineError, match=r"'\.doc'; name a file .* \.html, \.json"):
         trained.save(tmp_path / "result.doc")
 
 
-def test_a_frame_needs_pandas_or_polars(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_frame_needs_pandas_or_polars(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert type(trained.to_frame()).__module__.startswith("polars")
     monkeypatch.setitem(sys.modules, "polars", None)
@@ -244,21 +240,21 @@ def test_a_frame_needs_pandas_or_polars(trained: Any, monkeypatch: pytest.Monkey
         trained.to_frame()
 
 
-def test_a_classifier_is_exported_as_its_file_is(tmp_path: Path, trained: Any) -> None:
+def test_export_takes_a_classifier_or_its_file(tmp_path: Path, trained: Any) -> None:
     trained.classifier.save(tmp_path / "wires.slug")
     first = slugline.export(tmp_path / "wires.slug", tmp_path / "first.html").read_text("utf-8")
     second = slugline.export(trained.classifier, tmp_path / "wires.html").read_text("utf-8")
     assert len(second) == len(first)
 
 
-def test_a_stream_is_learned_like_the_classifier_does(tmp_path: Path) -> None:
+def test_fit_stream_equals_that_of_the_classifier(tmp_path: Path) -> None:
     pd.DataFrame({"text": TEXTS, "topic": TOPICS}).to_csv(tmp_path / "texts.csv", index=False)
     ours = slugline.fit_stream(tmp_path / "texts.csv")
     theirs = slugline.TopicClassifier().fit_stream(tmp_path / "texts.csv")
     assert (ours.predict_proba(TEXTS) == theirs.predict_proba(TEXTS)).all()
 
 
-def test_probabilities_are_columns_beside_others() -> None:
+def test_transform_returns_probabilities_as_columns() -> None:
     frame = pd.DataFrame({"text": TEXTS, "n": range(len(TEXTS))})
     columns = ColumnTransformer(
         [("text", slugline.TopicClassifier(), "text"), ("n", "passthrough", ["n"])]
@@ -277,7 +273,7 @@ def test_probabilities_are_columns_beside_others() -> None:
     assert model.score(frame, TOPICS) > 0.8
 
 
-def test_the_output_of_transform_is_chosen(trained: Any) -> None:
+def test_set_output_chooses_the_type_of_transform(trained: Any) -> None:
     classifier = slugline.TopicClassifier.from_fitted(trained.fitted)
     assert classifier.set_output() is classifier
     texts = pd.Series(TEXTS[:3], index=["a", "b", "c"])
@@ -347,12 +343,12 @@ def test_the_output_of_transform_is_chosen(trained: Any) -> None:
         ),
     ],
 )
-def test_bad_input_is_named(corpus: slugline.Corpus, call: Any, message: str) -> None:
+def test_functions_reject_bad_input(corpus: slugline.Corpus, call: Any, message: str) -> None:
     with pytest.raises(slugline.SluglineError, match=message):
         call(corpus)
 
 
-def test_an_audit_takes_no_test_of_another_kind(corpus: slugline.Corpus) -> None:
+def test_audit_rejects_a_test_of_another_form(corpus: slugline.Corpus) -> None:
     several = slugline.Corpus(TEXTS, [(topic,) for topic in TOPICS], "tags")
     for data, test in ((corpus, several), (several, corpus)):
         with pytest.raises(DataError) as error:
@@ -366,7 +362,7 @@ def test_an_audit_takes_no_test_of_another_kind(corpus: slugline.Corpus) -> None
 # Estimators of scikit-learn ---------------------------------------------------------------------
 
 
-def test_evaluate_takes_a_fitted_estimator_to_compare_with() -> None:
+def test_evaluate_against_takes_a_fitted_estimator() -> None:
     ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
     theirs = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, TOPICS)
     paired = slugline.evaluate(ours, (TEXTS, TOPICS), against=theirs).against
@@ -381,7 +377,7 @@ def test_evaluate_takes_a_fitted_estimator_to_compare_with() -> None:
     assert frame["difference"][0] == pytest.approx(paired.accuracy_difference)
 
 
-def test_an_evaluation_has_the_difference_of_each_topic_in_its_table() -> None:
+def test_evaluate_against_has_the_difference_of_each_topic() -> None:
     ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
     always = DummyClassifier(strategy="constant", constant="grain").fit(TEXTS, TOPICS)
     frame = slugline.evaluate(ours, (TEXTS, TOPICS), against=always).to_frame().set_index("topic")
@@ -397,7 +393,7 @@ def test_an_evaluation_has_the_difference_of_each_topic_in_its_table() -> None:
     assert "difference" not in slugline.evaluate(ours, (TEXTS, TOPICS)).to_frame()
 
 
-def test_evaluate_says_that_answers_are_the_same(tmp_path: Path) -> None:
+def test_evaluate_against_says_if_answers_are_the_same(tmp_path: Path) -> None:
     ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
     result = slugline.evaluate(ours, (TEXTS, TOPICS), against=ours)
     assert result.against is not None
@@ -422,7 +418,7 @@ class NumbersOnly:
         (3, OptionError, "`against` is 3; give a TopicClassifier"),
     ],
 )
-def test_evaluate_rejects_another_that_gives_no_answers(
+def test_evaluate_against_rejects_a_model_without_answers(
     other: Any, error: type[Exception], message: str
 ) -> None:
     ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
@@ -431,7 +427,7 @@ def test_evaluate_rejects_another_that_gives_no_answers(
     assert str(caught.value).startswith(message)
 
 
-def test_compare_gives_differences_intervals_and_p_values_in_its_table(tmp_path: Path) -> None:
+def test_compare_table_has_differences_intervals_and_p_values(tmp_path: Path) -> None:
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
     compared = slugline.compare((TEXTS, TOPICS), {"mine": pipeline}, baseline="majority", n_folds=3)
     rows = {record["model"]: record for record in compared.to_records()}
@@ -446,7 +442,7 @@ def test_compare_gives_differences_intervals_and_p_values_in_its_table(tmp_path:
     assert "<svg" in compared._repr_html_()
 
 
-def test_an_evaluation_shows_calibration_and_confusions_in_a_notebook() -> None:
+def test_evaluation_html_shows_calibration_and_confusions() -> None:
     ours = slugline.train((TEXTS[::3], TOPICS[::3]), test_fraction=None).classifier
     wrong = [*TOPICS[1:], TOPICS[0]]
     page = slugline.evaluate(ours, (TEXTS, wrong))._repr_html_()

@@ -29,13 +29,13 @@ COMMANDS_ALONE = {"check", "corrections", "mcp", "reproduce", "rollback"}
 NAMES = [name for name in slugline.__all__ if not name.startswith("__")]
 
 
-def test_a_command_does_what_a_function_does() -> None:
+def test_commands_have_functions() -> None:
     wanted = {IN_PYTHON.get(name, name) for name in COMMANDS} - COMMANDS_ALONE
     assert wanted <= set(slugline.__all__)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_is_documented_with_an_example(name: str) -> None:
+def test_public_names_are_documented_with_an_example(name: str) -> None:
     value = getattr(slugline, name)
     assert value.__doc__
     assert isinstance(value, ModuleType) or ">>>" in value.__doc__
@@ -62,7 +62,7 @@ def public_functions() -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "function"), [*public_functions()])
-def test_a_public_function_spells_its_options_out(name: str, function: Any) -> None:
+def test_public_functions_spell_out_their_options(name: str, function: Any) -> None:
     parameters = inspect.signature(function).parameters.values()
     loose = [p for p in parameters if p.kind is p.VAR_KEYWORD and "Any" in str(p.annotation)]
     # scikit-learn calls it with any constructor's arguments.
@@ -85,7 +85,7 @@ def test_a_public_function_spells_its_options_out(name: str, function: Any) -> N
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_option_of_a_closed_set_has_the_type_of_its_values(
+def test_options_of_closed_sets_have_literal_types(
     function: Any, parameter: str, allowed: Any
 ) -> None:
     late = dict.fromkeys(("Progress", "Optimizer", "Trainer", "History"), Any)
@@ -95,7 +95,7 @@ def test_an_option_of_a_closed_set_has_the_type_of_its_values(
     assert {value for part in literals for value in typing.get_args(part)} == {*allowed}
 
 
-def test_a_function_is_not_hidden_by_a_package_of_its_name() -> None:
+def test_functions_are_not_hidden_by_packages_of_their_name() -> None:
     code = (
         "import slugline\n"
         "for name in slugline.__all__: getattr(slugline, name)\n"
@@ -109,7 +109,7 @@ def test_a_function_is_not_hidden_by_a_package_of_its_name() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_names_are_imported_when_they_are_used() -> None:
+def test_names_are_imported_when_used() -> None:
     code = "import slugline, sys; print(*(m for m in sys.modules if m.startswith('slugline.')))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "slugline.api" not in run.stdout
@@ -117,7 +117,7 @@ def test_names_are_imported_when_they_are_used() -> None:
 
 
 @pytest.mark.slow
-def test_the_examples_of_docstrings_run_in_any_folder(tmp_path: Path) -> None:
+def test_docstring_examples_run_in_any_folder(tmp_path: Path) -> None:
     """As users run them, who have the package and not its repository."""
     code = (
         "import doctest, inspect, warnings, slugline\n"
@@ -135,7 +135,7 @@ def test_the_examples_of_docstrings_run_in_any_folder(tmp_path: Path) -> None:
     assert tries > 50
 
 
-def test_no_docstring_names_a_file_of_the_repository() -> None:
+def test_docstrings_name_no_file_of_the_repository() -> None:
     root = Path(slugline.__file__).parent
     texts = {path: path.read_text("utf-8") for path in root.rglob("*.py")}
     assert [str(path) for path, text in texts.items() if re.search('>>>.*"examples/', text)] == []

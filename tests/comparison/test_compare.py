@@ -202,7 +202,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 600) -> None:
 # Results ----------------------------------------------------------------------------------------
 
 
-def test_models_answer_as_they_do_in_this_process(corpus: Corpus) -> None:
+def test_compare_models_equals_fits_in_this_process(corpus: Corpus) -> None:
     noisy = replace(corpus, topics=[*corpus.topics[:-20], *(["sport", "bank"] * 10)])
     comparison = compare_models(noisy, ["majority", "default"], TWO)
 
@@ -234,7 +234,7 @@ def several(corpus: Corpus) -> Corpus:
     return replace(corpus, topics=sets)
 
 
-def test_models_of_several_topics_answer_as_they_do_in_this_process(
+def test_compare_models_of_several_topics_equals_fits_in_this_process(
     several: Corpus, pipelines: Path, tmp_path: Path
 ) -> None:
     record = tmp_path / "record"
@@ -279,13 +279,13 @@ def test_models_of_several_topics_answer_as_they_do_in_this_process(
 
 
 @pytest.mark.parametrize("answers", [(0, 1), ((0, 9), (1,)), ((-1,), ()), ((0,),)])
-def test_answers_of_several_topics_that_can_not_be_are_none(answers: Any) -> None:
+def test_is_valid_result_rejects_impossible_answers_of_several_topics(answers: Any) -> None:
     assert is_valid_result(FoldResult(0, ((0, 2), ()), 1.0, 1.0), 2, 3, multilabel=True)
     assert not is_valid_result(FoldResult(0, answers, 1.0, 1.0), 2, 3, multilabel=True)
     assert not is_valid_result(FoldResult(0, ((0,), (1,)), 1.0, 1.0), 2, 3)
 
 
-def test_a_model_has_times_memory_and_the_size_of_its_file(corpus: Corpus, tmp_path: Path) -> None:
+def test_compare_models_measures_times_memory_and_file_size(corpus: Corpus, tmp_path: Path) -> None:
     (default,) = compare_models(corpus, ["default"], TWO).models
     assert len(default.fit_seconds) == len(default.answer_seconds) == 2
     assert default.fit_time == min(default.fit_seconds) > 0
@@ -300,7 +300,7 @@ def test_a_model_has_times_memory_and_the_size_of_its_file(corpus: Corpus, tmp_p
     assert default.file_bytes == pytest.approx((tmp_path / "model.slug").stat().st_size, rel=0.02)
 
 
-def test_models_at_the_same_time_find_the_same(corpus: Corpus) -> None:
+def test_compare_models_in_parallel_finds_the_same(corpus: Corpus) -> None:
     names = ["default", "majority"]
     alone = compare_models(corpus, names, TWO)
     together = compare_models(corpus, names, replace(TWO, jobs=2, n_threads=2))
@@ -315,7 +315,7 @@ def test_models_at_the_same_time_find_the_same(corpus: Corpus) -> None:
     assert first == second
 
 
-def test_the_seed_chooses_the_folds(corpus: Corpus) -> None:
+def test_seed_decides_the_folds(corpus: Corpus) -> None:
     noisy = replace(corpus, topics=[*corpus.topics[:-20], *(["sport", "bank"] * 10)])
     first, again, other = (
         compare_models(noisy, ["default"], replace(TWO, seed=seed)).models[0] for seed in (0, 0, 1)
@@ -325,7 +325,7 @@ def test_the_seed_chooses_the_folds(corpus: Corpus) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_memory_is_that_of_the_models_process_alone(corpus: Corpus) -> None:
+def test_compare_models_measures_the_memory_of_the_model_only(corpus: Corpus) -> None:
     ours = bytearray(os.urandom(1) * 700_000_000)
     (majority,) = compare_models(corpus, ["majority"], TWO).models
     assert len(ours) == 700_000_000
@@ -343,7 +343,7 @@ class Steps(SilentProgress):
         self._steps.append(f"{share:.0%} {step}")
 
 
-def test_each_model_is_told_of_as_soon_as_it_is_measured(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_reports_each_model_once_measured(corpus: Corpus, pipelines: Path) -> None:
     steps: list[str] = []
     told: list[tuple[str, int]] = []
     compare_models(
@@ -362,7 +362,7 @@ def test_each_model_is_told_of_as_soon_as_it_is_measured(corpus: Corpus, pipelin
     assert told == [("majority", 2), ("models:Guess", 4)]
 
 
-def test_it_shows_itself(corpus: Corpus) -> None:
+def test_comparison_has_a_repr_and_html(corpus: Corpus) -> None:
     comparison = compare_models(corpus, ["majority"], TWO)
     assert repr(comparison) == "Comparison on news: 2 folds\n  majority  0.333"
     assert "<td" in comparison._repr_html_()
@@ -386,7 +386,7 @@ REASONS = {
 }
 
 
-def test_models_that_fail_have_the_reason_and_the_others_go_on(
+def test_compare_models_gives_the_reason_of_failures_and_goes_on(
     corpus: Corpus, pipelines: Path
 ) -> None:
     comparison = compare_models(corpus, [*REASONS, "majority"], TWO)
@@ -398,14 +398,16 @@ def test_models_that_fail_have_the_reason_and_the_others_go_on(
     json.dumps(comparison.to_dict(), allow_nan=False)
 
 
-def test_a_model_that_never_ends_is_ended(corpus: Corpus, pipelines: Path) -> None:
+def test_timeout_ends_a_model_that_never_ends(corpus: Corpus, pipelines: Path) -> None:
     # Long enough for its process to begin on a busy machine.
     (failed,) = compare_models(corpus, ["models:NeverEnds"], replace(TWO, timeout=10)).models
     assert failed.error == "took over 10 s for a fold, which is all that it may"
     assert not is_alive(int(Path("pid").read_text()))
 
 
-def test_a_model_that_fails_late_is_none_that_was_measured(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_does_not_count_a_model_that_fails_late(
+    corpus: Corpus, pipelines: Path
+) -> None:
     comparison = compare_models(corpus, ["models:RaisesLate"], TWO)
     (failed,) = comparison.models
     assert failed.error is not None
@@ -415,7 +417,7 @@ def test_a_model_that_fails_late_is_none_that_was_measured(corpus: Corpus, pipel
     assert comparison.differences() == {}
 
 
-def test_what_a_model_prints_goes_nowhere(
+def test_compare_models_hides_what_a_model_prints(
     corpus: Corpus, pipelines: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (model,) = compare_models(corpus, ["models:Guess"], TWO).models
@@ -426,7 +428,9 @@ def test_what_a_model_prints_goes_nowhere(
 # Models of the user's ---------------------------------------------------------------------------
 
 
-def test_a_pipeline_a_function_and_a_class_may_join(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_takes_a_pipeline_a_function_and_a_class(
+    corpus: Corpus, pipelines: Path
+) -> None:
     names = ["pipelines:pipeline", "models:make_guess", "models:Guess"]
     pipeline, made, guess = compare_models(corpus, names, TWO).models
     assert made.right == guess.right
@@ -435,7 +439,7 @@ def test_a_pipeline_a_function_and_a_class_may_join(corpus: Corpus, pipelines: P
     assert (pipeline.file_bytes or 0) > 500
 
 
-def test_texts_reach_a_model_as_they_are(pipelines: Path) -> None:
+def test_compare_models_passes_texts_unchanged(pipelines: Path) -> None:
     texts = ["half \ud800", "zero \0 and\r\nlines", "\U0001f600", "", '"quoted"', "ab" * 100_000]
     code = f"""
         class Same:
@@ -451,24 +455,26 @@ def test_texts_reach_a_model_as_they_are(pipelines: Path) -> None:
     assert (model.error, model.accuracy) == (None, 0.5)
 
 
-def test_a_seed_that_a_pipeline_leaves_open_is_ours(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_seeds_a_pipeline_without_a_seed(corpus: Corpus, pipelines: Path) -> None:
     noisy = replace(corpus, topics=[*corpus.topics[:-40], *(["sport", "bank"] * 20)])
     first, again = compare_models(noisy, ["models:Draws", "models:DrawsToo"], TWO).models
     assert first.right == again.right
     assert 0 < sum(first.right) < len(noisy)
 
 
-def test_an_answer_that_is_no_topic_is_wrong(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_counts_an_unknown_answer_as_wrong(corpus: Corpus, pipelines: Path) -> None:
     (model,) = compare_models(corpus, ["models:Elsewhere"], TWO).models
     assert (model.accuracy, model.macro_f1) == (0, 0)
 
 
-def test_a_model_that_can_not_be_saved_has_no_size(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_gives_no_size_of_a_model_it_cannot_save(
+    corpus: Corpus, pipelines: Path
+) -> None:
     (model,) = compare_models(corpus, ["models:Unpicklable"], TWO).models
     assert (model.error, model.file_bytes) == (None, None)
 
 
-def test_a_file_in_the_folder_takes_no_modules_place(corpus: Corpus, pipelines: Path) -> None:
+def test_compare_models_ignores_files_named_like_modules(corpus: Corpus, pipelines: Path) -> None:
     for name in ("json.py", "numpy.py", "msgspec.py", "slugline.py"):
         Path(name).write_text("raise RuntimeError('this is the wrong file')")
     (majority,) = compare_models(corpus, ["majority"], TWO).models
@@ -510,7 +516,7 @@ def test_a_file_in_the_folder_takes_no_modules_place(corpus: Corpus, pipelines: 
         ),
     ],
 )
-def test_a_model_that_is_not_there_is_told_before_the_work(
+def test_compare_models_rejects_a_missing_model_before_the_work(
     corpus: Corpus, pipelines: Path, name: str, message: str
 ) -> None:
     Path("broken.py").write_text("1 / 0")
@@ -521,7 +527,7 @@ def test_a_model_that_is_not_there_is_told_before_the_work(
     assert str(error.value) == expected
 
 
-def test_unknown_names_are_told_with_the_nearest() -> None:
+def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
     names = (
         "majority, naive-bayes, tfidf-svc, tfidf-logistic, default, network, ngrams-svc, encoder, "
         "tuned, all"
@@ -538,14 +544,14 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
         choose_models(["a b:c"])
 
 
-def test_all_are_all_and_each_is_measured_once() -> None:
+def test_choose_models_expands_all_and_drops_repeats() -> None:
     chosen, notes, _ = choose_models(["default", "all", "default"])
     assert chosen[0].name == "default"
     assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"tfidf-logistic"})
     assert notes == ()
 
 
-def test_of_several_topics_the_model_that_always_gives_the_same_is_left_out() -> None:
+def test_choose_models_leaves_out_majority_for_several_topics() -> None:
     note = "the model majority is left out: it takes one topic for each text."
     for names in (["all"], ["majority", "all"]):
         chosen, notes, _ = choose_models(names, multilabel=True)
@@ -579,7 +585,7 @@ def test_of_several_topics_the_model_that_always_gives_the_same_is_left_out() ->
         ("tuned", 20.0, []),
     ],
 )
-def test_a_model_that_takes_long_is_announced_before_any_model_starts(
+def test_compare_models_announces_a_slow_model_first(
     name: str, seconds: float, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -604,7 +610,7 @@ def test_a_model_that_takes_long_is_announced_before_any_model_starts(
         assert said == notes
 
 
-def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(
+def test_choose_models_leaves_out_the_encoder_without_its_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing(*_: object) -> None:
@@ -646,7 +652,7 @@ def record(_record: tuple[Comparison, bytes], tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_kept_is_not_measured_again(
+def test_resume_does_not_measure_stored_results_again(
     corpus: Corpus, tmp_path: Path, pipelines: Path
 ) -> None:
     record = tmp_path / "record.jsonl"
@@ -666,7 +672,7 @@ def test_what_is_kept_is_not_measured_again(
 
 
 @pytest.mark.parametrize("change", ["seed", "folds", "texts", "topics"])
-def test_what_is_kept_counts_for_the_same_question_only(
+def test_resume_measures_again_for_other_data_or_settings(
     corpus: Corpus, record: Path, change: str
 ) -> None:
     settings = {"seed": replace(TWO, seed=1), "folds": replace(TWO, n_folds=3)}.get(change, TWO)
@@ -679,7 +685,7 @@ def test_what_is_kept_counts_for_the_same_question_only(
     assert len(steps) == settings.n_folds
 
 
-def test_a_changed_pipeline_is_measured_again(corpus: Corpus, pipelines: Path) -> None:
+def test_resume_measures_a_changed_pipeline_again(corpus: Corpus, pipelines: Path) -> None:
     record = Path("record.jsonl")
     steps: list[str] = []
 
@@ -693,7 +699,7 @@ def test_a_changed_pipeline_is_measured_again(corpus: Corpus, pipelines: Path) -
     assert measure() == 2
 
 
-def test_a_half_written_line_is_measured_again(
+def test_resume_measures_a_half_written_line_again(
     corpus: Corpus, record: Path, first: Comparison
 ) -> None:
     whole = record.read_bytes()
@@ -705,9 +711,7 @@ def test_a_half_written_line_is_measured_again(
     assert len(record.read_bytes().splitlines()) == 3
 
 
-def test_a_fold_in_between_that_is_missing_is_measured(
-    corpus: Corpus, record: Path, first: Comparison
-) -> None:
+def test_resume_measures_a_missing_fold(corpus: Corpus, record: Path, first: Comparison) -> None:
     head, _, second = record.read_bytes().splitlines(keepends=True)
     record.write_bytes(head + second)
     again = compare_models(corpus, ["majority"], TWO, resume=record)
@@ -735,7 +739,7 @@ def test_is_valid_result_rejects_what_no_fold_has(change: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("change", [{"answers": [99] * 45}, {"fold": 7}], ids=["topic", "fold"])
-def test_compare_measures_stored_results_that_are_invalid_again(
+def test_resume_measures_invalid_results_again(
     corpus: Corpus, record: Path, first: Comparison, change: dict[str, Any]
 ) -> None:
     head, *lines = record.read_text().splitlines()
@@ -748,7 +752,7 @@ def test_compare_measures_stored_results_that_are_invalid_again(
     assert again.models[0].right == first.models[0].right
 
 
-def test_another_file_is_no_record_and_stays(corpus: Corpus, tmp_path: Path) -> None:
+def test_resume_rejects_a_file_that_is_no_record(corpus: Corpus, tmp_path: Path) -> None:
     other = tmp_path / "tickets.csv"
     other.write_text("text,topic\nmine,stays")
     with pytest.raises(DataError, match="is no record of a comparison of this version; name ano"):
@@ -757,7 +761,7 @@ def test_another_file_is_no_record_and_stays(corpus: Corpus, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("line", ["{}", '{"key": 1}', "\xff\xfe", '{"key": "a", "result": {}}'])
-def test_a_damaged_record_is_told_by_line(corpus: Corpus, record: Path, line: str) -> None:
+def test_resume_names_a_damaged_line(corpus: Corpus, record: Path, line: str) -> None:
     record.write_bytes(record.read_bytes() + f"{line}\n".encode("latin-1"))
     with pytest.raises(
         DataError, match=r"record.jsonl: line 4 is no result of a model \(.*\); rem"
@@ -765,7 +769,7 @@ def test_a_damaged_record_is_told_by_line(corpus: Corpus, record: Path, line: st
         compare_models(corpus, ["majority"], TWO, resume=record)
 
 
-def test_a_record_that_is_too_large_is_not_read(
+def test_resume_rejects_a_record_that_is_too_large(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slugline.comparison import run as records
@@ -776,7 +780,7 @@ def test_a_record_that_is_too_large_is_not_read(
         compare_models(corpus, ["majority"], TWO, resume=tmp_path / "record.jsonl")
 
 
-def test_a_record_that_can_not_be_written_is_an_error(corpus: Corpus, tmp_path: Path) -> None:
+def test_resume_rejects_a_record_that_cannot_be_written(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(SluglineError, match="can't be read or written"):
         compare_models(corpus, ["majority"], TWO, resume=tmp_path / "no" / "record.jsonl")
 
@@ -790,7 +794,7 @@ compare_models(load_corpus("news.csv", "body", "queue"), ["models:NeverEnds"])
 """
 
 
-def test_a_models_process_ends_with_the_one_that_started_it(
+def test_worker_process_ends_with_its_parent(
     pipelines: Path, news_csv: Path, tmp_path: Path
 ) -> None:
     # A process that is killed can't remove its folder for temporary files.
@@ -807,9 +811,7 @@ def test_a_models_process_ends_with_the_one_that_started_it(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
-def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
-    pipelines: Path, news_csv: Path
-) -> None:
+def test_ctrl_c_ends_all_processes_and_keeps_results(pipelines: Path, news_csv: Path) -> None:
     command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
     process = subprocess.Popen(
         [*command, "--topic", "queue", "--models", "majority,models:NeverEnds", "-q"],
@@ -828,7 +830,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
     assert not is_alive(int(pid.read_text()))
 
 
-def test_models_may_be_chosen_beforehand(corpus: Corpus) -> None:
+def test_compare_models_takes_chosen_models(corpus: Corpus) -> None:
     chosen = choose_models(["majority"])._replace(notes=("one is left out",))
     comparison = compare_models(corpus, chosen, TWO)
     assert [model.name for model in comparison.models] == ["majority"]
@@ -836,9 +838,7 @@ def test_models_may_be_chosen_beforehand(corpus: Corpus) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
-def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
-    pipelines: Path, news_csv: Path
-) -> None:
+def test_ctrl_c_before_any_result_leaves_no_folder(pipelines: Path, news_csv: Path) -> None:
     command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
     process = subprocess.Popen(
         [*command, "--topic", "queue", "--models", "models:NeverEnds", "-q", "-o", "deep/found"]
@@ -885,7 +885,7 @@ def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
     ],
     ids=["none", "one topic", "one text", "single documents", "one topic left"],
 )
-def test_documents_with_nothing_to_tell_apart(
+def test_compare_models_rejects_documents_with_nothing_to_compare(
     texts: list[str], topics: list[str], message: str
 ) -> None:
     with pytest.raises(DataError) as error:
@@ -893,13 +893,13 @@ def test_documents_with_nothing_to_tell_apart(
     assert str(error.value) == message
 
 
-def test_more_folds_than_documents() -> None:
+def test_n_folds_may_not_exceed_the_documents() -> None:
     corpus = Corpus(["a", "b", "c", "d"], ["x", "y"] * 2, "it")
     with pytest.raises(OptionError, match="`n_folds` is 5, and it has 4 documents; give at most"):
         compare_models(corpus, ["majority"])
 
 
-def test_topics_with_few_documents_are_told(corpus: Corpus) -> None:
+def test_compare_models_notes_topics_with_few_documents(corpus: Corpus) -> None:
     more = Corpus(
         [*corpus.texts, "one alone", "two of", "them"],
         [*corpus.topics, "single", "pair", "pair"],
@@ -927,7 +927,7 @@ def test_topics_with_few_documents_are_told(corpus: Corpus) -> None:
         ({"seed": -1}, "`seed` is -1; give a whole number from 0 to 4294967295."),
     ],
 )
-def test_settings_out_of_their_range(options: dict[str, Any], message: str) -> None:
+def test_compare_settings_reject_values_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         CompareSettings(**options)
     assert str(error.value) == message
@@ -942,7 +942,7 @@ def pipeline(**options: Any) -> Any:
     return make_pipeline(vectorizer, LogisticRegression(**options))
 
 
-def test_estimators_are_named_for_their_class_or_by_the_caller() -> None:
+def test_choose_models_names_estimators_by_class_or_key() -> None:
     one, other = pipeline(), pipeline(C=2)
     chosen = choose_models([one, "default", other])
     assert [model.name for model in chosen.models] == [
@@ -956,7 +956,7 @@ def test_estimators_are_named_for_their_class_or_by_the_caller() -> None:
     assert [model.name for model in choose_models(one).models] == ["logisticregression"]
 
 
-def test_a_baseline_is_one_of_the_models_or_one_more() -> None:
+def test_baseline_is_one_of_the_models_or_added() -> None:
     one = pipeline()
     for models, baseline, name in (
         (["default"], "default", "default"),
@@ -981,15 +981,13 @@ def test_a_baseline_is_one_of_the_models_or_one_more() -> None:
         (["default"], 3, "`baseline` is 3; give the name of a model, or a classifier of texts"),
     ],
 )
-def test_choose_models_rejects(models: Any, baseline: Any, message: str) -> None:
+def test_choose_models_rejects_invalid_models(models: Any, baseline: Any, message: str) -> None:
     with pytest.raises(OptionError) as caught:
         choose_models(models, baseline=baseline)
     assert str(caught.value).startswith(message)
 
 
-def test_estimators_defined_here_are_measured_beside_a_baseline(
-    corpus: Corpus, tmp_path: Path
-) -> None:
+def test_compare_models_measures_estimators_with_a_baseline(corpus: Corpus, tmp_path: Path) -> None:
     models = {"mine": pipeline(), "twin": pipeline(), "always": DummyClassifier()}
     resume = tmp_path / "results.jsonl"
     settings = CompareSettings(n_folds=2, n_threads=1)
@@ -1012,7 +1010,7 @@ def test_estimators_defined_here_are_measured_beside_a_baseline(
     assert resume.stat().st_size > size
 
 
-def test_an_estimator_that_cannot_be_sent_is_refused(corpus: Corpus) -> None:
+def test_compare_models_rejects_an_estimator_that_cannot_be_pickled(corpus: Corpus) -> None:
     locked = DummyClassifier(random_state=threading.Lock())
     with pytest.raises(OptionError, match="`models` has dummyclassifier, which can't be sent to a"):
         compare_models(corpus, [locked], CompareSettings(n_folds=2))

@@ -43,7 +43,7 @@ def compared(*models: ModelResult) -> Comparison:
 # One model --------------------------------------------------------------------------------------
 
 
-def test_a_result_has_all_answers_fold_by_fold() -> None:
+def test_combine_folds_joins_answers_of_all_folds() -> None:
     found = combined()
     assert found.right == (True, True, False, False, True)
     assert (found.name, found.about, found.error) == ("it", "made up", None)
@@ -56,23 +56,23 @@ def test_a_result_has_all_answers_fold_by_fold() -> None:
     assert (found.peak_mb, found.file_bytes) == (120.0, 5)
 
 
-def test_macro_f1_is_that_of_scikit_learn_where_no_topic_is_an_answer_for_none() -> None:
+def test_macro_f1_equals_scikit_learn_with_no_answer_for_unknown_topics() -> None:
     expected = f1_score([0, 1, 2, 0, 1], [0, 1, 1, -1, 1], labels=[0, 1, 2], average="macro")
     assert combined().macro_f1 == pytest.approx(expected)
 
 
-def test_the_time_of_a_fit_is_the_lower_of_two_in_the_middle() -> None:
+def test_fit_time_is_the_lower_median() -> None:
     assert combined().fit_time == 2.0
     assert ModelResult("it", "made up", fit_seconds=(9.0, 4.0, 3.0)).fit_time == 4.0
 
 
-def test_of_a_model_that_failed_the_folds_before_remain() -> None:
+def test_combine_folds_keeps_the_folds_before_a_failure() -> None:
     found = combined("crashed")
     assert (found.right, found.n_documents) == ((True, True, False), (3,))
     assert (found.macro_f1, found.error, found.file_bytes) == (None, "crashed", None)
 
 
-def test_memory_and_size_are_none_where_no_fold_has_them() -> None:
+def test_combine_folds_without_memory_and_size_has_none() -> None:
     found = combine_folds(MODEL, [FoldResult(0, (0, 1, 2), 1.0, 1.0)], TOPICS[:1], NAMES, None)
     assert (found.peak_mb, found.file_bytes) == (None, None)
 
@@ -80,7 +80,7 @@ def test_memory_and_size_are_none_where_no_fold_has_them() -> None:
 # Differences ------------------------------------------------------------------------------------
 
 
-def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> None:
+def test_compare_accuracies_corrects_for_overlapping_folds() -> None:
     ours, theirs = [0.80, 0.82, 0.79, 0.83, 0.81], [0.78, 0.79, 0.78, 0.79, 0.80]
     found = compare_accuracies(ours, theirs)
     # Differences 0.02, 0.03, 0.01, 0.04, 0.01: mean 0.022, variance 0.00017.
@@ -94,17 +94,17 @@ def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> No
     assert 0.022 / error == pytest.approx(usual.statistic / math.sqrt(1 + 5 / 4))
 
 
-def test_models_that_answer_alike_do_not_differ() -> None:
+def test_compare_accuracies_of_equal_answers_is_zero() -> None:
     assert compare_accuracies([0.5, 0.7], [0.5, 0.7]) == AccuracyDifference(0.0, (0.0, 0.0), 1.0)
 
 
-def test_the_same_difference_in_all_folds_says_nothing_of_others() -> None:
+def test_compare_accuracies_of_a_constant_difference_has_no_interval() -> None:
     found = compare_accuracies([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
     assert (found.interval, found.p_value) == (None, None)
     assert found.accuracy == pytest.approx(0.1)
 
 
-def test_p_values_allow_for_how_many_models_were_tested() -> None:
+def test_adjust_p_values_corrects_for_the_number_of_models() -> None:
     p_values = {"a": 0.01, "b": 0.04, "unknown": None, "c": 0.03, "d": 0.9}
     found = adjust_p_values({name: AccuracyDifference(0, None, p) for name, p in p_values.items()})
     # 4 x 0.01, 3 x 0.03, then 2 x 0.04 = 0.08, which may not be less than the one before.
@@ -121,7 +121,7 @@ def result(name: str, right: str, macro_f1: float = 0.5, seconds: float = 1.0) -
     return ModelResult(name, "made up", hits, (n, n), macro_f1, (seconds,) * 2, (1.0,) * 2)
 
 
-def test_the_best_is_most_accurate_then_of_the_highest_macro_f1_then_quickest() -> None:
+def test_best_is_by_accuracy_then_macro_f1_then_time() -> None:
     models = [
         result("wrong", "1000", 0.9, 0.1),
         result("slow", "1110", 0.6, 9.0),
@@ -138,7 +138,7 @@ def test_the_best_is_most_accurate_then_of_the_highest_macro_f1_then_quickest() 
     assert compared(combined("crashed")).differences() == {}
 
 
-def test_each_other_model_is_compared_with_the_best() -> None:
+def test_differences_compare_each_model_with_the_best() -> None:
     good, near, bad = (
         result("good", "11111110"),
         result("near", "11101110"),
@@ -153,7 +153,7 @@ def test_each_other_model_is_compared_with_the_best() -> None:
     assert found["near"].accuracy == -0.125
 
 
-def test_a_plot_leaves_out_what_always_answers_the_same_unless_it_is_alone() -> None:
+def test_marks_leave_out_the_majority_unless_alone() -> None:
     same, good = result("majority", "1000"), result("good", "1110", seconds=3.0)
     (mark,) = compared(same, good).marks()
     assert (mark.name, mark.score, mark.is_best) == ("good", 0.75, True)
@@ -161,7 +161,7 @@ def test_a_plot_leaves_out_what_always_answers_the_same_unless_it_is_alone() -> 
     assert [mark.name for mark in compared(same).marks()] == ["majority"]
 
 
-def test_plain_data_hold_all_of_it() -> None:
+def test_to_dict_holds_all_results() -> None:
     other = result("other", "1000")
     data = compared(combined(), other, combined("crashed")).to_dict()
     models: list[dict[str, Any]] = data.pop("models")

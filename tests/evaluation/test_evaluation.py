@@ -28,7 +28,7 @@ def random_case(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(seeds)
-def test_figures_equal_scikit_learns(seed: int) -> None:
+def test_metrics_equal_those_of_scikit_learn(seed: int) -> None:
     y, proba = random_case(seed)
     predicted = proba.argmax(axis=1)
     ours = Evaluation.from_probabilities(TOPICS, y, proba)
@@ -50,7 +50,7 @@ def test_figures_equal_scikit_learns(seed: int) -> None:
             assert figures.f1 == pytest.approx(np.nan_to_num(f1[i]))
 
 
-def test_an_unknown_topic_can_only_be_wrong() -> None:
+def test_from_probabilities_counts_an_unknown_topic_as_wrong() -> None:
     ours = Evaluation.from_probabilities(
         ["a", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.8, 0.2]])
     )
@@ -60,14 +60,14 @@ def test_an_unknown_topic_can_only_be_wrong() -> None:
     assert ours.confusions() == [("(unknown)", "a", 1)]
 
 
-def test_the_predicted_topic_of_each_document_is_told_where_it_is_known() -> None:
+def test_predicted_names_the_topic_of_each_document() -> None:
     y, proba = random_case(0)
     ours = Evaluation.from_probabilities(TOPICS, y, proba)
     assert ours.predicted == [TOPICS[number] for number in proba.argmax(axis=1)]
     assert Evaluation(TOPICS, ours.confusion, 0.5).predicted == []
 
 
-def test_all_confusions_of_many_topics_take_less_memory_than_the_table_of_them() -> None:
+def test_confusions_of_many_topics_use_little_memory() -> None:
     confusion = np.zeros((1000, 1000), dtype=np.int64)
     confusion[2, 1], confusion[1, 2], confusion[0, 3], confusion[5, 5] = 1, 1, 4, 9
     ours = Evaluation([str(topic) for topic in range(1000)], confusion, 0.5)
@@ -81,7 +81,7 @@ def test_all_confusions_of_many_topics_take_less_memory_than_the_table_of_them()
     assert peak < confusion.nbytes / 10
 
 
-def test_a_topic_that_is_called_unknown_is_told_from_unknown_ones() -> None:
+def test_topics_tell_one_called_unknown_from_unknown_ones() -> None:
     ours = Evaluation.from_probabilities(
         ["(unknown)", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.9, 0.1]])
     )
@@ -89,14 +89,14 @@ def test_a_topic_that_is_called_unknown_is_told_from_unknown_ones() -> None:
     assert ours.confusions() == [("((unknown))", "(unknown)", 1)]
 
 
-def test_confusions_come_commonest_first_and_leave_out_what_did_not_happen() -> None:
+def test_confusions_are_sorted_and_leave_out_zeros() -> None:
     confusion = np.array([[5, 2, 0], [3, 1, 0], [0, 0, 4]])
     ours = Evaluation(["a", "b", "c"], confusion, 0.1)
     assert ours.confusions() == [("b", "a", 3), ("a", "b", 2)]
     assert ours.confusions(1) == [("b", "a", 3)]
 
 
-def test_plain_data_holds_no_nan() -> None:
+def test_to_dict_holds_no_nan() -> None:
     ours = Evaluation(["a", "b"], np.array([[3, 0], [0, 0]]), 0.0)
     figures = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
     assert figures["topics"][1] == {
@@ -108,17 +108,17 @@ def test_plain_data_holds_no_nan() -> None:
     }
 
 
-def test_nothing_to_evaluate_is_an_error() -> None:
+def test_from_probabilities_rejects_no_documents() -> None:
     with pytest.raises(DataError) as caught:
         Evaluation.from_probabilities(["a"], np.array([], dtype=np.int64), np.zeros((0, 1)))
     assert str(caught.value) == "there are no documents to evaluate; give at least one."
 
 
-def test_majority_baseline_learns_from_training_topics_only() -> None:
+def test_majority_baseline_uses_training_topics_only() -> None:
     assert majority_baseline(["a", "a", "b"], ["b", "b", "a"]) == ("a", 1 / 3)
 
 
-def test_shuffled_baseline_comes_near_the_sum_of_squared_shares() -> None:
+def test_shuffled_baseline_is_near_the_sum_of_squared_frequencies() -> None:
     y = ["a"] * 700 + ["b"] * 300
     values = [shuffled_baseline(y, seed) for seed in range(20)]
     assert np.mean(values) == pytest.approx(0.7**2 + 0.3**2, abs=0.01)
@@ -136,7 +136,7 @@ def test_wilson_gives_the_published_intervals(
     assert wilson(n_right, n) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_plain_data_hold_all_figures() -> None:
+def test_to_dict_holds_all_metrics() -> None:
     ours = Evaluation(["a", "b"], np.array([[3, 1], [0, 4]]), 0.25)
     assert ours.to_dict() == {
         "n_documents": 8,
@@ -160,12 +160,12 @@ def test_plain_data_hold_all_figures() -> None:
     }
 
 
-def test_ten_confusions_are_given_by_default() -> None:
+def test_confusions_are_ten_by_default() -> None:
     ours = Evaluation(list("abcd"), np.arange(16).reshape(4, 4), 0.0)
     assert [n for _, _, n in ours.confusions()] == [14, 13, 12, 11, 9, 8, 7, 6, 4, 3]
 
 
-def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_found_as_0() -> None:
+def test_macro_f1_ignores_absent_topics_and_counts_missed_ones_as_0() -> None:
     confusion = np.array([[4, 0, 0], [1, 0, 0], [0, 0, 0]])
     assert Evaluation(["a", "b", "c"], confusion, 0.0).macro_f1 == pytest.approx(8 / 9 / 2)
     confusion = np.array([[4, 0, 1], [0, 0, 0], [0, 0, 0]])
@@ -173,41 +173,39 @@ def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_fou
 
 
 @pytest.mark.parametrize("topic", [1, -1], ids=["without probability", "unknown"])
-def test_the_log_loss_of_an_impossible_topic_is_finite(topic: int) -> None:
+def test_log_loss_of_an_impossible_topic_is_finite(topic: int) -> None:
     ours = Evaluation.from_probabilities(
         ["a", "b"], np.array([0, topic]), np.array([[1.0, 0.0], [1.0, 0.0]])
     )
     assert ours.log_loss == pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2)
 
 
-def test_intervals_stay_between_0_and_1() -> None:
+def test_wilson_stays_between_0_and_1() -> None:
     assert wilson(0, 3)[0] == pytest.approx(0, abs=1e-12)
     assert wilson(3, 3)[1] == pytest.approx(1, abs=1e-12)
     assert all(0 <= end <= 1 for n in range(1, 50) for end in wilson(n, n) + wilson(0, n))
 
 
-def test_probabilities_that_come_true_as_often_as_they_say_have_no_calibration_error() -> None:
+def test_calibration_error_of_calibrated_probabilities_is_0() -> None:
     right = [True, False] * 20 + [True, True, True, False] * 10
     assert calibration_error([0.5] * 40 + [0.75] * 40, right, n_bins=2) == pytest.approx(0)
 
 
-def test_the_calibration_error_is_the_mean_gap_of_bins_with_equally_many_answers() -> None:
+def test_calibration_error_is_the_mean_gap_of_equal_bins() -> None:
     proba = [0.5, 0.6, 0.9, 1.0]
     right = [True, False, True, False]
     # Bins: 0.55 said and 0.5 right; 0.95 said and 0.5 right.
     assert calibration_error(proba, right, n_bins=2) == pytest.approx((0.05 + 0.45) / 2)
 
 
-def test_a_bin_may_be_a_document_larger_than_another_and_counts_for_more() -> None:
+def test_calibration_error_weighs_bins_by_documents() -> None:
     assert calibration_error([0.1, 0.2, 0.9], [0, 0, 0], n_bins=2) == pytest.approx(
         2 / 3 * 0.15 + 1 / 3 * 0.9
     )
 
 
 @given(seeds, st.integers(1, 80))
-def test_the_calibration_error_does_not_depend_on_the_order_of_the_documents(
-    seed: int, n_bins: int
-) -> None:
+def test_calibration_error_does_not_depend_on_the_order(seed: int, n_bins: int) -> None:
     rng = np.random.default_rng(seed)
     proba, right = rng.integers(0, 11, 50) / 10, rng.random(50) < 0.5
     order = rng.permutation(50)
@@ -216,7 +214,7 @@ def test_the_calibration_error_does_not_depend_on_the_order_of_the_documents(
     assert 0 <= one <= 1
 
 
-def test_a_probability_that_float32_rounded_over_1_is_taken_as_it_is() -> None:
+def test_calibration_error_takes_probabilities_rounded_over_1() -> None:
     assert calibration_error(np.array([1.0000001], dtype=np.float32), [True]) == pytest.approx(
         0, abs=1e-6
     )
@@ -232,7 +230,7 @@ def test_a_probability_that_float32_rounded_over_1_is_taken_as_it_is() -> None:
     ],
     ids=["nothing", "lengths", "over 1", "NaN"],
 )
-def test_no_calibration_error_of_what_are_no_probabilities(
+def test_calibration_error_rejects_invalid_probabilities(
     proba: list[float], right: list[bool], message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
@@ -240,6 +238,6 @@ def test_no_calibration_error_of_what_are_no_probabilities(
     assert str(caught.value).startswith(message)
 
 
-def test_a_calibration_error_needs_a_bin() -> None:
+def test_calibration_error_needs_a_bin() -> None:
     with pytest.raises(OptionError, match=r"^`n_bins` is 0; give a whole number of at least 1\.$"):
         calibration_error([0.5], [True], n_bins=0)

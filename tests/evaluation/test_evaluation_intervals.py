@@ -30,18 +30,18 @@ def mixed(
     return confusion, Evaluation([str(t) for t in range(n_topics)], confusion, 0.5)
 
 
-def test_the_bootstrap_of_a_share_is_nearly_wilsons_interval() -> None:
+def test_bootstrap_of_a_fraction_is_close_to_wilson() -> None:
     (interval,) = bootstrap(np.array([820, 180]), share_right, seed=1)
     assert interval == pytest.approx(wilson(820, 1000), abs=0.005)
 
 
-def test_the_same_seed_draws_the_same_and_another_one_does_not() -> None:
+def test_bootstrap_is_fixed_by_the_seed() -> None:
     counts = np.array([82, 18, 7])
     assert bootstrap(counts, share_right, seed=1) == bootstrap(counts, share_right, seed=1)
     assert bootstrap(counts, share_right, seed=1) != bootstrap(counts, share_right, seed=2)
 
 
-def test_many_kinds_are_drawn_in_parts_of_bounded_size() -> None:
+def test_bootstrap_draws_many_kinds_in_batches() -> None:
     sizes = []
 
     def statistic(drawn: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_many_kinds_are_drawn_in_parts_of_bounded_size() -> None:
 
 
 @pytest.mark.slow
-def test_intervals_of_f1_hold_what_drawing_documents_one_by_one_gives() -> None:
+def test_f1_intervals_equal_resampling_of_documents() -> None:
     confusion, ours = mixed(4, 300)
     true, predicted = np.nonzero(confusion)
     repeats = confusion[true, predicted]
@@ -70,7 +70,7 @@ def test_intervals_of_f1_hold_what_drawing_documents_one_by_one_gives() -> None:
         assert interval == pytest.approx(np.quantile(scores, [0.025, 0.975]), abs=0.02)
 
 
-def test_intervals_hold_the_macro_f1_of_the_population_where_topics_have_few_documents() -> None:
+def test_macro_f1_interval_covers_the_population_with_few_documents() -> None:
     """Plain percentiles do so for 6 in 10 of such test sets; see Efron's correction."""
     n_topics, n_sets = 77, 60
     share = np.full((n_topics, n_topics), 0.1 / (n_topics - 1))
@@ -86,7 +86,7 @@ def test_intervals_hold_the_macro_f1_of_the_population_where_topics_have_few_doc
 
 
 @given(seeds, st.integers(1, 6), st.integers(1, 40))
-def test_an_interval_lies_between_0_and_1_and_around_the_metric(
+def test_f1_intervals_lie_between_0_and_1_around_the_metric(
     seed: int, n_topics: int, n: int
 ) -> None:
     _, ours = mixed(n_topics, n, seed)
@@ -98,20 +98,20 @@ def test_an_interval_lies_between_0_and_1_and_around_the_metric(
         assert low - 1e-9 <= found <= high + 1e-9
 
 
-def test_a_test_without_a_mistake_is_not_taken_for_certainty() -> None:
+def test_f1_intervals_without_a_mistake_are_wilson_intervals() -> None:
     ours = Evaluation(["a", "b"], np.diag([3, 2]), 0.0)
     assert ours.macro_f1_interval == ours.weighted_f1_interval == wilson(5, 5)
     assert ours.macro_f1_interval.low < 0.6
 
 
-def test_a_test_without_a_right_answer_has_an_interval() -> None:
+def test_f1_interval_without_a_right_answer_is_0() -> None:
     ours = Evaluation(["a", "b"], np.array([[0, 3], [2, 0]]), 5.0)
     assert (ours.macro_f1, ours.macro_f1_interval) == (0, (0, 0))
 
 
 @pytest.mark.slow
 @given(seeds)
-def test_totals_and_means_are_those_of_every_set_alone(seed: int) -> None:
+def test_count_by_topic_equals_counts_of_each_resample(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true, predicted = rng.integers(0, 5, (2, 9))
     drawn = rng.integers(0, 4, (3, 9))

@@ -16,7 +16,7 @@ seeds = st.integers(0, 10_000)
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
-def test_mcnemars_test_is_scipys_test_of_a_fair_coin(n_first: int, n_second: int) -> None:
+def test_mcnemar_equals_the_binomial_test_of_scipy(n_first: int, n_second: int) -> None:
     n = n_first + n_second
     expected = binomtest(n_first, n).pvalue if n else 1.0
     assert mcnemar(n_first, n_second) == pytest.approx(expected)
@@ -25,7 +25,7 @@ def test_mcnemars_test_is_scipys_test_of_a_fair_coin(n_first: int, n_second: int
 
 # Fagerland, Lydersen and Laake (2013), The McNemar test for binary matched-pairs data: 1 and 7
 # discordant pairs, of which the exact conditional test makes 0.0703.
-def test_mcnemars_test_gives_the_published_value() -> None:
+def test_mcnemar_gives_the_published_value() -> None:
     assert mcnemar(1, 7) == pytest.approx(0.0703, abs=5e-5)
 
 
@@ -38,7 +38,7 @@ def answers(seed: int, n: int = 200) -> list[list[str]]:
 
 @pytest.mark.slow
 @given(seeds)
-def test_counts_and_metrics_are_those_of_both_alone(seed: int) -> None:
+def test_compare_paired_counts_and_metrics_are_those_of_each(seed: int) -> None:
     y, one, other = answers(seed)
     found = compare_paired(y, one, other)
     right = np.array(y) == np.array(one), np.array(y) == np.array(other)
@@ -53,7 +53,7 @@ def test_counts_and_metrics_are_those_of_both_alone(seed: int) -> None:
         assert ours == pytest.approx(expected)
 
 
-def test_intervals_are_about_the_difference_and_narrower_than_if_documents_were_others() -> None:
+def test_compare_paired_intervals_are_of_the_paired_difference() -> None:
     y, one, other = answers(1, 1000)
     found = compare_paired(y, one, other, seed=3)
     low, high = found.accuracy_interval
@@ -65,12 +65,12 @@ def test_intervals_are_about_the_difference_and_narrower_than_if_documents_were_
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.12)
 
 
-def test_the_same_seed_gives_the_same_interval() -> None:
+def test_compare_paired_is_fixed_by_the_seed() -> None:
     assert compare_paired(*answers(1), seed=1) == compare_paired(*answers(1), seed=1)
     assert compare_paired(*answers(1), seed=1) != compare_paired(*answers(1), seed=2)
 
 
-def test_swapping_the_classifiers_swaps_all_counts() -> None:
+def test_compare_paired_swaps_counts_with_the_classifiers() -> None:
     y, one, other = answers(2)
     found, swapped = compare_paired(y, one, other), compare_paired(y, other, one)
     assert (found.n_first, found.n_second) == (swapped.n_second, swapped.n_first)
@@ -78,14 +78,14 @@ def test_swapping_the_classifiers_swaps_all_counts() -> None:
     assert found.p_value == swapped.p_value
 
 
-def test_the_same_answers_differ_by_nothing() -> None:
+def test_compare_paired_of_equal_answers_is_zero() -> None:
     y, one, _ = answers(4)
     found = compare_paired(y, one, one)
     assert (found.accuracy_difference, found.p_value) == (0, 1)
     assert found.accuracy_interval == found.macro_f1_interval == (0, 0)
 
 
-def test_one_topic_and_one_document_can_be_compared() -> None:
+def test_compare_paired_takes_one_topic_and_one_document() -> None:
     told = compare_paired(["a"], ["a"], ["a"]).to_dict()
     assert (told["n_both_right"], told["accuracy"], told["mcnemar_p"]) == (1, [1, 1], 1)
 
@@ -93,7 +93,7 @@ def test_one_topic_and_one_document_can_be_compared() -> None:
 @pytest.mark.parametrize(
     "parts", [([], [], []), (["a"], ["a"], []), (["a"], ["a", "b"], ["a"])], ids=str
 )
-def test_answers_to_other_documents_are_not_compared(parts: tuple[list[str], ...]) -> None:
+def test_compare_paired_rejects_answers_to_other_documents(parts: tuple[list[str], ...]) -> None:
     with pytest.raises(DataError) as caught:
         compare_paired(*parts)
     y, one, other = map(len, parts)
@@ -118,7 +118,7 @@ def indicators(sets: list[tuple[str, ...]]) -> np.ndarray:
     return np.array([[f"t{number}" in topics for number in range(6)] for topics in sets])
 
 
-def test_of_several_topics_accuracy_is_the_exact_match() -> None:
+def test_compare_paired_of_several_topics_uses_the_exact_match() -> None:
     sets = several_topics(0)
     paired, (true, first, second) = compare_paired(*sets), map(indicators, sets)
     right = (true == first).all(axis=1), (true == second).all(axis=1)
@@ -134,7 +134,7 @@ def test_of_several_topics_accuracy_is_the_exact_match() -> None:
         assert ours == pytest.approx(expected)
 
 
-def test_intervals_of_several_topics_are_those_of_resampled_documents() -> None:
+def test_compare_paired_intervals_of_several_topics_equal_resampling() -> None:
     sets = several_topics(1)
     paired, (true, first, second) = compare_paired(*sets), map(indicators, sets)
     rng = np.random.default_rng(0)
@@ -152,14 +152,14 @@ def test_intervals_of_several_topics_are_those_of_resampled_documents() -> None:
     assert "micro_f1" not in compare_paired(*answers(1)).to_dict()
 
 
-def test_equal_predictions_of_several_topics_differ_by_nothing() -> None:
+def test_compare_paired_of_equal_sets_is_zero() -> None:
     true, first, _ = several_topics(2)
     paired = compare_paired(true, first, first)
     assert paired.p_value == 1
     assert paired.micro_f1_interval == paired.macro_f1_interval == (0, 0)
 
 
-def test_macro_f1_of_several_topics_is_of_those_that_a_classifier_knows() -> None:
+def test_compare_paired_macro_f1_uses_topics_known_to_each() -> None:
     true = [("a",), ("b", "x"), ("x",)]
     paired = compare_paired(
         true, [("a",), ("b",), ()], [("a",), ("x",), ("x",)], classes=({"a", "b"}, {"a", "b", "x"})

@@ -35,7 +35,7 @@ def of(y: np.ndarray, proba: np.ndarray) -> Evaluation:
 
 
 @given(seeds)
-def test_scores_equal_scikit_learns(seed: int) -> None:
+def test_scores_equal_those_of_scikit_learn(seed: int) -> None:
     y, proba = random_case(seed)
     ours = of(y, proba)
     assert ours.brier_score == pytest.approx(((proba - np.eye(4)[y]) ** 2).sum(axis=1).mean())
@@ -49,21 +49,21 @@ def test_scores_equal_scikit_learns(seed: int) -> None:
 
 
 @given(seeds)
-def test_for_two_topics_the_brier_score_is_twice_that_of_one_of_them(seed: int) -> None:
+def test_brier_score_of_two_topics_is_twice_that_of_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
     p, y = rng.random(30), rng.integers(0, 2, 30)
     ours = Evaluation.from_probabilities(["a", "b"], y, np.stack([1 - p, p], axis=1))
     assert ours.brier_score == pytest.approx(2 * metrics.brier_score_loss(y, p))
 
 
-def test_of_equally_likely_topics_the_first_comes_first() -> None:
+def test_top_k_ranks_the_first_of_equal_topics_higher() -> None:
     proba = np.full((4, 4), 0.25)
     ours = of(np.array([0, 1, 2, 3]), proba)
     assert ours.n_right == 1
     assert [ours.top_k(k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
 
 
-def test_many_rows_are_looked_at_in_parts() -> None:
+def test_from_probabilities_is_the_same_in_batches() -> None:
     y, proba = random_case(3)
     whole = ScoredPredictions.from_probabilities(y, proba)
     parts = ScoredPredictions.from_probabilities(y, proba, batch_size=28)
@@ -71,7 +71,7 @@ def test_many_rows_are_looked_at_in_parts() -> None:
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 
 
-def test_an_unknown_topic_is_never_among_the_likeliest_and_costs_most() -> None:
+def test_top_k_and_brier_score_count_an_unknown_topic_as_wrong() -> None:
     ours = Evaluation.from_probabilities(
         ["a", "b"], np.array([0, -1]), np.array([[1.0, 0.0], [1.0, 0.0]])
     )
@@ -80,14 +80,14 @@ def test_an_unknown_topic_is_never_among_the_likeliest_and_costs_most() -> None:
     assert ours.calibration_error == pytest.approx(0.5)
 
 
-def test_one_topic_has_metrics() -> None:
+def test_metrics_of_one_topic_are_defined() -> None:
     ours = Evaluation.from_probabilities(["a"], np.array([0, 0]), np.ones((2, 1)))
     told = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
     assert (told["accuracy"], told["macro_f1"], told["weighted_f1"]) == (1, 1, 1)
     assert (told["brier_score"], told["calibration_error"], told["top_k"]) == (0, 0, [])
 
 
-def test_without_answers_what_is_about_probabilities_is_not_defined() -> None:
+def test_metrics_of_probabilities_are_undefined_without_them() -> None:
     ours = Evaluation(["a", "b"], np.array([[3, 1], [0, 4]]), 0.25)
     assert math.isnan(ours.brier_score)
     assert math.isnan(ours.calibration_error)
@@ -109,7 +109,9 @@ def test_without_answers_what_is_about_probabilities_is_not_defined() -> None:
     ],
     ids=["lengths", "no table", "no column", "under -1", "NaN", "over 1"],
 )
-def test_what_cannot_be_answers_is_an_error(y: list[int], proba: object, message: str) -> None:
+def test_from_probabilities_rejects_invalid_answers(
+    y: list[int], proba: object, message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         Evaluation.from_probabilities(["a", "b"], np.array(y), np.array(proba))
     assert str(caught.value).startswith(message)
@@ -118,14 +120,14 @@ def test_what_cannot_be_answers_is_an_error(y: list[int], proba: object, message
 # Reliability ------------------------------------------------------------------------------------
 
 
-def test_the_reliability_curve_gives_counts_and_their_intervals() -> None:
+def test_reliability_curve_gives_counts_and_intervals() -> None:
     bins = reliability_curve([0.5, 0.6, 0.9, 1.0], [True, False, True, False], n_bins=2)
     assert [tuple(b) for b in bins] == [(2, 0.55, 1), (2, 0.95, 1)]
     assert (bins[0].share, bins[0].interval) == (0.5, wilson(1, 2))
 
 
 @given(seeds, st.integers(1, 20))
-def test_bins_hold_every_document_and_every_right_answer_once(seed: int, n_bins: int) -> None:
+def test_reliability_curve_bins_hold_every_document_once(seed: int, n_bins: int) -> None:
     rng = np.random.default_rng(seed)
     proba, right = rng.integers(0, 6, 50) / 5, rng.random(50) < 0.5
     bins = reliability_curve(proba, right, n_bins)
@@ -136,7 +138,7 @@ def test_bins_hold_every_document_and_every_right_answer_once(seed: int, n_bins:
     assert calibration_error(proba, right, n_bins) == pytest.approx(gap)
 
 
-def test_probabilities_without_error_have_the_calibration_error_that_chance_makes() -> None:
+def test_chance_error_is_the_calibration_error_of_exact_probabilities() -> None:
     rng = np.random.default_rng(0)
     proba = rng.uniform(0.2, 1, 400)
     found = [calibration_error(proba, rng.random(400) < proba) for _ in range(200)]
@@ -148,7 +150,7 @@ def test_probabilities_without_error_have_the_calibration_error_that_chance_make
 # Coverage ---------------------------------------------------------------------------------------
 
 
-def test_coverage_grows_as_the_threshold_falls_and_ties_are_answered_together() -> None:
+def test_coverage_curve_answers_ties_together() -> None:
     curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [True, True, False, False])
     assert curve.points() == [(0.9, 4, 1, 1), (0.6, 4, 3, 2), (0.3, 4, 4, 2)]
     assert [p.coverage for p in curve.points()] == [0.25, 0.75, 1]
@@ -160,7 +162,7 @@ def test_coverage_grows_as_the_threshold_falls_and_ties_are_answered_together() 
     ("threshold", "counts"),
     [(1.0, (0, 0)), (0.9, (1, 1)), (0.7, (1, 1)), (0.6, (3, 2)), (0.0, (4, 2))],
 )
-def test_a_threshold_tells_how_many_are_answered_and_right(
+def test_coverage_curve_at_a_threshold_counts_answered_and_right(
     threshold: float, counts: tuple[int, int]
 ) -> None:
     point = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0]).at(threshold)
@@ -168,7 +170,7 @@ def test_a_threshold_tells_how_many_are_answered_and_right(
     assert math.isnan(point.accuracy) == (counts == (0, 0))
 
 
-def test_most_answers_with_an_accuracy_may_come_after_a_worse_point() -> None:
+def test_with_accuracy_looks_past_a_worse_point() -> None:
     curve = coverage_curve([0.9, 0.8, 0.7, 0.6, 0.5], [1, 0, 1, 1, 0])
     assert curve.with_accuracy(0.75) == (0.6, 5, 4, 3)
     assert curve.with_accuracy(1.0) == (0.9, 5, 1, 1)
@@ -176,17 +178,13 @@ def test_most_answers_with_an_accuracy_may_come_after_a_worse_point() -> None:
 
 
 @pytest.mark.parametrize(("share", "n_answered"), [(0, 1), (0.25, 1), (0.26, 3), (0.5, 3), (1, 4)])
-def test_a_coverage_is_reached_by_whole_documents_and_whole_ties(
-    share: float, n_answered: int
-) -> None:
+def test_with_coverage_takes_whole_documents_and_ties(share: float, n_answered: int) -> None:
     curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0])
     assert curve.with_coverage(share).n_answered == n_answered
 
 
 @given(seeds, st.integers(1, 30))
-def test_few_points_are_spread_over_a_curve_and_end_with_all_documents(
-    seed: int, most: int
-) -> None:
+def test_points_are_spread_and_end_with_all_documents(seed: int, most: int) -> None:
     rng = np.random.default_rng(seed)
     curve = coverage_curve(rng.integers(0, 40, 60) / 40, rng.random(60) < 0.5)
     points = curve.points(most)
@@ -196,7 +194,7 @@ def test_few_points_are_spread_over_a_curve_and_end_with_all_documents(
 
 
 @given(seeds)
-def test_the_order_of_documents_does_not_matter_to_coverage(seed: int) -> None:
+def test_coverage_curve_does_not_depend_on_the_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     proba, right = rng.integers(0, 11, 50) / 10, rng.random(50) < 0.5
     order = rng.permutation(50)
@@ -205,6 +203,6 @@ def test_the_order_of_documents_does_not_matter_to_coverage(seed: int) -> None:
     assert (one.n_documents, one.n_right[-1]) == (50, right.sum())
 
 
-def test_no_coverage_of_nothing() -> None:
+def test_coverage_curve_rejects_no_documents() -> None:
     with pytest.raises(DataError, match=r"^there are probabilities of shape \(0,\) and answers"):
         coverage_curve([], [])

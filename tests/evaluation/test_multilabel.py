@@ -45,7 +45,7 @@ def dense(evaluation: MultilabelEvaluation) -> tuple[Any, Any]:
     return evaluation.true.toarray(), evaluation.answered.toarray()
 
 
-def test_scores_are_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> None:
+def test_multilabel_scores_equal_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> None:
     true, answered = dense(evaluation)
     assert (true.sum(axis=1) == 0).any()
     assert (answered.sum(axis=1) == 0).any()
@@ -63,7 +63,7 @@ def test_scores_are_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> N
     np.testing.assert_allclose(np.transpose(rows), per_topic)
 
 
-def test_rankings_are_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> None:
+def test_ranking_metrics_equal_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> None:
     true, proba = dense(evaluation)[0], evaluation.proba
     some = true.any(axis=1)
     ranking, n_right = evaluation.ranking, np.take_along_axis(true, np.argsort(-proba), axis=1)
@@ -75,7 +75,7 @@ def test_rankings_are_those_of_scikit_learn(evaluation: MultilabelEvaluation) ->
     )
 
 
-def test_batches_of_ranks_change_nothing(
+def test_ranking_is_the_same_in_batches(
     evaluation: MultilabelEvaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluation.ranking
@@ -85,13 +85,13 @@ def test_batches_of_ranks_change_nothing(
     assert parts.document.tolist() == whole.document.tolist()
 
 
-def test_of_equally_probable_topics_the_first_ranks_higher() -> None:
+def test_ranking_puts_the_first_of_equal_topics_higher() -> None:
     true = sp.csr_array(np.array([[False, True, True], [True, False, False]]))
     ranking = Ranking.from_probabilities(true, np.full((2, 3), 0.5, dtype=np.float32))
     assert ranking.rank.tolist() == [1, 2, 0]
 
 
-def test_a_document_without_topics_that_is_given_none_is_right() -> None:
+def test_samples_scores_count_none_for_none_as_right() -> None:
     nothing = sp.csr_array((1, 3), dtype=bool)
     one = sp.csr_array(np.array([[True, False, False]]))
     assert samples_scores(nothing, nothing) == (1, 1, 1)
@@ -102,12 +102,12 @@ def test_a_document_without_topics_that_is_given_none_is_right() -> None:
     assert evaluation.hamming_loss == pytest.approx(1 / 3)
 
 
-def test_documents_without_topics_are_ranked_by_nothing() -> None:
+def test_ranking_metrics_without_topics_are_nan() -> None:
     ranking = Ranking.from_probabilities(sp.csr_array((2, 3), dtype=bool), np.zeros((2, 3)))
     assert np.isnan([ranking.ndcg_at(3), ranking.precision_at(1), ranking.average_precision]).all()
 
 
-def test_topics_that_the_classifier_does_not_know_are_missed() -> None:
+def test_unknown_topics_count_as_missed() -> None:
     proba = np.array([[0.9, 0.2], [0.1, 0.8]], dtype=np.float32)
     half = np.array([0.5, 0.5], dtype=np.float32)
     evaluation = MultilabelEvaluation.from_probabilities(
@@ -123,7 +123,9 @@ def test_topics_that_the_classifier_does_not_know_are_missed() -> None:
     assert evaluation.to_dict()["topics"][2]["threshold"] is None
 
 
-def test_intervals_include_the_scores_and_are_the_seeds(evaluation: MultilabelEvaluation) -> None:
+def test_f1_intervals_include_the_scores_and_depend_on_the_seed(
+    evaluation: MultilabelEvaluation,
+) -> None:
     scores = evaluation.micro.f1, evaluation.macro.f1, evaluation.samples.f1
     for score, (low, high) in zip(scores, evaluation.f1_intervals, strict=True):
         assert low < score < high < low + 0.15
@@ -133,9 +135,7 @@ def test_intervals_include_the_scores_and_are_the_seeds(evaluation: MultilabelEv
     assert other.f1_intervals != evaluation.f1_intervals
 
 
-def test_intervals_are_as_wide_as_those_of_resampled_documents(
-    evaluation: MultilabelEvaluation,
-) -> None:
+def test_f1_intervals_are_as_wide_as_those_of_resampling(evaluation: MultilabelEvaluation) -> None:
     true, answered = dense(evaluation)
     rng, n = np.random.default_rng(0), len(true)
     samples = [rng.integers(n, size=n) for _ in range(500)]
@@ -155,7 +155,7 @@ def test_intervals_are_as_wide_as_those_of_resampled_documents(
         assert interval.high - interval.low == pytest.approx(np.ptp(expected), rel=0.15)
 
 
-def test_rare_topics_that_a_resample_lacks_do_not_pull_macro_f1_down() -> None:
+def test_macro_f1_interval_is_not_lowered_by_rare_topics() -> None:
     # Each of 200 topics has one document, and every second one is found.
     names = [f"t{number:03}" for number in range(200)]
     proba = np.zeros((200, 200), dtype=np.float32)
@@ -170,7 +170,7 @@ def test_rare_topics_that_a_resample_lacks_do_not_pull_macro_f1_down() -> None:
     assert high - 0.5 == pytest.approx(0.07, abs=0.03)
 
 
-def test_without_mistakes_the_intervals_are_those_of_the_exact_match() -> None:
+def test_f1_intervals_without_mistakes_are_those_of_the_exact_match() -> None:
     names, sets, *_ = random_case()
     proba = np.array([[name in topics for name in names] for topics in sets], dtype=np.float32)
     evaluation = MultilabelEvaluation.from_probabilities(
@@ -182,7 +182,7 @@ def test_without_mistakes_the_intervals_are_those_of_the_exact_match() -> None:
     assert evaluation.predicted == sets
 
 
-def test_calibration_is_measured_over_decisions_with_a_probability_over_5_percent() -> None:
+def test_reliability_counts_probabilities_over_5_percent() -> None:
     evaluation = MultilabelEvaluation.from_probabilities(*random_case(20_000))
     bins = evaluation.reliability()
     assert sum(b.n_documents for b in bins) == np.count_nonzero(evaluation.proba > 0.05)
@@ -197,7 +197,7 @@ def test_calibration_is_measured_over_decisions_with_a_probability_over_5_percen
     assert curve.at(0).accuracy == pytest.approx(evaluation.micro.precision)
 
 
-def test_with_hardly_any_probability_nothing_is_calibrated_and_nothing_covered() -> None:
+def test_calibration_and_coverage_are_undefined_without_probabilities() -> None:
     evaluation = MultilabelEvaluation.from_probabilities(
         ["a"], [("a",)], np.array([[0.01]], dtype=np.float32), np.array([0.5], dtype=np.float32)
     )
@@ -206,7 +206,7 @@ def test_with_hardly_any_probability_nothing_is_calibrated_and_nothing_covered()
     assert evaluation.to_dict()["calibration_error"] is None
 
 
-def test_pairs_and_the_surest_mistakes() -> None:
+def test_pairs_missed_and_added_are_sorted() -> None:
     proba = np.array([[0.9, 0.8, 0.1], [0.7, 0.6, 0.2], [0.9, 0.3, 0.4]], dtype=np.float32)
     half = np.full(3, 0.5, dtype=np.float32)
     sets: list[Set] = [("a", "b"), ("a",), ("b", "c")]
@@ -217,7 +217,7 @@ def test_pairs_and_the_surest_mistakes() -> None:
     assert evaluation.added(1)[0].probability == pytest.approx(0.9)
 
 
-def test_answers_may_be_others_than_those_over_the_thresholds() -> None:
+def test_from_probabilities_takes_answers_apart_from_thresholds() -> None:
     names, sets, proba, thresholds = random_case()
     answered = np.array([[name in topics for name in names] for topics in sets])
     same = MultilabelEvaluation.from_probabilities(
@@ -226,9 +226,7 @@ def test_answers_may_be_others_than_those_over_the_thresholds() -> None:
     assert same.accuracy == 1
 
 
-def test_data_hold_everything_and_the_summary_says_it_in_words(
-    evaluation: MultilabelEvaluation,
-) -> None:
+def test_to_dict_and_summary_hold_everything(evaluation: MultilabelEvaluation) -> None:
     data = evaluation.to_dict()
     assert list(data) == [
         *("n_documents", "exact_match", "exact_match_interval", "micro", "macro", "samples"),
@@ -258,14 +256,14 @@ def test_data_hold_everything_and_the_summary_says_it_in_words(
         ([("a",)], np.full((1, 2), np.nan), np.zeros(2), "a probability is not between 0 and 1"),
     ],
 )
-def test_what_does_not_fit_is_an_error(
+def test_from_probabilities_rejects_arrays_that_do_not_fit(
     sets: list[Set], proba: Any, thresholds: Any, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         MultilabelEvaluation.from_probabilities(["a", "b"], sets, proba, thresholds)
 
 
-def test_topics_without_test_documents_do_not_pull_macro_f1_down() -> None:
+def test_macro_f1_ignores_topics_without_test_documents() -> None:
     names, half = [f"t{number:02}" for number in range(50)], np.full(50, 0.5, dtype=np.float32)
     proba = np.zeros((40, 50), dtype=np.float32)
     proba[:, 0] = 1
@@ -281,7 +279,7 @@ def test_topics_without_test_documents_do_not_pull_macro_f1_down() -> None:
     assert one_wrong.macro_f1 == pytest.approx(metrics.f1_score(true, answered, average="macro"))
 
 
-def test_the_interval_holds_macro_f1_where_all_resamples_lack_missed_topics() -> None:
+def test_macro_f1_interval_covers_it_if_resamples_lack_topics() -> None:
     # One topic is right, and 60 others have one document each, which is missed.
     names = [f"t{number:02}" for number in range(61)]
     proba = np.zeros((160, 61), dtype=np.float32)

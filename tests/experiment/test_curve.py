@@ -59,7 +59,7 @@ def per_topic(texts: list[str]) -> dict[str, int]:
     return {topic: topics.count(topic) for topic in sorted(set(topics))}
 
 
-def test_labels_go_by_steps_to_nearly_all() -> None:
+def test_learning_curves_go_up_in_steps_to_nearly_all_labels() -> None:
     curves, seen = recorded(numbered(a=100, b=100), n_draws=1)
     points = curves.curves[0].points
     assert [point.n_labels for point in points] == [5, 10, 20, 50, None]
@@ -67,7 +67,7 @@ def test_labels_go_by_steps_to_nearly_all() -> None:
     assert per_topic(seen[1]) == {"a": 10, "b": 10}
 
 
-def test_a_draw_includes_the_smaller_ones_and_differs_from_the_next_draw() -> None:
+def test_learning_curves_draw_nested_samples_that_differ_between_draws() -> None:
     _, seen = recorded(numbered(a=100, b=100), n_draws=2)
     first, second = seen[:4], seen[5:]
     assert len(second) == 4  # all labels are the same in every draw
@@ -77,20 +77,20 @@ def test_a_draw_includes_the_smaller_ones_and_differs_from_the_next_draw() -> No
     assert set(first[0]) != set(second[0])
 
 
-def test_no_document_is_both_learned_and_tested() -> None:
+def test_learning_curves_never_test_on_training_documents() -> None:
     corpus = numbered(a=50, b=50)
     curves, seen = recorded(corpus)
     assert len(seen[4 - 1]) == curves.n_train == 80
     assert curves.n_test == 20
 
 
-def test_the_same_seed_gives_the_same_curves_and_another_one_others() -> None:
+def test_random_state_decides_the_draws() -> None:
     corpus = numbered(a=50, b=50)
     assert recorded(corpus, random_state=3)[1] == recorded(corpus, random_state=3)[1]
     assert recorded(corpus, random_state=3)[1] != recorded(corpus, random_state=4)[1]
 
 
-def test_of_several_topics_points_are_micro_f1() -> None:
+def test_learning_curves_of_several_topics_score_micro_f1() -> None:
     texts, sets, _ = labelled_sets(200, 0)
     seen: list[Any] = []
 
@@ -123,7 +123,7 @@ def test_of_several_topics_points_are_micro_f1() -> None:
     assert "accuracy" not in point
 
 
-def test_a_rare_topic_gives_all_that_it_has_and_a_note_says_so() -> None:
+def test_learning_curves_note_a_topic_with_too_few_labels() -> None:
     curves, seen = recorded(numbered(a=90, b=5), n_draws=1)
     assert per_topic(seen[1]) == {"a": 10, "b": 4}
     assert curves.notes == (
@@ -132,7 +132,7 @@ def test_a_rare_topic_gives_all_that_it_has_and_a_note_says_so() -> None:
     )
 
 
-def test_a_topic_with_one_text_is_learned_but_never_tested() -> None:
+def test_learning_curves_never_test_a_topic_with_one_text() -> None:
     curves, seen = recorded(numbered(a=20, b=20, c=1), n_draws=1)
     assert per_topic(seen[0])["c"] == 1
     assert curves.notes[0] == (
@@ -140,7 +140,7 @@ def test_a_topic_with_one_text_is_learned_but_never_tested() -> None:
     )
 
 
-def test_three_labels_a_topic_still_give_a_curve() -> None:
+def test_learning_curves_take_three_labels_per_topic() -> None:
     points = recorded(numbered(a=4, b=4), n_draws=1)[0].curves[0].points
     assert [point.n_labels for point in points] == [1, 2, None]
 
@@ -157,7 +157,7 @@ def test_sizes_stop_short_of_all_documents(counts: list[int], expected: list[int
     assert expected is None or found == expected
 
 
-def test_a_set_of_its_own_can_be_tested_on() -> None:
+def test_learning_curves_take_a_test_set() -> None:
     corpus, test = numbered(a=20, b=20), numbered(a=3, b=3, d=1)
     curves = learning_curves(corpus, test, {"any": lambda: Recorder([])}, n_draws=1)
     assert (curves.n_train, curves.n_test) == (40, 7)
@@ -172,7 +172,7 @@ def pipeline() -> Any:
     return make_pipeline(TfidfVectorizer(), LinearSVC(random_state=0))
 
 
-def test_curves_compare_slugline_and_a_pipeline_of_scikit_learn(
+def test_learning_curves_compare_a_pipeline_of_scikit_learn(
     texts: list[str], topics: list[str]
 ) -> None:
     corpus = Corpus(texts, topics, "news")
@@ -188,7 +188,7 @@ def test_curves_compare_slugline_and_a_pipeline_of_scikit_learn(
 
 
 @pytest.mark.parametrize(("n_draws", "has_intervals"), [(1, False), (2, False), (3, True)])
-def test_intervals_take_three_draws(n_draws: int, has_intervals: bool) -> None:
+def test_learning_curves_need_three_draws_for_intervals(n_draws: int, has_intervals: bool) -> None:
     curves, _ = recorded(numbered(a=50, b=50), n_draws=n_draws)
     points = curves.curves[0].points
     assert all((point.interval is not None) == has_intervals for point in points)
@@ -196,7 +196,7 @@ def test_intervals_take_three_draws(n_draws: int, has_intervals: bool) -> None:
     assert all((point["accuracy_interval"] is not None) == has_intervals for point in saved)
 
 
-def test_draws_begin_with_different_documents() -> None:
+def test_learning_curves_start_draws_with_different_documents() -> None:
     _, seen = recorded(numbered(a=100, b=100), n_draws=4)
     firsts = [set(draw) for draw in (seen[2], seen[7], seen[11], seen[15])]
     assert [len(first) for first in firsts] == [40] * 4
@@ -221,7 +221,9 @@ class StopAfter(SilentProgress):
         self._n_left -= 1
 
 
-def test_an_interrupt_leaves_the_points_so_far(texts: list[str], topics: list[str]) -> None:
+def test_learning_curves_interrupted_return_the_points_so_far(
+    texts: list[str], topics: list[str]
+) -> None:
     corpus = Corpus(texts, topics, "news")
     curves = learning_curves(corpus, progress=StopAfter(2))
     assert curves.interrupted
@@ -229,7 +231,7 @@ def test_an_interrupt_leaves_the_points_so_far(texts: list[str], topics: list[st
     assert curves.curves[0].doubled is None
 
 
-def test_an_interrupt_in_a_later_draw_leaves_a_whole_curve(
+def test_learning_curves_interrupted_in_a_later_draw_return_a_whole_curve(
     texts: list[str], topics: list[str]
 ) -> None:
     corpus = Corpus(texts, topics, "news")
@@ -238,7 +240,9 @@ def test_an_interrupt_in_a_later_draw_leaves_a_whole_curve(
     assert curves.curves[0].doubled is not None
 
 
-def test_an_interrupt_before_the_first_point_is_one(texts: list[str], topics: list[str]) -> None:
+def test_learning_curves_interrupted_before_a_point_raise(
+    texts: list[str], topics: list[str]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         learning_curves(Corpus(texts, topics, "news"), progress=StopAfter(0))
 
@@ -261,13 +265,15 @@ def test_an_interrupt_before_the_first_point_is_one(texts: list[str], topics: li
     ],
     ids=["one topic", "one text each", "nothing"],
 )
-def test_data_that_have_no_curve_are_refused(counts: dict[str, int], message: str) -> None:
+def test_learning_curves_reject_documents_without_a_curve(
+    counts: dict[str, int], message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         learning_curves(numbered(**counts))
     assert str(caught.value) == message
 
 
-def test_there_must_be_a_draw() -> None:
+def test_n_draws_must_be_positive() -> None:
     with pytest.raises(OptionError, match=r"^`n_draws` is 0; give a whole number of at least 1\.$"):
         learning_curves(numbered(a=5, b=5), n_draws=0)
 
@@ -287,7 +293,7 @@ def curves() -> LearningCurves:
     return LearningCurves("data", 2, 2000, 500, (whole, LearningCurve("cut short", points[:1])))
 
 
-def test_curves_become_plain_data(curves: LearningCurves) -> None:
+def test_to_dict_returns_plain_data(curves: LearningCurves) -> None:
     data = curves.to_dict()
     assert data["data"] == {"name": "data", "n_topics": 2, "n_train": 2000, "n_test": 500}
     ours, other = data["curves"]
@@ -300,7 +306,7 @@ def test_curves_become_plain_data(curves: LearningCurves) -> None:
     assert other["twice_the_labels"] is None
 
 
-def test_curves_show_themselves_by_points(curves: LearningCurves) -> None:
+def test_repr_of_curves_lists_points(curves: LearningCurves) -> None:
     assert repr(curves).splitlines()[:2] == [
         "Learning curves of data: 2 topics",
         "  ours, 5 per topic       0.210",

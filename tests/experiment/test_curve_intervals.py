@@ -32,7 +32,7 @@ def study(rng: np.random.Generator, spread: float) -> list[DrawScores]:
 
 
 @pytest.mark.parametrize("spread", [0, 0.3, 0.8])
-def test_intervals_hold_the_expected_score_in_about_95_of_100_studies(spread: float) -> None:
+def test_curve_intervals_cover_the_expected_score_in_95_of_100(spread: float) -> None:
     rng = np.random.default_rng(0)
     held = []
     for _ in range(300):
@@ -44,7 +44,7 @@ def test_intervals_hold_the_expected_score_in_about_95_of_100_studies(spread: fl
     assert coverage[-1] > 0.93  # all documents, of which there is a single fit
 
 
-def test_intervals_of_draws_that_agree_are_not_narrow_at_the_upper_end() -> None:
+def test_curve_intervals_of_equal_draws_are_not_too_narrow() -> None:
     rng = np.random.default_rng(0)
     is_right = (rng.random(N_TEST) < 0.7).astype(np.float64)
     points = []
@@ -58,7 +58,7 @@ def test_intervals_of_draws_that_agree_are_not_narrow_at_the_upper_end() -> None
         assert interval == pytest.approx(alone, abs=0.002)
 
 
-def test_the_overlap_is_the_share_of_common_documents() -> None:
+def test_overlap_is_the_fraction_of_common_documents() -> None:
     scores = DrawScores(10, 4)
     assert scores.overlap == 1
     for drawn in ([0, 1, 2, 3], [2, 3, 4, 5], [6, 7, 8, 9]):
@@ -79,7 +79,7 @@ def test_variances_are_those_of_a_two_way_analysis() -> None:
     assert scores.test_variance() == pytest.approx(table.mean(axis=0).var(ddof=1) / 30)
 
 
-def test_points_without_mistakes_have_wilsons_interval() -> None:
+def test_curve_intervals_without_mistakes_are_wilson_intervals() -> None:
     points = []
     for size in (10, 20, 40):
         scores = DrawScores(50, 25)
@@ -89,14 +89,14 @@ def test_points_without_mistakes_have_wilsons_interval() -> None:
     assert curve_intervals(points) == [wilson(25, 25)] * 3
 
 
-def test_two_draws_give_no_interval() -> None:
+def test_curve_intervals_of_two_draws_are_none() -> None:
     points = study(np.random.default_rng(0), 0.3)
     for point in points:
         del point.means[2:], point.n_documents[2:]
     assert curve_intervals(points) == [None] * 5
 
 
-def test_scores_of_documents_have_the_mean_and_the_spread_of_micro_f1() -> None:
+def test_f1_scores_have_the_mean_and_spread_of_micro_f1() -> None:
     rng = np.random.default_rng(0)
     true, given = rng.random((2, 4000, 6)) < np.array([[[0.3]], [[0.4]]])
     parts = [part.sum(axis=1).astype(np.float64) for part in (true & given, given, true)]

@@ -43,7 +43,7 @@ def experiment_on(
     )
 
 
-def test_mistakes_are_quoted_the_surest_first_with_their_places(
+def test_gather_evidence_quotes_most_probable_mistakes_with_places(
     news: list[tuple[str, str]],
 ) -> None:
     experiment = experiment_on(news, [*RIGHT, *WRONG])
@@ -59,7 +59,7 @@ def test_mistakes_are_quoted_the_surest_first_with_their_places(
     assert (by_place[40].topic, by_place[40].predicted) == ("grain", "bank")
 
 
-def test_words_for_the_wrong_topic_count_over_0_and_those_for_the_right_one_under(
+def test_gather_evidence_gives_words_of_the_wrong_topic_positive_values(
     news: list[tuple[str, str]],
 ) -> None:
     found = gather_evidence(experiment_on(news, [*RIGHT, *WRONG]))
@@ -70,7 +70,7 @@ def test_words_for_the_wrong_topic_count_over_0_and_those_for_the_right_one_unde
     assert shares["wheat"] < 0
 
 
-def test_pairs_are_those_of_the_confusions_with_their_documents(
+def test_gather_evidence_pairs_are_the_confusions_with_documents(
     news: list[tuple[str, str]],
 ) -> None:
     experiment = experiment_on(news, [*RIGHT, *WRONG])
@@ -86,14 +86,14 @@ def test_pairs_are_those_of_the_confusions_with_their_documents(
     ]
 
 
-def test_of_an_unknown_topic_the_document_keeps_its_own_name(news: list[tuple[str, str]]) -> None:
+def test_gather_evidence_keeps_the_name_of_an_unknown_topic(news: list[tuple[str, str]]) -> None:
     found = gather_evidence(experiment_on(news, [*RIGHT, *WRONG]))
     (mistake,) = (m for m in found.surest if m.topic == "oats")
     assert mistake.predicted == "bank"
     assert [mistake.quote.text[a:b] for a, b, _ in mistake.quote.spans] == ["loan"]
 
 
-def test_many_documents_of_a_pair_are_shown_besides_the_surest_mistakes(
+def test_gather_evidence_shows_other_documents_of_a_common_pair(
     news: list[tuple[str, str]],
 ) -> None:
     many = [(f"loan and bond {'x' * n}", "grain") for n in range(20)]
@@ -104,13 +104,13 @@ def test_many_documents_of_a_pair_are_shown_besides_the_surest_mistakes(
     assert not {m.place for m in pair.examples} & {m.place for m in found.surest}
 
 
-def test_without_a_mistake_there_are_words_alone(news: list[tuple[str, str]]) -> None:
+def test_gather_evidence_without_mistakes_has_only_terms(news: list[tuple[str, str]]) -> None:
     found = gather_evidence(experiment_on(news, RIGHT))
     assert (found.pairs, found.surest, found.n_wrong) == ([], [], 0)
     assert [row.topic for row in found.terms] == ["bank", "grain", "sport"]
 
 
-def test_of_very_many_topics_the_most_common_have_words(
+def test_gather_evidence_limits_topics_to_the_most_common(
     news: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.experiment.evidence.N_TOPICS", 2)
@@ -118,7 +118,7 @@ def test_of_very_many_topics_the_most_common_have_words(
     assert [row.topic for row in found.terms] == ["grain", "sport"]
 
 
-def test_without_answers_there_is_nothing_to_quote(news: list[tuple[str, str]]) -> None:
+def test_gather_evidence_without_answers_quotes_nothing(news: list[tuple[str, str]]) -> None:
     experiment = experiment_on(news, [*RIGHT, *WRONG])
     topics = [str(name) for name in experiment.fitted.topics.names]
     bare = replace(experiment, evaluation=Evaluation(topics, np.diag([1, 2, 3]), 0.0))
@@ -130,7 +130,7 @@ def test_without_answers_there_is_nothing_to_quote(news: list[tuple[str, str]]) 
 @pytest.mark.parametrize(
     "learner", ["network", Mixture([LinearLearner(), LinearLearner()])], ids=["network", "mixture"]
 )
-def test_mistakes_of_any_learner_are_explained(
+def test_gather_evidence_explains_mistakes_of_any_learner(
     learner: object, news: list[tuple[str, str]]
 ) -> None:
     found = gather_evidence(experiment_on(news, [*RIGHT, *WRONG], learner=learner))
@@ -138,7 +138,7 @@ def test_mistakes_of_any_learner_are_explained(
     assert any(mistake.quote.spans for mistake in found.surest)
 
 
-def test_a_very_long_text_is_quoted_without_marks(news: list[tuple[str, str]]) -> None:
+def test_gather_evidence_quotes_a_very_long_text_without_marks(news: list[tuple[str, str]]) -> None:
     found = gather_evidence(experiment_on(news, [*RIGHT, ("loan and bond " * 10_000, "grain")]))
     (mistake,) = found.surest
     assert mistake.quote.spans == []
@@ -146,7 +146,7 @@ def test_a_very_long_text_is_quoted_without_marks(news: list[tuple[str, str]]) -
     assert len(mistake.quote.text) < 300
 
 
-def test_one_topic_can_only_be_right() -> None:
+def test_gather_evidence_of_one_topic_is_empty() -> None:
     train = Corpus(["wheat", "corn", "oats", "rye"], ["grain"] * 4, "one.csv")
     found = gather_evidence(run_experiment(TopicClassifier().to_settings(), train))
     assert (found.pairs, found.surest) == ([], [])

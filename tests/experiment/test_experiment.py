@@ -46,7 +46,7 @@ def corpus(news: News) -> Corpus:
     return corpus_of(news)
 
 
-def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus: Corpus) -> None:
+def test_run_experiment_sets_test_documents_aside_first(corpus: Corpus) -> None:
     learned, kept = corpus.split(0.2, 3)
 
     experiment = run_experiment(TopicClassifier(random_state=3).to_settings(), corpus)
@@ -61,7 +61,7 @@ def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus:
     assert experiment.shuffled == shuffled_baseline(kept.topics, 3)
 
 
-def test_given_parts_are_used_as_they_are(news: News) -> None:
+def test_run_experiment_uses_given_parts(news: News) -> None:
     train, validation, test = (corpus_of(news[i:j]) for i, j in ((0, 60), (60, 75), (75, 90)))
 
     experiment = run_experiment(
@@ -73,7 +73,7 @@ def test_given_parts_are_used_as_they_are(news: News) -> None:
     assert experiment.tested.evaluation.n_documents == 15
 
 
-def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpus) -> None:
+def test_run_experiment_writes_metrics_to_json_and_into_the_model(corpus: Corpus) -> None:
     classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
     experiment = run_experiment(classifier.to_settings(), corpus, test_fraction=0.5)
 
@@ -100,7 +100,7 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
     }
 
 
-def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
+def test_random_state_decides_the_split(corpus: Corpus) -> None:
     seeded = [TopicClassifier(learner="linear", random_state=seed) for seed in (1, 1, 2)]
     digests = [run_experiment(each.to_settings(), corpus).fitted.data_digest for each in seeded]
 
@@ -112,7 +112,7 @@ def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
     ["linear", Mixture([LinearLearner(), LinearLearner(passes=2)])],
     ids=["linear", "mixture"],
 )
-def test_a_learner_without_epochs_has_no_history(corpus: Corpus, learner: Any) -> None:
+def test_run_experiment_has_no_history_without_epochs(corpus: Corpus, learner: Any) -> None:
     experiment = run_experiment(TopicClassifier(learner=learner).to_settings(), corpus)
 
     figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
@@ -120,7 +120,7 @@ def test_a_learner_without_epochs_has_no_history(corpus: Corpus, learner: Any) -
     assert (figures["best_epoch"], figures["history"]) == (None, None)
 
 
-def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() -> None:
+def test_run_experiment_without_epochs_holds_out_no_validation_documents() -> None:
     train = corpus_of([("wheat", "grain"), ("goal", "sport")])
     test = corpus_of([("the goal", "sport")])
 
@@ -130,33 +130,33 @@ def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() 
 
 
 @pytest.mark.parametrize("learner", ["linear", "network"])
-def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus, learner: Any) -> None:
+def test_run_experiment_does_not_warn_of_a_good_model(corpus: Corpus, learner: Any) -> None:
     classifier = settled_net() if learner == "network" else TopicClassifier(learner=learner)
     assert run_experiment(classifier.to_settings(), corpus).warnings == ()
 
 
-def test_a_loss_that_is_still_falling_in_the_end_is_warned_of(corpus: Corpus) -> None:
+def test_run_experiment_warns_of_a_loss_that_is_still_falling(corpus: Corpus) -> None:
     classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
     assert run_experiment(classifier.to_settings(), corpus).warnings == (
         STILL_FALLING.format(3, 6),
     )
 
 
-def test_a_layer_as_wide_as_there_are_topics_is_not_warned_of(corpus: Corpus) -> None:
+def test_run_experiment_does_not_warn_of_a_layer_as_wide_as_the_topics(corpus: Corpus) -> None:
     classifier = TopicClassifier(learner=NeuralLearner(hidden=[3], epochs=1))
     assert run_experiment(classifier.to_settings(), corpus).warnings == (
         STILL_FALLING.format(1, 2),
     )
 
 
-def test_a_topic_with_ten_documents_to_learn_from_is_not_warned_of(news: News) -> None:
+def test_run_experiment_does_not_warn_of_a_topic_with_ten_documents(news: News) -> None:
     train = corpus_of([*news, *[("oil well", "crude")] * 10])
     test = corpus_of([(f"the {text}", topic) for text, topic in news])
 
     assert run_experiment(settled_net().to_settings(), train, test=test).warnings == ()
 
 
-def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
+def test_run_experiment_does_not_warn_if_half_of_the_words_are_known(corpus: Corpus) -> None:
     test = corpus_of([("wheat quux", "grain")])
     assert run_experiment(settled_net().to_settings(), corpus, test=test).warnings == ()
 
@@ -193,7 +193,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
     ],
     ids=["nothing to test on", "nothing to validate on", "odd validation", "odd test"],
 )
-def test_parts_that_do_not_fit_are_found_before_any_training(
+def test_run_experiment_rejects_parts_that_do_not_fit_before_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -210,12 +210,12 @@ def test_parts_that_do_not_fit_are_found_before_any_training(
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.5, math.nan])
-def test_a_fraction_out_of_range_is_an_error(corpus: Corpus, fraction: float) -> None:
+def test_fraction_out_of_range_is_rejected(corpus: Corpus, fraction: float) -> None:
     with pytest.raises(OptionError):
         run_experiment(TopicClassifier().to_settings(), corpus, test_fraction=fraction)
 
 
-def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> None:
+def test_evaluate_fitted_finds_numeric_topics_by_their_names(news: News) -> None:
     number = {"bank": 0, "grain": 1, "sport": 2}
     classifier = TopicClassifier().fit(
         [text for text, _ in news], [number[topic] for _, topic in news]
@@ -228,7 +228,7 @@ def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> Non
         evaluate_fitted(TopicClassifier(), numbered)
 
 
-def test_the_seed_that_is_drawn_draws_the_test_as_well(corpus: Corpus) -> None:
+def test_random_state_generator_decides_the_test_as_well(corpus: Corpus) -> None:
     classifier = TopicClassifier(random_state=np.random.default_rng(5))
     drawn = run_experiment(classifier.to_settings(), corpus)
     seed = drawn.fitted.seed
@@ -280,7 +280,7 @@ def test_save_quantized_measures_the_weights_in_the_file(
     assert done.bytes_after <= full + 100
 
 
-def test_a_model_of_one_topic_is_not_tested_on_several(news_slug: Path) -> None:
+def test_evaluate_fitted_rejects_several_topics_for_a_model_of_one(news_slug: Path) -> None:
     corpus = Corpus(["wheat and loans"], [("grain", "bank")], "wires.jsonl")
     with pytest.raises(DataError) as caught:
         evaluate_fitted(load(news_slug), corpus)

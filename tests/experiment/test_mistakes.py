@@ -15,7 +15,7 @@ from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.evidence import find_mistakes, write_mistakes
 
 
-def test_documents_of_an_unknown_place_are_numbered(news_slug: Path) -> None:
+def test_find_mistakes_numbers_documents_without_places(news_slug: Path) -> None:
     corpus = Corpus(["wheat", "goal", "loan"], ["grain", "bank", "bank"], "news")
 
     [mistake] = find_mistakes(load(news_slug).fitted_, corpus)
@@ -24,7 +24,7 @@ def test_documents_of_an_unknown_place_are_numbered(news_slug: Path) -> None:
     assert 0.5 < mistake.probability <= 1
 
 
-def test_a_part_of_a_corpus_keeps_the_lines_of_its_file(news_csv: Path) -> None:
+def test_split_keeps_the_lines_of_the_file(news_csv: Path) -> None:
     corpus = load_corpus(news_csv)
     lines = news_csv.read_text().splitlines()
 
@@ -35,7 +35,7 @@ def test_a_part_of_a_corpus_keeps_the_lines_of_its_file(news_csv: Path) -> None:
         ]
 
 
-def test_a_part_of_a_corpus_without_places_keeps_the_numbers(topics: list[str]) -> None:
+def test_split_keeps_numbers_without_places(topics: list[str]) -> None:
     corpus = Corpus([f"text {n}" for n in range(1, 91)], topics, "news")
 
     _, part = corpus.split(0.2, 0)
@@ -43,7 +43,7 @@ def test_a_part_of_a_corpus_without_places_keeps_the_numbers(topics: list[str]) 
     assert part.texts == [f"text {n}" for n in part.numbered_places()]
 
 
-def test_mistakes_that_can_not_be_written_leave_the_earlier_file(
+def test_write_mistakes_that_fails_leaves_the_earlier_file(
     news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "m.csv"
@@ -64,7 +64,7 @@ def test_mistakes_that_can_not_be_written_leave_the_earlier_file(
     assert path.read_text() == "earlier"
 
 
-def test_mistakes_of_several_topics_are_topics_missed_and_added(
+def test_find_mistakes_of_several_topics_lists_missed_and_added(
     monkeypatch: pytest.MonkeyPatch, news_slug: Path
 ) -> None:
     sets = [("grain",), ("bank", "grain"), ()]

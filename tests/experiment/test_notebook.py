@@ -74,7 +74,7 @@ def result(wires: MadeUpWires) -> NotebookResult:
 # Results ----------------------------------------------------------------------------------------
 
 
-def test_the_results_go_to_json_under_the_promised_names(result: NotebookResult) -> None:
+def test_to_dict_uses_the_documented_names(result: NotebookResult) -> None:
     results = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert set(results) == {
         "seeds",
@@ -102,7 +102,7 @@ def test_the_results_go_to_json_under_the_promised_names(result: NotebookResult)
     assert set(results["retrained"]["test_accuracy"]) == {"mean", "sd", "values"}
 
 
-def test_numbers_over_seeds_come_with_mean_and_sample_deviation(result: NotebookResult) -> None:
+def test_seed_summary_has_mean_and_sample_deviation(result: NotebookResult) -> None:
     for metric in (
         result.curves.best_epoch,
         result.retrained.test_loss,
@@ -115,11 +115,11 @@ def test_numbers_over_seeds_come_with_mean_and_sample_deviation(result: Notebook
         assert metric.sd == pytest.approx(abs(first - second) / np.sqrt(2))
 
 
-def test_a_single_seed_has_no_deviation() -> None:
+def test_seed_summary_of_one_seed_has_no_deviation() -> None:
     assert SeedSummary.from_values([0.5]) == SeedSummary(mean=0.5, sd=None, values=[0.5])
 
 
-def test_the_data_are_counted(result: NotebookResult, wires: MadeUpWires) -> None:
+def test_data_counts_wires_words_and_topics(result: NotebookResult, wires: MadeUpWires) -> None:
     data = result.data
     assert (data.n_train, data.n_test, data.n_validation, data.n_partial) == (1200, 100, 1000, 200)
     assert (data.n_topics, data.num_words, data.one_hot_shape) == (3, 10_000, (1200, 3))
@@ -132,7 +132,7 @@ def test_the_data_are_counted(result: NotebookResult, wires: MadeUpWires) -> Non
     assert data.multi_hot.megabytes_dense == pytest.approx(96)
 
 
-def test_curves_are_those_of_the_first_seed_and_kept_for_all(result: NotebookResult) -> None:
+def test_curves_are_those_of_the_first_seed_and_keep_all(result: NotebookResult) -> None:
     curves = result.curves
     assert curves.hidden == (64, 64)
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
@@ -146,9 +146,7 @@ def test_curves_are_those_of_the_first_seed_and_kept_for_all(result: NotebookRes
     ]
 
 
-def test_retraining_is_what_the_lesson_does_by_hand(
-    result: NotebookResult, wires: MadeUpWires
-) -> None:
+def test_retrained_equals_the_lesson_by_hand(result: NotebookResult, wires: MadeUpWires) -> None:
     (sequences, y), (test_sequences, y_test) = wires.load_data(num_words=10_000)
     network = Network(
         [Dense(64, "relu"), Dense(64, "relu"), Dense(3, "softmax")],
@@ -170,11 +168,11 @@ def test_retraining_is_what_the_lesson_does_by_hand(
     assert result.predictions.n_topics_answered == len(set(proba.argmax(axis=1)))
 
 
-def test_training_on_all_wires_takes_each_seeds_own_best_epoch(result: NotebookResult) -> None:
+def test_retrained_on_all_uses_the_best_epoch_of_each_seed(result: NotebookResult) -> None:
     assert result.retrained_on_all.epochs == result.curves.best_epoch.values
 
 
-def test_baselines_read_no_wire(result: NotebookResult, wires: MadeUpWires) -> None:
+def test_baselines_do_not_read_texts(result: NotebookResult, wires: MadeUpWires) -> None:
     assert result.baselines.majority_topic == "earn"
     assert result.baselines.majority == np.mean(wires.labels[1200:] == 0)
     assert len(set(result.baselines.shuffled.values)) == 2
@@ -185,13 +183,13 @@ def test_integer_labels_give_the_same_losses(result: NotebookResult) -> None:
     assert result.integer_labels.max_difference <= 1e-6
 
 
-def test_the_experiments_are_those_that_the_lesson_proposes(result: NotebookResult) -> None:
+def test_experiments_are_those_of_the_lesson(result: NotebookResult) -> None:
     hidden = [experiment.hidden for experiment in result.experiments]
     assert hidden == [(32, 32), (64, 64), (128, 128), (64,), (128,), (64, 64, 64)]
     assert result.experiments[1] == result.retrained
 
 
-def test_the_results_of_a_seed_do_not_depend_on_the_other_seeds(
+def test_run_gives_the_same_results_of_a_seed_alone(
     result: NotebookResult, wires: MadeUpWires
 ) -> None:
     alone = run(1, 4, source=wires)
@@ -201,7 +199,7 @@ def test_the_results_of_a_seed_do_not_depend_on_the_other_seeds(
     assert alone.baselines.shuffled.values == result.baselines.shuffled.values[1:]
 
 
-def test_every_fit_is_announced_and_nothing_is_printed(
+def test_run_reports_every_fit_and_prints_nothing(
     wires: MadeUpWires, capfd: pytest.CaptureFixture[str]
 ) -> None:
     told: list[Any] = []
@@ -216,9 +214,7 @@ def test_every_fit_is_announced_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_interrupt_ends_the_whole_run(
-    wires: MadeUpWires, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_ends_at_an_interrupt(wires: MadeUpWires, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Network, "fit", lambda *_, **__: History(stopped_by="interrupt"))
     with pytest.raises(KeyboardInterrupt):
         run(source=wires)
@@ -232,7 +228,7 @@ def test_an_interrupt_ends_the_whole_run(
     ],
     ids=["no seeds", "negative seed"],
 )
-def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_run_rejects_invalid_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         run(**arguments)
     assert str(error.value) == message
@@ -241,7 +237,7 @@ def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str
 # The lesson -------------------------------------------------------------------------------------
 
 
-def test_the_lessons_own_numbers_agree_with_its_curves() -> None:
+def test_lesson_numbers_agree_with_their_curves() -> None:
     curves, bottleneck = LESSON["curves"], LESSON["bottleneck"]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert len(curves[name]) == 20
@@ -253,7 +249,7 @@ def test_the_lessons_own_numbers_agree_with_its_curves() -> None:
 
 
 @pytest.mark.reuters
-def test_on_reuters_the_results_are_the_lessons(reuters_data: Path) -> None:
+def test_run_on_reuters_agrees_with_the_lesson(reuters_data: Path) -> None:
     result = run(1)
     data = result.data
     assert (data.n_train, data.n_test, data.n_topics) == (8982, 2246, 46)
@@ -291,7 +287,7 @@ def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> click.Co
     return reproduce
 
 
-def test_the_command_prints_a_table_and_where_the_report_is(
+def test_command_prints_a_table_and_writes_the_report(
     command: click.Command, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(command, ["--out", str(tmp_path / "new" / "folder"), "--seeds", "2"])
@@ -305,16 +301,14 @@ def test_the_command_prints_a_table_and_where_the_report_is(
     assert done.stderr.splitlines() == ["  0%  first step", "  0%  second step"]
 
 
-def test_the_command_prints_nothing_but_json_when_asked_to(
-    command: click.Command, tmp_path: Path
-) -> None:
+def test_command_json_prints_only_json(command: click.Command, tmp_path: Path) -> None:
     done = CliRunner().invoke(command, ["--out", str(tmp_path), "--json", "--quiet", "--seed", "5"])
     assert json.loads(done.stdout)["seeds"] == [5]
     assert done.stderr == ""
     assert (tmp_path / "report.html").is_file()
 
 
-def test_the_command_refuses_a_folder_that_cannot_be_before_it_works(
+def test_command_rejects_an_invalid_folder_before_the_work(
     command: click.Command, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -338,7 +332,7 @@ def run_with(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_with
 
 
-def test_the_command_leaves_nothing_behind_when_interrupted(run_with: Run, tmp_path: Path) -> None:
+def test_command_interrupted_leaves_no_file(run_with: Run, tmp_path: Path) -> None:
     def interrupted(*_: object) -> NotebookResult:
         raise KeyboardInterrupt
 
@@ -346,7 +340,7 @@ def test_the_command_leaves_nothing_behind_when_interrupted(run_with: Run, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_that_can_not_be_written_in_the_end_is_a_job_that_failed_after_its_numbers(
+def test_command_prints_numbers_if_the_report_cannot_be_written(
     run_with: Run, result: NotebookResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -362,7 +356,9 @@ def test_a_report_that_can_not_be_written_in_the_end_is_a_job_that_failed_after_
     assert json.loads(out)["seeds"] == [3, 4]
 
 
-def test_a_report_that_can_never_be_is_found_before_the_work(run_with: Run, tmp_path: Path) -> None:
+def test_command_rejects_an_invalid_report_path_before_the_work(
+    run_with: Run, tmp_path: Path
+) -> None:
     (tmp_path / "new" / "report.html").mkdir(parents=True)
     assert run_with(lambda *_: pytest.fail("it worked"), "--out", "new") == (
         2,
@@ -372,7 +368,5 @@ def test_a_report_that_can_never_be_is_found_before_the_work(run_with: Run, tmp_
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seed", "-1"]], ids=" ".join)
-def test_the_command_takes_senseless_seeds_for_misuse(
-    command: click.Command, arguments: list[str]
-) -> None:
+def test_command_rejects_invalid_seeds(command: click.Command, arguments: list[str]) -> None:
     assert CliRunner().invoke(command, arguments).exit_code == 2

@@ -13,7 +13,7 @@ def span(text: str, word: str, share: float) -> tuple[int, int, float]:
     return start, start + len(word), share
 
 
-def test_a_short_text_is_quoted_whole_with_its_first_line_break() -> None:
+def test_passage_of_a_short_text_is_whole_with_one_line_break() -> None:
     text = "  wheat\n\n  rose\tby\n5 %\n"
     quote = passage(text, [span(text, "wheat", 0.5), span(text, "rose", -0.4)])
     assert quote.text == "wheat\nrose by 5 %"
@@ -21,7 +21,7 @@ def test_a_short_text_is_quoted_whole_with_its_first_line_break() -> None:
     assert [share for *_, share in quote.spans] == [0.5, -0.4]
 
 
-def test_a_long_text_is_cut_between_words_around_those_that_count() -> None:
+def test_passage_of_a_long_text_is_cut_between_words() -> None:
     text = "word " * 200 + "the wheat harvest " + "word " * 200
     quote = passage(text, [span(text, "wheat", 0.5), (0, 4, 0.1)], most=60)
     assert quote.text.startswith("…word ")
@@ -30,7 +30,7 @@ def test_a_long_text_is_cut_between_words_around_those_that_count() -> None:
     assert [quote.text[a:b] for a, b, _ in quote.spans] == ["wheat"]
 
 
-def test_several_words_that_count_are_better_than_one_that_counts_a_little_more() -> None:
+def test_passage_prefers_several_words_to_one_slightly_stronger() -> None:
     text = "silver " + "word " * 100 + "wheat and corn"
     spans = [span(text, "silver", 0.5), span(text, "wheat", 0.4), span(text, "corn", -0.4)]
     quote = passage(text, spans, most=60)
@@ -38,19 +38,19 @@ def test_several_words_that_count_are_better_than_one_that_counts_a_little_more(
     assert len(quote.spans) == 2
 
 
-def test_words_that_count_little_are_not_marked() -> None:
+def test_passage_does_not_mark_weak_words() -> None:
     text = "wheat and corn rose"
     spans = [span(text, "wheat", 0.5), span(text, "corn", -0.1), span(text, "rose", -0.2)]
     assert [share for *_, share in passage(text, spans).spans] == [0.5, -0.2]
 
 
-def test_a_text_without_spaces_is_cut_where_it_must_be() -> None:
+def test_passage_cuts_a_text_without_spaces() -> None:
     quote = passage("麦" * 500, [(250, 251, 1.0)], most=60)
     assert len(quote.text) == 62
     assert [quote.text[a:b] for a, b, _ in quote.spans] == ["麦"]
 
 
-def test_nothing_marked_means_the_beginning() -> None:
+def test_passage_without_marks_is_the_beginning() -> None:
     assert passage("word " * 50, [], most=11) == Quote("word word…", [])
     assert passage("", []) == Quote("", [])
 
@@ -60,7 +60,7 @@ def test_nothing_marked_means_the_beginning() -> None:
     st.lists(st.tuples(st.integers(0, 199), st.integers(1, 9), st.floats(-1, 1)), max_size=8),
     st.integers(1, 80),
 )
-def test_marks_stay_on_the_words_that_they_were_on(
+def test_passage_keeps_marks_on_their_words(
     text: str, chosen: list[tuple[int, int, float]], most: int
 ) -> None:
     spans = [(a, min(a + n, len(text)), share) for a, n, share in chosen if a < len(text)]

@@ -94,7 +94,7 @@ def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> N
     ],
     ids=["network", "linear", "balanced", "weights", "feature_groups", "mixture"],
 )
-def test_the_same_documents_give_the_same_bytes(
+def test_check_reproducible_gives_the_same_bytes(
     tmp_path: Path, corpus: Corpus, options: dict[str, Any]
 ) -> None:
     path = train(tmp_path / "a.slug", corpus, TopicClassifier(**options))
@@ -116,7 +116,7 @@ def test_the_same_documents_give_the_same_bytes(
 
 
 @pytest.mark.parametrize("test_given", [False, True], ids=["part", "file"])
-def test_retrain_gives_the_same_int8_weights(
+def test_check_reproducible_gives_the_same_int8_weights(
     tmp_path: Path, corpus: Corpus, test_given: bool
 ) -> None:
     path = tmp_path / "a.slug"
@@ -136,16 +136,14 @@ def test_retrain_gives_the_same_int8_weights(
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("n_characters", [1, 300, 1 << 18])
-def test_threads_and_chunks_change_nothing(
+def test_check_reproducible_does_not_depend_on_threads_or_chunks(
     slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_jobs: int, n_characters: int
 ) -> None:
     monkeypatch.setattr(tokens, "CHUNK_SIZES", tokens.ChunkSizes(n_characters))
     assert check_reproducible(slug, corpus, n_jobs=n_jobs).is_identical
 
 
-def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
-    tmp_path: Path, corpus: Corpus
-) -> None:
+def test_check_reproducible_takes_test_and_validation_again(tmp_path: Path, corpus: Corpus) -> None:
     learned, rest = corpus.split(0.4, seed=1)
     test, validation = rest.split(0.5, seed=1)
     parts: dict[str, Any] = {"test": test, "validation": validation}
@@ -156,7 +154,7 @@ def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
     assert (found.is_identical, found.not_measured) == (True, ())
 
 
-def test_without_the_test_file_its_figures_are_taken_on_trust(
+def test_check_reproducible_without_the_test_trusts_its_metrics(
     tmp_path: Path, corpus: Corpus
 ) -> None:
     learned, test = corpus.split(0.2, seed=1)
@@ -174,7 +172,7 @@ def test_without_the_test_file_its_figures_are_taken_on_trust(
     )
 
 
-def test_a_model_without_figures_gets_none(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_adds_no_metrics(tmp_path: Path, corpus: Corpus) -> None:
     learned, test = corpus.split(0.2, seed=1)
     path = tmp_path / "a.slug"
     TopicClassifier(learner="linear").fit(learned.texts, learned.topics).save(path)
@@ -184,7 +182,7 @@ def test_a_model_without_figures_gets_none(tmp_path: Path, corpus: Corpus) -> No
         assert (found.is_identical, found.not_measured) == (True, ())
 
 
-def test_figures_of_the_user_s_own_are_taken_on_trust(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_trusts_metrics_of_the_user(tmp_path: Path, corpus: Corpus) -> None:
     path = tmp_path / "a.slug"
     learned, _ = corpus.split(0.2, seed=0)
     classifier = TopicClassifier(learner="linear").fit(learned.texts, learned.topics)
@@ -195,7 +193,9 @@ def test_figures_of_the_user_s_own_are_taken_on_trust(tmp_path: Path, corpus: Co
     assert (found.is_identical, found.not_measured) == (True, ("by_hand",))
 
 
-def test_topics_that_are_integers_are_found_by_their_names(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_finds_integer_topics_by_their_names(
+    tmp_path: Path, corpus: Corpus
+) -> None:
     numbers = {"bank": 10, "grain": 9, "sport": -1}
     path = tmp_path / "a.slug"
     topics = [numbers[topic] for topic in corpus.topics]
@@ -204,7 +204,7 @@ def test_topics_that_are_integers_are_found_by_their_names(tmp_path: Path, corpu
     assert check_reproducible(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
 
 
-def test_a_model_saved_again_is_checked_like_the_first(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_accepts_a_model_saved_again(slug: Path, corpus: Corpus) -> None:
     again = load(slug)
     again.save(slug, metrics=again.info_.metrics, test_fraction=again.info_.test_fraction)
     assert check_reproducible(slug, corpus).is_identical
@@ -213,7 +213,7 @@ def test_a_model_saved_again_is_checked_like_the_first(slug: Path, corpus: Corpu
 # Not identical ----------------------------------------------------------------------------------
 
 
-def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_names_other_versions(slug: Path, corpus: Corpus) -> None:
     versions = library_versions()
     edit(slug, versions=versions | {"numpy": "1.0", "lapack": "3"})
 
@@ -226,7 +226,7 @@ def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> No
     )
 
 
-def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_lists_versions_first(slug: Path, corpus: Corpus) -> None:
     versions = library_versions()
     metrics = load(slug).info_.metrics
     edit(
@@ -242,7 +242,9 @@ def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus
     assert ("metrics.test_accuracy", 0.5, 1.0) in found.differences
 
 
-def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_shows_the_largest_difference_of_weights(
+    slug: Path, corpus: Corpus
+) -> None:
     name = "learner.weights.values"
     values = container.read(slug).arrays[name]
     changed = values.copy()
@@ -255,7 +257,7 @@ def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) 
     assert found.differences == (ModelDifference(name, float(changed[4]), float(values[4])),)
 
 
-def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_finds_another_seed(tmp_path: Path, corpus: Corpus) -> None:
     learned, test = corpus.split(0.2, seed=1)
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner=NET), test=test)
     edit(path, seed=1)
@@ -265,7 +267,7 @@ def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
     assert {"learner.0", "learner.1", "learner.5"} <= {each.what for each in found.differences}
 
 
-def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_shows_shapes_that_differ(tmp_path: Path, corpus: Corpus) -> None:
     feature_groups = [FeatureGroup("words", max_terms=10)]
     path = tmp_path / "a.slug"
     classifier = TopicClassifier(learner="linear", feature_groups=feature_groups)
@@ -283,7 +285,7 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
     } <= set(found.differences)
 
 
-def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_finds_another_vocabulary(slug: Path, corpus: Corpus) -> None:
     edit(slug, terms=["zebra", *container.read(slug).terms[1:]])
 
     assert check_reproducible(slug, corpus).differences == (
@@ -291,7 +293,7 @@ def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> No
     )
 
 
-def test_the_same_content_in_another_packing_is_told(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_finds_another_packing(slug: Path, corpus: Corpus) -> None:
     with zipfile.ZipFile(slug) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     n_bytes = slug.stat().st_size
@@ -327,7 +329,7 @@ def turned_round(corpus: Corpus) -> Corpus:
     ("change", "n"),
     [(without_first_row, 71), (with_changed_row, 72), (with_changed_topic, 72), (turned_round, 72)],
 )
-def test_other_documents_are_told_by_their_digest_and_number(
+def test_check_reproducible_rejects_other_documents(
     slug: Path, corpus: Corpus, change: Callable[[Corpus], Corpus], n: int
 ) -> None:
     other = change(corpus)
@@ -343,7 +345,7 @@ def test_other_documents_are_told_by_their_digest_and_number(
     )
 
 
-def test_a_test_file_where_a_part_was_set_aside_leaves_other_documents(
+def test_check_reproducible_rejects_a_test_where_a_part_was_set_aside(
     slug: Path, corpus: Corpus
 ) -> None:
     with pytest.raises(
@@ -352,7 +354,7 @@ def test_a_test_file_where_a_part_was_set_aside_leaves_other_documents(
         check_reproducible(slug, corpus, test=corpus)
 
 
-def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_needs_the_same_validation_file(tmp_path: Path, corpus: Corpus) -> None:
     learned, rest = corpus.split(0.2, seed=1)
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), validation=rest)
 
@@ -370,7 +372,7 @@ def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpu
     )
 
 
-def test_a_file_to_find_the_best_epoch_on_is_refused_where_there_was_none(
+def test_check_reproducible_rejects_a_validation_file_if_there_was_none(
     slug: Path, corpus: Corpus
 ) -> None:
     with pytest.raises(OptionError) as error:
@@ -390,7 +392,7 @@ class Impatient(SilentProgress):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_rejects_interrupted_training(tmp_path: Path, corpus: Corpus) -> None:
     path = tmp_path / "a.slug"
     classifier = TopicClassifier(learner="network")
     classifier.fit(corpus.texts, corpus.topics, progress=Impatient())
@@ -406,7 +408,7 @@ def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus
     )
 
 
-def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
+def test_check_reproducible_rejects_a_model_of_batches(tmp_path: Path, corpus: Corpus) -> None:
     path = tmp_path / "a.slug"
     classifier = TopicClassifier().fit(corpus.texts, corpus.topics)
     classifier.partial_fit(corpus.texts[:9], corpus.topics[:9]).save(path)
@@ -421,7 +423,7 @@ def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) 
     )
 
 
-def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
+def test_check_reproducible_compares_weights_bit_by_bit(slug: Path, corpus: Corpus) -> None:
     biases = container.read(slug).arrays["learner.biases"]
     edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
 
@@ -441,7 +443,7 @@ def several_documents(n: int = 200) -> Corpus:
 
 
 @pytest.mark.parametrize("average", ["micro", "macro"])
-def test_a_model_of_several_topics_is_the_same_again(average: Any, tmp_path: Path) -> None:
+def test_check_reproducible_takes_several_topics(average: Any, tmp_path: Path) -> None:
     corpus = several_documents()
     classifier = TopicClassifier(optimize=average, min_precision=0.8)
     path = train(tmp_path / "several.slug", corpus, classifier)
@@ -453,7 +455,7 @@ def test_a_model_of_several_topics_is_the_same_again(average: Any, tmp_path: Pat
         check_reproducible(path, other)
 
 
-def test_a_model_that_learned_from_an_indicator_is_the_same_again(tmp_path: Path) -> None:
+def test_check_reproducible_takes_a_model_of_an_indicator(tmp_path: Path) -> None:
     corpus = several_documents()
     numbers = {topic: str(number) for number, topic in enumerate(WORDS)}
     indicator = np.array([[topic in topics for topic in WORDS] for topics in corpus.topics])
@@ -463,7 +465,7 @@ def test_a_model_that_learned_from_an_indicator_is_the_same_again(tmp_path: Path
     assert retraining.differences == ()
 
 
-def test_a_card_says_how_several_topics_are_given(tmp_path: Path) -> None:
+def test_card_says_how_several_topics_are_given(tmp_path: Path) -> None:
     model = TopicClassifier().fit(several_documents().texts, several_documents().topics)
     model.save(tmp_path / "several.slug")
     card = container.read(tmp_path / "several.slug").card

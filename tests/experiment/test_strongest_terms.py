@@ -20,7 +20,9 @@ def learned(documents: list[tuple[str, str]], **params: Any) -> Fitted:
     return TopicClassifier(random_state=0, **params).fit(texts, topics).fitted_
 
 
-def test_words_that_tell_topics_apart_come_first(news: list[tuple[str, str]]) -> None:
+def test_strongest_terms_start_with_words_that_tell_topics_apart(
+    news: list[tuple[str, str]],
+) -> None:
     found = strongest_terms(learned(news))
     assert [row.topic for row in found] == ["bank", "grain", "sport"]
     own = {
@@ -35,26 +37,26 @@ def test_words_that_tell_topics_apart_come_first(news: list[tuple[str, str]]) ->
         assert not {*terms} & shared
 
 
-def test_no_two_terms_share_a_word(news: list[tuple[str, str]]) -> None:
+def test_strongest_terms_share_no_word(news: list[tuple[str, str]]) -> None:
     for _, terms in strongest_terms(learned(news), n_terms=20):
         words = [word for term in terms for word in term.split()]
         assert len(words) == len(set(words))
 
 
-def test_only_the_topics_that_are_asked_for_are_looked_at(news: list[tuple[str, str]]) -> None:
+def test_strongest_terms_are_of_the_topics_asked_for(news: list[tuple[str, str]]) -> None:
     fitted = learned(news)
     bank, _, sport = strongest_terms(fitted)
     assert strongest_terms(fitted, [2, 0]) == [sport, bank]
 
 
-def test_a_term_of_many_documents_counts_more_than_one_with_a_larger_weight_and_few() -> None:
+def test_strongest_terms_prefer_common_terms_to_rare_heavy_ones() -> None:
     documents = [(f"wheat word{n}", "grain") for n in range(20)]
     documents += [(f"loan rate{n}", "bank") for n in range(20)]
     fitted = learned([*documents, ("ostrich ostrich ostrich", "grain")])
     assert strongest_terms(fitted)[1].terms[0] == "wheat"
 
 
-def test_texts_without_spaces_are_told_by_their_characters() -> None:
+def test_strongest_terms_of_texts_without_spaces_are_characters() -> None:
     documents = [(f"小麦价格上涨{n}", "grain") for n in range(9)]
     documents += [(f"银行贷款利率{n}", "bank") for n in range(9)]
     bank, grain = strongest_terms(learned(documents))
@@ -64,13 +66,13 @@ def test_texts_without_spaces_are_told_by_their_characters() -> None:
     assert set("".join(grain.terms)) & set("小麦价格上涨")
 
 
-def test_one_topic_has_no_term_that_speaks_for_it() -> None:
+def test_strongest_terms_of_a_single_topic_are_few() -> None:
     (only,) = strongest_terms(learned([("wheat", "grain"), ("corn", "grain")]))
     assert only.topic == "grain"
     assert len(only.terms) <= 8
 
 
-def test_numbers_as_topics_are_named_by_their_digits() -> None:
+def test_strongest_terms_name_numeric_topics_by_digits() -> None:
     fitted = TopicClassifier().fit(["wheat", "loan"] * 5, [1, 2] * 5).fitted_
     assert [row.topic for row in strongest_terms(fitted)] == ["1", "2"]
 
@@ -84,13 +86,13 @@ def test_numbers_as_topics_are_named_by_their_digits() -> None:
     ],
     ids=["network", "mixture", "no idf"],
 )
-def test_where_weights_of_terms_say_nothing_there_are_none(
+def test_strongest_terms_are_empty_if_weights_say_nothing(
     params: dict[str, Any], news: list[tuple[str, str]]
 ) -> None:
     assert strongest_terms(learned(news, **params)) == []
 
 
-def test_buckets_without_names_give_no_terms(news: list[tuple[str, str]]) -> None:
+def test_strongest_terms_of_buckets_without_names_are_empty(news: list[tuple[str, str]]) -> None:
     classifier = TopicClassifier(feature_groups=[FeatureGroup("words", n_buckets=1 << 12)])
     texts, topics = zip(*news, strict=True)
     classifier.partial_fit(texts, topics, classes=np.unique(topics))

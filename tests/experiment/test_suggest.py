@@ -43,11 +43,11 @@ def texts_of(found: Sequence[Suggestion]) -> list[str]:
     return [each.text for each in found]
 
 
-def test_doubtful_documents_come_before_clear_ones(fitted: Fitted) -> None:
+def test_suggest_puts_doubtful_documents_first(fitted: Fitted) -> None:
     assert set(texts_of(suggest(fitted, SURE + DOUBTFUL, 8))[:4]) == set(DOUBTFUL)
 
 
-def test_a_suggestion_names_its_row_the_guess_and_its_probability(fitted: Fitted) -> None:
+def test_suggest_returns_row_guess_and_probability(fitted: Fitted) -> None:
     documents = SURE + DOUBTFUL
     assert suggest(TopicClassifier.from_fitted(fitted), documents, 3) == suggest(
         fitted, documents, 3
@@ -59,20 +59,20 @@ def test_a_suggestion_names_its_row_the_guess_and_its_probability(fitted: Fitted
         assert each.probability == pytest.approx(float(proba.max()))
 
 
-def test_the_same_text_is_suggested_once_whatever_its_case_and_spaces(fitted: Fitted) -> None:
+def test_suggest_ignores_case_and_spaces_of_repeated_texts(fitted: Fitted) -> None:
     documents = [*DOUBTFUL, *(f"  {text.upper()} " for text in DOUBTFUL), *DOUBTFUL]
     found = suggest(fitted, documents, 10)
     assert len(found) == 4
     assert {each.row for each in found} == {0, 1, 2, 3}
 
 
-def test_near_duplicates_are_suggested_once(fitted: Fitted) -> None:
+def test_suggest_returns_near_duplicates_once(fitted: Fitted) -> None:
     long = "the rate of wheat and the loan for corn at the match of the team with a goal"
     documents = [f"{long}{mark}" for mark in ("!", "?", ".", " -")] + [f"{long} the", *DOUBTFUL]
     assert sum(long in text for text in texts_of(suggest(fitted, documents, 6))) == 1
 
 
-def test_groups_share_the_suggestions(fitted: Fitted) -> None:
+def test_suggest_covers_groups_of_documents(fitted: Fitted) -> None:
     # Two kinds of documents that the model knows nothing of, one of them twice as common.
     many = [f"zebra quokka {a} {b}" for a, b in combinations(["alpha", *"abcdefg"], 2)]
     few = [f"yoghurt muffin {a} {b}" for a, b in combinations(["omega", *"vwxyz"], 2)]
@@ -81,23 +81,23 @@ def test_groups_share_the_suggestions(fitted: Fitted) -> None:
     assert any("muffin" in text for text in found)
 
 
-def test_blank_texts_are_never_suggested(fitted: Fitted) -> None:
+def test_suggest_leaves_out_blank_texts(fitted: Fitted) -> None:
     assert texts_of(suggest(fitted, ["", "  \n", "the rate of wheat"], 3)) == ["the rate of wheat"]
 
 
-def test_a_text_without_words_may_stand_among_others(fitted: Fitted) -> None:
+def test_suggest_takes_a_text_without_words_among_others(fitted: Fitted) -> None:
     assert "the rate of wheat" in texts_of(suggest(fitted, ["...", "the rate of wheat"], 1))
 
 
 @pytest.mark.parametrize("documents", [[], [" "], ["..."]], ids=["none", "blank", "dots"])
-def test_no_word_is_nothing_to_suggest(fitted: Fitted, documents: list[str]) -> None:
+def test_suggest_rejects_texts_without_words(fitted: Fitted, documents: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         suggest(fitted, documents)
     assert str(caught.value) == ("no document has a word in it; check which column holds the text.")
 
 
 @given(st.lists(st.sampled_from(SURE + DOUBTFUL), min_size=1), st.integers(1, 30))
-def test_as_many_as_are_wanted_or_as_there_are(
+def test_suggest_returns_at_most_n_different_texts(
     fitted: Fitted, documents: list[str], n: int
 ) -> None:
     found = suggest(fitted, documents, n)
@@ -105,7 +105,7 @@ def test_as_many_as_are_wanted_or_as_there_are(
     assert len(set(texts_of(found))) == len(found)
 
 
-def test_blocks_and_a_sample_change_nothing_but_memory(
+def test_suggest_does_not_depend_on_the_block_size(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = SURE + DOUBTFUL
@@ -116,14 +116,12 @@ def test_blocks_and_a_sample_change_nothing_but_memory(
     assert set(texts_of(suggest(fitted, documents, 3))) <= set(documents)
 
 
-def test_the_same_seed_suggests_the_same(fitted: Fitted) -> None:
+def test_suggest_is_fixed_by_the_seed(fitted: Fitted) -> None:
     documents = [f"{a} {b}" for a in DOUBTFUL for b in SURE]
     assert suggest(fitted, documents, 7, seed=2) == suggest(fitted, documents, 7, seed=2)
 
 
-def test_progress_is_told_how_many_were_looked_at(
-    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_suggest_reports_progress(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 10)
     told: list[Any] = []
 
@@ -135,7 +133,7 @@ def test_progress_is_told_how_many_were_looked_at(
     assert told == [("classifying texts", n / 24, f"{n} texts") for n in (10, 20, 24)]
 
 
-def test_long_work_is_announced(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suggest_announces_long_work(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = count(0, 10)
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
     monkeypatch.setattr("slugline.experiment.suggest.time", clock)
@@ -150,12 +148,12 @@ def test_long_work_is_announced(fitted: Fitted, monkeypatch: pytest.MonkeyPatch)
     assert notes == ["all 1,200 texts are classified, which takes about 2 minutes"]
 
 
-def test_a_model_of_one_topic_suggests_the_typical() -> None:
+def test_suggest_takes_a_model_of_one_topic() -> None:
     fitted = TopicClassifier().fit(["wheat", "corn"], ["grain", "grain"]).fitted_
     assert len(suggest(fitted, DOUBTFUL, 2)) == 2
 
 
-def test_texts_without_spaces_are_told_apart_by_their_characters() -> None:
+def test_suggest_compares_texts_without_spaces_by_characters() -> None:
     train = ["银行贷款利率上升", "债券和信贷", "足球比赛进球", "教练和球队"]
     fitted = TopicClassifier().fit(train, ["bank", "bank", "sport", "sport"]).fitted_
     # Each is one word to a reader who goes by spaces.
@@ -165,7 +163,7 @@ def test_texts_without_spaces_are_told_apart_by_their_characters() -> None:
     assert len(set(found) & set(alike)) == 1
 
 
-def test_with_an_encoder_documents_are_alike_if_their_rows_are(
+def test_suggest_with_an_encoder_compares_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
@@ -182,12 +180,12 @@ def test_with_an_encoder_documents_are_alike_if_their_rows_are(
     assert meanings.n_texts == 6  # each once, though it is classified, compared and grouped
 
 
-def test_doubt_is_1_less_the_lead_of_the_best_guess() -> None:
+def test_doubt_is_1_minus_the_margin_of_the_best_guess() -> None:
     proba = np.array([[0.5, 0.5, 0], [0.7, 0.1, 0.2], [0, 0, 1]], dtype=np.float32)
     assert module._doubt(proba) == pytest.approx([1, 0.5, 0], abs=1e-6)
 
 
-def test_of_several_topics_decisions_near_their_thresholds_are_doubtful() -> None:
+def test_doubt_of_several_topics_is_nearness_to_thresholds() -> None:
     thresholds = np.array([0.5, 0.2], dtype=np.float32)
     decision = MultilabelRule(thresholds, at_least_one=True, most=2)
     proba = np.array([[0.5, 0.2], [0.8, 0.2], [0, 1], [0.5, 0]], dtype=np.float32)
@@ -195,7 +193,7 @@ def test_of_several_topics_decisions_near_their_thresholds_are_doubtful() -> Non
     assert module._doubt(proba, decision) == pytest.approx([2, 1.25, 0, 1], abs=1e-4)
 
 
-def test_texts_between_topics_are_suggested_and_guesses_are_the_topics_given() -> None:
+def test_suggest_of_several_topics_guesses_the_topics_given() -> None:
     texts, sets, _ = labelled_sets(200, 0)
     fitted = TopicClassifier(n_jobs=1).fit(texts, sets).fitted_
     clear = [f"wheat corn crop barley n{number}" for number in range(20)]
@@ -207,6 +205,6 @@ def test_texts_between_topics_are_suggested_and_guesses_are_the_topics_given() -
         assert each.probability == pytest.approx(float(fitted.predict_proba([each.text]).max()))
 
 
-def test_one_suggestion_is_the_least(fitted: Fitted) -> None:
+def test_suggest_needs_a_positive_n(fitted: Fitted) -> None:
     with pytest.raises(OptionError, match=r"^`n` is 0; give a whole number of at least 1\.$"):
         suggest(fitted, DOUBTFUL, 0)

@@ -99,14 +99,14 @@ def message_and_memory(content: bytes) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
-def test_lists_pickled_by_python_3_are_read(protocol: int) -> None:
+def test_read_lists_reads_pickles_of_python_3(protocol: int) -> None:
     rows, labels = read_lists(npz(pickle.dumps(object_array(ROWS), protocol=protocol), n=len(ROWS)))
     assert rows == ROWS
     assert labels.tolist() == [0] * len(ROWS)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed], ids=["stored", "deflated"])
-def test_what_numpy_saves_is_read(save: Any) -> None:
+def test_read_lists_reads_what_numpy_saves(save: Any) -> None:
     buffer = io.BytesIO()
     save(buffer, x=object_array(ROWS), y=np.array(LABELS))
     rows, labels = read_lists(buffer.getvalue())
@@ -115,7 +115,7 @@ def test_what_numpy_saves_is_read(save: Any) -> None:
     assert (labels.dtype, labels.tolist()) == (np.dtype(np.int64), LABELS)
 
 
-def test_lists_pickled_by_python_2_are_read() -> None:
+def test_read_lists_reads_pickles_of_python_2() -> None:
     rows, _ = read_lists(npz(array_of(lists(b"K\x05M\x00\x01", b"", b"K\x07"), 3), 3))
     assert rows == [[5, 256], [], [7]]
 
@@ -137,7 +137,7 @@ class Runs:
     [os.system, eval, exec, np.load, np.fromfile],
     ids=lambda function: function.__name__,
 )
-def test_a_planted_call_is_refused_and_never_made(
+def test_read_lists_refuses_a_planted_call_without_making_it(
     function: Any, where: str, protocol: int, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
@@ -168,7 +168,7 @@ CALLED = [
 
 
 @pytest.mark.parametrize(("pickled", "name"), CALLED, ids=[name for _, name in CALLED])
-def test_a_name_that_is_not_numpy_s_is_refused_and_told(pickled: bytes, name: str) -> None:
+def test_read_lists_refuses_names_outside_numpy(pickled: bytes, name: str) -> None:
     assert message(npz(pickled)) == f"it asks for {name}"
 
 
@@ -193,7 +193,7 @@ def test_a_name_that_is_not_numpy_s_is_refused_and_told(pickled: bytes, name: st
         "nothing",
     ],
 )
-def test_numpy_s_names_misused_make_nothing(pickled: bytes) -> None:
+def test_read_lists_refuses_misused_names_of_numpy(pickled: bytes) -> None:
     assert message(npz(pickled)) == "its pickle is not an array"
 
 
@@ -222,7 +222,7 @@ def test_numpy_s_names_misused_make_nothing(pickled: bytes) -> None:
         "NEWOBJ",
     ],
 )
-def test_an_instruction_that_lists_do_not_need_is_refused(pickled: bytes) -> None:
+def test_read_lists_refuses_instructions_that_lists_do_not_need(pickled: bytes) -> None:
     assert message(npz(pickled)) == "its pickle does more than list numbers"
 
 
@@ -253,7 +253,7 @@ def test_an_instruction_that_lists_do_not_need_is_refused(pickled: bytes) -> Non
         "a list too many",
     ],
 )
-def test_an_array_of_anything_else_is_refused(items: bytes, reason: str) -> None:
+def test_read_lists_refuses_arrays_of_anything_else(items: bytes, reason: str) -> None:
     assert message(npz(array_of(items))) == reason
 
 
@@ -288,7 +288,7 @@ def test_an_array_of_anything_else_is_refused(items: bytes, reason: str) -> None
         "a list that holds itself",
     ],
 )
-def test_a_pickle_that_would_take_memory_or_the_stack_is_refused(pickled: bytes) -> None:
+def test_read_lists_refuses_pickles_that_take_memory_or_the_stack(pickled: bytes) -> None:
     said, grown = message_and_memory(npz(pickled))
     assert said
     assert grown < 150_000
@@ -364,13 +364,13 @@ def good_members() -> dict[str, bytes]:
         "labels cut off",
     ],
 )
-def test_a_file_of_another_layout_is_refused(content: bytes, reason: str) -> None:
+def test_read_lists_refuses_another_layout(content: bytes, reason: str) -> None:
     assert message(content) == reason
 
 
 @pytest.mark.slow
 @needs_proc
-def test_a_member_that_lies_about_its_size_is_not_unpacked_beyond_it() -> None:
+def test_read_lists_does_not_unpack_beyond_the_claimed_size() -> None:
     content = zipped(good_members() | {"x.npy": bytes(300_000_000)})
     lying = content.replace(struct.pack("<I", 300_000_000), struct.pack("<I", 1000))
     said, grown = message_and_memory(lying)
@@ -378,13 +378,13 @@ def test_a_member_that_lies_about_its_size_is_not_unpacked_beyond_it() -> None:
     assert grown < 100_000
 
 
-def test_a_changed_bit_in_the_zip_is_noticed() -> None:
+def test_read_lists_notices_a_changed_bit() -> None:
     content = bytearray(zipped(good_members(), zipfile.ZIP_STORED))
     content[content.index(b"](](K\x05") + 5] ^= 1
     assert message(bytes(content)) == "Bad CRC-32 for file 'x.npy'"
 
 
-def test_random_damage_gives_lists_or_the_one_error() -> None:
+def test_read_lists_of_random_damage_returns_lists_or_one_error() -> None:
     chance = random.Random(5)
     good = array_of(lists(b"K\x05M\x00\x01", b"K\x07"), 2)
     refused = 0

@@ -104,7 +104,7 @@ def digest(parts: Any) -> str:
 @pytest.mark.slow
 @pytest.mark.reuters
 @keras_cases
-def test_load_data_gives_what_keras_gives(
+def test_load_data_returns_what_keras_returns(
     options: dict[str, Any], expected: str, reuters_data: Path
 ) -> None:
     assert digest(reuters.load_data(reuters_data, **options)) == expected
@@ -113,7 +113,7 @@ def test_load_data_gives_what_keras_gives(
 @pytest.mark.bench
 @pytest.mark.reuters
 @keras_cases
-def test_keras_itself_gives_what_the_digests_say(
+def test_keras_matches_the_digests(
     options: dict[str, Any], expected: str, reuters_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with warnings.catch_warnings(action="ignore"):
@@ -130,9 +130,7 @@ def test_keras_itself_gives_what_the_digests_say(
 
 
 @pytest.mark.reuters
-def test_sequences_are_lists_of_int_in_object_arrays_and_labels_are_int64(
-    reuters_data: Path,
-) -> None:
+def test_load_data_returns_lists_of_int_and_int64_labels(reuters_data: Path) -> None:
     (x_train, y_train), (x_test, y_test) = reuters.load_data(reuters_data, num_words=10_000)
     assert (x_train.shape, y_train.shape) == ((8982,), (8982,))
     assert (x_test.shape, y_test.shape) == ((2246,), (2246,))
@@ -190,7 +188,7 @@ maybe = st.none() | st.integers(0, 12)
     oov_char=maybe,
     index_from=st.integers(0, 5),
 )
-def test_any_combination_of_options_means_what_it_means_in_keras(
+def test_load_data_options_mean_what_they_mean_in_keras(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[int]], **options: Any
 ) -> None:
     labels = list(range(len(rows)))
@@ -210,7 +208,7 @@ def small(tmp_path: Path) -> Path:
     return save_npz(tmp_path / "reuters.npz", [[n, n + 1] for n in range(1, 9)], [*range(8)])
 
 
-def test_numpy_s_global_random_state_is_left_alone(small: Path) -> None:
+def test_load_data_leaves_the_random_state_of_numpy(small: Path) -> None:
     np.random.seed(3)
     expected = np.random.random()
     np.random.seed(3)
@@ -218,7 +216,7 @@ def test_numpy_s_global_random_state_is_left_alone(small: Path) -> None:
     assert np.random.random() == expected
 
 
-def test_two_seeds_give_two_orders_and_no_seed_gives_a_new_one(small: Path) -> None:
+def test_load_data_seed_decides_the_order(small: Path) -> None:
     def order(seed: int | None) -> list[int]:
         return reuters.load_data(small, seed=seed, test_split=0)[0][1].tolist()
 
@@ -244,7 +242,7 @@ def test_two_seeds_give_two_orders_and_no_seed_gives_a_new_one(small: Path) -> N
     ],
     ids=lambda value: "" if isinstance(value, str) else "=".join(map(str, *value.items())),
 )
-def test_an_option_out_of_range_is_said_so(
+def test_load_data_rejects_an_option_out_of_range(
     options: dict[str, Any], message: str, small: Path
 ) -> None:
     with pytest.raises(OptionError) as caught:
@@ -283,7 +281,7 @@ def test_an_option_out_of_range_is_said_so(
     ],
     ids=["empty", "a web page", "large"],
 )
-def test_a_file_of_anything_else_is_said_so(
+def test_readers_reject_a_file_of_other_content(
     content: bytes, found: dict[str, str], name: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -303,13 +301,13 @@ def test_a_file_of_anything_else_is_said_so(
 
 @pytest.mark.reuters
 @pytest.mark.parametrize("size", [1000, 1_000_000, 2_110_847], ids=["start", "half", "all but one"])
-def test_a_file_that_is_cut_off_is_said_so(size: int, reuters_data: Path, tmp_path: Path) -> None:
+def test_load_data_rejects_a_truncated_file(size: int, reuters_data: Path, tmp_path: Path) -> None:
     (tmp_path / "reuters.npz").write_bytes((reuters_data / "reuters.npz").read_bytes()[:size])
     with pytest.raises(DataError, match=r"^\S+reuters.npz is damaged or not the original \(\w"):
         reuters.load_data(tmp_path)
 
 
-def test_files_that_are_nowhere_are_one_download_error(
+def test_readers_raise_one_download_error_for_missing_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
@@ -328,14 +326,14 @@ def test_files_that_are_nowhere_are_one_download_error(
 
 
 @pytest.mark.reuters
-def test_the_word_index_is_the_file_s(reuters_data: Path) -> None:
+def test_get_word_index_returns_that_of_the_file(reuters_data: Path) -> None:
     index = reuters.get_word_index(reuters_data)
     assert index == json.loads((reuters_data / "reuters_word_index.json").read_bytes())
     assert (len(index), index["the"]) == (30_979, 1)
 
 
 @pytest.mark.reuters
-def test_decode_gives_the_lesson_s_example(reuters_data: Path) -> None:
+def test_decode_returns_the_example_of_the_lesson(reuters_data: Path) -> None:
     (x_train, _), _ = reuters.load_data(reuters_data, num_words=10_000)
     decoded = reuters.decode(x_train[0], path=reuters_data)
     # Only digests of Reuters' texts are kept here.
@@ -370,14 +368,14 @@ def test_decode_knows_offset_and_reserved_numbers(
 @pytest.mark.parametrize(
     "content", ['["the"]', '{"the": "one"}', '{"the": 1.5}', '{"the": 1'], ids=str
 )
-def test_a_word_index_of_another_shape_is_refused(content: str, tmp_path: Path) -> None:
+def test_get_word_index_rejects_another_shape(content: str, tmp_path: Path) -> None:
     path = tmp_path / "words.json"
     path.write_text(content)
     with pytest.raises(DataError):
         reuters.get_word_index(path)
 
 
-def test_topic_names_are_a_fresh_list_in_label_order() -> None:
+def test_topic_names_returns_a_fresh_list_in_label_order() -> None:
     names = reuters.topic_names()
     assert (len(names), names[0], names[3], names[45]) == (46, "cocoa", "earn", "lead")
     names.clear()
@@ -409,7 +407,7 @@ def both(wires: Wires) -> list[Wire]:
 
 @pytest.mark.slow
 @pytest.mark.reuters
-def test_wires_come_in_the_order_and_split_of_the_sequences(
+def test_load_wires_keeps_the_order_and_split_of_the_sequences(
     as_in_keras: Wires, corrected: Wires, reuters_data: Path
 ) -> None:
     (_, y_train), (_, y_test) = reuters.load_data(reuters_data)
@@ -423,7 +421,7 @@ def test_wires_come_in_the_order_and_split_of_the_sequences(
 
 @pytest.mark.slow
 @pytest.mark.reuters
-def test_texts_as_in_keras_have_the_words_of_the_sequences_but_for_one_letter(
+def test_load_wires_keras_has_the_words_of_the_sequences(
     as_in_keras: Wires, reuters_data: Path
 ) -> None:
     (x, _), _ = reuters.load_data(
@@ -442,15 +440,13 @@ def test_texts_as_in_keras_have_the_words_of_the_sequences_but_for_one_letter(
 
 
 @pytest.mark.reuters
-def test_the_wire_with_no_body_behind_it_has_the_word_of_keras_file(as_in_keras: Wires) -> None:
+def test_load_wires_keras_gives_a_wire_without_body_the_word_of_keras(as_in_keras: Wires) -> None:
     (wire,) = (wire for wire in both(as_in_keras) if wire.newid == 7000)
     assert (wire.text, wire.misplaced) == ("rn", True)
 
 
 @pytest.mark.reuters
-def test_975_wires_carry_the_text_of_another_and_only_those(
-    as_in_keras: Wires, corrected: Wires
-) -> None:
+def test_load_wires_marks_the_975_misplaced_texts(as_in_keras: Wires, corrected: Wires) -> None:
     assert [wire.misplaced for wire in both(as_in_keras)] == [
         wire.misplaced for wire in both(corrected)
     ]
@@ -468,7 +464,7 @@ def test_975_wires_carry_the_text_of_another_and_only_those(
 
 
 @pytest.mark.reuters
-def test_the_editions_differ_in_mark_up_headline_and_the_misplaced_texts(
+def test_load_wires_editions_differ_in_markup_headline_and_misplaced_texts(
     as_in_keras: Wires, corrected: Wires
 ) -> None:
     for wrong, right in zip(both(as_in_keras), both(corrected), strict=True):
@@ -477,7 +473,7 @@ def test_the_editions_differ_in_mark_up_headline_and_the_misplaced_texts(
 
 
 @pytest.mark.reuters
-def test_the_46_topics_follow_from_the_collection(reuters_data: Path) -> None:
+def test_topic_names_follow_from_the_collection(reuters_data: Path) -> None:
     with tarfile.open(reuters_data / "reuters21578.tar.gz") as archive:
         names = sorted(name for name in archive.getnames() if name.endswith(".sgm"))
         files = filter(None, map(archive.extractfile, names))
@@ -493,9 +489,7 @@ def test_the_46_topics_follow_from_the_collection(reuters_data: Path) -> None:
 
 
 @pytest.mark.reuters
-def test_corrected_wires_have_texts_headlines_topics_and_dates_of_their_own(
-    corrected: Wires,
-) -> None:
+def test_load_wires_corrected_has_texts_topics_and_dates(corrected: Wires) -> None:
     wires = both(corrected)
     assert (len(corrected.train), len(corrected.test)) == (8982, 2246)
     assert len({wire.newid for wire in wires}) == 11_228
@@ -522,7 +516,7 @@ def test_corrected_wires_have_texts_headlines_topics_and_dates_of_their_own(
     ],
     ids=["with a body", "brief", "unprocessed", "last of its file"],
 )
-def test_each_kind_of_wire_gets_its_own_text(
+def test_load_wires_gives_each_kind_of_wire_its_own_text(
     newid: int, headline: str, text: str, corrected: Wires
 ) -> None:
     (wire,) = (wire for wire in both(corrected) if wire.newid == newid)
@@ -583,7 +577,7 @@ def small_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return pack(tmp_path / "small.tar.gz", {"README.txt": b"-", "./reut2-000.sgm": content})
 
 
-def test_a_small_collection_in_both_editions(small_archive: Path) -> None:
+def test_load_wires_reads_a_small_collection_in_both_editions(small_archive: Path) -> None:
     grain = Wire(
         text="WHEAT RISES",
         headline="WHEAT RISES",
@@ -612,9 +606,7 @@ def test_a_small_collection_in_both_editions(small_archive: Path) -> None:
     assert texts == {1: "Tate &amp; Lyle&#127;&lt;TATL>.\n&#3;", 4: "rn"}
 
 
-def test_modapte_has_the_topics_of_both_parts_in_the_order_of_the_collection(
-    small_archive: Path,
-) -> None:
+def test_load_wires_modapte_has_the_topics_of_both_parts(small_archive: Path) -> None:
     wires = reuters.load_wires("modapte", small_archive)
 
     assert [(wire.newid, wire.text, wire.topics) for wire in wires.train] == [
@@ -625,7 +617,7 @@ def test_modapte_has_the_topics_of_both_parts_in_the_order_of_the_collection(
     ]
 
 
-def test_modapte_leaves_out_wires_to_which_nobody_assigned_topics(
+def test_load_wires_modapte_leaves_out_unindexed_wires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unindexed = SMALL_SGML.replace(
@@ -641,7 +633,7 @@ def test_modapte_leaves_out_wires_to_which_nobody_assigned_topics(
 
 @pytest.mark.slow
 @pytest.mark.reuters
-def test_modapte_has_90_topics_and_the_numbers_of_the_literature(
+def test_load_wires_modapte_has_the_numbers_of_the_literature(
     reuters_data: Path, corrected: Wires
 ) -> None:
     wires = reuters.load_wires("modapte", reuters_data)
@@ -685,7 +677,7 @@ def archive_from(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
     monkeypatch.setitem(sources.FILES, "archive", replace(sources.FILES["archive"], urls=urls))
 
 
-def test_a_downloaded_archive_is_checked_and_kept(
+def test_load_wires_checks_and_keeps_a_downloaded_archive(
     small_archive: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").write_bytes(b"<html>")
@@ -705,7 +697,7 @@ def test_a_downloaded_archive_is_checked_and_kept(
     assert (tmp_path / "cache" / "reuters" / "reuters21578.tar.gz").is_file()
 
 
-def test_the_archive_may_come_in_another_one(
+def test_load_wires_takes_the_archive_within_another(
     small_archive: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
@@ -717,7 +709,7 @@ def test_the_archive_may_come_in_another_one(
     assert kept.read_bytes() == small_archive.read_bytes()
 
 
-def test_the_archive_is_looked_for_at_three_addresses() -> None:
+def test_archive_has_three_addresses() -> None:
     assert sources.FILES["archive"].urls == (
         "https://archive.ics.uci.edu/static/public/137/"
         "reuters+21578+text+categorization+collection.zip",
@@ -727,14 +719,14 @@ def test_the_archive_is_looked_for_at_three_addresses() -> None:
     )
 
 
-def test_a_wire_list_shows_texts_and_topics_side_by_side(small_archive: Path) -> None:
+def test_wire_list_has_texts_and_topics_in_order(small_archive: Path) -> None:
     wires = reuters.load_wires(path=small_archive)
     everything = WireList(both(wires))
     assert sorted(everything.texts) == ["TIN AT 5 <dlrs>", "WHEAT RISES"]
     assert dict(zip(everything.topics, everything.texts, strict=True))["grain"] == "WHEAT RISES"
 
 
-def test_an_unknown_edition_is_said_so() -> None:
+def test_load_wires_rejects_an_unknown_edition() -> None:
     with pytest.raises(OptionError) as caught:
         reuters.load_wires("original")  # type: ignore[arg-type]
     assert str(caught.value) == ("`edition` is 'original'; give one of keras, corrected, modapte.")
@@ -760,7 +752,7 @@ def test_an_unknown_edition_is_said_so() -> None:
     ],
     ids=["cut off", "no archive", "a file missing", "a file changed", "bomb"],
 )
-def test_a_damaged_archive_is_named_with_what_is_wrong(
+def test_load_wires_names_what_is_wrong_with_an_archive(
     damage: Any, found: str, small_archive: Path
 ) -> None:
     damage(small_archive)
