@@ -104,7 +104,7 @@ def test_compare_json_has_every_number(run: Run, measured: list[object]) -> None
     assert len(majority["fit_seconds"]) == 2
 
 
-def test_output_is_a_folder_with_page_json_and_chart(
+def test_compare_output_writes_page_json_and_chart(
     run: Run, measured: list[object], tmp_path: Path, fails: str
 ) -> None:
     models = f"default,{fails}"

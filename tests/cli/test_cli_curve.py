@@ -54,7 +54,7 @@ def test_curve_json_has_the_points(run: Run) -> None:
     assert data["interrupted"] is False
 
 
-def test_chart_is_an_svg_file(run: Run, tmp_path: Path) -> None:
+def test_curve_chart_writes_an_svg_file(run: Run, tmp_path: Path) -> None:
     result = run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--chart", "curve.svg")
     assert result.out.splitlines()[-1] == "chart   curve.svg"
     content = (tmp_path / "curve.svg").read_text()

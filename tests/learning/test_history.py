@@ -87,7 +87,7 @@ def test_charts_have_dots_for_training_and_a_line_for_validation(history: Histor
         assert "--validation" in style
 
 
-def test_charts_without_validation_are_dots_alone(without_validation: History) -> None:
+def test_charts_without_validation_have_dots_only(without_validation: History) -> None:
     for chart in without_validation.charts():
         assert chart.count('r="3"') == 3
         assert "best epoch" not in chart
