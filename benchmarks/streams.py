@@ -32,7 +32,7 @@ from slugline.stream.checkpoint import Phase, StreamState
 from slugline.stream.counting import (
     TermStatistics,
     Weighting,
-    count_batch,
+    count_block,
     count_terms,
     weight_block,
 )
@@ -146,8 +146,8 @@ def _cluster_costs(client: Any) -> dict[str, float]:
 def _statistics_costs(file: str) -> dict[str, float]:
     """Return what it costs the client to add the term statistics of a block of texts."""
     families = clusters.batch_families()
-    batch = next(next(iter(DocumentSource(file).partitions())).batches())
-    _, summary = count_batch(batch, families)
+    batch = next(next(iter(DocumentSource(file).partitions())).blocks())
+    _, summary = count_block(batch, families)
     serialized = pickle.dumps(summary, protocol=5)
     terms = TermStatistics(families)
     assert summary.statistics is not None

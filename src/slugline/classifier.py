@@ -430,7 +430,7 @@ class TopicClassifier(TextEstimator):
         """
         fitted = self._fitted()
         if fitted.multilabel or is_indicator(y) or are_topic_sets(y):
-            texts, sets = check_documents(self._read(X), y, may_be_none=True)
+            texts, sets = check_documents(self._read(X), y, allow_empty=True)
             check_form(
                 fitted.topics,
                 sets,
@@ -709,7 +709,7 @@ class TopicClassifier(TextEstimator):
     def _read_training(self, X: Texts, y: Any) -> Corpus:
         """Return the documents to learn from, with the layout of a table."""
         texts, columns = self._read_table(X)
-        corpus = Corpus.from_documents(texts, y, may_be_none=True)
+        corpus = Corpus.from_documents(texts, y, allow_empty=True)
         if not columns:
             return corpus
         topic = str(getattr(y, "name", None) or "topic")

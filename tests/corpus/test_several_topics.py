@@ -306,7 +306,7 @@ def test_load_corpus_notes_unusual_topics() -> None:
 
     assert corpus.topics == [("x", "y"), tuple(many), ("y",)]
     assert corpus.notes == (
-        "a topic twice in one document, where it counts once (line 1)",
+        "a topic given twice for one document, which counts once (line 1)",
         "more than 100 topics for one document; check what separates them (line 2)",
     )
 

@@ -47,11 +47,11 @@ def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
     labelled = LabelledRows(read_rows(tmp_path / "a.jsonl"), options, max_bad_rows=2)
     documents = iter(labelled)
     assert next(documents).at == 5
-    first = labelled.take_schema()
+    first = labelled.take_report()
     assert (first.n_rows, first.n_bad, [row.at for row in first.bad]) == (5, 4, [1, 2])
     assert (first.is_last, labelled.is_stopped) == (False, False)
     assert [document.at for document in documents] == [6, 7]
-    last = labelled.take_schema()
+    last = labelled.take_report()
     assert (last.n_rows, last.n_bad, last.bad, last.is_last) == (2, 0, (), True)
     assert first.layout == last.layout == SourceLayout(("text",), "topic", "b", ("text",))
 
@@ -66,7 +66,7 @@ def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
         ({"text": {"a": 1}, "topic": "b"}, "an object for a text in column 'text'"),
         (
             {"text": "a", "topic": ["b"]},
-            "several topics, where the first 100 rows of the data have one each",
+            "several topics, though the first 100 rows of the data have one each",
         ),
         ({"text": "a", "topic": ["b", ["c"]]}, "a list in a list of topics"),
         ({"text": "a", "topic": ["b", {"c": 1}]}, "an object in a list of topics"),
@@ -88,7 +88,7 @@ def test_labelled_rows_name_cells_that_are_no_text_or_topic(
     rows = RowReader("a", "jsonl", iter([good, SourceRow(2, values), good]))
     labelled = LabelledRows(rows, ReadOptions(), layout=layout)
     assert [document.text for document in labelled] == ["a"]
-    (bad,) = labelled.take_schema().bad
+    (bad,) = labelled.take_report().bad
     assert (bad.at, bad.problem, bad.values) == (2, problem, {})
     assert labelled.is_stopped
 
@@ -100,8 +100,8 @@ def test_labelled_rows_count_rows_without_a_topic(text: object, topic: object) -
     row = SourceRow(2, {"text": text, "topic": topic})
     labelled = LabelledRows(RowReader("a", "jsonl", iter([good, row, row, good])), ReadOptions())
     assert [document.text for document in labelled] == ["a", "a"]
-    schema = labelled.take_schema()
-    assert (schema.n_rows, schema.n_bad, schema.n_unlabelled) == (4, 0, 2)
+    report = labelled.take_report()
+    assert (report.n_rows, report.n_bad, report.n_unlabelled) == (4, 0, 2)
     assert not labelled.is_stopped
 
 

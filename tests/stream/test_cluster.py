@@ -30,7 +30,7 @@ from slugline.stream.cluster import DaskEngine
 from slugline.stream.engine import group_blocks
 from slugline.stream.fit import StreamOptions
 from slugline.stream.local import LocalEngine
-from slugline.stream.source import Batch, DocumentsInMemory
+from slugline.stream.source import DocumentBlock, DocumentsInMemory
 
 pytestmark = pytest.mark.slow
 
@@ -260,7 +260,7 @@ def test_fit_stream_learns_a_thousand_topics(threads: Callable[..., Any], tmp_pa
     assert saved(tmp_path, pairs(many), client=threads(2), **how) == alone
 
 
-def ramp(batch: Batch, factor: float) -> tuple[Any, int]:
+def ramp(batch: DocumentBlock, factor: float) -> tuple[Any, int]:
     rng = np.random.default_rng(len(batch.texts))
     return (rng.standard_normal(100).astype(np.float32) * np.float32(factor),), len(batch.texts)
 
@@ -274,7 +274,7 @@ def scaled(block: Any, factor: Any, into: Any = None) -> Any:
 def test_dask_engine_sums_the_same_bits_as_the_local_engine(
     n_blocks: int, n_workers: int, threads: Callable[..., Any]
 ) -> None:
-    parts = [DocumentsInMemory(Batch(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
+    parts = [DocumentsInMemory(DocumentBlock(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
     large = np.arange(100_000, dtype=np.float32)[:100]
     found = []
     for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
@@ -426,7 +426,7 @@ def fatal(block: Any) -> None:
 
 def test_dask_tasks_name_a_task_that_kills_its_workers() -> None:
     with processes(1, **{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
-        list(engine.read_blocks(ramp, [DocumentsInMemory(Batch(["a"], [1]))], 1.0))
+        list(engine.read_blocks(ramp, [DocumentsInMemory(DocumentBlock(["a"], [1]))], 1.0))
         with pytest.raises(ClusterError, match="for lack of memory; give each worker more"):
             engine.collect(fatal)
 

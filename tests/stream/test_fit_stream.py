@@ -338,8 +338,8 @@ def test_fit_stream_keeps_topics_that_are_numbers() -> None:
         ),
         (
             [("wheat rose", "grain")],
-            "batch 0 of `source`, counted from 0, has a single text where texts should be; give "
-            "documents in batches, such as [(texts, topics)].",
+            "batch 0 of `source`, counted from 0, has a single text instead of a list of texts; "
+            "give documents in batches, such as [(texts, topics)].",
         ),
         (
             [(["a"], ["x"]), (["b"], [3])],

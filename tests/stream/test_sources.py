@@ -16,7 +16,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import chain_digests, compute_digest
-from slugline.corpus.labelled import SourceLayout, SourceSchema
+from slugline.corpus.labelled import RowsReport, SourceLayout
 from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.lines import ByteRange
 from slugline.corpus.loading import load_corpus
@@ -77,9 +77,9 @@ def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource
     for part in documents.partitions():
         found.append(part)
         read_from = part if part.is_local else pickle.loads(pickle.dumps(part))
-        for batch in read_from.batches():
+        for batch in read_from.blocks():
             digest = compute_digest(batch.texts, batch.topics)
-            documents.add(batch.schemas, len(batch.texts), digest)
+            documents.add(batch.reports, len(batch.texts), digest)
             digests += [digest] * bool(batch.texts)
             rows += zip(batch.texts, batch.topics, strict=True)
     assert documents.digest == reduce(chain_digests, digests or [compute_digest([], [])])
@@ -335,7 +335,7 @@ def test_document_source_rejects_files_with_other_columns(tmp_path: Path) -> Non
 
 def test_document_source_reads_several_topics(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"]), ("text", [])])
-    batches = [batch for part in DocumentSource(path).partitions() for batch in part.batches()]
+    batches = [batch for part in DocumentSource(path).partitions() for batch in part.blocks()]
     assert [topics for batch in batches for topics in batch.topics] == [("x", "y"), ()]
 
 
@@ -358,7 +358,7 @@ def test_first_documents_are_read_again_by_partitions(
     for n_documents, n_first in ((120, 120), (0, 0), (1000, 300)):
         first = source.first_documents(n_documents)
         assert first == (texts[:n_first], topics[:n_first])
-    batches = [batch for part in source.partitions() for batch in part.batches()]
+    batches = [batch for part in source.partitions() for batch in part.blocks()]
     assert [text for batch in batches for text in batch.texts] == texts
 
 
@@ -371,25 +371,26 @@ def test_document_source_detects_several_topics_by_the_first_file(tmp_path: Path
             read(paths)
         assert str(caught.value).startswith(str(at))
         assert (
-            "can't be used: several topics, where the first 100 rows of the data have one each; "
-            "put a document with several among these, or go on without such rows with "
+            "can't be used: several topics, though the first 100 rows of the data have one each; "
+            "put a document with several topics among the first 100 rows, or go on without such "
+            "rows with "
             "`skip_bad_rows`."
         ) in str(caught.value)
 
 
 def test_document_source_rejects_files_of_one_and_of_several_topics(tmp_path: Path) -> None:
-    schema = SourceSchema("a", "line", SourceLayout(("text",), "topic", "x"), True, 1, 0, ())
-    several = schema._replace(
+    report = RowsReport("a", "line", SourceLayout(("text",), "topic", "x"), True, 1, 0, ())
+    several = report._replace(
         name="b", layout=SourceLayout(("text",), "topic", "x", (), TopicForm("array"))
     )
-    for order in ((schema, several), (several, schema)):
+    for order in ((report, several), (several, report)):
         check = SchemaCheck()
         check.add(order[0])
         with pytest.raises(DataError) as caught:
             check.add(order[1])
         assert str(caught.value) == (
             "a has one topic for each of its first 100 documents, but b has several; put a "
-            "document with several among these."
+            "document with several topics among the first 100 rows."
         )
 
 
@@ -408,7 +409,7 @@ def test_partitions_reject_a_parquet_file_without_rows(tmp_path: Path) -> None:
 
 def test_parquet_ranges_number_rows_in_the_whole_file() -> None:
     check = SchemaCheck()
-    part = SourceSchema("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
+    part = RowsReport("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
     check.add(part)
     with pytest.raises(DataError, match=r"a: line 17 can't be used: torn; fix them, or go on"):
         check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
@@ -425,12 +426,13 @@ def test_document_source_rejects_batches_that_are_no_pairs(batch: Any) -> None:
 def test_document_source_rejects_batches_of_one_and_of_several_topics(several: bool) -> None:
     one, other = (["a"], [["x", "y"]]), (["b"], ["x"])
     source = DocumentSource([one, ([], []), other] if several else [other, ([], []), one])
-    numbers = ("several topics", "one topic") if several else ("one topic", "several")
+    kinds = ("one topic for each text", "lists of topics")
+    current, earlier = kinds if several else kinds[::-1]
     with pytest.raises(DataError) as caught:
-        [batch for part in source.partitions() for batch in part.batches()]
+        [batch for part in source.partitions() for batch in part.blocks()]
     assert str(caught.value) == (
-        f"texts of earlier batches have {numbers[0]} each, and those of batch 2, counted from 0, "
-        f"{numbers[1]}; give lists of topics in all batches, or in none."
+        f"batch 2, counted from 0, has {current}, but earlier batches have {earlier}; give lists "
+        "of topics in all batches, or in none."
     )
 
 
@@ -444,7 +446,7 @@ def test_batch_pairs_rejects_a_text_longer_than_a_block(monkeypatch: pytest.Monk
     with pytest.raises(DataError) as caught:
         read([(["a"], ["x"]), (["b", "c" * 101], ["x", "x"])])
     assert str(caught.value) == (
-        "text 1 of batch 1, both counted from 0, has 101 characters, and the most is 100; split "
+        "text 1 of batch 1, both counted from 0, has 101 characters, and the limit is 100; split "
         "it, or leave it out."
     )
 
@@ -452,17 +454,17 @@ def test_batch_pairs_rejects_a_text_longer_than_a_block(monkeypatch: pytest.Monk
 def test_batch_pairs_ends_a_block_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
     found, rows, _ = read([(["a" * 60] * 5, ["x"] * 5)])
-    assert [len(batch.texts) for part in found for batch in part.batches()] == [2, 2, 1]
+    assert [len(batch.texts) for part in found for batch in part.blocks()] == [2, 2, 1]
     assert len(rows) == 5
 
 
 def test_make_portable_serializes_documents_in_memory(tmp_path: Path) -> None:
     (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
-    (batch,) = part.batches()
+    (batch,) = part.blocks()
     (portable,) = make_portable([part])
-    assert (portable.is_local, list(portable.batches())) == (False, [batch])
+    assert (portable.is_local, list(portable.blocks())) == (False, [batch])
     assert list(make_portable([portable])) == [portable]
-    assert list(pickle.loads(pickle.dumps(SerializedDocuments.from_batch(batch))).batches()) == [
+    assert list(pickle.loads(pickle.dumps(SerializedDocuments.from_block(batch))).blocks()) == [
         batch
     ]
 
@@ -510,7 +512,8 @@ def test_dask_partitions_reject_rows_longer_than_in_files(monkeypatch: pytest.Mo
         with pytest.raises(DataError, match="row 1 can't be used: more than 20 bytes; split them"):
             read(source)
     assert read(bag(mappings[:1]))[1] == rows[:1]
-    with pytest.raises(DataError, match="row 1 can't be used: no mapping; make all items mappings"):
+    problem = "row 1 can't be used: an item that is not a mapping; make all items mappings"
+    with pytest.raises(DataError, match=problem):
         read(bag([mappings[0], "text"], 1))
 
 
@@ -527,7 +530,7 @@ def test_dask_partitions_name_bad_rows() -> None:
     [
         (lambda: bag(["text"]), DataError, "partition 0 of the bag has a str in row 0"),
         (lambda: bag([("text", None)], 1), DataError, "`topics of partition 0` has no topic"),
-        (lambda: frames().text, OptionError, "`source` is a Series of Dask; give a data frame"),
+        (lambda: frames().text, OptionError, "`source` is a Dask Series; give a Dask DataFrame"),
     ],
     ids=["no pair", "no topic", "a series"],
 )

@@ -155,7 +155,7 @@ def to_corpus(
             f" name columns, and {data.name} has none; leave them out.",
         )
     names = (f"{name}.texts", f"{name}.topics")
-    texts, topics = check_documents(data.texts, data.topics, names, may_be_none=True)
+    texts, topics = check_documents(data.texts, data.topics, names, allow_empty=True)
     return replace(data, texts=texts, topics=topics)
 
 

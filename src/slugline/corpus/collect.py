@@ -22,8 +22,8 @@ from slugline.corpus.labelled import (
     NO_TOPIC,
     Document,
     LabelledRows,
+    RowsReport,
     SourceLayout,
-    SourceSchema,
     check_same_kind,
 )
 from slugline.corpus.layout import DataLayout, ReadOptions
@@ -105,15 +105,15 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         documents.append(document)
         if len(documents) % _ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
-    schema = labelled.take_schema()
-    columns, layout = "", schema.layout
+    report = labelled.take_report()
+    columns, layout = "", report.layout
     named_columns = (options.text, options.topic or options.topic_columns)
     if rows.has_names and None in named_columns and layout is not None:
         columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
     advice = Message(*((" Slugline ", columns, ".") if columns else ()))
     advice += _separator_advice(documents, layout)
-    skipped = _skipped_note(schema, options, advice)
-    unlabelled = _unlabelled_note(schema)
+    skipped = _skipped_note(report, options, advice)
+    unlabelled = _unlabelled_note(report)
     if layout is None or layout.example is None:
         advice = Message("check how topics are written")
         if unlabelled:
@@ -140,10 +140,10 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         rows.unit,
         documents,
         layout.example,
-        n_skipped=schema.n_bad,
+        n_skipped=report.n_bad,
         notes=notes,
         layout=data_layout,
-        n_unlabelled=schema.n_unlabelled,
+        n_unlabelled=report.n_unlabelled,
     )
 
 
@@ -153,17 +153,17 @@ def _skips_bad_rows(options: ReadOptions) -> bool:
     return options.skip_bad_rows or is_in_layout
 
 
-def _skipped_note(schema: SourceSchema, options: ReadOptions, advice: str) -> str:
+def _skipped_note(report: RowsReport, options: ReadOptions, advice: str) -> str:
     """Return a note on skipped rows; DataError if they are too many, or must not be skipped."""
-    bad, n_rows = schema.bad, schema.n_rows
+    bad, n_rows = report.bad, report.n_rows
     if not bad:
         return ""
-    count = f"{len(bad)} of {n_rows} {'files' if schema.unit == 'file' else 'rows'}"
-    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), schema.unit))
+    count = f"{len(bad)} of {n_rows} {'files' if report.unit == 'file' else 'rows'}"
+    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), report.unit))
     are_few, skips = len(bad) <= MAX_SKIPPED * n_rows, _skips_bad_rows(options)
     if not (skips and are_few):
         raise DataError(
-            f"{schema.name}: {count} can't be used: {faults}; ",
+            f"{report.name}: {count} can't be used: {faults}; ",
             join_advice(bad),
             skip_advice(are_few=are_few, skip_bad_rows=skips),
             ".",
@@ -255,18 +255,18 @@ def _count_remark(remark: str, n: int) -> str:
     return f"{counted(n, 'document')} {have} no topic; {they}, too{advice * (remark == EMPTY_CELL)}"
 
 
-def _unlabelled_note(schema: SourceSchema) -> str:
+def _unlabelled_note(report: RowsReport) -> str:
     """Return how many rows of a source are not labelled yet, and where; empty if all are."""
-    n, layout = schema.n_unlabelled, schema.layout
+    n, layout = report.n_unlabelled, report.layout
     if not n or layout is None:
         return ""
     be = "is" if n == 1 else "are"
-    places = [str(row.at) for row in schema.unlabelled[:N_PLACES]]
+    places = [str(row.at) for row in report.unlabelled[:N_PLACES]]
     if n > len(places):
         places.append(f"{n - len(places):,} more")
     return (
-        f"{n:,} of {counted(schema.n_rows, 'row')} {be} not labelled yet, with "
-        f"{_no_topic(layout)} ({schema.unit}{'s' * (n > 1)} {join_words(places)})"
+        f"{n:,} of {counted(report.n_rows, 'row')} {be} not labelled yet, with "
+        f"{_no_topic(layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
     )
 
 

@@ -84,13 +84,13 @@ class Corpus:
         y: Any,
         names: tuple[str, str] = ("X", "y"),
         *,
-        may_be_none: bool = False,
+        allow_empty: bool = False,
     ) -> Corpus:
         """Return checked texts and topics; see `slugline.corpus.topic_sets.check_documents`.
 
         Topics may be words or numbers, and those of an indicator's columns are kept.
         """
-        texts, topics = check_documents(X, y, names, may_be_none=may_be_none)
+        texts, topics = check_documents(X, y, names, allow_empty=allow_empty)
         columns = tuple(indicator_topics(y, names[1])) if is_indicator(y) else None
         return cls(texts, topics, indicator_topics=columns)
 

@@ -41,14 +41,14 @@ MAX_SKIPPED = 0.1
 N_PLACES = 5
 #: Bad rows that a stream keeps for messages.
 MAX_BAD_ROWS = 1000
-# Characters of joined names of topic columns; model files hold as many.
-_N_TOPIC = 1000
-# With this number of topics, those of a document are probably separated in the wrong way.
+# Maximum number of characters of the joined names of topic columns, as in model files.
+_MAX_TOPIC_CHARACTERS = 1000
+# A document with more topics than this probably has them separated in the wrong way.
 _MANY_TOPICS = 100
-NO_TOPIC = "a document of no topic"
-EMPTY_CELL = "a document of no topic, by an empty cell"
-_SEVERAL = "several topics, where the first 100 rows of the data have one each"
-SEVERAL_ADVICE = "put a document with several among these"
+NO_TOPIC = "a document without topics"
+EMPTY_CELL = "an empty topic cell, read as a document without topics"
+_SEVERAL = "several topics, though the first 100 rows of the data have one each"
+SEVERAL_ADVICE = "put a document with several topics among the first 100 rows"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _ONE_KIND = "make all topics words or all numbers"
@@ -57,7 +57,7 @@ _ONE_KIND = "make all topics words or all numbers"
 class Document(NamedTuple):
     """A text and its topics, its place in the source, and a note of the reader."""
 
-    at: int | str
+    at: int | str  # The place in the source, as in `SourceRow`
     text: str
     topic: str | tuple[str, ...]
     note: str
@@ -70,11 +70,11 @@ class Document(NamedTuple):
 class NotLabelled(NamedTuple):
     """A row that has no topic yet."""
 
-    at: int | str
+    at: int | str  # The place in the source, as in `SourceRow`
 
 
 class SourceLayout(NamedTuple):
-    """Columns of a source, and how its topics are written.
+    """The columns of a source, and how its topics are written.
 
     Attributes
     ----------
@@ -83,19 +83,20 @@ class SourceLayout(NamedTuple):
     topic : str
         The column of the topic.
     example : str or None
-        A topic of the usual kind, number or word; None if no row at the beginning has a topic.
+        A topic from the first rows, of the kind (number or word) that most of them have; later
+        topics must be of the same kind. None if no row so far has a topic.
     candidates : tuple of str
         The columns that may be text; see `columns_note`.
     form : TopicForm or None
-        How several topics are written.
+        How several topics are written; None if each document has one.
     extra_columns : tuple of str
         Columns to learn from besides the text.
     has_names : bool
         Whether the source names its columns.
     decimal_commas : frozenset of str
-        Those of `extra_columns` whose numbers have a decimal comma.
+        The extra columns whose numbers have a decimal comma.
     is_sheet : bool
-        Whether the source is a sheet of Excel.
+        Whether the source is an Excel sheet.
     """
 
     text: tuple[str, ...]
@@ -110,19 +111,19 @@ class SourceLayout(NamedTuple):
 
     @property
     def topic_column(self) -> str | None:
-        """The one column of topics; None if there is one for each topic."""
+        """The column of topics; None if each topic has a column of its own."""
         return None if self.form is not None and self.form.columns else self.topic
 
 
-class SourceSchema(NamedTuple):
-    """Layout of a source as consecutive rows show it, and numbers of these rows.
+class RowsReport(NamedTuple):
+    """What was found in consecutive rows: the layout, and the bad and unlabelled rows.
 
     Attributes
     ----------
     name, unit : str
         See `RowReader`.
     layout : SourceLayout or None
-        The layout; None before any row was read.
+        The layout of the source; None before the first row.
     has_names : bool
         Whether the source names its columns.
     n_rows, n_bad, n_unlabelled : int
@@ -132,9 +133,10 @@ class SourceSchema(NamedTuple):
     unlabelled : tuple of NotLabelled
         The first rows that are not labelled yet.
     n_lines : int
-        Number of lines of a part of a file, which numbers its rows from 1; 0 for other sources.
+        Number of lines in this part of a file, by which row numbers of the next part are shifted;
+        0 if rows are numbered over the whole source.
     is_last : bool
-        Whether the source ends here.
+        Whether the source ends with these rows.
     """
 
     name: str
@@ -153,63 +155,76 @@ class SourceSchema(NamedTuple):
 def read_layout(
     rows: RowReader, options: ReadOptions
 ) -> tuple[list[SourceRow | BadRow], SourceLayout]:
-    """Consume and return the first rows of a source, and return its layout.
+    """Return the first rows of a source, which are consumed, and its layout.
 
-    Raises DataError if it has no documents, or the columns can't be determined.
+    Raises DataError if the source has no documents, or its columns can't be determined.
     """
     head = peek(rows)
     # The note of an Excel file says which sheet is read, which may be a cover.
     name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
-    form = options.topic_form() or _form_of_layout(rows, head, options)
-    form = form or (_form_of_lists(rows) if options.multilabel else None)
+    layout = _find_layout(name, rows, head, options)
+    checked = [_check_row(row, layout) for row in head]
+    documents = [document for document in checked if isinstance(document, Document)]
+    has_lists = any(isinstance(document.topic, tuple) for document in documents)
+    may_be_multilabel = options.multilabel is not False
+    form = _list_form(rows) if has_lists and may_be_multilabel else None
+    return head, layout._replace(form=layout.form or form, example=_usual_topic(documents))
+
+
+def _find_layout(
+    name: str, rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
+) -> SourceLayout:
+    """Return the layout by the options, a model's layout, and the names of the columns."""
+    form = options.topic_form() or _model_form(rows, head, options)
+    if form is None and options.multilabel:
+        form = _list_form(rows)
     if form is not None and form.columns:
-        topic = ",".join(form.columns)[:_N_TOPIC]
+        topic = ",".join(form.columns)[:_MAX_TOPIC_CHARACTERS]
         text = find_text_columns_except(name, head, options.text, form.columns, rows.layout)
     else:
         text, topic = find_both_columns(name, head, options.text, options.topic, rows.layout)
+    columns = column_names(head)
     for column in options.columns:
-        check_column_exists(name, column, column_names(head))
+        check_column_exists(name, column, columns)
         if column in (*text, topic, *(form.columns if form else ())):
             raise OptionError(
                 Parameter("columns"),
                 f" names {short_repr(column)}, which is read as "
-                f"{'text' if column in text else 'topic'}; name columns beside these.",
+                f"{'text' if column in text else 'topic'}; name columns besides these.",
             )
-    candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
-    layout = SourceLayout(
+    return SourceLayout(
         text,
         topic,
-        candidates=candidates,
+        candidates=known_text_columns(columns, (topic,)) if options.text is None else (),
         form=form,
         extra_columns=tuple(options.extra_columns),
         has_names=rows.has_names,
         decimal_commas=decimal_comma_columns(rows, head, options.extra_columns),
         is_sheet=rows.format == "xlsx",
     )
-    checked = [_check_row(row, layout) for row in head]
-    documents = [document for document in checked if isinstance(document, Document)]
-    is_tuple = (isinstance(document.topic, tuple) for document in documents)
-    if form is None and options.multilabel is None and any(is_tuple):
-        layout = layout._replace(form=_form_of_lists(rows))
+
+
+def _usual_topic(documents: Sequence[Document]) -> str | None:
+    """Return the first topic of the more frequent kind, words or numbers; None without topics."""
     topics = [topic for document in documents for topic in document.topics()]
     numbers = [topic for topic in topics if _is_number(topic)]
     words = [topic for topic in topics if not _is_number(topic)]
     usual = words if len(words) >= len(numbers) else numbers
-    return head, layout._replace(example=usual[0] if usual else None)
+    return usual[0] if usual else None
 
 
-def _form_of_lists(rows: RowReader) -> TopicForm:
-    """Return the form of several topics in a source whose format has them."""
+def _list_form(rows: RowReader) -> TopicForm:
+    """Return the topic form of a source in whose format a row can hold a list of topics."""
     kinds: dict[str, Literal["label", "uris"]] = {"txt": "label", "uris": "uris"}
     return TopicForm(kinds.get(rows.format, "array"))
 
 
-def _form_of_layout(
+def _model_form(
     rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
 ) -> TopicForm | None:
-    """Return the form of a layout, if the source can have it and the user named no columns."""
+    """Return the topic form of a model's layout, if it fits the source and no topic is named."""
     form = None if rows.layout is None else rows.layout.topic_form
     if form is None or options.topic is not None:
         return None
@@ -220,12 +235,12 @@ def _form_of_layout(
 
 
 class LabelledRows:
-    """The documents of a source, or of a part of one, once.
+    """Iterates once over the documents of a source, or of a part of one.
 
     A row is bad if it has no text, or a topic of another kind than most of the first 100 rows: a
     number among words, or a word among numbers. Iteration ends at the first bad row unless such
-    rows are skipped. Rows whose topic has a column, and is missing, are not labelled yet; they are
-    counted and left out. Lines without a label are bad.
+    rows are skipped. Rows with an empty topic cell are counted as unlabelled, and left out. Lines
+    of text without a label are bad.
 
     If a document of the first 100 rows has several topics, or a form of several topics was named,
     all documents have tuples of topics.
@@ -235,19 +250,19 @@ class LabelledRows:
     rows : RowReader
     options : ReadOptions
     layout : SourceLayout, optional
-        That of the source, if this is a part of one; the part may then be empty.
+        The layout of the source, if the rows are a part of one; the part may then be empty.
     is_last : bool, default True
         Whether the source ends where these rows end.
     max_bad_rows : int, default 1000
-        Bad rows to return with a schema.
+        Maximum number of bad rows in a report.
     may_mix : bool, default False
-        Whether later documents may have several topics though no earlier one has; if not, they are
-        bad rows.
+        Whether later documents may have several topics even if no earlier one has; if not, their
+        rows are bad.
 
     Attributes
     ----------
     name : str
-        That of the source, for messages.
+        The name of the source, for messages.
     is_stopped : bool
         Whether iteration ended at a bad row.
 
@@ -270,7 +285,7 @@ class LabelledRows:
         self._layout, self._is_last = layout, is_last
         self._max_bad_rows, self._may_mix = max_bad_rows, may_mix
         self._odd_example = ""
-        self._ended = self.is_stopped = False
+        self._is_complete = self.is_stopped = False
         self._reset()
 
     def _reset(self) -> None:
@@ -291,6 +306,7 @@ class LabelledRows:
             if isinstance(document, Document):
                 document = self._check_topics(document)
             if isinstance(document, Document):
+                self._update_layout(document)
                 yield document
                 continue
             if isinstance(document, NotLabelled):
@@ -299,66 +315,74 @@ class LabelledRows:
                 del self._unlabelled[N_PLACES:]
                 continue
             self._n_bad += 1
-            # Its cells are not named, and may be large.
+            # No message shows its cells, which may be large.
             self._bad.append(document._replace(values={}))
             del self._bad[self._max_bad_rows :]
             if not self._options.skip_bad_rows:
                 self.is_stopped = True
                 return
-        self._ended = True
+        self._is_complete = True
 
     def _check_topics(self, document: Document) -> Document | BadRow:
-        """Return the document, or a bad row if its topics are unlike those before."""
+        """Return the document, or a bad row if its topics are unlike those of earlier ones."""
         layout = self._layout
         if layout is None:
             return document
-        if layout.form is None and isinstance(document.topic, tuple):
-            if not self._may_mix:
-                return BadRow(document.at, _SEVERAL, SEVERAL_ADVICE)
-            layout = layout._replace(form=_form_of_lists(self._rows))
+        if layout.form is None and isinstance(document.topic, tuple) and not self._may_mix:
+            return BadRow(document.at, _SEVERAL, SEVERAL_ADVICE)
         topics, separator = document.topics(), self._options.topic_path
         if separator is not None and (path := empty_part(topics, separator)) is not None:
             return BadRow(document.at, f"an empty part in the path {short_repr(path)}")
-        if layout.example is None and topics:
-            layout = layout._replace(example=topics[0])
-        self._layout = layout
-        is_number = _is_number(str(layout.example))
+        if not topics or layout.topic_column is None:
+            return document
+        usual = layout.example or topics[0]
+        is_number = _is_number(usual)
         odd = next((topic for topic in topics if _is_number(topic) != is_number), None)
-        if odd is None or layout.topic_column is None:
+        if odd is None:
             return document
         self._odd_example = self._odd_example or odd
         return BadRow(
             document.at,
             f"a {'word' if is_number else 'number'} as topic, such as "
-            f"{short_repr(self._odd_example)}, where most are like "
-            f"{short_repr(str(layout.example))}",
+            f"{short_repr(self._odd_example)}, where most are like {short_repr(usual)}",
             _ONE_KIND,
         )
 
-    def take_schema(self) -> SourceSchema:
-        """Return the schema of the rows since the last call, and reset the counts."""
+    def _update_layout(self, document: Document) -> None:
+        """Add to the layout what the first rows did not show: a topic, or that topics are lists."""
+        layout = self._layout
+        if layout is None:
+            return
+        if layout.form is None and isinstance(document.topic, tuple):
+            layout = layout._replace(form=_list_form(self._rows))
+        if layout.example is None and document.topics():
+            layout = layout._replace(example=document.topics()[0])
+        self._layout = layout
+
+    def take_report(self) -> RowsReport:
+        """Return a report on the rows since the last call, and reset the counts."""
         rows = self._rows
-        schema = SourceSchema(
-            rows.name,
-            rows.unit,
-            self._layout,
-            rows.has_names,
-            self._n_rows,
-            self._n_bad,
-            tuple(self._bad),
-            self._n_unlabelled,
-            tuple(self._unlabelled),
-            rows.n_lines() if self._ended else 0,
-            self._ended and self._is_last,
+        report = RowsReport(
+            name=rows.name,
+            unit=rows.unit,
+            layout=self._layout,
+            has_names=rows.has_names,
+            n_rows=self._n_rows,
+            n_bad=self._n_bad,
+            bad=tuple(self._bad),
+            n_unlabelled=self._n_unlabelled,
+            unlabelled=tuple(self._unlabelled),
+            n_lines=rows.n_lines() if self._is_complete else 0,
+            is_last=self._is_complete and self._is_last,
         )
         self._reset()
-        return schema
+        return report
 
 
 def _check_row(
     row: SourceRow | BadRow, layout: SourceLayout, advice: str = "fix them"
 ) -> Document | NotLabelled | BadRow:
-    """Return the document of a row, or the reason why the row can't be used."""
+    """Return the document of a row, or the row as unlabelled or bad."""
     if isinstance(row, BadRow):
         return row
     try:
@@ -386,18 +410,19 @@ def _check_row(
 
 
 def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
-    """Return the topic of a row, several, or an empty string if it is not labelled yet."""
+    """Return the topic of a row, a tuple of topics, or "" if the row is not labelled yet."""
     form = layout.form
     if form is not None and form.columns:
         is_labelled = any(topic_name(row.values.get(column)) for column in form.columns)
         return read_topic_columns(row.values, form.columns) if is_labelled else ""
     topic = read_topics(row.values.get(layout.topic), form)
-    is_mark = form is not None and form.kind == "separator" and topic == (NOT_LABELLED,)
-    return "" if is_mark else topic
+    has_separator = form is not None and form.kind == "separator"
+    is_unlabelled_marker = has_separator and topic == (NOT_LABELLED,)
+    return "" if is_unlabelled_marker else topic
 
 
 def has_topic(row: SourceRow, layout: DataLayout) -> bool:
-    """Whether a row has a topic already, in the column, or columns, of a layout."""
+    """Whether a row already has a topic in the topic column, or columns, of a layout."""
     try:
         source = SourceLayout(layout.text, layout.topic, form=layout.topic_form)
         return bool(_read_topic(row, source))
@@ -408,7 +433,7 @@ def has_topic(row: SourceRow, layout: DataLayout) -> bool:
 def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
     """Return what is unusual about the topics of a document, or an empty string."""
     if n_distinct < len(topics):
-        return "a topic twice in one document, where it counts once"
+        return "a topic given twice for one document, which counts once"
     if n_distinct > _MANY_TOPICS:
         return f"more than {_MANY_TOPICS} topics for one document; check what separates them"
     return "" if topics else NO_TOPIC
@@ -419,7 +444,10 @@ def _is_number(topic: str) -> bool:
 
 
 def check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
-    """Raise DataError if two sources, each with one of its topics, have numbers and words."""
+    """Raise DataError if one source has numbers as topics and the other words.
+
+    Each argument is the name of a source and one of its topics.
+    """
     if _is_number(first[1]) != _is_number(other[1]):
         raise DataError(
             f"{first[0]} has topics like {short_repr(first[1])}, but {other[0]} has some like "

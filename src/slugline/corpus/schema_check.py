@@ -8,8 +8,8 @@ from slugline.corpus.labelled import (
     MAX_BAD_ROWS,
     MAX_SKIPPED,
     SEVERAL_ADVICE,
+    RowsReport,
     SourceLayout,
-    SourceSchema,
     check_same_kind,
 )
 from slugline.corpus.layout import TopicForm
@@ -50,38 +50,38 @@ class SchemaCheck:
         """The columns; None before a source that names them."""
         return None if self._columns is None else self._columns[1]
 
-    def add(self, schema: SourceSchema) -> None:
+    def add(self, report: RowsReport) -> None:
         """Add the next rows, in the order of the source.
 
         Raises DataError if columns or kind of topics differ from those before, a row is bad and bad
         rows are not skipped, or too many rows of the file are bad.
         """
-        if schema.layout is not None:
-            self._check_layout(schema, schema.layout)
-        self._n_rows += schema.n_rows
-        self._n_bad += schema.n_bad
-        self.n_unlabelled += schema.n_unlabelled
+        if report.layout is not None:
+            self._check_layout(report, report.layout)
+        self._n_rows += report.n_rows
+        self._n_bad += report.n_bad
+        self.n_unlabelled += report.n_unlabelled
         self._bad += [
             # A part of a file numbers its lines from 1.
             row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)
-            for row in schema.bad
+            for row in report.bad
         ]
         del self._bad[MAX_BAD_ROWS:]
         if self._bad and not self._skip:
             raise DataError(
-                f"{schema.name}: {schema.unit} {self._bad[0].at} can't be used: "
+                f"{report.name}: {report.unit} {self._bad[0].at} can't be used: "
                 f"{self._bad[0].problem}; ",
                 join_advice(self._bad),
                 ", or go on without such rows with ",
                 Parameter("skip_bad_rows"),
                 ".",
             )
-        self._n_lines += schema.n_lines
-        if schema.is_last:
+        self._n_lines += report.n_lines
+        if report.is_last:
             if self._n_bad > MAX_SKIPPED * self._n_rows:
                 raise DataError(
-                    f"{schema.name}: {self._n_bad} of {self._n_rows} {schema.unit}s can't be used: "
-                    f"{self._bad[0].problem} at {schema.unit} {self._bad[0].at}; ",
+                    f"{report.name}: {self._n_bad} of {self._n_rows} {report.unit}s can't be used: "
+                    f"{self._bad[0].problem} at {report.unit} {self._bad[0].at}; ",
                     join_advice(self._bad),
                     skip_advice(are_few=False, skip_bad_rows=True),
                     ".",
@@ -89,22 +89,22 @@ class SchemaCheck:
             self.n_skipped += self._n_bad
             self._begin_file()
 
-    def _check_layout(self, schema: SourceSchema, layout: SourceLayout) -> None:
-        self._form = self._form or (schema.name, layout.form)
+    def _check_layout(self, report: RowsReport, layout: SourceLayout) -> None:
+        self._form = self._form or (report.name, layout.form)
         if (self._form[1] is None) != (layout.form is None):
-            single, multiple = schema.name, self._form[0]
+            single, multiple = report.name, self._form[0]
             if self._form[1] is None:
                 single, multiple = multiple, single
             raise DataError(
                 f"{single} has one topic for each of its first 100 documents, but {multiple} has "
                 f"several; {SEVERAL_ADVICE}."
             )
-        if schema.has_names:
-            self._columns = self._columns or (schema.name, layout)
+        if report.has_names:
+            self._columns = self._columns or (report.name, layout)
             first, expected = self._columns
             if (layout.text, layout.topic) != (expected.text, expected.topic):
                 raise DataError(
-                    f"{schema.name} has its texts and topics in "
+                    f"{report.name} has its texts and topics in "
                     f"{format_list([*layout.text, layout.topic])}, but {first} in "
                     f"{format_list([*expected.text, expected.topic])}; give files of the same "
                     "columns, or name them with ",
@@ -114,5 +114,5 @@ class SchemaCheck:
                     ".",
                 )
         if layout.example is not None:
-            self._topic = self._topic or (schema.name, layout.example)
-            check_same_kind(self._topic, (schema.name, layout.example))
+            self._topic = self._topic or (report.name, layout.example)
+            check_same_kind(self._topic, (report.name, layout.example))

@@ -155,7 +155,7 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
 
 
 def check_documents(
-    X: Iterable[str], y: Any, names: tuple[str, str] = ("X", "y"), *, may_be_none: bool = False
+    X: Iterable[str], y: Any, names: tuple[str, str] = ("X", "y"), *, allow_empty: bool = False
 ) -> tuple[list[str], list[Any]]:
     """Return texts, and a topic or a tuple of topics for each, as lists of equal length.
 
@@ -165,7 +165,7 @@ def check_documents(
     y : iterable of str or int, or of lists of them, or an indicator (see `read_indicator`)
     names : (str, str)
         The caller's names of the parameters, for messages.
-    may_be_none : bool, default False
+    allow_empty : bool, default False
         Whether to accept no documents.
 
     Raises
@@ -189,9 +189,9 @@ def check_documents(
             f"{counted(len(topics), 'topic')}; give "
             f"{'topics' if is_multilabel(topics) else 'one topic'} for each text."
         )
-    if not texts and not may_be_none:
+    if not texts and not allow_empty:
         raise DataError("there are no documents to learn from; give at least two.")
-    if is_multilabel(topics) and not any(topics) and not may_be_none:
+    if is_multilabel(topics) and not any(topics) and not allow_empty:
         raise DataError(f"no document in `{names[1]}` has a topic; give some.")
     return texts, topics
 

@@ -46,7 +46,7 @@ class PartitionResult(NamedTuple):
 def read_partition(
     partition: Partition, function: BlockFunction, shared: tuple[Any, ...], data: Any = None
 ) -> PartitionResult:
-    """Return `function(batch, *shared)` of each batch.
+    """Apply `function(documents, *shared)` to each block of documents of a partition.
 
     `data` is the computed data of a partition of a Dask collection.
     """
@@ -54,7 +54,7 @@ def read_partition(
         partition = replace(partition, data=data)
     blocks: list[tuple[Any, Any]] = []
     try:
-        blocks.extend(function(batch, *shared) for batch in partition.batches())
+        blocks.extend(function(documents, *shared) for documents in partition.blocks())
     except SluglineError as error:
         return PartitionResult(blocks, _sendable_error(error, partition.paths))
     return PartitionResult(blocks, None)
@@ -197,7 +197,7 @@ class DaskEngine(Engine):
     def read_blocks(
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Read partitions into blocks, and yield a summary of each batch; see `Engine`."""
+        """Read partitions into blocks, and yield a summary of each block; see `Engine`."""
         pending: deque[tuple[Callable[[], list[Future]], list[Future]]] = deque()
         try:
             for partition in make_portable(partitions):

@@ -10,10 +10,10 @@ import numpy as np
 
 from slugline.base.arrays import F32, I32, I64, U64, Index
 from slugline.corpus.documents import Topic, compute_digest
-from slugline.corpus.labelled import SourceSchema
+from slugline.corpus.labelled import RowsReport
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.learning.linear.sums import RowBlock
-from slugline.stream.source import Batch
+from slugline.stream.source import DocumentBlock
 from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
 from slugline.text.feature_groups import FeatureGroup, RowWeights, idf
@@ -52,25 +52,25 @@ class BlockStatistics(NamedTuple):
         return sum(int(counts.sum()) for counts in self.n_documents)
 
 
-class BatchSummary(NamedTuple):
-    """Summary of a batch; without statistics if it has no documents."""
+class BlockSummary(NamedTuple):
+    """Summary of a block of documents; its statistics are None if it is empty."""
 
     statistics: BlockStatistics | None
-    schemas: tuple[SourceSchema, ...]
+    reports: tuple[RowsReport, ...]
     n_documents: int
     digest: str
 
 
-def count_batch(
-    batch: Batch, feature_groups: Sequence[FeatureGroup]
-) -> tuple[CountedBlock | None, BatchSummary]:
-    """Count the terms of a batch; there is no block if it has no documents."""
-    texts, topics, schemas = batch
+def count_block(
+    documents: DocumentBlock, feature_groups: Sequence[FeatureGroup]
+) -> tuple[CountedBlock | None, BlockSummary]:
+    """Return the counted terms of a block, None if it has no documents, and its summary."""
+    texts, topics, reports = documents
     digest = compute_digest(texts, topics)
     if not texts:
-        return None, BatchSummary(None, schemas, 0, digest)
+        return None, BlockSummary(None, reports, 0, digest)
     block, statistics = count_terms(texts, topics, feature_groups)
-    return block, BatchSummary(statistics, schemas, len(texts), digest)
+    return block, BlockSummary(statistics, reports, len(texts), digest)
 
 
 def count_terms(

@@ -31,7 +31,7 @@ from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule, check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
-from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
+from slugline.stream.counting import TermStatistics, Weighting, count_block, weight_block
 from slugline.stream.descents import RowBlocks, StreamResult, StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
@@ -280,8 +280,8 @@ def _read_documents(
     counts: Counter[Topic] = Counter()
     block_sizes = []
     note = ""
-    for summary in engine.read_blocks(count_batch, documents.partitions(), feature_groups):
-        documents.add(summary.schemas, summary.n_documents, summary.digest)
+    for summary in engine.read_blocks(count_block, documents.partitions(), feature_groups):
+        documents.add(summary.reports, summary.n_documents, summary.digest)
         if not note and (note := documents.columns_note):
             progress.note(note)
         if summary.statistics is None:

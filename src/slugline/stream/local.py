@@ -15,7 +15,7 @@ from slugline.base.threads import map_in_order
 from slugline.errors import OutputError, os_errors_as
 from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group
-from slugline.stream.source import Batch, Partition
+from slugline.stream.source import DocumentBlock, Partition
 
 #: Bytes of blocks that stay in memory; the others are in files.
 MAX_IN_MEMORY = 1 << 29
@@ -150,14 +150,14 @@ class LocalEngine(Engine):
     def read_blocks(
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Read partitions into blocks, and yield a summary of each batch; see `Engine`."""
-        # Batch by batch, as a whole partition may not fit into memory.
-        batches = (batch for partition in partitions for batch in partition.batches())
+        """Read partitions into blocks, and yield a summary of each block; see `Engine`."""
+        # Block by block, as a whole partition may not fit into memory.
+        document_blocks = (block for partition in partitions for block in partition.blocks())
 
-        def work(batch: Batch) -> tuple[Any, Any]:
-            return function(batch, *shared)
+        def work(documents: DocumentBlock) -> tuple[Any, Any]:
+            return function(documents, *shared)
 
-        for block, summary in map_in_order(work, batches, self._n_threads):
+        for block, summary in map_in_order(work, document_blocks, self._n_threads):
             if block is not None:
                 self.append(block)
             yield summary

@@ -23,47 +23,58 @@ from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
 from slugline.corpus.topic_sets import check_documents, is_multilabel
-from slugline.errors import DataError, OptionError, Parameter
+from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 from slugline.learning.linear.sums import MAX_ROWS
 
 # Partitions --------------------------------------------------------------------------------------
 
-#: As many as a block can have, since each block adds to the sums of all columns.
+#: The maximum for one block. Fewer, larger blocks are cheaper, since each one updates the sums of
+#: all columns.
 ROWS_PER_BLOCK = 1 << 16
 #: A block ends sooner when its texts have this many characters.
 MAX_CHARACTERS = 1 << 26
 
 
-class Batch(NamedTuple):
-    """The documents of a block, possibly none, and the schemas of the files read for it."""
+class DocumentBlock(NamedTuple):
+    """The documents of a block, possibly none, and reports on the rows that were read for it."""
 
     texts: list[str]
     topics: list[Any]  # For each text, a topic or a tuple of topics
-    schemas: tuple[labelled.SourceSchema, ...] = ()
+    reports: tuple[labelled.RowsReport, ...] = ()  # One for each file, or part of one
 
 
 @dataclass(frozen=True)
 class Partition(ABC):
-    """Some consecutive documents of a source.
+    """Consecutive documents of a source.
 
     Attributes
     ----------
     is_local : bool
-        Whether only this process can read it; if not, it can be pickled and read elsewhere.
+        Whether only this process can read the partition. If False, it can be pickled and read in
+        another process.
     paths : tuple of str
-        The files that must exist where it is read.
+        The files that must exist where the partition is read.
     """
 
     is_local: bool = field(default=False, kw_only=True)
     paths: tuple[str, ...] = field(default=(), kw_only=True)
 
+    @property
+    def is_previewable(self) -> bool:
+        """Whether the first documents can be read now, and all of them again later."""
+        return True
+
+    def head(self, n_documents: int) -> Partition:  # noqa: ARG002 (of files)
+        """Return the same documents; files are read in blocks of `n_documents`."""
+        return self
+
     @abstractmethod
-    def batches(self) -> Iterator[Batch]:
+    def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents, a block at a time.
 
         Raises
         ------
-        DataError : if a file can't be read; schemas report bad rows.
+        DataError : if a file can't be read. Bad rows don't raise it; they are in the reports.
         """
 
 
@@ -74,11 +85,20 @@ class FilePartition(Partition):
     options: ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
 
-    def batches(self) -> Iterator[Batch]:
+    @property
+    def is_previewable(self) -> bool:
+        """Whether the files can be read twice, unlike standard input."""
+        return not self.is_local
+
+    def head(self, n_documents: int) -> FilePartition:
+        """Return the same files in blocks of `n_documents`."""
+        return replace(self, rows_per_block=n_documents)
+
+    def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents, a block at a time."""
         options = self.options
         files = (labelled.LabelledRows(_open(path, options), options) for path in self.paths)
-        return read_batches(files, self.rows_per_block)
+        return read_document_blocks(files, self.rows_per_block)
 
 
 @dataclass(frozen=True)
@@ -93,43 +113,52 @@ class FileRange(Partition):
     options: ReadOptions
     rows_per_block: int
 
-    def batches(self) -> Iterator[Batch]:
+    def head(self, n_documents: int) -> FileRange:
+        """Return the same range in blocks of `n_documents`."""
+        return replace(self, rows_per_block=n_documents)
+
+    def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents, a block at a time."""
         [path] = self.paths
         reader = self.read(path, self.start, self.stop)
         file = labelled.LabelledRows(reader, self.options, layout=self.layout, is_last=self.is_last)
-        return read_batches([file], self.rows_per_block)
+        return read_document_blocks([file], self.rows_per_block)
 
 
 @dataclass(frozen=True)
 class DocumentsInMemory(Partition):
-    """One batch of documents."""
+    """One block of documents."""
 
-    batch: Batch
+    block: DocumentBlock
     is_local: bool = field(default=True, kw_only=True)
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batch."""
-        yield self.batch
+    def blocks(self) -> Iterator[DocumentBlock]:
+        """Yield the block."""
+        yield self.block
 
 
 @dataclass(frozen=True)
 class SerializedDocuments(Partition):
-    """One batch of documents, compressed; the bytes come from a process that this one trusts."""
+    """One block of documents, pickled and compressed by a process that this one trusts."""
 
     data: bytes
 
-    @classmethod
-    def from_batch(cls, batch: Batch) -> SerializedDocuments:
-        """Serialize a batch."""
-        return cls(zlib.compress(pickle.dumps(batch), level=1))
+    @property
+    def is_previewable(self) -> bool:
+        """False: the documents would be decompressed twice."""
+        return False
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batch."""
+    @classmethod
+    def from_block(cls, block: DocumentBlock) -> SerializedDocuments:
+        """Serialize a block."""
+        return cls(zlib.compress(pickle.dumps(block), level=1))
+
+    def blocks(self) -> Iterator[DocumentBlock]:
+        """Yield the block."""
         yield pickle.loads(zlib.decompress(self.data))  # noqa: S301
 
 
-class _BatchBuilder:
+class _BlockBuilder:
     """Collects documents until a block is full."""
 
     def __init__(self, rows_per_block: int) -> None:
@@ -146,43 +175,46 @@ class _BatchBuilder:
         is_long = self._n_characters >= MAX_CHARACTERS
         return is_long or len(self.texts) == self._rows_per_block
 
-    def take(self, schemas: tuple[labelled.SourceSchema, ...] = ()) -> Batch:
+    def take(self, reports: tuple[labelled.RowsReport, ...] = ()) -> DocumentBlock:
         """Return the documents, and start a new block."""
-        batch = Batch(self.texts, self._topics, schemas)
+        block = DocumentBlock(self.texts, self._topics, reports)
         self.texts, self._topics, self._n_characters = [], [], 0
-        return batch
+        return block
 
 
-def read_batches(files: Iterable[labelled.LabelledRows], rows_per_block: int) -> Iterator[Batch]:
+def read_document_blocks(
+    files: Iterable[labelled.LabelledRows], rows_per_block: int
+) -> Iterator[DocumentBlock]:
     """Read files, or ranges of them, a block at a time; stop after a file that ends in an error."""
-    builder, schemas = _BatchBuilder(rows_per_block), list[labelled.SourceSchema]()
+    builder = _BlockBuilder(rows_per_block)
+    reports: list[labelled.RowsReport] = []
     for file in files:
         for document in file:
             if builder.add(document.text, document.topic):
-                yield builder.take((*schemas, file.take_schema()))
-                schemas = []
-        schemas.append(file.take_schema())
+                yield builder.take((*reports, file.take_report()))
+                reports = []
+        reports.append(file.take_report())
         if file.is_stopped:
             break
-    yield builder.take(tuple(schemas))
+    yield builder.take(tuple(reports))
 
 
-def batch_pairs(
+def split_pairs(
     pairs: Iterable[tuple[list[str], list[Topic]]], rows_per_block: int
-) -> Iterator[Batch]:
-    """Cut checked texts and their topics into blocks.
+) -> Iterator[DocumentBlock]:
+    """Split batches of checked texts and their topics into blocks.
 
     Raises
     ------
     DataError : if a text is longer than a block.
     """
-    builder = _BatchBuilder(rows_per_block)
+    builder = _BlockBuilder(rows_per_block)
     for number, (texts, topics) in enumerate(pairs):
         for row, (text, topic) in enumerate(zip(texts, topics, strict=True)):
             if len(text) > MAX_CHARACTERS:
                 raise DataError(
                     f"text {row} of batch {number}, both counted from 0, has {len(text):,} "
-                    f"characters, and the most is {MAX_CHARACTERS:,}; split it, or leave it out."
+                    f"characters, and the limit is {MAX_CHARACTERS:,}; split it, or leave it out."
                 )
             if builder.add(text, topic):
                 yield builder.take()
@@ -194,21 +226,25 @@ def make_portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
     """Yield partitions that can be read by any process: local ones are read and serialized."""
     for partition in partitions:
         if partition.is_local:
-            yield from map(SerializedDocuments.from_batch, partition.batches())
+            yield from map(SerializedDocuments.from_block, partition.blocks())
         else:
             yield partition
 
 
 # Sources -----------------------------------------------------------------------------------------
 
-# Bytes of small files that make one partition; larger ones are split into ranges if they can be.
+# Maximum total bytes of small files that are merged into one partition. Larger files are split
+# into ranges if their format allows it.
 MAX_MERGED_BYTES = 1 << 25
-# Bytes of a file that can't be split, but may be read by a worker as a whole.
+# Maximum bytes of a file that can't be split, and that a worker reads as a whole.
 MAX_UNSPLIT_BYTES = 1 << 26
-# Bytes to expect uncompressed for each byte of a compressed file.
+# Expected bytes of uncompressed data for each byte of a compressed file.
 _EXPANSION = 4
-# Bytes from which the mean length of lines is estimated, and bounds of the bytes of a range.
-_SAMPLE_BYTES, MIN_RANGE_BYTES, _MAX_RANGE_BYTES = 1 << 20, 1 << 18, 1 << 26
+# Bytes at the beginning of a file from which the mean length of its lines is estimated.
+_SAMPLE_BYTES = 1 << 20
+# Minimum and maximum bytes of a range.
+MIN_RANGE_BYTES = 1 << 18
+_MAX_RANGE_BYTES = 1 << 26
 
 
 class DocumentSource:
@@ -216,9 +252,13 @@ class DocumentSource:
 
     Parameters
     ----------
-    source : path, glob, or a sequence of these; an iterable of (texts, topics); or a Dask
-        collection: a data frame with columns as files have, or a bag of (text, topic), or of
-        mappings with columns as files have
+    source : path, iterable or Dask collection
+        One of
+
+        - a path, a pattern such as "tickets/*.parquet", or a sequence of these;
+        - an iterable of batches, each a pair of texts and their topics;
+        - a Dask DataFrame with columns of texts and topics;
+        - a Dask Bag of pairs (text, topic), or of mappings that have both among their keys.
     text, topic, format, encoding, separator, skip_bad_rows, columns, topic_separator, topic_columns
         As for `load_corpus`, if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
@@ -226,13 +266,15 @@ class DocumentSource:
     Attributes
     ----------
     n_documents : int
-        Documents so far.
+        Number of documents read so far.
 
     Raises
     ------
-    DataError : if there is no such file, or nothing in it; later, as `SchemaCheck` and
-        `check_documents` do.
-    OptionError : if the source is something else, or columns are named and it has none.
+    DataError : if a file doesn't exist or is empty. While partitions are read, also if rows
+        disagree with earlier ones (see `SchemaCheck`) or a batch is invalid (see
+        `check_documents`).
+    OptionError : if the source is of another type, or columns are named for a source that has
+        none.
     """
 
     def __init__(
@@ -262,7 +304,7 @@ class DocumentSource:
             topic_columns=topic_columns,
             columns=tuple(columns),
         )
-        self._schemas = SchemaCheck(skip_bad_rows)
+        self._schema_check = SchemaCheck(skip_bad_rows)
         self._skip_bad_rows, self._format = skip_bad_rows, format
         self._is_guessed = text is None or not (topic or topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
@@ -273,26 +315,26 @@ class DocumentSource:
 
     @property
     def n_skipped(self) -> int:
-        """Rows of files that were skipped so far."""
-        return self._schemas.n_skipped
+        """Number of rows of files skipped so far."""
+        return self._schema_check.n_skipped
 
     @property
     def n_unlabelled(self) -> int:
-        """Rows of files so far that are not labelled yet."""
-        return self._schemas.n_unlabelled
+        """Number of rows of files read so far that are not labelled yet."""
+        return self._schema_check.n_unlabelled
 
     @property
     def columns_note(self) -> str:
-        """A note on the columns that are read, if they were guessed; else empty."""
-        layout = self._schemas.layout
+        """A note on the columns that are read; empty unless they were guessed."""
+        layout = self._schema_check.layout
         if layout is None or not self._is_guessed:
             return ""
         return columns_note(layout.text, layout.topic_column, candidates=layout.candidates)
 
     @property
     def layout(self) -> DataLayout | None:
-        """Columns and the named encoding of the files; None without named columns."""
-        layout = self._schemas.layout
+        """The layout of the files, with the encoding that was named; None without columns."""
+        layout = self._schema_check.layout
         if layout is None:
             return None
         return DataLayout(
@@ -308,21 +350,21 @@ class DocumentSource:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all documents so far: the digests of blocks, chained in order.
+        """SHA-256 of all documents read so far: the digests of blocks, chained in order.
 
         See `slugline.corpus.documents.compute_digest` and `chain_digests`.
         """
         return compute_digest([], []) if self._digest is None else self._digest
 
     def partitions(self) -> Iterator[Partition]:
-        """Return the partitions, which depend on nothing but the source."""
+        """Return the partitions, which depend only on the source, not on the number of workers."""
         return self._partitions
 
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first documents, read by this process in addition.
+        """Return texts and topics of the first documents, which this process reads in addition.
 
-        There are none for a Dask collection without columns, which perhaps only workers can
-        compute.
+        They are empty for a Dask collection unless extra columns are learned from: only the
+        workers may be able to compute its partitions.
         """
         examined: list[Partition] = []
         texts: list[str] = []
@@ -331,27 +373,24 @@ class DocumentSource:
             if isinstance(partition, DaskPartition) and not partition.options.columns:
                 examined.append(partition)
                 break
-            head = partition
-            if isinstance(partition, FilePartition | FileRange) and not partition.is_local:
-                head = replace(partition, rows_per_block=n_documents)
-            elif not isinstance(partition, DocumentsInMemory):
-                # Standard input can't be read again, and computing again may take long.
-                blocks = map(DocumentsInMemory, partition.batches())
+            if not partition.is_previewable:
+                # Keep the documents in memory, as blocks that are examined next.
+                blocks = map(DocumentsInMemory, partition.blocks())
                 self._partitions = itertools.chain(blocks, self._partitions)
                 continue
             examined.append(partition)
-            for batch in head.batches():
-                texts += batch.texts
-                topics += batch.topics
+            for block in partition.head(n_documents).blocks():
+                texts += block.texts
+                topics += block.topics
                 if len(texts) >= n_documents:
                     break
         self._partitions = itertools.chain(examined, self._partitions)
         return texts[:n_documents], topics[:n_documents]
 
-    def add(self, schemas: Iterable[labelled.SourceSchema], n_documents: int, digest: str) -> None:
-        """Add the schemas, number of documents and digest of the next batch."""
-        for schema in schemas:
-            self._schemas.add(schema)
+    def add(self, reports: Iterable[labelled.RowsReport], n_documents: int, digest: str) -> None:
+        """Add the reports, number of documents and digest of the next block."""
+        for report in reports:
+            self._schema_check.add(report)
         self.n_documents += n_documents
         if n_documents:
             before = self._digest
@@ -370,29 +409,28 @@ def _source_partitions(
         return _file_partitions(files, options, rows_per_block)
     if hasattr(source, "__dask_graph__"):
         return dask_partitions(source, options, rows_per_block)
-    if isinstance(source, Iterable) and not hasattr(source, "columns"):
+    is_data_frame = hasattr(
+        source, "columns"
+    )  # of pandas or polars, for which there is load_corpus
+    if isinstance(source, Iterable) and not is_data_frame:
+        # Any option but `columns`, which a text may bring along.
         if options._replace(columns=()) != ReadOptions():
             raise OptionError(
-                Parameter("text"),
-                ", ",
-                Parameter("topic"),
-                ", ",
-                Parameter("topic_separator"),
-                ", ",
-                Parameter("topic_columns"),
-                ", ",
-                Parameter("format"),
-                ", ",
-                Parameter("encoding"),
-                ", ",
-                Parameter("separator"),
-                " and ",
-                Parameter("skip_bad_rows"),
+                _list_parameters(
+                    "text",
+                    "topic",
+                    "topic_separator",
+                    "topic_columns",
+                    "format",
+                    "encoding",
+                    "separator",
+                    "skip_bad_rows",
+                ),
                 " apply to files only, and ",
                 Parameter("source"),
                 " holds texts and topics; leave them out.",
             )
-        batches = batch_pairs(_check_batches(source), rows_per_block)
+        batches = split_pairs(_check_batches(source), rows_per_block)
         return map(DocumentsInMemory, batches)
     raise OptionError(
         Parameter("source"),
@@ -400,6 +438,12 @@ def _source_partitions(
         "'tickets/*.parquet', a list of these, or batches of texts and topics, such as "
         "[(texts, topics)].",
     )
+
+
+def _list_parameters(*names: str) -> Message:
+    """Return the names of parameters as a list: `a`, `b` and `c`."""
+    *first, last = (Message(Parameter(name)) for name in names)
+    return join_messages(" and ", [join_messages(", ", first), last])
 
 
 # Files -------------------------------------------------------------------------------------------
@@ -416,13 +460,15 @@ def _file_partitions(
         if merged and (size is None or n_merged + size > MAX_MERGED_BYTES):
             yield FilePartition(options, rows_per_block, paths=tuple(merged))
             merged, n_merged = [], 0
-        if size is not None and size <= MAX_MERGED_BYTES:
+        if size is None:
+            yield FilePartition(options, rows_per_block, is_local=True, paths=(file,))
+        elif size <= MAX_MERGED_BYTES:
             merged.append(file)
             n_merged += size
-        elif ranges := [] if size is None else _split_file(file, size, options, rows_per_block):
+        elif ranges := _split_file(file, size, options, rows_per_block):
             yield from ranges
         else:
-            is_local = size is None or size > MAX_UNSPLIT_BYTES
+            is_local = size > MAX_UNSPLIT_BYTES
             yield FilePartition(options, rows_per_block, is_local=is_local, paths=(file,))
     if merged:
         yield FilePartition(options, rows_per_block, paths=tuple(merged))
@@ -437,7 +483,7 @@ def _open(file: str, options: ReadOptions) -> readers.RowReader:
 def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
     """Whether documents of a file may have several topics; None if it can't be read twice.
 
-    All partitions must agree on it, and each is read separately.
+    All partitions must agree on this, but each of them is read separately.
     """
     if not Path(file).is_file():
         return None
@@ -448,26 +494,26 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
 
 
 def _estimate_size(file: str, options: ReadOptions) -> int | None:
-    """Return the estimated bytes of a file uncompressed; None if unknown before reading."""
+    """Return the estimated uncompressed size of a file in bytes; None if reading must show it."""
     path = Path(file)
     if file == "-":
         return None
-    form = readers.detect_format(file, options.format)
+    file_format = readers.detect_format(file, options.format)
     if not path.is_file():  # a folder or a pipe
         return None
     with rows.translate_os_errors(file):
         size = path.stat().st_size
-    is_compressed = path.suffix.lower() == ".gz" or form in ("parquet", "xlsx")
+    is_compressed = path.suffix.lower() == ".gz" or file_format in ("parquet", "xlsx")
     return size * _EXPANSION if is_compressed else size
 
 
 def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list[Partition]:
-    """Return ranges of a file; none if it can't be split."""
-    form = readers.detect_format(file, options.format)
-    if form == "parquet":
+    """Return the ranges of a file; empty if it can't be split."""
+    file_format = readers.detect_format(file, options.format)
+    if file_format == "parquet":
         read: Callable[[str, int, int], readers.RowReader] = readers.read_row_range
         bounds = parquet_row_ranges(Path(file), n_rows)
-    elif form == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
+    elif file_format == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
         with rows.translate_os_errors(file), Path(file).open("rb") as opened:
             sample = opened.read(_SAMPLE_BYTES)
         n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
@@ -476,7 +522,7 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
         bounds = [(start, min(start + n_bytes, size)) for start in range(0, size, n_bytes)]
     else:
         return []
-    _, layout = labelled.read_layout(readers.read_rows(file, format=form), options)
+    _, layout = labelled.read_layout(readers.read_rows(file, format=file_format), options)
     return [
         FileRange(
             read=read,
@@ -496,7 +542,8 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
 
 
 def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
-    multilabel: bool | None = None
+    """Yield the texts and topics of each batch; DataError if one is invalid."""
+    multilabel: bool | None = None  # None before the first document
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
@@ -509,20 +556,20 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
             raise DataError(
                 f"batch {number} of ",
                 Parameter("source"),
-                ", counted from 0, has a single text where texts should "
-                "be; give documents in batches, such as [(texts, topics)].",
+                ", counted from 0, has a single text instead of a list of texts; "
+                "give documents in batches, such as [(texts, topics)].",
             )
         names = (f"texts of batch {number}", f"topics of batch {number}")
-        texts, topics = check_documents(batch[0], batch[1], names, may_be_none=True)
-        if topics and multilabel not in (None, is_multilabel(topics)):
-            earlier, current = (
-                ("several topics", "one topic") if multilabel else ("one topic", "several")
-            )
-            raise DataError(
-                f"texts of earlier batches have {earlier} each, and those of batch {number}, "
-                f"counted from 0, {current}; give lists of topics in all batches, or in none."
-            )
-        multilabel = is_multilabel(topics) if topics else multilabel
+        texts, topics = check_documents(batch[0], batch[1], names, allow_empty=True)
+        if topics:
+            earlier, multilabel = multilabel, is_multilabel(topics)
+            if earlier not in (None, multilabel):
+                single, multiple = "one topic for each text", "lists of topics"
+                raise DataError(
+                    f"batch {number}, counted from 0, has {multiple if multilabel else single}, "
+                    f"but earlier batches have {multiple if earlier else single}; give lists of "
+                    "topics in all batches, or in none."
+                )
         yield texts, topics
 
 
@@ -539,24 +586,31 @@ class DaskPartition(Partition):
     delayed: Any = None  # The Dask task that computes it
     data: Any = None  # The computed result
 
-    def batches(self) -> Iterator[Batch]:
-        """Compute it in this process if need be, and yield the documents, a block at a time."""
+    @property
+    def is_previewable(self) -> bool:
+        """False: computing the partition a second time may take long."""
+        return False
+
+    def blocks(self) -> Iterator[DocumentBlock]:
+        """Compute the partition here unless that is done, and yield its documents in blocks."""
         data, name = self.data, f"partition {self.number}"
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
         if not hasattr(data, "columns"):
             data = list(data)
             if data and not isinstance(data[0], Mapping):
-                yield from batch_pairs([_check_pairs(data, name)], self.rows_per_block)
+                yield from split_pairs([_check_pairs(data, name)], self.rows_per_block)
                 return
             items: rows.RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
         else:
             items = map(_check_length, frame_rows(data))
         first = next(items, None)
-        if first is None:  # empty partitions are usual after a filter
+        if first is None:  # empty partitions are common after a filter
             return
         reader = readers.RowReader(name, "frame", itertools.chain([first], items))
-        yield from read_batches([labelled.LabelledRows(reader, self.options)], self.rows_per_block)
+        yield from read_document_blocks(
+            [labelled.LabelledRows(reader, self.options)], self.rows_per_block
+        )
 
 
 def dask_partitions(
@@ -566,22 +620,18 @@ def dask_partitions(
 
     Raises
     ------
-    OptionError : if it is another collection, or there are options about files.
+    OptionError : if it is another kind of collection, or options that apply to files are set.
     """
     kind = type(collection).__name__
     if kind not in ("DataFrame", "Bag"):
         raise OptionError(
             Parameter("source"),
-            f" is a {kind} of Dask; give a data frame with columns of texts and topics, or "
-            "a bag of (text, topic).",
+            f" is a Dask {kind}; give a Dask DataFrame with columns of texts and topics, or "
+            "a Bag of pairs (text, topic).",
         )
     if any(value is not None for value in (options.format, options.encoding, options.separator)):
         raise OptionError(
-            Parameter("format"),
-            ", ",
-            Parameter("encoding"),
-            " and ",
-            Parameter("separator"),
+            _list_parameters("format", "encoding", "separator"),
             " apply to files only; leave them out.",
         )
     partitions = enumerate(collection.to_delayed())
@@ -589,20 +639,21 @@ def dask_partitions(
 
 
 def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
+    """Return the texts and topics of pairs; DataError if they are invalid."""
     for row, item in enumerate(data):
         if not isinstance(item, list | tuple) or len(item) != 2:
             raise DataError(
                 f"{name} of the bag has a {type(item).__name__} in row {row}, both counted from 0; "
-                "give pairs such as (text, topic), or mappings with both."
+                "give pairs (text, topic), or mappings with a text and a topic."
             )
     texts, topics = zip(*data, strict=True) if data else ((), ())
     names = (f"texts of {name}", f"topics of {name}")
-    return check_documents(texts, topics, names, may_be_none=True)
+    return check_documents(texts, topics, names, allow_empty=True)
 
 
 def _mapping_row(at: int, values: Any) -> rows.SourceRow | rows.BadRow:
     if not isinstance(values, Mapping):
-        return rows.BadRow(at, "no mapping", "make all items mappings")
+        return rows.BadRow(at, "an item that is not a mapping", "make all items mappings")
     return _check_length(rows.make_row(at, {str(name): value for name, value in values.items()}))
 
 
