@@ -570,7 +570,7 @@ def test_compare_rejects_invalid_forms_of_several_topics(
     assert (result.code, result.err) == (2, f"slugline: error: {message}\n")
 
 
-def test_file_must_have_several_topics_like_the_training_documents(
+def test_curve_needs_test_documents_in_the_form_of_the_data(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -54,7 +54,7 @@ def lines_of(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-def test_a_line_without_a_topic_says_why_and_what_it_might_be(run: Run, model: Path) -> None:
+def test_predict_unsure_gives_reason_and_guesses(run: Run, model: Path) -> None:
     code, out, err = run("predict", model, "-q", stdin=f"{SURE}\n{MIXED}\n{FOREIGN}\n\n!?\n")
     sure, mixed, foreign, blank, marks = lines_of(out)
     assert code == 1
@@ -70,7 +70,7 @@ def test_a_line_without_a_topic_says_why_and_what_it_might_be(run: Run, model: P
         assert line["topics"][0]["probability"] == line["probability"]
 
 
-def test_a_blank_text_of_one_or_two_columns_is_an_error(run: Run, model: Path) -> None:
+def test_predict_rejects_a_blank_text_of_one_or_two_columns(run: Run, model: Path) -> None:
     Path("t.csv").write_text(f'title,body,id\n"","  ",1\n,{SURE},2\n')
     for columns in ("body", "title,body"):
         code, out, _ = run("predict", model, "t.csv", "--text", columns)
@@ -80,7 +80,7 @@ def test_a_blank_text_of_one_or_two_columns_is_an_error(run: Run, model: Path) -
         assert sure["topic"] == "bank"
 
 
-def test_all_texts_are_answered_if_asked(run: Run, model: Path) -> None:
+def test_predict_min_precision_0_answers_all_texts(run: Run, model: Path) -> None:
     lines = f"{SURE}\n{MIXED}\n\n"
     first, second, blank = lines_of(
         run("predict", model, "-q", "--min-precision", 0, stdin=lines).out
@@ -89,7 +89,7 @@ def test_all_texts_are_answered_if_asked(run: Run, model: Path) -> None:
     assert [first["topic"], second["topic"]] == load(model).predict([SURE, MIXED]).tolist()
 
 
-def test_another_precision_may_be_asked_for(run: Run, model: Path, data: Path) -> None:
+def test_predict_min_precision_changes_the_precision(run: Run, model: Path, data: Path) -> None:
     answered = []
     for more in ([], ["--min-precision", 0.94], ["--min-precision", 0.5]):
         lines = lines_of(run("predict", model, data, "-q", *more).out)
@@ -98,7 +98,7 @@ def test_another_precision_may_be_asked_for(run: Run, model: Path, data: Path) -
     assert answered[1] < 270
 
 
-def test_each_topic_may_have_a_threshold_of_its_own(
+def test_decide_per_topic_gives_each_topic_a_threshold(
     run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
     texts, topics = (2 * part for part in documents)
@@ -115,9 +115,7 @@ def test_each_topic_may_have_a_threshold_of_its_own(
     assert apart != together == [decision.topic for decision in classifier.decide(texts[:90])]
 
 
-def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
-    run: Run, model: Path
-) -> None:
+def test_predict_min_precision_out_of_reach_is_rejected_first(run: Run, model: Path) -> None:
     code, out, err = run("predict", model, "-q", "--min-precision", 0.999, stdin=SURE)
     assert (code, out) == (2, "")
     assert re.fullmatch(
@@ -128,7 +126,7 @@ def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
     )
 
 
-def test_a_net_trained_without_says_how_to_train_it(
+def test_predict_min_precision_of_a_network_says_how_to_train(
     run: Run, news: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=2))
@@ -168,19 +166,21 @@ def test_a_net_trained_without_says_how_to_train_it(
         ("--coverage", "0", "--coverage is 0.0; give a number over 0 and under 1."),
     ],
 )
-def test_shares_are_checked(run: Run, model: Path, option: str, value: str, problem: str) -> None:
+def test_predict_min_precision_and_coverage_must_be_fractions(
+    run: Run, model: Path, option: str, value: str, problem: str
+) -> None:
     code, _, err = run("predict", model, option, value, stdin=SURE)
     assert (code, err) == (2, f"slugline: error: {problem}\n")
 
 
-def test_sets_stand_beside_topics(run: Run, model: Path) -> None:
+def test_predict_coverage_adds_sets(run: Run, model: Path) -> None:
     command = ("predict", model, "-q", "--coverage", 0.99, "--min-precision", 0)
     sure, mixed = lines_of(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
     assert sure["set"] == ["bank"]
     assert len(mixed["set"]) > 1
 
 
-def test_sets_are_the_same_with_any_precision(
+def test_predict_coverage_does_not_depend_on_the_precision(
     run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
     found = []
@@ -192,7 +192,9 @@ def test_sets_are_the_same_with_any_precision(
     assert all(line["topic"] and line["set"] for line in lines_of(found[0]))
 
 
-def test_a_table_of_answers_has_columns_for_them(run: Run, model: Path, tmp_path: Path) -> None:
+def test_predict_output_csv_has_columns_for_reasons_and_sets(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
     (tmp_path / "in.csv").write_text(f"text\n{SURE}\n{FOREIGN}\n")
     run("predict", model, "in.csv", "-q", "-o", "out.csv", "--coverage", 0.95)
     with (tmp_path / "out.csv").open() as file:
@@ -208,7 +210,7 @@ def test_a_table_of_answers_has_columns_for_them(run: Run, model: Path, tmp_path
     assert foreign["guess"] in foreign["set"].split("; ")
 
 
-def test_lines_of_answers_have_them_too(run: Run, model: Path, tmp_path: Path) -> None:
+def test_predict_output_jsonl_has_fields_for_reasons(run: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(f"text,reason\n{FOREIGN},mine\n")
     run("predict", model, "in.csv", "-q", "-o", "out.jsonl", "--top", 2)
     (line,) = lines_of((tmp_path / "out.jsonl").read_text())
@@ -219,7 +221,7 @@ def test_lines_of_answers_have_them_too(run: Run, model: Path, tmp_path: Path) -
     assert line["topic_2"] != line["guess"]
 
 
-def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
+def test_train_min_precision_prints_what_thresholds_bring(run: Run, data: Path) -> None:
     code, out, _ = run("train", data, "-q", "--min-precision", 0.8)
     assert code == 0
     assert re.search(
@@ -234,7 +236,7 @@ def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
     assert re.search(answers, run("info", "model.slug").out)
 
 
-def test_training_gives_the_same_as_json(run: Run, data: Path) -> None:
+def test_train_min_precision_json_holds_thresholds_and_the_test(run: Run, data: Path) -> None:
     found = json.loads(run("train", data, "-q", "--min-precision", 0.8, "--json").out)["decisions"]
     assert (found["min_precision"], found["alternative"]) == (0.8, None)
     assert set(found["thresholds"]) == {"bank", "grain", "sport"}
@@ -244,9 +246,7 @@ def test_training_gives_the_same_as_json(run: Run, data: Path) -> None:
     assert json.loads(untested.out)["decisions"]["test"] is None
 
 
-def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
-    run: Run, data: Path
-) -> None:
+def test_train_min_precision_out_of_reach_saves_the_model_and_warns(run: Run, data: Path) -> None:
     code, out, err = run("train", data, "-q", "--min-precision", 0.999)
     assert code == 0
     assert re.search(r"\ncan be promised   0\.\d+, for \d+ % of the texts\n", out)
@@ -289,7 +289,7 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
     assert err == "slugline: error: missing.csv doesn't exist; check the path.\n"
 
 
-def test_one_line_says_that_files_of_a_folder_are_answered_by_a_model_that_is_unsure(
+def test_predict_folder_warns_of_a_model_unsure_of_every_text(
     run: Run, data: Path, tmp_path: Path
 ) -> None:
     run("train", data, "-q", "--min-precision", 0.999)
@@ -303,7 +303,7 @@ def test_one_line_says_that_files_of_a_folder_are_answered_by_a_model_that_is_un
     assert (answer["topic"], answer["guess"]) == (None, "bank")
 
 
-def test_a_plain_model_takes_a_promise_and_sets_later(run: Run, data: Path) -> None:
+def test_predict_min_precision_and_coverage_work_with_a_plain_model(run: Run, data: Path) -> None:
     run("train", data, "-q")
     code, out, _ = run(
         *("predict", "model.slug", "--min-precision", 0.7, "--coverage", 0.9), stdin=f"{SURE} 1"
@@ -313,7 +313,7 @@ def test_a_plain_model_takes_a_promise_and_sets_later(run: Run, data: Path) -> N
 
 
 @pytest.mark.parametrize("value", ["0", "1", "95"])
-def test_training_checks_the_precision_before_it_learns(run: Run, data: Path, value: str) -> None:
+def test_train_min_precision_is_checked_before_training(run: Run, data: Path, value: str) -> None:
     # Before it reads, as well: this file can't be read.
     data.write_text("{")
     code, _, err = run("train", data, "-q", "--min-precision", value)
@@ -328,7 +328,7 @@ def test_training_checks_the_precision_before_it_learns(run: Run, data: Path, va
     ("value", "advice"),
     [("95", "Did you mean 0.95?"), ("95%", "'95%' is not a number; write 0.95.")],
 )
-def test_a_precision_in_per_cent_is_asked_about(
+def test_predict_min_precision_asks_about_per_cent(
     run: Run, model: Path, value: str, advice: str
 ) -> None:
     code, _, err = run("predict", model, "--min-precision", value, stdin=SURE)
@@ -336,16 +336,14 @@ def test_a_precision_in_per_cent_is_asked_about(
     assert advice in err
 
 
-def test_descriptions_alone_tell_no_precision(run: Run, tmp_path: Path) -> None:
+def test_train_min_precision_rejects_descriptions_alone(run: Run, tmp_path: Path) -> None:
     (tmp_path / "topics.csv").write_text("name,description\ncard,a lost card\nparcel,a parcel\n")
     code, _, err = run("train", "--topics", "topics.csv", "--min-precision", 0.9)
     assert code == 2
     assert "--min-precision needs documents" in err
 
 
-def test_evaluating_says_what_thresholds_bring_on_other_documents(
-    run: Run, model: Path, data: Path
-) -> None:
+def test_evaluate_prints_what_thresholds_bring(run: Run, model: Path, data: Path) -> None:
     told = json.loads(run("evaluate", model, data, "--json").out)["decisions"]["test"]
     out = run("evaluate", model, data).out
     assert told["n_documents"] == 270
@@ -355,7 +353,7 @@ def test_evaluating_says_what_thresholds_bring_on_other_documents(
     )
 
 
-def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
+def test_train_min_precision_marks_the_threshold_in_the_report(run: Run, data: Path) -> None:
     told = json.loads(run("train", data, "--min-precision", 0.8, "--json").out)
     thresholds = set(told["decisions"]["thresholds"].values())
     (threshold,) = thresholds - {None}
@@ -365,7 +363,7 @@ def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
 # The page about it ------------------------------------------------------------------------------
 
 
-def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
+def test_decide_test_counts_unknown_topics_as_wrong() -> None:
     from slugline.experiment.decision_results import DecisionResult, decide_test
     from slugline.model.decider import Decider
 

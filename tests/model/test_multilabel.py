@@ -583,7 +583,7 @@ def test_explain_of_a_mixture_gives_words_of_each_topic(mixture: TopicClassifier
     assert total == pytest.approx(found.score - found.bias, abs=1e-4)
 
 
-def test_probabilities_of_a_mixture_are_calibrated_on_documents_left_out() -> None:
+def test_mixture_calibrates_probabilities_on_heldout_documents() -> None:
     rng = np.random.default_rng(0)
     texts, sets = documents(900, seed=5)
     # A fifth of topics is missing: nets that have learned which ones are to be no surer than that.

@@ -36,7 +36,7 @@ def best_inverse_temperature(summed: Floats) -> float:
     return min(np.geomspace(0.5, 4, 400), key=lambda factor: loss(np.float32(factor) * summed))
 
 
-def test_factor_of_one_model_is_its_best_inverse_temperature() -> None:
+def test_fit_score_factors_of_one_model_is_its_inverse_temperature() -> None:
     own = scores(1.5)
     assert fit_score_factors([own], Y)[0] == pytest.approx(best_inverse_temperature(own), rel=0.02)
 
