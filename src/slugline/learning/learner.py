@@ -76,13 +76,13 @@ class Learner(Protocol):
     def multilabel(self) -> bool:
         """Whether it has learned from rows that may have several topics."""
 
-    def fit(self, X: Any, labels: Labels, context: FitContext) -> History | None:
+    def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History | None:
         """Learn from rows and their topics; return the history of epochs, if there are any."""
 
-    def decision_function(self, X: Any) -> F32:
+    def decision_function(self, X: sp.csr_array) -> F32:
         """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
 
-    def predict_proba(self, X: Any) -> F32:
+    def predict_proba(self, X: sp.csr_array) -> F32:
         """Return probabilities, shape (n_rows, n_topics); rows of one topic sum to 1."""
 
     def settings(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class BatchLearner(Learner, Protocol):
     #: Scores of the latest rows before they were learned from; None if there are none.
     recent_: RecentScores | None
 
-    def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
+    def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from one more batch; start from nothing if it is the first one."""
 
 
@@ -307,7 +307,7 @@ class FitContext:
     n_topics: int
     sample_weight: F32 | None = None
     weighted_topics: bool = False
-    validation_data: tuple[Any, Labels] | None = None
+    validation_data: tuple[sp.csr_array, Labels] | None = None
     seed: int = 0
     first: bool = False
     n_jobs: int = 1

@@ -24,6 +24,8 @@ from slugline.learning.label_types import label_type
 from slugline.learning.learner import Capabilities, Learner, restore_part
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from slugline.learning.labels import Labels
     from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
@@ -84,7 +86,7 @@ class Mixture:
             has_epochs=any(one.has_epochs for one in of_learners),
         )
 
-    def fit(self, X: Any, labels: Labels, context: FitContext) -> History | None:
+    def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History | None:
         """Fit each learner; return the history of the first that has epochs, if there is one."""
         self.calibration = label_type(multilabel=labels.multilabel).identity(context.n_topics)
         histories = [
@@ -122,7 +124,7 @@ class Mixture:
             arguments.append(f"inverse_temperature={self.inverse_temperature!r}")
         return f"Mixture({', '.join(arguments)})"
 
-    def decision_function(self, X: Any) -> F32:
+    def decision_function(self, X: sp.csr_array) -> F32:
         """Return logarithms of the mean probabilities, shape (n_rows, n_topics).
 
         Where rows have several topics, these are their log-odds.
@@ -135,7 +137,7 @@ class Mixture:
         mean: F32 = np.sum(weighted, axis=0)
         return label_type(multilabel=self.multilabel).to_scores(mean)
 
-    def predict_proba(self, X: Any) -> F32:
+    def predict_proba(self, X: sp.csr_array) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         scores = self.decision_function(X) * np.float32(self.inverse_temperature)
         return self.calibration.proba(scores)

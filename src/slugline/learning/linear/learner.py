@@ -97,7 +97,7 @@ class LinearLearner(LinearOptions):
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
 
-    def fit(self, X: Any, labels: Labels, context: FitContext) -> None:
+    def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from rows and their topics."""
         from slugline.learning.linear.fit import fit_linear
 
@@ -109,7 +109,7 @@ class LinearLearner(LinearOptions):
         self.n_suspect_labels = fitted.n_suspect_labels
         self.heldout_scores_, self.recent_ = fitted.heldout, None
 
-    def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
+    def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
 
         Learning from the same documents twice makes probabilities too sure. Step sizes and recent
@@ -243,7 +243,7 @@ class LinearLearner(LinearOptions):
         dense: F32 = rows if isinstance(rows, np.ndarray) else rows.toarray()
         return dense.astype(np.float64)
 
-    def decision_function(self, X: Any) -> F32:
+    def decision_function(self, X: sp.csr_array) -> F32:
         """Return scores, shape (n_rows, n_topics)."""
         if self._stream is not None:
             return self._stream.decision_function(sparse.check_csr(X, self._stream.n_columns))
@@ -258,7 +258,7 @@ class LinearLearner(LinearOptions):
             self._table = score_table(self._sparse_weights())
         return self._table
 
-    def predict_proba(self, X: Any) -> F32:
+    def predict_proba(self, X: sp.csr_array) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         return self.calibration.proba(self.decision_function(X))
 

@@ -26,6 +26,8 @@ from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from slugline.learning.heldout import RecentScores
     from slugline.learning.learner import FitContext
     from slugline.learning.net.optimizers import Optimizer
@@ -122,7 +124,7 @@ class NeuralLearner(NeuralOptions):
     recent_: RecentScores | None = None
     _in_batches = False
 
-    def fit(self, X: Any, labels: Labels, context: FitContext) -> History:
+    def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History:
         """Learn from rows and their topics; return the history of the search for the best epoch."""
         from slugline.learning.net.training import catch_interrupt
 
@@ -146,7 +148,7 @@ class NeuralLearner(NeuralOptions):
         layers = self._layers(context.n_topics, labels.multilabel)
         self.network = Network(layers, optimizer=self._optimizer(), seed=context.seed)
 
-    def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
+    def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Train the current net for one more epoch, on one more batch of rows.
 
         The optimizer's averages are kept from call to call, but not in a model file.
@@ -173,7 +175,7 @@ class NeuralLearner(NeuralOptions):
         self.n_epochs += 1
 
     def _score_before_learning(
-        self, X: Any, labels: Labels, context: FitContext
+        self, X: sp.csr_array, labels: Labels, context: FitContext
     ) -> tuple[RecentScores, AnyCalibration]:
         """Return the latest scores of several topics, with those of a batch, and their calibration.
 
@@ -197,15 +199,17 @@ class NeuralLearner(NeuralOptions):
         scores = np.maximum(network.decision_function(X[is_scored]), LEAST_LOG_ODDS)
         return recent.update(scores, labels.take(is_scored), costs[is_scored], self.calibration)
 
-    def _fit_epoch(self, network: Network, X: Any, labels: Labels, weight: F32 | None) -> None:
+    def _fit_epoch(
+        self, network: Network, X: sp.csr_array, labels: Labels, weight: F32 | None
+    ) -> None:
         targets = _targets(labels, network.n_topics)
         network.fit(X, targets, batch_size=self.batch_size, sample_weight=weight)
 
-    def decision_function(self, X: Any) -> F32:
+    def decision_function(self, X: sp.csr_array) -> F32:
         """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
 
-    def predict_proba(self, X: Any) -> F32:
+    def predict_proba(self, X: sp.csr_array) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         return self.calibration.proba(self.decision_function(X))
 
@@ -238,7 +242,9 @@ class NeuralLearner(NeuralOptions):
         _check_shapes(learner.network)
         return learner
 
-    def _train_anew(self, X: Any, labels: Labels, history: History, context: FitContext) -> None:
+    def _train_anew(
+        self, X: sp.csr_array, labels: Labels, history: History, context: FitContext
+    ) -> None:
         """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
         anew = self.network.fresh()
         retraining = anew.fit(
@@ -254,7 +260,7 @@ class NeuralLearner(NeuralOptions):
         else:
             self.network = anew
 
-    def _search_on_a_part(self, X: Any, labels: Labels, context: FitContext) -> History:
+    def _search_on_a_part(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History:
         from slugline.corpus.splits import hold_out
 
         heldout = hold_out(labels.to_topics(), self.validation_fraction, context.seed)
@@ -264,7 +270,11 @@ class NeuralLearner(NeuralOptions):
         return self._search(X[~heldout], labels.take(~heldout), training, validation_data)
 
     def _search(
-        self, X: Any, labels: Labels, context: FitContext, validation_data: tuple[Any, Labels]
+        self,
+        X: sp.csr_array,
+        labels: Labels,
+        context: FitContext,
+        validation_data: tuple[sp.csr_array, Labels],
     ) -> History:
         """Train until the validation loss no longer falls, and keep the best epoch's weights."""
         from slugline.learning.heldout import RecentScores
@@ -309,8 +319,8 @@ def _targets(labels: Labels, n_topics: int) -> I64 | Mask:
 
 
 def _drop_zero_weights(
-    X: Any, labels: Labels, context: FitContext
-) -> tuple[Any, Labels, FitContext]:
+    X: sp.csr_array, labels: Labels, context: FitContext
+) -> tuple[sp.csr_array, Labels, FitContext]:
     """Return the rows of a weight over 0: others could mislead the search for the best epoch."""
     weight = context.sample_weight
     if weight is None or weight.all():
