@@ -144,8 +144,8 @@ def test_check_of_other_weights_names_other_causes(run: Run) -> None:
     assert (code, out.splitlines()[0]) == (1, "a.slug: not identical")
     assert "learner.weights" in out
     assert err == (
-        "a.slug: made by the same versions; the file was changed, or another processor rounded "
-        "otherwise\n"
+        "a.slug: made by the same versions; the file was changed, or a different CPU "
+        "rounded differently\n"
     )
 
 

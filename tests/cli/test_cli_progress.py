@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
 import pytest
 
 from slugline.cli.output import show_progress
+from slugline.cli.train import train
+from slugline.errors import Message, Parameter
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _current_command() -> Iterator[None]:
+    with click.Context(train):
+        yield
 
 
 class Terminal(io.StringIO):
@@ -33,8 +42,8 @@ def test_show_progress_renders_parameters_as_flags(
     stream = streams(monkeypatch, out=io.StringIO(), err=kind())
     with show_progress() as progress:
         progress.update("reading")
-        progress.note("see `text`")
-        progress.warning("see `n_jobs`")
+        progress.note(Message("see ", Parameter("text")))
+        progress.warning(Message("see ", Parameter("n_jobs")))
     assert "see --text\n" in stream.getvalue()
     assert "warning: see --threads" in stream.getvalue()
 

@@ -46,7 +46,7 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
     "Compare the others with this model, chosen beforehand.",
     show_default="the best",
 )
-@option("--folds N", "Number of folds.", type=int, default=5)
+@option("--folds N", "Number of folds.", type=int, default=5, parameters=("n_folds",))
 @option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_CHART}.", type=Path)
 @option(
     "--resume FILE", "Keep results in this file, and measure only what it doesn't have.", type=Path
