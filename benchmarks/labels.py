@@ -432,7 +432,7 @@ def pick_typical(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Row
 
 def pick_suggested(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:
     """Pick what `slugline suggest` does."""
-    return [suggestion.row for suggestion in suggest(fitted, texts, n, seed=seed)]
+    return [suggestion.row for suggestion in suggest(fitted, texts, n, random_state=seed)]
 
 
 def _unit(rows: sp.csr_array) -> sp.csr_array:

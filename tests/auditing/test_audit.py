@@ -142,10 +142,10 @@ def test_findings_give_reasons_words_and_a_document_to_compare(
 def test_audit_corpus_depends_on_the_seed_and_not_on_threads(n_jobs: int) -> None:
     texts, topics, _ = labelled(90, 8)
     corpus = Corpus(texts, topics, "news.csv")
-    first = audit_corpus(corpus, seed=3, n_jobs=1)
-    again = audit_corpus(corpus, seed=3, n_jobs=n_jobs)
+    first = audit_corpus(corpus, random_state=3, n_jobs=1)
+    again = audit_corpus(corpus, random_state=3, n_jobs=n_jobs)
     assert first.suspicion.tobytes() == again.suspicion.tobytes()
-    other = audit_corpus(corpus, seed=4, n_jobs=n_jobs)
+    other = audit_corpus(corpus, random_state=4, n_jobs=n_jobs)
     assert first.suspicion.tobytes() != other.suspicion.tobytes()
 
 

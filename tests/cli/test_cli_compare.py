@@ -43,7 +43,7 @@ def _results(news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFacto
     """Measure two models once, and return the file of their results."""
     path = tmp_path_factory.mktemp("measured") / "results.jsonl"
     texts, topics = zip(*news, strict=True)
-    settings = CompareSettings(n_folds=2, n_threads=1)
+    settings = CompareSettings(n_folds=2, n_jobs=1)
     corpus = Corpus(list(texts), list(topics), "news")
     compare_models(corpus, ["majority", "default"], settings, resume=path)
     return path.read_bytes()

@@ -150,7 +150,6 @@ def test_train_json_holds_metrics_and_nothing_else_is_printed(run: Run, news_csv
     assert figures["data"] == {
         "name": "news.csv",
         "n_train": 72,
-        "n_validation": 0,
         "n_test": 18,
         "n_topics": 3,
         "n_skipped": 0,
@@ -270,7 +269,6 @@ def test_train_reuters_keeps_the_split_of_its_publisher(run: Run, reuters_data: 
     assert figures["data"] == {
         "name": "reuters",
         "n_train": 8982,
-        "n_validation": 0,
         "n_test": 2246,
         "n_topics": 46,
         "n_skipped": 0,

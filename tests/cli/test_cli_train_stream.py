@@ -92,7 +92,6 @@ def test_train_stream_json_holds_everything(run: Run, parts: Path) -> None:
     assert found["data"] == {
         "name": "news/*.csv",
         "n_train": 540,
-        "n_validation": 0,
         "n_test": 0,
         "n_skipped": 1,
         "n_topics": 3,

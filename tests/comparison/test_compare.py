@@ -42,7 +42,7 @@ from slugline.reports.comparison import verdict
 
 pytestmark = pytest.mark.slow
 
-TWO = CompareSettings(n_folds=2, n_threads=1)
+TWO = CompareSettings(n_folds=2, n_jobs=1)
 
 PIPELINES = """
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -303,7 +303,7 @@ def test_compare_models_measures_times_memory_and_file_size(corpus: Corpus, tmp_
 def test_compare_models_in_parallel_finds_the_same(corpus: Corpus) -> None:
     names = ["default", "majority"]
     alone = compare_models(corpus, names, TWO)
-    together = compare_models(corpus, names, replace(TWO, jobs=2, n_threads=2))
+    together = compare_models(corpus, names, replace(TWO, n_processes=2, n_jobs=2))
     assert [model.name for model in together.models] == names
     first, second = without_times(alone), without_times(together)
     assert first.pop("jobs") != second.pop("jobs")
@@ -318,7 +318,8 @@ def test_compare_models_in_parallel_finds_the_same(corpus: Corpus) -> None:
 def test_seed_decides_the_folds(corpus: Corpus) -> None:
     noisy = replace(corpus, topics=[*corpus.topics[:-20], *(["sport", "bank"] * 10)])
     first, again, other = (
-        compare_models(noisy, ["default"], replace(TWO, seed=seed)).models[0] for seed in (0, 0, 1)
+        compare_models(noisy, ["default"], replace(TWO, random_state=seed)).models[0]
+        for seed in (0, 0, 1)
     )
     assert first.right == again.right
     assert first.accuracies != other.accuracies
@@ -675,7 +676,9 @@ def test_resume_does_not_measure_stored_results_again(
 def test_resume_measures_again_for_other_data_or_settings(
     corpus: Corpus, record: Path, change: str
 ) -> None:
-    settings = {"seed": replace(TWO, seed=1), "folds": replace(TWO, n_folds=3)}.get(change, TWO)
+    settings = {"seed": replace(TWO, random_state=1), "folds": replace(TWO, n_folds=3)}.get(
+        change, TWO
+    )
     if change == "texts":
         corpus = replace(corpus, texts=["another text", *corpus.texts[1:]])
     if change == "topics":
@@ -918,13 +921,13 @@ def test_compare_models_notes_topics_with_few_documents(corpus: Corpus) -> None:
     ("options", "message"),
     [
         ({"n_folds": 1}, "`n_folds` is 1; give a whole number of at least 2."),
-        ({"jobs": 0}, "`jobs` is 0; give a whole number of at least 1."),
+        ({"n_processes": 0}, "`n_processes` is 0; give a whole number of at least 1."),
         ({"timeout": 0}, "`timeout` is 0; give a number over 0 and under 100000000.0."),
         (
             {"timeout": float("nan")},
             "`timeout` is nan; give a number over 0 and under 100000000.0.",
         ),
-        ({"seed": -1}, "`seed` is -1; give a whole number from 0 to 4294967295."),
+        ({"random_state": -1}, "`random_state` is -1; give a whole number from 0 to 4294967295."),
     ],
 )
 def test_compare_settings_reject_values_out_of_range(options: dict[str, Any], message: str) -> None:
@@ -990,7 +993,7 @@ def test_choose_models_rejects_invalid_models(models: Any, baseline: Any, messag
 def test_compare_models_measures_estimators_with_a_baseline(corpus: Corpus, tmp_path: Path) -> None:
     models = {"mine": pipeline(), "twin": pipeline(), "always": DummyClassifier()}
     resume = tmp_path / "results.jsonl"
-    settings = CompareSettings(n_folds=2, n_threads=1)
+    settings = CompareSettings(n_folds=2, n_jobs=1)
     compared = compare_models(corpus, models, settings, baseline="mine", resume=resume)
     assert [model.error for model in compared.models] == [None] * 3
     assert compared.reference is not None

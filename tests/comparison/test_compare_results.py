@@ -37,7 +37,7 @@ def combined(error: str | None = None) -> ModelResult:
 
 
 def compared(*models: ModelResult) -> Comparison:
-    return Comparison("made up", "00", 5, 3, 2, 7, jobs=1, n_threads=4, models=models)
+    return Comparison("made up", "00", 5, 3, 2, 7, n_processes=1, n_threads=4, models=models)
 
 
 # One model --------------------------------------------------------------------------------------

@@ -263,17 +263,14 @@ def test_learn_from_corrections_asks_about_a_third_with_many_documents(
     )
 
 
-def test_learn_from_corrections_trains_a_net_with_validation(news: News) -> None:
+def test_learn_from_corrections_trains_a_net(news: News) -> None:
     flowers = [(f"tulip {n}", "flowers") for n in range(6)]
-    validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
     found = learn_from_corrections(
         TopicClassifier(learner="network").to_settings(),
         corpus(news[:60]),
         to_corpus(corrected(*flowers), "c.db"),
-        validation,
-        corpus(news[75:], "test"),
+        corpus(news[60:], "test"),
     )
-    assert found.experiment.n_validation == 16
     assert found.experiment.test_fraction is None
     assert found.now_right.n_asked == 6
 

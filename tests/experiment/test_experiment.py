@@ -52,7 +52,7 @@ def test_run_experiment_sets_test_documents_aside_first(corpus: Corpus) -> None:
     experiment = run_experiment(TopicClassifier(random_state=3).to_settings(), corpus)
 
     assert experiment.fitted.data_digest == learned.digest()
-    assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (72, 0, 18)
+    assert (experiment.n_train, experiment.n_test) == (72, 18)
     labels = np.array([["bank", "grain", "sport"].index(topic) for topic in kept.topics])
     proba = experiment.fitted.predict_proba(kept.texts)
     expected = Evaluation.from_probabilities(["bank", "grain", "sport"], labels, proba)
@@ -62,14 +62,12 @@ def test_run_experiment_sets_test_documents_aside_first(corpus: Corpus) -> None:
 
 
 def test_run_experiment_uses_given_parts(news: News) -> None:
-    train, validation, test = (corpus_of(news[i:j]) for i, j in ((0, 60), (60, 75), (75, 90)))
+    train, test = corpus_of(news[:60]), corpus_of(news[60:75])
 
-    experiment = run_experiment(
-        TopicClassifier(learner="network").to_settings(), train, validation, test
-    )
+    experiment = run_experiment(TopicClassifier(learner="network").to_settings(), train, test)
 
     assert experiment.fitted.data_digest == train.digest()
-    assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
+    assert (experiment.n_train, experiment.n_test) == (60, 15)
     assert experiment.tested.evaluation.n_documents == 15
 
 
@@ -81,7 +79,6 @@ def test_run_experiment_writes_metrics_to_json_and_into_the_model(corpus: Corpus
     assert figures["data"] == {
         "name": "news",
         "n_train": 45,
-        "n_validation": 0,
         "n_test": 45,
         "n_topics": 3,
         "n_skipped": 0,
@@ -173,17 +170,7 @@ def test_run_experiment_does_not_warn_if_half_of_the_words_are_known(corpus: Cor
         (
             {"train": [("wheat", "grain"), ("goal", "sport")], "test": [("goal", "sport")]},
             "train has no topic with two documents to set one aside and find the best epoch on it; "
-            "check which column holds the topics, add documents, or give documents of their own "
-            "with `validation`.",
-        ),
-        (
-            {
-                "train": [("wheat", "grain"), ("goal", "sport")],
-                "validation": [("goal", "sport"), ("oil", "crude")],
-                "test": [("goal", "sport")],
-            },
-            "validation has topics that train has no documents of, such as 'crude'; validate on "
-            "documents with the topics that the model learns.",
+            "check which column holds the topics, or add documents.",
         ),
         (
             {"train": [("wheat", "grain"), ("corn", "grain")], "test": [("oil", "crude")]},
@@ -191,7 +178,7 @@ def test_run_experiment_does_not_warn_if_half_of_the_words_are_known(corpus: Cor
             "documents with the topics that the model learns.",
         ),
     ],
-    ids=["nothing to test on", "nothing to validate on", "odd validation", "odd test"],
+    ids=["nothing to test on", "nothing to validate on", "odd test"],
 )
 def test_run_experiment_rejects_parts_that_do_not_fit_before_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch

@@ -118,7 +118,9 @@ def test_suggest_does_not_depend_on_the_block_size(
 
 def test_suggest_is_fixed_by_the_seed(fitted: Fitted) -> None:
     documents = [f"{a} {b}" for a in DOUBTFUL for b in SURE]
-    assert suggest(fitted, documents, 7, seed=2) == suggest(fitted, documents, 7, seed=2)
+    assert suggest(fitted, documents, 7, random_state=2) == suggest(
+        fitted, documents, 7, random_state=2
+    )
 
 
 def test_suggest_reports_progress(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,6 @@ def trained(
         fitted=TopicClassifier().fit(["a word", "wheat rose"] * 4, NAMES * 2).fitted_,
         name="wires.jsonl",
         n_train=400,
-        n_validation=0,
         warnings=(),
         seconds=1.5,
         test=Corpus(texts, [*sets], "wires.jsonl", unit="line"),

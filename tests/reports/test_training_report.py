@@ -65,7 +65,6 @@ def trained(
         fitted=replace(fitted or learned(topics), history=history, n_unlearned=n_heldout),
         name="wires.csv",
         n_train=400,
-        n_validation=0,
         test=Corpus(["a word"] * matrix.sum(), [topics[0]] * matrix.sum(), "wires.csv"),
         test_fraction=0.2,
         evaluation=Evaluation(list(topics), matrix, 0.5),
@@ -389,21 +388,25 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         ),
         (
             "curves",
-            {"history": with_curves([1.0, 1.5], [1.0, 2.0]), "n_validation": 50},
+            {"history": with_curves([1.0, 1.5], [1.0, 2.0])},
             "The validation loss (lower is better) is lowest after epoch 1, at 1.00; 1 more epoch "
-            "did not lower it. The classifier is the one after epoch 1.",
+            "did not lower it. For these curves, 10 % of the training documents were held out. The "
+            "classifier was then trained from scratch on all 400, for 1 epoch.",
         ),
         (
             "curves",
-            {"history": with_curves([2.0, 1.5], [2.0, 1.0]), "n_validation": 50},
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0])},
             "After 2 epochs the validation loss (lower is better) was still falling, so more "
-            "epochs might help. The classifier is the one after epoch 2.",
+            "epochs might help. For these curves, 10 % of the training documents were held out. "
+            "The classifier was then trained from scratch on all 400, for 2 epochs.",
         ),
         (
             "curves",
-            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "early stopping"), "n_validation": 50},
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "early stopping")},
             "The validation loss (lower is better) is lowest after epoch 2, the last one, at 1.00, "
-            "but it had almost stopped falling by then. The classifier is the one after epoch 2.",
+            "but it had almost stopped falling by then. For these curves, 10 % of the training "
+            "documents were held out. The classifier was then trained from scratch on all 400, for "
+            "2 epochs.",
         ),
         (
             "curves",
@@ -416,9 +419,11 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         ),
         (
             "curves",
-            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "interrupt"), "n_validation": 50},
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "interrupt")},
             "The validation loss (lower is better) is lowest after epoch 2, the last one, at 1.00. "
-            "Training was interrupted. The classifier is the one after epoch 2.",
+            "For these curves, 10 % of the training documents were held out. Training was "
+            "interrupted before it used these too: the classifier is the one after epoch 2, "
+            "trained on the other 360.",
         ),
         (
             "confusions",
@@ -445,11 +450,11 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         "unknown topic",
         "one document of an unknown topic",
         "curves",
-        "validation file",
+        "best in the middle",
         "still falling",
         "level in the end",
         "interrupted",
-        "interrupted with a validation file",
+        "interrupted while still falling",
         "one mistake",
         "all mistakes",
         "no mistake",

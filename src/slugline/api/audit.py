@@ -78,7 +78,7 @@ def audit(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     test: Data | None = None,
-    seed: int = 0,
+    random_state: int = 0,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
@@ -94,7 +94,7 @@ def audit(
         The column to read; guessed by default.
     test : as `data`, optional
         Test documents, whose topics are judged as well; copies of training documents are leaks.
-    seed : int, default 0
+    random_state : int, default 0
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     progress : Progress, optional
@@ -112,4 +112,6 @@ def audit(
     """
     corpus = to_corpus(data, text, topic)
     tests = to_test_corpus(test, text, topic)
-    return AuditResult(audit_corpus(corpus, tests, seed=seed, n_jobs=n_jobs, progress=progress))
+    return AuditResult(
+        audit_corpus(corpus, tests, random_state=random_state, n_jobs=n_jobs, progress=progress)
+    )

@@ -37,6 +37,7 @@ from slugline.experiment.decision_results import AnyDecisionResult, decide_corpu
 from slugline.experiment.evaluate import compare_evaluations, estimator_answers, evaluate_fitted
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation
+from slugline.model.settings import draw_seed
 
 # Evaluation ---------------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ def evaluate(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     against: Model | Any | None = None,
-    seed: int = 0,
+    random_state: int = 0,
     progress: Progress | None = None,
 ) -> EvaluationResult | MultilabelEvaluationResult:
     """Measure a model on labelled texts, and test whether it is better than another one.
@@ -191,7 +192,7 @@ def evaluate(
         Another model, to be compared on the same texts, such as a pipeline of scikit-learn. Choose
         it beforehand: the result's table has the differences of topics, and its `against` those of
         all documents, with intervals and p-values.
-    seed : int, default 0
+    random_state : int, default 0
         Of the bootstrap samples of intervals.
     progress : Progress, optional
 
@@ -219,17 +220,17 @@ def evaluate(
     known_topics = [str(name) for name in classifier.fitted_.topics.names]
     corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
-    evaluation = evaluate_fitted(classifier, corpus, seed=seed, progress=progress)
+    evaluation = evaluate_fitted(classifier, corpus, random_state=random_state, progress=progress)
     paired, answers = None, list[Any]()
     if other is not None:
-        second = evaluate_fitted(other, corpus, seed=seed)
+        second = evaluate_fitted(other, corpus, random_state=evaluation.seed)
         paired = compare_evaluations(evaluation, second, corpus)
         answers = second.predicted
     elif is_estimator:
         answers, known = estimator_answers(against, corpus)
         classes = set(evaluation.topics[: evaluation.n_known]), known
         paired = compare_paired(
-            corpus.topics, evaluation.predicted, answers, classes=classes, seed=seed
+            corpus.topics, evaluation.predicted, answers, classes=classes, seed=evaluation.seed
         )
     is_multilabel = isinstance(evaluation, MultilabelEvaluation)
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
@@ -239,7 +240,9 @@ def evaluate(
         against=None if paired is None else PairedResult(**field_values(paired)),
         by_topic={}
         if paired is None or is_multilabel
-        else _by_topic(compare_by_topic(corpus.topics, evaluation.predicted, answers, seed=seed)),
+        else _by_topic(
+            compare_by_topic(corpus.topics, evaluation.predicted, answers, seed=evaluation.seed)
+        ),
     )
 
 
@@ -322,7 +325,7 @@ def compare(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     n_folds: int = 5,
-    seed: int = 0,
+    random_state: int = 0,
     resume: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
@@ -344,7 +347,7 @@ def compare(
     topic : str, optional
         The column to read; guessed by default.
     n_folds : int, default 5
-    seed : int, default 0
+    random_state : int, default 0
     resume : path, optional
         A file that stores the results of folds; those in it are not measured again.
     progress : Progress, optional
@@ -364,7 +367,7 @@ def compare(
     comparison = compare_models(
         to_corpus(data, text, topic),
         models,
-        CompareSettings(n_folds=n_folds, seed=seed),
+        CompareSettings(n_folds=n_folds, random_state=draw_seed(random_state)),
         baseline=baseline,
         resume=None if resume is None else Path(resume),
         progress=progress,

@@ -426,7 +426,7 @@ def suggest(
     texts: Iterable[str] | Corpus,
     n: int = 50,
     *,
-    seed: int = 0,
+    random_state: int = 0,
     progress: Progress | None = None,
 ) -> SuggestionResult:
     """Choose the texts whose labels would teach a model most.
@@ -438,7 +438,7 @@ def suggest(
         Texts without labels; the topics of a corpus are ignored.
     n : int, default 50
         How many to choose; fewer if there are fewer distinct texts.
-    seed : int, default 0
+    random_state : int, default 0
     progress : Progress, optional
 
     Raises
@@ -454,6 +454,6 @@ def suggest(
     """
     documents = texts.texts if isinstance(texts, Corpus) else check_texts(texts)
     suggestions = suggesting.suggest(
-        to_classifier(model), documents, n, seed=seed, progress=progress
+        to_classifier(model), documents, n, random_state=random_state, progress=progress
     )
     return SuggestionResult(suggestions, len(documents))

@@ -20,7 +20,7 @@ from slugline.auditing.suspicion import (
     error_probabilities,
 )
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.base.checks import check_whole, count_threads, short_repr
+from slugline.base.checks import count_threads, short_repr
 from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.wording import counted, percent
 from slugline.corpus.corpus import Corpus
@@ -29,6 +29,7 @@ from slugline.corpus.topic_sets import join_topics, split_rows
 from slugline.errors import DataError
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
+from slugline.model.settings import draw_seed
 from slugline.text.feature_groups import default_feature_groups
 from slugline.text.features import Features
 
@@ -175,7 +176,7 @@ def audit_corpus(
     corpus: Corpus,
     test: Corpus | None = None,
     *,
-    seed: int = 0,
+    random_state: int = 0,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
@@ -189,7 +190,7 @@ def audit_corpus(
     corpus : Corpus
     test : Corpus, optional
         Test documents, whose topics are audited as well; copies of training documents are leaks.
-    seed : int, default 0
+    random_state : int, default 0
     n_jobs : int, optional
         Threads, by default one for each core. The result doesn't depend on it.
     progress : Progress, optional
@@ -197,9 +198,9 @@ def audit_corpus(
     Raises
     ------
     DataError : if there are no documents, a single topic, no word, or only copies of one text.
-    OptionError : if `seed` or `n_jobs` is out of its range.
+    OptionError : if `random_state` or `n_jobs` is out of its range.
     """
-    check_whole("seed", seed, 0, (1 << 32) - 1)
+    seed = draw_seed(random_state)
     documents = _concatenate(corpus, test)
     _check(documents)
     with closing(check_progress(progress)) as progress:

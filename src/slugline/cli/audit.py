@@ -121,7 +121,9 @@ def audit(
         if decisions is not None:
             _repair(train, data, reading, decisions, output, settings, gain=gain, as_json=as_json)
             return
-        report = audit_corpus(train, test_documents, seed=seed, n_jobs=threads, progress=progress)
+        report = audit_corpus(
+            train, test_documents, random_state=seed, n_jobs=threads, progress=progress
+        )
         measured = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
     if review is not None:

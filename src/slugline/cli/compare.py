@@ -52,7 +52,13 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
     "--resume FILE", "Keep results in this file, and measure only what it doesn't have.", type=Path
 )
 @option("--timeout S", "Seconds that a model may take for a fold.", type=float, default=3600.0)
-@option("--jobs N", "Models to measure at the same time.", type=int, default=1)
+@option(
+    "--jobs N",
+    "Models to measure at the same time.",
+    type=int,
+    default=1,
+    parameters=("n_processes",),
+)
 @options.seed()
 @options.threads()
 @options.output_options
@@ -81,7 +87,9 @@ def compare(
       slugline compare tickets.csv -o comparison
       slugline compare tickets.csv --models default,tfidf-svc,pipelines:mine
     """
-    settings = CompareSettings(folds, seed, jobs, threads, timeout)
+    settings = CompareSettings(
+        n_folds=folds, random_state=seed, n_processes=jobs, n_jobs=threads, timeout=timeout
+    )
     names = models.split(",")
     choose_models(names, baseline=baseline)  # what is unknown is said before anything is read
     sources = [*data, reading.topic_map]

@@ -67,7 +67,7 @@ def evaluate(
     parts = options.load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
     options.say_notes(corpus, several=len(data) > 1)
-    evaluation = evaluate_fitted(fitted, corpus, seed=seed)
+    evaluation = evaluate_fitted(fitted, corpus, random_state=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
@@ -78,7 +78,7 @@ def evaluate(
         print_evaluation(evaluation)
         print_decisions(tested)
     if against is not None and second is not None:
-        other = evaluate_fitted(second[0], corpus, seed=seed)
+        other = evaluate_fitted(second[0], corpus, random_state=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))
         paired = compare_evaluations(evaluation, other, corpus)
         results["against"] = {

@@ -122,7 +122,7 @@ def suggest(
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:
         suggestions = suggesting.suggest(
-            fitted, unlabelled.texts, number, seed=seed, progress=progress
+            fitted, unlabelled.texts, number, random_state=seed, progress=progress
         )
     if len(suggestions) < min(number, n_texts):
         differ = "differs" if len(suggestions) == 1 else "differ"

@@ -239,7 +239,7 @@ class Comparison(TitledRows):
     name, digest : str
         Name of the data, and the SHA-256 of their texts and topics.
     n_documents, n_topics, n_folds, seed : int
-    jobs, n_threads : int
+    n_processes, n_threads : int
         Models measured at the same time, and threads of each.
     models : tuple of ModelResult
     notes : tuple of str
@@ -258,7 +258,7 @@ class Comparison(TitledRows):
     n_topics: int
     n_folds: int
     seed: int
-    jobs: int
+    n_processes: int
     n_threads: int
     models: tuple[ModelResult, ...]
     notes: tuple[str, ...] = ()
@@ -338,7 +338,7 @@ class Comparison(TitledRows):
             },
             "folds": self.n_folds,
             "seed": self.seed,
-            "jobs": self.jobs,
+            "jobs": self.n_processes,
             "threads": self.n_threads,
             "test": TEST_NAME,
             "best": None if best is None else best.name,

@@ -157,34 +157,34 @@ class CompareSettings:
     ----------
     n_folds : int, default 5
         Number of folds for cross-validation.
-    seed : int, default 0
+    random_state : int, default 0
         Seed of the folds and of the models.
-    jobs : int, default 1
+    n_processes : int, default 1
         Models to measure at the same time; with more than one, they slow each other down.
-    n_threads : int, optional
-        Threads of each model; by default the cores divided by `jobs`.
+    n_jobs : int, optional
+        Threads of each model; by default the cores divided by `n_processes`.
     timeout : float, default 3600
         Seconds that a model may take for one fold.
     """
 
     n_folds: int = 5
-    seed: int = 0
-    jobs: int = 1
-    n_threads: int | None = None
+    random_state: int = 0
+    n_processes: int = 1
+    n_jobs: int | None = None
     timeout: float = 3600.0
 
     def __post_init__(self) -> None:
         check_whole("n_folds", self.n_folds, 2)
-        check_whole("seed", self.seed, 0, (1 << 32) - 1)
-        check_whole("jobs", self.jobs, 1)
+        check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
+        check_whole("n_processes", self.n_processes, 1)
         check_number("timeout", self.timeout, over=0, under=1e8)
 
     @property
-    def threads(self) -> int:
-        """Threads of each model."""
-        if self.n_threads is not None:
-            return count_threads(self.n_threads, "n_threads")
-        return max(1, count_threads(None) // self.jobs)
+    def n_threads(self) -> int:
+        """Number of threads of each model."""
+        if self.n_jobs is not None:
+            return count_threads(self.n_jobs)
+        return max(1, count_threads(None) // self.n_processes)
 
 
 def compare_models(
@@ -234,7 +234,7 @@ def compare_models(
             f" is {settings.n_folds}, and {corpus.name} has {len(corpus):,} documents; "
             "give at most as many folds.",
         )
-    folds = make_folds(corpus.topics, settings.n_folds, settings.seed)
+    folds = make_folds(corpus.topics, settings.n_folds, settings.random_state)
     check_folds(corpus, folds)
     with (
         tempfile.TemporaryDirectory(prefix="slugline-") as folder,
@@ -249,9 +249,9 @@ def compare_models(
         n_documents=len(corpus),
         n_topics=len(set(corpus.all_topics())),
         n_folds=settings.n_folds,
-        seed=settings.seed,
-        jobs=settings.jobs,
-        n_threads=settings.threads,
+        seed=settings.random_state,
+        n_processes=settings.n_processes,
+        n_threads=settings.n_threads,
         models=tuple(run.result(model) for model in chosen),
         notes=(*fold_notes(corpus, settings.n_folds), *left_out),
         interrupted=interrupted,
@@ -323,8 +323,8 @@ class _Run:
         path = self._pickles.get(model.name)
         return process.ModelJob(
             model.name,
-            self.settings.seed,
-            self.settings.threads,
+            self.settings.random_state,
+            self.settings.n_threads,
             tuple(folds),
             None if path is None else str(path),
             () if path is None else tuple(os.path.abspath(part) for part in sys.path),  # noqa: PTH100
@@ -337,7 +337,7 @@ class _Run:
             stored = self.record.find(key).items()
             self._results[name] = {n: result for n, result in stored if self._is_right(result, n)}
         self._announce(progress)
-        with ThreadPoolExecutor(self.settings.jobs) as pool:
+        with ThreadPoolExecutor(self.settings.n_processes) as pool:
             try:
                 for model in self.models:
                     pool.submit(self._measure, model)
@@ -356,7 +356,7 @@ class _Run:
     def _announce(self, progress: Progress) -> None:
         """Say how long the encoder and the search for settings will take, if that is long."""
         n_folds = {model.name: len(self._missing(model)) for model in self.models}
-        texts, threads = self.corpus.texts, self.settings.threads
+        texts, threads = self.corpus.texts, self.settings.n_threads
         work = f"all {len(texts):,} texts in each of {counted(self.settings.n_folds, 'fold')}"
         advice = Message("; ", Parameter("models"), " can leave it out")
         if n := n_folds.get("encoder", 0):
@@ -390,7 +390,13 @@ class _Run:
         else:
             identity = self._identity(model) if model.name not in MODELS else ""
         versions = [importlib.metadata.version(library) for library in _LIBRARIES]
-        parts = [self.digest, self.settings.n_folds, self.settings.seed, model.name, identity]
+        parts = [
+            self.digest,
+            self.settings.n_folds,
+            self.settings.random_state,
+            model.name,
+            identity,
+        ]
         parts += ["slugline", __version__, *versions]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

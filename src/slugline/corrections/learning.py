@@ -372,7 +372,6 @@ def learn_from_corrections(
     settings: FitSettings,
     train: Corpus,
     corrections: Corpus,
-    validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
     test_fraction: float = 0.2,
@@ -388,7 +387,7 @@ def learn_from_corrections(
     settings : FitSettings
     train, corrections : Corpus
         See `to_corpus` for the corrections.
-    validation, test, test_fraction, progress
+    test, test_fraction, progress
         See `run_experiment`.
     replaced : Fitted, optional
         The model to be replaced, which may promise more than one with these settings can.
@@ -411,16 +410,14 @@ def learn_from_corrections(
         check_can_set_aside_test(train)
         train, test = train.split(test_fraction, settings.random_state)
     merged = merge_corrections(train, test, corrections)
-    experiment = run_experiment(
-        settings, merged.learned, validation, merged.test, progress=progress
-    )
+    experiment = run_experiment(settings, merged.learned, merged.test, progress=progress)
     experiment = replace(
         experiment,
         test_fraction=test_fraction if is_split else None,
         notes=(*notes, _note(merged)),
         n_skipped=n_skipped,
     )
-    refit = _Refit(experiment.fitted, validation, progress)
+    refit = _Refit(experiment.fitted, progress)
     before = refit(merged.base, min_precision=settings.min_precision)
     return _compare_models(merged, experiment, before, refit, replaced)
 
@@ -430,17 +427,12 @@ class _Refit:
     """Fits the settings of a model, tuned ones included, to other documents."""
 
     fitted: Fitted
-    validation: Corpus | None
     progress: Progress | None
 
     def __call__(self, corpus: Corpus, min_precision: float | None = None) -> Fitted:
         settings = FitSettings.from_fitted(self.fitted, n_jobs=self.fitted.features.n_jobs)
         settings = replace(settings, min_precision=min_precision)
-        validation = self.validation
-        if validation is not None:  # some may have a topic that only corrections have
-            topics = set(corpus.all_topics())
-            validation = validation.take([topics.issuperset(s) for s in as_sets(validation.topics)])
-        return fit(corpus, settings, validation=validation, progress=self.progress)
+        return fit(corpus, settings, progress=self.progress)
 
 
 def _compare_models(

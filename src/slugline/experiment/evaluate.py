@@ -21,6 +21,7 @@ from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.decision_results import AnyDecisionResult
 from slugline.model.fitted import Fitted
+from slugline.model.settings import draw_seed
 
 #: The metrics of a classifier of one topic a document, or of several.
 AnyEvaluation = Evaluation | MultilabelEvaluation
@@ -30,19 +31,20 @@ def evaluate_fitted(
     model: TopicClassifier | Fitted,
     corpus: Corpus,
     *,
-    seed: int = 0,
+    random_state: int = 0,
     progress: Progress | None = None,
 ) -> AnyEvaluation:
     """Return the evaluation of a classifier on a corpus; topics it doesn't know count as wrong.
 
-    `seed` draws the bootstrap samples of the intervals, and `progress` receives that of an encoder.
+    `random_state` draws the bootstrap samples of the intervals; `progress` receives that of an
+    encoder.
 
     Raises
     ------
     DataError : if the model knows none of the topics, or gives one topic to a document where the
         corpus has several, or the reverse.
     """
-    fitted = to_fitted(model)
+    fitted, seed = to_fitted(model), draw_seed(random_state)
     corpus = add_parents(corpus, fitted.separator)
     names = [str(name) for name in fitted.topics.names]
     check_same_kind(fitted, corpus)

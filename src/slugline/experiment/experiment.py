@@ -55,8 +55,8 @@ class Experiment(TitledRows):
     fitted : Fitted
     name : str
         Name of the data.
-    n_train, n_validation : int
-        Training documents, and those of a validation file.
+    n_train : int
+        Number of training documents.
     warnings : tuple of str
         What may be wrong with the data or the settings.
     seconds : float
@@ -82,7 +82,6 @@ class Experiment(TitledRows):
     fitted: Fitted
     name: str
     n_train: int
-    n_validation: int
     warnings: tuple[str, ...]
     seconds: float
     notes: tuple[str, ...] = ()
@@ -180,7 +179,6 @@ class Experiment(TitledRows):
             "data": {
                 "name": self.name,
                 "n_train": self.n_train,
-                "n_validation": self.n_validation,
                 "n_test": self.n_test,
                 "n_topics": len(fitted.topics),
                 "n_skipped": self.n_skipped,
@@ -222,7 +220,6 @@ def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | No
 def run_experiment(
     settings: FitSettings,
     train: Corpus,
-    validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
     test_fraction: float | None = 0.2,
@@ -236,8 +233,6 @@ def run_experiment(
     settings : FitSettings
         The test is drawn with its `random_state`, too.
     train : Corpus
-    validation : Corpus, optional
-        Documents to find the best epoch on; a part of `train` by default.
     test : Corpus, optional
         By default a stratified part of `train`, set aside before anything is learned.
     test_fraction : float or None, default 0.2
@@ -257,7 +252,7 @@ def run_experiment(
         check_fraction("test_fraction", fraction)
         check_can_set_aside_test(train)
         train, test = train.split(fraction, settings.random_state)
-    check_validation(settings, train, validation)
+    _check_can_validate(settings, train)
     counts = train.topic_counts()
     if test is not None:
         check_some_known([*counts], test)
@@ -266,7 +261,7 @@ def run_experiment(
         more = check_texts(unlabelled, "unlabelled")
         unlabelled = [text for text in more if text not in tested]
     started = time.perf_counter()
-    fitted = fit(train, settings, validation=validation, unlabelled=unlabelled, progress=progress)
+    fitted = fit(train, settings, unlabelled=unlabelled, progress=progress)
     seconds = time.perf_counter() - started
     warnings = concerns.topic_warnings(
         counts,
@@ -281,7 +276,6 @@ def run_experiment(
         fitted=fitted,
         name=train.name,
         n_train=len(train),
-        n_validation=len(validation) if validation else 0,
         warnings=tuple(warnings),
         seconds=seconds,
         notes=notes,
@@ -301,7 +295,7 @@ def _with_test(
 ) -> Experiment:
     """Return the experiment with its evaluation on a test."""
     fitted, warnings = experiment.fitted, experiment.warnings
-    evaluation = evaluate_fitted(fitted, test, seed=fitted.seed, progress=progress)
+    evaluation = evaluate_fitted(fitted, test, random_state=fitted.seed, progress=progress)
     true: Sequence[Any] = test.topics
     if test.multilabel:
         topics, true = ([tuple(sorted(names)) for names in part] for part in (topics, true))
@@ -355,30 +349,18 @@ def run_stream(
         fitted=fitted,
         name=name,
         n_train=fitted.n_documents,
-        n_validation=0,
         warnings=tuple(concerns.topic_warnings(by_count)),
         seconds=seconds,
         n_skipped=0 if fitted.stream is None else fitted.stream.n_skipped,
     )
 
 
-def check_validation(settings: FitSettings, train: Corpus, validation: Corpus | None) -> None:
-    """Raise DataError if the best epoch can't be found on validation documents."""
-    if validation is not None:
-        unknown = sorted(validation.topic_counts().keys() - train.topic_counts().keys())
-        if unknown:
-            raise DataError(
-                f"{validation.name} has topics that {train.name} has no documents of, such as "
-                f"{short_repr(unknown[0])}; validate on documents with the topics that the model "
-                f"learns."
-            )
-    elif train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
+def _check_can_validate(settings: FitSettings, train: Corpus) -> None:
+    """Raise DataError if no document can be set aside to find the best epoch on."""
+    if train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
         raise DataError(
             f"{train.name} has no topic with two documents to set one aside and find the best "
-            "epoch on it; check which column holds the topics, add documents, or give documents of "
-            "their own with ",
-            Parameter("validation"),
-            ".",
+            "epoch on it; check which column holds the topics, or add documents."
         )
 
 

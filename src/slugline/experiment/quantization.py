@@ -78,7 +78,7 @@ def save_quantized(
     file = to_file(weight_type=quantize)
     stored = from_model_file(file, experiment.fitted.encoder)
     before, test = experiment.tested
-    after = evaluate_fitted(stored, test, seed=stored.seed)
+    after = evaluate_fitted(stored, test, random_state=stored.seed)
     experiment = replace(experiment, evaluation=after, decisions=decide_corpus(stored, test))
     write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return QuantizationResult(

@@ -21,6 +21,7 @@ from slugline.corpus.topic_sets import TopicSet, split_rows
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
+from slugline.model.settings import draw_seed
 from slugline.text.features import Features
 
 #: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
@@ -64,7 +65,7 @@ def suggest(
     texts: Iterable[str],
     n: int = 50,
     *,
-    seed: int = 0,
+    random_state: int = 0,
     progress: Progress | None = None,
 ) -> list[Suggestion]:
     """Return `n` documents to label, or fewer if not as many differ, the best groups first.
@@ -79,15 +80,15 @@ def suggest(
     ----------
     model : TopicClassifier or Fitted
     texts : iterable of str
-        Documents without labels; they are classified in feature_groups, in bounded memory.
+        Documents without labels; they are classified in batches, in bounded memory.
     n : int, default 50
-    seed : int, default 0
+    random_state : int, default 0
     progress : Progress, optional
 
     Raises
     ------
     DataError : if no document has a word in it.
-    OptionError : if `n` or `seed` is out of its range.
+    OptionError : if `n` or `random_state` is out of its range.
 
     References
     ----------
@@ -97,7 +98,7 @@ def suggest(
     """
     fitted = to_fitted(model)
     check_whole("n", n, 1)
-    check_whole("seed", seed, 0, (1 << 32) - 1)
+    seed = draw_seed(random_state)
     documents = check_texts(texts)
     rows = _different(documents)
     if not len(rows):

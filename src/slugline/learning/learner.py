@@ -278,7 +278,9 @@ def _to_json_value(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What a learner needs for fitting besides rows and topics.
+    """What a learner sees of a fit besides rows and topics.
+
+    It is derived from the settings and the documents of the fit, once for each fit of a learner.
 
     Attributes
     ----------
