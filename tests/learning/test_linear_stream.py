@@ -132,7 +132,7 @@ def test_linear_stream_is_as_accurate_as_a_fit() -> None:
 def test_sparse_weights_drops_small_weights_that_the_stream_keeps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(steps, "_SHARES", {1 << 20: 0.25})  # as of many weights
+    monkeypatch.setattr(steps, "_THRESHOLDS", {1 << 20: 0.25})  # as of many weights
     stream = learned(FIRST)
     slim = stream.sparse_weights()
     assert slim.shape == (N_COLUMNS, N_TOPICS)

@@ -145,9 +145,9 @@ def test_gradient_at_the_minimum_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
     start = NewtonDescent(aim, scales_of(blocks), Iterate.initial(N_COLUMNS, 4))
     descent = minimise(engine_of(blocks), start)
-    shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
-    assert (shares[0], n_passes[0]) == (1, 1)
-    assert shares[-1] <= newton.TOLERANCE
+    norms, n_passes = zip(*((step.relative_norm, step.n_passes) for step in descent), strict=True)
+    assert (norms[0], n_passes[0]) == (1, 1)
+    assert norms[-1] <= newton.TOLERANCE
     assert list(n_passes) == sorted(set(n_passes))
 
 

@@ -218,7 +218,7 @@ class _Loss:
         mixed = (1 - high) * sure + high * flat
         right = (1 - uniform) * mixed + uniform / self._below.shape[1]
         right = np.maximum(right, _TINY)
-        # Of the right topic's probability by the parameters; a share moves by share * its odds.
+        # Of the right topic's probability by the parameters; a weight moves by weight * its odds.
         slopes = np.stack(
             [
                 (1 - uniform) * ((1 - high) * by_sure + high * by_flat),

@@ -19,9 +19,9 @@ MAX_SCORES = 1 << 18
 _ENOUGH_ROWS = 50
 # Times so many scores are used for curves of each topic. More take longer than learning.
 _MORE_SCORES = 4
-# It is fitted again when this share of the latest rows is new, as that takes longer than learning
-# from a few rows.
-_NEW_SHARE = 0.02
+# It is fitted again when this fraction of the latest rows is new, as that takes longer than
+# learning from a few rows.
+_NEW_FRACTION = 0.02
 
 
 class HeldOutScores(NamedTuple):
@@ -94,7 +94,7 @@ class RecentScores:
             costs=np.concatenate([self.costs, costs])[latest],
             n_new=self.n_new + len(labels),
         )
-        if recent.n_new <= _NEW_SHARE * n_rows:
+        if recent.n_new <= _NEW_FRACTION * n_rows:
             return recent, before
         return replace(recent, n_new=0), recent.calibration(before)
 

@@ -276,7 +276,7 @@ class StreamTraining:
                 state.initial_norms.setdefault(topics.start, step.first)
                 state.running = RunningDescent(step.iterate, step.state)
                 self._save()
-                fraction = self._fraction_done([step.share], tolerance)
+                fraction = self._fraction_done([step.relative_norm], tolerance)
                 self._report(n_before + step.n_passes, topics, fraction)
         finally:
             if step is not None:
@@ -389,7 +389,7 @@ class StreamTraining:
         rows = self._rows
         threshold = steps.drop_threshold(rows.n_columns * rows.n_topics)
         if rows.n_rows <= steps.FEW_ROWS and not rows.multilabel:  # as `fit` does
-            threshold = steps.SHARE_AT_MINIMUM
+            threshold = steps.THRESHOLD_AT_MINIMUM
         return steps.sparsify(weights.astype(np.float32, copy=False), threshold)
 
     def _result(self, interrupted: bool) -> StreamResult:

@@ -241,7 +241,7 @@ def _report(state: _WorkerState) -> DescentReport:
     descent, _ = state
     return DescentReport(
         n_passes=descent.n_passes,
-        relative_norm=descent.share,
+        relative_norm=descent.relative_norm,
         is_done=descent.is_done,
         initial_norms=descent.first,
     )

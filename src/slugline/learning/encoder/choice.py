@@ -31,8 +31,8 @@ WORDS = "words alone"
 class EncoderTrial(NamedTuple):
     """How good words are together with an encoder, or alone, on held-out documents.
 
-    Of several topics a text, `accuracy` is the share of documents with exactly the right ones from
-    a probability of a half, and `log_loss` the sum over topics.
+    Of several topics a text, `accuracy` is the fraction of documents with exactly the right ones
+    from a probability of a half, and `log_loss` the sum over topics.
     """
 
     name: str

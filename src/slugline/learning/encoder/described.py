@@ -36,7 +36,7 @@ from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 # Documents that a description counts like, to choose from; another number than the usual one must
 # lower the summed log loss by the log of their ratio. A name counts like one document at most.
 _WEIGHTS, _USUAL_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
-# Power of a topic's share of documents in its prior.
+# Power of a topic's fraction of documents in its prior.
 _PRIOR_POWER = 0.5
 # Of factors on scores: what a small squared distance from the prior adds to the log loss, for each
 # topic; and for all topics, the penalty from which on more distance hardly adds to it.
@@ -310,8 +310,8 @@ def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) 
     temperature = fitted.inverse_temperature / usual
     factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
     spreads = [spread(f * part) for f, part in zip(factors, parts, strict=True)]
-    share = 1 - spreads[2] / (sum(spreads) or 1.0)
-    return _Combination(factors, sums, fitted._replace(inverse_temperature=1.0), share)
+    encoder_weight = 1 - spreads[2] / (sum(spreads) or 1.0)
+    return _Combination(factors, sums, fitted._replace(inverse_temperature=1.0), encoder_weight)
 
 
 def _losses(scores: F64, y: I64) -> F64:

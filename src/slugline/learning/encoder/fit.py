@@ -21,7 +21,7 @@ from slugline.learning.learner import FitContext
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 # The penalty if there is nothing to choose by.
 _USUAL = 1.0
-# Power of a topic's share of rows in its prior: with 1, rare topics would seldom be predicted.
+# Power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be predicted.
 _PRIOR_POWER = 0.5
 # Rows held out together, at most: a small system of equations is solved for each group.
 _TOGETHER = 128
@@ -187,15 +187,15 @@ class _DiscriminantAnalysis(CentredRows):
     def heldout_scores(self, group: Index, penalty: float) -> F32:
         """Return leave-group-out scores of rows of different topics."""
         topics, costs, others = self.y[group], self.costs[group], self._weight_of_others(group)
-        share = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
+        ratio = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
         # In these coordinates, the covariance is the identity.
         roots = np.sqrt(self._values + penalty)
         row = self.centred(group) @ self._basis / roots
         means = self._means / roots
         deviations = row - means[topics]
-        means[topics] -= share[:, None] * deviations
+        means[topics] -= ratio[:, None] * deviations
         # Without the group's products, it differs from that in a few directions.
-        stretched = deviations * np.sqrt(share * self._totals[topics])[:, None]
+        stretched = deviations * np.sqrt(ratio * self._totals[topics])[:, None]
         inverse = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
         of_means = means @ stretched.T
         products = row @ means.T + row @ stretched.T @ inverse @ of_means.T

@@ -17,8 +17,8 @@ _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
 # An inverse temperature is lowered in steps of a fifth, as long as the loss grows by less than a
 # tenth of the uniform weight: by what can't be known anyway.
 _STEP, _TOLERANCE, _MIN_INVERSE_TEMPERATURE = 0.8, 0.1, 1e-3
-# The inverse temperature is lower by the share of so many more rows: what suited training splits of
-# many kinds best, with five and ten rows a topic.
+# The inverse temperature is lowered as if there were so many more rows: what suited training splits
+# of many kinds best, with five and ten rows a topic.
 _OPTIMISM = 6
 # The first model counts as the best single one unless another is better by so many standard errors,
 # as an encoder that doesn't know the language may look good on few rows. Chosen by cross-validation
@@ -63,10 +63,13 @@ def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = Non
     inverse_temperature = _lower_inverse_temperature(summed, y, sample_weight, fitted)
     # Few rows by which penalties and factors were chosen look better than others.
     inverse_temperature *= len(y) / (len(y) + _OPTIMISM)
-    share = spreads[1] / (sum(spreads) or 1.0)
+    encoder_weight = spreads[1] / (sum(spreads) or 1.0)
     calibration = fitted._replace(inverse_temperature=1.0)
     return ScoreFusion(
-        inverse_temperature * factors[0], inverse_temperature * factors[1], calibration, share
+        inverse_temperature * factors[0],
+        inverse_temperature * factors[1],
+        calibration,
+        encoder_weight,
     )
 
 
@@ -136,8 +139,8 @@ def fit_score_factors(
 class _Loss:
     """The log loss of summed scores, which is convex in the factors."""
 
-    def __init__(self, scores: F64, y: I64, shares: F64) -> None:
-        self._scores, self._y, self._shares = scores, y, shares
+    def __init__(self, scores: F64, y: I64, weights: F64) -> None:
+        self._scores, self._y, self._weights = scores, y, weights
         self._rows = np.arange(len(y))
         self._own = scores[:, self._rows, y]
 
@@ -148,7 +151,7 @@ class _Loss:
         if n_models == 1:
             return best
         of_one_model = [self._lowest(model) for model in np.eye(n_models)]
-        start = min(of_one_model, key=lambda factors: self._shares @ self._losses(factors))
+        start = min(of_one_model, key=lambda factors: self._weights @ self._losses(factors))
         if self._is_close(of_one_model[0], self._losses(start), _N_ERRORS):
             start = of_one_model[0]
         at_best = self._losses(best)
@@ -158,8 +161,8 @@ class _Loss:
     def _is_close(self, factors: F64, at_best: F64, n_errors: int = 1) -> bool:
         """Whether the mean loss is within some standard errors of the lowest."""
         more = self._losses(factors) - at_best
-        mean = self._shares @ more
-        variance = self._shares**2 @ (more - mean) ** 2
+        mean = self._weights @ more
+        variance = self._weights**2 @ (more - mean) ** 2
         return bool(mean <= n_errors * np.sqrt(variance))
 
     def _lowest(self, start: F64) -> F64:
@@ -182,5 +185,5 @@ class _Loss:
         """Return the mean loss, and its gradient by the factors."""
         log_proba = self._log_proba(factors)
         expected = (self._scores * np.exp(log_proba)).sum(axis=2)
-        loss = -float(self._shares @ log_proba[self._rows, self._y])
-        return loss, (expected - self._own) @ self._shares
+        loss = -float(self._weights @ log_proba[self._rows, self._y])
+        return loss, (expected - self._own) @ self._weights

@@ -13,7 +13,8 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
-# Scores that penalty and share are chosen by, of so many rows at least; more hardly change them.
+# Scores that the penalty and the encoder's weight are chosen by, of so many rows at least; more
+# hardly change them.
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
 # The largest factor on scores, most of which are between -1 and 1, and the least probability.
 _MOST, _LEAST = 50.0, 1e-6
@@ -36,8 +37,8 @@ class _LeastSquares(CentredRows):
         self._spread = np.where(spread > 0, spread, 1)
         self._copies = np.unique(X, axis=0, return_inverse=True)[1].ravel()
         totals = np.bincount(self._copies, self.costs)
-        shares = self.costs / np.maximum(totals, np.finfo(float).tiny)[self._copies]
-        by_copies = sp.csr_array((shares, (self._copies, np.arange(len(X)))))
+        weights = self.costs / np.maximum(totals, np.finfo(float).tiny)[self._copies]
+        by_copies = sp.csr_array((weights, (self._copies, np.arange(len(X)))))
         self._costs_of_copies, self._y_of_copies = totals[self._copies], by_copies @ y
         self._values, self._basis = self.decompose(rows, self.centred)
         self._products = np.zeros((self._basis.shape[1], y.shape[1]))
@@ -102,14 +103,19 @@ def fit_multilabel_head(
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
         ridge = _LeastSquares(rows, y[:, known], costs)
-        # The encoder's share and the penalty with the lowest log loss of held-out rows.
+        # The encoder's weight and the penalty with the lowest log loss of held-out rows.
         chosen = _sample(len(heldout_rows), words.shape[1])
         sample = words[chosen], right[chosen], cost[chosen]
         tried = (
             (ridge.heldout_scores(heldout_rows[chosen], penalty), penalty) for penalty in PENALTIES
         )
-        share, penalty = min((*_fit_share(s, *sample), penalty) for s, penalty in tried)[1:]
-        parts = (1 - share) * words, share * ridge.heldout_scores(heldout_rows, penalty)
+        encoder_weight, penalty = min(
+            (*_fit_encoder_weight(s, *sample), penalty) for s, penalty in tried
+        )[1:]
+        parts = (
+            (1 - encoder_weight) * words,
+            encoder_weight * ridge.heldout_scores(heldout_rows, penalty),
+        )
         scores = parts[0] + parts[1]
         curves, of_words = (fit_topic_calibration(s, right, cost) for s in (scores, words))
         gain = _log_losses(of_words.proba(words), right) - _log_losses(curves.proba(scores), right)
@@ -120,19 +126,21 @@ def fit_multilabel_head(
             return None, None
         sums = np.full((len(heldout_rows), context.n_topics), ABSENT_SCORE, dtype=np.float32)
         weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
-        biases = np.full(context.n_topics, share * ABSENT_SCORE, dtype=np.float32)
-        weights[:, known], biases[known] = (share * part for part in ridge.solution(penalty))
+        biases = np.full(context.n_topics, encoder_weight * ABSENT_SCORE, dtype=np.float32)
+        weights[:, known], biases[known] = (
+            encoder_weight * part for part in ridge.solution(penalty)
+        )
         sums[:, known] = scores
         if len(new):
             placed = _place_new(rows, y, n_documents, known, new, heldout_rows, curves.bend)
             weights[:, new], biases[new] = placed
             sums[:, new] = rows[heldout_rows] @ weights[:, new] + biases[new]
-            biases[new] -= (1 - share) * ABSENT_SCORE
+            biases[new] -= (1 - encoder_weight) * ABSENT_SCORE
     slopes, intercepts = np.ones_like(biases), np.zeros_like(biases)
     slopes[known], intercepts[known] = curves.slopes, curves.intercepts
     calibration = TopicCalibration(slopes, intercepts, curves.bend)
     of_encoder = float(parts[1].std() / (parts[0].std() + parts[1].std() or 1.0))
-    return EncoderHead(weights, biases, 1 - share, calibration, of_encoder), sums
+    return EncoderHead(weights, biases, 1 - encoder_weight, calibration, of_encoder), sums
 
 
 def _sample(n_rows: int, n_topics: int) -> Index:
@@ -141,8 +149,8 @@ def _sample(n_rows: int, n_topics: int) -> Index:
     return np.linspace(0, n_rows, n_chosen, endpoint=False).astype(np.intp)
 
 
-def _fit_share(scores: F32, words: F32, right: F32, cost: F32) -> tuple[float, float]:
-    """Return the lowest log loss of a curve through mixtures of scores, and the encoder's share."""
+def _fit_encoder_weight(scores: F32, words: F32, right: F32, cost: F32) -> tuple[float, float]:
+    """Return the lowest log loss of a curve through weighted scores, and the encoder's weight."""
     from scipy.optimize import minimize
 
     parts = np.stack([words.ravel(), scores.ravel(), np.ones(words.size)])

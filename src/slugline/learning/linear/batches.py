@@ -98,8 +98,10 @@ class LinearStream:
 
     def sparse_weights(self) -> sp.csr_array:
         """Return the weights that matter; see `slugline.learning.linear.steps.sparsify`."""
-        share = steps.drop_threshold(self.n_columns * len(self.biases))
-        return steps.hstack_topics([steps.sparsify(weights, share) for weights in self._weights])
+        threshold = steps.drop_threshold(self.n_columns * len(self.biases))
+        return steps.hstack_topics(
+            [steps.sparsify(weights, threshold) for weights in self._weights]
+        )
 
     def pop_weights(self, n_columns: int, moved: Index | None) -> sp.csr_array:
         """Return the weights that matter and free them: nothing more can be learned.
@@ -111,12 +113,12 @@ class LinearStream:
         moved : int array, shape (n_columns,), or None
             Where these columns are, if others have been inserted among them.
         """
-        share, parts = steps.drop_threshold(n_columns * len(self.biases)), []
+        threshold, parts = steps.drop_threshold(n_columns * len(self.biases)), []
         while self._weights:
             weights = self._weights.pop(0)
             if moved is not None and len(weights) != n_columns:
                 weights = weights[moved]
-            parts.append(steps.sparsify(weights, share))
+            parts.append(steps.sparsify(weights, threshold))
         return steps.hstack_topics(parts)
 
     def copy(self) -> LinearStream:

@@ -45,14 +45,14 @@ INITIAL_SQUARED_SUM = 0.3
 INITIAL_BIAS, ABSENT_SCORE = -1.0, -10.0
 # A document is doubtful if its topic's score is below the highest by more than this.
 _MARGIN = 1.0
-# Up to this share of doubtful documents are hard cases to learn from rather than wrong topics.
+# Up to this fraction of doubtful documents are hard cases to learn from rather than wrong topics.
 _EXPECTED_DOUBTFUL = 0.03
 # With fewer rows per topic, the scores that rows get before they are learned from say little.
 _MIN_ROWS_PER_TOPIC = 10
 # Each of few rows is scored by a fit without its fold. Of more rows, one part is scored by a fit of
 # the others.
 _N_FOLDS, _N_PARTS = 4, 3
-# Where fewer rows than this share are different, new ones will be copies of them, too.
+# Where fewer rows than this fraction are different, new ones will be copies of them, too.
 _FEW_DIFFERENT = 0.1
 # Probabilities are calibrated on at least so many rows, if there are as many.
 _MIN_CALIBRATION_ROWS = 500
@@ -76,9 +76,9 @@ def default_passes(n_rows: int) -> int:
 # Scores of held-out rows -------------------------------------------------------------------------
 
 
-def scale_heldout_scores(scores: F32, share: float) -> F32:
-    """Scale scores learned from a share of the rows to the spread of scores learned from all."""
-    return scores * np.float32(share**-_SPREAD_POWER)
+def scale_heldout_scores(scores: F32, fraction: float) -> F32:
+    """Scale scores learned from a fraction of the rows to the spread of scores learned from all."""
+    return scores * np.float32(fraction**-_SPREAD_POWER)
 
 
 def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
@@ -335,11 +335,11 @@ class _Training:
         rng = np.random.default_rng((self.problem.context.seed, number))
         return steps.Minibatches(self.problem.X, rows, rng, self.n_passes)
 
-    def report(self, share: float) -> None:
-        """Report that a share of the passes of a batch of topics is done; end a thread if asked."""
+    def report(self, fraction: float) -> None:
+        """Report a fraction of the passes of a batch of topics as done; end a thread if asked."""
         if self.problem.is_stopped.is_set():
             raise CancelledError
-        self.step.add(share)
+        self.step.add(fraction)
 
     @property
     def n_weights(self) -> int:
@@ -376,10 +376,10 @@ class _Training:
 
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
         """Do the remaining passes, and return the weights that matter, and the biases."""
-        end, share = self.run(topics), steps.drop_threshold(self.n_weights)
+        end, threshold = self.run(topics), steps.drop_threshold(self.n_weights)
         if self.is_exact:
-            share = steps.SHARE_AT_MINIMUM
-        return steps.sparsify(end.weights, share), end.biases.astype(np.float32, copy=False)
+            threshold = steps.THRESHOLD_AT_MINIMUM
+        return steps.sparsify(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | newton.Iterate:
         """Return the weights at the minimum or, where that would take long, after all passes."""

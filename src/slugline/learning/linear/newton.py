@@ -36,9 +36,10 @@ from slugline.learning.linear.sums import (
 
 # Iterates, gradients and their scaling -----------------------------------------------------------
 
-# The share of the mean curvature along a term that the preconditioner assumes, and the power of it
-# that steps are divided by: terms occur together, so that the full curvature would make steps along
-# common ones too short. A power of 0.5 takes 23 to 66 passes; 0 took 56 to 117, and 1 took 160.
+# The fraction of the mean curvature along a term that the preconditioner assumes, and the power of
+# it that steps are divided by: terms occur together, so that the full curvature would make steps
+# along common ones too short. A power of 0.5 takes 23 to 66 passes; 0 took 56 to 117, and 1 took
+# 160.
 _CURVATURE, _CURVATURE_POWER = 0.3, 0.5
 # Weights that are processed at once, so that they stay in the processor's cache.
 _MAX_SLICE_WEIGHTS = 1 << 16
@@ -86,13 +87,13 @@ class Iterate(NamedTuple):
         """Replace the weights and biases of some of the topics."""
         self.weights[:, indices], self.biases[indices] = values
 
-    def move(self, step: Iterate, share: F64 | None = None) -> None:
-        """Add a step, or a share of it for each topic."""
-        share = np.ones_like(self.biases) if share is None else share
-        self.biases[:] += share * step.biases
-        share32 = share.astype(np.float32)
+    def move(self, step: Iterate, fractions: F64 | None = None) -> None:
+        """Add a step, or a fraction of it for each topic."""
+        fractions = np.ones_like(self.biases) if fractions is None else fractions
+        self.biases[:] += fractions * step.biases
+        fractions32 = fractions.astype(np.float32)
         for part in row_slices(self.weights):
-            self.weights[part] += share32 * step.weights[part]
+            self.weights[part] += fractions32 * step.weights[part]
 
     def scale(self, factors: F64) -> None:
         """Multiply each topic by a factor."""
@@ -206,7 +207,7 @@ class DescentState(NamedTuple):
 
 # Newton steps by conjugate gradients -------------------------------------------------------------
 
-# A step is solved for until the residual is this share of the gradient.
+# A step is solved for until the residual is this fraction of the gradient.
 _FORCING, _MAX_PRODUCTS = 0.3, 30
 
 
@@ -293,13 +294,13 @@ def newton_step(
 
 # The descent -------------------------------------------------------------------------------------
 
-#: A descent ends when each topic's gradient is this share of its initial norm. On 21 sets, 99.8 to
-#: 100 % of held-out predictions were then those of the minimum itself (99.97 % in the mean); with
-#: 5e-3, 98.5 to 100 % are, for a tenth less time.
+#: A descent ends when each topic's gradient is this fraction of its initial norm. On 21 sets, 99.8
+#: to 100 % of held-out predictions were then those of the minimum itself (99.97 % in the mean);
+#: with 5e-3, 98.5 to 100 % are, for a tenth less time.
 TOLERANCE = 2e-3
 # Newton steps at most, and how often each may be shortened.
 _MAX_STEPS, _MAX_CUTS = 60, 8
-# A step is too long if the derivative at its end is uphill by this share of that at its start.
+# A step is too long if the derivative at its end is uphill by this fraction of that at its start.
 _UPHILL = 0.6
 
 
@@ -366,9 +367,9 @@ class NewtonDescent:
         return other
 
     @property
-    def share(self) -> float:
+    def relative_norm(self) -> float:
         """The largest gradient norm of a topic relative to its first."""
-        return float(self._shares().max(initial=0))
+        return float(self._relative_norms().max(initial=0))
 
     @property
     def is_done(self) -> bool:
@@ -402,13 +403,13 @@ class NewtonDescent:
             self._step(engine, self._gradient)
         self._n_steps += 1
 
-    def _shares(self) -> F64:
+    def _relative_norms(self) -> F64:
         zeros = np.zeros_like(self.norms)
         return np.divide(self.norms, self.first, out=zeros, where=self.first > 0)
 
     def _open(self) -> Index:
         """Return which of the topics at work are not within the tolerance."""
-        return np.flatnonzero(self._shares()[self._chosen] > self._tolerance)
+        return np.flatnonzero(self._relative_norms()[self._chosen] > self._tolerance)
 
     def _drop_ended(self) -> None:
         """Stop working on topics that have ended, once half of them have."""

@@ -183,7 +183,7 @@ class AdaGradDescent:
     ) -> AdaGradDescent:
         """Do the passes from `first` to before `last`; return this descent.
 
-        `report` gets the share of all passes that each few steps are.
+        `report` gets the fraction of all passes that each few steps are.
         """
         if _has_kernel():
             for number, parts in batches.rows_of_passes(first, last):
@@ -336,13 +336,13 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     """
     n_columns, n_topics = counts.shape
     pairs = counts.tocoo()  # a value for each term and topic that occur together
-    terms, share = pairs.row, (sizes / sizes.sum())[pairs.col]
+    terms, fractions = pairs.row, (sizes / sizes.sum())[pairs.col]
     prior = _PRIOR * max(1, n_topics)
     total = np.bincount(terms, pairs.data, n_columns) + prior
-    ratio = (pairs.data / share + prior) / total[terms]
-    divergence = np.bincount(terms, share * ratio * np.log(ratio), n_columns).astype(np.float64)
+    ratio = (pairs.data / fractions + prior) / total[terms]
+    divergence = np.bincount(terms, fractions * ratio * np.log(ratio), n_columns).astype(np.float64)
     # Topics without the term have one ratio.
-    elsewhere = 1 - np.bincount(terms, share, n_columns)
+    elsewhere = 1 - np.bincount(terms, fractions, n_columns)
     divergence += elsewhere * (prior / total) * np.log(prior / total)
     return divergence / np.log(max(n_topics, 2))
 
@@ -378,37 +378,39 @@ def learning_rates(relevance: F64, squares: F64, power: int) -> F64:
 
 # Weights that matter ------------------------------------------------------------------------------
 
-# Weights below this share of their root mean square are dropped, a larger share the more weights
+# Weights below this fraction of their root mean square are dropped, a larger one the more weights
 # there are: most are near 0, and hardly one prediction in a hundred changes.
-_SHARES, _LARGEST_SHARE = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
-#: At the minimum, words that all topics share have nearly no weight. With this share they stay
+_THRESHOLDS, _LARGEST_THRESHOLD = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
+#: At the minimum, words that all topics share have nearly no weight. With this threshold they stay
 #: known, and `partial_fit` does not add them as new ones, which would shorten the weights of all
 #: others in a row of length 1.
-SHARE_AT_MINIMUM = 0.005
+THRESHOLD_AT_MINIMUM = 0.005
 # Rounds to 11 binary digits, as in a float16 with a wider exponent.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
 _SLICE_WEIGHTS = 1 << 20
 
 
 def drop_threshold(n_weights: int) -> float:
-    """Return the share of their root mean square below which so many weights are dropped."""
-    return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
+    """Return the fraction of their root mean square below which so many weights are dropped."""
+    return next((t for most, t in _THRESHOLDS.items() if n_weights <= most), _LARGEST_THRESHOLD)
 
 
-def sparsify(weights: F32, share: float, slice_weights: int = _SLICE_WEIGHTS) -> sp.csc_array:
+def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS) -> sp.csc_array:
     """Return the weights that matter, rounded to 11 binary digits.
 
     Parameters
     ----------
     weights : float32 array, shape (n_columns, n_topics)
         Those of some of a model's topics.
-    share : float
+    threshold : float
         From `drop_threshold`.
     slice_weights : int
         Weights that are processed at once.
     """
     n_weights = max(1, np.count_nonzero(weights))
-    least = share * np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights)
+    least = threshold * np.sqrt(
+        np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights
+    )
     step = max(1, slice_weights // max(1, weights.shape[1]))
     rows, columns, values = [], [], []
     for start in range(0, max(1, len(weights)), step):

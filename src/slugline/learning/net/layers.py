@@ -40,7 +40,7 @@ class Dense:
     l2 : float, default 0.0
         Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
     dropout : float, default 0.0
-        Share of the outputs set to zero at random while training, in [0, 1).
+        Fraction of the outputs set to zero at random while training, in [0, 1).
 
     Examples
     --------
@@ -61,7 +61,7 @@ class Dense:
 
 
 class LossAndAccuracy(NamedTuple):
-    """Mean loss in nats (natural-log units) with penalties, and share of rows answered right."""
+    """Mean loss in nats (natural-log units) with penalties, and fraction of rows answered right."""
 
     loss: float
     accuracy: float

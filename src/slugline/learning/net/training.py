@@ -113,12 +113,12 @@ class Trainer:
             signals.append(signal)
         return signals, masks
 
-    def _dropout_mask(self, share: float, shape: tuple[int, int]) -> F32 | None:
+    def _dropout_mask(self, fraction: float, shape: tuple[int, int]) -> F32 | None:
         """Return 0 for dropped units; others are scaled up to keep the expected sum the same."""
-        if not share:
+        if not fraction:
             return None
-        is_retained = self._dropout_rng.random(shape, dtype=np.float32) >= share
-        return is_retained.astype(np.float32) / np.float32(1 - share)
+        is_retained = self._dropout_rng.random(shape, dtype=np.float32) >= fraction
+        return is_retained.astype(np.float32) / np.float32(1 - fraction)
 
     def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
         """Propagate the loss's derivative by the scores down the stack, updating each layer."""
