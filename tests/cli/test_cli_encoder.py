@@ -283,8 +283,8 @@ def test_train_encoder_interrupted_keeps_encodings_and_no_model(
         (["--encoder", "bert"], f"--encoder is 'bert'; give {describe_choices()}."),
         (
             ["--encoder", "use", "--tune"],
-            "--tune looks for words and learners, and not for what an --encoder adds to them; "
-            "leave one of them out.",
+            "--tune searches for feature groups and learners, not for what an --encoder adds to "
+            "them; leave one of them out.",
         ),
         (
             ["--encoder", "use", "--learner", "network"],

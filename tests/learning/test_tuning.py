@@ -118,7 +118,7 @@ def test_tune_announces_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
     TopicClassifier(tune=1.0).fit(texts, y.tolist(), progress=Notes())
     assert notes[0] == (
         "`tune` tries up to 9 ways to learn from 30 texts, which takes about 2 minutes; Ctrl-C "
-        "takes the best until then"
+        "stops with the best one so far"
     )
 
 

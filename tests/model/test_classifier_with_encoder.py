@@ -244,8 +244,8 @@ def test_encoder_works_with_cross_validation(meanings: Meanings) -> None:
         ),
         (
             {"tune": True},
-            "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
-            "leave one of them out.",
+            "`tune` searches for feature groups and learners, not for what an `encoder` adds to "
+            "them; leave one of them out.",
         ),
     ],
     ids=["network", "mixture", "tune"],

@@ -217,7 +217,9 @@ def test_roll_back_fails_while_another_process_rolls_back(
     other = os.open(tmp_path, os.O_RDONLY)
     try:
         assert lock(other)
-        with pytest.raises(ModelFileError, match="another process goes back to an earlier model"):
+        with pytest.raises(
+            ModelFileError, match="another process is going back to an earlier model"
+        ):
             roll_back(path)
         assert path.read_bytes() == versions[2]
     finally:

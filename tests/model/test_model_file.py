@@ -399,7 +399,9 @@ def test_load_refuses_encrypted_entries_and_unknown_compression(
     first = data.index(b"PK\x01\x02")
     assert data[first + 46 :].startswith(JSON.encode())
     data[first + offset] = value
-    assert refusal(bytes(data), tmp_path) == "model.json is encrypted or packed in an unknown way."
+    assert (
+        refusal(bytes(data), tmp_path) == "model.json is encrypted or compressed in an unknown way."
+    )
 
 
 def test_load_refuses_an_entry_with_a_wrong_checksum(good: bytes, tmp_path: Path) -> None:

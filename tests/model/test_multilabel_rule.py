@@ -165,7 +165,7 @@ def test_set_thresholds_raises_a_subtopic_to_its_parent() -> None:
     [
         (
             {"oli": 0.5},
-            "`thresholds` has 'oli', which is no topic of the model; did you mean 'oil'",
+            "`thresholds` has 'oli', which is not a topic of the model; did you mean 'oil'",
         ),
         ({"oil": 0}, "`thresholds` has 0 for 'oil'; give a probability over 0 and up to 1"),
         ({"oil": 1.5}, "`thresholds` has 1.5 for 'oil'"),
@@ -218,6 +218,6 @@ def test_load_refuses_a_manual_threshold_of_an_unknown_topic(
     info = msgspec.structs.replace(content.info, multilabel_rule=decision)
     container.write(tmp_path / "odd.slug", replace(content, info=info))
     with pytest.raises(
-        ModelFileError, match="a threshold set by hand of a topic that there is not"
+        ModelFileError, match="a threshold was set by hand for a topic that doesn't exist"
     ):
         slugline.load(tmp_path / "odd.slug")

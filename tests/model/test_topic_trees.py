@@ -101,7 +101,7 @@ def test_decide_gives_no_subtopic_without_its_parent(
     proba = np.random.default_rng(0).random((500, 7), dtype=np.float32)
     decision = classifier.fitted_.multilabel_rule
     assert decision is not None
-    proba = decision.consistent(proba)
+    proba = decision.make_consistent(proba)
     given = (
         decision.decide_by(decider.thresholds, proba) if min_precision else decision.decide(proba)
     )
@@ -148,12 +148,12 @@ def test_consistent_makes_single_paths_proportional_to_odds() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
     rule = MultilabelRule(np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents)
     alone = np.array([[0.9, 0.5, 0.75, 0.2], [0, 0, 0, 0]], np.float32)
-    proba = replace(rule, ends=(1, 2, 3)).consistent(alone.copy())
+    proba = replace(rule, ends=(1, 2, 3)).make_consistent(alone.copy())
     assert proba[0] == pytest.approx([4 / 4.25, 1 / 4.25, 3 / 4.25, 0.25 / 4.25])
     assert proba[1] == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3])
     odds = 0.9 * 0.5 * 0.25 / (1 - 0.9 * 0.5 * 0.25)  # of a text of `a` alone
     whole = 4.25 + odds
-    proba = replace(rule, ends=(0, 1, 2, 3)).consistent(alone.copy())
+    proba = replace(rule, ends=(0, 1, 2, 3)).make_consistent(alone.copy())
     assert proba[0] == pytest.approx([1 - 0.25 / whole, 1 / whole, 3 / whole, 0.25 / whole])
 
 
@@ -189,11 +189,11 @@ def test_consistent_follows_thresholds_and_probabilities_of_parents() -> None:
     assert parents == ((1, 0), (2, 1))
     thresholds = np.array([0.6, 0.3, 0.5, 0.2], np.float32)
     rule = MultilabelRule(thresholds, at_least_one=True, most=4, separator="/", parents=parents)
-    assert rule.raised(thresholds).tolist() == pytest.approx([0.6, 0.6, 0.6, 0.2])
-    proba = rule.consistent(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
+    assert rule.raise_to_parents(thresholds).tolist() == pytest.approx([0.6, 0.6, 0.6, 0.2])
+    proba = rule.make_consistent(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
     assert proba.tolist() == [[0.5, 0.5, 0.5, pytest.approx(0.1)]]
     # The parent is given if none reaches its threshold, though all of the branch are as probable.
-    rule = rule.with_thresholds(rule.raised(thresholds))
+    rule = rule.with_thresholds(rule.raise_to_parents(thresholds))
     assert rule.decide(proba).tolist() == [[True, False, False, False]]
     every = np.ones((1, 4), dtype=bool)
     assert rule.deepest(every).tolist() == [[False, False, True, True]]
@@ -258,7 +258,7 @@ def test_load_refuses_a_threshold_under_that_of_the_parent(
     thresholds[NAMES.index("sport")] = 0.99
     arrays = {**content.arrays, "multilabel_rule.thresholds": thresholds}
     container.write(tmp_path / "odd.slug", replace(content, arrays=arrays))
-    with pytest.raises(ModelFileError, match="threshold of a topic that is under"):
+    with pytest.raises(ModelFileError, match="threshold of a topic below"):
         slugline.load(tmp_path / "odd.slug")
 
 

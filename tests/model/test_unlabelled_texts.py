@@ -108,13 +108,13 @@ def test_unlabelled_texts_are_sampled_evenly_if_many(monkeypatch: pytest.MonkeyP
         ),
         (
             *(TEXTS, TOPICS, ["", TEXTS[0]], {}, DataError),
-            "`X_unlabelled` adds nothing: each of its texts is empty, or also a training or test "
-            "document; leave it out.",
+            "`X_unlabelled` adds nothing: each of its texts is empty, or is also a training or "
+            "test document; leave it out.",
         ),
         (
             *(TEXTS[11:13], TOPICS[11:13], UNLABELLED, {}, DataError),
-            "there are too few labels to learn from texts without labels as well: none shows how "
-            "sure to be of their topics. Label two texts of each topic at least, or leave out "
+            "there are too few labels to learn from unlabelled texts as well, as none is left to "
+            "check their predicted topics by; label at least two texts of each topic, or leave out "
             "`X_unlabelled`.",
         ),
         (

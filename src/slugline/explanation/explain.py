@@ -277,7 +277,7 @@ class _Answer:
             scores = fitted.dense.add_scores(scores, encoded)
             proba = fitted.dense.predict_proba(scores)
         if fitted.multilabel_rule is not None:
-            proba = fitted.multilabel_rule.consistent(proba)
+            proba = fitted.multilabel_rule.make_consistent(proba)
         self.scores, self.proba = scores[0], proba[0]
         self.best = int((self.proba if fitted.multilabel else self.scores).argmax())
 

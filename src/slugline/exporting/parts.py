@@ -326,7 +326,7 @@ def _facts(
         "topics": [str(name) for name in fitted.topics.names],
         "featureGroups": feature_groups,
         "hasPrecision": decider.precision is not None,
-        "usualWords": None if decider.words is None else decider.words._asdict(),
+        "usualWords": None if decider.unknown_words is None else decider.unknown_words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
     }

@@ -1,4 +1,4 @@
-"""Sets of topics that hold the right one as often as asked: conformal prediction."""
+"""Conformal prediction: sets of topics that contain the right one with a given probability."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from slugline.base.arrays import F64, Floats
 
-# What each topic after the first one costs, so that long tails of small probabilities stay out of
-# sets. Chosen on training splits: sets of few topics grow by less than a tenth over the smallest
-# possible ones, and those of doubtful texts are still the larger ones.
+# The penalty for each topic after the first one, which keeps long tails of small probabilities out
+# of sets. It was chosen on training splits: sets with few topics are less than a tenth larger than
+# the smallest possible ones, and doubtful texts still get larger sets than others.
 _PENALTY = 0.05
 
 
 def set_scores(proba: Floats) -> F64:
-    """Return the conformal score of each topic: the lower, the sooner it belongs to the set.
+    """Return the conformal score of each topic; topics with low scores enter a set first.
 
-    The score is the probability of all topics ranked higher, and a penalty for each of them: RAPS
-    with 0 in place of its random number. So the same text always gets the same set, no set is
-    empty, and the surer a text, the fewer topics it has.
+    The score is the total probability of the topics that are ranked higher, plus a penalty for each
+    of them: RAPS with 0 in place of its random number. So the same text always gets the same set,
+    no set is empty, and a text with a clear topic gets a small set.
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ def set_scores(proba: Floats) -> F64:
 
 
 def highest_score(scores: Floats, coverage: float) -> float:
-    """Return the highest score in sets that hold the right topic with probability `coverage`.
+    """Return the score threshold of sets that contain the right topic with probability `coverage`.
 
-    It is a quantile of the right topics' scores in held-out documents; infinite if these are too
-    few, so that every topic belongs to each set.
+    The threshold is a quantile of the scores of the right topics of held-out documents. It is
+    infinite if there are too few documents, so that every set contains all topics.
     """
     place = math.ceil((len(scores) + 1) * coverage)
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else math.inf

@@ -1,4 +1,4 @@
-"""Held-out predictions by further fits, for learners that don't make them as they learn."""
+"""Cross-validated predictions, for learners that make no held-out predictions while they learn."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from slugline.model.fitted import Fitted
 from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
 
-# Learners that don't predict held-out documents as they learn are fitted again without a third of
-# them, three times; or once, without a few, if documents are so many that this takes long.
+# A learner is fitted three more times, each time without a third of the documents. With so many
+# documents that this would take long, it is fitted once more, without a few of them.
 _N_FOLDS, _MANY = 3, 20_000
 
-#: Fits a model to some of the documents, given their numbers.
+#: Fits a model to the documents with these row numbers.
 FitRows = Callable[[Index, FitSettings], Fitted]
 
 
@@ -35,7 +35,7 @@ def cross_validate(
     fit_rows: FitRows,
     progress: Progress,
 ) -> HeldOutProba:
-    """Return the probabilities of documents by models that learn anew from others.
+    """Return the probabilities of documents, by models that were fitted to other documents.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def cross_validate(
         The model of all documents.
     documents : TrainingDocuments
     settings : FitSettings
-        Those of `fitted`.
+        The settings of `fitted`.
     fit_rows : callable
     progress : Progress
     """
@@ -59,13 +59,13 @@ def cross_validate(
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
     with closing(progress):
         for number, (training, fold) in enumerate(_splits(documents, settings.random_state)):
-            progress.update("predicting documents left out", number / _N_FOLDS)
+            progress.update("predicting held-out documents", number / _N_FOLDS)
             heldout = documents.task.predictable_rows(fold, training)
             if not len(heldout):
                 continue
             try:
                 other = fit_rows(training, settings_of_parts)
-            except DataError:  # no topic, word or weight is left to learn from
+            except DataError:  # the remaining documents have no topic, word or weight to learn from
                 continue
             rows.append(heldout)
             parts.append(_predict(other, fitted, documents, heldout))
@@ -73,7 +73,7 @@ def cross_validate(
 
 
 def _predict(other: Fitted, fitted: Fitted, documents: TrainingDocuments, rows: Index) -> F32:
-    """Return the probabilities of rows by another model; 0 of topics that it doesn't have."""
+    """Return the probabilities of rows by another model, with 0 for topics that it doesn't have."""
     proba = np.zeros((len(rows), len(fitted.topics)), dtype=np.float32)
     columns = fitted.topics.encode(other.topics.names)
     proba[:, columns] = other.predict_proba([documents.texts[i] for i in rows.tolist()])

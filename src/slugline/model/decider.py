@@ -1,4 +1,4 @@
-"""Which predictions to give alone, and why the model is unsure of others."""
+"""Which predictions to give, and for which texts to say "unsure" instead, and why."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, de
 from slugline.model.thresholds import CONFIDENCE, AchievablePrecision
 from slugline.text.features import UnknownWordRate, WordCounts
 
-#: How many guesses there are where the model is unsure.
+#: The number of guesses for a text that the model is unsure of.
 N_GUESSES = 3
 
 
 #: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
-#: probability is too low for the topic; the topic has no threshold, so it is never answered alone;
-#: or more than twice as many topics are likely as any text had that the model learned from.
+#: probability is below the topic's threshold; the topic has no threshold, so it is never given; or
+#: more than twice as many topics are likely as any training document had.
 UnsureKind = Literal[
     "no_text", "no_words", "unknown_words", "low_probability", "no_threshold", "many_topics"
 ]
 
 
 class Unsure(NamedTuple):
-    """Why the model is unsure of a text; as a str, in a few words.
+    """Why the model is unsure of a text; `str` gives the reason in a few words.
 
     Attributes
     ----------
     kind : UnsureKind
     n_unknown, n_words : int
-        Number of unknown words, and of all words; of "unknown_words".
+        Number of unknown words, and of all words; for "unknown_words".
     probability, threshold : float
-        Of the most likely topic; of "low_probability" and, without the threshold, "no_threshold".
+        Of the most likely topic; for "low_probability" and, without the threshold, "no_threshold".
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Unsure(NamedTuple):
 
 
 def format_under(probability: float, threshold: float) -> str:
-    """Return that a probability is under a threshold, rounded to where they differ, as float32."""
+    """Return "probability ... is under ...", with as many digits as show the difference."""
     gap = np.float32(threshold) - np.float32(probability)
     digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
     return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
@@ -85,16 +85,15 @@ class Decision(NamedTuple):
     Attributes
     ----------
     topic : str, int or None
-        None if the model is unsure; of several topics the most likely, None if there are none.
+        The topic given, or the most likely one if several are given; None if none is given.
     probability : float
-        Of the most likely topic, even so.
+        Of the most likely topic, even if the model is unsure.
     reason : Unsure or None
     top : list of (topic, probability)
-        The best guesses, the most likely first, and up to the last of several topics given.
+        The best guesses, the most likely first; they go on at least to the last topic given.
     topics : list of topics, or None
-        The set that holds the right topic as often as asked, the most likely first; None without
-        `coverage`. Of a model of several topics a text, those that are given; of paths, the
-        deepest.
+        For a multilabel model, the topics given, or only the deepest ones if topics are paths. For
+        other models, the conformal set, with the most likely topic first; None without `coverage`.
     """
 
     topic: Topic | None
@@ -105,12 +104,12 @@ class Decision(NamedTuple):
 
     @property
     def probabilities(self) -> list[float]:
-        """The probabilities of several topics that are given, in their order."""
+        """The probabilities of `topics`, in the same order; for a multilabel model."""
         return [probability for topic, probability in self.top if topic in (self.topics or ())]
 
 
 def describe_unsure(decision: Decision) -> str:
-    """Return that a model is unsure of a text, why, and its best guesses.
+    """Return a phrase that says why a model is unsure of a text, with its best guesses.
 
     >>> describe_unsure(Decision(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
     'unsure (no words); best guesses: a 50 %, b 25 %'
@@ -120,14 +119,14 @@ def describe_unsure(decision: Decision) -> str:
 
 
 class Decisions(NamedTuple):
-    """Decisions on some texts, without their probabilities.
+    """Why each text is unsure, if it is, and its set of topics.
 
     Attributes
     ----------
     reasons : list of Unsure or None, one for each text
     sets : list of list of topics, or None
-        One set for each text; None without `coverage`. Of a model of several topics a text, the
-        topics that are given: none where it is unsure.
+        One set for each text. For a multilabel model, the topics given, none if it is unsure; for
+        other models, the conformal set, or None without `coverage`.
     """
 
     reasons: list[Unsure | None]
@@ -136,26 +135,26 @@ class Decisions(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decider:
-    """Gives predictions that are right as often as asked, and is unsure of the other texts.
+    """Gives those predictions that reach a required precision, and is unsure of the other texts.
 
     Attributes
     ----------
     fitted : Fitted
     precision : float or None
-        How often predictions given alone must be right; None if all are given.
+        The fraction of the given predictions that must be right; None if all are given.
     thresholds : float32 array, shape (n_topics,)
-        The lowest probability at which a prediction of each topic is given alone.
-    words : UnknownWordRate or None
-        How many unknown words a text may have; None for any number.
+        The lowest probability at which a prediction of each topic is given.
+    unknown_words : UnknownWordRate or None
+        The limit on unknown words in a text; None for no limit.
     coverage, highest_score : float or None
-        How often sets hold the right topic, and the highest score of their topics; see
-        `slugline.model.thresholds`.
+        The probability that a set contains the right topic, and the score threshold of sets; see
+        `slugline.model.conformal`.
     """
 
     fitted: Fitted
     precision: float | None
     thresholds: F32
-    words: UnknownWordRate | None = None
+    unknown_words: UnknownWordRate | None = None
     coverage: float | None = None
     highest_score: float | None = None
 
@@ -174,19 +173,21 @@ class Decider:
         ----------
         fitted : Fitted
         min_precision : float from 0 to under 1, optional
-            How often predictions given alone must be right, with 90 % confidence; by default, what
-            the model was fitted with. With 0, all predictions are given but those for blank texts.
+            The fraction of the given predictions that must be right, with 90 % confidence; by
+            default, the precision that the model was fitted with. With 0, all predictions are given
+            except for blank texts.
         per_topic : bool, default False
-            Keep that promise for each topic that was predicted often, not only for all together; on
-            texts later than the training documents, single topics are the first to break it.
-            Always so where texts have several topics.
+            Keep the precision for each topic that was predicted often, not only for all topics
+            together. On texts later than the training documents, single topics are the first to
+            fall below it. Multilabel models always keep it for each topic.
         coverage : float, over 0 and under 1, optional
-            How often the set of topics of each text must hold the right one.
+            The probability with which the set of topics of a text must contain the right one.
 
         Raises
         ------
         OptionError : if there are no held-out predictions, or no threshold reaches `min_precision`.
-            The model's own precision may be out of reach: it is then unsure of every text.
+            If no threshold reaches the model's own precision, there is no error: the model is
+            unsure of every text.
         """
         if min_precision is not None:
             check_fraction("min_precision", min_precision, may_be_0=True)
@@ -208,7 +209,7 @@ class Decider:
             form = choose_form(fitted)
             per_topic |= form.is_always_per_topic
             thresholds = heldout.thresholds(precision, n_topics, per_topic, form.min_per_topic)
-            thresholds = form.raised(thresholds)
+            thresholds = form.raise_to_parents(thresholds)
             words = heldout.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
@@ -227,9 +228,9 @@ class Decider:
 
     @property
     def decision_thresholds(self) -> F32 | None:
-        """The probability from which each topic is given, of several or alone.
+        """The lowest probability at which each topic is given, with or without a precision.
 
-        None if texts get their most likely path, however probable.
+        None if each text gets its most likely path, whatever its probability.
         """
         if self.precision is None:
             return self._form.usual_thresholds(self.thresholds)
@@ -241,17 +242,17 @@ class Decider:
 
     @property
     def may_be_unsure(self) -> bool:
-        """Whether answers may lack a topic, which takes a reason and guesses."""
+        """Whether some texts may get no topic, but a reason and guesses instead."""
         return self.precision is not None or self.fitted.multilabel
 
     @property
     def promise(self) -> float:
-        """The precision of the predictions that it gives; 0 if none was asked for or is reached."""
+        """The precision that it promises; 0 if none was asked for, or none is reached."""
         return (self.precision or 0.0) if np.isfinite(self.thresholds).any() else 0.0
 
     @property
     def note(self) -> str:
-        """That the model, which is the subject, is unsure of every text, and why; else empty."""
+        """Continues "The model is": that it is unsure of every text, and why. Empty if it isn't."""
         if self.precision is None or self.promise:
             return ""
         return Message(
@@ -262,7 +263,7 @@ class Decider:
 
     @property
     def _obstacle(self) -> str | None:
-        """Which precision can be promised if the own one can't, and what to do; else None."""
+        """Which precision can be promised, if the model's own one is out of reach; else None."""
         if self.precision is None or self.promise:
             return None
         heldout = _require_heldout(self.fitted, "min_precision")
@@ -274,18 +275,18 @@ class Decider:
         )
 
     def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
-        """Return whether the precision is kept, on a test, too; None if none was asked for."""
+        """Check the precision on held-out predictions and on a test; None if none was asked for."""
         if self.precision is None:
             return None
         return check_promise(self.fitted, self.precision, self._obstacle, tested)
 
     @property
     def achieved(self) -> AchievablePrecision:
-        """Precision and share of the held-out predictions over the thresholds."""
+        """The precision and the coverage of the held-out predictions above the thresholds."""
         return _require_heldout(self.fitted, "min_precision").precision_at(self.thresholds)
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the choices as pairs of a name and a text."""
+        """Return the precision, thresholds and coverage as pairs of a name and a text."""
         rows = []
         if self.precision is not None:
             rows.append(
@@ -317,41 +318,48 @@ class Decider:
         ]
 
     def decide(self, X: Iterable[str], top: int = N_GUESSES) -> list[Decision]:
-        """Return the prediction for each text with `top` guesses, or why the model is unsure."""
+        """Return a decision for each text: a prediction or why the model is unsure, and guesses."""
         check_whole("top", top, 1)
         texts = check_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
         reasons, sets = self.judge(texts, proba, counts)
-        ends = self._form.count_guesses(self.fitted, proba, sets, top)
-        guesses = most_likely(proba, max(ends, default=top), self.fitted.topics.names)
+        n_guesses_each = self._form.count_guesses(self.fitted, proba, sets, top)
+        guesses = most_likely(proba, max(n_guesses_each, default=top), self.fitted.topics.names)
         topics_of_texts: Sequence[list[Topic] | None] = sets or [None] * len(texts)
         decisions = []
-        for reason, best, topics, end in zip(reasons, guesses, topics_of_texts, ends, strict=True):
+        for reason, best, topics, end in zip(
+            reasons, guesses, topics_of_texts, n_guesses_each, strict=True
+        ):
             topic = None if reason else self._form.first_topic(best, topics)
             decisions.append(Decision(topic, best[0][1], reason, best[:end], topics))
         return decisions
 
     def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Decisions:
-        """Return whether to give predictions, from the results of `Fitted.predict_with_words`."""
+        """Return decisions, given the texts and the results of `Fitted.predict_with_words`."""
         return self._form.judge(self, texts, proba, counts)
 
     def reasons(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask | None = None
     ) -> list[Unsure | None]:
-        """Return why predictions are not sure enough.
+        """Return the reason why each prediction is not sure enough; None if it is.
 
         Parameters
         ----------
         texts, proba, counts
             See `judge`.
         is_low : bool array, shape (n_texts,), optional
-            Whether probabilities are too low; by default, that of the most likely topic.
+            Which texts have too low probabilities; by default, the most likely topic is compared
+            with its threshold.
         """
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
         if is_low is None:
             is_low = highest < thresholds
-        is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_unusual(counts)
+        is_odd = (
+            np.zeros_like(is_low)
+            if self.unknown_words is None
+            else self.unknown_words.are_unusual(counts)
+        )
         reasons: list[Unsure | None] = [None] * len(texts)
         doubtful = np.flatnonzero(is_odd | is_low | (counts.n_words == 0))
         n_each = counts.n_words[doubtful].tolist(), counts.n_unknown[doubtful].tolist()
@@ -368,7 +376,7 @@ class Decider:
         return reasons
 
     def conformal_sets(self, proba: F32) -> list[list[Topic]] | None:
-        """Return the topics that hold the right one as often as asked; None without `coverage`."""
+        """Return the conformal set of topics of each text; None without `coverage`."""
         if self.highest_score is None:
             return None
         is_in = set_scores(proba) <= self.highest_score
@@ -383,26 +391,26 @@ class Decider:
 
 
 class DecisionForm(Protocol):
-    """What depends on whether texts are given one topic or several; see `choose_form`."""
+    """The steps that differ between one topic a text and several; see `choose_form`."""
 
-    #: What a held-out prediction is about, and what happens to those that are sure enough.
+    #: Nouns for held-out predictions, and the participle for those that are sure enough.
     unit: str
     given: str
-    #: What the model does if no precision is asked for.
+    #: The verb phrase for what the model does if no precision is asked for.
     without_precision: str
-    #: How often a topic must have been predicted for a threshold of its own.
+    #: The number of predictions of a topic that it needs for a threshold of its own.
     min_per_topic: int
-    #: Whether a precision is always kept for each topic, rather than for all together.
+    #: Whether a precision always holds for each topic, rather than for all together.
     is_always_per_topic: bool
 
     def describe_heldout(self, heldout: HeldOutPredictions) -> str:
         """Return the number of held-out predictions, in words."""
 
-    def raised(self, thresholds: F32) -> F32:
+    def raise_to_parents(self, thresholds: F32) -> F32:
         """Return thresholds of which no topic's is under that of its parent."""
 
     def usual_thresholds(self, thresholds: F32) -> F32 | None:
-        """Return the thresholds without a precision, given those of a `Decider`."""
+        """Return the thresholds that apply without a precision, given those of a `Decider`."""
 
     def judge(
         self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
@@ -417,7 +425,7 @@ class DecisionForm(Protocol):
     def count_guesses(
         self, fitted: Fitted, proba: F32, sets: list[list[Topic]] | None, n_guesses: int
     ) -> list[int]:
-        """Return the number of guesses of each text, `n_guesses` at least."""
+        """Return the number of guesses for each text, at least `n_guesses`."""
 
 
 class SingleLabelForm:
@@ -431,7 +439,7 @@ class SingleLabelForm:
         n = heldout.n_candidates
         return f"the answers to {counted(n, 'training document')} left out of the fit"
 
-    def raised(self, thresholds: F32) -> F32:
+    def raise_to_parents(self, thresholds: F32) -> F32:
         """Return the thresholds as they are: topics have no parents."""
         return thresholds
 
@@ -484,18 +492,18 @@ class MultilabelForm:
         n = heldout.n_candidates
         return f"{counted(n, 'likely topic')} of training documents left out of the fit"
 
-    def raised(self, thresholds: F32) -> F32:
+    def raise_to_parents(self, thresholds: F32) -> F32:
         """Return thresholds of which no topic's is under that of its parent."""
-        return self.rule.raised(thresholds)
+        return self.rule.raise_to_parents(thresholds)
 
     def usual_thresholds(self, thresholds: F32) -> F32 | None:  # noqa: ARG002
-        """Return those of the rule; None if texts get their most likely path."""
+        """Return the thresholds of the rule; None if texts get their most likely path."""
         return self.rule.usual_thresholds
 
     def judge(
         self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
     ) -> Decisions:
-        """Return which topics to give, or why none."""
+        """Return the topics to give to each text, or why there are none."""
         reasons: list[Unsure | None] = [None] * len(texts)
         if decider.precision is None:
             given = self.rule.decide(proba)
@@ -525,14 +533,14 @@ class MultilabelForm:
     def count_guesses(
         self, fitted: Fitted, proba: F32, sets: list[list[Topic]] | None, n_guesses: int
     ) -> list[int]:
-        """Return the number of guesses up to the last topic that is given."""
+        """Return the rank of each text's last given topic, if that is more than `n_guesses`."""
         sets = sets or []
         rows = [row for row, topics in enumerate(sets) if topics]
         last = fitted.topics.encode(sets[row][-1] for row in rows)
         lowest = np.full((len(proba), 1), np.inf, dtype=np.float32)
         lowest[rows, 0] = proba[rows, last]
-        ends: list[int] = np.maximum(n_guesses, (proba >= lowest).sum(axis=1)).tolist()
-        return ends
+        n_guesses_each: list[int] = np.maximum(n_guesses, (proba >= lowest).sum(axis=1)).tolist()
+        return n_guesses_each
 
 
 _SINGLE_LABEL = SingleLabelForm()
@@ -564,7 +572,7 @@ def _best(proba: F32, n_guesses: int) -> Index:
     if n_guesses > N_GUESSES:
         return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
     best, remaining, rows = [], proba.copy(), np.arange(len(proba))
-    for _ in range(min(n_guesses, proba.shape[1])):  # a few need no sort
+    for _ in range(min(n_guesses, proba.shape[1])):  # no full sort for a few
         best.append(remaining.argmax(axis=1))
         remaining[rows, best[-1]] = -1
     return np.array(best).T
@@ -596,7 +604,7 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
 
 
 def _describe_best(fitted: Fitted, heldout: HeldOutPredictions) -> str:
-    """Return which precision can be promised and what to do, in sentences."""
+    """Return sentences about which precision can be promised, and what to do for a higher one."""
     best, coverage = heldout.best_precision()
     doubts = describe_label_doubts(fitted)
     cure = "correct the labels that `slugline audit` finds" if doubts else "give more documents"

@@ -1,4 +1,4 @@
-"""An encoder beside a linear learner: its head, and held-out probabilities of both."""
+"""Adds an encoder to a linear learner: fits its head, and makes held-out probabilities of both."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
 
-#: Numbers of documents, and their probabilities by models that did not learn from them.
+#: Row numbers of documents, and their probabilities by models that did not learn from them.
 HeldOutProba = tuple[Index, F32]
 
-# With more documents a topic on average, its name says nothing new.
+# With more documents per topic than this, on average, the names of topics add nothing.
 _FEW = 50
-#: Texts without labels that are learned from, at most: more hardly change anything.
+#: Largest number of unlabelled texts to learn from: more of them hardly change anything.
 MAX_UNLABELLED = 5_000
-# Scores of documents that are the only ones of their topics, and such documents, at most.
+# Documents that are the only ones of their topics are thinned so that their scores are at most
+# `_MAX_SCORES` numbers, but at least `_MIN_SINGLE` documents are kept.
 _MAX_SCORES, _MIN_SINGLE = 2_000_000, 500
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -57,7 +58,7 @@ class EncodedDocuments:
     heldout : HeldOutScores
         Of the learner.
     rows : float32 array, shape (n_documents + n_descriptions, encoder.width)
-        Those of documents first, then those of descriptions.
+        The rows of documents come first, then those of descriptions.
     all_labels : Labels
         Of `rows`.
     context : FitContext
@@ -81,7 +82,7 @@ class EncodedDocuments:
 
     @property
     def words_alone(self) -> tuple[None, HeldOutProba]:
-        """No head, and the held-out probabilities of the learner: the encoder is of no use."""
+        """The result for a useless encoder: no head, and the learner's held-out probabilities."""
         rows, scores = self.heldout
         return None, (rows, self.learner.calibration.proba(scores))
 
@@ -89,7 +90,7 @@ class EncodedDocuments:
 def add_multilabel_encoder(
     encoded: EncodedDocuments,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the head for documents of several topics, and held-out probabilities of the sum."""
+    """Return the head for multilabel documents, and held-out probabilities of the summed scores."""
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
     head, scores = fit_multilabel_head(
@@ -104,11 +105,11 @@ def add_multilabel_encoder(
 def add_single_label_encoder(
     encoded: EncodedDocuments,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the head for documents of one topic, and held-out probabilities of the sum.
+    """Return the head for documents of one topic, and held-out probabilities of the summed scores.
 
     Raises
     ------
-    DataError : if there are texts without labels, and too few with labels to measure on.
+    DataError : if there are unlabelled texts, but too few labelled ones to measure on.
     """
     from slugline.learning.encoder.described import fit_described_head
     from slugline.learning.encoder.fit import fit_encoder_head
@@ -142,7 +143,8 @@ def add_single_label_encoder(
     dense = DenseHead.from_head(encoded.encoder, head, n_unlabelled)
     if scores is None:
         return dense, None
-    # An encoder has learned from other copies of a text; words leave out all of them.
+    # The encoder's head has learned from the other copies of a text; held-out scores of words come
+    # from fits without any copy.
     n_copies = Counter([*encoded.texts, *descriptions.values(), *names])
     is_unique = np.array(
         [n_copies[encoded.texts[row]] == 1 for row in heldout_rows.tolist()], dtype=bool
@@ -168,9 +170,10 @@ def _add_cascade(
 
 
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
-    """Return the held-out scores of words, with documents that are the only ones of their topics.
+    """Return the held-out scores of words, which include the only documents of topics.
 
-    Words can't know these topics without them. Other topics' scores are those of all documents.
+    Without such a document, words can't know its topic. Scores of the other topics then come from
+    the fit to all documents.
     """
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.fit import ABSENT_SCORE
@@ -194,7 +197,7 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
 
 
 class UnlabelledScores(NamedTuple):
-    """Texts without labels, and their scores by words."""
+    """Unlabelled texts, and their scores by words."""
 
     texts: Sequence[str]
     scores: F32
@@ -203,7 +206,7 @@ class UnlabelledScores(NamedTuple):
     def from_learner(
         cls, texts: Sequence[str], features: Features, learner: Learner
     ) -> UnlabelledScores | None:
-        """Return the scores of texts by a learner that has learned; None without texts."""
+        """Return a fitted learner's scores for texts; None if there are no texts."""
         if not texts:
             return None
         return cls(texts, learner.decision_function(features.transform(texts)))
@@ -217,9 +220,9 @@ def check_unlabelled(
     settings: FitSettings,
     progress: Progress,
 ) -> list[str]:
-    """Return the distinct texts without labels that aren't among `texts`; evenly spaced, if many.
+    """Return the distinct unlabelled texts that aren't among `texts`; an even sample of many.
 
-    OptionError if they can't be learned from.
+    Raise OptionError if they can't be learned from.
     """
     if X is None:
         return []
@@ -249,8 +252,8 @@ def check_unlabelled(
     if not used:
         raise DataError(
             Parameter("X_unlabelled"),
-            " adds nothing: each of its texts is empty, or also a training or test "
-            "document; leave it out.",
+            " adds nothing: each of its texts is empty, or is also a training or "
+            "test document; leave it out.",
         )
     if len(used) > MAX_UNLABELLED:
         progress.note(f"of {len(used):,} unlabelled texts, {MAX_UNLABELLED:,} are used")
@@ -259,9 +262,9 @@ def check_unlabelled(
 
 
 def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
-    """Return texts without labels as a head learns from them; None if there are none.
+    """Return the unlabelled texts as rows and scores for a head; None if there are none.
 
-    DataError if the labels of documents to measure on are too few.
+    Raise DataError if there are too few labelled documents to measure on.
     """
     from slugline.learning.encoder.fit import UnlabelledRows
 
@@ -270,8 +273,9 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
         return None
     if len(np.unique(encoded.labels.topics[encoded.heldout.rows])) < 2:
         raise DataError(
-            "there are too few labels to learn from texts without labels as well: none shows how "
-            "sure to be of their topics. Label two texts of each topic at least, or leave out ",
+            "there are too few labels to learn from unlabelled texts as well, as none is left "
+            "to check their predicted topics by; label at least two texts of each topic, or leave "
+            "out ",
             Parameter("X_unlabelled"),
             ".",
         )
@@ -279,7 +283,7 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
 
 
 def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
-    """Return the encoder's rows of other texts."""
+    """Return the encoder's rows of other texts than the documents."""
     from slugline.learning.encoder.rows import encode
 
     n_jobs, progress = encoded.settings.n_jobs, encoded.context.progress
@@ -287,7 +291,7 @@ def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
 
 
 def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | None]:
-    """Return the words of topics' names, without a description and if documents are few."""
+    """Return topics' names and their rows, without described topics and if documents are few."""
     from slugline.learning.encoder.fit import Names
 
     topics, labels = encoded.topics, encoded.labels
@@ -306,9 +310,9 @@ def with_chosen_encoder(
     context: FitContext,
     settings: FitSettings,
 ) -> tuple[FitSettings, EncoderChoice | None]:
-    """Return settings with the encoder that does best on held-out documents, and the choice.
+    """Return settings with the encoder that does best on held-out documents, and how it was chosen.
 
-    Settings that don't leave it to be chosen stay as they are.
+    Settings are returned unchanged, with None, unless they say that an encoder is to be chosen.
     """
     if not isinstance(settings.encoder, tuple) or not is_linear(learner):
         return settings, None
@@ -323,7 +327,7 @@ def with_chosen_encoder(
 
 
 def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> list[str]:
-    """Return warnings if a model lacks the encoder, or unlabelled texts, that it was to use."""
+    """Return warnings if a model lacks an encoder, or unlabelled texts, that were asked for."""
     choice = fitted.encoder_choice
     if fitted.encoder is not None or encoder is None:
         return []
@@ -351,7 +355,7 @@ def encode_documents(
     Parameters
     ----------
     described : Labels
-        Those of descriptions.
+        The labels of descriptions.
 
     See `EncodedDocuments` for the others.
     """
@@ -392,6 +396,6 @@ def encode_with_descriptions(
 def linear_heldout(learner: Learner) -> HeldOutProba | None:
     """Return the held-out probabilities of a linear learner; None if there are none."""
     if not is_linear(learner) or learner.heldout_scores_ is None:
-        return None  # another one, or it has learned in parts
+        return None  # not a linear learner, or it has learned in parts
     rows, scores = learner.heldout_scores_
     return rows, learner.calibration.proba(scores)

@@ -1,4 +1,4 @@
-"""Documents to learn from, checked, weighted and encoded."""
+"""Documents to learn from, with their weights and labels."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def counted_documents(
 
 @dataclass(frozen=True)
 class TrainingDocuments:
-    """Documents of a weight over 0.
+    """Training documents whose weight is over 0.
 
     Attributes
     ----------
     texts : list of str
     names : list of topics, or of tuples of topics
-        With all parents, if topics are paths.
+        If topics are paths, with all parents of each.
     sample_weight : float64 array, shape (n_documents,), or None if all are 1
     task : ClassificationTask
     """
@@ -63,7 +63,8 @@ class TrainingDocuments:
         settings : FitSettings
         sample_weight : float array, shape (len(corpus),), or None
         most_repeated : int
-            Up to so many, documents of whole weights are repeated; see `counted_rows`.
+            Documents with whole-number weights are repeated if there are at most this many in all;
+            see `counted_rows`.
         """
         texts, names, weights = counted_documents(corpus, sample_weight, most_repeated)
         names = sets_with_parents(names, settings.topic_path)
@@ -88,7 +89,7 @@ class TrainingDocuments:
     def context(
         self, settings: FitSettings, *, first: bool = False, progress: Progress = SILENT
     ) -> FitContext:
-        """Return what a learner needs besides rows and labels."""
+        """Return the settings, weights and sizes that a learner needs besides rows and labels."""
         labels = self.task.labels
         weights = topic_weights(settings.class_weight, self.task.topics, labels.topics)
         if weights is not None:

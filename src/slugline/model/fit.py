@@ -1,4 +1,4 @@
-"""The fit that makes a `Fitted` of all documents at once."""
+"""Fits a model to all documents at once."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
-# Up to so many, documents of whole weights are repeated, so that weights count in all that is
-# learned: how rare terms are, probabilities, thresholds. Linear weights are exact up to as many.
+# Documents with whole-number weights are repeated if there are at most this many in all, so that
+# weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
+# linear learner finds exact weights for as many documents.
 _MOST_REPEATED = 500
 
 
@@ -120,17 +121,17 @@ def fit(
 
 
 def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
-    """Raise DataError if there is no document or no topic, and no description either."""
+    """Raise DataError if there are no documents, or no topics, and no descriptions either."""
     if settings.descriptions:
         return
     if not corpus.texts:
         raise DataError("there are no documents to learn from; give at least two.")
     if corpus.multilabel and not any(corpus.topics):
-        raise DataError("no document has a topic; give some.")
+        raise DataError("no document has a topic; give documents with topics.")
 
 
 def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
-    """Raise OptionError for documents or options that others need."""
+    """Raise OptionError if options need other options, or documents, that aren't given."""
     if has_validation and not settings.learner.capabilities.has_epochs:
         raise OptionError(
             Parameter("validation_data"),
@@ -185,7 +186,7 @@ def _encode_validation(
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Groups of terms and a learner, and the search by which they were chosen, if any."""
+    """Feature groups and a learner, with the search that chose them, if there was one."""
 
     feature_groups: tuple[FeatureGroup, ...]
     learner: Learner
@@ -195,7 +196,7 @@ class _Candidate:
 def _choose_candidate(
     documents: TrainingDocuments, context: FitContext, settings: FitSettings
 ) -> _Candidate:
-    """Return the learner and terms of the settings or, if asked for, the best of a search."""
+    """Return the feature groups and the learner of the settings, or the best ones of a search."""
     feature_groups = settings.chosen_feature_groups(documents.texts, documents.names)
     if not settings.tune:
         return _Candidate(feature_groups, choose_learner(settings.learner))  # a copy
@@ -208,7 +209,7 @@ def _choose_candidate(
             Parameter("tune"),
             f" tries up to {MAX_CANDIDATES} ways to learn from {len(texts):,} texts",
         )
-        announce(context.progress, work, seconds, "; Ctrl-C takes the best until then")
+        announce(context.progress, work, seconds, "; Ctrl-C stops with the best one so far")
     tuning = tune(
         texts,
         task.labels,
@@ -224,7 +225,7 @@ def _choose_candidate(
 
 @dataclass(frozen=True)
 class _LearnedWords:
-    """What was learned from the words of documents.
+    """The features and the learner that were fitted to the words of documents.
 
     Attributes
     ----------
@@ -233,7 +234,7 @@ class _LearnedWords:
     rows : sparse array, shape (n_documents, n_columns), or None if they were learned in parts
     history : History or None
     n_unlearned : int
-        Documents that were not learned from, as the fit was interrupted.
+        Number of documents that were not learned from because the fit was interrupted.
     is_interrupted : bool
     """
 
@@ -245,7 +246,7 @@ class _LearnedWords:
     is_interrupted: bool
 
     def without_unused_columns(self) -> tuple[Features, Learner, Index]:
-        """Return features and learner without terms that have no weight, and the columns left."""
+        """Return features and learner without terms of weight 0, and the columns that are kept."""
         if not is_linear(self.learner):
             return self.features, self.learner, np.arange(self.features.n_columns)
         features, columns = self.features.without(self.learner.unused_columns())
@@ -259,7 +260,7 @@ def _learn_words(
     context: FitContext,
     settings: FitSettings,
 ) -> _LearnedWords:
-    """Learn terms from texts, and topics from the terms; in parts, if documents are many."""
+    """Fit features to texts, and the learner to their rows; in parts if documents are very many."""
     learner, labels = candidate.learner, documents.task.labels
     features = Features(candidate.feature_groups, settings.n_jobs)
     in_parts = is_learned_in_parts(documents.texts, candidate.feature_groups, settings)
@@ -268,7 +269,7 @@ def _learn_words(
         n_unlearned = len(documents) - learner.fit_parts(parts)
         return _LearnedWords(features, learner, None, None, n_unlearned, n_unlearned > 0)
     rows = features.fit_transform(documents.texts, context.progress)
-    # Held-out scores of all documents are worth several fits where probabilities matter.
+    # Where probabilities matter, held-out scores of all documents are worth several fits.
     needs_all_scores = settings.encoder is not None or settings.min_precision is not None
     context = replace(context, cross_validate=needs_all_scores)
     if validation is not None:
@@ -298,7 +299,7 @@ def _add_encoder(
     context: FitContext,
     settings: FitSettings,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the encoder's head beside words, and held-out probabilities, if there are any."""
+    """Return the encoder's head and held-out probabilities, each None if there is none."""
     if words.rows is None:
         return None, linear_heldout(words.learner)
     task = documents.task

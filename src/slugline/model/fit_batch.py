@@ -1,4 +1,4 @@
-"""The fit to one more batch of documents."""
+"""Fits a model to one more batch of documents."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def fit_batch(
         history=None,
         tuning=None,
         multilabel_rule=task.next_rule(before, learner),
-        heldout_predictions=None,  # they were answered by other weights
+        heldout_predictions=None,  # these predictions were made with other weights
         stream=None,
         layout=corpus.layout or before.layout,
     )
 
 
 def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
-    """Raise an error for no documents, or settings that need all documents at once."""
+    """Raise an error if there are no documents, or for settings that need all documents at once."""
     if not texts:
         raise DataError("there are no documents to learn from; give at least one.")
     if settings.encoder is not None:
@@ -100,7 +100,7 @@ def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
 def _before_first_batch(
     settings: FitSettings, classes: Iterable[Topic] | None, *first: Sequence[Any]
 ) -> Fitted:
-    """Return the model before the first batch."""
+    """Return an empty model, as it is before the first batch."""
     if settings.tune:
         raise OptionError(
             Parameter("tune"), " needs all documents at once; leave it out, or call fit first."
@@ -117,7 +117,7 @@ def _before_first_batch(
         raise OptionError(
             "the first call of partial_fit needs ",
             Parameter("classes"),
-            ": all topics that there will be.",
+            ", the list of all topics that batches may have.",
         )
     documents.check_topic_names(names)
     learner, topics = _batch_learner(settings.learner), Topics.fit(names)

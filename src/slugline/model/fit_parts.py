@@ -1,4 +1,4 @@
-"""Rows of very many documents, a part at a time."""
+"""Makes the rows of very many documents, a part at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MANY_DOCUMENTS, _PART_SIZE = 200_000, 50_000
 def is_learned_in_parts(
     texts: Sequence[str], feature_groups: Sequence[FeatureGroup], settings: FitSettings
 ) -> bool:
-    """Whether texts are so many that they are learned in parts, without vocabulary or encoder."""
+    """Return whether there are so many texts that they are learned in parts, without vocabulary."""
     is_simple = settings.encoder is None and all(group.n_buckets for group in feature_groups)
     return len(texts) > _MANY_DOCUMENTS and is_simple
 
@@ -37,7 +37,7 @@ def rows_in_parts(
 ) -> Iterator[tuple[sp.csr_array, Labels, FitContext]]:
     """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
 
-    The features are always those of the parts that were learned from.
+    `features` is updated after each part, so that it always fits the parts learned from so far.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Fitted:
     """A fitted model: predicts, and can be explained, saved and served.
 
     A value from `fit` or from a model file never changes. Values that `fit_batch` returns share
-    their weights with the earlier ones, since copying them would take longer than learning from a
+    their weights with earlier values, since copying weights would take longer than learning from a
     batch.
 
     Attributes
@@ -51,13 +51,13 @@ class Fitted:
         SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
     n_documents, n_unlearned : int
         Number of documents, and of those that were not learned from because training was
-        interrupted: they only served to find the best epoch, or had not come yet.
+        interrupted: they only served to find the best epoch, or training had not reached them.
     topic_counts : int64 array, shape (n_topics,)
         Number of documents of each topic.
     validation_digest : str or None
         SHA-256 of the user's validation documents.
     interrupted : bool
-        Whether a person stopped the training early.
+        Whether a user stopped the training early.
     n_batches : int
         Number of batches; 0 if it learned from all documents at once.
     history : History or None
@@ -68,18 +68,18 @@ class Fitted:
         What a sentence encoder adds to the learner's scores; None without one, or if it doesn't
         improve them.
     encoder_choice : EncoderChoice or None
-        Why it has that encoder, or none; None unless it was to be chosen, and in a loaded model.
+        How the encoder, or none, was chosen; None if there was no choice, and in a loaded model.
     descriptions : mapping of topic to str
         With a `dense` head.
     heldout_predictions : HeldOutPredictions or None
-        None after batches; and of a learner other than the linear one, or of very many documents,
-        without `min_precision`.
+        None after batches. Without `min_precision`, also None for learners other than the linear
+        one and for very many documents.
     stream : StreamRecord or None
         None if it did not learn from a stream.
     multilabel_rule : MultilabelRule or None
-        Which topics to give where documents have several; None where each has one.
+        Which topics to give if documents may have several; None if each has one.
     layout : DataLayout or None
-        Columns and encoding of the training data, in which later files are expected; None if
+        Columns and encoding of the training data, which later files should have as well; None if
         unknown, as after `TopicClassifier.fit`, which gets texts.
     """
 
@@ -112,7 +112,7 @@ class Fitted:
         return format_html_table("Fitted", self.summary())
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the summary as pairs of a name and a text."""
+        """Return a summary of the model as pairs of a name and a text."""
         groups = zip(self.features.feature_groups, self.features.vocabularies_, strict=True)
         rows = [("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}")]
         if self.multilabel_rule is not None:
@@ -130,7 +130,7 @@ class Fitted:
         return [*rows, ("learned from", self._describe_documents())]
 
     def _describe_documents(self) -> str:
-        """Return what it learned from, and its seed."""
+        """Return a phrase about the documents that it learned from, and its seed."""
         parts = [counted(self.n_learned, "document")]
         if self.descriptions:
             parts.append(counted(len(self.descriptions), "description"))
@@ -154,34 +154,34 @@ class Fitted:
 
     @property
     def separator(self) -> str | None:
-        """What separates the parts of topics that are paths; None if they are no paths."""
+        """The separator in topics that are paths; None if topics are not paths."""
         return None if self.multilabel_rule is None else self.multilabel_rule.separator
 
     @property
     def thresholds(self) -> dict[Topic, float]:
-        """The threshold of each topic, where texts have several; else empty."""
+        """The threshold of each topic of a multilabel model; empty for others."""
         values = None if self.multilabel_rule is None else self.multilabel_rule.usual_thresholds
         return {} if values is None else _by_name(self.topics.names, values)
 
     @property
     def own_thresholds(self) -> dict[Topic, float]:
-        """The thresholds that a person set."""
+        """The thresholds that a user set."""
         by_hand = () if self.multilabel_rule is None else self.multilabel_rule.by_hand
         names = {self.topics.names[column] for column in by_hand}
         return {name: value for name, value in self.thresholds.items() if name in names}
 
     @property
     def n_learned(self) -> int:
-        """Number of documents it learned from."""
+        """Number of documents that it learned from."""
         return self.n_documents - self.n_unlearned
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
-        """The columns beside the text that count for its predictions."""
+        """The columns, besides the text, that its predictions depend on."""
         return tuple(c for c in self.features.table_columns if c.kind != UNUSED)
 
     def column_values(self) -> list[tuple[TableColumn, list[str]]]:
-        """Return the columns beside the text, and the known values of those of words."""
+        """Return the columns besides the text, with the known values of each categorical column."""
         if not self.columns:
             return []
         terms = self.features.vocabularies_[-1].terms
@@ -194,14 +194,14 @@ class Fitted:
 
     @property
     def encoder(self) -> CheckedEncoder | None:
-        """The sentence encoder that it needs, if it needs one."""
+        """The sentence encoder that it needs; None if it needs none."""
         return None if self.dense is None else self.dense.encoder
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).
 
-        Where documents have several topics, a tuple of those given to each, the most likely first;
-        or an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
+        A multilabel model returns a tuple of the topics given to each text, the most likely first;
+        or, if it learned from an indicator array, one of shape (n_documents, n_topics).
         """
         if self.multilabel_rule is None:
             return self.classes[self.decision_function(X).argmax(axis=1)]
@@ -215,7 +215,7 @@ class Fitted:
     def predict_sets(self, X: Iterable[str]) -> list[tuple[Topic, ...]]:
         """Return the topics given to each text, the most likely first; of a multilabel model.
 
-        Of topics that are paths, the deepest ones.
+        If topics are paths, only the deepest ones are returned.
         """
         proba = self.predict_proba(X)
         if self.multilabel_rule is None:
@@ -225,39 +225,39 @@ class Fitted:
         return list(map(tuple, lists))
 
     def decision_function(self, X: Iterable[str]) -> F32:
-        """Return scores, shape (n_documents, n_topics); the topic has the largest.
+        """Return scores, shape (n_documents, n_topics); the predicted topic has the largest one.
 
-        Those of texts that an encoder need not read are scores of words alone.
+        If the encoder need not read a text, its scores are those of words alone.
         """
         if self.dense is not None:
             return self._with_encoder(self.dense, X)[0]
         return self._answer(self.learner.decision_function, X)[0]
 
     def answers(self, texts: Sequence[str]) -> Sequence[Any]:
-        """Return the topic of each text, or a tuple of its topics."""
+        """Return the topic of each text; for a multilabel model, a tuple of its topics."""
         return self.predict_sets(texts) if self.multilabel else self.predict(texts).tolist()
 
     def predict_proba(self, X: Iterable[str]) -> F32:
         """Return probabilities, shape (n_documents, n_topics).
 
-        Every row sums to 1, unless documents have several topics.
+        Every row sums to 1, unless the model is multilabel.
         """
         return self.predict_with_words(X)[0]
 
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
-        """Return the probabilities of texts, and how many words they have; reads each text once."""
+        """Return the probabilities of texts, and their word counts; each text is read once."""
         if self.dense is None:
             proba, words = self._answer(self.learner.predict_proba, X)
         else:
             _, proba, words = self._with_encoder(self.dense, X)
         return (
-            proba if self.multilabel_rule is None else self.multilabel_rule.consistent(proba)
+            proba if self.multilabel_rule is None else self.multilabel_rule.make_consistent(proba)
         ), words
 
     def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
-        """Return scores, probabilities, and how many words texts have."""
-        learner: Any = self.learner  # a linear one
-        texts = check_texts(X)  # they are read twice
+        """Return the scores, the probabilities and the word counts of texts."""
+        learner: Any = self.learner  # always a LinearModel
+        texts = check_texts(X)  # a list, as texts are read twice
         scores, words = self._answer(learner.decision_function, texts)
         proba = learner.calibration.proba(scores)
         rows = np.flatnonzero(dense.needs_encoder(proba, words))
@@ -267,11 +267,11 @@ class Fitted:
         return scores, proba, words
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
-        """Return a function of the learner for texts, and how many words they have."""
+        """Return the results of a learner's method for texts, and the word counts of texts."""
         if not is_linear(self.learner):
             rows, words = self.features.read(X)
             return function(rows), words
-        # To which rows are nothing to each other.
+        # A linear learner treats each row on its own, so that texts can be read in parts.
         parts = [(function(rows), words) for rows, words in self.features.read_parts(X)]
         if len(parts) == 1:
             return parts[0]
@@ -280,7 +280,7 @@ class Fitted:
 
 
 def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:
-    """Return float32 values with as few digits as tell them apart, by name."""
+    """Return values by name, with as few digits as tell apart float32 numbers."""
     return {name: float(str(value)) for name, value in zip(names, values, strict=True)}
 
 
@@ -293,10 +293,11 @@ class StreamRecord(NamedTuple):
     Attributes
     ----------
     n_passes, n_skipped : int
-        Passes over all documents, for a few topics each, and rows that could not be used.
+        Number of passes over all documents, each for a few topics, and of unusable rows.
     n_evaluated, n_right : int
-        Documents that were held out at first and predicted by a model of the others, and how many
-        of these predictions were right. Without documents of topics that the others don't have.
+        Number of documents that were held out at first and predicted by a model of the remaining
+        ones, and of right predictions among them. Documents of topics that the remaining ones don't
+        have are not counted.
     """
 
     n_passes: int

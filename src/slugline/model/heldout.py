@@ -1,4 +1,4 @@
-"""Held-out predictions: what models that had not learned from documents predicted for them."""
+"""Held-out predictions: predictions for documents by models that did not learn from them."""
 
 from __future__ import annotations
 
@@ -22,42 +22,43 @@ from slugline.model.thresholds import (
 )
 from slugline.text.features import UnknownWordRate
 
-#: As many say whether a precision is reached to within a third of a point.
+#: Enough predictions to measure a precision to within a third of a percentage point.
 MAX_PREDICTIONS = 5000
-# Of several topics a document, each of which has a threshold of its own.
+# Multilabel models need more, as each topic has a threshold of its own.
 _MAX_CANDIDATES = 20_000
-#: A topic that was predicted less often has no threshold of its own: at a precision of 0.95, 76
-#: right predictions in a row are the fewest that pass. Of several topics a document, the smaller
-#: number would leave out more of the true ones, as measured on training splits, and be no more
-#: right.
+#: A topic that was predicted less often has no threshold of its own: at a precision of 0.95, at
+#: least 76 predictions, all of them right, are needed to pass. The second number is for multilabel
+#: models, for which the first one would give fewer of the true topics without being right more
+#: often, as measured on training splits.
 MIN_PER_TOPIC, MIN_PER_TOPIC_OF_SEVERAL = 100, 200
-# A prediction that is more likely wrong than right is not given alone, however good the others are.
+# A prediction that is more likely wrong than right is not given, however good the others are.
 _EVEN = 0.5
-# Less likely topics of a document that may have several are never given alone.
+# Multilabel models never give topics that are less likely than this.
 _LEAST_LIKELY = 0.25
-# What no probability reaches, though float32 may miss 1.
+# A bound above all probabilities, some of which exceed 1 a little by rounding to float32.
 _OVER_1 = 1.001
 
 # Sparse probabilities -----------------------------------------------------------------------------
 
-# Only probabilities of at least this are stored, and no more than so many in all. On nine sets,
-# class priors estimated anew from them (Saerens, Latinne and Decaestecker, 2002) are within 0.1
-# point of those from all probabilities.
+# Only probabilities of at least `_LEAST_STORED` are stored, and at most `_MAX_STORED` in all. On
+# nine data sets, class priors estimated from them (Saerens, Latinne and Decaestecker, 2002) are
+# within 0.1 percentage points of those from all probabilities.
 _LEAST_STORED, _MAX_STORED = 1e-3, 40_000
-# Rounded probabilities are 2 ** (-level / 25), right to 1.4 %; the last level is below 1/1000.
+# Rounded probabilities are 2 ** (-level / 25), with an error of at most 1.4 %; that of the last
+# level is below 1/1000.
 _LEVELS_PER_OCTAVE, _LAST_LEVEL = 25, 255
-# Rounding may make the sum of a row larger than 1.
+# The largest valid sum of a row, which rounding may make larger than 1.
 _MAX_SUM = 1.05
 
 
 @dataclass(frozen=True, eq=False)
 class SparseProba:
-    """Probabilities of topics of documents, of which those that matter are stored.
+    """The probabilities of topics for documents; small ones are replaced by the topic's mean.
 
     Attributes
     ----------
     topics : int64 array, shape (n_stored,)
-        Topic numbers, document after document, ascending within each.
+        Topic numbers of the first document, then of the next, and so on, ascending within each.
     counts : int64 array, shape (n_documents,)
         Number of stored probabilities of each document.
     levels : uint8 array, shape (n_stored,)
@@ -76,7 +77,7 @@ class SparseProba:
 
     @classmethod
     def from_dense(cls, proba: F32, is_exact: Mask) -> SparseProba:
-        """Return probabilities, shape (n_documents, n_topics), of which some are to be exact."""
+        """Return sparse probabilities from dense ones, shape (n_documents, n_topics)."""
         is_stored = proba >= _LEAST_STORED
         if np.count_nonzero(is_stored) > _MAX_STORED:
             most = np.partition(proba[is_stored], -_MAX_STORED)[-_MAX_STORED]
@@ -84,7 +85,7 @@ class SparseProba:
         is_stored |= is_exact
         documents, topics = np.nonzero(is_stored)
         stored = proba[documents, topics]
-        with np.errstate(divide="ignore"):  # an exact one may be 0
+        with np.errstate(divide="ignore"):  # an exact probability may be 0
             levels = np.rint(-_LEVELS_PER_OCTAVE * np.log2(stored)).clip(1, _LAST_LEVEL)
         levels[is_exact[documents, topics]] = 0
         n_omitted = np.maximum(1, np.count_nonzero(~is_stored, axis=0))
@@ -112,8 +113,8 @@ class SparseProba:
     def dense(self, *, sum_to_1: bool) -> F32:
         """Return all probabilities, shape (n_documents, n_topics).
 
-        Those that are not stored are the means of their topics; if rows sum to 1, the means share
-        what remains of the row.
+        Probabilities that are not stored become the means of their topics. With `sum_to_1`, these
+        means are scaled so that each row sums to 1.
         """
         proba = np.full((len(self.counts), len(self.omitted)), np.nan, dtype=np.float32)
         proba[self.documents, self.topics] = self.values
@@ -136,21 +137,21 @@ class SparseProba:
 class HeldOutPredictions:
     """Predictions for training documents by models that did not learn from them.
 
-    Candidates are the topics that may be given: the most likely topic of each document, or each
-    likely one where documents may have several.
+    Candidates are the topics that may be given: the most likely topic of each document or, for
+    multilabel models, each likely one.
 
     Attributes
     ----------
     rows : int64 array, shape (n_documents,), or None
-        The row of each document among the training documents, ascending: those, in the order, of
-        which `Fitted.data_digest` is the digest. None if it is not known.
+        The row of each document among the training documents, ascending. Rows are counted in the
+        order in which `Fitted.data_digest` was computed. None if they are not known.
     labels : Labels
         The true topics of each document.
     proba : SparseProba
-        Probabilities of topics of each document; those of candidates are exact.
+        The probability of each topic for each document; those of candidates are exact.
     scores : float32 array, shape (n_documents,), or None
-        The conformal score of the document's own topic, 0 if that is the most likely one; see
-        `set_scores`. None if documents may have several topics.
+        The conformal score of the document's true topic, 0 if that is the most likely one; see
+        `set_scores`. None for multilabel models.
     words : UnknownWordRate or None
         How many unknown words are usual; None if that is not checked.
     precision : float or None
@@ -174,7 +175,7 @@ class HeldOutPredictions:
         words: UnknownWordRate | None = None,
         precision: float | None = None,
     ) -> HeldOutPredictions:
-        """Return the predictions for documents of one topic, thinned to `MAX_PREDICTIONS`.
+        """Return the predictions for documents of one topic, sampled down to `MAX_PREDICTIONS`.
 
         Parameters
         ----------
@@ -207,13 +208,13 @@ class HeldOutPredictions:
         words: UnknownWordRate | None = None,
         precision: float | None = None,
     ) -> HeldOutPredictions:
-        """Return the predictions for documents of several topics, thinned to 20,000 candidates.
+        """Return the predictions for multilabel documents, sampled down to 20,000 candidates.
 
         Parameters
         ----------
         proba : float32 array, shape (n_documents, n_topics)
         may_be_given : bool array, shape (n_documents, n_topics), optional
-            Which topics may be given if they are likely; by default, all.
+            The topics that may be given if they are likely; by default, all.
         labels, rows, words, precision
             See the class; rows may be in any order.
         """
@@ -239,7 +240,7 @@ class HeldOutPredictions:
 
     @property
     def n_candidates(self) -> int:
-        """Number of candidates: of documents with one topic, one for each."""
+        """Number of candidates; with one topic a document, the number of documents."""
         return len(self.proba.exact)
 
     @cached_property
@@ -254,7 +255,7 @@ class HeldOutPredictions:
 
     @cached_property
     def right(self) -> Mask:
-        """Whether each candidate is a topic of its document, shape (n_candidates,)."""
+        """Whether each candidate is a true topic of its document, shape (n_candidates,)."""
         n_topics = len(self.proba.omitted)
         documents = self.proba.documents[self.proba.levels == 0]
         candidates = documents * n_topics + self.topics
@@ -269,7 +270,7 @@ class HeldOutPredictions:
     def thresholds(
         self, precision: float, n_topics: int, per_topic: bool = False, fewest: int = MIN_PER_TOPIC
     ) -> F32:
-        """Return the lowest probability at which a prediction of each topic is given alone.
+        """Return the lowest probability at which a prediction of each topic is given.
 
         Parameters
         ----------
@@ -277,14 +278,14 @@ class HeldOutPredictions:
         n_topics : int
         per_topic : bool, default False
             Keep the precision for each topic that was predicted often, if that can be promised, and
-            for all others together. By default, it holds for all topics together.
+            for all the other topics together. By default, it holds for all topics together.
         fewest : int, default MIN_PER_TOPIC
-            How often that is.
+            The number of predictions that counts as often.
 
         Returns
         -------
         float32 array, shape (n_topics,): at least 0.5, or the precision if that is lower; infinite
-        for topics that are never given alone.
+        for topics that are never given.
         """
         thresholds = np.full(n_topics, np.inf, dtype=np.float32)
         if per_topic:
@@ -296,7 +297,7 @@ class HeldOutPredictions:
         return np.maximum(thresholds, np.float32(min(_EVEN, precision)))
 
     def precision_at(self, thresholds: F32) -> AchievablePrecision:
-        """Return the precision and the coverage of the predictions over thresholds."""
+        """Return the precision and the coverage of the predictions that reach their thresholds."""
         is_given = self.probabilities >= thresholds[self.topics]
         if not is_given.any():
             return AchievablePrecision(0.0, 0.0)
@@ -320,7 +321,7 @@ class HeldOutPredictions:
 
     @cached_property
     def confident_errors(self) -> ConfidentErrors:
-        """How often the predictions with the highest probabilities are wrong."""
+        """Counts of errors among the predictions with the highest probabilities."""
         return ConfidentErrors.from_predictions(self.probabilities, self.right)
 
     def _threshold(self, precision: float, chosen: Mask) -> float:
@@ -328,12 +329,12 @@ class HeldOutPredictions:
 
 
 def _spread_positions(n: int, n_chosen: int) -> Index:
-    """Return positions from all over a sequence."""
+    """Return evenly spaced positions in a sequence of length `n`."""
     return np.linspace(0, n, n_chosen, endpoint=False).astype(np.intp)
 
 
 def _choose_documents(n_documents: int, n_chosen: int, rows: Index | None) -> Index:
-    """Return positions from all over the documents, in the order of rows where they are known."""
+    """Return evenly spaced positions of documents, in the order of `rows` if these are known."""
     chosen = _spread_positions(n_documents, n_chosen)
     return chosen if rows is None else chosen[np.argsort(rows[chosen], kind="stable")]
 
@@ -341,7 +342,7 @@ def _choose_documents(n_documents: int, n_chosen: int, rows: Index | None) -> In
 def _select(
     proba: F32, labels: Labels, rows: Index | None, chosen: Index
 ) -> tuple[F32, Labels, I64 | None]:
-    """Return the chosen documents; the topics of each in ascending order."""
+    """Return the values of the chosen documents; the topics of each are in ascending order."""
     labels = labels.take(chosen)
     ascending = np.lexsort([labels.topics, labels.rows])
     labels = Labels(labels.topics[ascending], labels.starts, labels.multilabel)

@@ -1,4 +1,4 @@
-"""Which topics to give a document that may have several."""
+"""Decides which topics to give to a document that may have several."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import log_odds, softmax
 from slugline.learning.labels import Labels
 
-#: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
+#: The F1 that thresholds maximize: of all decisions together, or the mean over topics or documents.
 Average: TypeAlias = Literal["micro", "macro", "samples"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
-#: The columns of topics that are paths, and of their parents, which come first.
+#: Pairs of columns: that of a topic with a parent, and that of its parent, which is further left.
 Parents: TypeAlias = tuple[tuple[int, int], ...]
-# The common threshold counts as much as the usual one with so many true topics, and a topic's own
-# as much as the common one with so many documents. Chosen on training splits, like the thresholds
-# that are tried.
+# Thresholds are shrunk: with `_PRIOR_DOCUMENTS` true topics, the common threshold counts as much as
+# the usual one, and with `_PRIOR_OF_TOPIC` documents, a topic's own threshold as much as the common
+# one. Chosen on training splits, like the thresholds that are tried.
 _PRIOR_DOCUMENTS = 20
 _PRIOR_OF_TOPIC = {"micro": 50, "macro": 20, "samples": 50}
-# If fewer documents have none, no topic is an exception.
+# If at least this fraction of documents has a topic, documents without topics are exceptions.
 _NEARLY_ALL = 0.98
-#: The threshold without held-out documents.
+#: The threshold if there are no held-out documents.
 USUAL_THRESHOLD = 0.5
-# Averages that differ by less are equal.
+# Averages that differ by less than this are considered equal.
 _ROUNDING = 1e-12
 _TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class MultilabelRule:
-    """The rule that gives topics by their probabilities.
+    """The rule that decides which topics to give, based on their probabilities.
 
     Attributes
     ----------
     thresholds : float32 array, shape (n_topics,)
-        The probability from which on each topic is given.
+        The lowest probability at which each topic is given.
     at_least_one : bool
-        Whether a document gets its most likely topic if none reaches its threshold: if all
-        documents that were learned from have a topic, or so many that F1 is higher by it.
+        Whether a document gets its most likely topic if no topic reaches its threshold. True if all
+        training documents have a topic, or so many of them that F1 is higher this way.
     most : int
-        The largest number of topics of a document that was learned from.
+        The largest number of topics of a training document.
     average : {"micro", "macro", "samples"}
-        The F1 that thresholds are chosen for.
+        The F1 that thresholds maximize.
     as_indicator : bool
-        Whether predictions are an indicator array, like the topics that were learned from.
+        Whether predictions are an indicator array, as the topics of training documents were.
     separator : str or None
-        What separates the parts of topics that are paths; None if they are no paths.
+        The separator in topics that are paths; None if topics are not paths.
     parents : tuple of (int, int)
-        The columns of each topic that has a parent, and of its parent, which comes first.
+        The column of each topic with a parent, and that of its parent, which is further left.
     ends : tuple of int
-        If every document that was learned from has one path, the columns of the topics at which
-        paths end; else empty. Each document is then given the most likely path, and no threshold
-        counts unless a precision is asked for.
+        If every training document has one path, the columns of the topics at which paths end; else
+        empty. Each document is then given the most likely path, and thresholds only matter if a
+        precision is asked for.
     by_hand : tuple of int
-        The columns of topics whose threshold a person set.
+        The columns of topics whose threshold a user set.
     """
 
     thresholds: F32 = field(repr=False)
@@ -87,17 +87,18 @@ class MultilabelRule:
     ) -> MultilabelRule:
         """Choose thresholds by held-out predictions.
 
-        First, a common threshold that maximizes the average F1; then one per topic that maximizes
-        the same average, given those of the other topics, shrunk towards the common one the fewer
-        documents it has. The most likely topic is given anyway if all documents have one, which
-        moves thresholds up.
+        First, a common threshold is chosen that maximizes the average F1. Then each topic's own
+        threshold is chosen to maximize the same average, given the thresholds of the other topics,
+        and is shrunk towards the common one; the fewer documents the topic has, the more. If all
+        documents have a topic, the most likely topic is always given, so that higher thresholds are
+        best.
 
         Parameters
         ----------
         proba, y : float32 array, shape (n_heldout, n_topics)
             Probabilities, and 1 for each topic of a document.
         sizes : int array, shape (n_documents,)
-            Number of topics of all documents that were learned from.
+            Number of topics of each training document.
         average : {"micro", "macro", "samples"}
         parents : tuple of (int, int), optional
         ends : tuple of int, optional
@@ -118,20 +119,22 @@ class MultilabelRule:
         )
         if ends or not y.any():
             return rule
-        proba = rule.consistent(proba)
+        proba = rule.make_consistent(proba)
         is_topic = y > 0
         _, best = rule.best_common_threshold(proba, is_topic)
         share = _share(is_topic.sum())
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
-        return common.with_thresholds(rule.raised(_thresholds_by_topic(common, proba, is_topic)))
+        return common.with_thresholds(
+            rule.raise_to_parents(_thresholds_by_topic(common, proba, is_topic))
+        )
 
     def best_common_threshold(self, proba: F32, y: Mask) -> tuple[float, MultilabelRule]:
-        """Return the highest average F1 by one threshold for all topics, and that rule."""
+        """Return the highest average F1 with one threshold for all topics, and the rule with it."""
         if self.ends:
             return _average_f1(self.decide(proba), y, self.average), self
         choices = [True] if self.at_least_one else [False, True]
         if y.any(axis=1).mean() > _NEARLY_ALL:
-            choices.reverse()  # of two that are as good, the first one counts
+            choices.reverse()  # the first of equally good ones
         rules = [
             replace(self, at_least_one=always, thresholds=np.full_like(self.thresholds, threshold))
             for always in choices
@@ -141,11 +144,11 @@ class MultilabelRule:
         return max(pairs, key=lambda pair: pair[0])
 
     def with_thresholds(self, thresholds: F32) -> MultilabelRule:
-        """Return the rule with other thresholds."""
+        """Return this rule with other thresholds."""
         return replace(self, thresholds=thresholds)
 
     def describe_number(self) -> str:
-        """Return how many topics a text may get, in words."""
+        """Return a phrase for the number of topics that a text may get."""
         return "one path of topics" if self.ends else "one or several topics"
 
     @property
@@ -155,11 +158,11 @@ class MultilabelRule:
 
     @property
     def most_given(self) -> int:
-        """The largest number of topics with which a document is unsuspicious."""
+        """The largest number of given topics that doesn't make the model unsure of a document."""
         return 2 * max(self.most, 1)
 
     def decide(self, proba: F32) -> Mask:
-        """Return which topics each document gets, shape (n_documents, n_topics)."""
+        """Return a mask of the topics that each document gets, shape (n_documents, n_topics)."""
         if self.ends:
             return self._most_likely_path(proba)
         mask: Mask = proba >= self.thresholds
@@ -169,17 +172,17 @@ class MultilabelRule:
         return mask
 
     def is_surely_none(self, proba: F32, precision: float) -> Mask:
-        """Return which documents have no topic with a probability of `precision`, (n_documents,).
+        """Return a mask of documents that have no topic with a probability of at least `precision`.
 
-        Topics count as independent. Where every document has a topic, none are.
+        Topics are taken as independent. If every document has a topic, the mask is all False.
         """
         none: Mask = (1 - proba.astype(np.float64)).prod(axis=1) >= precision
         return none & (not self.at_least_one)
 
-    def raised(self, thresholds: F32) -> F32:
-        """Return thresholds of which no topic's is under that of its parent.
+    def raise_to_parents(self, thresholds: F32) -> F32:
+        """Return the thresholds, each raised to at least that of the topic's parent.
 
-        As its probability isn't over its parent's, it is never given without it.
+        As no topic is more likely than its parent, no topic is then given without its parent.
         """
         thresholds = thresholds.copy()
         for topic, parent in self.parents:
@@ -187,17 +190,16 @@ class MultilabelRule:
         return thresholds
 
     def decide_by(self, thresholds: F32, proba: F32) -> Mask:
-        """Return which topics reach thresholds, shape (n_documents, n_topics).
+        """Return a mask of the topics that reach thresholds, shape (n_documents, n_topics).
 
-        If documents have one path, only those that are the likeliest of their siblings, as their
-        parents are.
+        If documents have one path, only topics on the path of likeliest siblings are given.
         """
         return (proba >= thresholds) & self.likeliest_siblings(proba)
 
     def likeliest_siblings(self, proba: F32) -> Mask:
-        """Return the path of each document that follows the likeliest topic at each depth.
+        """Return a mask of the topics on the path that follows the likeliest topic at each depth.
 
-        All topics if documents may have several paths.
+        If documents may have several paths, the mask is all True.
         """
         mask = np.ones(proba.shape, dtype=bool)
         if not self.ends:
@@ -206,7 +208,7 @@ class MultilabelRule:
         siblings: dict[int, list[int]] = {}
         for topic in range(proba.shape[1]):
             siblings.setdefault(parent_of_topic.get(topic, -1), []).append(topic)
-        for parent, topics in siblings.items():  # parents come first
+        for parent, topics in siblings.items():  # parents are further left
             best = proba[:, topics].argmax(axis=1)
             mask[:, topics] = best[:, np.newaxis] == np.arange(len(topics))
             if parent >= 0:
@@ -214,7 +216,7 @@ class MultilabelRule:
         return mask
 
     def _most_likely_path(self, proba: F32) -> Mask:
-        """Return the topics of the most likely path of each document."""
+        """Return a mask of the topics on the most likely path of each document."""
         mask = np.zeros(proba.shape, dtype=bool)
         ends = np.array(self.ends)
         mask[np.arange(len(proba)), ends[self.end_proba(proba).argmax(axis=1)]] = True
@@ -229,11 +231,11 @@ class MultilabelRule:
             at_end[:, parent] -= proba[:, topic]
         return at_end[:, self.ends]
 
-    def consistent(self, proba: F32) -> F32:
-        """Return probabilities of which no topic's is over that of its parent; changes `proba`.
+    def make_consistent(self, proba: F32) -> F32:
+        """Return probabilities with no topic more likely than its parent; `proba` is changed too.
 
-        If documents have one path, those of the topics at which it may end become a distribution,
-        and each other topic gets the sum of those under it.
+        If documents have one path, the probabilities of the topics at which paths end become a
+        distribution, and each other topic gets the sum of the topics under it.
         """
         if self.ends:
             proba[:] = self._path_proba(proba)
@@ -243,9 +245,9 @@ class MultilabelRule:
         return proba
 
     def _path_proba(self, proba: F32) -> F32:
-        """Return probabilities of topics that are decided about alone, given that one path is true.
+        """Return the probabilities of independent topics, given that exactly one path is true.
 
-        Of independent events of which exactly one happens, each has a probability that is
+        If exactly one of several independent events happens, the probability of each is
         proportional to its odds.
         """
         at_end = proba.copy()
@@ -255,30 +257,30 @@ class MultilabelRule:
         paths[:, self.ends] = softmax(log_odds(at_end[:, self.ends]))
         for topic, parent in reversed(self.parents):
             paths[:, parent] += paths[:, topic]
-        return np.minimum(paths, 1, out=paths)  # rounding
+        return np.minimum(paths, 1, out=paths)  # rounding may exceed 1
 
     def deepest(self, mask: Mask) -> Mask:
-        """Return which topics are given without a topic under them that is given as well."""
+        """Return a mask of the given topics that have no given topic under them."""
         deepest = mask.copy()
         for topic, parent in self.parents:
             deepest[:, parent] &= ~mask[:, topic]
         return deepest
 
     def check(self, n_topics: int) -> None:
-        """Raise DataError unless it fits so many topics; files are not trusted."""
+        """Raise DataError unless the rule, which may come from any file, fits `n_topics` topics."""
         in_range = (self.thresholds > 0) & (self.thresholds <= 1)
         if self.thresholds.shape != (n_topics,) or not in_range.all():
-            raise DataError("thresholds that don't fit the topics, or are no probabilities")
-        if (self.raised(self.thresholds) != self.thresholds).any():
-            raise DataError("a threshold of a topic that is under that of its parent")
+            raise DataError("thresholds that don't fit the topics, or are not probabilities")
+        if (self.raise_to_parents(self.thresholds) != self.thresholds).any():
+            raise DataError("a threshold of a topic below that of its parent")
         if not all(end < n_topics for end in self.ends) or len({*self.ends}) < len(self.ends):
-            raise DataError("paths that end at topics that there are not, or twice at one")
+            raise DataError("paths that end at topics that don't exist, or twice at the same topic")
         if not all(topic < n_topics for topic in self.by_hand):
-            raise DataError("a threshold set by hand of a topic that there is not")
+            raise DataError("a threshold was set by hand for a topic that doesn't exist")
 
 
 def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
-    """Return `MultilabelRule.parents` of topics; none without a separator.
+    """Return `MultilabelRule.parents` for these topics; empty without a separator.
 
     >>> find_parents(["arts", "sport", "sport/football"], "/")
     ((2, 1),)
@@ -289,12 +291,12 @@ def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
 
 
 def find_ends(labels: Labels, n_topics: int, parents: Parents) -> tuple[int, ...]:
-    """Return `MultilabelRule.ends` of documents.
+    """Return `MultilabelRule.ends` for these documents.
 
     Parameters
     ----------
     labels : Labels
-        Topics of documents, with all parents of each.
+        The topics of documents, with all parents of each.
     n_topics : int
     parents : tuple of (int, int)
         See `MultilabelRule`.
@@ -322,7 +324,7 @@ def find_ends(labels: Labels, n_topics: int, parents: Parents) -> tuple[int, ...
 
 
 def _average_f1(predicted: Mask, y: Mask, average: str) -> float:
-    """Return the average F1; 1 for a document without topics that gets none."""
+    """Return the average F1; that of a document without topics that is given none is 1."""
     axis = {"micro": None, "macro": 0, "samples": 1}[average]
     right, total = (predicted & y).sum(axis), predicted.sum(axis) + y.sum(axis)
     f1: F64 = np.where(total > 0, 2 * right / np.maximum(total, 1), average == "samples")
@@ -330,14 +332,14 @@ def _average_f1(predicted: Mask, y: Mask, average: str) -> float:
 
 
 def _share(n_documents: int, n_prior: int = _PRIOR_DOCUMENTS) -> np.float32:
-    """Return how much what so many documents say counts beside what is usual."""
+    """Return the weight of a value from `n_documents` documents against its prior value."""
     return np.float32(n_documents / (n_documents + n_prior))
 
 
 def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
-    """Return each topic's threshold of the best average F1, given those of the topics before.
+    """Return thresholds for the best average F1, each chosen given those of the topics before it.
 
-    One pass of coordinate ascent. The macro average is best if each topic's own F1 is.
+    This is one pass of coordinate ascent. The macro average is the highest if each topic's F1 is.
     """
     thresholds, likeliest = rule.thresholds.copy(), proba.argmax(axis=1)
     is_likeliest_right = y[np.arange(len(y)), likeliest]
@@ -348,7 +350,7 @@ def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
         of_topic, is_true = proba[:, topic], y[:, topic]
         is_over = of_topic >= thresholds[topic]
         n_others, right_others = n_given - is_over, n_right - (is_over & is_true)
-        # The most likely topic is given if there is no other.
+        # The most likely topic is given if no other topic is.
         is_alone = rule.at_least_one & (n_others == 0)
         if is_macro:
             is_alone &= likeliest == topic
@@ -358,7 +360,7 @@ def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
             n_right_alone = is_alone & is_likeliest_right
             without = _Counts(right_others + n_right_alone, n_others + is_alone, n_true)
             given_too = _Counts(right_others + is_true, n_others + 1, n_true)
-        # By how many thresholds it is given.
+        # The number of thresholds in `_TRIED` at which the topic is given.
         level = np.searchsorted(_TRIED, of_topic, side="right")
         f1 = _f1_by_threshold(given_too, without, level, by_document=rule.average == "samples")
         best = _TRIED[f1 >= f1.max() - _ROUNDING].mean()
@@ -370,24 +372,24 @@ def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
 
 
 class _Counts(NamedTuple):
-    """Right, given and true topics of each document, int or bool arrays, shape (n_documents,)."""
+    """Numbers of right, given and true topics of documents: int or bool arrays, (n_documents,)."""
 
     right: I64 | Mask
     given: I64 | Mask
     true: I64 | Mask
 
     def f1(self) -> F64:
-        """Return 2 right / (given + true), and 1 where there is nothing to give."""
+        """Return the F1 of each document, 2 right / (given + true); 1 if both are 0."""
         total = self.given.astype(np.int64) + self.true
         f1: F64 = np.where(total > 0, 2 * self.right / np.maximum(total, 1), 1.0)
         return f1
 
 
 def _f1_by_threshold(given: _Counts, without: _Counts, level: I64, *, by_document: bool) -> F64:
-    """Return the F1 for each of `_TRIED`, of all documents together or the mean over them.
+    """Return the F1 at each threshold in `_TRIED`, over all decisions or averaged by document.
 
-    `given` and `without` are the counts of documents with the topic and without it, which has the
-    first `level` thresholds.
+    `given` and `without` are the counts of each document if it is given the topic or not; it is
+    given the topic at the first `level` thresholds.
     """
     if by_document:
         return _sums_by_threshold(given.f1(), without.f1(), level) / len(level)
@@ -401,7 +403,7 @@ def _f1_by_threshold(given: _Counts, without: _Counts, level: I64, *, by_documen
 
 
 def _sums_by_threshold(given: F64, without: F64, level: I64) -> F64:
-    """Return the sum over documents for each threshold, shape (n_thresholds,)."""
+    """Return the sum over documents at each threshold, shape (n_thresholds,)."""
     gains = np.bincount(level, given - without, minlength=len(_TRIED) + 1)
     return without.sum() + gains[::-1].cumsum()[::-1][1:]
 
@@ -410,7 +412,7 @@ def _sums_by_threshold(given: F64, without: F64, level: I64) -> F64:
 
 
 def check_thresholds(thresholds: object, name: str = "thresholds") -> None:
-    """Raise OptionError unless it is a mapping of topics to probabilities over 0, up to 1."""
+    """Raise OptionError unless this is a mapping of topics to probabilities over 0, up to 1."""
     if not isinstance(thresholds, Mapping):
         raise option_error(name, thresholds, "a probability for each topic: {'grain': 0.7}")
     for topic, threshold in thresholds.items():
@@ -423,7 +425,7 @@ def check_thresholds(thresholds: object, name: str = "thresholds") -> None:
 
 
 def threshold_columns(topics: Topics, thresholds: Mapping[Any, float]) -> dict[int, float]:
-    """Return thresholds of topics by column; OptionError if there is no such topic."""
+    """Return thresholds by column; raise OptionError if a topic doesn't exist."""
     check_thresholds(thresholds)
     names = topics.names
     if unknown := [topic for topic in thresholds if topic not in names]:
@@ -431,7 +433,7 @@ def threshold_columns(topics: Topics, thresholds: Mapping[Any, float]) -> dict[i
         advice = f"it has {short_repr(names)}" if near is None else f"did you mean {near!r}?"
         raise OptionError(
             Parameter("thresholds"),
-            f" has {short_repr(unknown[0])}, which is no topic of the model; {advice}",
+            f" has {short_repr(unknown[0])}, which is not a topic of the model; {advice}",
         )
     return {names.index(topic): value for topic, value in thresholds.items()}
 
@@ -439,7 +441,7 @@ def threshold_columns(topics: Topics, thresholds: Mapping[Any, float]) -> dict[i
 def check_own_thresholds(
     topics: Topics, thresholds: Mapping[Any, float], *, multilabel: bool
 ) -> None:
-    """Raise OptionError for thresholds of no topic, or where each text has one topic."""
+    """Raise OptionError for thresholds of unknown topics, or if each text has one topic."""
     if thresholds and not multilabel:
         raise OptionError(
             Parameter("thresholds"),
@@ -452,14 +454,14 @@ def check_own_thresholds(
 def with_own_thresholds(
     decision: MultilabelRule, topics: Topics, thresholds: Mapping[Any, float]
 ) -> MultilabelRule:
-    """Return the rule with these thresholds of some topics, which a person set.
+    """Return the rule with these thresholds for some topics, which a user set.
 
-    Subtopics without a threshold of their own here are raised to that of their parent.
+    The thresholds of subtopics that are not among them are raised to those of their parents.
 
     Raises
     ------
-    OptionError : if the rule needs no thresholds, there is no such topic, or a threshold is no
-        probability, or is under that of the topic's parent.
+    OptionError : if the rule needs no thresholds, a topic doesn't exist, or a threshold is not a
+        probability, or is below that of the topic's parent.
     """
     if not thresholds:
         return decision
@@ -472,7 +474,7 @@ def with_own_thresholds(
     names, by_column = topics.names, threshold_columns(topics, thresholds)
     values = decision.thresholds.copy()
     values[[*by_column]] = [*by_column.values()]
-    raised = decision.raised(values)
+    raised = decision.raise_to_parents(values)
     for topic, parent in decision.parents:
         if topic in by_column and raised[topic] > values[topic]:
             raise OptionError(

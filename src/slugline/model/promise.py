@@ -1,4 +1,4 @@
-"""Whether a model keeps the precision that it was trained for, in sentences for every output."""
+"""Says whether a model keeps its promise: the precision that it was trained for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slugline.evaluation.intervals import wilson
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import CONFIDENCE
 
-#: How a precision stands.
+#: Whether the test supports the precision that was asked for.
 PromiseStatus = Literal[
     "unreachable",  # no threshold reaches it
     "broken",  # a test contradicts it
@@ -24,25 +24,25 @@ PromiseStatus = Literal[
 
 
 class AnswerCounts(NamedTuple):
-    """Answers to test documents, or of several topics a document, topics given to them."""
+    """Counts of answers to test documents; for a multilabel model, of topics given to them."""
 
     n_documents: int
     n_answers: int
     n_right: int
-    # Share of the documents that were answered, or of their topics that were given.
+    # Fraction of the documents that were answered, or of their true topics that were given.
     coverage: float
 
 
 @dataclass(frozen=True)
 class PromiseCheck:
-    """Whether a precision is kept.
+    """The result of checking whether a precision is kept.
 
     Attributes
     ----------
     status : str
         See `PromiseStatus`.
     headline : str
-        The sentence that says so.
+        A sentence about the result.
     details : str
         Why the precision isn't kept, and what to do; empty if it is. Parameters are between
         backticks.
@@ -54,21 +54,21 @@ class PromiseCheck:
 
     @property
     def text(self) -> str:
-        """All sentences."""
+        """The headline and the details."""
         return f"{self.headline} {self.details}".rstrip()
 
     @property
     def is_broken(self) -> bool:
-        """Whether the precision isn't reached, so that readers must know first."""
+        """Whether the precision is not kept, which users must read before anything else."""
         return self.status in ("unreachable", "broken")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
+        """Return the status and the text for JSON."""
         return {"status": self.status, "text": self.text}
 
 
 def check_promise(
-    fitted: Fitted, wanted: float, obstacle: str | None, tested: AnswerCounts | None
+    fitted: Fitted, wanted: float, unreachable_reason: str | None, tested: AnswerCounts | None
 ) -> PromiseCheck:
     """Return whether a precision is kept.
 
@@ -77,30 +77,32 @@ def check_promise(
     fitted : Fitted
     wanted : float
         The precision.
-    obstacle : str or None
+    unreachable_reason : str or None
         If no threshold reaches it: which precision can be promised, and what to do. Else None.
     tested : AnswerCounts or None
     """
-    status = _status(wanted, obstacle, tested)
+    status = _status(wanted, unreachable_reason, tested)
     values: dict[str, Any] = {"wanted": wanted, "confidence": CONFIDENCE}
     values |= {"multilabel": fitted.multilabel, "labels": describe_label_doubts(fitted)}
     values["n_documents"] = tested.n_documents if tested else 0
     if tested is not None and tested.n_answers:
         low, high = wilson(tested.n_right, tested.n_answers)
         n = tested.n_answers
-        topics = f"{n:,} {'topic' if n == 1 else 'topics'} given"
+        topics_given = f"{n:,} {'topic' if n == 1 else 'topics'} given"
         values |= {
             "coverage": tested.coverage,
             "precision": tested.n_right / n,
-            "n_answers": topics if fitted.multilabel else counted(n, "answer"),
+            "answers": topics_given if fitted.multilabel else counted(n, "answer"),
             "interval": f"(95 % confidence interval: {100 * low:.1f} to {100 * high:.1f} %)",
         }
-    details = _sentence("after_broken", values) if status == "broken" else obstacle or ""
+    details = _sentence("after_broken", values) if status == "broken" else unreachable_reason or ""
     return PromiseCheck(status, _sentence(status, values), details)
 
 
-def _status(wanted: float, obstacle: str | None, tested: AnswerCounts | None) -> PromiseStatus:
-    if obstacle is not None:
+def _status(
+    wanted: float, unreachable_reason: str | None, tested: AnswerCounts | None
+) -> PromiseStatus:
+    if unreachable_reason is not None:
         return "unreachable"
     if tested is None or not tested.n_documents:
         return "untested"
@@ -112,10 +114,10 @@ def _status(wanted: float, obstacle: str | None, tested: AnswerCounts | None) ->
 
 
 def describe_label_doubts(fitted: Fitted) -> str:
-    """Return why wrong labels are likely, by documents that were held out; empty if they are not.
+    """Return the reason to suspect wrong labels, judging by held-out documents; empty if none.
 
-    Either the learner left documents out as their topic looks wrong, or the surest held-out answers
-    contradict the labels; see `ConfidentErrors`.
+    Labels are suspect if the learner left out documents whose topic looks wrong, or if the surest
+    held-out answers contradict the labels; see `ConfidentErrors`.
     """
     if fitted.multilabel:
         return ""

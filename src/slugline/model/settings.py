@@ -1,4 +1,4 @@
-"""Settings of a fit, checked."""
+"""The settings of a fit, which are checked when they are made."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from slugline.text.table_columns import check_column_names, learn_columns
 if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
 
-# Hash buckets of a net that learns batch by batch, which has weights for each of them.
+# The number of hash buckets for a net that learns batch by batch, which has weights for each.
 _N_BUCKETS = 1 << 18
 
 
@@ -45,9 +45,9 @@ _N_SEEDS = 1 << 32
 
 
 def draw_seed(random_state: Any) -> int:
-    """Return a seed: an integer as it is, else drawn from a generator, or anew for None.
+    """Return an integer seed as it is, or draw one: from a generator, or at random for None.
 
-    Raises OptionError if it is another thing, or out of range.
+    Raises OptionError for other types and for integers out of range.
     """
     if random_state is None:
         return secrets.randbelow(_N_SEEDS)
@@ -61,14 +61,14 @@ def draw_seed(random_state: Any) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """Settings of a fit, from the command line or `TopicClassifier` down to `fit`.
+    """Settings of a fit, as `TopicClassifier` and the command line pass them to `fit`.
 
-    `TopicClassifier` says what each means. Here they are checked: an encoder is loaded, and a seed
-    is drawn. The learner says how to learn; a fit learns with a copy of it.
+    `TopicClassifier` documents each of them. When settings are made, they are checked, an encoder
+    is loaded, and a seed is drawn. A fit uses a copy of the learner.
 
     Raises
     ------
-    OptionError : if one is out of its range.
+    OptionError : if a setting is out of its range.
     """
 
     learner: Learner
@@ -77,7 +77,7 @@ class FitSettings:
     tune: bool | float = False
     n_jobs: int | None = None
     random_state: int = 0
-    #: Or the names of those to choose from, when words have been learned.
+    #: A tuple has the names of encoders to choose from once words have been learned.
     encoder: CheckedEncoder | tuple[str, ...] | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
@@ -85,7 +85,7 @@ class FitSettings:
     columns: Sequence[str] = ()
     topic_path: str | None = None
     thresholds: Mapping[Topic, float] = field(default_factory=dict)
-    # Whether to fit learners without held-out predictions again for them, where they are needed.
+    # Whether to cross-validate learners that make no held-out predictions, where these are needed.
     cross_validate: bool = True
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class FitSettings:
             )
 
     def _check_alone(self) -> None:
-        """Raise OptionError for settings that don't go with an encoder."""
+        """Raise OptionError for settings that can't be combined with an encoder."""
         if isinstance(self.encoder, tuple) and self.descriptions:
             raise OptionError(
                 Parameter("descriptions"),
@@ -134,7 +134,7 @@ class FitSettings:
         if self.tune:
             raise OptionError(
                 Parameter("tune"),
-                " looks for words and learners, and not for what an ",
+                " searches for feature groups and learners, not for what an ",
                 Parameter("encoder"),
                 " adds to them; leave one of them out.",
             )
@@ -148,9 +148,9 @@ class FitSettings:
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> FitSettings:
-        """Return the settings with which a fit to the same documents makes the same model.
+        """Return settings with which a fit to the same documents makes the same model.
 
-        Those that `tune` or "auto" found are named.
+        They name the feature groups, learner and encoder that `tune` or "auto" chose.
         """
         heldout, rule = fitted.heldout_predictions, fitted.multilabel_rule
         groups = tuple(group for group in fitted.features.feature_groups if not group.columns)
@@ -172,9 +172,10 @@ class FitSettings:
     def chosen_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[FeatureGroup, ...]:
-        """Return the families of terms; documents show of which kinds columns are.
+        """Return the feature groups; the kinds of table columns are taken from the documents.
 
-        Defaults follow the characters of texts, and their number if `are_all` to learn from.
+        By default, they depend on the characters of texts and, if `texts` `are_all`, on their
+        number.
         """
         feature_groups = self.feature_groups
         if feature_groups is None:
@@ -190,7 +191,7 @@ class FitSettings:
     def batch_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[FeatureGroup, ...]:
-        """Return the families of terms for batches: all have hash buckets."""
+        """Return the feature groups for learning from batches, all with hash buckets."""
         if self.feature_groups is None:
             return tuple(
                 replace(group, n_buckets=group.n_buckets or _N_BUCKETS, max_terms=None)

@@ -1,6 +1,7 @@
-"""What fitting does differently for documents of one topic and for documents of several.
+"""The two classification tasks, and what a fit does differently for each of them.
 
-`choose_task` chooses once, when the documents have been read; see `ClassificationTask`.
+In the single-label task, each document has one topic; in the multilabel task, any number.
+`choose_task` chooses one of them once the documents have been read.
 """
 
 from __future__ import annotations
@@ -51,18 +52,18 @@ if TYPE_CHECKING:
 
 
 class ClassificationTask(Protocol):
-    """The topics of documents, and what depends on whether each document has one or several."""
+    """The topics of documents, and the steps of a fit that depend on the task."""
 
     @property
     def topics(self) -> Topics:
-        """All topics, those that are only described included."""
+        """All topics, including those that are only described."""
 
     @property
     def labels(self) -> Labels:
-        """Those of the documents that are learned from."""
+        """The labels of the training documents."""
 
     def encode(self, names: Sequence[Any]) -> Labels:
-        """Return the labels of other documents; DataError for an unknown topic."""
+        """Return the labels of other documents; raise DataError for an unknown topic."""
 
     def described_labels(self) -> Labels:
         """Return the labels of descriptions, each of one topic."""
@@ -72,31 +73,31 @@ class ClassificationTask(Protocol):
         """Number of the documents that have each topic, shape (n_topics,)."""
 
     def tuning_metric(self) -> Metric:
-        """Return what candidates are compared by in a search for better settings."""
+        """Return the metric by which a search for better settings compares candidates."""
 
     def add_encoder(
         self, encoded: EncodedDocuments
     ) -> tuple[DenseHead | None, HeldOutProba | None]:
-        """Return the best head beside words, and held-out probabilities; None for no head."""
+        """Return the best encoder head, None if it doesn't help, and held-out probabilities."""
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:
-        """Return those of the rows that a model of the training rows can predict."""
+        """Return those of `rows` that a model of the training rows can predict."""
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Whether further fits must predict held-out documents, as the fit itself did not."""
+        """Return whether cross-validation is needed, as the fit made no held-out predictions."""
 
     def recalibrate(
         self, learner: Learner, heldout: HeldOutProba, weight: F32 | None
     ) -> HeldOutProba:
-        """Calibrate a learner by cross-validated probabilities, and return these calibrated."""
+        """Calibrate a learner with cross-validated probabilities; return these, calibrated."""
 
     def complete(
         self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
     ) -> Fitted:
-        """Return `fitted` with how it answers, and with held-out predictions if there are any."""
+        """Return `fitted` with the rule for its answers, and with any held-out predictions."""
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:
-        """Return the rule for answers after one more batch; None if it is not needed."""
+        """Return the rule for answers after one more batch; None if the task needs no rule."""
 
 
 def choose_task(
@@ -118,7 +119,7 @@ def choose_task(
     topics : Topics, optional
         All topics; by default, those of documents and descriptions.
     columns : sequence of topics, optional
-        Those of the indicator's columns, if the topics were given as an indicator.
+        The topics of the indicator's columns, if the topics were given as an indicator.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def choose_task(
 
 @dataclass(frozen=True)
 class SingleLabelTask:
-    """Each document has one topic: that with the highest probability is the answer."""
+    """Each document has one topic, and the topic with the highest probability is the answer."""
 
     topics: Topics
     labels: Labels
@@ -172,16 +173,16 @@ class SingleLabelTask:
     def add_encoder(
         self, encoded: EncodedDocuments
     ) -> tuple[DenseHead | None, HeldOutProba | None]:
-        """Return a head by which softmax gives probabilities."""
+        """Return a head whose probabilities are from softmax."""
         return add_single_label_encoder(encoded)
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:
-        """Return the rows whose topic a training row has as well."""
+        """Return the rows whose topic occurs in the training rows."""
         topics = self.labels.topics
         return rows[np.isin(topics[rows], topics[training])]
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Whether thresholds for a precision are to be chosen."""
+        """Return whether thresholds for a precision are to be chosen."""
         return self.settings.min_precision is not None and not fitted.interrupted
 
     def recalibrate(
@@ -190,7 +191,7 @@ class SingleLabelTask:
         heldout: HeldOutProba,
         weight: F32 | None,  # noqa: ARG002
     ) -> HeldOutProba:
-        """Return the probabilities as they are: learners calibrate those of one topic."""
+        """Return the probabilities unchanged, as learners of single labels calibrate them."""
         return heldout
 
     def complete(
@@ -210,11 +211,11 @@ class SingleLabelTask:
         return replace(fitted, heldout_predictions=predictions)
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> None:
-        """Return None: the most likely topic is the answer."""
+        """Return None, as the most likely topic is the answer."""
 
 
 def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
-    """Return how many unknown words are usual; None if an encoder may know what words don't."""
+    """Return the usual rate of unknown words; None if an encoder may know these words."""
     return words if fitted.dense is None else None
 
 
@@ -223,7 +224,7 @@ def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRa
 
 @dataclass(frozen=True)
 class MultilabelTask:
-    """Documents have any number of topics: a rule chosen by held-out documents gives them.
+    """Documents have any number of topics, which are given by a rule chosen on held-out documents.
 
     Attributes
     ----------
@@ -287,22 +288,22 @@ class MultilabelTask:
         def f1(scores: F32, labels: Labels, weights: F32) -> float:
             counts = weights > 0
             proba, y = sigmoid(scores[counts]), labels.take(counts).indicator(n_topics) > 0
-            return rule.best_common_threshold(rule.consistent(proba), y)[0]
+            return rule.best_common_threshold(rule.make_consistent(proba), y)[0]
 
         return Metric(f"{self.settings.optimize}-F1", f1)
 
     def add_encoder(
         self, encoded: EncodedDocuments
     ) -> tuple[DenseHead | None, HeldOutProba | None]:
-        """Return a head by which each topic has a probability of its own."""
+        """Return a head with a separate probability for each topic."""
         return add_multilabel_encoder(encoded)
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:  # noqa: ARG002
-        """Return all rows: that a topic is unknown is an answer to the others."""
+        """Return all rows: if one topic of a row is unknown, others can still be predicted."""
         return rows
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Whether thresholds can't be chosen by scores from before rows were learned from."""
+        """Return whether there are no scores that rows got before they were learned from."""
         if fitted.interrupted or not self.settings.cross_validate:
             return False
         learner = fitted.learner
@@ -311,9 +312,10 @@ class MultilabelTask:
     def recalibrate(
         self, learner: Learner, heldout: HeldOutProba, weight: F32 | None
     ) -> HeldOutProba:
-        """Give the learner a curve for each topic that fits cross-validated probabilities."""
+        """Fit a calibration curve for each topic to cross-validated probabilities."""
         rows, proba = heldout
-        # Topics that a part of the documents does not have got 0, and others are at all likely.
+        # Topics missing from a fold's training documents have probability 0; all other
+        # probabilities are larger.
         scores = np.where(proba > 0, np.maximum(log_odds(proba), LEAST_LOG_ODDS), log_odds(proba))
         calibration = fit_topic_calibration(
             scores,
@@ -328,7 +330,7 @@ class MultilabelTask:
     def complete(
         self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
     ) -> Fitted:
-        """Return `fitted` with the rule that gives topics, and held-out predictions."""
+        """Return `fitted` with the rule that gives topics, and with held-out predictions."""
         n_topics = len(self.topics)
         rows: Index | None = None
         if heldout is None:
@@ -336,13 +338,13 @@ class MultilabelTask:
         else:
             rows, proba = heldout
             labels = self.labels.take(rows)
-        # No document shows how to decide about topics that are only described.
+        # There is no document by which to choose thresholds of topics that are only described.
         has_documents = self.topic_counts > 0
         rule = self._choose_rule(np.where(has_documents, proba, 0), labels.indicator(n_topics))
         thresholds = np.where(has_documents, rule.thresholds, np.float32(USUAL_THRESHOLD))
-        rule = rule.with_thresholds(rule.raised(thresholds))
+        rule = rule.with_thresholds(rule.raise_to_parents(thresholds))
         rule = with_own_thresholds(rule, self.topics, self.settings.thresholds)
-        proba = rule.consistent(proba)
+        proba = rule.make_consistent(proba)
         predictions = HeldOutPredictions.from_decisions(
             proba,
             labels,
@@ -355,7 +357,7 @@ class MultilabelTask:
         return replace(fitted, multilabel_rule=rule, heldout_predictions=predictions)
 
     def _choose_rule(self, proba: F32, truth: F32) -> MultilabelRule:
-        """Return the rule for topics, and paths of topics, chosen by held-out probabilities."""
+        """Return the rule for topics, or paths of topics, chosen by held-out probabilities."""
         parents = find_parents(self.topics.names, self.settings.topic_path)
         everything = Labels.concatenate(self.labels, self.described_labels())
         ends = find_ends(everything, len(self.topics), parents)
@@ -363,7 +365,7 @@ class MultilabelTask:
         return MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize, parents, ends)
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule:
-        """Return the rule after one more batch: if recent scores are few, near the one before."""
+        """Return the rule after one more batch; with few recent scores, it hardly changes."""
         rule, sizes = before.multilabel_rule, self.labels.n_each
         proba, labels = _recent_proba(learner, len(self.topics))
         truth = labels.indicator(len(self.topics))
@@ -376,7 +378,7 @@ class MultilabelTask:
         is_same = (
             learns_in_batches(before.learner) and learner.calibration is before.learner.calibration
         )
-        if is_same:  # too few scores are new
+        if is_same:  # there are too few new scores
             weight, proba, truth = 0.0, proba[:0], truth[:0]
         latest = MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize)
         moved = np.float32(weight) * (latest.thresholds - rule.thresholds)
@@ -389,7 +391,7 @@ class MultilabelTask:
 
 
 def described_sets(settings: FitSettings) -> list[Any]:
-    """Return the topics of descriptions, as sets of one and its parents."""
+    """Return the topic set of each description: its topic and the parents of it."""
     return sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
 
 

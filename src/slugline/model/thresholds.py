@@ -1,4 +1,4 @@
-"""Thresholds of probability from which on predictions are right as often as asked."""
+"""Finds the lowest probability from which predictions reach a required precision."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from slugline.base.arrays import F64, Floats, Integers, Mask
 
-#: How often a threshold keeps its promise, at least, over sets of documents to choose it by.
+#: The probability, over random sets of held-out documents, that the chosen threshold reaches the
+#: precision.
 CONFIDENCE = 0.9
-# Thresholds that are looked at, and from how many of them the search goes down: one that starts
-# with the highest alone ends at its few answers if one of these has a wrong topic. Chosen on
-# training splits of 21 sets, from 5 labels per topic to all.
+# The number of thresholds that are tested, and the number of starting points of the search. A
+# search from the highest threshold only would stop there if one of its few answers has a wrong
+# topic. Chosen on training splits of 21 data sets, with 5 labels per topic and more.
 _N_LEVELS, _N_STARTS = 100, 5
-# Precisions that are tried to find the highest that can be promised; nobody asks for lower ones.
+# Precisions that `best_precision` tries, from high to low; nobody asks for lower ones.
 _STEPS = np.concatenate([[0.999, 0.995], np.arange(99, 49, -1) / 100])
 
 # See `ConfidentErrors.suggest_wrong_labels`.
@@ -23,7 +24,10 @@ _CONFIDENT_ERROR, _FEWEST_ERRORS = 0.2, 5
 
 
 class AchievablePrecision(NamedTuple):
-    """A precision (0 if not even 0.5 can be promised), and the share of predictions over it."""
+    """A precision that can be promised, and the fraction of predictions that are then given.
+
+    The precision is 0 if not even 0.5 can be promised.
+    """
 
     precision: float
     coverage: float
@@ -39,7 +43,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     Parameters
     ----------
     probabilities : float array, shape (n_predictions,)
-        Of held-out predictions.
+        The probabilities of held-out predictions.
     right : bool array, shape (n_predictions,)
         Which of them are right.
     precision : float, over 0 and under 1
@@ -55,7 +59,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     """
     n, n_right, thresholds = _levels(probabilities, right)
     risk = (1 - CONFIDENCE) / _N_STARTS
-    # With fewer answers, not even all of them right would pass.
+    # With fewer answers, the test would fail even if all of them were right.
     enough = n >= np.log(risk) / np.log(precision)
     n, n_right, thresholds = n[enough], n_right[enough], thresholds[enough]
     if not len(n):
@@ -69,7 +73,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
 
 
 def best_precision(probabilities: Floats, right: Mask) -> AchievablePrecision:
-    """Return the highest precision that can be promised, and the share of predictions covered."""
+    """Return the highest precision that can be promised, and the coverage at that precision."""
     for precision in _STEPS.tolist():
         threshold = lowest_threshold(probabilities, right, precision)
         if threshold < np.inf:
@@ -78,16 +82,16 @@ def best_precision(probabilities: Floats, right: Mask) -> AchievablePrecision:
 
 
 class ConfidentErrors(NamedTuple):
-    """The quarter of held-out predictions with the highest probabilities, and all of them."""
+    """Errors among the quarter of held-out predictions with the highest probabilities."""
 
     n_sure: int
     n_wrong: int
-    # Of all predictions, the share that is wrong.
+    # Fraction of wrong predictions among all of them.
     error_rate: float
 
     @classmethod
     def from_predictions(cls, probabilities: Floats, right: Mask) -> ConfidentErrors:
-        """Return how many of the surest predictions are wrong."""
+        """Return the counts for held-out predictions."""
         n_sure = len(right) // 4
         surest = np.argsort(-probabilities, kind="stable")[:n_sure]
         n_wrong = n_sure - int(np.count_nonzero(right[surest]))
@@ -97,17 +101,18 @@ class ConfidentErrors(NamedTuple):
     def suggest_wrong_labels(self) -> bool:
         """Whether the surest predictions are wrong so often that labels are likely to be wrong.
 
-        Hard documents get low probabilities, wrong labels any: on training splits of eight sets,
-        the error rate of the surest quarter is at most 0.14 of that of all predictions, and at
-        least 0.21 of it if 5 % of the labels are replaced. Of sets whose topics overlap by nature
-        (reviews, diseases, short sentences on anything) it is 0.24 to 0.36 as they are.
+        Hard documents get low probabilities, but documents with wrong labels get any. On training
+        splits of eight data sets, the error rate of the surest quarter is at most 0.14 times that
+        of all predictions, and at least 0.21 times if 5 % of the labels are replaced. On data sets
+        whose topics overlap by nature (reviews, diseases, short sentences on anything), it is 0.24
+        to 0.36 times without replaced labels.
         """
         is_common = self.n_wrong > _CONFIDENT_ERROR * self.error_rate * self.n_sure
         return self.n_wrong >= _FEWEST_ERRORS and is_common
 
 
 def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Floats]:
-    """Return how many predictions reach each distinct probability, and how many are right."""
+    """Return the numbers of predictions and of right ones at or above each distinct probability."""
     order = np.argsort(-probabilities, kind="stable")
     values = probabilities[order]
     differs = np.append(values[1:] != values[:-1], True)[: len(values)]
@@ -116,23 +121,23 @@ def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Flo
 
 
 def _p_value(n_right: Integers, n: Integers, precision: float) -> F64:
-    """Return the probability of so many right predictions or more at a precision."""
+    """Return the probability of at least `n_right` right predictions of `n` at a precision."""
     pairs = zip(n_right.tolist(), n.tolist(), strict=True)
     return np.array([_binomial_tail(n_right, n, precision) for n_right, n in pairs])
 
 
 def _binomial_tail(least: int, n: int, p: float) -> float:
-    """Return the probability of `least` successes or more of `n`.
+    """Return the probability of at least `least` successes in `n` trials.
 
-    SciPy's `bdtrc` gives the same, but importing it takes longer than all else that loads a model.
+    SciPy's `bdtrc` gives the same, but importing it takes longer than loading a model.
     """
     n_failed = np.arange(1, n - least + 1)
-    # Logarithms of the binomial coefficients, each from the one before.
+    # Logarithms of the binomial coefficients, each computed from the previous one.
     logs = np.append(0.0, np.log((n + 1 - n_failed) / n_failed).cumsum())
     logs += np.arange(len(logs)) * math.log1p(-p) + (n - np.arange(len(logs))) * math.log(p)
     return min(1.0, float(np.exp(logs).sum()))
 
 
 def _count_until_failure(passes: Mask) -> int:
-    """Return how many pass before the first that does not."""
+    """Return the number of tests that pass before the first failure."""
     return len(passes) if passes.all() else int(passes.argmin())

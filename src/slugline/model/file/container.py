@@ -35,23 +35,24 @@ from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo,
 
 # Entries of an untrusted archive ------------------------------------------------------------------
 
-#: Entries of a model shrink less than this; one that claims to have shrunk more is a zip bomb.
+#: Compression shrinks the entries of a model by less than this factor; an entry that claims more is
+#: a zip bomb.
 MAX_RATIO = 20
 _SLACK = 1 << 16
 _PIECE = 1 << 16
-# zipfile reads the archive's comment at once, and it may have 64 KiB.
+# zipfile reads the archive's comment in one piece, and a comment may have 64 KiB.
 _MAX_READ = 1 << 17
 
 
 class PiecewiseFile(io.BufferedReader):
     """A file that refuses to be read in large pieces.
 
-    zipfile reads the list of entries at once, however long the archive says it is, and the parsed
+    zipfile reads the list of entries in one piece, however long the archive says it is, and parsed
     entries take many times as much memory.
     """
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to `size` bytes; ModelFileError if that is more than a short list needs."""
+        """Return up to `size` bytes; raise ModelFileError if a list of entries is shorter."""
         unbounded = size is None or size < 0
         data = super().read(_MAX_READ + 1 if unbounded else min(size or 0, _MAX_READ + 1))
         if len(data) > _MAX_READ:
@@ -69,17 +70,17 @@ def read_entry(
     Raises
     ------
     ModelFileError : if the entry claims more than `max_bytes` bytes or than the archive could hold,
-        unpacks to another size than it claims, or is packed in an unknown way.
+        doesn't unpack to the size that it claims, or is compressed in an unknown way.
     """
     if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ModelFileError(f"{entry.filename} is encrypted or packed in an unknown way.")
+        raise ModelFileError(f"{entry.filename} is encrypted or compressed in an unknown way.")
     plausible_size = min(entry.compress_size, file_size) * MAX_RATIO + _SLACK
     if entry.file_size > min(max_bytes, plausible_size):
         raise ModelFileError(
             f"{entry.filename} claims to unpack to {entry.file_size:,} bytes, "
             f"which no {file_size:,}-byte model does."
         )
-    # In pieces: otherwise zipfile unpacks everything before it cuts that to the claimed size.
+    # In pieces: otherwise zipfile unpacks everything before it truncates it to the claimed size.
     content = io.BytesIO()
     with archive.open(entry) as stream:
         shutil.copyfileobj(stream, content, _PIECE)
@@ -95,15 +96,16 @@ def read_entry(
 
 _JSON, _CARD = "model.json", "card.md"
 _WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
-# The most bytes that each entry may unpack to.
+# The largest size in bytes of each unpacked entry.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
-# Each array that the header of the weights lists takes fifty bytes of it.
+# The header of the weights takes some fifty bytes for each array.
 _MAX_HEADER = 4 << 20
-# With weights up to this, no text can give scores that overflow. A row has under 1e12 terms, a
-# hidden unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
-# weights: sums stay below 1e36, and float32 goes to 3e38. Those of trained models are below 1,000.
+# With weights up to this, scores can't overflow for any text. A row has under 1e12 terms, a hidden
+# unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
+# weights: sums stay below 1e36, and float32 goes to 3e38. The weights of trained models are below
+# 1,000.
 _MAX_WEIGHT = 1e9
-#: Characters of a file's SHA-256 that tell versions of a model apart in what people read.
+#: The number of characters of a file's SHA-256 that identify a version of a model to people.
 DIGEST_LENGTH = 12
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -111,7 +113,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def write(path: PathLike, model: ModelFile) -> None:
     """Write `model` beside `path`, flush it, and rename it into place.
 
-    The same model gives the same bytes. If anything fails, an earlier file at `path` stays.
+    The same model gives the same bytes. If anything fails, an earlier file at `path` stays as it
+    is.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def read(path: PathLike) -> ModelFile:
 
 
 def read_bytes(path: PathLike) -> bytes:
-    """Return the bytes of a model file; ModelFileError if they can't be read, or are too many."""
+    """Return the bytes of a model file; raise ModelFileError if it is unreadable or too large."""
     with translate_os_errors(path), open(path, "rb", opener=open_regular) as file:
         if os.fstat(file.fileno()).st_size > sum(_LIMITS.values()):
             raise ModelFileError(f"{path}: larger than any model; check the path.")
@@ -153,7 +156,7 @@ def read_bytes(path: PathLike) -> bytes:
 
 
 def unpack(data: bytes, path: PathLike) -> ModelFile:
-    """Return the content of a model file from its bytes; `path` is for messages. See `read`."""
+    """Return the content of a model file, given its bytes; `path` is for messages. See `read`."""
     return _read_archive(PiecewiseFile(io.BytesIO(data)), path)
 
 
@@ -172,7 +175,7 @@ def _read_archive(file: PiecewiseFile, path: PathLike) -> ModelFile:
         ) from error
     except OSError:
         raise
-    # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
+    # For damaged files, zipfile, zlib and the decoders raise half a dozen other types.
     except Exception as error:
         raise damaged_error(path, error) from error
 
@@ -184,7 +187,7 @@ def _check_path(path: Any) -> None:
 
 @contextmanager
 def translate_os_errors(path: PathLike) -> Iterator[None]:
-    """Convert an OSError about a model's file to a ModelFileError that names it."""
+    """Convert an OSError about a model file to a ModelFileError that names the file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -199,7 +202,7 @@ def translate_os_errors(path: PathLike) -> Iterator[None]:
 
 
 def damaged_error(path: PathLike, error: Exception) -> ModelFileError:
-    """Return an error of one line, however much `error` quotes."""
+    """Return an error whose message is one line, however long that of `error` is."""
     if isinstance(error, MemoryError):
         return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
     is_deep = isinstance(error, RecursionError)
@@ -238,7 +241,7 @@ def pack(model: ModelFile) -> bytes:
 
 
 def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
-    """Raise ModelFileError, before it is written, for a file that could not be read."""
+    """Raise ModelFileError if the file, once written, could not be read again."""
     for name, data in entries.items():
         if len(data) > _LIMITS[name]:
             raise ModelFileError(
@@ -254,7 +257,7 @@ def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
 
 
 def _best_method(data: bytes, n_lines: int) -> int:
-    """Return deflate if it shrinks the data, but not as much as a zip bomb."""
+    """Return "deflate" if it shrinks the data, but not so much that it looks like a zip bomb."""
     deflated = len(zlib.compress(data))
     worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
     return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
@@ -297,7 +300,7 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
 
 
 def _check_growth(n_stored: int, weight_type: WeightType) -> None:
-    """Raise ModelFileError if weights exceed their limit in memory, where they are float32."""
+    """Raise ModelFileError if weights would exceed their limit as float32, as in memory."""
     n_bytes = n_stored * BYTES["float32"] // BYTES[weight_type]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
@@ -307,7 +310,7 @@ def _check_growth(n_stored: int, weight_type: WeightType) -> None:
 
 
 def _check_header(data: bytes) -> None:
-    """Raise ModelFileError if the list of arrays, whose length comes first, is too long."""
+    """Raise ModelFileError if the header, whose length comes first, is too long."""
     n_bytes = int.from_bytes(data[:8], "little")
     if n_bytes > _MAX_HEADER:
         raise ModelFileError(
@@ -323,7 +326,8 @@ def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
             f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
             "both must come from one training run."
         )
-    # All terms differ, so each takes some packed bytes; in memory each takes 300.
+    # All terms are distinct, so that each takes some bytes even compressed; in memory, each takes
+    # 300.
     if n_terms > n_packed:
         raise ModelFileError(
             f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, too few for "
@@ -344,7 +348,7 @@ def _load_arrays(data: bytes, weight_type: WeightType) -> dict[str, npt.NDArray[
 
 
 def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Raise ModelFileError for weights that could give scores that are not finite."""
+    """Raise ModelFileError if scores could overflow, or weights are not finite."""
     for name, array in arrays.items():
         largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
         if not np.isfinite(largest):
@@ -360,25 +364,25 @@ def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 # Weights in fewer bits ----------------------------------------------------------------------------
 
-# This is for tables, whose columns are topics or units, and for the values of sparse weights with
-# an array of their topics: nearly all of a model. Each column is divided by its scale. Scales for
-# rows were also tried, by cross-validation on six data sets: they improve no prediction and double
-# files. Sparse weights have 11 binary digits (`slugline.learning.linear.steps`), so float16 loses
-# nothing: they are stored as such if not as int8.
+# This applies to tables, whose columns are topics or units, and to sparse weights, which have an
+# array of their topics: together nearly all of a model. Each column is divided by its scale. Scales
+# for rows were also tried, by cross-validation on six data sets: they improve no prediction and
+# double the size of files. Sparse weights have 11 binary digits (`slugline.learning.linear.steps`),
+# so float16 loses nothing: they are stored as such if not as int8.
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
-#: How many bytes each weight takes.
+#: The number of bytes of each weight.
 BYTES: dict[WeightType, int] = {"float32": 4, "float16": 2, "int8": 1}
-#: Those that a user can choose.
+#: The types that a user can choose besides float32.
 LOWER: tuple[WeightType, ...] = ("float16", "int8")
-# What the largest entry of a column becomes, at most. A float16 has 11 binary digits from 2^-14 up,
-# and fewer below, which doesn't matter next to the largest entry.
+# The largest entry of a scaled column is at most this. A float16 has 11 binary digits from 2^-14
+# up; below, it has fewer, which doesn't matter next to the largest entry.
 _LARGEST_INT8 = 127
 _SCALE, _VALUES, _TOPICS = ".scale", ".values", ".topics"
 
 
 def check_weight_type(name: str) -> WeightType:
-    """Return the type of weights with this name; OptionError if there is none."""
+    """Return the type of weights with this name; raise OptionError if there is none."""
     for weight_type in LOWER:
         if name == weight_type:
             return weight_type
@@ -386,11 +390,12 @@ def check_weight_type(name: str) -> WeightType:
 
 
 def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays, with tables and sparse values in fewer bits.
+    """Return the arrays, with tables and sparse weights in fewer bits.
 
-    "weights" of shape (n, m) become an array of that type and "weights.scale" of float32 and
-    shape (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays, and with
-    "float32" all but such values as float16 can hold, stay as they are. All must be finite.
+    "weights" of shape (n, m) become an array of that type and "weights.scale" of float32 and shape
+    (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays stay as they
+    are. With "float32", only sparse values that float16 can hold are changed. All values must be
+    finite.
     """
     stored: dict[str, npt.NDArray[Any]] = {}
     for name, array in arrays.items():
@@ -405,7 +410,7 @@ def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[A
 def _quantize_weights(
     array: F32, topics: npt.NDArray[np.uint16] | None, weight_type: WeightType
 ) -> tuple[npt.NDArray[Any], F32 | None]:
-    """Return weights in fewer bits and the scale of each column; None if they stay as they are."""
+    """Return weights in fewer bits and the scale of each column, None if they aren't scaled."""
     largest = _largest(array, topics)
     if weight_type == "int8":
         scale = _scale_int8(largest)
@@ -421,7 +426,7 @@ def _quantize_weights(
 
 
 def dequantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays before `quantize`, apart from rounding; they may be from any source.
+    """Invert `quantize`, apart from rounding; the arrays may be from any source.
 
     Raises
     ------
@@ -473,14 +478,15 @@ def _spread(scale: F32, topics: npt.NDArray[np.uint16] | None) -> F32:
 
 def _scale_int8(largest: F32) -> F32:
     scale = largest / np.float32(_LARGEST_INT8)
-    # With a scale cut to 16 binary digits, its product with an int8 is exact, so a model that is
-    # loaded and saved again gives the same bytes. Cut, not rounded, so that no product is infinite.
+    # If a scale has 16 binary digits, its product with an int8 is exact, so that a model that is
+    # loaded and saved again gives the same bytes. Scales are truncated, not rounded, so that no
+    # product is infinite.
     scale = (scale.view(np.uint32) & np.uint32(0xFFFFFF00)).view(np.float32)
     return np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
 
 
 def _scale_float16(largest: F32) -> F32:
-    """Return powers of two, with which no digit is lost."""
+    """Return scales that are powers of two, so that scaling loses no digit."""
     exponents = np.frexp(largest)[1]
     scale = np.ldexp(np.float32(1), np.clip(exponents, -125, 127)).astype(np.float32)
     return np.where(largest > 0, scale, np.float32(1))

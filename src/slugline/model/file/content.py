@@ -50,12 +50,12 @@ def find_encoder(
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
-    `chosen` is the user's; None stands for one that is known by name. The built-in one does not
-    load its weights here. `path` is for messages.
+    `chosen` is the encoder that the user passed; None stands for a registered one, whose weights
+    are not loaded yet. `path` is for messages.
 
     Raises
     ------
-    EncoderError : if it is missing, must be passed, or is not the model's.
+    EncoderError : if the encoder is missing, must be passed, or is not the right one.
     """
     if needed is msgspec.UNSET:
         return None
@@ -65,10 +65,10 @@ def find_encoder(
     names = split_names(needed.name)
     if chosen is None and names is None:
         raise EncoderError(
-            f"{path} was made with the encoder {needed.name}, which Slugline doesn't have; in "
-            "Python, pass it: slugline.load(path, encoder=...)."
+            f"{path} was made with the encoder {needed.name}, which doesn't come with Slugline; "
+            "in Python, pass it: slugline.load(path, encoder=...)."
         )
-    # In the order of the file, which fixes the columns.
+    # Encoders stay in the order of the file, which determines the columns.
     encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
     if encoder.digest != needed.digest:
         raise EncoderError(
@@ -82,18 +82,18 @@ def find_encoder(
 
 # Models in the package ----------------------------------------------------------------------------
 
-#: The topics that each of them distinguishes.
+#: The topics of each model that comes with Slugline, by its name.
 SHIPPED = {"reuters46": "46 newswire topics of 1987"}
-#: The one that answers if none is named.
+#: The model that answers if none is given.
 DEFAULT = "reuters46"
 _FOLDER = Path(__file__).parents[1]
 
 
 def model_path(model: PathLike) -> PathLike:
-    """Return the path of a model, which may be given by name.
+    """Return the path of a model, which may be given by its path or its name.
 
     Only a plain string is a name: "./reuters46" and Path("reuters46") are files. Raises
-    ModelFileError if it is nearly a name, and there is no such file.
+    ModelFileError if there is no such file, but the path resembles a name.
     """
     if isinstance(model, str) and not os.path.lexists(model) and Path(model).name == model:
         near = nearest(model, SHIPPED, 0.8)
@@ -111,9 +111,9 @@ def is_shipped(model: PathLike) -> bool:
 # Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
-# Hash buckets of all feature groups that have terms: each takes 4 bytes of memory.
+# The limit on hash buckets of all feature groups with terms, each of which takes 4 bytes of memory.
 _MOST_BUCKETS = 1 << 26
-# What the names of arrays begin with.
+# Prefixes of the names of arrays.
 _LEARNER, _IDF, _DENSE, _HELDOUT = "learner.", "idf.", "dense.", "heldout."
 _THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
@@ -149,7 +149,7 @@ def to_model_file(
 def _content(
     fitted: Fitted, *, test_fraction: float | None, weight_type: schema.WeightType, card_notes: str
 ) -> schema.ModelFile:
-    """Return the content of a file without metrics."""
+    """Return the content of a model file without metrics."""
     features, vocabularies = fitted.features, fitted.features.vocabularies_
     info = schema.ModelInfo(
         topics=fitted.topics.names,
@@ -183,7 +183,7 @@ def _content(
     _check_buckets(info.feature_groups)
     arrays = _arrays(fitted)
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-    # Rounded, so that the card describes what a reader of the file gets.
+    # Thresholds are rounded as in the file, so that the card shows what a reader of the file gets.
     arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
     card = schema.write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
     return schema.ModelFile(info, arrays, terms, card)
@@ -223,7 +223,7 @@ def _restore_group(info: schema.FeatureGroupInfo) -> FeatureGroup:
 def with_metrics(
     file: schema.ModelFile, fitted: Fitted, metrics: Mapping[str, float]
 ) -> schema.ModelFile:
-    """Return the content of the file of a model with other metrics."""
+    """Return the content of a model file with its metrics replaced."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
     promise = _check_promise(fitted, metrics)
     card = schema.write_card(info, file.arrays.get(_THRESHOLDS), promise)
@@ -231,7 +231,7 @@ def with_metrics(
 
 
 def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
-    """Return whether a model keeps its precision, by the metrics of a test if there was one."""
+    """Check whether a model keeps its precision, with the metrics of a test if there was one."""
     if fitted.heldout_predictions is None or fitted.heldout_predictions.precision is None:
         return None
     names = ("test_documents", _TEST_ANSWERS, "test_right_answers")
@@ -328,7 +328,7 @@ def _restore_stream(info: schema.ModelInfo) -> StreamRecord | None:
         return None
     record = StreamRecord(**msgspec.structs.asdict(info.stream))
     if record.n_right > record.n_evaluated:
-        raise DataError("the stream record has more right predictions than predictions")
+        raise DataError("the stream record has fewer predictions than right predictions")
     return record
 
 
@@ -368,7 +368,7 @@ def _restore_multilabel_rule(file: schema.ModelFile) -> MultilabelRule | None:
 
 
 def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays whose names begin with the prefix, by the remainder of their names."""
+    """Return the arrays whose names begin with `prefix`, by their names without it."""
     return {
         name.removeprefix(prefix): array
         for name, array in file.arrays.items()
@@ -388,7 +388,7 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
     if test_fraction is not None:
         check_number("test_fraction", test_fraction, over=0, under=1)
     if not isinstance(card_notes, str) or has_surrogates(card_notes):
-        raise option_error("card_notes", card_notes, "text, of whole characters")
+        raise option_error("card_notes", card_notes, "a string without unpaired surrogates")
 
 
 def load_model(
@@ -396,15 +396,15 @@ def load_model(
 ) -> tuple[Fitted, schema.ModelFile]:
     """Read a model file from any source, or "reuters46", the model that comes with Slugline.
 
-    With `data`, the bytes of the file, `path` is for messages.
+    If `data`, the bytes of the file, is given, `path` is only used in messages.
 
     Returns
     -------
-    The fitted value, and the content of the file.
+    The model, and the content of the file.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of another format, or no model.
+    ModelFileError : if there is no such file, it is damaged, of another format, or not a model.
     EncoderError : if the model's encoder is missing, must be passed, or is another one.
     OptionError : if `encoder` is invalid.
     """
@@ -413,7 +413,7 @@ def load_model(
     checked = find_encoder(path, file.info.encoder, encoder)
     try:
         return from_model_file(file, checked, cache_rows=False), file
-    # Parts that don't fit together can make NumPy and SciPy raise any type of error.
+    # If parts don't fit together, NumPy and SciPy may raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
 
@@ -421,10 +421,10 @@ def load_model(
 def from_model_file(
     file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, cache_rows: bool = True
 ) -> Fitted:
-    """Return the fitted value from the content of a file, with the encoder that the file names.
+    """Return the model from the content of a file, with the encoder that it needs.
 
-    `cache_rows` is whether the encoder's rows of predicted texts are cached. Parts that don't fit
-    together raise errors of any kind.
+    `cache_rows` is whether the encoder's rows of predicted texts are cached. If parts don't fit
+    together, errors of any type are raised.
     """
     info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
@@ -464,7 +464,7 @@ def from_model_file(
 
 
 def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.UnsetType:
-    """Return the layout for a file, unless its names exceed the limits or are not valid text."""
+    """Return the layout for a file; UNSET if its names exceed the limits or aren't valid text."""
     form = None if layout is None else layout.topic_form
     separator = "" if form is None else form.separator
     if layout is None:
@@ -491,7 +491,7 @@ def _data_layout(
         if bool(form.separator) != (form.kind == "separator") or bool(form.columns) != (
             form.kind == "columns"
         ):
-            raise DataError("the separator or the columns of topics don't fit their form")
+            raise DataError("the separator or the topic columns don't fit the form of topics")
         columns = [*layout.text, *(form.columns or [layout.topic])]
         layout = layout._replace(topic_form=form)
     if len({*columns}) < len(columns):
@@ -517,7 +517,7 @@ def _check_buckets(feature_groups: Sequence[schema.FeatureGroupInfo]) -> None:
 def _restore_columns(group: FeatureGroup, terms: list[str], rarity: F32 | None) -> TermColumns:
     if group.n_buckets is None:
         return Vocabulary(terms, group.kind)
-    # Documents of one word each have no pairs.
+    # Documents of one word each have no word pairs.
     if terms or group.is_unused or (rarity is not None and not len(rarity)):
         return HashedColumns.from_terms(terms, group.n_buckets, group.kind)
     return Buckets(group.n_buckets, group.kind)
@@ -525,7 +525,7 @@ def _restore_columns(group: FeatureGroup, terms: list[str], rarity: F32 | None) 
 
 def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
-        # Other types are checked by what reads these arrays.
+        # The types of other arrays are checked by the code that reads them.
         has_own_type = name.startswith(_HELDOUT) or name.endswith((".topics", ".counts"))
         if array.dtype != np.float32 and not has_own_type:
             raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not float32")
@@ -535,12 +535,15 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     """Raise DataError unless features, learner and topics of a file fit together."""
     _check_types(file)
     if len({type(topic) for topic in file.info.topics}) > 1:
-        raise DataError("topics are words and numbers")
+        raise DataError("some topics are words and others numbers")
     if len(fitted.topic_counts) != len(fitted.topics):
         raise DataError("not every topic has a number of documents")
     _check_idf(fitted)
     if fitted.learner.multilabel != fitted.multilabel:
-        raise DataError("one of the learner and the rule gives several topics to a document")
+        raise DataError(
+            "the learner and the decision rule disagree on whether a document may have several "
+            "topics"
+        )
     if file.info.encoder is not msgspec.UNSET:
         _check_dense(fitted, file.info.encoder)
     elif fitted.descriptions:
@@ -548,7 +551,7 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
         is_there = "unknown" if name in file.arrays else "missing"
         raise DataError(f"array {short_repr(name)} is {is_there}")
-    # The shortest text shows whether every shape fits the next one.
+    # A prediction for the shortest text shows whether all shapes fit together.
     with np.errstate(over="raise", invalid="raise"):
         scores = fitted.learner.decision_function(next(fitted.features.read_parts([""])).rows)
     if scores.shape != (1, len(fitted.topics)):
@@ -573,16 +576,19 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
     """Raise DataError unless the encoder's head fits the rest of the model."""
     dense = fitted.dense
     if dense is None or not is_linear(fitted.learner):
-        raise DataError("an encoder and a learner that is not linear")
+        raise DataError("an encoder with a learner that is not linear")
     shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
     for name, shape in shapes.items():
         actual = getattr(dense, name).shape
         if actual != shape:
             raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
     if dense.calibration.multilabel != fitted.multilabel:
-        raise DataError("one of the encoder and the rule gives several topics to a document")
+        raise DataError(
+            "the encoder's head and the decision rule disagree on whether a document may have "
+            "several topics"
+        )
     if dense.cascade is not None and fitted.multilabel:
-        raise DataError("a cascade that gives several topics")
+        raise DataError("a cascade in a multilabel model")
 
 
 def _plain_weights(
@@ -594,16 +600,16 @@ def _plain_weights(
 
 
 def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
-    """Return values by topic: keys are strings in JSON, whatever topics are."""
+    """Return values by topic instead of by string, as JSON has only strings as keys."""
     names = {str(topic): topic for topic in topics}
     return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of all that may change a model besides the seed."""
+    """Return the versions of the libraries that may change a model."""
     import importlib.metadata
 
-    # From the installation's metadata: importing scikit-learn takes longer than all else here.
+    # Read from the metadata of the installation, as importing scikit-learn takes long.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version()} | versions

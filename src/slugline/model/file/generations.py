@@ -1,7 +1,7 @@
-"""Earlier files of a model beside it, and the way back.
+"""Keeps earlier files of a model beside it, and rolls back to them.
 
-`model.slug.before.1` is the last one before `model.slug`, `model.slug.before.2` the one before
-that, and so on. At every moment there is a whole model at the path itself.
+`model.slug.before.1` is the version before `model.slug`, `model.slug.before.2` the version before
+that, and so on. At every moment, there is a complete model at the path itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.content import is_shipped
 
-#: Earlier files that are kept; the oldest is dropped for a newer one.
+#: The number of earlier files that are kept; the oldest is deleted when there are more.
 MAX_EARLIER = 5
 
 
@@ -29,9 +29,9 @@ class Rollback(NamedTuple):
     Attributes
     ----------
     source, replaced : Path
-        Where the current file was before, and where the replaced one is now.
+        The earlier path of the current file, and the present path of the file that it replaced.
     n_earlier : int
-        How many earlier files are left.
+        Number of remaining earlier files.
     """
 
     source: Path
@@ -40,7 +40,7 @@ class Rollback(NamedTuple):
 
 
 def earlier_files(path: PathLike) -> list[Path]:
-    """Return the earlier files, the latest first."""
+    """Return the paths of the earlier files, the latest first."""
     return [
         path_before
         for n in range(1, MAX_EARLIER + 1)
@@ -51,7 +51,7 @@ def earlier_files(path: PathLike) -> list[Path]:
 def keep_current(path: PathLike) -> Path | None:
     """Copy the current file of a model to the earlier ones; return the path of the copy.
 
-    Returns None if there is no file, and makes no second copy of the same file.
+    Return None if there is no file. If the latest earlier file is the same, no second copy is made.
 
     Raises
     ------
@@ -78,15 +78,15 @@ def keep_current(path: PathLike) -> Path | None:
 
 
 def roll_back(path: PathLike) -> Rollback:
-    """Replace the model by the latest earlier file; the next time, by the one before that.
+    """Replace the model by the latest earlier file; a second call goes back one further.
 
     The replaced file moves to `model.slug.rolled-back`.
 
     Raises
     ------
-    ModelFileError : if the model comes with Slugline, there is no earlier file, that file is no
-        whole model, another process is at it, or it can't be put in place; the model then is
-        unchanged.
+    ModelFileError : if the model comes with Slugline, there is no earlier file, that file is not a
+        valid model, another process is rolling back, or the file can't be put in place;
+        the model is then unchanged.
     """
     if is_shipped(path):
         raise ModelFileError(
@@ -100,17 +100,17 @@ def roll_back(path: PathLike) -> Rollback:
 
 @contextlib.contextmanager
 def _locked_folder(target: Path) -> Iterator[None]:
-    """Lock the folder of a model; ModelFileError if another process has it."""
+    """Lock the folder of a model; raise ModelFileError if another process has the lock."""
     try:
         folder = os.open(target.parent, os.O_RDONLY)
-    except OSError:  # on Windows, or what comes next says that there is no such folder
+    except OSError:  # on Windows; or the folder is missing, which the next step reports
         yield
         return
     try:
         if not lock(folder):
             raise ModelFileError(
-                f"{target}: another process goes back to an earlier model in this folder just now; "
-                "look at what it has done before you try again."
+                f"{target}: another process is going back to an earlier model in this "
+                "folder; look at the result before you try again."
             )
         yield
     finally:
@@ -119,7 +119,7 @@ def _locked_folder(target: Path) -> Iterator[None]:
 
 def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
-        earlier.pop(0).unlink()  # it was kept for a model that then could not be written
+        earlier.pop(0).unlink()  # kept for a new model that then could not be written
     if not earlier:
         missing = "" if target.is_file() else "there is no such file, and "
         raise ModelFileError(
@@ -137,7 +137,7 @@ def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
     try:
         if target.is_file():
             _put_copy(target, away)
-        os.utime(earlier[0])  # whoever looks out for a newer file sees it
+        os.utime(earlier[0])  # so that programs that watch for a newer file see it
         earlier[0].replace(target)
     except OSError as error:
         raise ModelFileError(
@@ -148,7 +148,7 @@ def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
 
 
 def _target(path: PathLike) -> Path:
-    """Return the file itself where the path is a link to it."""
+    """Return the path of the file itself if `path` is a link to it."""
     return Path(os.path.realpath(path))
 
 
@@ -157,14 +157,18 @@ def _earlier_path(target: Path, number: int) -> Path:
 
 
 def _put_copy(source: Path, place: Path) -> None:
-    """Link or copy a file to a second path, whole or not at all."""
+    """Link or copy a file to a second path, completely or not at all."""
     linked = place.with_name(f".{place.name}.part")
-    linked.unlink(missing_ok=True)  # a process that was killed may have left it
+    linked.unlink(missing_ok=True)  # may be left from a process that was killed
     try:
-        os.link(source, linked)  # a model is replaced, never written into, so one file does for two
-    except OSError:  # some disks have no links
+        os.link(
+            source, linked
+        )  # a hard link is enough, as a model file is replaced and never written into
+    except OSError:  # some file systems have no links
         with source.open("rb") as file, whole_file(place) as copy:
             shutil.copyfileobj(file, copy)
         return
     linked.replace(place)
-    linked.unlink(missing_ok=True)  # renaming a link to another link of the same file leaves both
+    linked.unlink(
+        missing_ok=True
+    )  # remains if both are links to one file, which `replace` leaves alone

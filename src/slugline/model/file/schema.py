@@ -17,13 +17,13 @@ from slugline.model.promise import PromiseCheck
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
 from slugline.text.table_columns import MAX_NAME as MAX_COLUMN_NAME
 
-#: How weights may be stored.
+#: The types in which weights may be stored.
 WeightType = Literal["float32", "float16", "int8"]
-#: The version of the format.
+#: The version of the file format.
 FORMAT = 3
 
-# Limits on topics (each text gets a score for each) and on feature groups (each text is read for
-# each). Real models have hundreds of topics and five feature groups.
+# Limits on the numbers of topics, as each text gets a score for each, and of feature groups, as
+# each text is read for each. Real models have hundreds of topics and five feature groups.
 _MAX_TOPICS = 1 << 16
 _MAX_FEATURE_GROUPS = 64
 #: The largest whole number in a file.
@@ -52,9 +52,9 @@ class FeatureGroupInfo(msgspec.Struct, frozen=True):
     max_terms: int | None
     min_count: int
     n_terms: _Count
-    #: None if terms are not hashed. Without terms, each bucket is a column.
+    #: None if terms are not hashed. If there are buckets but no terms, each bucket is a column.
     n_buckets: int | None
-    #: Left out if the terms are those of the text itself.
+    #: Missing if the terms are those of the text itself.
     columns: (
         Annotated[tuple[ColumnInfo, ...], msgspec.Meta(min_length=1, max_length=MAX_COLUMNS)]
         | msgspec.UnsetType
@@ -62,7 +62,7 @@ class FeatureGroupInfo(msgspec.Struct, frozen=True):
 
 
 class CascadeInfo(msgspec.Struct, frozen=True):
-    """When words alone answer; see `slugline.learning.encoder.head.Cascade`."""
+    """For which texts words are enough; see `slugline.learning.encoder.head.Cascade`."""
 
     threshold: _Fraction
     encoded_fraction: _Fraction
@@ -72,31 +72,31 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     """The encoder that a model needs, and its head; see `slugline.learning.encoder.head`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENCODER_NAME)]
-    #: Changes with the encoder or its weights.
+    #: A hash that changes with the encoder or its weights.
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
     sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
     uniform_weight: _CalibrationWeight
     high_temperature_weight: _CalibrationWeight
-    #: How much of the spread of scores comes from the encoder.
+    #: The encoder's part in the spread of scores over topics, from 0 to 1.
     weight: _Fraction
-    #: Left out if the encoder reads every text.
+    #: Missing if the encoder reads every text.
     cascade: CascadeInfo | msgspec.UnsetType = msgspec.UNSET
-    #: Number of texts without labels that it learned from as well; left out if there are none.
+    #: Number of unlabelled texts that the head learned from as well; missing if there are none.
     n_unlabelled: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
 
 
 class UnknownWordInfo(msgspec.Struct, frozen=True):
-    """How many unknown words are usual; see `slugline.text.features.UnknownWordRate`."""
+    """The usual rate of unknown words; see `slugline.text.features.UnknownWordRate`."""
 
     rate: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     max_errors: Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 
 
 class HeldOutInfo(msgspec.Struct, frozen=True):
-    """What thresholds are chosen for; see `slugline.model.heldout`."""
+    """What thresholds are chosen by; see `slugline.model.heldout`."""
 
     #: None if all predictions are given.
     min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
@@ -119,7 +119,7 @@ class MultilabelRuleInfo(msgspec.Struct, frozen=True):
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
-    """How a model learned from a stream; see `slugline.model.fitted.StreamRecord`."""
+    """Record of learning from a stream; see `slugline.model.fitted.StreamRecord`."""
 
     n_passes: _Count
     n_skipped: _Count
@@ -139,22 +139,22 @@ class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the training data were read; see `slugline.corpus.layout.DataLayout`."""
 
     text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
-    #: With one column for each topic, the beginning of their names with commas between them.
+    #: With one column for each topic, the names of these columns, comma-separated and truncated.
     topic: _Name
     encoding: Annotated[str, msgspec.Meta(max_length=100)] | None
-    #: Fields that are left out have their default.
+    #: Missing fields have their default values.
     skip_bad_rows: bool = False
     #: None if each document has one topic.
     topic_form: TopicFormInfo | None = None
     fold_topics: bool = False
     topic_map: Annotated[tuple[tuple[_Name, _Name], ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
     format: Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"] | None = None
-    #: None for data without cells, or if the separator is the usual one of the format.
+    #: None for data without cells, or if the separator is the default of the format.
     separator: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model is and where it comes from: the content of `model.json`."""
+    """The content of `model.json`: what a model is, and where it comes from."""
 
     format: int = FORMAT
     kind: Literal["topic-classifier"] = "topic-classifier"
@@ -162,45 +162,46 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: Number of training documents of each topic.
     topic_counts: _TopicNumbers
     feature_groups: Annotated[list[FeatureGroupInfo], msgspec.Meta(max_length=_MAX_FEATURE_GROUPS)]
-    #: Kind and options of the learner; see `slugline.learning.learner`.
+    #: The type and options of the learner; see `slugline.learning.learner`.
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
     class_weight: Literal["balanced"] | dict[str, float] | None
-    #: Versions of the libraries that trained it.
+    #: The versions of the libraries with which it was trained.
     versions: dict[str, str]
-    #: SHA-256 of the training documents, and how many there were.
+    #: SHA-256 of the training documents, and their number.
     data_digest: str
     n_documents: _Count
-    #: How many of these were not learned from, because training was interrupted.
+    #: Number of training documents that were not learned from because training was interrupted.
     n_unlearned: _Count
-    #: Metrics measured when it was trained, by name.
+    #: Metrics that were measured after training, by name.
     metrics: dict[str, float]
-    #: How the file stores weights; in memory they are float32.
+    #: The type in which the file stores weights; in memory, they are float32.
     weight_type: WeightType
-    #: Fraction of the documents that the seed chose to test on; None with a test file or no test.
+    #: Fraction of the documents that were drawn for the test; None with a test file or no test.
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
-    #: SHA-256 of the user's documents on which the best epoch was found; None if there were none.
+    #: SHA-256 of the user's validation documents; None if there were none.
     validation_digest: str | None
-    #: Whether a person interrupted training, so that it can't be repeated.
+    #: Whether a user interrupted training, so that it can't be repeated.
     interrupted: bool
-    #: How many batches `partial_fit` learned from; if any, training can't be repeated in one go.
+    #: Number of batches that `partial_fit` learned from; if not 0, one fit can't repeat the
+    #: training.
     n_batches: _Count
-    #: Markdown by the maker of the model, for the card.
+    #: Markdown by the author of the model, for the card.
     card_notes: str
-    # Each of the following is left out if the model has no such thing.
+    # Each of the following fields is missing if the model has no such part.
     encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
-    #: What topics are about, by name.
+    #: Descriptions of topics, by topic.
     descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     heldout: HeldOutInfo | msgspec.UnsetType = msgspec.UNSET
     stream: StreamInfo | msgspec.UnsetType = msgspec.UNSET
-    #: Of a model that gives several topics to a document.
+    #: The rule of a multilabel model.
     multilabel_rule: MultilabelRuleInfo | msgspec.UnsetType = msgspec.UNSET
-    #: Where the training data had texts and topics.
+    #: The layout of the training data.
     layout: LayoutInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):
-    """The format, which is read first, since other formats have other fields."""
+    """The version of the format, which is read first, as other versions have other fields."""
 
     format: int
 
@@ -213,9 +214,9 @@ class ModelFile:
     ----------
     info : ModelInfo
     arrays : mapping of str to float32 array
-        All values are finite, and few are large. `info.weight_type` is how `write` stores them.
+        All values are finite and within limits. `write` stores them as `info.weight_type`.
     terms : list of str
-        The vocabulary of each group in turn, in the order of its columns.
+        The vocabularies of all groups, one after the other, each in the order of its columns.
     card : str
         Markdown.
     """
@@ -234,8 +235,8 @@ def write_card(
 ) -> str:
     """Return the card of a model.
 
-    `thresholds` are those of a model of several topics a text, and `promise` is whether it keeps
-    the precision that it was trained for.
+    `thresholds` are those of a multilabel model, and `promise` says whether the model keeps the
+    precision that it was trained for.
     """
     environment = template_environment("slugline.model.file", "")
     environment.filters |= {"counted": counted, "percent": percent}
@@ -257,7 +258,7 @@ def write_card(
 def _own_thresholds(
     info: ModelInfo, thresholds: npt.NDArray[Any] | None
 ) -> list[tuple[str | int | bool, float]]:
-    """Return the topics whose threshold a person set, and that."""
+    """Return the topics whose threshold a user set, with the thresholds."""
     if thresholds is None or info.multilabel_rule is msgspec.UNSET:
         return []
     return [(info.topics[i], float(thresholds[i])) for i in info.multilabel_rule.manual_thresholds]
@@ -272,15 +273,15 @@ def _describe_terms(group: FeatureGroupInfo) -> str:
     return f"all {group.kind} by {group.n_buckets:,} hash buckets ({group.weighting})"
 
 
-# Settings that mean nothing to readers of the card.
+# Settings that tell readers of the card nothing.
 _CALIBRATION = ("inverse_temperature", "uniform_weight", "high_temperature_weight")
 _NOTHING_SPECIAL = (("clean", True), ("n_suspect_labels", 0))
 
 
 def describe_learner(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the name and value of each setting of a learner for people, and of those within it.
+    """Yield the readable name and value of each setting of a learner and of learners within it.
 
-    Names begin with `prefix`.
+    All names begin with `prefix`.
     """
     for name, value in settings.items():
         if name in _CALIBRATION or (name, value) in _NOTHING_SPECIAL:
@@ -298,7 +299,7 @@ def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-# Metrics that count documents; others may be whole by chance.
+# Metrics that are counts, shown as whole numbers; other metrics may be whole by chance.
 _COUNTS = ("test_documents", "test_answers", "test_right_answers")
 
 
