@@ -164,8 +164,8 @@ def test_train_encoder_warns_if_the_encoder_does_not_help(
     register(monkeypatch, "use", Useless)
     result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
     assert result.err == (
-        "warning: the --encoder use is left out: on documents that were not learned from, it made "
-        "the answers no better. The model is one of words alone.\n"
+        "warning: the --encoder use is left out: on held-out documents, it did not improve the "
+        "answers. The model uses words only.\n"
     )
     assert "encoder" not in run("info", "model.slug").out
 

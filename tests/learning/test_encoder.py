@@ -61,7 +61,9 @@ def test_encode_rejects_anything_but_a_row_per_text(answer: Any, what: str) -> N
 
 
 def test_encode_rejects_a_ragged_list() -> None:
-    with pytest.raises(EncoderError, match=r"returned a list that is no array: "):
+    with pytest.raises(
+        EncoderError, match=r"returned a list that can't be converted to an array: "
+    ):
         get_encoder(Returning([[1], [1, 2]])).encode(["a", "b"])
 
 
@@ -88,7 +90,7 @@ def test_digest_error_says_that_the_sentences_are_not_the_user_s() -> None:
     with pytest.raises(EncoderError, match=r"failed on 5 texts with KeyError: 'weights'") as caught:
         _ = get_encoder(Returning(KeyError("weights"))).digest
     assert str(caught.value).endswith(
-        " The texts were not yours, but 5 sentences by which Slugline knows an encoder again."
+        " The texts are not yours, but 5 sentences by which Slugline identifies an encoder."
     )
 
 

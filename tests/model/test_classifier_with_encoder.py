@@ -87,8 +87,8 @@ def test_encoder_that_does_not_help_is_left_out_with_a_warning() -> None:
         classifier = fit(Nameless())
     (warning,) = caught
     assert str(warning.message) == (
-        "the `encoder` stand_ins.Nameless is left out: on documents that were not learned from, it "
-        "made the answers no better. The model is one of words alone."
+        "the `encoder` stand_ins.Nameless is left out: on held-out documents, it did not improve "
+        "the answers. The model uses words only."
     )
     assert warning.filename == __file__
     plain = TopicClassifier().fit(TRAIN, TRAIN_TOPICS)

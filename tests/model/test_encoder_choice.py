@@ -101,10 +101,10 @@ def test_auto_ignores_an_encoder_worse_than_a_faster_one(
         "use,e5": [0.4, 0.4, 0.4, 0.4],
     }
 
-    def judgement(name: str, *_: Any) -> choice._Judgement:
-        return choice._Judgement(name, np.ones(4, dtype=bool), np.array(losses[name], np.float32))
+    def judgement(name: str, *_: Any) -> choice._Result:
+        return choice._Result(name, np.ones(4, dtype=bool), np.array(losses[name], np.float32))
 
-    monkeypatch.setattr(choice._Judgement, "from_proba", judgement)
+    monkeypatch.setattr(choice._Result, "from_proba", judgement)
     found = fit().fitted_.encoder_choice
     assert found is not None
     assert found.name == "use,e5"

@@ -11,39 +11,18 @@ from msgspec import Meta
 from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.errors import DataError
 
-# Differences of scores up to this are finite.
+# Differences between scores up to this are finite.
 _MAX_SCORE = np.float32(1e38)
-# The inverse temperature is looked for between 1/7 and 55, and the weights up to a half.
-_LOG_BOUNDS, _MOST = (-2.0, 4.0), 0.5
 InverseTemperature: TypeAlias = Annotated[float, Meta(gt=0, lt=1e6)]
 CalibrationWeight: TypeAlias = Annotated[float, Meta(ge=0, lt=1)]
-#: The attributes of a calibration, as model files have them, and their valid values.
+#: The attributes of a calibration in model files, with the types of valid values.
 SETTINGS: dict[str, Any] = {
     "inverse_temperature": InverseTemperature,
     "uniform_weight": CalibrationWeight,
     "high_temperature_weight": CalibrationWeight,
 }
-# Digits of a calibration that the rows determine.
-_DIGITS = 9
-# The log of a usual inverse temperature, 5.5, the log-odds of usual weights, 1 % and 6 %, and how
-# far each mostly is from there: what suited training splits of many kinds best.
-_USUAL, _SPREADS, _TINY = np.array([1.7, -4.0, -2.0]), np.array([0.5, 1.0, 1.0]), 1e-30
-# Minimisation starts from there, and from a low temperature with a uniform weight of a quarter.
-_STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([3.0, 0.0, -2.0])), (-12.0, 12.0)
-_PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
-#: Of curves by topic: the usual slope and intercept, and the variances of a topic's log slope and
-#: intercept around the common ones. Chosen on training splits.
-USUAL_CURVE, _CURVE_PRIOR = (4.0, -1.0), np.array([[0.09], [0.5]])
-#: The usual slope and intercept of log-odds. Of a topic that could be learned, lower ones than the
-#: last say no more.
-LOG_ODDS_CURVE, LEAST_LOG_ODDS = (1.0, 0.0), -8.5
-#: Smaller complements of probabilities are mostly rounding errors of float32.
-LEAST_COMPLEMENT = 2.0**-20
-# Scores of topics that no row had are lower; larger margins say no more.
-_NOT_LEARNED, _MAX_MARGIN = -9.0, 10.0
-# The log-odds, of a hundredth, from which on a topic is at all likely.
-_LEAST_LOGIT = -4.6
-_MAX_NEWTON_STEPS, _NEWTON_TOLERANCE, _CURVE_DIGITS = 30, 1e-7, 5
+# Bounds of the log of an inverse temperature.
+_LOG_BOUNDS = (-2.0, 4.0)
 
 
 def softmax(scores: F32) -> F32:
@@ -96,6 +75,24 @@ def binary_log_losses(scores: F32, y: F32) -> F32:
 
 # One topic a row ----------------------------------------------------------------------------------
 
+# The largest weight that is tried.
+_MAX_WEIGHT = 0.5
+# Bounds of the log-odds of weight / `_MAX_WEIGHT`.
+_LOGIT_BOUNDS = (-12.0, 12.0)
+# The parameters of a usual calibration: the log of an inverse temperature of 5.5, and the log-odds
+# of weights of 1 % and 6 %. Chosen on training splits of many kinds.
+_USUAL = np.array([1.7, -4.0, -2.0])
+# The standard deviations of parameters around the usual ones. Chosen likewise.
+_SPREADS = np.array([0.5, 1.0, 1.0])
+# Minimisation starts from the usual parameters, and from a low temperature with a uniform weight of
+# a quarter.
+_STARTS = (_USUAL, np.array([3.0, 0.0, -2.0]))
+_PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
+# The least probability of a true topic, so that its logarithm is finite.
+_TINY = 1e-30
+# The number of significant digits of a calibration that don't depend on the processor.
+_DIGITS = 9
+
 
 class Calibration(NamedTuple):
     """A mixture of softmax at two temperatures and the uniform distribution.
@@ -118,15 +115,15 @@ class Calibration(NamedTuple):
 
     @property
     def multilabel(self) -> bool:
-        """Whether it is for rows of several topics: no."""
+        """Whether it is for multilabel rows: no."""
         return False
 
     def settings(self) -> dict[str, float]:
-        """Return plain data from which `restore` makes it again."""
+        """Return plain data from which `restore` rebuilds it."""
         return self._asdict()
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of a model file: none."""
+        """Return the arrays for a model file: there are none."""
         return {}
 
     @classmethod
@@ -135,7 +132,7 @@ class Calibration(NamedTuple):
         return cls(**{name: settings[name] for name in cls._fields})
 
     def blend(self, before: Calibration, weight: float) -> Calibration:
-        """Return a calibration between the one before and this one, which has a weight up to 1."""
+        """Return the mean of this calibration, with a weight up to 1, and of the one `before`."""
         old = 1 - weight
         return Calibration(
             float(self.inverse_temperature**weight * before.inverse_temperature**old),
@@ -144,7 +141,7 @@ class Calibration(NamedTuple):
         )
 
     def proba(self, scores: F32) -> F32:
-        """Return rows of probabilities; the largest is that of the largest score."""
+        """Return rows of probabilities, which have the same order as the scores."""
         if self.high_temperature_weight:
             proba = self._mix_temperatures(scores)
         else:
@@ -155,26 +152,28 @@ class Calibration(NamedTuple):
         return proba
 
     def _mix_temperatures(self, scores: F32) -> F32:
-        flat = _softmax_powers(scores * np.float32(self.inverse_temperature / 3))
-        sure = flat * flat * flat  # ten times as fast as **3
-        sure *= np.float32(1 - self.high_temperature_weight) / sure.sum(axis=1, keepdims=True)
-        flat *= np.float32(self.high_temperature_weight) / flat.sum(axis=1, keepdims=True)
-        sure += flat
-        return sure
+        hot = _softmax_powers(scores * np.float32(self.inverse_temperature / 3))
+        cold = hot * hot * hot  # ten times as fast as hot**3
+        cold *= np.float32(1 - self.high_temperature_weight) / cold.sum(axis=1, keepdims=True)
+        hot *= np.float32(self.high_temperature_weight) / hot.sum(axis=1, keepdims=True)
+        cold += hot
+        return cold
 
 
-#: The calibration where there is nothing to measure on.
+#: The calibration if there are no rows to measure on.
 DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 
 
 def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibration:
-    """Return the calibration of rows that were not learned from with the lowest mean log loss.
+    """Return the calibration with the lowest mean log loss on held-out rows.
 
-    Usual values count as much as one row, as the log loss of few rows says little.
+    A prior around the usual values counts as much as one row, as the log loss of few rows says
+    little.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
+        Before softmax, of rows that were not learned from.
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
 
@@ -183,7 +182,7 @@ def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibrat
     Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks, for the
     temperature. The uniform weight is the noise of a "robust" multinomial model, as in Gelman et
     al. (2013), Bayesian data analysis, 17.2. The high temperature is ours: it lowered the log loss
-    on 14 of 14 sets.
+    on 14 of 14 data sets.
     """
     from scipy.optimize import minimize
 
@@ -192,72 +191,97 @@ def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibrat
     options: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": _PRECISION}
     minima = [minimize(loss, start, **options) for start in _STARTS]
     best = _calibration(min(minima, key=lambda minimum: float(minimum.fun)).x)
-    # The last digits depend on the processor, and mean nothing.
+    # The last digits depend on the processor, so they are rounded away.
     return Calibration(*(float(f"{value:.{_DIGITS}g}") for value in best))
 
 
 def _calibration(parameters: F64) -> Calibration:
-    """Return the calibration of a log inverse temperature and the log-odds of twice each weight."""
+    """Return the calibration with these parameters.
+
+    The parameters are log(inverse temperature) and, for each weight, the log-odds of
+    weight / `_MAX_WEIGHT`.
+    """
     factor, *weights = np.exp([parameters[0], *-np.logaddexp(0, -parameters[1:])])
-    return Calibration(float(factor), *(float(_MOST * weight) for weight in weights))
+    return Calibration(float(factor), *(float(_MAX_WEIGHT * weight) for weight in weights))
 
 
 class _Loss:
-    """Mean log loss by the parameters of `_calibration`, and its gradient."""
+    """The mean log loss as a function of the parameters of `_calibration`, with its gradient."""
 
     def __init__(self, scores: F32, y: I64, weights: F32 | None) -> None:
         self._below = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
         self._below -= self._below.max(axis=1, keepdims=True)
-        self._right = np.arange(len(y)), y
+        self._true_index = np.arange(len(y)), y
         weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         self._weights = weights / weights.sum(dtype=np.float64)
 
     def __call__(self, parameters: F64) -> tuple[float, F64]:
         factor, uniform, high = _calibration(parameters)
-        (sure, by_sure), (flat, by_flat) = self._right_probabilities(factor)
-        mixed = (1 - high) * sure + high * flat
-        right = (1 - uniform) * mixed + uniform / self._below.shape[1]
-        right = np.maximum(right, _TINY)
-        # Of the right topic's probability by the parameters; a weight moves by weight * its odds.
+        (cold, cold_slope), (hot, hot_slope) = self._true_probabilities(factor)
+        mixed = (1 - high) * cold + high * hot
+        true_proba = (1 - uniform) * mixed + uniform / self._below.shape[1]
+        true_proba = np.maximum(true_proba, _TINY)
+        # Derivatives of the true topic's probability with respect to the parameters. That of a
+        # weight by its log-odds is weight * (1 - weight / `_MAX_WEIGHT`).
         slopes = np.stack(
             [
-                (1 - uniform) * ((1 - high) * by_sure + high * by_flat),
-                (1 / self._below.shape[1] - mixed) * uniform * (1 - uniform / _MOST),
-                (1 - uniform) * (flat - sure) * high * (1 - high / _MOST),
+                (1 - uniform) * ((1 - high) * cold_slope + high * hot_slope),
+                (1 / self._below.shape[1] - mixed) * uniform * (1 - uniform / _MAX_WEIGHT),
+                (1 - uniform) * (hot - cold) * high * (1 - high / _MAX_WEIGHT),
             ]
         )
         away = (parameters - _USUAL) / _SPREADS
-        loss = -self._weights @ np.log(right) + np.square(away).sum() / 2 / len(right)
-        return float(loss), -slopes @ (self._weights / right) + away / _SPREADS / len(right)
+        n_rows = len(true_proba)
+        loss = -self._weights @ np.log(true_proba) + np.square(away).sum() / 2 / n_rows
+        return float(loss), -slopes @ (self._weights / true_proba) + away / _SPREADS / n_rows
 
-    def _right_probabilities(self, inverse_temperature: float) -> list[tuple[F64, F64]]:
-        """Return the right topics' softmax and its slope by the log of the inverse temperature.
+    def _true_probabilities(self, inverse_temperature: float) -> list[tuple[F64, F64]]:
+        """Return the true topics' softmax, and its derivative by the log inverse temperature.
 
-        First at this temperature, then at three times this temperature.
+        The first pair is for this temperature, the second for three times this temperature.
         """
         factor = inverse_temperature
-        flat = np.exp(self._below * np.float32(factor / 3))
+        hot = np.exp(self._below * np.float32(factor / 3))
         pairs = []
-        for powers, scale in ((flat * flat * flat, factor), (flat, factor / 3)):
+        for powers, scale in ((hot * hot * hot, factor), (hot, factor / 3)):
             total = powers.sum(axis=1, dtype=np.float64)
             mean = np.einsum("ij,ij->i", powers, self._below) / total
-            proba = powers[self._right] / total
-            pairs.append((proba, proba * scale * (self._below[self._right] - mean)))
+            proba = powers[self._true_index] / total
+            pairs.append((proba, proba * scale * (self._below[self._true_index] - mean)))
         return pairs
 
 
 # Several topics a row -----------------------------------------------------------------------------
 
+#: The usual slope and intercept of the curves for a linear learner's scores.
+USUAL_CURVE = (4.0, -1.0)
+# The variances of a topic's log slope and intercept around the common ones. Chosen on training
+# splits.
+_CURVE_PRIOR = np.array([[0.09], [0.5]])
+#: The usual slope and intercept if scores are log-odds of probabilities.
+LOG_ODDS_CURVE = (1.0, 0.0)
+#: Lower log-odds of a topic that could be learned are raised to this, as they say no more.
+LEAST_LOG_ODDS = -8.5
+# Scores up to this are of topics that no row had.
+_NOT_LEARNED = -9.0
+# Other scores are clipped to this range around 0, as larger margins say no more.
+_MAX_MARGIN = 10.0
+# The log-odds, of a hundredth, from which a topic is at all likely.
+_LEAST_LOGIT = -4.6
+_MAX_NEWTON_STEPS = 30
+_NEWTON_TOLERANCE = 1e-7
+_CURVE_DIGITS = 5
+
 
 class TopicCalibration(NamedTuple):
-    """A logistic curve for each topic, where documents may have several, bent alike for all.
+    """A calibration of multilabel scores: a logistic curve per topic, with a common bend.
 
     Attributes
     ----------
     slopes, intercepts : float32 array, shape (n_topics,)
     bend : float32 array, shape (3,)
-        What the logarithms of the probability and of its complement are multiplied by, and what is
-        added to their difference: beta calibration.
+        Beta calibration: the factors on the logarithms of the probability and of its complement,
+        and the shift added to their difference.
     """
 
     slopes: F32
@@ -266,22 +290,22 @@ class TopicCalibration(NamedTuple):
 
     @classmethod
     def of_log_odds(cls, n_topics: int) -> TopicCalibration:
-        """Return the curves by which scores are the log-odds of probabilities."""
-        slopes, intercepts = np.tile(np.array(LOG_ODDS_CURVE, np.float32), (n_topics, 1)).T.copy()
+        """Return the calibration of scores that already are the log-odds of probabilities."""
+        slopes, intercepts = (np.full(n_topics, value, np.float32) for value in LOG_ODDS_CURVE)
         return cls(slopes, intercepts, np.array([1, 1, 0], np.float32))
 
     @property
     def multilabel(self) -> bool:
-        """Whether it is for rows of several topics: yes."""
+        """Whether it is for multilabel rows: yes."""
         return True
 
     def settings(self) -> dict[str, float]:
-        """Return the calibration that is in model files in its place: none."""
+        """Return the settings of the identity calibration, as the curves are saved as `arrays`."""
         return Calibration(1.0).settings()
 
     @classmethod
     def restore(cls, arrays: Mapping[str, F32], biases: F32) -> TopicCalibration:
-        """Return the calibration in a model file; DataError if it doesn't fit the biases."""
+        """Return the calibration in a model file; raise DataError if it doesn't fit the biases."""
         curves = cls(*(arrays[name] for name in cls._fields))
         fits = curves.slopes.shape == curves.intercepts.shape == biases.shape
         if not fits or curves.bend.shape != (3,):
@@ -291,11 +315,11 @@ class TopicCalibration(NamedTuple):
         return curves
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of a model file."""
+        """Return the arrays for a model file."""
         return self._asdict()
 
     def blend(self, before: TopicCalibration, weight: float) -> TopicCalibration:
-        """Return curves between those before and these, which have a weight up to 1."""
+        """Return the mean of these curves, with a weight up to 1, and of those `before`."""
         new, old = np.float32(weight), np.float32(1 - weight)
         return TopicCalibration(
             new * self.slopes + old * before.slopes,
@@ -314,12 +338,12 @@ class TopicCalibration(NamedTuple):
         return sigmoid(high * np.logaddexp(0, logits) - low * np.logaddexp(0, -logits) + shift)
 
 
-#: How scores become probabilities.
+#: A calibration, which turns scores into probabilities.
 AnyCalibration: TypeAlias = Calibration | TopicCalibration
 
 
 def has_topic_calibration(arrays: Mapping[str, F32]) -> bool:
-    """Whether a learner's arrays in a model file are those of rows of several topics."""
+    """Return whether a learner's arrays in a model file include a `TopicCalibration`."""
     return "slopes" in arrays
 
 
@@ -331,10 +355,10 @@ def restore_calibration(
     Parameters
     ----------
     arrays : mapping of str to array
-        With those of a `TopicCalibration` if rows had several topics.
+        They include those of a `TopicCalibration` if the learner is multilabel.
     biases : float32 array, shape (n_topics,)
     single : Calibration, optional
-        That of rows of one topic; softmax by default.
+        The calibration of a single-label learner; softmax by default.
     """
     if has_topic_calibration(arrays):
         return TopicCalibration.restore(arrays, biases)
@@ -344,21 +368,22 @@ def restore_calibration(
 def fit_topic_calibration(
     scores: F32, y: F32, weights: F32 | None = None, usual: tuple[float, float] = USUAL_CURVE
 ) -> TopicCalibration:
-    """Return the curves with the highest posterior density for rows that were not learned from.
+    """Return the calibration curves of maximum posterior probability, given held-out rows.
 
-    First one curve for all topics together; then each topic's own, which is near the common one
-    unless its documents say otherwise. All are bent by what the likely topics of documents say, as
-    a logistic curve through the many unlikely ones is too steep for these.
+    First, one curve is fitted to all topics together. Then each topic gets its own curve, which
+    stays close to the common one unless the topic's documents say otherwise. As most topics of a
+    document are unlikely, a logistic curve that fits those is too steep for the likely ones; so all
+    curves get a common bend that is fitted to the likely topics.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Those of topics that could not be learned are far below 0 and count for nothing.
+        The scores of topics that could not be learned are far below 0, and are ignored.
     y : float32 array, shape (n_rows, n_topics)
         1 for each topic of a row.
     weights : float32 array, shape (n_rows,), optional
     usual : (float, float)
-        The usual slope and intercept; by default, of a linear learner's scores.
+        The usual slope and intercept; by default, those for the scores of a linear learner.
 
     References
     ----------
@@ -368,23 +393,26 @@ def fit_topic_calibration(
     """
     n_topics = scores.shape[1]
     row_weights = np.ones(len(scores)) if weights is None else weights.astype(np.float64)
-    cost = np.where(scores > _NOT_LEARNED, row_weights[:, np.newaxis], 0)
+    cell_weights = np.where(scores > _NOT_LEARNED, row_weights[:, np.newaxis], 0)
     clipped = scores.clip(-_MAX_MARGIN, _MAX_MARGIN).astype(np.float64)
     start = np.array(usual)
-    common = _fit_curves(clipped.reshape(-1, 1), y.reshape(-1, 1), cost.reshape(-1, 1), start)
-    curves = _fit_curves(clipped, y, cost, common[:, 0]) if n_topics > 1 else common
-    bend = _fit_bend(clipped * curves[0] + curves[1], y, cost)
-    # The last digits depend on the processor, and mean nothing.
+    common = _fit_curves(
+        clipped.reshape(-1, 1), y.reshape(-1, 1), cell_weights.reshape(-1, 1), start
+    )
+    curves = _fit_curves(clipped, y, cell_weights, common[:, 0]) if n_topics > 1 else common
+    bend = _fit_bend(clipped * curves[0] + curves[1], y, cell_weights)
+    # The last digits depend on the processor, so they are rounded away.
     slopes, intercepts = curves.round(_CURVE_DIGITS).astype(np.float32)
     return TopicCalibration(slopes, intercepts, bend.round(_CURVE_DIGITS).astype(np.float32))
 
 
-def _fit_bend(logits: F64, y: F32, cost: F64) -> F64:
-    """Return the bend with the lowest log loss of topics that are at all likely, shape (3,)."""
+def _fit_bend(logits: F64, y: F32, cell_weights: F64) -> F64:
+    """Return the bend with the lowest log loss over topics that are at all likely, shape (3,)."""
     from scipy.optimize import minimize
 
-    chosen = (logits > _LEAST_LOGIT) & (cost > 0)
-    logits, right, weights = logits[chosen], y[chosen].astype(np.float64), cost[chosen]
+    is_likely = (logits > _LEAST_LOGIT) & (cell_weights > 0)
+    right, weights = y[is_likely].astype(np.float64), cell_weights[is_likely]
+    logits = logits[is_likely]
     log_proba, log_rest = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
 
     def loss(parameters: F64) -> tuple[float, F64]:
@@ -399,30 +427,37 @@ def _fit_bend(logits: F64, y: F32, cost: F64) -> F64:
     return np.append(np.exp(optimum[:2]), optimum[2])
 
 
-def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:
-    """Return slope and intercept for each column, shape (2, n_columns), by Newton steps.
+def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64) -> F64:
+    """Return the slope and intercept for each column, shape (2, n_columns), found by Newton steps.
 
-    The logarithm of the slope and the intercept have a normal prior around those of `prior`.
+    The logarithms of slopes, and the intercepts, have normal priors around those of `prior`.
     """
-    moves = np.zeros((2, scores.shape[1]))
+    offsets = np.zeros((2, scores.shape[1]))
     for _ in range(_MAX_NEWTON_STEPS):
-        slopes = prior[0] * np.exp(moves[0])
-        along = scores * slopes
-        proba = sigmoid(along + prior[1] + moves[1])
-        error, curvature = cost * (proba - y), cost * proba * (1 - proba)
-        gradient = np.stack([(error * along).sum(axis=0), error.sum(axis=0)]) + moves / _CURVE_PRIOR
-        mixed = (curvature * along).sum(axis=0)
-        first = (curvature * along**2).sum(axis=0) + np.maximum((error * along).sum(axis=0), 0)
-        first += 1 / _CURVE_PRIOR[0, 0]
-        second = curvature.sum(axis=0) + 1 / _CURVE_PRIOR[1, 0]
-        steps = np.stack(
-            [second * gradient[0] - mixed * gradient[1], first * gradient[1] - mixed * gradient[0]]
+        slopes = prior[0] * np.exp(offsets[0])
+        sloped = scores * slopes
+        proba = sigmoid(sloped + prior[1] + offsets[1])
+        error, curvature = cell_weights * (proba - y), cell_weights * proba * (1 - proba)
+        gradient = (
+            np.stack([(error * sloped).sum(axis=0), error.sum(axis=0)]) + offsets / _CURVE_PRIOR
         )
-        steps = (steps / (first * second - mixed**2)).clip(-1, 1)
-        moves -= steps
+        # The Hessian. By the log slope, it has the gradient as a further term, of which only the
+        # positive part is used, so that steps go down.
+        h_both = (curvature * sloped).sum(axis=0)
+        h_slope = (curvature * sloped**2).sum(axis=0) + np.maximum((error * sloped).sum(axis=0), 0)
+        h_slope += 1 / _CURVE_PRIOR[0, 0]
+        h_intercept = curvature.sum(axis=0) + 1 / _CURVE_PRIOR[1, 0]
+        steps = np.stack(
+            [
+                h_intercept * gradient[0] - h_both * gradient[1],
+                h_slope * gradient[1] - h_both * gradient[0],
+            ]
+        )
+        steps = (steps / (h_slope * h_intercept - h_both**2)).clip(-1, 1)
+        offsets -= steps
         if np.abs(steps).max(initial=0) < _NEWTON_TOLERANCE:
             break
-    return np.stack([prior[0] * np.exp(moves[0]), prior[1] + moves[1]])
+    return np.stack([prior[0] * np.exp(offsets[0]), prior[1] + offsets[1]])
 
 
 # Sigmoid and its inverse --------------------------------------------------------------------------
@@ -432,6 +467,10 @@ def sigmoid(scores: Any) -> Any:
     """Return 1 / (1 + exp(-scores)), without overflow, in the type of the scores."""
     powers = np.exp(-np.abs(scores))
     return np.where(scores >= 0, 1, powers) / (1 + powers)
+
+
+#: Smaller complements of probabilities are mostly rounding errors of float32.
+LEAST_COMPLEMENT = 2.0**-20
 
 
 def log_odds(proba: F32) -> F32:

@@ -22,17 +22,18 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, LinearModel
 
-#: The documents that encoders are tried on, at most: a slow one reads them in some ten seconds.
+#: The largest number of documents that encoders are tried on: a slow encoder reads as many in some
+#: ten seconds.
 N_SAMPLED = 300
-#: What words alone are called among encoders.
+#: The name of the baseline without an encoder in lists of encoders.
 WORDS = "words alone"
 
 
 class EncoderTrial(NamedTuple):
-    """How good words are together with an encoder, or alone, on held-out documents.
+    """Accuracy and log loss of words with an encoder, or of words alone, on held-out documents.
 
-    Of several topics a text, `accuracy` is the fraction of documents with exactly the right ones
-    from a probability of a half, and `log_loss` the sum over topics.
+    For multilabel documents, `accuracy` is the fraction whose topics with a probability of at least
+    0.5 are exactly the true ones, and `log_loss` is the sum over topics.
     """
 
     name: str
@@ -41,18 +42,18 @@ class EncoderTrial(NamedTuple):
 
 
 class EncoderChoice(NamedTuple):
-    """The encoder that was chosen, and what it was chosen by.
+    """The encoder that was chosen, and the trials that decided.
 
     Attributes
     ----------
     name : str
-        An encoder's, or `WORDS`.
+        The name of an encoder, or `WORDS`.
     trials : tuple of EncoderTrial
-        That of words first.
+        The trial of words comes first.
     missing : tuple of str
         The built-in encoders that can't be used here.
     n_documents : int
-        The number that the others were tried on.
+        Number of held-out documents that the encoders were tried on.
     """
 
     name: str
@@ -61,14 +62,14 @@ class EncoderChoice(NamedTuple):
     n_documents: int
 
     def __str__(self) -> str:
-        figures = "; ".join(
+        trials = "; ".join(
             f"{trial.name if trial.name == WORDS else 'with ' + trial.name} "
             f"{percent(trial.accuracy)} right, log loss {trial.log_loss:.3f}"
             for trial in self.trials
         )
-        said = f"encoder: {self.name}, chosen on {counted(self.n_documents, 'held-out document')}"
+        choice = f"encoder: {self.name}, chosen on {counted(self.n_documents, 'held-out document')}"
         missing = f"; not installed: {', '.join(self.missing)}" if self.missing else ""
-        return f"{said}: {figures}{missing}" if figures else f"{said}{missing}"
+        return f"{choice}: {trials}{missing}" if trials else f"{choice}{missing}"
 
 
 def choose_encoder(
@@ -79,62 +80,40 @@ def choose_encoder(
     context: FitContext,
     names: Sequence[str],
 ) -> EncoderChoice:
-    """Return the first of words alone and the named encoders that is about as good as the best.
+    """Choose an encoder, or none, by the one-standard-error rule on held-out documents.
 
-    That is: whose log loss is the lowest so far, and exceeds the lowest of all by at most one
-    standard error of the difference. Names are in the order of the time that they take. Words have
-    learned from all documents, and encoders learn from a sample only, so that they add rather more
-    than is measured.
+    The candidates are words alone and then the named encoders, from fast to slow. The choice is the
+    first candidate whose log loss exceeds the lowest by at most one standard error of the
+    difference, and is not higher than that of a faster candidate. This underestimates encoders: the
+    learner was fitted to all documents, but each encoder's head only to a sample.
 
     Parameters
     ----------
     texts, labels, context
         The documents that `learner` has learned from.
     heldout : HeldOutScores
-        Of the learner.
+        The held-out scores of the learner.
+    names : sequence of str
+        The names of encoders, from fast to slow.
     """
     encoders, missing = _installed(names)
-    rows = _sample(texts, labels, heldout.rows, context.seed)
-    if not len(rows):  # every document is the only one of its topic
+    sample = _draw_sample(texts, labels, heldout, context)
+    if not len(sample.texts):  # every document is the only one of its topic
         return EncoderChoice(WORDS, (), missing, 0)
-    judged, scores, weight = heldout.rows[rows], heldout.scores[rows], context.sample_weight
-    sample = labels.take(judged)
-    if not labels.multilabel:  # others than the topics of the sample can't be told
-        topics, numbers = np.unique(sample.topics, return_inverse=True)
-        sample, scores = Labels.from_topics(numbers), scores[:, topics]
-    context = replace(
-        context, n_topics=scores.shape[1], sample_weight=None if weight is None else weight[judged]
-    )
-    judgements = [_Judgement.from_proba(WORDS, learner.calibration.proba(scores), sample)]
-    sampled = [texts[row] for row in judged.tolist()]
-    for encoder in encoders if scores.shape[1] > 1 else ():
-        encoded = encode(sampled, encoder, n_jobs=context.n_jobs, progress=context.progress)
-        of_words = (np.arange(len(rows)), scores)
-        if labels.multilabel:
-            head, sums = fit_multilabel_head(encoded, sample, len(rows), context, of_words)
-        else:
-            widths = [part.width or 0 for part in encoder.parts]
-            head, sums = fit_encoder_head(encoded, sample, context, of_words, widths=widths)
-        if head is None or sums is None:  # it is of no use, or there is nothing to measure on
-            judgements.append(judgements[0]._replace(name=encoder.name))
-        else:
-            proba = head.calibration.proba(sums)
-            judgements.append(_Judgement.from_proba(encoder.name, proba, sample))
-    trials = tuple(judgement.trial() for judgement in judgements)
-    losses = [trial.log_loss for trial in trials]
-    best = judgements[int(np.argmin(losses))]
-    chosen = next(
-        judgement.name
-        for judgement, loss, lowest in zip(
-            judgements, losses, np.minimum.accumulate(losses), strict=True
-        )
-        if loss <= lowest and judgement.is_close_to(best)
-    )
-    return EncoderChoice(chosen, trials, missing, len(rows))
+    baseline = _Result.from_proba(WORDS, learner.calibration.proba(sample.scores), sample.labels)
+    results = [baseline]
+    if sample.context.n_topics > 1:
+        results += [_try_encoder(encoder, sample, baseline) for encoder in encoders]
+    trials = tuple(result.trial() for result in results)
+    name = _first_close_to_best(results).name
+    return EncoderChoice(name, trials, missing, len(sample.texts))
 
 
 def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, ...]]:
-    """Return the encoders that can be used here, and the names of single ones that can't."""
+    """Return the encoders that can be used here, and the names of missing ones.
+
+    Missing combinations, such as "use,e5", are not named.
+    """
     encoders, missing = [], []
     for name in names:
         try:
@@ -144,28 +123,74 @@ def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, .
     return encoders, tuple(name for name in missing if name in ENCODERS)
 
 
-def _sample(texts: Sequence[str], labels: Labels, judged: Index, seed: int) -> Index:
-    """Return places among held-out rows of different texts, as many of each topic as its share."""
-    _, firsts = np.unique(
-        np.array([texts[row] for row in judged.tolist()], dtype=object), return_index=True
+class _Sample(NamedTuple):
+    """Held-out documents that encoders are tried on, with their scores by words.
+
+    Topics that no sampled document has are left out, if each document has one topic.
+    """
+
+    texts: list[str]
+    labels: Labels
+    scores: F32
+    context: FitContext
+
+
+def _draw_sample(
+    texts: Sequence[str], labels: Labels, heldout: HeldOutScores, context: FitContext
+) -> _Sample:
+    positions = _sample_positions(texts, labels, heldout.rows, context.seed)
+    documents, scores = heldout.rows[positions], heldout.scores[positions]
+    sample_labels = labels.take(documents)
+    if not labels.multilabel:  # topics that aren't in the sample can't be evaluated
+        topics, numbers = np.unique(sample_labels.topics, return_inverse=True)
+        sample_labels, scores = Labels.from_topics(numbers), scores[:, topics]
+    weight = None if context.sample_weight is None else context.sample_weight[documents]
+    context = replace(context, n_topics=scores.shape[1], sample_weight=weight)
+    return _Sample([texts[row] for row in documents.tolist()], sample_labels, scores, context)
+
+
+def _sample_positions(texts: Sequence[str], labels: Labels, documents: Index, seed: int) -> Index:
+    """Return the positions in `documents` of a stratified sample without duplicate texts."""
+    _, positions = np.unique(
+        np.array([texts[row] for row in documents.tolist()], dtype=object), return_index=True
     )
-    firsts = np.sort(firsts)
-    n_folds = -(-len(firsts) // N_SAMPLED)
+    positions = np.sort(positions)
+    n_folds = -(-len(positions) // N_SAMPLED)
     if n_folds < 2:
-        return firsts
-    topics = labels.take(judged[firsts]).to_topics()
-    return firsts[make_folds(topics, n_folds, seed) == 0]
+        return positions
+    topics = labels.take(documents[positions]).to_topics()
+    # Fold 0 of n is a stratified sample of at most N_SAMPLED documents.
+    return positions[make_folds(topics, n_folds, seed) == 0]
 
 
-class _Judgement(NamedTuple):
-    """Which held-out documents are right, and their log losses."""
+def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) -> _Result:
+    """Return the result of words with an encoder; that of words alone if it doesn't help."""
+    texts, labels, scores, context = sample
+    rows = encode(texts, encoder, n_jobs=context.n_jobs, progress=context.progress)
+    heldout_words = (np.arange(len(texts)), scores)
+    if labels.multilabel:
+        head, combined_scores = fit_multilabel_head(
+            rows, labels, len(texts), context, heldout_words
+        )
+    else:
+        widths = [part.width or 0 for part in encoder.parts]
+        head, combined_scores = fit_encoder_head(
+            rows, labels, context, heldout_words, widths=widths
+        )
+    if head is None or combined_scores is None:  # no help, or nothing to measure on
+        return baseline._replace(name=encoder.name)
+    return _Result.from_proba(encoder.name, head.calibration.proba(combined_scores), labels)
+
+
+class _Result(NamedTuple):
+    """A mask of the held-out documents that are right, and the log losses of all."""
 
     name: str
     right: Mask
     losses: F32
 
     @classmethod
-    def from_proba(cls, name: str, proba: F32, labels: Labels) -> _Judgement:
+    def from_proba(cls, name: str, proba: F32, labels: Labels) -> _Result:
         kind = label_type(multilabel=labels.multilabel)
         losses = kind.log_losses(kind.to_scores(proba), labels)
         return cls(name, kind.are_right(proba, labels), losses)
@@ -173,7 +198,19 @@ class _Judgement(NamedTuple):
     def trial(self) -> EncoderTrial:
         return EncoderTrial(self.name, float(self.right.mean()), float(self.losses.mean()))
 
-    def is_close_to(self, best: _Judgement) -> bool:
-        """Whether the mean loss exceeds the best one by at most the difference's standard error."""
-        more = (self.losses - best.losses).astype(np.float64)
-        return bool(more.mean() <= more.std() / np.sqrt(len(more)))
+    def is_close_to(self, best: _Result) -> bool:
+        """Return whether the mean loss is within one standard error of the best one."""
+        differences = (self.losses - best.losses).astype(np.float64)
+        return bool(differences.mean() <= differences.std() / np.sqrt(len(differences)))
+
+
+def _first_close_to_best(results: Sequence[_Result]) -> _Result:
+    """Return the first result that is close to the best, and no worse than those before it."""
+    losses = [float(result.losses.mean()) for result in results]
+    best = results[int(np.argmin(losses))]
+    lowest_so_far = np.minimum.accumulate(losses)
+    return next(
+        result
+        for result, loss, lowest in zip(results, losses, lowest_so_far, strict=True)
+        if loss <= lowest and result.is_close_to(best)
+    )

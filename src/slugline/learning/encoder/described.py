@@ -1,8 +1,8 @@
-"""Learns from an encoder's rows of descriptions, and of documents as far as these show more.
+"""Learns an encoder head from descriptions of topics and from documents.
 
-A model of descriptions alone is the prior. With each document, topics' means move from their
-descriptions to their documents, and scores of a discriminant analysis and of words are added as far
-as held-out documents show that they help.
+A model of the descriptions is the prior. With more documents, the means of topics move from their
+descriptions to their documents. The scores of a discriminant analysis and of words are added, with
+as much weight as helps on held-out documents.
 """
 
 from __future__ import annotations
@@ -32,31 +32,32 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
-# All chosen by cross-validation on training splits, with 5 to 800 labels in all.
-# Documents that a description counts like, to choose from; another number than the usual one must
-# lower the summed log loss by the log of their ratio. A name counts like one document at most.
+# All constants were chosen by cross-validation on training splits, with 5 to 800 labels in all. The
+# numbers of documents that a description may count as much as. A number other than the usual one
+# must lower the summed log loss by the log of the ratio of both. A name counts as much as one
+# document at most.
 _WEIGHTS, _USUAL_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
-# Power of a topic's fraction of documents in its prior.
+# The power of a topic's fraction of documents in its prior.
 _PRIOR_POWER = 0.5
-# Of factors on scores: what a small squared distance from the prior adds to the log loss, for each
-# topic; and for all topics, the penalty from which on more distance hardly adds to it.
+# For factors on scores: what a small squared distance from the prior adds to the log loss, for each
+# topic; and the penalty, for all topics, from which a larger distance hardly adds to it.
 _DISTANCE_PENALTY, _PENALTY_SATURATION = 16.0, 3.0
 # The largest factor on scores whose standard deviation is 1.
 _MAX_FACTOR = 50.0
-# Squared lengths are at least this.
+# A lower bound on squared lengths, which are divided by.
 _LEAST = 1e-12
 
 
 class DescribedWords(NamedTuple):
-    """Scores of documents by words.
+    """Held-out scores of documents by words.
 
     Attributes
     ----------
     rows : int array, shape (n_heldout,)
     scores : float32 array, shape (n_heldout, n_topics)
-        Of fits without these documents; topics that such a fit doesn't know have `ABSENT_SCORE`.
+        From fits without these documents; topics that such a fit doesn't know have `ABSENT_SCORE`.
     absent_scores : float32 array, shape (n_topics,)
-        What topics without documents are scored in the mean; NaN for others.
+        The mean score of each topic without documents; NaN for other topics.
     """
 
     rows: Index
@@ -64,7 +65,7 @@ class DescribedWords(NamedTuple):
     absent_scores: F32
 
     def beat_encoder(self, proba: F32, y: I64, costs: F32 | None) -> bool:
-        """Whether words alone know all topics, and have a lower log loss than these probabilities.
+        """Return whether words know all topics and have a lower log loss than these probabilities.
 
         Parameters
         ----------
@@ -84,7 +85,7 @@ class ShrunkMeans:
     """Means of topics' rows, shrunk toward the rows of their descriptions.
 
     Documents differ from descriptions in ways that have nothing to do with topics. The mean
-    difference is taken from documents, so that topics that have some have no advantage.
+    difference is subtracted from documents, so that topics with documents have no advantage.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ class ShrunkMeans:
     described : float array, shape (n_topics, n_columns)
         0 for topics without a description.
     max_weights : float array, shape (n_topics,)
-        The number of documents that a description counts like, at most.
+        The largest number of documents that a description counts as much as.
 
     References
     ----------
@@ -116,16 +117,16 @@ class ShrunkMeans:
 
     @property
     def offset(self) -> F64:
-        """The mean of documents less the description of their topic."""
+        """The mean of documents minus the descriptions of their topics."""
         return self._difference / max(self._n_compared, _LEAST)
 
     def solution(self, weight: float) -> tuple[F64, F64]:
-        """Return weights and biases if a description counts like so many documents."""
+        """Return weights and biases if a description counts as much as `weight` documents."""
         sums, _ = self._weighted(weight)
         means = sums - self._counts[:, np.newaxis] * self.offset
         lengths = np.sqrt(np.maximum((means * means).sum(axis=1), _LEAST))
         is_known = (self._counts > 0) | (self._max_weights > 0)
-        # Lower than any cosine, for topics of which nothing is known.
+        # Topics without documents and description get a score lower than any cosine.
         biases = np.where(is_known, self._prior(self._counts, weight), -2 * SHARPNESS)
         return SHARPNESS * (means / lengths[:, np.newaxis]).T, biases
 
@@ -143,7 +144,7 @@ class ShrunkMeans:
         products = row @ sums.T - (row * offsets).sum(axis=1)[:, np.newaxis] * self._counts
         squares = (sums * sums).sum(axis=1) - 2 * self._counts * (offsets @ sums.T)
         squares += (offsets * offsets).sum(axis=1)[:, np.newaxis] * self._counts**2
-        # Only the row's own topic has one document less.
+        # Leaving out a row changes only the mean of its own topic.
         places, others = np.arange(len(rows)), np.maximum(self._counts[y] - costs, 0)
         own = sums[y] - costs[:, np.newaxis] * row - others[:, np.newaxis] * offsets
         products[places, y], squares[places, y] = (row * own).sum(axis=1), (own * own).sum(axis=1)
@@ -155,7 +156,7 @@ class ShrunkMeans:
         return scores
 
     def choose_weight(self, rows: Index) -> float:
-        """Return the weight of a description with the lowest log loss of held-out rows."""
+        """Return the weight of descriptions with the lowest log loss on held-out rows."""
 
         def loss(weight: float) -> float:
             losses = _losses(self.heldout_scores(rows, weight), self._y[rows])
@@ -164,7 +165,7 @@ class ShrunkMeans:
         return min(_WEIGHTS, key=loss)
 
     def _weighted(self, weight: float) -> tuple[F64, F64]:
-        """Return sums of rows with descriptions, and the weights of these."""
+        """Return each topic's weighted sum of rows and description, and the sum of weights."""
         strengths = np.minimum(self._max_weights, weight)
         return self._sums + strengths[:, np.newaxis] * self._described, strengths
 
@@ -184,15 +185,15 @@ def fit_described_head(
     widths: Sequence[int] = (),
     unlabelled: UnlabelledRows | None = None,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the addition to the scores of words, and held-out sums of both.
+    """Return the head whose scores are added to those of words, and held-out sums of both.
 
-    The addition is None if the encoder is of no use, as words alone have a lower log loss. The sums
-    are those of `words.rows`; None if there is a single topic.
+    The head is None if the encoder doesn't help, as words alone have a lower log loss. The sums are
+    those of `words.rows`, or None if there is a single topic.
 
     Parameters
     ----------
     rows : float32 array, shape (n_rows, n_columns)
-        Of unit length: those of documents first, then those of descriptions.
+        Rows of unit length; those of documents come first, then those of descriptions.
     labels : Labels
         One topic for each row.
     n_documents : int
@@ -200,16 +201,16 @@ def fit_described_head(
         With a weight for each row.
     words : DescribedWords
     names : Names, optional
-        Of topics without descriptions. They count less than descriptions.
+        The names of topics without descriptions; they count less than descriptions.
     widths, unlabelled
-        As of `slugline.learning.encoder.fit.fit_encoder_head`.
+        See `slugline.learning.encoder.fit.fit_encoder_head`.
     """
     if context.n_topics < 2:
         return fit_nearest_means(rows, labels, context), None
     y = labels.topics
     heldout_rows, weight = words.rows, context.sample_weight
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
-    # The number of threads would show in the last bits.
+    # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
         means = _fit_means(rows, y, n_documents, costs, context.n_topics, names)
         strength = means.choose_weight(heldout_rows)
@@ -239,7 +240,7 @@ def fit_described_head(
 def _fit_means(
     rows: F32, y: I64, n_documents: int, costs: F64, n_topics: int, names: Names | None
 ) -> ShrunkMeans:
-    """Return the means of documents, shrunk toward descriptions, or names where there are none."""
+    """Return the means of documents, shrunk toward descriptions or, without these, names."""
     described = np.zeros((n_topics, rows.shape[1]))
     max_weights = np.full(n_topics, np.inf)
     if names is not None:
@@ -251,7 +252,7 @@ def _fit_means(
 
 
 def _move(rows: F32, offset: F64) -> F32:
-    """Return descriptions as rows of documents that say the same."""
+    """Return descriptions moved to where documents with the same meaning are."""
     moved = rows + offset
     moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
     return moved.astype(np.float32)
@@ -271,7 +272,7 @@ def _make_task(rows: F32, y: I64, context: FitContext, words: DescribedWords) ->
 
 
 def _fit_dense(task: HeadTask, widths: Sequence[int]) -> HeadFit:
-    """Return the fit to an encoder's rows, or the average of those of several encoders."""
+    """Return the fit to the rows of one encoder, or the average of fits for several encoders."""
     fits = [task.fit(scale) for scale in task.scales(widths)]
     return fits[0] if len(fits) == 1 else average(fits)
 
@@ -280,19 +281,19 @@ class _Combination(NamedTuple):
     """A weighted sum of the scores of means, of a discriminant analysis and of words."""
 
     factors: Sequence[float]
-    # Held-out scores, which `calibration` makes probabilities.
+    # Held-out scores, which `calibration` turns into probabilities.
     sums: F32
     calibration: Calibration
-    # Of the first two in the spread of the sum.
+    # The weight of the first two parts in the spread of the sum.
     encoder_weight: float
 
     @property
     def fusion(self) -> ScoreFusion:
-        """The same as a fusion of an encoder's scores, already weighted, with those of words."""
+        """The equivalent `ScoreFusion`, of already weighted encoder scores with word scores."""
         return ScoreFusion(self.factors[2], 1.0, self.calibration, self.encoder_weight)
 
     def add_up(self, means: tuple[F64, F64], dense: tuple[F32, F32]) -> tuple[F32, F32]:
-        """Return weighted sums of the weights and of the biases of both."""
+        """Return the weighted sums of both weights and of both biases."""
         weights, biases = (
             np.float32(self.factors[0]) * centre(of_means.astype(np.float32))
             + np.float32(self.factors[1]) * centre(of_dense)
@@ -302,7 +303,7 @@ class _Combination(NamedTuple):
 
 
 def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) -> _Combination:
-    """Return the best weighted sum of held-out scores; its temperature goes into the factors."""
+    """Return the best weighted sum of held-out scores; the factors include the temperature."""
     factors = _fit_factors(parts, y, costs)
     sums = _weighted_sum(factors, parts)
     usual = DEFAULT_CALIBRATION.inverse_temperature
@@ -316,7 +317,7 @@ def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) 
 
 def _losses(scores: F64, y: I64) -> F64:
     """Return the log loss of each row."""
-    from scipy.special import log_softmax  # in double precision, unlike ours
+    from scipy.special import log_softmax  # in double precision, unlike our own `log_losses`
 
     return np.asarray(-log_softmax(scores, axis=1)[np.arange(len(y)), y])
 
@@ -326,15 +327,16 @@ def _weighted_sum(factors: Sequence[float], parts: Sequence[F32]) -> F32:
 
 
 def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
-    """Return factors on scores with the highest posterior density.
+    """Return the factors on scores with the highest posterior density.
 
-    The prior of the factors on scores that vary alike is Student's, around 1 for the first scores
-    as they are and 0 for the others: few rows hardly move them, and many as far as they say.
+    For scores scaled to equal spread, the prior of the factors is Student's t-distribution, around
+    1 for the first scores, unscaled, and around 0 for the others. So few rows hardly move the
+    factors, and many rows decide them.
 
     Parameters
     ----------
     parts : sequence of float32 arrays, shape (n_rows, n_topics)
-        Held-out scores of several models, that of descriptions first.
+        Held-out scores of several models; those of descriptions come first.
     y : int array, shape (n_rows,)
     costs : float array, shape (n_rows,)
     """

@@ -35,18 +35,19 @@ PACKAGE = Package(
     },
 )
 _WIDTH = 384
-#: Tokens of a text that are read, with the prefix, about 180 English words.
+#: The number of tokens of a text that are read, including the prefix: about 180 English words.
 MAX_TOKENS = 256
-# No token of the vocabulary has more.
+# Longer texts are truncated first, as no token of the vocabulary has more than 16 characters.
 _MAX_CHARACTERS = MAX_TOKENS * 16
-# Tokens of a batch; larger ones are no faster, and can't be interrupted.
+# The number of tokens of a batch; larger batches are no faster, and can't be interrupted.
 _BATCH_TOKENS = 256
-# NUL ends a text in C. The engine makes 18 characters of the ligature, and has room for 12.
+# Characters that are replaced: NUL ends a text in C, and the engine expands the ligature to 18
+# characters, but has room for 12.
 _REPLACED = {0: " ", 0xFDFA: unicodedata.normalize("NFKC", "\ufdfa")}
-# The prefix "query: "; "passage: " is as good.
+# The prefix "query: "; "passage: " works as well.
 _IS_QUERY = 1
-#: Texts by which an encoder is known. All rows have much in common, which their mean over these
-#: shows: without it, cosines have three times the spread.
+#: Texts by which an encoder is identified. All rows have a large common part, which is estimated by
+#: their mean over these texts; without it, cosines have three times the spread.
 SENTENCES = (
     "Wheat exports rose as drought cut the harvest.",
     "¿Dónde está mi tarjeta?",
@@ -54,7 +55,7 @@ SENTENCES = (
     "42",
     "天气很好。",
 )
-# Instructions that the engine was compiled for, as the system calls them.
+# The processor features that the engine was compiled for, by their names in /proc/cpuinfo.
 _INSTRUCTIONS = {"avx2", "fma"}
 _LOADING = threading.Lock()
 
@@ -68,7 +69,7 @@ class E5Encoder:
 
     name = "e5"
     is_thread_safe = True
-    batch_texts = 8  # which take part of a second
+    batch_texts = 8  # rows that take a fraction of a second
 
     def __init__(self) -> None:
         _check_machine()
@@ -77,7 +78,7 @@ class E5Encoder:
     @property
     def digest(self) -> str:
         """The version of the package, and the SHA-256 of its weights and of its engine."""
-        # A change in how texts are cut, or rows made, changes the number at the end.
+        # The number at the end must change if texts are truncated, or rows made, in another way.
         return " ".join([PACKAGE.version, *PACKAGE.digests[:2], "2"])
 
     def encode(self, texts: Sequence[str]) -> F32:
@@ -93,10 +94,10 @@ class E5Encoder:
 
 
 class _Engine:
-    """The package's compiled engine, called without its Python.
+    """The package's compiled engine, called directly instead of through its Python module.
 
-    Each call runs on the thread that makes it: OpenMP would start others, which don't survive a
-    fork, and wait in loops where cores are busy.
+    Each call runs on the calling thread: OpenMP would start other threads, which don't survive a
+    fork, and which wait in busy loops.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -121,15 +122,15 @@ class _Engine:
         self._mean = self.encode(SENTENCES).mean(axis=0)
 
     def count_tokens(self, text: str) -> int:
-        """Return the number of tokens of a text, with those of the prefix, beginning and end."""
+        """Return the number of tokens of a text, including the prefix, beginning and end."""
         return int(self._library.e5_token_count(self._model, _to_utf8(text), _IS_QUERY))
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """Return the rows of a few texts, without what all have in common."""
+        """Return the rows of a few texts, without their common part."""
         n_texts = len(texts)
         rows = np.empty((n_texts, _WIDTH), dtype=np.float32)
         pointers = (ctypes.c_char_p * n_texts)(*map(_to_utf8, texts))
-        # This number is the calling thread's own.
+        # This setting only applies to the calling thread.
         self._library.omp_set_num_threads(1)
         self._library.e5_embed_batch(self._model, pointers, n_texts, _IS_QUERY, rows.ctypes.data)
         return rows - self._mean
@@ -161,7 +162,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _batches(engine: _Engine, texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the beginnings of texts, in order, as many as have `_BATCH_TOKENS` together."""
+    """Yield batches of texts in order, truncated, with up to `_BATCH_TOKENS` tokens in each."""
     batch: list[str] = []
     n_tokens = 0
     for text in texts:
@@ -176,7 +177,7 @@ def _batches(engine: _Engine, texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _beginning(engine: _Engine, text: str) -> tuple[str, int]:
-    """Return as much of a text as has `MAX_TOKENS`, and its number of tokens."""
+    """Return the beginning of a text, up to `MAX_TOKENS` tokens, and its number of tokens."""
     plain = text.lstrip()[:_MAX_CHARACTERS].translate(_REPLACED)[:_MAX_CHARACTERS]
     n_tokens = engine.count_tokens(plain)
     if n_tokens <= MAX_TOKENS:
@@ -187,5 +188,5 @@ def _beginning(engine: _Engine, text: str) -> tuple[str, int]:
 
 
 def _to_utf8(text: str) -> bytes:
-    # Half of a surrogate pair, which JSON may hold, has no UTF-8.
+    # Unpaired surrogates, which JSON may contain, can't be encoded as UTF-8.
     return text.encode("utf-8", "replace")

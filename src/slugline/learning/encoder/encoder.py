@@ -1,4 +1,4 @@
-"""Sentence encoders: found by name, their output checked, several of them as one."""
+"""Finds sentence encoders by name, checks their output, and joins several into one."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from slugline.learning.encoder import registry
 from slugline.learning.encoder.e5 import SENTENCES
 from slugline.learning.encoder.registry import Encoder
 
-#: Columns that an encoder may have; the widest known have 4,096.
+#: The largest number of columns of an encoder; the widest known encoders have 4,096.
 MAX_WIDTH = 4096
-#: Characters that a name or a digest of an encoder may have.
+#: The largest number of characters of an encoder's name or digest.
 MAX_NAME = 200
-# Texts that an encoder gets at once unless it says otherwise.
+# The number of texts in a call of an encoder, unless the encoder has `batch_texts`.
 _BATCH_TEXTS = 64
-# An encoder without a digest is identified by its rows of `SENTENCES`, to so many digits.
-# A machine with other arithmetic differs in the seventh digit. Two are enough to tell encoders
-# apart, and seldom lie at an edge of rounding.
+# An encoder without a digest is identified by its rows of `SENTENCES`, rounded to this many digits.
+# Rows differ in the seventh digit between machines. Two digits are enough to distinguish encoders,
+# and seldom change by rounding.
 _PROBE_DIGITS = 2
 
 
 def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     """Return an encoder by its name, or wrap an object with `encode`.
 
-    Several names, with commas between them, stand for an encoder with the columns of all, in the
-    order of the registry: "e5,use" is "use,e5". See `slugline.learning.encoder.registry`.
+    Several names with commas between them stand for an encoder with the columns of all of them, in
+    the order of the registry: "e5,use" is the same as "use,e5". See
+    `slugline.learning.encoder.registry`.
 
     Raises
     ------
-    OptionError : if it is neither.
+    OptionError : if it is neither a name nor such an object.
     EncoderError : if the package of a name is missing, or isn't the one that was checked.
     """
     if isinstance(encoder, CheckedEncoder):
@@ -46,7 +47,7 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     names = registry.split_names(encoder) if isinstance(encoder, str) else None
     if names is not None:
         return make_encoder(registry.sort_names(names))
-    # A class has `encode` as well, but no weights.
+    # A class has `encode` as well, but only its instances have weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
         wanted = (
             f"{', '.join(registry.ENCODERS)}, several of them with commas, an object whose "
@@ -57,7 +58,7 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
 
 
 def make_encoder(names: Sequence[str]) -> CheckedEncoder:
-    """Return the encoder of a registered name, or one with the columns of several, in order.
+    """Return the encoder with this name, or one that joins the encoders of several names in order.
 
     Raises
     ------
@@ -80,15 +81,15 @@ class CheckedEncoder:
     Attributes
     ----------
     name : str
-        The encoder's name, or that of its type, for messages and model files.
+        The encoder's name, or else the name of its type, for messages and model files.
     is_thread_safe : bool
         Whether several threads may call it at once.
     batch_texts : int
-        Number of texts that it gets at once.
+        Number of texts in each call.
     width : int or None
         Number of columns; None before the first text.
     parts : tuple of CheckedEncoder
-        The encoders that it joins, if it does.
+        The encoders that it joins; empty if it is a single encoder.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -108,7 +109,7 @@ class CheckedEncoder:
         return CheckedEncoder, (self._encoder,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CheckedEncoder:
-        """Return itself: weights are large, and never change."""
+        """Return the encoder itself, as weights are large and never change."""
         return self
 
     def __repr__(self) -> str:
@@ -118,8 +119,8 @@ class CheckedEncoder:
     def digest(self) -> str:
         """64 hexadecimal digits that differ between encoders with different weights.
 
-        From the encoder's `digest` if it has one, otherwise from its type and its rows of a few
-        fixed texts.
+        It is computed from the encoder's `digest` if it has one, otherwise from its type and its
+        rows of a few fixed texts.
         """
         if self._digest is None:
             self._digest = self._probe()
@@ -127,19 +128,19 @@ class CheckedEncoder:
 
     @property
     def omission_warning(self) -> str:
-        """Why a model that was to have the encoder goes without."""
+        """A warning that a model does without the encoder, and why."""
         return Message(
             "the ",
             Parameter("encoder"),
-            f" {self.name} is left out: on documents that were not learned from, it made the "
-            "answers no better. The model is one of words alone.",
+            f" {self.name} is left out: on held-out documents, it did not improve the answers. The "
+            "model uses words only.",
         )
 
     def encode(self, texts: list[str]) -> F16:
-        """Return float16 rows of unit length, shape (n_texts, width); a row of zeros stays.
+        """Return float16 rows of unit length, shape (n_texts, width); rows of zeros stay zeros.
 
-        Half precision changes no topic and halves the cache. EncoderError if the encoder fails, or
-        returns anything but one row of finite numbers for each text, all of one width.
+        Half precision changes no topic and halves the cache. Raise EncoderError if the encoder
+        fails, or doesn't return one row of finite numbers for each text, all of the same width.
         """
         try:
             with self._turn:
@@ -154,19 +155,21 @@ class CheckedEncoder:
         return self.unit_rows(output, len(texts))
 
     def unit_rows(self, output: Any, n_texts: int) -> F16:
-        """Return the encoder's output as `encode` does, or raise EncoderError."""
+        """Return the encoder's output in unit length; raise EncoderError if it is invalid."""
         rows = self._checked(output, n_texts)
-        # In double precision, since squares of float32 may be too large or too small for float32.
+        # In double precision, as squares may be too large or too small for float32.
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         lengths[lengths == 0] = 1
         return (rows / lengths[:, None]).astype(np.float32).astype(np.float16)
 
     def _checked(self, output: Any, n_texts: int) -> F32:
-        """Return the encoder's output as float32, or raise EncoderError."""
+        """Return the encoder's output as float32; raise EncoderError if it is invalid."""
         try:
             rows = np.asarray(output)
         except Exception as error:
-            raise self._wrong(f"a {type(output).__name__} that is no array: {error}") from error
+            raise self._wrong(
+                f"a {type(output).__name__} that can't be converted to an array: {error}"
+            ) from error
         if rows.dtype.kind not in "fiu":
             raise self._wrong(f"values of type {rows.dtype}, not real numbers")
         if rows.ndim != 2 or len(rows) != n_texts:
@@ -180,7 +183,7 @@ class CheckedEncoder:
         return floats
 
     def check_width(self, width: int) -> None:
-        """Raise EncoderError unless rows have the same width as those before."""
+        """Raise EncoderError unless rows have the same width as earlier rows."""
         if not 1 <= width <= MAX_WIDTH:
             raise self._wrong(f"{width} columns, not 1 to {MAX_WIDTH}")
         with self._lock:
@@ -196,22 +199,22 @@ class CheckedEncoder:
         )
 
     def _probe(self) -> str:
-        """Return a digest of the encoder's rows of a few fixed texts."""
+        """Return a SHA-256 that identifies the encoder by its rows of a few fixed texts."""
         try:
             rows = self.encode(list(SENTENCES)).astype(np.float64)
         except EncoderError as error:
             raise EncoderError(
-                f"{error} The texts were not yours, but {len(SENTENCES)} sentences by which "
-                "Slugline knows an encoder again."
+                f"{error} The texts are not yours, but {len(SENTENCES)} sentences by which "
+                "Slugline identifies an encoder."
             ) from error
         signs = np.where(np.arange(rows.shape[1]) % 3 == 0, -1.0, 1.0)
         seen = np.concatenate([(rows @ rows.T).ravel(), rows @ signs])
-        # Adding 0 makes -0 a 0.
+        # Adding 0 turns -0 into 0.
         return _text_sha256(f"{rows.shape[1]} {(seen.round(_PROBE_DIGITS) + 0.0).tolist()}")
 
 
 class JoinedEncoder:
-    """Several encoders as one, whose rows stand side by side and count alike."""
+    """Several encoders as one: their rows are concatenated, and each has the same length."""
 
     def __init__(self, parts: Sequence[CheckedEncoder]) -> None:
         self.parts = tuple(parts)
@@ -220,16 +223,16 @@ class JoinedEncoder:
 
     @property
     def digest(self) -> str:
-        """The digests of all."""
+        """The digests of all encoders."""
         return " ".join(part.digest for part in self.parts)
 
     def encode(self, texts: list[str]) -> F16:
-        """Return one row per text, with the columns of all."""
+        """Return one row per text, with the columns of all encoders."""
         return np.hstack([part.encode(texts) for part in self.parts])
 
 
 def _words(encoder: Encoder, attribute: str) -> str | None:
-    """Return an attribute of an encoder, if it is a string that fits in a line."""
+    """Return an attribute of an encoder if it is a string of one short line; else None."""
     value = getattr(encoder, attribute, None)
     is_line = isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_NAME
     return value if is_line else None

@@ -1,4 +1,4 @@
-"""Learns from an encoder's rows what to add to the scores of words."""
+"""Learns an encoder head, whose scores are added to those of words, from an encoder's rows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from slugline.learning.learner import FitContext
 
 #: The penalties to choose from, for rows of unit length with a mean weight of 1.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-# The penalty if there is nothing to choose by.
+# The penalty if there are no rows to choose it by.
 _USUAL = 1.0
-# Power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be predicted.
+# The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
+# predicted.
 _PRIOR_POWER = 0.5
-# Rows held out together, at most: a small system of equations is solved for each group.
+# The largest number of rows held out together, as a system of as many equations is solved for each
+# group.
 _TOGETHER = 128
-# More rows hardly change which penalty is best; with thousands of topics, fewer are affordable.
+# Numbers of rows by which the penalty is chosen: more rows hardly change it, and with thousands of
+# topics, only fewer are affordable.
 _MAX_HELD_OUT, _MIN_HELD_OUT, _MAX_SCORES = 10_000, 500, 2_000_000
-# Rows in double precision at once.
+# The number of rows that are converted to double precision at a time.
 _AT_ONCE = 4096
 
 
@@ -43,7 +46,7 @@ class DenseFit:
     scores : float32 array, shape (n_rows, n_topics)
         Cross-validated scores of each row, without its group.
     penalty : float
-        The one that was chosen.
+        The penalty that was chosen.
     """
 
     weights: F32
@@ -60,10 +63,11 @@ def fit_dense_head(
     *,
     penalties: Sequence[float] = PENALTIES,
 ) -> DenseFit:
-    """Fit weights and biases, and choose the penalty by the log loss of held-out rows.
+    """Fit weights and biases with the penalty that has the lowest log loss on held-out rows.
 
-    Rows are held out in groups with at most one row of each topic. A single row's topic would have
-    one row less than the others, and lower scores: with five rows per topic, that misleads.
+    Rows are held out in groups with at most one row of each topic. If single rows were held out,
+    the row's topic would have one row less than the others, and so lower scores, which is
+    misleading with as few as five rows per topic.
 
     Parameters
     ----------
@@ -71,7 +75,7 @@ def fit_dense_head(
         Rows of unit length.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
-        0 for rows not to learn from.
+        Rows of weight 0 are not learned from.
     penalties : sequence of float
         In ascending order, over 0.
     """
@@ -82,7 +86,7 @@ def fit_dense_head(
     penalty, factor = _best_penalty(shape, groups, penalties)
     weights, biases = (factor * part for part in shape.solution(penalty))
     absent = np.bincount(y[learned], minlength=n_topics) == 0
-    # No row of unit length scores less than this for all of the others.
+    # A score below those of all other topics, for any row of unit length.
     least = (biases - np.linalg.norm(weights, axis=0))[~absent].max() - 1
     weights[:, absent], biases[absent] = 0, least
     scores = np.empty((len(y), n_topics), dtype=np.float32)
@@ -109,11 +113,11 @@ def _groups(y: I64, rows: Index) -> list[Index]:
 def _best_penalty(
     shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float]
 ) -> tuple[float, float]:
-    """Return the penalty with the lowest log loss of held-out rows, and the factor on scores."""
+    """Return the penalty with the lowest log loss on held-out rows, and the factor on scores."""
     n_wanted = min(_MAX_HELD_OUT, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
     sampled_groups = groups[:: -(-sum(map(len, groups)) // n_wanted)]
     rows = np.concatenate(sampled_groups)
-    # A row that is its topic's only one can't be found without it, whatever the penalty.
+    # The only row of a topic can't be predicted without it, whatever the penalty.
     has_others = ~shape.is_alone(rows)
     y, costs = shape.y[rows][has_others], shape.costs[rows][has_others].astype(np.float32)
     if not len(y) or (y == y[0]).all():
@@ -129,20 +133,20 @@ def _best_penalty(
 
 
 class CentredRows:
-    """Weighted rows around their mean, where numbers stay small."""
+    """Weighted rows, which are centred at their mean so that numbers stay small."""
 
     def __init__(self, X: F32, costs: F64) -> None:
         self.X, self.costs = X, costs
         self.centre = costs @ X / costs.sum()
 
     def centred(self, rows: Index) -> F64:
-        """Return some of the rows around the mean of all."""
+        """Return some of the rows minus the mean of all rows."""
         return self.X[rows] - self.centre
 
     def decompose(self, rows: Index, deviations: Callable[[Index], F64]) -> tuple[F64, F64]:
-        """Return eigenvalues and eigenvectors of the sums of products of rows' deviations."""
+        """Return eigenvalues and eigenvectors of the weighted scatter matrix of `deviations`."""
         span: F64 | None = None
-        if len(rows) < self.X.shape[1]:  # whatever is not a mix of these rows has no weight
+        if len(rows) < self.X.shape[1]:  # directions outside the span of the rows have no weight
             span = np.linalg.qr(self.centred(rows).T)[0]
         n_columns = self.X.shape[1] if span is None else span.shape[1]
         products = np.zeros((n_columns, n_columns))
@@ -154,14 +158,14 @@ class CentredRows:
 
 
 class _DiscriminantAnalysis(CentredRows):
-    """Means of topics, and the covariance that topics share."""
+    """Linear discriminant analysis: the means of topics, and a common covariance."""
 
     def __init__(self, X: F32, y: I64, costs: F64, n_topics: int) -> None:
         super().__init__(X, costs)
         self.y, self.n_topics = y, n_topics
         rows = np.flatnonzero(costs)
         self._totals = np.bincount(y, costs, n_topics).astype(np.float64)
-        # By the centre, topics' scores all change by the same.
+        # Centring changes the scores of all topics by the same amount.
         means = np.zeros((n_topics, X.shape[1]))
         for piece in pieces(rows):
             np.add.at(means, y[piece], self.costs[piece, None] * self.centred(piece))
@@ -170,11 +174,11 @@ class _DiscriminantAnalysis(CentredRows):
         self._means = means @ self._basis
 
     def is_alone(self, rows: Index) -> Mask:
-        """Return which rows are the only ones of their topics."""
+        """Return a mask of the rows that are the only ones of their topics."""
         return self._weight_of_others(rows) <= 0
 
     def _weight_of_others(self, rows: Index) -> F64:
-        """Return the weight of each row's topic without it."""
+        """Return the total weight of the other rows of each row's topic."""
         others = self._totals[self.y[rows]] - self.costs[rows]
         return np.where(others > 1e-9 * self._totals[self.y[rows]], others, 0)
 
@@ -185,16 +189,16 @@ class _DiscriminantAnalysis(CentredRows):
         return weights, biases + _prior(self._totals)
 
     def heldout_scores(self, group: Index, penalty: float) -> F32:
-        """Return leave-group-out scores of rows of different topics."""
+        """Return leave-group-out scores of a group of rows, all of different topics."""
         topics, costs, others = self.y[group], self.costs[group], self._weight_of_others(group)
         ratio = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
-        # In these coordinates, the covariance is the identity.
+        # In these coordinates, the penalized covariance is the identity.
         roots = np.sqrt(self._values + penalty)
         row = self.centred(group) @ self._basis / roots
         means = self._means / roots
         deviations = row - means[topics]
         means[topics] -= ratio[:, None] * deviations
-        # Without the group's products, it differs from that in a few directions.
+        # Without the group, the covariance differs from the identity in a few directions.
         stretched = deviations * np.sqrt(ratio * self._totals[topics])[:, None]
         inverse = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
         of_means = means @ stretched.T
@@ -209,27 +213,28 @@ class _DiscriminantAnalysis(CentredRows):
 
 
 def _prior(totals: F64) -> F64:
-    """Return what is added to the scores of topics for their number of rows."""
+    """Return the part of the scores of topics that comes from their numbers of rows."""
     return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
 
 
 def pieces(rows: Index) -> Iterator[Index]:
-    """Yield a few thousand of the rows at once."""
+    """Yield the rows in pieces of a few thousand."""
     for start in range(0, len(rows), _AT_ONCE):
         yield rows[start : start + _AT_ONCE]
 
 
 # The head of an encoder ---------------------------------------------------------------------------
 
-#: Factor on cosines if there is nothing to measure on: of those tried, the one with the lowest log
-#: loss over a few data sets, with one document or the name of each topic.
+#: The factor on cosines if there are no rows to measure on: of the factors tried, the one with the
+#: lowest log loss on a few data sets, with one document or the name of each topic.
 SHARPNESS = 15.0
-# Of several encoders, the weight of the main one in the squared length of a row.
+# With several encoders, the weight of the main one in the squared length of a row.
 _MAIN_WEIGHT = 0.8
-# More rows hardly change which weights are best.
+# The number of rows by which weights of encoders are chosen; more rows hardly change them.
 _MAX_SHARED = 2_000
-# Rounds in which rows without labels get topics, and the weight of one whose topic is certain, in
-# that of a mean row: chosen by cross-validation on training splits, with 5 to 40 labels a topic.
+# The number of rounds in which unlabelled rows get topics, and the weight of an unlabelled row
+# whose topic is certain, as a multiple of the mean weight of rows. Chosen by cross-validation on
+# training splits, with 5 to 40 labels per topic.
 _N_ROUNDS, _PSEUDO_WEIGHT = 3, 0.3
 
 
@@ -244,14 +249,14 @@ class EncoderHead(NamedTuple):
 
 
 class Names(NamedTuple):
-    """The encoder's rows of topics' names, and the numbers of these topics."""
+    """The encoder's rows of the names of topics, and the numbers of these topics."""
 
     rows: F32
     y: I64
 
 
 class UnlabelledRows(NamedTuple):
-    """The encoder's rows of texts without labels, and their scores by words."""
+    """The encoder's rows of unlabelled texts, and their scores by words."""
 
     rows: F32
     sparse_scores: F32
@@ -269,25 +274,26 @@ def fit_encoder_head(
 ) -> tuple[EncoderHead | None, F32 | None]:
     """Return the encoder head that best improves the scores of words, and held-out sums of both.
 
-    The head is None if the encoder is of no use, the sums if there are too few to measure on.
+    The head is None if the encoder doesn't help; the sums are None if there are too few rows to
+    measure on.
 
     Parameters
     ----------
     rows : float32 array, shape (n_documents, n_columns)
-        Of unit length.
+        Rows of unit length.
     labels : Labels
         One topic for each document.
     context : FitContext
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
     names : Names, optional
-        They count like documents if that lowers the log loss of held-out documents.
+        Names count as documents if that lowers the log loss on held-out documents.
     widths : sequence of int, optional
-        The number of columns of each encoder, if there are several. Fits with different weights
-        of these, with names and without, are averaged.
+        The number of columns of each encoder, if there are several. Fits with different weights of
+        the encoders, with and without names, are then averaged.
     unlabelled : UnlabelledRows, optional
-        Rows that count for their most likely topics. They change neither factors and calibration
-        nor held-out sums.
+        Rows that are assigned to their most likely topics. They don't change factors, calibration
+        and held-out sums.
     """
     (heldout_rows, words), y = heldout, labels.topics
     if len(np.unique(y[heldout_rows])) < 2:
@@ -302,7 +308,7 @@ def fit_encoder_head(
         words=words,
         costs=None if weight is None else weight[heldout_rows],
     )
-    # The number of threads would show in the last bits.
+    # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
         tasks = [task]
         if names is not None:
@@ -324,7 +330,7 @@ def fit_encoder_head(
 
 
 class HeadFit(NamedTuple):
-    """A discriminant analysis beside words, with its factors on columns and its log loss."""
+    """A discriminant analysis, to be added to words, with its factors on columns and log loss."""
 
     task: HeadTask
     scale: F32
@@ -337,7 +343,7 @@ class HeadFit(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadTask:
-    """Rows of topics, and the scores that words gave to held-out documents."""
+    """Labelled rows, and the scores by words of held-out documents."""
 
     rows: F32
     y: I64
@@ -348,7 +354,7 @@ class HeadTask:
     costs: F32 | None
 
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
-        """Return the task with more rows, of weight 1."""
+        """Return the task with further rows of weight 1."""
         weight = self.weight
         if weight is not None:
             weight = np.concatenate([weight, np.ones(len(y), dtype=np.float32)])
@@ -356,10 +362,10 @@ class HeadTask:
         return replace(self, rows=np.concatenate([self.rows, rows]), y=y, weight=weight)
 
     def fit(self, scale: F32) -> HeadFit:
-        """Fit on columns multiplied by `scale`, and measure on the held-out rows."""
+        """Fit to columns multiplied by `scale`, and measure on the held-out rows."""
         dense = fit_dense_head(self.rows * scale, self.y, self.n_topics, self.weight)
-        # What is the same for all known topics makes no difference between them, but to a new one
-        # it would.
+        # Scores are centred over topics: a constant makes no difference between known topics, but
+        # it would for a new topic.
         scores = centre(dense.scores[self.heldout_rows])
         weights = dense.weights * scale[:, np.newaxis]
         return self.fuse(scale, weights, dense.biases, scores)
@@ -375,7 +381,7 @@ class HeadTask:
         return HeadFit(self, scale, weights, biases, scores, fusion, loss)
 
     def scales(self, widths: Sequence[int]) -> list[F32]:
-        """Return factors on columns; of many rows, a sample chooses the best ones."""
+        """Return factors on columns to try; of many rows, those that are best on a sample."""
         scales = _column_scales(widths)
         step = -(-len(self.heldout_rows) // _MAX_SHARED)
         if step == 1 or len(scales) == 1:
@@ -393,10 +399,11 @@ class HeadTask:
         return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 
     def self_train(self, fit: HeadFit, unlabelled: UnlabelledRows) -> HeadFit:
-        """Refit with unlabelled rows, weighted by the squared probability of their predicted topic.
+        """Refit with unlabelled rows, weighted by the squared probability of their topics.
 
         Topics are predicted in rounds. Scores of the unlabelled rows keep their spread, so that
-        factors and calibration suit the new weights, too. Of an average, the likeliest fit goes on.
+        factors and calibration suit the new weights, too. If `fit` is an average, only its
+        likeliest fit is refitted.
 
         References
         ----------
@@ -428,10 +435,10 @@ class HeadTask:
 
 
 def average(fits: Sequence[HeadFit]) -> HeadFit:
-    """Return the mean of fits with scores of equal spread, each weighted by its likelihood.
+    """Return the mean of fits, scaled to equal spread and weighted by their likelihoods.
 
-    With 5 and 10 labels a topic of training splits, averages over weights of encoders were better
-    than the likeliest fit; those of one encoder, with names and without, were not.
+    On training splits with 5 and 10 labels per topic, averages over weights of encoders were better
+    than the likeliest fit; averages for one encoder, over fits with and without names, were not.
 
     References
     ----------
@@ -448,9 +455,9 @@ def average(fits: Sequence[HeadFit]) -> HeadFit:
 
 
 def _column_scales(widths: Sequence[int]) -> list[F32]:
-    """Return factors on columns, for each way to divide a row's squared length among encoders.
+    """Return factors on columns for each way to divide the squared length of a row among encoders.
 
-    One encoder gets all of it, or most, or all get the same.
+    One encoder gets all of it, or most of it, or each gets the same.
     """
     n = len(widths)
     if n < 2:
@@ -463,22 +470,22 @@ def _column_scales(widths: Sequence[int]) -> list[F32]:
 
 
 def centre(scores: F32) -> F32:
-    """Return scores less the mean over topics."""
+    """Return scores minus their mean over topics."""
     return scores - scores.mean(axis=-1, keepdims=True)
 
 
 def fit_nearest_means(rows: F32, labels: Labels, context: FitContext) -> EncoderHead:
-    """Return a head whose scores are multiples of cosines with the mean of each topic's rows.
+    """Return a head whose scores are a multiple of the cosines with the mean of each topic's rows.
 
-    One row a topic is enough, but none shows how sure to be. Parameters are those of
-    `fit_encoder_head`.
+    One row per topic is enough, but then no row shows how reliable predictions are. For the
+    parameters, see `fit_encoder_head`.
     """
     weight = context.sample_weight
     sums = np.zeros((context.n_topics, rows.shape[1]))
     np.add.at(sums, labels.topics, rows if weight is None else rows * weight[:, np.newaxis])
     lengths = np.linalg.norm(sums, axis=1)
     weights = SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
-    # Lower than any cosine, for topics without rows.
+    # Topics without rows get a score lower than any cosine.
     biases = np.where(lengths > 0, 0, -2 * SHARPNESS)
     return EncoderHead(
         np.ascontiguousarray(weights, dtype=np.float32),

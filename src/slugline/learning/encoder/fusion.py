@@ -12,33 +12,34 @@ from slugline.learning.calibration import Calibration, fit_calibration
 
 # The largest factor on scores whose standard deviation is 1.
 _MAX_FACTOR = 50.0
-# More rows hardly change the factors; with thousands of topics, fewer are affordable.
+# Numbers of rows by which factors are chosen: more rows hardly change them, and with thousands of
+# topics, only fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
-# An inverse temperature is lowered in steps of a fifth, as long as the loss grows by less than a
-# tenth of the uniform weight: by what can't be known anyway.
+# An inverse temperature is lowered in steps of a fifth as long as the loss grows by less than a
+# tenth of the uniform weight, a difference that rows can't show anyway.
 _STEP, _TOLERANCE, _MIN_INVERSE_TEMPERATURE = 0.8, 0.1, 1e-3
-# The inverse temperature is lowered as if there were so many more rows: what suited training splits
-# of many kinds best, with five and ten rows a topic.
+# With n rows, the inverse temperature is multiplied by n / (n + `_OPTIMISM`). This number suited
+# training splits of many kinds best, with five and ten rows per topic.
 _OPTIMISM = 6
-# The first model counts as the best single one unless another is better by so many standard errors,
-# as an encoder that doesn't know the language may look good on few rows. Chosen by cross-validation
-# on training splits, with 5 to 50 rows a topic.
+# The first model counts as the best single model unless another one is better by this many standard
+# errors, as an encoder that doesn't know the language may look good on few rows. Chosen by
+# cross-validation on training splits, with 5 to 50 rows per topic.
 _N_ERRORS = 2
-# Steps on the way from the best factors to the best single model.
+# The number of steps from the best factors to those of the best single model.
 _N_STEPS = 20
 
 
 class ScoreFusion(NamedTuple):
-    """Factors with which the scores of words and those of an encoder are added.
+    """The factors for adding the scores of words and those of an encoder.
 
     Attributes
     ----------
     sparse_factor, dense_factor : float
     calibration : Calibration
-        Of the sum, with inverse temperature 1.
+        The calibration of the sum, with inverse temperature 1.
     encoder_weight : float
-        Weight of the encoder, from 0 to 1: its part in the sum's spread over topics. 0 if it is
-        useless.
+        Weight of the encoder, from 0 to 1: its part in the sum's spread over topics. 0 if it
+        doesn't help.
     """
 
     sparse_factor: float
@@ -50,18 +51,19 @@ class ScoreFusion(NamedTuple):
 def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> ScoreFusion:
     """Return the best way to add the scores of words and of an encoder.
 
-    Parameters are those of `fit_score_factors`.
+    For the parameters, see `fit_score_factors`.
     """
     factors = fit_score_factors([sparse, dense], y, sample_weight)
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [spread(part) for part in parts]
     summed = parts[0] + parts[1]
     fitted = fit_calibration(summed, y, sample_weight)
-    # After so many rows that are all right, the next one is wrong with about this probability
-    # (Laplace's rule of succession).
+    # If all rows are right, the next one is wrong with about this probability (Laplace's rule of
+    # succession).
     fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
     inverse_temperature = _lower_inverse_temperature(summed, y, sample_weight, fitted)
-    # Few rows by which penalties and factors were chosen look better than others.
+    # If there are few rows, and penalties and factors were chosen by them, they look better than
+    # other rows.
     inverse_temperature *= len(y) / (len(y) + _OPTIMISM)
     encoder_weight = spreads[1] / (sum(spreads) or 1.0)
     calibration = fitted._replace(inverse_temperature=1.0)
@@ -76,9 +78,9 @@ def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = Non
 def _lower_inverse_temperature(
     scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration
 ) -> float:
-    """Return a lower inverse temperature if it is as good.
+    """Return a lower inverse temperature if it is about as good.
 
-    Few rows that the scores separate perfectly would want it to be infinite.
+    If scores separate a few rows perfectly, the best inverse temperature would be infinite.
     """
 
     def loss(inverse_temperature: float) -> float:
@@ -104,28 +106,29 @@ def spread(scores: F32 | F64) -> float:
 def fit_score_factors(
     scores: Sequence[F32], y: I64, sample_weight: F32 | None = None
 ) -> list[float]:
-    """Return factors for which the sum of several models' scores has a low log loss.
+    """Return factors with which the sum of the scores of several models has a low log loss.
 
-    The softmax of the sum is then about calibrated. A model that only misleads gets a factor of 0.
+    The softmax of the sum is then roughly calibrated. A model that doesn't help gets a factor of 0.
 
-    With few rows, the lowest log loss is a matter of luck. So the factors are as near to those of
-    the best single model as a log loss within one standard error of the lowest allows; and that is
-    the first model, unless another one is better by two standard errors.
+    With few rows, which factors have the lowest log loss is a matter of luck. So the factors are as
+    close to those of the best single model as a log loss within one standard error of the lowest
+    allows. The best single model is the first one, unless another one is better by two standard
+    errors.
 
     Parameters
     ----------
     scores : sequence of float arrays, shape (n_rows, n_topics)
-        Each model's scores of rows that it has not learned from.
+        The scores of each model for rows that it has not learned from.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
 
     References
     ----------
-    Breiman (1996), Stacked regressions, which finds that factors must not be negative. Breiman,
+    Breiman (1996), Stacked regressions, according to which factors must not be negative. Breiman,
     Friedman, Olshen and Stone (1984), Classification and regression trees: the rule of one standard
     error.
     """
-    # The same rows each time, from all over the data.
+    # Evenly spaced rows, the same each time.
     n_rows = min(_MAX_ROWS, max(_MIN_ROWS, _MAX_SCORES // scores[0].shape[1]))
     rows = np.unique(np.linspace(0, len(y) - 1, n_rows).astype(np.intp))
     costs = np.ones(len(rows)) if sample_weight is None else sample_weight[rows].astype(np.float64)
@@ -145,7 +148,7 @@ class _Loss:
         self._own = scores[:, self._rows, y]
 
     def one_standard_error_factors(self) -> F64:
-        """Return the factors nearest to a single model's that are about as good as the best."""
+        """Return the factors closest to a single model's that are about as good as the best."""
         n_models = len(self._scores)
         best = self._lowest(np.ones(n_models))
         if n_models == 1:
@@ -159,14 +162,14 @@ class _Loss:
         return next((factors for factors in steps if self._is_close(factors, at_best)), best)
 
     def _is_close(self, factors: F64, at_best: F64, n_errors: int = 1) -> bool:
-        """Whether the mean loss is within some standard errors of the lowest."""
+        """Return whether the mean loss is within `n_errors` standard errors of the lowest."""
         more = self._losses(factors) - at_best
         mean = self._weights @ more
         variance = self._weights**2 @ (more - mean) ** 2
         return bool(mean <= n_errors * np.sqrt(variance))
 
     def _lowest(self, start: F64) -> F64:
-        """Return the best factors of the models whose factor is 1 at the start, not 0."""
+        """Return the best factors for the models whose factor is 1, not 0, in `start`."""
         from scipy.optimize import minimize
 
         bounds = [(0, _MAX_FACTOR * factor) for factor in start]
@@ -182,7 +185,7 @@ class _Loss:
         return -self._log_proba(factors)[self._rows, self._y]
 
     def _loss_and_gradient(self, factors: F64) -> tuple[float, F64]:
-        """Return the mean loss, and its gradient by the factors."""
+        """Return the mean loss and its gradient with respect to the factors."""
         log_proba = self._log_proba(factors)
         expected = (self._scores * np.exp(log_proba)).sum(axis=2)
         loss = -float(self._weights @ log_proba[self._rows, self._y])

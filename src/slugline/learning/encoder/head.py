@@ -20,25 +20,26 @@ if TYPE_CHECKING:
 
 # Cascade ------------------------------------------------------------------------------------------
 
-# The fraction of right answers that a cascade may cost, at most.
+# The largest fraction of right answers that a cascade may lose.
 _MOST_LOST = 0.002
-# What asking an encoder could mend in the next text at most, if it mends nothing in held-out ones:
-# half a right answer.
+# The loss that is assumed for one further text, in right answers, even if held-out texts show no
+# loss.
 _UNSEEN = 0.5
-# Of other texts, as in a language that no document has, words say nothing.
+# The least fraction of known words in a text for which words can be enough; about texts in other
+# languages, they say nothing.
 _LEAST_KNOWN = 0.5
 
 
 class Cascade(NamedTuple):
-    """Which texts are answered by words alone, so that an encoder need not read them.
+    """Decides which texts are answered by words alone, so that the encoder need not read them.
 
     Attributes
     ----------
     threshold : float
-        Least probability by words, of the most likely topic against the second one, from which
+        The lowest probability by words, of the most likely topic against the second one, at which
         words are enough.
     encoded_fraction : float
-        Fraction of the held-out documents that were below the threshold.
+        Fraction of the held-out documents below the threshold.
 
     References
     ----------
@@ -50,10 +51,11 @@ class Cascade(NamedTuple):
 
     @classmethod
     def from_proba(cls, by_words: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
-        """Return the cascade that asks least and hardly loses accuracy; None to always ask.
+        """Return the cascade that uses the encoder least and hardly loses accuracy, or None.
 
-        An answer by words loses as much as both together find it less probable than the best one.
-        The sum of that over held-out rows, plus one standard error, is within 0.2 % of all.
+        The loss of an answer by words is the difference between the probabilities, by words and
+        encoder together, of the best answer and of this one. The sum of the losses over held-out
+        rows, plus one standard error, is within 0.2 % of the number of rows.
 
         Parameters
         ----------
@@ -70,7 +72,7 @@ class Cascade(NamedTuple):
         unseen = (_UNSEEN * costs.mean()) ** 2 if len(costs) else 0.0
         most = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen)
         n_sure = int(np.searchsorted(most, _MOST_LOST * costs.sum(), side="right"))
-        if n_sure < len(sureness):  # rows that are just as sure are answered alike
+        if n_sure < len(sureness):  # rows of equal sureness are treated alike
             n_sure = int(np.searchsorted(-sureness, -sureness[n_sure]))
         if not n_sure:
             return None
@@ -78,12 +80,12 @@ class Cascade(NamedTuple):
         return cls(float(sureness[n_sure - 1]), encoded)
 
     def is_sure(self, proba: F32) -> Mask:
-        """Return for which rows of probabilities by words these are enough."""
+        """Return a mask of the rows of probabilities by words that are sure enough."""
         return _sureness(proba) >= np.float32(self.threshold)
 
 
 def _sureness(proba: F32) -> F32:
-    """Return the probability of each row's most likely topic, against the second one."""
+    """Return the probability of each row's most likely topic against the second one."""
     others, rows = proba.copy(), np.arange(len(proba))
     others[rows, proba.argmax(axis=1)] = 0
     best = proba.max(axis=1)
@@ -95,7 +97,7 @@ def _sureness(proba: F32) -> F32:
 
 @dataclass(frozen=True, eq=False)
 class DenseHead:
-    """Scores topics by the rows of an encoder, and adds them to the scores of words.
+    """Computes scores from the rows of an encoder, and adds them to the scores of words.
 
     Attributes
     ----------
@@ -105,15 +107,15 @@ class DenseHead:
     calibration : Calibration or TopicCalibration
         Of the summed scores.
     encoder_weight : float
-        Weight of the encoder, from 0 to 1: its part in the spread of scores over topics.
+        The encoder's part in the spread of scores over topics, from 0 to 1.
     cascade : Cascade or None
         None if the encoder reads every text.
     n_unlabelled : int
-        Number of texts without labels that the weights were learned from as well.
+        Number of unlabelled texts that the weights were learned from as well.
     cache_rows : bool, default True
         Whether to cache the rows of texts.
     progress : Progress
-        Receives the progress of encoding them.
+        Receives the progress of encoding texts.
     """
 
     encoder: CheckedEncoder
@@ -164,7 +166,7 @@ class DenseHead:
         return {"weights": self.weights, "biases": self.biases, **self.calibration.arrays()}
 
     def needs_encoder(self, proba: F32, words: WordCounts) -> Mask:
-        """Return which texts the encoder has to read, given their probabilities by words."""
+        """Return a mask of the texts that the encoder has to read, given probabilities by words."""
         if self.cascade is None:
             return np.ones(len(proba), dtype=bool)
         return ~(
@@ -176,7 +178,7 @@ class DenseHead:
     def decision_function(
         self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None
     ) -> F32:
-        """Return the sum of both scores, shape (n_documents, n_topics), given those of words."""
+        """Return summed scores, shape (n_documents, n_topics), given those of words."""
         return self.add_scores(sparse, self.rows(texts, n_jobs)) if texts else sparse
 
     def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> F32:
@@ -188,7 +190,7 @@ class DenseHead:
         )
 
     def add_scores(self, sparse: F32, rows: F32) -> F32:
-        """Return the sum of both scores, given the encoder's rows."""
+        """Return summed scores, given those of words and the encoder's rows."""
         # In double precision, so that a text's scores don't depend on the number of texts.
         dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
         return (np.float64(self.sparse_factor) * sparse + dense).astype(np.float32)

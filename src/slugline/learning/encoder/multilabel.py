@@ -1,4 +1,4 @@
-"""Learns from an encoder's rows what to add to the scores of words of several topics a text."""
+"""Learns a multilabel encoder head, whose scores are added to those of words."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
-# Scores that the penalty and the encoder's weight are chosen by, of so many rows at least; more
-# hardly change them.
+# The number of scores, and the least number of rows, by which the penalty and the encoder's weight
+# are chosen; more hardly change them.
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
-# The largest factor on scores, most of which are between -1 and 1, and the least probability.
+# The largest factor on scores, which are mostly between -1 and 1, and the least probability.
 _MOST, _LEAST = 50.0, 1e-6
 
 
 class _LeastSquares(CentredRows):
-    """Ridge regression of topics, scaled to vary alike so that rare ones reach the same scores.
+    """Ridge regression of topics, which are standardized so that rare ones reach the same scores.
 
     References
     ----------
@@ -52,7 +52,7 @@ class _LeastSquares(CentredRows):
         return weights, 2 * self._mean - 1 - self.centre @ weights
 
     def heldout_scores(self, rows: Index, penalty: float) -> F32:
-        """Return the score of each row, had neither it nor its copies been learned from."""
+        """Return the score of each row from a fit without the row and its copies."""
         scores = np.empty((len(rows), len(self._mean)), dtype=np.float32)
         for places in pieces(np.arange(len(rows))):
             piece = rows[places]
@@ -73,14 +73,14 @@ def fit_multilabel_head(
 ) -> tuple[EncoderHead | None, F32 | None]:
     """Return the encoder head that best improves the scores of words, and held-out sums of both.
 
-    The sum is a weighted mean of both scores, with the same weights for all topics. There is none
-    if the log loss of held-out rows isn't lower by more than a standard error, unless topics
-    without documents are described; or if there is nothing to measure on.
+    The sum is a weighted mean of both scores, with the same weights for all topics. The head is
+    None if it doesn't lower the log loss on held-out rows by more than a standard error, unless
+    topics without documents are described. Both are None if there are no rows to measure on.
 
     Parameters
     ----------
     rows : float32 array, shape (n_rows, n_columns)
-        Of unit length: those of documents first, then those of descriptions.
+        Rows of unit length; those of documents come first, then those of descriptions.
     labels : Labels
     n_documents : int
     context : FitContext
@@ -94,16 +94,16 @@ def fit_multilabel_head(
         return None, None
     costs = context.sample_weight
     costs = np.ones(len(rows), dtype=np.float32) if costs is None else costs
-    # That a description has none of the topics says nothing of them.
+    # A description without any of these topics says nothing about them.
     costs = np.where((np.arange(len(rows)) < n_documents) | (y[:, known].sum(axis=1) > 0), costs, 0)
     right, cost = y[heldout_rows][:, known].toarray(), costs[heldout_rows]
     words = words[:, known]
-    # A topic that other folds don't have is as unlikely as any before learning.
+    # A topic that is missing from the other folds has the score of any topic before learning.
     words[words <= ABSENT_SCORE] = INITIAL_BIAS
-    # The number of threads would show in the last bits.
+    # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
         ridge = _LeastSquares(rows, y[:, known], costs)
-        # The encoder's weight and the penalty with the lowest log loss of held-out rows.
+        # The weight of the encoder and the penalty with the lowest log loss on held-out rows.
         chosen = _sample(len(heldout_rows), words.shape[1])
         sample = words[chosen], right[chosen], cost[chosen]
         tried = (
@@ -144,13 +144,13 @@ def fit_multilabel_head(
 
 
 def _sample(n_rows: int, n_topics: int) -> Index:
-    """Return rows from all over the data, so many that their scores are enough to measure on."""
+    """Return evenly spaced rows, as many as are needed for `_MAX_SCORES` scores."""
     n_chosen = min(n_rows, max(_MIN_ROWS, _MAX_SCORES // n_topics))
     return np.linspace(0, n_rows, n_chosen, endpoint=False).astype(np.intp)
 
 
 def _fit_encoder_weight(scores: F32, words: F32, right: F32, cost: F32) -> tuple[float, float]:
-    """Return the lowest log loss of a curve through weighted scores, and the encoder's weight."""
+    """Return the lowest log loss of a mixture of scores, and the encoder's weight in it."""
     from scipy.optimize import minimize
 
     parts = np.stack([words.ravel(), scores.ravel(), np.ones(words.size)])
@@ -174,7 +174,7 @@ def _log_losses(proba: F32, right: F32) -> F64:
 
 # Topics with a description and no document --------------------------------------------------------
 
-# Bounds of slope and offset of a line through cosines with descriptions.
+# Bounds of the slope and offset of lines that turn cosines with descriptions into scores.
 _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
@@ -187,12 +187,12 @@ def _place_new(
     heldout_rows: Index,
     bend: F32,
 ) -> tuple[F32, F32]:
-    """Return weights of topics without documents, shape (n_columns, n_new), and their biases.
+    """Return the weights of topics without documents, shape (n_columns, n_new), and their biases.
 
-    Scores are a line through the cosines of rows with the description, standardized by those of
-    documents without the topic. Each known topic is taken for a new one in turn, with its first
-    document if it has no description: whether a document has it is a logistic regression with two
-    coefficients.
+    Scores are a linear function of the cosines of rows with the description, standardized by those
+    of documents without the topic. The two coefficients are found by a logistic regression over the
+    known topics, each of which is treated as a new one; its first document stands for a missing
+    description.
     """
     from scipy.optimize import minimize
 
@@ -222,7 +222,7 @@ def _place_new(
 
 
 def _moments(cosines: F32, where: Mask) -> tuple[F32, F32]:
-    """Return mean and standard deviation of each column; 0 and 1 where there is nothing to see."""
+    """Return the mean and standard deviation of each column; 0 and 1 for columns without values."""
     counts = np.maximum(where.sum(axis=0), 1)
     mean = np.where(where, cosines, 0).sum(axis=0) / counts
     variance = np.where(where, (cosines - mean) ** 2, 0).sum(axis=0) / counts
