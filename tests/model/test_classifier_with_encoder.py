@@ -261,7 +261,7 @@ def test_encoder_rejects_options_that_it_does_not_support(
 @pytest.mark.parametrize("encoder", ["bert", 7, Meanings], ids=str)
 def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
     with pytest.raises(
-        OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', an object "
+        OptionError, match=r"^`encoder` is .*; give use, e5, several of them with commas, an obj"
     ):
         fit(encoder)
 

@@ -272,7 +272,7 @@ def test_load_refuses_encoder_arrays_without_encoder_or_linear_learner(
         return {name.replace("learner.", "learner.0."): array for name, array in arrays.items()}
 
     changed = with_arrays(with_info(entries, mix), move)
-    assert "an encoder and a learner that is not linear" in refusal(changed, tmp_path)
+    assert "an encoder with a learner that is not linear" in refusal(changed, tmp_path)
 
 
 @pytest.mark.filterwarnings("error")
