@@ -101,7 +101,7 @@ def test_messages_keep_a_name_with_line_breaks_on_one_line(run: Run, tmp_path: P
     assert out.splitlines() == [
         r"model     a\x0a11.slug, restored from a\x0a11.slug.before.1",
         f"replaced  {replaced}",
-        "earlier   no file left to go back to",
+        "kept      no earlier version",
     ]
 
 

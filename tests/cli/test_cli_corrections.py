@@ -81,7 +81,7 @@ def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: R
     assert rolled.out.splitlines() == [
         "model     news.slug, restored from news.slug.before.1",
         f"replaced  {Path('news.slug.rolled-back').absolute()}",
-        "earlier   no file left to go back to",
+        "kept      no earlier version",
     ]
     assert Path("news.slug").read_bytes() == before
 

@@ -203,7 +203,9 @@ def train(
     return TrainingResult(experiment)
 
 
-def _to_texts(unlabelled: Any, data: Corpus) -> Any:
+def _to_texts(
+    unlabelled: Iterable[str] | Corpus | Source | None, data: Corpus
+) -> Iterable[str] | None:
     """Return the texts of a corpus, file or data frame; anything else as it is."""
     if isinstance(unlabelled, Corpus):
         return unlabelled.texts

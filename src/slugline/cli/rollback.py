@@ -26,7 +26,9 @@ def rollback(model: str, as_json: bool) -> None:
         names = {"source": str(result.source), "taken_away": str(result.replaced)}
         print_json({"model": model, **names, "n_left": result.n_earlier})
         return
-    n_more = counted(result.n_earlier, "file") if result.n_earlier else "no file"
+    n_earlier = result.n_earlier
     show(f"model     {model}, restored from {result.source.name}")
     show(f"replaced  {result.replaced}")
-    show(f"earlier   {n_more} left to go back to")
+    show(
+        f"kept      {counted(n_earlier, 'earlier version') if n_earlier else 'no earlier version'}"
+    )

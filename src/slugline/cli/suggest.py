@@ -104,7 +104,17 @@ def suggest(
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
-        _set_aside(*read(file, None), number, seed, topic, None if as_json else (output, rest))
+        rows, unlabelled = read(file, None)
+        _draw_texts(
+            rows,
+            unlabelled,
+            number,
+            seed=seed,
+            topic=topic,
+            output=output,
+            rest=rest,
+            as_json=as_json,
+        )
         return
     if rest is not None:
         raise OptionError("--rest is for texts beside those of --random; give both.")
@@ -168,43 +178,45 @@ def _check_outputs(file: str, output: Path | None, rest: Path | None, as_json: b
             raise OptionError(f"--output and --rest are both {rest}; name two files.")
 
 
-def _set_aside(
+def _draw_texts(
     rows: RowReader,
     unlabelled: UnlabelledTexts,
     number: int,
+    *,
     seed: int,
     topic: str | None,
-    targets: tuple[Path | None, Path | None] | None,
+    output: Path | None,
+    rest: Path | None,
+    as_json: bool,
 ) -> None:
-    """Write texts chosen at random as a table to fill in, and the others as a table.
+    """Write texts drawn at random as a table to fill in, and the others to `rest`; or print JSON.
 
-    Rows that have a topic are among the others. Without targets, print the chosen texts as JSON.
+    Rows that have a topic are among the others.
     """
-    everything = unlabelled
+    all_texts = unlabelled
     if topic is None and rows.has_names:
         topic = known_topic_column(column_names(unlabelled.rows), unlabelled.columns)
     topic = topic or "topic"
     unlabelled = _without_labelled(rows, unlabelled, DataLayout(unlabelled.columns, topic))
     texts, items = unlabelled.texts, unlabelled.rows
-    chosen = sample_texts(texts, number, seed)
-    if targets is None:
-        print_json([{rows.unit: items[row].at, "text": texts[row]} for row in chosen])
+    drawn = sample_texts(texts, number, seed)
+    if as_json:
+        print_json([{rows.unit: items[row].at, "text": texts[row]} for row in drawn])
         return
-    output, rest = targets
     dialect = read_dialect(rows)
-    names = column_names(everything.rows)
+    names = column_names(all_texts.rows)
     columns = [name for name in names if name != topic]
-    to_fill_in = (["", *_cells(items[row], columns)] for row in chosen)
+    to_fill_in = (["", *_cells(items[row], columns)] for row in drawn)
     table = _csv([topic, *columns], to_fill_in, dialect)
-    _write(output, table, dialect, f"{len(chosen):,} of {counted(len(texts), 'text')} to label")
+    _write(output, table, dialect, f"{len(drawn):,} of {counted(len(texts), 'text')} to label")
     if rest is not None:
-        taken = {normal_form(texts[row]) for row in chosen}
-        if len(everything.rows) > len(items):
+        drawn_forms = {normal_form(texts[row]) for row in drawn}
+        if len(all_texts.rows) > len(items):
             columns = names
-        is_left = [normal_form(text) not in taken for text in everything.texts]
-        others = (_cells(row, columns) for row in itertools.compress(everything.rows, is_left))
+        is_other = [normal_form(text) not in drawn_forms for text in all_texts.texts]
+        others = (_cells(row, columns) for row in itertools.compress(all_texts.rows, is_other))
         write_result(rest, _csv(columns, others, dialect), "table")
-        show(f"{counted(sum(is_left), 'other text')}: {rest}")
+        show(f"{counted(sum(is_other), 'other text')}: {rest}")
 
 
 def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:

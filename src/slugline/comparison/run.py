@@ -416,7 +416,9 @@ class _Run:
     def _is_right(self, result: process.FoldResult, fold: int) -> bool:
         is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
         return is_fold and process.is_valid_result(
-            *(result, self._topics[fold].shape[0], len(self._names)),
+            result,
+            n_documents=self._topics[fold].shape[0],
+            n_topics=len(self._names),
             multilabel=self.corpus.multilabel,
         )
 

@@ -123,31 +123,7 @@ def check_reproducible(
     data = container.read_bytes(content.model_path(path))
     original, file = content.load_model(path, data=data)
     info = file.info
-    if info.interrupted:
-        raise ModelFileError(
-            f"{path}: its training was interrupted, and nobody can do that again at the very same "
-            "step; train a new model to the end."
-        )
-    if not info.n_documents:
-        raise ModelFileError(
-            f"{path}: it was made from descriptions of topics alone, so there are no documents to "
-            "train it on again; `slugline evaluate` tests it on some."
-        )
-    if info.stream is not msgspec.UNSET:
-        raise ModelFileError(
-            f"{path}: it learned from a stream; train it again from the same files with the same "
-            "options into another file: that has the same bytes, if nothing has changed."
-        )
-    if info.encoder is not msgspec.UNSET and info.encoder.n_unlabelled:
-        raise ModelFileError(
-            f"{path}: it learned from texts without labels as well; train it again with the same "
-            "files and options into another file: that has the same bytes, if nothing has changed."
-        )
-    if info.n_batches:
-        raise ModelFileError(
-            f"{path}: it learned batch by batch, and how documents were cut into batches is not "
-            "kept; only a model that learned from all of them at once can be checked."
-        )
+    _check_can_repeat(path, info)
     train = add_parents(train, original.separator)
     validation = validation and add_parents(validation, original.separator)
     if test is None and info.test_fraction is not None:
@@ -178,6 +154,35 @@ def check_reproducible(
         differences=_differences(data, file, content.with_metrics(now, again, metrics)),
         not_measured=tuple(name for name in metrics if name not in measured),
     )
+
+
+def _check_can_repeat(path: PathLike, info: ModelInfo) -> None:
+    """Raise ModelFileError if the training of a model can't be repeated from its file."""
+    if info.interrupted:
+        raise ModelFileError(
+            f"{path}: its training was interrupted, and nobody can do that again at the very same "
+            "step; train a new model to the end."
+        )
+    if not info.n_documents:
+        raise ModelFileError(
+            f"{path}: it was made from descriptions of topics alone, so there are no documents to "
+            "train it on again; `slugline evaluate` tests it on some."
+        )
+    if info.stream is not msgspec.UNSET:
+        raise ModelFileError(
+            f"{path}: it learned from a stream; train it again from the same files with the same "
+            "options into another file: that has the same bytes, if nothing has changed."
+        )
+    if info.encoder is not msgspec.UNSET and info.encoder.n_unlabelled:
+        raise ModelFileError(
+            f"{path}: it learned from texts without labels as well; train it again with the same "
+            "files and options into another file: that has the same bytes, if nothing has changed."
+        )
+    if info.n_batches:
+        raise ModelFileError(
+            f"{path}: it learned batch by batch, and how documents were cut into batches is not "
+            "kept; only a model that learned from all of them at once can be checked."
+        )
 
 
 def _check_documents(path: PathLike, info: ModelInfo, train: Corpus) -> None:
@@ -277,10 +282,10 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _in_terms(then: list[str], now: list[str]) -> Iterator[ModelDifference]:
     if then != now:
-        # The same term may stand in several blocks.
+        # The same term may stand in several feature groups.
         old, new = Counter(then), Counter(now)
-        counts = ((old - new).total(), (new - old).total())
-        yield ModelDifference("vocabulary", *(f"{n:,} of its own" for n in counts))
+        n_then, n_now = (old - new).total(), (new - old).total()
+        yield ModelDifference("vocabulary", f"{n_then:,} of its own", f"{n_now:,} of its own")
 
 
 def _in_arrays(
