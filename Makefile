@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # After a change of these, the package has to be built again.
-BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
+BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.[ch]")
 
 .PHONY: quickstart serve test quick docs site format bench wheel lock clean
 
