@@ -405,11 +405,10 @@ NO_MODEL = "not a Slugline model, or truncated"
         (cut_off, NO_MODEL),
         (a_folder, "can't be read (Is a directory)"),
         (another_zip, "a zip archive without model.json"),
-        (of_a_later_format, "written in format 99 by a later Slugline"),
+        (of_a_later_format, "a model of format 99, and this Slugline reads format 3; upgrade Slugline."),
         (
             of_an_earlier_format,
-            "written in format 1, before the first release of Slugline, and this one reads format "
-            "2; train the model again.",
+            "a model of format 1, and this Slugline reads format 3; train the model again.",
         ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -218,7 +218,7 @@ def _repair(
         )
     layout = corpus.layout
     decisions = read_decisions(path, layout and layout.encoding, review_form(corpus))
-    warn([f"{path}: {decisions.note}"] if decisions.note else [])
+    warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
     if not decisions.items:
         warn([f"{path}: no decision is filled in; was the table saved?"])
     repair = apply_decisions(corpus, decisions)

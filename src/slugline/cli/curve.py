@@ -41,7 +41,13 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
     "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
 )
 @options.encoder_option
-@option("--draws N", "Draws of labels to average over.", type=COUNT, default=5)
+@option(
+    "--draws N",
+    "Draws of labels to average over.",
+    type=COUNT,
+    default=5,
+    parameters=("n_draws",),
+)
 @option("--chart SVG", "Draw the curves.", type=Path)
 @options.seed()
 @options.threads()

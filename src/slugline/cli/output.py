@@ -173,7 +173,8 @@ def show_progress(
     """
     quiet = hidden or is_quiet() or (bar_only and not has_onlooker())
     # Progress may be reported by threads, which have no current command.
-    wording = partial(name_flags, command=click.get_current_context().command)
+    context = click.get_current_context(silent=True)
+    wording = partial(name_flags, command=context and context.command)
     with closing(progress_on(quiet=quiet, wording=wording, delay=delay)) as progress:
         yield progress
 

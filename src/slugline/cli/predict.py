@@ -97,7 +97,13 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
     show_default="JSON lines to standard output",
 )
 @option("--strict", "Stop at the first bad row.")
-@option("--threads n_threads N", "Number of threads; changes no result.", type=COUNT, default=1)
+@option(
+    "--threads n_threads N",
+    "Number of threads; changes no result.",
+    type=COUNT,
+    default=1,
+    parameters=("n_jobs",),
+)
 @_folder_option(
     "--to FORMAT",
     "Format of the answers: csv, tsv, jsonl, parquet or xlsx.",
@@ -108,6 +114,7 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
     "Processes that answer files in parallel.",
     type=COUNT,
     show_default="one for each core",
+    parameters=("n_workers",),
 )
 @_folder_option(
     "--scheduler ADDRESS",

@@ -17,9 +17,15 @@ from slugline.reports.lesson import compare_with_lesson, notebook_page
 
 
 @command()
-@option("--seeds N", "How many times to train each network.", type=COUNT, default=1)
+@option("--seeds N", "How many times to train each network.", type=COUNT, default=1, parameters=("n_seeds",))
 @option("--out DIR", "Folder for report.html.", type=Path, default=Path("reproduce-out"))
-@option("--seed N", "The first seed.", type=click.IntRange(min=0), default=0)
+@option(
+    "--seed N",
+    "The first seed.",
+    type=click.IntRange(min=0),
+    default=0,
+    parameters=("first_seed", "random_state"),
+)
 @output_options
 def reproduce(seeds: int, out: Path, seed: int, as_json: bool) -> None:
     """Run every step of the Keras newswire lesson and show its numbers beside ours.

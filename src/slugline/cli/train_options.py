@@ -187,7 +187,12 @@ _OPTIONS = (
         "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
         "texts held out at the start.",
     ),
-    _stream("--workers N", "Like --stream, with N worker processes (extra scale).", type=COUNT),
+    _stream(
+        "--workers N",
+        "Like --stream, with N worker processes (extra scale).",
+        type=COUNT,
+        parameters=("n_workers",),
+    ),
     _stream(
         "--scheduler ADDRESS",
         "Like --stream, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "

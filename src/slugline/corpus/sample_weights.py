@@ -18,7 +18,8 @@ ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
 
 
 # The largest weight that 32 bits hold, rounded down.
-_MAX_WEIGHT = 3e38
+#: Largest weight of a topic or a document.
+MAX_WEIGHT = 3e38
 
 
 def row_weights(
@@ -119,12 +120,12 @@ def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
             Parameter("sample_weight"),
             f" has shape {numbers.shape}; give one weight for each of the {n_rows} rows.",
         )
-    odd = np.flatnonzero(~((numbers >= 0) & (numbers <= _MAX_WEIGHT)))
+    odd = np.flatnonzero(~((numbers >= 0) & (numbers <= MAX_WEIGHT)))
     if len(odd):
         raise DataError(
             Parameter("sample_weight"),
             f" is {numbers[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
-            f"from 0 to {_MAX_WEIGHT:g}.",
+            f"from 0 to {MAX_WEIGHT:g}.",
         )
     return numbers
 
@@ -177,11 +178,11 @@ def check_class_weight(class_weight: Any) -> None:
             "class_weight", class_weight, "None, 'balanced' or a mapping of topic to weight"
         )
     for topic, weight in class_weight.items():
-        if not is_number(weight) or not 0 <= weight <= _MAX_WEIGHT:
+        if not is_number(weight) or not 0 <= weight <= MAX_WEIGHT:
             raise OptionError(
                 Parameter("class_weight"),
                 f" gives topic {short_repr(topic)} the weight {short_repr(weight)}; "
-                f"give a number from 0 to {_MAX_WEIGHT:g}.",
+                f"give a number from 0 to {MAX_WEIGHT:g}.",
             )
 
 

@@ -69,7 +69,7 @@ class ReproducibilityCheck:
         """Whether everything that answers is the same, byte for byte.
 
         The file may name other versions of libraries, be packed by another zlib, or have metrics
-        that other versions rounded otherwise.
+        that other versions rounded differently.
         """
         return not any(map(_is_of_the_model, self.differences))
 

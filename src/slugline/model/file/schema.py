@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
+from slugline.corpus.sample_weights import MAX_WEIGHT
 from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
 from slugline.model.promise import PromiseCheck
@@ -30,6 +31,7 @@ _MAX_FEATURE_GROUPS = 64
 MAX_COUNT = (1 << 63) - 1
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_ClassWeight = Annotated[float, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
 _CalibrationWeight = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 _TopicNumbers = Annotated[tuple[_Count, ...], msgspec.Meta(max_length=_MAX_TOPICS)]
@@ -165,7 +167,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: The type and options of the learner; see `slugline.learning.learner`.
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
-    class_weight: Literal["balanced"] | dict[str, float] | None
+    class_weight: Literal["balanced"] | dict[str, _ClassWeight] | None
     #: The versions of the libraries with which it was trained.
     versions: dict[str, str]
     #: SHA-256 of the training documents, and their number.
