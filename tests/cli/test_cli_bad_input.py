@@ -405,7 +405,10 @@ NO_MODEL = "not a Slugline model, or truncated"
         (cut_off, NO_MODEL),
         (a_folder, "can't be read (Is a directory)"),
         (another_zip, "a zip archive without model.json"),
-        (of_a_later_format, "a model of format 99, and this Slugline reads format 3; upgrade Slugline."),
+        (
+            of_a_later_format,
+            "a model of format 99, and this Slugline reads format 3; upgrade Slugline.",
+        ),
         (
             of_an_earlier_format,
             "a model of format 1, and this Slugline reads format 3; train the model again.",

@@ -42,11 +42,7 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
 )
 @options.encoder_option
 @option(
-    "--draws N",
-    "Draws of labels to average over.",
-    type=COUNT,
-    default=5,
-    parameters=("n_draws",),
+    "--draws N", "Draws of labels to average over.", type=COUNT, default=5, parameters=("n_draws",)
 )
 @option("--chart SVG", "Draw the curves.", type=Path)
 @options.seed()

@@ -174,7 +174,7 @@ def show_progress(
     quiet = hidden or is_quiet() or (bar_only and not has_onlooker())
     # Progress may be reported by threads, which have no current command.
     context = click.get_current_context(silent=True)
-    wording = partial(name_flags, command=context and context.command)
+    wording = partial(name_flags, command=context.command if context is not None else None)
     with closing(progress_on(quiet=quiet, wording=wording, delay=delay)) as progress:
         yield progress
 

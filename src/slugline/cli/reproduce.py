@@ -17,7 +17,13 @@ from slugline.reports.lesson import compare_with_lesson, notebook_page
 
 
 @command()
-@option("--seeds N", "How many times to train each network.", type=COUNT, default=1, parameters=("n_seeds",))
+@option(
+    "--seeds N",
+    "How many times to train each network.",
+    type=COUNT,
+    default=1,
+    parameters=("n_seeds",),
+)
 @option("--out DIR", "Folder for report.html.", type=Path, default=Path("reproduce-out"))
 @option(
     "--seed N",
