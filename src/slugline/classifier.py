@@ -468,7 +468,6 @@ class TopicClassifier(TextEstimator):
         *,
         against: Topic | None = None,
         max_reasons: int = 1000,
-        split_encoder: bool = False,
         corpus: Documents | None = None,
     ) -> Explanation:
         """Return the words for and against a topic; see `slugline.explanation.explain`."""
@@ -476,13 +475,7 @@ class TopicClassifier(TextEstimator):
 
         row: str = self._read([text])[0] if isinstance(text, Mapping) else text
         return explain(
-            self._fitted(),
-            row,
-            topic,
-            against=against,
-            max_reasons=max_reasons,
-            split_encoder=split_encoder,
-            corpus=corpus,
+            self._fitted(), row, topic, against=against, max_reasons=max_reasons, corpus=corpus
         )
 
     def save(

@@ -73,6 +73,11 @@ def test_train_rejects_options_that_break_a_rule(run: Callable[..., Any]) -> Non
     ("command", "message"),
     [
         (
+            ["explain", "reuters46", "wheat", "--split-encoder"],
+            "No such option: --split-encoder; `explain` attributes what an encoder adds to "
+            "sentences or words anyway.",
+        ),
+        (
             ["train", "news.csv", "--max-size", "5MB"],
             "No such option: --max-size; --quantize int8 makes the file smaller.",
         ),

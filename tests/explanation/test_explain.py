@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from conftest import WORDS
 from slugline import Corpus, FeatureGroup, LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.explanation.explain import _decode, explain
+from slugline.explanation.explain import EncodedParts, _decode, explain
 from slugline.explanation.explanation import Explanation, Reason
 from slugline.reports.explanation import explanation_page
 from slugline.text.terms import NGRAM_LENGTHS
-from slugline.text.tokens import tokenize
+from slugline.text.tokens import find_words, tokenize
 from stand_ins import Meanings
 
 TEXT = "Wheat and corn, says the Fed: wheat for the bank's team."
@@ -214,9 +214,9 @@ def with_encoder() -> TopicClassifier:
     return classifier
 
 
-def test_explain_gives_the_encoder_as_one_reason() -> None:
+def test_explain_without_split_encoder_gives_it_as_one_reason() -> None:
     classifier = with_encoder()
-    found = classifier.explain("rye for all", "grain")
+    found = explain(classifier.fitted_, "rye for all", "grain", split_encoder=False)
     (meant,) = [reason for reason in found.reasons if reason.start is None]
     assert meant.word == "the meaning of the whole text, by the encoder"
     assert meant.attribution > 0
@@ -233,14 +233,14 @@ def test_explain_gives_the_encoder_as_one_reason() -> None:
     [
         ("rye for all", ["rye", "for", "all"]),
         ("rye for all. A goal! And", ["rye for all", "a goal", "and"]),
-        ("rye " * 120, 40 * ["rye rye rye"]),
+        ("rye " * 120, 30 * ["rye rye rye rye"]),
         ("rye", ["rye"]),
     ],
 )
 def test_explain_splits_the_attribution_of_the_encoder(text: str, parts: list[str]) -> None:
     classifier = with_encoder()
-    whole = classifier.explain(text, "grain")
-    found = classifier.explain(text, "grain", split_encoder=True)
+    whole = explain(classifier.fitted_, text, "grain", split_encoder=False)
+    found = classifier.explain(text, "grain")
     assert off_by(found) < 1e-6
     assert all(reason.start is not None for reason in found.reasons)
     (meant,) = [reason.attribution for reason in whole.reasons if reason.start is None]
@@ -255,8 +255,17 @@ def test_explain_splits_the_attribution_of_the_encoder(text: str, parts: list[st
     assert max(own.values()) == pytest.approx(own[0])
 
 
+@pytest.mark.parametrize(("n_sentences", "n_parts"), [(40, 40), (60, 30), (9000, 10)])
+def test_encoded_parts_of_a_long_text_are_few(n_sentences: int, n_parts: int) -> None:
+    dense = with_encoder().fitted_.dense
+    assert dense is not None
+    text = "Rye." * n_sentences
+    parts = EncodedParts.leave_out(text, find_words([text]), dense)
+    assert len(parts.rows) == len(parts.starts) == n_parts
+
+
 def test_explain_does_not_split_an_empty_text() -> None:
-    found = with_encoder().explain("…", split_encoder=True)
+    found = with_encoder().explain("…")
     assert [reason.start for reason in found.reasons] in ([None], [])
     assert off_by(found) < 1e-6
 

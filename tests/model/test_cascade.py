@@ -111,7 +111,7 @@ def test_explain_names_only_words_where_words_decided(classifier: TopicClassifie
         assert total == pytest.approx(sure.score, abs=1e-5)
         assert sure.score == classifier.decision_function(SURE[:1]).max()
         assert sure.probability == classifier.predict_proba(SURE[:1]).max()
-    unsure = explain(fitted, UNSURE[0])
+    unsure = explain(fitted, UNSURE[0], split_encoder=False)
     assert any("encoder" in reason.word for reason in unsure.reasons)
 
 

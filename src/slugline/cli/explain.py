@@ -55,11 +55,6 @@ _MAX_BYTES = 1 << 26
     "MODEL's training data, to show its documents that are most like the text.",
     multiple=True,
 )
-@option(
-    "--split-encoder",
-    "Share out what an encoder adds among the sentences, or the words of a single one, by "
-    "leaving out each.",
-)
 @option("--html FILE", "Write a page with the words marked in the text.", type=Path)
 @options.output_options
 def explain(
@@ -70,7 +65,6 @@ def explain(
     against: str | None,
     number: int | None,
     data: Sequence[str],
-    split_encoder: bool,
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -98,9 +92,7 @@ def explain(
         if n_skipped:
             skipped = counted(n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a usable text or topic")
-    explanation = explaining.explain(
-        fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
-    )
+    explanation = explaining.explain(fitted, text, topic, against=against, corpus=corpus)
     if not explanation.reasons:
         say("the model knows none of the words; this is its answer to an empty text")
     if explanation.n_unlisted:

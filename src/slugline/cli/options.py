@@ -97,6 +97,7 @@ _ADVICE = {
         ),
         "in Python, `TopicClassifier(learner=NeuralLearner(...))` sets it.",
     ),
+    "--split-encoder": "`explain` attributes what an encoder adds to sentences or words anyway.",
     "--validation": "in Python, `TopicClassifier.fit(..., validation_data=...)` takes documents to "
     "find the best epoch on.",
 }

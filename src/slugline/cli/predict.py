@@ -376,7 +376,9 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
             "attribution": round(reason.attribution, 6),
         }
         for topic in topics
-        for reason in explain(fitted, answer.text, topic, max_reasons=_N_REASONS).reasons
+        for reason in explain(
+            fitted, answer.text, topic, max_reasons=_N_REASONS, split_encoder=False
+        ).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
 

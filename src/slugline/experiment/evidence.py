@@ -414,6 +414,6 @@ def _spans(fitted: Fitted, text: str, predicted: str, topic: str | None) -> list
     if len(text) > _LONGEST:
         return []
     try:
-        return explain(fitted, text, predicted, against=topic).spans()
+        return explain(fitted, text, predicted, against=topic, split_encoder=False).spans()
     except OptionError:  # a learner of the user's own
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,46 +28,60 @@ from slugline.text.tokens import Words, find_words, span_text
 
 # Attribution of the encoder -----------------------------------------------------------------------
 
-# Parts of a text that are left out one at a time, each of which needs an encoding; of more,
-# neighbours are left out together.
-_MAX_VARIANTS = 50
+# Sentences or words that are left out one at a time, each of which needs an encoding; of more,
+# neighbours are left out together. Of a long text, there are fewer parts, so that about
+# `_MAX_ENCODED` characters are encoded.
+_MAX_PARTS, _FEWEST_PARTS, _MAX_ENCODED = 50, 10, 16_000
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
-def split_encoder_attribution(
-    text: str, words: Words, dense: DenseHead, weights: F64, total: float
-) -> attribution.SpanAttributions:
-    """Return the encoder's attribution to each sentence of a text, or each word of a single one.
+class EncodedParts(NamedTuple):
+    """The sentences of a text, or the words of a single one, and the text without each.
 
-    The attribution of a part is the difference that leaving it out makes. The remaining difference
-    to `total` is divided evenly, so that the sum is exact.
-
-    Parameters
+    Attributes
     ----------
-    text : str
-    words : Words
-        At least one.
-    dense : DenseHead
-    weights : float64 array, shape (encoder.width,)
-        Weights of the encoder's columns.
-    total : float
-        The encoder's part of the score.
-
-    References
-    ----------
-    Moulin (1985), The separability axiom and equal-sharing methods: equal allocation of what is not
-    separable, here of the score.
+    starts, ends : int array, shape (n_parts,)
+        Places of the parts among the bytes of the words.
+    rows : float64 array, shape (n_parts, encoder.width)
+        The encoder's row of the text without each part.
     """
-    starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
-    firsts, lasts = _parts(text, starts, ends)
-    without = [
-        text[: starts[first]] + text[ends[last] :]
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
-    ]
-    rows = encode(without, dense.encoder, cache_rows=False).astype(np.float64)
-    attributions = total - rows @ weights
-    attributions += (total - attributions.sum()) / len(attributions)
-    return attribution.SpanAttributions(words.starts[firsts], words.ends[lasts], attributions)
+
+    starts: Integers
+    ends: Integers
+    rows: F64
+
+    @classmethod
+    def leave_out(cls, text: str, words: Words, dense: DenseHead) -> EncodedParts:
+        """Encode a text of at least one word without each of its parts."""
+        starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
+        firsts, lasts = _parts(text, starts, ends)
+        without = [
+            text[: starts[first]] + text[ends[last] :]
+            for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
+        ]
+        rows = encode(without, dense.encoder, cache_rows=False).astype(np.float64)
+        return cls(words.starts[firsts], words.ends[lasts], rows)
+
+    def attributions(self, weights: F64, total: float) -> attribution.SpanAttributions:
+        """Return the encoder's attribution to each part.
+
+        That is the difference that leaving it out makes. The remaining difference to `total`, the
+        encoder's part of the score, is divided evenly, so that the sum is exact.
+
+        Parameters
+        ----------
+        weights : float64 array, shape (encoder.width,)
+            Weights of the encoder's columns.
+        total : float
+
+        References
+        ----------
+        Moulin (1985), The separability axiom and equal-sharing methods: equal allocation of what is
+        not separable, here of the score.
+        """
+        attributions = total - self.rows @ weights
+        attributions += (total - attributions.sum()) / len(attributions)
+        return attribution.SpanAttributions(self.starts, self.ends, attributions)
 
 
 def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Integers]:
@@ -78,7 +93,8 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
     ]
     if len(begins) == 1:
         begins = list(range(len(starts)))
-    size = -(-len(begins) // _MAX_VARIANTS)
+    n_parts = min(_MAX_PARTS, max(_FEWEST_PARTS, _MAX_ENCODED // len(text)))
+    size = -(-len(begins) // n_parts)
     firsts = np.array(begins[::size])
     return firsts, np.append(firsts[1:], len(starts)) - 1
 
@@ -104,7 +120,7 @@ def explain(
     *,
     against: Topic | None = None,
     max_reasons: int = _MAX_REASONS,
-    split_encoder: bool = False,
+    split_encoder: bool = True,
     corpus: Documents | None = None,
 ) -> Explanation:
     """Return an explanation of the score of a topic: what each word and phrase adds to it.
@@ -112,9 +128,9 @@ def explain(
     The attributions of all words and phrases add up to the score less that of an empty text. For a
     linear learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and
     for mixtures, integrated gradients over the learners' scores, as in
-    `slugline.explanation.attribution`. The encoder's attribution is one reason. Attributions are
-    calculated in float64, and include the rounding error of the model's score in float32, some
-    millionths.
+    `slugline.explanation.attribution`. The encoder's attribution is divided among the sentences of
+    the text, or the words of a single one; see `EncodedParts`. Attributions are calculated in
+    float64, and include the rounding error of the model's score in float32, some millionths.
 
     Parameters
     ----------
@@ -127,9 +143,9 @@ def explain(
     max_reasons : int, default 1000
         Number of places of words and phrases to list, the strongest first. The last reason sums up
         the others.
-    split_encoder : bool, default False
-        Divide the encoder's attribution among sentences or words; see
-        `split_encoder_attribution`.
+    split_encoder : bool, default True
+        If False, the encoder's attribution is one reason without a place, which takes no further
+        encodings: for texts by the thousand.
     corpus : Corpus or (texts, topics), optional
         The training documents, for examples: those of the topic to which most of the reasons apply
         as well. Similarity is the inner product of a document's row, of length 1, and the
@@ -151,32 +167,69 @@ def explain(
     others: list[Topic] = []
     if topic is None and given is not None and given.topics:
         topic, *others = given.topics
-    number = answer.best if topic is None else names.index(find_topic(fitted, topic))
+    numbers = [
+        answer.best if topic is None else names.index(find_topic(fitted, topic)),
+        *map(names.index, others),
+    ]
+    words = find_words([text])
+    parts = None
+    if split_encoder and fitted.dense is not None and answer.encoded is not None and len(words):
+        parts = EncodedParts.leave_out(text, words, fitted.dense)
+    first, *rest = (
+        _explain_topic(
+            fitted,
+            answer,
+            words,
+            number,
+            parts=parts,
+            given=given,
+            against=against,
+            max_reasons=max_reasons,
+            corpus=corpus,
+        )
+        for number in numbers
+    )
+    return replace(first, others=tuple(rest))
+
+
+def _explain_topic(
+    fitted: Fitted,
+    answer: _Answer,
+    words: Words,
+    number: int,
+    *,
+    parts: EncodedParts | None,
+    given: _GivenTopics | None,
+    against: Topic | None,
+    max_reasons: int,
+    corpus: Documents | None,
+) -> Explanation:
+    """Return an explanation of the score of one topic, which is given by its number."""
+    names = fitted.topics.names
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     attributor = attribution.make_attributor(fitted.learner, answer.X.indices, answer.X.data)
     attributions, bias = _attributions(fitted, answer, attributor, factors, score)
     n_columns = len(answer.X.indices)
     by_column = attributions[:n_columns]
-    words = find_words([text])
     places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, by_column)
     other_reasons = _column_reasons(fitted.features, answer.X.indices, by_column)
-    if len(attributions) > n_columns:
+    if fitted.dense is not None and answer.encoded is not None:
         by_encoder = float(attributions[-1])
-        if split_encoder and fitted.dense is not None and len(words):
-            weights = fitted.dense.weights.astype(np.float64) @ factors
-            by_part = split_encoder_attribution(text, words, fitted.dense, weights, by_encoder)
-            places = attribution.merge_attributions([places, by_part])
-        else:
+        if parts is None:
             other_reasons.insert(0, Reason(_BY_ENCODER, None, None, by_encoder))
+        else:
+            weights = fitted.dense.weights.astype(np.float64) @ factors
+            by_part = parts.attributions(weights, by_encoder)
+            places = attribution.merge_attributions([places, by_part])
     return Explanation(
-        text=text,
+        text=answer.text,
         topic=names[number],
         against=None if other is None else names[other],
         score=score,
         bias=bias,
         probability=float(answer.proba[number]),
-        reasons=_reasons(text, words, places, other_reasons, max_reasons),
+        reasons=_reasons(answer.text, words, places, other_reasons, max_reasons),
         n_words=len(words),
         n_unlisted=max(0, len(places.values) - max_reasons),
         method=attributor.method,
@@ -184,17 +237,6 @@ def explain(
         examples=_examples(fitted, answer.X, by_column, names[number], corpus),
         threshold=None if given is None else given.threshold(number),
         is_given=None if given is None else names[number] in given.with_parents,
-        others=tuple(
-            explain(
-                fitted,
-                text,
-                other,
-                max_reasons=max_reasons,
-                split_encoder=split_encoder,
-                corpus=corpus,
-            )
-            for other in others
-        ),
     )
 
 
@@ -267,6 +309,7 @@ class _Answer:
     """A model's row, scores and probabilities of one text."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
+        self.text = text
         self.X, words = fitted.features.read([text])
         scores = fitted.learner.decision_function(self.X)
         proba = fitted.learner.predict_proba(self.X)

@@ -227,7 +227,9 @@ def add_reasons(
         check_interruption()
         best, topics = result.top[0].topic, result.topics
         reasons = {
-            name: to_words(explain(model.fitted, text, name, max_reasons=N_REASONS))
+            name: to_words(
+                explain(model.fitted, text, name, max_reasons=N_REASONS, split_encoder=False)
+            )
             for name in {best, *(guess.topic for guess in topics or ())}
         }
         if topics is not UNSET:

@@ -430,5 +430,7 @@ def parts_of_reply(n_texts: int, top: int) -> Iterator[slice]:
 
 def _explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:
     [text], _ = add_columns(model, [request.text], request.columns)
-    explanation = explain(model.fitted, text, request.topic, against=request.against)
+    explanation = explain(
+        model.fitted, text, request.topic, against=request.against, split_encoder=False
+    )
     return to_explanation_reply(model, explanation)
