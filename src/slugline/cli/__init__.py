@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _let_commands_be_interrupted() -> None:
-    """Raise KeyboardInterrupt again on Ctrl-C, which ends the process at once before a command."""
+    """Make Ctrl-C raise KeyboardInterrupt again; until a command starts, it ends the process."""
     if signal.getsignal(signal.SIGINT) is _exit_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -59,14 +59,17 @@ def _run() -> None:
         sys.exit(end.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "slugline"
-        _fail(f"{_on_one_line(_plain(error.format_message()))}\nTry '{command} -h' for help.", 2)
+        message = _on_one_line(_reword_number_error(error.format_message()))
+        _fail(f"{message}\nTry '{command} -h' for help.", 2)
     except SluglineError as error:
+        # Only `invoke` raises it, so `context` is bound.
         message = name_flags(Message(*error.parts), import_command(str(context.invoked_subcommand)))
         _fail(_on_one_line(message), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(f"out of memory ({error}); use fewer documents, or `slugline train --stream`.")
     except OSError as error:
-        # The library has its own errors for files that it opens: this is standard output.
+        # The library turns errors of files that it opens into its own, so an OSError without a
+        # file name comes from standard output.
         if error.filename is not None:
             raise
         if isinstance(error, BrokenPipeError):
@@ -77,7 +80,7 @@ def _run() -> None:
 
 
 def _end_unread(error: BrokenPipeError) -> NoReturn:
-    """End without a word if nobody reads the output any more, as after `| head`."""
+    """Exit silently if nobody reads the output any more, as after `| head`."""
     unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
     if not unread:
         raise error
@@ -98,7 +101,7 @@ def _is_unread(stream: TextIO) -> bool:
 
 
 def _discard(stream: TextIO) -> None:
-    """Write nothing of what is left: it would fail again at exit."""
+    """Discard what a stream still has to write, as writing it would fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -109,8 +112,8 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
-def _plain(message: str) -> str:
-    """Return a message of click's about a number in plain words."""
+def _reword_number_error(message: str) -> str:
+    """Return one of click's messages about numbers in plain words."""
     import re
 
     message = re.sub(r" is not a valid integer( range)?\.", " is not a whole number.", message)
@@ -126,7 +129,7 @@ def _plain(message: str) -> str:
 
 
 def _on_one_line(message: str) -> str:
-    """Return a message whose quotations can't add lines of their own."""
+    """Return a message on one line, even if it quotes text with line breaks."""
     from slugline.base.wording import printable
 
     return printable(message, keep="")

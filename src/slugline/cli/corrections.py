@@ -57,8 +57,8 @@ def corrections(
       slugline corrections corrections.db --approve 3-12 --withdraw 13
     """
     with CorrectionStore(file, create=False) as store:
-        held = store.held()
-        approved, withdrawn = _numbers(approve, held), _numbers(withdraw, held)
+        waiting = store.held()
+        approved, withdrawn = _numbers(approve, waiting), _numbers(withdraw, waiting)
         if named_twice := sorted({*approved} & {*withdrawn}):
             raise OptionError(
                 f"correction {named_twice[0]} would be both approved and withdrawn; name it once."
@@ -68,21 +68,22 @@ def corrections(
             "approved": [number for number in approved if store.approve(number, who)],
             "withdrawn": [number for number in withdrawn if store.undo(number)],
         }
-        held = store.held()
-        rows = [*store.rows()] if show_all else store.get(sorted(held))
+        waiting = store.held()
+        rows = [*store.rows()] if show_all else store.get(sorted(waiting))
     if as_json:
-        listed = [_to_dict(row, held.get(row.id, ())) for row in rows]
-        print_json({"corrections": listed, "n_held": len(held), **changes})
+        listed = [_to_dict(row, waiting.get(row.id, ())) for row in rows]
+        print_json({"corrections": listed, "n_held": len(waiting), **changes})
         return
+    was_asked = {"approved": bool(approve), "withdrawn": bool(withdraw)}
     for name, numbers in changes.items():
-        if numbers or (approve if name == "approved" else withdraw):
+        if was_asked[name]:
             show(f"{name:<10} {counted(len(numbers), 'correction')}")
-    _print_list(rows, held)
+    _print_list(rows, waiting)
 
 
-def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]]) -> None:
-    waiting = "waits" if len(held) == 1 else "wait"
-    show(f"{counted(len(held), 'correction')} {waiting} for approval")
+def _print_list(rows: Sequence[Correction], waiting: Mapping[int, Sequence[Doubt]]) -> None:
+    verb = "waits" if len(waiting) == 1 else "wait"
+    show(f"{counted(len(waiting), 'correction')} {verb} for approval")
     for row in rows[:_MAX_LISTED]:
         text = " ".join(row.text.split())
         if len(text) > _MAX_CHARACTERS:
@@ -95,7 +96,7 @@ def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]])
             f"{row.id}  {_format_time(row.at)}, by {person}, of model {row.model}",
             f"  {text}",
             f"  answered {join_topics(row.answer)}; right is {join_topics(row.topic)}",
-            *(f"  held: {doubt}" for doubt in held.get(row.id, ())),
+            *(f"  held: {doubt}" for doubt in waiting.get(row.id, ())),
         )
         if row.approved is not None:
             approver = f" by {row.approver}" if row.approver else ""
@@ -110,16 +111,16 @@ def _format_time(time: str) -> str:
     return f"{time[:10]} {time[11:16]} UTC"
 
 
-def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
-    """Return the numbers that words name, each once; OptionError if a word names none.
+def _numbers(words: Sequence[str], waiting: Mapping[int, object]) -> list[int]:
+    """Return the numbers of the corrections that words name, without duplicates.
 
-    Warns of ranges in which no correction waits.
+    Warns about ranges in which no correction waits. Raises OptionError if a word names none.
     """
     numbers: dict[int, None] = {}
     for word in map(str.strip, ",".join(words).split(",") if words else ()):
         match = _RANGE.fullmatch(word)
         if word == _HELD:
-            numbers.update(dict.fromkeys(sorted(held)))
+            numbers.update(dict.fromkeys(sorted(waiting)))
         elif match is None:
             raise OptionError(
                 f"{word[:100]!r} names no correction; give a number such as 3, a range such as "
@@ -132,9 +133,9 @@ def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
             if first > last:
                 raise OptionError(f"the range {word} ends before it begins; write {last}-{first}.")
             # Only those that wait: a range may be long, and most of it approved long ago.
-            waiting = [number for number in sorted(held) if first <= number <= last]
-            numbers.update(dict.fromkeys(waiting))
-            if not waiting:
+            in_range = [number for number in sorted(waiting) if first <= number <= last]
+            numbers.update(dict.fromkeys(in_range))
+            if not in_range:
                 warn([f"no correction from {first} to {last} waits for approval"])
     return list(numbers)
 
@@ -143,8 +144,9 @@ def _check_exist(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> 
     existing = {row.id for row in store.get(numbers)}
     missing = next((number for number in numbers if number not in existing), None)
     if missing is not None:
+        # Numbers over SQLite's limit are shown as that limit.
         raise DataError(
-            f"{file} has no correction {min(missing, MAX_ID)}, or it was undone; `slugline "
+            f"{file} has no correction {min(missing, MAX_ID)}, or it was withdrawn; `slugline "
             f"corrections {file} --all` lists all of them."
         )
 
@@ -152,8 +154,8 @@ def _check_exist(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> 
 def _to_dict(row: Correction, doubts: Sequence[Doubt]) -> dict[str, Any]:
     fields = row._asdict() | {"reasons": [str(doubt) for doubt in doubts], "held": bool(doubts)}
     del fields["doubts"]
-    fields |= {
-        name: [*value] for name in ("topic", "answer") if isinstance(value := fields[name], tuple)
-    }
+    for name in ("topic", "answer"):
+        if isinstance(fields[name], tuple):
+            fields[name] = list(fields[name])
     plain: dict[str, Any] = replace_surrogates(fields)
     return plain

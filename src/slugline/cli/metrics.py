@@ -32,7 +32,7 @@ def main_metrics(evaluation: AnyEvaluation) -> Iterator[Row]:
     """Return the rows of accuracy and F1, each with its 95 % interval."""
     if isinstance(evaluation, MultilabelEvaluation):
         micro, macro, samples = evaluation.f1_intervals
-        per_document = "mean F1 of documents, 1 for a right answer of no topic"
+        per_document = "mean F1 over documents; 1 if a document without topics is given none"
         exact = "documents given exactly their topics"
         yield _metric("micro-F1", evaluation.micro.f1, micro, "every decision counts the same")
         yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
@@ -50,9 +50,9 @@ def _metric(name: str, value: float, interval: Interval, meaning: str = "") -> R
 
 
 def print_evaluation(evaluation: AnyEvaluation) -> None:
-    """Print all metrics, those of every topic, and the most common mistakes."""
+    """Print all metrics, the metrics of every topic, and the most common mistakes."""
     if isinstance(evaluation, MultilabelEvaluation):
-        more, cases = _ranking_metrics(evaluation), "decisions over 5 %"
+        more, cases = _ranking_metrics(evaluation), "decisions with a probability above 5 %"
     else:
         more, cases = _probability_metrics(evaluation), "documents"
     print_table(
@@ -74,7 +74,7 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
     if isinstance(evaluation, MultilabelEvaluation):
         if thresholds := evaluation.thresholds_by_topic():
             cells = [_format(thresholds.get(row[0], math.nan)) for row in rows[1:]]
-            rows = [(*row, cell) for row, cell in zip(rows, ["given from", *cells], strict=True)]
+            rows = [(*row, cell) for row, cell in zip(rows, ["threshold", *cells], strict=True)]
         print_table(rows)
         print_levels(evaluation)
         if pairs := evaluation.pairs(_N_MISTAKES):
@@ -120,6 +120,7 @@ def print_paired(paired: PairedComparison, first: str, second: str) -> None:
                 str(getattr(paired, f"{metric}_interval")),
             )
         )
+    # Documents that only one of the models gets right.
     n_first, n_second = paired.n_first, paired.n_second
     counts = (f"{n_first:,}", f"{n_second:,}", f"{n_first - n_second:+,}")
     p_value = "p < 0.001" if paired.p_value < _MIN_P_VALUE else f"p = {paired.p_value:.3f}"

@@ -473,7 +473,7 @@ def read_unlabelled(
 
 
 def say_notes(corpus: Corpus, *, several: bool) -> None:
-    """Say what was decided while reading; notes on some of several files name these themselves."""
+    """Print what was decided while reading; notes on several files begin with their names."""
     for note in corpus.notes:
         say(note if several else Message(f"{corpus.name}: ", note))
 

@@ -65,7 +65,7 @@ QUIET = "slugline.quiet"
 
 
 def is_quiet() -> bool:
-    """Whether the command that runs prints nothing on standard error but warnings."""
+    """Whether the current command prints only warnings to standard error."""
     context = click.get_current_context(silent=True)
     return context is not None and context.meta.get(QUIET, False)
 
@@ -181,7 +181,7 @@ def show_progress(
 
 @contextmanager
 def explain_interrupt(message: Callable[[], str]) -> Iterator[None]:
-    """Say after Ctrl-C what there is, and how to go on."""
+    """After Ctrl-C, say what was saved and how to resume."""
     try:
         yield
     except KeyboardInterrupt:
@@ -190,5 +190,5 @@ def explain_interrupt(message: Callable[[], str]) -> Iterator[None]:
 
 
 def has_onlooker() -> bool:
-    """Whether somebody would see a bar that doesn't run into answers on standard output."""
+    """Whether a progress bar would be seen, and wouldn't be mixed with answers."""
     return can_erase(sys.stderr) and not sys.stdout.isatty()

@@ -223,7 +223,7 @@ def predict(
     )
     model, files = _model_and_files(model, files)
     path = None if output is None else Path(output)
-    _predict_file(model, files[0], path, options, explain=explain)
+    _predict_one(model, files[0], path, options, explain=explain)
 
 
 def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> None:
@@ -266,7 +266,7 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
     return DEFAULT, [first or "-"]
 
 
-def _predict_file(
+def _predict_one(
     model: str, file: str, output: Path | None, options: PredictOptions, *, explain: bool
 ) -> None:
     if output is not None:

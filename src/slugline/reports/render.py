@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -84,7 +84,7 @@ def quoted(topic: str) -> str:
 def has_spread(metric: SeedSummary) -> bool:
     """Whether there are enough seeds for a standard deviation.
 
-    One case in four, that of two values is less than a third of the true one.
+    With two values, the standard deviation is under a third of the true one in a quarter of cases.
     """
     return len(metric.values) >= MIN_FOR_SPREAD
 
@@ -156,7 +156,7 @@ def render(template: str, **values: Any) -> str:
     **values
         The variables of the template; text is escaped unless the template says `safe`.
     """
-    shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
+    shared = {"version": __version__, "colours": style_sheet("colours.css"), "highlight_css": STYLE}
     page: str = _environment().get_template(template).render(shared | values)
     return page.replace("\0", "\ufffd")  # texts may contain NUL, and HTML must not
 
@@ -194,8 +194,14 @@ def _environment() -> Environment:
     ):
         environment.filters[function.__name__] = function
     environment.filters |= {"breakable": _breakable, "prose": _prose}
-    environment.filters["marked"] = lambda quote: highlight(*quote)
+    environment.filters["marked"] = _mark
     return environment
+
+
+def _mark(excerpt: tuple[str, Iterable[tuple[int, int, float]]]) -> Markup:
+    """Return an excerpt as HTML with its words highlighted."""
+    text, spans = excerpt
+    return highlight(text, spans)
 
 
 def table_page(

@@ -28,22 +28,23 @@ from slugline.text.feature_groups import FeatureGroup
 
 # Sentences on probabilities -----------------------------------------------------------------------
 
-#: A calibration error is more than chance if it is so many times that of perfect probabilities.
+#: Miscalibration is reported if the error is at least this many times the error that perfectly
+#: calibrated probabilities would have by chance.
 MISCALIBRATED = 3
 #: The accuracy for which a threshold is suggested.
 TARGET_ACCURACY = 0.95
-#: Top-k accuracies that are stated.
+#: Number of top-k accuracies in the report.
 N_TOP = 3
-
-
-# With fewer answers in each group, their mean says nothing.
+# With fewer answers in each group, the mean of a group says nothing.
 _MIN_PER_GROUP = 5
+
+_sentence = partial(sentence, "probabilities.txt.j2")
 
 
 def describe_reliability(
     evaluation: AnyEvaluation, bins: list[Bin], answers: str = "the classifier’s answers"
 ) -> str:
-    """Return whether answers are right as often as their probabilities say."""
+    """Describe whether answers are right as often as their probabilities say."""
     n, n_right = sum(b.n_documents for b in bins), sum(b.n_right for b in bins)
     return _sentence(
         "reliability",
@@ -61,24 +62,22 @@ def describe_reliability(
 
 
 def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
-    """Return the accuracy of the surest answers; `promise` is that of the model."""
+    """Describe the accuracy of the surest answers; `promise` is the promise of the model."""
     return _sentence(
         "coverage",
         surest=training_text.describe_surest(curve),
         promise=promise,
-        accurate=curve.with_accuracy(TARGET_ACCURACY),
+        point_at_target=curve.with_accuracy(TARGET_ACCURACY),
         target=TARGET_ACCURACY,
     )
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
-    """Return the metrics of probabilities, each with its meaning."""
+    """Describe the metrics of probabilities and what each means."""
     ks = evaluation.top_ks[:N_TOP]
     parts = [f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks]
-    return _sentence("metrics", evaluation=evaluation, among=join_words(parts) if ks else "")
+    return _sentence("metrics", evaluation=evaluation, top_k_phrase=join_words(parts) if ks else "")
 
-
-_sentence = partial(sentence, "probabilities.txt.j2")
 
 # The page -----------------------------------------------------------------------------------------
 
@@ -99,13 +98,13 @@ def training_page(
     ----------
     experiment : Experiment
     by_labels : LearningCurves, optional
-        The same settings with fewer labels, for a section of its own.
+        Results of the same settings with fewer labels, for a section of the report.
     quantization : QuantizationResult, optional
-        What weights of fewer bits cost.
+        How much accuracy weights of fewer bits cost.
     evidence : QualitativeEvidence, optional
-        Words of topics and misclassified documents, which are then quoted.
+        Characteristic words of each topic, and misclassified documents to quote.
     corrected : CorrectionResult, optional
-        What corrections changed, for a section of its own.
+        What corrections changed, for a section of the report.
     """
     evaluation = experiment.tested.evaluation
     topics = evaluation.per_topic()
@@ -168,7 +167,7 @@ class ConfusedTopic:
 
 
 def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> list[ConfusedTopic]:
-    """Return the part of the confusion matrix with the most common mistakes, these first.
+    """Return the rows of the confusion matrix with the most common mistakes, in this order.
 
     It has at most `max_topics` topics, and none if there is no mistake.
     """
@@ -177,18 +176,16 @@ def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> lis
         if len(topics | {topic: None, predicted: None}) <= max_topics:
             topics |= {topic: None, predicted: None}
     indices = [evaluation.topics.index(topic) for topic in topics]
-    return [
-        ConfusedTopic(
-            topic=evaluation.topics[index],
-            counts=(counts := evaluation.confusion[index, indices].tolist()),
-            n_elsewhere=int(evaluation.confusion[index].sum()) - sum(counts),
-        )
-        for index in indices
-    ]
+    rows = []
+    for index in indices:
+        counts = evaluation.confusion[index, indices].tolist()
+        n_elsewhere = int(evaluation.confusion[index].sum()) - sum(counts)
+        rows.append(ConfusedTopic(evaluation.topics[index], counts, n_elsewhere))
+    return rows
 
 
 def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, Any] | None:
-    """Return the charts of probabilities and the sentences on them."""
+    """Return the charts of probabilities, with their sentences."""
     curve = evaluation.coverage()
     if curve is None:
         return None
@@ -206,11 +203,12 @@ def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, 
 def _probabilities_multilabel(
     experiment: Experiment, evaluation: MultilabelEvaluation
 ) -> dict[str, Any] | None:
-    """Return charts and sentences on the probabilities of single topics of a document."""
+    """Return charts of the probabilities of a multilabel model, with their sentences."""
     curve, bins = evaluation.coverage(), evaluation.reliability()
     if curve is None or not bins:
         return None
-    answers = f"all {number(sum(b.n_documents for b in bins), 0)} decisions with more than 5 %"
+    n_decisions = number(sum(b.n_documents for b in bins), 0)
+    answers = f"all {n_decisions} topic decisions with a probability above 5 %"
     return {
         "pictures": [
             pictures.reliability_diagram(bins),
@@ -223,7 +221,7 @@ def _probabilities_multilabel(
 
 
 def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
-    """Return the chart by number of labels, its table and the sentences on it."""
+    """Return the chart of accuracy by number of labels, with its table and sentences."""
     if curves is None:
         return None
     head, *rows = training_text.curve_rows(curves)
@@ -259,7 +257,7 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(groups: Sequence[FeatureGroup]) -> str:
-    """Return the kinds of terms and their weighting, which is named once if all have the same."""
+    """Return the kinds of terms and their weightings; a weighting that all share is named once."""
     weightings = {group.weighting for group in groups}
     if len(weightings) == 1:
         return f"{join_words([group.kind for group in groups])} ({groups[0].weighting})"

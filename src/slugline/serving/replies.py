@@ -6,7 +6,7 @@ Their types describe them in the OpenAPI description and in the tools' schemas.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -194,16 +194,23 @@ _DIGITS = 6
 N_REASONS = 20
 
 
-def to_results(decisions: Sequence[Decision], top: int) -> list[Result]:
-    """Return the results with the `top` most likely topics."""
+def to_results(decisions: Sequence[Decision], n_guesses: int) -> list[Result]:
+    """Return the results, each with the `n_guesses` most likely topics."""
     # All at once: rounding one by one would take most of the time of a long reply.
-    probabilities = [value for decision in decisions for _, value in decision.top[:top]]
-    rounded = iter(np.round(probabilities, _DIGITS).tolist())
-    return [_result(decision, top, rounded) for decision in decisions]
+    probabilities = [value for decision in decisions for _, value in decision.top[:n_guesses]]
+    rounded = np.round(probabilities, _DIGITS).tolist()
+    results, start = [], 0
+    for decision in decisions:
+        end = start + len(decision.top[:n_guesses])
+        results.append(_result(decision, rounded[start:end]))
+        start = end
+    return results
 
 
-def _result(decision: Decision, top: int, probabilities: Iterator[float]) -> Result:
-    guesses = [Guess(name, next(probabilities)) for name, _ in decision.top[:top]]
+def _result(decision: Decision, probabilities: Sequence[float]) -> Result:
+    """Return a result with as many guesses as there are rounded probabilities."""
+    names = [name for name, _ in decision.top]
+    guesses = [*map(Guess, names, probabilities)]
     topics = map(Guess, decision.topics or (), map(round_number, decision.probabilities))
     return Result(
         topic=decision.topic,
@@ -218,9 +225,9 @@ def _result(decision: Decision, top: int, probabilities: Iterator[float]) -> Res
 def add_reasons(
     model: ServedModel, texts: Sequence[str], results: Sequence[Result]
 ) -> list[Result]:
-    """Return results with the strongest words for and against the most likely topic of each.
+    """Return results with the strongest words for and against the most likely topic of each text.
 
-    Each of several assigned topics has reasons of its own.
+    Of a multilabel model, each assigned topic has its own reasons.
     """
     explained = []
     for text, result in zip(texts, results, strict=True):
@@ -272,7 +279,7 @@ def to_explanation_reply(model: ServedModel, explanation: Explanation) -> Explan
 
 
 def to_summary(model: ServedModel) -> ModelSummary:
-    """Return a model as it stands in a list."""
+    """Return the entry of a model in a list."""
     return ModelSummary(name=model.name, version=model.digest, n_topics=len(model.fitted.topics))
 
 

@@ -86,7 +86,7 @@ _log = logging.getLogger("slugline.server")
 _T = TypeVar("_T")
 
 # Topics of results that are made at once: meanwhile, the interpreter's lock blocks the event loop.
-MOST_GUESSES_AT_ONCE = 2000
+_MOST_GUESSES_AT_ONCE = 2000
 # Texts whose columns are checked on the event loop.
 _FEW_TEXTS = 100
 # Tables that are answered at a time, as some rows of each are in memory.
@@ -226,7 +226,7 @@ class Service:
         decisions: Sequence[Decision],
         options: ClassifyOptions,
     ) -> list[Result]:
-        if len(texts) * options.top <= MOST_GUESSES_AT_ONCE and not options.explain:
+        if not is_long_reply(len(texts), options):
             return to_results(decisions, options.top)
         results: list[Result] = []
         for part in parts_of_reply(len(texts), options.top):
@@ -421,9 +421,14 @@ class Service:
         return call.person is not None or self._everybody_approves
 
 
+def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:
+    """Whether a reply takes so long to make that it is made in parts, on a thread."""
+    return options.explain or n_texts * options.top > _MOST_GUESSES_AT_ONCE
+
+
 def parts_of_reply(n_texts: int, top: int) -> Iterator[slice]:
     """Yield slices of the texts of a long reply, so that others have their turn in between."""
-    n_at_once = max(1, MOST_GUESSES_AT_ONCE // top)
+    n_at_once = max(1, _MOST_GUESSES_AT_ONCE // top)
     for first in range(0, n_texts, n_at_once):
         yield slice(first, first + n_at_once)
 

@@ -16,7 +16,7 @@ from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS
 from slugline.serving.replies import Classification, Result, round_number
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
 from slugline.serving.served_corrections import HeldCorrection
-from slugline.serving.service import MOST_GUESSES_AT_ONCE, Service, parts_of_reply
+from slugline.serving.service import Service, is_long_reply, parts_of_reply
 from slugline.serving.service_errors import UnknownCorrectionError
 from slugline.serving.web.bodies import (
     FEW_BYTES,
@@ -65,7 +65,7 @@ async def classify(request: Request) -> Response:
     body = await _read_json(request, _classify)
     answer = service.classify(_texts(body), body, call_of(request))
     reply = await in_time(request, answer)
-    if len(reply.results) * body.top > MOST_GUESSES_AT_ONCE or body.explain:
+    if is_long_reply(len(reply.results), body):
         return await _long_response(service, reply, body.top)
     return _json_response(reply)
 

@@ -100,7 +100,7 @@ def show_problems(handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except Exception as error:  # noqa: BLE001 - as the guard does
+        except Exception as error:  # noqa: BLE001 - as `web.guard.Guard` does
             template = "problem.html.j2" if wants_part(request) else "error.html.j2"
             return _show_problem(request, to_problem(error, request.scope), template)
 
@@ -108,7 +108,7 @@ def show_problems(handler: Handler) -> Handler:
 
 
 def problem_page(scope: Scope, problem: HttpProblem) -> Response:
-    """Return an error page without navigation, as the guard shows it."""
+    """Return an error page without navigation, for `web.guard.Guard`."""
     return _show_problem(Request(scope), problem, "error.html.j2", has_nav=False)
 
 
