@@ -1,4 +1,4 @@
-"""Scores of rows that were not learned from, and the calibrations that fit them."""
+"""Held-out scores, and the calibrations that are fitted to them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from slugline.learning.calibration import USUAL_CURVE, AnyCalibration
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 
-#: Probabilities are calibrated on at most so many scores, of fewer rows if topics are many.
+#: Probabilities are calibrated on at most this many scores: the more topics, the fewer rows.
 MAX_SCORES = 1 << 18
-# The calibration moves away from the one before as the rows become this many; times the topics, if
-# each has a curve of its own.
+# With this many rows, a new calibration fully replaces the one before. If each topic has its own
+# curve, this is multiplied by the number of topics.
 _ENOUGH_ROWS = 50
-# Times so many scores are used for curves of each topic. More take longer than learning.
+# For separate curves of topics, this many times as many scores are used; more would take longer
+# than learning.
 _MORE_SCORES = 4
 # It is fitted again when this fraction of the latest rows is new, as that takes longer than
 # learning from a few rows.
@@ -25,7 +26,7 @@ _NEW_FRACTION = 0.02
 
 
 class HeldOutScores(NamedTuple):
-    """Scores of rows by weights that were not learned from them."""
+    """Scores of rows by weights that were not learned from these rows."""
 
     rows: Index  # shape (n_rows,)
     scores: F32  # shape (n_rows, n_topics)
@@ -46,9 +47,9 @@ class RecentScores:
     labels : Labels
     costs : float32 array, shape (n_rows,)
     enough : int
-        Number of rows from which on what was chosen on others before counts for nothing.
+        Number of rows from which an earlier calibration no longer counts.
     usual : (float, float)
-        The usual slope and intercept of curves by topic.
+        The usual slope and intercept of the curves of topics.
     n_new : int
         Number of rows since the calibration was fitted.
     """
@@ -69,7 +70,7 @@ class RecentScores:
         usual: tuple[float, float] = USUAL_CURVE,
         is_first: bool = False,
     ) -> RecentScores:
-        """Return the scores of no rows, before a first batch or later ones."""
+        """Return scores without rows; `is_first` is whether the first batch comes next."""
         scores, costs = np.zeros((0, n_topics), dtype=np.float32), np.zeros(0, dtype=np.float32)
         enough = _ENOUGH_ROWS
         if multilabel:
@@ -79,9 +80,9 @@ class RecentScores:
     def update(
         self, scores: F32, labels: Labels, costs: F32, before: AnyCalibration
     ) -> tuple[RecentScores, AnyCalibration]:
-        """Return the latest of these and more, as many as calibration uses, and the calibration.
+        """Return the latest scores, as many as calibration uses, and the calibration.
 
-        That is the one `before` until enough of them are new.
+        The calibration is the one `before` until enough scores are new.
         """
         n_scores = MAX_SCORES * (_MORE_SCORES if labels.multilabel else 1)
         all_labels = Labels.concatenate(self.labels, labels)
@@ -100,15 +101,15 @@ class RecentScores:
 
     @property
     def weight(self) -> float:
-        """The weight, up to 1, of what is chosen by them beside what was chosen before."""
+        """The weight, up to 1, of a calibration on these scores against an earlier one."""
         return min(1.0, len(self.labels) / self.enough)
 
     def fit(self) -> AnyCalibration:
-        """Return the calibration that fits them alone."""
+        """Return the calibration that fits these scores best."""
         kind = label_type(multilabel=self.labels.multilabel)
         return kind.fit_calibration(self.scores, self.labels, self.costs, self.usual)
 
     def calibration(self, before: AnyCalibration) -> AnyCalibration:
-        """Return the calibration that fits them; if they are few, near the one before."""
-        # Both are of one type.
+        """Return the calibration that fits these scores; with few scores, it hardly changes."""
+        # Both have the same type.
         return self.fit().blend(before, self.weight)  # type: ignore[arg-type]

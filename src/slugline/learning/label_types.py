@@ -1,6 +1,6 @@
-"""What learning does differently for rows of one topic and for rows of several.
+"""Single-label and multilabel rows, and what learning does differently for them.
 
-`Labels.multilabel` says of which type labels are; `label_type` returns what goes with it.
+`label_type` returns the object for the type that `Labels.multilabel` says.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from slugline.learning.calibration import (
 )
 from slugline.learning.labels import Labels
 
-# Where each topic has a curve of its own, probabilities are calibrated on so many times the scores.
+# If each topic has its own curve, probabilities are calibrated on this many times as many scores.
 _MORE_SCORES = 16
 
 
 class LabelType(Protocol):
-    """How scores become probabilities and are judged; see `SINGLE_LABEL` and `MULTILABEL`."""
+    """How scores become probabilities and are evaluated; see `SINGLE_LABEL` and `MULTILABEL`."""
 
     @property
     def multilabel(self) -> bool:
         """Whether rows may have several topics, or none."""
 
     def to_scores(self, proba: F32) -> F32:
-        """Return the scores of which `identity` makes these probabilities."""
+        """Return the scores that `identity` turns into these probabilities."""
 
     def identity(self, n_topics: int) -> AnyCalibration:
         """Return the calibration of scores from `to_scores`, or from the last layer of a net."""
@@ -48,7 +48,7 @@ class LabelType(Protocol):
         costs: F32 | None = None,
         usual: tuple[float, float] = USUAL_CURVE,
     ) -> AnyCalibration:
-        """Return the calibration that fits held-out rows best; the usual one for no rows.
+        """Return the calibration that fits held-out rows best; the usual one if there are no rows.
 
         Parameters
         ----------
@@ -63,19 +63,19 @@ class LabelType(Protocol):
         """Return how many scores to calibrate on, given their usual number."""
 
     def log_losses(self, scores: F32, labels: Labels) -> F32:
-        """Return the log loss of each row, in nats: the sum over topics if there are several."""
+        """Return the log loss of each row in nats; for multilabel rows, summed over topics."""
 
     def are_right(self, proba: F32, labels: Labels) -> Mask:
-        """Return for which rows the most likely topic, or set of topics, is right."""
+        """Return a mask of the rows whose most likely topic, or set of topics, is right."""
 
 
 class SingleLabel:
-    """Each row has one topic: probabilities sum to 1, by softmax."""
+    """Rows of one topic each: probabilities are from softmax and sum to 1."""
 
     multilabel = False
 
     def to_scores(self, proba: F32) -> F32:
-        """Return the logarithms of probabilities, which are finite."""
+        """Return finite logarithms of probabilities."""
         return np.log(np.maximum(proba, np.finfo(np.float32).tiny))
 
     def identity(self, n_topics: int) -> Calibration:  # noqa: ARG002
@@ -95,21 +95,21 @@ class SingleLabel:
         return fit_calibration(scores, labels.topics, costs)
 
     def max_scores(self, usual: int) -> int:
-        """Return the usual number: all topics have the same calibration."""
+        """Return the usual number, as all topics share one calibration."""
         return usual
 
     def log_losses(self, scores: F32, labels: Labels) -> F32:
-        """Return -log of the right topic's softmax."""
+        """Return -log(p) for the probability p of the true topic by softmax."""
         return log_losses(scores, labels.topics)
 
     def are_right(self, proba: F32, labels: Labels) -> Mask:
-        """Return whether the most likely topic is that of the row."""
+        """Return a mask of the rows whose most likely topic is the true one."""
         right: Mask = proba.argmax(axis=1) == labels.topics
         return right
 
 
 class Multilabel:
-    """Each row has any number of topics: each topic has a probability of its own, by a sigmoid."""
+    """Rows of any number of topics: each topic has a separate probability, from a sigmoid."""
 
     multilabel = True
 
@@ -132,15 +132,15 @@ class Multilabel:
         return fit_topic_calibration(scores, labels.indicator(scores.shape[1]), costs, usual)
 
     def max_scores(self, usual: int) -> int:
-        """Return a larger number: each topic has a curve of its own."""
+        """Return a larger number, as each topic has its own curve."""
         return usual * _MORE_SCORES
 
     def log_losses(self, scores: F32, labels: Labels) -> F32:
-        """Return the sum over topics of -log of the right probability."""
+        """Return the sum over topics of -log(p) for the probability p of the truth."""
         return binary_log_losses(scores, labels.indicator(scores.shape[1]))
 
     def are_right(self, proba: F32, labels: Labels) -> Mask:
-        """Return whether the topics with a probability of a half are those of the row."""
+        """Return a mask of rows whose topics of at least probability 0.5 are the true ones."""
         right: Mask = ((proba >= 0.5) == (labels.indicator(proba.shape[1]) > 0)).all(axis=1)
         return right
 
@@ -150,5 +150,5 @@ MULTILABEL: LabelType = Multilabel()
 
 
 def label_type(*, multilabel: bool) -> LabelType:
-    """Return what goes with `Labels.multilabel`."""
+    """Return the label type for a value of `Labels.multilabel`."""
     return MULTILABEL if multilabel else SINGLE_LABEL

@@ -1,4 +1,4 @@
-"""The topics of rows, as numbers: one topic each, or any number of topics."""
+"""Labels of rows: one topic number each, or any number of topic numbers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Topic numbers of rows, row after row.
+    """The topic numbers of all rows, one row after the other.
 
     Attributes
     ----------
     topics : int64 array, shape (n_labels,)
     starts : int64 array, shape (n_rows + 1,)
-        Where the topics of each row start.
+        The position in `topics` at which each row starts, and the end of the last row.
     multilabel : bool
-        Whether rows may have several topics, or none; else each has one.
+        Whether rows may have any number of topics; if not, each has one.
     """
 
     topics: I64
@@ -58,12 +58,12 @@ class Labels:
 
     @classmethod
     def empty(cls, *, multilabel: bool) -> Labels:
-        """Return the labels of no rows."""
+        """Return labels without rows."""
         return cls(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64), multilabel)
 
     @classmethod
     def concatenate(cls, first: Labels, second: Labels) -> Labels:
-        """Return the labels of the rows of the first, then those of the second."""
+        """Return the labels of the rows of `first`, followed by those of `second`."""
         topics = np.concatenate([first.topics, second.topics])
         starts = np.concatenate([first.starts, second.starts[1:] + first.starts[-1]])
         return cls(topics, starts, first.multilabel)
@@ -73,7 +73,7 @@ class Labels:
 
     @property
     def n_each(self) -> I64:
-        """Number of topics of each row."""
+        """The number of topics of each row."""
         return np.diff(self.starts)
 
     @cached_property
@@ -82,7 +82,7 @@ class Labels:
         return np.arange(len(self)).repeat(self.n_each)
 
     def places(self, rows: Integers) -> Integers:
-        """Return the positions in `topics` of the labels of some rows, row after row."""
+        """Return the positions in `topics` of the labels of some rows, one row after the other."""
         if not self.multilabel:
             return rows
         n_each = self.starts[rows + 1] - self.starts[rows]
@@ -101,7 +101,7 @@ class Labels:
         return np.bincount(self.topics, of_labels, minlength=n_topics).astype(np.float64)
 
     def row_means(self, values: F32) -> F32:
-        """Return the mean of the values of each row's labels, 1 for a row without, (n_rows,)."""
+        """Return the mean of the values of each row's labels, 1 without labels; shape (n_rows,)."""
         if not self.multilabel:
             return values
         sums = np.bincount(self.rows, values, minlength=len(self))
@@ -122,7 +122,7 @@ class Labels:
         return sp.csr_array((ones, self.topics, self.starts), shape=(len(self), n_topics))
 
     def to_topics(self) -> list[int] | list[tuple[int, ...]]:
-        """Return the topic numbers of each row, as splits take them."""
+        """Return the topic number or the tuple of topic numbers of each row."""
         topics: list[int] = self.topics.tolist()
         if not self.multilabel:
             return topics

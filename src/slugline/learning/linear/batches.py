@@ -1,4 +1,4 @@
-"""Linear weights from one batch of documents after another."""
+"""Learns linear weights batch by batch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit, steps
 
-# Sum of squared gradients of a term of a finished model: its weights move less than those of a new
-# term.
+# The sum of squared gradients that is assumed for each term of a finished model, so that its
+# weights move less than those of a new term.
 _SQUARED_SUM_OF_LEARNED = 3.0
-# Topics that are learned at a time: while room is made for new columns, this many take it twice.
+# The number of topics that are learned at a time; while columns are inserted, the weights of this
+# many topics are in memory twice.
 _TOPICS_AT_A_TIME = 32
 
 
 class LinearStream:
-    """Weights, and the state that learning from the next batch needs.
+    """Weights, with the state for learning from the next batch.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class LinearStream:
     biases : float32 array, shape (n_topics,)
     calibration : Calibration or TopicCalibration
     passes : int or None
-        Passes over the rows of a batch; by default, their number decides.
+        Passes over the rows of a batch; by default, it depends on the number of rows.
     seed : int
         Determines the order of the rows.
     """
@@ -55,7 +56,7 @@ class LinearStream:
             steps.initial_squared_sums(n_columns, _SQUARED_SUM_OF_LEARNED) for _ in self._batches
         ]
         self._totals = np.zeros(len(biases))
-        # Rows learned from: unknown for the weights of a finished model.
+        # The number of rows learned from, which is not known for a finished model.
         self._n_learned = np.inf
         self.recent = RecentScores.empty(len(biases), multilabel=calibration.multilabel)
 
@@ -69,7 +70,7 @@ class LinearStream:
         passes: int | None = None,
         seed: int = 0,
     ) -> LinearStream:
-        """Return a stream that has not learned yet."""
+        """Return a stream that has not learned from any rows."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
         recent = RecentScores.empty(n_topics, multilabel=multilabel, is_first=True)
@@ -97,21 +98,21 @@ class LinearStream:
         return np.concatenate(chosen, axis=1, dtype=np.float64)
 
     def sparse_weights(self) -> sp.csr_array:
-        """Return the weights that matter; see `slugline.learning.linear.steps.sparsify`."""
+        """Return the weights without negligible ones; see `slugline.learning.linear.steps`."""
         threshold = steps.drop_threshold(self.n_columns * len(self.biases))
         return steps.hstack_topics(
             [steps.sparsify(weights, threshold) for weights in self._weights]
         )
 
     def pop_weights(self, n_columns: int, moved: Index | None) -> sp.csr_array:
-        """Return the weights that matter and free them: nothing more can be learned.
+        """Return the weights without negligible ones, and free them; learning must not go on.
 
         Parameters
         ----------
         n_columns : int
             Number of columns to return weights of.
         moved : int array, shape (n_columns,), or None
-            Where these columns are, if others have been inserted among them.
+            The positions of these columns, if others have been inserted among them.
         """
         threshold, parts = steps.drop_threshold(n_columns * len(self.biases)), []
         while self._weights:
@@ -122,7 +123,7 @@ class LinearStream:
         return steps.hstack_topics(parts)
 
     def copy(self) -> LinearStream:
-        """Return a copy to learn on with, which shares the weights."""
+        """Return a copy to continue learning with, which shares the weights."""
         twin = copy.copy(self)
         twin._weights = list(self._weights)
         for name in ("biases", "_sums", "_totals", "_rng"):
@@ -135,7 +136,7 @@ class LinearStream:
         Parameters
         ----------
         moved : int array, shape (n_columns_before,)
-            Where each column is now.
+            The new position of each column.
         n_columns : int
         """
         for number, (weights, sums) in enumerate(zip(self._weights, self._sums, strict=True)):
@@ -153,8 +154,8 @@ class LinearStream:
         Parameters
         ----------
         undo : bool, default True
-            Restore the weights if this fails or is interrupted, from a copy of those that the rows
-            may change.
+            Restore the weights if learning fails or is interrupted, from a copy of those that may
+            change.
         """
         problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
         if not undo:
@@ -173,7 +174,7 @@ class LinearStream:
         rows = np.flatnonzero(problem.costs > 0)
         heldout = self._score_before_learning(problem, rows)
         self._totals += problem.totals(rows)
-        # Topics that have not occurred before.
+        # Topics that occur for the first time.
         self.biases[(self.biases < fit.ABSENT_SCORE / 2) & (self._totals > 0)] = fit.INITIAL_BIAS
         costs = problem.sample_costs(self._totals)
         n_passes = self._passes or fit.default_passes(len(rows))
@@ -193,9 +194,10 @@ class LinearStream:
         self._n_learned += len(rows)
 
     def _score_before_learning(self, problem: fit.LinearProblem, rows: Index) -> HeldOutScores:
-        """Return scores of the batch by the weights before it.
+        """Return the scores of the batch by weights that have not learned from it.
 
-        If those were learned from fewer rows than it has, by weights of a part of it instead.
+        If the current weights were learned from fewer rows than the batch has, the scores of one
+        part of the batch are those of weights learned from the other part.
         """
         if len(rows) > self._n_learned:
             return fit.score_heldout_rows(problem, rows, rows, self._passes)
