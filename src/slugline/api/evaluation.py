@@ -20,7 +20,7 @@ from slugline.base.progress import Progress
 from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.comparison.models import Models
-from slugline.comparison.results import AccuracyDifference, Comparison, adjust_p_values
+from slugline.comparison.results import AccuracyDifference, Comparison, ModelResult, adjust_p_values
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import ReadOptions
@@ -255,13 +255,57 @@ def _format_p_value(p_value: float | None) -> str:
 # Comparison ---------------------------------------------------------------------------------------
 
 
-class ComparisonResult(Comparison, TableResult):
+class ComparisonResult(TableResult):
     """Several models on the same folds; `to_records` has a row for each one measured.
 
     In a notebook, it shows itself with a chart.
 
-    Other attributes are those of `slugline.comparison.results.Comparison`.
+    Attributes
+    ----------
+    comparison : Comparison
+        Everything that was measured.
     """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+
+    @property
+    def models(self) -> tuple[ModelResult, ...]:
+        """All models, in the order in which they were named."""
+        return self.comparison.models
+
+    @property
+    def measured(self) -> list[ModelResult]:
+        """The models that answered in all folds, the best first."""
+        return self.comparison.measured
+
+    @property
+    def best(self) -> ModelResult | None:
+        """The best model; None if all failed."""
+        return self.comparison.best
+
+    @property
+    def reference(self) -> ModelResult | None:
+        """The model that the others are compared with; None if it failed."""
+        return self.comparison.reference
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the data and the models."""
+        return self.comparison.notes
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it before all models were measured."""
+        return self.comparison.interrupted
+
+    def differences(self) -> dict[str, AccuracyDifference]:
+        """Return the difference between each other model's score and that of the reference."""
+        return self.comparison.differences()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON; what is undefined is None."""
+        return self.comparison.to_dict()
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return accuracy or micro-F1, differences, time, memory and size of each model.
@@ -273,7 +317,7 @@ class ComparisonResult(Comparison, TableResult):
         return [
             {
                 "model": model.name,
-                "micro_f1" if self.multilabel else "accuracy": model.score,
+                "micro_f1" if self.comparison.multilabel else "accuracy": model.score,
                 "low": model.interval[0],
                 "high": model.interval[1],
                 **_difference_record(differences.get(model.name)),
@@ -289,12 +333,17 @@ class ComparisonResult(Comparison, TableResult):
     def _charts(self) -> list[str]:
         from slugline.reports.pictures import score_by_model
 
-        return [score_by_model(self.marks(), self.score_name)] if self.measured else []
+        if not self.measured:
+            return []
+        return [score_by_model(self.comparison.marks(), self.comparison.score_name)]
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        return self.comparison._title_and_rows()
 
     def _page(self) -> str:
         from slugline.reports.comparison import comparison_page
 
-        return comparison_page(self)
+        return comparison_page(self.comparison)
 
 
 def _by_topic(found: Sequence[TopicDifference]) -> dict[str, AccuracyDifference]:
@@ -372,7 +421,7 @@ def compare(
         resume=None if resume is None else Path(resume),
         progress=progress,
     )
-    return ComparisonResult(**field_values(comparison))
+    return ComparisonResult(comparison)
 
 
 # Explanation --------------------------------------------------------------------------------------
