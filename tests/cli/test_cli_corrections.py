@@ -266,8 +266,8 @@ def test_train_corrections_needs_one_of_several_models(run: Run) -> None:
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert found.err == (
-        "slugline: error: c.db holds corrections of 2 models, news (9), german (1); say of which "
-        "to learn with --corrections-of.\n"
+        "slugline: error: c.db holds corrections of 2 models, news (9), german (1); choose which "
+        "to learn from with --corrections-of.\n"
     )
     assert run(*TRAIN, "--corrections", "c.db", "--corrections-of", "news").code == 0
     assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]

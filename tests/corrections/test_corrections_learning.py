@@ -69,8 +69,8 @@ def test_to_corpus_rejects_corrections_of_several_models() -> None:
     with pytest.raises(DataError) as caught:
         to_corpus(given, "c.db")
     assert str(caught.value) == (
-        "c.db holds corrections of 2 models, news (2), tickets (1); say of which to learn with "
-        "`corrections_of`."
+        "c.db holds corrections of 2 models, news (2), tickets (1); choose which to learn from "
+        "with `corrections_of`."
     )
     assert to_corpus(given, "c.db", ["news"]).texts == ["one", "two"]
     assert to_corpus(given, "c.db", ["news", "tickets"]).texts == ["one", "two", "three"]

@@ -123,8 +123,8 @@ def test_model_page_rejects_a_model_with_an_encoder(
     assert run("export", path) == (
         2,
         "",
-        f"slugline: error: {path} can't be exported: it needs a sentence encoder, which no page "
-        "holds; train without one.\n",
+        f"slugline: error: {path} can't be exported: it needs a sentence encoder, which a page "
+        "can't contain; train without one.\n",
     )
 
 

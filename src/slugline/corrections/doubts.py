@@ -1,4 +1,4 @@
-"""Reasons to hold a correction until somebody approves it."""
+"""Doubts: reasons to hold a correction until somebody approves it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import msgspec
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 
-#: What needs a person's approval before a model learns from it: every correction, those with a
+#: Which corrections need a person's approval before a model learns from them: all, those with a
 #: `Doubt`, or none.
 Approval: TypeAlias = Literal["all", "doubtful", "none"]
-#: More corrections by one person within `BURST_HOURS`, a week, need approval. With a shorter time,
-#: somebody who sends one a day could change the answers for a topic within ten days.
+#: The number of corrections by one person within `BURST_HOURS`, a week, above which they need
+#: approval. With a shorter time, somebody who sends one correction a day could change the answers
+#: for a topic within ten days.
 MAX_UNAPPROVED = 5
 BURST_HOURS = 7 * 24
-#: The corrections that a new topic needs.
+#: The number of corrections that a new topic needs.
 MIN_CORRECTIONS_OF_TOPIC = 3
 
 Kind: TypeAlias = Literal[
@@ -44,13 +45,13 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         - "thin topic": its topic is new, and `n` corrections have it.
     n : int
     topic : str
-        Several topics are separated by commas.
+        The topic of the kinds above; several topics are separated by commas.
     probability : float
-        Probability of `topic` by the model that contradicts the correction.
+        The probability of `topic` according to the model that contradicts the correction.
     person : str
-        Who made a burst; "" for all who have no token of their own.
+        Who made a burst; "" stands for all people without a token of their own.
     is_asked : bool
-        For a burst: whether training has looked for other people's corrections that support this
+        For a burst: whether training has searched for other people's corrections that support this
         one, and found none.
     """
 
@@ -112,23 +113,23 @@ _SENTENCES: dict[Kind, str] = {
 
 
 class CorrectionHead(NamedTuple):
-    """Who made a correction, when, and for which model; `find_bursts` needs no more."""
+    """Who made a correction, when, and for which model: all that `find_bursts` needs."""
 
     id: int
     at: str
     model: str
     who: str | None
     is_named: bool
-    # When it was approved, as `at`; None if it wasn't.
+    # When it was approved, in the format of `at`; None if it wasn't.
     approved: str | None = None
-    # Whether a model that was written has learned from it.
+    # Whether a model that was saved has learned from it.
     is_learned: bool = False
 
     @property
     def person(self) -> str:
-        """Who made it, as far as a token proves it.
+        """The person who made it, if a token proves it.
 
-        Typed names prove nothing: all who have no token of their own are one person, "".
+        Typed names prove nothing: all people without a token of their own count as one person, "".
         """
         return self.who or "" if self.is_named else ""
 
@@ -138,12 +139,12 @@ class CorrectionHead(NamedTuple):
 
 
 def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
-    """Return a doubt for each correction that is one of too many by a person within a week.
+    """Return a doubt for each correction that is one of too many by one person within a week.
 
-    A correction doesn't count any more once it has been approved; up to then it does, since whoever
-    approves a part of a burst may have left out the others on purpose. A correction that a model
-    has learned without approval counts, or a few at a time would slip through again and again; it
-    gets no doubt itself.
+    Approved corrections don't count, from the time of their approval. Before that they do, as the
+    approver of a part of a burst may have left out the rest on purpose. Corrections that a model
+    has learned from without approval count, or else a few at a time would slip through again and
+    again; they get no doubt themselves.
     """
     by_person: defaultdict[tuple[str, str], list[CorrectionHead]] = defaultdict(list)
     for head in heads:
@@ -158,7 +159,7 @@ def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
 
 
 class _Burst(NamedTuple):
-    """Consecutive corrections by one person, and how many weren't approved at the last one."""
+    """A run of consecutive corrections by one person."""
 
     heads: list[CorrectionHead]
     n_unapproved: int
@@ -171,7 +172,7 @@ def _bursts_of_person(group: list[CorrectionHead]) -> list[_Burst]:
     window = datetime.timedelta(hours=BURST_HOURS)
     bursts: list[list[CorrectionHead]] = []
     # A window of one week slides over the corrections, from `first` to `last`. `approvals` is a
-    # heap of those that come after `last`; `n_approved` counts approved corrections in the window.
+    # heap of the approvals after `last`; `n_approved` counts approved corrections in the window.
     approvals: list[tuple[str, int]] = []
     is_approved = [False] * len(group)
     first = burst_stop = n_approved = 0
@@ -198,7 +199,7 @@ def _bursts_of_person(group: list[CorrectionHead]) -> list[_Burst]:
 
 
 def held_dicts(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[dict[str, Any]]:
-    """Return corrections that wait for approval as plain data for JSON."""
+    """Return the corrections that wait for approval as plain data for JSON."""
     return [
         {
             "id": number,
@@ -210,7 +211,7 @@ def held_dicts(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[dict[str, An
 
 
 def held_lines(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[str]:
-    """Return how many corrections wait for approval, and a line for each kind of reason."""
+    """Return lines with the numbers of corrections that wait for approval: in total, by reason."""
     held = list(held)
     counts = Counter(kind for _, doubts in held for kind in {doubt.kind for doubt in doubts})
     verb = "waits" if len(held) == 1 else "wait"

@@ -1,4 +1,4 @@
-"""Tests whether a new model may replace the old one, topic by topic and person by person."""
+"""The statistical tests that a new model must pass to replace the old one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import MIN_CORRECTIONS_OF_TOPIC
 from slugline.evaluation.multilabel import count_decisions, equal_rows
 
-#: Probability, at most, that a new model is held back though it is no worse in any topic.
+#: The largest probability that a new model is held back although it is not worse for any topic.
 ALPHA = 0.05
-#: A probability has risen or fallen if it changed by more than this.
+#: A probability counts as risen or fallen if it changed by more than this.
 MARGIN = 0.1
-#: New topics with few corrections that may be added by one training.
+#: The number of new topics with few corrections that one training may add.
 MAX_THIN_TOPICS = 5
-#: The fewest changed documents, all of them for the worse, that are significant: 1 / 2^5 is under
-#: `ALPHA`.
+#: The smallest number of changed documents that is significant if all changed for the worse: 1 /
+#: 2^5 is below `ALPHA`.
 MIN_CHANGED = 5
 
 
@@ -40,13 +40,14 @@ class TopicChange:
     n_documents, n_corrections : int
         Test documents and corrections with this topic.
     n_true_positives_before, n_true_positives_after : int
-        Test documents that have this topic and got it.
+        Number of test documents with this topic that were given it.
     n_predicted_before, n_predicted_after : int
-        Test documents that got this topic.
+        Number of test documents that were given this topic.
     n_better, n_worse : int
-        Documents on which only the new model is right about this topic, or only the old one.
+        Number of documents for which only the new model, or only the old one, is right about this
+        topic.
     lost_to : str or None
-        The topic that most of the lost documents got instead.
+        The topic that most of the lost documents were given instead.
     is_worse : bool
         See `clearly_worse`.
     """
@@ -75,7 +76,7 @@ class TopicChange:
 
     @property
     def p_value(self) -> float:
-        """The p-value of the change for the worse; see `sign_test_p_value`."""
+        """The p-value of a change for the worse; see `sign_test_p_value`."""
         return sign_test_p_value(self.n_better, self.n_worse)
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,13 +85,13 @@ class TopicChange:
 
 
 class TopicChanges(NamedTuple):
-    """The change of each topic, the most common first, and whether all topics got worse.
+    """The changes of all topics, and whether accuracy or coverage got worse.
 
     Attributes
     ----------
     topics : list of TopicChange
     is_accuracy_worse, is_coverage_worse : bool
-        Whether clearly fewer documents have exactly the right topics, or are answered; see
+        Whether clearly fewer documents are given exactly their topics, or are answered; see
         `clearly_worse`.
     """
 
@@ -101,16 +102,16 @@ class TopicChanges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromiseChange:
-    """How the precision that models promise changed, and how many test documents they answer.
+    """How the promised precision, and the number of answered test documents, changed.
 
     Attributes
     ----------
     precision_before, precision_after : float
-        0 without a promise, or if no threshold reaches it.
+        The promised precision; 0 without a promise, or if no threshold reaches it.
     n_answered_before, n_answered_after : int
         Number of test documents that are answered.
     is_coverage_worse : bool
-        Whether clearly fewer are answered; see `clearly_worse`.
+        Whether clearly fewer documents are answered; see `clearly_worse`.
     """
 
     precision_before: float
@@ -146,16 +147,16 @@ def topic_changes(
     n_newly_answered: int,
     n_no_longer_answered: int,
 ) -> TopicChanges:
-    """Return how the answers for each topic changed, and whether they got worse overall.
+    """Return the changes of the answers for each topic, the most common first, and overall.
 
     Parameters
     ----------
     topics, before, after : sequences of str, or of tuples of str, one for each test document
-        Its topic or topics, and the answers of the old and the new model.
+        The true topics, and the answers of the old and of the new model.
     corrected : sequence of str
         The topics of all corrections.
     n_newly_answered, n_no_longer_answered : int
-        How many test documents only the new model answers, and how many only the old one.
+        Number of test documents that only the new model, or only the old one, answers.
     """
     topics, before, after = as_sets(topics), as_sets(before), as_sets(after)
     flatten = itertools.chain.from_iterable
@@ -167,7 +168,7 @@ def topic_changes(
     true, old, new = encode(topics), encode(before), encode(after)
     hits_before, n_documents, n_predicted_before = count_decisions(true, old, axis=0)
     hits_after, _, n_predicted_after = count_decisions(true, new, axis=0)
-    # Of sparse booleans, `a > b` is `a & ~b`.
+    # For sparse boolean arrays, `a > b` means `a & ~b`.
     was_wrong, is_wrong = true != old, true != new
     n_better, n_worse = (was_wrong > is_wrong).sum(axis=0), (is_wrong > was_wrong).sum(axis=0)
     was_right, is_right = equal_rows(old, true), equal_rows(new, true)
@@ -213,7 +214,7 @@ class ProbabilityChange:
     mean_before, mean_after : float
         Mean probability of the right topics.
     n_risen, n_fallen : int
-        Documents whose probability rose, or fell, by more than `MARGIN`.
+        Number of documents whose probability rose, or fell, by more than `MARGIN`.
     is_worse : bool
         See `clearly_worse`.
     """
@@ -242,14 +243,14 @@ class ProbabilityChange:
 def probability_changes(
     topics: Sequence[Any], before: ProbabilityTable, after: ProbabilityTable
 ) -> list[ProbabilityChange]:
-    """Return the changes of probabilities: of all topics together, then of each by its name.
+    """Return the changes of probabilities: first over all topics, then of each topic by name.
 
     Parameters
     ----------
     topics : sequence of str, or of tuples of str
-        The right ones of each test document.
+        The true topics of each test document.
     before, after : ProbabilityTable
-        The probabilities by the old and the new model, in the documents' order.
+        The probabilities according to the old and the new model, in the order of the documents.
     """
     pairs = [(row, topic) for row, names in enumerate(as_sets(topics)) for topic in names]
     old = np.array([before.probability(row, topic) for row, topic in pairs])
@@ -293,14 +294,14 @@ class ProbabilityTable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PersonContradictions:
-    """How many of a person's corrections a model that learned from everybody else contradicts.
+    """Counts of a person's corrections, and of those that a model of other people's contradicts.
 
     Attributes
     ----------
     person : str
         "" for all who have no token of their own.
     n_corrections, n_contradicted : int
-        Corrections that were learned from without approval, and how many are contradicted.
+        Number of corrections that were learned from without approval, and of contradicted ones.
     """
 
     person: str
@@ -308,7 +309,7 @@ class PersonContradictions:
     n_contradicted: int
 
     def why_not(self) -> str:
-        """Return in words what speaks against them; empty if nothing does."""
+        """Return the reason against these corrections; empty if there is none."""
         if self.n_contradicted < MIN_CHANGED or 2 * self.n_contradicted <= self.n_corrections:
             return ""
         person = self.person or "people without a token of their own"
@@ -319,12 +320,12 @@ class PersonContradictions:
 
 
 def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
-    """Return in words that too many new topics have too few corrections; empty if few have.
+    """Return the reason if too many new topics have too few corrections; else an empty string.
 
     Parameters
     ----------
     n_corrections : mapping of str to int
-        Number of corrections to each new topic of which none is approved.
+        Number of corrections to each new topic that has no approved correction.
     """
     thin = sorted(topic for topic, n in n_corrections.items() if n < MIN_CORRECTIONS_OF_TOPIC)
     if len(thin) <= MAX_THIN_TOPICS:
@@ -337,15 +338,15 @@ def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
-    """Return which changes for the worse are significant.
+    """Return for each change whether it is significantly for the worse.
 
-    One-sided sign tests at a family-wise error rate of `ALPHA`, corrected for the number of changes
-    that have enough documents to be significant at all.
+    The changes are one family of one-sided sign tests, with a family-wise error rate of `ALPHA`,
+    corrected for the number of changes with enough documents to be significant at all.
 
     Parameters
     ----------
     changes : sequence of (int, int)
-        How many documents each made better, and how many worse.
+        Number of documents that each change made better, and worse.
 
     References
     ----------
@@ -358,7 +359,11 @@ def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
 
 
 def sign_test_p_value(n_better: int, n_worse: int) -> float:
-    """Return the probability of at least so many changes for the worse by chance."""
+    """Return the p-value of a one-sided sign test.
+
+    It is the probability of at least `n_worse` changes for the worse if both directions are equally
+    likely.
+    """
     from scipy.special import bdtr
 
     return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0

@@ -1,4 +1,4 @@
-"""Learning from documents and corrections, compared with learning from the documents alone."""
+"""Trains a model with corrections, and compares it with a model that is trained without them."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 
 # Training sets ------------------------------------------------------------------------------------
 
-# Names of models in a message.
+# The largest number of model names in a message.
 _N_SHOWN = 5
 
 
 def normalize_spaces(text: str) -> str:
-    r"""Return the text with single spaces for line breaks and several spaces.
+    r"""Return the text with each run of white space replaced by one space.
 
     >>> normalize_spaces("Wheat\r\n prices ") == normalize_spaces("Wheat prices")
     True
@@ -63,9 +63,9 @@ def normalize_spaces(text: str) -> str:
 def to_corpus(
     corrections: Iterable[Correction], name: str, models: Collection[str] | None = None
 ) -> Corpus:
-    """Return corrected texts with their topics by the latest correction of each text.
+    """Return the corrected texts, each with the topic of its latest correction.
 
-    Topics are strings, places are the numbers of corrections, and blank texts are left out.
+    Topics are strings, and places are the numbers of corrections. Blank texts are left out.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def to_corpus(
     name : str
         Name of their file, for messages.
     models : collection of str, optional
-        Only corrections of models with these names; by default, all must be of one model.
+        Use only corrections to models with these names; by default, all must be to one model.
 
     Raises
     ------
-    DataError : if there is none, they are of several models, or some give one topic and some a
+    DataError : if there are none, they are to several models, or some give one topic and some a
         tuple of topics.
     """
     selected = [row for row in corrections if models is None or row.model in models]
@@ -102,7 +102,7 @@ def to_corpus(
         by_model = [f"{model} ({n:,})" for model, n in n_by_model.most_common()]
         raise DataError(
             f"{name} holds corrections of {counted(len(n_by_model), 'model')}, "
-            f"{join_words(by_model, _N_SHOWN, last=None)}; say of which to learn with ",
+            f"{join_words(by_model, _N_SHOWN, last=None)}; choose which to learn from with ",
             Parameter("corrections_of"),
             ".",
         )
@@ -130,7 +130,7 @@ def to_corpus(
 
 
 def topic_names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
-    """Return a topic, or a tuple of several, as strings."""
+    """Return a topic as a string, or a tuple of topics as strings."""
     if isinstance(topic, tuple):
         return tuple(str(name).strip() for name in topic)
     return str(topic).strip()
@@ -138,7 +138,7 @@ def topic_names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """Documents to train on with and without corrections, and to test both models on.
+    """The documents for training with and without corrections, and for testing both models.
 
     Attributes
     ----------
@@ -148,9 +148,9 @@ class TrainingSets:
         The training documents whose texts were not corrected, then the corrections.
     corrections : Corpus
     test : Corpus
-        None of these has the text of a correction.
+        Test documents, none of which has the text of a correction.
     n_replaced, n_from_test : int
-        Training documents and test documents that were removed, since their texts were corrected.
+        Number of training and of test documents that were removed, as their texts were corrected.
     """
 
     base: Corpus
@@ -166,7 +166,7 @@ class TrainingSets:
         return sorted({*self.corrections.all_topics()} - {*self.base.all_topics()})
 
     def without(self, rows: Iterable[int]) -> Corpus:
-        """Return the documents without some corrections, given by number."""
+        """Return `learned` without some corrections, given by their rows."""
         n_others = len(self.learned) - len(self.corrections)
         is_used = np.ones(len(self.learned), dtype=bool)
         is_used[[n_others + row for row in rows]] = False
@@ -180,8 +180,7 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
 
     Raises
     ------
-    DataError : if no test document is left, or corrections are of one topic a text where documents
-        may have several, or the reverse.
+    DataError : if no test document is left, or only one of documents and corrections is multilabel.
     """
     check_same_kind(train, corrections)
     corrected = set(map(normalize_spaces, corrections.texts))
@@ -211,7 +210,7 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
 
 
 def check_same_kind(train: Corpus, corrections: Corpus) -> None:
-    """Raise DataError unless both are single-label, or both multilabel."""
+    """Raise DataError unless both are single-label, or both are multilabel."""
     if train.multilabel != corrections.multilabel:
         raise DataError(
             f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
@@ -230,16 +229,17 @@ def _is_uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
 # Learning ----------------------------------------------------------------------------------------
 
 # Corrected texts are answered by models that learned from the other corrections: three models, each
-# without a third of them; or one model if learning takes long because of so many documents.
+# without a third of the corrections; or one model if there are so many documents that learning
+# takes long.
 _N_FOLDS, _MANY = 3, 20_000
-# Topics that got clearly worse and are named.
+# The largest number of clearly worse topics in a message.
 _N_WORSE = 3
 # A number as Python writes it, of 64 bits at most.
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CorrectedAccuracy(NamedTuple):
-    """How many corrected texts are answered correctly by models that have not learned from them.
+    """Counts of corrected texts that models answer correctly without having learned from them.
 
     Attributes
     ----------
@@ -257,15 +257,15 @@ class CorrectedAccuracy(NamedTuple):
 
 @dataclass(frozen=True)
 class CorrectionResult:
-    """A model that learned from corrections, compared with one that didn't.
+    """A model that was trained with corrections, compared with one that was trained without.
 
     Attributes
     ----------
     experiment : Experiment
-        With the corrections.
+        The experiment with corrections.
     merged : TrainingSets
     paired : PairedComparison
-        With the corrections (first) and without (second) on the test documents.
+        The models with (first) and without (second) corrections on the test documents.
     topics : tuple of TopicChange
     is_worse : bool
         Whether accuracy over all topics got clearly worse.
@@ -274,13 +274,14 @@ class CorrectionResult:
     problem : str
         Why the file of the new model can't be used; empty if it can.
     probabilities : tuple of ProbabilityChange
-        How the probabilities of right topics changed on the test documents: over all topics first.
+        How the probabilities of the right topics changed on the test documents; first over all
+        topics.
     people : tuple of PersonContradictions
         Contradictions to each person's unapproved corrections.
     n_unapproved : mapping of str to int
-        Number of corrections to each new topic of which none is approved.
+        Number of corrections to each new topic that has no approved correction.
     is_unchanged : bool
-        Whether the file of the model to be replaced has the same bytes already.
+        Whether the file of the model to be replaced already has the same bytes.
     missing_topics : tuple of str
         Topics of the model to be replaced that the new one doesn't have.
     held : tuple of (int, tuple of Doubt)
@@ -337,7 +338,7 @@ class CorrectionResult:
         return "; ".join(filter(None, reasons))
 
     def card_notes(self) -> str:
-        """Return a sentence for the model card, in Markdown."""
+        """A sentence for the model card, in Markdown."""
         corrections = self.merged.corrections
         return (
             f"Learned from {counted(len(corrections), 'corrected text')} as well, each of which "
@@ -378,7 +379,7 @@ def learn_from_corrections(
     replaced: Fitted | None = None,
     progress: Progress | None = None,
 ) -> CorrectionResult:
-    """Train with documents and corrections, and again without the corrections to compare.
+    """Train with documents and corrections, and for comparison without the corrections.
 
     Both models are tested on the same documents, none of which has the text of a correction.
 
@@ -390,11 +391,11 @@ def learn_from_corrections(
     test, test_fraction, progress
         See `run_experiment`.
     replaced : Fitted, optional
-        The model to be replaced, which may promise more than one with these settings can.
+        The model to be replaced, which may promise more than a model with these settings can.
 
     Raises
     ------
-    DataError : if nothing can be set aside, or no test document is left.
+    DataError : if no documents can be set aside, or no test document is left.
     OptionError : if topics are paths.
     """
     if settings.topic_path is not None:
@@ -424,7 +425,7 @@ def learn_from_corrections(
 
 @dataclass(frozen=True)
 class _Refit:
-    """Fits the settings of a model, tuned ones included, to other documents."""
+    """Fits models with the settings of another model, including tuned ones, to other documents."""
 
     fitted: Fitted
     progress: Progress | None
@@ -442,7 +443,7 @@ def _compare_models(
     refit: _Refit,
     replaced: Fitted | None,
 ) -> CorrectionResult:
-    """Compare the models with and without corrections on test documents and corrected texts."""
+    """Compare both models on test documents and corrected texts."""
     after = experiment.fitted
     texts, y_true = merged.test.texts, merged.test.topics
     answers_before, answers_after = _answers(before, texts), _answers(after, texts)
@@ -489,7 +490,7 @@ def _compare_models(
 
 
 def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
-    """Return the content of a model's file, after the model in it has answered texts.
+    """Return the content of a model file, after checking that the model in it can answer texts.
 
     Raises
     ------
@@ -498,7 +499,7 @@ def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
     try:
         fitted, file = load_model(path)
         Decider.from_fitted(fitted).decide(texts)
-    except Exception as error:  # a server would fail in the same way
+    except Exception as error:  # a server would fail on any of these errors, too
         raise TrainingError(
             f"the new model can't be loaded from its file and answer texts ({error})"
         ) from error
@@ -506,9 +507,9 @@ def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
 
 
 def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
-    """Return the model with integer topics if all those of the model it replaces are integers.
+    """Return the model with integer topics if all topics of the replaced model are integers.
 
-    Topics read from files are strings. Nothing changes if one of them is not a number.
+    Topics that are read from files are strings. They stay strings if one of them is not a number.
     """
     names = [str(name) for name in fitted.topics.names]
     is_numbered = all(isinstance(name, int) for name in before)
@@ -529,7 +530,7 @@ def _note(merged: TrainingSets) -> str:
 
 
 def _is_answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
-    """Return which texts the model is sure of."""
+    """Return a mask of the texts that the model answers."""
     decider = Decider.from_fitted(fitted)
     if decider.precision is None:
         return np.ones(len(texts), dtype=bool)
@@ -552,7 +553,7 @@ def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
 def _corrected_accuracy(
     merged: TrainingSets, before: Fitted, refit: _Refit, seed: int
 ) -> CorrectedAccuracy:
-    """Measure the accuracy on corrected texts by cross-validation over the corrections."""
+    """Count right answers to corrected texts by cross-validation over the corrections."""
     corrections = merged.corrections
     n_asked = n_before = n_after = 0
     n_folds = min(_N_FOLDS, len(corrections))
@@ -576,7 +577,7 @@ def _count_right(y_true: Sequence[Any], answers: Sequence[Any]) -> int:
 
 
 def _describe_missing(topics: Sequence[str]) -> str:
-    """Return in words which topics of the old model the new one lacks."""
+    """Return a sentence about the topics of the old model that the new one lacks."""
     names = join_words([*map(short_repr, topics)], _N_SHOWN, last=None)
     noun, pronoun = ("topic", "it") if len(topics) == 1 else ("topics", "them")
     return (
@@ -586,7 +587,7 @@ def _describe_missing(topics: Sequence[str]) -> str:
 
 
 def _describe_loss(change: TopicChange) -> str:
-    """Return how much worse a topic got, in words."""
+    """Return a sentence about how much worse a topic got."""
     instead = ""
     if change.lost_to is not None:
         instead = f", most others now get {short_repr(change.lost_to)}"

@@ -1,7 +1,7 @@
-"""Lets a served model learn from corrections in the background whenever there are enough new ones.
+"""Lets a served model learn from corrections in the background when there are enough new ones.
 
-It runs `slugline train --corrections` as a process of low priority, which replaces the model's file
-if nothing got clearly worse. The server notices the new file by itself.
+The loop runs `slugline train --corrections` as a process of low priority, which replaces the model
+file if nothing got clearly worse. The server notices the new file by itself.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.content import is_shipped
 
-# Seconds to wait for a process to end.
+# The number of seconds to wait for a process to end.
 _GRACE = 5.0
 _NICENESS = 10
 # Prefix of the command's message when it fails.
 _ERROR = "slugline: error: "
-# Bytes of results that are read, and lines and characters of messages.
+# The limits on bytes of results, and on lines and characters of messages, that are read.
 _MAX_RESULT_BYTES, _MAX_LINES, _MAX_CHARACTERS = 64 << 20, 20, 2000
 
 
 class LoopState(TypedDict):
-    """State of a loop, as in JSON.
+    """The state of a loop as plain data for JSON.
 
     `since` is when the current run began (ISO 8601, UTC), None if there is none. `n_new` are the
     corrections and approvals since the last run, and `next_after` how many more start the next run;
@@ -57,28 +57,28 @@ class LoopState(TypedDict):
 
 
 class LearningLoop:
-    """Lets a model learn after every so many new corrections.
+    """Lets a model learn each time there are `every` new corrections.
 
-    The file of corrections records the last run, so that a restart continues there. If several
-    loops use one model, one of them trains at a time.
+    The last run is recorded in the file of corrections, so that a restarted loop continues from
+    there. If several loops use one model, only one of them trains at a time.
 
     Parameters
     ----------
     model_path : str or Path
-        The model's file, which is replaced. Only corrections of the model of this name count.
+        The model file, which is replaced. Only corrections to the model with this name count.
     data : sequence of str
-        Its training data, as `slugline train` takes them.
+        The training data of the model, as arguments of `slugline train`.
     store_path : str or Path
         The file of corrections.
     every : int
-        How many new corrections start a run.
+        The number of new corrections that starts a run.
     log, warn : callable
-        Called from another thread with one line at a time; `warn`, by default `log`, with failures.
+        Called from another thread with one line at a time; `warn`, by default `log`, gets failures.
     options : sequence of str, default ()
-        More options of `slugline train`, such as ``["--text", "body"]``.
+        Further options of `slugline train`, such as ``["--text", "body"]``.
     pauses : (float, float)
-        Seconds after which corrections are counted again. While there is an error, this time
-        doubles each time, up to the second number.
+        The number of seconds after which corrections are counted again. While there is an error,
+        the pause doubles each time, up to the second number.
 
     Raises
     ------
@@ -127,22 +127,22 @@ class LearningLoop:
         self._store: CorrectionStore | None = None
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
-        self._starting = threading.Lock()  # so that no process starts while `stop` ends the last
+        self._starting = threading.Lock()  # so that none starts while `stop` ends the last
         self._is_over = threading.Event()
 
     def open(self) -> None:
-        """Open the file of corrections, for `state`; StoreError if it can't be opened."""
+        """Open the file of corrections, for `state`; raise StoreError if it can't be opened."""
         if self._store is None:
             self._store = CorrectionStore(self._store_path)
 
     def start(self) -> None:
-        """Start the thread; StoreError if the file of corrections can't be opened."""
+        """Start the thread; raise StoreError if the file of corrections can't be opened."""
         self.open()
         self._thread = threading.Thread(target=self._watch, name="learner", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End a run in progress, leaving the model unchanged, and the thread."""
+        """Stop the thread and a run in progress, which leaves the model unchanged."""
         with self._starting:
             self._is_over.set()
             child = self._child
@@ -160,7 +160,7 @@ class LearningLoop:
             if self._store is not None:
                 n_new = self._count_new(self._store)
                 last = json.loads(self._store.note(f"outcome {self._note}") or "null")
-                with self._locked_model() as is_locked:  # if not, one of the loops is learning
+                with self._locked_model() as is_locked:  # another loop is learning
                     since = None if is_locked else self._store.note(f"since {self._note}")
         return {
             "is_learning": since is not None,
@@ -187,7 +187,8 @@ class LearningLoop:
             except Exception as error:  # noqa: BLE001 - the server must go on
                 if str(error) != last_error:  # each error is logged once
                     self._warn(f"learning from corrections: {error}")
-                # A run that fails, or whose result can't be recorded, would start again at once.
+                # A run that fails, or whose result can't be recorded, would otherwise start again
+                # at once.
                 last_error, pause = str(error), min(2 * pause, self._max_pause)
             self._is_over.wait(pause)
 
@@ -208,7 +209,7 @@ class LearningLoop:
                 self._log("learning from corrections: stopped, as the server stops")
                 return
             notes = {f"outcome {self._note}": json.dumps(summary)}
-            if summary["outcome"] == "failed":  # the corrections stay new
+            if summary["outcome"] == "failed":  # the corrections count as new again
                 store.set_notes(notes)
                 raise TrainingError(summary["message"])
             notes[f"learned {self._note}"] = str(last)
@@ -218,7 +219,7 @@ class LearningLoop:
             log(f"learning from corrections: {summary['message']}")
 
     def _learn(self) -> dict[str, Any]:
-        """Run the command, and return its summary for `state`."""
+        """Run the command, and return a summary of the run for `state`."""
         lines: deque[str] = deque(maxlen=_MAX_LINES)
         with tempfile.TemporaryFile() as results:
             child = self._start_process(results)
@@ -227,7 +228,7 @@ class LearningLoop:
             with child, contextlib.closing(child.stderr or io.StringIO()) as messages:
                 for line in messages:
                     lines.append(line.strip()[:_MAX_CHARACTERS])
-                    if not line.startswith(_ERROR):  # errors are part of the summary
+                    if not line.startswith(_ERROR):  # errors are in the summary as well
                         self._log(f"learning from corrections: {lines[-1]}")
             status = child.wait()
             self._child = None
@@ -239,7 +240,8 @@ class LearningLoop:
         with self._starting:
             if self._is_over.is_set():
                 return None
-            # In a new session, since Ctrl-C on the server's terminal must not end it before `stop`.
+            # In a new session, so that Ctrl-C on the server's terminal doesn't end the process
+            # before `stop`.
             self._child = subprocess.Popen(  # noqa: S603 - our own command, and no shell
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -256,20 +258,20 @@ class LearningLoop:
 
     @contextlib.contextmanager
     def _locked_model(self) -> Iterator[bool]:
-        """Hold the model's lock; yield False if another loop has it."""
+        """Hold the lock of the model; yield False if another loop holds it."""
         path = self._model.with_name(f".{self._model.name}.learning")
         with path.open("wb") as file:
             yield lock(file)
 
 
 def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
-    """Return the summary of a process from its status, output and messages."""
+    """Return the summary of a run, given the exit status, output and messages of the process."""
     result = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
         result = json.loads(output)["corrections"]
     if result is None or status not in (0, 1):
         reason = f"exit status {status}"
-        if lines:  # its advice may name options of that command
+        if lines:  # quoted, as the advice may name options of that command
             reason = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
         return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {reason}"}
     n_held = len(result["held"])

@@ -1,4 +1,4 @@
-"""Review of corrections: which a model may learn from, and which wait for approval."""
+"""Reviews corrections: decides which a model may learn from, and which wait for approval."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from slugline.model.fitted import Fitted
 if TYPE_CHECKING:
     from slugline.corrections.store import Correction
 
-#: Fits documents.
+#: Fits a model to documents.
 Fit: TypeAlias = Callable[[Corpus], Fitted]
 _Topics: TypeAlias = frozenset[str]
 
-#: How many times more probable another topic must be for a model to contradict a correction.
+#: A model contradicts a correction if another topic is this many times more probable.
 CONTRADICTION = 10.0
-# People are divided into so many groups, and a model that learned from the other groups answers the
-# texts of each; one group if learning takes long because of so many documents.
+# People are divided into this many groups, and the texts of each group are answered by a model that
+# learned from the other groups. If there are so many documents that learning takes long, there is
+# one group.
 _N_FOLDS, _MANY = 3, 20_000
-# Rounds in which corrections are found that change answers to training texts.
+# The number of rounds of searching for corrections that change answers to training texts.
 _N_ROUNDS = 5
 
 
@@ -42,12 +43,12 @@ class Review:
     Attributes
     ----------
     learnable : tuple of Correction
-        Those that are approved, or need no approval.
+        Corrections that are approved, or need no approval.
     doubts : mapping of int to tuple of Doubt
-        By the number of each correction that isn't approved. One without doubts is learnable, or
-        replaced by another one of the same text.
+        The doubts about each correction that isn't approved, by its number. A correction without
+        doubts is learnable, or replaced by another one of the same text.
     approval : {"all", "doubtful", "none"}
-        What needs approval.
+        Which corrections need approval.
     """
 
     learnable: tuple[Correction, ...]
@@ -62,7 +63,7 @@ class Review:
         return {number: doubts for number, doubts in self.doubts.items() if doubts}
 
     def people(self) -> tuple[PersonContradictions, ...]:
-        """Return how many of each person's learnable, unapproved corrections are contradicted."""
+        """The contradictions to each person's learnable corrections without approval."""
         unapproved = [row for row in self.learnable if row.approved is None]
         counts = Counter(row.head.person for row in unapproved)
         contradicted = Counter(
@@ -84,26 +85,26 @@ def review(
     *,
     rename: Callable[[Corpus], Corpus] = lambda corpus: corpus,
 ) -> Review:
-    """Return which corrections may be learned from, and why others wait for approval.
+    """Return the corrections that may be learned from, and why others wait for approval.
 
     Parameters
     ----------
     corrections : iterable of Correction
-        Of one model.
+        Corrections to one model.
     train : Corpus
-        The documents that the model learns from as well.
+        The training documents of the model.
     fit : callable
-        Fits a corpus.
+        Fits a model to a corpus.
     approval : {"all", "doubtful", "none"}
-        Which corrections need approval. With "none", doubts are found but nothing waits. Otherwise,
-        corrections that a model has learned from are kept, unless an approved one contradicts them.
+        Which corrections need approval. With "none", doubts are found, but no correction waits.
+        Otherwise, corrections that a model has learned from are kept, unless an approved one
+        contradicts them.
     rename : callable
-        Renames and merges the topics of a corpus as those of `train` were.
+        Renames and merges the topics of a corpus in the way that those of `train` were.
 
     Raises
     ------
-    DataError : if corrections are of one topic a text where documents may have several, or the
-        reverse.
+    DataError : if only one of documents and corrections is multilabel.
     """
     corrections = [row for row in corrections if normalize_spaces(row.text)]
     texts = [correction.text for correction in corrections]
@@ -126,7 +127,7 @@ def review(
 
 
 class _Claim(NamedTuple):
-    """What a correction says of a text, and the doubts about it."""
+    """The text and topics of a correction, and the doubts about it."""
 
     correction: Correction
     key: str  # The text without superfluous spaces
@@ -143,10 +144,11 @@ class _Claim(NamedTuple):
 def _latest_claims(
     corrections: Sequence[Correction], topics: Sequence[_Topics], *, keeps_learned: bool
 ) -> list[_Claim]:
-    """Return the settled claim of each text, and the latest pending one by each person.
+    """Return the settled claim about each text, and the latest pending one by each person.
 
-    An approved correction settles its text, else one that a model has learned from. It replaces
-    what the same person said before, and pending claims of the same topics.
+    A text is settled by an approved correction or, without one, by a correction that a model has
+    learned from. It replaces earlier claims by the same person, and pending claims of the same
+    topics.
     """
     settled: dict[str, _Claim] = {}
     pending: dict[tuple[str, str], _Claim] = {}
@@ -160,7 +162,7 @@ def _latest_claims(
     settled_ids = {claim.correction.id for claim in settled.values()}
     for correction, names in zip(corrections, topics, strict=True):
         claim = _Claim(correction, normalize_spaces(correction.text), names, [])
-        pending.pop((claim.key, claim.person), None)  # so that the order is that of the latest
+        pending.pop((claim.key, claim.person), None)  # so that the latest come last
         if correction.approved is None and correction.id not in settled_ids:
             pending[claim.key, claim.person] = claim
     differing = [
@@ -174,13 +176,13 @@ def _latest_claims(
 
 @dataclass
 class _Examination:
-    """Finds doubts about claims; those that need no model first."""
+    """Finds doubts about claims, starting with those that need no model."""
 
     train: Corpus
     claims: list[_Claim]
     fit: Fit
     bursts: Mapping[int, Doubt]
-    # Pending claims about which there is no doubt that needs no model.
+    # Pending claims that are left after the doubts that need no model.
     candidates: list[_Claim] = field(default_factory=list)
 
     def run(self) -> None:
@@ -198,11 +200,11 @@ class _Examination:
         self._find_changed_answers(base)
 
     def _learned(self) -> list[_Claim]:
-        """Return the claims that are settled by a model that learned from them."""
+        """Return the claims that are settled because a model has learned from them."""
         return [c for c in self.claims if c.is_settled and c.correction.approved is None]
 
     def _fit_with(self, claims: Iterable[_Claim]) -> Fitted:
-        """Return a model of the training documents, the approved claims and these."""
+        """Return a model of the training documents, the approved claims and these claims."""
         added = [claim for claim in self.claims if claim.correction.approved is not None]
         added += claims
         if not added:
@@ -221,10 +223,10 @@ class _Examination:
         return self.fit(corpus)
 
     def _find_conflicts(self, unsupported: Collection[int]) -> None:
-        """Find claims that others contradict.
+        """Find claims that other people contradict.
 
-        Claims of a burst that nobody supports contradict nothing: otherwise somebody could hold the
-        corrections of others by correcting the same texts.
+        Claims of a burst that nobody supports are ignored: otherwise, somebody could hold other
+        people's corrections by correcting the same texts.
         """
         by_text: defaultdict[str, list[_Claim]] = defaultdict(list)
         for claim in self.claims:
@@ -255,16 +257,16 @@ class _Examination:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
     def _find_supported(self, base: Fitted, folds: Sequence[Sequence[int]]) -> set[int]:
-        """Return the corrections of bursts that others support; other corrections get a doubt.
+        """Return the corrections of bursts that other people support; others get a doubt.
 
-        The models that decide learned from other people, but from no burst: a burst neither
-        supports another one nor hinders it. A model that agrees without having learned from people
-        is no support. Others must support most of what is new, since they agree with a few
-        corrections by chance.
+        The models that decide have learned from other people, but not from bursts, so that bursts
+        don't influence each other. It is no support if a model agrees without having learned from
+        people. Other people must support most of the new claims, as they agree with a few by
+        chance.
         """
         uses_claim = [claim.correction.id not in self.bursts for claim in self.candidates]
         in_burst = [row for row, is_used in enumerate(uses_claim) if not is_used]
-        # Without what people have taught before, which may be their support.
+        # A model without earlier corrections, which may be the support.
         without_people = self._fit_with([]) if in_burst and self._learned() else base
         was_right = self._agrees(without_people, in_burst)
         new = {row for row, is_right in zip(in_burst, was_right, strict=True) if not is_right}
@@ -287,10 +289,10 @@ class _Examination:
         return supported
 
     def _find_contradictions(self, base: Fitted, folds: Sequence[Sequence[int]]) -> None:
-        """Find claims that a model contradicts that learned from others' claims without doubts.
+        """Find claims that a model of other people's claims without doubts contradicts.
 
-        The model learned from the part of a burst that others support, and from no other part of
-        it, which so changes nothing for the corrections of others.
+        From a burst, the model learned only the claims that other people support, so that the rest
+        of a burst doesn't affect other people's corrections.
         """
         uses_claim = [not claim.doubts for claim in self.candidates]
         for rows in folds:
@@ -307,7 +309,7 @@ class _Examination:
                 claim.doubts.extend([] if doubt is None else [doubt])
 
     def _agrees(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
-        """Return whether a model gives some of the candidates their topics."""
+        """Return for each of some candidates whether a model gives it its topics."""
         claims = [self.candidates[row] for row in rows]
         answers = _answer_sets(model, [claim.correction.text for claim in claims])
         return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
@@ -315,10 +317,10 @@ class _Examination:
     def _model_of_others(
         self, rows: Sequence[int], asked: Sequence[int], base: Fitted, uses_claim: Sequence[bool]
     ) -> Fitted:
-        """Return a model that learned from the candidates to use, but not from those of `rows`.
+        """Return a model that learned from the candidates to use, but not from those in `rows`.
 
-        It has not learned either what others say of the texts that are `asked` about, if that
-        differs, nor what an earlier model learned from the people of `rows`: otherwise a few
+        The model has not learned other people's different claims about the texts in `asked`,
+        either, nor what an earlier model learned from the people in `rows`: otherwise, a few
         corrections a week would support the next ones.
         """
         excluded = {*rows}
@@ -340,11 +342,11 @@ class _Examination:
         return self._fit_with(learned_from_others + others)
 
     def _folds(self) -> list[list[int]]:
-        """Return the rows of candidates in a few groups; those of one person are in one group.
+        """Return a few groups of rows of candidates, with all those of one person in one group.
 
-        People are assigned in the order of their first corrections, and those with a burst after
-        all others, so that somebody who comes later, or sends a burst, changes no group but their
-        own.
+        People are assigned in the order of their first corrections, and people with a burst after
+        all others, so that somebody who comes later, or sends a burst, changes only their own
+        group.
         """
         with_burst = {c.person for c in self.candidates if c.correction.id in self.bursts}
         by_person: defaultdict[str, list[int]] = defaultdict(list)
@@ -357,7 +359,7 @@ class _Examination:
         return folds
 
     def _find_changed_answers(self, base: Fitted) -> None:
-        """Find corrections that give training texts a wrong answer where it was right."""
+        """Find corrections that turn right answers to training texts into wrong ones."""
         y_true = [frozenset(topics) for topics in as_sets(self.train.topics)]
         before = _answer_sets(base, self.train.texts)
         rows = [row for row, topics in enumerate(y_true) if before[row] == topics]
@@ -381,7 +383,7 @@ class _Examination:
 
 
 class _ChangedAnswer(NamedTuple):
-    """A training text with its answer after learning from claims, and its topics."""
+    """A training text with its topics and its answer after learning from claims."""
 
     text: str
     answer: _Topics
@@ -391,10 +393,10 @@ class _ChangedAnswer(NamedTuple):
 def _find_causes(
     changes: Sequence[_ChangedAnswer], claims: Sequence[_Claim], *, all_suspects: bool
 ) -> dict[int, list[_Topics]]:
-    """Return the claims that caused changed answers, by index, with the topics of those texts.
+    """Return the claims that caused changed answers, by index, with the topics of the texts.
 
-    The suspects are claims that share a word with the text and have a topic that it gained or lost.
-    The cause is the one that is most like the text, or `all_suspects`.
+    The suspects are claims that share a word with the text and have a topic that the text gained or
+    lost. The cause is the most similar suspect or, with `all_suspects`, each of them.
     """
     words = [_words(claim.correction.text) for claim in claims]
     causes: defaultdict[int, list[_Topics]] = defaultdict(list)
@@ -413,7 +415,7 @@ def _find_causes(
 
 
 def _contradictions(model: Fitted, claims: Sequence[_Claim]) -> list[Doubt | None]:
-    """Return a doubt for each claim of which a model is sure of another topic, else None."""
+    """Return a doubt for each claim if a model is sure of another topic for its text, else None."""
     proba = model.predict_proba([claim.correction.text for claim in claims])
     names = [str(name) for name in model.topics.names]
     columns = {name: column for column, name in enumerate(names)}

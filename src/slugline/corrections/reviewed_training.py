@@ -1,4 +1,4 @@
-"""Training with the corrections that have been approved, or need no approval."""
+"""Reviews corrections, and trains a model with those that are approved or need no approval."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def review_corrections(
     reading: ReadOptions,
     approval: Approval,
 ) -> Review:
-    """Return which corrections a model of these settings may learn from.
+    """Return the review of corrections for a model with these settings.
 
-    Topics of corrections are renamed as `reading` renames those of the training documents.
+    Topics of corrections are renamed in the way that `reading` renames those of documents.
     """
-    # Without a search for better settings.
+    # The models of a review are fitted without a search for better settings.
     settings = replace(settings, tune=False, min_precision=None)
 
     def fit_documents(corpus: Corpus) -> Fitted:
@@ -92,15 +92,16 @@ def learn_from_review(
 
 
 def _topic_renamer(train: Corpus, reading: ReadOptions) -> Callable[[Corpus], Corpus]:
-    """Return a function that renames topics as those of the training documents were."""
-    rules = topic_rules(reading)._replace(must_occur=False)  # names that no correction has
+    """Return a function that renames topics in the way that those of documents were."""
+    # `topic_map` may have names that no correction has.
+    rules = topic_rules(reading)._replace(must_occur=False)
     return partial(apply_topic_rules, rules=rules, preferred=[*train.all_topics()])
 
 
 def _count_unapproved(
     reviewed: Review, corrections: Corpus, new_topics: Sequence[str]
 ) -> dict[str, int]:
-    """Return the number of corrections to each new topic of which nobody approved one."""
+    """Return the number of corrections to each new topic that has no approved correction."""
     approved = {row.id for row in reviewed.learnable if row.approved is not None}
     rows = zip(corrections.places or (), as_sets(corrections.topics), strict=True)
     by_topic = [(topic, number in approved) for number, topics in rows for topic in topics]

@@ -1,7 +1,7 @@
-"""A file of corrections: SQLite, flushed to disk before a correction is acknowledged.
+"""Stores corrections in a SQLite file, flushed to disk before a correction is acknowledged.
 
-Several threads and processes may use one file. Nothing in it is trusted: a file of another program
-or of a later version is left unchanged.
+Several threads and processes may use one file. Its content is not trusted, and a file of another
+program or of a later version is left unchanged.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from slugline.errors import DataError, Parameter, StoreError
 
 # Corrections --------------------------------------------------------------------------------------
 
-#: Bytes that a text may have in UTF-8.
+#: The largest size of a text, in bytes of UTF-8.
 MAX_TEXT_BYTES = 16 << 20
-# Characters of the name and the digest of a model, and of the name of a person.
+# The largest number of characters of a model's name or digest, and of a person's name.
 _MAX_NAME = 1000
-# Bytes of a tuple of topics, in JSON.
+# The largest size of a tuple of topics, in bytes of JSON.
 _MAX_TOPICS_BYTES = 1 << 15
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 class Correction(NamedTuple):
-    """An answer of a model to a text, and the right one.
+    """A model's answer for a text, and the right answer.
 
     Attributes
     ----------
     id : int
-        Its number in the file; later ones have larger numbers.
+        Its number in the file; later corrections have larger numbers.
     text : str
     topic : str or int, or a tuple of them
-        The right topic, which the model need not know; in multilabel data, all right topics.
+        The right topic, which may be new to the model; in multilabel data, all right topics.
     answer : str or int, or a tuple of them
         The topic that the model gave, or its best guess; in multilabel data, the topics it gave.
     probability : float, from 0 to 1
-        The model's probability of its answer; in multilabel data, of the most likely topic in it.
+        The model's probability of its answer; in multilabel data, of the most likely given topic.
     model, digest : str
         Name and digest of the model.
     who : str or None
@@ -58,15 +58,15 @@ class Correction(NamedTuple):
     at : str
         ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
     is_named : bool
-        Whether `who` is the name of a token, not a name that somebody typed.
+        Whether `who` is the name of a token, and not a name that somebody typed.
     approved : str or None
-        When it was approved, as `at`; None if it wasn't.
+        When it was approved, in the format of `at`; None if it wasn't.
     approver : str or None
         Who approved it, if known.
     doubts : tuple of Doubt
-        Why the last training held it; see `CorrectionStore.hold`.
+        The reasons why the last training held it; see `CorrectionStore.hold`.
     learned : str or None
-        When a model that learned from it was first written, as `at`; None if none was.
+        When a model that learned from it was first saved, in the format of `at`; None if none was.
     learned_by : str or None
         The digest of that model.
     """
@@ -89,7 +89,7 @@ class Correction(NamedTuple):
 
     @property
     def head(self) -> CorrectionHead:
-        """Who made it, when, and for which model."""
+        """The head of the correction: who made it, when, and for which model."""
         return CorrectionHead(
             id=self.id,
             at=self.at,
@@ -104,17 +104,18 @@ class Correction(NamedTuple):
 def to_cells(correction: Correction) -> tuple[Any, ...]:
     """Return the cells of a new correction in the order of `_COLUMNS`, without its number.
 
-    Strings are stored as bytes: a TEXT column would end at a NUL, and can't hold lone surrogates.
-    Names of tokens are stored as text, which tells them from names that somebody typed.
+    Strings are stored as bytes, as a TEXT value ends at a NUL and can't contain unpaired
+    surrogates. Names of tokens are stored as text, which distinguishes them from names that
+    somebody typed.
 
     Raises
     ------
-    DataError : if one of them can't be stored; see `Correction` and `MAX_TEXT_BYTES`.
+    DataError : if a value can't be stored; see `Correction` and `MAX_TEXT_BYTES`.
     """
     text, who = correction.text, correction.who
     if not isinstance(text, str):
         raise DataError(Parameter("text"), f" is {short_repr(text)}; give a string.")
-    # A character has at least a byte, so a text with far too many characters isn't encoded.
+    # A character has at least one byte, so a text with too many characters needn't be encoded.
     if len(text) > MAX_TEXT_BYTES or len(data := _to_bytes(text)) > MAX_TEXT_BYTES:
         raise DataError(
             Parameter("text"),
@@ -145,7 +146,7 @@ def from_cells(cells: tuple[Any, ...]) -> Correction:
 
     Raises
     ------
-    ValueError, TypeError, OverflowError : if the cells can't be those of a correction.
+    ValueError, TypeError, OverflowError : if the cells are not those of a correction.
     """
     number, text, topic, answer, probability, model, digest, who, at = cells[:9]
     approved, approver, doubts, learned, learned_by = cells[9:] or (None,) * 5
@@ -204,7 +205,7 @@ _decode_list = msgspec.json.Decoder(tuple[str | int | bool, ...]).decode
 
 
 def _topic_cell(name: str, value: Topic | TopicSet) -> bytes | int | str:
-    """Return a topic as bytes or a number, and a tuple of topics as text: a list in JSON."""
+    """Return a topic as bytes or a number, or a tuple of topics as text: a list in JSON."""
     topics = to_plain_topics(value if isinstance(value, tuple) else [value], name)
     check_topic_names(topics)
     if not isinstance(value, tuple):
@@ -234,20 +235,20 @@ def _topic(cell: Any) -> Topic | TopicSet:
 
 # The store ----------------------------------------------------------------------------------------
 
-#: Marks a file as ours, in SQLite's header: "slug".
+#: The application ID in SQLite's header, which marks a file as one of Slugline's: "slug".
 APPLICATION = 0x736C7567
 #: The version of the tables, in SQLite's header.
 FORMAT = 2
 _COLUMNS = "id, text, topic, answer, probability, model, digest, who, at"
-# The text comes last, since a query may then skip its pages.
+# The text comes last, so that a query of other columns can skip its pages.
 _FIRST_TABLES = (
     "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
     "undone TEXT, topic NOT NULL, answer NOT NULL, probability REAL NOT NULL, "
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# Since format 2: approvals in their order, why the last training held a correction (in JSON), and
-# which corrections a model that was written has learned from.
+# Added in format 2: approvals in order, why the last training held a correction (in JSON), and
+# which corrections a saved model has learned from.
 _MORE_TABLES = (
     "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
     "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
@@ -282,11 +283,11 @@ _JOINED = (
 )
 _ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
 _ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts, learned.at, learned.digest"
-#: The largest number of a correction: 18 digits, since SQLite's integers have at most 19.
+#: The largest number of a correction: 18 digits, as SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
 # A row's text and all other cells.
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 17)
-# A page of rows, which are read together, ends after so many rows or bytes of text.
+# The largest number of rows, and of bytes of text, that are read together.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
@@ -317,7 +318,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._is_closed = False
-        #: The error when the file was last used; None if there was none.
+        #: The error of the last use of the file; None if there was none.
         self.problem: str | None = None
         with self._using("opened"):
             pass
@@ -337,7 +338,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         who: str | None = None,
         is_named: bool = False,
     ) -> Correction:
-        """Store a correction, and return it once it is on disk.
+        """Store a correction; return it once it is on disk.
 
         Raises
         ------
@@ -365,8 +366,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return from_cells((cursor.lastrowid, *cells))
 
     def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
-        """Mark a correction as undone; return whether it was there and not yet undone."""
-        if id.bit_length() > 63:  # more than SQLite's numbers have
+        """Mark a correction as undone; return whether it existed and was not undone yet."""
+        if id.bit_length() > 63:  # too large for SQLite
             return False
         with self._using("written") as connection, _transaction(connection):
             cursor = connection.execute(
@@ -375,7 +376,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return cursor.rowcount == 1
 
     def approve(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
-        """Approve a correction; return whether it was there and neither undone nor approved."""
+        """Approve a correction; return whether it existed and was neither undone nor approved."""
         if id.bit_length() > 63:
             return False
         approver = None if who is None else _name_cell("who", who)
@@ -388,7 +389,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return cursor.rowcount == 1
 
     def hold(self, doubts: Mapping[int, Sequence[Doubt]]) -> None:
-        """Record the doubts about corrections; one without doubts is not held."""
+        """Record the doubts about corrections; corrections without doubts are not held."""
         cells = [
             (number, msgspec.json.encode([*reasons]).decode()) for number, reasons in doubts.items()
         ]
@@ -398,14 +399,14 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     def mark_learned(self, numbers: Iterable[int], digest: str) -> None:
         """Record that a model file with this digest has learned from some corrections.
 
-        The record of the first model that learned from a correction stays.
+        If a correction has such a record already, that of the first model is kept.
         """
         cells = [(number, utc_now(), _name_cell("digest", digest)) for number in numbers]
         with self._using("written") as connection, _transaction(connection):
             connection.executemany("INSERT OR IGNORE INTO learned VALUES (?, ?, ?)", cells)
 
     def heads(self) -> list[CorrectionHead]:
-        """Return who made each correction that wasn't undone, and when."""
+        """Return the heads of all corrections that weren't undone."""
         with self._using("read") as connection:
             cells = connection.execute(
                 "SELECT corrections.id, corrections.at, model, corrections.who, approvals.at, "
@@ -431,7 +432,10 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return heads
 
     def held(self) -> dict[int, tuple[Doubt, ...]]:
-        """Return why corrections wait for approval: by the last training, or since it by bursts."""
+        """Return the doubts about corrections that wait for approval.
+
+        They are those of the last training, and bursts since then.
+        """
         heads = self.heads()
         with self._using("read") as connection:
             recorded = dict(connection.execute("SELECT correction, doubts FROM holds").fetchall())
@@ -443,7 +447,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 doubts = _decode_doubts(recorded[head.id]) if head.id in recorded else ()
             except (msgspec.DecodeError, TypeError) as error:
                 raise self._damaged(head.id, error) from error
-            # A training has already looked for support of a burst.
+            # Training has already searched for support of a burst.
             if head.id in bursts and head.id not in recorded:
                 doubts = (bursts[head.id],)
             if doubts:
@@ -465,9 +469,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return found
 
     def rows(self, after: int = 0, max_rows: int | None = None) -> Iterator[Correction]:
-        """Yield corrections with numbers over `after` in order, without undone ones.
+        """Yield corrections with numbers above `after`, in order and without undone ones.
 
-        Memory is bounded. Corrections that are added during the iteration may be among them.
+        Memory is bounded. Corrections that are added during the iteration may be included.
         """
         n_remaining = _PAGE_ROWS if max_rows is None else max_rows
         while n_remaining > 0:
@@ -479,9 +483,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             n_remaining -= 0 if max_rows is None else len(page)
 
     def count(self, after: int = 0, model: str | None = None) -> int:
-        """Return the number of corrections with numbers over `after`, without undone ones.
+        """Return the number of corrections with numbers above `after`, without undone ones.
 
-        Those of one model are counted, or those of all models.
+        Count those of one model or, by default, of all models.
         """
         query = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
         if model is None:
@@ -489,9 +493,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return int(self._query_value(f"{query} AND model = ?", after, model.encode()))
 
     def count_approvals(self, after: int, model: str, last: int) -> int:
-        """Return the number of approvals with numbers over `after`.
+        """Return the number of approvals with numbers above `after`.
 
-        Only approvals of a model's corrections up to number `last` are counted.
+        Only approvals of corrections to one model, up to number `last`, are counted.
         """
         return int(
             self._query_value(
@@ -513,12 +517,12 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return int(self._query_value("SELECT coalesce(max(id), 0) FROM corrections"))
 
     def note(self, name: str) -> str | None:
-        """Return the note of this name, such as the last correction that a model learned from."""
+        """Return the note with this name, such as the last correction that a model learned from."""
         value = self._query_value("SELECT (SELECT value FROM notes WHERE name = ?)", name)
         return None if value is None else str(value)
 
     def set_notes(self, notes: Mapping[str, str]) -> None:
-        """Store notes by name, all or none."""
+        """Store notes by name, either all or none of them."""
         with self._using("written") as connection, _transaction(connection):
             connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes.items())
 
@@ -567,7 +571,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     @contextlib.contextmanager
     def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread, and remember the file's problem, if any."""
+        """Lock the connection for one thread, and record an error of the file in `problem`."""
         try:
             with self._locked(verb) as connection:
                 yield connection
@@ -578,7 +582,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     @contextlib.contextmanager
     def _locked(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread; errors say that the file can't be `verb`."""
+        """Lock the connection for one thread; error messages say that the file can't be `verb`."""
         if not self._lock.acquire(timeout=self._patience):
             raise self._busy(verb)
         try:
@@ -586,7 +590,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
-                self._disconnect()  # the next call connects again
+                self._disconnect()  # so that the next call connects again
             raise self._failed(verb, code, error) from error
         except OSError as error:
             if isinstance(error, StoreError):
@@ -601,8 +605,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     def _connected(self) -> sqlite3.Connection:
         """Return the connection; raise StoreError if the file was moved.
 
-        Nobody would look for corrections in the moved file, and a new file in its place could clash
-        with processes that still use the old one's log.
+        Nobody would search a moved file for corrections, and a new file in its place could clash
+        with processes that still use the log of the old one.
         """
         if self._is_closed:
             raise StoreError(f"{self.path} was closed; open it again.")
@@ -618,7 +622,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return self._connection
 
     def _write_back(self) -> None:
-        """Copy the write-ahead log into the file, wherever that is now."""
+        """Copy the write-ahead log into the file, even if the file was moved."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -659,9 +663,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return connection
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
-        """Create the tables of a new file, or those that one of format 1 lacks.
+        """Create the tables of a new file, or those that a file of format 1 lacks.
 
-        In one transaction, and before a new file has a write-ahead log.
+        They are created in one transaction, before a new file has a write-ahead log.
         """
         if self._version(connection) == FORMAT:
             return
@@ -677,7 +681,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """Return the format of the file, 0 if it is empty.
+        """Return the format of the file; 0 if the file is empty.
 
         Raises StoreError if it is of another program or a later version.
         """
@@ -704,7 +708,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return version
 
     def _check_tables(self, connection: sqlite3.Connection, version: int = FORMAT) -> None:
-        """Check that the file holds our tables and what SQLite adds to them, and nothing else.
+        """Check that the file has only Slugline's tables, with what SQLite adds to them.
 
         A trigger, whatever its name, could change rows or delete them.
         """
@@ -717,7 +721,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             raise self._other_tables()
 
     def _check_has_numbers(self, connection: sqlite3.Connection) -> None:
-        """Raise StoreError if no number is left for a correction, as in a manipulated file."""
+        """Raise StoreError if no number is left for a new correction, as in a manipulated file."""
         last = connection.execute(
             "SELECT max(coalesce((SELECT max(id) FROM corrections), 0), "
             "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence "
@@ -776,7 +780,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit everything to disk, or nothing."""
+    """Commit all changes to disk, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -796,6 +800,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def utc_now() -> str:
-    """Return the time as in `Correction.at`."""
+    """Return the current time in the format of `Correction.at`."""
     now = datetime.datetime.now(datetime.UTC)
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

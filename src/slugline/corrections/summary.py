@@ -1,4 +1,4 @@
-"""Summary of corrections: topics, people, and what a model answers to the corrected texts."""
+"""Summarizes corrections: their topics and people, and a model's answers to corrected texts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
 
 
-# Texts that the model answers at a time, and their characters.
+# The largest number of texts that the model answers at a time, and of their characters.
 _BATCH_TEXTS, _BATCH_CHARACTERS = 500, 4 << 20
-# Different keys that are counted; further ones are ignored, to bound the memory.
+# The largest number of distinct keys that are counted; more are ignored, to bound the memory.
 _MAX_KEYS = 100_000
 
 
 class Confusion(NamedTuple):
-    """How often a model answered one topic where another was right.
+    """The number of times that a model gave one topic where another one was right.
 
-    In multilabel data, "" stands for no topic: it was added, or missing.
+    In multilabel data, "" stands for no topic, if a topic was only added or only missing.
     """
 
     answer: str
@@ -34,7 +34,7 @@ class Confusion(NamedTuple):
 
 
 class UnresolvedCorrections(NamedTuple):
-    """How many texts corrected to a topic a model still answers wrongly."""
+    """The number of texts corrected to a topic that a model still answers wrongly."""
 
     topic: str
     n_asked: int
@@ -52,7 +52,7 @@ class CorrectionSummary:
         Number of corrections to each topic.
     pairs : tuple of Confusion
     n_confirmed : int
-        Corrections whose topic is the answer that was given.
+        Number of corrections whose topic is the answer that was given.
     by_person : dict of str to int
         Number of corrections by each person; "" without a name.
     first, last : str or None
@@ -60,8 +60,8 @@ class CorrectionSummary:
     new_topics : tuple of str
         Topics that the model doesn't know; empty without a model.
     still_wrong : tuple of UnresolvedCorrections
-        The model's current answers, by correct topic, and in multilabel data by topic that it
-        gives; empty without a model.
+        The model's current wrong answers by right topic and, in multilabel data, by given topic;
+        empty without a model.
     n_asked, n_still_wrong : int
         Number of corrected texts that the model answered, and that it still answers wrongly.
     """
@@ -96,7 +96,7 @@ def summarize(
     ----------
     corrections : iterable of Correction
     fitted : Fitted, optional
-        A model that answers the first `max_asked` of the corrected texts.
+        A model to answer the first `max_asked` of the corrected texts.
     """
     check_whole("max_asked", max_asked, 0)
     topics, people, pairs = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
@@ -143,7 +143,7 @@ def summarize(
 
 
 def _differences(given: set[str], correct: set[str]) -> list[tuple[str, str]]:
-    """Return pairs of a wrong topic that was given and the correct one; "" for none."""
+    """Return pairs of a given wrong topic and the right one; "" stands for no topic."""
     wrong, missing = [*(given - correct)], [*(correct - given)]
     if len(wrong) == len(missing) == 1:
         return [(wrong[0], missing[0])]

@@ -1,4 +1,4 @@
-"""A model as one HTML page that answers in the browser, without a server or other files."""
+"""Exports a model as one HTML page that answers in the browser, without a server or other files."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
 from slugline.model.decider import Unsure
 from slugline.model.file.content import SHIPPED
 
-#: Phones take long to open a page of at least this many bytes.
+#: The size of a page, in bytes, from which phones take long to open it.
 LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "model.js", "page.js")
 
 
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
-    """Return the page of the model in a file, or of one that comes with Slugline.
+    """Return the page of a model, which may be in a file or come with Slugline.
 
-    Its topics are those of the model with weights rounded to int8, and its probabilities agree with
-    that model within 1e-5. The model itself may give others; see `docs/howto/export.md`. The same
-    model gives the same page.
+    The page gives the topics of the model with its weights rounded to int8, and the probabilities
+    of that rounded model within 1e-5. The answers of the model itself may differ; see
+    `docs/howto/export.md`. The same model gives the same page.
 
     Parameters
     ----------
@@ -40,17 +40,17 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 
     Raises
     ------
-    ModelFileError, OptionError : as of `slugline.exporting.parts.model_parts`.
+    ModelFileError, OptionError : see `slugline.exporting.parts.model_parts`.
     """
     return render_page(model_parts(model, min_precision=min_precision), str(model))
 
 
 def render_page(parts: ModelParts, model: str) -> str:
-    """Return the page of a model's parts; `model` is the name or the path of its file."""
+    """Return the page, given the parts of a model; `model` is its name or the path of its file."""
     listing, data = pack_arrays(parts.arrays)
     script = "\n".join(["", *map(_text, _SCRIPTS)])
     style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
-    card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
+    card = parts.card.removeprefix("# ").partition("\n")[2]  # the card without its title
     template = template_environment("slugline.exporting", "").get_template("page.html.j2")
     return template.render(
         name=model if model in SHIPPED else Path(model).stem,
@@ -71,7 +71,7 @@ def render_page(parts: ModelParts, model: str) -> str:
 
 @functools.cache
 def samples() -> tuple[tuple[str, str], ...]:
-    """Return pairs of name and text to try with the model that comes with Slugline."""
+    """Return pairs of the name and the text of samples for the model that comes with Slugline."""
     return tuple(json.loads(_text("samples.json")).items())
 
 
@@ -92,13 +92,13 @@ def why_unsure(unsure: Unsure) -> str:
 
 
 def _distinct_percent(fraction: float, other: float) -> str:
-    """Return a percentage with the digits that distinguish it from another."""
+    """Return a percentage with enough digits to distinguish it from another one."""
     digits = next((n for n in range(5) if f"{100 * fraction:.{n}f}" != f"{100 * other:.{n}f}"), 5)
     return percent(fraction, digits).replace(" ", "\xa0")
 
 
 def _json(value: Any) -> str:
-    """Return JSON that can't end the script around it, whatever the names of topics."""
+    """Return JSON that can't end the script around it, whatever names topics have."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

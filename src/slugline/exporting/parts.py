@@ -1,4 +1,4 @@
-"""A linear model as the plain values and arrays that a page needs for its answers."""
+"""Turns a linear model into the plain values and arrays that a page needs for its answers."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from slugline.text.terms import COLUMNS, KINDS
 
 # Packed arrays ------------------------------------------------------------------------------------
 
-_BITS = 7  # of a number, in each of its bytes
+_BITS = 7  # the bits of a number in each of its bytes
 
 
-#: Arrays by name, in the order of their bytes in a page.
+#: Arrays by name, in the order in which a page stores them.
 ArraysByName = dict[str, npt.NDArray[Any]]
 
 
 def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
-    """Return arrays as text, and the listing from which the text is read.
+    """Return arrays packed as text, with the listing that is needed to read it.
 
     Equal arrays give equal text.
 
@@ -67,7 +67,7 @@ def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
 
 
 def varints(numbers: Integers) -> bytes:
-    """Return integers of at least 0 in bytes of 7 bits, lowest first; 128 is added if more follow.
+    """Return integers of at least 0 in groups of 7 bits, lowest first; 128 is added if more follow.
 
     >>> varints(np.array([1, 300])).hex(" ")
     '01 ac 02'
@@ -83,7 +83,7 @@ def varints(numbers: Integers) -> bytes:
 
 
 def encode_run_lengths(table: U8) -> I64:
-    """Return the length and the value of each run of equal values, one after another.
+    """Return the length and the value of each run of equal values, alternately.
 
     >>> encode_run_lengths(np.array([0, 0, 5], dtype=np.uint8)).tolist()
     [2, 0, 1, 5]
@@ -99,29 +99,28 @@ _N_ALL = sys.maxunicode + 1
 _N_ASCII = 128
 _SPACE, _SEPARATOR_CLASS = ord(" "), 2
 _SIGMA = "\u03a3"
-# Categories of code points that stay as they are: unassigned, private use, and surrogates.
+# Categories of code points that the tables leave out: unassigned, private use, and surrogates.
 _INERT = {"Cn", "Co", "Cs"}
 # Ideographs and syllables, most of all characters, are neither cased nor ignorable.
 _CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
 
 
 class Characters(NamedTuple):
-    """Python's tables of characters, since a browser's may be of another Unicode version.
+    """Python's tables of characters, as those of a browser may be of another Unicode version.
 
     Attributes
     ----------
     lower_many : dict of int to list of int
-        The lower case of characters for which it has two characters or more.
+        The lower case of characters whose lower case has two or more characters.
     tables : dict of str to array
-        Run lengths, as of `encode_run_lengths`, of one value for each character:
+        Run lengths, from `encode_run_lengths`, of one value for each character:
 
         "classes": see `slugline.text.characters.character_classes`; ASCII separators are included.
         "casing": how it affects the lower case of a sigma beside it: 1 if it is cased, 2 if it is
         ignored, else 0.
         "combining": its canonical combining class.
 
-        Arrays of characters; those named first in a pair are in ascending order, and stored as
-        differences:
+        Arrays of characters; the first array of each pair is ascending and stored as differences:
 
         "blank": white space.
         "lowerFrom", "lowerTo": characters whose lower case is one character, and that character.
@@ -139,7 +138,7 @@ def characters() -> Characters:
     assigned = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
     lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
     single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
-    # Those with a canonical decomposition; of others, it begins with its kind in angle brackets.
+    # Only canonical decompositions; others begin with their kind in angle brackets.
     decomposed = [c for c in assigned if unicodedata.decomposition(c)[:1] not in ("", "<")]
     parts = [(ord(c), *_parts(c)) for c in decomposed]
     composed, first, second = np.array(parts).T
@@ -173,7 +172,7 @@ def _classes() -> U8:
 
 
 def _casing(character: str) -> int:
-    """Return how a character affects a sigma before it, as Python lower-cases the two."""
+    """Return how a character affects the lower case of a sigma before it in Python."""
     if any(ord(character) in group for group in _CASELESS):
         return 0
     if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
@@ -192,7 +191,7 @@ def _composes(character: str, first: str, second: str) -> bool:
 
 # The model ----------------------------------------------------------------------------------------
 
-# Terms and weightings that `text.js` and `model.js` implement.
+# The kinds of terms and weightings that `text.js` and `model.js` implement.
 _KINDS = (*KINDS, COLUMNS)
 _WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -200,7 +199,7 @@ _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "t
 
 
 class ModelParts(NamedTuple):
-    """The parts of a model in a page.
+    """The parts of a model that a page contains.
 
     Attributes
     ----------
@@ -222,7 +221,7 @@ class ModelParts(NamedTuple):
 
 
 def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = None) -> ModelParts:
-    """Return the parts of the model in a file, or of one that comes with Slugline.
+    """Return the parts of a model, which may be in a file or come with Slugline.
 
     Parameters
     ----------
@@ -263,16 +262,16 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
-    """Return the content of a model file and its model; OptionError if it needs an encoder."""
+    """Return the content of a model file, and its model; an encoder raises OptionError."""
     path = model_path(model)
     read = container.read(path)
     if read.info.encoder is not msgspec.UNSET:
         raise _export_error(
-            model, "it needs a sentence encoder, which no page holds; train without one"
+            model, "it needs a sentence encoder, which a page can't contain; train without one"
         )
     try:
         return read, from_model_file(read)
-    # As in `load_model`: parts that don't match can raise any type of error.
+    # As in `load_model`, parts that don't fit together may raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
 
@@ -282,7 +281,7 @@ def _export_error(model: str | os.PathLike[str], *why: str | Parameter) -> Optio
 
 
 def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel:
-    """Return the learner; OptionError unless the scripts know its kind and its terms."""
+    """Return the learner; raise OptionError unless the scripts support its kind and its terms."""
     if not is_linear(fitted.learner):
         kind = fitted.learner.settings()["kind"]
         raise _export_error(
@@ -348,7 +347,7 @@ def _facts(
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:
-    """Return what the scripts need for terms of columns."""
+    """Return the plain data that the scripts need for terms of table columns."""
     return {
         "columns": [
             {"label": c.label, "kind": c.kind, "bins": c.bins, "binNames": c.bin_names()}
@@ -364,7 +363,7 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
 def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
     """Return the keys and idf of a feature group, and its columns in the order of the page.
 
-    Keys ascend, since their differences take few bytes.
+    Keys are in ascending order, so that their differences take few bytes.
     """
     vocabulary, rarity = fitted.features.vocabularies_[number], fitted.features.idf_[number]
     keys, columns = _keys(vocabulary)
@@ -372,11 +371,11 @@ def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
     keys, columns = keys[order], columns[order]
     if vocabulary.table.keys is None:
         arrays: ArraysByName = {f"keys.{number}": _differences(keys)}
-    else:  # scripts have no integers of 64 bits, so hashes have two halves
+    else:  # scripts have no 64-bit integers, so that hashes are split into two halves
         low = (keys & _LOW).astype("<u4").view(np.uint8)
         arrays = {f"keysHigh.{number}": _differences(keys >> _HALF), f"keysLow.{number}": low}
     if rarity is not None:
-        # There are few distinct values.
+        # There are only a few distinct values.
         distinct, which = np.unique(rarity[columns], return_inverse=True)
         arrays |= {f"idf.{number}": distinct.astype(np.float32), f"idfOf.{number}": which}
     return arrays, columns
@@ -385,7 +384,7 @@ def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
 def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
     """Return the bucket or hash of each column, and the columns."""
     table = vocabulary.table
-    places = cast(npt.NDArray[np.int32], table.columns)  # `_check_learner` refuses models without
+    places = cast(npt.NDArray[np.int32], table.columns)  # `_check_learner` requires it
     used = np.flatnonzero(places >= 0)
     keys = used.astype(np.uint64) if table.keys is None else table.keys[used]
     return keys, places[used]
