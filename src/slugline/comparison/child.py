@@ -120,12 +120,12 @@ def describe_user_model(reference: str, seed: int) -> str:
 def describe_error(error: BaseException) -> str:
     """Return an error's message on one line, and where in the user's folder it arose."""
     name, message = type(error).__name__, str(error)
-    said = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
+    line = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
     folder = Path.cwd()
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).parent == folder:
-            return f"{said} ({Path(frame.filename).name}, line {frame.lineno})"
-    return said
+            return f"{line} ({Path(frame.filename).name}, line {frame.lineno})"
+    return line
 
 
 def _import(name: str) -> ModuleType:
@@ -189,7 +189,7 @@ def main() -> None:
         threading.Thread(target=_end_with, args=(source,), daemon=True).start()
         for message in _messages(job, documents):
             _send(channel, message)
-    # Whatever ends the model, an exit included, is told.
+    # Whatever ends the model, an exit included, is reported.
     except BaseException as error:  # noqa: BLE001
         _send(channel, process.ModelFailure(_failure_message(error)))
 
@@ -198,9 +198,10 @@ def _failure_message(error: BaseException) -> str:
     # Our own errors are sentences for the user already.
     if isinstance(error, SluglineError):
         return str(error)
-    said = f"raised {describe_error(error)}"
-    is_of_numbers = isinstance(error, ValueError) and "could not convert string" in str(error)
-    return f"{said}; put a vectorizer before a classifier of numbers" if is_of_numbers else said
+    reason = f"raised {describe_error(error)}"
+    if isinstance(error, ValueError) and "could not convert string" in str(error):
+        return f"{reason}; put a vectorizer before a classifier of numbers"
+    return reason
 
 
 def _send(channel: BinaryIO, message: process.Message) -> None:
@@ -236,8 +237,8 @@ def _messages(
     if job.pickle is not None:
         make = estimator_in(job)
     elif job.model in MODELS:
-        several = is_multilabel(documents.topics)
-        make = partial(make_model, job.model, job.seed, job.n_threads, multilabel=several)
+        multilabel = is_multilabel(documents.topics)
+        make = partial(make_model, job.model, job.seed, job.n_threads, multilabel=multilabel)
     else:
         make = find_user_model(job.model, job.seed)
     last = max(documents.folds)
@@ -298,9 +299,10 @@ def _numbered(
         answers = answers.toarray()
     array = np.asarray(answers, dtype=object)
     if array.shape != shape:
-        due = f"an indicator of shape {shape}" if multilabel else "one topic for each text"
+        expected = f"an indicator of shape {shape}" if multilabel else "one topic for each text"
         raise OptionError(
-            f"answers {shape[0]} texts with an array of shape {array.shape}, where {due} is due"
+            f"answers {shape[0]} texts with an array of shape {array.shape}, where "
+            f"{expected} is due"
         )
     if multilabel:
         return tuple(tuple(np.flatnonzero(row).tolist()) for row in array)

@@ -463,7 +463,7 @@ class _Run:
                 self._listen(model, missing)
         except process.ProcessError as ended:
             error = str(ended)
-        # The one that waits for this thread's words must not wait for ever.
+        # The thread that waits for this event must not wait for ever.
         except Exception as failure:  # noqa: BLE001
             error = f"can't be measured ({type(failure).__name__}: {failure})"
         self._events.put(_Event(model, error=error))

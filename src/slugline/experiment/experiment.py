@@ -68,10 +68,10 @@ class Experiment(TitledRows):
     test : Corpus or None
         The test documents; None if the classifier was not tested.
     test_fraction : float or None
-        Their share of all documents, if the seed chose them.
+        Their fraction of all documents, if the seed chose them.
     evaluation : Evaluation, MultilabelEvaluation or None
     majority_topic, majority : str, float
-        The most common training topic, and its share of the test documents; NaN without a test.
+        The most common training topic, and its fraction of the test documents; NaN without a test.
     shuffled : float
         Accuracy of the test topics in random order; NaN without a test.
     decisions : DecisionResult, MultilabelDecisionResult or None
