@@ -553,11 +553,12 @@ def test_train_rejects_what_is_not_a_number(
         ),
         (
             ["--topic-separator", ";", "--topic-columns", "grain,corn"],
-            "--topic-separator and --topic-columns are two forms; name one.",
+            "--topic-separator and --topic-columns can't be combined; give only one of them.",
         ),
         (
             ["--topic", "topic", "--topic-columns", "grain,corn"],
-            "--topic names one column, and --topic-columns one for each topic; name one of them.",
+            "--topic names one column, and --topic-columns a column for each topic; give only one "
+            "of them.",
         ),
     ],
 )

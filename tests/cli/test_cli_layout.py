@@ -112,7 +112,7 @@ def test_layout_does_not_replace_a_missing_topic_column(tickets: Run) -> None:
     assert found.code == 1
     assert (
         "test.csv has no column 'Bereich', the topic in the model's training data; there are "
-        "'Überschrift', 'Mitteilung', 'Ticket-Nr'; name the topic's with --topic." in found.err
+        "'Überschrift', 'Mitteilung', 'Ticket-Nr'; name the topic column with --topic." in found.err
     )
 
 
@@ -376,7 +376,7 @@ def test_predict_rejects_a_table_without_the_columns_of_the_model(tickets: Run) 
     assert (found.code, Path("o.csv").exists()) == (1, False)
     assert (
         "nocol.csv has no column 'Überschrift' and 'Mitteilung', the text in the model's training "
-        "data; there are 'a', 'b'; name the text's with --text."
+        "data; there are 'a', 'b'; name the text column with --text."
     ) in found.err
     assert tickets("predict", "m.slug", "nocol.csv", "--text", "b").code == 0
     found = tickets("evaluate", "m.slug", "nocol.csv")

@@ -410,7 +410,7 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
         ),
         (
             ["--text", "body", "--topic", "body"],
-            "--text and --topic both name column 'body'; name two columns.",
+            "--text and --topic both name column 'body'; name different columns.",
         ),
         (
             ["-o", "nowhere/n.slug"],

@@ -159,7 +159,7 @@ def test_find_columns_rejects_a_table_without_header() -> None:
         find_columns("data.csv", head)
 
     assert str(error.value) == (
-        "data.csv seems to have no header, as 'sport' stands in its first line and below; "
+        "data.csv seems to have no header, as 'sport' is in the first line and also below it; "
         "put a line such as text,topic in front."
     )
 
@@ -168,7 +168,7 @@ def test_find_columns_rejects_one_column_for_text_and_topic() -> None:
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"a": 1}), text="a", topic="a")
 
-    assert str(error.value) == "`text` and `topic` both name column 'a'; name two columns."
+    assert str(error.value) == "`text` and `topic` both name column 'a'; name different columns."
 
 
 def test_peek_consumes_no_more_valid_rows_than_needed() -> None:
@@ -224,7 +224,7 @@ def test_find_columns_returns_no_text_column_if_unknown() -> None:
             "subject,body",
             "body",
             OptionError,
-            "`text` and `topic` both name column 'body'; name two columns.",
+            "`text` and `topic` both name column 'body'; name different columns.",
         ),
     ],
     ids=["not there", "no name", "twice", "none", "topic among them"],

@@ -229,8 +229,8 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": "x", "topic": {"y": 1}},
                 {"text": True, "topic": "y"},
             ),
-            "a.jsonl: 2 of 4 rows can't be used: an object for a topic (line 3); a value of type "
-            "bool for a text in column 'text' (line 4); fix them.",
+            "a.jsonl: 2 of 4 rows can't be used: an object instead of a topic (line 3); a value "
+            "of type bool for a text in column 'text' (line 4); fix them.",
         ),
         (
             "a.txt",

@@ -214,12 +214,18 @@ def test_workbook_distinguishes_dates_and_durations_by_format(
 
 def test_workbook_accepts_the_last_cell_of_excel(tmp_path: Path) -> None:
     assert [row.at for row in read(tmp_path, cell_at('r="XFD2"'))] == [2]
-    assert reason(tmp_path, cell_at('r="XFE2"')) == "it has a cell in row 2 and column 16,385"
+    assert (
+        reason(tmp_path, cell_at('r="XFE2"'))
+        == "it has a cell in row 2, column 16,385, outside an Excel sheet"
+    )
     last = _HEAD + '<row r="{}"><c t="str"><v>far</v></c></row>'
     assert [row.at for row in read(tmp_path, last.format(1_048_576))] == [1_048_576]
-    why = "it has a cell in row 1,048,577 and column 0"
+    why = "it has a cell in row 1,048,577, column 0, outside an Excel sheet"
     assert reason(tmp_path, last.format(1_048_577)) == why
-    assert reason(tmp_path, last.format(-1)) == "it has a cell in row -1 and column 0"
+    assert (
+        reason(tmp_path, last.format(-1))
+        == "it has a cell in row -1, column 0, outside an Excel sheet"
+    )
     assert reason(tmp_path, cell_at('r="AAAA2"')) == "it has a cell at 'AAAA2'"
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.text.sparse import boundaries, ranges, row_lengths
+from slugline.text.sparse import ranges, row_lengths, row_offsets
 
 LENGTHS = st.lists(st.integers(0, 5), max_size=20)
 
 
 @given(LENGTHS)
 def test_row_lengths_are_the_inverse_of_boundaries(lengths: list[int]) -> None:
-    indptr = boundaries(np.array(lengths, dtype=np.int32))
+    indptr = row_offsets(np.array(lengths, dtype=np.int32))
     assert indptr.tolist() == [0, *itertools.accumulate(lengths)]
     assert indptr.dtype == np.int64
     assert row_lengths(indptr).tolist() == lengths

@@ -286,7 +286,7 @@ def test_read_rows_keeps_the_header_of_a_table_with_uris() -> None:
         (["a", " "], "an empty topic, or one with a NUL character, in a list of topics"),
         (["a\0"], "an empty topic, or one with a NUL character, in a list of topics"),
         (["a", 5], "a number as topic, such as '5', where most are like 'x'"),
-        ({"a": 1}, "an object for a topic"),
+        ({"a": 1}, "an object instead of a topic"),
     ],
 )
 def test_load_corpus_rejects_lists_that_hold_no_topics(topics: Any, problem: str) -> None:
@@ -341,11 +341,12 @@ def test_load_corpus_rejects_a_file_without_any_topic() -> None:
         ),
         (
             {"topic_separator": ";", "topic_columns": "grain"},
-            "`topic_separator` and `topic_columns` are two forms; name one.",
+            "`topic_separator` and `topic_columns` can't be combined; give only one of them.",
         ),
         (
             {"topic": "grain", "topic_columns": "grain"},
-            "`topic` names one column, and `topic_columns` one for each topic; name one of them.",
+            "`topic` names one column, and `topic_columns` a column for each topic; give only one "
+            "of them.",
         ),
         (
             {"topic_columns": "grain,,corn"},
@@ -401,7 +402,7 @@ def test_read_corpus_names_missing_topic_columns() -> None:
 
     assert str(error.value) == (
         "b.csv has no column for 'earn', 'rye', topics in the model's training data; there are "
-        "'text', 'grain', 'corn'; name those of the topics with `topic_columns`."
+        "'text', 'grain', 'corn'; name the columns of the topics with `topic_columns`."
     )
     options = ReadOptions(layout=layout, topic_columns="grain,corn")
     assert read_corpus("b.csv", options).topics == [("grain",), ()]

@@ -177,7 +177,10 @@ def test_store_keeps_notes(path: Path, store: CorrectionStore) -> None:
             "`text` has 8,388,608 characters, and the text of a correction may have 16,777,216 "
             "bytes; shorten it.",
         ),
-        ({"topic": " "}, "topic ' ' is blank, or holds a NUL or half a character; rename it."),
+        (
+            {"topic": " "},
+            "topic ' ' is blank, or contains a NUL character or an unpaired surrogate; rename it.",
+        ),
         ({"answer": 1 << 63}, f"topic {1 << 63} does not fit into 64 bits; make the topics "),
         ({"topic": 1.5}, "`topic` has 1.5 in row 0, counted from 0; topics are words or whole "),
         ({"probability": float("nan")}, "`probability` is nan; give a number from 0 to 1."),

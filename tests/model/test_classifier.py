@@ -614,7 +614,8 @@ def test_fit_rejects_a_topic_that_cannot_be_shown_or_written(topic: str) -> None
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit(["wheat", "zinc"], [topic, "b"])
     assert str(caught.value) == (
-        f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
+        f"topic {topic!r} is blank, or contains a NUL character or an unpaired surrogate; rename "
+        "it."
     )
 
 

@@ -137,7 +137,10 @@ def test_descriptions_take_numbers_and_survive_clone() -> None:
     [
         ({"grain": " "}, "the description of topic 'grain' is ' '; describe it in a few words, or"),
         ({"grain": None}, "the description of topic 'grain' is None; describe it in a few words"),
-        ({" ": "cereals"}, "topic ' ' is blank, or holds a NUL or half a character; rename it."),
+        (
+            {" ": "cereals"},
+            "topic ' ' is blank, or contains a NUL character or an unpaired surrogate; rename it.",
+        ),
         ({1.5: "cereals"}, "`descriptions` has 1.5 in row 0"),
         ({1: "cereals", "bank": "banking"}, "topics are words and numbers"),
     ],

@@ -358,7 +358,7 @@ def test_open_checkpoint_makes_the_folder_and_its_parents(tmp_path: Path) -> Non
 def test_load_reads_no_file_larger_than_a_state(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.begin()
     monkeypatch.setattr(checkpoint, "_MAX_EXTRA_BYTES", -1 << 40)
-    assert re.match(r"kept/\S+: damaged \(it has [\d,]+ bytes and not -", refusal(job))
+    assert re.match(r"kept/\S+: damaged \(it has [\d,]+ bytes instead of -", refusal(job))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")

@@ -19,7 +19,7 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import scores_in_folds
 from slugline.text.hashing import mix
-from slugline.text.sparse import boundaries, ranges, row_lengths
+from slugline.text.sparse import ranges, row_lengths, row_offsets
 
 # Copies -------------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ def connect_groups(numbers: Index, pairs: Index) -> Index:
 def group_members(groups: Index) -> list[Index]:
     """Return the rows of each group of at least two, in the order of the groups."""
     order = np.argsort(groups, kind="stable")
-    ends = boundaries(np.bincount(groups))
+    ends = row_offsets(np.bincount(groups))
     several = np.flatnonzero(row_lengths(ends) > 1)
     return [order[ends[group] : ends[group + 1]] for group in several]
 
@@ -138,7 +138,7 @@ def _parts(X: sp.csr_array, rows: Index) -> list[tuple[Index, Index]]:
     parts = []
     for part in np.split(np.arange(len(rows)), cuts[1:]):
         chosen = ranges(X.indptr[:-1][rows[part]], lengths[part])
-        parts.append((X.indices[chosen], boundaries(lengths[part])[:-1]))
+        parts.append((X.indices[chosen], row_offsets(lengths[part])[:-1]))
     return parts
 
 

@@ -12,11 +12,13 @@ from slugline.base.checks import check_choice
 from slugline.base.wording import format_call
 from slugline.errors import OptionError, Parameter
 
-#: What a method of metadata requests gets for a parameter whose request stays, as in scikit-learn.
+#: Default of the parameters of `set_fit_request` and the like: the request stays as it is. The same
+#: as `sklearn.utils.metadata_routing.UNCHANGED`.
 _UNCHANGED = "$UNCHANGED$"
-#: Whether a meta-estimator passes a parameter on: yes, no, an error if it is given, or its alias.
+#: Whether a meta-estimator passes a parameter on: True, False, None (an error if the parameter is
+#: given), or the name under which it is given.
 Request = bool | str | None
-# What every method has, and is no metadata.
+# Parameters that every method has, and that are not metadata.
 _NOT_METADATA = ("self", "X", "y")
 
 

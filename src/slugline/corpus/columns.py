@@ -22,11 +22,11 @@ from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
-#: Valid rows to look at, and bytes of memory that they may take.
+#: Maximum number of valid rows to examine, and of bytes of memory that all rows may take.
 N_PEEKED, PEEKED_BYTES = 100, 1 << 24
-# Bad rows to look at.
+# Maximum number of bad rows to examine.
 _MAX_BAD_ROWS = 1000
-# Columns named in a message.
+# Maximum number of columns that a message names.
 _N_LISTED = 20
 
 
@@ -38,11 +38,11 @@ def peek(
     wait: bool = True,
     head: list[SourceRow | BadRow] | None = None,
 ) -> list[SourceRow | BadRow]:
-    """Consume and return the first rows, up to `n` valid ones.
+    """Return the first rows, up to `n` valid ones, which are consumed.
 
-    Reading also stops when the rows take `n_bytes` of memory, after 1,000 bad rows and, unless it
-    may `wait`, when the next row has not been written yet. A list passed as `head` collects the
-    rows, and keeps those before an error.
+    Reading also stops after 1,000 bad rows; when all rows take `PEEKED_BYTES` of memory, or take
+    `n_bytes` and one of them is valid; and, unless it may `wait`, when the next row has not been
+    written yet. A list passed as `head` collects the rows, and keeps those before an error.
 
     Raises
     ------
@@ -54,19 +54,19 @@ def peek(
         head.append(row)
         n_valid += isinstance(row, SourceRow)
         n_read += estimate_memory(row)
-        if n_read >= PEEKED_BYTES or len(head) - n_valid == _MAX_BAD_ROWS:
-            if not n_valid and rows.has_names:
-                rows.close()
-                raise _no_valid_row(rows, head)
-            break
+        is_full = n_read >= PEEKED_BYTES or len(head) - n_valid == _MAX_BAD_ROWS
+        if is_full and not n_valid and rows.has_names:
+            rows.close()
+            raise _no_valid_row(rows, head)
         is_enough = n_valid == n or (n_valid and n_read >= n_bytes)
-        if is_enough or (not wait and rows.must_wait()):
+        if is_full or is_enough or (not wait and rows.must_wait()):
             break
     return head
 
 
 def _no_valid_row(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataError:
-    [first] = (row for row in head[:1] if isinstance(row, BadRow))
+    """Return the error for a source whose first rows, `head`, are all bad."""
+    first = next(row for row in head if isinstance(row, BadRow))
     return DataError(
         f"{rows.name}: none of its first {len(head):,} rows can be read, such as {rows.unit} "
         f"{first.at} ({first.problem}); {first.advice}, or check the header and what separates "
@@ -85,27 +85,28 @@ def find_columns(
     """Return the columns of the text and the column of the topic, by their names.
 
     Columns that the user doesn't name are those of a layout, or else have usual names for texts and
-    topics. Of two columns with unusual names, the longer one is the text; of all columns, a single
-    one that is left may be text or topic. A column with a usual name for texts, such as "subject",
-    is no topic unless the user says so.
+    topics. If there are just two columns, with unknown names, the one with the longer cells is the
+    text. If one column is left over, it is taken for whichever of text and topic is missing; but a
+    column with a usual name for texts, such as "subject", is a topic only if the user names it.
 
     Parameters
     ----------
     name : str
         The name of the source, for messages.
     head : sequence of SourceRow or BadRow
-        Its first rows, from `peek`. If none of them is good, any name is accepted.
+        The first rows of the source, from `peek`. If none of them is valid, any name is accepted.
     text : str or sequence of str, optional
-        The columns to read as text: a sequence, or a string with commas between the names. A
-        column with exactly that name comes first.
+        The columns to read as text: a sequence of names, or a string of names separated by commas
+        unless a column has exactly that name.
     topic, id_column : str, optional
-        The column to read as topic, and that of the ids, which is neither text nor topic.
+        The column to read as topic, and the column of ids, which is neither text nor topic.
     layout : DataLayout, optional
-        Names the columns that the user doesn't name, if the source has them.
+        The layout of a model's training data, whose columns are read, if the source has them, in
+        place of those that the user doesn't name.
 
     Returns
     -------
-    Tuple of the text's columns, empty if none can be determined, and the topic's column or None.
+    The columns of the text, empty if unknown, and the column of the topic, None if unknown.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def find_columns(
             Parameter("text"),
             " and ",
             Parameter("topic"),
-            f" both name column {short_repr(topic)}; name two columns.",
+            f" both name column {short_repr(topic)}; name different columns.",
         )
     rows = [row for row in head if isinstance(row, SourceRow)]
     if not rows:
@@ -132,7 +133,7 @@ def find_columns(
     topic = topic or known_topic_column(columns, texts)
     used = (*texts, topic, id_column)
     remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
-    # Lengths show nothing about a table that should have other columns.
+    # A model's layout names the expected columns, so don't guess by length.
     if layout is None and len(columns) == 2 and remaining == columns:
         return _guess_by_length(name, rows, remaining)
     if len(remaining) == 1:
@@ -143,7 +144,7 @@ def find_columns(
 def _take_from_layout(
     columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic; those of the layout where none are named."""
+    """Return the columns of text and topic; those of the layout replace columns not named."""
     if layout is None:
         return texts, topic
     if not texts and {*layout.text} <= {*columns} - {topic}:
@@ -166,10 +167,10 @@ def _guess_by_length(
 def _take_remaining(
     column: str, texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic, of which the only other column may be one."""
+    """Return the columns of text and topic, of which one may be the only column left."""
     if not texts:
         return (column,), topic
-    # With the text columns of a layout, the topic would have its name from there as well.
+    # If the text columns came from the layout, the topic column would have come from it, too.
     is_from_layout = layout is not None and texts == layout.text
     is_topic = topic is None and not is_from_layout and column.lower() not in TEXT_NAMES
     return texts, column if is_topic else topic
@@ -192,23 +193,37 @@ def find_both_columns(
     if layout is not None and not texts:
         raise _missing_text_error(name, head, layout)
     if layout is not None and topic is None and texts == layout.text:
-        if layout.topic_form is not None and layout.topic_form.columns:
-            there = column_names(head)
-            absent = [column for column in layout.topic_form.columns if column not in there]
-            raise DataError(
-                f"{name} has no column for {format_list(absent)}, "
-                f"{'topics' if len(absent) > 1 else 'a topic'} in the model's training data; there "
-                f"are {format_list(there)}; name those of the topics with ",
-                Parameter("topic_columns"),
-                ".",
-            )
-        raise DataError(
-            f"{name} has no column {short_repr(layout.topic)}, the topic in the model's training "
-            f"data; there are {format_list(column_names(head))}; name the topic's with ",
-            Parameter("topic"),
+        raise _missing_topic_error(name, head, layout)
+    missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
+    raise _unknown_columns_error(name, head, missing)
+
+
+def _missing_topic_error(
+    name: str, head: Sequence[SourceRow | BadRow], layout: DataLayout
+) -> DataError:
+    """Return the error for a table that lacks the topic column, or columns, of a layout."""
+    columns = column_names(head)
+    if layout.topic_form is not None and layout.topic_form.columns:
+        absent = [column for column in layout.topic_form.columns if column not in columns]
+        return DataError(
+            f"{name} has no column for {format_list(absent)}, "
+            f"{'topics' if len(absent) > 1 else 'a topic'} in the model's training data; there "
+            f"are {format_list(columns)}; name the columns of the topics with ",
+            Parameter("topic_columns"),
             ".",
         )
-    missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
+    return DataError(
+        f"{name} has no column {short_repr(layout.topic)}, the topic in the model's training "
+        f"data; there are {format_list(columns)}; name the topic column with ",
+        Parameter("topic"),
+        ".",
+    )
+
+
+def _unknown_columns_error(
+    name: str, head: Sequence[SourceRow | BadRow], missing: Sequence[str]
+) -> DataError:
+    """Return the error for a table in which the text, the topic or both can't be determined."""
     cells = {
         c: {topic_flag(row.values.get(c)) for row in head if isinstance(row, SourceRow)}
         for c in column_names(head)
@@ -217,8 +232,10 @@ def find_both_columns(
     advice = Message()
     if len(flags) > 1 and "topic" in missing:
         topic_columns = Parameter("topic_columns", ",".join(flags))
-        advice = Message(" If those of 0 and 1 are topics, read them with ", topic_columns, ".")
-    raise DataError(
+        advice = Message(
+            " If the columns of zeros and ones are topics, read them with ", topic_columns, "."
+        )
+    return DataError(
         f"{name} has {format_list(column_names(head))}, and none is known as "
         f"{' or '.join(missing)}; name columns with ",
         join_messages(" and ", (Message(Parameter(option)) for option in missing)),
@@ -260,7 +277,7 @@ def _missing_text_error(
     return DataError(
         f"{name} has no column {' and '.join(map(short_repr, absent))}, the text in the model's "
         f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; name "
-        "the text's with ",
+        "the text column with ",
         Parameter("text"),
         ".",
     )
@@ -291,7 +308,7 @@ def find_text_columns_except(
 def find_id_column(
     name: str, head: Sequence[SourceRow | BadRow], id_column: str | None
 ) -> str | None:
-    """Return the column of the ids: the one that the user named, or "id" in any case.
+    """Return the column of the ids: the one that the user named, or "id", ignoring case.
 
     Raises OptionError if a named column doesn't exist.
     """
@@ -333,25 +350,31 @@ def columns_note(
 
     `candidates` are the columns that may be text; the note names those that are not read.
     """
+    is_from_layout = (
+        layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
+    )
     columns = f"column {' with '.join(map(short_repr, text))} as text"
     others = Message("another with ", Parameter("text"))
     if topic is not None:
         columns += f" and {short_repr(topic)} as topic"
         others = Message("others with ", Parameter("text"), " and ", Parameter("topic"))
-    is_from_layout = (
-        layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
-    )
-    source = ", as in the model's training data" if is_from_layout else ""
-    if layout is not None and not {*text} & {*layout.text}:
+    source = ""
+    if is_from_layout:
+        source = ", as in the model's training data"
+    elif layout is not None and {*text}.isdisjoint(layout.text):
         absent = " and ".join(map(short_repr, layout.text))
         source = f", in place of {absent} in the model's training data"
     note = Message(f"read {columns}{source}; name ", others)
+    return note if is_from_layout else note + _omitted_note(text, candidates)
+
+
+def _omitted_note(text: Sequence[str], candidates: Sequence[str]) -> Message:
+    """Return the end of a note on columns that may be text, too, but are not read; or nothing."""
     omitted = [column for column in candidates if column not in text]
-    if is_from_layout or not omitted or not {*text} <= {*candidates}:
-        return note
+    if not omitted or not {*text} <= {*candidates}:
+        return Message()
     is_one = len(omitted) == 1
     return Message(
-        note,
         f"; column{'' if is_one else 's'} {format_list(omitted)} {'is' if is_one else 'are'} left "
         "out; ",
         Parameter("text", ",".join(candidates)),
@@ -360,12 +383,12 @@ def columns_note(
 
 
 def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) -> Any:
-    """Return the text of a row, which may be in several columns; None if there is none.
+    """Return the text of a row, which may be in several columns; None if all cells are missing.
 
-    Line breaks join the texts of several columns. Missing and blank ones are left out, so a
-    document without a subject is its body; if all are blank, so is the text. A value that is not
-    text, such as a number, is returned in place of the text. A number in a sheet of Excel is a text
-    of digits, since Excel takes whatever consists of digits for a number.
+    The texts of several columns are joined by line breaks. Missing and blank ones are left out, so
+    a document without a subject is its body; if all are blank, the text is empty. A value that is
+    not text, such as a number, is returned in place of the text. A number in an Excel sheet counts
+    as text, since Excel reads whatever consists of digits as a number.
     """
     values = [row.values.get(column) for column in columns]
     if is_sheet:
@@ -380,7 +403,7 @@ def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) 
 
 
 def in_columns(columns: Sequence[str]) -> str:
-    """Return the place of cells, for the end of a message.
+    """Return the columns of cells, for the end of a message.
 
     >>> in_columns(["subject", "body"])
     " in columns 'subject' and 'body'"
@@ -393,7 +416,7 @@ def decimal_comma_columns(
 ) -> frozenset[str]:
     """Return the columns whose cells in the first rows are numbers with a decimal comma.
 
-    Where commas separate the cells, there are none.
+    There are none if commas separate the cells.
     """
     if rows.separator in (None, ",", ONE_COLUMN):
         return frozenset()
@@ -403,12 +426,12 @@ def decimal_comma_columns(
     )
 
 
-def row_with_cells(
+def text_with_cells(
     row: SourceRow, text: str, columns: Sequence[str], decimal_commas: Collection[str] = ()
 ) -> str:
-    """Return the text of a row together with its cells in extra columns that the row has.
+    """Return the text of a row, with the row's cells in extra columns as a `RowText`.
 
-    In the columns of `decimal_commas`, numbers have a decimal comma.
+    In the columns `decimal_commas`, numbers have a decimal comma.
     """
     if not columns:
         return text
@@ -462,7 +485,7 @@ def read_table(
     for row in rows:
         value = row_text(row, names)
         value = "" if is_missing(value) else value
-        texts.append(row_with_cells(row, value, columns) if isinstance(value, str) else value)
+        texts.append(text_with_cells(row, value, columns) if isinstance(value, str) else value)
     return texts, names
 
 
@@ -472,7 +495,7 @@ def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
 
 
 def format_list(columns: Sequence[str]) -> str:
-    """Return up to 20 column names in words, and the number of the others."""
+    """Return a list of column names as text: up to 20 names, and how many more there are."""
     return join_words([*map(short_repr, columns)], _N_LISTED, last=None)
 
 
@@ -488,7 +511,8 @@ def _parse_names(
         names = (text,)
     else:
         names = tuple(part.strip() for part in text.split(","))
-    if not all(names) or len(set(names)) < max(len(names), 1):
+    is_valid = names and all(names) and len(set(names)) == len(names)
+    if not is_valid:
         raise OptionError(
             Parameter("text"), f" is {short_repr(text)}; name each column of the text once."
         )
@@ -498,7 +522,7 @@ def _parse_names(
 def _find_known(
     columns: Sequence[str], names: Sequence[str], exclude: Sequence[str | None]
 ) -> tuple[str, ...]:
-    """Return a tuple of the column with the most likely of `names`, in any case; empty if none."""
+    """Return the column with the first of `names` that occurs, ignoring case, as a tuple, or ()."""
     by_lower = {column.lower(): column for column in reversed(columns) if column not in exclude}
     return next(((by_lower[name],) for name in names if name in by_lower), ())
 
@@ -517,7 +541,6 @@ def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:
     """Raise DataError if the topic column is named like a topic: the table may have no header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
-            f"{name} seems to have no header, as {short_repr(topic)} stands in its first line and "
-            f"below; "
-            "put a line such as text,topic in front."
+            f"{name} seems to have no header, as {short_repr(topic)} is in the first line and "
+            "also below it; put a line such as text,topic in front."
         )

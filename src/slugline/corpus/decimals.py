@@ -38,9 +38,10 @@ def read_clear_decimal_comma(text: str) -> float | None:
 
 
 def have_decimal_commas(cells: Iterable[object]) -> bool:
-    """Whether the cells of a column, not separated by commas, are numbers with a decimal comma.
+    """Whether the cells of a column are numbers with a decimal comma.
 
-    They are if one has a comma, and all that look like numbers can be read so; dates don't.
+    They are if one cell has a comma, and all cells that look like numbers (dates don't) can be read
+    with a decimal comma. Commas must not separate the cells of the table.
 
     >>> have_decimal_commas(["1.234", "48,42", ""]), have_decimal_commas(["3.14", "1,5"])
     (True, False)

@@ -18,24 +18,28 @@ from slugline.corpus.lines import BYTE_ORDER_MARKS
 _DELIMITERS = ",;\t|"
 #: The delimiter of a table with one column, whose texts may have any character.
 ONE_COLUMN = ""
-#: A character that is in no text, so that a table with one column is not split.
-NO_DELIMITER = "\uf8ff"
-# Characters, and rows, of a table from which its delimiter is guessed.
+#: A delimiter for a table with one column: a character that no text has, so no line is split.
+UNUSED_CHARACTER = "\uf8ff"
+# Numbers of characters and of rows of a table from which its delimiter is guessed.
 _N_EXAMINED, _N_ROWS = 1 << 16, 50
+# If the names in a header begin with spaces after commas, the minimum fraction of rows that must
+# have as many cells as the header for commas to be the delimiter.
+_MIN_REGULARITY = 0.5
 
 
 def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | None = None) -> str:
     r"""Return the delimiter of a table from its beginning, or `ONE_COLUMN`.
 
-    It is found in the header; of several candidates, it is the one that splits the most rows into
-    as many cells as the header.
+    The header shows it. Of several candidates in the header, it is the one that splits the most
+    rows into as many cells as the header has.
 
     Parameters
     ----------
     table : str
         The header, perhaps with rows below.
     columns : collection of str
-        Those of a model's training data. A separator of a header that has all of them wins.
+        The columns of a model's training data. A delimiter by which the header has all of them is
+        preferred.
     likely : str, optional
         The delimiter of a model's training data.
 
@@ -52,17 +56,13 @@ def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | Non
         return ONE_COLUMN
     fits = {delimiter: _regularity(records[delimiter]) for delimiter in wide}
     best = max(wide, key=lambda delimiter: (fits[delimiter], len(records[delimiter][0])))
-    # A comma and a space in the name of the only column.
-    is_name = best == "," and all(name.startswith(" ") for name in records[best][0][1:])
-    return ONE_COLUMN if is_name and fits[best] < _MIN_REGULARITY else best
-
-
-# The smallest fraction of rows with as many cells as a header with commas and spaces.
-_MIN_REGULARITY = 0.5
+    # A header such as "Title, in full" is probably one name that contains a comma, not two columns.
+    is_one_name = best == "," and all(name.startswith(" ") for name in records[best][0][1:])
+    return ONE_COLUMN if is_one_name and fits[best] < _MIN_REGULARITY else best
 
 
 def _first_records(table: str, delimiter: str) -> list[list[str]]:
-    """Return the first records that are not empty, up to a fault."""
+    """Return the first records that are not empty, up to one that the csv module can't read."""
     records: list[list[str]] = []
     lines = io.StringIO(table[:_N_EXAMINED], newline="\n")
     with contextlib.suppress(csv.Error):
@@ -81,7 +81,9 @@ def _regularity(records: list[list[str]]) -> float:
 
 
 def named_delimiter(line: str) -> str | None:
-    r"""Return the delimiter that Excel's line in front of a header names; None for other lines.
+    r"""Return the delimiter that a line such as sep=; names in front of a header; else None.
+
+    Excel writes and reads such lines.
 
     >>> [named_delimiter(line) for line in ("sep=;\r\n", "id;text")]
     [';', None]
@@ -160,41 +162,57 @@ class TableDialect(NamedTuple):
 def detect_dialect(
     lines: list[bytes], delimiter: str | None, encoding: str, likely: str | None = None
 ) -> TableDialect:
-    """Return the dialect of a table with these first lines, which are converted to UTF-8.
+    """Return the dialect of a table.
 
-    Columns that are added to a table of one column are separated as in the `likely` table, or by
-    what its texts don't have between quotes.
+    Parameters
+    ----------
+    lines : list of bytes
+        The first lines of the table, converted to UTF-8.
+    delimiter : str or None
+        The delimiter; guessed by default.
+    encoding : str
+        The encoding of the original file.
+    likely : str, optional
+        The delimiter of another table. If this table has one column, the delimiter, which separates
+        columns added later, is `likely` or else one that the texts have only within quotes.
     """
     first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
     if separator := named_delimiter(first[0]):
         delimiter, first = delimiter or separator, first[1:] or [""]
     if delimiter is None:
         delimiter = guess_delimiter("".join(first))
-    newline = "\r\n" if first[0].endswith("\r\n") else "\n"
-    records = _first_records("".join(first), delimiter or NO_DELIMITER)[:2]
-    quoted = io.StringIO()
-    csv.writer(quoted, delimiter=delimiter or ",", quoting=csv.QUOTE_ALL).writerows(records)
-    start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
+    table = "".join(first)
+    records = _first_records(table, delimiter or UNUSED_CHARACTER)[:2]
+    header = records[0] if records else []
     return TableDialect(
-        delimiter or likely or _unused_delimiter("".join(first)),
-        encoding,
-        lines[0].startswith(codecs.BOM_UTF8),
-        newline,
-        bool(start) and "".join(first).replace("\r\n", "\n").startswith(start),
-        tuple(filter(None, map(str.strip, records[0] if records else ()))),
+        delimiter=delimiter or likely or _unused_delimiter(table),
+        encoding=encoding,
+        has_mark=lines[0].startswith(codecs.BOM_UTF8),
+        newline="\r\n" if first[0].endswith("\r\n") else "\n",
+        is_quoted=_is_quoted(table, records, delimiter or ","),
+        columns=tuple(filter(None, map(str.strip, header))),
     )
+
+
+def _is_quoted(table: str, records: list[list[str]], delimiter: str) -> bool:
+    """Whether all cells of the first records are in quotes, even where quotes aren't needed."""
+    quoted = io.StringIO()
+    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(records)
+    start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
+    return bool(start) and table.replace("\r\n", "\n").startswith(start)
 
 
 def _unused_delimiter(table: str) -> str:
     """Return a delimiter that the texts of one column have only within quotes."""
-    return next(
-        (d for d in _DELIMITERS if _regularity([["text"], *_first_records(table, d)]) == 1), ","
-    )
+    for delimiter in _DELIMITERS:
+        if all(len(cells) == 1 for cells in _first_records(table, delimiter)):
+            return delimiter
+    return ","
 
 
 def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
-    """Return a writer, of the csv module, of rows to a binary file."""
-    # Lone surrogates, which JSON may have, are in no encoding.
+    """Return a writer of the csv module that writes rows to a binary file."""
+    # JSON may have lone surrogates, which no encoding has.
     text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
     if dialect.has_mark:
         text.write("\ufeff")
@@ -207,7 +225,7 @@ def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
 
 
 def table_cell(value: Any) -> Any:
-    """Return a value as a cell of a table: null is an empty cell, true and lists as in JSON."""
+    """Return a value as a cell of a table: empty for null; true, false and lists as in JSON."""
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
     if isinstance(value, list):  # such as several labels of a line
@@ -218,8 +236,8 @@ def table_cell(value: Any) -> Any:
 def decimal_cell(number: object, delimiter: str | None) -> str:
     """Return a number as a cell: with a decimal comma if semicolons separate cells.
 
-    Spreadsheets that write semicolons are of countries with a decimal comma, and take 0.991 for a
-    text, or for 991.
+    Spreadsheets write semicolons in countries with a decimal comma, where they read 0.991 as text,
+    or as 991.
 
     >>> decimal_cell(0.991, ";"), decimal_cell(0.991, ",")
     ('0,991', '0.991')

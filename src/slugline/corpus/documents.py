@@ -251,8 +251,8 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
             )
         if isinstance(topic, str) and (not topic.strip() or "\0" in topic or has_surrogates(topic)):
             raise DataError(
-                f"topic {short_repr(topic)} is blank, or holds a NUL or half a character; rename "
-                f"it."
+                f"topic {short_repr(topic)} is blank, or contains a NUL character or an unpaired "
+                "surrogate; rename it."
             )
         if isinstance(topic, int) and not _MIN_NUMBER <= topic <= _MAX_NUMBER:
             raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")

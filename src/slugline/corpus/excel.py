@@ -306,7 +306,9 @@ class Workbook:
             elif name == "mergeCell":
                 self._add_merged(attributes.get("ref", ""))
             if not (0 <= at <= MAX_ROW and column <= MAX_COLUMN):
-                raise ValueError(f"it has a cell in row {at:,} and column {column:,}")
+                raise ValueError(
+                    f"it has a cell in row {at:,}, column {column:,}, outside an Excel sheet"
+                )
             if total > MAX_UNPACKED:
                 raise ValueError(f"its cells have more than {MAX_UNPACKED:,} characters")
         if n_characters:
@@ -329,7 +331,7 @@ class Workbook:
         return content == "1" if kind == "b" else "" if kind == "e" else _unescape(content)
 
     def _date_formats(self, part: str | None) -> list[str]:
-        """Return "date", "duration" or "" for each style of cells."""
+        """Return "date", "duration" or "" for each cell style."""
         codes: dict[int, str] = {}
         formats: list[str] = []
         for name, attributes, _ in self._elements(part):

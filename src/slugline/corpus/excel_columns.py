@@ -106,8 +106,8 @@ class SheetColumns:
         """Begin with the names of the new columns; DataError if there is no room for them."""
         if self._shape.n_columns + len(names) > MAX_COLUMN:
             raise DataError(
-                f"{self._path} has cells in its column {column_letters(self._shape.n_columns)}, "
-                "behind which there is no room for answers; delete what isn't needed, or write CSV."
+                f"{self._path} has cells in column {column_letters(self._shape.n_columns)}, which "
+                "leaves no room for the answers; delete columns that you don't need, or write CSV."
             )
         self._names = [escape_cell(name) for name in names]
         self._cells = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
@@ -191,9 +191,9 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
     n_bytes = sum(info.file_size for info in archive.NameToInfo.values())
     if n_bytes > MAX_UNPACKED or len(archive.NameToInfo) > _MAX_PARTS:
         raise DataError(
-            f"{archive.filename} unpacks to {n_bytes:,} bytes in {len(archive.NameToInfo):,} "
-            f"parts, and answers are added to files of up to {MAX_UNPACKED:,} in {_MAX_PARTS:,}; "
-            "write CSV."
+            f"{archive.filename} is too large to add answers to: it unpacks to {n_bytes:,} bytes "
+            f"in {len(archive.NameToInfo):,} parts, and the limits are {MAX_UNPACKED:,} bytes and "
+            f"{_MAX_PARTS:,} parts; write CSV instead."
         )
 
 

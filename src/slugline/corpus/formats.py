@@ -13,7 +13,7 @@ import msgspec
 from slugline.base.wording import counted
 from slugline.corpus import rows
 from slugline.corpus.column_names import check_unique
-from slugline.corpus.dialects import NO_DELIMITER, guess_delimiter, named_delimiter
+from slugline.corpus.dialects import UNUSED_CHARACTER, guess_delimiter, named_delimiter
 from slugline.corpus.json_items import json_items
 from slugline.corpus.lines import TextLines
 from slugline.errors import DataError
@@ -48,7 +48,7 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
     if delimiter is None:
         # Nothing is known of a header below a blank line.
         delimiter = separator or (guess_delimiter(head) if head.strip() else ",")
-    delimiter = delimiter or NO_DELIMITER
+    delimiter = delimiter or UNUSED_CHARACTER
     records = _records(lines, delimiter)
     if separator:
         next(records)

@@ -18,7 +18,7 @@ from slugline.corpus.columns import (
     known_text_columns,
     peek,
     row_text,
-    row_with_cells,
+    text_with_cells,
 )
 from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader
@@ -399,7 +399,7 @@ def _check_row(
     missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
     if missing:
         return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
-    text = row_with_cells(row, text, layout.extra_columns, layout.decimal_commas)
+    text = text_with_cells(row, text, layout.extra_columns, layout.decimal_commas)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))

@@ -144,7 +144,7 @@ class ReadOptions(NamedTuple):
                 Parameter("topic_separator"),
                 " and ",
                 Parameter("topic_columns"),
-                " are two forms; name one.",
+                " can't be combined; give only one of them.",
             )
         if separator is not None:
             check_separator("topic_separator", separator)
@@ -156,7 +156,7 @@ class ReadOptions(NamedTuple):
                 Parameter("topic"),
                 " names one column, and ",
                 Parameter("topic_columns"),
-                " one for each topic; name one of them.",
+                " a column for each topic; give only one of them.",
             )
         names = columns.split(",") if isinstance(columns, str) else columns
         names = tuple(str(name).strip() for name in names)

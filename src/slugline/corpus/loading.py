@@ -23,7 +23,7 @@ from slugline.corpus.columns import (
     known_text_columns,
     peek,
     row_text,
-    row_with_cells,
+    text_with_cells,
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
@@ -299,7 +299,7 @@ def read_texts(
     for row in itertools.chain(head, rows):
         cell = row_text(row, columns, is_sheet=is_sheet) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
-            texts.append(row_with_cells(row, cell, extra_columns, decimal_commas))
+            texts.append(text_with_cells(row, cell, extra_columns, decimal_commas))
             items.append(row)
         else:
             n_skipped += 1

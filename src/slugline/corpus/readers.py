@@ -399,7 +399,7 @@ def read_dialect(rows: RowReader) -> TableDialect:
 
 
 def read_line_range(path: str, start: int, stop: int) -> RowReader:
-    """Return a reader of the lines of a JSONL file, plain UTF-8, that begin in a range of bytes.
+    """Return a reader of the lines of an uncompressed UTF-8 JSONL file that begin in a byte range.
 
     Lines are numbered from the first one of the range. Raises DataError if there is no such file
     or, during iteration, reading fails.

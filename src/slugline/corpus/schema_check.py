@@ -20,8 +20,8 @@ from slugline.errors import DataError, Parameter
 class SchemaCheck:
     """Checks the rows of a stream: same columns, same kind of topics, and not too many bad rows.
 
-    `load_corpus` knows all rows of a file before it raises an error. Here, the first bad row is
-    one unless `skip_bad_rows` is set; if it is, too many bad rows are one at the end of the file.
+    Unlike `load_corpus`, which reads a whole file before it raises an error, this raises one for
+    the first bad row. With `skip_bad_rows`, it raises one at the end of a file that has too many.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ class SchemaCheck:
 
     @property
     def layout(self) -> SourceLayout | None:
-        """The columns; None before a source that names them."""
+        """The layout of the first source that names its columns; None before it."""
         return None if self._columns is None else self._columns[1]
 
     def add(self, report: RowsReport) -> None:
         """Add the next rows, in the order of the source.
 
-        Raises DataError if columns or kind of topics differ from those before, a row is bad and bad
-        rows are not skipped, or too many rows of the file are bad.
+        Raises DataError if the columns or the kind of topics differ from those of earlier rows, if
+        a row is bad and bad rows are not skipped, or if too many rows of the file are bad.
         """
         if report.layout is not None:
             self._check_layout(report, report.layout)
@@ -105,9 +105,9 @@ class SchemaCheck:
             if (layout.text, layout.topic) != (expected.text, expected.topic):
                 raise DataError(
                     f"{report.name} has its texts and topics in "
-                    f"{format_list([*layout.text, layout.topic])}, but {first} in "
-                    f"{format_list([*expected.text, expected.topic])}; give files of the same "
-                    "columns, or name them with ",
+                    f"{format_list([*layout.text, layout.topic])}, but {first} has them in "
+                    f"{format_list([*expected.text, expected.topic])}; give files with the same "
+                    "columns, or name the columns with ",
                     Parameter("text"),
                     " and ",
                     Parameter("topic"),

@@ -49,7 +49,7 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
             raise BadTopicsError("an empty topic, or one with a NUL character, in a list of topics")
         return tuple(sorted(topics) if isinstance(value, set | frozenset) else topics)
     if isinstance(value, msgspec.Raw | dict):
-        raise BadTopicsError(f"{describe_type(value)} for a topic")
+        raise BadTopicsError(f"{describe_type(value)} instead of a topic")
     name = topic_name(value)
     if form is not None and form.kind == "separator" and isinstance(value, str):
         parts = [part.strip() for part in name.split(form.separator)]

@@ -147,7 +147,7 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
     if n_repeated and {*itertools.chain(*sets)} <= {0, 1}:
         raise DataError(
             Parameter(name),
-            " has lists of 0 and 1; if each is a column for each topic, make it an array: "
+            " has lists of 0 and 1; if each row has a 0 or 1 for every topic, pass an array: "
             f"np.array({name}).",
         )
     check_topic_names([topic for topics in sets for topic in topics])

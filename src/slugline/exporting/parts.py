@@ -28,7 +28,7 @@ from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
 from slugline.text.characters import TRANSLATION, character_classes
 from slugline.text.columns import TermColumns
-from slugline.text.sparse import boundaries
+from slugline.text.sparse import row_offsets
 from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
 from slugline.text.terms import COLUMNS, KINDS
 
@@ -395,7 +395,7 @@ def _weights(file: ModelFile, orders: list[Integers]) -> ArraysByName:
     arrays = quantize(file.arrays, "int8")
     values, topics, counts = (arrays[name] for name in (_VALUES, _TOPICS, _COUNTS))
     n_topics = len(file.info.topics)
-    indptr = boundaries(counts.astype(np.int64))
+    indptr = row_offsets(counts.astype(np.int64))
     weights = sp.csr_array((values, topics.astype(np.int64), indptr), (len(counts), n_topics))
     firsts = np.cumsum([0, *map(len, orders)])[:-1]
     columns = np.concatenate([order + first for order, first in zip(orders, firsts, strict=True)])

@@ -184,9 +184,9 @@ def predict_partitions(
 ) -> dd.DataFrame:
     """Return the predictions for the rows of a Dask data frame, as a lazy Dask data frame.
 
-    Each worker receives the model once, and loads it once. Cells of several columns are joined by
-    line breaks. `Decider.from_fitted` describes precision and coverage, and `slugline.load` the
-    encoder, which must be picklable.
+    Each worker receives the model once, and loads it once. The texts of several columns are joined
+    by line breaks. For precision and coverage, see `Decider.from_fitted`; for the encoder, which
+    must be picklable, `slugline.load`.
 
     Returns
     -------
@@ -207,8 +207,8 @@ def predict_partitions(
 
     Raises
     ------
-    DataError : if several columns have that name.
-    OptionError : if `frame` is no Dask data frame, or has no such column; see also
+    DataError : if several columns have the name of a text column.
+    OptionError : if `frame` is not a Dask data frame, or has no such column; see also
         `Decider.from_fitted`.
     ModelFileError, EncoderError : see `slugline.load`.
     """
@@ -268,7 +268,7 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
             raise OptionError(f"the data frame has no column {short_repr(column)}; it has {names}.")
         if names.count(column) > 1:
             raise DataError(
-                f"the data frame has several columns {short_repr(column)}; rename them."
+                f"the data frame has several columns named {short_repr(column)}; rename them."
             )
     return columns
 

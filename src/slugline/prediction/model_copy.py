@@ -103,14 +103,14 @@ class ModelCache:
         self._lock = threading.RLock()
 
     def add(self, copy: ModelCopy, fitted: Fitted) -> None:
-        """Add the model that a copy was made of."""
+        """Add the model from which a copy was made."""
         with self._lock:
             self._fitted[copy.digest] = fitted
             while len(self._fitted) > self._max_models:
                 self._fitted.popitem(last=False)
 
     def fitted(self, copy: ModelCopy) -> Fitted:
-        """Return the model of a copy, loaded if it isn't there yet."""
+        """Return the model of a copy, which is loaded unless it is in the cache."""
         with self._lock:
             if copy.digest not in self._fitted:
                 fitted, _ = load_model(Path(copy.name), copy.encoder, data=copy.data)
@@ -119,7 +119,7 @@ class ModelCache:
             return self._fitted[copy.digest]
 
     def decider(self, copy: ModelCopy, options: PredictOptions) -> Decider:
-        """Return the decider of a copy with these options, made if it isn't the last one."""
+        """Return a decider for a copy and these options; the last one is cached."""
         key = (copy.digest, options.min_precision, options.per_topic, options.coverage)
         with self._lock:
             fitted = self.fitted(copy)

@@ -22,7 +22,7 @@ from slugline.corpus.columns import (
     known_text_columns,
     peek,
     row_text,
-    row_with_cells,
+    text_with_cells,
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.excel import excel_header
@@ -133,7 +133,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
         return row
     text = row_text(row, columns.text, is_sheet=columns.is_sheet)
     if isinstance(text, str) and text.strip():
-        return row_with_cells(row, text, columns.extra, columns.decimals)
+        return text_with_cells(row, text, columns.extra, columns.decimals)
     return missing._replace(at=row.at, values=row.values)
 
 

@@ -19,7 +19,7 @@ _INTERVAL = 0.5
 
 
 class JobEnded(Exception):  # noqa: N818 (not an error)
-    """The job has ended, so the rest of this file isn't needed."""
+    """Raised by the `report` of `predict_file` when the job has ended, to stop with the file."""
 
 
 class Task(NamedTuple):

@@ -483,7 +483,7 @@ def _check_part(folder: Path, part: _Part) -> None:
 def _check_size(path: Path, expected: int, max_bytes: int) -> None:
     size = path.stat().st_size
     if size != expected or size > max_bytes:
-        raise ValueError(f"it has {size:,} bytes and not {min(expected, max_bytes):,}")
+        raise ValueError(f"it has {size:,} bytes instead of {min(expected, max_bytes):,}")
 
 
 def _check_digest(expected: str, sha256: str) -> None:

@@ -139,7 +139,7 @@ ROW_MEMORY_FRACTION = 1 / 3
 
 
 class _StoredValues(NamedTuple):
-    """Values stored with slices of blocks, and the call that computes them again if lost."""
+    """Values stored along with slices of blocks, and the call that recomputes them if lost."""
 
     function: BlockFunction
     shared: tuple[Any, ...]

@@ -18,7 +18,7 @@ from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
 from slugline.text.feature_groups import FeatureGroup, RowWeights, idf
 from slugline.text.features import Features
-from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges
+from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets
 from slugline.text.tokens import map_chunks
 
 
@@ -199,7 +199,7 @@ class TermStatistics:
 def _take_names(names: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
     """Return some of the names, which are joined, in the order of the indices."""
     taken_lengths = lengths[indices]
-    positions = ranges(boundaries(lengths)[indices], taken_lengths)
+    positions = ranges(row_offsets(lengths)[indices], taken_lengths)
     return np.frombuffer(names, dtype=np.uint8)[positions].tobytes(), taken_lengths
 
 

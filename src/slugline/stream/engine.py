@@ -1,4 +1,4 @@
-"""The interface of engines, which hold blocks and run functions over them, and sums over groups."""
+"""The interface of engines, which hold blocks and run functions over them; sums over groups."""
 
 from __future__ import annotations
 

@@ -369,7 +369,7 @@ def _train(
 
 @dataclass(frozen=True)
 class _HeldoutEvaluation:
-    """What held-out rows show of a training."""
+    """Results on the held-out rows of a training run."""
 
     n_right: int
     predictions: HeldOutPredictions

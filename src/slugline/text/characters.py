@@ -88,7 +88,9 @@ def spaced_characters(text: str) -> str:
 
 
 def find_unspaced(text: str) -> list[tuple[int, int]]:
-    """Return where each stretch of a script without spaces is, in a text from `normalize_nfc`.
+    """Return the spans of a text that are in scripts written without spaces.
+
+    The text must have been normalized by `normalize_nfc`.
 
     >>> find_unspaced("iphone手机，很好")
     [(6, 8), (9, 11)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.errors import DataError
-from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
+from slugline.text.sparse import count_matrix, ranges, row_offsets, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
 from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
@@ -301,7 +301,7 @@ class HashedColumns(Buckets):
             self._names = ((data, np.concatenate([none, *(n for _, n in self._names)])),)
         data, lengths = self._names[0]
         if self._bounds is None:  # or a name would take as long to find as all of them
-            self._bounds = boundaries(lengths)
+            self._bounds = row_offsets(lengths)
         return data, self._bounds
 
     def _find_columns(self, hashes: U64) -> I32:

@@ -15,7 +15,7 @@ from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.text import sparse
 from slugline.text.characters import TRANSLATION, character_table, normalize_nfc
 from slugline.text.columns import HashedColumns, TermColumns
-from slugline.text.sparse import Entries, boundaries, count_matrix, row_lengths
+from slugline.text.sparse import Entries, count_matrix, row_lengths, row_offsets
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
 from slugline.text.tokens import encode_text, find_words, join_texts
@@ -80,7 +80,7 @@ class ArrayCounter:
     def count(
         self, chunk: ArrayChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
     ) -> TermCounts:
-        """Count all documents' terms of one kind after another, then put rows in order."""
+        """Count the terms of all documents, one kind of term at a time, and then sort the rows."""
         terms_by_kind, n_words = chunk
         for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True):
             if learn and isinstance(vocabulary, HashedColumns):
@@ -92,7 +92,7 @@ class ArrayCounter:
         columns = np.concatenate([columns for columns, _ in places])
         lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
         width = max(vocabulary.n_columns for vocabulary in vocabularies)
-        counts = count_matrix(columns, boundaries(lengths), width)
+        counts = count_matrix(columns, row_offsets(lengths), width)
         n_kinds = len(vocabularies)
         if n_kinds > 1:
             counts = counts[np.arange(counts.shape[0]).reshape(n_kinds, -1).T.ravel()]

@@ -25,7 +25,7 @@ from slugline.text.feature_groups import (
     document_frequency,
     idf,
 )
-from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges, stack_rows
+from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets, stack_rows
 from slugline.text.table_columns import TableColumn
 from slugline.text.tokens import find_words, map_chunks
 from slugline.text.vocabulary import VocabularyBuilder
@@ -437,7 +437,7 @@ class _TrainingWords(NamedTuple):
         sampled, words = slice(group, None, n_groups * step), RowStack()
         for part in stack.parts():
             lengths = part.lengths[sampled]
-            places = ranges(boundaries(part.lengths)[:-1][sampled], lengths)
+            places = ranges(row_offsets(part.lengths)[:-1][sampled], lengths)
             words.append(Entries(part.values[places], part.columns[places] - offset, lengths))
         none: Integers = np.zeros(0, dtype=np.int64)
         return cls(words.concatenate(), np.concatenate([none, *(n[::step] for n in n_words)]))

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 # Row offsets --------------------------------------------------------------------------------------
 
 
-def boundaries(lengths: Integers | Mask) -> I64:
-    """Return where rows of these lengths begin, and where the last one ends.
+def row_offsets(lengths: Integers | Mask) -> I64:
+    """Return the start of each row of these lengths, and the end of the last one, as in `indptr`.
 
-    >>> boundaries(np.array([2, 0, 3])).tolist()
+    >>> row_offsets(np.array([2, 0, 3])).tolist()
     [0, 2, 2, 5]
     """
     indptr = np.zeros(len(lengths) + 1, dtype=np.int64)
@@ -35,7 +35,7 @@ def boundaries(lengths: Integers | Mask) -> I64:
 
 
 def row_lengths(indptr: Integers) -> Integers:
-    """Return the lengths of rows from their `boundaries`; for few rows, far faster than np.diff.
+    """Return the lengths of rows from their `row_offsets`; for few rows, far faster than np.diff.
 
     >>> row_lengths(np.array([0, 2, 2, 5])).tolist()
     [2, 0, 3]
@@ -49,7 +49,7 @@ def ranges(starts: Integers, lengths: Integers) -> I64:
     >>> ranges(np.array([10, 20, 30]), np.array([2, 0, 3])).tolist()
     [10, 11, 30, 31, 32]
     """
-    before = boundaries(lengths)
+    before = row_offsets(lengths)
     places = (starts - before[:-1]).repeat(lengths)
     places += np.arange(before[-1])
     return places
@@ -114,7 +114,7 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     numbers = itertools.chain.from_iterable(sequences)
     columns = np.fromiter(numbers, dtype=np.int64, count=lengths.sum())
-    indptr = boundaries(lengths)
+    indptr = row_offsets(lengths)
     outside = np.flatnonzero((columns < 0) | (columns >= num_columns))
     if outside.size:
         row = np.searchsorted(indptr, outside[0], side="right") - 1
@@ -188,7 +188,7 @@ class SparseRows(NamedTuple):
     def csr(self) -> sp.csr_array:
         """Return a float32 CSR array, shape (n_rows, n_columns)."""
         values, columns, lengths = self.entries
-        X = _csr(values, columns, boundaries(lengths)[:: self.n_parts], self.n_columns)
+        X = _csr(values, columns, row_offsets(lengths)[:: self.n_parts], self.n_columns)
         X.has_canonical_format = True
         return X
 

@@ -22,7 +22,7 @@ from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.text.hashing import PADDING, hash_spans
-from slugline.text.sparse import boundaries, count_matrix, row_lengths
+from slugline.text.sparse import count_matrix, row_lengths, row_offsets
 from slugline.text.tokens import Words
 
 #: Kinds of columns.
@@ -404,12 +404,12 @@ def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> W
     ]
     data = [term.encode("utf-8", "surrogatepass") for term in numbers]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
-    buffer, starts = b"".join([*data, PADDING]), boundaries(lengths)[:-1]
+    buffer, starts = b"".join([*data, PADDING]), row_offsets(lengths)[:-1]
     hashes = hash_spans(np.frombuffer(buffer, dtype=np.uint8), starts, lengths)
     places = np.array([number for row in rows for number in row], dtype=np.int64)
     n_each = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     return Words(
-        buffer, starts[places], (starts + lengths)[places], boundaries(n_each), hashes[places]
+        buffer, starts[places], (starts + lengths)[places], row_offsets(n_each), hashes[places]
     )
 
 

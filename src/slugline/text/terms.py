@@ -14,7 +14,7 @@ import numpy as np
 from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.text.characters import find_unspaced, is_unspaced, normalize_nfc
 from slugline.text.hashing import PADDING, hash_spans, mix
-from slugline.text.sparse import boundaries, ranges, row_lengths
+from slugline.text.sparse import ranges, row_lengths, row_offsets
 from slugline.text.tokens import Words
 
 #: The names of all kinds.
@@ -53,7 +53,7 @@ def find_lead_words(words: Words) -> Words:
         words.buffer,
         words.starts[numbers],
         words.ends[numbers],
-        boundaries(lengths),
+        row_offsets(lengths),
         words.hashes[numbers],
     )
 
@@ -72,7 +72,7 @@ def find_bigrams(words: Words) -> Words:
         words.buffer,
         words.starts[first],
         words.ends[first + 1],
-        boundaries(lengths),
+        row_offsets(lengths),
         _hash_word_pairs(words.hashes[first], words.hashes[first + 1]),
     )
 
@@ -119,7 +119,7 @@ def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
     starts, ends = characters[start], characters[start + size]
     del characters, start  # they take as much memory as hashing does
     hashes = hash_spans(array, starts, ends - starts)
-    return Words(words.buffer, starts, ends, boundaries(n_ngrams)[words.indptr], hashes)
+    return Words(words.buffer, starts, ends, row_offsets(n_ngrams)[words.indptr], hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +153,10 @@ class GroupedTerms:
         `columns` has the column of each span; spans with a number below 0 are left out.
         """
         has_column = columns >= 0
-        starts = boundaries(has_column)[self.spans.indptr]
+        starts = row_offsets(has_column)[self.spans.indptr]
         lengths = row_lengths(starts)[self.groups]
         places = ranges(starts[self.groups], lengths)
-        return columns[has_column][places], boundaries(lengths)[self.indptr]
+        return columns[has_column][places], row_offsets(lengths)[self.indptr]
 
 
 def group_words(words: Words) -> GroupedTerms:
@@ -191,13 +191,13 @@ def join_terms(terms: Sequence[str]) -> tuple[bytes, I64]:
 
 def _hash_terms(data: bytes, lengths: I64) -> U64:
     array = np.frombuffer(data + PADDING, dtype=np.uint8)
-    return hash_spans(array, boundaries(lengths)[:-1], lengths)
+    return hash_spans(array, row_offsets(lengths)[:-1], lengths)
 
 
 def _hash_pairs(data: bytes, lengths: I64) -> U64:
     """Return the hash of each term that consists of two words with a space between them."""
     array = np.frombuffer(data + PADDING, dtype=np.uint8)
-    bounds = boundaries(lengths)
+    bounds = row_offsets(lengths)
     spaces = np.flatnonzero(array[: len(data)] == _SPACE)
     owners = np.searchsorted(bounds[1:], spaces, side="right")
     has_one = np.bincount(owners, minlength=len(lengths)) == 1

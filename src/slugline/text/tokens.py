@@ -25,7 +25,7 @@ from slugline.base.threads import map_in_order
 from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
 from slugline.text.characters import TRANSLATION, normalize_text
 from slugline.text.hashing import PADDING, hash_spans, number_distinct
-from slugline.text.sparse import boundaries, ranges
+from slugline.text.sparse import ranges, row_offsets
 
 T = TypeVar("T")
 
@@ -33,8 +33,9 @@ T = TypeVar("T")
 class ChunkSizes(NamedTuple):
     """Sizes of chunks of texts.
 
-    The temporary arrays of a chunk stay in a core's own cache, where passes over memory are twice
-    as fast as over a whole corpus. Smaller chunks make threads queue for the interpreter lock.
+    The temporary arrays of a chunk fit into a core's own cache, where passes over them are twice as
+    fast as over those of a whole corpus. With smaller chunks, threads wait for the interpreter
+    lock.
 
     Attributes
     ----------
@@ -43,8 +44,8 @@ class ChunkSizes(NamedTuple):
     texts_per_step : int
         Texts that are added to a chunk at once.
     max_step_characters : int
-        Texts of a step with more characters are chunks of their own, since temporary arrays are
-        many times as large as the texts.
+        If the texts of a step have more characters than this together, each of them becomes a chunk
+        of its own, since temporary arrays are many times as large as the texts.
     """
 
     characters: int = 1 << 18
@@ -88,14 +89,17 @@ class Words:
 
     @cached_property
     def distinct(self) -> tuple[Words, I32]:
-        """The distinct words in order of appearance, each as a document, and each word's number."""
+        """The distinct words, and the index of its distinct word for each word of `self`.
+
+        The distinct words are in order of first appearance, one document each.
+        """
         first, numbers = number_distinct(self.hashes)
         indptr = np.arange(len(first) + 1)
         words = Words(self.buffer, self.starts[first], self.ends[first], indptr, self.hashes[first])
         return words, numbers
 
     def extract(self, numbers: I64) -> tuple[bytes, I64]:
-        """Return the bytes of some words, one after another, and the length of each."""
+        """Return the bytes of the words with these indices, concatenated, and their lengths."""
         lengths = self.ends[numbers] - self.starts[numbers]
         places = ranges(self.starts[numbers], lengths)
         return np.frombuffer(self.buffer, dtype=np.uint8)[places].tobytes(), lengths
@@ -131,8 +135,7 @@ def find_words(texts: Sequence[str]) -> Words:
     edges += 1
     starts, ends = edges[0::2], edges[1::2]
     lengths += 1  # for the space
-    firsts = boundaries(lengths) + 1
-    indptr = np.searchsorted(starts, firsts)
+    indptr = np.searchsorted(starts, row_offsets(lengths) + 1)
     return Words(buffer, starts, ends, indptr, hash_spans(array, starts, ends - starts))
 
 
@@ -190,7 +193,8 @@ def join_texts(
         texts = [text if text.isascii() else prepare(text) for text in texts]
     try:
         data = [*map(str.encode, texts)]
-    except UnicodeEncodeError:  # rare, and encoding them all as such takes four times as long
+    except UnicodeEncodeError:
+        # Lone surrogates are rare, and always passing an error handler takes four times as long.
         data = [*map(encode_text, texts)]
     return b" ".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
 

@@ -12,7 +12,7 @@ from slugline.base.checks import check_whole
 from slugline.errors import DataError
 from slugline.text.columns import TermColumns, TermTable
 from slugline.text.hashing import number_distinct
-from slugline.text.sparse import boundaries
+from slugline.text.sparse import row_offsets
 from slugline.text.terms import KINDS, join_terms
 from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
@@ -178,7 +178,7 @@ class Vocabulary(TermColumns):
 
     @property
     def table(self) -> TermTable:
-        """The kernel's table."""
+        """The vocabulary as the hash table in which the compiled kernel looks up terms."""
         keys, numbers, multiplier = self._table.slots
         return TermTable(len(keys), numbers, keys, multiplier)
 
@@ -234,7 +234,7 @@ class VocabularyBuilder:
         order = np.argsort(-self._counts, kind="stable")
         order = order[: np.count_nonzero(self._counts >= min_count)][:max_terms]
         data = b"".join(self._bytes)
-        indptr = boundaries(np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths]))
+        indptr = row_offsets(np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths]))
         spans = zip(indptr[order].tolist(), indptr[order + 1].tolist(), strict=True)
         terms = [span_text(data[start:end]) for start, end in spans]
         return Vocabulary(terms, self.kind)

@@ -363,7 +363,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse
         raise DataError("weights of topics or terms that there are not")
     lengths = counts.astype(np.int64)
     ascends = np.append(topics[1:] > topics[:-1], True)
-    ascends[sparse.boundaries(lengths)[1:] - 1] = (
+    ascends[sparse.row_offsets(lengths)[1:] - 1] = (
         True  # from the last topic of a term to another term's
     )
     if not ascends.all():
