@@ -10,11 +10,11 @@ import numpy.typing as npt
 F16: TypeAlias = npt.NDArray[np.float16]
 F32: TypeAlias = npt.NDArray[np.float32]
 F64: TypeAlias = npt.NDArray[np.float64]
-#: Of any precision.
+#: An array of floats of any precision.
 Floats: TypeAlias = npt.NDArray[np.floating]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
-#: Positions of rows or columns, as NumPy's own functions return them.
+#: Positions of rows or columns, of the type that NumPy's functions return.
 Index: TypeAlias = npt.NDArray[np.intp]
 Integers: TypeAlias = npt.NDArray[np.integer]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -24,7 +24,7 @@ U64: TypeAlias = npt.NDArray[np.uint64]
 
 
 def aligned(array: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
-    """Return an array that C can read: contiguous, aligned and, if given, of this type.
+    """Return an array that C can read: contiguous, aligned and, if a type is given, of this type.
 
     Arrays that Dask sends may be unaligned; such an array is copied.
     """

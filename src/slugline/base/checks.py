@@ -1,4 +1,4 @@
-"""Checks of options and arguments; cores and memory."""
+"""Checks of options and arguments; numbers of cores and use of memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import numpy as np
 from slugline.errors import OptionError, Parameter
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: A surrogate as an escape of JSON.
+#: A surrogate escaped in JSON.
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
-# NumPy's numbers are accepted like Python's.
+# Numbers of NumPy are accepted like those of Python.
 _WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 
 
@@ -60,7 +60,7 @@ def check_number(
 
 
 def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
-    """Raise OptionError unless a value is over 0 and under 1; suggest 0.95 for 95."""
+    """Raise OptionError unless a value is over 0 and under 1; for 95, suggest 0.95."""
     bounds = {"least" if may_be_0 else "over": 0}
     try:
         check_number(name, value, **bounds, under=1)
@@ -71,7 +71,7 @@ def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise OptionError unless a value is one of a few words."""
+    """Raise OptionError unless a value is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise option_error(
             name, value, f"{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
@@ -79,7 +79,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number, Python's or NumPy's, and not a truth value."""
+    """Whether a value is a finite number of Python or NumPy, and not a boolean."""
     return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -89,7 +89,7 @@ def has_surrogates(text: str) -> bool:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Return a JSON value with a replacement character for each lone surrogate in its texts."""
+    """Return a JSON value whose strings have a replacement character for each lone surrogate."""
     if isinstance(value, str):
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
@@ -115,10 +115,10 @@ def short_repr(value: Any) -> str:
 def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
     """Return the number of threads; None and, as in scikit-learn, -1 mean one for each core.
 
-    Raises OptionError that names the argument for other numbers below 1.
+    Raises OptionError, which names the argument, for other numbers below 1.
     """
     if n_jobs is None or n_jobs == -1:
-        # Cores that the process may use, if the system says.
+        # The cores that the process may use, if the system tells.
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Seconds to wait for a scheduler, and for the first worker.
+# Number of seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10
-# Evaluated by each worker: Slugline may be missing there, so that its functions can't be sent.
+# Evaluated by each worker, since functions of Slugline can't be sent to a worker that lacks it.
 _QUESTION = (
     "{name: getattr(__import__(name), '__version__', 'of no version') "
     "if __import__('importlib.util').util.find_spec(name) else None "
@@ -49,7 +49,8 @@ def dask_distributed() -> Any:
 def connected(client: Client | str) -> Iterator[Client]:
     """Connect to a cluster by the address of its scheduler, or a client, and check it.
 
-    A client is left open. ClusterError if the cluster doesn't answer, or can't do the work.
+    A client that is passed stays open. ClusterError if the cluster doesn't answer, or can't do
+    the work.
     """
     Client = dask_distributed().Client
     if isinstance(client, str):
@@ -75,7 +76,7 @@ def connected(client: Client | str) -> Iterator[Client]:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Suppress logging: what Dask logs about a cancelled job is of no use."""
+    """Suppress logging: messages of Dask about a cancelled job are of no use."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -85,7 +86,7 @@ def unlogged() -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Raise ClusterError unless a scheduler answers; a client without one takes long to close."""
+    """Raise ClusterError unless a scheduler answers: a client without one takes long to close."""
     from distributed.comm.core import connect
     from distributed.security import Security
 
@@ -107,16 +108,16 @@ def _check_answers(address: str) -> None:
 
 
 def check_cluster(client: Client) -> None:
-    """Raise ClusterError unless there are workers, with the same versions as here."""
+    """Raise ClusterError unless there are workers, all with the versions of this process."""
     wait_for_worker(
         client,
         _PATIENCE,
         f"no worker connected to {_address(client)} within {_PATIENCE} seconds; start some with "
         f"`dask worker {_address(client)}`.",
     )
-    # The scheduler deserialises tasks too.
+    # The scheduler deserializes tasks, too.
     answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
-    # A worker that ends right now doesn't matter.
+    # A worker that ends in the meantime is ignored.
     answers_by_worker = client.run(eval, _QUESTION, on_error="ignore")
     answers |= {f"worker {name}": versions for name, versions in answers_by_worker.items()}
     for name, versions in answers.items():
@@ -129,7 +130,7 @@ def is_lost(client: Client, error: BaseException | None) -> bool:
 
     if isinstance(error, SluglineError) or not isinstance(error, Exception):
         return False
-    # Dask raises any kind of error for a connection that it has closed itself.
+    # Dask raises various errors for a connection that it has closed itself.
     return isinstance(error, CommClosedError) or client.status != "running"
 
 
@@ -138,8 +139,8 @@ def wait_for_worker(client: Client, seconds: int, message: str) -> None:
 
     Raises
     ------
-    ClusterError : with `message` if there is no worker within so many seconds; or with advice on
-        memory if all have paused, as workers do when theirs is full.
+    ClusterError : with `message` if there is no worker within `seconds`; or with advice on memory
+        if all workers have paused, as they do when their memory is full.
     """
     try:
         client.wait_for_workers(1, timeout=seconds)
@@ -180,9 +181,9 @@ def _address(client: Any) -> str:
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[Client]:
-    """Start workers on this machine, processes of one thread that divide its memory evenly.
+    """Start workers on this machine: processes of one thread each, which share its memory evenly.
 
-    Temporary files are removed in the end. ClusterError if a process can't be started.
+    Temporary files are removed at the end. Raises ClusterError if a process can't be started.
     """
     distributed = dask_distributed()
     import dask
@@ -215,7 +216,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
 
 @contextmanager
 def closed(cluster: Any) -> Iterator[Any]:
-    """Close a cluster in the end, ignoring Dask's KeyError for workers that are removed twice."""
+    """Close a cluster at the end; ignore Dask's KeyError for workers that are removed twice."""
     try:
         yield cluster
     finally:
@@ -225,15 +226,15 @@ def closed(cluster: Any) -> Iterator[Any]:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Block Ctrl-C in threads and processes that start here; this thread gets it afterwards.
+    """Block Ctrl-C in threads and processes started in the block; this thread gets it afterwards.
 
-    A terminal sends it to all processes. Only the client is to act on it, and workers go on until
-    it ends them.
+    A terminal sends Ctrl-C to all processes. Only the client should act on it; workers go on until
+    the client ends them.
     """
     if sys.platform == "win32":
         yield
         return
-    # Starting the first process starts the resource tracker too, which unblocks Ctrl-C.
+    # With the first process, Python starts the resource tracker, which unblocks Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

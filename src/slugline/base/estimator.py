@@ -23,7 +23,7 @@ _NOT_METADATA = ("self", "X", "y")
 
 
 class TextEstimator:
-    """A classifier of strings that scikit-learn can copy, search over, route to and show."""
+    """Base class of text classifiers that scikit-learn can clone, tune, route to and show."""
 
     _estimator_type = "classifier"
 
@@ -36,7 +36,8 @@ class TextEstimator:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments.
 
-        With `deep`, also the parameters of those that have any, named as in `learner__passes`.
+        With `deep`, also return the parameters of arguments that have any, under names such as
+        `learner__passes`.
         """
         params = {name: getattr(self, name) for name in self._parameter_names()}
         if deep:
@@ -47,7 +48,7 @@ class TextEstimator:
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change some of the constructor's arguments, or of their parameters."""
+        """Change some arguments of the constructor, or parameters of these."""
         inner: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
             outer, separator, key = name.partition("__")
@@ -65,7 +66,7 @@ class TextEstimator:
         return self
 
     def _nested_estimator(self, name: str) -> Any:
-        """Return the argument of a parameter if it has parameters of its own, else None."""
+        """Return the value of a parameter if it has parameters of its own, else None."""
         value = getattr(self, name)
         is_part = hasattr(value, "get_params") and not isinstance(value, type)
         return value if is_part else None
@@ -85,9 +86,9 @@ class TextEstimator:
     def set_output(
         self, *, transform: Literal["default", "pandas", "polars"] | None = None
     ) -> Self:
-        """Choose what `transform` returns: "default", an array, or a frame of "pandas" or "polars".
+        """Choose what `transform` returns: "default" is an array, "pandas" or "polars" a frame.
 
-        None changes nothing. Without a choice, that of `sklearn.set_config` counts.
+        None changes nothing. Unless set, the choice of `sklearn.set_config` applies.
         """
         if transform is not None:
             check_choice("transform", transform, ("default", "pandas", "polars"))
@@ -95,7 +96,7 @@ class TextEstimator:
         return self
 
     def _to_output(self, columns: F32, names: list[str], X: object) -> Any:
-        """Return columns for the rows of `X` as `set_output` says."""
+        """Return columns for the rows of `X` in the format chosen by `set_output`."""
         default = _config("transform_output", "default")
         kind = getattr(self, "_sklearn_output_config", {}).get("transform", default)
         if kind == "default":
@@ -109,7 +110,7 @@ class TextEstimator:
     # Metadata routing -----------------------------------------------------------------------------
 
     def get_metadata_routing(self) -> Any:
-        """Return which metadata meta-estimators pass to which method, a `MetadataRequest`."""
+        """Return the `MetadataRequest`: which metadata meta-estimators pass to which method."""
         from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
         if hasattr(self, "_metadata_request"):
@@ -129,15 +130,15 @@ class TextEstimator:
         X_unlabelled: Request = _UNCHANGED,
         progress: Request = _UNCHANGED,
     ) -> Self:
-        """Say which metadata meta-estimators pass to `fit`.
+        """Set which metadata meta-estimators pass to `fit`.
 
         Needs `sklearn.set_config(enable_metadata_routing=True)`.
 
         Parameters
         ----------
         sample_weight, validation_data, X_unlabelled, progress : bool, str or None
-            True passes it on, False doesn't, None makes it an error to give it, and a str is the
-            name under which it is given.
+            True passes the parameter on, False doesn't, None makes it an error to give it, and a
+            str is the name under which it is given.
         """
         requests = {
             "sample_weight": sample_weight,
@@ -150,12 +151,12 @@ class TextEstimator:
     def set_partial_fit_request(
         self, *, classes: Request = _UNCHANGED, sample_weight: Request = _UNCHANGED
     ) -> Self:
-        """Say which metadata meta-estimators pass to `partial_fit`; see `set_fit_request`."""
+        """Set which metadata meta-estimators pass to `partial_fit`; see `set_fit_request`."""
         requests = {"classes": classes, "sample_weight": sample_weight}
         return self._set_requests("partial_fit", requests)
 
     def set_score_request(self, *, sample_weight: Request = _UNCHANGED) -> Self:
-        """Say which metadata meta-estimators pass to `score`; see `set_fit_request`."""
+        """Set which metadata meta-estimators pass to `score`; see `set_fit_request`."""
         return self._set_requests("score", {"sample_weight": sample_weight})
 
     def _set_requests(self, method: str, requests: dict[str, Request]) -> Self:
@@ -184,7 +185,7 @@ class TextEstimator:
         return format_call(self)
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that this is a classifier of strings, of one topic or several."""
+        """Return scikit-learn's tags: a classifier of strings, single-label or multilabel."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
@@ -197,6 +198,6 @@ class TextEstimator:
 
 
 def _config(name: str, default: object) -> Any:
-    """Return a setting of scikit-learn, which has its default until somebody imports it."""
+    """Return a setting of scikit-learn; the default if scikit-learn hasn't been imported."""
     sklearn = sys.modules.get("sklearn")
     return sklearn.get_config()[name] if sklearn else default

@@ -55,7 +55,7 @@ _LOCKED_BYTE = 1 << 40
 def lock(file: BinaryIO | int) -> bool:
     """Lock a file, or the descriptor of a folder, until it is closed; False if another has it.
 
-    On a file system without locks, return True.
+    Return True on a file system without locks.
     """
     try:
         if sys.platform == "win32":
@@ -67,16 +67,16 @@ def lock(file: BinaryIO | int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        # Windows says "permission denied"; a file system without locks says something else.
+        # Windows reports "permission denied"; a file system without locks reports another error.
         return sys.platform != "win32" or not isinstance(error, PermissionError)
     return True
 
 
 # SQLite -------------------------------------------------------------------------------------------
 
-#: Codes of errors while another connection writes.
+#: Error codes that SQLite returns while another connection writes.
 SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-# Seconds between attempts.
+# Number of seconds between attempts.
 _PAUSE = 0.01
 
 
@@ -102,7 +102,7 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the cache's folder: `SLUGLINE_CACHE`, or the system's folder for user caches."""
+    """Return the cache folder: `SLUGLINE_CACHE`, or a folder in the system's cache of the user."""
     setting = os.environ.get("SLUGLINE_CACHE")
     if setting:
         # Unlike pathlib, os.path returns an unknown user's folder as it is.
@@ -122,13 +122,13 @@ def file_sha256(path: Path) -> str:
 
 
 def file_state(path: Path) -> tuple[int, int, int]:
-    """Return modification time, size and inode, of which one differs if the file was replaced."""
+    """Return modification time, size and inode; one of them differs if the file was replaced."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def open_regular(path: PathLike, flags: int) -> int:
-    """Return a descriptor of a regular file: the `opener` of `open`, which would wait for a pipe.
+    """Return a descriptor of a regular file; an `opener` for `open`, which would wait for a pipe.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file to write to; in the end, it is put in place as by `write_whole`."""
+    """Open a file for writing, which is put in place at the end like that of `write_whole`."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -245,7 +245,7 @@ def remove_dead_parts(target: Path, open_part: BinaryIO) -> None:
     """
     with contextlib.suppress(OSError):
         os.utime(open_part.name)
-        now = Path(open_part.name).stat().st_mtime  # by the clock of the folder's machine
+        now = Path(open_part.name).stat().st_mtime  # by the clock of the machine with the folder
         for part in target.parent.iterdir():
             if part.name != Path(open_part.name).name and _may_be_dead(part, target, now):
                 _remove_unless_held(part)
@@ -270,7 +270,7 @@ def _stem(target: Path) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """Return eight hexadecimal digits that identify this machine, by its name and network card."""
+    """Return eight hexadecimal digits that identify this machine by its name and network card."""
     import platform
     import uuid
 

@@ -1,4 +1,4 @@
-"""HTML from templates and from Markdown."""
+"""Renders HTML from templates and from Markdown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @functools.cache
 def template_environment(package: str, folder: str = "templates") -> Environment:
-    """Return the Jinja environment of a package's templates, each compiled once.
+    """Return the Jinja environment of a package's templates, which compiles each of them once.
 
-    Values are escaped in HTML; a name that isn't defined is an error.
+    Values are escaped in HTML; an undefined name raises an error.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -50,7 +50,7 @@ def style_sheet(*names: str) -> str:
 # Markdown -----------------------------------------------------------------------------------------
 
 _PARTS = ("heading", "list", "fence", "backticks", "emphasis", "link")
-# Characters that are rendered: nested links and the like take more than linear time.
+# Maximum number of characters to render: nested links and the like take more than linear time.
 _MAX_CHARACTERS = 1 << 16
 
 
@@ -64,7 +64,7 @@ def render_markdown(text: str, level: int = 1) -> Markup:
     ----------
     text : str
     level : int, default 1
-        Level of headings with one "#".
+        The level of headings with one "#".
 
     >>> render_markdown("## A *b*")
     Markup('<h2>A <em>b</em></h2>')

@@ -1,4 +1,4 @@
-"""Stops work on a thread, such as reading an endless file, once its result is not wanted."""
+"""Stops work on a thread, such as reading an endless file, when its result is no longer wanted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 
 class Interruption(Exception):  # noqa: N818 - no error: nobody wants the result
-    """The work of a thread isn't wanted any more."""
+    """The result of a thread's work is no longer wanted."""
 
 
 _is_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_unwanted", default=None)
@@ -16,7 +16,7 @@ _is_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_unwanted", 
 
 @contextlib.contextmanager
 def interruptible(is_unwanted: Callable[[], bool]) -> Iterator[None]:
-    """Let `check_interruption` ask `is_unwanted`, on this thread, whether to stop.
+    """On this thread, let `check_interruption` call `is_unwanted` to decide whether to stop.
 
     >>> with interruptible(lambda: True):
     ...     check_interruption()
@@ -32,9 +32,9 @@ def interruptible(is_unwanted: Callable[[], bool]) -> Iterator[None]:
 
 
 def check_interruption() -> None:
-    """Raise an Interruption if the work of this thread isn't wanted any more.
+    """Raise an Interruption if the result of this thread's work is no longer wanted.
 
-    Whatever may take seconds calls it now and then.
+    Functions that may take seconds call it regularly.
     """
     is_unwanted = _is_unwanted.get()
     if is_unwanted is not None and is_unwanted():

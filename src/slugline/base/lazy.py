@@ -1,4 +1,4 @@
-"""Imports names on first use, so that a package costs nothing, and may be missing, until then."""
+"""Imports names on first use; until then, their packages cost no time, and may be missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slugline.errors import SluglineError
 def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -> Any:
     """Import a name of a package from its module, on first use by the package's `__getattr__`.
 
-    `modules` has the names of each module; that of `package.name` is the module itself.
+    `modules` maps each module to its names. If `package.name` is a module, return the module.
     """
     home = next((module for module, names in modules.items() if name in names), None)
     if home is None:
@@ -26,9 +26,9 @@ def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -
 
 
 def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) -> Any:
-    """Import a module of an extra; raise an error of a `kind` if it is not installed.
+    """Import a module of an extra; raise an error of type `kind` if it is not installed.
 
-    `user` is what needs the module, in the plural.
+    `user` names what needs the module, in the plural.
     """
     try:
         return importlib.import_module(module)
@@ -45,8 +45,8 @@ _EXTRA = re.compile(r"\bextra *== *[\"']([\w.-]+)[\"']$")
 def install_command(extra: str) -> str:
     """Return the command that installs the packages of an extra, in any shell and any folder.
 
-    It names these packages, and not Slugline: an index may have somebody else's package of that
-    name, and the current folder need not be a clone.
+    The command names these packages, not Slugline: an index may have another package of that
+    name, and the current folder may not be a clone.
     """
     from importlib.metadata import PackageNotFoundError, requires
 
@@ -59,7 +59,7 @@ def install_command(extra: str) -> str:
         package, _, marker = requirement.partition(";")
         needed_by = _EXTRA.search(marker)
         if needed_by is not None and needed_by[1] == extra:
-            # The other conditions; quotes of one kind stand in quotes of the other.
+            # The other conditions of the marker, in quotes that differ from the quotes inside.
             condition = marker[: needed_by.start()].strip().removesuffix("and").strip(" ()")
             condition = condition.replace('"', "'")
             packages.append(f'"{package}; {condition}"' if condition else f'"{package}"')

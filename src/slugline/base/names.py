@@ -18,7 +18,7 @@ RECORD = "_slugline.jsonl"
 
 
 def expand_patterns(names: Iterable[str | Path]) -> list[str]:
-    """Return the files of names and patterns, those of a pattern in order of their names.
+    """Return the files of names and patterns; the files of a pattern are sorted by name.
 
     Raises DataError if nothing matches.
     """
@@ -41,14 +41,14 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
 
 
 def check_is_stored(path: str, subject: str) -> None:
-    """Raise DataError for a file that may be endless: a pipe, a device, or one of the system.
+    """Raise DataError for a file that may be endless: a pipe, a device, or a system file.
 
     Parameters
     ----------
     path : str
         A missing file passes, since opening it raises an error.
     subject : str
-        The file in a message.
+        How messages name the file.
     """
     try:
         mode = Path(path).stat().st_mode

@@ -17,45 +17,45 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 
-# Columns of a terminal that the bar itself takes, at most.
+# Maximum number of columns of a terminal that the bar itself takes.
 _BAR_WIDTH = 12
-# Seconds from which work is announced.
+# Work that takes at least so many seconds is announced.
 _LONG = 60.0
-# Seconds after which the time left can be estimated, or a step of unknown length is worth showing.
+# Seconds after which the time left can be estimated, or a step of unknown length is shown.
 _SHORT = 1.0
 
-#: Message after the first Ctrl-C, with what is still done before the command ends.
+#: Message after the first Ctrl-C; the braces are for the work still done before the command ends.
 INTERRUPTED = "interrupted: {}; press Ctrl-C again to stop now"
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Receives the progress of long work: training, passes over documents, files, downloads.
+    """Interface that receives the progress of training, passes over documents, files and downloads.
 
     Code that calls `update` also calls `close`, even after an error. More work may follow.
     """
 
     def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
-        """Report how far the work is.
+        """Report how much of the work is done.
 
         Parameters
         ----------
         step : str
             The current step; each gets a line in a log.
         fraction : float, optional
-            Fraction that is done, from 0 to 1, of this step or of all; None if unknown.
+            The fraction done, from 0 to 1, of this step or of all work; None if unknown.
         detail : str
-            Numbers so far, which may change with every call.
+            Current numbers, which may change with every call.
         """
 
     def note(self, text: str) -> None:
-        """Report something that is of interest later as well."""
+        """Report something that stays visible."""
 
     def warning(self, text: str) -> None:
-        """Report what may be wrong."""
+        """Report a possible problem."""
 
     def close(self) -> None:
-        """End the work, whether it succeeded or not."""
+        """Report that the work has ended, successfully or not."""
 
 
 class SilentProgress:
@@ -79,7 +79,7 @@ SILENT: Progress = SilentProgress()
 
 
 class QuietProgress(SilentProgress):
-    """Shows only warnings; `wording` rewords texts, say into the flags of a command."""
+    """Shows only warnings; `wording` rewords texts, such as parameters as flags of a command."""
 
     def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -102,7 +102,7 @@ class QuietProgress(SilentProgress):
 class LineProgress(QuietProgress):
     """Writes a line for each step, and every `interval` seconds within a step.
 
-    The first comes after `delay` seconds.
+    The first line comes after `delay` seconds.
     """
 
     interval = 10.0
@@ -117,7 +117,7 @@ class LineProgress(QuietProgress):
         self._pace = _Pace()
 
     def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
-        """Show fraction, time left, step and detail: a new step at once, others at intervals."""
+        """Show fraction, time left, step and detail; at once for a new step, else at intervals."""
         now = time.monotonic()
         time_left = self._pace.time_left(now, fraction)
         if now < self._first_time or (step == self._step and now < self._next_time):
@@ -139,9 +139,9 @@ class LineProgress(QuietProgress):
 
 
 class BarProgress(LineProgress):
-    """Draws a bar on a terminal, below any notes, and removes it in the end.
+    """Draws a bar on a terminal, below any notes, and removes it at the end.
 
-    It appears after `delay` seconds, and is drawn at most every `interval` seconds within a step.
+    The bar appears after `delay` seconds, and is redrawn at most every `interval` seconds.
     """
 
     interval = 0.1
@@ -173,7 +173,7 @@ class BarProgress(LineProgress):
 
 
 def announce(progress: Progress, work: str, seconds: float, advice: str = "") -> None:
-    """Note how long work takes approximately, if that is a minute or more."""
+    """Add a note on how long work will take, if that is about a minute or more."""
     if seconds >= _LONG:
         minutes = counted(round(seconds / 60), "minute")
         progress.note(Message(work, f", which takes about {minutes}", advice))
@@ -196,7 +196,7 @@ class LongStep:
         self._lock = threading.Lock()
 
     def add(self, amount: float) -> None:
-        """Report that more is done."""
+        """Add an amount to the work done, and report it."""
         with self._lock:
             self._done += amount
             self.update(min(self._done / self._total, 1.0))
@@ -232,7 +232,7 @@ def can_erase(stream: TextIO) -> bool:
 
 
 def check_progress(progress: Any) -> Progress:
-    """Return `SILENT` for None, or the progress; raise OptionError if it lacks a method."""
+    """Return the progress, or `SILENT` for None; raise OptionError if it lacks a method."""
     if progress is None:
         return SILENT
     if not isinstance(progress, Progress):
@@ -242,7 +242,7 @@ def check_progress(progress: Any) -> Progress:
     return progress
 
 
-#: Fraction, time left, step and detail, each empty if there is none.
+#: Fraction, time left, step and detail as text; empty if unknown.
 _Parts = tuple[str, str, str, str]
 
 
@@ -273,7 +273,7 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _fit_width(parts: _Parts, n_columns: int) -> str:
-    """Return the parts within `n_columns`: without the less important ones, or cut."""
+    """Return the parts cut to `n_columns`; the less important ones are left out first."""
     percent, time_left, step, detail = parts  # the bar shows the fraction as well
     shorter = [(time_left, detail), (detail,)] if detail else []
     for texts in (parts, parts[1:], *shorter):

@@ -25,14 +25,14 @@ def map_in_order(
     ----------
     work : callable
     parts : iterable
-        May be endless: a part is taken only when there is room for it.
+        May be endless: a part is taken only when there is room for its result.
     n_threads : int
     n_waiting : int, default 1
-        Number of results, or of submitted parts, that may wait besides one for each thread. With 0,
-        threads idle at times, and no more results are in memory than threads.
+        Number of results, or of submitted parts, that may wait besides one for each thread. With
+        0, threads are idle at times, and no more results are in memory than there are threads.
     is_full : callable, optional
-        Whether to yield a result before another part is taken, given the submitted parts whose
-        results have not been yielded. By default, if they are `n_threads + n_waiting`.
+        Returns whether to yield a result before another part is taken, given the parts whose
+        results have not been yielded. By default, True for `n_threads + n_waiting` parts.
 
     >>> list(map_in_order(len, ["a", "bcd", "ef"], n_threads=2))
     [1, 3, 2]
@@ -59,5 +59,5 @@ def map_in_order(
             pending.popleft()
             yield results.popleft().result()
     finally:
-        # After an error, or when the caller has stopped, nobody waits for the other results.
+        # After an error, or if the caller has stopped, the other results aren't needed.
         pool.shutdown(cancel_futures=True)

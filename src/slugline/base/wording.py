@@ -1,4 +1,4 @@
-"""Wording of messages and reprs: numbers with nouns, enumerations, safe printing."""
+"""Wording of messages and reprs: numbers with nouns, enumerations and safe printing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = Sequence[tuple[str, str]]
 
 
 def format_call(value: object) -> str:
-    """Return the constructor call of a value, without defaults."""
+    """Return the constructor call that makes a value, without default arguments."""
     parameters = inspect.signature(type(value)).parameters
     arguments = {name: getattr(value, name) for name in parameters if hasattr(value, name)}
     changed = [
@@ -25,7 +25,7 @@ def format_call(value: object) -> str:
 
 
 def format_lines(title: str, rows: Rows) -> str:
-    """Return a title and one line for each pair of name and text.
+    """Return a title, and one line for each pair of a name and a text.
 
     >>> print(format_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
     A model
@@ -47,7 +47,7 @@ def format_html_table(title: str, rows: Rows) -> str:
 
 
 class TitledRows:
-    """Base class of objects whose repr is a title with rows, and a table in a notebook."""
+    """Base class of objects whose repr is a title with rows, in a notebook a table."""
 
     def _title_and_rows(self) -> tuple[str, Rows]:
         raise NotImplementedError
@@ -119,7 +119,7 @@ def join_words(
     comma: str = ", ",
     last: str | None = "and",
 ) -> str:
-    """Return values as an enumeration, cut to the first `max_listed` and how many follow.
+    """Return values as an enumeration: the first `max_listed`, and how many more there are.
 
     `last` is the word before the last value; with None, only a comma precedes it.
 
@@ -140,7 +140,7 @@ def one_line(text: str, max_length: int) -> str:
     >>> one_line("Wheat\n rose  by a tenth", 12)
     'Wheat rose…'
     """
-    # Words of megabytes are cut before they are looked at.
+    # A text of megabytes is cut before it is split.
     line = " ".join(text[: 4 * max_length].split())
     is_whole = len(line) <= max_length and len(text) <= 4 * max_length
     return line if is_whole else f"{line[: max_length - 1].rstrip()}…"
@@ -149,7 +149,7 @@ def one_line(text: str, max_length: int) -> str:
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name that is most similar to a mistyped one, ignoring case; None if none is.
 
-    `cutoff` is the least similarity, from 0 to 1.
+    `cutoff` is the minimum similarity, from 0 to 1.
 
     >>> nearest("wheet", ["corn", "wheat"]), nearest("BODY", ["topic", "Body"])
     ('wheat', 'Body')
@@ -160,7 +160,7 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def have(n: int) -> str:
-    """Return the verb for a number of things: "has" or "have"."""
+    """Return "has" or "have", depending on the number of things."""
     return "has" if n == 1 else "have"
 
 
@@ -188,7 +188,7 @@ def printable(text: str, keep: str = "\n\t") -> str:
 
 
 def printable_json(text: str) -> str:
-    r"""Return the same JSON with escapes for the invisible characters that JSON allows.
+    r"""Return JSON with escapes for the invisible characters that JSON allows.
 
     >>> print(printable_json('{"topic":"\x9b2Jzinc"}'))
     {"topic":"\u009b2Jzinc"}

@@ -1,4 +1,4 @@
-"""A corpus of all documents of one source or several."""
+"""Makes one corpus of the documents of one or more sources."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from slugline.corpus.rows import join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
 from slugline.errors import DataError, Message, Parameter, join_messages
 
-# Kinds of faults, and sources, that a message names.
+# Maximum numbers of kinds of faults, and of sources, that a message names.
 _N_FAULTS, _N_SOURCES = 3, 3
 _ROWS_PER_REPORT = 1024
 
@@ -74,7 +74,7 @@ def collect(
 
 
 def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
-    """Return the layout of all sources, without an encoding or separator of only some of them."""
+    """Return the layout of all sources, without encoding and separator unless all have the same."""
     first = layouts[0]
     if first is None or any(
         other is None or (other.text, other.topic) != (first.text, first.topic) for other in layouts
@@ -89,7 +89,7 @@ def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
 
 
 def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
-    """Return the place of each document, and the unit; with the names of several sources."""
+    """Return the place of each document, with its source if there are several, and the unit."""
     if len(sources) == 1:
         return [document.at for document in sources[0].documents], sources[0].unit
     return [
@@ -148,13 +148,13 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
 
 
 def _skips_bad_rows(options: ReadOptions) -> bool:
-    """Whether to skip bad rows, by the options or as in a model's training data."""
+    """Whether to skip bad rows, as the options or a model's layout say."""
     is_in_layout = options.layout is not None and options.layout.skip_bad_rows
     return options.skip_bad_rows or is_in_layout
 
 
 def _skipped_note(report: RowsReport, options: ReadOptions, advice: str) -> str:
-    """Return a note on skipped rows; DataError if they are too many, or must not be skipped."""
+    """Return a note on skipped rows; DataError if too many are bad, or none may be skipped."""
     bad, n_rows = report.bad, report.n_rows
     if not bad:
         return ""
@@ -174,7 +174,7 @@ def _skipped_note(report: RowsReport, options: ReadOptions, advice: str) -> str:
 
 
 def _unusual_separator(rows: RowReader) -> str | None:
-    """Return the separator of a table, unless it is the usual one of its format."""
+    """Return the separator of a table; None if it is the usual one of the format."""
     usual = "\t" if rows.format == "tsv" else ","
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
@@ -182,7 +182,7 @@ def _unusual_separator(rows: RowReader) -> str | None:
 def _form_notes(
     layout: SourceLayout, documents: Sequence[Document], separator: str | None
 ) -> list[str]:
-    """Return notes on topics of no document or of all, and on a separator that separates none."""
+    """Return notes on topics that no document or all documents have, and on an unused separator."""
     form = layout.form
     if form is None:
         return []
@@ -203,7 +203,7 @@ def _form_notes(
 
 
 def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None) -> str:
-    """Return a warning if topics seem to be several, since empty cells may then mean no topic."""
+    """Return a warning if cells seem to hold several topics: empty ones may then mean no topic."""
     if layout is None or layout.form is not None:
         return ""
     warnings = separator_warnings(Counter(t for document in documents for t in document.topics()))
@@ -211,7 +211,7 @@ def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None
 
 
 def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
-    """Return how to continue without bad rows, or why that is not possible."""
+    """Return the end of advice: how to continue without bad rows, or why that isn't possible."""
     if are_few:
         return Message(", or go on without them with ", Parameter("skip_bad_rows"))
     if skip_bad_rows:
@@ -221,7 +221,7 @@ def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
 
 
 def _merge_notes(sources: Sequence[_Source]) -> list[str]:
-    """Return the notes, each once, with the names of the sources if only some have it."""
+    """Return each note once, after the names of its sources unless all sources have it."""
     names_by_note: dict[str, list[str]] = {}
     for source in sources:
         for note in source.notes:
@@ -233,7 +233,7 @@ def _merge_notes(sources: Sequence[_Source]) -> list[str]:
 
 
 def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
-    """Return each remark once, with its first places, such as (lines 4, 17)."""
+    """Return each remark once, followed by its first places, such as (lines 4, 17)."""
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
@@ -247,7 +247,7 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
 
 
 def _count_remark(remark: str, n: int) -> str:
-    """Return a remark on `n` documents; one on documents without topics has their number."""
+    """Return a remark on `n` documents, with their number if it is on documents without topics."""
     if remark not in (NO_TOPIC, EMPTY_CELL):
         return remark
     have, they = ("has", "it counts") if n == 1 else ("have", "they count")
@@ -256,7 +256,7 @@ def _count_remark(remark: str, n: int) -> str:
 
 
 def _unlabelled_note(report: RowsReport) -> str:
-    """Return how many rows of a source are not labelled yet, and where; empty if all are."""
+    """Return a note on the rows that are not labelled yet, with their places; empty without any."""
     n, layout = report.n_unlabelled, report.layout
     if not n or layout is None:
         return ""
@@ -271,7 +271,7 @@ def _unlabelled_note(report: RowsReport) -> str:
 
 
 def _no_topic(layout: SourceLayout) -> str:
-    """Return the content of the topic columns of a row that is not labelled yet."""
+    """Return, in words, what the topic columns of a row that is not labelled yet hold."""
     if layout.topic_column is None:
         return "nothing in the columns of topics"
     is_marked = layout.form is not None and layout.form.kind == "separator"

@@ -11,8 +11,8 @@ import msgspec
 from slugline.base.checks import short_repr
 from slugline.errors import DataError
 
-#: Names of columns that are recognized in any case, the likeliest first: English ones, then those
-#: of other widespread languages. The subject of a message is a part of its text.
+#: Names of columns that are recognized in upper or lower case, the likeliest first: English ones,
+#: then those of other widespread languages. The subject of a message is a part of its text.
 _NAMES = msgspec.json.decode(Path(__file__).with_name("column_names.json").read_bytes())
 TEXT_NAMES: list[str] = _NAMES["text"]
 TOPIC_NAMES: list[str] = _NAMES["topic"]

@@ -19,7 +19,7 @@ from slugline.corpus.splits import hold_out
 from slugline.corpus.topic_sets import check_documents, indicator_topics, is_indicator
 from slugline.errors import DataError
 
-# Topics in the representation, and characters of a name and of a text.
+# Maximum numbers of topics in the repr, and of characters of a name and of a text.
 _N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70
 
 
@@ -31,8 +31,8 @@ class Corpus:
     ----------
     texts : list of str
     topics : list of str, or list of tuples of str
-        The topic of each document. If documents may have several, tuples of distinct topics; an
-        empty one is that of a document without a topic.
+        The topic of each document. If documents may have several, tuples of distinct topics; the
+        tuple of a document without a topic is empty.
     name : str, default "the corpus"
         Name in reports.
     notes : tuple of str, default ()
@@ -45,7 +45,7 @@ class Corpus:
         Unit of `places`: "line", "row", "item", "file", "place" (in one of several files), or
         "document" where places are unknown.
     layout : DataLayout or None
-        Columns and encoding of its files; None if they have no named columns, or different ones.
+        Columns and encoding of the files; None if their columns have no names, or differ.
     n_unlabelled : int, default 0
         Rows left out because they are not labelled yet.
     indicator_topics : tuple of str or int, or None
@@ -86,9 +86,9 @@ class Corpus:
         *,
         allow_empty: bool = False,
     ) -> Corpus:
-        """Return checked texts and topics; see `slugline.corpus.topic_sets.check_documents`.
+        """Return a corpus of texts and topics; see `slugline.corpus.topic_sets.check_documents`.
 
-        Topics may be words or numbers, and those of an indicator's columns are kept.
+        Topics may be words or numbers. If `y` is an indicator, the topics of its columns are kept.
         """
         texts, topics = check_documents(X, y, names, allow_empty=allow_empty)
         columns = tuple(indicator_topics(y, names[1])) if is_indicator(y) else None
@@ -134,7 +134,7 @@ class Corpus:
         return one_line(self.texts[0], _N_TEXT) if self.texts else ""
 
     def numbered_places(self) -> Sequence[int | str]:
-        """Return the place of each document, or numbers from 1 where places are unknown."""
+        """Return the place of each document; numbers from 1 if places are unknown."""
         return self.places or range(1, len(self) + 1)
 
     def place(self, row: int) -> str:
@@ -170,11 +170,11 @@ class Corpus:
         return self.take(~is_test), self.take(is_test)
 
     def digest(self) -> str:
-        """Return the SHA-256, in hexadecimal, of texts and topics in order."""
+        """Return the SHA-256 of the texts and topics in order, in hexadecimal digits."""
         return compute_digest(self.texts, self.topics)
 
     def take(self, mask: Sequence[bool] | NDArray[np.bool_]) -> Corpus:
-        """Return the documents of a mask, without notes."""
+        """Return a corpus of the documents that a mask selects, without notes."""
         texts = list(itertools.compress(self.texts, mask))
         topics = list(itertools.compress(self.topics, mask))
         places = list(itertools.compress(self.numbered_places(), mask))
@@ -184,7 +184,7 @@ class Corpus:
 
 
 def require_one_topic(corpus: Corpus, user: str) -> Corpus:
-    """Return the corpus; DataError if its documents may have several topics, which `user` can't."""
+    """Return the corpus; DataError if documents may have several topics, which `user` can't use."""
     if corpus.multilabel:
         raise DataError(
             f"the documents of {corpus.name} have several topics, and {user} takes one topic for "

@@ -1,22 +1,22 @@
-"""Numbers with a decimal comma, as tables have them where commas separate no cells."""
+"""Numbers with a decimal comma, which tables have if their cells aren't separated by commas."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-# Characters of a number at most.
+# Maximum number of characters of a number.
 _MAX_LENGTH = 40
 _LIKE_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*")
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?")
-# Of English numbers, a comma has three digits behind it, and up to three before the first one.
+# In English numbers, three digits follow each comma, and up to three precede the first one.
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
-# Fraction of the cells that must be such numbers for a column to have them.
+# Minimum fraction of the cells of a column that must be such numbers.
 _MIN_FRACTION = 0.8
 
 
 def read_decimal_comma(text: str) -> float | None:
-    """Return a number with a decimal comma, and perhaps full stops between thousands; or None.
+    """Return a number from text with a decimal comma, and full stops between thousands; else None.
 
     >>> [read_decimal_comma(text) for text in ("48,42", "1.234,56", "1.234", "3.14", "1,2,3")]
     [48.42, 1234.56, 1234.0, None, None]

@@ -1,4 +1,4 @@
-"""Topic names and their numbers, checks of texts and topics, and digests of documents."""
+"""Names and numbers of topics, checks of texts and topics, and digests of documents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slugline.errors import DataError, Message, Parameter
 
 #: The name of a topic: a word or a number; a boolean is a number.
 Topic: TypeAlias = str | int
-# Topics named in a message.
+# Maximum number of topics that a message names.
 _N_NAMED = 8
 
 
@@ -55,7 +55,7 @@ class Topics:
             word = next(topic for topic in distinct if isinstance(topic, str))
             number = next(topic for topic in distinct if not isinstance(topic, str))
             advice = Message("make them all words or all numbers.")
-            if -1 in distinct:  # scikit-learn's mark of texts without labels
+            if -1 in distinct:  # scikit-learn's marker of texts without labels
                 advice += Message(" Pass texts without labels as ", Parameter("X_unlabelled"), ".")
             raise DataError(
                 f"topics are words and numbers, such as {short_repr(word)} and "
@@ -136,9 +136,9 @@ def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
 
 
 class RowText(str):
-    """The text of a table's row, with some other cells of the row: `columns`, by name.
+    """The text of a row of a table, with other cells of the row by name in `columns`.
 
-    It is a `str` in all other respects; what is cut out of it is a plain one.
+    In all other respects it is a `str`; slices and changed copies are plain strings.
 
     >>> text = RowText("My card is stuck", {"product": "Card"})
     >>> text, text.columns
@@ -148,30 +148,30 @@ class RowText(str):
     columns: Mapping[str, Any]
 
     def __new__(cls, text: str, columns: Mapping[str, Any] = MappingProxyType({})) -> Self:
-        """Return the text with its cells."""
+        """Return a text with cells."""
         row = super().__new__(cls, text)
         row.columns = columns
         return row
 
 
 def cells_of(text: str) -> Mapping[str, Any]:
-    """Return the cells in extra columns of a text; none of a plain string."""
+    """Return the cells of a text by column; empty for a plain string."""
     return text.columns if isinstance(text, RowText) else {}
 
 
 # Checks -------------------------------------------------------------------------------------------
 
-# The integers that NumPy holds in one type.
+# The integers that fit into NumPy's int64.
 _MIN_NUMBER, _MAX_NUMBER = -(1 << 63), (1 << 63) - 1
-# Characters in the name of a topic: a table of topics is as wide as the longest.
+# Maximum number of characters of a topic name: a table of topics is as wide as the longest one.
 _MAX_LENGTH = 1000
 
 
 def check_descriptions(descriptions: Any) -> dict[Topic, str]:
-    """Return a mapping of topics to descriptions, with plain topics.
+    """Return a checked mapping of topics to descriptions, with plain topics.
 
-    Raises DataError if a topic is not a valid name, or a description not a text or blank. Raises
-    OptionError if it is not a mapping.
+    Raises DataError if a topic is not a valid name, or a description is blank or not a text. Raises
+    OptionError if the argument is not a mapping.
     """
     if not isinstance(descriptions, Mapping):
         raise option_error("descriptions", descriptions, "a mapping of topics to texts")
@@ -191,7 +191,7 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     """Return topics as Python strings and integers, which a model file can hold.
 
     Whole floats become integers: 1.0 is 1; and so do booleans, unless all topics are booleans.
-    `name` is the caller's name of the parameter, for messages. Raises DataError if they are not a
+    `name` is the caller's name of the parameter, for messages. Raises DataError if topics are not a
     sequence, or one is missing or neither a word nor a whole number.
     """
     check_iterable(topics, name)
@@ -259,7 +259,7 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
 
 
 def compute_digest(texts: Iterable[str], topics: Iterable[Any]) -> str:
-    """Return the SHA-256, in hexadecimal, of texts and topics, or tuples of topics, in order."""
+    """Return the SHA-256 of texts and topics, or tuples of topics, in hexadecimal digits."""
     digest = hashlib.sha256()
     for part in digest_chunks(texts, topics):
         digest.update(part)
@@ -267,7 +267,7 @@ def compute_digest(texts: Iterable[str], topics: Iterable[Any]) -> str:
 
 
 def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes]:
-    """Yield the bytes that `compute_digest` hashes; those of batches may be concatenated."""
+    """Yield the bytes that `compute_digest` hashes; the bytes of batches can be concatenated."""
     for text, topic in zip(texts, topics, strict=True):
         parts = [text, topic]
         if isinstance(topic, tuple):
@@ -275,7 +275,7 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
             yield b"[%d]" % len(topic)
         if cells := cells_of(text):  # in the order of their names
             parts.append(sorted(cells.items()))
-        # Lengths in front distinguish ("ab", "c") from ("a", "bc").
+        # The lengths distinguish ("ab", "c") from ("a", "bc").
         for part in parts:
             data = str(part).encode("utf-8", "surrogatepass")
             yield b"%d:" % len(data)
@@ -283,14 +283,14 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
 
 
 def chain_digests(digest: str, another: str) -> str:
-    """Return the digest of documents that were learned from after those of another digest."""
+    """Return the digest of documents followed by more documents, given the digest of each part."""
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 
 def check_texts(texts: Iterable[str], name: str | None = None) -> list[str]:
     """Return texts as a list; messages name the parameter, unless it is `X`.
 
-    Raises DataError if one is not a `str`, or they are None, a single string, a mapping, a data
+    Raises DataError if a text is not a `str`, or `texts` is None, a string, a mapping, a data
     frame or an array of two dimensions.
     """
     check_iterable(texts, name or "X")
@@ -327,7 +327,7 @@ def check_iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
 
 
 def _check_flat(texts: Any) -> None:
-    """Raise DataError if iteration would give keys, names of columns, or rows."""
+    """Raise DataError for a mapping, data frame or array of rows, whose items are not texts."""
     kind = type(texts).__name__
     shape = getattr(texts, "shape", (0,))
     if isinstance(texts, Mapping):

@@ -11,19 +11,20 @@ import codecs
 import re
 from collections.abc import Sequence
 
-# The byte-order marks of UTF-32 first, as that of UTF-16 is a prefix of one.
+# The byte-order marks of UTF-32 come first, as a mark of UTF-16 is a prefix of one of them.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Bytes to look at for a guess, and those above 127 without which one of other text is in doubt.
+# Maximum number of bytes to examine; and the minimum number above 127 for a guess of text that is
+# not in a western language.
 _N_SAMPLED, _MIN_FOREIGN = 20_000, 10
-# The largest fraction of odd places among the characters above 127 of a plausible text.
+# The largest fraction of characters above 127 in odd places that a plausible text may have.
 _MAX_ODD = 0.05
 
-# Letters that ASCII lacks, of one language each.
+# The letters of each language that ASCII lacks.
 _WESTERN = (
     "äöüßéèàêç",
     "àâæçèéêëîïôùûüÿœ",
@@ -41,7 +42,7 @@ _CENTRAL = (_POLISH, "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕ
 _TURKISH, _ICELANDIC = ("çğıöşüâîûi\u0307",), ("áðéíóúýþæö",)
 # All of western Europe, for texts of several languages.
 _ALL_WESTERN = ("àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿß",)
-# The encodings of Latin letters from the likeliest to the least likely.
+# Encodings of Latin letters, the likeliest first.
 _LATIN = (
     ("cp1252", _WESTERN),
     ("cp1254", _TURKISH),
@@ -55,13 +56,13 @@ _LATIN = (
 )
 _CYRILLIC = ("абвгдежзийклмнопрстуфхцчшщъыьэюяё", "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя")
 _GREEK = ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",)
-# Those of other letters, which the number of small letters decides between.
+# Encodings of other alphabets; the number of lower-case letters decides between them.
 _OTHERS = (
     *((name, _CYRILLIC) for name in ("cp1251", "koi8-r", "koi8-u", "cp866", "iso8859-5")),
     *((name, _GREEK) for name in ("cp1253", "iso8859-7")),
 )
 _SINGLE_BYTE = {encoding for encoding, _ in (*_LATIN, *_OTHERS)}
-# Latin letters beyond those of western and central Europe: of Romanian and Vietnamese.
+# Latin letters beyond those of western and central Europe: those of Romanian and Vietnamese.
 _LATIN_BEYOND = {*"șțȘȚơưƠƯ"}
 # Common signs of texts; rarer ones, which are next to letters; and those between two letters.
 _SIGNS = {*"€£§°·«»‹›‘’‚“”„–—…¿¡\N{NO-BREAK SPACE}"}
@@ -75,23 +76,23 @@ _ODD = re.compile(
 # Greek, Cyrillic and other letters in a word of ASCII.
 _FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"
 _MIXED = re.compile(f"(?<=[a-zA-Z]){_FOREIGN_LETTER}|{_FOREIGN_LETTER}(?=[a-zA-Z])")
-# Letters next to each other that a few bytes of Chinese or Russian give, and Latin words have not.
+# Adjacent letters that a few bytes of Chinese or Russian decode to, and that no Latin word has.
 _LATIN_RUN = re.compile(r"[^\x00-\x7f\W]{4}")
 
 
 def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = False) -> str | None:
-    """Return the encoding of a file that begins like this; None if that is UTF-8, or in doubt.
+    """Return the encoding of a file that begins with these bytes; None for UTF-8, or if in doubt.
 
-    It is that of a byte-order mark; UTF-8, if at least half of the lines that aren't ASCII are;
-    else the `likely` one if that can be; else the most plausible one.
+    A byte-order mark decides. Else it is UTF-8 if at least half of the lines that aren't ASCII are;
+    else the `likely` encoding if the bytes are valid in it; else the most plausible one.
 
     Parameters
     ----------
     head : bytes
     likely : str, optional
-        Such as that of the files that a model learned from.
+        A likely encoding, such as that of the files that a model learned from.
     is_cut : bool, default False
-        Whether there may be half a character at the end.
+        Whether the bytes may end in the middle of a character.
     """
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
@@ -108,21 +109,21 @@ def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = Fa
         text = _decode(head, likely, is_cut)
         if text and (guess is None or _is_plausible(text)):
             return likely
-    # Pairs of bytes are UTF-8 by chance in Chinese, not in western languages.
+    # In Chinese, unlike western languages, pairs of bytes may be valid UTF-8 by chance.
     is_mixed = n_utf8 > 0 and guess in _SINGLE_BYTE
     return None if is_mixed else guess
 
 
 def is_utf8(head: bytes, *, is_cut: bool = False) -> bool:
-    """Whether all lines of bytes are UTF-8, and some are not ASCII."""
+    """Whether bytes are UTF-8 in all lines, and not only ASCII."""
     n_utf8, n_others = _count_utf8_lines(head, is_cut)
     return n_utf8 > 0 and n_others == 0
 
 
 def guess_utf16(head: bytes) -> str | None:
-    """Return which UTF-16 bytes without a byte-order mark are in, if zeros show it.
+    """Return "utf-16-le" or "utf-16-be" if zero bytes show it in the absence of a mark; else None.
 
-    Spaces, line breaks and what separates cells have zeros in every script.
+    In every script, spaces, line breaks and separators of cells have a zero byte.
     """
     start = head[: _N_SAMPLED // 2 * 2]
     for encoding, zeros, others in (
@@ -132,21 +133,21 @@ def guess_utf16(head: bytes) -> str | None:
         n_zeros = zeros.count(0)
         if len(start) > 3 and n_zeros > 0.05 * len(zeros) and not others.count(0):
             text = _decode(head, encoding, is_cut=True)
-            # A zero at each other place may be chance in a few bytes with zeros.
+            # In a few bytes, a zero at every other place may be chance.
             if text and (n_zeros > 0.4 * len(zeros) or "\n" in text):
                 return encoding
     return None
 
 
 def guess_encoding(samples: Sequence[bytes]) -> str | None:
-    """Return the likely encoding of samples that are not UTF-8; None without a good guess.
+    """Return the likely encoding of samples that are not UTF-8; None if there is no good guess.
 
-    A few bytes are enough only for languages of Europe.
+    A few bytes are enough only for European languages.
     """
     sample = b"\n".join(samples)[:_N_SAMPLED]
     for encoding, alphabets in _LATIN:
         text = _decode(sample, encoding)
-        # A single letter may be another one, or a sign: the ³ of m³ is ł in another encoding.
+        # A single letter may be another letter or a sign: the ³ of m³ is ł in another encoding.
         n_distinct = 0 if encoding == "cp1252" else 2
         is_known = text and _is_in_alphabet(text, alphabets, n_distinct)
         if text and is_known and not _LATIN_RUN.search(text):
@@ -170,7 +171,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    # A guess of UTF-16 means that pairs of letters were taken for Chinese.
+    # If UTF-16 was guessed, pairs of letters were taken for Chinese characters.
     if best is None or best.encoding.startswith(("utf", "ascii")):
         return None
     text = _decode(sample, best.encoding, is_cut=True)
@@ -178,7 +179,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 
 
 def _choose_western(sample: bytes, text: str) -> str:
-    """Return the encoding of Windows, or Latin-9 if what it has in place of signs are letters."""
+    """Return cp1252, or Latin-9 if the bytes at which the two differ are letters."""
     latin_9 = _decode(sample, "iso8859-15")
     if latin_9 and _is_in_alphabet(latin_9, _ALL_WESTERN, 1) and _n_odd(latin_9) < _n_odd(text):
         return "iso8859-15"
@@ -198,20 +199,20 @@ def _is_chinese(text: str) -> bool:
 
 
 def _is_simplified(text: str) -> bool:
-    """Whether a text is Chinese of the characters that GB 2312 has for everyday use."""
+    """Whether a text is Chinese, in the everyday characters of GB 2312."""
     characters = [c.encode("gb18030", "replace") for c in text if "\u4e00" <= c <= "\u9fff"]
     n_common = sum(0xB0 <= c[0] <= 0xD7 and c[-1] > 0xA0 for c in characters if len(c) == 2)
     return _is_chinese(text) and n_common > 0.9 * len(characters)
 
 
 def _fraction(text: str, first: str, last: str) -> float:
-    """Return the fraction of the letters that ASCII lacks which are in a range; 0 without any."""
+    """Return the fraction of letters beyond ASCII that are in a range; 0 without such letters."""
     letters = [c for c in text if c > "\x7f" and c.isalpha()]
     return sum(first <= c <= last for c in letters) / max(len(letters), 1)
 
 
-#: Encodings of several bytes a letter, and whether a text in one is likely. Korean and Japanese
-#: come first, as their bytes also are Chinese letters.
+#: Multi-byte encodings, each with a test of whether a decoded text is likely. Korean and Japanese
+#: come first, as their bytes are also valid as Chinese.
 _EASTERN = (
     ("euc_kr", _is_korean),
     ("cp932", _is_japanese),
@@ -225,7 +226,8 @@ _EASTERN = (
 def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
     """Return the number of lines that are UTF-8 and not ASCII, and of those that are neither.
 
-    A line that ends in ß of Windows is no UTF-8 that is cut off: only a head of one line may be.
+    If the head is cut, its incomplete last line doesn't count, unless it is the only one. No other
+    line may end within a character: one that seems to may end in ß in cp1252.
     """
     n_utf8 = n_others = 0
     lines = head.split(b"\n")
@@ -242,9 +244,9 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
 
 
 def _is_by_chance(text: str) -> bool:
-    """Whether all foreign letters in UTF-8 stand where no language has them.
+    """Whether all characters decoded as UTF-8 are in places where no language has them.
 
-    "Spaß…" in the encoding of Windows is "Spa" with a digit of N'Ko in UTF-8.
+    For example, "Spaß…" in cp1252, read as UTF-8, is "Spa" with a digit of the N'Ko script.
     """
     return all(
         "\u0180" <= character < "\u0800"
@@ -260,7 +262,7 @@ def _is_ascii_letter(character: str) -> bool:
 
 
 def _is_in_alphabet(text: str, alphabets: Sequence[str], n_distinct: int) -> bool:
-    """Whether a text is plausible, and its letters, so many of them, are of one language."""
+    """Whether a text is plausible, with enough distinct letters, all of them of one language."""
     foreign = [character for character in text if character > "\x7f"]
     letters = [c for c in foreign if c not in _SIGNS and c not in _RARE_SIGNS]
     if len(letters) < sum(character in _RARE_SIGNS for character in foreign):
@@ -272,12 +274,12 @@ def _is_in_alphabet(text: str, alphabets: Sequence[str], n_distinct: int) -> boo
 
 
 def _is_plausible(text: str) -> bool:
-    """Whether hardly any sign stands in a word, or letter that doesn't belong there."""
+    """Whether a text has hardly any signs or foreign letters within words."""
     return _n_odd(text) <= _MAX_ODD * sum(character > "\x7f" for character in text)
 
 
 def _n_odd(text: str) -> int:
-    """Return the number of signs within words, and of letters that don't belong there."""
+    """Return the number of signs and of foreign letters within words."""
     n_odd, previous = len(_ODD.findall(text)) + len(_MIXED.findall(text)), " "
     for character in text:
         if character > "\x7f":
@@ -288,7 +290,7 @@ def _n_odd(text: str) -> int:
 
 
 def _decode(data: bytes, encoding: str, is_cut: bool = False) -> str | None:
-    """Return decoded bytes; None if they aren't in the encoding."""
+    """Return the decoded bytes; None if they aren't valid in the encoding."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(data, final=not is_cut)
     except UnicodeError:

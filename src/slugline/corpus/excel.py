@@ -22,19 +22,20 @@ from slugline.corpus import rows
 from slugline.corpus.column_names import check_unique
 from slugline.errors import DataError
 
-#: The most bytes that a part of a file may unpack to, and the most characters in a sheet's cells:
+#: Maximum number of bytes of an unpacked part of a file, and of characters in a sheet's cells:
 #: many cells can share one long string.
 MAX_UNPACKED = 200_000_000
-#: Maximum numbers of elements of a sheet, of its strings and of any other part; cells of a table.
+#: Maximum numbers of XML elements of a sheet, of shared strings and of any other part; and of the
+#: cells of a table.
 MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
 #: Excel's own limits.
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
-# What the XML parser keeps in memory: the bytes of a tag, distinct names, and open elements.
+# Limits of what the XML parser keeps in memory: bytes of a tag, distinct names, and open elements.
 _MAX_TAG, _MAX_NAMES, _MAX_DEPTH = 1 << 20, 20_000, 100
-#: Bytes that are read at a time.
+#: Number of bytes to read at a time.
 PIECE = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
-# Elements without text that are used.
+# Names of the elements without text that are used.
 _EMPTY_ELEMENTS = {
     "Relationship",
     "sheet",
@@ -45,22 +46,24 @@ _EMPTY_ELEMENTS = {
     "row",
     "mergeCell",
 }
-# Control characters, and the underscore before what only looks like one.
+# Escapes of control characters, and of an underscore in front of what looks like such an escape.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
-# How .xls files begin, and those with a password.
+# The first bytes of .xls files, and of files with a password.
 _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
-# Excel's own formats of dates and times; of others, the letters outside of quotes tell.
+# Numbers of Excel's own formats of dates and times; other formats are recognized by their letters
+# outside of quotes.
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
-# Sheets, rows of each and elements of XML before these among which known columns are looked for.
+# Known columns are searched for in at most so many sheets, so many rows of each sheet, and so many
+# XML elements in front of a row.
 _N_SHEETS, _N_HEADERS, _N_SEARCHED = 20, 20, 20_000
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 
 
 def excel_rows(path: Path, columns: Sequence[str] = ()) -> rows.RowIterator:
-    """Yield the rows below the one that names the columns, the first non-empty one by default.
+    """Yield the rows below the row that names the columns, by default the first non-empty one.
 
     Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
 
@@ -76,7 +79,7 @@ def excel_rows(path: Path, columns: Sequence[str] = ()) -> rows.RowIterator:
 
 @contextlib.contextmanager
 def excel_errors(path: Path) -> Iterator[None]:
-    """Convert what is wrong with an Excel file, which is about to be opened, to a DataError."""
+    """Convert errors while an Excel file is opened and read to a DataError."""
     with rows.translate_os_errors(str(path)):
         try:
             with path.open("rb") as file:
@@ -94,7 +97,7 @@ def excel_errors(path: Path) -> Iterator[None]:
 
 
 def sheet_note(path: Path, columns: Sequence[str] = ()) -> str:
-    """Return a note on which part of an Excel file is read; empty if that is all of it."""
+    """Return a note on which part of an Excel file is read; empty if all of it is."""
     # Reading the rows says what is wrong with a file.
     with contextlib.suppress(OSError, *_READ_ERRORS), zipfile.ZipFile(path) as archive:
         return Workbook(archive, columns).note()
@@ -102,7 +105,7 @@ def sheet_note(path: Path, columns: Sequence[str] = ()) -> str:
 
 
 def excel_header(path: Path, columns: Sequence[str] = ()) -> list[str]:
-    """Return the names of the columns of an Excel file that can be read."""
+    """Return the names of the columns of an Excel file."""
     with zipfile.ZipFile(path) as archive:
         headers = (_header(cells or {}) for _, cells in Workbook(archive, columns).rows())
         return [*next(filter(None, headers), {}).values()]
@@ -131,16 +134,16 @@ def _header(cells: dict[int, Any]) -> dict[int, str]:
 
 
 class SheetShape(NamedTuple):
-    """The place of a sheet with cells in its archive, and of the table in it.
+    """The location of a sheet in its archive, and of the table in the sheet.
 
     Attributes
     ----------
     sheet, workbook : str
-        Parts of the archive.
+        The parts of the archive that hold the sheet and the workbook.
     sheet_index : int
         Number of the sheet, from 0.
     tables : frozenset of str
-        The parts that describe ranges as tables of Excel.
+        The parts that describe ranges of the sheet as Excel tables.
     header_row : int
         Number of the row that names the columns, from 1.
     header : dict of int to str
@@ -159,21 +162,21 @@ class SheetShape(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """Their names."""
+        """The names of the columns."""
         return [*self.header.values()]
 
 
 class Workbook:
-    """A table of an Excel file: that of the first sheet with cells, or one with known columns.
+    """A table of an Excel file: in the first sheet with cells, or the one with known columns.
 
     Parameters
     ----------
     archive : zipfile.ZipFile
     columns : sequence of str, default ()
-        Names of columns. If the first non-empty row of the first sheet lacks one, a row below it
-        or another sheet that has all of them begins the table.
+        Names of columns. If the first non-empty row of the first sheet lacks one of them, the table
+        begins at a row below, or in another sheet, that has them all.
 
-    Raises ValueError, LookupError or an error of zipfile or expat if it can't be read.
+    Raises ValueError, LookupError or an error of zipfile or expat if the file can't be read.
     """
 
     def __init__(self, archive: zipfile.ZipFile, columns: Sequence[str] = ()) -> None:
@@ -211,7 +214,7 @@ class Workbook:
             self._find_table()
 
     def _find_table(self) -> None:
-        """Begin at the row that has the columns, in the first sheet that has such a row."""
+        """Move to the first row that has all the columns, in the first sheet with such a row."""
         for sheet in self._sheets[:_N_SHEETS]:
             self._sheet, self._sheet_name, self._sheet_index = sheet
             # Another sheet may have anything in it.
@@ -227,7 +230,7 @@ class Workbook:
         self._first_row = 0
 
     def note(self) -> str:
-        """Return which sheet is read, and from which row on; empty if that is all."""
+        """Return a note on the sheet and the rows that are read; empty if all are."""
         columns = f"column{'s' * (len(self._columns) > 1)} "
         columns += " and ".join(map(short_repr, self._columns))
         header = f"the header in row {self._header_row}" if self._header_row else ""
@@ -240,7 +243,7 @@ class Workbook:
         return "; ".join(filter(None, (first, below)))
 
     def shape(self) -> SheetShape:
-        """Return where the table is, which has to be read for it."""
+        """Return the location of the table; its rows are read to find it."""
         header, header_row, n_columns = dict[int, str](), 1, 0
         for at, cells in self.rows():
             if cells is None:
@@ -263,10 +266,10 @@ class Workbook:
         )
 
     def rows(self, max_elements: int | None = None) -> Iterator[tuple[int, dict[int, Any] | None]]:
-        """Yield number and cells by column of each row of the table, its header first.
+        """Yield the number of each row of the table, header first, and its cells by column.
 
-        Empty rows are left out, and cells are None if there are too many. More than
-        `max_elements` elements of XML, by default `MAX_ELEMENTS`, are a ValueError.
+        Empty rows are left out, and the cells of a row that is too long are None. Raises ValueError
+        for more than `max_elements` elements of XML, by default `MAX_ELEMENTS`.
         """
         for at, cells in self._all_rows(max_elements or MAX_ELEMENTS):
             if at >= self._header_row:
@@ -274,7 +277,7 @@ class Workbook:
                 yield at, cells
 
     def _read_styles(self) -> list[bytes]:
-        """Read the formats of numbers, and return the shared strings."""
+        """Return the shared strings, after reading the number formats."""
         if self._strings is None:
             # As bytes, a string with one rare character doesn't take four times its size.
             self._strings = [
@@ -286,7 +289,7 @@ class Workbook:
         return self._strings
 
     def _all_rows(self, max_elements: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
-        """Yield number and cells by column of each row that isn't empty; None if it is too long."""
+        """Yield number and cells by column of each non-empty row; None for cells of a long row."""
         strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
@@ -321,7 +324,7 @@ class Workbook:
             self._merged_column = max(self._merged_column, column_number(last[0]))
 
     def _value(self, kind: str, content: str | bytes, style: int) -> Any:
-        """Return a cell's value; "" for an error of a formula."""
+        """Return the value of a cell; "" if its formula failed."""
         if isinstance(content, bytes):
             return content.decode()
         if kind == "n":
@@ -348,7 +351,7 @@ class Workbook:
         return formats
 
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
-        """Return kind and name of the parts that a part refers to, by their ids."""
+        """Return the kind and name of each part that a part refers to, by id."""
         folder, name = posixpath.split(part)
         return {
             attributes["Id"]: (
@@ -360,7 +363,7 @@ class Workbook:
         }
 
     def _elements(self, part: str | None, max_elements: int = MAX_OTHERS) -> Iterator[_Element]:
-        """Yield the elements of a part, up to `max_elements`; none if there is no part."""
+        """Yield the elements of a part, up to `max_elements`; none if the part doesn't exist."""
         if part is None:
             return
         parser, n_read = _Parser(max_elements), 0
@@ -385,7 +388,7 @@ def displayed_text(cell: Any) -> Any:
 
 
 def open_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    """Open a part of an archive; ValueError if it could take much memory."""
+    """Open a part of an archive; raise ValueError if it could take too much memory."""
     # Another method could take gigabytes for its dictionary.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{info.filename} is packed in an unusual way")
@@ -401,7 +404,7 @@ class _Element(NamedTuple):
 
 
 class _Parser:
-    """Elements from pieces of XML: cells and shared strings at their ends, others as they begin."""
+    """Parses XML piece by piece: cells and shared strings when they end, others when they begin."""
 
     def __init__(self, max_elements: int) -> None:
         self._max_elements = max_elements
@@ -418,7 +421,7 @@ class _Parser:
         self._is_phonetic = False
 
     def parse(self, piece: bytes, n_read: int) -> list[_Element]:
-        """Return the elements up to the end of the next piece; an empty one is the last."""
+        """Return the elements that the next piece completes; the last piece is empty."""
         self._parser.Parse(piece, not piece)
         if n_read - self._parser.CurrentByteIndex > _MAX_TAG or len(self._names) > _MAX_NAMES:
             raise ValueError("its XML has tags of megabytes or thousands of names")
@@ -461,7 +464,7 @@ class _Parser:
 
 
 def refuse_doctype(*_: object) -> None:
-    """Raise ValueError: for a handler of expat."""
+    """Raise ValueError; a handler of expat."""
     # It could define entities that grow.
     raise ValueError("its XML has a DOCTYPE")
 
@@ -486,7 +489,7 @@ def _finite(number: float, text: str) -> float | str:
 
 
 def _format_date(days: float, form: str, origin: datetime) -> str:
-    """Return a date, a date and time, a time of day, or hours of a duration, in ISO's form."""
+    """Return a date, time or both in ISO format; a duration as hours:minutes:seconds."""
     try:
         duration = timedelta(seconds=round(days * 86_400))
         moment = origin + duration

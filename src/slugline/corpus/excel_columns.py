@@ -1,8 +1,8 @@
-"""Adds columns to the table of an Excel file, and keeps everything else.
+"""Adds columns to the table of an Excel file, and keeps all else unchanged.
 
 Libraries that load a workbook and save it again lose charts, pictures, forms and parts of formats,
 and take a kilobyte of memory for each cell. Here, the parts of the archive are copied, and only the
-sheet gets cells behind those of its rows, while it is read piece by piece.
+sheet is edited: cells are added at the end of its rows, while it is read piece by piece.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from slugline.errors import DataError
 
 #: Maximum number of characters of a cell.
 MAX_CELL = 32_767
-# The widest integers that a cell keeps.
+# The largest integer that a cell stores exactly.
 _MAX_INTEGER = 2**53
-# Characters that XML lacks, and the start of what stands for one.
+# Characters that XML can't have, and text that looks like an escape of one.
 _ESCAPED = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
 )
 _RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
-# Maximum number of bytes of the description of a table.
+# Maximum number of bytes of a part that describes a table.
 _MAX_TABLE = 1 << 20
 _MAX_PARTS = 10_000
 # The width of a new column, in characters.
@@ -49,7 +49,7 @@ _WIDTH, _MAX_WIDTH = 16, 60
 
 
 def escape_cell(text: str) -> str:
-    """Return a text with control characters as Excel writes them; DataError if it is too long."""
+    """Return a text with control characters escaped as in Excel; DataError if it is too long."""
     text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
     if len(text) > MAX_CELL:
         raise DataError(
@@ -59,7 +59,7 @@ def escape_cell(text: str) -> str:
 
 
 def column_letters(number: int) -> str:
-    """Return the letters of a column, from 1.
+    """Return the letters of a column, given its number from 1.
 
     >>> [column_letters(number) for number in (1, 26, 27, 16_384)]
     ['A', 'Z', 'AA', 'XFD']
@@ -72,7 +72,7 @@ def column_letters(number: int) -> str:
 
 
 class SheetColumns:
-    """Adds columns behind those of a sheet of an Excel file.
+    """Adds columns after the last one of a sheet of an Excel file.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class SheetColumns:
     Attributes
     ----------
     columns : list of str
-        Those that the sheet has.
+        The columns of the table.
 
     Raises
     ------
@@ -115,12 +115,12 @@ class SheetColumns:
             self.add_row(self._shape.header_row, self._names)
 
     def add_row(self, at: int, cells: Iterable[Any]) -> None:
-        """Add the new cells of a row; rows come in their order."""
+        """Add the new cells of a row; rows must be added in their order."""
         json.dump([at, [*map(_cell_value, cells)]], self._cells)
         self._cells.write("\n")
 
     def write(self, file: BinaryIO) -> None:
-        """Write the file; DataError if it was changed since."""
+        """Write the file; DataError if the original was changed since it was opened."""
         self._cells.seek(0)
         shape, new = self._shape, NewColumns(self._shape, self._names)
         sheet = _SheetEditor(new, map(json.loads, self._cells))
@@ -134,20 +134,20 @@ class SheetColumns:
                 raise ValueError("its rows are in another order than they were")
 
     def close(self) -> None:
-        """Delete what hasn't been written."""
+        """Delete the cells that haven't been written."""
         self._cells.close()
 
 
 def change_sheet(
     path: Path, changes: Mapping[int, Mapping[str, Any] | None], columns: Sequence[str] = ()
 ) -> bytes:
-    """Return an Excel file with other cells in some rows of a sheet.
+    """Return the bytes of an Excel file with changed cells in some rows of a sheet.
 
     Parameters
     ----------
     path : Path
     changes : mapping of int to mapping of str to object, or None
-        The new cells of a row by column. None empties the row, below which all stay where they are.
+        The new cells of each row by column. None empties the row; rows below it stay in place.
     columns : sequence of str, default ()
         Those of the table, if they are known; see `Workbook`.
 
@@ -198,7 +198,7 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
 
 
 def _cell_value(value: Any) -> Any:
-    """Return a value as JSON has it; a number that no cell keeps as text."""
+    """Return a value for JSON; a number that a cell can't store exactly becomes text."""
     if value is None or isinstance(value, bool):
         return value
     is_number = isinstance(value, int) and abs(value) <= _MAX_INTEGER
@@ -208,7 +208,7 @@ def _cell_value(value: Any) -> Any:
 
 
 class NewColumns:
-    """The place and names of new columns in a sheet.
+    """The location and names of new columns in a sheet.
 
     Attributes
     ----------
@@ -221,9 +221,9 @@ class NewColumns:
         self.first, self.last = shape.n_columns + 1, shape.n_columns + len(names)
 
     def widened(self, place: str, *, from_header: bool = True) -> str:
-        """Return a range that ends before the new columns with these; others as they are.
+        """Return a range extended by the new columns if it ends right before them, else unchanged.
 
-        With `from_header`, as of tables and filters, only if they begin in the header's row.
+        With `from_header`, for tables and filters, only if the range also begins in the header row.
         """
         match = _RANGE.fullmatch(place)
         if match is None:
@@ -235,7 +235,7 @@ class NewColumns:
         return f"{start}{row}:{column_letters(self.last)}{last_row or row}"
 
     def cells(self, row: int, values: Sequence[Any], prefix: str, style: str) -> str:
-        """Return the elements of the new cells of a row."""
+        """Return the XML of the new cells of a row."""
         return "".join(
             _cell_element(f"{column_letters(column)}{row}", value, prefix, style)
             for column, value in enumerate(values, self.first)
@@ -307,7 +307,7 @@ class _SheetEditor(XmlEditor):
         if self._next is None or not self._has_answers:
             return NO_EDIT
         self._values, self._next = self._next[1], next(self._rows, None)
-        # The first and last column of its cells, which need not be there.
+        # The first and last column of its cells, an attribute that may be missing.
         return Edit(attributes={key: attributes[key] for key in attributes if key != "spans"})
 
     def _begin_cell(self, attributes: dict[str, str]) -> Edit:
@@ -317,17 +317,17 @@ class _SheetEditor(XmlEditor):
             if self._row == new.header_row:
                 self._style = attributes.get("s", "")  # of the last name
             return NO_EDIT
-        # Cells behind the table are empty, and those in the place of new ones have to go.
+        # Cells after the table are empty; those in the place of new ones must be removed.
         is_replaced = self._has_answers and self._column <= new.last
         return Edit(before=self._take_cells(), is_cut=is_replaced)
 
     def _take_cells(self) -> str:
-        """Return the new cells of the row, once."""
+        """Return the new cells of the row, and remove them from the pending ones."""
         values, self._values = self._values, []
         return self._new.cells(self._row, values, self._prefix, self._style)
 
     def _col_elements(self) -> str:
-        """Return the widths of the old columns and of the new ones, which are never hidden."""
+        """Return the XML of the column widths, old and new; new columns are never hidden."""
         first, last = self._new.first, self._new.last
         widths: list[dict[str, str]] = []
         for col in self._cols:
@@ -355,10 +355,10 @@ class _CellEditor(XmlEditor):
     def __init__(self, changes: Mapping[int, Mapping[int, Any] | None]) -> None:
         super().__init__()
         self._changes = changes
-        self.missing = {*changes}  # rows that haven't come yet
+        self.missing = {*changes}  # rows not yet reached
         self._row = self._column = 0
         self._prefix = ""
-        self._values: dict[int, Any] = {}  # those of the row that have not been written
+        self._values: dict[int, Any] = {}  # the cells of the row not yet written
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
         """Return what to do with a start tag."""
@@ -384,11 +384,11 @@ class _CellEditor(XmlEditor):
         return Edit(before + self._cell(self._column, value, style), is_cut=True)
 
     def end(self, name: str) -> str:
-        """Return the cells that the row did not have."""
+        """Return the new cells for which the row had none."""
         return self._take_cells(MAX_COLUMN + 1) if name == "row" else ""
 
     def _take_cells(self, stop: int) -> str:
-        """Return the new cells before a column, once."""
+        """Return the new cells before a column, and remove them from the pending ones."""
         columns = [column for column in self._values if column < stop]
         return "".join(self._cell(column, self._values.pop(column), "") for column in columns)
 
@@ -399,7 +399,7 @@ class _CellEditor(XmlEditor):
 
 
 class _TableEditor(XmlEditor):
-    """Extends an Excel table next to new columns, so that these are sorted with it."""
+    """Extends an Excel table by the new columns next to it, so that they are sorted with it."""
 
     def __init__(self, new: NewColumns) -> None:
         super().__init__()
@@ -424,7 +424,7 @@ class _TableEditor(XmlEditor):
         return Edit(attributes=attributes | {"ref": ref}) if name in _RANGES else NO_EDIT
 
     def end(self, name: str) -> str:
-        """Return the new columns at the end of the others."""
+        """Return the XML of the new columns, after the existing ones."""
         if name != "tableColumns" or not self._is_wide:
             return ""
         names = (name.replace("\n", "_x000a_").replace("\r", "_x000d_") for name in self._new.names)
@@ -438,7 +438,7 @@ _RANGES = ("table", "autoFilter")
 
 
 class _WorkbookEditor(XmlEditor):
-    """Removes the name of the old range of a sheet's filter, which programs make again."""
+    """Removes the name of the old range of a sheet's filter; programs create it again."""
 
     def __init__(self, sheet_index: int) -> None:
         super().__init__()

@@ -62,7 +62,7 @@ def folder_rows(
 
 
 def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
-    """Yield the *.txt files of a folder, sorted by name, which is the id; see `folder_rows`."""
+    """Yield the *.txt files of a folder as rows, sorted by name; the name is the id."""
     with translate_os_errors(str(folder)):
         root = os.path.realpath(folder)
         for file in files_ending(folder, ".txt"):
@@ -70,12 +70,12 @@ def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
 
 
 def parquet_folder_rows(folder: Path) -> RowIterator:
-    """Yield the rows of the Parquet files of a folder, sorted by name; all must be in it."""
+    """Yield the rows of the Parquet files of a folder, sorted by name; links must stay in it."""
     root = os.path.realpath(folder)
     for file in files_ending(folder, ".parquet"):
         if not (file.is_file() and _is_within(root, file)):
             raise DataError(
-                f"{file} is no regular file of this folder; copy it there, or remove it."
+                f"{file} is not a regular file of this folder; copy it there, or remove it."
             )
         for row in parquet_rows(file):
             at = f"{file.name}, row {row.at}"
@@ -88,7 +88,7 @@ def files_ending(folder: Path, ending: str) -> list[Path]:
 
 
 def visible_paths(folder: Path) -> list[Path]:
-    """Return what a folder holds, without hidden files, sorted by name."""
+    """Return the paths in a folder, sorted by name, without hidden ones."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -117,7 +117,7 @@ def _file_row(
     encoding: str | None,
     fallback_encoding: str | None = None,
 ) -> SourceRow | BadRow:
-    """Return the text of a file below `root` with its labels, or why it can't be read."""
+    """Return the row of a file below `root`, or a bad row if the file can't be read."""
     if not _is_within(root, file):
         return BadRow(at, _OUTSIDE, _COPY)
     try:

@@ -22,7 +22,7 @@ _decode_json = msgspec.json.Decoder().decode
 _decode_flat = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-# Fields of all objects of a row; and a string of JSON, with the colon after it if it names one.
+# Maximum number of fields in all objects of a row; and a JSON string, with the colon after a key.
 _MAX_FIELDS = 4 * rows.MAX_COLUMNS
 _STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
 _LABEL = re.compile(r"__label__(\S*)\s*")
@@ -31,22 +31,22 @@ _LABEL = re.compile(r"__label__(\S*)\s*")
 def bounded_rows(
     lines: TextLines, read: Callable[[TextLines], rows.RowIterator]
 ) -> rows.RowIterator:
-    """Yield the rows that `read` finds in lines; without any for long, `lines` raises an error."""
+    """Yield the rows of lines; after too many lines without a row, `lines` raises an error."""
     for row in read(lines):
         lines.take_row()
         yield row
 
 
 def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
-    """Yield rows of CSV with a header, which shows what separates cells by default.
+    """Yield rows of CSV with a header, from which the delimiter is guessed by default.
 
     A line such as sep=; in front of it names the separator. A row with more or fewer cells than the
-    header, or with a fault, is bad and keeps its cells: what is too many is in its last one.
+    header, or with a fault, is bad and keeps its cells: its last cell holds all that are too many.
     """
     head = lines.head.decode(errors="replace")
     separator = named_delimiter(head)
     if delimiter is None:
-        # Nothing is known of a header below a blank line.
+        # A delimiter can't be guessed from a blank line.
         delimiter = separator or (guess_delimiter(head) if head.strip() else ",")
     delimiter = delimiter or UNUSED_CHARACTER
     records = _records(lines, delimiter)
@@ -64,7 +64,7 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
     for record in records:
         if not record.fault and len(names) > 1 and record.cells == [""]:
             continue
-        # Of a row with a fault, cells may be missing.
+        # A row with a fault may lack cells.
         n_cells = len(record.cells)
         cells = [*record.cells[: len(names) - 1], delimiter.join(record.cells[len(names) - 1 :])]
         values = dict(itertools.zip_longest(names, cells, fillvalue=""))
@@ -78,7 +78,7 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
 
 
 def _distinct_blanks(names: list[str]) -> list[str]:
-    """Return names of columns, with distinct blank names for those without one."""
+    """Return the names of columns, with distinct blank names for columns without one."""
     n_blank = itertools.count()
     return [name or _blank_name(next(n_blank)) for name in names]
 
@@ -94,7 +94,7 @@ def _blank_name(number: int) -> str:
     return format(number, "b").replace("0", " ").replace("1", "\t")
 
 
-# Spaces in the generated names of columns without a name.
+# Maximum number of spaces in the generated name of a column without one.
 _MAX_SPACES = 16
 _QUOTED = re.compile('"[^"]*"')
 
@@ -117,13 +117,14 @@ class _CellLimit:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with another record."""
+        """Begin the next record."""
         self._n_delimiters = self._n_cells = 0
 
     def apply(self, line: str, *, in_quotes: bool) -> str:
         """Return the next line of a record, which may begin in quotes.
 
-        Once there are too many cells, which is a fault, it is only what keeps track of quotes.
+        Once there are too many cells, which is a fault, only those quotes of the line are returned
+        that the csv module needs to find the end of the record.
         """
         n = line.count(self._delimiter)
         self._n_delimiters += n
@@ -141,7 +142,7 @@ class _CellLimit:
 
 
 def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
-    """Yield the records of CSV, with the header; of empty ones, only that of one quoted cell."""
+    """Yield the records of CSV, header included; an empty record only if it is a quoted cell."""
     # The limit holds for the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), rows.MAX_RECORD))
     at = begin = 0
@@ -186,7 +187,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
 
 
 def _split_leniently(record: str, delimiter: str) -> list[str]:
-    """Return the cells of a record with a fault; quotes in the wrong place are kept."""
+    """Return the cells of a record with a fault, and keep quotes in the wrong place."""
     end = re.escape(delimiter)
     pattern = rf'(?:"([^"]*(?:""[^"]*)*)"|([^{end}]*))({end}|\Z)'
     cells = []
@@ -198,7 +199,7 @@ def _split_leniently(record: str, delimiter: str) -> list[str]:
 
 
 def json_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield rows of one JSON object per line; blank lines are skipped."""
+    """Yield the rows of JSON Lines, one object per line; blank lines are skipped."""
     for line in lines:
         fault = lines.take_fault()
         if fault or not line.isspace():
@@ -207,7 +208,7 @@ def json_rows(lines: TextLines) -> rows.RowIterator:
 
 
 def array_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield rows of one JSON array of objects or of texts."""
+    """Yield the rows of a JSON array of objects or of texts."""
     for at, item in enumerate(json_items(lines), 1):
         if len(item) > rows.MAX_RECORD:
             yield rows.too_long_row(at)
@@ -241,7 +242,7 @@ def _json_row(
 
 
 def _has_too_many_fields(data: str) -> bool:
-    """Whether JSON has too many fields, nested ones included, to be decoded quickly."""
+    """Whether JSON has too many fields, including nested ones, to be decoded quickly."""
     if data.count('"') <= 2 * _MAX_FIELDS:
         return False
     fields = (match for match in _STRING.finditer(data) if match[1])
@@ -249,7 +250,7 @@ def _has_too_many_fields(data: str) -> bool:
 
 
 def _json_values(data: str) -> Any:
-    """Return a JSON object as a dict, or another value; nested lists and objects stay JSON."""
+    """Return a JSON object as a dict, or another value as it is; nested values stay JSON."""
     try:
         return _decode_flat(data)
     except msgspec.ValidationError:  # a nested object, or no object
@@ -269,7 +270,7 @@ def _first(value: msgspec.Raw) -> bytes:
 
 
 def text_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield rows of one text per line, after any fastText labels (`__label__sport Late goal`).
+    """Yield a row for each line: a text, after any fastText labels (`__label__sport Late goal`).
 
     The topic of a line with several labels is a list.
     """
@@ -288,12 +289,12 @@ _URIS = re.compile(rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+")
 
 
 def begins_with_uris(head: bytes) -> bool:
-    """Whether the first line is a text, a tab and URIs in angle brackets, as Annif reads them."""
+    """Whether the first line is a text, a tab and URIs in angle brackets, a format of Annif."""
     return _URIS.fullmatch(head.partition(b"\n")[0]) is not None
 
 
 def uri_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield rows of a text, a tab and the URIs of its topics, in angle brackets, per line."""
+    """Yield a row for each line: a text, a tab and the URIs of its topics in angle brackets."""
     return _line_rows(lines, _read_uris)
 
 
@@ -304,7 +305,7 @@ def _read_uris(line: str) -> tuple[str, Any]:
 
 
 def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
-    """Yield rows of the text and the topics that `read` returns for each line."""
+    """Yield a row for each line, of the text and the topics that `read` returns."""
     for line in lines:
         fault = lines.take_fault()
         values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))

@@ -11,7 +11,7 @@ from slugline.corpus.column_names import check_unique
 
 @runtime_checkable
 class PandasFrame(Protocol):
-    """The parts of a `pandas.DataFrame` that are used."""
+    """The interface of `pandas.DataFrame` that is used here."""
 
     columns: Any
     index: Any
@@ -25,7 +25,7 @@ class PandasFrame(Protocol):
 
 @runtime_checkable
 class PolarsFrame(Protocol):
-    """The parts of a `polars.DataFrame` that are used."""
+    """The interface of `polars.DataFrame` that is used here."""
 
     columns: Any
 
@@ -38,7 +38,7 @@ Frame = PandasFrame | PolarsFrame
 
 
 def frame_rows(frame: Frame) -> rows.RowIterator:
-    """Yield the rows of a data frame; their places are its index, or numbers from 0.
+    """Yield the rows of a data frame; the index gives their places, or they are numbered from 0.
 
     Raises DataError if two columns have the same name.
     """
@@ -50,7 +50,7 @@ def frame_rows(frame: Frame) -> rows.RowIterator:
 
 def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
     if isinstance(frame, PandasFrame):
-        # Columns of objects can hold None for the missing values of pandas.
+        # Only columns of type object can hold None in place of pandas' missing values.
         pandas_frame: Any = frame
         objects = pandas_frame.astype(object).where(frame.notna(), None)
         index = (at if isinstance(at, int) else str(at) for at in frame.index)
@@ -60,7 +60,7 @@ def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]
 
 
 def _to_python(value: Any) -> Any:
-    """Return a NumPy value, or a series in a cell, as a Python value; NaN as None."""
+    """Return a NumPy value, or a series in a cell, as a Python value; NaN becomes None."""
     for convert in ("tolist", "to_list"):
         if hasattr(value, convert):
             value = getattr(value, convert)()

@@ -11,10 +11,10 @@ from slugline.corpus import rows
 from slugline.corpus.lines import TextLines
 from slugline.errors import DataError
 
-# The fewest bytes to read at a time.
+# Minimum number of bytes to read at a time.
 _ITEM_CHUNK_BYTES = 1 << 16
-# Bytes of an item that is scanned at once, and in each step of a longer one; and the largest depth
-# of nested lists and objects.
+# Maximum number of bytes of an item that is scanned at once, and in each step of a longer one; and
+# the largest depth of nested lists and objects.
 _LONG_ITEM, _STEP_BYTES, _MAX_DEPTH = 1 << 20, 1 << 16, 1000
 _MARK = re.compile(r'["\[\]{}]')
 _SPACES = re.compile(r"[ \t\r\n]*")
@@ -60,7 +60,7 @@ def json_items(
 
 
 class _JsonBuffer:
-    """A buffer of JSON that has been read and not yet taken."""
+    """A buffer of JSON that has been read from a stream and not yet been taken."""
 
     def __init__(self, lines: TextLines, chunk_bytes: int, long_item: int, step_bytes: int) -> None:
         self._long_item, self._step_bytes = long_item, step_bytes
@@ -71,7 +71,7 @@ class _JsonBuffer:
         self._at = 0  # what is before has been taken
 
     def peek(self) -> str:
-        """Return the next non-blank character, "" at the end, without taking it."""
+        """Return the next non-blank character without taking it; "" at the end."""
         while True:
             spaces = _SPACES.match(self._buffer, self._at)
             self._at = spaces.end() if spaces else self._at
@@ -79,7 +79,7 @@ class _JsonBuffer:
                 return self._buffer[self._at : self._at + 1]
 
     def take(self) -> str:
-        """Take and return the next non-blank character, "" at the end."""
+        """Take the next non-blank character and return it; "" at the end."""
         character = self.peek()
         self._at += len(character)
         return character
@@ -98,11 +98,11 @@ class _JsonBuffer:
         return self._buffer[first:end].encode("latin-1")
 
     def invalid_item(self, number: int, reason: str) -> DataError:
-        """Return the error for an item after which nothing can be read."""
+        """Return the error for an item that ends the reading of the file."""
         return DataError(f"{self._name}, item {number}: not valid JSON ({reason}); mend it.")
 
     def _find_end(self, number: int) -> int | None:
-        """Return the end of the next item, or None if more has been read to find it."""
+        """Return the end of the next item; None if the buffer had to be filled first."""
         try:
             _, end = _scan(self._buffer, self._at)
         except RecursionError as error:
@@ -119,7 +119,7 @@ class _JsonBuffer:
         return None if end + 2 >= len(self._buffer) and self._read_on() else end
 
     def _find_long_end(self, number: int) -> int:
-        """Return the end of a list, object or string, in steps of which each takes moments.
+        """Return the end of a long list, object or string, scanned in short steps.
 
         Scanning megabytes at once would keep other threads waiting, and take twenty times as much
         memory.
@@ -156,7 +156,7 @@ class _JsonBuffer:
         return (quote - first) % 2 == 1
 
     def _read_on(self) -> bool:
-        """Double the buffer, so that all scans together take linear time; False at the end."""
+        """Double the buffer, so that all scans take linear time in total; False at the end."""
         wanted = max(len(self._buffer) - self._at, self._chunk_bytes)
         pieces = []
         while wanted > 0 and (piece := next(self._pieces, b"")):

@@ -1,4 +1,4 @@
-"""Layouts of data: columns, encoding, and how topics are written; options of readers."""
+"""Layouts of data: columns, encoding, and how topics are written; and options for reading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TopicForm(NamedTuple):
     ----------
     kind : {"array", "separator", "columns", "label", "uris"}
     separator : str
-        The separator between the topics of a cell.
+        The separator between the topics in a cell.
     columns : tuple of str
         Columns of 0 and 1, one for each topic.
     """
@@ -30,21 +30,21 @@ class TopicForm(NamedTuple):
     columns: tuple[str, ...] = ()
 
     def splits(self, topic: str) -> bool:
-        """Whether the separator of this form would split the name of a topic."""
+        """Whether the separator of the form occurs in a topic, so that reading would split it."""
         if self.kind in ("array", "columns"):
             return False
         return self.separator in topic if self.separator else len(topic.split()) != 1
 
 
 class DataLayout(NamedTuple):
-    """How a model's training data were read and their topics made; later data are read alike.
+    """How a model's training data were read and their topics made; later data are read like them.
 
     Attributes
     ----------
     text : tuple of str
-        Columns of the text.
+        The columns of the text.
     topic : str
-        Column of the topic; or, of one column for each topic, the beginning of all names.
+        The column of the topic; if each topic has a column, the first characters of their names.
     encoding : str or None
         The encoding of the files; None for UTF-8.
     skip_bad_rows : bool
@@ -57,7 +57,7 @@ class DataLayout(NamedTuple):
     topic_map : tuple of (str, str)
         Old and new names of topics.
     format : str or None
-        The format of files whose names don't show it.
+        The format of files, if their names don't show it.
     separator : str or None
         The delimiter of tables; None for other data.
     """
@@ -97,7 +97,7 @@ class ReadOptions(NamedTuple):
     layout : DataLayout or None
         The layout of a model's training data, used where no columns are named.
     multilabel : bool or None
-        Whether documents may have several topics; None if the first ones of each source show it.
+        Whether documents may have several topics; None if the first rows of each source show it.
     """
 
     text: str | Sequence[str] | None = None
@@ -116,7 +116,7 @@ class ReadOptions(NamedTuple):
     multilabel: bool | None = None
 
     def describes_source(self) -> bool:
-        """Whether columns or the format are named, which data sets known by name don't have."""
+        """Whether columns or the format are named; data sets known by name have neither."""
         choices = (
             self.text,
             self.topic,
@@ -129,13 +129,13 @@ class ReadOptions(NamedTuple):
 
     @property
     def extra_columns(self) -> Sequence[str]:
-        """The columns besides the text: those that are named, or those of the layout."""
+        """The extra columns that are named, or else those of the layout."""
         return self.columns or (self.layout.columns if self.layout else ())
 
     def topic_form(self) -> TopicForm | None:
-        """Return the form of several topics that the user named, or None.
+        """Return the form in which several topics are written, if the user named one; else None.
 
-        Raises OptionError if the form is invalid, or two are named.
+        Raises OptionError if the form is invalid, or two forms are named.
         """
         separator, columns = self.topic_separator, self.topic_columns
         check_separator("topic_path", self.topic_path)
@@ -168,7 +168,7 @@ class ReadOptions(NamedTuple):
         return TopicForm("columns", columns=names)
 
 
-#: The `ReadOptions` that all commands which read labelled texts have.
+#: Names of the `ReadOptions` that all commands have which read labelled texts.
 USER_OPTIONS = (
     "text",
     "topic",
@@ -184,7 +184,7 @@ USER_OPTIONS = (
 
 
 def check_separator(name: str, separator: Any) -> None:
-    """Raise OptionError unless a separator is None, or has no letters and digits."""
+    """Raise OptionError if a separator is empty, or contains letters or digits."""
     is_text = isinstance(separator, str) and separator
     if separator is not None and (not is_text or any(map(str.isalnum, separator))):
         example = ("topics", ";") if name == "topic_separator" else ("the parts of a path", "/")
@@ -195,12 +195,12 @@ def check_separator(name: str, separator: Any) -> None:
         )
 
 
-# How people write a tab on a command line.
+# Ways to write a tab on a command line.
 _TAB_NAMES = ("\\t", "tab")
 
 
 def check_delimiter(separator: Any) -> str | None:
-    """Return the delimiter of a table; OptionError unless it is a single sign, or "tab"."""
+    """Return the delimiter of a table; OptionError unless it is one sign or "tab"."""
     if separator is None:
         return None
     if isinstance(separator, str) and separator.lower() in _TAB_NAMES:

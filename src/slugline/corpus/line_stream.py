@@ -1,4 +1,4 @@
-"""Lines of bytes from a file, a pipe or a keyboard, converted to UTF-8 from any encoding."""
+"""Lines of bytes from a file, pipe or terminal, converted to UTF-8 from any encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slugline.errors import DataError, OptionError, Parameter
 
 # Encodings ----------------------------------------------------------------------------------------
 
-# Surrogates that stand for bytes without a character in an encoding; they are invalid UTF-8.
+# Surrogates mark bytes that have no character in an encoding; they are invalid UTF-8.
 _INVALID = {byte: 0xDC00 + byte for byte in range(128, 256)}
 _UNKNOWN = "\udcff"
 # Common names for the encodings of Windows.
@@ -39,7 +39,7 @@ codecs.register_error(_HANDLER, _mark_invalid)
 def check_encoding(name: str) -> str | None:
     """Return Python's name for an encoding, or None for UTF-8.
 
-    Raises OptionError if it is not a text encoding, or can't be decoded incrementally.
+    Raises OptionError if it is not a text encoding, or one that can't be decoded incrementally.
     """
     try:
         codec = codecs.lookup(name)
@@ -82,7 +82,7 @@ def _likely_character(byte: int) -> str:
 class Utf8Stream:
     """A binary file converted to UTF-8 as it is read.
 
-    Where the file has bytes that its encoding doesn't know, the result is not valid UTF-8.
+    Bytes that are invalid in the encoding of the file become invalid UTF-8.
     """
 
     def __init__(self, file: Any, encoding: str) -> None:
@@ -96,7 +96,7 @@ class Utf8Stream:
         return self.convert(self._file.read1(size), size)
 
     def convert(self, piece: bytes, size: int) -> bytes:
-        """Return bytes that were read from the file as UTF-8; reads on if they are no character."""
+        """Return bytes of the file as UTF-8; read on if they hold no whole character."""
         while True:
             try:
                 text = self._decoder.decode(piece, final=not piece)
@@ -116,7 +116,7 @@ _MAX_GUESSED = 1 << 20
 
 
 class DetectingStream:
-    """A binary file converted to UTF-8 from an encoding that is detected while it is read once.
+    """A binary file that is read once, and converted to UTF-8 from an encoding detected meanwhile.
 
     ASCII passes unchanged until the first lines with other bytes show the encoding.
 
@@ -129,7 +129,7 @@ class DetectingStream:
     Attributes
     ----------
     encoding : str or None
-        The detected encoding; None for UTF-8, and before it is known.
+        The detected encoding; None for UTF-8, or if no encoding has been detected yet.
     """
 
     def __init__(self, file: Any, likely: str | None) -> None:
@@ -168,25 +168,25 @@ def _shows_encoding(piece: bytes) -> bool:
 
 # Lines --------------------------------------------------------------------------------------------
 
-# Bytes to read at a time; a pipe on Linux holds as many.
+# Number of bytes to read at a time, the capacity of a pipe on Linux.
 _CHUNK_BYTES = 1 << 16
-# Seconds to wait for a writer that pauses, so that batches of a steady stream stay whole; a person
-# at the keyboard does not notice.
+# Seconds to wait for a writer that pauses, so that batches of a steady stream stay whole; too short
+# for a person at the keyboard to notice.
 _MOMENT = 0.05
 
 
 class LineStream:
-    """Lines of a binary file, which nothing else may read, as UTF-8.
+    """The lines of a binary file as UTF-8; nothing else may read the file.
 
     Parameters
     ----------
     file : binary file, open for reading
     packed : bool, default False
-        Whether it is gzip.
+        Whether the file is compressed with gzip.
     encoding : str, optional
         See `check_encoding`.
     likely : str or None
-        If it is given, an encoding is detected that isn't named; see `DetectingStream`.
+        If given, and `encoding` isn't, the encoding is detected; see `DetectingStream`.
     chunk_bytes : int, default 65536
         Bytes to read at a time.
     """
@@ -215,18 +215,18 @@ class LineStream:
 
     @property
     def detected(self) -> str | None:
-        """The encoding that was detected so far; None for UTF-8, or if it was named."""
+        """The encoding that has been detected; None for UTF-8, or if an encoding was named."""
         return None if self._detecting is None else self._detecting.encoding
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line with its end, or its first `limit` bytes; none at the end."""
+        """Return the next line with its line end, or its first `limit` bytes; b"" at the end."""
         end = self._buffer.find(b"\n", self._at, self._at + limit) + 1 or self._read_on(limit)
         line = self._buffer[self._at : end]
         self._at = end
         return line
 
     def must_wait(self) -> bool:
-        """Whether the next line has not been written yet, nor is within a moment."""
+        """Whether the next line has not been written yet, even after a moment."""
         if self._size is not None or self._file.closed:  # closed after its end was read
             return False
         # Half a line doesn't count, so read until it is complete, or too long.
@@ -237,7 +237,7 @@ class LineStream:
             try:
                 if not select.select([self._file], [], [], _MOMENT)[0]:
                     return True
-            except (OSError, ValueError):  # bytes in memory; on Windows, all but sockets
+            except (OSError, ValueError):  # bytes in memory; on Windows, anything but a socket
                 return self._file.isatty()
             piece = self._bytes.read1(self._chunk_bytes)
             if not piece:
@@ -252,7 +252,7 @@ class LineStream:
         return 1.0 if self._file.closed else self._file.tell() / max(self._size, 1)
 
     def _read_on(self, limit: int) -> int:
-        """Read until the buffer has a line or `limit` bytes, and return where they end in it."""
+        """Read until the buffer has a line or `limit` bytes; return the offset of their end."""
         pieces = [self._buffer[self._at :]]
         n_bytes = len(pieces[0])
         while n_bytes < limit and b"\n" not in pieces[-1]:

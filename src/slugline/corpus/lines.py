@@ -18,7 +18,7 @@ from slugline.corpus.line_stream import decode_leniently
 from slugline.errors import DataError, Message, Parameter
 
 _FOREIGN_STARTS = {
-    # Before UTF-16, whose little-endian mark is a prefix of UTF-32's.
+    # UTF-32 comes before UTF-16, whose little-endian mark is a prefix of its mark.
     codecs.BOM_UTF32_LE: Message("UTF-32; read it with ", Parameter("encoding", "utf-32")),
     codecs.BOM_UTF32_BE: Message("UTF-32; read it with ", Parameter("encoding", "utf-32")),
     codecs.BOM_UTF16_LE: Message("UTF-16; read it with ", Parameter("encoding", "utf-16")),
@@ -26,14 +26,14 @@ _FOREIGN_STARTS = {
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
-# Bytes of consecutive blank lines after which reading ends, and bytes that are added for each line
-# because of the time that it takes.
+# Number of bytes of consecutive blank lines after which reading ends, and of bytes added for
+# each line because of the time that it takes.
 _MAX_GAP, _LINE_BYTES = 1 << 26, 256
-# Bytes of lines without a row: white space, and the separators and quotes of empty cells.
+# Characters of lines without a row: white space, and the separators and quotes of empty cells.
 _BLANKS = b' \t\r\n,;|"'
-# Bytes between checks for an interruption.
+# Number of bytes between checks for an interruption.
 _CHECK_BYTES = 1 << 20
-# Programs that concatenate files, or put a mark before any file, leave more than one.
+# There may be several marks, from programs that concatenate files or put a mark before any file.
 BYTE_ORDER_MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
@@ -46,28 +46,28 @@ class TextLines:
     Parameters
     ----------
     readline : callable
-        The method of a binary file: returns the next line, or its first so many bytes.
+        The method of a binary file that returns the next line, or its first bytes up to a limit.
     name : str
-        For messages.
+        The name of the source in messages.
     limit : int, optional
-        Bytes after which reading is an error; unlimited by default.
+        Number of bytes after which reading raises an error; unlimited by default.
     encoding : str, optional
-        The encoding that `readline` converted to UTF-8, for messages.
+        The encoding from which `readline` converts to UTF-8, for messages.
 
     Attributes
     ----------
     head : bytes
         The first line, or its first `MAX_RECORD` bytes.
     number, offset : int
-        Number of the last line returned, from 1, and the bytes up to its end.
+        Number of the last line returned, from 1, and the offset of its end in bytes.
     n_bytes : int
-        Bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
+        Number of bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
     exhausted : bool
         Whether the end has been reached.
 
     Raises
     ------
-    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`,
+    DataError : if the stream begins like UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`,
         or has too many blank lines in a row.
     """
 
@@ -101,11 +101,11 @@ class TextLines:
         )
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes: lines, or pieces of one that exceeds `MAX_RECORD`."""
+        """Yield the bytes of each line, in pieces if it exceeds `MAX_RECORD`."""
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             self._unchecked += len(piece) + _LINE_BYTES
-            # The first byte is looked at first, as stripping copies a long line.
+            # The first byte is checked first, as stripping copies a long line.
             if piece[:1] in _BLANKS and not piece.strip(_BLANKS):
                 self._gap += len(piece) + _LINE_BYTES
             if self._unchecked > _CHECK_BYTES:
@@ -166,19 +166,19 @@ class TextLines:
             return decode_leniently(line)
 
 
-# Bytes of a line before the range that are read at a time.
+# Number of bytes to read at a time of a line that begins before the range.
 _CHUNK_BYTES = 1 << 20
 
 
 class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
-    """The lines of a binary file that begin at the bytes from `start` to before `stop`.
+    """The lines of a binary file that begin at offsets from `start` up to, not including, `stop`.
 
-    Consecutive ranges have all lines of the file, each once.
+    Consecutive ranges together have each line of the file once.
 
     Attributes
     ----------
     n_lines : int
-        Lines read so far.
+        Number of lines read so far.
     """
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
@@ -186,7 +186,7 @@ class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
         self._file, self._at, self._stop = file, start, stop
         self._is_within_line = False
         if start:
-            # The line that holds the byte before belongs to the range before.
+            # The line with the byte before `start` belongs to the previous range.
             file.seek(start - 1)
             self._at = start - 1
             while self._at < stop and not self._advance(file.readline(_CHUNK_BYTES)).endswith(

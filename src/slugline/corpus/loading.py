@@ -1,4 +1,4 @@
-"""Reads texts, with topics or without, from files, folders and data sets known by name."""
+"""Reads texts, labelled or not, from files, folders and data sets known by name."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.reuters.wires import Edition, load_wires
 
-# Made-up tickets in the package, and their columns of text.
+# Invented tickets in the package, and the columns of their text.
 _SAMPLES = {"tickets": "subject,body", "tickets-de": "text"}
-# Editions of Reuters' newswires.
+# Editions of the Reuters newswires.
 _EDITIONS: dict[str, Edition] = {
     "reuters": "keras",
     "reuters-corrected": "corrected",
@@ -69,7 +69,7 @@ def load_corpus(
     ----------
     source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of `*.txt` files per topic, "-" for standard input, one
-        of "tickets" and "tickets-de" (made-up help-desk tickets in English and German), "bbc",
+        of "tickets" and "tickets-de" (invented help-desk tickets in English and German), "bbc",
         "reuters", "reuters-corrected" and "reuters-modapte" (of Reuters, the training part; the
         last one has several topics for a text), or a DataFrame of pandas or polars. Several
         sources, of any formats, make one corpus.
@@ -85,10 +85,10 @@ def load_corpus(
         still an error.
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
-        CSV, TSV and text, what their first lines are in.
+        CSV, TSV and text, the encoding of their first lines.
     separator : str, optional
-        What stands between the cells of a table, such as ";" or "tab"; by default what the header
-        and the first rows have.
+        The delimiter between the cells of a table, such as ";" or "tab"; by default, the header and
+        the first rows show it.
     fold_topics : bool, default False
         Merge topics that differ only in case or spaces, such as "Billing" and "billing", under the
         most common spelling. By default, `notes` names them.
@@ -96,9 +96,9 @@ def load_corpus(
         New names for topics, applied before topics are folded.
     topic_separator : str, optional
         What separates the topics in a cell, such as ";", if documents may have several. An empty
-        cell is then that of a document without a topic.
+        cell then means a document without topics.
     topic_columns : str or sequence of str, optional
-        Columns of 0 and 1, one for each topic, if the topics are written in this way.
+        Columns of 0 and 1, one for each topic, if topics are written in this way.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def note_names(corpus: Corpus) -> Corpus:
 def read_corpus(
     source: Source | Sequence[Source], options: ReadOptions, progress: Progress = SILENT
 ) -> Corpus:
-    """Read labelled texts as `load_corpus` does, but leave topics as they are written."""
+    """Read labelled texts like `load_corpus`, but leave topics as they are written."""
     sources: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
     for item in sources:
         if not isinstance(item, Source):
@@ -186,7 +186,7 @@ def read_corpus(
 
 
 def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:
-    """Return the format of a model's training data for a file whose name doesn't show its own."""
+    """Return the format of a model's training data if the name of a file doesn't show one."""
     if layout is None or layout.format is None or Path(source).is_dir():
         return None
     ending = Path(str(source).lower().removesuffix(".gz")).suffix
@@ -194,7 +194,7 @@ def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:
 
 
 def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:
-    """Return a data set known by name, as its publisher split it: "train" and, of Reuters, "test".
+    """Return a data set known by name, split as published: "train" and, for Reuters, "test".
 
     Parameters
     ----------
@@ -254,9 +254,9 @@ class UnlabelledTexts:
     rows : list of SourceRow
         The row of each text.
     n_skipped : int
-        Number of rows without a text, or that could not be read.
+        Number of rows that have no text or could not be read.
     note : str
-        Which columns were guessed; empty if none were.
+        A note on the columns that were guessed; empty if none were.
     columns : tuple of str
         The columns of the text.
     """
@@ -271,7 +271,7 @@ class UnlabelledTexts:
 def read_texts(
     rows: RowReader, text: str | Sequence[str] | None = None, data: Corpus | None = None
 ) -> UnlabelledTexts:
-    """Return the texts of rows; topics among their columns are ignored.
+    """Return the texts of rows; columns of topics are ignored.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ def read_texts(
     text : str, optional
         The column that holds the text, or several with commas between them; guessed by default.
     data : Corpus, optional
-        Labelled documents whose columns of text are to be read; "text" if theirs have no names.
+        Labelled documents whose text columns are to be read; "text" if their columns have no names.
 
     Raises
     ------
@@ -316,7 +316,7 @@ def read_texts(
 
 
 def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the text columns of a corpus; DataError if a source lacks one."""
+    """Return the text columns of a corpus; DataError if the source lacks one."""
     text = ("text",) if data.layout is None else data.layout.text
     missing = next((column for column in text if column not in columns), None)
     if columns and missing is not None:

@@ -33,9 +33,10 @@ _SETTINGS: dict[str, Any] = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
-# These can be set only on a connection.
+# These settings can be changed only on an open connection.
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
-# Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
+# Number of rows held as Python objects at a time, so that memory is bounded even if all of them are
+# as long as allowed.
 _N_FETCHED = 8
 #: Maximum number of bytes of texts in the rows that DuckDB decodes at a time. A file with one long
 #: text that every row repeats takes a kilobyte, and gigabytes in memory.
@@ -45,9 +46,9 @@ _NUMBER_LIST = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?\[\]")
 
 
 def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.RowIterator:
-    """Yield rows of the scalar columns, and of lists of topics, which are JSON as in `json_rows`.
+    """Yield rows with the scalar columns, and lists of topics as JSON, as in `json_rows`.
 
-    Vectors are never text or topic, and slow to convert.
+    Vectors are left out: they are never text or topic, and slow to convert.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def _to_cell(value: Any, kind: _Kind) -> Any:
 
 
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
-    """Return ranges of up to `n_rows` rows: consecutive row groups, or parts of a large one.
+    """Return ranges of up to `n_rows` rows, made of row groups, or of parts of a large one.
 
     Raises DataError if it is not a Parquet file.
     """
@@ -106,16 +107,16 @@ def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
 def _connect(path: Path) -> Iterator[DuckDBPyConnection]:
     """Open DuckDB; errors of the file become DataErrors that name it."""
     with open_duckdb() as connection, _translate_errors(path):
-        # Opening the file first reports errors of the system in the usual words.
+        # Opening the file first raises the usual errors of the system.
         path.open("rb").close()
         yield connection
 
 
 @contextmanager
 def open_duckdb() -> Iterator[DuckDBPyConnection]:
-    """Open DuckDB on one thread, in bounded memory, without access to anything but named files.
+    """Open DuckDB on one thread, with limited memory and access to the named files only.
 
-    Raises DataError if it is not installed.
+    Raises DataError if DuckDB is not installed.
     """
     duckdb = import_extra("duckdb", "Parquet files", "parquet", DataError)
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
@@ -124,7 +125,7 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
 
 def parquet_table(path: Path) -> tuple[str, list[Any]]:
-    """Return a Parquet file as a table of a query, and the query's parameters."""
+    """Return the SQL of a Parquet file as a table, and the parameters of the query."""
     return "read_parquet(?, hive_partitioning=false)", [escape_wildcards(path)]
 
 
@@ -174,7 +175,7 @@ class _Kind(Enum):
 def _kind(name: str, kind: str) -> _Kind | None:
     if kind in ("VARCHAR", "JSON"):
         return _Kind.TEXT
-    # Lists of whole numbers are numbers of topics, or of words.
+    # Lists of whole numbers are topics that are numbers, or word numbers.
     if kind == "VARCHAR[]" or (_NUMBER_LIST.fullmatch(kind) and name.lower() in TOPIC_NAMES):
         return _Kind.LIST
     if kind.endswith("]") or kind in ("BLOB", "GEOMETRY", "VARIANT"):
@@ -203,7 +204,7 @@ def _check_size(
 
 
 def _n_bytes(columns: dict[str, _Kind]) -> str:
-    """Return an expression for the bytes of a row's texts."""
+    """Return an SQL expression for the number of bytes of a row's texts."""
     lengths = [
         f"coalesce(strlen({kind.value.format(quote_identifier(name))}), 0)"
         for name, kind in columns.items()
@@ -213,7 +214,7 @@ def _n_bytes(columns: dict[str, _Kind]) -> str:
 
 
 def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
-    """Return a query for the bytes of a row's texts, and its values if these are not too many."""
+    """Return a query for the number of bytes of each row's texts and, up to a limit, its values."""
     n_bytes = _n_bytes(columns)
     values = [
         quote_identifier(name)
@@ -227,7 +228,7 @@ def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
 
 
 def _table(row_range: tuple[int, int] | None, *, numbered: bool) -> str:
-    """Return a table of a query, with rows of a range and perhaps the column file_row_number."""
+    """Return the SQL of a table of the rows in a range, optionally with file_row_number."""
     table = f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
     if row_range is None:
         return table

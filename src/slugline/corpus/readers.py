@@ -1,7 +1,7 @@
 """Reads rows from files, folders, standard input and data frames, in bounded memory.
 
 One function per format yields a `SourceRow` or, for what can't be read, a `BadRow`, with its place.
-What stops a whole file (no such file, a truncated archive) raises `DataError`. The caller decides
+A fault of the whole file (no such file, a truncated archive) raises `DataError`. The caller decides
 what is a text or a topic, and whether a bad row may be skipped.
 
 The csv module and msgspec read CSV and JSON Lines a line at a time, because messages must name bad
@@ -56,7 +56,7 @@ from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
-# How much a name is like a mistyped one; the same ending alone makes names half alike.
+# Minimum similarity of a name to a mistyped one; the same ending alone makes names half alike.
 _NEAR = 0.8
 #: Maximum number of bytes that a .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
@@ -64,14 +64,14 @@ MAX_UNPACKED = 4 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Iterator over the rows of a file, folder or stream, once.
+    """Iterates once over the rows of a file, folder or stream.
 
     Attributes
     ----------
     name : str
         The name of the source in messages.
     format : str
-        One of those of `read_rows`, or "frame".
+        One of the formats of `read_rows`, or "frame".
     stream : LineStream or None
         The source of the rows, if it has lines.
     note : str
@@ -79,9 +79,9 @@ class RowReader:
     byte_range : ByteRange or None
         The part of a file that is read, unless it is a whole file.
     encoding : str or None
-        The encoding that was named or detected; None for UTF-8.
+        The named or detected encoding; None for UTF-8.
     separator : str or None
-        The delimiter of a table that was named or found; `ONE_COLUMN` if there is none.
+        The named or detected delimiter of a table; `ONE_COLUMN` if there is none.
     layout : DataLayout or None
         The layout of a model's training data, which the source may have as well.
     """
@@ -100,7 +100,7 @@ class RowReader:
         return self._rows
 
     def close(self) -> None:
-        """Close the file, of which no more is read."""
+        """Close the file; no more rows are read."""
         if isinstance(self._rows, Generator):
             self._rows.close()
 
@@ -110,7 +110,7 @@ class RowReader:
 
     @property
     def known_columns(self) -> Sequence[str]:
-        """The columns of the text, if it may share the layout of other data."""
+        """The text columns of `layout`; empty without a layout."""
         return () if self.layout is None else self.layout.text
 
     @property
@@ -124,7 +124,7 @@ class RowReader:
         return _ALL_FORMATS[self.format].has_names
 
     def must_wait(self) -> bool:
-        """Whether the next row has not been text_format yet; see `LineStream.must_wait`."""
+        """Whether the next row has not been written yet; see `LineStream.must_wait`."""
         return self.stream is not None and self.stream.must_wait()
 
     def fraction_read(self) -> float | None:
@@ -133,7 +133,7 @@ class RowReader:
 
 
 def check_format(form: str | None, encoding: str | None) -> str | None:
-    """Return the encoding by Python's name; OptionError if there is no such format or encoding."""
+    """Return Python's name of the encoding; OptionError for an unknown format or encoding."""
     if form is not None and form not in _FORMATS:
         raise OptionError(
             f"there is no format {short_repr(form)}; choose one of {', '.join(_FORMATS)}."
@@ -171,14 +171,14 @@ def read_rows(
         assumed of a file whose name has an unknown ending.
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
-        CSV, TSV and text, what their first lines are in. Parquet and Excel files have their own.
+        CSV, TSV and text, that of their first lines. Parquet and Excel files have their own.
     separator : str, optional
-        What stands between the cells of CSV, TSV and text files with columns, such as ";", or
+        The delimiter between the cells of CSV, TSV and text files with columns, such as ";", or
         "tab"; by default a tab in TSV, and in CSV that of , ; tab and | which fits the header and
         the first rows.
     layout : DataLayout, optional
-        The likely columns; and encoding of a file that is not UTF-8, if its first lines can be in
-        it.
+        The likely columns, and the likely encoding of a file that is not UTF-8, if its first lines
+        are valid in it.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def read_rows(
 def _path_reader(
     path: Path, name: str, encoding: str | None, layout: DataLayout | None
 ) -> RowReader:
-    """Return a reader of a folder, or of a file that is not read line by line."""
+    """Return a reader of a folder, or of a file that isn't read line by line."""
     if name == "xlsx":
         columns = () if layout is None else layout.text
         rows, note = excel_rows(path, columns), sheet_note(path, columns)
@@ -242,7 +242,7 @@ def _path_reader(
 
 
 class _TextFormat(NamedTuple):
-    """Format, encoding and separator of a file of text; None if unknown, or usual."""
+    """Format, encoding and separator of a text file; None if unknown, or as usual."""
 
     format: str
     encoding: str | None
@@ -258,7 +258,7 @@ class _TextFormat(NamedTuple):
 
 
 _TABLES = ("csv", "tsv")
-#: Advice that a front end without these parameters words otherwise.
+#: Advice that names parameters; front ends without them use other words.
 LEAVE_ENCODING_OUT = Parameter("encoding", phrase="leave {} out")
 OR_NAME_THE_FORMAT = Parameter("format", phrase=", or name the format with {}")
 _TEXTS = Parameter("format", "txt")
@@ -275,9 +275,9 @@ def _examine(
     may_be_table: bool,
     is_named: bool,
 ) -> _TextFormat:
-    """Return the format of a regular file of text, from its first bytes and what is known.
+    """Return the format of a regular text file, completed by what its first bytes show.
 
-    Raises DataError if it can't be in the encoding, which the user named if `is_named`.
+    Raises DataError if the file can't be in an encoding that the user named (`is_named`).
     """
     form, encoding, separator, note = text_format
     sample, is_cut = _sample(file, is_packed)
@@ -308,7 +308,7 @@ def _encoding_note(encoding: str | None) -> str:
 
 
 def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_cut: bool) -> None:
-    """Raise DataError if a file is in another Unicode encoding than the one that is named."""
+    """Raise DataError if a file is in a Unicode encoding other than the one that was named."""
     named = (encoding or "utf-8").replace("_", "-")
     actual = detect_encoding(sample, is_cut=is_cut)
     if actual is None and is_utf8(sample, is_cut=is_cut):
@@ -324,7 +324,7 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
 
 
 def _check_has_separators(source: str, form: str, separator: str | None) -> str:
-    """Return the format; CSV for text with a separator. OptionError if it has no separators."""
+    """Return the format, CSV for text with a separator; OptionError if it has no separators."""
     if separator is None or form in _TABLES:
         return form
     if form == "txt":
@@ -339,7 +339,7 @@ def _check_has_separators(source: str, form: str, separator: str | None) -> str:
 
 
 def _find_separator(form: str, table: str, layout: DataLayout | None) -> str:
-    """Return the separator of a table, from its beginning; see `guess_delimiter`."""
+    """Return the separator that the beginning of a table shows; see `guess_delimiter`."""
     header, _, _ = table.partition("\n")
     if named := named_delimiter(header):
         return named
@@ -371,14 +371,14 @@ def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> t
     return piece, len(piece) == _N_DETECTED
 
 
-# Bytes of a table, in whole lines, that show its dialect.
+# Number of bytes of a table, in whole lines, from which its dialect is detected.
 _N_SHOWN = 1 << 16
 
 
 def read_dialect(rows: RowReader) -> TableDialect:
-    """Return how a file of CSV or TSV is text_format; the usual dialect for anything else.
+    """Return how a file of CSV or TSV is written; the usual dialect for anything else.
 
-    Answers to an Excel file get a byte-order mark, without which Excel doesn't see UTF-8.
+    Answers to an Excel file get a byte-order mark, since Excel doesn't recognize UTF-8 without it.
     """
     path = Path(rows.name)
     if rows.format not in ("csv", "tsv") or not path.is_file():
@@ -418,7 +418,7 @@ def _range_rows(name: str, byte_range: ByteRange) -> RowIterator:
 
 
 def read_row_range(path: str, first: int, end: int) -> RowReader:
-    """Return a reader of the rows of a Parquet file from `first`, from 0, to before `end`."""
+    """Return a reader of the rows of a Parquet file from `first`, from 0, up to `end - 1`."""
     with translate_os_errors(path):
         check_exists(Path(path))
     return RowReader(path, "parquet", parquet_rows(Path(path), (first, end)))
@@ -485,7 +485,7 @@ def _standard_input(
 
 
 def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None, str]:
-    """Return the format that the first line suggests, and a note on it."""
+    """Return the format that the first line of standard input suggests, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
     head = lines.head.decode(errors="replace")
@@ -495,7 +495,7 @@ def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None
 
 
 def check_exists(path: Path) -> None:
-    """Raise DataError, which suggests a similar name, if there is nothing at a path."""
+    """Raise DataError if a path doesn't exist; the message suggests a similar name."""
     if not path.exists():
         raise DataError(f"{path} doesn't exist; {similar_path(path)}")
 
@@ -523,7 +523,7 @@ def _check_kind(path: Path, name: str) -> None:
 
 
 def names_documents(name: str) -> bool:
-    """Whether the ending of a name is that of a format of documents."""
+    """Whether the name of a file has the ending of a format of documents."""
     return Path(name.lower().removesuffix(".gz")).suffix in ENDINGS
 
 
@@ -589,7 +589,7 @@ def _file_rows(
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A format, read from lines, or from a path and an encoding if `takes_path`."""
+    """A format, read from lines or, if `takes_path`, from a path and an encoding."""
 
     read: Callable[..., RowIterator]
     takes_path: bool = False
@@ -607,7 +607,7 @@ _FORMATS = {
     "txt": _Format(formats.text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
-# And some that users can't name.
+# Also the formats that users can't name.
 _FOLDERS = ("folder", "text files", "parquet files")
 _ALL_FORMATS = {
     **_FORMATS,
@@ -618,7 +618,7 @@ _ALL_FORMATS = {
         lambda path, _: parquet_folder_rows(path), takes_path=True, unit="row"
     ),
 }
-# Those of older versions of Excel, with macros, and of other programs.
+# Spreadsheets of older versions of Excel, with macros, and of other programs.
 _OTHER_SPREADSHEETS = (".xls", ".xlsb", ".xlsm", ".xlt", ".xltx", ".ods", ".numbers")
 #: The format of each ending of a name.
 ENDINGS = {

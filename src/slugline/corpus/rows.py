@@ -1,4 +1,4 @@
-"""Rows of a source, and rows that can't be used."""
+"""Rows of a source: valid ones, and bad ones, which can't be used."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, Message, Parameter, join_messages, os_errors_as
 
-#: Maximum number of bytes in a line, quoted row, cell or text file: ten long books.
+#: Maximum number of bytes of a line, quoted row, cell or text file: about ten long books.
 MAX_RECORD = 10_000_000
 #: Maximum number of columns of a table, or fields of a JSON object.
 MAX_COLUMNS = 50_000
-# Bytes of memory that a cell takes in addition to its content.
+# Number of bytes of memory that a cell takes in addition to its content.
 _CELL_BYTES = 100
-# Bytes around one that is not UTF-8 from which the encoding is guessed.
+# Number of bytes around an invalid one from which the encoding is guessed.
 _N_AROUND = 40
 _NAME_IT = Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
 _SAVE_ALIKE = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
@@ -33,13 +33,13 @@ class BadRow(NamedTuple):
     problem, advice : str
         What is wrong with the row, and what to do about such rows.
     values : mapping of str to object
-        Its cells by column name, as far as they could be read.
+        The row's cells by column name, as far as they could be read.
     sample : bytes
-        Some of its bytes, if they are not in the expected encoding.
+        Some of the row's bytes, if they are not in the expected encoding.
     n_bytes : int
-        Bytes that were read for its values.
+        Number of bytes that were read for the values.
     id : object
-        Its cell in the column of ids, if there is one.
+        The row's cell in the id column, if there is one.
     """
 
     at: int | str
@@ -52,12 +52,12 @@ class BadRow(NamedTuple):
 
 
 def too_long_row(at: int | str) -> BadRow:
-    """Return a bad row for one that exceeds `MAX_RECORD`."""
+    """Return a bad row for a row that exceeds `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
 def nul_row(at: int | str) -> BadRow:
-    """Return a bad row for one with a NUL, which text never has and UTF-16 is full of."""
+    """Return a bad row for a row with a NUL character, which text never has, but UTF-16 has."""
     advice = Message("delete NULs (of UTF-16, name its ", Parameter("encoding"), ")")
     return BadRow(at, "a NUL character", advice)
 
@@ -65,7 +65,10 @@ def nul_row(at: int | str) -> BadRow:
 def undecodable_row(
     at: int | str, error: UnicodeDecodeError, encoding: str | None = None, *, is_mixed: bool = False
 ) -> BadRow:
-    """Return a bad row for bytes that are not UTF-8, as others are if `is_mixed`, or as named."""
+    """Return a bad row for bytes that are not in the named encoding, by default UTF-8.
+
+    With `is_mixed`, other rows are UTF-8.
+    """
     if encoding is not None:
         advice = Message("check ", Parameter("encoding"))
         return BadRow(at, f"bytes that are not {encoding}", advice)
@@ -79,7 +82,7 @@ def join_advice(bad: Sequence[BadRow]) -> str:
     samples = [row.sample for row in bad if row.sample]
     guess = guess_encoding(samples) if samples else None
     advice = dict.fromkeys(row.advice for row in bad)
-    if _SAVE_ALIKE in advice:  # in another encoding, the others would be wrong
+    if _SAVE_ALIKE in advice:  # in another encoding, the other rows would be wrong
         advice.pop(_NAME_IT, None)
     name_guess = Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
     return join_messages(
@@ -94,15 +97,15 @@ class SourceRow:
     Attributes
     ----------
     at : int or str
-        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
-        path in a folder.
+        The physical line on which the row begins, its number in a Parquet file or JSON array, or
+        the path of its file in a folder.
     values : mapping of str to object
-        Its cells by column name. A list or object of JSON is a `msgspec.Raw`: Python values, which
-        nothing uses, would take up to fifty times its bytes.
+        The cells by column name. A JSON list or object is a `msgspec.Raw`: Python values, which
+        nothing uses, would take up to fifty times as much memory.
     note : str
         A decision of the reader, such as which of two topics counts.
     n_bytes : int
-        Bytes that were read for it.
+        Number of bytes that were read for the row.
     """
 
     at: int | str
@@ -112,7 +115,7 @@ class SourceRow:
 
 
 def estimate_memory(row: SourceRow | BadRow) -> int:
-    """Return roughly how many bytes of memory a row takes: far more than it was read from.
+    """Return the estimated memory of a row in bytes, far more than the bytes that were read for it.
 
     >>> estimate_memory(BadRow(1, "no text")), estimate_memory(SourceRow(1, {"a": "b"}, "", 10))
     (100, 210)

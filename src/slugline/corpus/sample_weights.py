@@ -1,4 +1,4 @@
-"""Weights of rows in a loss: the user's weight of each row times that of its topic."""
+"""Weights of rows in a loss: the user's weight of each row times the weight of its topic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slugline.base.checks import is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError, Parameter
 
-#: What topics count.
+#: The weights of topics: equal, balanced, or given by topic.
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
 
 
@@ -25,7 +25,7 @@ MAX_WEIGHT = 3e38
 def row_weights(
     n_rows: int, sample_weight: npt.ArrayLike | None, topic_weight: F32 | None
 ) -> F32 | None:
-    """Return the product of both weights of each row, float32; None if both are None.
+    """Return the product of the two weights of each row, float32; None if both are None.
 
     Parameters
     ----------
@@ -67,10 +67,10 @@ def row_weights(
 def counted_rows(
     n_rows: int, sample_weight: npt.ArrayLike | None, max_rows: int = 0
 ) -> tuple[Index, F64 | None]:
-    """Return the rows that count, as often as whole weights say, and the weights of the others.
+    """Return the rows to learn from, repeated if weights are whole, and their weights.
 
-    A row of weight 0 is left out. If all weights are whole numbers, and their sum is at most
-    `max_rows`, a row of weight 2 is there twice, and no row has a weight.
+    Rows of weight 0 are left out. If all weights are whole numbers, and their sum is at most
+    `max_rows`, a row of weight 2 occurs twice, and the returned weights are None.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def counted_rows(
     if sample_weight is None:
         return rows, None
     weights = _check_sample_weight(sample_weight, n_rows)
-    counts = weights.astype(np.float32) > 0  # as `row_weights` sees them
+    counts = weights.astype(np.float32) > 0  # like `row_weights`
     if not counts.any():
         return rows, weights
     if weights.sum() <= max_rows and (weights == np.rint(weights)).all():
@@ -159,7 +159,7 @@ def topic_weights(
         )
     if isinstance(class_weight, str):
         counts = np.bincount(labels)[labels]
-        # Topics with a description and no document don't count.
+        # Topics with a description but no document don't count.
         return (len(labels) / (len(np.unique(labels)) * counts)).astype(np.float32)
     try:
         numbers = topics.encode(class_weight)
@@ -207,7 +207,7 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
 def to_plain_class_weight(
     class_weight: Literal["balanced"] | Mapping[Any, float] | None,
 ) -> Literal["balanced"] | Mapping[Any, float] | None:
-    """Return `class_weight` with topics as a file can hold them; see `to_plain_topics`."""
+    """Return `class_weight` with plain topics, which a file can hold; see `to_plain_topics`."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight
     names = to_plain_topics(class_weight, "class_weight")

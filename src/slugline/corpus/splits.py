@@ -18,21 +18,21 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-#: One topic a document, or several: tuples of topics, or rows with a 1 in each topic's column.
+#: The topic of each document; or several topics, as tuples or as rows with a 1 for each topic.
 Labels: TypeAlias = Union[Sequence[Topic], Sequence[tuple[Topic, ...]], "sp.csr_array"]
 
 
 def hold_out(topics: Labels, fraction: float, seed: int) -> Mask:
-    """Return which documents to hold out, shape (n_documents,).
+    """Return a mask of the documents to hold out, shape (n_documents,).
 
     Parameters
     ----------
     topics : sequence of str, int or tuple of them, or sparse array, shape (n_documents, n_topics)
     fraction : float, over 0 and under 1
         Fraction of each topic's documents to hold out, rounded up or down so that the sum is right;
-        nearly so where documents have several topics. One document of each topic always stays.
+        approximate if documents have several topics. At least one document of each topic stays.
     seed : int
-        Determines the documents, and for which topics the number is rounded up.
+        Determines which documents are held out, and for which topics the number is rounded up.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def _check_two_documents(may_be_heldout: Mask) -> None:
 def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
     """Return each document's rank, from 0, in a random order of the documents of its topic.
 
-    Documents of a rank below `n` are a sample of `n` of each topic, or of all where there are
-    fewer, and part of every larger sample with the same seed. Where documents have several topics,
-    some topics have more than `n` documents in the sample, as few as a greedy choice allows.
+    Documents with a rank below `n` are a sample of `n` documents of each topic, or of all if it has
+    fewer, and part of every larger sample with the same seed. If documents have several topics,
+    some topics have more than `n` documents in the sample, as few as a greedy selection can reach.
     """
     rng = np.random.default_rng(seed)
     if _is_multilabel(topics):
@@ -72,11 +72,11 @@ def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
 
 
 def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
-    """Return ranks as `rank_within_topics` does, for one of several draws.
+    """Return ranks like `rank_within_topics`, for one of several draws.
 
-    The draws divide the documents of each topic among them: each begins with its own part, and
-    goes on with those of the others, in random order. So small samples have no document in common.
-    Where documents have several topics, draws are independent.
+    The documents of each topic are divided among the draws: each draw begins with its own part, and
+    goes on with the other parts, in random order. So small samples have no document in common. If
+    documents have several topics, draws are independent.
     """
     if _is_multilabel(topics):
         return rank_within_topics(topics, [seed, draw])
@@ -91,7 +91,7 @@ def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
 def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None = None) -> I64:
     """Return the fold of each document, from 0, shape (n_documents,).
 
-    Folds have equal size, and each topic is distributed evenly among them; nearly so where
+    Folds have equal size, and each topic is distributed evenly among them; approximately so if
     documents have several topics.
 
     Parameters
@@ -109,7 +109,9 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
     """
     if groups is not None:
         first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
-        order = np.argsort(first)  # by occurrence, so that groups of one document change nothing
+        order = np.argsort(
+            first
+        )  # in order of occurrence, so that groups of one document change nothing
         fold = np.empty(len(first), dtype=np.int64)
         fold[order] = make_folds(_take(topics, first[order]), n_folds, seed)
         return fold[number]
@@ -187,7 +189,7 @@ def _take(topics: Any, rows: Index) -> Labels:
 
 
 def _indicators(topics: Any) -> sp.csr_array:
-    """Return rows with a 1 in each topic's column; the last is of documents without a topic."""
+    """Return rows with a 1 for each topic; the last column is for documents without topics."""
     import scipy.sparse as sp
 
     if not _is_sparse(topics):
@@ -223,7 +225,7 @@ def _distribute(indicators: sp.csr_array, demand: F64, sizes: F64, rng: np.rando
     """Return the part of each document by iterative stratification, shape (n_documents,).
 
     The documents of the rarest topic are distributed first, each to the part with the largest
-    remaining demand of the topic, then the ones left of the topic that is now the rarest, and so
+    remaining demand for the topic, then those remaining of the topic that is now the rarest, and so
     on.
 
     Parameters

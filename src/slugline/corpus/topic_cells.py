@@ -1,4 +1,4 @@
-"""Cells of topics: how one topic or several are read from them, and written to them."""
+"""Reads one or more topics from cells, and writes them to cells."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from slugline.corpus.layout import TopicForm
 from slugline.errors import DataError, Message, Parameter
 
 _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-# Likely separators of topics in a cell, the tab for cells of a table; topics that a message names.
+# Likely separators of topics in a cell (a tab separates cells); number of topics a message names.
 _SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
-#: Content of a cell whose topics are not known yet, in the form with a separator; an empty cell
-#: is that of a document without topics.
+#: Content of a cell whose topics are not known yet, if topics have a separator; an empty cell then
+#: means a document without topics.
 NOT_LABELLED = "?"
 _MARKED = re.compile(r"^__label__(\S+)$|^<(\S+)>$")
 
 
 class BadTopicsError(ValueError):
-    """The topics of a row can't be used, for the reason that is the message."""
+    """The topics of a row can't be used; the message says why."""
 
 
 def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
-    """Return a topic, "" if it is missing, or several: of a list, or a cell with a separator.
+    """Return a topic, "" if it is missing, or a tuple of the topics in a list or separated cell.
 
     Raises BadTopicsError if the value is an object, or a list holds anything but words and numbers.
     """
@@ -60,7 +60,7 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
 
 
 def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the topics whose columns are 1; BadTopicsError if one is neither 0 nor 1."""
+    """Return the topics whose columns are 1; BadTopicsError if a column is neither 0 nor 1."""
     topics = []
     for column in columns:
         flag = topic_flag(values.get(column))
@@ -74,20 +74,20 @@ def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tup
 
 
 def topic_flag(value: object) -> bool | None:
-    """Return whether a cell of 0 or 1 gives a topic; None for another cell."""
+    """Return True for a cell of 1, so that the row has the topic; False for 0, else None."""
     return _IS_TOPIC.get(topic_name(value))
 
 
 def format_topics(
     topics: Sequence[str], form: TopicForm | None
 ) -> list[str] | str | dict[str, int]:
-    """Return several topics as they are written in a form; reading that returns the same topics.
+    """Return several topics as they are written in a form; reading the result returns the topics.
 
     Parameters
     ----------
     topics : sequence of str
     form : TopicForm, optional
-        That of `DataLayout.topic_form`; an array by default.
+        The topic form of a `DataLayout`; an array by default.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def format_topics(
 
 
 def topic_name(value: object) -> str:
-    """Return the same name for 3 and 3.0, the JSON name of true, and "" for null and NaN."""
+    """Return the name of a topic: the same for 3 and 3.0, "true" for True, "" for null and NaN."""
     if is_missing(value):
         return ""
     if isinstance(value, bool):
@@ -143,8 +143,8 @@ def describe_type(value: object) -> str:
 def separator_warnings(counts: Counter[str]) -> list[str]:
     """Return a warning if topics such as "x;y" seem to be several topics each.
 
-    They do if most documents have such a topic, or if their parts recur in others. Commas are too
-    common in names.
+    They do if most documents have such a topic, or if their parts occur in other topics. Commas
+    are too common in names.
     """
     for separator in _SEPARATORS:
         parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}

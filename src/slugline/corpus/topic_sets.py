@@ -1,4 +1,4 @@
-"""Several topics of a document, as lists of topics or as an indicator of 0 and 1."""
+"""Documents with several topics, given as lists of topics or as an indicator of 0 and 1."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from slugline.corpus.documents import (
 from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError, Parameter
 
-#: The topics of a document: distinct, in the order given, possibly none.
+#: The distinct topics of a document in the order given; may be empty.
 TopicSet: TypeAlias = tuple[Topic, ...]
 _COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 
 
 def is_indicator(y: Any) -> bool:
-    """Whether `y` has two dimensions: a row for each document, a column for each topic."""
+    """Whether `y` has two dimensions: a row for each document and a column for each topic."""
     return len(getattr(y, "shape", ())) == 2
 
 
@@ -38,12 +38,12 @@ def is_multilabel(topics: Sequence[Any]) -> bool:
 
 
 def as_sets(topics: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
-    """Return the topics of each document as a tuple, of one if it has a single topic."""
+    """Return the topics of each document as a tuple, of length 1 for a single topic."""
     return topics if is_multilabel(topics) else [(topic,) for topic in topics]
 
 
 def join_topics(topics: Topic | TopicSet) -> str:
-    """Return one topic or several as text.
+    """Return one or more topics as text.
 
     >>> join_topics("grain"), join_topics(("grain", "corn")), join_topics(())
     ('grain', 'grain, corn', 'no topic')
@@ -67,13 +67,13 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
     Parameters
     ----------
     y : array, sparse array or data frame, shape (n_documents, n_topics)
-        True or 1 for each topic of a document, else False or 0.
+        True or 1 for each topic of a document, False or 0 elsewhere.
     name : str
         The caller's name of the parameter, for messages.
 
     Raises
     ------
-    DataError : if there is another value, or no column.
+    DataError : if there are other values, or no column.
     """
     if hasattr(y, "tocsr"):
         matrix = y.tocsr()
@@ -98,7 +98,7 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
 
 
 def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
-    """Return the topics of an indicator's columns; DataError if there are none, or odd names."""
+    """Return the topics of an indicator's columns; DataError if they are invalid or missing."""
     n_topics = y.shape[1]
     if not n_topics:
         raise DataError(Parameter(name), " has no column; give one for each topic.")
@@ -124,11 +124,11 @@ def _to_numbers(array: Any, name: str) -> Any:
 
 
 def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
-    """Return the distinct topics of each document, in order; those of a set are sorted.
+    """Return the distinct topics of each document, in order; topics given as a set are sorted.
 
     Raises
     ------
-    DataError : if an item is no list of topics, or a topic is not valid.
+    DataError : if an item is not a list of topics, or a topic is not valid.
     """
     sets: list[TopicSet] = []
     n_repeated = 0
@@ -166,11 +166,11 @@ def check_documents(
     names : (str, str)
         The caller's names of the parameters, for messages.
     allow_empty : bool, default False
-        Whether to accept no documents.
+        Whether to accept data without documents, or without topics.
 
     Raises
     ------
-    DataError : if there are none, lengths differ, or a topic is not a valid name.
+    DataError : if there are no documents, lengths differ, or a topic is not a valid name.
     """
     check_iterable(X, names[0])
     check_iterable(y, names[1])
@@ -211,13 +211,13 @@ def check_form(
     Parameters
     ----------
     topics : Topics
-        Those that were learned.
+        The topics of the model.
     names
         The topics of the other documents, as `check_documents` returns them.
     first, other : str
-        The documents learned from, and the others, for messages.
+        Names of the training documents and of the other documents, for messages.
     multilabel : bool
-        Whether the first ones have a list of topics for each text.
+        Whether the training documents have a list of topics for each text.
     columns : sequence of str or int, optional
         The topics of the columns, if the other documents' topics were given as an indicator.
     separator : str, optional
@@ -274,7 +274,7 @@ def with_parents(topics: Iterable[Topic], separator: str) -> TopicSet:
 
 
 def sets_with_parents(topics: Sequence[Any], separator: str | None) -> list[Any]:
-    """Return the topics of documents, as `with_parents` does those of one."""
+    """Return the topics of each document with all their parents; see `with_parents`."""
     return (
         list(topics) if separator is None else [with_parents(t, separator) for t in as_sets(topics)]
     )

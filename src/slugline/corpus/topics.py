@@ -21,7 +21,7 @@ from slugline.corpus.topic_cells import separator_warnings
 from slugline.corpus.topic_sets import sets_with_parents
 from slugline.errors import DataError, Message, Parameter
 
-# Topics that a message names, and spellings of each.
+# Maximum numbers of topics that a message names, and of spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
 _NO_NAME = "an empty topic name; fill the cell"
 
@@ -29,7 +29,7 @@ _NO_NAME = "an empty topic name; fill the cell"
 def name_warnings(
     topics: Iterable[str] | Mapping[str, int], model_topics: Iterable[str] = ()
 ) -> list[str]:
-    """Return warnings about topics that differ only in case or spaces, or seem to be several.
+    """Return warnings about topics that differ only in case or spaces, or seem to combine topics.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
 
 
 def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
-    """Return the corpus with topics renamed, and a note on new names for topics it doesn't have.
+    """Return the corpus with topics renamed, and a note on topics to rename that it doesn't have.
 
     Each topic is looked up once, exactly as it is written.
     """
@@ -113,7 +113,7 @@ class TopicRules(NamedTuple):
     format : str or None
         The format that was named for the data.
     must_occur : bool
-        Whether to note topics in `names` that do not occur; not if they are from a model's layout.
+        Whether to note topics in `names` that don't occur; False if a model's layout has the names.
     """
 
     names: Mapping[str, str] = MappingProxyType({})
@@ -123,7 +123,7 @@ class TopicRules(NamedTuple):
 
 
 def topic_rules(options: ReadOptions) -> TopicRules:
-    """Return the rules of the options or, where these say nothing, of the layout of a model."""
+    """Return the rules of the options or, if they have none, of the layout of a model."""
     layout = options.layout or DataLayout((), "")
     if options.topic_map is None:
         names = dict(layout.topic_map)
@@ -140,7 +140,7 @@ def topic_rules(options: ReadOptions) -> TopicRules:
 def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str] = ()) -> Corpus:
     """Return the corpus with topics renamed and merged, and a layout that keeps the rules.
 
-    Of topics that are merged, those in `preferred`, in any spelling, get that spelling.
+    Topics that are merged get the spelling in `preferred`, if it has the topic in any spelling.
     """
     if rules.names:
         renamed = rename_topics(corpus, rules.names)
@@ -157,14 +157,14 @@ def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str
 
 
 def _replace(corpus: Corpus, names: Mapping[str, str]) -> list[Any]:
-    """Return the topics of each document under new names; those of one that coincide merge."""
+    """Return the topics of each document under new names; equal topics of a document are merged."""
     if corpus.multilabel:
         return [tuple(dict.fromkeys(names.get(t, t) for t in topics)) for topics in corpus.topics]
     return [names.get(topic, topic) for topic in corpus.topics]
 
 
 def add_parents(corpus: Corpus, separator: str | None) -> Corpus:
-    """Return the corpus with all parents of topics that are paths; as it is without a separator.
+    """Return the corpus with all parents of topics that are paths; unchanged without a separator.
 
     Raises DataError if a part of a path is empty.
     """
@@ -189,11 +189,11 @@ def read_topic_map(
 ) -> dict[str, str]:
     """Return new names of topics from a table with the columns "from" and "to".
 
-    Its encoding is its own, and detected; `likely` is that of the documents.
+    The encoding of the table is detected; `likely` is the encoding of the documents.
 
     Raises
     ------
-    DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
+    DataError : if the table can't be read, lacks a column, or has an empty cell or a topic twice.
     OptionError : if there is no such encoding or format; see `read_rows`.
     """
     columns, content = ("from", "to"), "a topic and its new name"
@@ -205,7 +205,7 @@ def read_descriptions(
 ) -> dict[str, str]:
     """Return descriptions of topics from a table with the columns "name" and "description".
 
-    The first one may also be called "topic".
+    The first column may also be called "topic".
     See `read_topic_map` for parameters and errors.
     """
     columns, content = ("name", "description"), "a topic and what it is about"
@@ -222,9 +222,9 @@ def _read_pairs(
     problem: str,
     alias: str | None = None,
 ) -> dict[str, str]:
-    """Return two columns of a table as a mapping; `problem` is that of an empty second cell.
+    """Return two columns of a table as a mapping; `problem` describes an empty second cell.
 
-    Without the first column, the one called `alias` takes its place.
+    If the first column is missing, the column called `alias` takes its place.
     """
     encoding = None if likely is None else check_encoding(likely)
     rows = read_rows(path, fallback=fallback, layout=DataLayout(columns[:1], columns[1], encoding))

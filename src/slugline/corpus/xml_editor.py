@@ -1,4 +1,4 @@
-"""An editor of XML that leaves what it doesn't change byte for byte."""
+"""An editor of XML that keeps everything that it doesn't change, byte for byte."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from slugline.corpus.excel import refuse_doctype
 
 
 class Edit(NamedTuple):
-    """What happens to a tag: something comes before it, and it gets other attributes, or goes."""
+    """Changes at a tag: text to insert before it, other attributes, or whether to remove it."""
 
     before: str = ""
     attributes: Mapping[str, str] | None = None
-    is_cut: bool = False  # with all of its element
+    is_cut: bool = False  # together with its element
 
 
 #: The tag stays as it is.
@@ -23,9 +23,9 @@ NO_EDIT = Edit()
 
 
 class XmlEditor:
-    """Edits XML piece by piece; what isn't edited stays byte for byte.
+    """Edits XML piece by piece; what isn't edited stays the same, byte for byte.
 
-    Behind a tag that is changed or cut, what comes before the next tag goes as well: blanks, in the
+    Text between a changed or removed tag and the next tag is removed as well: blanks, in the
     lists of rows, cells and columns that are edited here.
     """
 
@@ -36,15 +36,15 @@ class XmlEditor:
         self._parser.StartDoctypeDeclHandler = refuse_doctype
         self._encoding = ""
         self._input, self._output = bytearray(), bytearray()
-        self._offset = 0  # of the first byte of the input
+        self._offset = 0  # offset of the first byte of the input
         self._depth = self._cut_depth = 0
         self._last_was_start = False  # whether the last tag was a start tag
-        # A tag to be written when it is known whether it ends its element.
+        # A tag to be written once it is known whether it ends its element.
         self._pending_tag: tuple[str, Mapping[str, str]] | None = None
         self._is_cutting = False
 
     def edit(self, piece: bytes) -> bytes:
-        """Return the edited XML as far as it is known; an empty piece is the last."""
+        """Return the edited XML as far as it is known; the last piece is empty."""
         if not self._encoding:
             head = bytes(piece[:4])
             is_little = head.startswith((b"\xff\xfe", b"<\0"))
@@ -66,7 +66,7 @@ class XmlEditor:
         return ""
 
     def _advance(self, offset: int) -> None:
-        """Copy, or leave out, the input before an offset."""
+        """Copy the input before an offset, or leave it out."""
         n_bytes = offset - self._offset
         if not self._is_cutting:
             self._output += self._input[:n_bytes]
@@ -79,7 +79,7 @@ class XmlEditor:
         self._output += data if self._encoding == "ascii" else data.decode().encode(self._encoding)
 
     def _flush_tag(self, *, is_empty: bool) -> None:
-        """Write the tag that waits, and copy again."""
+        """Write the pending tag, and copy again."""
         if self._pending_tag is not None:
             name, attributes = self._pending_tag
             values = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
@@ -103,7 +103,7 @@ class XmlEditor:
             self._pending_tag, self._is_cutting = (tag, edit.attributes), True
 
     def _end(self, tag: str) -> None:
-        # Where the end tag begins or, of a tag that ends its own element, where that ends.
+        # The offset of the end tag; for a tag that ends its own element, the offset after it.
         self._advance(self._parser.CurrentByteIndex)
         is_utf16 = self._encoding != "ascii"
         end_tag = f"</{tag}".encode(self._encoding if is_utf16 else "utf-8")
@@ -115,11 +115,11 @@ class XmlEditor:
                 self._write(self.end(tag.rpartition(":")[2]))
         elif self._depth == self._cut_depth:
             self._cut_depth = 0
-            self._is_cutting = not is_empty  # the end tag goes as well
+            self._is_cutting = not is_empty  # the end tag is removed as well
         self._depth -= 1
 
 
 def _split(tag: str) -> tuple[str, str]:
-    """Return the name, and the prefix with its colon."""
+    """Return the local name and the prefix, with its colon, of a name."""
     prefix, colon, name = tag.rpartition(":")
     return name, prefix + colon

@@ -1,4 +1,4 @@
-"""Characters of texts: lower case, normal form, separators, and scripts without spaces."""
+"""Normalization of characters: case, normal form, separators, and scripts without spaces."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ _APOSTROPHE = "\u2019"
 _N_PLAIN, _N_TABLED, _N_PLANES = 0x10000, 0x20000, 17
 # Syllables, which Unicode's tables of decompositions don't have.
 _HANGUL = range(0xAC00, 0xD7A4)
-# Its lower case depends on the letters around it.
+# The Greek capital sigma, whose lower case depends on the letters around it.
 _SIGMA = "\u03a3"
 # The first bits of two numbers in an entry of `character_table`, whose lowest 17 bits are the lower
 # case of the character; see `CharacterFlag` for the other bits.
 _CLASS_SHIFT, _COMBINING_SHIFT = 17, 24
-# Marks on a character in Unicode's stream-safe text format, far more than any language has; and the
-# length of texts whose marks are sorted fast, however many they are.
+# Maximum number of marks on a character in Unicode's stream-safe text format, far more than any
+# language has; and the length of texts whose marks are sorted fast, however many they are.
 _MAX_MARKS, _SHORT_TEXT = 30, 1000
 
 
 def normalize_text(text: str) -> str:
     """Return a text in lower case and normal form C, with ASCII separators only.
 
-    Punctuation of any script and wide spaces become spaces, a typographic apostrophe an ASCII one;
-    spaces surround each stretch of a script without spaces.
+    Punctuation of any script and wide spaces become spaces; a typographic apostrophe becomes ASCII;
+    spaces are added around each span of a script without spaces.
 
     >>> normalize_text("“Öl” aus dem Meer")
     ' öl  aus dem meer'
@@ -78,7 +78,7 @@ def normalize_text(text: str) -> str:
 
 
 def spaced_characters(text: str) -> str:
-    """Return the characters of the words of a text that are in scripts with spaces.
+    """Return the characters of the words of a text, except those in scripts without spaces.
 
     >>> spaced_characters("iPhone 手机!")
     'iphone'
@@ -99,15 +99,15 @@ def find_unspaced(text: str) -> list[tuple[int, int]]:
 
 
 def _mask_separators(text: str) -> str:
-    """Replace punctuation and wide spaces with spaces; the length stays the same."""
+    """Return the text with spaces for punctuation and wide spaces; its length stays the same."""
     return _separator_pattern().sub(" ", text.replace(_APOSTROPHE, "'"))
 
 
 def normalize_nfc(text: str) -> str:
     """Return a text in lower case and normal form C.
 
-    Sorting combining marks takes quadratic time. A text with more marks in a row than any language
-    has stays as it is.
+    Sorting combining marks takes quadratic time, so a text with more marks in a row than in any
+    language is not normalized.
     """
     text = text.lower()
     if len(text) > _SHORT_TEXT and _longest_mark_run(text) > _MAX_MARKS:
@@ -138,7 +138,7 @@ class CharacterFlag(IntFlag):
 
 @functools.cache
 def character_table(n_planes: int) -> U32:
-    """Return an entry for each character up to U+1FFFF, then for each of 17 planes, for the kernel.
+    """Return the kernel's table: an entry for each character up to U+1FFFF, then for each plane.
 
     An entry has these bits, from the lowest: 17 for the character in lower case, 2 for its class
     (see `character_classes`), those of `CharacterFlag`, and from bit 24 on its canonical combining
@@ -188,7 +188,7 @@ def _decompose(text: str) -> list[int]:
 
 @functools.cache
 def character_classes() -> bytes:
-    """Return how `normalize_text` treats each character.
+    """Return the class of each character for `normalize_text`.
 
     For each character up to U+FFFF, then for each of 17 planes: 0 for word characters, 1 for
     scripts without spaces, 2 for separators, 3 for the apostrophe.
@@ -197,7 +197,7 @@ def character_classes() -> bytes:
     for first, last in _UNSPACED:
         if ord(last) < _N_PLAIN:
             classes[ord(first) : ord(last) + 1] = 1
-        else:  # these are whole planes
+        else:  # beyond it, whole planes
             classes[_N_PLAIN + (ord(first) >> 16) : _N_PLAIN + (ord(last) >> 16) + 1] = 1
     classes[[ord(character) for character in _separator_characters()]] = 2
     classes[ord(_APOSTROPHE)] = 3
@@ -206,7 +206,7 @@ def character_classes() -> bytes:
 
 @functools.cache
 def _separator_pattern() -> re.Pattern[str]:
-    """Return a pattern of one wide space or punctuation mark, compiled when a text needs it."""
+    """Return the pattern of a wide space or punctuation mark, compiled on first use."""
     return re.compile(f"[{_separator_characters()}]")
 
 
@@ -217,12 +217,12 @@ def _separator_characters() -> str:
 
 
 def is_unspaced(array: U8, starts: I64) -> Mask:
-    """Return whether the character at each start is of a script without spaces.
+    """Return a mask of the starts at which a character of a script without spaces begins.
 
     `array` is UTF-8 with at least three more bytes after the last start.
     """
     lead = array[starts].astype(np.int64)
-    is_long = np.flatnonzero(lead >= 0xE0)  # two bytes don't reach as far as these scripts
+    is_long = np.flatnonzero(lead >= 0xE0)  # of three bytes or four
     result = np.zeros(len(starts), dtype=bool)
     first, places = lead[is_long], starts[is_long]
     following = [array[places + n].astype(np.int64) & 0x3F for n in (1, 2, 3)]

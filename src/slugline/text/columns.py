@@ -19,7 +19,7 @@ from slugline.text.tokens import Words, find_words, map_chunks, span_text
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-# Buckets in one integer of bits.
+# Number of buckets with a bit in one integer.
 _GROUP = 64
 
 
@@ -35,7 +35,7 @@ class TermTable(NamedTuple):
     keys : uint64 array, shape (n_slots,), or None
         Hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
     multiplier : int
-        Of a table with keys: see `HashTable`.
+        For a table with keys; see `HashTable`.
     groups : uint64 array, shape (n_groups, 2), or None
         For each 64 buckets, one bit each that says whether it has a column, lowest first; and the
         number of columns before them. `columns` then has only the columns that exist, so that
@@ -71,7 +71,7 @@ class TermColumns(ABC):
 
     @property
     def compact_table(self) -> TermTable:
-        """The same table in the form that is fastest for look-ups."""
+        """The table in the form that is fastest for look-ups."""
         return self.table
 
     @abstractmethod
@@ -79,14 +79,14 @@ class TermColumns(ABC):
         """Return the column of each hash; below 0 if it has none."""
 
     def columns(self, words: Words) -> tuple[I32, I64]:
-        """Return the columns of documents' terms in reading order, and where each document begins.
+        """Return the columns of the terms of documents in reading order, and `indptr`.
 
         Document `d` has `columns[indptr[d]:indptr[d + 1]]`; terms without a column are left out.
         """
         return self.columns_of_terms(self._find(words))
 
     def columns_of_terms(self, terms: GroupedTerms) -> tuple[I32, I64]:
-        """Return the same as `columns`, given terms of the kind."""
+        """Return the columns of terms, which must be of the kind, and `indptr`; see `columns`."""
         return terms.columns_in_order(self.columns_of_spans(terms))
 
     def columns_of_spans(self, terms: GroupedTerms) -> I32:
@@ -125,8 +125,8 @@ class TermColumns(ABC):
 class Buckets(TermColumns):
     """Feature hashing: the hash of a term chooses one of a fixed number of columns.
 
-    Nothing is learned or shared, so rows agree whichever process makes them. Terms in one bucket
-    are counted together, and none has a name. After Weinberger, Dasgupta, Langford, Smola and
+    Nothing is learned or shared, so all processes make the same rows. Terms in the same bucket
+    are counted together, and columns have no names. After Weinberger, Dasgupta, Langford, Smola and
     Attenberg (2009), Feature hashing for large scale multitask learning, without random signs.
 
     Parameters
@@ -167,7 +167,7 @@ class Buckets(TermColumns):
 
 
 class HashedColumns(Buckets):
-    """Feature hashing with columns only for buckets that hold a term of the training documents.
+    """Feature hashing with columns only for the buckets of terms in the training documents.
 
     Columns are numbered in order of appearance. Each is named after its first term; later terms in
     the same bucket are counted with it. Parameters are those of `Buckets`.
@@ -185,7 +185,7 @@ class HashedColumns(Buckets):
 
     @classmethod
     def from_terms(cls, terms: Sequence[str], n_buckets: int, kind: str = "words") -> HashedColumns:
-        """Return the buckets of terms, in their order.
+        """Return columns for the buckets of terms, in the order of the terms.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class HashedColumns(Buckets):
 
     @property
     def n_columns(self) -> int:
-        """Number of buckets in which a term has been seen."""
+        """Number of buckets that have a term."""
         return self._n_columns
 
     @property
@@ -232,7 +232,7 @@ class HashedColumns(Buckets):
 
     @property
     def table(self) -> TermTable:
-        """The kernel's table, into which it writes the columns of new buckets."""
+        """The kernel's table, to which the kernel adds the columns of new buckets."""
         return TermTable(self.n_buckets, self._columns)
 
     @property
@@ -248,13 +248,13 @@ class HashedColumns(Buckets):
         self._names, self._bounds, self._compact = (*self._names, names), None, None
 
     def copy(self) -> HashedColumns:
-        """Return a copy that can learn on."""
+        """Return a copy that can learn further terms."""
         twin = copy.copy(self)
         twin._columns = self._columns.copy()
         return twin
 
     def select(self, columns: Integers) -> HashedColumns:
-        """Return the buckets of some columns, in ascending order."""
+        """Return a table of some of the columns, which must be ascending."""
         buckets, data, lengths = self.buckets_and_names()
         lengths = lengths[columns]
         places = ranges(self._name_bytes()[1][columns], lengths)
@@ -267,13 +267,13 @@ class HashedColumns(Buckets):
     def from_buckets(
         cls, buckets: I32, names: tuple[bytes, I64], n_buckets: int, kind: str
     ) -> HashedColumns:
-        """Return columns for distinct buckets, in order: the reverse of `buckets_and_names`."""
+        """Return columns for distinct buckets, in order; the inverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
         columns._append(buckets, names)
         return columns
 
     def buckets_and_names(self) -> tuple[I32, bytes, I64]:
-        """Return the bucket of each column, the bytes of all names, and the length of each."""
+        """Return the bucket of each column, the names concatenated as bytes, and their lengths."""
         data, bounds = self._name_bytes()
         buckets = np.empty(self.n_columns, dtype=np.int32)
         seen = np.flatnonzero(self._columns >= 0)
@@ -294,13 +294,13 @@ class HashedColumns(Buckets):
         self.add_names(names)
 
     def _name_bytes(self) -> tuple[bytes, I64]:
-        """Return the bytes of all names, and where each begins and the last ends."""
+        """Return the names concatenated as bytes, and the offsets between them."""
         if len(self._names) != 1:
             none = np.zeros(0, dtype=np.int64)
             data = b"".join(data for data, _ in self._names)
             self._names = ((data, np.concatenate([none, *(n for _, n in self._names)])),)
         data, lengths = self._names[0]
-        if self._bounds is None:  # or a name would take as long to find as all of them
+        if self._bounds is None:  # cached, or finding one name would take as long as finding all
             self._bounds = row_offsets(lengths)
         return data, self._bounds
 

@@ -1,7 +1,7 @@
-"""Counts the terms of documents: in a compiled kernel if there is one, else in NumPy.
+"""Counts the terms of documents, in a compiled kernel if there is one, else in NumPy.
 
-Both give the same results, bit for bit. The kernel, `_kernel.c`, makes one pass over the bytes of a
-document; NumPy makes many over arrays of all words of a chunk.
+Both return the same results, bit for bit. The kernel, `_kernel.c`, makes one pass over the bytes of
+a document; NumPy makes many passes over arrays of all words of a chunk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from slugline.text.tokens import encode_text, find_words, join_texts
 
 try:
     from slugline.text import _kernel
-except ImportError:  # there was no compiler
+except ImportError:  # not compiled at installation
     _kernel = None  # type: ignore[assignment]
 
 kernel = _kernel
@@ -34,7 +34,7 @@ class TermCounts(NamedTuple):
     Attributes
     ----------
     entries : Entries
-        One row per document and vocabulary, the rows of a document together.
+        One row for each document and vocabulary; the rows of a document are adjacent.
     n_terms : int array, shape (n_documents, n_vocabularies)
         Number of terms with a column.
     n_words : int array, shape (n_documents,)
@@ -50,15 +50,15 @@ class TermCounter(Protocol):
     """Counts terms of documents, chunk by chunk."""
 
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
-        """Return a chunk of texts for `count`; chunks may be prepared on threads."""
+        """Return a chunk of texts prepared for `count`; threads may prepare chunks."""
 
     def count(
         self, chunk: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
     ) -> TermCounts:
         """Return how often each term occurs in a prepared chunk.
 
-        Columns of the vocabularies, one for each kind, follow one another. With `learn`, each
-        vocabulary's columns begin with 0, and `HashedColumns` get more for new buckets.
+        The columns of the vocabularies, one for each kind, follow one another. With `learn`, each
+        vocabulary's columns begin with 0, and `HashedColumns` get new columns for new buckets.
         """
 
 
@@ -70,10 +70,10 @@ class ArrayChunk(NamedTuple):
 
 
 class ArrayCounter:
-    """Counts in NumPy."""
+    """Counts terms in NumPy."""
 
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ArrayChunk:
-        """Return the terms of each kind."""
+        """Return the terms of each kind in the texts."""
         words = find_words(texts)
         return ArrayChunk([KINDS[kind].find(words) for kind in kinds], row_lengths(words.indptr))
 
@@ -103,7 +103,7 @@ class ArrayCounter:
 
 
 class KernelChunk(NamedTuple):
-    """Texts, their bytes joined with spaces, the number of bytes of each, and kinds of terms."""
+    """Texts, their bytes joined with spaces, the bytes of each text, and the kinds of terms."""
 
     data: bytes
     lengths: I64
@@ -112,14 +112,14 @@ class KernelChunk(NamedTuple):
 
 
 class KernelGroup(NamedTuple):
-    """The columns of a feature group, for the kernel; the first fields but one are a `TermTable`.
+    """The columns of a feature group for the kernel, most of them the fields of a `TermTable`.
 
     Attributes
     ----------
     n_columns : int
         Number of columns so far if new buckets get columns, else `FIXED_COLUMNS`.
     first : int
-        A number that is added to all columns that are returned.
+        The number of the group's first column, which is added to its columns.
     """
 
     kind: str
@@ -132,12 +132,12 @@ class KernelGroup(NamedTuple):
     first: int
 
 
-#: In place of a number of columns: no bucket gets a new column.
+#: In place of the number of columns if no bucket gets a new column.
 FIXED_COLUMNS = -1
 
 
 class KernelResult(NamedTuple):
-    """What the kernel returns, as bytes of arrays.
+    """Results of the kernel, as bytes of arrays.
 
     Attributes
     ----------
@@ -160,17 +160,17 @@ class KernelResult(NamedTuple):
 
 
 class KernelCounter:
-    """Counts in the compiled kernel, which releases the interpreter lock."""
+    """Counts terms in the compiled kernel, which releases the interpreter lock."""
 
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> KernelChunk:
-        """Return the documents as bytes."""
+        """Return the texts as bytes."""
         data, lengths = join_texts(texts)
         return KernelChunk(data, lengths, texts, kinds)
 
     def count(
         self, chunk: KernelChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
     ) -> TermCounts:
-        """Count document by document."""
+        """Count the terms, document by document."""
         data, lengths, texts, kinds = chunk
         groups, first = [], 0
         for kind, vocabulary in zip(kinds, vocabularies, strict=True):
@@ -224,7 +224,7 @@ class ColumnChunk(NamedTuple):
 
 
 class ColumnCounter:
-    """Counts the terms of extra columns, and those of texts by another counter.
+    """Counts the terms of extra columns; another counter counts the terms of texts.
 
     The kind of the extra columns is the last one.
     """
@@ -233,14 +233,14 @@ class ColumnCounter:
         self._text_counter, self._columns = text_counter, columns
 
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ColumnChunk:
-        """Return the chunk of the other counter, and the terms of extra columns."""
+        """Return a chunk of the other counter with the terms of the extra columns."""
         column_terms = group_words(find_column_terms(texts, self._columns))
         return ColumnChunk(self._text_counter.prepare(texts, kinds[:-1]), column_terms)
 
     def count(
         self, chunk: ColumnChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
     ) -> TermCounts:
-        """Count the terms of texts, and put those of extra columns after them."""
+        """Count the terms of texts, followed by the terms of extra columns."""
         text_vocabularies, vocabulary = vocabularies[:-1], vocabularies[-1]
         counts = self._text_counter.count(chunk.text_chunk, text_vocabularies, learn=learn)
         if learn and isinstance(vocabulary, HashedColumns):
@@ -259,7 +259,7 @@ class ColumnCounter:
 def make_counter(columns: Sequence[TableColumn] = ()) -> TermCounter:
     """Return a `KernelCounter`, or an `ArrayCounter` if the kernel is missing or disabled.
 
-    With extra columns, it is within a `ColumnCounter`.
+    With extra columns, the counter is wrapped in a `ColumnCounter`.
     """
     is_compiled = kernel is not None and sparse.kernels_enabled()
     counter: TermCounter = KernelCounter() if is_compiled else ArrayCounter()

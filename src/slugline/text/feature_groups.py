@@ -1,7 +1,7 @@
-"""Feature groups: what they count, and how counts become weights.
+"""Feature groups, the terms that they count, and the weighting of counts.
 
-A compiled kernel or NumPy weighs rows, with the same results, bit for bit. The kernel, `_rows.c`,
-makes two passes over a document's entries; NumPy makes many over those of all documents.
+A compiled kernel or NumPy weights rows, with the same results, bit for bit. The kernel, `_rows.c`,
+makes two passes over the entries of a document; NumPy makes many over the entries of all documents.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from slugline.text.terms import COLUMNS, KINDS, NGRAM_LENGTHS, TermKindName
 Weighting = Literal["multi-hot", "counts", "tf-idf", "log-tf-idf"]
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
-# idf is stored as float32, and document frequencies are recovered from it batch after batch.
+# idf is stored as float32, from which document frequencies are recovered for each batch.
 _ROUNDING = 0.01
 
 
 def idf(document_frequency: I64, n_documents: int) -> F32:
     """Return the smoothed inverse document frequency of terms: ln((1 + N) / (1 + df)) + 1.
 
-    As in scikit-learn's TfidfTransformer; natural-log units, at least 1. Unsmoothed form: Manning,
+    The same as in scikit-learn's TfidfTransformer; at least 1. Unsmoothed form: Manning,
     Raghavan and Schuetze (2008), Introduction to Information Retrieval, 6.2.1.
 
     Parameters
@@ -51,7 +51,7 @@ def idf(document_frequency: I64, n_documents: int) -> F32:
 
 
 def check_idf(idf: F32, n_documents: int) -> None:
-    """Raise DataError unless `idf` can be the idf of terms in so many documents."""
+    """Raise DataError unless `idf` is possible for terms in `n_documents` documents."""
     if not len(idf):
         return
     maximum = math.log(1 + n_documents) + 1
@@ -66,7 +66,7 @@ def check_idf(idf: F32, n_documents: int) -> None:
 def document_frequency(idf: F32, n_documents: int) -> I64:
     """Return the number of documents that contain each term, the inverse of `idf`.
 
-    Exact up to a few million documents; beyond that, float32 limits it to seven digits.
+    The result is exact up to a few million documents; beyond, float32 limits it to seven digits.
     """
     return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
@@ -81,7 +81,7 @@ def apply_weighting(values: F32, weighting: str) -> None:
 
 
 def sums_of_squares(values: F32, lengths: Integers) -> F64:
-    """Return each row's sum of squares, given values row after row and the rows' lengths."""
+    """Return the sum of squares of each row, given the values of all rows and the rows' lengths."""
     owner = np.arange(len(lengths)).repeat(lengths)
     # Summed in order, as in the compiled kernel.
     sums = np.bincount(owner, np.square(values, dtype=np.float64), len(lengths))
@@ -90,7 +90,7 @@ def sums_of_squares(values: F32, lengths: Integers) -> F64:
 
 # Feature groups -----------------------------------------------------------------------------------
 
-#: Largest number of hash buckets: more cost learners more memory than they are worth.
+#: Maximum number of hash buckets: more would cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24
 # With larger weights, squares would overflow float32.
 _MAX_WEIGHT = 1_000_000
@@ -98,7 +98,7 @@ _MAX_WEIGHT = 1_000_000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureGroup:
-    """A feature group: terms of one kind, side by side with other groups in a row.
+    """A feature group: the terms of one kind, whose columns are next to those of other groups.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class FeatureGroup:
         vocabulary. Columns have no names, and processes that share nothing make the same counts.
         The idf of terms is still learned.
     columns : tuple of TableColumn, default ()
-        The extra columns; only of the kind "columns", which a fit adds.
+        The extra columns; only for the kind "columns", which fitting adds.
 
     Examples
     --------
@@ -153,12 +153,12 @@ class FeatureGroup:
 
     @property
     def has_idf(self) -> bool:
-        """Whether terms in more documents weigh less."""
+        """Whether terms that occur in more documents get less weight."""
         return self.weighting.endswith("idf")
 
     @property
     def is_unused(self) -> bool:
-        """Whether all of its columns are unused, so that it has no terms."""
+        """Whether all extra columns of the group are unused, so that it has no terms."""
         return bool(self.columns) and all(column.kind == UNUSED for column in self.columns)
 
     def _check_buckets(self, n_buckets: int) -> None:
@@ -181,7 +181,7 @@ class FeatureGroup:
 
 
 def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
-    """Return feature groups as a tuple; OptionError unless they are a sequence of one or more."""
+    """Return feature groups as a tuple; OptionError unless they are a non-empty sequence."""
     is_list = isinstance(feature_groups, Sequence) and not isinstance(feature_groups, str)
     if (
         not is_list
@@ -199,7 +199,7 @@ def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
 # Hash buckets of each group, and the weight of words and bigrams relative to character n-grams: 2
 # would be better for short English questions, 1 for few documents in most languages.
 _N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
-#: Feature groups for weighted rows, by kind.
+#: The feature groups of rows with idf, by kind.
 DEFAULT_GROUPS = {
     kind: FeatureGroup(
         kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS
@@ -213,9 +213,9 @@ DEFAULT_GROUPS = {
 _FEW, _MANY_BITS, _FULL_WEIGHT_BITS = 500, 5.5, 5.2
 # With only two topics, words weigh more: topics may be opinions rather than subjects.
 _WORD_WEIGHT_OF_FEW, _WORD_WEIGHT_OF_TWO = 1.5, 2.0
-#: How many of the first texts decide.
+#: Number of first texts that the choice depends on.
 N_EXAMINED = _FEW + 1
-# What the newswire lesson uses.
+# As in the newswire lesson.
 _LESSON = (FeatureGroup("words", "multi-hot", max_terms=10_000),)
 
 
@@ -227,22 +227,22 @@ def default_feature_groups(
     multilabel: bool = False,
     is_complete: bool = True,
 ) -> tuple[FeatureGroup, ...]:
-    """Return the default feature groups for a weighting, that which a learner needs.
+    """Return the default feature groups for the weighting that a learner needs.
 
-    Words, bigrams and character n-grams for any text. For several topics a document, which are
-    mostly those of longer texts, also its first words: they did as well or better on all sets of
-    longer texts. For one topic, from few documents or where a character tells much, n-grams of more
-    lengths: the fewer bits a character has, the less a short one tells, and the less it weighs.
+    They are words, bigrams and character n-grams for any text. For documents with several topics,
+    which mostly have longer texts, they include the first words, with results as good or better on
+    all sets of longer texts. For few documents with one topic each, or if a character tells much,
+    n-grams of more lengths are added: the fewer bits a character has, the less short ones weigh.
 
     Parameters
     ----------
     texts : sequence of str, optional
-        The documents to learn from, or the first `N_EXAMINED` of them; without them, they are taken
-        to be many.
+        The documents to learn from, or the first `N_EXAMINED` of them. By default, many documents
+        are assumed.
     n_topics : int, default 0
-        Number of topics of all these; 0 for an unknown number.
+        Number of topics of all documents; 0 if unknown.
     is_complete : bool, default True
-        Whether `texts` are all documents, if they are fewer than `N_EXAMINED`.
+        Whether `texts` are all documents if there are fewer than `N_EXAMINED`.
     """
     if weighting == "multi-hot":
         return _LESSON
@@ -269,7 +269,7 @@ def default_feature_groups(
 
 
 def bits_per_character(texts: Sequence[str]) -> float:
-    """Return the entropy of characters of words in scripts with spaces, in bits; 0 without any.
+    """Return the entropy of word characters in scripts with spaces, in bits; 0 without any.
 
     >>> bits_per_character(["abcd", "dcba!"])
     2.0
@@ -287,7 +287,7 @@ _COLUMN_BUCKETS, COLUMN_WEIGHT = 1 << 16, 0.5
 def add_columns_group(
     feature_groups: Sequence[FeatureGroup], columns: Sequence[TableColumn]
 ) -> tuple[FeatureGroup, ...]:
-    """Return feature groups with one for extra columns, if there are any, as the last."""
+    """Return feature groups, followed by a group for the extra columns if there are any."""
     texts = tuple(group for group in feature_groups if group.kind != COLUMNS)
     if not columns:
         return texts
@@ -306,9 +306,9 @@ def add_columns_group(
 
 
 class RowWeights:
-    """Weights of rows in which feature groups stand side by side.
+    """Weights rows in which the columns of feature groups follow one another.
 
-    The groups of a row with idf get length 1 together.
+    Together, the entries of a row in groups with idf are scaled to length 1.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ class RowWeights:
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
 
-        `counts` has one row per document and group; columns are those of whole rows.
+        `counts` has one row for each document and group; its columns are numbered over all groups.
         """
         for weighting in self._distinct_weightings:
             self._weigh_counts(counts, weighting)
@@ -347,7 +347,7 @@ class RowWeights:
             self._scale(counts)
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
-        """Apply all but the idf of a weighting to the counts of the groups that have it."""
+        """Apply a weighting, except for idf, to the counts of the groups that have it."""
         if len(self._distinct_weightings) == 1:
             apply_weighting(counts.values, weighting)
             return
@@ -380,5 +380,5 @@ class RowWeights:
 
     @cached_property
     def _all_idf(self) -> F32:
-        """The idf of all groups that have one, one after another."""
+        """The idf arrays of all groups that have one, concatenated."""
         return np.concatenate([rarity for rarity in self.idf if rarity is not None])

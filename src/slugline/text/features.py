@@ -1,4 +1,4 @@
-"""Features: documents to weighted CSR rows."""
+"""Features, which turn documents into weighted CSR rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class WordCounts(NamedTuple):
-    """Number of words of each text, and of words that have a column.
+    """Number of words of each text, and number of those words that have a column.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class WordCounts(NamedTuple):
 
     @classmethod
     def concatenate(cls, parts: Sequence[WordCounts]) -> WordCounts:
-        """Return the counts of one or more parts as one."""
+        """Return the counts of one or more parts, concatenated."""
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -96,7 +96,7 @@ class Features:
     idf_: list[F32 | None]
     # Cached by `_weights`.
     _row_weights: RowWeights | None = None
-    # Of the documents that were learned from first, for `unknown_word_rate`.
+    # Word counts of the first training documents, for `unknown_word_rate`.
     _training_words: _TrainingWords | None = None
 
     def __init__(
@@ -128,7 +128,7 @@ class Features:
 
     def fit_transform(self, texts: Iterable[str], progress: Progress = SILENT) -> sp.csr_array:
         """Learn vocabularies and idf; return the rows of the documents."""
-        texts = check_texts(texts)  # they may be read twice
+        texts = check_texts(texts)  # iterated over twice
         self.vocabularies_ = self._learn_vocabularies(texts)
         self._training_words = None
         with closing(progress):
@@ -147,22 +147,22 @@ class Features:
     ) -> tuple[sp.csr_array, Index | None]:
         """Update the idf with further documents; return their rows.
 
-        Only groups with hash buckets learn on. A vocabulary and its idf stay as they are.
+        Only groups with hash buckets learn further terms. A vocabulary and its idf stay the same.
 
         Parameters
         ----------
         texts : sequence of str
         n_before : int
-            Number of documents in earlier calls; 0 in the first, in which all groups are hashed.
+            Number of documents in earlier calls; 0 in the first call, which needs hashed groups.
         grow : bool, default True
-            Add columns for buckets that were empty so far. If False in the first call, every bucket
+            Add columns for buckets that have been empty. If False in the first call, every bucket
             has a column from the start.
 
         Returns
         -------
         rows : float32 CSR array, shape (n_documents, n_columns)
         moved : int array, shape (n_columns_before,), or None
-            The new place of each earlier column. None if none was added, and in the first call.
+            The new number of each earlier column; None in the first call, or if none was added.
         """
         if n_before == 0:
             self.vocabularies_ = [
@@ -175,7 +175,7 @@ class Features:
                 for width, group in zip(self._widths(), self.feature_groups, strict=True)
             ]
         before = self._widths()
-        if grow:  # what was learned before may still be in use
+        if grow:  # copies, as the earlier features may still be in use
             self.vocabularies_ = [
                 vocabulary.copy() if isinstance(vocabulary, HashedColumns) else vocabulary
                 for vocabulary in self.vocabularies_
@@ -210,7 +210,7 @@ class Features:
         return self.read(texts)[0]
 
     def transform_parts(self, texts: Iterable[str]) -> Iterator[sp.csr_array]:
-        """Yield the same rows a few at a time; one empty part if there is no document."""
+        """Yield the rows of `transform`, a few at a time; one empty part without documents."""
         return (part.rows.csr() for part in self.read_parts(texts))
 
     def read(self, texts: Iterable[str]) -> tuple[sp.csr_array, WordCounts]:
@@ -226,8 +226,8 @@ class Features:
         return rows, WordCounts.concatenate(words)
 
     def read_parts(self, texts: Iterable[str]) -> Iterator[FeatureBatch]:
-        """Yield rows and word counts of a few documents at a time; one empty batch if none."""
-        self._widths()  # an error, before any text is read, if there are none
+        """Yield rows and word counts, a few documents at a time; an empty batch without any."""
+        self._widths()  # raises an error, before any text is read, if not fitted
         parts = map_chunks(self._read, texts, self._n_threads)
         first = next(parts, None)
         yield self._read([]) if first is None else first
@@ -257,7 +257,7 @@ class Features:
             retained = np.arange(vocabulary.n_columns)
             if isinstance(vocabulary, HashedColumns):
                 used = retained[~unused[first : first + len(retained)]]
-                # In a model file, none would mean all buckets.
+                # In a model file, no column would mean all buckets.
                 retained = used if len(used) else retained[:1]
                 rarity = self.idf_[number]
                 vocabularies[number] = vocabulary.select(retained)
@@ -269,13 +269,13 @@ class Features:
         return features, np.concatenate(columns)
 
     def unknown_word_rate(self, columns: Index) -> UnknownWordRate | None:
-        """Return the rate in training documents, once; None if no feature group counts words.
+        """Return the rate in training documents; None if no group counts words. Can be called once.
 
-        A word of a document counts as known if it occurs in another, as it would in a new document,
-        and has one of these `columns`.
+        Training documents are treated like new ones: a word counts as known if it occurs in another
+        document, and has one of the `columns`.
         """
         number, words = self.words_group, self._training_words
-        self._training_words = None  # they take memory
+        self._training_words = None  # to free memory
         if number is None or words is None:
             return None
         is_known = np.zeros(self.n_columns, dtype=bool)
@@ -304,7 +304,7 @@ class Features:
     def _count_learning(
         self, texts: Sequence[str], *, grow: bool, progress: Progress = SILENT
     ) -> RowStack:
-        """Count terms chunk by chunk, after adding columns for those of the chunk."""
+        """Count terms chunk by chunk, after adding columns for the new terms of the chunk."""
         counter, kinds, counts = make_counter(self.table_columns), self._kinds(), RowStack()
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
@@ -314,7 +314,7 @@ class Features:
             counts.append(chunk_counts.entries)
             n_words.append(chunk_counts.n_words)
             step.add(len(chunk_counts.n_words))
-        if grow:  # only now is it known how many columns each group has
+        if grow:  # the number of columns of each group is known only now
             widths = self._widths()
             for part in counts.parts():
                 part.offset_columns(widths)
@@ -342,7 +342,7 @@ class Features:
         return SparseRows(counts.concatenate(), self.n_columns, len(self.feature_groups)).csr()
 
     def _weights(self) -> RowWeights:
-        """Return the cached `RowWeights`, made again if columns or idf have changed."""
+        """Return the `RowWeights`, which are cached until columns or idf change."""
         weights, widths = self._row_weights, self._widths()
         if (
             weights is None
@@ -370,12 +370,12 @@ def _updated_idf(rarity: F32, n_before: int, counted: I64, n_more: int) -> F32:
 
 # Unknown words ------------------------------------------------------------------------------------
 
-# Fraction of the training documents that count as having unusually many unknown words.
+# Fraction of the training documents that are considered to have unusually many unknown words.
 _UNUSUAL_FRACTION = 0.01
 # A smaller fraction of unknown words is never unusual, even if training documents have hardly any,
-# such as those that were cut to a vocabulary. Texts in other languages have more.
+# such as documents that were cut to a vocabulary. Texts in other languages have more.
 _MIN_UNKNOWN = 0.25
-# Documents to estimate the rate from, at most.
+# Maximum number of documents from which the rate is estimated.
 _MAX_SAMPLED = 20_000
 # Tolerance for rounding.
 _ROUNDING = 1e-6
@@ -389,7 +389,7 @@ class UnknownWordRate(NamedTuple):
     unknown : float, over 0 and under 1
         Fraction of words that are unknown.
     highest : float, at least 0
-        Largest usual excess over this fraction, in standard errors, so that short texts may have a
+        Largest usual excess over this fraction in standard errors, so that short texts may have a
         larger fraction than long ones.
     """
 
@@ -409,7 +409,7 @@ class UnknownWordRate(NamedTuple):
         )
 
     def are_unusual(self, counts: WordCounts) -> Mask:
-        """Return which texts have more unknown words than usual, shape (n_documents,)."""
+        """Return a mask of the texts with more unknown words than usual, shape (n_documents,)."""
         are_many = counts.n_unknown >= _MIN_UNKNOWN * np.maximum(counts.n_words, 1)
         if not are_many.any():
             return are_many
@@ -417,13 +417,13 @@ class UnknownWordRate(NamedTuple):
 
 
 def _excess(counts: WordCounts, rate: float) -> F64:
-    """Return the number of unknown words beyond a rate, in standard errors, of each text."""
+    """Return the excess of unknown words of each text over a rate, in standard errors."""
     error = np.sqrt(np.maximum(counts.n_words, 1) * rate * (1 - rate))
     return (counts.n_unknown - counts.n_words * rate) / error
 
 
 class _TrainingWords(NamedTuple):
-    """Counts of words in a sample of training documents, and their numbers of words."""
+    """Counts of words in a sample of training documents, and the documents' numbers of words."""
 
     entries: Entries
     n_words: Integers

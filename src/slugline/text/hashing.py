@@ -1,4 +1,4 @@
-"""Hashes of words, a whole array at a time.
+"""Hashes of words, computed for a whole array at a time.
 
 Model files with feature hashing depend on these hashes: they are the same on every machine and must
 never change.
@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import I32, I64, U8, U64
 
 _WORD_BYTES = 8
-#: Must follow the last span in a buffer, because an 8-byte load may start at any of its bytes.
+#: Must follow the last span in a buffer, since an 8-byte load may start at any byte of the span.
 PADDING = b" " * (_WORD_BYTES + 1)
 # _KEEP[n] keeps the first n bytes of a little-endian 8-byte load, and _END[n] appends a byte that
 # never occurs in UTF-8. Without it, a word and the same word followed by NUL would be equal.
@@ -21,12 +21,12 @@ _KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.ui
 _END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
 _FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _64_BITS = (1 << 64) - 1
-# More spans than this hash faster in array operations than one by one.
+# With more spans than this, array operations are faster than a loop.
 _MANY_SPANS = 32
 
 
 def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
-    """Return a hash of each span's bytes, 8 bytes a round; never 0, which marks empty slots.
+    """Return a hash of the bytes of each span, 8 bytes a round; never 0, which marks empty slots.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
         The buffer; `PADDING` follows the last span.
     starts, lengths : int64 arrays, shape (n_spans,)
     """
-    # The same bytes, viewed as an (unaligned) 8-byte integer that starts at each position.
+    # The same buffer viewed as (unaligned) 8-byte integers, one starting at each byte.
     loads = np.ndarray((len(array) - _WORD_BYTES + 1,), "<u8", array, strides=(1,))
     hashes = mix(_masked(loads, starts, lengths))
     longer = np.flatnonzero(lengths > _WORD_BYTES)
@@ -86,13 +86,12 @@ def mix(hashes: U64) -> U64:
 
 
 def number_distinct(hashes: U64) -> tuple[I64, I32]:
-    """Number the distinct hashes in order of appearance, in linear time.
+    """Return the first position of each distinct hash, and the number of each hash.
 
-    Each hash writes its position into the slot that its low bits choose. If it reads back the
-    position of an equal hash, the two share a number; else it tries again with other bits. Hashes
-    crafted to share a slot separate at the next try.
-
-    Returns the position where each distinct hash first occurs, and each hash's number.
+    Distinct hashes are numbered in order of appearance, in linear time. Each hash writes its
+    position into the slot that its low bits choose. If it reads back the position of an equal hash,
+    the two share a number; otherwise it tries again with other bits. Hashes crafted to share a slot
+    separate at the next try.
 
     >>> first, numbers = number_distinct(np.array([40, 7, 40, 9], dtype=np.uint64))
     >>> first.tolist(), numbers.tolist()
@@ -103,7 +102,7 @@ def number_distinct(hashes: U64) -> tuple[I64, I32]:
 
     def claim(keys: U64, places: I32) -> I32:
         slots = (keys & mask).astype(np.intp)
-        table[slots[::-1]] = places[::-1]  # the last write stays: that of the first occurrence
+        table[slots[::-1]] = places[::-1]  # the last write wins: that of the first occurrence
         return table[slots]
 
     places = np.arange(len(hashes), dtype=np.int32)

@@ -44,7 +44,7 @@ def row_lengths(indptr: Integers) -> Integers:
 
 
 def ranges(starts: Integers, lengths: Integers) -> I64:
-    """Return start, start + 1, ... for `length` numbers from each start, one after another.
+    """Return the integers start, start + 1, ... of each range of a length, concatenated.
 
     >>> ranges(np.array([10, 20, 30]), np.array([2, 0, 3])).tolist()
     [10, 11, 30, 31, 32]
@@ -73,9 +73,9 @@ except ImportError:  # there was no compiler
 kernel = _kernel
 
 
-# With more columns than this for each entry, sorting is faster than transposing.
+# With more columns per entry than this, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
-# A stack of rows grows by one in so many entries.
+# A full stack of rows grows by one entry for so many that it has.
 _SPARE = 8
 
 
@@ -104,7 +104,7 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
     """Return a float32 CSR array with a 1 in each column that a sequence of integers contains.
 
     The newswire lesson's `vectorize_sequences`, without storing zeros, which are over nine tenths.
-    DataError if a number is below 0 or not below `num_columns`.
+    Raises DataError if a number is below 0 or not below `num_columns`.
 
     >>> multi_hot([[2, 1, 2], []], 4).toarray()
     array([[0., 1., 1., 0.],
@@ -148,7 +148,7 @@ class Entries(NamedTuple):
         columns += self.repeat_for_entries(np.cumsum([0, *widths[:-1]], dtype=np.int32))
 
     def append_parts(self, n_parts: int, others: Entries) -> Entries:
-        """Return rows of `n_parts` side-by-side rows each, with one of others after them."""
+        """Return rows of `n_parts` side-by-side rows each, followed by a row of other entries."""
         lengths = np.column_stack([self.lengths.reshape(-1, n_parts), others.lengths])
         totals = lengths.sum(axis=1)
         places = ranges(totals.cumsum() - others.lengths, others.lengths)
@@ -160,13 +160,13 @@ class Entries(NamedTuple):
         return Entries(values, columns, lengths.ravel())
 
     def repeat_for_entries(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the value of each of the side-by-side rows, repeated for each of their entries."""
+        """Return the values of the side-by-side rows, each repeated for every entry of its row."""
         n_rows = len(self.lengths) // len(values)
         return values[np.newaxis].repeat(n_rows, axis=0).ravel().repeat(self.lengths)
 
 
 class SparseRows(NamedTuple):
-    """Rows of features or weights; a single text is scored faster than its CSR array is made.
+    """Rows of features or weights, from which a text is scored faster than a CSR array is made.
 
     `n_parts` rows of `entries`, side by side, make one row of `n_columns`.
     """
@@ -234,7 +234,7 @@ class RowStack:
         self._ends.append(last)
 
     def parts(self) -> Iterator[Entries]:
-        """Yield what was appended, as views that may be changed."""
+        """Yield the appended rows as views that may be changed."""
         bounds = itertools.pairwise(self._ends)
         for lengths, (first, last) in zip(self._lengths[1:], bounds, strict=True):
             yield Entries(self._values[first:last], self._columns[first:last], lengths)
@@ -265,7 +265,7 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
     """Return a matrix or rows of features as a float32 CSR array, without a copy if it is one.
 
-    DataError if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
+    Raises DataError if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
     """
     import scipy.sparse as sp
 
@@ -310,7 +310,7 @@ def _check_finite(values: F32) -> None:
 def _csr(data: F32, indices: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
     import scipy.sparse as sp
 
-    # SciPy needs both index arrays to have one type, and is faster with the narrow one.
+    # SciPy needs index arrays of the same type, and is faster with the narrower type.
     index_type = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
     return sp.csr_array(
         (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False)),

@@ -1,4 +1,4 @@
-"""Extra columns of a table: their kinds, and the terms that their cells become."""
+"""Extra columns of a table: their kinds, and the terms made from their cells."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from slugline.text.tokens import Words
 
 #: Kinds of columns.
 WORDS, NUMBER, DATE, UNUSED = "words", "number", "date", "unused"
-#: Maximum numbers of columns, of bins of one, and of characters of a name.
+#: Maximum numbers of columns, of bins of a column, and of characters of its name.
 MAX_COLUMNS, MAX_BINS, MAX_NAME = 100, 64, 200
-# Bins of numbers; up to `_FEW_NUMBERS` distinct numbers are names, such as priorities.
+# Number of bins of numbers; up to `_FEW_NUMBERS` distinct numbers are treated as names, such as
+# priorities.
 _N_BINS, _FEW_NUMBERS = 8, 12
-# Fraction of the cells that must be numbers, or dates, for a column to be of that kind.
+# Minimum fraction of numbers, or dates, among the cells of a column of that kind.
 _MIN_FRACTION = 0.8
-# A permutation test decides whether a column is used: documents at most, permutations of their
-# topics, and by how many standard deviations its statistic must exceed that of permuted topics.
-# With few texts, a column without information makes a model worse.
+# A permutation test decides whether a column is used: maximum number of documents, permutations of
+# their topics, and by how many standard deviations the statistic must exceed that of permutations.
+# With few texts, an uninformative column makes a model worse.
 _N_EVALUATED, _N_PERMUTATIONS, _MIN_DEVIATIONS = 20_000, 30, 3.0
-# Fraction of the statistic that must exceed that of permuted topics: a learner can't distinguish
-# the two parts, and most of that of many rare values in few documents is chance.
+# Minimum fraction of the statistic in excess of that of permutations: a learner can't distinguish
+# the two parts, and the statistic of many rare values in few documents is mostly chance.
 _MIN_EXCESS = 0.75
-# With this number of cells, a column with a larger fraction of unique values is refused.
+# From this number of cells on, a column with a larger fraction of unique values is rejected.
 _ENOUGH_CELLS, _MAX_UNIQUE = 50, 0.8
-# With this number of cells, a column whose values are all unique is refused. Whole numbers that are
+# From this number of cells on, a column of unique values only is rejected. Whole numbers that are
 # all unique are ids if they are spaced more evenly than random numbers, the standard deviation of
 # whose gaps is their mean.
 _MIN_CELLS, _MAX_GAP_DEVIATION = 20, 0.7
-# Characters of a value in its term.
+# Maximum number of characters of a value in its term.
 MAX_VALUE = 100
 #: Maximum number of values of a list in one cell.
 MAX_VALUES = 100
@@ -77,7 +78,7 @@ class TableColumn:
     ----------
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
-        The terms are values, quantile bins, or weekday, month and hour. A column that tells hardly
+        The terms are values; quantile bins; or weekday, month and hour. A column that tells hardly
         more about the topics than chance is unused.
     bins : tuple of float, default ()
         The ascending bounds between bins of numbers.
@@ -104,11 +105,11 @@ class TableColumn:
 
     @property
     def label(self) -> str:
-        """The name in one line, with which its terms begin."""
+        """The name on one line, with which the terms of the column begin."""
         return " ".join(self.name.split())
 
     def is_odd(self, cell: Any) -> bool:
-        """Whether a cell is not missing, and is no number or date as it should be."""
+        """Whether a cell has a value, but not of the kind of the column."""
         is_strict = self.kind in (NUMBER, DATE)
         return is_strict and not _is_blank(cell) and not _READERS[self.kind](cell)
 
@@ -155,13 +156,13 @@ def _is_blank(cell: Any) -> bool:
 
 
 def _read_words(cell: Any) -> list[str]:
-    """Return a value as text, or each of a list."""
+    """Return a value, or each value of a list, as text."""
     cells = cell[:MAX_VALUES] if isinstance(cell, list | tuple) else [cell]
     return [_read_word(item) for item in cells if not _is_blank(item)]
 
 
 def _read_word(cell: Any) -> str:
-    """Return a value as text: 3 for 3.0, and the JSON name of true."""
+    """Return a value as text: "3" for 3.0, and "true" for True."""
     cell = cell.item() if isinstance(cell, np.generic) else cell
     if isinstance(cell, bool):
         return str(cell).lower()
@@ -172,7 +173,7 @@ def _read_word(cell: Any) -> str:
 
 
 def _read_numbers(cell: Any) -> list[float]:
-    """Return a finite number, which may have a decimal comma; or nothing."""
+    """Return a finite number, which may have a decimal comma, as a list; empty for other cells."""
     if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | int | float | np.number):
         return []
     try:
@@ -184,7 +185,7 @@ def _read_numbers(cell: Any) -> list[float]:
 
 
 def _read_dates(cell: Any) -> list[datetime]:
-    """Return a date of ISO 8601, RFC 5322, or with the day first and full stops; or nothing."""
+    """Return a date of ISO 8601, RFC 5322 or as 31.12.2026, as a list; empty for other cells."""
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
     if isinstance(cell, datetime):
@@ -205,7 +206,7 @@ def _read_dates(cell: Any) -> list[datetime]:
     return []
 
 
-# Readers of cells that aren't blank; they return no value if a cell can't be read.
+# Functions that read non-blank cells; they return an empty list if a cell can't be read.
 _READERS: dict[str, Callable[[Any], list[Any]]] = {
     WORDS: _read_words,
     NUMBER: _read_numbers,
@@ -215,7 +216,7 @@ _READERS: dict[str, Callable[[Any], list[Any]]] = {
 
 
 def _date_parts(when: datetime) -> list[str]:
-    """Return weekday, month and, unless a date has no time, the hour."""
+    """Return weekday, month and, if a date has a time, the hour."""
     parts = [WEEKDAYS[when.weekday()], MONTHS[when.month - 1]]
     has_time = any((when.hour, when.minute, when.second, when.microsecond))
     return [*parts, f"{when.hour} h"] if has_time else parts
@@ -225,7 +226,7 @@ def _date_parts(when: datetime) -> list[str]:
 
 
 def check_column_names(names: Any) -> tuple[str, ...]:
-    """Return names of columns; OptionError unless they are a list of distinct names."""
+    """Return the names of columns; OptionError unless they are a list of distinct names."""
     is_list = isinstance(names, Sequence) and not isinstance(names, str)
     if not is_list or not all(isinstance(name, str) and name for name in names):
         raise option_error("columns", names, 'a list of names, such as ["product"]')
@@ -240,7 +241,7 @@ def check_column_names(names: Any) -> tuple[str, ...]:
 def learn_columns(
     texts: Sequence[str], topics: Sequence[Topic] | Sequence[TopicSet], names: Sequence[str]
 ) -> tuple[TableColumn, ...]:
-    """Learn the kind of each named column of some texts, and the bins of numbers.
+    """Return the named columns of texts, with the kind of each and the bins of numbers.
 
     A column is unused if it tells hardly more about the topics than about permuted ones.
 
@@ -298,7 +299,7 @@ def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
 
 
 def _topic_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
-    """Return the G statistic of each term's documents, summed over terms, as a function of `y`."""
+    """Return a function of `y`: the G statistic of terms and topics, summed over terms."""
     rows = np.arange(len(y)).repeat(row_lengths(indptr))
     n_topics = int(y.max(initial=0)) + 1
     expected = np.outer(np.bincount(terms), np.bincount(y, minlength=n_topics) / len(y)).ravel()
@@ -312,7 +313,7 @@ def _topic_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], fl
 
 
 def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], float]:
-    """Return the G statistic of each term and topic, summed, as a function of rows of topics."""
+    """Return a function of indicator rows: the summed G statistic of each term and topic."""
     from scipy.special import rel_entr
 
     X = count_matrix(terms, indptr, int(terms.max(initial=-1)) + 1).astype(np.float64)
@@ -325,7 +326,7 @@ def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], floa
         counts = (X.T @ y[:, usable]).tocoo()
         n, p = sizes[counts.row], fractions[usable][counts.col]
         gains = rel_entr(counts.data, n * p) + rel_entr(n - counts.data, n * (1 - p))
-        # Where a term has no document of a topic, all its documents are without it.
+        # If no document of a term has a topic, all its documents lack the topic.
         return float(np.sum(gains + n * log_absent[counts.col]) - sizes.sum() * log_absent.sum())
 
     return statistic
@@ -342,7 +343,7 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
                 f"from {lowest} to {highest}, which count on like ids; leave it out."
             )
         quantiles = np.quantile(numbers, np.arange(1, _N_BINS) / _N_BINS)
-        # As they are written in terms.
+        # As in terms.
         bounds = sorted({float(f"{bound:g}") for bound in quantiles.tolist()})
         return TableColumn(name, NUMBER, tuple(bounds))
     if len(numbers) < _MIN_FRACTION * len(cells):
@@ -364,7 +365,7 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
 
 
 def _are_ids(numbers: Sequence[float]) -> bool:
-    """Whether numbers are whole, all differ, and are spaced evenly, as numbers of tickets are."""
+    """Whether numbers are whole, distinct and evenly spaced, like ticket numbers."""
     values = np.sort(np.asarray(numbers, dtype=np.float64))
     gaps = np.diff(values)
     is_whole = bool((values == np.floor(values)).all())
@@ -414,7 +415,7 @@ def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> W
 
 
 def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str, str]:
-    """Return remarks on columns that no text has, or that have cells of another kind, by name."""
+    """Return remarks, by column, on columns that no text has or with cells of another kind."""
     rows = [*map(cells_of, texts)]
     remarks = {}
     for column in columns if rows else ():
@@ -429,7 +430,7 @@ def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str,
 
 
 def odd_cells_note(remarks: Iterable[str]) -> str:
-    """Return a note on remarks of `odd_cells`; empty if there are none."""
+    """Return a note from the remarks of `odd_cells`; empty without remarks."""
     return f"{summary}: counted as missing" if (summary := "; ".join(remarks)) else ""
 
 

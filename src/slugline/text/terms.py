@@ -1,4 +1,4 @@
-"""Terms made of words: a document's first words, bigrams, character n-grams."""
+"""Terms made from words: the first words of a document, bigrams and character n-grams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.sparse import ranges, row_lengths, row_offsets
 from slugline.text.tokens import Words
 
-#: The names of all kinds.
+#: The names of all kinds of terms.
 TermKindName: TypeAlias = Literal[
     "words",
     "lead",
@@ -28,13 +28,13 @@ TermKindName: TypeAlias = Literal[
     "characters-5",
     "columns",
 ]
-#: Number of words in a document's lead, in which news states its subject.
+#: Number of words in the lead of a document, in which news states its subject.
 N_LEAD = 48
-#: Characters in the n-grams of each kind; and in those of scripts without spaces, which belong to
-#: the first kind.
+#: Number of characters in the n-grams of each kind; and numbers of characters in scripts without
+#: spaces, whose n-grams belong to the first kind.
 NGRAM_LENGTHS = {"characters": 4, "characters-2": 2, "characters-3": 3, "characters-5": 5}
 UNSPACED_NGRAM_LENGTHS = (1, 2, 3, 4)
-# Longer words are codes, such as base64, whose beginning is enough.
+# Longer words are codes, such as base64, of which the beginning is enough.
 _MAX_WORD = 100
 _SPACE = ord(" ")
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
@@ -78,7 +78,7 @@ def find_bigrams(words: Words) -> Words:
 
 
 def _hash_word_pairs(first: U64, second: U64) -> U64:
-    """Return the hashes of pairs; "gas oil" and "oil gas" are different terms."""
+    """Return the hash of each pair of words; "gas oil" and "oil gas" are different terms."""
     return np.maximum(mix(first * _SECOND + second), 1)
 
 
@@ -86,8 +86,8 @@ def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
     """Return the character n-grams of each word, including the space on either side of it.
 
     In a script without spaces, the kind "characters" has n-grams of 1 to 4 characters between other
-    scripts and punctuation, and other kinds have none. Of another word over 100 characters, return
-    only the n-grams of the first 100, and a space before these.
+    scripts and punctuation, and other kinds have none. For a word of another script with over 100
+    characters, return the n-grams of the first 100 only, with the space before them.
 
     >>> from slugline.text.tokens import find_words
     >>> grams = find_character_ngrams(find_words(["is rice"]))
@@ -117,14 +117,14 @@ def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
     else:
         start, size = ranges(first - 1, n_ngrams), length
     starts, ends = characters[start], characters[start + size]
-    del characters, start  # they take as much memory as hashing does
+    del characters, start  # to free as much memory as hashing takes
     hashes = hash_spans(array, starts, ends - starts)
     return Words(words.buffer, starts, ends, row_offsets(n_ngrams)[words.indptr], hashes)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupedTerms:
-    """Terms of documents, in groups stored once however often they occur.
+    """Terms of documents in groups, each stored once no matter how often it occurs.
 
     The character n-grams of a word are one group: they are found, hashed and looked up once for
     all occurrences of the word.
@@ -132,7 +132,7 @@ class GroupedTerms:
     Attributes
     ----------
     spans : Words
-        The terms; each group is one of its documents.
+        The terms; each of its documents is a group.
     groups : int array, shape (n_occurrences,)
     indptr : int64 array, shape (n_documents + 1,)
         Document `d` has `groups[indptr[d]:indptr[d + 1]]`.
@@ -143,14 +143,14 @@ class GroupedTerms:
     indptr: I64
 
     def counts(self) -> I64:
-        """Return how often each span occurs in all documents together."""
+        """Return how often each span occurs in all documents."""
         group_lengths = row_lengths(self.spans.indptr)
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
     def columns_in_order(self, columns: I32) -> tuple[I32, I64]:
-        """Return the columns of documents' terms in reading order, and where each document begins.
+        """Return the columns of the terms of documents in reading order, and `indptr`.
 
-        `columns` has the column of each span; spans with a number below 0 are left out.
+        `columns` has the column of each span; spans with a negative number are left out.
         """
         has_column = columns >= 0
         starts = row_offsets(has_column)[self.spans.indptr]
@@ -171,9 +171,9 @@ def _group_character_ngrams(words: Words, kind: str) -> GroupedTerms:
 
 
 class TermKind(NamedTuple):
-    """A kind of term: how to find its terms in documents, and how to hash terms from `join_terms`.
+    """A kind of term: functions that find its terms in documents, and hash terms of `join_terms`.
 
-    Terms that are not of the kind are left out of their hashes.
+    Terms that are not of the kind have no hash.
     """
 
     find: Callable[[Words], GroupedTerms]
@@ -181,7 +181,7 @@ class TermKind(NamedTuple):
 
 
 def join_terms(terms: Sequence[str]) -> tuple[bytes, I64]:
-    """Return the bytes of terms, one after another, and the length of each."""
+    """Return the bytes of terms, concatenated, and the length of each."""
     whole = "".join(terms)
     if whole.isascii():
         return whole.encode(), np.fromiter(map(len, terms), dtype=np.int64, count=len(terms))
@@ -222,7 +222,7 @@ COLUMNS: Final = "columns"
 
 
 def find_hash(kind: str) -> Callable[[bytes, I64], U64]:
-    """Return how terms of a kind, or of columns, are hashed."""
+    """Return the function that hashes the terms of a kind, or of extra columns."""
     return _hash_terms if kind == COLUMNS else KINDS[kind].hash
 
 
@@ -239,7 +239,7 @@ class SpanMapper:
     ----------
     text : str
     words : Words
-        What `slugline.text.tokens.find_words` returned for this one text.
+        The result of `slugline.text.tokens.find_words` for this one text.
 
     >>> from slugline.text.tokens import find_words
     >>> text = "E\u0301TE\u0301: Öl, İznik"
@@ -256,7 +256,7 @@ class SpanMapper:
         as_read = normalize_nfc(text)
         starts, ends = _origins(text, as_read)
         runs = find_unspaced(as_read)
-        # `normalize_text` adds a space on either side of each stretch.
+        # `normalize_text` adds a space on either side of each span in such a script.
         added = np.array(runs, dtype=np.intp).ravel()
         self._starts, self._ends = np.insert(starts, added, 0), np.insert(ends, added, 0)
         array = np.frombuffer(words.buffer, dtype=np.uint8)
@@ -287,7 +287,7 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
     last: list[Integers] = []
     end_before = 0
     for start, end, n_after in _changes(lowered):
-        # Characters that several characters became map to all of them.
+        # A character that was composed of several characters maps to all of them.
         first += [origins[end_before:start], origins[start].repeat(n_after)]
         last += [origins[end_before:start], origins[end - 1].repeat(n_after)]
         end_before = end
@@ -310,7 +310,7 @@ def _changes(text: str) -> Iterator[tuple[int, int, int]]:
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """Yield the shortest parts of a text that are normalised independently."""
+    """Yield the shortest parts of a text that can be normalized independently."""
     cluster = ""
     for character in text:
         if cluster and _starts_cluster(character, cluster):
@@ -321,7 +321,7 @@ def _clusters(text: str) -> Iterator[str]:
 
 
 def _starts_cluster(character: str, before: str) -> bool:
-    """Whether a character is not combined with those before it, nor sorted before one of them."""
+    """Whether a character isn't combined with earlier characters, nor sorted before one."""
     if unicodedata.combining(character):
         return False
     separate = (unicodedata.normalize("NFC", part) for part in (before, character))
@@ -329,6 +329,6 @@ def _starts_cluster(character: str, before: str) -> bool:
 
 
 def _n_unchanged(cluster: str, normal: str) -> int:
-    """Return 1 if the first character is unchanged and combined with no other, else 0."""
+    """Return 1 if the first character is unchanged and not combined with another, else 0."""
     tail = unicodedata.normalize("NFC", cluster[1:])
     return int(len(cluster) > 1 and normal == cluster[0] + tail)

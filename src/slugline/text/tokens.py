@@ -1,4 +1,4 @@
-"""Splits texts into words, a whole array at a time: the hot path.
+"""Splits texts into words, a whole array at a time; most of the time of training is spent here.
 
 Words are those of the classic newswire data set: the text is lower-cased, and white space and
 ASCII punctuation except the apostrophe separate words. Punctuation of other scripts separates
@@ -121,7 +121,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def find_words(texts: Sequence[str]) -> Words:
-    """Return all words of all `texts`, with their hashes, in a handful of array operations.
+    """Return all words of `texts` with their hashes, in a few array operations.
 
     Raises DataError if a document is not a `str`.
     """
@@ -161,7 +161,7 @@ def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
     remaining = iter(check_iterable_of_texts(texts))
     chunk: list[str] = []
     n_given = size = 0
-    # A few at a time: a Python step for every text would take noticeable time.
+    # A few texts at a time, since a step of Python for every text would take noticeable time.
     while step := list(itertools.islice(remaining, sizes.texts_per_step)):
         check_all_str(step, n_given)
         n_given += len(step)
@@ -182,9 +182,9 @@ def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
 def join_texts(
     texts: Sequence[str], prepare: Callable[[str], str] | None = None
 ) -> tuple[bytes, I64]:
-    """Return the documents as bytes, joined with spaces, and the number of bytes of each.
+    """Return the bytes of the documents, joined with spaces, and the number of bytes of each.
 
-    `prepare` is applied to texts beyond ASCII.
+    `prepare` is applied to texts that are not ASCII.
     """
     whole = " ".join(texts)
     if whole.isascii():

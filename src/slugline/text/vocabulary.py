@@ -1,4 +1,4 @@
-"""A vocabulary: the terms that a model knows, and the column of each."""
+"""Vocabularies: the terms that a model knows, and the column of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MIN_CAPACITY = 64
 
 
 class HashTable:
-    """Numbers distinct non-zero 64-bit hashes 0, 1, 2, ... in order of arrival.
+    """Numbers distinct non-zero 64-bit hashes by 0, 1, 2, ... in order of arrival.
 
     Open addressing with linear probing, at most a quarter full. A slot is the top bits of the hash
     times a random odd number (Dietzfelbinger et al., 1997), so nobody can craft texts whose words
@@ -47,7 +47,7 @@ class HashTable:
 
     @property
     def slots(self) -> tuple[U64, I32, int]:
-        """Each slot's hash and number, and the multiplier."""
+        """The hash and the number of each slot, and the multiplier."""
         return self._keys, self._numbers, int(self._multiplier)
 
     def lookup(self, hashes: U64) -> I32:
@@ -68,7 +68,7 @@ class HashTable:
         return numbers
 
     def add(self, hashes: U64) -> I32:
-        """Number the hashes that are new; return the number of each hash."""
+        """Return the number of each hash, after numbering the new ones."""
         numbers = self.lookup(hashes)
         unknown = np.flatnonzero(numbers < 0)
         if not unknown.size:
@@ -83,7 +83,7 @@ class HashTable:
         return numbers
 
     def _slots(self, hashes: U64) -> I64:
-        """Return the slot where probing for each hash begins."""
+        """Return the slot at which probing for each hash begins."""
         slots = hashes * self._multiplier
         slots >>= np.uint64(65 - len(self._keys).bit_length())
         return slots.view(np.int64)
@@ -101,7 +101,7 @@ class HashTable:
         slots = self._slots(keys)
         while keys.size:
             free = self._keys[slots] == _EMPTY
-            # Several keys may claim the same free slot; the one that is read back has won it.
+            # Several keys may claim the same free slot; the key that is read back has won it.
             self._keys[slots[free]] = keys[free]
             placed = self._keys[slots] == keys
             self._numbers[slots[placed]] = numbers[placed]
@@ -113,7 +113,7 @@ class HashTable:
 
 
 class Vocabulary(TermColumns):
-    """Terms in a fixed order, most frequent first, each with its own column.
+    """Terms in a fixed order, the most frequent first, each with its own column.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ class Vocabulary(TermColumns):
 
 
 class VocabularyBuilder:
-    """Counts terms chunk by chunk, then makes a vocabulary of the most frequent ones.
+    """Counts terms chunk by chunk, and then makes a vocabulary of the most frequent ones.
 
     Until then, a term is stored as its hash, count and bytes: among millions of distinct pairs,
     most occur only once and never become strings.
@@ -219,7 +219,7 @@ class VocabularyBuilder:
         counts = np.bincount(numbers, terms.counts(), minlength=len(self._table)).astype(np.int64)
         counts[:n_known] += self._counts
         self._counts = counts
-        # Written from last to first, so that the first occurrence of each new term stays.
+        # Written in reverse order, so that the first occurrence of each new term stays.
         places = np.flatnonzero(numbers >= n_known)[::-1]
         first = np.empty(len(counts) - n_known, dtype=np.int64)
         first[numbers[places] - n_known] = places
@@ -228,7 +228,7 @@ class VocabularyBuilder:
         self._lengths.append(lengths)
 
     def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
-        """Return the terms that occur often enough: most frequent first, ties by appearance."""
+        """Return the vocabulary of terms that occur often enough; see `Vocabulary.fit`."""
         if max_terms is not None:
             check_whole("num_words", max_terms, 1)
         order = np.argsort(-self._counts, kind="stable")
