@@ -461,7 +461,7 @@ def test_review_table_is_the_same_in_excel(tmp_path: Path) -> None:
         (
             [("drop", "", 1), ("keep", "", 1)],
             {},
-            "r.csv, line 3: line 1 has a decision in line 2 already; leave one of them.",
+            "r.csv, line 3: line 1 has a decision in line 2 already; keep only one of them.",
         ),
         (
             [("drop", "", 1), ("drop", "", 2), ("drop", "", 3)],

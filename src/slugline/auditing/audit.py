@@ -35,8 +35,8 @@ from slugline.text.features import Features
 
 # Similar topics -----------------------------------------------------------------------------------
 
-# Topics are similar if this fraction of their documents looks more like the other topic; with
-# identical topics, it would be a half.
+# Topics are similar if this fraction of their documents looks more like the other topic; for
+# identical topics, the fraction would be a half.
 _MIXED = 0.3
 _MIN_DOCUMENTS = 5
 
@@ -47,13 +47,13 @@ class SimilarTopics(NamedTuple):
     topic: str
     other: str
     why: str
-    # Mean fraction of their documents that look more like the other topic; None if `why` is about
-    # their names.
+    # Mean fraction of the documents of each topic that look more like the other one; None if `why`
+    # is about their names.
     mixed: float | None
 
 
 def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
-    """Return pairs of topics that differ only in case or spaces, or whose documents are alike.
+    """Return pairs of topics that differ only in case or spaces, or have similar documents.
 
     Parameters
     ----------
@@ -98,26 +98,28 @@ def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics
 
 # The audit ----------------------------------------------------------------------------------------
 
-# The fraction of the documents, the most suspect, from which later rounds don't learn.
+# The fraction of the documents that later rounds don't learn from: the most suspect ones.
 _DOUBTED = 0.08
-# First words of a text that are compared separately, and characters of a long word.
+# The number of first words of a text that are compared separately, and of characters of a long
+# word.
 _N_LEAD, _LONG_WORD = 48, 100
 # Weight of the evidence in the order of documents with equal suspicion.
 _TIE = 1e-9
-#: In multilabel data, a topic is changed from this probability of being wrong, or missing.
+#: In multilabel data, the likely topics differ from a document's topics if the probability that a
+#: topic is wrong, or missing, is at least this.
 PROBABLE = 0.5
 AnyEvidence: TypeAlias = TopicEvidence | SetEvidence
-# How many times as long as reading the texts an audit takes, on average.
+# The time that an audit takes, on average, as a multiple of the time for reading the texts.
 _READINGS = 30
-# Reading, comparing, and rounds of judging topics.
+# The steps of an audit: reading, comparing, and the rounds of judging topics.
 _N_STEPS = 2 + evidence.N_ROUNDS
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A test document that is also, or nearly, a training document."""
+    """A test document that is identical, or nearly identical, to a training document."""
 
-    # Their numbers in the audit.
+    # The rows of both documents in the audit.
     row: int
     test_row: int
     likeness: float  # the Jaccard index of their terms; 1 if the texts are identical
@@ -129,7 +131,7 @@ class Copies:
 
     groups: Index  # shape (n_documents,): copies and near copies share a number
     identical: list[Index]  # the rows of each text that occurs several times
-    near: list[Index]  # the rows of texts that are nearly, and not all exactly, the same
+    near: list[Index]  # the rows of each group of nearly identical texts that are not all identical
     leaks: list[Leak]
 
 
@@ -141,7 +143,8 @@ class Audit:
     n_train: int  # number of training documents
     suspicion: F64  # shape (n_documents,): probability that the topic is wrong
     order: Index  # shape (n_documents,): the documents, the most suspect first
-    # The probable topic of each document if its topic is wrong; in multilabel data, all topics.
+    # The likely topic of each document if its topic is wrong; in multilabel data, all likely
+    # topics.
     likely: list[Any]
     nearest: Neighbours
     topics: Topics
@@ -149,7 +152,7 @@ class Audit:
     copies: Copies
     alike: list[SimilarTopics]
     odd: list[OddText]
-    # First and last lines that many texts share, with the number of texts.
+    # First and last lines that many texts share, with the numbers of these texts.
     lines: list[tuple[str, int]]
     features: Features
     words: sp.csr_array  # shape (n_documents, n_words): the columns of words
@@ -159,16 +162,16 @@ class Audit:
 
     @property
     def n_contradicting(self) -> int:
-        """Number of texts that occur several times, with different topics."""
+        """Number of repeated texts whose copies have different topics."""
         topics = self.corpus.topics
         return sum(len({topics[i] for i in rows.tolist()}) > 1 for rows in self.copies.identical)
 
     def suspects(self, min_suspicion: float = 0.5) -> Index:
-        """Return the documents with at least this suspicion, the most suspect first."""
+        """Return the rows of documents with at least this suspicion, the most suspect first."""
         return self.order[self.suspicion[self.order] >= min_suspicion]
 
     def is_test(self, row: int) -> bool:
-        """Whether a document is a test document."""
+        """Return whether a document is a test document."""
         return row >= self.n_train
 
 
@@ -180,10 +183,10 @@ def audit_corpus(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Return documents whose topic is probably wrong, copies, leaks, odd texts and similar topics.
+    """Audit documents for wrong topics, copies, leaks, odd texts and similar topics.
 
-    Classifiers that learned from other documents, the nearest documents and identical copies judge
-    each document. Near copies never judge each other.
+    Each document is judged by classifiers that learned from other documents, by the nearest
+    documents, and by identical copies. Nearly identical documents never judge each other.
 
     Parameters
     ----------
@@ -192,12 +195,13 @@ def audit_corpus(
         Test documents, whose topics are audited as well; copies of training documents are leaks.
     random_state : int, default 0
     n_jobs : int, optional
-        Threads, by default one for each core. The result doesn't depend on it.
+        Number of threads; by default, one for each core. The result doesn't depend on it.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if there are no documents, a single topic, no word, or only copies of one text.
+    DataError : if there are no documents, there is only one topic or no word, or all texts are
+        copies of one.
     OptionError : if `random_state` or `n_jobs` is out of its range.
     """
     seed = draw_seed(random_state)
@@ -249,7 +253,8 @@ def _audit(
         ),
         alike=find_similar_topics(
             [str(name) for name in topics.names],
-            # In multilabel data, topics that often occur together would look alike.
+            # Single-label data only: in multilabel data, topics that often occur together would
+            # look similar.
             by_topic.y[:0] if corpus.multilabel else labels.topics[is_judged],
             scores[:0] if corpus.multilabel else scores[is_judged],
         ),
@@ -298,14 +303,15 @@ def _compare_texts(
         same=same,
         near_pairs=near_pairs,
         groups=groups,
-        # Texts that differ in case or spaces were typed twice, and show no misplaced text.
+        # Texts that differ in case or spaces were typed twice, so they don't indicate misplaced
+        # texts.
         copies=evidence.group_members(evidence.number_equal(corpus.texts)),
         nearest=evidence.find_neighbours(X, groups),
     )
 
 
 class _TopicJudge:
-    """Turns held-out scores into the probability that each document's topic is wrong."""
+    """Turns held-out scores into the probabilities that topics of documents are wrong."""
 
     def __init__(
         self, corpus: Corpus, texts: _ComparedTexts, labels: Labels, n_topics: int, seed: int
@@ -313,11 +319,12 @@ class _TopicJudge:
         self._corpus, self._texts, self._labels, self._seed = corpus, texts, labels, seed
         self._n_topics = n_topics
         self._fractions = texts.nearest.fractions(labels, n_topics)
-        # Topics with several documents that are not only copies.
+        # A mask of topics with several documents that are not all copies of each other.
         pairs = np.stack([labels.topics, texts.groups[labels.rows]], axis=1)
         topic_groups = np.unique(pairs, axis=0)
         self._can_judge = np.bincount(topic_groups[:, 0]) > 1
-        #: shape (n_documents,), or (0,) in multilabel data: whether a document's topic is judged.
+        #: A mask of the documents whose topic is judged, shape (n_documents,); (0,) in multilabel
+        #: data.
         self.is_judged = np.zeros(0, dtype=bool)
         if not corpus.multilabel:
             self.is_judged = self._can_judge[labels.topics]
@@ -340,7 +347,7 @@ class _TopicJudge:
         return _suspicion(by_topic, self.is_judged, self._texts.copies, self._seed)
 
     def most_suspect(self, scores: F32) -> Mask:
-        """Return which documents the next round doesn't learn from."""
+        """Return a mask of the documents that the next round doesn't learn from."""
         suspicion = self.suspicion(self.collect(scores))
         is_suspect = np.zeros(len(suspicion), dtype=bool)
         n_suspects = int(_DOUBTED * len(suspicion))
@@ -349,7 +356,7 @@ class _TopicJudge:
 
 
 def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
-    """Return the group of each text, shape (n_texts,), which copies and near copies share.
+    """Return the group of each text, shape (n_texts,); copies and near copies are in one group.
 
     Raises DataError if no text has a word in it.
     """
@@ -384,7 +391,7 @@ def _check(corpus: Corpus) -> None:
 
 
 def _check_topics(corpus: Corpus) -> None:
-    """Check that a topic has two documents, so that one can be compared with another."""
+    """Raise DataError unless some topic has two documents that can be compared."""
     if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
         n = len(corpus)
         raise DataError(
@@ -396,15 +403,15 @@ def _check_topics(corpus: Corpus) -> None:
 
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
-    """Return rows of the first words of the texts, or `X` if no text has more words."""
-    # Cut first, since splitting a text of megabytes takes long.
+    """Return the rows of the first words of texts, or `X` if no text has more words."""
+    # Truncated first, as splitting a text of megabytes takes long.
     starts = (text.lstrip()[: _N_LEAD * _LONG_WORD] for text in texts)
     leads = [" ".join(start.split()[:_N_LEAD]) for start in starts]
     if all(len(lead) >= len(text.strip()) for lead, text in zip(leads, texts, strict=True)):
         return X
     try:
         return Features(default_feature_groups("log-tf-idf"), n_jobs).fit_transform(leads)
-    except DataError:  # no text begins with a word
+    except DataError:  # no text has a word at its beginning
         return X
 
 
@@ -414,8 +421,8 @@ def _suspicion(by_topic: AnyEvidence, is_judged: Mask, copies: Sequence[Index], 
     y = by_topic.y
     probability = np.full(len(y), 0.5)
     if is_judged.any():
-        # No classifier learned the topics of the other documents, which would all be suspect
-        # because of their low scores.
+        # Other documents have topics that no classifier learned, and would all be suspect because
+        # of their low scores.
         judged = TopicEvidence(
             by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
         )
@@ -431,9 +438,9 @@ def _likely_topics(
     copies: Sequence[Index],
     suspicion: F64,
 ) -> list[Any]:
-    """Return the topic of the best supported copy with another topic, else that of the evidence.
+    """Return the topic of the best supported copy with another topic, or else the likeliest topic.
 
-    In multilabel data, doubtful topics are removed and missing ones added, at least one.
+    In multilabel data, doubtful topics are removed and missing topics added, at least one in all.
     """
     y = by_topic.y
     if isinstance(by_topic, SetEvidence):
@@ -457,7 +464,7 @@ def _likely_topics(
 
 
 def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> list[Leak]:
-    """Return the test documents with a copy among the training documents, and the most similar."""
+    """Return the test documents that have copies in training, each with the most similar one."""
     first = {number: row for row, number in reversed([*enumerate(same[:n_train].tolist())])}
     leaks = {
         row: Leak(first[number], row, 1.0)

@@ -1,4 +1,4 @@
-"""Evidence from other documents: copies and near copies, held-out scores, neighbours, odd texts."""
+"""Finds evidence on documents: copies and near copies, held-out scores, neighbours, odd texts."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from slugline.text.sparse import ranges, row_lengths, row_offsets
 
 #: Jaccard index from which two texts are nearly identical.
 MIN_SIMILARITY = 0.8
-# Signatures of 20 bands with 5 numbers each: of pairs that share 0.8 of their terms, one in 2,900
-# is missed; of those that share a half, every second one is compared needlessly.
+# Signatures have 20 bands with 5 numbers each: of pairs that share 0.8 of their terms, one in 2,900
+# is missed; of pairs that share a half, every second one is compared needlessly.
 _N_BANDS, _N_IN_BAND = 20, 5
-# Texts with an equal band that a text is compared with: a chain is enough to connect a group.
+# The number of texts with an equal band that each text is compared with, as a chain is enough to
+# connect a group.
 _MAX_COMPARED = 3
-# Entries of rows whose signatures are calculated at a time.
+# The number of entries of rows whose signatures are computed at a time.
 _BATCH_ENTRIES = 1 << 20
-# Terms that a text needs for a meaningful Jaccard index.
+# The number of terms that a text needs for a meaningful Jaccard index.
 _MIN_TERMS = 6
 
 
 def number_identical(texts: Sequence[str]) -> Index:
-    """Return a number for each text, the same for texts that differ in case or spaces alone.
+    """Return a number for each text, equal for texts that differ only in case or spaces.
 
     >>> number_identical(["Oil up", "oil  UP", "gas"]).tolist()
     [0, 0, 1]
@@ -46,20 +47,20 @@ def number_identical(texts: Sequence[str]) -> Index:
 
 
 def number_equal(texts: Iterable[Any]) -> Index:
-    """Return a number for each text, the same for equal ones."""
+    """Return a number for each text, the same for equal texts."""
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
 def find_near_pairs(X: sp.csr_array, seed: int) -> Index:
-    """Return pairs of rows that share most of their terms, shape (n_pairs, 2), the lower first.
+    """Return pairs of rows that share most of their terms, shape (n_pairs, 2), the lower row first.
 
-    Of a large group, these are enough pairs to connect it.
+    From a large group, only enough pairs to connect it are returned.
 
     Parameters
     ----------
     X : CSR array, shape (n_rows, n_columns)
-        Values don't count.
+        Only the positions of entries matter, not their values.
     seed : int
         Chooses the hash functions.
 
@@ -91,7 +92,7 @@ def jaccard(X: sp.csr_array, pairs: Index) -> F64:
 
 
 def connect_groups(numbers: Index, pairs: Index) -> Index:
-    """Return the group of each row: rows of a group have the same number, or are linked by pairs.
+    """Return the group of each row: a group's rows have the same number, or are linked by pairs.
 
     >>> connect_groups(np.array([0, 0, 1, 2]), np.array([[1, 2]])).tolist()
     [0, 0, 0, 1]
@@ -105,7 +106,7 @@ def connect_groups(numbers: Index, pairs: Index) -> Index:
 
 
 def group_members(groups: Index) -> list[Index]:
-    """Return the rows of each group of at least two, in the order of the groups."""
+    """Return the rows of each group with at least two rows, in the order of the groups."""
     order = np.argsort(groups, kind="stable")
     ends = row_offsets(np.bincount(groups))
     several = np.flatnonzero(row_lengths(ends) > 1)
@@ -122,7 +123,7 @@ def _bands(X: sp.csr_array, rows: Index, seed: int) -> U64:
     bands = np.zeros((len(rows), _N_BANDS), dtype=np.uint64)
     for number, band in enumerate(salts):
         for salt in band:
-            # The high half distinguishes columns well enough, and takes half the time.
+            # The high half of a hash distinguishes columns well enough, and takes half the time.
             hashes = (mix(columns + salt) >> np.uint64(32)).astype(np.uint32)
             least = [np.minimum.reduceat(hashes[entries], starts) for entries, starts in parts]
             signature = np.concatenate(least).astype(np.uint64)
@@ -143,7 +144,7 @@ def _parts(X: sp.csr_array, rows: Index) -> list[tuple[Index, Index]]:
 
 
 def _equal_pairs(band: U64, rows: Index) -> Index:
-    """Return pairs of rows with an equal band: each row with a few that follow it."""
+    """Return pairs of rows with an equal band: each row with a few of the rows that follow it."""
     order = np.argsort(band, kind="stable")
     pairs = []
     for gap in range(1, _MAX_COMPARED + 1):
@@ -154,23 +155,24 @@ def _equal_pairs(band: U64, rows: Index) -> Index:
 
 # Held-out scores and neighbours -------------------------------------------------------------------
 
-#: All settings were chosen on training splits of twelve sets with 8 % of the topics changed at
-#: random, in nine languages, and on the newswires, a part of which have another wire's text.
+#: All settings were chosen on training splits of twelve data sets in nine languages, with 8 % of
+#: the topics changed at random, and on newswires, some of which have the text of another wire.
 N_FOLDS, N_ROUNDS = 5, 3
 # Added to the frequencies of terms in a topic before their logarithm.
 _SMOOTHING = 0.01
-# Standard deviation of scores by frequency, relative to those of the classifier.
+# The standard deviation of scores by frequency, relative to those of the classifier.
 _FREQUENCY_WEIGHT = 0.1
-# Neighbours of a document, by terms that occur in at most so many documents.
+# The number of neighbours of a document, and the largest number of documents in which the terms
+# that they share may occur.
 _N_NEAREST, _MAX_DOCUMENTS = 10, 50
 _BATCH_ROWS = 1000
 
 
 class Neighbours(NamedTuple):
-    """The nearest documents to each document, without its copies."""
+    """The nearest documents of each document, without its copies."""
 
     rows: Index  # shape (n_rows, 10): the nearest first; -1 where there are fewer
-    # Shape (n_rows, 10): the part of the cosine by rare terms; 0 where there is no document.
+    # shape (n_rows, 10): the part of the cosine from rare terms; 0 where there is no document
     cosine: F32
 
     def fractions(self, labels: Labels, n_topics: int) -> F32:
@@ -202,9 +204,9 @@ def heldout_scores(
 ) -> F32:
     """Return held-out scores of each row, shape (n_rows, n_topics).
 
-    They are the mean of three rounds of cross-validation with different folds, in which a
-    classifier learns in one pass: from the rows, from the beginnings of the texts, and from the
-    rows again. From the second round on, it doesn't learn from suspect rows.
+    The scores are the mean of three rounds of cross-validation with different folds. In each round,
+    a classifier learns in one pass: from the rows, then from the beginnings of the texts, then from
+    the rows again. From the second round on, it doesn't learn from suspect rows.
 
     Parameters
     ----------
@@ -214,9 +216,9 @@ def heldout_scores(
     labels : Labels
     context : FitContext
     groups : int array, shape (n_rows,)
-        Rows of a group don't judge each other.
+        Rows in the same group don't judge each other.
     suspects : callable
-        Returns the suspect rows by the scores so far.
+        Returns the suspect rows, given the scores so far.
     on_round : callable, optional
         Called with the number of each round, from 0, before it begins.
     """
@@ -257,7 +259,7 @@ def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64)
 
 
 def _log_odds(X: sp.csr_array, labels: Labels, n_topics: int) -> sp.csr_array:
-    """Return the weights of terms, less those of a term that the topic doesn't have."""
+    """Return the weights of terms, minus the weight of a term that the topic doesn't have."""
     weights = (X.T.tocsr() @ labels.to_csr(n_topics)).tocsr()
     weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
     return weights
@@ -269,15 +271,15 @@ def _log_totals(X: sp.csr_array, labels: Labels, n_topics: int) -> F32:
 
 
 def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
-    """Return the nearest documents to each by the cosine of their rarer terms.
+    """Return the nearest documents of each document by the cosine of their rarer terms.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-        Rows of length 1. Terms of more than 50 rows are left out: they say less about similarity,
-        and would take nearly all of the time.
+        Rows of length 1. Terms that occur in more than 50 rows are left out: they say less about
+        similarity, and would take nearly all of the time.
     groups : int array, shape (n_rows,)
-        Documents of a group, such as copies, are not neighbours.
+        Documents in the same group, such as copies, don't count as neighbours.
     """
     n_rows = X.shape[0]
     frequency = np.bincount(X.indices, minlength=X.shape[1])
@@ -301,29 +303,30 @@ def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
 
 # Odd texts ----------------------------------------------------------------------------------------
 
-# A text is in another script if less than this share of its letters is of the usual one.
+# A text is in another script if less than this fraction of its letters is in the usual one.
 _USUAL = 0.1
-# Letters of a text to look at, and letters that it needs.
+# The number of letters of a text that are examined, and the number that it needs.
 _MAX_LETTERS, _MIN_LETTERS = 400, 4
-# Texts of a language have its most common words: the number of these, the distinct words that a
-# text needs, and the probability, below which a text is odd, of having so few of them even if it
-# had half as many as is usual for its length. Lengths are divided into so many bins.
+# Texts in a language have its most common words. The number of common words; the number of distinct
+# words that a text needs; the probability below which a text is odd: that of having so few common
+# words if texts had half as many as is usual for their length; and the number of bins of lengths.
 _N_COMMON, _MIN_WORDS, _IMPROBABLE, _N_LENGTHS = 50, 8, 1e-3, 10
-# If a larger share of texts has so few, the texts are simply of many kinds.
+# If a larger fraction of texts has so few common words, the texts are simply of many kinds.
 _MAX_ODD_SHARE = 0.05
-# Texts of the same, maximal length were cut off if they are so many and so long, and most texts are
-# shorter.
+# Texts of the maximal length were truncated if there are this many, they are this long, and most
+# texts are shorter.
 _MIN_CUT, _MIN_CUT_LENGTH = 3, 40
-# Length of a text whose final dots mean that it was cut off.
+# The length from which final dots mean that a text was truncated.
 _LONG = 80
-# A text of so few words under so many topics is boilerplate.
+# A text with at most this many words that occurs with this many topics is boilerplate.
 _MANY_TOPICS, _FEW_WORDS = 3, 10
-# Number and share of texts that begin or end with a line of boilerplate, and its length.
+# The number and fraction of texts that must begin or end with a line for it to be boilerplate, and
+# the length of such a line.
 _MIN_SHARED, _MIN_SHARED_SHARE, _MAX_LINE = 5, 0.02, 200
 
 
 class OddText(NamedTuple):
-    """A text that something is wrong with."""
+    """An odd text, and why it is odd."""
 
     row: int
     kind: str  # "blank", "cut off", "boilerplate", "other script" or "other language"
@@ -337,7 +340,7 @@ def find_odd_texts(
     copies: Sequence[Index],
     groups: Index,
 ) -> list[OddText]:
-    """Return texts that are blank, cut off and so on, by row.
+    """Return texts that are blank, truncated or odd in other ways, ordered by row.
 
     Parameters
     ----------
@@ -359,7 +362,7 @@ def find_odd_texts(
 
 
 def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
-    """Return first and last lines that many texts share, with their number, the largest first."""
+    """Return first and last lines that many texts share, with their numbers, largest first."""
     counts: Counter[str] = Counter()
     for text in texts:
         lines = text.strip().split("\n")
@@ -373,7 +376,7 @@ def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
 
 def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:
     lengths = np.array([len(text) for text in texts])
-    # Texts from one template often have the same length, too.
+    # Texts from one template often have the same length as well.
     is_unique = np.bincount(groups)[groups] == 1
     longest = int(lengths[is_unique].max(initial=0))
     cut = set(np.flatnonzero(is_unique & (lengths == longest)).tolist())
@@ -403,7 +406,7 @@ def _of_other_scripts(texts: Sequence[str]) -> Iterator[OddText]:
     counts = Counter(_most_common(letters) for letters in scripts if letters)
     usual = _most_common(counts)
     if 2 * counts[usual] < sum(counts.values()):
-        return  # there is no usual one
+        return  # there is no usual script
     for row, letters in enumerate(scripts):
         if letters and letters[usual] < _USUAL * sum(letters.values()):
             script = _most_common(letters).title()
@@ -412,12 +415,12 @@ def _of_other_scripts(texts: Sequence[str]) -> Iterator[OddText]:
 
 
 def _most_common(counts: Counter[str]) -> str:
-    """Return what occurs most often, the first of several; an empty string if nothing does."""
+    """Return the most common key, the first of equally common ones; "" if there is none."""
     return max(counts, key=lambda word: counts[word], default="")
 
 
 def _scripts(text: str) -> Counter[str]:
-    """Return the number of letters of each script; none if there are few letters."""
+    """Return the number of letters of each script; empty if there are few letters."""
     counts: Counter[str] = Counter()
     for letter, n in Counter(text[:_MAX_LETTERS]).items():
         if letter.isalpha():
@@ -427,7 +430,7 @@ def _scripts(text: str) -> Counter[str]:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _script(letter: str) -> str:
-    """Return the first word of a letter's name; scripts that a language mixes count as one."""
+    """Return the first word of a letter's name; scripts that one language mixes count as one."""
     name = unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "").split(" ")[0]
     name = name.split("-")[0]
     return "CHINESE OR JAPANESE" if name in ("CJK", "HIRAGANA", "KATAKANA") else name

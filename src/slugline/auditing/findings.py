@@ -1,4 +1,4 @@
-"""The findings of an audit as sentences, and as a table to review."""
+"""Presents the findings of an audit as sentences, and as a table to review."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from slugline.corpus.topic_sets import join_topics
 from slugline.learning.labels import Labels
 from slugline.prediction.files import guard_cell, table_file
 
-#: Documents in a table to review, if fewer are probably wrong.
+#: The number of documents in a table to review if fewer are probably wrong.
 MIN_TO_REVIEW = 100
-#: Start, end, and weight for the likely topic; see `Findings.spans`.
+#: A span of a text and its weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
 
-# Words of a text that are marked for each of the two topics.
+# The number of words of a text that are marked for each of the two topics.
 _N_WORDS = 8
-# Added to the relative frequency of a word, so that rare words weigh little.
+# A constant that is added to the relative frequency of a word, so that rare words weigh little.
 _SMOOTHING = 1e-4
-# A score below this means that a document is unlike those of the topic.
+# A score below this means that a document is unlike the documents of the topic.
 _UNLIKE = -0.5
-# Documents that a reason names.
+# The largest number of documents that a reason names.
 _N_PLACES = 3
 
 
@@ -43,7 +43,7 @@ _N_PLACES = 3
 class Finding:
     """The findings about one document."""
 
-    row: int  # Its number in the audit
+    row: int  # The row of the document in the audit
     at: int | str  # Its position in the source
     part: str  # "train" or "test"
     suspicion: float  # Probability that its topic is wrong
@@ -52,7 +52,7 @@ class Finding:
     reasons: list[str]
     # A document to compare with: a copy with another topic, or the nearest of the likely topic.
     comparison_row: int | None
-    is_copy: bool  # Whether that is a copy
+    is_copy: bool  # Whether the document to compare with is a copy
 
     def to_dict(self) -> dict[str, object]:
         """Return suspicion, topics and reasons as plain data for JSON."""
@@ -124,7 +124,7 @@ class Findings:
         return [{"at": corpus.places[row], "topic": corpus.topics[row]} for row in rows.tolist()]
 
     def to_review(self, min_documents: int = MIN_TO_REVIEW) -> list[int]:
-        """Return the most suspect documents: all that are probably wrong, or at least so many."""
+        """Return the most suspect documents: all probably wrong ones, at least `min_documents`."""
         n_wrong = len(self.audit.suspects())
         return [int(row) for row in self.audit.order[: max(min_documents, n_wrong)]]
 
@@ -134,9 +134,9 @@ class Findings:
         return f"{part}{self.audit.corpus.unit} {self.audit.corpus.places[row]}"
 
     def spans(self, row: int, topic: Any, likely: Any) -> list[Span]:
-        """Return spans of the words of a document that count most for one of two topics.
+        """Return spans of the words of a document that weigh most for one of two topics.
 
-        A positive weight counts for `likely`, a negative one for `topic`. It is the log of the
+        Positive weights are for `likely`, negative ones for `topic`. A weight is the log of the
         ratio of the word's frequencies in documents of the two topics, without this document and
         its copies.
         """
@@ -164,7 +164,7 @@ class Findings:
         frequencies = np.log(np.maximum(counts, 0) / (self._totals[numbers] + 1) + _SMOOTHING)
         if isinstance(topic, str):
             weights = values * (frequencies[:, 1] - frequencies[:, 0])
-        else:  # topics that are in both sets cancel out
+        else:  # topics in both sets cancel out
             overall = np.asarray(self._by_topic[columns].sum(axis=1)) / self._totals.sum()
             frequencies -= np.log(overall + _SMOOTHING)[:, np.newaxis]
             n = len(topic)
@@ -199,14 +199,14 @@ class Findings:
         return [near for near in self.audit.nearest.rows[row].tolist() if near >= 0]
 
     def _copy(self, row: int) -> int | None:
-        """Return the best supported copy of a document with another topic, if any."""
+        """Return the best supported copy of a document with another topic, if there is one."""
         y, suspicion = self.audit.evidence.y, self.audit.suspicion
         others = self._others(row)
         others = others[y[others] != y[row]]
         return int(others[suspicion[others].argmin()]) if len(others) else None
 
     def _nearest(self, row: int) -> int | None:
-        """Return the nearest document of the likely topic, or else of another topic."""
+        """Return the nearest document with the likely topic, or else with another topic."""
         audit = self.audit
         near, topics = self._near(row), audit.corpus.topics
         alike = [n for n in near if topics[n] == audit.likely[row]]
@@ -218,7 +218,7 @@ class Findings:
         return next(iter([*alike, *other]), None)
 
     def _changes(self, row: int) -> tuple[list[str], list[str]]:
-        """Return the topics that a document probably lacks, and those that it has wrongly."""
+        """Return the topics that a document probably lacks, and those that are probably wrong."""
         topics, likely = self.audit.corpus.topics[row], self.audit.likely[row]
         return [t for t in likely if t not in topics], [t for t in topics if t not in likely]
 
@@ -290,10 +290,11 @@ REVIEW_COLUMNS = (
     "decision: keep, relabel or drop", "new_topic: for relabel", "topic", "suspicion", "reasons",
     "text", "part", "at", "digest",
 )  # fmt: skip
-# Hexadecimal digits of a digest, which shows a changed text. It begins with a letter, as a
-# spreadsheet would read some digests as numbers, such as 1234e567.
+# The number of hexadecimal digits of a digest, which shows whether a text was changed. A digest
+# begins with a letter, as a spreadsheet would read some digests, such as 1234e567, as numbers.
 _DIGITS, _LETTER = 16, "d"
-# A cell of a spreadsheet holds 32,767 characters; longer texts are cut, as they are only read.
+# A cell of a spreadsheet holds 32,767 characters; longer texts are truncated, as the table is only
+# for reading them.
 _MAX_CHARACTERS = 32_000
 
 
@@ -306,19 +307,19 @@ def review_form(corpus: Corpus) -> TopicForm | None:
 
 
 def _cell(topics: Any, form: TopicForm | None) -> Any:
-    """Return a topic, or topics, as a cell; a separator alone stands for no topic."""
+    """Return a topic, or several, as a cell; a separator alone stands for no topic."""
     return topics if form is None else format_topics(topics, form) or form.separator
 
 
 def text_digest(text: str, topic: Any) -> str:
-    """Return a short digest of a text and its topic, or its several topics."""
+    """Return a short digest of a text and its topic or topics."""
     topic = topic if isinstance(topic, str) else "\0".join(topic)
     data = f"{len(topic)}:{topic}{text}".encode("utf-8", "surrogatepass")
     return _LETTER + hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def column_name(head: str) -> str:
-    """Return the name of a column, without what its head says to write.
+    """Return the name of a column without the instruction in its head.
 
     >>> column_name("decision: keep, relabel or drop")
     'decision'
@@ -327,10 +328,10 @@ def column_name(head: str) -> str:
 
 
 def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None = ",") -> bytes:
-    """Return documents as CSV, or Excel if there is no delimiter, to write decisions into.
+    """Return a table of documents for review: CSV, or Excel if `delimiter` is empty.
 
-    These are in the first column. The second one has the likely topic for `relabel`, to be changed
-    if it is wrong. See `REVIEW_COLUMNS` and `table_file`.
+    The reviewer writes decisions into the first column. The second one has the likely topic for
+    `relabel`, which the reviewer changes if it is wrong. See `REVIEW_COLUMNS` and `table_file`.
     """
     rows_of_cells: list[Sequence[Any]] = [REVIEW_COLUMNS]
     form = review_form(findings.audit.corpus)

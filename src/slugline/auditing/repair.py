@@ -1,4 +1,4 @@
-"""Applies a reviewer's decisions to documents, and measures what that gains."""
+"""Applies a reviewer's decisions to documents, and measures the gain in accuracy."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ReviewDecision(NamedTuple):
 
 @dataclass(frozen=True)
 class ReviewDecisions:
-    """The decisions in a table, whose name messages give."""
+    """The decisions in a table, with the name of the table for messages."""
 
     table: str
     items: tuple[ReviewDecision, ...]
@@ -72,10 +72,10 @@ class ReviewDecisions:
 
 @dataclass(frozen=True)
 class Repair:
-    """Documents after decisions."""
+    """The documents after decisions were applied."""
 
     corpus: Corpus  # the documents that were not dropped
-    # The new topic of each original document; None for those that were dropped.
+    # The new topic of each original document; None for documents that were dropped.
     topics: list[Any]
     new_topics: list[str]  # topics that no document had before
     # Number of decisions.
@@ -89,10 +89,10 @@ def read_decisions(
 ) -> ReviewDecisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
-    Its encoding is its own, and detected; `likely` is that of the documents. `form` is that of
-    `review_form`, if documents have several topics. Raises DataError if it can't be read, lacks a
-    column, or has an unknown decision; the message names the line. Raises OptionError if there is
-    no such encoding.
+    The encoding of the table is detected; `likely` is that of the documents. `form` is the result
+    of `review_form`, if documents have several topics. Raises DataError, with the line in its
+    message, if the table can't be read, lacks a column, or has an unknown decision. Raises
+    OptionError if there is no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     encoding = None if likely is None else check_encoding(likely)
@@ -103,7 +103,7 @@ def read_decisions(
 
 
 def _check_rows(rows: RowReader) -> list[SourceRow]:
-    """Return the rows of a table that has the columns of one to review, and no bad row."""
+    """Return the rows of a table; raise DataError if a column is missing or a row is bad."""
     items = list(rows)
     good = [
         replace(item, values={column_name(head): item.values[head] for head in item.values})
@@ -116,7 +116,7 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
         raise DataError(
             f"{rows.name} has no column {short_repr(missing[0])}, but "
             f"{format_list([*good[0].values])}; it "
-            "must have the columns of the table that the audit wrote to review."
+            "must have the columns of the table that the audit wrote for review."
         )
     if bad:
         # With more samples, the encoding can be guessed better.
@@ -162,7 +162,7 @@ def _parse_decision(
 
 
 def _cell(values: Mapping[str, Any], column: str) -> str:
-    """Return a cell as text; Excel keeps 3 as 3.0."""
+    """Return a cell as text; Excel stores 3 as 3.0."""
     value = values.get(column)
     if value is None or value != value:
         return ""
@@ -171,10 +171,10 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 
 
 def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
-    """Return the documents after the decisions about the training part.
+    """Return the documents after applying the decisions about the training part.
 
-    Raises DataError if a decision is about a document that isn't there or was changed since, or if
-    two are about one, with the line; or if no document would be left.
+    Raises DataError, with the line of the decision, if its document doesn't exist, was changed
+    since, or has another decision; and if no document would be left.
     """
     rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
@@ -189,7 +189,7 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
         if row in places:
             raise DataError(
                 f"{where}: {corpus.unit} {decision.at} has a decision in {places[row]} already; "
-                "leave one of them."
+                "keep only one of them."
             )
         places[row] = decision.place
         if decision.action != "keep":
@@ -243,10 +243,10 @@ Values = dict[str, Any]
 def whole_rows(
     sources: Sequence[str], corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> tuple[list[Values], TableDialect] | None:
-    """Return documents with all columns of their files, under new topics; how the first is written.
+    """Return rows with all columns and new topics, and the dialect of the first file.
 
-    Rows that were skipped as bad stay as they are, except those that have no cells to be read.
-    None if a source is not a file or folder, and so can't be read a second time.
+    Rows that were skipped as bad stay as they are, except for rows without readable cells. Return
+    None if a source is not a file or folder, which can't be read a second time.
 
     Parameters
     ----------
@@ -254,9 +254,9 @@ def whole_rows(
         The sources of the corpus.
     corpus : Corpus
     topics : sequence of str, tuple of str, or None
-        The new topic of each document, or its topics; None for those to leave out.
+        The new topic or topics of each document; None for documents to leave out.
     options : ReadOptions
-        Those the corpus was read with.
+        The options with which the corpus was read.
 
     Raises
     ------
@@ -276,9 +276,9 @@ def whole_rows(
 def changed_excel(
     source: str, corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> bytes | None:
-    """Return an Excel file under new topics, as it is otherwise; None if the source is no such.
+    """Return an Excel file with new topics, else unchanged; None if `source` is not Excel.
 
-    Rows of documents to leave out are empty. See `whole_rows` for parameters and errors.
+    Rows of documents that are left out become empty. See `whole_rows` for parameters and errors.
     """
     if not Path(source).is_file() or detect_format(source, options.format) != "xlsx":
         return None
@@ -294,7 +294,7 @@ def changed_excel(
 def _changed_rows(
     sources: Sequence[str], corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> Iterator[tuple[RowReader, SourceRow | BadRow, Values | None]]:
-    """Yield the rows of sources with the cells that change; None for those to leave out."""
+    """Yield the rows of sources with the cells that change; None for rows to leave out."""
     row_number, places = 0, corpus.numbered_places()
     layout = corpus.layout if corpus.multilabel else options.layout
     form = None if layout is None else layout.topic_form
@@ -313,7 +313,7 @@ def _changed_rows(
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:
-                yield rows, row, {}  # it was skipped
+                yield rows, row, {}  # a bad row, which was skipped
                 continue
             new = topics[row_number]
             row_number += 1
@@ -326,7 +326,7 @@ def _changed_rows(
 def _topic_cells(
     values: Mapping[str, Any], column: str, new: Any, form: TopicForm | None
 ) -> Values:
-    """Return the cells of a row that a new topic, or several, change."""
+    """Return the cells of a row that its new topic or topics change."""
     if isinstance(new, str):
         return {} if str(values.get(column)).strip() == new else {column: new}
     written = format_topics(new, form)
@@ -351,7 +351,7 @@ def to_excel(rows: Sequence[Values]) -> bytes:
 
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:
-    """Return rows as JSON Lines; lists and objects of the source stay, on one line."""
+    """Return rows as JSON Lines; lists and objects of the source are kept, on one line."""
     lines = ({name: compact(value) for name, value in row.items()} for row in rows)
     return msgspec.json.Encoder(enc_hook=str).encode_lines(lines)
 
@@ -364,24 +364,24 @@ _95_PERCENT = 1.96
 
 @dataclass(frozen=True)
 class Gain:
-    """Right predictions for held-out documents after learning from unrepaired and repaired ones."""
+    """Counts of right held-out predictions, with original and with repaired documents."""
 
-    n_tested: int  # documents that were not dropped, under their new topics
+    n_tested: int  # number of documents that were not dropped; their new topics count as true
     # Right predictions.
     n_before: int
     n_after: int
-    # Documents that are right only after the repair, and only before it.
+    # Numbers of documents that are right only after the repair, and only before it.
     n_better: int
     n_worse: int
 
     @property
     def points(self) -> float:
-        """Percentage points of accuracy that the repair gains."""
+        """The gain in accuracy, in percentage points."""
         return 100 * (self.n_after - self.n_before) / self.n_tested
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the points, from the documents that only one of the two gets right."""
+        """The 95 % interval of `points`, from documents for which one classifier is right."""
         differ = self.n_better + self.n_worse
         variance = differ - (self.n_better - self.n_worse) ** 2 / self.n_tested
         margin = 100 * _95_PERCENT * math.sqrt(max(variance, 0)) / self.n_tested
@@ -409,22 +409,22 @@ def measure_gain(
 ) -> Gain:
     """Cross-validate the default classifier on documents before and after repair, in equal folds.
 
-    Both are tested on the new topics, as nothing else tells which ones are right. If the decisions
-    are only those of an audit, that favours both, but hardly the difference.
+    Both classifiers are tested on the new topics, as no other source says which topics are right.
+    If the decisions are only those of an audit, this favours both, but hardly the difference.
 
     Parameters
     ----------
     corpus : Corpus
     topics : sequence of str, tuple of str, or None
-        The new topic of each document, or its topics; None for those that were dropped.
+        The new topic or topics of each document; None for documents that were dropped.
     groups : int array, shape (n_documents,)
-        Documents of a group, such as copies, share a fold.
+        Documents in the same group, such as copies, share a fold.
     seed, n_jobs, progress
         See `slugline.auditing.audit.audit_corpus`.
 
     Raises
     ------
-    DataError : if documents are too few to be learned from.
+    DataError : if there are too few documents to learn from.
     """
     is_left = np.array([topic is not None for topic in topics])
     before, after = np.empty((2, len(corpus)), dtype=object)

@@ -1,4 +1,4 @@
-"""The probability that a document's topic is wrong, by the evidence of other documents."""
+"""Estimates the probability that a document's topic is wrong from evidence of others."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from scipy.special import expit, logsumexp
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 
-# Weight of the best other topic's score; that of the document's own topic has weight 1. The other
-# score shows where the text belongs, but not whether it belongs nowhere, or to two topics.
+# The weight of the best other topic's score; the score of the document's own topic has weight 1.
+# The other score shows where a text belongs, but not whether it belongs nowhere, or to two topics.
 _OTHER = 0.25
 # Weight of a topic's fraction of the nearest documents.
 _NEAREST = 0.7
-# Weight of how often the two topics are confused, and the number of documents of no particular
-# topic that are added to the counts.
+# The weight of how often the two topics are confused, and the number of documents, spread over
+# topics, that are added to the counts.
 _CONFUSED, _PRIOR = 0.2, 10.0
-# Sharpness of the bend at a score of -1, below which scores hardly differ.
+# The sharpness of the bend at a score of -1, below which scores hardly differ.
 _BEND = 4.0
-# Fraction of texts for which two topics are both right.
+# The fraction of texts for which two topics are both right.
 _BOTH_RIGHT = 1 / 20
 # The fraction of wrong topics is estimated from the documents above each of these quantiles of
-# wrong ones. The lowest estimate is used, as hard cases raise the others. The maximum is for
-# documents too few to learn from, which would all seem wrong.
+# wrong ones, and the lowest estimate is used, as hard cases raise the others. The maximum applies
+# if there are too few documents to learn from, which would all seem wrong.
 _QUANTILES, _MAX_WRONG = (0.5, 0.7, 0.9), 0.2
-# Penalty on the weights of a logistic regression, so that a few documents make nothing certain.
+# The penalty on the weights of a logistic regression, so that a few documents don't make it
+# certain.
 _PENALTY = 1.0
 # The smallest distance of a probability from 0 and 1.
 _MIN_PROBABILITY = 1e-4
@@ -42,20 +43,20 @@ class TopicEvidence:
     y: I64  # shape (n_rows,): the topics of the documents
 
     def likely(self, y: I64) -> I64:
-        """Return the likeliest topic other than `y` of each document, shape (n_rows,)."""
+        """Return the likeliest topic of each document other than that in `y`, shape (n_rows,)."""
         return _best_other(self.scores + np.float32(_NEAREST) * self.fractions, y)
 
     def against(self, y: I64) -> F64:
-        """Return the evidence against topic `y` of each document, on no scale, shape (n_rows,)."""
+        """Return the evidence against each document's topic in `y`, in no unit, shape (n_rows,)."""
         rows, best = np.arange(len(y)), _best_other(self.scores, y)
         lead = _OTHER * _bend(self.scores[rows, best]) - _bend(self.scores[rows, y])
         return lead - _NEAREST * self.fractions[rows, y] - _CONFUSED * self._confusion(y, best)
 
     def _confusion(self, y: I64, best: I64) -> F64:
-        """Return the log of how much more often than by chance `best` scores over `y`, at least 0.
+        """Return the log of how much more often than by chance `best` outscores `y`, at least 0.
 
-        A document of wheat whose best topic is grain need not be wrong. Documents are left out of
-        their own counts.
+        A document with topic wheat whose best topic is grain need not be wrong. Documents are left
+        out of their own counts.
         """
         n_rows, n_topics = self.scores.shape
         rows, over = np.arange(n_rows), _best_other(self.scores, self.y)
@@ -79,15 +80,15 @@ def _best_other(scores: F32, y: I64) -> I64:
 
 
 def _bend(scores: F32) -> F64:
-    """Return scores of which those under -1 are nearly equal, as in the learner's loss."""
+    """Return scores bent so that those below -1 hardly differ, as in the learner's loss."""
     return np.logaddexp(0, _BEND * (scores.astype(np.float64) + 1)) / _BEND - 1
 
 
 def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     """Return the probability that each document's topic is wrong, shape (n_rows,).
 
-    The distribution of evidence against topics is compared with that against wrong ones: topics of
-    other documents, drawn at random.
+    The distribution of the evidence against topics is compared with that against wrong topics:
+    those of other documents, drawn at random.
 
     References
     ----------
@@ -116,7 +117,7 @@ class SetEvidence:
 
     @cached_property
     def strength(self) -> F64:
-        """The evidence for each topic of each document, on no scale."""
+        """The evidence for each topic of each document, in no unit."""
         return _bend(self.scores) + _NEAREST * self.fractions
 
     @cached_property
@@ -159,7 +160,7 @@ def _false_discovery_rates(against: F64, wrong: F64, at: F64) -> F64:
 
 
 def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
-    """Return the log of the density of `wrong` over that of `against`, at each of `at`."""
+    """Return the log ratio of the densities of `wrong` and `against`, at the values `at`."""
     values = np.concatenate([against, wrong])
     is_wrong = np.concatenate([np.zeros(len(against)), np.ones(len(wrong))])
     inputs = np.stack([np.ones_like(values), values], axis=1)
@@ -174,16 +175,16 @@ def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
 
 
 def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
-    """Return the probabilities that topics are wrong, updated by comparing identical texts.
+    """Return the probabilities that topics are wrong, after comparing identical texts.
 
-    Two topics of one text are rarely both right: the better supported one probably is. And if
-    copies often disagree, some texts were misplaced, a few of them under the right topic by chance;
-    so even if copies agree, perhaps only one of them has its own text.
+    Two topics of the same text are rarely both right; probably, the better supported one is. If
+    copies often disagree, some texts were misplaced, and a few of these got the right topic by
+    chance; so even if copies agree, perhaps only one of them has its own text.
 
     Parameters
     ----------
     suspicion : float array, shape (n_rows,)
-        Probabilities by documents that are not copies.
+        Probabilities according to documents that are not copies.
     y : int array, shape (n_rows,)
     copies : sequence of int arrays
         The rows of each text that occurs several times.
@@ -203,7 +204,7 @@ def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
 
 
 def _chance_agreement(y: I64, copies: Sequence[Index]) -> float:
-    """Return the probability that copies agree by chance, from how many disagree.
+    """Return the probability that copies agree by chance, estimated from how many disagree.
 
     Topics of misplaced texts are assumed to be drawn at random.
     """
