@@ -1,4 +1,4 @@
-"""Metrics of a classifier, their intervals, and tests of differences."""
+"""Metrics of classifiers, with confidence intervals and tests of differences."""
 
 from __future__ import annotations
 

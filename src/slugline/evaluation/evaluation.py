@@ -1,4 +1,4 @@
-"""Metrics of a classifier, from its probabilities for test documents."""
+"""Computes metrics of a classifier from its probabilities for test documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from slugline.evaluation.intervals import Interval, bootstrap, wilson
 
 @dataclass(frozen=True, slots=True)
 class TopicMetrics:
-    """The metrics of a topic; a ratio of 0 to 0 is NaN."""
+    """The metrics of a topic; 0 / 0 is NaN."""
 
     topic: str
     n_documents: int
@@ -46,8 +46,8 @@ def topic_metrics(
     ----------
     topics : names
     right, true, predicted : int arrays, shape (n_topics,)
-        Number of documents of each topic that are predicted right, that have the topic, and for
-        which it is predicted.
+        For each topic, the number of documents that have it and are given it, that have it, and
+        that are given it.
     """
     scores = precision_recall_f1(right, true, predicted, undefined=math.nan)
     columns = (column.tolist() for column in (true, *scores))
@@ -55,7 +55,7 @@ def topic_metrics(
 
 
 class Scores(NamedTuple):
-    """Precision, recall and F1: averages, or arrays with one of each for a topic or document."""
+    """Precision, recall and F1: averages, or arrays with a value for each topic or document."""
 
     precision: Any
     recall: Any
@@ -65,14 +65,14 @@ class Scores(NamedTuple):
 def precision_recall_f1(
     right: Integers, true: Integers, predicted: Integers, undefined: float = 0.0
 ) -> Scores:
-    """Return precision, recall and F1 of counts of decisions; `undefined` where it is 0 to 0.
+    """Return precision, recall and F1 from counts of decisions; 0 / 0 becomes `undefined`.
 
     Parameters
     ----------
     right, true, predicted : int arrays of one shape
-        Topics that are predicted right, that are true, and that are predicted.
+        Numbers of topics that are predicted and true, that are true, and that are predicted.
     undefined : float, default 0
-        As scikit-learn's `zero_division`.
+        The same as scikit-learn's `zero_division`.
     """
     return Scores(
         _ratio(right, predicted, undefined),
@@ -89,14 +89,14 @@ def f1_scores(right: Integers, true: Integers, predicted: Integers, undefined: f
 def count_by_topic(
     true: Integers, predicted: Integers, counts: Integers
 ) -> tuple[Integers, Integers, Integers]:
-    """Return the right, true and predicted documents of each topic, shape (n_sets, n_topics) each.
+    """Return counts of right, true and predicted documents by topic, each (n_sets, n_topics).
 
     Parameters
     ----------
     true, predicted : int arrays, shape (n_kinds,)
-        The topics of each kind of document.
+        The true and predicted topic of each kind of document.
     counts : int array, shape (n_sets, n_kinds)
-        Number of documents of each kind, in several test sets.
+        Number of documents of each kind in several test sets.
     """
     from scipy.sparse import csr_array
 
@@ -111,7 +111,7 @@ def count_by_topic(
 
 
 def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return the mean F1, over the last axis, of topics that are true or predicted at all.
+    """Return the mean F1, over the last axis, of topics that are true or predicted.
 
     See `topic_metrics` for the parameters, arrays of shape (..., n_topics).
     """
@@ -131,7 +131,7 @@ def _ratio(part: Integers, whole: Integers, undefined: float) -> F64:
 
 # Predictions --------------------------------------------------------------------------------------
 
-# Probabilities in memory as float64.
+# The number of probabilities that are converted to float64 at a time.
 _BATCH_SIZE = 1 << 22
 
 
@@ -144,14 +144,15 @@ class ScoredPredictions:
     true : int array
         Number of the true topic; -1 if the classifier does not know it.
     predicted : int array
-        Number of the most probable topic, the first of equal ones.
+        Number of the most probable topic, the first of equally probable ones.
     probability : float array
         Probability of the predicted topic.
     n_above : int array
-        Number of topics that rank above the true one; all if it is unknown.
+        Number of topics that rank above the true one; the number of topics if it is unknown.
     squared_error : float array
-        Sum over topics of the squared difference between the probability and 1 for the true topic,
-        0 for others: 0 to 2. An unknown topic counts as one more, of probability 0.
+        Squared difference between the probability and 1 for the true topic, or 0 for other topics,
+        summed over topics: 0 to 2. An unknown true topic counts as a further topic of probability
+        0.
     """
 
     true: I64
@@ -164,7 +165,7 @@ class ScoredPredictions:
     def from_probabilities(
         cls, y_true: Integers, proba: Floats, *, batch_size: int = _BATCH_SIZE
     ) -> ScoredPredictions:
-        """Return the predictions of probabilities, shape (n_documents, n_topics).
+        """Return predictions from probabilities, shape (n_documents, n_topics).
 
         Raises DataError if shapes differ, a topic has no column, or a probability is not from 0 to
         1.
@@ -214,7 +215,7 @@ def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[An
 
 
 def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
-    """Return the accuracy of predicting the true topics in random order, as the lesson does."""
+    """Return the accuracy of predicting the true topics in random order, as in the lesson."""
     order = np.random.default_rng(seed).permutation(len(y))
     return sum(y[i] == y[j] for i, j in enumerate(order)) / len(y)
 
@@ -226,7 +227,7 @@ TOP = (2, 3, 5, 10)
 
 
 class BaseEvaluation(TitledRows, ABC):
-    """The metrics that do not depend on whether a document has one topic or several."""
+    """The metrics that single-label and multilabel evaluations have in common."""
 
     topics: list[str]
 
@@ -238,16 +239,16 @@ class BaseEvaluation(TitledRows, ABC):
     @property
     @abstractmethod
     def n_right(self) -> int:
-        """Number of documents that are given exactly their topics."""
+        """Number of documents that are given exactly their true topics."""
 
     @property
     def accuracy(self) -> float:
-        """Share of the documents that are given exactly their topics."""
+        """Fraction of the documents that are given exactly their true topics."""
         return self.n_right / self.n_documents
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95 % interval of the accuracy."""
+        """The 95 % Wilson interval of the accuracy."""
         return wilson(self.n_right, self.n_documents)
 
     def per_topic(self) -> list[TopicMetrics]:
@@ -256,7 +257,7 @@ class BaseEvaluation(TitledRows, ABC):
 
     @abstractmethod
     def _totals(self) -> tuple[I64, I64, I64]:
-        """Return the right, true and predicted documents of each topic; see `topic_metrics`."""
+        """Return counts of right, true and predicted documents by topic; see `topic_metrics`."""
 
     @property
     @abstractmethod
@@ -270,23 +271,23 @@ class BaseEvaluation(TitledRows, ABC):
 
     @property
     def calibration_error(self) -> float:
-        """Mean difference of probability and share of right decisions; see `calibration_error`."""
+        """Mean difference of probability and fraction of right decisions; `calibration_error`."""
         proba, right = self._decisions
         return probabilities.calibration_error(proba, right) if len(proba) else math.nan
 
     @property
     def chance_error(self) -> float:
-        """The calibration error of perfect probabilities; see `chance_error`."""
+        """The expected calibration error of perfect probabilities; see `chance_error`."""
         bins = self.reliability()
         return probabilities.chance_error(bins) if bins else math.nan
 
     def reliability(self) -> list[probabilities.Bin]:
-        """Return the `reliability_curve`; no bins without decisions."""
+        """Return the bins of `reliability_curve`; empty if there are no decisions."""
         proba, right = self._decisions
         return probabilities.reliability_curve(proba, right) if len(proba) else []
 
     def coverage(self) -> probabilities.CoverageCurve | None:
-        """Return the `coverage_curve` of the topics given; None without any."""
+        """Return the `coverage_curve` of the topics given; None if there are none."""
         proba, right = self._answers
         return probabilities.coverage_curve(proba, right) if len(proba) else None
 
@@ -298,7 +299,7 @@ class Evaluation(BaseEvaluation):
     Attributes
     ----------
     topics : list of str
-        Names, in the order of the rows and columns of `confusion`.
+        Names of topics, in the order of the rows and columns of `confusion`.
     confusion : int64 array, shape (n_topics, n_topics)
         Rows are true topics, columns are predicted ones.
     log_loss : float
@@ -306,7 +307,7 @@ class Evaluation(BaseEvaluation):
     predictions : ScoredPredictions or None
         Without them, metrics of probabilities are NaN.
     seed : int
-        Of bootstrap intervals.
+        The seed of bootstrap intervals.
     """
 
     topics: list[str]
@@ -319,12 +320,12 @@ class Evaluation(BaseEvaluation):
     def from_probabilities(
         cls, topics: Sequence[str], y_true: I64, proba: Floats, *, seed: int = 0
     ) -> Evaluation:
-        """Return the evaluation of probabilities.
+        """Return the evaluation of a classifier from its probabilities.
 
         Parameters
         ----------
         topics : sequence of str
-            Names of the columns of `proba`. Unknown topics of documents become one more,
+            Names of the columns of `proba`. Unknown topics of documents become one further topic,
             "(unknown)".
         y_true : int array, shape (n_documents,)
             Columns of the true topics; -1 for a topic that the classifier does not know.
@@ -344,7 +345,7 @@ class Evaluation(BaseEvaluation):
             names, n = [*names, _unused("(unknown)", names)], n + 1
         pairs = np.where(is_known, predictions.true, n - 1) * n + predictions.predicted
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
-        # In the precision of the probabilities: model files keep every bit of it.
+        # In the precision of the probabilities, as model files store all bits of the loss.
         of_true = np.where(is_known, proba[np.arange(len(y_true)), y_true], 0)
         log_loss = float(np.abs(np.log(np.maximum(of_true, np.finfo(np.float32).tiny))).mean())
         return cls(names, confusion, log_loss, predictions, seed)
@@ -356,7 +357,7 @@ class Evaluation(BaseEvaluation):
 
     @property
     def n_known(self) -> int:
-        """Number of topics that the classifier knows, without "(unknown)"."""
+        """Number of topics that the classifier knows; "(unknown)" is not counted."""
         has_unknown = self.predictions is not None and bool((self.predictions.true < 0).any())
         return len(self.topics) - has_unknown
 
@@ -367,15 +368,15 @@ class Evaluation(BaseEvaluation):
 
     @property
     def predicted(self) -> list[str]:
-        """The predicted topic of each document; none without predictions."""
+        """The predicted topic of each document; empty without predictions."""
         if self.predictions is None:
             return []
         return [self.topics[number] for number in self.predictions.predicted.tolist()]
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 of the topics that are true or predicted at all."""
-        # Not by `macro_f1`, which sums in another order: model files keep every bit of it.
+        """Mean F1 of the topics that are true or predicted."""
+        # Not from the function `macro_f1`, which sums in another order: model files store all bits.
         scores = [topic.f1 for topic in self.per_topic() if not math.isnan(topic.f1)]
         return sum(scores) / len(scores)
 
@@ -416,7 +417,7 @@ class Evaluation(BaseEvaluation):
         return self.predictions.probability, self.predictions.right
 
     def top_k(self, k: int) -> float:
-        """Return the share of documents whose true topic is among the `k` most probable."""
+        """Return the fraction of documents whose true topic is among the `k` most probable."""
         if self.predictions is None:
             return math.nan
         is_in_top = (self.predictions.n_above < k) & (self.predictions.true >= 0)
@@ -424,7 +425,7 @@ class Evaluation(BaseEvaluation):
 
     @property
     def top_ks(self) -> list[int]:
-        """Those of 2, 3, 5 and 10 under the number of topics; none without predictions."""
+        """The numbers of 2, 3, 5 and 10 below the number of topics; empty without predictions."""
         return [k for k in TOP if k < self.n_known] if self.predictions is not None else []
 
     def _totals(self) -> tuple[I64, I64, I64]:
@@ -434,10 +435,11 @@ class Evaluation(BaseEvaluation):
     def _f1_intervals(self) -> list[Interval]:
         """The intervals of macro-F1 and weighted F1."""
         if self.n_right == self.n_documents:
-            # No resample has a mistake either, but that doesn't mean that there are none.
+            # Resamples have no mistakes either, but that doesn't mean that further documents have
+            # none.
             return [self.interval] * 2
         kinds = np.nonzero(self.confusion)
-        # Of thousands of topics, few may occur.
+        # With thousands of topics, only few may occur.
         _, codes = np.unique(np.concatenate(kinds), return_inverse=True)
         true, predicted = np.split(codes, 2)
 
@@ -449,7 +451,7 @@ class Evaluation(BaseEvaluation):
 
     def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
         """Return the most common mistakes: true topic, predicted topic, number of documents."""
-        # Of thousands of topics, most are never confused with most others.
+        # With thousands of topics, most pairs are never confused.
         true, predicted = np.nonzero(self.confusion)
         is_wrong = true != predicted
         true, predicted = true[is_wrong], predicted[is_wrong]
@@ -503,5 +505,5 @@ def _unused(name: str, names: Sequence[str]) -> str:
 
 
 def none_if_nan(value: Any) -> Any:
-    """Return a value of JSON, which has no NaN."""
+    """Return None for NaN, which JSON doesn't have."""
     return None if isinstance(value, float) and math.isnan(value) else value

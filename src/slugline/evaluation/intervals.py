@@ -1,4 +1,4 @@
-"""Confidence intervals of metrics, given the number of test documents."""
+"""Confidence intervals of metrics on a test set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64, Integers
 
-#: Standard errors from the mean to the ends of a 95 % interval.
+#: The number of standard errors from the mean to the ends of a 95 % interval.
 Z_95 = 1.959964
-#: Resamples of a bootstrap.
+#: The number of resamples of a bootstrap.
 N_RESAMPLES = 1000
-# Counts in memory.
+# The largest number of counts in memory at a time.
 _BATCH_SIZE = 1 << 22
 
 
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 
 def wilson(n_right: float, n: float, z: float = Z_95) -> Interval:
-    """Return Wilson's 95 % score interval of a share; `z` is half its width in standard errors.
+    """Return Wilson's 95 % interval of a proportion; `z` is half its width in standard errors.
 
     References
     ----------
@@ -44,13 +44,13 @@ def wilson(n_right: float, n: float, z: float = Z_95) -> Interval:
 def bootstrap(
     counts: Integers, statistic: Callable[[I64], F64], *, seed: int, n_resamples: int = N_RESAMPLES
 ) -> list[Interval]:
-    """Return the bias-corrected 95 % percentile intervals of statistics of a test set.
+    """Return bias-corrected 95 % percentile intervals of statistics of a test set.
 
-    Each interval holds the statistic of the test set itself.
+    Each interval contains the statistic of the test set itself.
 
     Documents with the same topic and prediction are of one kind, and resampling draws the number of
-    documents of each kind. Resamples lack some rare topics, as the test set itself does; the share
-    of resamples with a lower statistic than the test set corrects that bias.
+    documents of each kind. Resamples lack some rare topics, as the test set itself does; this bias
+    is corrected by the fraction of resamples with a lower statistic than the test set.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def _interval(values: F64, measured: float) -> Interval:
     from scipy.special import ndtr, ndtri
 
     n = len(values)
-    # Rounding errors are no differences.
+    # Differences within rounding errors count as ties.
     is_equal = np.isclose(values, measured, rtol=0, atol=1e-12)
     n_lower = np.count_nonzero((values < measured) & ~is_equal) + np.count_nonzero(is_equal) / 2
     shift = 2 * ndtri(min(max(n_lower / n, 0.5 / n), 1 - 0.5 / n))
     low, high = np.quantile(values, ndtr([shift - Z_95, shift + Z_95])).tolist()
-    # Where every resample is on one side of the test set, no correction is enough.
+    # If all resamples are on one side of the test set, no correction is enough.
     return Interval(min(low, measured), max(high, measured))

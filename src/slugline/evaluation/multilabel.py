@@ -1,4 +1,4 @@
-"""Metrics of a classifier that gives a document several topics."""
+"""Metrics of multilabel classifiers."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from slugline.evaluation.intervals import Interval, bootstrap
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-#: One tuple of topics a document.
+#: A tuple of topics for each document.
 TopicSets = Sequence[tuple[str, ...]]
 
 # Precision, recall and F1 -------------------------------------------------------------------------
 
 
 def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
-    """Return precision, recall and F1 over all decisions; 0 where there is nothing to divide by.
+    """Return precision, recall and F1 over all decisions; 0 / 0 counts as 0.
 
     Parameters
     ----------
     true, predicted : sparse bool arrays, shape (n_documents, n_topics)
-        Whether each document has a topic, and whether it is given.
+        The true topics of each document, and the topics that it is given.
     """
     right, *totals = (np.array(part.nnz) for part in (true.multiply(predicted), true, predicted))
     return Scores(*(float(score) for score in precision_recall_f1(right, totals[0], totals[1])))
 
 
 def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
-    """Return the means over the topics that are true or predicted at all; 0 if there are none.
+    """Return the means over the topics that are true or predicted; 0 if there are none.
 
-    A ratio of 0 to 0 counts as 0. scikit-learn's `f1_score(average="macro")` also counts each
+    For a topic, 0 / 0 counts as 0. scikit-learn's `f1_score(average="macro")` also counts each
     topic that is neither true nor predicted as 0, unless `labels` leaves it out. See `micro_scores`
     for the parameters.
     """
@@ -60,7 +60,7 @@ def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
 
 
 def samples_scores(true: csr_array, predicted: csr_array) -> Scores:
-    """Return the means over documents; a ratio of 0 to 0 counts as 1.
+    """Return the means over documents; 0 / 0 counts as 1.
 
     A document without topics that is given none is right: its precision, recall and F1 are 1. See
     `micro_scores` for the parameters.
@@ -70,7 +70,7 @@ def samples_scores(true: csr_array, predicted: csr_array) -> Scores:
 
 
 def count_decisions(true: csr_array, predicted: csr_array, axis: int) -> tuple[I64, I64, I64]:
-    """Return the right, true and predicted topics, per topic (axis 0) or document (axis 1)."""
+    """Return counts of right, true and predicted topics by topic (axis 0) or document (axis 1)."""
     parts = true.multiply(predicted), true, predicted
     right, of_true, of_predicted = (part.sum(axis=axis, dtype=np.int64) for part in parts)
     return right, of_true, of_predicted
@@ -78,19 +78,19 @@ def count_decisions(true: csr_array, predicted: csr_array, axis: int) -> tuple[I
 
 # Rankings -----------------------------------------------------------------------------------------
 
-# Probabilities in memory at once.
+# The number of probabilities in memory at a time.
 _BATCH_SIZE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """How high the true topics of documents rank by probability, where there are any.
+    """The ranks of the true topics of documents by probability.
 
     Attributes
     ----------
     rank : int64 array, shape (n_true,)
         Number of topics that rank above each true topic, in the order of documents and, within
-        each, of ranks. Of equally probable topics, the first one ranks higher.
+        each, of ranks. If topics are equally probable, the first one ranks higher.
     document : int64 array, shape (n_true,)
         Number of the document, from 0, ascending.
     """
@@ -126,7 +126,7 @@ class Ranking:
         return np.bincount(self.document)
 
     def precision_at(self, k: int) -> float:
-        """Return the mean share of true topics among the `k` most probable ones."""
+        """Return the mean fraction of true topics among the `k` most probable ones."""
         return self._mean((self.rank < k) / k)
 
     def ndcg_at(self, k: int) -> float:
@@ -145,14 +145,14 @@ class Ranking:
 
     @property
     def average_precision(self) -> float:
-        """Label ranking average precision: the mean share of true topics down to each true one."""
+        """Label ranking average precision: the mean precision at the rank of each true topic."""
         n_true = self.n_true
         first = np.cumsum(n_true) - n_true
         place = np.arange(len(self.rank)) - first[self.document]
         return self._mean((place + 1) / (self.rank + 1) / n_true[self.document])
 
     def _mean(self, gains: F64) -> float:
-        """Return the mean over documents of sums of gains; NaN without documents."""
+        """Return the mean over documents of the sums of gains; NaN without documents."""
         return float(gains.sum() / len(self.n_true)) if len(self.rank) else math.nan
 
 
@@ -160,12 +160,12 @@ class Ranking:
 
 #: The numbers `k` of precision and nDCG in `to_dict`.
 TOP = (1, 3, 5)
-#: A topic that is less probable is hardly a decision, and doesn't count for calibration.
+#: A less probable topic is hardly a decision, and doesn't count for calibration.
 LEAST_PROBABILITY = 0.05
 
 
 class TopicPair(NamedTuple):
-    """Two topics that documents have together, in truth or in answers."""
+    """Two topics that documents have together, as true or as given topics."""
 
     first: str
     second: str
@@ -174,7 +174,7 @@ class TopicPair(NamedTuple):
 
 
 class TopicMistake(NamedTuple):
-    """A topic that a document has and isn't given, or is given and doesn't have."""
+    """A topic that a document has but isn't given, or is given but doesn't have."""
 
     # Number of the document, from 0.
     row: int
@@ -184,15 +184,15 @@ class TopicMistake(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class MultilabelEvaluation(BaseEvaluation):
-    """The metrics of a classifier of several topics on test documents.
+    """The metrics of a multilabel classifier on test documents.
 
     Attributes
     ----------
     topics : list of str
-        Names of the columns of `true` and `answered`; those that the classifier doesn't know come
+        Names of the columns of `true` and `answered`; topics that the classifier doesn't know come
         last.
     true, answered : sparse bool arrays, shape (n_documents, n_topics)
-        Whether each document has a topic, and whether the classifier gives it.
+        The true topics of each document, and those that the classifier gives it.
     proba : float array, shape (n_documents, n_known)
     thresholds : float array, shape (n_known,), or None
         The probabilities from which topics are given; None if each document gets its most likely
@@ -200,7 +200,7 @@ class MultilabelEvaluation(BaseEvaluation):
     seed : int
         Of bootstrap intervals.
     separator : str or None
-        What separates the parts of topics that are paths; None if they are no paths.
+        The separator in topics that are paths; None if topics are not paths.
     """
 
     topics: list[str]
@@ -230,12 +230,12 @@ class MultilabelEvaluation(BaseEvaluation):
         topics : sequence of str
             Names of the columns of `proba`.
         y_true : sequence of tuples of str
-            The topics of each document. Ones that the classifier doesn't know count as missed.
+            The topics of each document. Topics that the classifier doesn't know count as missed.
         proba : float array, shape (n_documents, n_topics)
         thresholds : float array, shape (n_topics,), or None
             None if topics aren't given by thresholds.
         answered : bool array, shape (n_documents, n_topics), optional
-            Which topics are given, if not those whose probability reaches the threshold.
+            The topics given, if not those whose probability reaches the threshold.
         seed : int, default 0
         separator : str, optional
 
@@ -276,7 +276,7 @@ class MultilabelEvaluation(BaseEvaluation):
     def from_answers(
         cls, topics: Sequence[str], true: csr_array, answered: csr_array
     ) -> MultilabelEvaluation:
-        """Return the evaluation of answers without probabilities; see the attributes."""
+        """Return the evaluation of answers without probabilities; see the class."""
         proba = np.broadcast_to(np.float32(np.nan), true.shape)
         return cls([*topics], true, answered, proba, proba[0])
 
@@ -323,14 +323,14 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the topics of the classifier that are true or given at all."""
+        """Mean F1 over the topics of the classifier that are true or given."""
         return float(self.macro.f1)
 
     @cached_property
     def f1_intervals(self) -> tuple[Interval, Interval, Interval]:
         """95 % intervals of micro-, macro- and per-document F1, by a bootstrap of documents.
 
-        If all is right, they are the interval of the exact match.
+        If all answers are right, each is the interval of the exact match.
         """
         if self.n_right == self.n_documents:
             return (self.interval,) * 3
@@ -343,7 +343,7 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def hamming_loss(self) -> float:
-        """Share of decisions, of each topic for each document, that are wrong."""
+        """Fraction of wrong decisions, of which there is one for each topic and document."""
         return float((self.true != self.answered).nnz / np.prod(self.true.shape))
 
     @cached_property
@@ -353,7 +353,7 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def top_ks(self) -> list[int]:
-        """Those of 1, 3 and 5 up to the number of topics."""
+        """The numbers of 1, 3 and 5 up to the number of topics."""
         return [k for k in TOP if k <= self.n_known]
 
     @cached_property
@@ -371,7 +371,7 @@ class MultilabelEvaluation(BaseEvaluation):
         return count_decisions(self.true, self.answered, axis=0)
 
     def levels(self) -> list[tuple[int, int, Scores]]:
-        """Return depths of paths, from 1, their numbers of topics and micro-averages, if any."""
+        """Return the depths of paths, from 1, with their numbers of topics and micro-averages."""
         if self.separator is None:
             return []
         depth = np.array([topic.count(self.separator) for topic in self.topics]) + 1
@@ -380,7 +380,7 @@ class MultilabelEvaluation(BaseEvaluation):
         return list(zip(itertools.count(1), map(len, parts), scores, strict=False))
 
     def pairs(self, most: int = 10) -> list[TopicPair]:
-        """Return the pairs of topics that most documents have together, in truth or in answers."""
+        """Return the pairs of topics that most documents have together, as true or given topics."""
         from scipy.sparse import triu
 
         counts = [(part.astype(np.int64).T @ part) for part in (self.true, self.answered)]
@@ -392,11 +392,11 @@ class MultilabelEvaluation(BaseEvaluation):
         ]
 
     def missed(self, most: int | None = None) -> list[TopicMistake]:
-        """Return topics that documents have and aren't given, the least probable first."""
+        """Return topics that documents have but aren't given, the least probable first."""
         return self._mistakes(self.true > self.answered, 1, most)
 
     def added(self, most: int | None = None) -> list[TopicMistake]:
-        """Return topics that are given to documents that don't have them, the surest first."""
+        """Return topics that documents are given but don't have, the most probable first."""
         return self._mistakes(self.answered > self.true, -1, most)
 
     def _mistakes(self, wrong: csr_array, sign: int, most: int | None) -> list[TopicMistake]:
@@ -469,19 +469,19 @@ class MultilabelEvaluation(BaseEvaluation):
 
 
 def equal_rows(first: csr_array, second: csr_array) -> Mask:
-    """Return which documents have the same topics in two indicators, shape (n_documents,)."""
+    """Return a mask of the documents with the same topics in two indicators, (n_documents,)."""
     return np.diff((first != second).tocsr().indptr) == 0
 
 
 def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:
-    """Return the values at places, which may be many."""
+    """Return the values of indicators at many positions."""
     keys = np.repeat(np.arange(indicators.shape[0]), np.diff(indicators.indptr))
     n_columns = indicators.shape[1]
     return np.isin(rows * n_columns + columns, keys * n_columns + indicators.indices)
 
 
 def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
-    """Return a row of each kind of document, and the number of documents of the kind.
+    """Return a row of each kind of document, and the number of documents of each kind.
 
     Documents of a kind have the same topics in each of the indicators, sorted CSR arrays.
     """
@@ -494,16 +494,16 @@ def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
 
 
 class ResampledF1:
-    """Micro-, macro- and per-document F1 of test sets, from their number of documents of a kind.
+    """Micro-, macro- and per-document F1 of test sets, from the counts of kinds of documents.
 
-    As in `macro_scores`, the mean leaves out topics that a test set lacks: as 0, they would pull
-    down the macro-F1 of every resample.
+    As in `macro_scores`, topics that a test set lacks are left out of the mean: counted as 0, they
+    would lower the macro-F1 of every resample.
 
     Parameters
     ----------
     true, predicted : sparse bool arrays, shape (n_kinds, n_topics)
     is_averaged : bool array, shape (n_topics,)
-        The topics over which macro-F1 is the mean.
+        The topics over which macro-F1 is averaged.
     """
 
     def __init__(self, true: csr_array, predicted: csr_array, is_averaged: Mask) -> None:

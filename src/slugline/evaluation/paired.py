@@ -22,12 +22,13 @@ from slugline.evaluation.multilabel import ResampledF1, count_kinds, equal_rows
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two classifiers' results on the same documents; differences are first less second.
+    """The results of two classifiers on the same documents; differences are first minus second.
 
     If documents have several topics, the accuracy is the exact match.
     """
 
-    # Documents that both classifiers, only the first, only the second, and neither get right.
+    # Numbers of documents for which both classifiers, only the first, only the second, and neither
+    # are right.
     n_both: int
     n_first: int
     n_second: int
@@ -38,11 +39,11 @@ class PairedComparison:
     # 95 % intervals of the differences, by a bootstrap of documents.
     accuracy_interval: Interval
     macro_f1_interval: Interval
-    # Only for several topics a document.
+    # Only for multilabel documents.
     micro_f1_first: float = math.nan
     micro_f1_second: float = math.nan
     micro_f1_interval: Interval | None = None
-    #: Documents to which the classifiers give other answers.
+    #: Number of documents to which the classifiers give different answers.
     n_different: int = 0
 
     @property
@@ -77,7 +78,7 @@ class PairedComparison:
 
     @property
     def p_value(self) -> float:
-        """Probability that chance alone makes accuracies differ as much, by `mcnemar`."""
+        """The p-value of the difference in accuracy; see `mcnemar`."""
         return mcnemar(self.n_first, self.n_second)
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,8 +124,9 @@ def compare_paired(
     first, second : sequences of topics, or of tuples of topics
         The predictions of each classifier.
     classes : pair of collections of topics, optional
-        The topics that each classifier knows; all by default. The others count as one topic in
-        its macro-F1, as in `Evaluation`, and as none where documents have several topics.
+        The topics that each classifier knows; all by default. Topics that a classifier doesn't know
+        are merged into one in its macro-F1, as in `Evaluation`; for multilabel documents, they are
+        left out of the mean.
     seed : int, default 0
         Of the bootstrap.
 
@@ -169,7 +171,7 @@ def compare_paired(
 
 
 class TopicDifference(NamedTuple):
-    """How many more documents of a topic the first of two classifiers gets right, as a share."""
+    """The difference in recall of a topic between two classifiers, first minus second."""
 
     topic: Any
     difference: float
@@ -180,7 +182,7 @@ class TopicDifference(NamedTuple):
 def compare_by_topic(
     y_true: Sequence[Any], first: Sequence[Any], second: Sequence[Any], *, seed: int = 0
 ) -> list[TopicDifference]:
-    """Return the difference in recall of each topic, of documents that have one each."""
+    """Return the difference in recall of each topic, for single-label documents."""
     kinds: dict[Any, I64] = {topic: np.zeros(3, dtype=np.int64) for topic in sorted(set(y_true))}
     for true, one, other in zip(y_true, first, second, strict=True):
         is_first, is_second = one == true != other, other == true != one
@@ -199,23 +201,24 @@ def compare_by_topic(
 
 
 def _is_same(first: Any, second: Any) -> bool:
-    """Whether two answers have the same topic, or the same topics in any order."""
+    """Return whether two answers are the same topic, or the same topics in any order."""
     if isinstance(first, tuple) and isinstance(second, tuple):
         return set(first) == set(second)
     return bool(first == second)
 
 
-# Returns scores, shape (n_sets, n_scores), of the counts of each kind of document, shape
-# (n_sets, n_kinds): the macro-F1, and where documents have several topics also the micro-F1.
+# A function of the counts of each kind of document, shape (n_sets, n_kinds), that returns scores,
+# shape (n_sets, n_scores): the macro-F1 and, for multilabel documents, the micro-F1. Documents with
+# the same topic and the same answers are of one kind.
 _F1 = Callable[[I64], F64]
 
 
 def _count_topics(
     topics: Sequence[Sequence[Any]], classes: tuple[Collection[Any], Collection[Any]] | None
 ) -> tuple[Mask, I64, list[_F1]]:
-    """Return which kinds of documents each classifier gets right, their counts, and the F1 of each.
+    """Return the kinds that each classifier gets right, the kinds' counts, and F1 functions.
 
-    The first of the `topics` are true, the others predicted.
+    The first row of `topics` has the true topics, the other rows the predictions.
     """
     numbers = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*topics)))}
     true, *predicted = np.array([[numbers[topic] for topic in y] for y in topics])
@@ -227,7 +230,7 @@ def _count_topics(
 def _count_sets(
     sets: Sequence[Sequence[Any]], classes: tuple[Collection[Any], Collection[Any]] | None
 ) -> tuple[Mask, I64, list[_F1]]:
-    """Return the same where documents have several topics."""
+    """Return the same as `_count_topics` for multilabel documents."""
     names = dict.fromkeys(name for part in sets for topics in part for name in topics)
     indicators = [Topics([*names]).encode_sets(part, bool) for part in sets]
     rows, counts = count_kinds(*indicators)
@@ -249,7 +252,7 @@ def _macro_and_micro_f1(scores: ResampledF1, counts: I64) -> F64:
 
 
 def _merge_unknown(true: I64, numbers: Mapping[Any, int], classes: Collection[Any]) -> I64:
-    """Return the true topics with one number for all that a classifier doesn't know."""
+    """Return the true topics with one number for all topics that a classifier doesn't know."""
     is_known = np.array([topic in classes for topic in numbers])
     return np.where(is_known[true], true, len(numbers))
 
@@ -263,7 +266,7 @@ def mcnemar(n_first: int, n_second: int) -> float:
     Parameters
     ----------
     n_first, n_second : int
-        Documents that only the first, and only the second classifier gets right.
+        Number of documents for which only the first, or only the second, classifier is right.
 
     References
     ----------

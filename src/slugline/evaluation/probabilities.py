@@ -1,4 +1,4 @@
-"""Calibration of probabilities, and accuracy by the coverage of a threshold."""
+"""Measures the calibration of probabilities, and accuracy as a function of coverage."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from slugline.evaluation.intervals import Interval, wilson
 
 #: Number of bins.
 N_BINS = 15
-# Rounding error of probabilities in float32, which should sum to 1.
+# The largest rounding error of float32 probabilities that should sum to 1.
 _ROUNDED = 1e-5
 
 
 class Bin(NamedTuple):
-    """Predictions of about the same probability."""
+    """Predictions with similar probabilities."""
 
     n_documents: int
     probability: float  # mean probability
-    # Number of right predictions. It need not be whole, as predictions of the same probability in
-    # several bins all count the same.
+    # Number of right predictions. It may be fractional, as predictions of equal probability count
+    # the same in all their bins.
     n_right: float
 
     @property
     def share(self) -> float:
-        """Return the share of right predictions."""
+        """Return the fraction of right predictions."""
         return self.n_right / self.n_documents
 
     @property
@@ -44,7 +44,7 @@ class Bin(NamedTuple):
 def reliability_curve(
     proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> list[Bin]:
-    """Return probability and share of right predictions in bins of equally many predictions.
+    """Return the probability and fraction of right predictions in equally large bins.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def reliability_curve(
     correct : bool array, shape (n_documents,)
         Whether the prediction is right.
     n_bins : int, default 15
-        With fewer documents, each has a bin.
+        With fewer documents, each has its own bin.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def reliability_curve(
     proba, right = _check_arrays(proba_top, correct)
     check_probabilities(proba)
     values, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
-    # Those of equal probability count the same, so that the order of documents doesn't matter.
+    # Predictions of equal probability count the same, so that the order of documents doesn't
+    # matter.
     share = (np.bincount(codes, right) / counts)[codes]
     order = np.argsort(proba, kind="stable")
     return [
@@ -77,7 +78,7 @@ def reliability_curve(
 
 
 def check_probabilities(proba: Floats) -> None:
-    """Check that all probabilities are from 0 to 1; DataError if not."""
+    """Raise DataError unless all probabilities are from 0 to 1."""
     if not ((proba >= 0) & (proba <= 1 + _ROUNDED)).all():
         raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
 
@@ -96,9 +97,10 @@ def _check_arrays(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[F64
 def calibration_error(
     proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> float:
-    """Return the mean absolute difference of probability and share of right predictions in bins.
+    """Return the mean absolute difference of probability and fraction of right predictions.
 
-    Bins count by their documents. See `reliability_curve` for bins, parameters and errors.
+    The mean is over bins, weighted by their numbers of documents. See `reliability_curve` for bins,
+    parameters and errors.
     """
     bins = reliability_curve(proba_top, correct, n_bins)
     gaps = (abs(b.n_documents * b.probability - b.n_right) for b in bins)
@@ -108,9 +110,9 @@ def calibration_error(
 def chance_error(bins: Sequence[Bin]) -> float:
     """Return the calibration error that perfect probabilities would have by chance.
 
-    The share of right predictions in a bin of n documents misses its probability p by
-    sqrt(2 p (1 - p) / (pi n)) on average: the mean absolute deviation of a normal distribution in
-    place of the binomial one.
+    On average, the fraction of right predictions in a bin of n documents differs from its
+    probability p by sqrt(2 p (1 - p) / (pi n)): the mean absolute deviation of a binomial
+    distribution, approximated by a normal one.
     """
     n_documents = sum(b.n_documents for b in bins)
     variances = (max(0.0, b.probability * (1 - b.probability)) * b.n_documents for b in bins)
@@ -121,7 +123,7 @@ def chance_error(bins: Sequence[Bin]) -> float:
 
 
 class CoveragePoint(NamedTuple):
-    """Answers and right answers with a threshold, the least probability of an answer."""
+    """Numbers of answers and right answers at a threshold, the least probability of answers."""
 
     threshold: float
     n_documents: int
@@ -130,12 +132,12 @@ class CoveragePoint(NamedTuple):
 
     @property
     def coverage(self) -> float:
-        """Share of documents with an answer."""
+        """Fraction of documents with an answer."""
         return self.n_answered / self.n_documents
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers; NaN if there are none."""
+        """Fraction of right answers; NaN if there are no answers."""
         return self.n_right / self.n_answered if self.n_answered else math.nan
 
     @property
@@ -146,7 +148,7 @@ class CoveragePoint(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve:
-    """Answers and right answers with every threshold."""
+    """The numbers of answers and of right answers at every threshold."""
 
     # Shape (n_thresholds,): the distinct probabilities of predictions, the highest first.
     thresholds: F64
@@ -160,7 +162,7 @@ class CoverageCurve:
         return int(self.n_answered[-1])
 
     def at(self, threshold: float) -> CoveragePoint:
-        """Return the point of a threshold."""
+        """Return the point at a threshold."""
         n = int(np.count_nonzero(self.thresholds >= threshold))
         counts = (int(self.n_answered[n - 1]), int(self.n_right[n - 1])) if n else (0, 0)
         return CoveragePoint(threshold, self.n_documents, *counts)

@@ -1,4 +1,4 @@
-"""Explains the score of one text."""
+"""Explains the scores of a text."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from slugline.text.tokens import Words, find_words, span_text
 
 # Attribution of the encoder -----------------------------------------------------------------------
 
-# Sentences or words that are left out one at a time, each of which needs an encoding; of more,
-# neighbours are left out together. Of a long text, there are fewer parts, so that about
-# `_MAX_ENCODED` characters are encoded.
+# The largest number of sentences or words that are left out one at a time, each of which needs an
+# encoding; if there are more, neighbours are left out together. Long texts have fewer parts, so
+# that about `_MAX_ENCODED` characters are encoded.
 _MAX_PARTS, _FEWEST_PARTS, _MAX_ENCODED = 50, 10, 16_000
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
 class EncodedParts(NamedTuple):
-    """The sentences of a text, or the words of a single one, and the text without each.
+    """The parts of a text (sentences, or words of a single sentence), and the text without each.
 
     Attributes
     ----------
     starts, ends : int array, shape (n_parts,)
-        Places of the parts among the bytes of the words.
+        The positions of the parts in the bytes of the words.
     rows : float64 array, shape (n_parts, encoder.width)
-        The encoder's row of the text without each part.
+        The encoder's rows of the text without each part.
     """
 
     starts: Integers
@@ -65,8 +65,8 @@ class EncodedParts(NamedTuple):
     def attributions(self, weights: F64, total: float) -> attribution.SpanAttributions:
         """Return the encoder's attribution to each part.
 
-        That is the difference that leaving it out makes. The remaining difference to `total`, the
-        encoder's part of the score, is divided evenly, so that the sum is exact.
+        A part's attribution is the difference that leaving it out makes. The remaining difference
+        to `total`, the encoder's part of the score, is divided evenly, so that the sum is exact.
 
         Parameters
         ----------
@@ -103,12 +103,13 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
 
 Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Any]]
 
-# Words and phrases that are listed one by one: more than anybody reads, and few for a machine.
+# The number of words and phrases that are listed one by one: more than anybody reads, but few for a
+# program.
 _MAX_REASONS = 1000
 _N_EXAMPLES = 5
-# Characters of an unknown topic that are compared with known ones.
+# The number of characters of an unknown topic that are compared with known ones.
 _MAX_COMPARED = 1000
-# Characters of a word in a reason, whose offsets are those of the whole word.
+# The largest number of characters of a word in a reason; its offsets are those of the whole word.
 _MAX_WORD = 100
 _BY_ENCODER = "the meaning of the whole text, by the encoder"
 
@@ -123,9 +124,9 @@ def explain(
     split_encoder: bool = True,
     corpus: Documents | None = None,
 ) -> Explanation:
-    """Return an explanation of the score of a topic: what each word and phrase adds to it.
+    """Explain the score of a topic by what each word and phrase adds to it.
 
-    The attributions of all words and phrases add up to the score less that of an empty text. For a
+    The attributions of all words and phrases add up to the score minus that of an empty text. For a
     linear learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and
     for mixtures, integrated gradients over the learners' scores, as in
     `slugline.explanation.attribution`. The encoder's attribution is divided among the sentences of
@@ -137,7 +138,8 @@ def explain(
     fitted : Fitted
     text : str
     topic : str or int, optional
-        The predicted one by default; of several, each that is given, or else the most likely.
+        The predicted topic by default; for a multilabel model, all topics given, or else the most
+        likely one.
     against : str or int, optional
         Explain the difference of the scores of `topic` and this topic.
     max_reasons : int, default 1000
@@ -241,7 +243,7 @@ def _explain_topic(
 
 
 class _GivenTopics(NamedTuple):
-    """The topics that a model of several topics gives to a text.
+    """The topics that a multilabel model gives to a text.
 
     Attributes
     ----------
@@ -250,7 +252,7 @@ class _GivenTopics(NamedTuple):
     with_parents : tuple of str or int
         Also the parents of topics that are paths.
     thresholds : float array, shape (n_topics,), or None
-        The probabilities from which on topics are given; None for paths.
+        The lowest probabilities at which topics are given; None for paths.
     """
 
     topics: list[Topic]
@@ -263,7 +265,7 @@ class _GivenTopics(NamedTuple):
 
 
 def _given_topics(fitted: Fitted, text: str, against: Topic | None) -> _GivenTopics:
-    """Return the topics that are given to a text; OptionError if `against` is named."""
+    """Return the topics that are given to a text; raise OptionError if `against` is given."""
     if against is not None:
         raise OptionError(
             Parameter("against"),
@@ -289,9 +291,9 @@ def _column_reasons(features: Features, columns: Integers, attributions: F64) ->
 
 
 def find_topic(fitted: Fitted, topic: Any) -> Topic:
-    """Return the model's topic with that name, or whose number is written like that.
+    """Return the model's topic with this name, or the numeric topic that is written like this.
 
-    Raises OptionError if there is none, with the most similar name.
+    Raises OptionError with the most similar name if there is none.
     """
     by_name = {str(name): name for name in fitted.topics.names}
     if str(topic) in by_name:
@@ -306,14 +308,14 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
 
 
 class _Answer:
-    """A model's row, scores and probabilities of one text."""
+    """A model's row, scores and probabilities for one text."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
         self.text = text
         self.X, words = fitted.features.read([text])
         scores = fitted.learner.decision_function(self.X)
         proba = fitted.learner.predict_proba(self.X)
-        self.encoded: F64 | None = None  # the encoder's row, if it counts for this text
+        self.encoded: F64 | None = None  # the encoder's row, if the encoder is used for this text
         if fitted.dense is not None and fitted.dense.needs_encoder(proba, words)[0]:
             encoded = fitted.dense.rows([text], fitted.features.n_jobs)
             self.encoded = encoded[0].astype(np.float64)
@@ -364,7 +366,7 @@ def _reasons(
     more: list[Reason],
     max_reasons: int,
 ) -> tuple[Reason, ...]:
-    """Return the strongest places as reasons, and the sum of the others as one."""
+    """Return the strongest places as reasons, and the sum of the others as one reason."""
     order = np.argsort(-np.abs(places.values), kind="stable")
     best, others = order[:max_reasons], order[max_reasons:]
     firsts, lasts = places.starts[best], places.ends[best]
@@ -383,7 +385,7 @@ def _reasons(
 
 
 def _decode(word: bytes) -> str:
-    """Return a word as text; a very long one without its end."""
+    """Return a word as text, truncated if it is very long."""
     if len(word) <= _MAX_WORD:
         return span_text(word)
     # No character has more than four bytes.

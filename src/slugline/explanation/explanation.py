@@ -1,4 +1,4 @@
-"""Explanations of scores: words for and against a topic, highlighted, with training examples."""
+"""Explanations of scores: highlighted words for and against a topic, with training examples."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 # Highlighted texts --------------------------------------------------------------------------------
 
-# Marks and words below this fraction of the strongest one are left out: mostly function words.
+# Marks and words below this fraction of the strongest one, mostly function words, are left out.
 _MIN_STRENGTH = 0.1
-# Sums under this fraction of the largest are rounding errors.
+# Sums below this fraction of the largest one are rounding errors.
 _ROUNDED = 1e-9
-# Control characters and lone surrogates, which HTML can't hold or browsers don't show.
+# Control characters and unpaired surrogates, which HTML can't contain or browsers don't show.
 _INVISIBLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# Steps of strength, as many as can be distinguished. They are classes, since a strict content
-# policy forbids styles of single marks.
+# The number of steps of strength, as many as can be distinguished. Steps are CSS classes, as a
+# strict content security policy forbids styles of single marks.
 _STEPS = 9
-#: Style sheet for `highlight`. A page may set the colours `--for` and `--against`. Words for are
-#: underlined with a solid line, words against with a dashed one.
+#: Style sheet for `highlight`. A page may set the colours `--for` and `--against`. Words for the
+#: topic are underlined with a solid line, words against it with a dashed line.
 STYLE = """\
 .highlighted { white-space: pre-wrap; overflow-wrap: anywhere; }
 .highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 38% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em color-mix(in srgb, var(--own) calc(25% + 75% * var(--strength)), transparent); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -55,7 +55,7 @@ def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
     ----------
     text : str
     spans : iterable of (start, end, attribution)
-        Positive attributions are for something, negative ones against. Where spans overlap, they
+        Positive attributions are for the topic, negative ones against it. Where spans overlap, they
         are added. The largest attribution in the text gets the strongest mark.
 
     Raises
@@ -118,7 +118,7 @@ def _printable(text: str) -> str:
 
 # Explanations -------------------------------------------------------------------------------------
 
-# Words in the table of a notebook, and characters of its text.
+# The numbers of words in the table of a notebook, and of characters of its text.
 _N_WORDS, _N_CHARACTERS = 12, 4000
 
 
@@ -128,7 +128,8 @@ class Reason(NamedTuple):
     Attributes
     ----------
     word : str
-        The word or phrase as the model reads it, in lower case, or a description of another part.
+        The word or phrase as the model reads it, in lower case, or a description of another part of
+        the score.
     start, end : int or None
         The word is `text[start:end]`; None for other parts.
     attribution : float
@@ -142,7 +143,7 @@ class Reason(NamedTuple):
 
 
 class WordAttribution(NamedTuple):
-    """The sum of a word's attributions at all places; another part of a score has no places."""
+    """The sum of a word's attributions over its places; other parts of a score have no places."""
 
     word: str
     n_places: int
@@ -155,13 +156,13 @@ class TrainingExample(NamedTuple):
     Attributes
     ----------
     row : int
-        Its number, from 0.
+        The number of the document, from 0.
     text : str
     topic : Topic
     similarity : float
         See `explain`.
     place : str
-        Its place in the source, such as "line 13".
+        The place of the document in the source, such as "line 13".
     """
 
     row: int
@@ -188,9 +189,9 @@ class Explanation(TitledRows):
     probability : float
         Of `topic`.
     reasons : tuple of Reason
-        The strongest first; the last one sums up words that are not listed.
+        The strongest come first; the last one sums up the words that are not listed.
     n_words : int
-        Number of words; a stretch of a script without spaces is one.
+        Number of words; a run of characters in a script without spaces counts as one.
     n_unlisted : int
         Number of places of words and phrases in the last reason.
     method : str
@@ -200,11 +201,11 @@ class Explanation(TitledRows):
     examples : tuple of TrainingExample
         The nearest training documents of the topic, if documents were passed.
     threshold : float or None
-        The probability from which on the topic is given, of a model of several topics a text.
+        The lowest probability at which the topic is given, by a multilabel model.
     is_given : bool or None
-        Whether it is given, likewise.
+        Whether a multilabel model gives the topic.
     others : tuple of Explanation
-        Those of the other topics that are given, if no topic was named.
+        The explanations of the other topics that are given, if no topic was named.
     """
 
     text: str = field(repr=False)
@@ -232,7 +233,7 @@ class Explanation(TitledRows):
 
     @property
     def verdict(self) -> str:
-        """Whether one of several topics is given and why; empty if a text has one topic."""
+        """Whether a multilabel model gives the topic, and why; empty for other models."""
         if self.is_given is None:
             return ""
         if self.threshold is None:
@@ -252,7 +253,7 @@ class Explanation(TitledRows):
         return f"not given: {format_under(self.probability, self.threshold)}"
 
     def words(self) -> list[WordAttribution]:
-        """Return the attribution of each word, the strongest first; that of unlisted ones last."""
+        """Return the attribution of each word, the strongest first; unlisted words come last."""
         attributions: defaultdict[tuple[str, bool], float] = defaultdict(float)
         places: Counter[tuple[str, bool]] = Counter()
         n_listed = len(self.reasons) - bool(self.n_unlisted)
@@ -280,10 +281,10 @@ class Explanation(TitledRows):
     def totals(
         self, max_words: int = _N_WORDS, min_strength: float = _MIN_STRENGTH
     ) -> tuple[list[WordAttribution], list[tuple[str, float]]]:
-        """Return the strongest words, and name and attribution of each other part of the score.
+        """Return the strongest words, and the name and attribution of each other part of the score.
 
-        Those are all other words together, the bias, and the sum of all. Words with less than
-        `min_strength` times the attribution of the strongest word are among the others.
+        The other parts are all other words together, the bias, and the total. Words with less than
+        `min_strength` times the attribution of the strongest word are among the other words.
         """
         words = self.words()
         strongest = max((abs(word.attribution) for word in words if word.n_places), default=0)
