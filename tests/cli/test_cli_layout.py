@@ -239,7 +239,10 @@ def test_layout_keeps_the_form_of_several_topics(
         ({"topic_map": (("", "b"),)}, "length >= 1"),
         ({"fold_topics": 1}, "Expected `bool`"),
         ({"topic_form": TopicFormInfo("separator")}, "topic columns don't fit the form of topics"),
-        ({"topic_form": TopicFormInfo("array", columns=("a",))}, "topic columns don't fit the form of topics"),
+        (
+            {"topic_form": TopicFormInfo("array", columns=("a",))},
+            "topic columns don't fit the form of topics",
+        ),
         (
             {"topic_form": TopicFormInfo("columns", columns=("a", "Mitteilung"))},
             "a column of the data is named twice",
