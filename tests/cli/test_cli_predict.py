@@ -257,6 +257,12 @@ def test_predict_counts_a_blank_line(run: Run) -> None:
     assert len(out.splitlines()) == 3
 
 
+def test_predict_quiet_warns_of_bad_rows_in_an_output(run: Run) -> None:
+    code, out, err = run("predict", "news.slug", "--quiet", "-o", "answers.jsonl", stdin=BAD)
+    assert (code, out) == (1, "")
+    assert err.startswith("warning: standard input: 3 of 5 lines could not be classified")
+
+
 def test_predict_quiet_reports_bad_rows_by_the_exit_status_only(run: Run) -> None:
     code, _, err = run("predict", "news.slug", "--quiet", stdin=BAD)
     assert (code, err) == (1, "")

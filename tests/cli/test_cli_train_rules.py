@@ -88,8 +88,8 @@ def test_train_rejects_options_that_break_a_rule(run: Callable[..., Any]) -> Non
         ),
         (
             ["curve", "news.csv", "--baseline"],
-            "No such option: --baseline; `slugline compare DATA default ngrams-svc` compares "
-            "models.",
+            "No such option: --baseline; `slugline compare DATA --models default,ngrams-svc` "
+            "compares models.",
         ),
     ],
 )

@@ -188,7 +188,7 @@ def _check_files(
             raise OptionError(f"{flag} {path}: name it {names}.")
         if suffix == ".xlsx":
             check_ending(path)
-        check_target(flag, path, [*sources, *list(targets.values())[:number]])
+        check_target(flag, path, sources, list(targets.values())[:number])
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:

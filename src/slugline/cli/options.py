@@ -78,28 +78,40 @@ class Option(click.Option):
         return super().shell_complete(ctx, incomplete)
 
 
-#: What to do in place of options that somebody may look for.
+_COMPARE = "`slugline compare DATA --models default,ngrams-svc` compares models."
+_FEATURE_GROUPS = (
+    'in Python, `TopicClassifier(feature_groups=[FeatureGroup("words", ...)])` sets it.'
+)
+_NEURAL_LEARNER = "in Python, `TopicClassifier(learner=NeuralLearner(...))` sets it."
+#: What to do in place of options that somebody may look for, by command.
 _ADVICE = {
-    "--baseline": "`slugline compare DATA default ngrams-svc` compares models.",
-    "--correction-weight": "a correction counts as one document; to give it more weight, add its "
-    "text to DATA several times.",
-    "--max-size": "--quantize int8 makes the file smaller.",
-    "--ranking": "`slugline audit DATA --json -n 1000000` lists all documents, the most suspect "
-    "first.",
-    **dict.fromkeys(
-        ("--num-words", "--weighting"),
-        'in Python, `TopicClassifier(feature_groups=[FeatureGroup("words", ...)])` sets it.',
-    ),
-    **dict.fromkeys(
-        (
-            *("--batch-size", "--dropout", "--epochs", "--hidden", "--l2", "--learning-rate"),
-            *("--optimizer", "--patience", "--validation-fraction"),
-        ),
-        "in Python, `TopicClassifier(learner=NeuralLearner(...))` sets it.",
-    ),
-    "--split-encoder": "`explain` attributes what an encoder adds to sentences or words anyway.",
-    "--validation": "in Python, `TopicClassifier.fit(..., validation_data=...)` takes documents to "
-    "find the best epoch on.",
+    "audit": {
+        "--ranking": "`slugline audit DATA --json -n 1000000` lists all documents, the most "
+        "suspect first."
+    },
+    "curve": {"--baseline": _COMPARE},
+    "explain": {
+        "--split-encoder": "`explain` attributes what an encoder adds to sentences or words anyway."
+    },
+    "train": {
+        "--baseline": _COMPARE,
+        "--batch-size": _NEURAL_LEARNER,
+        "--correction-weight": "a correction counts as one document; to give it more weight, add "
+        "its text to DATA several times.",
+        "--dropout": _NEURAL_LEARNER,
+        "--epochs": _NEURAL_LEARNER,
+        "--hidden": _NEURAL_LEARNER,
+        "--l2": _NEURAL_LEARNER,
+        "--learning-rate": _NEURAL_LEARNER,
+        "--max-size": "--quantize int8 makes the file smaller.",
+        "--num-words": _FEATURE_GROUPS,
+        "--optimizer": _NEURAL_LEARNER,
+        "--patience": _NEURAL_LEARNER,
+        "--validation": "in Python, `TopicClassifier.fit(..., validation_data=...)` takes "
+        "documents to find the best epoch on.",
+        "--validation-fraction": _NEURAL_LEARNER,
+        "--weighting": _FEATURE_GROUPS,
+    },
 }
 
 
@@ -152,7 +164,7 @@ class Command(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            advice = _ADVICE.get(error.option_name)
+            advice = _ADVICE.get(self.name or "", {}).get(error.option_name)
             if advice is None:
                 raise
             raise click.UsageError(f"No such option: {error.option_name}; {advice}", ctx) from None

@@ -17,12 +17,15 @@ def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]
         raise OptionError(f"{option} {path}: would overwrite an input file; name another one.")
 
 
-def check_target(option: str, path: Path, sources: Iterable[str | Path | None] = ()) -> None:
-    """Check, before the work, that a file can be written and is none of the sources.
+def check_target(
+    option: str, path: Path, sources: Iterable[str | Path | None] = (), outputs: Iterable[Path] = ()
+) -> None:
+    """Check, before the work, that a file can be written and is no source and no other output.
 
     Raises
     ------
-    OptionError : if `path` is not a file, none can be created in its folder, or it is a source.
+    OptionError : if `path` is not a file, none can be created in its folder, or it is a source or
+        another output.
     """
     if str(path) == "-":
         raise OptionError(
@@ -35,6 +38,8 @@ def check_target(option: str, path: Path, sources: Iterable[str | Path | None] =
             raise OptionError(f"{option} {path}: is {kind}; name a file.")
         tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
     check_not_read(option, path, sources)
+    if os.path.realpath(path) in map(os.path.realpath, outputs):
+        raise OptionError(f"{option} {path}: would overwrite another output; name another file.")
 
 
 def check_folder(

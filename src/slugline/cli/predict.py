@@ -31,7 +31,7 @@ from slugline.cli.options import (
     separator_option,
     text_option,
 )
-from slugline.cli.output import say, show_progress, warn
+from slugline.cli.output import is_quiet, say, show_progress, warn
 from slugline.corpus.columns import format_list
 from slugline.corpus.layout import Format
 from slugline.corpus.readers import RowReader, read_rows
@@ -322,7 +322,11 @@ def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
             problem, advice = counts.undecoded[0].problem, join_advice(counts.undecoded)
             summary += Message(f" ({problem}: ", advice, ")")
         place = "the lines" if output is None else str(output)
-        say(Message(f"{rows.name}: ", summary, f'; see "error" in {place}'))
+        message = Message(f"{rows.name}: ", summary, f'; see "error" in {place}')
+        if is_quiet() and output is not None:  # without --output, the lines say so themselves
+            warn([message])
+        else:
+            say(message)
         raise click.exceptions.Exit(1)
 
 

@@ -186,7 +186,7 @@ def _check_files(request: TrainRequest) -> Path:
             "name two files with --output and --report."
         )
     if request.mistakes is not None:
-        check_target("--mistakes", request.mistakes, [*sources, output, report])
+        check_target("--mistakes", request.mistakes, sources, [output, report])
     return report
 
 
