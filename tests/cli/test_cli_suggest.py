@@ -68,7 +68,7 @@ def test_suggest_says_if_fewer_texts_differ(run: Run) -> None:
     ("options", "message"),
     [
         (["-o", "a.txt"], "--output a.txt: it is a CSV file; name it a.csv."),
-        (["-o", "a.csv", "--json"], "--output is for CSV, and --json prints; leave one of them"),
+        (["-o", "a.csv", "--json"], "--output applies to CSV output and can't be combined"),
         (["-n", "0"], ""),
     ],
     ids=["no CSV", "both", "none"],

@@ -359,7 +359,7 @@ def test_api_correction_gets_404_without_a_file(tickets: Path) -> None:
         (b"", 400, "not JSON"),
         (b"{", 400, "not JSON"),
         (b'{"text": NaN}', 400, "not JSON"),
-        (b'{"text": "\\ud800", "x": NaN}', 400, "NaN is no number"),
+        (b'{"text": "\\ud800", "x": NaN}', 400, "NaN is not a valid JSON number"),
         (b'\xff\xfe{"text"', 400, "not JSON"),
         (b"[" * 100_000, 422, "Expected `object`"),
         (b'{"text":"\\ud800",' + b'"a":' + b"[" * 100_000, 400, "JSON"),

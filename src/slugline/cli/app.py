@@ -34,7 +34,7 @@ COMMANDS = {
 
 
 class _Program(click.Group):
-    """Imports a command when it is run: all would take longer than answering a question."""
+    """Imports a command when it is run; importing all would take longer than a prediction."""
 
     before_command: Callable[[], object]  # called when it has been imported
 

@@ -172,7 +172,7 @@ def _gain_of_dropping(report: Audit, settings: _Settings) -> Gain | None:
 def _check_files(
     targets: Mapping[str, Path], sources: Sequence[str | Path | None], *, is_repair: bool
 ) -> None:
-    """Check that every file can be written, is named after its kind, and replaces no other."""
+    """Check that every file can be written, has the right extension, and replaces no other."""
     suffixes = _SUFFIXES | ({"--output": _REPAIRED} if is_repair else {})
     for number, (flag, path) in enumerate(targets.items()):
         if is_repair and flag != "--output":
@@ -192,7 +192,7 @@ def _check_files(
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
-    """Return the test documents; in a built-in data set, their numbers follow the others'."""
+    """Return the test documents; a built-in data set numbers them after its training documents."""
     test_documents = parts.get("test")
     if test_documents is None or test is not None:
         return test_documents

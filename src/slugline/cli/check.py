@@ -1,4 +1,4 @@
-"""`slugline check`: the result of training a model again."""
+"""`slugline check`: train a model again, and compare the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slugline compare`: several models on the same folds, with what each of them takes."""
+"""`slugline compare`: accuracy, time and memory of several models on the same folds."""
 
 from __future__ import annotations
 

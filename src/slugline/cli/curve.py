@@ -1,4 +1,4 @@
-"""`slugline curve`: accuracy by the number of labels, and what more of them would bring."""
+"""`slugline curve`: accuracy by the number of labels, and the gain to expect from more."""
 
 from __future__ import annotations
 

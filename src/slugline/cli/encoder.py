@@ -52,7 +52,7 @@ def check_encoder(name: str | None) -> None:
 def advise(
     settings: FitSettings, fitted: Fitted, train: Corpus, evaluation: AnyEvaluation | None
 ) -> None:
-    """Recommend an encoder where held-out documents, or the few there are, say so."""
+    """Recommend an encoder if held-out documents, or the small number of documents, suggest it."""
     counts = train.topic_counts().values()
     is_default = is_linear(settings.learner) and settings.encoder is None
     if is_quiet() or not is_default or len(counts) < 2 or train.multilabel:
@@ -79,7 +79,7 @@ def advise(
 
 
 def _measured_gain(settings: FitSettings, fitted: Fitted, train: Corpus) -> str | None:
-    """Return how much better held-out documents are answered with `use`; None if that isn't clear.
+    """Return the gain on held-out documents with `use`; None if it isn't clear.
 
     Words and encoder learn anew, from all of the documents.
     """
@@ -116,6 +116,6 @@ def _is_installed() -> bool:
 
 
 def _installation() -> str:
-    """Return how to use the encoder."""
+    """Describe how to use the encoder."""
     install = "" if _is_installed() else f"{ENCODERS[RECOMMENDED].install_command}, then "
     return f"{install}--encoder {RECOMMENDED}"

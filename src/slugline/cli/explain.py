@@ -201,7 +201,7 @@ def _signs(attribution: float, largest: float) -> str:
 
 
 def _print_in_colour(explanation: Explanation) -> None:
-    """Print the text with its strongest words in colour; those against are underlined as well."""
+    """Print the text with its strongest words in colour, and words against also underlined."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`slugline info`: what a model file says about itself."""
+"""`slugline info`: print the card of a model file."""
 
 from __future__ import annotations
 

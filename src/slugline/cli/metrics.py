@@ -1,4 +1,4 @@
-"""Prints evaluations, comparisons of two models, and how thresholds do on a test."""
+"""Prints evaluations, comparisons of two models, and results of thresholds on a test."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _format(value: float) -> str:
 
 
 class TestedDecider(NamedTuple):
-    """A model's thresholds, and how they do on a test, if there is one."""
+    """A model's thresholds, and their results on a test, if there is one."""
 
     decider: Decider
     result: DecisionResult | MultilabelDecisionResult | None
@@ -205,7 +205,7 @@ class TestedDecider(NamedTuple):
 
 
 def print_decisions(tested: TestedDecider | None) -> None:
-    """Print the precision asked for, the thresholds, and how many texts are answered."""
+    """Print the requested precision, the thresholds, and how many texts are answered."""
     if tested is None:
         return
     rows = tested.decider.summary()
@@ -222,7 +222,7 @@ def decisions_entry(tested: TestedDecider | None) -> dict[str, Any]:
 def tested_decider(
     fitted: Fitted, result: DecisionResult | MultilabelDecisionResult | None
 ) -> TestedDecider | None:
-    """Return the thresholds and how they did on a test; None if no precision was asked for."""
+    """Return the thresholds with their results on a test; None if no precision was requested."""
     decider = Decider.from_fitted(fitted)
     return None if decider.precision is None else TestedDecider(decider, result)
 

@@ -70,7 +70,7 @@ class Option(click.Option):
         self.parameters = parameters
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what the shell proposes for a value that begins like this."""
+        """Return the completions of an incomplete value."""
         if isinstance(self.type, click.types.FuncParamType) and self.type.func is Path:
             return [CompletionItem(incomplete, type="file")]
         if self.values:
@@ -160,7 +160,7 @@ class Command(click.Command):
             )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; say what to do instead of some options that don't exist."""
+        """Parse the arguments; for some options that don't exist, say what to use instead."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -209,7 +209,7 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return model files and folders that begin like this, and the models that are included."""
+    """Return model files and folders that complete a value, and the included models."""
     folder, start = os.path.split(incomplete)
     before = incomplete.removesuffix(start)
     with contextlib.suppress(OSError):
@@ -436,7 +436,7 @@ def read_parts(
     reading: ReadOptions,
     described: Iterable[str] = (),
 ) -> dict[str, Corpus]:
-    """Return the training documents and, if there are files or parts for them, the others.
+    """Return the training documents and, if given, the validation and test documents.
 
     `described` topics have a description, whose spelling takes precedence.
     """

@@ -73,7 +73,7 @@ def is_quiet() -> bool:
 def log_to_standard_error(
     noisy: Iterable[str] = (), formatter: logging.Formatter | None = None
 ) -> logging.Logger:
-    """Log to standard error, or warnings alone; of the libraries named, these in any case.
+    """Log to standard error: only warnings from the `noisy` libraries, and from all if quiet.
 
     Returns the logger of the package.
     """
@@ -92,13 +92,13 @@ def log_to_standard_error(
 
 
 def _escape_record(record: logging.LogRecord) -> bool:
-    """Have a message on one line of the log, whatever names are in it."""
+    """Escape a record so that its message is one line of the log, whatever names it contains."""
     record.msg, record.args = printable(record.getMessage(), keep=""), None
     return True
 
 
 def show(*lines: str) -> None:
-    """Print lines that are a result, an empty one by default; names in them add no lines."""
+    """Print lines of a result (by default, an empty line); names in them can't add lines."""
     for line in lines or ("",):
         click.echo(printable(line, keep="\t"))
 
@@ -147,7 +147,7 @@ def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0
 
 
 def exit_if_interrupted(*results: Any) -> None:
-    """End with 130 if a result stopped early, so that no script takes it for the whole one."""
+    """Exit with 130 if a result is incomplete, so that no script takes it for a complete one."""
     if any(result is not None and result.interrupted for result in results):
         raise click.exceptions.Exit(INTERRUPTED)
 
@@ -159,7 +159,7 @@ def exit_if_interrupted(*results: Any) -> None:
 def show_progress(
     *, hidden: bool = False, bar_only: bool = False, delay: float = 0.0
 ) -> Iterator[Progress]:
-    """Yield what shows progress on standard error, in the command line's words.
+    """Yield an object that shows progress on standard error, with flags in its messages.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from slugline.errors import OptionError, os_errors_as
 
 
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
-    """Raise OptionError if a file to write is one of those to read."""
+    """Raise OptionError if a file to write is also a file to read."""
     # `Path.resolve` would raise another error for circular links.
     if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source}:
         raise OptionError(f"{option} {path}: would overwrite an input file; name another one.")

@@ -313,7 +313,7 @@ def _predict_one(
 
 
 def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
-    """Tell how many rows got an error, and exit with 1 if any did."""
+    """Print how many rows had an error, and exit with 1 if there are any."""
     if not counts.n_rows:
         say(f"{rows.name} holds no documents")
     if counts.n_bad:

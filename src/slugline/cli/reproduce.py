@@ -1,4 +1,4 @@
-"""`slugline reproduce`: the newswire lesson from start to finish, its numbers beside ours."""
+"""`slugline reproduce`: run the newswire lesson, and show its numbers beside ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slugline rollback`: restore the model from before the last corrections."""
+"""`slugline rollback`: restore the model that the last training replaced."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def _write(output: Path | None, table: bytes, dialect: TableDialect, content: st
 
 
 def _only_file(first: str | None, second: str | None) -> str:
-    """Return the one argument, with --random."""
+    """Return the only argument, which is a file with --random."""
     if first is None:
         raise OptionError("Missing argument 'UNLABELLED'.")
     if second is not None:
@@ -258,14 +258,16 @@ def _without_labelled(
 
 
 def _where(layout: DataLayout) -> str:
-    """Return the columns of a layout's topics, for a message."""
+    """Name the columns of a layout's topics, for a message."""
     form = layout.topic_form
     return in_columns(form.columns if form is not None and form.columns else [layout.topic])
 
 
 def _check_output(flag: str, path: Path, sources: Sequence[str], as_json: bool) -> None:
     if as_json:
-        raise OptionError(f"{flag} is for CSV, and --json prints; leave one of them out.")
+        raise OptionError(
+            f"{flag} applies to CSV output and can't be combined with --json; leave one out."
+        )
     if path.suffix.lower() != ".csv":
         raise OptionError(f"{flag} {path}: it is a CSV file; name it {path.stem}.csv.")
     check_target(flag, path, sources)

@@ -63,7 +63,7 @@ def _alike(audit: Audit) -> Iterator[str]:
 
 
 def _odd(audit: Audit) -> Iterator[str]:
-    """Yield a note on each kind of odd texts."""
+    """Yield a note on each kind of unusual texts."""
     for kind, n in Counter(odd.kind for odd in audit.odd).items():
         places = [audit.corpus.places[odd.row] for odd in audit.odd if odd.kind == kind]
         examples = join_words(places, _N_EXAMPLES)

@@ -43,14 +43,14 @@ def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> d
 
 
 def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
-    """Return how many of the surest topics given are right; `promise` is that of the model."""
+    """Describe how many of the surest topics are right; `promise` is the promise of the model."""
     return sentence(
         "probabilities.txt.j2", "coverage_of_topics", surest=describe_surest(curve), promise=promise
     )
 
 
 def describe_rankings(evaluation: MultilabelEvaluation) -> str:
-    """Return the metrics of rankings and of single decisions, each with its meaning."""
+    """Describe the metrics of rankings and of single decisions, and what each means."""
     ranking = evaluation.ranking
     precisions = [f"{percent(ranking.precision_at(k))} (k = {k})" for k in evaluation.top_ks]
     gains = [f"{number(ranking.ndcg_at(k), 3)} (k = {k})" for k in evaluation.top_ks]

@@ -85,13 +85,13 @@ def _validation_fraction(experiment: Experiment) -> float | None:
 
 
 def doubtful_labels(experiment: Experiment) -> str | None:
-    """Return that labels are likely to be wrong, and what to do; None if they are not."""
+    """Return advice if labels are likely to be wrong; else None."""
     doubts = describe_label_doubts(experiment.fitted)
     return sentence("advice.txt.j2", "labels", doubts=doubts) if doubts else None
 
 
 def broken_promise(experiment: Experiment) -> str | None:
-    """Return what to do if the precision that was asked for isn't kept; None if it is."""
+    """Return advice if the requested precision isn't reached; else None."""
     promise = experiment.promise
     if promise is None or not promise.is_broken:
         return None
@@ -99,7 +99,7 @@ def broken_promise(experiment: Experiment) -> str | None:
 
 
 def missed_topics(experiment: Experiment) -> str | None:
-    """Return which topics are missed more often than found, and what to do; None if none is."""
+    """Return advice if topics are missed more often than found; else None."""
     tested = [metrics for metrics in _trained_topics(experiment) if metrics.n_documents]
     missed = [metrics for metrics in by_size(tested) if metrics.recall < MISSED]
     if not missed:
@@ -150,7 +150,7 @@ def describe_surest(curve: CoverageCurve) -> str:
 
 
 def few_tests(n_documents: int, metric: str, interval: Interval) -> str | None:
-    """Return that a metric's interval is too wide, and what to do; None if it isn't."""
+    """Return advice if the interval of a metric is too wide; else None."""
     if interval.high - interval.low <= WIDE_INTERVAL:
         return None
     return sentence(
@@ -167,7 +167,7 @@ def _trained_topics(experiment: Experiment) -> list[TopicMetrics]:
 
 
 def by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:
-    """Return topics sorted by their test documents, those with most first."""
+    """Return topics sorted by their number of test documents, in descending order."""
     return sorted(topics, key=lambda metrics: -metrics.n_documents)
 
 

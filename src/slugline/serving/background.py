@@ -1,4 +1,4 @@
-"""Slow functions on threads, which end early once nobody waits for their results."""
+"""Runs slow functions on threads, and stops them once nobody waits for their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class BackgroundTask(Generic[_T]):
-    """A function that runs on a thread of a pool until it ends, or nobody waits for it.
+    """A function that runs on a thread of a pool until it ends or nobody waits for its result.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class BackgroundThreads:
         return BackgroundTask(self._tables, self._is_closing, work)
 
     def close(self) -> None:
-        """Interrupt what runs, and end the threads."""
+        """Interrupt running functions, and end the threads."""
         self._is_closing.set()
         for pool in (self._requests, self._tables):
             pool.shutdown(wait=False, cancel_futures=True)

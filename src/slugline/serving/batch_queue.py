@@ -44,7 +44,7 @@ class _QueuedRequest:
     n_decided: int = 0
 
     def can_join(self, other: _QueuedRequest) -> bool:
-        """Whether its texts may be in one batch with those of another request."""
+        """Whether these texts and those of another request may be in the same batch."""
         return self.model is other.model and self.min_precision == other.min_precision
 
     def take(self, n_texts: int, n_characters: int) -> slice:
@@ -200,7 +200,7 @@ def _n_texts(batch: _Batch) -> int:
 
 
 def _decide_batch(batch: _Batch) -> list[_Outcome]:
-    """Return the decisions of each request's texts, or their error."""
+    """Return the decisions on the texts of each request, or the error of the request."""
     model, min_precision = batch[0][0].model, batch[0][0].min_precision
     texts = [text for request, part in batch for text in request.texts[part]]
     try:

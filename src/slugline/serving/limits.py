@@ -34,7 +34,7 @@ class Limits:
 
     @property
     def guesses(self) -> int:
-        """Topics of all texts of a request."""
+        """Most topics that all texts of a request may ask for together."""
         return 5 * self.texts
 
     def check(self, texts: Sequence[str], *, explain: bool = False, top: int = 1) -> None:

@@ -63,7 +63,7 @@ class Metrics:
         self._own = 0
 
     def select_process(self, process: int) -> None:
-        """Write to the slots of a process, counted from 0."""
+        """Write to the slots of one process (counted from 0) from now on."""
         self._own = process * self._n_slots
 
     def add(self, name: str, amount: float = 1.0) -> None:
@@ -71,7 +71,7 @@ class Metrics:
         self._memory[self._own + self._first[name]] += amount
 
     def count_request(self, operation: str, model: str, status: int) -> None:
-        """Count a request; a model is named by those that ask for one."""
+        """Count a request, with its model if it asks for one."""
         if status not in _STATUSES:
             status = status // 100 * 100
         self._memory[self._own + self._requests[operation, model, status]] += 1

@@ -1,4 +1,4 @@
-"""Texts with the values of the columns that a model uses besides them."""
+"""Adds to texts the values of the columns that a model uses besides the text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 def add_columns(
     model: ServedModel, texts: Sequence[str], columns: Cells | Sequence[Cells]
 ) -> tuple[list[str], str | UnsetType]:
-    """Return texts with the columns that the model uses, and a note on missing or odd ones.
+    """Return texts with the columns that the model uses, and a note on missing or invalid ones.
 
     Raises
     ------

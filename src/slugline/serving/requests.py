@@ -1,4 +1,4 @@
-"""Requests of the service, with the limits that their types have.
+"""Types of requests to the service, with their limits.
 
 Front ends read them from JSON, forms or arguments; OpenAPI and the tools' schemas describe them.
 """

@@ -33,7 +33,7 @@ def _setting(
     flag: str = "",
     panel: str = "Options",
 ) -> Meta:
-    """Return how `slugline serve` shows a setting; `flag` if it differs from the name."""
+    """Describe a setting for `slugline serve`; give `flag` if it differs from the name."""
     extra = {"metavar": metavar, "flag": flag, "panel": panel}
     return Meta(description=description, ge=ge, le=le, extra=extra)
 
@@ -181,7 +181,7 @@ class ServeSettings:
         return _VALUES * max(self.max_texts, 1000)
 
     def file_timeout(self, n_bytes: int | None = None) -> float:
-        """Return the seconds for a file to arrive, by default one of `max_file` bytes."""
+        """Return the seconds that a file may take to arrive; by default one of `max_file` bytes."""
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
         return self.timeout + n_bytes / _SLOWEST
 
@@ -249,7 +249,7 @@ class ServeSettings:
             )
 
     def check_is_guarded(self) -> None:
-        """Raise an OptionError if others could reach the server, and it needs no token."""
+        """Raise an OptionError if other machines could reach the server without a token."""
         if not self.tokens and not is_loopback(self.host):
             raise OptionError(
                 f"--host {self.host} can be reached from other machines, where anybody could use "

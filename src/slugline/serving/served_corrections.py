@@ -31,7 +31,7 @@ _MOST_ASKED = 1000
 
 
 class HeldCorrection(NamedTuple):
-    """A correction with the reasons why it waits for approval, none if it doesn't."""
+    """A correction, with the reasons why it waits for approval, if it does."""
 
     correction: Correction
     doubts: Sequence[Doubt]
@@ -55,7 +55,7 @@ class ServedCorrections:
 
     @property
     def problem(self) -> str | None:
-        """Why the store can't be used now; None if it can."""
+        """Why the store can't be used at the moment; None if it can."""
         return self.store.problem
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -103,7 +103,7 @@ class ServedCorrections:
         return await self.run(_latest, self.store, n, before)
 
     async def held(self, n: int) -> tuple[list[HeldCorrection], int]:
-        """Return the latest `n` corrections that wait for approval, and how many wait."""
+        """Return the latest `n` corrections that wait for approval, and how many wait in all."""
         doubts: Mapping[int, Sequence[Doubt]] = await self.run(self.store.held)
         ids = sorted(doubts, reverse=True)[:n]
         corrections = await self.run(self.store.get, ids)
@@ -195,7 +195,7 @@ def store_correction(
 
 
 def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[Topic, bool]:
-    """Return whether each topic of a correction is new; DataError if it is invalid."""
+    """Check a correction, and return for each of its topics whether it is new."""
     if not request.text.strip():
         raise DataError(Parameter("text"), " is empty; give the text that was answered.")
     if model.fitted.columns:
@@ -218,7 +218,7 @@ def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[To
 
 
 def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:
-    """Return the topics of a correction; DataError unless they are as many as the model gives."""
+    """Return the topics of a correction; DataError if the model takes another form."""
     if model.fitted.multilabel and isinstance(request.topics, list) and request.topic is UNSET:
         return request.topics
     if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:
@@ -243,7 +243,7 @@ def _check_spelling(model: ServedModel, topic: str) -> None:
 
 
 def find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
-    """Return a topic as the model has it, and whether it is new.
+    """Return a topic in the model's spelling, and whether it is new to the model.
 
     Raises
     ------

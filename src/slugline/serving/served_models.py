@@ -106,7 +106,7 @@ class ServedModel:
         return self.decider_for(min_precision).decide(texts, top)
 
     def decider_for(self, min_precision: float | None) -> Decider:
-        """Return the decider of a precision; the latest ones are cached."""
+        """Return the decider for a precision; the most recent deciders are cached."""
         if min_precision is None:
             return self.decider
         return self._cached_decider(min_precision)
@@ -158,7 +158,7 @@ class ServedModels:
         return list(self._models.values())
 
     def get(self, name: str | None) -> ServedModel:
-        """Return the model of a name, the default one for None.
+        """Return the model with a name, or the default model for None.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class ServedModels:
         return [model.name]
 
     def _miss(self, model: ServedModel) -> None:
-        """Log once that a file is gone; the model stays."""
+        """Log once that a file is missing; its model continues to be served."""
         if model.name not in self.problems:
             line = "%s: %s is gone; version %s goes on answering until the server ends"
             _log.error(line, model.name, model.path, model.digest)

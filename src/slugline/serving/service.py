@@ -185,7 +185,7 @@ class Service:
         )
 
     def close(self) -> None:
-        """Abandon what runs, end the threads, and close the file of corrections."""
+        """Abandon running tasks, end the threads, and close the file of corrections."""
         self.threads.close()
         self.queue.close()
         if self._corrections is not None:
@@ -325,7 +325,7 @@ class Service:
     # Models ---------------------------------------------------------------------------------------
 
     def find_model(self, name: str | None, call: Call) -> ServedModel:
-        """Return the model of a name, the first one for None, and note it in the call.
+        """Return the model with a name, or the first one for None, and store it in the call.
 
         Raises
         ------
@@ -402,7 +402,7 @@ class Service:
             raise UnknownCorrectionError(correction_id, "it was undone before")
 
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:
-        """Approve corrections, so that models learn from them; return how many of them there are.
+        """Approve corrections, so that models learn from them; return how many were found.
 
         Nobody approves their own. Only people whose names are known approve at all, unless the
         server is for the users of this machine alone.
@@ -417,7 +417,7 @@ class Service:
         return await corrections.approve(ids, call.person)
 
     def may_approve(self, call: Call) -> bool:
-        """Whether the person who calls may approve corrections by others."""
+        """Whether the caller may approve other people's corrections."""
         return call.person is not None or self._everybody_approves
 
 

@@ -90,7 +90,7 @@ IS_NEW = Parameter("is_new", phrase="say so ({})")
 
 
 class MisspeltTopicError(DataError):
-    """A new topic spelled much like one that the model has.
+    """A new topic whose name is much like that of a known topic.
 
     Attributes
     ----------

@@ -120,7 +120,7 @@ class TableUpload:
         return self.reader.format == "xlsx"
 
     def answer(self, decider: Decider, limits: Limits) -> TableAnswers:
-        """Return the answers to its rows, which are made as they are taken.
+        """Return the answers to its rows, which are computed as they are iterated over.
 
         Raises
         ------
@@ -185,7 +185,7 @@ def _read(
 
 @contextlib.contextmanager
 def _errors_named(request: TableRequest, file: _TemporaryFileWrapper[bytes]) -> Iterator[None]:
-    """Raise a DataError with the user's name of the file instead of the path on this server."""
+    """Make a DataError name the uploaded file instead of the path on this server."""
     try:
         yield
     except SluglineError as error:
@@ -197,7 +197,7 @@ def _errors_named(request: TableRequest, file: _TemporaryFileWrapper[bytes]) -> 
 
 
 class AnswerTally:
-    """Answers to rows that the metrics don't count yet: threads add them, the event loop reports.
+    """Counts answers until the event loop reports them to the metrics; threads add them.
 
     No step of a table adds while another one reports.
     """
@@ -210,7 +210,7 @@ class AnswerTally:
         self._answers += [answer for answer in answers if not isinstance(answer, BadRow)]
 
     def report(self, metrics: Metrics) -> None:
-        """Count what was added since."""
+        """Report the answers added since the last call to the metrics."""
         answers, self._answers = self._answers, []
         metrics.add("documents_total", len(answers))
         metrics.add("unsure_total", sum(answer.reason is not None for answer in answers))

@@ -187,7 +187,7 @@ def _json_response(value: object, status: int = 200) -> Response:
 
 
 async def _read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return the body of a request; a large one is decoded on a thread."""
+    """Return the decoded body of a request; a large body is decoded on a thread."""
     media_type = body_type(request)
     if media_type != "application/json":
         raise HttpProblem(

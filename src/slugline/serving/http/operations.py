@@ -66,7 +66,7 @@ class Operation:
 
     @property
     def all_errors(self) -> set[int]:
-        """Status of its errors: its own, those of a body, and those of every operation."""
+        """Status codes of all its errors, including those of any body and of any operation."""
         query_errors = (422,) if self.needs_token else ()
         return {*self.errors, *_ANY_ERRORS, *query_errors, *(_BODY_ERRORS if self.body else ())}
 
@@ -239,7 +239,7 @@ def _describe(operation: Operation, refs: dict[type, _Object], *, with_tokens: b
 
 
 def _content(kind: type | str | None, refs: dict[type, _Object]) -> _Object:
-    """Return the content of a body of a type of JSON, or a media type; empty if there is none."""
+    """Return the content of a body, given its JSON type or media type; empty without a body."""
     if kind is None:
         return {}
     if isinstance(kind, str):

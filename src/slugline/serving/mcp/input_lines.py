@@ -31,7 +31,7 @@ class TruncatedLine(NamedTuple):
     end: bytes
 
     def find_id(self) -> int | str | None:
-        """Return the id of the request; None if it is at neither end."""
+        """Return the id of the request; None if neither end of the line contains it."""
         match = _ID.search(self.start) or _ID.search(self.end)
         return json.loads(match[1]) if match else None
 

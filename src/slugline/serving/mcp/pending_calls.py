@@ -1,4 +1,4 @@
-"""Streams between client and server that count the calls without an answer.
+"""Streams between client and server that count unanswered calls.
 
 The SDK cancels the calls that it works on when its input ends. So the end of the input waits for
 their answers.
@@ -18,7 +18,7 @@ _Item: TypeAlias = SessionMessage | Exception
 
 
 class PendingCalls:
-    """The number of calls without an answer."""
+    """The number of unanswered calls."""
 
     def __init__(self) -> None:
         self._n_calls = 0
@@ -37,13 +37,13 @@ class PendingCalls:
             self._is_idle.set()
 
     async def wait(self, seconds: float) -> None:
-        """Wait until all calls have answers, for some seconds at most."""
+        """Wait until all calls have been answered, but at most a few seconds."""
         with anyio.move_on_after(seconds):
             await self._is_idle.wait()
 
 
 class CallReceiver(ObjectReceiveStream[_Item]):
-    """Messages of the client; the end waits until all calls have answers."""
+    """Messages from the client; the stream ends only after all calls have been answered."""
 
     def __init__(
         self, stream: ObjectReceiveStream[_Item], pending: PendingCalls, patience: float
@@ -51,7 +51,7 @@ class CallReceiver(ObjectReceiveStream[_Item]):
         self._stream, self._pending, self._patience = stream, pending, patience
 
     async def receive(self) -> _Item:
-        """Return the next message, or the error of a line that is none."""
+        """Return the next message, or an error for a line that isn't a message."""
         try:
             item = await self._stream.receive()
         except anyio.EndOfStream:

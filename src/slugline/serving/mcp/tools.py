@@ -170,5 +170,5 @@ TOOLS = (
 
 
 def available_tools(service: Service) -> list[Tool]:
-    """Return the tools of a service: those that keep corrections only if it takes them."""
+    """Return the tools of a service; those that store corrections only if it takes them."""
     return [tool for tool in TOOLS if tool.only_reads or service.takes_corrections]

@@ -89,7 +89,7 @@ class Answer(NamedTuple):
 
     @property
     def is_explained_topic_assigned(self) -> bool:
-        """Whether the topic whose words are marked is one of the answer's."""
+        """Whether the topic whose words are marked is one of those in the answer."""
         return self.explained_topic in (self.topic, *(bar.topic for bar in self.topics))
 
     @property
@@ -107,7 +107,7 @@ class Answer(NamedTuple):
 
 
 class CorrectionForm(NamedTuple):
-    """State of the form for a correction: saved or undone just now, or why it was not saved."""
+    """State of the correction form: whether it was just saved or undone, or why it wasn't saved."""
 
     text: str
     topic: str = ""
@@ -168,7 +168,7 @@ _MOST_TOPICS, _MOST_OFFERED = 500, 5000
 
 
 def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
-    """Return the sample texts of a model: none, unless it comes with Slugline."""
+    """Return the sample texts of a model; only models that come with Slugline have any."""
     return samples() if is_shipped(model.path) else ()
 
 

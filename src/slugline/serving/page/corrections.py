@@ -38,7 +38,7 @@ _LONGEST_NAME = 200
 
 
 async def post_correction(request: Request) -> Response:
-    """Save a correction, and show it in the form, or why it was not saved."""
+    """Save a correction, and show in the form that it was saved, or why not."""
     model = requested_model(request)
     _ = service_of(request).corrections  # without them, there is no form to fill in again
     form = await read_form(request, n_more=MOST_TOPICS)
@@ -67,7 +67,7 @@ def _to_problem(error: Exception, request: Request) -> HttpProblem:
 
 
 async def post_undo(request: Request) -> Response:
-    """Undo corrections; one that is already gone is no error."""
+    """Undo corrections; it is no error if one was already undone."""
     model = requested_model(request)
     corrections = service_of(request).corrections
     form = await read_form(request, n_more=_MOST_HELD)
@@ -105,7 +105,7 @@ def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
 
 
 def _read_correction(form: ImmutableMultiDict[str, str], model: ServedModel) -> CorrectionRequest:
-    """Return the correction of a form; HttpProblem 422 if it is invalid."""
+    """Return the correction submitted in a form; raise HttpProblem 422 if it is invalid."""
     who = form.get("who", "").strip()
     if len(who) > _LONGEST_NAME:
         raise HttpProblem(422, f"the name has more than {_LONGEST_NAME} characters; shorten it.")
@@ -132,7 +132,7 @@ def _parse_topic(topic: str, model: ServedModel) -> Topic:
 async def _show_form(
     request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
 ) -> Response:
-    """Return the form: alone for a script, else on the page with text and answer."""
+    """Return only the form for a script; otherwise, the page with the form, text and answer."""
     answer = await classify_text(request, model, correction.text)
     if wants_part(request):
         values = {"correction": correction, "answer": answer}
@@ -173,7 +173,7 @@ async def show_corrections(request: Request) -> Response:
 
 
 async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
-    """Return the values of a page of the list; the first one has the summary."""
+    """Return the values of a page of the list; the first page includes the summary."""
     service = service_of(request)
     corrections = service.corrections
     before = request.query_params.get("before", "")
@@ -201,7 +201,7 @@ class HeldRow(NamedTuple):
 
 
 async def _held_values(request: Request, corrections: ServedCorrections) -> dict[str, Any]:
-    """Return the latest corrections that wait for approval, and how many do."""
+    """Return the latest corrections that wait for approval, and the number of all that wait."""
     call = call_of(request)
     latest, n_held = await corrections.held(_MOST_HELD)
     held = [

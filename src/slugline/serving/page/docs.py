@@ -69,7 +69,7 @@ def _entry(
     address: str,
     model: ServedModel,
 ) -> dict[str, Any]:
-    """Return an operation, as the template shows it."""
+    """Return the values of an operation for the template."""
     responses = operation["responses"]
     good = next(status for status in responses if status < "400")
     [(media_type, content)] = (responses[good].get("content") or {"": {"schema": {}}}).items()
@@ -110,7 +110,7 @@ def _curl(
 
 
 def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
-    """Return the types that others contain, with their fields."""
+    """Return the types that occur in other types, with their fields."""
     schemas = described["components"]["schemas"]
     inner = re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas))
     return [

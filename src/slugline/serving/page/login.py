@@ -1,4 +1,4 @@
-"""The login: a form for a token, and the cookie of browsers that have given one."""
+"""The login: a form for a token, and the cookie of browsers that have sent one."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _render(card: str) -> Markup:
 
 
 def _without_title(card: str) -> str:
-    """Return a card without its heading and its list of topics, which the page has itself."""
+    """Return a card without its heading and list of topics, which the page shows elsewhere."""
     before, heading, after = card.rpartition("\n## Its ")
     if heading and "topic" in after.partition("\n")[0]:
         card = before

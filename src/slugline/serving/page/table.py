@@ -96,7 +96,7 @@ async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
 async def _save_body(
     request: Request, name: str, settings: ServeSettings
 ) -> _TemporaryFileWrapper[bytes]:
-    """Return the body as a temporary file with the ending of the user's name.
+    """Return the body as a temporary file with the extension of the uploaded file.
 
     Raises
     ------
@@ -240,7 +240,7 @@ _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 async def write_table(request: Request) -> Response:
-    """Send a file as CSV, or Excel if it was: its columns, then topic, probability and the like."""
+    """Send a file as Excel if it was Excel, else as CSV: its columns, then those of the answers."""
     model = requested_model(request)
     upload = await _receive_upload(request, model)
     if upload.text is None:

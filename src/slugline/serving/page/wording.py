@@ -1,4 +1,4 @@
-"""Errors in the words of the page."""
+"""Words error messages for the page."""
 
 from __future__ import annotations
 

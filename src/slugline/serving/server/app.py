@@ -50,7 +50,7 @@ def make_app(state: WebState) -> ASGIApp:
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
-    """Return the handler of all methods of a path."""
+    """Return a handler that dispatches the methods of a path."""
 
     async def answer(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method

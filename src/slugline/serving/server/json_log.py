@@ -8,7 +8,7 @@ import logging
 
 
 class JsonFormatter(logging.Formatter):
-    """Makes a line of JSON of each record, with the time in UTC."""
+    """Formats each record as a line of JSON, with the time in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

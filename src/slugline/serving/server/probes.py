@@ -67,7 +67,7 @@ class Heartbeats:
         self._memory[self._n_workers] = 1.0
 
     def health(self) -> tuple[int, Probe]:
-        """Return the status and reply to /health: 503 if a worker hangs."""
+        """Return the status and reply for /health: 503 if a worker hangs."""
         now = self._clock()
         for worker, last in enumerate(self._memory[: self._n_workers]):
             if last and now - last > _HANGS_SECONDS:
@@ -75,7 +75,7 @@ class Heartbeats:
         return 200, Probe("ok")
 
     def readiness(self) -> tuple[int, Probe]:
-        """Return the status and reply to /ready: 200 if a worker answers requests."""
+        """Return the status and reply for /ready: 200 if a worker answers requests."""
         if self._memory[self._n_workers]:
             return 503, Probe("ending")
         now, beats = self._clock(), self._memory[: self._n_workers]
@@ -119,7 +119,7 @@ class _ProbeServer(uvicorn.Server):
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to end; called ten times a second."""
+        """Whether to end; called ten times a second."""
         return await super().on_tick(counter) or os.getppid() != self._parent
 
 

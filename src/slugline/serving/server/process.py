@@ -100,7 +100,7 @@ def run_process(
 
 
 def _most_connections(settings: ServeSettings) -> int:
-    """Return the most connections: some file descriptors are left for files."""
+    """Return the limit of connections, which leaves some file descriptors for files."""
     try:
         import resource
     except ModuleNotFoundError:  # on Windows
@@ -112,7 +112,7 @@ def _most_connections(settings: ServeSettings) -> int:
 
 
 def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
-    """Return the loop that retrains the first model from corrections; None if that is off.
+    """Return the loop that retrains the first model from corrections; None if learning is off.
 
     Raises
     ------

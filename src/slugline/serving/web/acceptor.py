@@ -63,7 +63,7 @@ class Acceptor:
         self._listen()
 
     def close(self) -> None:
-        """Accept no more connections, and close those that are not open yet."""
+        """Stop accepting connections, and close those that still wait to be served."""
         self._is_closed = True
         self._loop.remove_reader(self._listening)
         for queue in self._waiting.values():

@@ -29,7 +29,7 @@ def body_type(request: Request) -> str:
 
 
 def content_length(field: str) -> int | None:
-    """Return the number in a header field; None if it is not one, or too long.
+    """Return the number in a header field; None if it isn't a number or is too long.
 
     >>> content_length("17"), content_length("0" * 5000 + "17"), content_length("9" * 5000)
     (17, 17, None)
@@ -149,7 +149,7 @@ def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
 
 
 def _parse_leniently(body: bytes, kind: Any) -> Any:
-    """Return decoded JSON with lone surrogates, as in texts that were cut in the middle."""
+    """Return decoded JSON that may have lone surrogates, as in texts cut inside a character."""
     try:
         return msgspec.convert(json.loads(body, parse_constant=_reject_constant), kind)
     except msgspec.ValidationError as error:
@@ -179,7 +179,7 @@ def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:
 
 
 def _reject_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a valid JSON number")
 
 
 def _too_large(most: int) -> HttpProblem:

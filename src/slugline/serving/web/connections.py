@@ -206,7 +206,7 @@ class _Protocol(HttpToolsProtocol):
             super().on_response_complete()
 
     def _check_reader(self) -> None:
-        """Break off a connection whose client reads too little of its answer."""
+        """Abort a connection whose client reads its reply too slowly."""
         n_unsent = self.transport.get_write_buffer_size()
         if self._reading is not None and n_unsent > self._n_unsent - _SLOWEST_READER:
             self._abort()
@@ -224,7 +224,7 @@ class _Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _give_up(self) -> None:
-        """Close the connection, or break it off if that takes too long."""
+        """Close the connection, or abort it if closing takes too long."""
         if self.transport.is_closing():
             self._abort()
         elif self._is_idle or self._running is None or not self._running.response_started:
@@ -232,7 +232,7 @@ class _Protocol(HttpToolsProtocol):
             self._wait(self.timeout)
 
     def _abort(self) -> None:
-        """Break off the connection; nothing more is written to it."""
+        """Abort the connection; nothing more is written to it."""
         self._disconnect()
         self.transport.abort()
 

@@ -152,7 +152,7 @@ class Guard:
             raise BusyError
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a host name is known: a name of another site may point here (DNS rebinding).
+        """Whether a host name is one of ours; names of other sites may point here (DNS rebinding).
 
         Numeric addresses can't be redirected.
         """
@@ -166,7 +166,7 @@ class Guard:
         return True
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        """Raise an HttpProblem without a right token.
+        """Raise an HttpProblem if there is no valid token.
 
         Right tokens are accepted first, so that wrong ones from the same address, such as that of a
         proxy, lock nobody out.
@@ -251,7 +251,7 @@ def _without_port(host: str) -> str:
 
 
 def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
-    """Return how many bytes of memory a request will take; the limit, if it doesn't say."""
+    """Return how much memory a request will take, in bytes; the limit if it doesn't say."""
     if b"transfer-encoding" in headers:
         return most
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))

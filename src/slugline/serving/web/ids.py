@@ -9,7 +9,7 @@ _ID_DIGITS = 18
 
 
 def parse_id(value: str, name: str) -> int:
-    """Return the id of a correction; HttpProblem 422 if the value of `name` is none."""
+    """Return the id of a correction; HttpProblem 422 if the value of `name` isn't an id."""
     if not value.isascii() or not value.isdecimal() or len(value) > _ID_DIGITS:
         raise HttpProblem(422, f"{name} is {value[:100]!r}; give the number of a correction.")
     return int(value)

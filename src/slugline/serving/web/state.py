@@ -35,7 +35,7 @@ class FailedTries:
         self._tries: OrderedDict[str, list[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """Raise an HttpProblem if there were too many from an address."""
+        """Raise an HttpProblem if an address has sent too many wrong tokens."""
         times = self._tries.get(address, [])
         wait = times[0] + self._seconds - time.monotonic() if len(times) >= self._most else 0
         if wait > 0:
@@ -56,7 +56,7 @@ class FailedTries:
 
 
 def client_address(scope: Scope, settings: ServeSettings) -> str:
-    """Return the address of the client, also behind a declared proxy.
+    """Return the address of the client, even behind a declared proxy.
 
     Each proxy appends the address of its client, and a client may forge the first ones: so the last
     address that is no proxy counts.
