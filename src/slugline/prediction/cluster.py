@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Numbers of files with their progress; None if the task of a file has ended.
+# Messages: the number of a file, and its progress; None if the task of the file has ended.
 _Messages = queue.SimpleQueue[tuple[int, FileProgress | None]]
-# Seconds between two checks for workers, and how long there may be none.
+# Seconds between two checks for workers, and seconds for which there may be none.
 _CHECK_INTERVAL, _PATIENCE = 5.0, 60.0
-# The running jobs of this worker by name.
+# The names of the jobs that run on this worker.
 _jobs: dict[str, tuple[ModelCopy, PredictOptions]] = {}
 
 
 class _ModelPlugin(WorkerPlugin):
-    """Sends the model once to each worker, including later ones; its teardown ends the job.
+    """Sends the model once to each worker, including workers that join later; ends the job.
 
     Scattered data would be lost with the workers that hold them, and arguments are sent with each
     task.
@@ -127,7 +127,7 @@ def _next_message(messages: _Messages, client: Client) -> tuple[int, FileProgres
 def _file_result(future: Future[Any], task: Task) -> FileResult:
     """Return the result of a task that has ended."""
     try:
-        # This waits if the task runs again because its worker was lost in the meantime.
+        # Waits if the task runs again because its worker was lost in the meantime.
         result: FileResult = future.result()
     except CancelledError as error:
         raise _connection_lost() from error
@@ -148,7 +148,7 @@ def _connection_lost() -> ClusterError:
 
 
 def _predict_on_worker(name: str, task: Task) -> FileResult:
-    """Predict a file, on a worker."""
+    """Predict a file; runs on a worker."""
     worker = get_worker()
 
     def report(message: FileProgress) -> None:
@@ -224,7 +224,7 @@ def predict_partitions(
     decider = copy.decider(options)
     from dask.delayed import delayed
 
-    # A node of the graph that all partitions share, so that workers get the model once.
+    # All partitions share this node of the graph, so that workers get the model once.
     shared = delayed(copy, name=f"slugline-model-{copy.digest}", pure=True, traverse=False)
     meta = _frame([], [], decider)
     return frame[columns].map_partitions(_predict_partition, shared, columns, options, meta=meta)
@@ -258,7 +258,7 @@ def _predict_partition(
 
 
 def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
-    """Return the columns of the texts; an error if one is missing or ambiguous."""
+    """Return the text columns; raise an error if one is missing or ambiguous."""
     columns = [text] if isinstance(text, str) else [*text]
     if not columns:
         raise OptionError(Parameter("text"), " names no column; give at least one.")
@@ -274,12 +274,12 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
 
 
 def _text(cells: tuple[Any, ...]) -> str | None:
-    """Return the text of a row; None if it has none."""
+    """Return the text of a row; None if the row has no text."""
     return "\n".join(cell for cell in cells if isinstance(cell, str) and cell.strip()) or None
 
 
 def _frame(decisions: Sequence[Decision | None], index: Any, decider: Decider) -> pd.DataFrame:
-    """Return a data frame with a row for each decision; None stands for a row without text."""
+    """Return a data frame with a row for each decision, which is None for a row without text."""
     import pandas as pd
 
     text_type = pd.Series(["text"]).dtype

@@ -30,22 +30,22 @@ from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Prediction
 
-# With what a spreadsheet's formulas begin; and numbers, which may begin so.
+# Characters with which formulas of spreadsheets begin; and numbers, which may begin with them, too.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
-# Columns of a topic and its probability: the answer, or guesses where there may be several topics.
+# Columns of a topic and its probability: an answer, or the guess of a multilabel model.
 _ONE_TOPIC, _GUESSES = ("topic", "probability"), ("guess", "guess_probability")
-#: Names of left-out columns that are kept for the message.
+#: Maximum number of names of left-out columns that are kept for the message.
 MAX_DROPPED_COLUMNS = 100
-# Between topics in a cell, unless those of the training data had something else between them.
+# Separators between topics in a cell, unless the training data had another separator.
 _SEPARATORS = ";|"
 
 
 class AnswerColumns(NamedTuple):
     """The columns of answers besides "error", and how several topics of a text are written.
 
-    `form` is None if a text has one topic. Topics with a column each are not among the names.
-    `own` is the column of topics in the model's training data, if it is known.
+    `form` is None if a text has one topic. If each topic has a column, `names` lacks these columns.
+    `own` is the topic column of the model's training data, if it is known.
     """
 
     names: list[str]
@@ -59,7 +59,7 @@ class AnswerFile:
     In a table, an answer that a spreadsheet would read as a formula gets an apostrophe, as OWASP
     advises; input cells stay as they are.
 
-    The input columns are those of the first batch that has any.
+    The input columns are the columns of the first batch that has any.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class AnswerFile:
         self._cell = table_cell
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
-        self._topic_names: dict[str, str] = {}  # of topics with a column each
+        self._topic_names: dict[str, str] = {}  # topics that have a column each
         self._fields: list[str] = []
         self._buffered: list[Prediction | BadRow] = []
 
@@ -106,7 +106,7 @@ class AnswerFile:
         if self._columns is None:
             self._buffered += answers
             cells = (cell for answer in answers for cell in answer.values.items())
-            # Of lines of text, "topic" only if there are labels.
+            # Lines of text have the column "topic" only if there are labels.
             columns = {name: None for name, value in cells if self._has_names or value is not None}
             if columns:
                 self._begin(columns)
@@ -120,7 +120,7 @@ class AnswerFile:
             self._begin(dict.fromkeys(self._header))
 
     def close(self) -> None:
-        """Close what is open besides the file."""
+        """Close everything that is open, except the file."""
 
     def _begin(self, columns: dict[str, None]) -> None:
         self._columns = columns
@@ -179,7 +179,7 @@ class AnswerFile:
         return topics | {self._names[name]: cells.get(name) for name in self._answer_names}
 
     def _several_cells(self, answer: Prediction, form: TopicForm) -> dict[str, Any]:
-        """Return the topics that are given and their probabilities; None if there is a reason."""
+        """Return the topics of an answer and their probabilities; None if the model is unsure."""
         if answer.reason:
             return dict.fromkeys((*form.columns, "topics", "probabilities"))
         proba_by_topic = dict(zip(answer.set or (), answer.probabilities or (), strict=True))
@@ -202,7 +202,7 @@ class AnswerFile:
 
 
 def topic_names(n_topics: int) -> list[str]:
-    """Return the names of columns for so many topics.
+    """Return the names of the columns of `n` topics and their probabilities.
 
     >>> topic_names(2)
     ['topic', 'probability', 'topic_2', 'probability_2']
@@ -216,7 +216,7 @@ def answer_names(
 ) -> dict[str, str]:
     """Return the name of each answer column, which differs from all input columns.
 
-    Topics are in a column called as the model's own, if no other is.
+    The column of topics is called `own`, as in the training data, unless an input column is.
 
     >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
@@ -235,12 +235,12 @@ def answer_names(
     return dict(zip(names, free, strict=True))
 
 
-# Of the column of topics, or of another guess.
+# The ending of a further topic, such as _2.
 _TOPIC_NAME = re.compile(r"^topics?(_\d+)?$")
 
 
 def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Return a name for each name, which differs from all input columns."""
+    """Return a new name for each name, which differs from all input columns."""
     used = {name.lower() for name in input_names}
     renamed = {}
     for name in names:
@@ -253,7 +253,7 @@ def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, st
 
 
 def compact(value: Any) -> Any:
-    """Return a value that fits on one line: raw JSON may have line breaks."""
+    """Return a value that fits on one line, since raw JSON may have line breaks."""
     is_raw = isinstance(value, msgspec.Raw)
     return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
 
@@ -263,7 +263,7 @@ def _numbered(number: int, stems: tuple[str, str]) -> list[str]:
 
 
 def guard_cell(value: Any) -> Any:
-    """Return a value as a cell that no spreadsheet takes for a formula.
+    """Return a value as a cell that no spreadsheet reads as a formula.
 
     >>> [guard_cell(value) for value in ("=1+1", "＝1+1", "-3.5", -3.5, "a-b")]
     ["'=1+1", "'＝1+1", '-3.5', -3.5, 'a-b']
@@ -276,12 +276,12 @@ def guard_cell(value: Any) -> Any:
 
 # Excel --------------------------------------------------------------------------------------------
 
-# Rows that a sheet holds.
+# Maximum number of rows of a sheet.
 _MAX_SHEET_ROWS = 1_048_576
 
 
 class SheetAnswers(AnswerFile):
-    """Writes a copy of an Excel file, whose first sheet gets columns for the answers."""
+    """Writes a copy of an Excel file with columns for the answers added to its first sheet."""
 
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
@@ -297,7 +297,7 @@ class SheetAnswers(AnswerFile):
         self._table.close()
 
     def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        return {}  # they stay where they are
+        return {}  # input cells stay in place
 
     def _put_header(self) -> None:
         self._table.begin(self._answer_fields())
@@ -308,7 +308,7 @@ class SheetAnswers(AnswerFile):
 
 
 class ExcelAnswers(AnswerFile):
-    """Writes an Excel file of answers to a file of another format."""
+    """Writes an Excel file of answers to an input file of another format."""
 
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
@@ -358,7 +358,7 @@ class ExcelTable:
             return value
         text = escape_cell(str(table_cell(value)))
         cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, text)
-        cell.data_type = "s"  # whatever it looks like
+        cell.data_type = "s"  # even if it looks like a number
         return cell
 
 
@@ -388,12 +388,12 @@ def _import_openpyxl() -> Any:
     return import_extra("openpyxl", "Excel files", "excel", DataError)
 
 
-# Targets ------------------------------------------------------------------------------------------
+# Formats of answers -------------------------------------------------------------------------------
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
-#: What the name of a file of answers may end in; all but .parquet and .xlsx also with .gz.
+#: Endings that the name of a file of answers may have; all but .parquet and .xlsx also with .gz.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
-# Answers are packed while others wait: the quickest level.
+# The fastest level of compression, since other work waits for it.
 _PACKING = 1
 
 
@@ -413,7 +413,7 @@ def check_ending(path: Path, source: str = "") -> None:
 
 
 def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> AnswerColumns:
-    """Return the columns of answers, in a table of cells, or else in JSON or Parquet."""
+    """Return the columns of answers in a table, or else in JSON or Parquet."""
     fitted, n_topics = decider.fitted, min(top, len(decider.fitted.topics))
     if fitted.multilabel:
         form = _answer_form(fitted, in_table)
@@ -430,7 +430,7 @@ def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> Answ
 
 
 def _own_column(fitted: Fitted) -> str | None:
-    """Return the one column of topics in the training data; None if it is unknown, or unnamed."""
+    """Return the topic column of the training data; None if it is unknown or has no name."""
     layout = fitted.layout
     form = None if layout is None else layout.topic_form
     is_named = form is None or form.kind in ("array", "separator")
@@ -438,7 +438,7 @@ def _own_column(fitted: Fitted) -> str | None:
 
 
 def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
-    """Return how to write several topics: as in the training data, if the file has such cells."""
+    """Return the form of several topics: that of the training data, if the file allows it."""
     form = None if fitted.layout is None else fitted.layout.topic_form
     names = [*map(str, fitted.topics.names)]
     if form is not None and form.columns:  # corrections may have added topics
@@ -453,10 +453,10 @@ def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
 def open_answer_file(
     path: Path, rows: RowReader, decider: Decider, top: int
 ) -> Iterator[AnswerFile]:
-    """Open a file of predictions, which is complete when the block ends, or does not appear at all.
+    """Open a file of predictions, which appears complete when the block ends, or not at all.
 
-    Its ending decides the format; see `ENDINGS`. Answers to a table are written as it is: encoding,
-    separator, quotes and line ends. In Parquet, answers to a Parquet file stand beside all of its
+    Its ending decides the format; see `ENDINGS`. Answers to a table are written like it: encoding,
+    separator, quotes and line ends. In Parquet, answers to a Parquet file are added to all of its
     columns, which keep their types.
 
     Raises
@@ -475,7 +475,7 @@ def open_answer_file(
                 file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, decider)
             else:
                 if path.suffix.lower() == ".gz":
-                    # Without name and time: the same answers give the same bytes.
+                    # Without name and time, so that the same answers give the same bytes.
                     packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
                     part = stack.enter_context(packed)  # type: ignore[assignment]
                 file = stack.enter_context(
@@ -495,9 +495,9 @@ def open_answer_file(
 def make_answer_file(
     file: BinaryIO, ending: str, rows: RowReader, decider: Decider, top: int = 1
 ) -> AnswerFile:
-    """Return answers to write to a file in the format of an ending, which isn't Parquet.
+    """Return the writer of answers in the format of an ending, except Parquet.
 
-    Raises DataError if rows are of an Excel file to which no columns can be added.
+    Raises DataError if the rows are from an Excel file to which no columns can be added.
     """
     if ending == ".xlsx":
         kind = SheetAnswers if rows.format == "xlsx" else ExcelAnswers
@@ -509,12 +509,12 @@ def make_answer_file(
 
 
 def answer_dialect(rows: RowReader, decider: Decider, delimiter: str) -> TableDialect:
-    """Return how to write a table of answers: as the input is, as far as it is one.
+    """Return the dialect of a table of answers: the same as that of the input, if it is a table.
 
-    `delimiter` is the usual one for the name of the table.
+    `delimiter` is the usual delimiter for the name of the table.
     """
     dialect = read_dialect(rows).with_characters(decider.fitted.topics.names)
-    # Excel reads UTF-16 with tabs alone.
+    # Excel reads UTF-16 only with tabs.
     is_unicode_text = rows.format == "tsv" and dialect.encoding.startswith("utf-16")
     is_same = (rows.format == "csv" or is_unicode_text) and delimiter == ","
     return dialect if is_same else dialect._replace(delimiter=delimiter)
@@ -526,14 +526,14 @@ def _ending(path: Path) -> str:
 
 # Parquet ------------------------------------------------------------------------------------------
 
-# Bytes of a row group, which is in memory as a whole, and its number of rows.
+# Maximum numbers of bytes and of rows of a row group, which is in memory as a whole.
 _GROUP_BYTES = 1 << 26
 _FEWEST_ROWS, _MOST_ROWS = 2048, 122_880
-# A JSON line that DuckDB reads: at least its own default.
+# Minimum for the longest JSON line that DuckDB reads: its own default.
 _LEAST_LINE = 1 << 24
 _MOST_COLUMNS = 10_000
 _MOST_INTEGER = 2**63
-# The type of a column whose cells were all of these kinds; of others, text.
+# The type of a column by the kinds of its cells; other columns are text.
 _TYPES = {
     frozenset({"bool"}): "BOOLEAN",
     frozenset({"int"}): "BIGINT",
@@ -545,8 +545,8 @@ _TYPES = {
 class ParquetAnswers(AnswerFile):
     """Writes rows of a Parquet file to `target`: the input columns, then the answers.
 
-    Answers are JSON lines in a temporary file first, and become columns at the end, beside the
-    columns of a Parquet input as they are. Columns of other inputs become numbers, truth values or
+    Answers are first written as JSON lines to a temporary file, and at the end become columns after
+    the unchanged columns of a Parquet input. Columns of other inputs become numbers, booleans or
     text, depending on their values.
     """
 
@@ -572,7 +572,7 @@ class ParquetAnswers(AnswerFile):
             self._begin(dict.fromkeys(columns))
 
     def finish(self) -> None:
-        """Write the file; DataError if columns differ in case alone, or the input was changed."""
+        """Write the file; DataError if column names differ only in case, or the input changed."""
         if self._input_path is not None and file_state(self._input_path) != self._state:
             raise DataError(f"{self._input_path} was changed while it was read; answer it again.")
         super().finish()
@@ -658,7 +658,7 @@ class ParquetAnswers(AnswerFile):
 
 
 def _check_distinct(names: Iterable[str]) -> None:
-    """Raise DataError if two names differ in case alone."""
+    """Raise DataError if two names differ only in case."""
     names_by_lower: dict[str, str] = {}
     for name in names:
         other = names_by_lower.setdefault(name.lower(), name)

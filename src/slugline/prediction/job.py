@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Warnings that are shown; the record has all.
+# Maximum number of warnings shown; the record has all of them.
 _MAX_WARNINGS = 20
 
 _Runner = Callable[[ModelCopy, PredictOptions, Sequence[Task], Report], None]
 
 
 class JobResult(NamedTuple):
-    """Result of a job.
+    """The result of a job.
 
     Attributes
     ----------
     n_files, n_rows : int
-        Files predicted by this run of the job, and their rows.
+        Number of files predicted by this run of the job, and of their rows.
     n_up_to_date : int
-        Files that had up-to-date answers already.
+        Number of files that already had up-to-date answers.
     n_bad, n_bad_files : int
-        Rows that got an error instead of an answer, and files with such rows, in all answers.
+        Number of rows with an error instead of an answer, and of files with such rows, in total.
     failed : list of (source, error)
-        Files without answers.
+        Files without answers, and why.
     seconds : float
     """
 
@@ -122,7 +122,9 @@ def predict_files(
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
-    decider = copy.decider(options)  # now, so that invalid settings raise before the work
+    decider = copy.decider(
+        options
+    )  # made now, so that invalid settings raise an error before the work
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
         raise OptionError(Parameter("sources"), " names no file; give at least one.")
@@ -158,7 +160,7 @@ def _cluster_runner(client: Client | str, stack: ExitStack, progress: Progress) 
 
 
 def _make_tasks(pairs: Sequence[FilePair], out: Path, *, absolute: bool) -> list[Task]:
-    """Return the tasks; with `absolute` paths, as workers have other working folders."""
+    """Return the tasks; `absolute` paths are for workers, which have other working folders."""
     tasks = []
     for number, pair in enumerate(pairs):
         source, target = Path(pair.source), out / pair.name
@@ -184,7 +186,7 @@ def _describe_plan(n_files: int, plan: JobPlan) -> str:
 
 
 class _JobTracker:
-    """Records the results of files, and reports the progress of all."""
+    """Records the results of files, and reports the progress of the job."""
 
     def __init__(self, pairs: Sequence[FilePair], record: JobRecord, progress: Progress) -> None:
         self._progress = progress
@@ -235,7 +237,7 @@ class _JobTracker:
 
     def _finish(self, pair: FilePair, result: FileResult) -> None:
         if result.is_fatal:
-            with suppress(OutputError):  # on a full disk, this fails as well
+            with suppress(OutputError):  # on a full disk, this may fail as well
                 self._record.add_failed(pair, result.error)
             raise SluglineError(
                 result.error, " Finished files stay; run this again to predict the others."

@@ -22,14 +22,14 @@ from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import FileProgress, FileResult, JobEnded, Task, predict_file
 
-#: Called with the number of a task, and its progress or result.
+#: A function that is called with the number of a task, and its progress or result.
 Report = Callable[[int, FileProgress | FileResult], object]
 #: A file is given up after this many workers died on it.
 MAX_DEATHS = 5
-# Seconds that a worker has to end before it is killed.
+# Seconds for a worker to end before it is killed.
 _PATIENCE = 5.0
 _READY = "ready"
-# Packages that start threads of their own.
+# Packages that start their own threads.
 _THREADED = {"distributed", "duckdb", "grpc", "onnxruntime", "polars", "pyarrow", "ray"}
 _THREADED |= {"tensorflow", "torch"}
 
@@ -37,9 +37,9 @@ _THREADED |= {"tensorflow", "torch"}
 def predict_on_this_machine(
     model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report, n_workers: int
 ) -> None:
-    """Predict files in up to `n_workers` processes, which share the model, or each load it once.
+    """Predict files in up to `n_workers` processes, which share the model or each load it once.
 
-    Processes are used rather than threads, as most of the time is spent on reading, which holds the
+    Processes are used, not threads, as most of the time is spent on reading, which holds the
     interpreter's lock. One worker, or one file, needs no other process than this one. A file whose
     worker is killed gets another worker. An exception that `report` raises ends the job.
 
@@ -85,7 +85,7 @@ class _Worker:
 
 
 class _WorkerPool:
-    """Worker processes, and how many died on each file."""
+    """Worker processes, and the number of workers that died on each file."""
 
     def __init__(self, model: ModelCopy, options: PredictOptions) -> None:
         self.workers: list[_Worker] = []
@@ -106,7 +106,7 @@ class _WorkerPool:
         arguments = (worker_connection, inherited, self._model, self._options)
         process = self._context.Process(target=_run_worker, args=arguments, daemon=True)
         with warnings.catch_warnings():
-            # Python warns of forks with threads; here these are NumPy's, which handle forks.
+            # Python warns about forks with threads; these are NumPy's, which handle forks.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         worker_connection.close()
@@ -119,7 +119,7 @@ class _WorkerPool:
         return [worker for worker in self.workers if worker.connection in ready]
 
     def receive(self, worker: _Worker, report: Report) -> Task | None:
-        """Report one message; if the worker has died, return its task for another worker."""
+        """Report one message of a worker; if it has died, return its task for another worker."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):

@@ -1,7 +1,7 @@
 """The record of a folder of predictions: which files are done, by which model and settings.
 
 A job appends a line to `_slugline.jsonl` at each step, so that a job that was killed can be
-resumed. The name starts with an underscore since programs that read whole folders skip such files.
+resumed. The name starts with an underscore, since programs that read whole folders skip such files.
 A lock on the file, held as long as the process lives, keeps a second job out of the folder; on a
 shared file system, this works if the file system passes on locks, as NFS does.
 """
@@ -49,9 +49,9 @@ class FilePair(NamedTuple):
     Attributes
     ----------
     source, name : str
-        The path of the file, and that of its answers within their folder, with slashes.
+        The path of the file, and the path of its answers in their folder, with slashes.
     size, changed : int
-        The file's bytes, and its modification time in nanoseconds.
+        The size of the file in bytes, and its modification time in nanoseconds.
     """
 
     source: str
@@ -63,9 +63,9 @@ class FilePair(NamedTuple):
 def pair_files(
     sources: Iterable[str | Path], out: Path, form: str | None = None, to: str | None = None
 ) -> list[FilePair]:
-    """Return the files with their answers; files of a pattern come in the order of their names.
+    """Return the files with their answers; files of a pattern are sorted by name.
 
-    Answers have the name of their file. If a pattern matches files in several folders, answers keep
+    Answers have the name of the file. If a pattern matches files in several folders, they also keep
     the part of the path that matches its wildcards: answers to `in/*/a.csv` are `1/a.csv`,
     `2/a.csv` and so on.
 
@@ -75,7 +75,7 @@ def pair_files(
     out : Path
         The folder of the answers.
     form : str, optional
-        The format of all files; by default it follows from each name.
+        The format of all files; by default, each name shows it.
     to : one of FORMATS, optional
         The format of all answers.
 
@@ -165,9 +165,9 @@ def _make_pair(source: str, name: str, out: Path) -> FilePair:
 
 _MAX_LINE_BYTES = 1 << 17
 _MAX_BYTES = 1 << 30
-# Settings that change no answer.
+# Settings that don't change answers.
 _WITHOUT_EFFECT = ("n_threads", "strict")
-# Records that this process has locked. Its forks close them: they may live longer than it.
+# Records that this process has locked. Its forks, which may outlive it, close them.
 _open_records: set[BinaryIO] = set()
 
 
@@ -201,9 +201,9 @@ class JobPlan(NamedTuple):
     ----------
     to_do : list of FilePair
     n_bad_up_to_date : list of int
-        For each file with up-to-date answers, how many of its rows got an error.
+        For each file with up-to-date answers, the number of its rows that got an error.
     n_outdated : int
-        Files to do that have outdated answers.
+        Number of files in `to_do` that have outdated answers.
     """
 
     to_do: list[FilePair]
@@ -236,7 +236,7 @@ class JobRecord:
                 self._answered.add(entry.name)
 
     def plan(self, pairs: Iterable[FilePair], *, overwrite: bool = False) -> JobPlan:
-        """Return which files to predict.
+        """Return the plan: which files to predict.
 
         Raises
         ------
@@ -262,7 +262,7 @@ class JobRecord:
                 is_outdated = entry.event == "done" and not self._violates_strict(entry)
                 plan = plan._replace(n_outdated=plan.n_outdated + is_outdated)
             plan.to_do.append(pair)
-        # The largest first, so that workers finish at about the same time.
+        # The largest files first, so that workers finish at about the same time.
         plan.to_do.sort(key=lambda pair: -pair.size)
         return plan
 
@@ -329,7 +329,7 @@ class JobRecord:
             self._write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
 
     def _write(self, data: bytes) -> None:
-        """Append without a buffer: after a full disk, closing would write its content again."""
+        """Append without a buffer, which closing would write again after the disk was full."""
         while data:
             data = data[os.write(self._file.fileno(), data) :]
 

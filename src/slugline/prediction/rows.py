@@ -1,4 +1,4 @@
-"""Predictions for rows: in order, in bounded memory, with no row lost."""
+"""Predictions for rows, in order and in bounded memory; no row is left out."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Columns(NamedTuple):
     extra : tuple of str
         Further columns that the model learned from.
     decimals : frozenset of str
-        Those of `extra` with a decimal comma.
+        The extra columns whose numbers have a decimal comma.
     is_sheet : bool
-        Whether the source is a sheet in Excel.
+        Whether the source is an Excel sheet.
     """
 
     text: tuple[str, ...]
@@ -68,17 +68,17 @@ class Prediction(NamedTuple):
     id : object
         The row's cell in the id column, if there is one; else None.
     topics : list of (topic, probability)
-        The most likely first: guesses, if the model is unsure.
+        The most likely topics, in descending order; guesses if the model is unsure.
     values : mapping of str to object
         All cells of the row by column name.
     reason : Unsure or None
         None if the model is sure.
     set : list of topics, or None
-        The set that contains the right topic with the coverage asked for; of a multilabel model,
-        the topics that it gives.
+        The set that contains the right topic with the requested coverage; for a multilabel model,
+        the topics of the answer.
     text : str
     probabilities : list of float, or None
-        Of a multilabel model, the probabilities of `set`.
+        For a multilabel model, the probabilities of the topics in `set`.
     """
 
     at: int | str
@@ -101,7 +101,7 @@ def predict_batch(
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 
-    A BadRow gets its id; `missing` is the result for a row without text.
+    A BadRow is returned with its id; `missing` is the result for a row without text.
     """
     texts = [_text(row, columns, missing) for row in batch]
     decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
@@ -141,7 +141,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
 
 
 class BatchLimits(NamedTuple):
-    """The most rows of a batch, bytes in memory of a batch, and bytes of all pending batches."""
+    """Maximum numbers of rows and bytes of a batch, and of bytes of all pending batches."""
 
     rows: int = 1024
     n_bytes: int = 1 << 22
@@ -221,7 +221,9 @@ def _find_columns(
     """Return the columns to read, given the first rows."""
     id_column = find_id_column(rows.name, head, options.id)
     is_sheet = rows.format == "xlsx"
-    if not head and options.text is not None:  # the header alone may show that it isn't there
+    if (
+        not head and options.text is not None
+    ):  # the header alone may show that the column is missing
         header = (
             excel_header(Path(rows.name), rows.known_columns)
             if is_sheet
@@ -292,7 +294,7 @@ def _batches(
         try:
             row = next(items, None)
         except DataError:
-            # The rest can't be read; answer what has been read before reporting that.
+            # The rest can't be read; answer the rows read so far before raising the error.
             yield _Batch(batch, n_bytes, is_last_for_now=True)
             raise
         if row is None:
@@ -304,15 +306,15 @@ def _batches(
 
 # Writing ------------------------------------------------------------------------------------------
 
-# Rows that got an error and are kept for messages.
+# Maximum number of rows with an error that are kept for messages.
 _MAX_BAD_ROWS = 100
 
 
 @dataclass
 class RowCounts:
-    """Number of rows, and of rows that got an error instead of an answer.
+    """Numbers of rows, and of rows with an error instead of an answer.
 
-    `bad_rows` are the first of these, and `undecoded` the first whose bytes could not be decoded.
+    `bad_rows` are the first bad rows; `undecoded` is the first whose bytes could not be decoded.
     """
 
     n_rows: int = 0
@@ -335,7 +337,7 @@ def write_predictions(
 
     Raises
     ------
-    DataError : with `strict`, at the first bad row, when those before it have been written.
+    DataError : with `strict`, at the first bad row, after the rows before it have been written.
     """
     counts = RowCounts()
     for batch in batches:
@@ -363,7 +365,7 @@ def write_predictions(
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How files are read and predicted.
+    """Options for reading and predicting files.
 
     Attributes
     ----------
@@ -385,7 +387,7 @@ class PredictOptions:
     strict : bool, default False
         Whether a bad row makes its file fail. By default it gets an error instead of an answer.
     n_threads : int, default 1
-        For each file.
+        Number of threads for each file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Predictions for one file, as a worker makes them."""
+"""Predictions for one file, made by a worker."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class FileResult(NamedTuple):
     Attributes
     ----------
     n_rows, n_bad, size : int
-        Rows, rows that got an error instead of an answer, and bytes of the answers.
+        Number of rows, of rows with an error instead of an answer, and of bytes of the answers.
     notes : tuple of str
-        Guesses about columns.
+        Notes on columns that were guessed.
     warning, error : str
-        A warning for the user, and why there are no answers; "" if there is none.
+        A warning for the user, and the reason why there are no answers; "" if there is none.
     is_fatal : bool
         Whether other files would fail as well.
     """
@@ -64,9 +64,9 @@ class FileProgress(NamedTuple):
 def predict_file(
     decider: Decider, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
-    """Return the result of a file; an error of the file is part of it.
+    """Predict a file, and return the result; an error of the file is a part of the result.
 
-    `report` receives the progress now and then. An exception that it raises is passed on.
+    `report` is called with the progress about twice a second. Its exceptions are passed on.
     """
     try:
         return _predict_file(decider, options, task, report)

@@ -1,4 +1,4 @@
-"""The Reuters newswires of 1987: Keras' sequences, the texts behind them, a corrected edition.
+"""The Reuters newswires of 1987: the sequences of Keras, their texts, and a corrected edition.
 
 `load_data`, `get_word_index`, `topic_names` and `decode` read the files that Keras serves.
 `load_wires` reads Reuters-21578, the collection that those files were made from, and returns the

@@ -1,7 +1,7 @@
 """Finds data files: at a path, in `SLUGLINE_DATA`, in the user's cache, or by download.
 
-pooch downloads into a temporary file, compares its checksum, and moves it into place. What arrives
-is bounded here in size and time.
+pooch downloads into a temporary file, compares its checksum, and moves it into place. The size and
+time of downloads are limited here.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from slugline.errors import DataError, DownloadError
 if TYPE_CHECKING:
     import requests
 
-#: Seconds to connect, and until more bytes of a reply arrive.
+#: Maximum seconds to connect, and to wait for more bytes of a reply.
 TIMEOUT = 10.0
-#: Seconds for a whole file.
+#: Maximum seconds for a whole file.
 MAX_SECONDS = 300.0
 
 _CHUNK = 16 * 1024
 _N_RETRIES = 2
-_MAX_MESSAGE = 200  # characters of an error's text, which may come from the server
+_MAX_MESSAGE = 200  # maximum characters of the text of an error, which may come from the server
 # The beginning of a member in the directory of an archive. zipfile takes memory for all members
 # when it opens an archive.
 _MEMBER = b"PK\1\2"
@@ -55,28 +55,28 @@ def fetch(
     check: Callable[[Path], object] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Return the path of a file, downloaded into the user's cache if need be.
+    """Return the path of a file, which is downloaded into the user's cache if necessary.
 
     Without `path`, the file is looked for in the folder of the environment variable
     `SLUGLINE_DATA`, in the cache (see `cache_folder`), and at `remote.urls`. A folder may hold it
     directly or under `remote.name`. The sha256 of files in `path` or `SLUGLINE_DATA` is not
-    checked, so readers must be prepared for anything.
+    checked, so readers must not trust their content.
 
     Parameters
     ----------
     remote : RemoteFile
     path : path, optional
-        The file under any name, or a folder that holds it.
+        The file, under any name, or a folder that holds it.
     check : callable, optional
         Raises DataError if a download, by its path, has wrong contents.
     progress : Progress, optional
-        For a download.
+        Receives the progress of a download.
 
     Raises
     ------
     DataError : if the file isn't at `path`.
-    DownloadError : if it is in none of these places, and no address gives it within `TIMEOUT`
-        seconds without progress and `MAX_SECONDS` in all.
+    DownloadError : if it is in none of these places, and no address sends it within `TIMEOUT`
+        seconds without progress and `MAX_SECONDS` in total.
     """
     if path is not None:
         return _at(_expanded(path), remote)
@@ -142,7 +142,7 @@ def _is_good(path: Path, remote: RemoteFile) -> bool:
 def _download(
     remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
 ) -> list[str]:
-    """Download `remote` to `target`, complete and checked; return why each address failed."""
+    """Download `remote` to `target` and check it; return why each address failed."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
@@ -158,7 +158,7 @@ def _download(
                 path=target.parent,
                 downloader=downloader,
             )
-        # Of the disk, of the network, of the check, and of pooch about the checksum.
+        # Errors of the disk, of the network, of the check, and of pooch about the checksum.
         except (OSError, ValueError) as error:
             failures.append(f"{url} failed ({_printable(error)})")
         else:
@@ -167,7 +167,7 @@ def _download(
 
 
 class _Downloader:
-    """Receives a file for pooch, and unpacks and checks it."""
+    """Receives a file for pooch, unpacks it and checks it."""
 
     def __init__(
         self, remote: RemoteFile, check: Callable[[Path], object] | None, progress: Progress
@@ -196,7 +196,7 @@ class _Downloader:
                 raise DataError(f"it sent the wrong file: {error}") from error
 
     def _receive(self, url: str) -> bytes:
-        """Return what an address sends; OSError if it is too much, or takes too long."""
+        """Return the content that an address sends; OSError if it is too large or too slow."""
         import requests
         from requests.adapters import HTTPAdapter
         from urllib3.util import Retry
@@ -205,7 +205,7 @@ class _Downloader:
         retry = Retry(_N_RETRIES, backoff_factor=0.5, status_forcelist=[429, 500, 502, 503, 504])
         session.mount(url, HTTPAdapter(max_retries=retry))
         end, step = time.monotonic() + MAX_SECONDS, f"downloading {url.rpartition('/')[2]}"
-        # Archives must not be unpacked in transit.
+        # The reply must not be decompressed on the way.
         with (
             session,
             session.get(
@@ -234,7 +234,7 @@ class _Downloader:
 
 
 def _drop_redirect(response: requests.Response, **_: object) -> None:
-    """Close a redirect, because requests would read its body to the end."""
+    """Close a redirect, since requests would read its body to the end."""
     if response.is_redirect:
         response.close()
 
@@ -253,7 +253,7 @@ def _printable(error: BaseException) -> str:
 
 
 def _member(packed: bytes, name: str, limit: int) -> bytes:
-    """Return the content of the archive's first file of that name, in any folder."""
+    """Return the content of the first file with a name in an archive, in any folder."""
     if packed.count(_MEMBER) > _MAX_MEMBERS:
         raise ValueError(f"the archive holds more than {_MAX_MEMBERS:,} files")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -267,7 +267,7 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
     """Return the content of a file in an archive; ValueError if it may exceed `limit` bytes."""
     name = PurePosixPath(member.filename).name
-    # Other compression methods can't be unpacked in bounded steps.
+    # Other compression methods can't be unpacked in steps of limited size.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed in an unknown way")
     if member.file_size > limit:
@@ -311,7 +311,7 @@ FILES = {
 
 
 def read_original(path: Path, remote: RemoteFile, read: Callable[[Path], T]) -> T:
-    """Return the content of a file; DataError if it is damaged or not the publisher's."""
+    """Return the content of a file; DataError if it is damaged or not the original."""
     try:
         return read(path)
     except (OSError, ValueError, DataError) as error:

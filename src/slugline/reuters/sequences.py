@@ -1,4 +1,4 @@
-"""The newswires as lists of word numbers, with the values of Keras."""
+"""The newswires as lists of word numbers, with the same values as in Keras."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
 
 # Untrusted .npz files -----------------------------------------------------------------------------
 
-MAX_NUMBER = 65_535  # the largest number in a list
-_MAX_MEMBER = 8_000_000  # bytes of an array in memory
+MAX_NUMBER = 65_535  # largest number in a list
+_MAX_MEMBER = 8_000_000  # maximum bytes of an array in memory
 
 
 def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
     """Return the arrays `x`, lists of int from 0 to `MAX_NUMBER`, and `y` of an .npz file.
 
-    Raises DataError if the file is anything else. Nothing in it is run.
+    Raises DataError if the file holds anything else. No code in it is run.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -69,7 +69,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int
 
 
 def _counted(width: int) -> bytes:
-    """Return a pattern for a string of up to 31 bytes after its length in `width` bytes."""
+    """Return a pattern for a string of up to 31 bytes that follows its length in `width` bytes."""
     lengths = (re.escape(n.to_bytes(width, "little")) + b".{%d}" % n for n in range(32))
     return b"(?:" + b"|".join(lengths) + b")"
 
@@ -91,7 +91,7 @@ _NUMPY_NAMES = {
 
 
 class _Standin:
-    """Stands in for NumPy's names in a pickle: it has a state and does nothing."""
+    """Replaces the NumPy names in a pickle: it stores a state, and does nothing."""
 
     __slots__ = ("state",)
 
@@ -120,7 +120,7 @@ def _unpickle(pickled: bytes) -> list[list[int]]:
     # The same list may occur many times, so sizes are checked before the numbers.
     if not all(type(item) is list for item in lists) or sum(map(len, lists)) > len(pickled):
         raise ValueError("its pickle is not an array of lists")
-    # An array refuses all but whole numbers up to MAX_NUMBER, and does not look inside objects:
+    # An array accepts only whole numbers up to MAX_NUMBER, and doesn't look inside objects:
     # hashing a deeply nested tuple would crash the process.
     array("H", itertools.chain.from_iterable(lists))
     return list(lists)
@@ -167,7 +167,7 @@ def topic_names() -> list[str]:
 
 # Sequences ----------------------------------------------------------------------------------------
 
-_INDEX_FROM = 3  # words begin at 4: 0 is padding, 1 the start mark, 2 a word left out
+_INDEX_FROM = 3  # numbers of words begin at 4: 0 is padding, 1 the start mark, 2 an omitted word
 
 
 class IndexOptions(TypedDict, total=False):
@@ -199,21 +199,21 @@ def load_data(
         reuters.npz or its folder, not a name in a cache as in Keras; see
         `slugline.reuters.downloads.fetch` for the default.
     num_words : int, optional
-        Upper limit of numbers, exclusive. By default, it is the largest number, so that, as in
-        Keras, the rarest word is left out.
+        Exclusive upper limit of numbers. By default, it is the largest number, so that, as in
+        Keras, the rarest word is omitted.
     skip_top : int, default 0
-        Lower limit of numbers, which applies to `start_char`, too.
+        Lower limit of numbers, which also applies to `start_char`.
     maxlen : int, optional
-        Wires must be shorter, including the start mark.
+        Wires must be shorter than this, including the start mark.
     test_split : float, default 0.2
-        Share of the test set.
+        Fraction of the wires in the test set.
     seed : int or None, default 113
         Seed of the shuffle before the split. NumPy's global random state is not used.
     progress : Progress, optional
         For a download.
     start_char, oov_char, index_from : int or None, default 1, 2 and 3
-        The number in front of each sequence, the replacement of numbers left out, and the number
-        added to ranks; None for no number and no replacement.
+        The number in front of each sequence, the replacement of omitted numbers, and the number
+        added to ranks; None for no start mark and no replacement.
 
     Returns
     -------
@@ -278,7 +278,7 @@ def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: in
 def _numbered(
     rows: list[list[int]], head: list[int], wanted: range, oov_char: int | None, index_from: int
 ) -> list[list[int]]:
-    """Return numbers of ranks, with `head` in front; those not `wanted` are replaced or dropped."""
+    """Return the numbers of ranks after `head`; numbers not `wanted` are replaced or dropped."""
     numbers = [rank + index_from for rank in range(MAX_NUMBER + 1)]
     if oov_char is None:
         head = [number for number in head if number in wanted]

@@ -21,7 +21,7 @@ from slugline.errors import DataError
 from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
 
-_MAX_UNPACKED = 64_000_000  # bytes; the most an archive may take in memory, twice its real size
+_MAX_UNPACKED = 64_000_000  # maximum bytes of an unpacked archive, twice its actual size
 _DIGESTS = Path(__file__).with_name("reuters21578.sha256").read_text("ascii")
 # The files of Reuters-21578, Distribution 1.0, in the order in which the wires are numbered.
 SGML_SHA256 = {name: digest for digest, name in map(str.split, _DIGESTS.splitlines())}
@@ -34,12 +34,14 @@ class Wire:
     text: str  # depends on the edition, see `load_wires`
     headline: str  # "" where the wire has none
     topic: str  # the first of `topics`: the wire's label in Keras' file
-    topics: tuple[str, ...]  # some are not in `topic_names()`; "modapte": those of the 90
+    topics: tuple[
+        str, ...
+    ]  # some are not in `topic_names()`; in "modapte", the topics among the 90
     date: datetime  # without a time zone
     newid: int  # number in Reuters-21578, 1 to 21,578
     label: int  # position of `topic` in `topic_names()`; -1 if it isn't there
     misplaced: bool  # whether it has no body, and another wire's text in Keras' file
-    # What stands beside the text, by name: places, people, orgs, exchanges, companies, author.
+    # Other tags by name: places, people, orgs, exchanges, companies, author.
     fields: Mapping[str, tuple[str, ...]]
 
 
@@ -50,12 +52,12 @@ class WireList(tuple[Wire, ...]):
 
     @property
     def texts(self) -> list[str]:
-        """Each wire's text."""
+        """The text of each wire."""
         return [wire.text for wire in self]
 
     @property
     def topics(self) -> list[str]:
-        """Each wire's first topic."""
+        """The first topic of each wire."""
         return [wire.topic for wire in self]
 
 
@@ -112,7 +114,7 @@ def load_wires(
 
 
 def _unpack(path: Path) -> list[str]:
-    """Return the contents of the SGML files, after checking that each is the original."""
+    """Return the contents of the SGML files, each checked to be the original."""
     try:
         with gzip.open(path) as file:
             unpacked = file.read(_MAX_UNPACKED + 1)
@@ -121,7 +123,7 @@ def _unpack(path: Path) -> list[str]:
         with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
             members = {PurePosixPath(member.name).name: member for member in archive}
             return [_read_sgml(archive, members.get(name), name) for name in SGML_SHA256]
-    except Exception as error:  # a damaged archive makes tarfile fail in many ways
+    except Exception as error:  # for a damaged archive, tarfile raises many kinds of errors
         raise DataError(error_reason(error)) from error
 
 
@@ -167,7 +169,7 @@ def _modapte(files: list[str]) -> Wires:
     """Return the wires of the ModApte split that have a topic which occurs in both of its parts."""
     parts: dict[str, list[tuple[re.Match[str], list[str]]]] = {"TRAIN": [], "TEST": []}
     for match in itertools.chain.from_iterable(map(_WIRE.finditer, files)):
-        # Nobody assigned topics to the others, although some have one.
+        # Nobody assigned topics to the other wires, although some have one.
         if match["indexed"] == "YES" and match["split"] in parts:
             topics = [*dict.fromkeys(_TOPIC.findall(match["topics"]))]
             parts[match["split"]].append((match, topics))
@@ -195,7 +197,7 @@ def _wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
 
 
 def _fields(markup: str) -> dict[str, tuple[str, ...]]:
-    """Return the tags of a wire that are no topics, and its author."""
+    """Return the tags of a wire that are not topics, and its author."""
     fields = {name.lower(): tuple(_TOPIC.findall(tags)) for name, tags in _TAGS.findall(markup)}
     author = _AUTHOR.search(markup)
     return fields | {"author": (" ".join(_plain(author[1]).split()),) if author else ()}

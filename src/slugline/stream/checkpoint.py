@@ -1,14 +1,14 @@
-"""A folder from which training resumes, with the same result to the bit, whenever it was stopped.
+"""A folder from which training resumes, with the same result bit for bit.
 
 `checkpoint.json` records the documents, settings and versions of the job, its progress, and the
-size and digest of each file of arrays. It is replaced atomically, once those files are on disk;
+size and digest of each file of arrays. It is replaced atomically, once these files are on disk;
 then the files of the previous step are removed. Files that a killed process left behind are removed
-when the next one starts.
+when the next process starts.
 
 Rows are not saved: they are several times as large as the texts, and it takes less time to read the
 texts again than to make a few passes.
 
-A lock on the file `lock`, held as long as the process lives, keeps a second process out. Where
+A lock on the file `lock`, held as long as the process lives, keeps a second process out. If
 files can't be locked, as on Windows and on some shared folders, nothing prevents two processes from
 using one folder.
 """
@@ -40,20 +40,20 @@ from slugline.learning.linear.newton import DescentState, Iterate
 
 ArraysByName = Mapping[str, npt.NDArray[Any]]
 
-#: A descent from the rows that are not held out comes first, then one from all rows. The first is
-#: left out if no row is held out.
+#: The first descent learns from the rows that are not held out, the second from all rows. The first
+#: is skipped if no row is held out.
 Phase = Literal["training rows", "all rows"]
 
 # Prefix of the names of the arrays of a `DescentState`.
 _DESCENT_STATE = "descent."
-# The part that every step replaces.
+# Name of the part that every step replaces.
 _RUNNING = "running"
 # Prefixes of the names of the parts with the weights of each phase.
 _ITERATES: dict[Phase, str] = {"training rows": "training", "all rows": "all"}
 
 
 class RunningDescent(NamedTuple):
-    """A descent that has not ended, as of its last step; the next one changes its dense iterate."""
+    """A running descent, as of its last step; the next step changes its dense iterate."""
 
     iterate: Iterate
     state: DescentState
@@ -61,7 +61,7 @@ class RunningDescent(NamedTuple):
 
 @dataclass
 class StreamState:
-    """Training state: a phase, and by topic batch, what each of them has learned so far."""
+    """Training state: the phase, and the results of each topic batch so far."""
 
     phase: Phase
     n_done: int = 0  # Topic batches that have ended in this phase
@@ -76,11 +76,11 @@ class StreamState:
     running: RunningDescent | None = None
 
     def begin_all_rows(self) -> None:
-        """Begin the phase that learns from all rows."""
+        """Move to the phase that learns from all rows."""
         self.phase, self.n_done = "all rows", 0
 
     def to_parts(self, batches: list[slice]) -> Iterator[tuple[str, ArraysByName]]:
-        """Yield the parts of the state by name; only "running" changes once it has been yielded."""
+        """Yield the name and arrays of each part of the state; only "running" changes later."""
         for number, topics in enumerate(batches):
             first = topics.start
             if number < len(self.heldout_scores):
@@ -109,7 +109,7 @@ class StreamState:
     def restore_parts(
         self, parts: Mapping[str, ArraysByName], n_columns: int, batches: list[slice]
     ) -> None:
-        """Restore the arrays of a state whose phase and counts are known, from untrusted parts.
+        """Restore the arrays of a state with known phase and counts from untrusted parts.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class StreamState:
             self.running = RunningDescent(_to_iterate(part, n_columns, width), descent_state)
 
     def _check_counts(self, n_batches: int) -> None:
-        """Check that the batches that have ended are those that have held-out scores."""
+        """Check that just the batches that have ended have held-out scores."""
         n_scores = len(self.heldout_scores)
         expected = {self.n_done} if self.phase == "training rows" else {0, n_batches}
         if not 0 <= self.n_done <= n_batches or n_scores not in expected:
@@ -181,7 +181,7 @@ def _to_iterate(arrays: ArraysByName, n_columns: int, width: int) -> Iterate:
 
 
 def _check_array(array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, ...]) -> Any:
-    """Return the array if it has the type and shape; None is any length."""
+    """Return the array if it has the type and shape, in which None is any length."""
     fits = len(array.shape) == len(shape) and all(
         expected in (None, length) for length, expected in zip(array.shape, shape, strict=True)
     )
@@ -192,7 +192,7 @@ def _check_array(array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, 
 
 # The folder --------------------------------------------------------------------------------------
 
-#: Writing takes at most this fraction of the time.
+#: Writing checkpoints takes at most this fraction of the time.
 MAX_TIME_FRACTION = 0.05
 _INDEX, _LOCK, _SUFFIX = "checkpoint.json", "lock", ".safetensors"
 _FORMAT = 1
@@ -200,14 +200,14 @@ _PART = re.compile(r"(running|(scores|training|all)-\d+)\.\d+\.safetensors")
 # A file that another process was writing when it died; see `slugline.base.files`.
 _UNFINISHED = re.compile(r"\.(checkpoint|running|scores|training|all).*\.part")
 _MAX_INDEX_BYTES = 16 << 20
-# Bytes that a file may have besides those of weights.
+# Maximum number of bytes of a file in addition to those of weights.
 _MAX_EXTRA_BYTES = 1 << 30
-# Characters of a fact that a message shows.
+# Maximum number of characters of a fact in a message.
 _MAX_SHOWN = 80
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """A file of arrays, its size, and its digest."""
+    """A file of arrays with its size and digest."""
 
     file: str
     n_bytes: int
@@ -215,7 +215,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class _Content(msgspec.Struct, frozen=True):
-    """The content of the index; `n_written` counts the files written so far."""
+    """Content of the index, `checkpoint.json`; `n_written` counts the files written so far."""
 
     job: dict[str, str]
     phase: Phase
@@ -238,7 +238,7 @@ def open_checkpoint(folder: Any) -> Iterator[Checkpoint | None]:
     Raises
     ------
     CheckpointError : if the folder can't be used, another process uses it, or it is damaged.
-    OptionError : if it is no path.
+    OptionError : if it is not a path.
     """
     if folder is None:
         yield None
@@ -255,7 +255,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint that no process uses, and its folder if nothing else is in it."""
+    """Remove a checkpoint that no process uses, and its folder if that is otherwise empty."""
     with contextlib.suppress(CheckpointError, OSError), _lock_folder(folder):
         (folder / _INDEX).unlink(missing_ok=True)
         _remove_files(folder, set())
@@ -277,17 +277,17 @@ class Checkpoint:
         self._folder = folder
         self._job: dict[str, str] = {}
         self._batches: list[slice] = []
-        self._next_save = 0.0  # Not before this time
+        self._next_save = 0.0  # Time of the next save at the earliest
         self._saved = _read_index(folder)
         self._parts = dict(self._saved.parts) if self._saved else {}
         self._n_written = self._saved.n_written if self._saved else 0
-        for part in self._parts.values():  # now, since reading documents may take hours
+        for part in self._parts.values():  # saved now, since reading documents may take hours
             _check_part(folder, part)
         _remove_files(folder, {part.file for part in self._parts.values()})
 
     @property
     def note(self) -> str:
-        """A note for the user if there is a saved state, else empty."""
+        """A note for the user on a saved state; empty without one."""
         if self._saved is None:
             return ""
         return (
@@ -296,9 +296,9 @@ class Checkpoint:
         )
 
     def require_same_job(self, facts: Mapping[str, str]) -> None:
-        """Check facts of the job against those of the saved one, and save them with the next state.
+        """Check facts of the job against those of the saved job; save them with the next state.
 
-        Called as soon as some facts are known: the settings before the documents are read.
+        Called as soon as facts are known; for the settings, before the documents are read.
 
         Raises
         ------
@@ -323,11 +323,11 @@ class Checkpoint:
             )
 
     def load(self, n_columns: int, batches: list[slice], phases: Sequence[Phase]) -> StreamState:
-        """Return the state to resume from, for these topics: a new one if none is saved.
+        """Return the state from which to resume; a new state if none is saved.
 
         Raises
         ------
-        CheckpointError : if it is damaged or can't be read.
+        CheckpointError : if the state is damaged or can't be read.
         """
         self._batches = batches
         if self._saved is None:
@@ -347,11 +347,11 @@ class Checkpoint:
         return state
 
     def save(self, state: StreamState, *, is_last: bool = False) -> None:
-        """Save a state, unless it isn't the last one and saving would take too much of the time.
+        """Save a state, unless another follows and saving would take too much of the time.
 
         Raises
         ------
-        CheckpointError : if it can't be written; the previous state is unchanged.
+        CheckpointError : if the state can't be written; the previous one is unchanged.
         """
         start = time.monotonic()
         if start < self._next_save and not is_last:
@@ -401,7 +401,7 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
-    """Make the folder if it doesn't exist, and lock it."""
+    """Create the folder if it doesn't exist, and lock it."""
     advice = Message("name another folder with ", Parameter("checkpoint"), ".")
     with os_errors_as(CheckpointError, f"{folder} can't hold a checkpoint", advice):
         folder.mkdir(parents=True, exist_ok=True)
@@ -432,14 +432,14 @@ def _belongs(name: str) -> bool:
 
 def _remove_files(folder: Path, used: set[str]) -> None:
     """Remove files of earlier steps and of dead processes."""
-    with contextlib.suppress(OSError):  # files that stay do no harm
+    with contextlib.suppress(OSError):  # files that can't be removed do no harm
         for path in list(folder.iterdir()):
             if path.name not in {*used, _INDEX, _LOCK} and _belongs(path.name):
                 path.unlink()
 
 
 def _read_index(folder: Path) -> _Content | None:
-    """Return the content of the index, if there is one."""
+    """Return the content of the index; None if there is no index."""
     path = folder / _INDEX
     try:
         with open(path, "rb", opener=open_regular) as file:

@@ -61,7 +61,7 @@ def read_partition(
 
 
 def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError:
-    """Return the error without its traceback, or another one if this worker can't find a file."""
+    """Return the error without its traceback; another error if this worker can't find a file."""
     from distributed import get_worker
 
     missing = next((path for path in paths if not Path(path).exists()), None)
@@ -74,18 +74,18 @@ def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError
 
 
 def block_summaries(result: PartitionResult) -> PartitionResult:
-    """Return the result with, in place of each block, whether there is one."""
+    """Return the result with True in place of each block, or False if there is none."""
     summaries = [(block is not None, summary) for block, summary in result.blocks]
     return PartitionResult(summaries, result.error)
 
 
 def get_block(result: PartitionResult, number: int) -> Any:
-    """Return one of the blocks."""
+    """Return a block of a partition."""
     return result.blocks[number][0]
 
 
 def ensure_block(block: Any) -> None:
-    """Do nothing; the task ends when the block has been made."""
+    """Do nothing: the task ends once the block has been computed."""
 
 
 def pack_arguments(*shared: Any) -> tuple[Any, ...]:
@@ -113,27 +113,27 @@ def sum_blocks(
 def sum_blocks_storing(
     function: BlockFunction, shared: tuple[Any, ...], blocks: list[Any], before: Arrays | None
 ) -> tuple[Arrays, list[Any]]:
-    """Return such a sum, and the value to store for each block."""
+    """Return the sum of a function over blocks, and the value to store for each block."""
     return sum_group(function, zip(blocks), shared, _copy(before), stores=True)
 
 
 def _copy(arrays: Arrays | None) -> Arrays | None:
-    """Copy arrays to add to them: results of tasks must not change, as Dask may use them again."""
+    """Return copies to add to, since Dask may use the results of tasks again."""
     return None if arrays is None else tuple(array.copy() for array in arrays)
 
 
 def add_new(sums: Arrays, others: Arrays) -> Arrays:
-    """Return sums as new arrays."""
+    """Return the sums of two results in new arrays."""
     return tuple(a + b for a, b in zip(sums, others, strict=True))
 
 
 # The engine -------------------------------------------------------------------------------------
 
-# Partitions that are read for each thread before the client has taken their results.
+# Number of partitions for each thread that may be read before the client has taken their results.
 _AHEAD = 2
-# Bytes of blocks that one task sums, and of shared arguments that are sent with each task.
+# Maximum bytes of blocks that one task sums, and of shared arguments that are sent with each task.
 _MAX_SUMMED, _MAX_INLINE = 1 << 27, 1 << 16
-# The fraction of a worker's memory that all rows may take where each worker has all of them; the
+# Maximum fraction of a worker's memory that rows may take if each worker holds all of them; the
 # weights may take as much again.
 ROW_MEMORY_FRACTION = 1 / 3
 
@@ -152,7 +152,7 @@ class DaskEngine(Engine):
     Parameters
     ----------
     client : distributed.Client or str
-        One that is open, or the address of a scheduler.
+        An open client, or the address of a scheduler.
 
     Raises
     ------
@@ -189,7 +189,7 @@ class DaskEngine(Engine):
 
     @property
     def dashboard(self) -> str:
-        """Address of the cluster's dashboard; empty if there is none."""
+        """The address of the cluster's dashboard; empty if there is none."""
         return str(self._tasks.client.dashboard_link or "")
 
     # Reading -------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class DaskEngine(Engine):
     ) -> list[Future]:
         """Submit reading a partition; return the futures of its blocks and of their summaries."""
         data = None
-        if isinstance(partition, DaskPartition):  # workers compute its data as well
+        if isinstance(partition, DaskPartition):  # a worker computes its data as well
             data = self._tasks.client.compute(partition.delayed)
             partition = replace(partition, delayed=None)
         result = self._tasks.submit(read_partition, partition, function, shared, data)
@@ -246,7 +246,7 @@ class DaskEngine(Engine):
     # Functions of blocks -------------------------------------------------------------------------
 
     def set_groups(self, groups: Sequence[slice]) -> None:
-        """Set which neighbouring blocks are summed one after another; see `group_blocks`."""
+        """Set which adjacent blocks are summed sequentially; see `group_blocks`."""
         self._groups = list(groups)
 
     def map_blocks(self, function: BlockFunction, *shared: Any) -> None:
@@ -285,7 +285,7 @@ class DaskEngine(Engine):
         """Return the sum of a function over all blocks; see `BlockSums`."""
 
         def submit(arguments: Any) -> list[Future]:
-            if stored is not None and not stored.futures:  # they were lost
+            if stored is not None and not stored.futures:  # the stored values were lost
                 self._store(stored)
             values = repeat(None) if stored is None else iter(stored.futures)
 
@@ -303,12 +303,12 @@ class DaskEngine(Engine):
         *shared: Any,
         into: Arrays | None = None,  # noqa: ARG002
     ) -> tuple[Arrays, Any]:
-        """Return such a sum, and a handle of values stored on workers; see `BlockSums`."""
+        """Return the sum of a function over blocks, and a handle of the values on workers."""
         stored = _StoredValues(function, shared, [])
         return self._store(stored), stored
 
     def _store(self, stored: _StoredValues) -> Arrays:
-        """Compute the values, and return the sum."""
+        """Compute the stored values, and return the sum."""
 
         def submit(arguments: Any) -> list[Future]:
             stored.futures.clear()
@@ -328,7 +328,7 @@ class DaskEngine(Engine):
     def _sum_slices(self, leaf: Callable[[list[Future], Future | None], Future]) -> Future:
         """Submit the sum of all groups, in the order of `TreeSum`.
 
-        `leaf` submits the sum of a slice of blocks, added to that of the slice before, if any.
+        `leaf` submits the sum of a slice of blocks, added to the sum of the previous slice, if any.
         """
         sums = []
         for slices in self._slices:
@@ -347,7 +347,7 @@ class DaskEngine(Engine):
         return sums[0]
 
     def _max_blocks_per_task(self) -> int:
-        """Return how many blocks a task may sum, which are all in memory at that time."""
+        """Return how many blocks a task may sum; all of them are in memory at the same time."""
         threads = max(self._tasks.client.nthreads().values(), default=1)
         available = ROW_MEMORY_FRACTION * min(self._memory_limits().values(), default=0) / threads
         n_bytes = max(_MAX_SUMMED, min(available, 1 << 40))
@@ -367,7 +367,7 @@ class DaskEngine(Engine):
         return TopicParallelEngine(self._tasks, self._blocks, self._groups, workers)
 
     def _memory_limits(self) -> dict[str, float]:
-        """Return how many bytes each worker may use."""
+        """Return the memory limit of each worker in bytes."""
         try:
             workers = self._tasks.client.scheduler_info(n_workers=-1)["workers"]
         except TypeError:  # before Dask 2025.4
@@ -387,7 +387,7 @@ class DaskEngine(Engine):
         """
         for _ in range(MAX_LOSSES):
             self._tasks.wait_for_workers()
-            is_large = _count_bytes(shared) > _MAX_INLINE  # then workers fetch them
+            is_large = _count_bytes(shared) > _MAX_INLINE  # then workers fetch the arguments
             arguments = self._tasks.submit(pack_arguments, *shared) if is_large else shared
             futures = list[Future]()
             try:
@@ -404,7 +404,7 @@ class DaskEngine(Engine):
 
 
 def _count_bytes(value: Any) -> int:
-    """Return about how many bytes the arrays of a value take."""
+    """Return the approximate number of bytes of the arrays in a value."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, tuple | list):

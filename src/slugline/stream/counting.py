@@ -1,4 +1,4 @@
-"""Texts to rows: terms are counted and hashed once, then weighted when all are counted."""
+"""Turns texts into rows: terms are hashed and counted, and weighted once all are counted."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class CountedBlock(NamedTuple):
 
 
 class BlockStatistics(NamedTuple):
-    """Summary of a block's terms and topics; lists have an item for each feature group."""
+    """Summary of the terms and topics of a block; lists have an item for each feature group."""
 
     buckets: list[I32]  # shape (n_seen,) each
     # The terms that name the buckets, joined, and their lengths.
     names: list[tuple[bytes, I64]]
     n_documents: list[I64]  # shape (n_seen,) each: documents that have each bucket
     topics: dict[Topic, int]  # Documents of each topic
-    # Smallest and largest number of topics of a document; None if the data are single-label.
+    # Smallest and largest number of topics of a document; None for single-label data.
     topic_set_sizes: tuple[int, int] | None
 
     @property
     def n_entries(self) -> int:
-        """Number of pairs of a document and a bucket that it has."""
+        """Number of entries: pairs of a document and one of its buckets."""
         return sum(int(counts.sum()) for counts in self.n_documents)
 
 
@@ -127,7 +127,7 @@ def _hash_text(text: str) -> int:
 class TermStatistics:
     """The terms of all documents, added block by block.
 
-    A bucket gets the name of its first term in the first block that has it.
+    A bucket is named after its first term in the first block that has the bucket.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class TermStatistics:
     Attributes
     ----------
     n_documents : list of int64 array, shape (n_buckets,)
-        For each feature group, the documents that have each bucket.
+        For each feature group, the number of documents with each bucket.
     topic_set_sizes : (int, int) or None
         The smallest and the largest number of topics of a document; None if each has one.
     """
@@ -174,9 +174,9 @@ class TermStatistics:
         return self.topic_set_sizes is not None
 
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
-        """Return features with a column for each bucket that has a term, the most common first.
+        """Return features with a column for each bucket that has a term, most common buckets first.
 
-        Then the weights of common terms, on which a pass spends most of its time, are adjacent.
+        So the weights of common terms, on which a pass spends most of its time, are adjacent.
         """
         features = Features(self.feature_groups, n_jobs)
         features.vocabularies_, features.idf_ = [], []
@@ -197,14 +197,14 @@ class TermStatistics:
 
 
 def _take_names(names: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
-    """Return some of the names, which are joined, in the order of the indices."""
+    """Return some of the concatenated names, in the order of the indices."""
     taken_lengths = lengths[indices]
     positions = ranges(row_offsets(lengths)[indices], taken_lengths)
     return np.frombuffer(names, dtype=np.uint8)[positions].tobytes(), taken_lengths
 
 
 class Weighting(NamedTuple):
-    """Columns and weights of terms, which turn counts into rows."""
+    """Columns and weights of terms, with which counts become rows."""
 
     feature_groups: Sequence[FeatureGroup]
     columns: I32  # shape (n_buckets,): the column of each bucket

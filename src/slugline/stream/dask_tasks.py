@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A distributed.Future, whose methods Dask doesn't annotate.
 Future = Any
-# Seconds to wait for a worker when there is none, and between checks for that.
+# Seconds to wait for a worker if there is none, and between checks.
 _TIMEOUT, _CHECK_INTERVAL = 60, 10
 
 
@@ -34,15 +34,15 @@ class DaskTasks:
         self._futures: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def close(self) -> None:
-        """Release all futures that have not been released."""
+        """Release all remaining futures."""
         release(list(self._futures))
 
     def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future:
-        """Submit a function; `close` releases its result at the latest."""
+        """Submit a function; return the future of its result, which `close` releases at last."""
         return self._submit(function, arguments, priority=priority)
 
     def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Submit a function to a certain worker, or to another one if that is gone."""
+        """Submit a function to a worker, or to another one if that worker is gone."""
         return self._submit(function, arguments, workers=worker, allow_other_workers=True)
 
     def _submit(
@@ -76,7 +76,7 @@ class DaskTasks:
             else:
                 return True
         if not any(self.client.processing().values()):
-            # No worker runs them, which may happen when workers leave and join.
+            # No worker runs the tasks, which may happen when workers leave and join.
             raise CancelledError
         return False
 
@@ -103,7 +103,7 @@ class DaskTasks:
             raise error.with_traceback(None) from None
 
     def wait_for_workers(self) -> None:
-        """Wait until there is a worker: new ones may replace those that are lost."""
+        """Wait until there is a worker: new workers may replace lost ones."""
         message = (
             f"all workers are gone, and no other connected within {_TIMEOUT} seconds; start some, "
             "and run the command again."
@@ -112,7 +112,7 @@ class DaskTasks:
 
 
 def release(futures: Iterable[Future | None]) -> None:
-    """Release results; tasks that have not started and that nothing else needs won't run."""
+    """Release results; tasks that have not started, and that nothing else needs, are dropped."""
     for future in futures:
         if future is not None:
             future.release()

@@ -23,12 +23,12 @@ from slugline.stream.local import write_memmap
 
 # Rows of all blocks ------------------------------------------------------------------------------
 
-# The number of different keys.
+# Number of different keys.
 _ALL_KEYS = 1 << 64
-# One in so many rows is held out from the first descent, to calibrate on; but if topics are very
-# many, at most the number below.
+# One in so many rows is held out from the first descent, for calibration; but with very many
+# topics, at most the number of rows below.
 _HELDOUT_RATIO, _MIN_HELDOUT = 5, 500
-#: Weights that are dense at a time, of all columns and a batch of topics; and topics of a batch.
+#: Maximum number of dense weights, of all columns and a batch of topics; and of topics of a batch.
 MAX_WEIGHTS, MAX_TOPICS = 3 << 24, 128
 
 
@@ -36,7 +36,7 @@ MAX_WEIGHTS, MAX_TOPICS = 3 << 24, 128
 class RowBlocks:
     """The `RowBlock`s of an engine, and statistics of all of them.
 
-    Training rows are those that are not held out. None is held out if `min_key` is 0.
+    Training rows are the rows that are not held out. No row is held out if `min_key` is 0.
     """
 
     engine: Engine
@@ -58,23 +58,23 @@ class RowBlocks:
 
     @cached_property
     def squares(self) -> F64:
-        """Sum of squares of each column, shape (n_columns,); takes a pass when first asked for."""
+        """Sum of squares of each column, shape (n_columns,); takes a pass on first use."""
         return self.engine.sum_blocks(sums.column_squares)[0]
 
     def n_learned(self, min_key: int) -> int:
-        """Return how many rows a descent learns from: all, or the training rows."""
+        """Return the number of rows from which a descent learns: all, or the training rows."""
         return self.n_training_rows if min_key else self.n_rows
 
     @property
     def topic_weights(self) -> F64:
-        """The weight of each topic's rows, shape (n_topics,)."""
+        """The weight of the rows of each topic, shape (n_topics,)."""
         return np.ones(self.n_topics) if self.class_weights is None else self.class_weights
 
     def topic_batches(self) -> list[slice]:
-        """Return the batches in which topics are learned.
+        """Return the batches of topics that are learned together.
 
         Their number is even, so that two workers get the same number of them. Each batch makes
-        passes over all entries of the rows, so a few wide batches are faster than many narrow ones.
+        passes over all entries of the rows, so few wide batches are faster than many narrow ones.
         """
         width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // max(1, self.n_columns)))
         n_batches = -(-self.n_topics // width)
@@ -91,7 +91,7 @@ def hold_out_rows(
     *,
     multilabel: bool = False,
 ) -> RowBlocks:
-    """Return the rows of an engine, of which as many are held out as calibration needs."""
+    """Return the rows of an engine, with as many of them held out as calibration needs."""
     n_topics = len(topic_counts)
     max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
     max_heldout = max(_MIN_HELDOUT, max_scores // n_topics)
@@ -146,7 +146,7 @@ class Objective:
 def _term_rates(rows: RowBlocks, topic_counts: I64, min_key: int) -> F64:
     """Return the learning rate of each term, shape (n_columns,).
 
-    All are 1 with many rows, where weights are learned soon enough.
+    All rates are 1 if there are many rows, from which weights are learned fast enough.
     """
     if rows.n_learned(min_key) > steps.MANY_ROWS:
         return np.ones(rows.n_columns)
@@ -163,14 +163,14 @@ def _term_rates(rows: RowBlocks, topic_counts: I64, min_key: int) -> F64:
 
 # Training ----------------------------------------------------------------------------------------
 
-#: Called with the passes so far, the current topics, and the fraction of the work that is done.
+#: A function called with the number of passes, the current topics, and the fraction of work done.
 PassReporter = Callable[[int, slice, float], None]
 
-# Up to this many weights stay dense, in float16, between the two descents; and those of an iterate
-# stay in memory, rather than in a file.
+# Up to this many weights stay dense, in float16, between the two descents; and the weights of an
+# iterate stay in memory, not in a file.
 _MAX_DENSE, _MAX_FLOAT16_IN_MEMORY = 1 << 28, 1 << 22
 _MAX_FLOAT16 = np.float32(65_504)
-# The first descent only serves the scores of held-out rows, and may end farther from the minimum.
+# The first descent only serves to score held-out rows, so it may end farther from the minimum.
 _FIRST_TOLERANCE = 3e-2
 
 
@@ -191,9 +191,9 @@ class HeldOutRows(NamedTuple):
 
 
 class StreamResult(NamedTuple):
-    """The trained weights, and how they were trained."""
+    """The trained weights, and facts about the training."""
 
-    weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
+    weights: sp.csr_array  # shape (n_columns, n_topics), without negligible weights
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
     heldout: HeldOutRows
@@ -203,7 +203,7 @@ class StreamResult(NamedTuple):
 
 
 class StreamTraining:
-    """Two descents: one from the training rows, and from its result, one from all rows.
+    """Two descents: one on the training rows and, starting from its result, one on all rows.
 
     With a checkpoint, training resumes from the saved state.
     """
@@ -226,7 +226,7 @@ class StreamTraining:
         self._max_fraction_done = 0.0
 
     def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
-        """Descend in both phases, scoring held-out rows after the first.
+        """Return the result of both phases; held-out rows are scored after the first.
 
         After Ctrl-C, the result is that of the last pass, if all topics have been started.
         """
@@ -252,7 +252,7 @@ class StreamTraining:
         return self._state.phase == "training rows"
 
     def _descend_batches(self, topic_counts: I64, min_key: int, tolerance: float) -> None:
-        """Descend for the batches that have not ended, from the rows from `min_key`."""
+        """Descend for the remaining batches, on the rows with keys of at least `min_key`."""
         batches = self._batches[self._state.n_done :]
         if not batches:
             return
@@ -268,7 +268,7 @@ class StreamTraining:
             self._finish_batch(None if score is None else score(engine, iterate))
 
     def _descend(self, objective: Objective, topics: slice, tolerance: float) -> Iterate:
-        """Descend for a batch of topics; store the iterate even if that is interrupted."""
+        """Descend for a batch of topics; store the iterate even after an interruption."""
         state, n_before, step = self._state, self._state.n_passes, None
         descent = self._descent_start(objective, tolerance, topics).descent()
         try:
@@ -281,7 +281,7 @@ class StreamTraining:
         finally:
             if step is not None:
                 state.n_passes = n_before + step.n_passes
-                if step.n_passes > 1:  # there has been a step
+                if step.n_passes > 1:  # there was a step
                     self._store_iterate(topics, step.iterate)
         return descent.iterate
 
@@ -326,7 +326,7 @@ class StreamTraining:
         return partial(score_heldout, min_key=rows.min_key, known_columns=rows.known_columns)
 
     def _descent_start(self, objective: Objective, tolerance: float, topics: slice) -> DescentStart:
-        """Return where the descent of a batch starts, or resumes."""
+        """Return the start of the descent of a batch, or the state from which it resumes."""
         state, descent_state = self._state, None
         iterate = state.iterates.get(topics.start)
         initial_norms = state.initial_norms.get(topics.start)
@@ -344,7 +344,7 @@ class StreamTraining:
         )
 
     def _finish_batch(self, scores: F32 | None) -> None:
-        """Record that the descent of the next batch has ended, and its scores of held-out rows."""
+        """Record the end of the descent of the next batch, and its scores of held-out rows."""
         state = self._state
         if scores is not None:
             state.heldout_scores.append(scores)
@@ -357,9 +357,9 @@ class StreamTraining:
             self._checkpoint.save(self._state, is_last=is_last)
 
     def _fraction_done(self, relative_norms: list[float], tolerance: float) -> float:
-        """Return the fraction of the work that is done: each step divides a gradient by a factor.
+        """Return the fraction of work done, estimated from how far gradients have fallen.
 
-        It never falls, not even where a gradient grows for a step.
+        The fraction never falls, even if a gradient grows in a step.
         """
         fractions = np.ones(len(relative_norms))
         if tolerance < 1:
@@ -371,7 +371,7 @@ class StreamTraining:
         return self._max_fraction_done
 
     def _store_iterate(self, topics: slice, iterate: Iterate | None) -> None:
-        """Store an iterate: dense if the second descent starts there and the weights are few."""
+        """Store an iterate, dense if the second descent starts from it and the weights are few."""
         if iterate is None:
             return
         weights: Any = iterate.weights
@@ -383,7 +383,7 @@ class StreamTraining:
         self._state.iterates[topics.start] = Iterate(weights, iterate.biases)
 
     def _sparsify(self, weights: Any) -> Any:
-        """Return weights as CSC, without those too small to matter."""
+        """Return weights as CSC, without negligible ones."""
         if not isinstance(weights, np.ndarray):
             return weights
         rows = self._rows
@@ -393,7 +393,7 @@ class StreamTraining:
         return steps.sparsify(weights.astype(np.float32, copy=False), threshold)
 
     def _result(self, interrupted: bool) -> StreamResult:
-        """Return the weights so far."""
+        """Return the result with the current weights."""
         rows, iterates = self._rows, self._state.iterates
         for topics in self._batches:
             if topics.start not in iterates:  # no step was needed
@@ -435,7 +435,7 @@ class StreamTraining:
         counts = rows.topic_weights * rows.training_topic_counts
         scores[:, counts == 0] = fit.ABSENT_SCORE
         if not rows.multilabel:
-            is_learned = np.flatnonzero(counts[y] > 0)  # other topics can't be predicted
+            is_learned = np.flatnonzero(counts[y] > 0)  # never predict the other topics
             numbers, labels = numbers[is_learned], labels.take(is_learned)
             scores = scores[is_learned]
         scores = fit.scale_heldout_scores(scores, rows.n_training_rows / rows.n_rows)
@@ -443,7 +443,7 @@ class StreamTraining:
 
 
 def _to_float16(weights: F32) -> F16:
-    """Return weights in float16, memory-mapped from a file if they are many."""
+    """Return weights in float16, memory-mapped from a file if there are many."""
     parts: Iterator[F16] = (
         weights[part].clip(-_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16)
         for part in newton.row_slices(weights)
@@ -488,7 +488,7 @@ def heldout_topics(block: sums.RowBlock, min_key: int) -> HeldOutTopics:
 def score_heldout_rows(
     block: sums.RowBlock, min_key: int, iterate: Iterate, known_columns: Mask
 ) -> F32:
-    """Return the scores of held-out rows by their known columns alone, as if the rows were new."""
+    """Return the scores of held-out rows from known columns only, as if the rows were new."""
     X = block.take_rows(block.keys < np.uint64(min_key))
     scores: F32 = fit.renormalize_rows(X, known_columns) @ iterate.weights
     scores += iterate.biases.astype(np.float32)

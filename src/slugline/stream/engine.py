@@ -23,16 +23,16 @@ from slugline.stream.source import Partition
 
 
 class Engine(BlockSums, Protocol):
-    """Holds blocks and runs functions over them; the number of workers doesn't change a bit.
+    """Holds blocks and runs functions over them; results don't depend on the number of workers.
 
-    `local.LocalEngine` uses threads of this process, `cluster.DaskEngine` workers of a cluster. It
-    is a context manager, which frees the blocks. Functions are at the top level of a module, and
-    depend on nothing but the block and `shared`.
+    `local.LocalEngine` uses threads of this process, `cluster.DaskEngine` workers of a cluster. An
+    engine is a context manager, which frees the blocks. Functions must be at the top level
+    of a module, and depend only on the block and `shared`.
     """
 
     @property
     def dashboard(self) -> str:
-        """Address of a page that shows the work; empty if there is none."""
+        """The address of a page that shows the work; empty if there is none."""
 
     def __enter__(self) -> Engine: ...
 
@@ -41,13 +41,14 @@ class Engine(BlockSums, Protocol):
     def read_blocks(
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Read partitions into blocks, and yield a summary of each batch in order.
+        """Read partitions into blocks, and yield a summary of each block in order.
 
-        `function(batch, *shared)` returns the block, or None, and the summary.
+        `function(documents, *shared)` returns the block, or None, and the summary of a block of
+        documents.
         """
 
     def set_groups(self, groups: Sequence[slice]) -> None:
-        """Set which neighbouring blocks are summed one after another; see `group_blocks`."""
+        """Set which adjacent blocks are summed sequentially; see `group_blocks`."""
 
     def map_blocks(self, function: BlockFunction, *shared: Any) -> None:
         """Replace each block by `function(block, *shared)`."""
@@ -67,7 +68,7 @@ class Engine(BlockSums, Protocol):
 
         Returns
         -------
-        TopicParallel, or None if the rows don't fit on a worker, or if it is faster to divide them
+        TopicParallel; None if the rows don't fit on a worker, or if it is faster to divide the rows
         among workers.
         """
 
@@ -92,7 +93,7 @@ class DescentStart:
     state: DescentState | None
 
     def descent(self) -> NewtonDescent:
-        """Return the descent, with arrays of its own."""
+        """Return the descent, with its own copies of the arrays."""
         if self.iterate is None:
             start = Iterate.initial(len(self.preconditioner.scaling), len(self.targets.topics))
         else:
@@ -123,7 +124,7 @@ class DescentTask:
 
 
 class DescentReport(NamedTuple):
-    """Progress of a descent; with its iterate and result once it has ended."""
+    """Progress of a descent; once it has ended, also its iterate and result."""
 
     n_passes: int
     relative_norm: float  # The largest gradient norm of a topic, relative to its initial norm
@@ -145,9 +146,9 @@ class TopicParallel(Protocol):
 
 # Groups of blocks ---------------------------------------------------------------------------------
 
-# A group has about this many entries for each column, so that its sums are small compared with its
-# entries. There are at least so many groups, to keep threads busy, and at most so many, since each
-# is a task. No group has fewer entries for each column than the last number.
+# A group has about so many entries per column, so that its sums are small compared with its
+# entries; minimum number of groups, to keep threads busy; maximum number of groups, since each
+# is a task; and minimum number of entries per column of a group.
 _PER_COLUMN, _MIN_GROUPS, _MAX_GROUPS, _MIN_PER_COLUMN = 64, 8, 1024, 8
 
 
@@ -158,7 +159,7 @@ def entries_per_group(n_entries: int, n_columns: int) -> int:
 
 
 def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
-    """Return groups of neighbouring blocks, given the number of entries of each block."""
+    """Return groups of adjacent blocks, given the number of entries of each block."""
     full = entries_per_group(sum(sizes), n_columns)
     groups, start, n_entries = list[slice](), 0, 0
     for number, size in enumerate(sizes):
@@ -170,7 +171,7 @@ def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
 
 
 def split_group(group: slice, max_blocks: int) -> list[slice]:
-    """Split a group into slices of at most so many blocks."""
+    """Return slices of a group, of at most a given number of blocks."""
     starts = range(group.start, group.stop, max_blocks)
     return [slice(start, min(start + max_blocks, group.stop)) for start in starts]
 
@@ -185,8 +186,8 @@ def sum_group(
 ) -> tuple[Arrays, list[Any]]:
     """Return the sum of a function over tuples of a block and its stored value, if any.
 
-    If it `stores`, the function also returns a value to store for each block, and the second result
-    is the list of these. The sum is added to `into` in place; see `BlockSums`.
+    If the function `stores`, it also returns a value to store for each block, and the second result
+    is the list of these values. The sum is added to `into` in place; see `BlockSums`.
     """
     total: Any = into
     values = []
@@ -201,7 +202,7 @@ def sum_group(
 def assign_workers(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]:
     """Return a worker for each block, given the number of threads of each worker.
 
-    Each worker gets neighbouring groups, in proportion to its threads, so that few sums are sent
+    Each worker gets adjacent groups, in proportion to its threads, so that few sums are sent
     between workers.
     """
     workers = sorted(threads)
@@ -213,9 +214,9 @@ def assign_workers(groups: Sequence[slice], threads: Mapping[str, int]) -> list[
 
 
 class BufferPool:
-    """Arrays to be used again for sums of the same shapes, since allocating large ones is slow.
+    """Arrays to reuse for sums of the same shapes, since allocating large arrays is slow.
 
-    Threads may share it. It stays in its process: a pickled copy is empty.
+    Threads may share a pool. It stays in its process: a pickled copy is empty.
     """
 
     def __init__(self) -> None:
@@ -251,14 +252,14 @@ def _shapes(arrays: Arrays) -> list[tuple[int, ...]]:
 class TreeSum:
     """Sums the arrays of consecutive groups in pairs, pairs of pairs, and so on.
 
-    The order depends on nothing but the numbers of the groups, so a worker that sums the groups
+    The order depends only on the numbers of the groups, so a worker that sums the groups
     from `m * 2**k` up to `(m + 1) * 2**k` gets the same bits. For `n` groups, as many sums are in
     memory as `n` has binary digits.
 
     Parameters
     ----------
     pool : BufferPool, optional
-        Receives arrays that have been added.
+        Receives arrays that are no longer needed.
 
     >>> import numpy as np
     >>> total = TreeSum()
@@ -273,7 +274,7 @@ class TreeSum:
         self._pool = pool or BufferPool()
 
     def append(self, arrays: Arrays) -> None:
-        """Add the arrays of the next group, which may be changed."""
+        """Add the arrays of the next group; they may be changed."""
         level = 0
         while self._levels and self._levels[-1][0] == level:
             arrays = self._add(self._levels.pop()[1], arrays)
@@ -281,7 +282,7 @@ class TreeSum:
         self._levels.append((level, arrays))
 
     def result(self) -> Arrays:
-        """Return the sum; nothing more can be appended."""
+        """Return the sum, after which nothing more can be appended."""
         total = self._levels.pop()[1]
         while self._levels:
             total = self._add(self._levels.pop()[1], total)
@@ -289,5 +290,5 @@ class TreeSum:
 
     def _add(self, sums: Arrays, others: Arrays) -> Arrays:
         total = add_arrays(sums, others)
-        self._pool.put(others)  # after the addition: another thread may take them at once
+        self._pool.put(others)  # only after the addition, as another thread may take them at once
         return total

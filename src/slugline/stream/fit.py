@@ -1,4 +1,4 @@
-"""Training from a source of any size: reading, descents, and a `Fitted` as the result."""
+"""Trains a model from a source of any size: reads documents, descends, and returns a `Fitted`."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Digits of digests.
+# Number of digits of digests in messages.
 _DIGITS = 16
-# From so many topics on, a note is given if they have fewer documents each than this: the column
-# may not hold topics.
+# From so many topics on, a note is given if they have fewer documents than this on average: the
+# column may not hold topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
-# The fraction of the work from which the number of passes can be estimated.
+# Minimum fraction of the work after which the number of passes is estimated.
 _MIN_FRACTION = 0.05
 _ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
 def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: float) -> None:
-    """Check that a checkpoint has the settings that decide the result, before documents are read.
+    """Check, before documents are read, that a checkpoint has the settings that decide the result.
 
-    Threads, memory and the seed don't decide it, and `min_precision` is used after training.
+    Threads, memory and the seed don't decide it, and `min_precision` is only used after training.
 
     Raises
     ------
-    CheckpointError : if it is of another job.
+    CheckpointError : if the checkpoint is of another job.
     """
     weights = to_plain_class_weight(settings.class_weight) or "equal"
     checkpoint.require_same_job(
@@ -83,7 +83,7 @@ def require_same_documents(
 
     Raises
     ------
-    CheckpointError : if it is of another job.
+    CheckpointError : if the checkpoint is of another job.
     """
     sizes = engine.collect(count_labels)
     digest = hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()[:_DIGITS]
@@ -92,30 +92,31 @@ def require_same_documents(
 
 
 def count_labels(block: RowBlock) -> int:
-    """Return the number of topics of a block's rows, together."""
+    """Return the total number of topics of the rows of a block."""
     return len(block.y)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOptions:
-    """How to read a source of any size, and how to learn from it.
+    """Options for reading a source of any size, and for learning from it.
 
     Attributes
     ----------
     text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
         For files and Dask data frames; see `load_corpus`.
     rows_per_block : int
-        Rows that are read, counted and learned from together.
+        Number of rows that are read, counted and learned from together.
     checkpoint : path of a folder, or None
         Where to save the state of training after each step, in at most a twentieth of the time. If
-        the process dies, the same call resumes from there, to the same bits: it reads the documents
-        again, and repeats the passes of one step at most. The checkpoint of a finished training
-        stays, and the same call returns its result; remove the folder when the model is saved.
+        the process dies, the same call resumes from there, with the same result bit for bit: it
+        reads the documents again, and repeats the passes of one step at most. The checkpoint of a
+        finished training stays, and the same call returns its result; remove the folder once the
+        model is saved.
     tolerance : float
-        Training ends when the norm of each topic's gradient is this fraction of its first.
+        Training ends when the gradient norm of each topic is this fraction of its initial norm.
     most_in_memory : int
-        Bytes of rows in memory; weights take one to two gigabytes besides where terms are a
-        million. Workers of a cluster have limits of their own.
+        Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
+        more. Workers of a cluster have their own limits.
 
     Raises
     ------
@@ -156,15 +157,15 @@ def fit_stream(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Return a model of a source of any size, in bounded memory, here or on a cluster.
+    """Return a model of a source of any size, trained in bounded memory here or on a cluster.
 
-    Texts are read, tokenised and hashed once. Their rows stay in memory if they are few, else in
+    Texts are read, tokenized and hashed once. The rows stay in memory if they fit, else in
     temporary files. Weights minimise a strictly convex function, stated in
     `slugline.learning.linear.sums`, by passes over all rows: 30 to 100 on the data sets measured,
     in two descents. The first holds out some texts, selected by a hash (a fifth, or as many as
     calibration needs), and probabilities are calibrated on these; the second continues from there
     with all texts. The order of documents and the size of blocks change only the last bits of sums,
-    and the number of threads not even those. No document is left out as mislabelled.
+    and the number of threads doesn't even change those. No document is left out as mislabelled.
 
     Topics are learned in batches of 50 million weights, such as 25 topics at a time with 1.7
     million terms; a pass over 1,000,000 short texts then takes about two seconds on one core, so
@@ -240,7 +241,7 @@ def _make_engine(client: Client | str | None, settings: FitSettings, most_in_mem
 
 
 def _check_settings(settings: FitSettings) -> LinearModel:
-    """Return the learner, if no setting needs all documents at once."""
+    """Return the learner; raise OptionError if a setting needs all documents at once."""
     if not is_linear(settings.learner):
         raise OptionError(
             Parameter("learner"),
@@ -260,20 +261,20 @@ def _check_settings(settings: FitSettings) -> LinearModel:
 
 @dataclass(frozen=True)
 class _DocumentCounts:
-    """What was counted while documents were read into the blocks of an engine."""
+    """Counts made while documents were read into the blocks of an engine."""
 
     terms: TermStatistics
     topics: Topics
     topic_counts: I64  # shape (n_topics,): documents of each topic
-    block_sizes: list[int]  # Entries of each block
+    block_sizes: list[int]  # Number of entries of each block
 
 
 def _read_documents(
     engine: Engine, documents: DocumentSource, settings: FitSettings, progress: Progress
 ) -> _DocumentCounts:
-    """Read the documents into blocks, and count their terms and topics."""
+    """Read the documents into blocks, and return the counts of their terms and topics."""
     texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
-    if not texts:  # an error says so below
+    if not texts:  # an error is raised below
         settings = replace(settings, columns=())
     feature_groups = settings.batch_feature_groups(texts, topics)
     terms = TermStatistics(feature_groups)
@@ -301,7 +302,7 @@ def _read_documents(
 
 
 def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Progress) -> None:
-    """Tell the user about rows that were left out, and about suspiciously many topics."""
+    """Add notes on rows that were left out, and on suspiciously many topics."""
     if documents.n_skipped:
         progress.note(f"{documents.n_skipped:,} rows skipped")
     if documents.n_unlabelled:
@@ -323,7 +324,7 @@ def _weight_rows(
     features: Features,
     settings: FitSettings,
 ) -> RowBlocks:
-    """Turn the counted blocks of an engine into weighted rows, and hold some of these out."""
+    """Turn the counted blocks of an engine into weighted rows, and hold some rows out."""
     terms, topics = counts.terms, counts.topics
     check_own_thresholds(topics, settings.thresholds, multilabel=terms.multilabel)
     engine.set_groups(group_blocks(counts.block_sizes, terms.n_columns))
@@ -339,7 +340,7 @@ def _weight_rows(
 
 
 def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> F64 | None:
-    """Return the user's weight of each topic, if there are any."""
+    """Return the user's weight of each topic; None without weights."""
     if isinstance(settings.class_weight, str):  # "balanced"
         return topic_counts.sum() / (len(topic_counts) * topic_counts)
     weights = topic_weights(settings.class_weight, topics, np.arange(len(topics)))
@@ -349,7 +350,7 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
 def _train(
     rows: RowBlocks, tolerance: float, checkpoint: Checkpoint | None, progress: Progress
 ) -> StreamResult:
-    """Descend from the rows, and report each pass."""
+    """Train on the rows, and report each pass."""
 
     def report(n_passes: int, topics: slice, fraction: float) -> None:
         expected = f" of about {n_passes / fraction:.0f}" if fraction >= _MIN_FRACTION else ""
@@ -413,7 +414,7 @@ def _to_fitted(
 def _evaluate_heldout(
     result: StreamResult, counts: _DocumentCounts, settings: FitSettings
 ) -> _HeldoutEvaluation:
-    """Evaluate the first descent on held-out rows; choose thresholds if topics are several."""
+    """Evaluate the first descent on held-out rows; for multilabel data, choose thresholds."""
     rows, labels, scores = result.heldout
     proba: F32 = result.calibration.proba(scores)
     precision = settings.min_precision

@@ -1,4 +1,4 @@
-"""The engine on this machine: blocks in memory or in files, and threads."""
+"""The engine on this machine, with blocks in memory or in files, and threads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group
 from slugline.stream.source import DocumentBlock, Partition
 
-#: Bytes of blocks that stay in memory; the others are in files.
+#: Maximum bytes of blocks that stay in memory; other blocks are in files.
 MAX_IN_MEMORY = 1 << 29
 
 
 class _BlockInFiles(NamedTuple):
-    """A block of some type, with the path of a file in place of each array."""
+    """A block whose arrays have been replaced by the paths of files."""
 
     kind: type
     values: tuple[Any, ...]
@@ -37,21 +37,21 @@ class _BlockInFiles(NamedTuple):
 
 
 class BlockStore:
-    """Blocks by number: named tuples of arrays and plain values.
+    """Numbered blocks, which are named tuples of arrays and plain values.
 
-    Arrays that don't fit are written to temporary files, and memory-mapped each time they are used:
-    as far as memory is free, the system caches them, and nothing is copied.
+    Arrays that don't fit are written to temporary files, and memory-mapped each time they are used.
+    As far as memory is free, the system caches them, and nothing is copied.
 
     Parameters
     ----------
     max_bytes : int, default MAX_IN_MEMORY
-        Bytes of arrays that may be in memory.
+        Maximum number of bytes of arrays in memory.
     """
 
     def __init__(self, max_bytes: int = MAX_IN_MEMORY) -> None:
         self._max_bytes, self._n_files = max_bytes, 0
         self._blocks: list[Any] = []
-        self._sizes: list[int] = []  # bytes of each block in memory
+        self._sizes: list[int] = []  # number of bytes of each block in memory
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> F16:
         for part in parts:
             file.write(part.tobytes())
         file.flush()
-        # A plain NumPy array, which can be sent to workers.
+        # As a plain NumPy array, which can be sent to workers.
         return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
 
 
@@ -163,12 +163,12 @@ class LocalEngine(Engine):
             yield summary
 
     def append(self, block: Any) -> None:
-        """Add a block, as a group of its own."""
+        """Add a block as a group of its own."""
         self._groups.append(slice(len(self._store), len(self._store) + 1))
         self._store.append(block)
 
     def set_groups(self, groups: Sequence[slice]) -> None:
-        """Set which neighbouring blocks are summed one after another; see `group_blocks`."""
+        """Set which adjacent blocks are summed sequentially; see `group_blocks`."""
         self._groups = list(groups)
 
     def map_blocks(self, function: BlockFunction, *shared: Any) -> None:
@@ -189,11 +189,11 @@ class LocalEngine(Engine):
     def sum_blocks_storing(
         self, function: BlockFunction, *shared: Any, into: Arrays | None = None
     ) -> tuple[Arrays, Any]:
-        """Return such a sum, and the values to store for blocks; see `BlockSums`."""
+        """Return the sum of a function over all blocks, and the values that it stores for them."""
         return self._sum(function, shared, None, into, stores=True)
 
     def topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> None:
-        """Return None: descents run one after another, each on all threads."""
+        """Return None: descents run sequentially, each on all threads."""
 
     def _map(self, function: BlockFunction, shared: tuple[Any, ...]) -> Iterator[Any]:
         def work(number: int) -> Any:
@@ -210,14 +210,14 @@ class LocalEngine(Engine):
         *,
         stores: bool = False,
     ) -> tuple[Arrays, list[Any]]:
-        """Return the sum over all groups, and the values that it `stores` for blocks."""
+        """Return the sum over all groups, and the values that the function `stores` for blocks."""
         pool = BufferPool()
-        if into is not None:  # the next call is likely to need buffers of the same shapes
+        if into is not None:  # the next call probably needs buffers of the same shapes
             pool = self._pool
             pool.reset(into)
 
         def work(group: slice) -> tuple[Arrays, list[Any]]:
-            # A generator, so that one block at a time is in memory.
+            # A generator, so that only one block at a time is in memory.
             blocks = (self._store[number] for number in range(group.start, group.stop))
             arguments = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
             return sum_group(function, arguments, shared, pool.take(), stores=stores)

@@ -1,6 +1,6 @@
 """Descents in parallel by topic: each Dask worker holds all rows, and learns some of the topics.
 
-Used where the rows take fewer bytes than the weights that passes would send around. A descent stays
+They are used if the rows take fewer bytes than the weights that passes would send. A descent stays
 on its worker; the client gets a report after each step, and the iterate at the end. Nothing is
 summed across workers, so the results are those of one machine, bit for bit. A descent that is lost
 with its worker starts again.
@@ -30,15 +30,16 @@ from slugline.stream.engine import (
 )
 from slugline.stream.local import LocalEngine
 
-#: How often descents, or the arguments of a pass, may be lost with all workers that hold them.
+#: Maximum number of times that descents, or the arguments of a pass, may be lost with
+#: all workers that hold them.
 MAX_LOSSES = 10
-# Arrays of all weights that a descent has in memory at a time, at most.
+# Maximum number of arrays of all weights that a descent has in memory.
 _MAX_ARRAYS = 12
 # Seconds of a pass for each topic and byte of rows on one thread, and the speed of sending weights,
 # as measured on local workers by `benchmarks/run.py streams passes`. They decide where a descent
 # runs, not its result.
 _SECONDS_PER_BYTE, _BYTES_PER_SECOND = 5e-11, 1e9
-# A worker, or Dask, has all blocks in memory already.
+# The worker, or Dask, has all blocks in memory already.
 _UNLIMITED = 1 << 62
 
 
@@ -50,14 +51,14 @@ def plan_workers(
     threads: Mapping[str, int],
     memory: Mapping[str, float],
 ) -> list[str]:
-    """Return a worker for each descent that may run at a time.
+    """Return a worker for each descent that may run at the same time.
 
     Parameters
     ----------
     n_bytes : int
         Size of all rows.
     n_weights, width : int
-        Weights and topics of a descent.
+        Numbers of weights and of topics of a descent.
     n_tasks : int
         Number of descents.
     threads, memory : mapping of str to number
@@ -65,7 +66,7 @@ def plan_workers(
 
     Returns
     -------
-    list of str, empty if rows don't fit on a worker, or passes that divide the rows are faster.
+    list of str, empty if rows don't fit on a worker, or if passes that divide them are faster.
     """
     slots = {
         worker: int(min(memory[worker] / (_MAX_ARRAYS * 4 * n_weights), n_threads))
@@ -75,7 +76,7 @@ def plan_workers(
     n_slots = sum(slots.values())
     if not n_slots:
         return []
-    # Seconds of a pass for all topics: descents wait for one another, or weights are sent.
+    # Seconds of a pass for all topics if descents wait for one another, and if weights are sent.
     computing = n_bytes * width * _SECONDS_PER_BYTE
     sending = (2 * math.log2(len(threads)) + 3) * 4 * n_weights / _BYTES_PER_SECOND
     by_topic = -(-n_tasks // n_slots) * computing
@@ -88,7 +89,7 @@ def plan_workers(
 
 @dataclass
 class _RunningTask:
-    """A descent and its worker."""
+    """A running descent and its worker."""
 
     number: int
     task: DescentTask
@@ -107,9 +108,9 @@ class TopicParallelEngine(TopicParallel):
     tasks : DaskTasks
     blocks : sequence of Future
     groups : sequence of slice
-        Blocks that are summed one after another.
+        Blocks that are summed sequentially.
     workers : sequence of str
-        One for each descent that may run at a time.
+        A worker for each descent that may run at the same time.
     """
 
     def __init__(
@@ -122,11 +123,13 @@ class TopicParallelEngine(TopicParallel):
         self._tasks, self._rows = tasks, (list(blocks), list(groups))
         self._idle_workers = deque(workers)
         self._waiting: deque[tuple[int, DescentTask]] = deque()
-        self._running: dict[Future, _RunningTask] = {}  # by the future of the next report
+        self._running: dict[
+            Future, _RunningTask
+        ] = {}  # running tasks by the future of the next report
         self._n_lost = 0
 
     def run(self, tasks: Sequence[DescentTask]) -> Iterator[tuple[int, DescentReport]]:
-        """Yield the number of a task and a report after each step of any."""
+        """Yield the number of a task and a report after each step of any task."""
         self._waiting = deque(enumerate(tasks))
         self._start_waiting()
         while self._running:
@@ -143,7 +146,7 @@ class TopicParallelEngine(TopicParallel):
                 yield running.number, report
 
     def stop(self) -> Iterator[tuple[int, DescentReport]]:
-        """Stop descents that have not ended, and yield their reports with iterates."""
+        """Stop the remaining descents, and yield their reports with iterates."""
         for future, running in self._running.items():
             last = running.previous_state or running.state
             if running.report is not None and running.report.n_passes > 1 and last is not None:
@@ -164,7 +167,7 @@ class TopicParallelEngine(TopicParallel):
             self._request(running, _report, running.state)
 
     def _continue(self, running: _RunningTask, report: DescentReport) -> None:
-        """Submit the next step of a descent, or its end."""
+        """Submit the next step of a descent, or the function that finishes it."""
         release([running.previous_state])
         running.report, running.previous_state = report, None
         if report.iterate is not None:
@@ -197,7 +200,7 @@ class TopicParallelEngine(TopicParallel):
         self._running[self._tasks.submit_to(running.worker, function, *arguments)] = running
 
     def _wait_for_any(self) -> Future:
-        """Return a future that is done, or lost."""
+        """Return a future that is done or lost."""
         while True:
             is_lost = True
             with suppress(CancelledError):
