@@ -31,7 +31,7 @@ from slugline.experiment.lesson import (
 )
 from slugline.reports.lesson import compare_with_lesson, notebook_page
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.render import _breakable, _prose, spread_percent, table_page, typeset
+from slugline.reports.render import _breakable, _prose, mean_and_sd_percent, table_page, typeset
 
 
 def over_seeds(*values: float) -> SeedSummary:
@@ -297,7 +297,7 @@ def test_notebook_page_does_not_count_a_single_run(
     ids=["small", "as usual", "none", "of two", "of one"],
 )
 def test_spread_has_enough_digits_for_a_deviation(values: list[float], shown: str) -> None:
-    assert spread_percent(over_seeds(*values)) == shown
+    assert mean_and_sd_percent(over_seeds(*values)) == shown
 
 
 # What it says -----------------------------------------------------------------------------------

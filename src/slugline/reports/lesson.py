@@ -11,7 +11,7 @@ from slugline.experiment.lesson import EpochCurves, NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports import pictures
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.render import number, render, spread, spread_percent, widths
+from slugline.reports.render import mean_and_sd, mean_and_sd_percent, number, render, widths
 
 # Numbers of the lesson and ours -------------------------------------------------------------------
 
@@ -52,18 +52,18 @@ def _training(result: NotebookResult) -> _Rows:
     retrained, on_all = result.retrained, result.retrained_on_all
     first, second = f"{curves.epochs} epochs", f"{retrained.epochs} epochs, from scratch"
     third = "Best epoch of each seed, all wires"
-    best = spread(curves.best_epoch, 0 if curves.best_epoch.sd is None else 1)
+    best = mean_and_sd(curves.best_epoch, 0 if curves.best_epoch.sd is None else 1)
     loss, accuracy = number(lesson["val_loss_lowest"]), percent(lesson["val_accuracy_peak"])
-    peak, test = spread_percent(curves.val_accuracy_peak), result.notebook["retrained"]
+    peak, test = mean_and_sd_percent(curves.val_accuracy_peak), result.notebook["retrained"]
     test_loss, test_accuracy = number(test["test_loss"]), percent(test["test_accuracy"])
     return [
         (first, "best epoch", str(lesson["best_epoch"]), best),
-        (first, "lowest validation loss", loss, spread(curves.val_loss_lowest)),
+        (first, "lowest validation loss", loss, mean_and_sd(curves.val_loss_lowest)),
         (first, "highest validation accuracy", accuracy, peak),
-        (second, "test loss", test_loss, spread(retrained.test_loss)),
-        (second, "test accuracy", test_accuracy, spread_percent(retrained.test_accuracy)),
-        (third, "test loss", NONE_GIVEN, spread(on_all.test_loss)),
-        (third, "test accuracy", NONE_GIVEN, spread_percent(on_all.test_accuracy)),
+        (second, "test loss", test_loss, mean_and_sd(retrained.test_loss)),
+        (second, "test accuracy", test_accuracy, mean_and_sd_percent(retrained.test_accuracy)),
+        (third, "test loss", NONE_GIVEN, mean_and_sd(on_all.test_loss)),
+        (third, "test accuracy", NONE_GIVEN, mean_and_sd_percent(on_all.test_accuracy)),
     ]
 
 
@@ -71,7 +71,7 @@ def _baselines(result: NotebookResult) -> _Rows:
     ours, lesson = result.baselines, result.notebook["baselines"]
     always, shuffled = f"always “{ours.majority_topic}”", percent(lesson["shuffled"])
     return [
-        ("Baselines", "shuffled topics", shuffled, spread_percent(ours.shuffled)),
+        ("Baselines", "shuffled topics", shuffled, mean_and_sd_percent(ours.shuffled)),
         ("Baselines", always, NONE_GIVEN, percent(ours.majority)),
     ]
 
@@ -91,10 +91,13 @@ def _predictions(result: NotebookResult) -> _Rows:
 
 def _bottleneck(result: NotebookResult) -> _Rows:
     ours, peak = result.bottleneck, result.notebook["bottleneck"]["val_accuracy_peak"]
-    step, ours_peak = f"Bottleneck {widths(ours.hidden)}", spread_percent(ours.val_accuracy_peak)
+    step, ours_peak = (
+        f"Bottleneck {widths(ours.hidden)}",
+        mean_and_sd_percent(ours.val_accuracy_peak),
+    )
     return [
         (step, "highest validation accuracy", percent(peak), ours_peak),
-        (step, "test accuracy", NONE_GIVEN, spread_percent(ours.test_accuracy)),
+        (step, "test accuracy", NONE_GIVEN, mean_and_sd_percent(ours.test_accuracy)),
     ]
 
 
@@ -105,7 +108,7 @@ def _experiments(result: NotebookResult) -> _Rows:
             "Test accuracy",
             widths(experiment.hidden),
             accuracy if experiment.hidden == result.retrained.hidden else NONE_GIVEN,
-            spread_percent(experiment.test_accuracy),
+            mean_and_sd_percent(experiment.test_accuracy),
         )
         for experiment in result.experiments
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from slugline.base.wording import join_words, percent
 from slugline.experiment.lesson import NotebookResult
-from slugline.reports.render import has_spread, sentences
+from slugline.reports.render import has_enough_seeds, sentences
 
 #: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6
@@ -84,4 +84,4 @@ def _effect_of_depth(result: NotebookResult) -> dict[str, Any]:
 def _max_spread(result: NotebookResult) -> float | None:
     """Return the largest standard deviation of an experiment; None with too few seeds."""
     accuracies = [experiment.test_accuracy for experiment in result.experiments]
-    return max((a.sd or 0.0 for a in accuracies if has_spread(a)), default=None)
+    return max((a.sd or 0.0 for a in accuracies if has_enough_seeds(a)), default=None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Numbers ------------------------------------------------------------------------------------------
 
 #: With fewer values, no standard deviation is given.
-MIN_FOR_SPREAD = 3
+MIN_SEEDS = 3
 #: The most decimal places, however small a standard deviation is.
 MAX_DIGITS = 6
 
@@ -81,29 +81,29 @@ def quoted(topic: str) -> str:
     return f"“{shorten(topic)}”"
 
 
-def has_spread(metric: SeedSummary) -> bool:
+def has_enough_seeds(metric: SeedSummary) -> bool:
     """Whether there are enough seeds for a standard deviation.
 
     With two values, the standard deviation is under a third of the true one in a quarter of cases.
     """
-    return len(metric.values) >= MIN_FOR_SPREAD
+    return len(metric.values) >= MIN_SEEDS
 
 
-def spread(metric: SeedSummary, digits: int = 2) -> str:
+def mean_and_sd(metric: SeedSummary, digits: int = 2) -> str:
     """Return a mean and, for at least three seeds, the standard deviation.
 
     Both have more than `digits` decimal places if the deviation would otherwise round to zero.
     """
-    return _spread(metric, 1, digits)
+    return _mean_and_sd(metric, 1, digits)
 
 
-def spread_percent(metric: SeedSummary) -> str:
-    """Return a mean fraction and its standard deviation as percentages; see `spread`."""
-    return f"{_spread(metric, 100, 1)} %"
+def mean_and_sd_percent(metric: SeedSummary) -> str:
+    """Return a mean fraction and its standard deviation as percentages; see `mean_and_sd`."""
+    return f"{_mean_and_sd(metric, 100, 1)} %"
 
 
-def _spread(metric: SeedSummary, unit: float, digits: int) -> str:
-    if metric.sd is None or not has_spread(metric):
+def _mean_and_sd(metric: SeedSummary, unit: float, digits: int) -> str:
+    if metric.sd is None or not has_enough_seeds(metric):
         return number(unit * metric.mean, digits)
     sd = unit * metric.sd
     while round(sd, digits) == 0 < sd and digits < MAX_DIGITS:
@@ -179,7 +179,7 @@ def _environment() -> Environment:
     for function in (
         confidence,
         counted,
-        has_spread,
+        has_enough_seeds,
         have,
         number,
         percent,
@@ -188,7 +188,7 @@ def _environment() -> Environment:
         power,
         quoted,
         shorten,
-        spread_percent,
+        mean_and_sd_percent,
         typeset,
         widths,
     ):
