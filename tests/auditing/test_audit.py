@@ -375,9 +375,9 @@ def test_audit_corpus_rejects_empty_data(texts: list[str], topics: list[str], me
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32])
 def test_audit_corpus_rejects_a_seed_out_of_range(seed: int) -> None:
-    message = f"`seed` is {seed}; give a whole number from 0 to 4294967295."
+    message = f"`random_state` is {seed}; give a whole number from 0 to 4294967295."
     with pytest.raises(OptionError, match=message):
-        audited(["a b", "c d"], ["x", "y"], seed=seed)
+        audited(["a b", "c d"], ["x", "y"], random_state=seed)
 
 
 class Steps(SilentProgress):
@@ -395,7 +395,7 @@ def test_audit_corpus_takes_a_handful_of_documents(n: int) -> None:
     texts = ["wheat corn", "goal match", "bond loan", "crop", "team", "fed rate", "silo"][:n]
     topics = ["grain", "sport", "bank", "grain", "sport", "bank", "grain"][:n]
     progress = Steps()
-    audit = audited(texts, topics, seed=(1 << 32) - 1, progress=progress)
+    audit = audited(texts, topics, random_state=(1 << 32) - 1, progress=progress)
     assert sorted(audit.order.tolist()) == list(range(n))
     assert np.isfinite(audit.suspicion).all()
     assert progress.steps == [

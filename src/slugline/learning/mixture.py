@@ -1,4 +1,4 @@
-"""Several learners on the same rows, with averaged probabilities."""
+"""A mixture of learners, which averages their probabilities."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 class _MixtureSettings(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
     learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    # Their sum is to be finite, too.
+    # A limit on weights, so that their sum is finite, too.
     weights: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]]
     inverse_temperature: InverseTemperature
 
@@ -44,17 +44,17 @@ class Mixture:
     Parameters
     ----------
     learners : sequence of Learner
-        Each is fitted with another seed, so that nets with the same options differ.
+        Each is fitted with a different seed, so that nets with the same options differ.
     weights : sequence of float, optional
         Weight of each learner, over 0; equal by default.
     inverse_temperature : float, default 1.0
-        Power to which the mean is raised; over 1 makes probabilities more extreme. Where rows have
-        several topics, a factor of the mean's log-odds.
+        The power to which the mean is raised; values over 1 make probabilities more extreme. For
+        multilabel rows, the factor on the log-odds of the mean.
 
     Attributes
     ----------
     calibration : Calibration or TopicCalibration
-        How the scores, times `inverse_temperature`, become probabilities.
+        Turns the scores, times `inverse_temperature`, into probabilities.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Mixture:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do besides: learn several topics if all learners do."""
+        """Its optional capabilities: it learns from multilabel rows if all its learners do."""
         of_learners = [learner.capabilities for learner in self.learners]
         return Capabilities(
             multilabel=all(one.multilabel for one in of_learners),
@@ -87,7 +87,7 @@ class Mixture:
         )
 
     def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History | None:
-        """Fit each learner; return the history of the first that has epochs, if there is one."""
+        """Fit each learner; return the history of the first one with epochs, or None."""
         self.calibration = label_type(multilabel=labels.multilabel).identity(context.n_topics)
         histories = [
             learner.fit(X, labels, replace(context, seed=context.seed + number))
@@ -96,12 +96,12 @@ class Mixture:
         return next((history for history in histories if history is not None), None)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the constructor's arguments, as scikit-learn asks for them."""
+        """Return the arguments of the constructor, as scikit-learn requires."""
         names = ("learners", "weights", "inverse_temperature")
         return {name: getattr(self, name) for name in names}
 
     def set_params(self, **params: Any) -> Self:
-        """Change some of the constructor's arguments; OptionError if there is none of that name."""
+        """Change arguments of the constructor; raise OptionError for unknown names."""
         unknown = sorted(params.keys() - self.get_params().keys())
         if unknown:
             raise OptionError(
@@ -112,7 +112,7 @@ class Mixture:
         return self
 
     def __sklearn_clone__(self) -> Self:
-        """Return a mixture of learners with the same options that has learned nothing."""
+        """Return an unfitted mixture of learners with the same options."""
         learners = [copy.deepcopy(learner) for learner in self.learners]
         return type(self)(learners, self.weights, self.inverse_temperature)
 
@@ -127,7 +127,7 @@ class Mixture:
     def decision_function(self, X: sp.csr_array) -> F32:
         """Return logarithms of the mean probabilities, shape (n_rows, n_topics).
 
-        Where rows have several topics, these are their log-odds.
+        For multilabel rows, return the log-odds of the mean probabilities.
         """
         total = sum(self.weights)
         weighted = [
@@ -144,7 +144,7 @@ class Mixture:
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from rows of several topics."""
+        """Whether it has learned from multilabel rows."""
         return self.calibration.multilabel
 
     def settings(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Mixture:
         }
 
     def arrays(self) -> dict[str, F32]:
-        """Return the calibration's arrays, and each learner's under names with its number."""
+        """Return the arrays of the calibration and, with numbers in their names, of learners."""
         return self.calibration.arrays() | {
             f"{number}.{name}": array
             for number, learner in enumerate(self.learners)

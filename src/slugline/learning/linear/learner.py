@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
     from slugline.learning.linear.batches import LinearStream
 
-# Up to so many weights make a dense table, which is faster.
+# The largest number of weights of a dense table, which is faster.
 _MAX_DENSE = 1 << 24
 
 
@@ -44,17 +44,17 @@ class LinearOptions(Options):
 class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    Trained by AdaGrad, on all documents at once or on batches; up to 500 documents of one topic
-    each get the weights at the minimum of a strictly convex function, which no order changes.
-    Scores that rows get before they are first learned from show which documents probably do not
-    belong to their topic; if those are too many to be just hard cases, it is trained again without
-    them. Probabilities are calibrated on held-out scores: in folds if rows are few, else of one
-    part of the rows.
+    It is trained by AdaGrad, on all documents at once or on batches. Up to 500 documents of one
+    topic each get the weights at the minimum of a strictly convex function, which doesn't depend on
+    their order. The scores that rows get before they are first learned from show which documents
+    probably do not belong to their topic; if there are too many of them to be just hard cases, the
+    learner is trained again without them. Probabilities are calibrated on held-out scores: of all
+    folds if there are few rows, else of one part of the rows.
 
     Parameters
     ----------
     passes : int, optional
-        Passes over the rows; by default, from 6 for a few hundred rows down to 1, or those that
+        Passes over the rows; by default, from 6 for a few hundred rows down to 1, or as many as
         lead to the minimum.
     clean : bool, default True
         Leave out training documents that probably do not belong to their topic.
@@ -62,16 +62,17 @@ class LinearLearner(LinearOptions):
     Attributes
     ----------
     weights : float32 CSR array, shape (n_columns, n_topics)
-        Without those too small to matter.
+        The weights, without negligible ones.
     biases : float32 array, shape (n_topics,)
     calibration : Calibration or TopicCalibration
-        How scores become probabilities; of each topic, where rows have several.
+        Turns scores into probabilities; for multilabel rows, with a curve for each topic.
     n_suspect_labels : int
         Number of training documents that were left out.
     heldout_scores_ : HeldOutScores or None
-        After `fit`: rows and their held-out scores; not saved in files.
+        After `fit`, the held-out scores of rows; not saved in files.
     recent_ : RecentScores or None
-        After batches or parts: scores of the latest rows before they were learned from, likewise.
+        After batches or parts, the scores that the latest rows got before they were learned from;
+        not saved in files.
 
     Examples
     --------
@@ -91,8 +92,8 @@ class LinearLearner(LinearOptions):
     n_suspect_labels: int
     heldout_scores_: HeldOutScores | None = None
     recent_: RecentScores | None = None
-    # Either fixed weights, and the table made from them when scores are first asked for; or a
-    # stream, which can learn on.
+    # Either fixed weights, with a table that is made from them when scores are first needed; or a
+    # stream, which can learn more.
     _weights: sparse.SparseRows | None = None
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
@@ -110,10 +111,10 @@ class LinearLearner(LinearOptions):
         self.heldout_scores_, self.recent_ = fitted.heldout, None
 
     def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from one more batch of rows; from all of them, whatever `clean` is.
+        """Learn from all rows of one more batch; `clean` has no effect.
 
-        Learning from the same documents twice makes probabilities too sure. Step sizes and recent
-        scores are kept from call to call, but not in a model file.
+        Learning from the same documents twice makes probabilities too extreme. Step sizes and
+        recent scores are kept from call to call, but not in a model file.
         """
         X = sparse.check_csr(X)
         stream = self._start_stream(X.shape[1], context, multilabel=labels.multilabel)
@@ -127,15 +128,15 @@ class LinearLearner(LinearOptions):
             self.n_suspect_labels = 0
 
     def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
-        """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
+        """Learn in parts from rows that don't fit into memory; `clean` has no effect.
 
-        After Ctrl-C, the result is that of the parts before, if there are any.
+        After Ctrl-C, the result is that of the completed parts, if there are any.
 
         Parameters
         ----------
         parts : iterable of (X, labels, context)
-            Rows in random order; from the second part on, `context.moved` says where the columns
-            before are now.
+            Rows in random order; from the second part on, `context.moved` has the new positions of
+            earlier columns.
 
         Returns
         -------
@@ -170,13 +171,13 @@ class LinearLearner(LinearOptions):
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_suspect_labels = stream.biases, stream.calibration, 0
         self.recent_ = stream.recent
-        self.heldout_scores_ = None  # that of an earlier fit
+        self.heldout_scores_ = None  # the number from an earlier fit
         return n_learned
 
     def learned(
         self, weights: sp.csr_array, biases: F32, calibration: AnyCalibration
     ) -> LinearLearner:
-        """Return a learner with the same options that has learned these weights."""
+        """Return a fitted learner with the same options and these weights."""
         learner = type(self)(**self.options())
         learner._set_weights(weights)
         learner.biases, learner.calibration, learner.n_suspect_labels = biases, calibration, 0
@@ -199,22 +200,22 @@ class LinearLearner(LinearOptions):
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from rows of several topics."""
+        """Whether it has learned from multilabel rows."""
         return self.calibration.multilabel
 
     def unused_columns(self) -> Mask:
-        """Return which columns have no weight that matters, shape (n_columns,)."""
+        """Return a mask of the columns without weights, shape (n_columns,)."""
         return self._sparse_weights().entries.lengths == 0
 
     def of_weights(self, least: float) -> LinearLearner:
-        """Return a copy without weights nearer to 0 than `least`."""
+        """Return a copy without weights whose magnitude is below `least`."""
         weights = self.weights.copy()
         weights.data[np.abs(weights.data) < least] = 0
         weights.eliminate_zeros()
         return self._copy_with(weights)
 
     def of_columns(self, columns: Integers) -> LinearLearner:
-        """Return a copy for rows of only these columns."""
+        """Return a copy for rows that have only these columns."""
         return self._copy_with(self.weights[columns])
 
     def _copy_with(self, weights: sp.csr_array) -> LinearLearner:
@@ -224,11 +225,11 @@ class LinearLearner(LinearOptions):
 
     @property
     def weights(self) -> sp.csr_array:
-        """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
+        """The weights, without negligible ones: float32 CSR array, shape (n_columns, n_topics)."""
         return self._sparse_weights().csr()
 
     def _sparse_weights(self) -> sparse.SparseRows:
-        """Return the weights that matter, one row for each column of features."""
+        """Return the weights, without negligible ones, with a row for each column of features."""
         if self._stream is not None:
             return sparse.SparseRows.from_csr(self._stream.sparse_weights())
         if self._weights is None:
@@ -253,7 +254,7 @@ class LinearLearner(LinearOptions):
         return scores
 
     def _score_table(self) -> Any:
-        """Return fixed weights in the form that is fastest for scores, which is cached."""
+        """Return the cached table of fixed weights in the form that gives scores fastest."""
         if self._table is None:
             self._table = score_table(self._sparse_weights())
         return self._table
@@ -293,7 +294,7 @@ class LinearLearner(LinearOptions):
 
 
 def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
-    """Return the weights in the form that is fastest for scores: dense, unless too large."""
+    """Return weights in the form that gives scores fastest: dense, unless that is too large."""
     n_weights = weights.n_rows * weights.n_columns
     return weights.toarray() if n_weights <= _MAX_DENSE else weights.csr()
 
@@ -315,14 +316,14 @@ def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -
 
 
 def _is_readable(table: F32 | sp.csr_array) -> bool:
-    """Whether the kernel can read a table; one that was sent to a worker may be unaligned."""
+    """Return whether the kernel can read a table, which may be unaligned in a worker."""
     if not isinstance(table, np.ndarray) or table.dtype != np.float32:
         return False
     return bool(table.flags.c_contiguous and table.flags.aligned)
 
 
 def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
-    """Return the same for a table that stores few weights."""
+    """Return the same as `score_rows` for a table that stores few weights."""
     values, columns, lengths = X.entries
     scores = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
     sparse.kernel.add_sparse_products(
@@ -364,7 +365,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse
     lengths = counts.astype(np.int64)
     ascends = np.append(topics[1:] > topics[:-1], True)
     ascends[sparse.row_offsets(lengths)[1:] - 1] = (
-        True  # from the last topic of a term to another term's
+        True  # at the first topic of each term, after the last topic of another one
     )
     if not ascends.all():
         raise DataError("weights of a term whose topics are not in ascending order")

@@ -1,4 +1,4 @@
-"""Dense layers, forward pass only."""
+"""Stacks of dense layers: all that prediction needs, and initial weights."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 _PREDICT_ROWS = 4096
-#: Largest output of a hidden unit when predicting: far over that of any real net, and far enough
-#: under the limit of float32 that sums weighted by up to a billion can't overflow.
+#: The largest output of a hidden unit in prediction: far above that of any real net, and so far
+#: below the limit of float32 that sums weighted by up to a billion can't overflow.
 MAX_SIGNAL = np.float32(1e18)
 Activation: TypeAlias = Literal["linear", "relu", "softmax", "sigmoid"]
 _ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-# Of the last layer: of one topic for each row, and of several.
+# The activations of the last layer, for single-label and for multilabel rows.
 _PROBABILITIES = ("softmax", "sigmoid")
 
 
@@ -35,8 +35,8 @@ class Dense:
     ----------
     units : int
     activation : {"linear", "relu", "softmax", "sigmoid"}, default "linear"
-        The last layer must have softmax, or sigmoid if rows may have several topics, and no other
-        layer may have one of them.
+        The last layer must have softmax, or sigmoid for multilabel rows; other layers must have
+        neither.
     l2 : float, default 0.0
         Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
     dropout : float, default 0.0
@@ -68,12 +68,12 @@ class LossAndAccuracy(NamedTuple):
 
 
 class DenseStack:
-    """A stack of dense layers that ends in probabilities of topics: all that predicting needs.
+    """A stack of dense layers that ends in probabilities of topics: a net for prediction.
 
     Parameters
     ----------
     layers : sequence of Dense
-        The last one is `Dense(n_topics, "softmax")`; "sigmoid" if rows may have several topics.
+        The last one is `Dense(n_topics, "softmax")`, or "sigmoid" for multilabel rows.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class DenseStack:
 
     @property
     def multilabel(self) -> bool:
-        """Whether rows may have several topics."""
+        """Whether it is for multilabel rows."""
         return self.layers[-1].activation == "sigmoid"
 
     @property
@@ -114,7 +114,7 @@ class DenseStack:
 
     @property
     def n_inputs(self) -> int:
-        """Number of columns in a row; raises NotFittedError before `build` or `fit`."""
+        """Number of columns of a row; raises NotFittedError before `build` or `fit`."""
         return len(self._check_built()[0])
 
     def decision_function(self, X: Any) -> F32:
@@ -156,7 +156,7 @@ class DenseStack:
 
 
 def glorot_uniform(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> F32:
-    """Return weights drawn evenly from +-limit, where limit = sqrt(6 / (n_inputs + n_outputs)).
+    """Return weights drawn uniformly from +-limit, limit = sqrt(6 / (n_inputs + n_outputs)).
 
     Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural
     networks, equation 16.

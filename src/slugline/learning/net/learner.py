@@ -1,4 +1,4 @@
-"""The newswire lesson as a learner: find the epoch where a net overfits, then train a fresh one."""
+"""The newswire lesson as a learner: find the epoch from which a net overfits, train a fresh one."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
 
 
-# A validation loss that falls by less than this, in nats (natural-log units), counts as level.
+# A validation loss that falls by less than this, in nats (natural-log units), counts as constant.
 _PROGRESS = 1e-3
-# One of so many parts of the first batch is scored.
+# The first batch is split into this many parts, one of which is scored.
 _N_PARTS = 3
-#: Largest width of a hidden layer. Wider ones are typing errors.
+#: The largest width of a hidden layer; larger values are probably typing errors.
 MAX_WIDTH = 100_000
 
 
@@ -87,13 +87,14 @@ class NeuralLearner(NeuralOptions):
         Largest number of epochs to try.
     batch_size : int, default 128
     patience : int, default 3
-        Stop the search after this many epochs without a loss lower by a thousandth of a nat.
+        Stop the search after this many epochs in which the loss didn't fall by a thousandth of a
+        nat.
     validation_fraction : float, default 0.1
     dropout, l2 : float, default 0.0
         Applied to the hidden layers; see `Dense`.
     optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
     learning_rate : float, optional
-        By default that of the optimizer.
+        By default, that of the optimizer.
 
     Attributes
     ----------
@@ -101,9 +102,9 @@ class NeuralLearner(NeuralOptions):
     n_epochs : int
         Number of epochs it was trained for; each call of `partial_fit` is one.
     calibration : Calibration or TopicCalibration
-        How scores become probabilities: by validation rows if rows have several topics.
+        Turns scores into probabilities; for multilabel rows, it is fitted to validation rows.
     recent_ : RecentScores or None
-        After `fit` on rows of several topics, the scores of validation rows; not saved in files.
+        After `fit` on multilabel rows, the scores of validation rows; not saved in files.
 
     Examples
     --------
@@ -133,7 +134,7 @@ class NeuralLearner(NeuralOptions):
         if context.validation_data is not None:
             return self._search(X, labels, context, context.validation_data)
         X, labels, context = _drop_zero_weights(X, labels, context)
-        # Around both trainings, so that Ctrl-C between them is not lost.
+        # This surrounds both trainings, so that Ctrl-C between them is not lost.
         with catch_interrupt(context.progress, shared=True) as interrupt:
             history = self._search_on_a_part(X, labels, context)
             if interrupt.requested:
@@ -143,7 +144,7 @@ class NeuralLearner(NeuralOptions):
         return history
 
     def _start(self, labels: Labels, context: FitContext) -> None:
-        """Begin with a fresh net, whose scores are not calibrated yet."""
+        """Start with a fresh net, whose scores are not calibrated yet."""
         self.calibration = label_type(multilabel=labels.multilabel).identity(context.n_topics)
         layers = self._layers(context.n_topics, labels.multilabel)
         self.network = Network(layers, optimizer=self._optimizer(), seed=context.seed)
@@ -177,9 +178,10 @@ class NeuralLearner(NeuralOptions):
     def _score_before_learning(
         self, X: sp.csr_array, labels: Labels, context: FitContext
     ) -> tuple[RecentScores, AnyCalibration]:
-        """Return the latest scores of several topics, with those of a batch, and their calibration.
+        """Return the latest multilabel scores, including those of a batch, and their calibration.
 
-        Of the first batch, a third is scored, by a net that has learned from the others.
+        Of the first batch, a third of the rows is scored, by a net that has learned from the other
+        rows.
         """
         from slugline.learning.heldout import RecentScores
 
@@ -225,7 +227,7 @@ class NeuralLearner(NeuralOptions):
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
     def arrays(self) -> dict[str, F32]:
-        """Return weights and biases of each layer in turn, and the calibration's, if any."""
+        """Return the weights and biases of each layer, and the arrays of the calibration."""
         weights = {str(number): array for number, array in enumerate(self.network.weights)}
         return weights | self.calibration.arrays()
 
@@ -245,7 +247,7 @@ class NeuralLearner(NeuralOptions):
     def _train_anew(
         self, X: sp.csr_array, labels: Labels, history: History, context: FitContext
     ) -> None:
-        """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
+        """Train a fresh net on all rows; if interrupted, keep the net that the search found."""
         anew = self.network.fresh()
         retraining = anew.fit(
             X,
@@ -314,14 +316,14 @@ class NeuralLearner(NeuralOptions):
 
 
 def _targets(labels: Labels, n_topics: int) -> I64 | Mask:
-    """Return topics in the form that the net's loss takes."""
+    """Return the topics in the form that the loss of the net needs."""
     return labels.indicator(n_topics) > 0 if labels.multilabel else labels.topics
 
 
 def _drop_zero_weights(
     X: sp.csr_array, labels: Labels, context: FitContext
 ) -> tuple[sp.csr_array, Labels, FitContext]:
-    """Return the rows of a weight over 0: others could mislead the search for the best epoch."""
+    """Return the rows with weights over 0; others could mislead the search for an epoch."""
     weight = context.sample_weight
     if weight is None or weight.all():
         return X, labels, context

@@ -1,4 +1,4 @@
-"""A stack of dense layers on sparse rows: the newswire lesson's net, of any depth and width."""
+"""Neural networks of dense layers on sparse rows, of any depth and width."""
 
 from __future__ import annotations
 

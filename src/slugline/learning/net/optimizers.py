@@ -1,4 +1,4 @@
-"""Losses and optimizers of nets, with Keras' arithmetic."""
+"""Losses and optimizers of nets, with the arithmetic of Keras."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from slugline.learning.calibration import log_softmax
 
 
 class Loss(Protocol):
-    """A loss of predicted probabilities, and its derivative."""
+    """A loss function of predicted probabilities, and its derivative."""
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
-        """Return `y` in the form that the other methods expect; DataError if that is impossible."""
+        """Return `y` in the form that the other methods expect; raise DataError if it is wrong."""
 
     def log_proba(self, scores: F32) -> F32:
         """Return log-probabilities of scores."""
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return which rows are answered right."""
+        """Return a mask of the rows that are answered right."""
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row in nats (natural-log units), given log-probabilities."""
@@ -45,7 +45,7 @@ class _OneTopic:
         return log_softmax(scores)
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return for which rows the topic is the most likely one."""
+        """Return a mask of the rows whose topic is the most likely one."""
         return log_proba.argmax(axis=1) == self.topics(y)
 
     def topics(self, y: npt.NDArray[Any]) -> I64:
@@ -77,7 +77,7 @@ class CategoricalCrossentropy(_OneTopic):
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row."""
-        # A topic of probability 0 must add nothing, even where its loss is infinite.
+        # A topic of target 0 must add nothing, even if its loss is infinite.
         return -np.where(y > 0, y * log_proba, 0).sum(axis=1)
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
@@ -86,7 +86,7 @@ class CategoricalCrossentropy(_OneTopic):
         return proba
 
     def topics(self, y: npt.NDArray[Any]) -> I64:
-        """Return the topic numbers: where each row is largest."""
+        """Return the topic numbers: the column of the largest value of each row."""
         return y.argmax(axis=1)
 
 
@@ -132,7 +132,7 @@ class BinaryCrossentropy:
     """
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
-        """Return `y` as a bool array of shape (n_rows, n_topics); as it is if it is smoothed."""
+        """Return `y` as a bool array of shape (n_rows, n_topics); smoothed labels stay."""
         targets = np.asarray(y)
         if targets.shape != (n_rows, n_topics) or not ((targets >= 0) & (targets <= 1)).all():
             raise DataError(
@@ -143,12 +143,12 @@ class BinaryCrossentropy:
         return targets.astype(bool if np.isin(targets, (0, 1)).all() else np.float32)
 
     def log_proba(self, scores: F32) -> F32:
-        """Return log-probabilities of scores, by sigmoid; below 0 by 1e-7, as in Keras."""
+        """Return log-probabilities of scores, by sigmoid, at most -1e-7 as in Keras."""
         logs: F32 = -np.logaddexp(np.float32(0), -scores)
         return np.minimum(logs, np.float32(-1e-7))
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return for which rows all topics, and no others, have a probability over a half."""
+        """Return a mask of rows whose topics, and no others, have a probability over a half."""
         return ((log_proba > np.log(0.5)) == (y > 0.5)).all(axis=1)
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
@@ -162,7 +162,7 @@ class BinaryCrossentropy:
         return proba
 
     def topics(self, y: npt.NDArray[Any]) -> I64:  # noqa: ARG002
-        """Raise OptionError: there are several."""
+        """Raise OptionError, as rows may have several topics."""
         raise OptionError(
             Parameter("class_weight"),
             " is for rows of one topic; give ",
@@ -223,7 +223,7 @@ class SGD:
     _velocity: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
 
     def begin_step(self) -> None:
-        """Do nothing: no step depends on its number."""
+        """Do nothing, as steps don't depend on their number."""
 
     def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill."""
@@ -335,8 +335,8 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return a new optimizer by name, or a copy of the one passed; OptionError for other names."""
+    """Return a new optimizer by name, or a copy of the one passed; raise OptionError otherwise."""
     if not isinstance(optimizer, str):
-        return copy.deepcopy(optimizer)  # each net has its own running averages
+        return copy.deepcopy(optimizer)  # as each net has its own running averages
     check_choice("optimizer", optimizer, tuple(_OPTIMIZERS))
     return _OPTIMIZERS[optimizer]()

@@ -1,4 +1,4 @@
-"""Training of nets: steps, early stopping, Ctrl-C, history, and the epoch loop."""
+"""Trains nets: steps, early stopping, Ctrl-C, history, and the epoch loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
 
 
 class Trainer:
-    """Trains a net one step at a time, with all that predicting does not need.
+    """Trains a net one step at a time, and holds the state that is only needed for training.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ class Trainer:
     def __init__(
         self, network: DenseStack, *, loss: str, optimizer: str | Optimizer, seed: int
     ) -> None:
-        # The net holds its trainer: a cycle would keep both alive until garbage collection.
+        # Not the network itself, which holds its trainer: a cycle would keep both alive until
+        # garbage collection.
         self.network: DenseStack = weakref.proxy(network)
         self.loss = get_loss(loss)
         self.optimizer = get_optimizer(optimizer)
@@ -61,7 +62,7 @@ class Trainer:
         sample_weight: npt.ArrayLike | None,
         class_weight: Mapping[int, float] | None,
     ) -> F32 | None:
-        """Return the product of sample and class weight for each row; None if all are 1."""
+        """Return the product of sample and class weights of each row; None if all are 1."""
         per_row = None
         if class_weight is not None:
             targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
@@ -73,7 +74,7 @@ class Trainer:
     ) -> tuple[float, int]:
         """Learn from one batch; return its mean loss with penalties and number of right answers.
 
-        Both are from before the update. If the loss is not finite, there is no update.
+        Both are computed before the update. If the loss is not finite, there is no update.
         """
         signals, masks = self._forward(X)
         log_proba = self.loss.log_proba(signals.pop())
@@ -114,14 +115,14 @@ class Trainer:
         return signals, masks
 
     def _dropout_mask(self, fraction: float, shape: tuple[int, int]) -> F32 | None:
-        """Return 0 for dropped units; others are scaled up to keep the expected sum the same."""
+        """Return factors of units: 0 for dropped ones, else such that the expected sum stays."""
         if not fraction:
             return None
         is_retained = self._dropout_rng.random(shape, dtype=np.float32) >= fraction
         return is_retained.astype(np.float32) / np.float32(1 - fraction)
 
     def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
-        """Propagate the loss's derivative by the scores down the stack, updating each layer."""
+        """Propagate the loss's derivative by the scores down the stack, and update each layer."""
         self.optimizer.begin_step()
         for number in reversed(range(len(self.network.layers))):
             layer = self.network.layers[number]
@@ -147,7 +148,7 @@ class Trainer:
 
 
 def _row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
-    """Return the rows of X.T @ delta that may differ from 0, by number, and these numbers.
+    """Return the numbers of the rows of X.T @ delta that may differ from 0, and these rows.
 
     `X` is a CSR array, shape (n_rows, n_columns), of which a batch uses few columns; `delta` has
     shape (n_rows, n_outputs).
@@ -174,11 +175,11 @@ class EarlyStopping:
     monitor : str, default "val_loss"
         A key of `History.history`. Metrics that end in "loss" should fall, all others rise.
     patience : int or None, default 3
-        How many epochs in a row may pass without progress. With None, training never stops early,
-        but the best epoch is still restored at the end.
+        The number of epochs in a row that may pass without progress. With None, training never
+        stops early, but the best epoch is still restored at the end.
     min_delta : float, default 0.0
-        Smallest improvement that counts as progress. The best epoch is the best however small its
-        lead.
+        Smallest improvement that counts as progress. The best epoch is the best one even if its
+        lead is smaller.
     """
 
     monitor: str = "val_loss"
@@ -221,13 +222,13 @@ class BestEpoch:
         return True
 
     def is_over(self, epoch: int) -> bool:
-        """Whether patience runs out with this epoch (0 or 1 allows no epoch without progress)."""
+        """Return whether patience ends with this epoch (0 or 1 allows none without progress)."""
         patience = self.stopping.patience
         return patience is not None and epoch - self._last_progress >= max(patience, 1)
 
 
 class Interrupt:
-    """A flag that Ctrl-C sets; `shared` with blocks within, or not."""
+    """A flag that Ctrl-C sets, and whether nested blocks share it."""
 
     def __init__(self, progress: Progress, step: str, shared: bool) -> None:
         self.requested = False
@@ -239,7 +240,7 @@ class Interrupt:
         if self.requested:
             signal.default_int_handler(signal_number, frame)
         self.requested = True
-        # In a thread, as this one may be writing to the same stream.
+        # In another thread, as this one may just be writing to the same stream.
         note = INTERRUPTED.format(f"finishing {self._step}")
         _thread.start_new_thread(self._progress.note, (note,))
 
@@ -250,9 +251,9 @@ def catch_interrupt(
 ) -> Iterator[Interrupt]:
     """Turn Ctrl-C into a flag while the block runs, so that a step can end cleanly.
 
-    `progress` acknowledges it at once. In threads other than the main one, or under a handler of
-    the application, the flag is never set. If `shared`, blocks within this one have the same flag;
-    else theirs are never set.
+    `progress` acknowledges Ctrl-C at once. In threads other than the main one, or if the
+    application has its own handler, the flag is never set. If `shared`, nested blocks have the same
+    flag; otherwise, their flags are never set.
     """
     interrupt = Interrupt(progress, step, shared)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -285,9 +286,10 @@ class History:
     n_rows, batch_size : int
         Number of training rows, and of rows per step.
     restored_epoch : int or None
-        The epoch whose weights the net has now, counted from 1, if it is not the last one.
+        The epoch, counted from 1, whose weights were restored; None if the net has those of the
+        last one.
     stopped_by : str or None
-        "early stopping" or "interrupt" if training ended before its time.
+        "early stopping" or "interrupt" if training ended before the last epoch.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -310,14 +312,14 @@ class History:
 
     @property
     def n_epochs(self) -> int:
-        """Number of epochs that were finished."""
+        """Number of finished epochs."""
         return len(self.history.get("loss", []))
 
     @property
     def best_epoch(self) -> int:
-        """The epoch, counted from 1, of the lowest validation loss; else of the training loss.
+        """The epoch, counted from 1, with the lowest validation loss, or else training loss.
 
-        After it the net overfits: it fits the training documents better and others worse.
+        After it, the net overfits: it fits the training documents better, but others worse.
         """
         losses = self.history.get("val_loss") or self.history["loss"]
         return min(range(len(losses)), key=losses.__getitem__) + 1
