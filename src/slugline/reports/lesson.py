@@ -123,7 +123,7 @@ def notebook_page(result: NotebookResult) -> str:
     return render(
         "notebook.html.j2",
         result=result,
-        says=takeaways(result),
+        section_texts=takeaways(result),
         rules=rules(result),
         comparison=[
             (step, list(group)) for step, group in itertools.groupby(rows, attrgetter("step"))

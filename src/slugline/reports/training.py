@@ -124,7 +124,7 @@ def training_page(
     if isinstance(evaluation, MultilabelEvaluation):
         return render(
             "multilabel.html.j2",
-            says=multilabel.section_texts(experiment, evaluation),
+            section_texts=multilabel.section_texts(experiment, evaluation),
             advice=multilabel.advice(experiment, evaluation),
             probabilities=_probabilities_multilabel(experiment, evaluation),
             pairs=evaluation.pairs(),
@@ -133,7 +133,7 @@ def training_page(
         )
     return render(
         "training.html.j2",
-        says=training_text.section_texts(experiment),
+        section_texts=training_text.section_texts(experiment),
         advice=training_text.advice(experiment),
         probabilities=_probabilities(experiment, evaluation),
         confusions=evaluation.confusions(),
@@ -229,7 +229,7 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
         "picture": pictures.accuracy_by_labels(curves),
         "head": head,
         "rows": rows,
-        "says": [training_text.describe_forecast(curve) for curve in curves.curves],
+        "sentences": [training_text.describe_forecast(curve) for curve in curves.curves],
         "intervals": training_text.describe_intervals(curves),
         "notes": curves.notes,
     }
@@ -240,7 +240,7 @@ def _corrected(outcome: CorrectionResult | None) -> dict[str, Any] | None:
     if outcome is None:
         return None
     return {
-        "says": training_text.summarize_corrections(outcome),
+        "facts": training_text.summarize_corrections(outcome),
         "head": training_text.TOPIC_HEADER,
         "rows": training_text.topic_rows(outcome),
     }
