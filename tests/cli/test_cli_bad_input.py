@@ -544,7 +544,7 @@ def test_train_rejects_what_is_not_a_number(
     [
         (
             ["--topic-separator", "and"],
-            "--topic-separator is 'and'; give what stands between topics, such as ';'.",
+            "--topic-separator is 'and'; give what separates topics, such as ';'.",
         ),
         (
             ["--topic-columns", "gran,corn"],

@@ -233,7 +233,7 @@ def test_layout_keeps_the_form_of_several_topics(
         ({"encoding": "rot13"}, "not an encoding that Python reads"),
         ({"topic": "x" * 1001}, "length <= 1000"),
         ({"separator": "ab"}, "length <= 1"),
-        ({"separator": "a"}, "give the sign between the cells"),
+        ({"separator": "a"}, "give the character between the cells"),
         ({"format": "docx"}, "Invalid enum value 'docx'"),
         ({"topic_map": (("a",),)}, "of length 2"),
         ({"topic_map": (("", "b"),)}, "length >= 1"),

@@ -333,10 +333,7 @@ def test_train_topic_path_rejects_an_empty_part_as_a_bad_row(run: Run, path: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ("--topic-path", "x"),
-            "--topic-path is 'x'; give what stands between the parts of a path",
-        ),
+        (("--topic-path", "x"), "--topic-path is 'x'; give what separates the parts of a path"),
         (("--topic-path", "/", "--stream"), "--topic-path can't be used with --stream"),
         (
             ("--topic-path", "/", "--corrections", "paths.csv"),

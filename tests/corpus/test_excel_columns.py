@@ -320,7 +320,7 @@ def test_sheet_columns_reject_a_part_of_another_size() -> None:
 
 def test_sheet_columns_reject_a_cell_that_is_too_long() -> None:
     columns = SheetColumns(simple())
-    with pytest.raises(DataError, match="a cell of 40,000 characters"):
+    with pytest.raises(DataError, match="a cell has 40,000 characters"):
         columns.begin(["x" * 40_000])
     columns.close()
 

@@ -541,7 +541,7 @@ def test_read_rows_obeys_a_named_separator(name: str) -> None:
 
 @pytest.mark.parametrize("separator", ["", "ab", "a", "1", '"', "\n", "\0", 3, "\ud800"])
 def test_check_delimiter_rejects_what_is_no_sign(separator: str) -> None:
-    with pytest.raises(OptionError, match="give the sign between the cells of a table"):
+    with pytest.raises(OptionError, match="give the character between the cells of a table"):
         read_rows(write("a.csv", CSV), separator=separator)
 
 
@@ -674,14 +674,14 @@ def test_parquet_rows_number_bad_rows(write_parquet: Any) -> None:
         (
             "a.csv.gz",
             gzip.compress(CSV.encode())[:-12],
-            "a.csv.gz is not a whole gzip file (Compressed file ended before the end-of-stream "
-            "marker was reached); fetch or pack it again.",
+            "a.csv.gz is not a complete gzip file (Compressed file ended before the end-of-stream "
+            "marker was reached); download or compress it again.",
         ),
         (
             "a.csv.gz",
             CSV,
-            "a.csv.gz is not a whole gzip file (Not a gzipped file (b'te')); "
-            "fetch or pack it again.",
+            "a.csv.gz is not a complete gzip file (Not a gzipped file (b'te')); "
+            "download or compress it again.",
         ),
         ("a.jsonl", "{}".encode("utf-16"), 'a.jsonl is UTF-16; read it with `encoding="utf-16"`.'),
     ],

@@ -333,11 +333,11 @@ def test_load_corpus_rejects_a_file_without_any_topic() -> None:
     [
         (
             {"topic_separator": ""},
-            "`topic_separator` is ''; give what stands between topics, such as ';'.",
+            "`topic_separator` is ''; give what separates topics, such as ';'.",
         ),
         (
             {"topic_separator": "and"},
-            "`topic_separator` is 'and'; give what stands between topics, such as ';'.",
+            "`topic_separator` is 'and'; give what separates topics, such as ';'.",
         ),
         (
             {"topic_separator": ";", "topic_columns": "grain"},

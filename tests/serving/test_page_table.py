@@ -217,7 +217,7 @@ def test_table_answers_take_an_encoding_and_a_separator(page: TestClient) -> Non
     ("query", "said"),
     [
         ({"encoding": "klingon"}, "`encoding` is 'klingon', which is not an encoding"),
-        ({"separator": "ab"}, "`separator` is 'ab'; give the sign between the cells"),
+        ({"separator": "ab"}, "`separator` is 'ab'; give the character between the cells"),
         ({"encoding": "cp1252"}, "a.csv is UTF-8, and `encoding` names cp1252; choose them as"),
     ],
 )
@@ -250,7 +250,7 @@ def test_table_that_is_too_large_is_rejected(page: TestClient) -> None:
 def test_table_answers_end_with_an_error_where_a_file_breaks_off(page: TestClient) -> None:
     whole = gzip.compress(b"id,body\n" + b"".join(b"%d,wheat\n" % n for n in range(5000)))
     *_, last = lines(page, whole[:-9], "a.csv.gz")
-    assert last["error"].startswith("a.csv.gz is not a whole gzip file")
+    assert last["error"].startswith("a.csv.gz is not a complete gzip file")
 
 
 def test_table_answers_end_with_an_error_after_too_many_rows(news_slug: Path) -> None:

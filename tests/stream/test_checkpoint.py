@@ -267,14 +267,15 @@ def test_require_same_job_names_another_tolerance_before_documents_are_read(job:
     job.begin()
     job.news = []
     assert refusal(job, tolerance=0.01) == (
-        f"kept is a checkpoint of another job (tolerances: 0.03 there, 0.01 here); {NAME_ANOTHER}"
+        "kept is a checkpoint of another job (tolerances: 0.03 there, 0.01 in this job); "
+        f"{NAME_ANOTHER}"
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"class_weight": "balanced"}, 'weights of topics: "equal" there, "balanced" here'),
+        ({"class_weight": "balanced"}, 'weights of topics: "equal" there, "balanced" in this job'),
         ({"blocks": [FeatureGroup("words", "counts", n_buckets=1 << 10)] * 2}, "other terms"),
     ],
     ids=["class_weight", "blocks"],
@@ -290,7 +291,7 @@ def test_require_same_job_names_other_settings(
 def test_require_same_job_names_another_version(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.begin()
     monkeypatch.setattr("slugline._version.__version__", "99.1")
-    assert refusal(job).endswith(f" there, 99.1 here); {NAME_ANOTHER}")
+    assert refusal(job).endswith(f" there, 99.1 in this job); {NAME_ANOTHER}")
 
 
 def test_require_same_job_names_other_documents(job: Job) -> None:

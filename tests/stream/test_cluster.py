@@ -591,14 +591,16 @@ def test_connected_names_versions_that_differ(client: Any, monkeypatch: pytest.M
         TopicClassifier().fit_stream([(["a"], ["b"])], client=client)
     said = str(caught.value)
     assert said.startswith("worker tcp://127.0.0.1:")
-    assert said.endswith(" has Slugline 0.1.0, and here is 9.8.7; install one version everywhere.")
+    assert said.endswith(
+        " has Slugline 0.1.0, but this process has 9.8.7; install one version everywhere."
+    )
 
 
 @pytest.mark.parametrize(
     ("versions", "message"),
     [
         ({"slugline": None, "numpy": "2.0"}, "it lacks Slugline; install version .* from a clone"),
-        ({"slugline": "", "numpy": "1.26"}, "it has NumPy 1.26, and here is 2"),
+        ({"slugline": "", "numpy": "1.26"}, "it has NumPy 1.26, but this process has 2"),
     ],
     ids=["no slugline", "numpy"],
 )

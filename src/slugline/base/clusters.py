@@ -158,17 +158,17 @@ def _check_versions(name: str, answer: dict[str, str | None]) -> None:
     if answer["slugline"] is None or answer["numpy"] is None:
         raise ClusterError(
             f"{name} lacks Slugline; install version {version_here} there, from a clone: "
-            'pip install ".[scale]", and start it anew.'
+            'pip install ".[scale]", and restart the worker.'
         )
     if answer["slugline"] != version_here:
         raise ClusterError(
-            f"{name} has Slugline {answer['slugline']}, and here is {version_here}; install one "
-            "version everywhere."
+            f"{name} has Slugline {answer['slugline']}, but this process has {version_here}; "
+            "install one version everywhere."
         )
     if answer["numpy"].partition(".")[0] != np.__version__.partition(".")[0]:
         raise ClusterError(
-            f"{name} has NumPy {answer['numpy']}, and here is {np.__version__}; install one "
-            "version everywhere."
+            f"{name} has NumPy {answer['numpy']}, but this process has {np.__version__}; "
+            "install one version everywhere."
         )
 
 

@@ -53,7 +53,7 @@ def escape_cell(text: str) -> str:
     text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
     if len(text) > MAX_CELL:
         raise DataError(
-            f"a cell of {len(text):,} characters, and one of Excel holds {MAX_CELL:,}; write CSV."
+            f"a cell has {len(text):,} characters, but Excel allows {MAX_CELL:,}; write CSV."
         )
     return text
 

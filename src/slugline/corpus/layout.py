@@ -190,7 +190,7 @@ def check_separator(name: str, separator: Any) -> None:
         example = ("topics", ";") if name == "topic_separator" else ("the parts of a path", "/")
         raise OptionError(
             Parameter(name),
-            f" is {short_repr(separator)}; give what stands between {example[0]}, such as "
+            f" is {short_repr(separator)}; give what separates {example[0]}, such as "
             f"{example[1]!r}.",
         )
 
@@ -209,7 +209,7 @@ def check_delimiter(separator: Any) -> str | None:
     if not is_sign or separator in "\"'\r\n\0\ufffd" or "\ud800" <= separator <= "\udfff":
         raise OptionError(
             Parameter("separator"),
-            f" is {short_repr(separator)}; give the sign between the cells of a table, "
+            f" is {short_repr(separator)}; give the character between the cells of a table, "
             "such as ';', or 'tab'.",
         )
     return str(separator)

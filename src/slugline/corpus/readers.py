@@ -583,7 +583,7 @@ def _file_rows(
             yield from formats.bounded_rows(lines, read)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
-                f"{name} is not a whole gzip file ({error}); fetch or pack it again."
+                f"{name} is not a complete gzip file ({error}); download or compress it again."
             ) from error
 
 

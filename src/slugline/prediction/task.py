@@ -89,7 +89,7 @@ def _predict_file(
         layout=decider.fitted.layout,
     )
     target, notes = Path(task.target), list[str]()
-    failure = f"{target.parent} can't be made"
+    failure = f"{target.parent} can't be created"
     with os_errors_as(OutputError, failure, "fix the permissions of the folder."):
         target.parent.mkdir(parents=True, exist_ok=True)
     last_report = time.monotonic()

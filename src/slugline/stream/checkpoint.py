@@ -311,7 +311,7 @@ class Checkpoint:
         for name, fact in facts.items():
             saved = self._saved.job.get(name, "")
             if saved and max(len(saved), len(fact)) <= _MAX_SHOWN and saved != fact:
-                differences.append(f"{name}: {saved} there, {fact} here")
+                differences.append(f"{name}: {saved} there, {fact} in this job")
             elif saved != fact:
                 differences.append(f"other {name}")
         if differences:
