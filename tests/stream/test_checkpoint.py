@@ -300,7 +300,7 @@ def test_require_same_job_names_other_documents(job: Job) -> None:
     found = refusal(job)
     assert re.fullmatch(
         r"kept is a checkpoint of another job \(documents: 90 in 5 blocks, digest \w{16} there, 90 "
-        rf"in 5 blocks, digest \w{{16}} here\); {NAME_ANOTHER}",
+        rf"in 5 blocks, digest \w{{16}} in this job\); {NAME_ANOTHER}",
         found,
     )
 

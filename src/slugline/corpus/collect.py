@@ -215,8 +215,8 @@ def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
     if are_few:
         return Message(", or go on without them with ", Parameter("skip_bad_rows"))
     if skip_bad_rows:
-        most = f" leaves out at most {percent(MAX_SKIPPED, 0)} of the rows"
-        return Message(". ", Parameter("skip_bad_rows"), most)
+        limit = f" leaves out at most {percent(MAX_SKIPPED, 0)} of the rows"
+        return Message(". ", Parameter("skip_bad_rows"), limit)
     return ""
 
 

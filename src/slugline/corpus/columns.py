@@ -395,9 +395,9 @@ def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) 
         values = [*map(displayed_text, values)]
     if len(values) == 1:
         return values[0]
-    odd = next((value for value in values if not isinstance(value, str | None)), None)
-    if odd is not None:
-        return odd
+    non_text = next((value for value in values if not isinstance(value, str | None)), None)
+    if non_text is not None:
+        return non_text
     texts = [value for value in values if value is not None]
     return "\n".join(text for text in texts if text.strip()) if texts else None
 

@@ -157,11 +157,11 @@ class _JsonBuffer:
 
     def _read_on(self) -> bool:
         """Double the buffer, so that all scans take linear time in total; False at the end."""
-        wanted = max(len(self._buffer) - self._at, self._chunk_bytes)
+        n_missing = max(len(self._buffer) - self._at, self._chunk_bytes)
         pieces = []
-        while wanted > 0 and (piece := next(self._pieces, b"")):
+        while n_missing > 0 and (piece := next(self._pieces, b"")):
             pieces.append(piece)
-            wanted -= len(piece)
+            n_missing -= len(piece)
         if pieces:
             self._buffer = self._buffer[self._at :] + b"".join(pieces).decode("latin-1")
             self._at = 0

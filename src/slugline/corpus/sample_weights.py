@@ -120,11 +120,11 @@ def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
             Parameter("sample_weight"),
             f" has shape {numbers.shape}; give one weight for each of the {n_rows} rows.",
         )
-    odd = np.flatnonzero(~((numbers >= 0) & (numbers <= MAX_WEIGHT)))
-    if len(odd):
+    bad_rows = np.flatnonzero(~((numbers >= 0) & (numbers <= MAX_WEIGHT)))
+    if len(bad_rows):
         raise DataError(
             Parameter("sample_weight"),
-            f" is {numbers[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
+            f" is {numbers[bad_rows[0]]:g} in row {bad_rows[0]}, counted from 0; give numbers "
             f"from 0 to {MAX_WEIGHT:g}.",
         )
     return numbers

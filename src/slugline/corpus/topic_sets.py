@@ -85,10 +85,10 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
             array = _to_numbers(array, name)
         values, (rows, numbers) = array.ravel(), np.nonzero(array)
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        odd = values[~np.isin(values, (0, 1))] if values.dtype.kind in "biuf" else values
+        other_values = values[~np.isin(values, (0, 1))] if values.dtype.kind in "biuf" else values
         raise DataError(
             Parameter(name),
-            f" has {short_repr(odd[0].item())} in it; an array of two dimensions has a 1 "
+            f" has {short_repr(other_values[0].item())} in it; an array of two dimensions has a 1 "
             "where a document has a topic, and else a 0.",
         )
     topics = indicator_topics(y, name)
@@ -114,11 +114,11 @@ def _to_numbers(array: Any, name: str) -> Any:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError):
-        flags = (value for value in array.flat if topic_flag(str(value).lower()) is None)
-        odd = next(flags, array.flat[0])
+        other_values = (value for value in array.flat if topic_flag(str(value).lower()) is None)
+        other_value = next(other_values, array.flat[0])
         raise DataError(
             Parameter(name),
-            f" has two dimensions and holds {short_repr(odd)}; give 0 and 1, or a list of "
+            f" has two dimensions and holds {short_repr(other_value)}; give 0 and 1, or a list of "
             "topics for each document.",
         ) from None
 

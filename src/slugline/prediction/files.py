@@ -164,41 +164,45 @@ class AnswerFile:
         stems = _ONE_TOPIC if self._form is None else _GUESSES
         for number, (topic, probability) in enumerate(answer.topics, 1):
             topic_name, probability_name = _numbered(number, stems)
-            cells |= {topic_name: topic, probability_name: self._share(probability)}
+            cells |= {topic_name: topic, probability_name: self._probability_cell(probability)}
         if answer.reason:
             cells["topic"] = None
         topics: dict[str, Any] = {}
         if self._form is not None:
-            several = self._several_cells(answer, self._form)
-            topics = {self._topic_names[name]: several.pop(name) for name in self._topic_names}
-            cells |= several
+            multilabel_cells = self._multilabel_cells(answer, self._form)
+            topics = {
+                self._topic_names[name]: multilabel_cells.pop(name) for name in self._topic_names
+            }
+            cells |= multilabel_cells
         elif answer.set is not None:
             cells["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
         if self._delimiter:
             cells = {name: guard_cell(cell) for name, cell in cells.items()}
         return topics | {self._names[name]: cells.get(name) for name in self._answer_names}
 
-    def _several_cells(self, answer: Prediction, form: TopicForm) -> dict[str, Any]:
+    def _multilabel_cells(self, answer: Prediction, form: TopicForm) -> dict[str, Any]:
         """Return the topics of an answer and their probabilities; None if the model is unsure."""
         if answer.reason:
             return dict.fromkeys((*form.columns, "topics", "probabilities"))
         proba_by_topic = dict(zip(answer.set or (), answer.probabilities or (), strict=True))
         topics: Any = [*proba_by_topic] if self._table is None else [*map(str, proba_by_topic)]
         cells = format_topics(topics, form)
-        shares = [
-            self._share(proba_by_topic[name]) for name in form.columns if name in proba_by_topic
+        probabilities = [
+            self._probability_cell(proba_by_topic[name])
+            for name in form.columns
+            if name in proba_by_topic
         ]
-        shares = shares or [*map(self._share, proba_by_topic.values())]
+        probabilities = probabilities or [*map(self._probability_cell, proba_by_topic.values())]
         return {
             **(cells if isinstance(cells, dict) else {"topics": cells}),
-            "probabilities": shares
+            "probabilities": probabilities
             if self._table is None
-            else (form.separator or " ").join(map(str, shares)),
+            else (form.separator or " ").join(map(str, probabilities)),
         }
 
-    def _share(self, probability: float) -> Any:
-        share = round(probability, 4)
-        return decimal_cell(share, self._delimiter) if self._delimiter else share
+    def _probability_cell(self, probability: float) -> Any:
+        rounded = round(probability, 4)
+        return decimal_cell(rounded, self._delimiter) if self._delimiter else rounded
 
 
 def topic_names(n_topics: int) -> list[str]:
@@ -228,11 +232,11 @@ def answer_names(
     input_names, names = [*input_names], (*names, "error")
     if own is None or own.lower() in map(str.lower, input_names):
         return free_names(input_names, names)
-    wanted = [_TOPIC_NAME.sub(lambda match: f"{own}{match[1] or ''}", name) for name in names]
-    free: list[str] = []
-    for name in wanted:
-        free += free_names([*input_names, *free], [name]).values()
-    return dict(zip(names, free, strict=True))
+    own_names = [_TOPIC_NAME.sub(lambda match: f"{own}{match[1] or ''}", name) for name in names]
+    new_names: list[str] = []
+    for name in own_names:
+        new_names += free_names([*input_names, *new_names], [name]).values()
+    return dict(zip(names, new_names, strict=True))
 
 
 # The ending of a further topic, such as _2.
@@ -241,14 +245,14 @@ _TOPIC_NAME = re.compile(r"^topics?(_\d+)?$")
 
 def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     """Return a new name for each name, which differs from all input columns."""
-    used = {name.lower() for name in input_names}
+    used_names = {name.lower() for name in input_names}
     renamed = {}
     for name in names:
         free = name
-        while free in used:
+        while free in used_names:
             free = f"predicted_{free}"
         renamed[name] = free
-        used.add(free)
+        used_names.add(free)
     return renamed
 
 
@@ -624,16 +628,16 @@ class ParquetAnswers(AnswerFile):
             "format = 'newline_delimited', "
             f"columns = {{{fields}}}, maximum_object_size = {max(self._longest + 1, _LEAST_LINE)})"
         )
-        chosen = ", ".join(f"a.{parquet.quote_identifier(name)}" for name in types)
+        select_list = ", ".join(f"a.{parquet.quote_identifier(name)}" for name in types)
         source, parameters = f"{lines} AS a", list[Any]()
         if self._input_path is not None:
-            beside, parameters = parquet.parquet_table(self._input_path)
-            chosen = f"g.*, {chosen}"
-            source = f"{beside} AS g POSITIONAL JOIN {source}"
+            input_table, parameters = parquet.parquet_table(self._input_path)
+            select_list = f"g.*, {select_list}"
+            source = f"{input_table} AS g POSITIONAL JOIN {source}"
         bytes_each = self._n_bytes // max(self._n_rows, 1) + 1
         n_rows = min(max(_GROUP_BYTES // bytes_each, _FEWEST_ROWS), _MOST_ROWS)
         options = f"FORMAT parquet, USE_TMP_FILE false, ROW_GROUP_SIZE {n_rows}"
-        select = f"SELECT {chosen} FROM {source}"  # noqa: S608 (all names are quoted)
+        select = f"SELECT {select_list} FROM {source}"  # noqa: S608 (all names are quoted)
         return f"COPY ({select}) TO {_text(self._target)} ({options})", parameters
 
     def _input_types(self) -> dict[str, str]:

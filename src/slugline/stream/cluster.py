@@ -130,7 +130,7 @@ def add_new(sums: Arrays, others: Arrays) -> Arrays:
 # The engine -------------------------------------------------------------------------------------
 
 # Number of partitions for each thread that may be read before the client has taken their results.
-_AHEAD = 2
+_MAX_PENDING = 2
 # Maximum bytes of blocks that one task sums, and of shared arguments that are sent with each task.
 _MAX_SUMMED, _MAX_INLINE = 1 << 27, 1 << 16
 # Maximum fraction of a worker's memory that rows may take if each worker holds all of them; the
@@ -204,7 +204,7 @@ class DaskEngine(Engine):
                 read = partial(self._submit_read, partition, function, shared)
                 pending.append((read, read()))
                 n_threads = sum(self._tasks.client.nthreads().values())
-                if len(pending) > _AHEAD * max(1, n_threads):
+                if len(pending) > _MAX_PENDING * max(1, n_threads):
                     yield from self._take(*pending.popleft())
             while pending:
                 yield from self._take(*pending.popleft())

@@ -258,9 +258,9 @@ class HashedColumns(Buckets):
         buckets, data, lengths = self.buckets_and_names()
         lengths = lengths[columns]
         places = ranges(self._name_bytes()[1][columns], lengths)
-        spelled = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
+        names = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
         return HashedColumns.from_buckets(
-            buckets[columns], (spelled, lengths), self.n_buckets, self.kind
+            buckets[columns], (names, lengths), self.n_buckets, self.kind
         )
 
     @classmethod

@@ -256,9 +256,9 @@ class Features:
         for number, vocabulary in enumerate(self.vocabularies_):
             retained = np.arange(vocabulary.n_columns)
             if isinstance(vocabulary, HashedColumns):
-                used = retained[~unused[first : first + len(retained)]]
+                used_columns = retained[~unused[first : first + len(retained)]]
                 # In a model file, no column would mean all buckets.
-                retained = used if len(used) else retained[:1]
+                retained = used_columns if len(used_columns) else retained[:1]
                 rarity = self.idf_[number]
                 vocabularies[number] = vocabulary.select(retained)
                 idfs[number] = None if rarity is None else rarity[retained]

@@ -89,8 +89,8 @@ class HashTable:
         return slots.view(np.int64)
 
     def _grow(self) -> None:
-        used = self._keys != _EMPTY
-        keys, numbers = self._keys[used], self._numbers[used]
+        is_used = self._keys != _EMPTY
+        keys, numbers = self._keys[is_used], self._numbers[is_used]
         capacity = 1 << (4 * self._size - 1).bit_length()
         self._keys = np.zeros(capacity, dtype=np.uint64)
         self._numbers = np.full(capacity, -1, dtype=np.int32)
