@@ -1,4 +1,4 @@
-"""Linear weights from all documents at once.
+"""Learns linear weights from all documents at once.
 
 Topics are learned in batches, so that weights are dense for only a few topics at a time.
 """
@@ -31,11 +31,11 @@ from slugline.text.sparse import row_lengths
 
 T = TypeVar("T")
 
-# All chosen by cross-validation on training splits.
-# Passes over up to so many rows, and over more. Few rows need more steps.
+# All constants were chosen by cross-validation on training splits.
+# The number of passes over at most this many rows, and over more: few rows need more steps.
 _PASSES = {500: 6, 1000: 5, 2000: 4, steps.MANY_ROWS: 3, 50_000: 2}
 _MIN_PASSES = 1
-# Many rows need smaller steps.
+# With many rows, steps must be smaller.
 _LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
 # Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
 # small error as for a large one.
@@ -43,33 +43,33 @@ INITIAL_SQUARED_SUM = 0.3
 # The bias of a topic before learning, when no row is known to have it; and of one that never
 # occurs, which is then never the most likely.
 INITIAL_BIAS, ABSENT_SCORE = -1.0, -10.0
-# A document is doubtful if its topic's score is below the highest by more than this.
+# A document is doubtful if the score of its topic is below the highest score by more than this.
 _MARGIN = 1.0
 # Up to this fraction of doubtful documents are hard cases to learn from rather than wrong topics.
 _EXPECTED_DOUBTFUL = 0.03
-# With fewer rows per topic, the scores that rows get before they are learned from say little.
+# With fewer rows per topic, scores from before rows were learned from say little.
 _MIN_ROWS_PER_TOPIC = 10
-# Each of few rows is scored by a fit without its fold. Of more rows, one part is scored by a fit of
-# the others.
+# If there are few rows, each is scored by a fit without its fold. If there are more, one part of
+# the rows is scored by a fit to the other parts.
 _N_FOLDS, _N_PARTS = 4, 3
-# Where fewer rows than this fraction are different, new ones will be copies of them, too.
+# If less than this fraction of the rows is distinct, new rows will mostly be copies as well.
 _FEW_DIFFERENT = 0.1
-# Probabilities are calibrated on at least so many rows, if there are as many.
+# Probabilities are calibrated on at least this many rows, if there are enough.
 _MIN_CALIBRATION_ROWS = 500
-# Topics that are learned at a time, at least.
+# The smallest number of topics that are learned at a time.
 _MIN_TOPICS = 8
 
-# Scores spread with this power of the number of rows that they are learned from, as measured over
-# training splits from 20 rows to 10,000; probabilities get no surer by that.
+# The spread of scores grows with this power of the number of rows that they are learned from, as
+# measured on training splits with 20 to 10,000 rows, without making probabilities surer.
 _SPREAD_POWER = 0.1
 # Rows whose squared length differs from 1 by less have been scaled to it.
 _NEAR = 1e-3
-# Rows that are compared at once.
+# The number of rows that are compared at a time.
 _ROWS_AT_ONCE = 4096
 
 
 def default_passes(n_rows: int) -> int:
-    """Return the number of passes over so many rows: from 6 over a few hundred down to 1."""
+    """Return the number of passes over `n_rows` rows: from 6 for a few hundred rows down to 1."""
     return next((n for most, n in _PASSES.items() if n_rows <= most), _MIN_PASSES)
 
 
@@ -82,7 +82,7 @@ def scale_heldout_scores(scores: F32, fraction: float) -> F32:
 
 
 def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
-    """Scale rows of length 1 to the length they would have if only known columns existed.
+    """Scale rows of length 1 to the length that they would have if only known columns existed.
 
     In a new document, a term that training has not seen has no column and no part in the row's
     length. In a held-out training document it has one, so that its scores would be too low: half as
@@ -91,7 +91,7 @@ def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-        Rows of another length than 1 are not changed.
+        Rows whose length is not 1 are not changed.
     known_columns : bool array, shape (n_columns,)
     """
     squares = sp.csr_array((X.data**2, X.indices, X.indptr), shape=X.shape)
@@ -105,7 +105,7 @@ def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
 
 
 def group_equal_rows(X: sp.csr_array) -> Index:
-    """Return a number for each row, the same for equal rows; shape (n_rows,).
+    """Return a number for each row, which is the same for equal rows; shape (n_rows,).
 
     Used to hold out all copies of a document together. Rows are compared by their product with a
     random vector, which is equal for unequal rows once in 10^15.
@@ -121,7 +121,7 @@ def group_equal_rows(X: sp.csr_array) -> Index:
 
 @dataclass(frozen=True)
 class FitLimits:
-    """From which sizes on a problem is solved in another way."""
+    """The sizes from which a problem is solved in another way."""
 
     # Up to which weights are those at the minimum, and rows are scored by fits without their fold.
     few_rows: int = steps.FEW_ROWS
@@ -141,8 +141,9 @@ class FittedLinear:
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
-    n_suspect_labels: int  # Rows that were not learned from, as their topic looked wrong
-    heldout: HeldOutScores  # The scores that were calibrated on
+    # Number of rows that were not learned from because their topic looked wrong.
+    n_suspect_labels: int
+    heldout: HeldOutScores  # the scores that probabilities were calibrated on
 
 
 def fit_linear(
@@ -192,7 +193,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
 
 @dataclass(frozen=True)
 class LinearProblem:
-    """Rows, their topics, what they cost, and the batches that topics are learned in."""
+    """Rows with their labels and costs, and the batches in which topics are learned."""
 
     X: sp.csr_array
     labels: Labels
@@ -211,7 +212,7 @@ class LinearProblem:
         batches: list[slice] | None = None,
         limits: FitLimits | None = None,
     ) -> LinearProblem:
-        """Return the problem; by default, memory decides on the batches."""
+        """Return the problem; by default, batches are as large as memory allows."""
         limits = limits or FitLimits()
         if batches is None:
             width = max(_MIN_TOPICS, limits.max_weights // max(1, X.shape[1]))
@@ -221,16 +222,16 @@ class LinearProblem:
         return cls(X, labels, costs, context, batches, limits)
 
     def are_few(self, rows: Index) -> bool:
-        """Whether rows are so few that they are best calibrated by cross-validation."""
+        """Return whether rows are so few that calibration by cross-validation is best."""
         return len(rows) <= self.limits.few_rows
 
     def learning_rate(self, n_rows: int) -> float:
-        """Return the learning rate for so many rows."""
+        """Return the learning rate for `n_rows` rows."""
         return _LEARNING_RATE if n_rows <= self.limits.many_rows else _SMALL_LEARNING_RATE
 
     @property
     def is_sampled(self) -> bool:
-        """Whether topics are so many that each batch learns from a sample of the rows."""
+        """Whether there are so many topics that each batch learns from a sample of the rows."""
         return len(self.batches) > 1 + self.limits.negatives_per_positive
 
     def totals(self, rows: Index) -> F64:
@@ -238,7 +239,7 @@ class LinearProblem:
         return self.labels.take(rows).totals(self.context.n_topics, self.costs[rows])
 
     def calibration_rows(self, rows: Index, known_topics: Mask | bool = False) -> Index:
-        """Return the rows to calibrate on: without topics that have one row, unless known before.
+        """Return the rows to calibrate on: without those of single-row topics, unless known before.
 
         Parameters
         ----------
@@ -255,7 +256,7 @@ class LinearProblem:
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
     def sample_costs(self, totals: F64) -> steps.SampleCosts:
-        """Return the costs of errors if topics have these totals."""
+        """Return the costs of errors, given the totals of topics."""
         positive = self.costs[self.labels.rows]
         if not self.context.weighted_topics:
             positive = positive * steps.topic_rarity(totals)[self.labels.topics]
@@ -263,7 +264,7 @@ class LinearProblem:
 
     @cached_property
     def is_small(self) -> bool:
-        """Whether rows are so few that weights are those at the minimum."""
+        """Whether rows are so few that weights are computed at the minimum."""
         return not self.labels.multilabel and self.are_few(self.counted_rows)
 
     @cached_property
@@ -273,14 +274,14 @@ class LinearProblem:
 
     @cached_property
     def relevance_power(self) -> int:
-        """The power of relevance that the rates of terms follow."""
+        """The power of relevance in the learning rates of terms."""
         n_topics = int(np.count_nonzero(self.totals(self.counted_rows)))
         return steps.relevance_power(len(self.counted_rows), n_topics, self.labels.multilabel)
 
     def rates(self, rows: Index) -> F32:
-        """Return the learning rate of each term, and last of the biases.
+        """Return the learning rate of each term, followed by that of the biases.
 
-        With many rows all terms have one rate, as their weights are learned soon enough.
+        With many rows, all terms have the same rate, as their weights are learned soon enough.
         """
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
@@ -288,7 +289,7 @@ class LinearProblem:
         return rate * steps.term_rates(self.X, self.labels, rows, self.relevance_power)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
-        """Return the function of each batch of topics, on as many threads as memory allows."""
+        """Apply a function to each batch of topics, on as many threads as memory allows."""
         size = self.X.shape[1] * (self.batches[0].stop - self.batches[0].start)
         n_threads = min(self.context.n_jobs, max(1, self.limits.max_dense_parallel // max(1, size)))
         if min(n_threads, len(self.batches)) < 2:
@@ -303,7 +304,7 @@ class LinearProblem:
 
 @dataclass(frozen=True)
 class _Training:
-    """Passes over some rows, and descents after the first pass by the first of their topics."""
+    """Passes over some rows, with the state of descents after their first pass."""
 
     problem: LinearProblem
     rows: Index
@@ -331,7 +332,7 @@ class _Training:
         return self.minibatches(self.rows, 0)
 
     def minibatches(self, rows: Index, number: int) -> steps.Minibatches:
-        """Return some of the rows in minibatches, in an order that seed and `number` determine."""
+        """Return some of the rows in minibatches, in an order determined by seed and `number`."""
         rng = np.random.default_rng((self.problem.context.seed, number))
         return steps.Minibatches(self.problem.X, rows, rng, self.n_passes)
 
@@ -343,12 +344,12 @@ class _Training:
 
     @property
     def n_weights(self) -> int:
-        """Number of weights, if they were dense."""
+        """Number of weights if all were stored."""
         return self.problem.X.shape[1] * self.problem.context.n_topics
 
     @property
     def fits(self) -> bool:
-        """Whether there is memory for dense weights of all topics at once."""
+        """Whether dense weights of all topics fit into memory at once."""
         return self.n_weights <= self.problem.limits.max_dense
 
     def doubtful(self, rows: Index) -> Mask:
@@ -366,8 +367,8 @@ class _Training:
         return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
-        """Return a function that calls `run`, of each batch; see `LinearProblem.map_batches`."""
-        # Made once, before there are threads.
+        """Apply a function that calls `run` to each batch; see `LinearProblem.map_batches`."""
+        # Created once, before threads start.
         if self.is_exact:
             self.objective  # noqa: B018
         elif not self.problem.is_sampled:
@@ -375,14 +376,14 @@ class _Training:
         return self.problem.map_batches(function)
 
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
-        """Do the remaining passes, and return the weights that matter, and the biases."""
+        """Do the remaining passes; return the weights, without negligible ones, and the biases."""
         end, threshold = self.run(topics), steps.drop_threshold(self.n_weights)
         if self.is_exact:
             threshold = steps.THRESHOLD_AT_MINIMUM
         return steps.sparsify(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | newton.Iterate:
-        """Return the weights at the minimum or, where that would take long, after all passes."""
+        """Return the weights at the minimum or, if that would take long, after all passes."""
         if self.is_exact:
             return self._minimum(topics)
         if self.problem.is_sampled:
@@ -419,7 +420,7 @@ class _Training:
         return newton.Iterate(descent.iterate.weights, descent.iterate.biases.astype(np.float32))
 
     def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
-        """Learn from the rows of the topics, and from a sample of the others."""
+        """Learn from the rows of the topics, and from a sample of the other rows."""
         labels = self.problem.labels.take(self.rows)
         is_here = (topics.start <= labels.topics) & (labels.topics < topics.stop)
         is_positive = np.zeros(len(labels), dtype=bool)
@@ -447,13 +448,14 @@ class _Training:
 
 
 def _without_doubtful(training: _Training, rows: Index) -> Index:
-    """Return the rows without those whose topic looks wrong, if these are more than expected."""
+    """Return the rows without those whose topic looks wrong, if there are more than expected."""
     problem = training.problem
     if len(rows) < _MIN_ROWS_PER_TOPIC * problem.context.n_topics or problem.is_sampled:
         return rows
     many_rows = problem.limits.many_rows
     if not training.fits and len(rows) > many_rows:
-        # The first pass would be lost, so try it on a sample of the rows.
+        # Leaving out rows would waste a first pass over all, so a sample of the rows is tried
+        # first.
         sample = rows[:: -(-len(rows) // many_rows)]
         trial = _Training.from_problem(problem, sample, 1)
         if trial.doubtful(sample).mean() <= _EXPECTED_DOUBTFUL:
@@ -463,16 +465,16 @@ def _without_doubtful(training: _Training, rows: Index) -> Index:
 
 
 def find_doubtful(highest: F32, right: F32, y: I64) -> Mask:
-    """Return which rows probably do not belong to their topic, by scores before learning from them.
+    """Return a mask of rows that probably do not belong to their topics, by scores before learning.
 
     Parameters
     ----------
     highest, right : float32 array, shape (n_rows,)
-        The highest score of each row, and that of its topic.
+        The highest score of each row, and the score of its topic.
     y : int array, shape (n_rows,)
     """
     is_far_below = right < highest - _MARGIN
-    # A topic that loses most of its rows is hard, or has few; its rows are not wrong for that.
+    # A topic that would lose most of its rows is hard, or has few rows; its rows need not be wrong.
     n_rows, n_far_below = np.bincount(y), np.bincount(y, is_far_below)
     return is_far_below & (2 * n_far_below <= n_rows)[y]
 
@@ -495,7 +497,7 @@ def score_heldout_rows(
     ----------
     problem : LinearProblem
     rows, clean_rows : int array
-        The rows to score, and those of them to learn from.
+        The rows to score, and those among them to learn from.
     passes : int, optional
         See `fit_linear`.
     known_topics : bool array, shape (n_topics,), optional
@@ -522,7 +524,7 @@ def score_heldout_rows(
     for fold in range(n_folds if in_folds else 1):
         is_test = (fold_of == fold) == in_folds
         train, test = clean_rows[~is_test[clean_rows]], scored[is_test[scored]]
-        if not labels.multilabel:  # other topics can't be predicted
+        if not labels.multilabel:  # topics outside the training rows can't be predicted
             test = test[problem.totals(train)[labels.topics[test]] > 0]
         if len(test):
             parts.append(test)
@@ -552,7 +554,7 @@ def scores_in_folds(
     folds : int array, shape (n_rows,)
         The fold of each row, from 0.
     learned : bool array, shape (n_rows,)
-        Which rows to learn from; the others are only scored.
+        A mask of the rows to learn from; other rows are only scored.
     passes : int, optional
         See `fit_linear`.
 

@@ -41,7 +41,7 @@ from slugline.learning.linear.sums import (
 # along common ones too short. A power of 0.5 takes 23 to 66 passes; 0 took 56 to 117, and 1 took
 # 160.
 _CURVATURE, _CURVATURE_POWER = 0.3, 0.5
-# Weights that are processed at once, so that they stay in the processor's cache.
+# The number of weights that are processed at a time, so that they stay in the processor's cache.
 _MAX_SLICE_WEIGHTS = 1 << 16
 # Products that are summed in float32 before the sum goes on in float64.
 _MAX_SLICE_ROWS = 1 << 12
@@ -96,13 +96,13 @@ class Iterate(NamedTuple):
             self.weights[part] += fractions32 * step.weights[part]
 
     def scale(self, factors: F64) -> None:
-        """Multiply each topic by a factor."""
+        """Multiply the weights and the bias of each topic by a factor."""
         self.weights[:] *= factors.astype(np.float32)
         self.biases[:] *= factors
 
 
 class Gradient(NamedTuple):
-    """The gradient at an iterate, and which errors are active there."""
+    """The gradient at an iterate, with a record of the errors that are active there."""
 
     weights: F32  # shape (n_columns, n_topics)
     biases: F64  # shape (n_topics,)
@@ -167,7 +167,7 @@ def column_dots(a: F32, b: F32) -> F64:
 
 
 class DescentState(NamedTuple):
-    """What a descent needs besides its iterate to resume with the same bits."""
+    """The state, besides the iterate, with which a descent resumes with the same bits."""
 
     # shape (n_chosen,): the topics at work. Sums over all topics could differ from theirs in
     # the last bit.
@@ -213,7 +213,7 @@ _FORCING, _MAX_PRODUCTS = 0.3, 30
 
 @dataclass
 class Workspace:
-    """Arrays of a Newton step, which the next step uses again."""
+    """The arrays of a Newton step, which the next step reuses."""
 
     step: Iterate
     direction: F32  # shape (n_columns, n_topics)
@@ -298,7 +298,7 @@ def newton_step(
 #: to 100 % of held-out predictions were then those of the minimum itself (99.97 % in the mean);
 #: with 5e-3, 98.5 to 100 % are, for a tenth less time.
 TOLERANCE = 2e-3
-# Newton steps at most, and how often each may be shortened.
+# The largest number of Newton steps, and how often each may be shortened.
 _MAX_STEPS, _MAX_CUTS = 60, 8
 # A step is too long if the derivative at its end is uphill by this fraction of that at its start.
 _UPHILL = 0.6
@@ -386,7 +386,7 @@ class NewtonDescent:
 
     @property
     def state(self) -> DescentState:
-        """What it takes to resume from `iterate`; the pass for the gradient there is repeated."""
+        """The state for resuming from `iterate`, where the pass for the gradient is repeated."""
         counts = np.array([self._n_steps, self.n_passes])
         return DescentState(self._chosen, self.norms.copy(), self.first, counts)
 
@@ -408,7 +408,7 @@ class NewtonDescent:
         return np.divide(self.norms, self.first, out=zeros, where=self.first > 0)
 
     def _open(self) -> Index:
-        """Return which of the topics at work are not within the tolerance."""
+        """Return the topics at work that are not within the tolerance yet."""
         return np.flatnonzero(self._relative_norms()[self._chosen] > self._tolerance)
 
     def _drop_ended(self) -> None:

@@ -1,4 +1,4 @@
-"""Linear weights by stochastic gradient steps: minibatches, AdaGrad, rates, and what is kept.
+"""Linear weights by stochastic gradient steps: minibatches, AdaGrad, rates, and sparsification.
 
 One topic against all others, with squared hinge loss. A compiled kernel, `_descent.c`, takes the
 steps if it is installed, else NumPy; the results are the same, bit for bit, where SciPy rounds each
@@ -48,7 +48,7 @@ _RARITY_POWER = 0.75
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Some rows, of which only the columns with entries are stored."""
+    """Some rows, stored with only those columns that have entries."""
 
     rows: Integers  # shape (n_rows,)
     columns: Integers  # shape (n_nonempty,): in ascending order
@@ -137,7 +137,7 @@ class SampleCosts:
 
 
 class AdaGradDescent:
-    """Weights of neighbouring topics, moved by steps that shrink as a term's gradients add up.
+    """Weights of consecutive topics, moved by steps that shrink as the gradients of a term add up.
 
     Each topic is learned against all others and independently of them.
 
@@ -148,10 +148,10 @@ class AdaGradDescent:
         Changed in place, as are `biases` and `sums`.
     biases : float32 array, shape (n_topics,)
     sums : float32 array, shape (n_columns + 1,)
-        Sum of squared gradients of each term, and last of the biases.
+        Sum of squared gradients of each term, followed by that of the biases.
     costs : SampleCosts
     rates : float32 array, shape (n_columns + 1,)
-        Learning rate of each term, and last of the biases.
+        Learning rate of each term, followed by that of the biases.
 
     Attributes
     ----------
@@ -267,7 +267,7 @@ def _row_items(weights: F32) -> npt.NDArray[np.void]:
 
 
 def initial_squared_sums(n_columns: int, start: float) -> F32:
-    """Return the initial sum of squared gradients of each term, and last of the biases."""
+    """Return the initial sum of squared gradients of each term, followed by that of the biases."""
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
@@ -293,7 +293,7 @@ _PRIOR = 1 / 6
 # Added to each term's relevance, as terms that say nothing alone may say something with others.
 # Half as much would be better by 0.2 points in the mean, but lose up to 2 on some sets.
 _MIN_RELEVANCE = 1.0
-#: Up to so many rows of one topic each, weights are those at the minimum.
+#: With at most this many rows of one topic each, weights are computed at the minimum.
 FEW_ROWS = 500
 # Power of relevance; and of few rows, or few per topic, of more than two topics. Opinions differ in
 # small words that two topics share, and for which 4 cost up to two points.
@@ -301,7 +301,7 @@ _RELEVANCE_POWER, _POWER_OF_FEW, _FEW_ROWS_PER_TOPIC = 2, 4, 60
 
 
 def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
-    """Return how far the topics of a term's documents are from those of all; shape (n_columns,).
+    """Return how much the topics of a term's documents differ from those of all; (n_columns,).
 
     The Kullback-Leibler divergence, divided by its maximum for equally frequent topics: 0 for a
     term that is as frequent in all topics.
@@ -348,13 +348,13 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
 
 
 def relevance_power(n_rows: int, n_topics: int, multilabel: bool) -> int:
-    """Return the power of relevance that the rates of terms follow."""
+    """Return the power of relevance in the learning rates of terms."""
     are_few = n_rows <= max(FEW_ROWS, _FEW_ROWS_PER_TOPIC * n_topics)
     return _POWER_OF_FEW if are_few and n_topics > 2 and not multilabel else _RELEVANCE_POWER
 
 
 def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F32:
-    """Return the factor of each term's learning rate, and last that of the biases, which is 1.
+    """Return the factor of each term's learning rate, followed by that of the biases, which is 1.
 
     See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
 
@@ -396,16 +396,16 @@ def drop_threshold(n_weights: int) -> float:
 
 
 def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS) -> sp.csc_array:
-    """Return the weights that matter, rounded to 11 binary digits.
+    """Return the weights without negligible ones, rounded to 11 binary digits.
 
     Parameters
     ----------
     weights : float32 array, shape (n_columns, n_topics)
-        Those of some of a model's topics.
+        The weights of some of a model's topics.
     threshold : float
         From `drop_threshold`.
     slice_weights : int
-        Weights that are processed at once.
+        The number of weights that are processed at a time.
     """
     n_weights = max(1, np.count_nonzero(weights))
     least = threshold * np.sqrt(

@@ -33,7 +33,7 @@ except ImportError:  # there was no compiler
 kernel = _kernel
 
 
-#: Arrays of different kinds that are added up together.
+#: A tuple of arrays, each of which is summed over blocks.
 Arrays = tuple[npt.NDArray[Any], ...]
 #: A function of a block and shared arguments.
 BlockFunction = Callable[..., Any]
@@ -42,8 +42,8 @@ BlockFunction = Callable[..., Any]
 class BlockSums(Protocol):
     """Sums a function over blocks of rows.
 
-    Functions are at the top level of a module, and depend on the block and `shared` alone. Sums are
-    made in a fixed order, so that they are the same, bit for bit, for any number of workers.
+    Functions must be at the top level of a module, and depend only on the block and `shared`. Terms
+    are added in a fixed order, so that sums are the same, bit for bit, for any number of workers.
     """
 
     def sum_blocks(
@@ -67,7 +67,7 @@ class BlockSums(Protocol):
     def sum_blocks_storing(
         self, function: BlockFunction, *shared: Any, into: Arrays | None = None
     ) -> tuple[Arrays, Any]:
-        """Return such a sum, and a handle of the values that stay with the blocks.
+        """Return a sum as `sum_blocks` does, and a handle of values stored with the blocks.
 
         The function returns its arrays, and the value to store for the block.
         """
@@ -109,8 +109,9 @@ MAX_ROWS = 1 << 16
 class RowBlock(NamedTuple):
     """Consecutive rows and their topics, in arrays that may be memory-mapped.
 
-    Entries are stored by column: a pass then reads the many weights in order, and at random only
-    the scores of rows, which fit into the processor's cache. By row, it takes 2.5 times as long.
+    Entries are stored by column: a pass then reads the many weights in order, and only the scores
+    of rows, which fit into the processor's cache, at random. With entries stored by row, it takes
+    2.5 times as long.
     """
 
     values: F32  # shape (n_entries,)
@@ -216,7 +217,7 @@ def _has_kernel() -> bool:
 
 
 def add_arrays(into: Arrays | None, arrays: Arrays) -> Arrays:
-    """Add arrays to others in place, if there are any, and return the sums."""
+    """Add arrays to `into` in place and return it; return the arrays if `into` is None."""
     if into is None:
         return arrays
     for total, array in zip(into, arrays, strict=True):
@@ -239,7 +240,7 @@ def training_counts(
     Returns
     -------
     (int64 array, shape (n_columns,), int64 array, shape (n_topics,), int64 array, shape (1,))
-        Last the number of these rows.
+        The last array is the number of these rows.
     """
     mask = block.keys >= np.uint64(min_key)
     by_column = np.bincount(block.entry_columns()[mask[block.rows]], minlength=block.n_columns)
@@ -274,14 +275,14 @@ _ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 
 
 def error_cost(n_rows: int) -> float:
-    """Return C, the cost of an error among so many rows."""
+    """Return C, the cost of an error with `n_rows` rows."""
     if n_rows <= steps.FEW_ROWS:
         return 1.0
     return float((_ROWS_OF_COST_1 / n_rows) ** _COST_POWER)
 
 
 def topic_costs(n_rows: int, totals: F64 | I64, weights: F64 | None = None) -> tuple[F32, F32]:
-    """Return the negative and positive costs of `OneVsRestTargets` for so many rows.
+    """Return the negative and positive costs of `OneVsRestTargets` for `n_rows` rows.
 
     Parameters
     ----------
@@ -297,7 +298,7 @@ def topic_costs(n_rows: int, totals: F64 | I64, weights: F64 | None = None) -> t
 
 @dataclass(frozen=True)
 class OneVsRestTargets:
-    """Which topics to learn one against the rest, and the costs of errors."""
+    """The topics to learn, each against the rest, and the costs of errors."""
 
     topics: I32  # shape (n_topics,)
     # shape (n_all_topics,): for each topic, the cost of an error on one of its rows in
@@ -311,7 +312,7 @@ class OneVsRestTargets:
         return replace(self, topics=self.topics[indices])
 
     def positives(self, block: RowBlock) -> tuple[Index, Index]:
-        """Return the rows and topics of a block that belong together, as indices."""
+        """Return the row and topic indices of the positive labels in a block."""
         return block.positives(self.topics, len(self.positive_costs))
 
     def double_costs(self, block: RowBlock, positives: tuple[Index, Index]) -> F32:
@@ -341,7 +342,7 @@ def loss_gradient(
     errors = _scores(block, weights, biases)
     positive_errors = 1 - errors[positives]
     errors += 1
-    is_active = errors >= 0  # at the start, all are at 0: counting them makes a better first step
+    is_active = errors >= 0  # at the start, all are 0; counting them improves the first step
     is_active[positives] = positive_errors >= 0
     np.maximum(errors, 0, out=errors)
     errors[positives] = -np.maximum(positive_errors, 0)
