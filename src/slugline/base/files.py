@@ -1,6 +1,6 @@
 """Files that are written atomically; locks; the cache folder.
 
-While a file is written, it is a part beside its target, `.<name>.<machine>.<random>.part`. If a
+While a file is written, it is a part next to its target, `.<name>.<machine>.<random>.part`. If a
 process is killed, the next process that writes to the same target removes its part. A part that
 is still being written is never removed:
 
@@ -152,7 +152,7 @@ _TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once 
 
 
 def write_whole(path: PathLike, data: bytes) -> None:
-    """Write `data` beside `path`, flush it to the disk, and rename it into place.
+    """Write `data` to a file next to `path`, flush it to the disk, and rename it into place.
 
     An existing file keeps its permissions. After an OSError, `path` is unchanged, and nothing is
     left over.
@@ -182,7 +182,7 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
     Raises
     ------
-    SluglineError : if it can't be written; `name` is that of the result in the message.
+    SluglineError : if the result can't be written; the message calls it `name`.
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing, which is put in place at the end like that of `write_whole`."""
+    """Open a file for writing; at the end, it is put in place as in `write_whole`."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -210,7 +210,7 @@ def whole_file(path: PathLike) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def fresh_part(target: Path) -> Iterator[BinaryIO]:
-    """Open a new file beside `target`; remove it at the end unless it has been put in place.
+    """Open a new file next to `target`; remove it at the end unless it has been put in place.
 
     Parts that dead processes left for the same target are removed first.
     """

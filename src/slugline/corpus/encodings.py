@@ -1,4 +1,4 @@
-"""Detects the encoding of text: UTF-8, that of a byte-order mark, or else the most plausible one.
+"""Detects the encoding of text: by a byte-order mark, as UTF-8, or else the most plausible one.
 
 Statistics over bytes, as in charset_normalizer, need some hundred letters. Tables are often
 shorter, so languages of Europe are told by their letters first: an encoding is refuted if it gives
@@ -224,7 +224,7 @@ _EASTERN = (
 
 
 def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
-    """Return the number of lines that are UTF-8 and not ASCII, and of those that are neither.
+    """Return the number of lines that are UTF-8 but not ASCII, and of lines that are neither.
 
     If the head is cut, its incomplete last line doesn't count, unless it is the only one. No other
     line may end within a character: one that seems to may end in ß in cp1252.

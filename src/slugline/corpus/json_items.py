@@ -68,7 +68,7 @@ class _JsonBuffer:
         self._pieces = lines.pieces()
         # In Latin-1, in which each byte is a character: the syntax of JSON is all ASCII.
         self._buffer = ""
-        self._at = 0  # what is before has been taken
+        self._at = 0  # offset; everything before it has been taken
 
     def peek(self) -> str:
         """Return the next non-blank character without taking it; "" at the end."""

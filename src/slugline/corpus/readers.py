@@ -75,7 +75,7 @@ class RowReader:
     stream : LineStream or None
         The source of the rows, if it has lines.
     note : str
-        Note for the user on what was assumed about the format.
+        A note for the user on assumptions about the format.
     byte_range : ByteRange or None
         The part of a file that is read, unless it is a whole file.
     encoding : str or None

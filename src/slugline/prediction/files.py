@@ -513,7 +513,7 @@ def make_answer_file(
 
 
 def answer_dialect(rows: RowReader, decider: Decider, delimiter: str) -> TableDialect:
-    """Return the dialect of a table of answers: the same as that of the input, if it is a table.
+    """Return the dialect of a table of answers: the dialect of the input, if that is a table.
 
     `delimiter` is the usual delimiter for the name of the table.
     """

@@ -228,7 +228,7 @@ class StreamTraining:
     def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
         """Return the result of both phases; held-out rows are scored after the first.
 
-        After Ctrl-C, the result is that of the last pass, if all topics have been started.
+        After Ctrl-C, the result is from the last pass, if all topics have been started.
         """
         interrupted = False
         try:
@@ -330,7 +330,7 @@ class StreamTraining:
         state, descent_state = self._state, None
         iterate = state.iterates.get(topics.start)
         initial_norms = state.initial_norms.get(topics.start)
-        if initial_norms is not None:  # those of the training rows, which are fewer
+        if initial_norms is not None:  # the norms of the training rows, which are fewer
             initial_norms = initial_norms * objective.n_rows / self._rows.n_training_rows
         if state.running is not None and topics == self._batches[state.n_done]:
             iterate, descent_state = state.running

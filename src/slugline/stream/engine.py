@@ -226,7 +226,7 @@ class BufferPool:
         return type(self), ()
 
     def reset(self, arrays: Arrays) -> None:
-        """Add arrays, and drop those of other shapes."""
+        """Add arrays, and drop all arrays of other shapes."""
         self._buffers = [buffer for buffer in self._buffers if _shapes(buffer) == _shapes(arrays)]
         self.put(arrays)
 

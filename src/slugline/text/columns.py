@@ -170,7 +170,7 @@ class HashedColumns(Buckets):
     """Feature hashing with columns only for the buckets of terms in the training documents.
 
     Columns are numbered in order of appearance. Each is named after its first term; later terms in
-    the same bucket are counted with it. Parameters are those of `Buckets`.
+    the same bucket are counted with it. For the parameters, see `Buckets`.
     """
 
     # Cached by `compact_table` until a column is added.

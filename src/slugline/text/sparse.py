@@ -35,7 +35,7 @@ def row_offsets(lengths: Integers | Mask) -> I64:
 
 
 def row_lengths(indptr: Integers) -> Integers:
-    """Return the lengths of rows from their `row_offsets`; for few rows, far faster than np.diff.
+    """Return the lengths of rows from their `row_offsets`; for a few rows, faster than np.diff.
 
     >>> row_lengths(np.array([0, 2, 2, 5])).tolist()
     [2, 0, 3]

@@ -34,7 +34,7 @@ class ChunkSizes(NamedTuple):
     """Sizes of chunks of texts.
 
     The temporary arrays of a chunk fit into a core's own cache, where passes over them are twice as
-    fast as over those of a whole corpus. With smaller chunks, threads wait for the interpreter
+    fast as over arrays of a whole corpus. With smaller chunks, threads wait for the interpreter
     lock.
 
     Attributes
