@@ -185,19 +185,22 @@ def compare_by_topic(
     """Return the difference in recall of each topic, for single-label documents."""
     kinds: dict[Any, I64] = {topic: np.zeros(3, dtype=np.int64) for topic in sorted(set(y_true))}
     for true, one, other in zip(y_true, first, second, strict=True):
-        is_first, is_second = one == true != other, other == true != one
-        kinds[true][0 if is_first else 1 if is_second else 2] += 1
+        first_is_right, second_is_right = one == true, other == true
+        if first_is_right == second_is_right:
+            kinds[true][2] += 1
+        else:
+            kinds[true][0 if first_is_right else 1] += 1
 
     def difference(counts: I64) -> F64:
         return (counts[:, [0]] - counts[:, [1]]) / counts.sum(axis=1, keepdims=True)
 
-    found = []
+    differences = []
     for topic, counts in kinds.items():
         [interval] = bootstrap(counts, difference, seed=seed)
         mean = float((counts[0] - counts[1]) / counts.sum())
         p_value = mcnemar(int(counts[0]), int(counts[1]))
-        found.append(TopicDifference(topic, mean, interval, p_value))
-    return found
+        differences.append(TopicDifference(topic, mean, interval, p_value))
+    return differences
 
 
 def _is_same(first: Any, second: Any) -> bool:

@@ -24,7 +24,7 @@ MAX_SIGNAL = np.float32(1e18)
 Activation: TypeAlias = Literal["linear", "relu", "softmax", "sigmoid"]
 _ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 # The activations of the last layer, for single-label and for multilabel rows.
-_PROBABILITIES = ("softmax", "sigmoid")
+_OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,13 @@ class DenseStack:
     def __init__(self, layers: Sequence[Dense]) -> None:
         self.layers = tuple(layers)
         self.weights: list[F32] = []
-        if not self.layers or self.layers[-1].activation not in _PROBABILITIES:
+        if not self.layers or self.layers[-1].activation not in _OUTPUT_ACTIVATIONS:
             raise OptionError(
                 "the last layer does not return probabilities; end the stack with "
                 'Dense(n_topics, "softmax").'
             )
         for layer in self.layers[:-1]:
-            if layer.activation in _PROBABILITIES:
+            if layer.activation in _OUTPUT_ACTIVATIONS:
                 raise OptionError(
                     f'a layer before the last one has {layer.activation}; use "relu" there.'
                 )
