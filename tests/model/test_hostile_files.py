@@ -500,16 +500,16 @@ def test_load_tells_too_little_memory_from_damage(
 # Topics -----------------------------------------------------------------------------------------
 
 ODD_TOPICS: dict[str, tuple[list[Any], str]] = {
-    "NUL at the end": (["a\0", "b", "c"], "topic 'a\\x00' is blank, or holds a NUL"),
+    "NUL at the end": (["a\0", "b", "c"], "topic 'a\\x00' is blank, or contains a NUL"),
     "half a character": (["\ud800", "b", "c"], "JSON is malformed: unexpected end of hex escape"),
     "blank": (["", "b", "c"], "topic '' is blank"),
     "spaces": ([" \n", "b", "c"], "topic ' \\n' is blank"),
     "64 bits with and without sign": ([-1, 2**63, 5], "topic 9223372036854775808 does not fit"),
     "over 64 bits": ([1, 2, 2**70], "topic 1180591620717411303424 does not fit"),
     "twice": (["a", "b", "a"], "a topic is named twice"),
-    "yes and no": ([True, False, 2], "topics are words and numbers"),
+    "yes and no": ([True, False, 2], "some topics are words and others numbers"),
     "one that is 1 and 1.0": ([1, 1.0, 2], "Expected `bool | int | str`, got `float`"),
-    "words and numbers": (["1", 1, 2], "topics are words and numbers"),
+    "words and numbers": (["1", 1, 2], "some topics are words and others numbers"),
     "a long one": (["a" * 1001, "b", "c"], "topic 'aaaaaaaaaa"),
 }
 

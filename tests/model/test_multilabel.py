@@ -662,7 +662,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         (np.array([[0, np.nan], [1, 0]]), "has nan in it"),
         (np.array([["a", "b"], ["c", "d"]]), "has 'a' in it"),
         (np.zeros((2, 0)), "has no column"),
-        ([[1, 1, 0], [0, 0, 1]], r"make it an array: np.array\(y\)"),
+        ([[1, 1, 0], [0, 0, 1]], r"pass an array: np.array\(y\)"),
         ([["a"], "b"], "in row 1, counted from 0, where others are lists"),
         ([["a"], [["b"]]], r"`y\[1\]` has \['b'\] in row 0"),
         ([["a"], [None]], r"`y\[1\]` has no topic"),

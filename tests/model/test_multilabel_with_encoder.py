@@ -107,7 +107,7 @@ def test_multilabel_scores_are_the_sum_of_words_and_encoder() -> None:
 
 
 def test_multilabel_encoder_that_does_not_help_is_left_out_with_a_warning(tmp_path: Path) -> None:
-    with pytest.warns(EncoderWarning, match="is left out: on documents that were not learned from"):
+    with pytest.warns(EncoderWarning, match="is left out: on held-out documents"):
         without = fit(encoder=Nameless(), descriptions={"grain": "cereals"})
     assert (without.fitted_.dense, without.fitted_.descriptions) == (None, {})
     np.testing.assert_array_equal(
@@ -327,5 +327,5 @@ def test_train_takes_an_encoder_and_descriptions_of_several_topics(
     found = json.loads(run("evaluate", "w.slug", "later.csv", "--json", "-q").out)
     assert found["micro"]["f1"] > 0.9
     assert "use" in run("info", "w.slug").out
-    assert "needs a sentence encoder, which no page holds" in run("export", "w.slug").err
+    assert "needs a sentence encoder, which a page can't contain" in run("export", "w.slug").err
     assert " rye" in run("explain", "w.slug", "rye and debt", "-q").out

@@ -324,14 +324,14 @@ def test_partial_fit_calibrates_probabilities_for_new_documents() -> None:
             {},
             None,
             OptionError,
-            "the first call of partial_fit needs `classes`, the list of all topics that batches "
+            "the first call of partial_fit needs `classes`; give a list of all topics that batches "
             "may have.",
         ),
         (
             {},
             [],
             OptionError,
-            "the first call of partial_fit needs `classes`, the list of all topics that batches "
+            "the first call of partial_fit needs `classes`; give a list of all topics that batches "
             "may have.",
         ),
         ({}, ["a", "c"], DataError, "unknown topic 'b'; the known ones are a, c."),

@@ -117,7 +117,7 @@ def _before_first_batch(
         raise OptionError(
             "the first call of partial_fit needs ",
             Parameter("classes"),
-            ", the list of all topics that batches may have.",
+            "; give a list of all topics that batches may have.",
         )
     documents.check_topic_names(names)
     learner, topics = _batch_learner(settings.learner), Topics.fit(names)
