@@ -97,8 +97,6 @@ def test_load_asks_for_an_encoder_that_is_no_longer_registered(
         register(context, "third", partial(Named, "third", WORDS, 5))
         fit("use,third").save(tmp_path / "a.slug")
     with pytest.raises(EncoderError, match="use,third, which doesn't come with Slugline"):
-        EncoderError, match=r"the encoder use,third, which doesn't come with Slugline"
-    ):
         load(tmp_path / "a.slug")
 
 
