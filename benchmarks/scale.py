@@ -279,4 +279,4 @@ def _file_mb(classifier: Any) -> float:
 
 
 BENCHMARKS = {"fit": fit_sizes}
-QUICK = {"fit": {"cases": ("1000x10",), "picture": ""}}
+QUICK = {"fit": {"cases": ("1000x10",), "chart": ""}}

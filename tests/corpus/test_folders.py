@@ -186,5 +186,5 @@ def test_parquet_folder_rows_read_all_files(write_parquet: Any) -> None:
     ]
     Path("elsewhere.parquet").write_bytes(Path("texts/a/a.parquet").read_bytes())
     Path("texts/a/c.parquet").symlink_to("../../elsewhere.parquet")
-    with pytest.raises(DataError, match=r"c.parquet is no regular file of this folder"):
+    with pytest.raises(DataError, match=r"c.parquet is not a regular file of this folder"):
         list(read_rows("texts/a"))

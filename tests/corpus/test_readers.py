@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.base.lazy import install_command
@@ -366,6 +366,7 @@ def test_json_rows_have_values_as_written_and_line_numbers(
 
 @pytest.mark.slow
 @given(st.binary())
+@example(b"\xed\xa0\x80")
 def test_read_rows_gives_rows_or_a_data_error_for_any_bytes(data: bytes) -> None:
     for name in ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz", "a.parquet"]:
         with contextlib.suppress(DataError):

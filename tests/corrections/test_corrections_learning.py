@@ -77,7 +77,9 @@ def test_to_corpus_rejects_corrections_of_several_models() -> None:
     with pytest.raises(DataError, match=r"^c\.db holds no correction of other of a text that "):
         to_corpus(given, "c.db", ["other"])
     many = [each._replace(model=f"{n}") for n, each in enumerate(given * 3)]
-    with pytest.raises(DataError, match=r"of 9 models, 0 .1., .* and 4 more; say of which"):
+    with pytest.raises(
+        DataError, match=r"of 9 models, 0 .1., .* and 4 more; choose which to learn from"
+    ):
         to_corpus(many, "c.db")
 
 

@@ -72,7 +72,7 @@ def test_find_mistakes_of_several_topics_lists_missed_and_added(
     evaluation = MultilabelEvaluation.from_probabilities(
         ["bank", "grain"], sets, proba, np.array([0.5, 0.5], dtype=np.float32)
     )
-    monkeypatch.setattr("slugline.experiment.evidence.evaluate", lambda *_: evaluation)
+    monkeypatch.setattr("slugline.experiment.evidence.evaluate_fitted", lambda *_: evaluation)
     corpus = Corpus(["a", "b", "c"], sets, "news", places=[2, 3, 5], unit="line")
     mistakes = find_mistakes(load(news_slug).fitted_, corpus)
     assert [(m.place, m.topic, m.predicted) for m in mistakes] == [

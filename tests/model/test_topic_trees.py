@@ -270,7 +270,7 @@ def test_topic_path_rejects_an_empty_part(path: str) -> None:
 
 @pytest.mark.parametrize("separator", ["", "ab", 3])
 def test_topic_path_rejects_letters(separator: Any) -> None:
-    with pytest.raises(OptionError, match=r"`topic_path` is .* between the parts of a path"):
+    with pytest.raises(OptionError, match=r"`topic_path` is .* separates the parts of a path"):
         TopicClassifier(topic_path=separator).fit(TEXTS, PATHS)
 
 

@@ -328,7 +328,9 @@ def test_api_correction_keeps_integer_topics(api: httpx.Client) -> None:
     kept = ask(api, "/v1/corrections", text="a", topic="new\n topic").json()
     assert kept["topic"] == "new topic"
     half = json.dumps({"text": "a", "topic": "a\ud800"})
-    check_problem(api.post("/v1/corrections", content=half, headers=JSON), 422, "half a character")
+    check_problem(
+        api.post("/v1/corrections", content=half, headers=JSON), 422, "an unpaired surrogate"
+    )
 
 
 def test_api_correction_gets_503_if_the_disk_fails(tmp_path: Path, tickets: Path) -> None:

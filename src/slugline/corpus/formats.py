@@ -230,6 +230,8 @@ def _json_row(
         values = _json_values(data)
     except msgspec.DecodeError as error:
         return rows.BadRow(at, f"not valid JSON ({error})")
+    except UnicodeEncodeError:
+        return rows.BadRow(at, "not valid JSON (an unpaired surrogate)")
     except RecursionError:
         return rows.BadRow(at, "not valid JSON (nested too deeply)")
     if may_be_text and isinstance(values, str):
