@@ -65,10 +65,10 @@ NAMES = [*MODELS, *(f"{name} int8" for name in QUANTIZED)]
 @functools.cache
 def good(name: str) -> Entries:
     """Return the entries of a whole model file."""
-    name, _, quantize = name.partition(" int8")[0], "", name.endswith(" int8")
+    kind = name.removesuffix(" int8")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.slug")
-        MODELS[name]().save(path, quantize="int8" if quantize else None)
+        MODELS[kind]().save(path, quantize="int8" if kind != name else None)
         with zipfile.ZipFile(path) as archive:
             return {entry: archive.read(entry) for entry in archive.namelist()}
 

@@ -18,6 +18,8 @@ from slugline.errors import OptionError, Parameter
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: A surrogate escaped in JSON.
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+#: Largest weight of a topic or a document: the largest that 32 bits hold, rounded down.
+MAX_WEIGHT = 3e38
 _STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60

@@ -127,7 +127,7 @@ class ModelResult:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers over all documents; of several topics, all must be right."""
+        """Fraction of right answers over all documents; of several topics, all must be right."""
         return sum(self.right) / len(self.right)
 
     @property
@@ -144,7 +144,7 @@ class ModelResult:
 
     @property
     def accuracies(self) -> list[float]:
-        """Share of right answers in each fold."""
+        """Fraction of right answers in each fold."""
         return [sum(self.right[fold]) / (fold.stop - fold.start) for fold in self._folds]
 
     @property

@@ -9,17 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, F64, I64, Index
-from slugline.base.checks import is_number, option_error, short_repr
+from slugline.base.checks import MAX_WEIGHT, is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError, Parameter
 
 #: The weights of topics: equal, balanced, or given by topic.
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
-
-
-# The largest weight that 32 bits hold, rounded down.
-#: Largest weight of a topic or a document.
-MAX_WEIGHT = 3e38
 
 
 def row_weights(

@@ -17,7 +17,7 @@ from slugline.text.table_columns import odd_cells, odd_cells_note
 
 #: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
 FEW_DOCUMENTS = 10
-#: Share of known test documents from which on there is a warning.
+#: Fraction of known test documents from which on there is a warning.
 _LEAK = 0.01
 
 

@@ -21,12 +21,12 @@ class DecisionResult(NamedTuple):
 
     @property
     def coverage(self) -> float:
-        """Share of the documents that were answered."""
+        """Fraction of documents with an answer."""
         return self.n_answered / self.n_documents
 
     @property
     def precision(self) -> float | None:
-        """Share of right answers; None if there are none."""
+        """Fraction of right answers; None if there are no answers."""
         return self.n_right / self.n_answered if self.n_answered else None
 
     @property
@@ -56,12 +56,12 @@ class MultilabelDecisionResult(NamedTuple):
 
     @property
     def recall(self) -> float | None:
-        """Share of the topics of documents that were given; None if they have none."""
+        """Fraction of the topics of documents that were given; None if they have none."""
         return self.n_right / self.n_true if self.n_true else None
 
     @property
     def precision(self) -> float | None:
-        """Share of the topics given that are right; None if there are none."""
+        """Fraction of the topics given that are right; None if there are none."""
         return self.n_right / self.n_given if self.n_given else None
 
     @property

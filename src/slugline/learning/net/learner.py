@@ -57,7 +57,7 @@ class NeuralOptions(Options):
         Meta(description="Epochs to wait for the validation loss to fall by 0.001."),
     ] = 3
     validation_fraction: Annotated[
-        float, Meta(gt=0, lt=1, description="Share of the documents to find the best epoch on.")
+        float, Meta(gt=0, lt=1, description="Fraction of the documents to find the best epoch on.")
     ] = 0.1
     dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Dropout of the hidden layers, from 0 to under 1.")

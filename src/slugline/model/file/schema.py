@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy.typing as npt
 
+from slugline.base.checks import MAX_WEIGHT
 from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
-from slugline.corpus.sample_weights import MAX_WEIGHT
 from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
 from slugline.model.promise import PromiseCheck
