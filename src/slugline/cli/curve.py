@@ -38,7 +38,10 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
 @options.topic_path_option
 @options.test_option
 @option(
-    "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
+    "--test-fraction FRACTION",
+    "Fraction of DATA to test on without --test.",
+    type=float,
+    default=0.2,
 )
 @options.encoder_option
 @option(

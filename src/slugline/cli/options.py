@@ -330,7 +330,7 @@ threads = functools.partial(
     parameters=("n_jobs", "n_threads"),
 )
 precision_option = option(
-    "--min-precision SHARE",
+    "--min-precision FRACTION",
     "Answer only where answers are right this often, such as 0.95; 0 answers all.",
     type=float,
     show_default="what MODEL was trained for",

@@ -101,8 +101,8 @@ _OPTIONS = (
     options.topic_path_option,
     options.test_option,
     _testing(
-        "--test-fraction SHARE",
-        "Share of DATA to test on without --test; 0 learns from all of it, untested.",
+        "--test-fraction FRACTION",
+        "Fraction of DATA to test on without --test; 0 learns from all of it, untested.",
         type=float,
         show_default=str(TEST_FRACTION),
     ),
@@ -132,7 +132,7 @@ _OPTIONS = (
         "twenty times as long; Ctrl-C ends the search and uses the best so far.",
     ),
     option(
-        "--min-precision SHARE",
+        "--min-precision FRACTION",
         "Choose thresholds so that answers are right at least this often (e.g. 0.95), on texts "
         "like the training documents; `predict` reports the other texts as unsure.",
         type=float,

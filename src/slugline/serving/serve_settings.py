@@ -95,7 +95,7 @@ class ServeSettings:
         _setting(
             "Answer only if this fraction of the answers is right, such as 0.95; 0 answers every "
             "text. By default, the precision that each model was trained for.",
-            "SHARE",
+            "FRACTION",
         ),
     ] = None
     corrections: Annotated[
