@@ -181,7 +181,7 @@ def test_correction_form_asks_about_a_misspelt_topic(page: TestClient, state: We
     [
         ({"topic": " "}, "A correction needs a text and its right topic."),
         ({"text": " "}, "A correction needs a text and its right topic."),
-        ({"who": "x" * 201}, "The name has more than 200 characters; shorten it."),
+        ({"who": "x" * 201}, "The name has 201 characters; give at most 200."),
     ],
     ids=["topic", "text", "who"],
 )

@@ -8,6 +8,7 @@ knows of them, nor of Starlette or the MCP SDK.
 module                contents
 ====================  ==========================================================================
 `requests`            types of requests, with their limits
+`request_checks`      requests checked against their types, and sentences on what is wrong
 `replies`             types of replies, made from decisions and explanations
 `service_errors`      errors with their parts, which front ends word
 `limits`              most texts, characters and topics of a request

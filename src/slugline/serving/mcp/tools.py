@@ -10,9 +10,9 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from slugline.errors import DataError
 from slugline.serving.limits import Limits
 from slugline.serving.replies import Classification, CorrectionReply, ExplanationReply, TopicList
+from slugline.serving.request_checks import to_request
 from slugline.serving.requests import (
     ClassifyOptions,
     CorrectionRequest,
@@ -144,21 +144,12 @@ class Tool:
 
         Raises
         ------
-        DataError : if the arguments are invalid.
+        DataError : if an argument is unknown, missing or invalid.
         SluglineError : if the service can't do it.
         """
-        request = self._convert(arguments)
+        request = to_request(dict(arguments), self.arguments)
         await service.threads.run(service.models.refresh)
         return await self.function(service, request, Call())
-
-    def _convert(self, arguments: Mapping[str, Any]) -> msgspec.Struct:
-        """Return the typed arguments; DataError if they are invalid."""
-        try:
-            return msgspec.convert(arguments, self.arguments)
-        except msgspec.ValidationError as error:
-            fields = sorted(msgspec.structs.fields(self.arguments), key=lambda f: not f.required)
-            names = ", ".join(field.encode_name for field in fields)
-            raise DataError(f"{error}; {self.name} takes: {names}.") from None
 
 
 TOOLS = (

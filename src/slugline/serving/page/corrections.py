@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -22,6 +21,7 @@ from slugline.serving.page.rendering import (
     wants_part,
 )
 from slugline.serving.page.wording import word_error
+from slugline.serving.request_checks import to_request
 from slugline.serving.requests import MOST_TOPICS, CorrectionRequest
 from slugline.serving.served_corrections import ServedCorrections
 from slugline.serving.served_models import ServedModel
@@ -33,8 +33,6 @@ from slugline.serving.web.state import call_of, in_time, service_of
 
 # Corrections that wait for approval, above the others in the list.
 _MOST_HELD = 20
-# Characters of the name of who corrects, as in the API.
-_LONGEST_NAME = 200
 
 
 async def post_correction(request: Request) -> Response:
@@ -105,22 +103,28 @@ def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
 
 
 def _read_correction(form: ImmutableMultiDict[str, str], model: ServedModel) -> CorrectionRequest:
-    """Return the correction submitted in a form; raise HttpProblem 422 if it is invalid."""
-    who = form.get("who", "").strip()
-    if len(who) > _LONGEST_NAME:
-        raise HttpProblem(422, f"the name has more than {_LONGEST_NAME} characters; shorten it.")
+    """Return the correction submitted in a form.
+
+    Raises
+    ------
+    HttpProblem : 422 if there is no text or no topic.
+    DataError : if a field is too long.
+    """
     text, topic = form.get("text", ""), form.get("topic", "").strip()
     multilabel = model.fitted.multilabel
     if not text.strip() or not (topic or multilabel):
         raise HttpProblem(422, "a correction needs a text and its right topic.")
-    return CorrectionRequest(
-        text=text,
-        topic=UNSET if multilabel else _parse_topic(topic, model),
-        topics=[_parse_topic(each, model) for each in _topics(form)] if multilabel else UNSET,
-        model=model.name,
-        who=who or None,
-        is_new="is_new" in form,
-    )
+    fields: dict[str, object] = {
+        "text": text,
+        "model": model.name,
+        "who": form.get("who", "").strip() or None,
+        "is_new": "is_new" in form,
+    }
+    if multilabel:
+        fields["topics"] = [_parse_topic(each, model) for each in _topics(form)]
+    else:
+        fields["topic"] = _parse_topic(topic, model)
+    return to_request(fields, CorrectionRequest)
 
 
 def _parse_topic(topic: str, model: ServedModel) -> Topic:

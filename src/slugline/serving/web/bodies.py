@@ -9,13 +9,13 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from slugline.base.checks import ESCAPED_SURROGATE
+from slugline.serving.request_checks import to_request
 from slugline.serving.web.problems import HttpProblem
 
 _T = TypeVar("_T")
@@ -135,27 +135,45 @@ def _tokens(n_characters: int) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
 
 
 def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return decoded JSON; HttpProblem 400 if it is not JSON, 422 if its content is invalid."""
+    """Return a request decoded from JSON.
+
+    Raises
+    ------
+    HttpProblem : 400 if the body is not JSON.
+    DataError : if the request is invalid.
+    """
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        _raise_invalid(error)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if ESCAPED_SURROGATE.search(body):
-            return _parse_leniently(body, decoder.type)
-        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
-    except RecursionError:
-        raise HttpProblem(400, "the body is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Slower, but it words errors, and takes lone surrogates, as in texts cut inside a
+        # character.
+        return to_request(_parse_values(body), decoder.type)
 
 
-def _parse_leniently(body: bytes, kind: Any) -> Any:
-    """Return decoded JSON that may have lone surrogates, as in texts cut inside a character."""
+def _parse_values(body: bytes) -> object:
+    """Return the strings, numbers, lists and dictionaries of JSON."""
     try:
-        return msgspec.convert(json.loads(body, parse_constant=_reject_constant), kind)
-    except msgspec.ValidationError as error:
-        _raise_invalid(error)
-    except (ValueError, RecursionError) as error:
-        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
+        return json.loads(body.decode(), parse_constant=_reject_constant)
+    except UnicodeDecodeError as error:
+        found = f"is not JSON: byte {error.start + 1:,} is not UTF-8; encode it as UTF-8"
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno:,}, column {error.colno:,}"
+        found = f"is not JSON: {place} is invalid; correct it there"
+    except _ConstantError as error:
+        found = f"is not JSON: {error} is not a number of JSON; leave the field out, or send null"
+    except ValueError:  # of `int`
+        found = "has a number with too many digits; send a smaller one"
+    except RecursionError:
+        found = "is nested too deeply; send fewer lists and objects inside others"
+    raise HttpProblem(400, f"the body {found}.") from None
+
+
+class _ConstantError(ValueError):
+    """A constant that other programs write as a number, such as NaN."""
+
+
+def _reject_constant(constant: str) -> NoReturn:
+    raise _ConstantError(constant)
 
 
 # A % without two digits. Browsers send none, and thousands take long to decode.
@@ -172,14 +190,6 @@ def parse_form(body: bytes, most_fields: int) -> list[tuple[str, str]]:
         raise HttpProblem(400, "the form can't be read; load the page again.") from None
     # Browsers send each line break as two characters.
     return [(name, value.replace("\r\n", "\n")) for name, value in pairs]
-
-
-def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:
-    raise HttpProblem(422, f"{error}; see /docs for what may be asked.") from None
-
-
-def _reject_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a valid JSON number")
 
 
 def _too_large(most: int) -> HttpProblem:

@@ -1,0 +1,170 @@
+"""Checks requests against their types, and words what is wrong with one.
+
+All front ends use the same sentences, which name the field, what was found, and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sized
+from typing import TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from slugline.base.checks import short_repr
+from slugline.base.wording import counted, join_words, nearest
+from slugline.errors import DataError, Message, Parameter
+
+_T = TypeVar("_T")
+# How messages call the types of JSON.
+_TYPE_NAMES: dict[type[inspect.Type], str] = {
+    inspect.StrType: "a string",
+    inspect.IntType: "a whole number",
+    inspect.FloatType: "a number",
+    inspect.BoolType: "true or false",
+    inspect.NoneType: "null",
+    inspect.ListType: "a list",
+    inspect.DictType: "an object",
+    inspect.StructType: "an object",
+}
+# How they call strings that match a pattern.
+_PATTERN_NAMES = {r"\S": "a string that is not blank"}
+# Characters of an unknown name that are compared with the names of fields.
+_LONGEST_NAME = 100
+
+
+def to_request(values: object, kind: type[_T]) -> _T:
+    """Return a request of a type, made from strings, numbers, lists and dictionaries.
+
+    Raises
+    ------
+    DataError : if a field is unknown, missing or invalid.
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # a field may have a lone surrogate
+        problem = next(_problems("", values, inspect.type_info(kind)), None)
+        raise DataError(
+            problem or "the request is invalid; its schema says what a request may have."
+        ) from None
+
+
+def _problems(path: str, value: object, kind: inspect.Type) -> Iterator[Message]:
+    """Yield what is wrong with a value at a path; the path of the request itself is ""."""
+    members = _members(kind)
+    member = next((each for each in members if _has_type(value, each)), None)
+    if member is None:
+        found = f" is {_describe_value(value)}; give {_describe_types(members)}."
+        yield Message(Parameter(path) if path else "the request", found)
+        return
+    match member, value:
+        case inspect.StructType(), dict():
+            yield from _field_problems(value, member)
+        case ((inspect.IntType() | inspect.FloatType()), (int() | float())):
+            yield from _range_problems(path, value, member)
+        case (
+            (inspect.StrType() | inspect.ListType() | inspect.DictType()),
+            (str() | list() | dict()),
+        ):
+            yield from _length_problems(path, value, member)
+    match member, value:
+        case inspect.StrType(pattern=str(pattern)), str() if not re.search(pattern, value):
+            allowed = _PATTERN_NAMES.get(pattern, f"a string that matches {pattern}")
+            yield Message(Parameter(path), f" is {short_repr(value)}; give {allowed}.")
+        case inspect.ListType(item_type=item_type), list():
+            for index, item in enumerate(value):
+                yield from _problems(f"{path}[{index}]", item, item_type)
+        case inspect.DictType(value_type=value_type), dict():
+            for name, item in value.items():
+                yield from _problems(f"{path}[{short_repr(name)}]", item, value_type)
+
+
+def _field_problems(value: dict[str, object], kind: inspect.StructType) -> Iterator[Message]:
+    """Yield what is wrong with the fields of an object."""
+    fields = {field.encode_name: field for field in kind.fields}
+    for name in (each for each in value if each not in fields):
+        near = nearest(name[:_LONGEST_NAME], [*fields])
+        listed = ", ".join(f"`{each}`" for each in fields)
+        advice = f"did you mean `{near}`?" if near else f"the fields are {listed}."
+        yield Message(f"there is no field {short_repr(name)}; {advice}")
+    for name, field in fields.items():
+        if name in value:
+            yield from _problems(name, value[name], field.type)
+        elif field.required:
+            allowed = _describe_types(_members(field.type))
+            yield Message(Parameter(name), f" is missing; give {allowed}.")
+
+
+def _length_problems(
+    path: str, value: Sized, kind: inspect.StrType | inspect.ListType | inspect.DictType
+) -> Iterator[Message]:
+    """Yield whether a string, list or object is too short or too long."""
+    noun = "character" if isinstance(value, str) else "item"
+    n = counted(len(value), noun)
+    if kind.min_length is not None and len(value) < kind.min_length:
+        yield Message(Parameter(path), f" has {n}; give at least {kind.min_length:,}.")
+    if kind.max_length is not None and len(value) > kind.max_length:
+        yield Message(Parameter(path), f" has {n}; give at most {kind.max_length:,}.")
+
+
+def _range_problems(
+    path: str, value: float, kind: inspect.IntType | inspect.FloatType
+) -> Iterator[Message]:
+    """Yield whether a number is too small or too large."""
+    bounds = (("at least", kind.ge), ("over", kind.gt), ("at most", kind.le), ("under", kind.lt))
+    is_valid = (
+        (kind.ge is None or value >= kind.ge)
+        and (kind.gt is None or value > kind.gt)
+        and (kind.le is None or value <= kind.le)
+        and (kind.lt is None or value < kind.lt)
+    )
+    if not is_valid:
+        words = [f"{word} {bound:,}" for word, bound in bounds if bound is not None]
+        allowed = f"{_TYPE_NAMES[type(kind)]} of {' and '.join(words)}"
+        yield Message(Parameter(path), f" is {short_repr(value)}; give {allowed}.")
+
+
+def _members(kind: inspect.Type) -> list[inspect.Type]:
+    """Return the types of a union, or the type itself, without their descriptions."""
+    match kind:
+        case inspect.Metadata(type=described):
+            return _members(described)
+        case inspect.UnionType(types=types):
+            return [member for each in types for member in _members(each)]
+    return [kind]
+
+
+def _has_type(value: object, kind: inspect.Type) -> bool:
+    match value:
+        case bool():
+            return isinstance(kind, inspect.BoolType)
+        case str():
+            return isinstance(kind, inspect.StrType)
+        case int():
+            return isinstance(kind, inspect.IntType | inspect.FloatType)
+        case float():
+            return isinstance(kind, inspect.FloatType)
+        case list():
+            return isinstance(kind, inspect.ListType)
+        case dict():
+            return isinstance(kind, inspect.DictType | inspect.StructType)
+    return isinstance(kind, inspect.NoneType)
+
+
+def _describe_value(value: object) -> str:
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return short_repr(value)
+
+
+def _describe_types(kinds: list[inspect.Type]) -> str:
+    names = [_TYPE_NAMES[type(kind)] for kind in kinds]
+    if "a number" in names:  # which a whole number is as well
+        names = [name for name in names if name != "a whole number"]
+    return join_words(names, last="or")
