@@ -109,13 +109,13 @@ def accuracy(*, sets: Sequence[str] = ("reuters", "reuters, 1,000", *MADE), draw
                 alone += fit.predict(test.text).tolist()
                 truth += test.topic.tolist()
             paired = compare_paired(truth, both, alone)
-            low, high = (100 * bound for bound in paired.accuracy_interval)
+            low, high = (100 * bound for bound in paired.accuracy.interval)
             rows.append(
                 [
                     f"{name}, {kind}",
                     f"{np.mean(used):.3g} of {len(columns)}",
                     *(f"{np.mean(np.array(each) == truth):.3f}" for each in (alone, both)),
-                    f"{100 * paired.accuracy_difference:+.1f} ({low:+.1f} to {high:+.1f})",
+                    f"{100 * paired.accuracy.difference:+.1f} ({low:+.1f} to {high:+.1f})",
                 ]
             )
     return table(("set, columns", "used", "text", "and columns", "points"), rows)

@@ -80,7 +80,7 @@ def load(name: str) -> tuple[Corpus, Corpus]:
         splits = load_splits(name)
         return splits["train"], splits["test"]
     if name == "bbc":
-        return load_corpus("bbc").split(0.2, seed=0)
+        return load_corpus("bbc").split(0.2, random_state=0)
     folder = data_folder(name)
     # A few of webkb's pages are blank.
     train, test = (

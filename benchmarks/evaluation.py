@@ -240,7 +240,7 @@ def terms(sets: Sequence[str] = TERM_SETS) -> str:
 
 
 def _fit_on_half(name: str) -> tuple[Fitted, Corpus]:
-    train, test = load(name)[0].split(0.5, seed=0)
+    train, test = load(name)[0].split(0.5, random_state=0)
     return TopicClassifier(random_state=0).fit(train.texts, train.topics).fitted_, test
 
 

@@ -319,7 +319,7 @@ def _described_draws(
 ) -> list[list[DescribedDraw]]:
     """Return the draws of each number of labels, first of none."""
     is_ours = name == "tickets"
-    train, test = load_corpus(name).split(0.4, seed=0) if is_ours else load(name)
+    train, test = load_corpus(name).split(0.4, random_state=0) if is_ours else load(name)
     descriptions = DESCRIPTIONS[name.partition("-")[0]]
     topics = np.array(test.topics)
 

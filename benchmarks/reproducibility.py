@@ -189,7 +189,7 @@ def tolerance(
 
 def _split(name: str, *, training: bool) -> tuple[Corpus, Corpus]:
     train, test = load(name)
-    return train.split(_HELDOUT_SHARE, seed=0) if training else (train, test)
+    return train.split(_HELDOUT_SHARE, random_state=0) if training else (train, test)
 
 
 def _compare_with_fit(train: Corpus, test: Corpus) -> list[str]:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import slugline
-from slugline.api.evaluation import MultilabelEvaluationResult
 from slugline.classifier import TopicClassifier, load
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.learning.net.learner import NeuralLearner
@@ -97,12 +96,12 @@ def test_evaluate_against_compares_two_models_of_several_topics(run: Run) -> Non
     assert code == 0
     assert "new.slug and old.slug on the same documents" in out
     result = slugline.evaluate("new.slug", "later.jsonl", against="old.slug")
-    assert isinstance(result, MultilabelEvaluationResult)
+    assert isinstance(result.evaluation, MultilabelEvaluation)
     assert result.against is not None
-    assert result.against.n_documents == 60
+    assert result.against.comparison.n_documents == 60
     assert result.to_records()[0]["topic"] == "bank"
     assert "better by" in repr(result)
-    assert result.to_dict()["against"]["micro_f1"][0] == pytest.approx(result.micro.f1)
+    assert result.to_dict()["against"]["micro_f1"][0] == pytest.approx(result.evaluation.micro.f1)
 
 
 def test_train_in_python_equals_the_command_for_several_topics(run: Run) -> None:

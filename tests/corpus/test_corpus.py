@@ -686,7 +686,7 @@ def test_split_is_stratified_and_complete(counts: list[int], fraction: float, se
 def test_split_takes_the_fraction_of_each_topic(
     counts: list[int], fraction: float, expected: list[int]
 ) -> None:
-    _, held = corpus_of(counts).split(fraction, seed=0)
+    _, held = corpus_of(counts).split(fraction, random_state=0)
 
     assert [held.topics.count(f"topic {n}") for n in range(len(counts))] == expected
 
@@ -704,21 +704,21 @@ def test_split_rounds_to_the_right_sum() -> None:
 def test_split_depends_on_the_seed() -> None:
     corpus = corpus_of([30, 20])
 
-    assert corpus.split(0.2, seed=7) == corpus.split(0.2, seed=7)
+    assert corpus.split(0.2, random_state=7) == corpus.split(0.2, random_state=7)
     assert len({corpus.split(0.2, seed)[1].digest() for seed in range(10)}) == 10
     # Written down, so that a later change can't move documents between the parts unseen.
-    assert corpus_of([5, 5]).split(0.2, seed=7)[1].texts == ["text 7", "text 8"]
+    assert corpus_of([5, 5]).split(0.2, random_state=7)[1].texts == ["text 7", "text 8"]
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_split_rejects_an_invalid_fraction(fraction: float) -> None:
     with pytest.raises(OptionError, match=f"^`fraction` is {fraction};"):
-        corpus_of([5]).split(fraction, seed=0)
+        corpus_of([5]).split(fraction, random_state=0)
 
 
 def test_split_rejects_topics_with_single_documents() -> None:
     with pytest.raises(DataError, match="no topic has two documents"):
-        corpus_of([1, 1]).split(0.2, seed=0)
+        corpus_of([1, 1]).split(0.2, random_state=0)
 
 
 def test_digest_depends_on_texts_topics_and_order() -> None:

@@ -119,7 +119,7 @@ def test_normalize_spaces_ignores_spaces_and_line_ends(one: str, other: str, is_
 
 def a_text_to_test_on(news: News) -> str:
     """Return the text of a document that the seed sets aside to test on."""
-    return corpus(news).split(0.3, seed=0)[1].texts[0]
+    return corpus(news).split(0.3, random_state=0)[1].texts[0]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_learn_from_corrections_predicts_corrected_topics(outcome: CorrectionRes
 def test_learn_from_corrections_tests_on_no_corrected_text(
     outcome: CorrectionResult, news: News
 ) -> None:
-    train, test = corpus(news).split(0.3, seed=0)
+    train, test = corpus(news).split(0.3, random_state=0)
     text = a_text_to_test_on(news)
     assert outcome.merged.n_from_test == test.texts.count(text) > 0
     assert outcome.merged.base.texts == train.texts
@@ -160,9 +160,9 @@ def test_learn_from_corrections_compares_models_on_the_same_documents(
     assert outcome.paired.n_documents == len(test)
     after = outcome.experiment.fitted.predict(test.texts)
     right = np.mean(after == np.array(test.topics, dtype=object))
-    assert outcome.paired.accuracy_first == pytest.approx(right)
+    assert outcome.paired.accuracy.first == pytest.approx(right)
     base = TopicClassifier().fit(outcome.merged.base.texts, outcome.merged.base.topics)
-    assert outcome.paired.accuracy_second == pytest.approx(base.score(test.texts, test.topics))
+    assert outcome.paired.accuracy.second == pytest.approx(base.score(test.texts, test.topics))
     assert sum(change.n_documents for change in outcome.topics) == len(test)
     assert outcome.passes
     assert outcome.why_not() == ""

@@ -46,9 +46,9 @@ def test_compare_paired_counts_and_metrics_are_those_of_each(seed: int) -> None:
     assert found.n_first == (right[0] & ~right[1]).sum()
     assert found.n_second == (~right[0] & right[1]).sum()
     assert found.n_documents == len(y)
-    assert found.accuracy_first == pytest.approx(right[0].mean())
-    assert found.accuracy_second == pytest.approx(right[1].mean())
-    for ours, of in ((found.macro_f1_first, one), (found.macro_f1_second, other)):
+    assert found.accuracy.first == pytest.approx(right[0].mean())
+    assert found.accuracy.second == pytest.approx(right[1].mean())
+    for ours, of in ((found.macro_f1.first, one), (found.macro_f1.second, other)):
         expected = metrics.f1_score(y, of, average="macro", zero_division=0)
         assert ours == pytest.approx(expected)
 
@@ -56,9 +56,9 @@ def test_compare_paired_counts_and_metrics_are_those_of_each(seed: int) -> None:
 def test_compare_paired_intervals_are_of_the_paired_difference() -> None:
     y, one, other = answers(1, 1000)
     found = compare_paired(y, one, other, seed=3)
-    low, high = found.accuracy_interval
-    assert low < found.accuracy_difference < high
-    assert found.macro_f1_interval.low < found.macro_f1_difference < found.macro_f1_interval.high
+    low, high = found.accuracy.interval
+    assert low < found.accuracy.difference < high
+    assert found.macro_f1.interval.low < found.macro_f1.difference < found.macro_f1.interval.high
     # The standard error of a paired difference, Agresti (2013), 11.1.1.
     n, b, c = found.n_documents, found.n_first, found.n_second
     error = np.sqrt(b + c - (b - c) ** 2 / n) / n
@@ -74,15 +74,15 @@ def test_compare_paired_swaps_counts_with_the_classifiers() -> None:
     y, one, other = answers(2)
     found, swapped = compare_paired(y, one, other), compare_paired(y, other, one)
     assert (found.n_first, found.n_second) == (swapped.n_second, swapped.n_first)
-    assert found.accuracy_difference == -swapped.accuracy_difference
+    assert found.accuracy.difference == -swapped.accuracy.difference
     assert found.p_value == swapped.p_value
 
 
 def test_compare_paired_of_equal_answers_is_zero() -> None:
     y, one, _ = answers(4)
     found = compare_paired(y, one, one)
-    assert (found.accuracy_difference, found.p_value) == (0, 1)
-    assert found.accuracy_interval == found.macro_f1_interval == (0, 0)
+    assert (found.accuracy.difference, found.p_value) == (0, 1)
+    assert found.accuracy.interval == found.macro_f1.interval == (0, 0)
 
 
 def test_compare_paired_takes_one_topic_and_one_document() -> None:
@@ -126,9 +126,10 @@ def test_compare_paired_of_several_topics_uses_the_exact_match() -> None:
     assert paired.n_first == (right[0] & ~right[1]).sum()
     assert paired.n_second == (~right[0] & right[1]).sum()
     assert paired.n_documents == len(true)
+    assert paired.micro_f1 is not None
     for average, ours in (
-        ("micro", (paired.micro_f1_first, paired.micro_f1_second)),
-        ("macro", (paired.macro_f1_first, paired.macro_f1_second)),
+        ("micro", (paired.micro_f1.first, paired.micro_f1.second)),
+        ("macro", (paired.macro_f1.first, paired.macro_f1.second)),
     ):
         expected = [metrics.f1_score(true, part, average=average) for part in (first, second)]
         assert ours == pytest.approx(expected)
@@ -143,9 +144,9 @@ def test_compare_paired_intervals_of_several_topics_equal_resampling() -> None:
         - metrics.f1_score(true[rows], second[rows], average="micro")
         for rows in (rng.integers(len(true), size=len(true)) for _ in range(500))
     ]
-    assert paired.micro_f1_interval is not None
-    low, high = paired.micro_f1_interval
-    assert 0 < low < paired.micro_f1_difference < high
+    assert paired.micro_f1 is not None
+    low, high = paired.micro_f1.interval
+    assert 0 < low < paired.micro_f1.difference < high
     assert (low, high) == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.01)
     data = paired.to_dict()
     assert data["micro_f1_difference_interval"] == [low, high]
@@ -156,7 +157,8 @@ def test_compare_paired_of_equal_sets_is_zero() -> None:
     true, first, _ = several_topics(2)
     paired = compare_paired(true, first, first)
     assert paired.p_value == 1
-    assert paired.micro_f1_interval == paired.macro_f1_interval == (0, 0)
+    assert paired.micro_f1 is not None
+    assert paired.micro_f1.interval == paired.macro_f1.interval == (0, 0)
 
 
 def test_compare_paired_macro_f1_uses_topics_known_to_each() -> None:
@@ -164,5 +166,6 @@ def test_compare_paired_macro_f1_uses_topics_known_to_each() -> None:
     paired = compare_paired(
         true, [("a",), ("b",), ()], [("a",), ("x",), ("x",)], classes=({"a", "b"}, {"a", "b", "x"})
     )
-    assert (paired.macro_f1_first, paired.macro_f1_second) == pytest.approx((1, 2 / 3))
-    assert (paired.micro_f1_first, paired.micro_f1_second) == pytest.approx((2 / 3, 6 / 7))
+    assert paired.micro_f1 is not None
+    assert (paired.macro_f1.first, paired.macro_f1.second) == pytest.approx((1, 2 / 3))
+    assert (paired.micro_f1.first, paired.micro_f1.second) == pytest.approx((2 / 3, 6 / 7))

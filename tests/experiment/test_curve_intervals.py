@@ -73,9 +73,8 @@ def test_variances_are_those_of_a_two_way_analysis() -> None:
     for row in table:
         scores.add(rng.permutation(100)[:20], row)
     residuals = table - table.mean(axis=1)[:, None] - table.mean(axis=0) + table.mean()
-    between, by_test = scores.draw_variances()
-    assert between == pytest.approx(table.mean(axis=1).var(ddof=1))
-    assert by_test == pytest.approx((residuals**2).sum() / (3 * 29) / 30)
+    assert scores.draw_variance() == pytest.approx(table.mean(axis=1).var(ddof=1))
+    assert scores.interaction_variance() == pytest.approx((residuals**2).sum() / (3 * 29) / 30)
     assert scores.test_variance() == pytest.approx(table.mean(axis=0).var(ddof=1) / 30)
 
 

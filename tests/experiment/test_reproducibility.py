@@ -129,7 +129,7 @@ def test_check_reproducible_gives_the_same_int8_weights(
     tmp_path: Path, corpus: Corpus, test_given: bool
 ) -> None:
     path = tmp_path / "a.slug"
-    learned, test = corpus.split(0.2, seed=1) if test_given else (corpus, None)
+    learned, test = corpus.split(0.2, random_state=1) if test_given else (corpus, None)
     done = save_quantized(
         run_experiment(TopicClassifier(random_state=3).to_settings(), learned, test=test),
         path,
@@ -155,7 +155,7 @@ def test_check_reproducible_does_not_depend_on_threads_or_chunks(
 def test_check_reproducible_takes_validation_documents_again(
     tmp_path: Path, corpus: Corpus
 ) -> None:
-    learned, rest = corpus.split(0.4, seed=1)
+    learned, rest = corpus.split(0.4, random_state=1)
     path = tmp_path / "a.slug"
     fit_and_save(path, learned, validation=rest)
 
@@ -165,7 +165,7 @@ def test_check_reproducible_takes_validation_documents_again(
 def test_check_reproducible_without_the_test_trusts_its_metrics(
     tmp_path: Path, corpus: Corpus
 ) -> None:
-    learned, test = corpus.split(0.2, seed=1)
+    learned, test = corpus.split(0.2, random_state=1)
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="linear"), test=test)
 
     found = check_reproducible(path, learned)
@@ -181,7 +181,7 @@ def test_check_reproducible_without_the_test_trusts_its_metrics(
 
 
 def test_check_reproducible_adds_no_metrics(tmp_path: Path, corpus: Corpus) -> None:
-    learned, test = corpus.split(0.2, seed=1)
+    learned, test = corpus.split(0.2, random_state=1)
     path = tmp_path / "a.slug"
     TopicClassifier(learner="linear").fit(learned.texts, learned.topics).save(path)
 
@@ -192,7 +192,7 @@ def test_check_reproducible_adds_no_metrics(tmp_path: Path, corpus: Corpus) -> N
 
 def test_check_reproducible_trusts_metrics_of_the_user(tmp_path: Path, corpus: Corpus) -> None:
     path = tmp_path / "a.slug"
-    learned, _ = corpus.split(0.2, seed=0)
+    learned, _ = corpus.split(0.2, random_state=0)
     classifier = TopicClassifier(learner="linear").fit(learned.texts, learned.topics)
     classifier.save(path, metrics={"by_hand": 0.5}, test_fraction=0.2)
 
@@ -266,7 +266,7 @@ def test_check_reproducible_shows_the_largest_difference_of_weights(
 
 
 def test_check_reproducible_finds_another_seed(tmp_path: Path, corpus: Corpus) -> None:
-    learned, test = corpus.split(0.2, seed=1)
+    learned, test = corpus.split(0.2, random_state=1)
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner=NET), test=test)
     edit(path, seed=1)
 
@@ -341,7 +341,7 @@ def test_check_reproducible_rejects_other_documents(
     slug: Path, corpus: Corpus, change: Callable[[Corpus], Corpus], n: int
 ) -> None:
     other = change(corpus)
-    digest = other.split(0.2, seed=3)[0].digest()
+    digest = other.split(0.2, random_state=3)[0].digest()
 
     with pytest.raises(DataError) as error:
         check_reproducible(slug, other)
@@ -363,7 +363,7 @@ def test_check_reproducible_rejects_a_test_where_a_part_was_set_aside(
 
 
 def test_check_reproducible_needs_the_same_validation_file(tmp_path: Path, corpus: Corpus) -> None:
-    learned, rest = corpus.split(0.2, seed=1)
+    learned, rest = corpus.split(0.2, random_state=1)
     path = tmp_path / "a.slug"
     fit_and_save(path, learned, validation=rest)
 

@@ -321,7 +321,7 @@ def test_curve_counts_parents_of_paths(tree: TopicClassifier) -> None:
     test = (NEW_TEXTS, NEW_PATHS)
     curves = slugline.curve((TEXTS, PATHS), test=test, classifier=classifier, n_draws=3)
     last = curves.to_records()[-1]
-    measured: Any = slugline.evaluate(tree, test)
+    measured: Any = slugline.evaluate(tree, test).evaluation
     assert last["labels_per_topic"] is None
     assert last["micro_f1"] == pytest.approx(measured.micro.f1)
     assert last["low"] < measured.micro.f1 < last["high"]

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slugline.api.result import (
-    Data,
-    Model,
-    TableResult,
-    field_values,
-    to_classifier,
-    to_corpus,
-    topic_records,
-)
+from slugline.api.result import Data, Model, TableResult, to_classifier, to_corpus, topic_records
 from slugline.base.progress import Progress
 from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
@@ -25,8 +16,8 @@ from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
-from slugline.evaluation.evaluation import BaseEvaluation, Evaluation
-from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.intervals import Interval
 from slugline.evaluation.paired import (
     PairedComparison,
     TopicDifference,
@@ -34,70 +25,84 @@ from slugline.evaluation.paired import (
     compare_paired,
 )
 from slugline.experiment.decision_results import AnyDecisionResult, decide_corpus
-from slugline.experiment.evaluate import compare_evaluations, estimator_answers, evaluate_fitted
+from slugline.experiment.evaluate import (
+    AnyEvaluation,
+    compare_evaluations,
+    estimator_answers,
+    evaluate_fitted,
+)
 from slugline.explanation import explain as explaining
-from slugline.explanation.explanation import Explanation
+from slugline.explanation.explanation import Explanation, WordAttribution
 from slugline.model.settings import draw_seed
 
 # Evaluation ---------------------------------------------------------------------------------------
 
 
-class PairedResult(PairedComparison, TableResult):
+class PairedResult(TableResult):
     """Two models on the same documents; `to_records` has a row for each metric.
 
-    Other attributes are those of `slugline.evaluation.paired.PairedComparison`.
+    Attributes
+    ----------
+    comparison : PairedComparison
+        Everything that was measured.
     """
+
+    def __init__(self, comparison: PairedComparison) -> None:
+        self.comparison = comparison
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return counts, differences and the test as plain data for JSON."""
+        return self.comparison.to_dict()
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return each metric of both models, the difference, its 95 % interval and the p-value.
 
         The p-value is that of the difference in right answers, by McNemar's exact test.
         """
-        names = ["accuracy", "macro_f1"]
-        if self.micro_f1_interval is not None:
-            names.insert(0, "micro_f1")
-        records = []
-        for name in names:
-            low, high = getattr(self, f"{name}_interval")
-            records.append(
-                {
-                    "metric": name,
-                    "first": getattr(self, f"{name}_first"),
-                    "second": getattr(self, f"{name}_second"),
-                    "difference": getattr(self, f"{name}_difference"),
-                    "low": low,
-                    "high": high,
-                    "p_value": self.p_value if name == "accuracy" else None,
-                }
-            )
-        return records
-
-    __repr__ = TableResult.__repr__
+        return [
+            {
+                "metric": name,
+                "first": metric.first,
+                "second": metric.second,
+                "difference": metric.difference,
+                "low": metric.interval.low,
+                "high": metric.interval.high,
+                "p_value": self.comparison.p_value if name == "accuracy" else None,
+            }
+            for name, metric in self.comparison.metrics().items()
+        ]
 
     def lines(self) -> list[str]:
         """Return a line for each metric."""
-        if not self.n_different:
-            return [f"nothing: the same answers to {counted(self.n_documents, 'document')}"]
+        if not self.comparison.n_different:
+            return [f"nothing: the same answers to {self._documents}"]
         return [
             f"{record['difference']:+.3f} {record['metric']}, 95 % interval {record['low']:+.3f} "
             f"to {record['high']:+.3f}" + _format_p_value(record["p_value"])
             for record in self.to_records()
         ]
 
+    @property
+    def _documents(self) -> str:
+        return counted(self.comparison.n_documents, "document")
+
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        title = f"Two models on {counted(self.n_documents, 'document')}"
-        return title, [("better by", line) for line in self.lines()]
+        return f"Two models on {self._documents}", [("better by", line) for line in self.lines()]
 
 
-@dataclass(frozen=True, repr=False)
-class EvaluationParts(BaseEvaluation, TableResult):
-    """The parts of an evaluation that not every one has; `to_records` has a row for each topic.
+class EvaluationResult(TableResult):
+    """The metrics of a model on labelled texts; `to_records` has a row for each topic.
+
+    In a notebook, it shows itself with its calibration and, if texts have one topic each, its
+    confusion matrix.
 
     Attributes
     ----------
+    evaluation : Evaluation or MultilabelEvaluation
+        All metrics.
     decisions : DecisionResult, MultilabelDecisionResult or None
-        How many texts it answers and how many of the answers are right, if it was trained for a
-        precision.
+        How many texts the model answers and how many of the answers are right, if it was trained
+        for a precision.
     against : PairedResult or None
         The comparison with the model `against`.
     by_topic : mapping of str to AccuracyDifference
@@ -105,9 +110,38 @@ class EvaluationParts(BaseEvaluation, TableResult):
         several topics.
     """
 
-    decisions: AnyDecisionResult | None = field(default=None, kw_only=True)
-    against: PairedResult | None = field(default=None, kw_only=True)
-    by_topic: Mapping[str, AccuracyDifference] = field(default_factory=dict, kw_only=True)
+    def __init__(
+        self,
+        evaluation: AnyEvaluation,
+        *,
+        decisions: AnyDecisionResult | None = None,
+        against: PairedResult | None = None,
+        by_topic: Mapping[str, AccuracyDifference] | None = None,
+    ) -> None:
+        self.evaluation = evaluation
+        self.decisions = decisions
+        self.against = against
+        self.by_topic = by_topic or {}
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents."""
+        return self.evaluation.n_documents
+
+    @property
+    def n_right(self) -> int:
+        """Number of documents that are given exactly their topics."""
+        return self.evaluation.n_right
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the documents that are given exactly their topics."""
+        return self.evaluation.accuracy
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval of the accuracy."""
+        return self.evaluation.interval
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and number of documents of each topic.
@@ -115,55 +149,40 @@ class EvaluationParts(BaseEvaluation, TableResult):
         With `against`, also the difference in recall, its 95 % interval and its p-value, by
         McNemar's exact test, adjusted for the number of topics by Holm's method.
         """
-        records = topic_records(self)
+        records = topic_records(self.evaluation)
         if not self.by_topic:
             return records
         return [r | _difference_record(self.by_topic.get(r["topic"])) for r in records]
 
-    def _charts(self) -> list[str]:
-        from slugline.reports.pictures import reliability_diagram
-
-        bins = self.reliability()
-        return [reliability_diagram(bins)] if bins else []
-
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics as plain data for JSON; an undefined ratio is None."""
         parts = {"decisions": self.decisions, "against": self.against}
-        return super().to_dict() | {name: part.to_dict() for name, part in parts.items() if part}
+        return self.evaluation.to_dict() | {
+            name: part.to_dict() for name, part in parts.items() if part
+        }
+
+    def _charts(self) -> list[str]:
+        from slugline.reports.pictures import confusion_matrix, reliability_diagram
+        from slugline.reports.training import confused_topics
+
+        charts = []
+        if bins := self.evaluation.reliability():
+            charts.append(reliability_diagram(bins))
+        if isinstance(self.evaluation, Evaluation) and (
+            confused := confused_topics(self.evaluation)
+        ):
+            rows = [(row.topic, row.counts, row.n_documents) for row in confused]
+            charts.append(confusion_matrix(rows))
+        return charts
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        title, metrics = super()._title_and_rows()
+        title, metrics = self.evaluation._title_and_rows()
         rows = [*metrics]
         if self.decisions is not None:
             rows.append(("sure enough", self.decisions.summary()))
         if self.against is not None:
             rows += [("better by", text) for text in self.against.lines()[:1]]
         return title, rows
-
-
-@dataclass(frozen=True, repr=False)
-class EvaluationResult(EvaluationParts, Evaluation):
-    """The metrics of a model on labelled texts; `to_records` has a row for each topic.
-
-    In a notebook, it shows itself with its calibration and its confusion matrix. Other attributes
-    are those of `EvaluationParts` and of `slugline.evaluation.evaluation.Evaluation`.
-    """
-
-    def _charts(self) -> list[str]:
-        from slugline.reports.pictures import confusion_matrix
-        from slugline.reports.training import confused_topics
-
-        rows = [(row.topic, row.counts, row.n_documents) for row in confused_topics(self)]
-        return [*super()._charts(), *([confusion_matrix(rows)] if rows else [])]
-
-
-@dataclass(frozen=True, repr=False)
-class MultilabelEvaluationResult(EvaluationParts, MultilabelEvaluation):
-    """The metrics of a model of several topics; `to_records` has a row for each topic.
-
-    Other attributes are those of `EvaluationParts` and of
-    `slugline.evaluation.multilabel.MultilabelEvaluation`.
-    """
 
 
 def evaluate(
@@ -175,7 +194,7 @@ def evaluate(
     against: Model | Any | None = None,
     random_state: int = 0,
     progress: Progress | None = None,
-) -> EvaluationResult | MultilabelEvaluationResult:
+) -> EvaluationResult:
     """Measure a model on labelled texts, and test whether it is better than another one.
 
     Parameters
@@ -232,17 +251,16 @@ def evaluate(
         paired = compare_paired(
             corpus.topics, evaluation.predicted, answers, classes=classes, seed=evaluation.seed
         )
-    is_multilabel = isinstance(evaluation, MultilabelEvaluation)
-    result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
-    return result(
-        **field_values(evaluation),
+    by_topic: list[TopicDifference] = []
+    if paired is not None and isinstance(evaluation, Evaluation):
+        by_topic = compare_by_topic(
+            corpus.topics, evaluation.predicted, answers, seed=evaluation.seed
+        )
+    return EvaluationResult(
+        evaluation,
         decisions=decide_corpus(classifier.fitted_, corpus),
-        against=None if paired is None else PairedResult(**field_values(paired)),
-        by_topic={}
-        if paired is None or is_multilabel
-        else _by_topic(
-            compare_by_topic(corpus.topics, evaluation.predicted, answers, seed=evaluation.seed)
-        ),
+        against=None if paired is None else PairedResult(paired),
+        by_topic=_accuracy_differences(by_topic),
     )
 
 
@@ -346,12 +364,13 @@ class ComparisonResult(TableResult):
         return comparison_page(self.comparison)
 
 
-def _by_topic(found: Sequence[TopicDifference]) -> dict[str, AccuracyDifference]:
+def _accuracy_differences(by_topic: Sequence[TopicDifference]) -> dict[str, AccuracyDifference]:
+    """Return the difference of each topic, with p-values adjusted for their number."""
     differences = {
         str(one.topic): AccuracyDifference(
             one.difference, (one.interval.low, one.interval.high), one.p_value
         )
-        for one in found
+        for one in by_topic
     }
     return adjust_p_values(differences)
 
@@ -427,26 +446,61 @@ def compare(
 # Explanation --------------------------------------------------------------------------------------
 
 
-class ExplanationResult(Explanation, TableResult):
+class ExplanationResult(TableResult):
     """The words for and against a topic; `to_records` has a row for each word.
 
-    Other attributes are those of `slugline.explanation.explanation.Explanation`.
+    In a notebook, it shows the text with its words marked.
+
+    Attributes
+    ----------
+    explanation : Explanation
+        Everything that was computed.
     """
 
+    def __init__(self, explanation: Explanation) -> None:
+        self.explanation = explanation
+
+    @property
+    def topic(self) -> Topic:
+        """The topic that is explained."""
+        return self.explanation.topic
+
+    @property
+    def probability(self) -> float:
+        """The probability of the topic."""
+        return self.explanation.probability
+
+    def words(self) -> list[WordAttribution]:
+        """Return the attribution of each word, the strongest first; unlisted words come last."""
+        return self.explanation.words()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; without the text, which may be long."""
+        return self.explanation.to_dict()
+
     def to_records(self) -> list[dict[str, Any]]:
-        """Return words and phrases, the strongest first, with their shares in the score.
+        """Return words and phrases, the strongest first, with their attributions.
 
         Of several topics, those of each that is explained, with the topic.
         """
-        if self.is_given is None:
+        if self.explanation.is_given is None:
             return [word._asdict() for word in self.words()]
-        parts = (self, *self.others)
-        return [{"topic": part.topic} | word._asdict() for part in parts for word in part.words()]
+        return [
+            {"topic": part.topic} | word._asdict()
+            for part in (self.explanation, *self.explanation.others)
+            for word in part.words()
+        ]
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        return self.explanation._title_and_rows()
+
+    def _repr_html_(self) -> str:
+        return self.explanation._repr_html_()
 
     def _page(self) -> str:
         from slugline.reports.explanation import explanation_page
 
-        return explanation_page(self)
+        return explanation_page(self.explanation)
 
 
 def explain(
@@ -490,4 +544,4 @@ def explain(
         against=against,
         corpus=None if examples is None else to_corpus(examples, name="examples"),
     )
-    return ExplanationResult(**field_values(explanation))
+    return ExplanationResult(explanation)

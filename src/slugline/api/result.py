@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -203,11 +203,6 @@ def check_settings(classifier: TopicClassifier | None) -> TopicClassifier:
     if not isinstance(classifier, TopicClassifier):
         raise option_error("classifier", classifier, "a TopicClassifier with the settings")
     return classifier
-
-
-def field_values(result: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass by name, to make a subclass of."""
-    return {field.name: getattr(result, field.name) for field in fields(result)}
 
 
 def topic_records(evaluation: BaseEvaluation) -> list[dict[str, Any]]:

@@ -65,17 +65,8 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
         left_aligned=(0, 2),
     )
     show()
-    by_size = sorted(evaluation.per_topic(), key=lambda metrics: -metrics.n_documents)
-    rows: list[tuple[str, ...]] = [("topic", "documents", "precision", "recall", "F1")]
-    rows += [
-        (m.topic, str(m.n_documents), _format(m.precision), _format(m.recall), _format(m.f1))
-        for m in by_size
-    ]
+    _print_topics(evaluation)
     if isinstance(evaluation, MultilabelEvaluation):
-        if thresholds := evaluation.thresholds_by_topic():
-            cells = [_format(thresholds.get(row[0], math.nan)) for row in rows[1:]]
-            rows = [(*row, cell) for row, cell in zip(rows, ["threshold", *cells], strict=True)]
-        print_table(rows)
         print_levels(evaluation)
         if pairs := evaluation.pairs(_N_MISTAKES):
             show("", "most common pairs")
@@ -85,12 +76,28 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
                 f"{pair.n_predicted} in answers"
             )
         return
-    print_table(rows)
-    mistakes = evaluation.confusions(_N_MISTAKES)
-    if mistakes:
+    if mistakes := evaluation.confusions(_N_MISTAKES):
         show("", "most common mistakes")
-        for true, predicted, n in mistakes:
-            show(f"  {true} taken for {predicted}: {n}")
+    for true, predicted, n in mistakes:
+        show(f"  {true} taken for {predicted}: {n}")
+
+
+def _print_topics(evaluation: AnyEvaluation) -> None:
+    """Print a row of metrics for each topic, the most frequent first."""
+    thresholds = {}
+    if isinstance(evaluation, MultilabelEvaluation):
+        thresholds = evaluation.thresholds_by_topic()
+    header = ["topic", "documents", "precision", "recall", "F1"]
+    if thresholds:
+        header.append("threshold")
+    rows = [header]
+    for m in sorted(evaluation.per_topic(), key=lambda metrics: -metrics.n_documents):
+        scores = map(_format, (m.precision, m.recall, m.f1))
+        row = [m.topic, str(m.n_documents), *scores]
+        if thresholds:
+            row.append(_format(thresholds.get(m.topic, math.nan)))
+        rows.append(row)
+    print_table(rows)
 
 
 def print_levels(evaluation: AnyEvaluation) -> None:
@@ -106,20 +113,15 @@ def print_levels(evaluation: AnyEvaluation) -> None:
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     """Print the metrics of both models, and whether chance may explain the difference."""
     show("", f"{first} and {second} on the same documents")
-    names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
-    if paired.micro_f1_interval is not None:
-        names = {"micro_f1": "micro-F1", "accuracy": "exact match", "macro_f1": "macro-F1"}
+    names = {
+        "micro_f1": "micro-F1",
+        "accuracy": "accuracy" if paired.micro_f1 is None else "exact match",
+        "macro_f1": "macro-F1",
+    }
     rows = [("", first, second, "difference", "")]
-    for metric, name in names.items():
-        rows.append(
-            (
-                name,
-                _format(getattr(paired, f"{metric}_first")),
-                _format(getattr(paired, f"{metric}_second")),
-                f"{getattr(paired, f'{metric}_difference'):+z.3f}",
-                str(getattr(paired, f"{metric}_interval")),
-            )
-        )
+    for name, metric in paired.metrics().items():
+        scores = _format(metric.first), _format(metric.second)
+        rows.append((names[name], *scores, f"{metric.difference:+z.3f}", str(metric.interval)))
     # Documents that only one of the models gets right.
     n_first, n_second = paired.n_first, paired.n_second
     counts = (f"{n_first:,}", f"{n_second:,}", f"{n_first - n_second:+,}")

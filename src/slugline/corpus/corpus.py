@@ -161,12 +161,13 @@ class Corpus:
         counts = Counter(self.all_topics())
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+    def split(self, fraction: float, random_state: int) -> tuple[Corpus, Corpus]:
         """Return a training part and a held-out part, stratified by topic, in corpus order.
 
-        See `slugline.corpus.splits.hold_out` for parameters and errors.
+        `random_state` is the seed of the draw. See `slugline.corpus.splits.hold_out` for `fraction`
+        and errors.
         """
-        is_test = hold_out(self.topics, fraction, seed)
+        is_test = hold_out(self.topics, fraction, random_state)
         return self.take(~is_test), self.take(is_test)
 
     def digest(self) -> str:

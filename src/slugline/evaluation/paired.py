@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,32 +17,51 @@ from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
 from slugline.evaluation.multilabel import ResampledF1, count_kinds, equal_rows
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+class PairedMetric(NamedTuple):
+    """A metric of both classifiers on the same documents."""
+
+    first: float
+    second: float
+    #: 95 % interval of the difference, by a bootstrap of documents.
+    interval: Interval
+
+    @property
+    def difference(self) -> float:
+        """The first classifier's value minus the second's."""
+        return self.first - self.second
+
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The results of two classifiers on the same documents; differences are first minus second.
+    """The results of two classifiers on the same documents.
 
-    If documents have several topics, the accuracy is the exact match.
+    Attributes
+    ----------
+    n_both, n_first, n_second, n_neither : int
+        Numbers of documents for which both classifiers, only the first, only the second, and
+        neither are right.
+    n_different : int
+        Number of documents to which the classifiers give different answers.
+    accuracy : PairedMetric
+        If documents have several topics, the exact match.
+    macro_f1 : PairedMetric
+        See `Evaluation`.
+    micro_f1 : PairedMetric or None
+        Only for multilabel documents.
     """
 
-    # Numbers of documents for which both classifiers, only the first, only the second, and neither
-    # are right.
     n_both: int
     n_first: int
     n_second: int
     n_neither: int
-    # see `Evaluation`.
-    macro_f1_first: float
-    macro_f1_second: float
-    # 95 % intervals of the differences, by a bootstrap of documents.
-    accuracy_interval: Interval
-    macro_f1_interval: Interval
-    # Only for multilabel documents.
-    micro_f1_first: float = math.nan
-    micro_f1_second: float = math.nan
-    micro_f1_interval: Interval | None = None
-    #: Number of documents to which the classifiers give different answers.
-    n_different: int = 0
+    n_different: int
+    accuracy: PairedMetric
+    macro_f1: PairedMetric
+    micro_f1: PairedMetric | None = None
 
     @property
     def n_documents(self) -> int:
@@ -52,43 +69,23 @@ class PairedComparison:
         return self.n_both + self.n_first + self.n_second + self.n_neither
 
     @property
-    def accuracy_first(self) -> float:
-        """Accuracy of the first classifier."""
-        return (self.n_both + self.n_first) / self.n_documents
-
-    @property
-    def accuracy_second(self) -> float:
-        """Accuracy of the second classifier."""
-        return (self.n_both + self.n_second) / self.n_documents
-
-    @property
-    def accuracy_difference(self) -> float:
-        """Difference of the accuracies."""
-        return (self.n_first - self.n_second) / self.n_documents
-
-    @property
-    def macro_f1_difference(self) -> float:
-        """Difference of the macro-F1 scores."""
-        return self.macro_f1_first - self.macro_f1_second
-
-    @property
-    def micro_f1_difference(self) -> float:
-        """Difference of the micro-F1 scores."""
-        return self.micro_f1_first - self.micro_f1_second
-
-    @property
     def p_value(self) -> float:
         """The p-value of the difference in accuracy; see `mcnemar`."""
         return mcnemar(self.n_first, self.n_second)
 
+    def metrics(self) -> dict[str, PairedMetric]:
+        """Return the metrics by name, the most important first."""
+        micro_f1 = {} if self.micro_f1 is None else {"micro_f1": self.micro_f1}
+        return micro_f1 | {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
     def to_dict(self) -> dict[str, Any]:
         """Return counts, differences and the test as plain data for JSON."""
-        micro_f1: dict[str, Any] = {}
-        if self.micro_f1_interval is not None:
-            micro_f1 = {
-                "micro_f1": [self.micro_f1_first, self.micro_f1_second],
-                "micro_f1_difference": self.micro_f1_difference,
-                "micro_f1_difference_interval": list(self.micro_f1_interval),
+        metrics: dict[str, Any] = {}
+        for name, metric in self.metrics().items():
+            metrics |= {
+                name: [metric.first, metric.second],
+                f"{name}_difference": metric.difference,
+                f"{name}_difference_interval": list(metric.interval),
             }
         return {
             "n_documents": self.n_documents,
@@ -97,13 +94,7 @@ class PairedComparison:
             "n_only_second_right": self.n_second,
             "n_neither_right": self.n_neither,
             "n_different": self.n_different,
-            "accuracy": [self.accuracy_first, self.accuracy_second],
-            "accuracy_difference": self.accuracy_difference,
-            "accuracy_difference_interval": list(self.accuracy_interval),
-            **micro_f1,
-            "macro_f1": [self.macro_f1_first, self.macro_f1_second],
-            "macro_f1_difference": self.macro_f1_difference,
-            "macro_f1_difference_interval": list(self.macro_f1_interval),
+            **metrics,
             "mcnemar_p": self.p_value,
         }
 
@@ -139,34 +130,28 @@ def compare_paired(
             f"there are {len(y_true)} topics and {len(first)} and {len(second)} answers; "
             "give an answer of both classifiers for each topic, and at least one."
         )
-    count = _count_sets if is_multilabel(y_true) else _count_topics
-    is_right, counts, scores = count((y_true, first, second), classes)
+    group = _group_multilabel if is_multilabel(y_true) else _group_single_label
+    kinds = group(y_true, (first, second), classes)
+    counts, is_first, is_second = kinds.counts, kinds.first.is_right, kinds.second.is_right
 
     def differences(counts: I64) -> F64:
-        right = counts @ is_right.T / len(y_true)
-        return np.column_stack([right[:, 0] - right[:, 1], scores[0](counts) - scores[1](counts)])
+        return kinds.first.scores(counts) - kinds.second.scores(counts)
 
-    accuracy_interval, *f1_intervals = bootstrap(counts, differences, seed=seed)
-    f1_first, f1_second = (score(counts[np.newaxis])[0].tolist() for score in scores)
-    is_first, is_second = is_right
-    comparison = PairedComparison(
+    accuracy, macro_f1, *micro_f1 = map(
+        PairedMetric,
+        kinds.first.scores(counts[np.newaxis])[0].tolist(),
+        kinds.second.scores(counts[np.newaxis])[0].tolist(),
+        bootstrap(counts, differences, seed=seed),
+    )
+    return PairedComparison(
         n_both=int(counts[is_first & is_second].sum()),
         n_first=int(counts[is_first & ~is_second].sum()),
         n_second=int(counts[~is_first & is_second].sum()),
         n_neither=int(counts[~is_first & ~is_second].sum()),
-        macro_f1_first=f1_first[0],
-        macro_f1_second=f1_second[0],
-        accuracy_interval=accuracy_interval,
-        macro_f1_interval=f1_intervals[0],
         n_different=sum(not _is_same(*pair) for pair in zip(first, second, strict=True)),
-    )
-    if len(f1_intervals) == 1:
-        return comparison
-    return replace(
-        comparison,
-        micro_f1_first=f1_first[1],
-        micro_f1_second=f1_second[1],
-        micro_f1_interval=f1_intervals[1],
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        micro_f1=micro_f1[0] if micro_f1 else None,
     )
 
 
@@ -183,24 +168,29 @@ def compare_by_topic(
     y_true: Sequence[Any], first: Sequence[Any], second: Sequence[Any], *, seed: int = 0
 ) -> list[TopicDifference]:
     """Return the difference in recall of each topic, for single-label documents."""
-    kinds: dict[Any, I64] = {topic: np.zeros(3, dtype=np.int64) for topic in sorted(set(y_true))}
-    for true, one, other in zip(y_true, first, second, strict=True):
-        first_is_right, second_is_right = one == true, other == true
-        if first_is_right == second_is_right:
-            kinds[true][2] += 1
+    counts_by_topic = {topic: np.zeros(3, dtype=np.int64) for topic in sorted(set(y_true))}
+    for true, first_answer, second_answer in zip(y_true, first, second, strict=True):
+        is_first, is_second = first_answer == true, second_answer == true
+        if is_first == is_second:
+            counts_by_topic[true][_BOTH_OR_NEITHER] += 1
         else:
-            kinds[true][0 if first_is_right else 1] += 1
+            counts_by_topic[true][_ONLY_FIRST if is_first else _ONLY_SECOND] += 1
 
     def difference(counts: I64) -> F64:
-        return (counts[:, [0]] - counts[:, [1]]) / counts.sum(axis=1, keepdims=True)
+        n_more = counts[:, [_ONLY_FIRST]] - counts[:, [_ONLY_SECOND]]
+        return n_more / counts.sum(axis=1, keepdims=True)
 
     differences = []
-    for topic, counts in kinds.items():
+    for topic, counts in counts_by_topic.items():
         [interval] = bootstrap(counts, difference, seed=seed)
-        mean = float((counts[0] - counts[1]) / counts.sum())
-        p_value = mcnemar(int(counts[0]), int(counts[1]))
+        mean = float(difference(counts[np.newaxis])[0, 0])
+        p_value = mcnemar(int(counts[_ONLY_FIRST]), int(counts[_ONLY_SECOND]))
         differences.append(TopicDifference(topic, mean, interval, p_value))
     return differences
+
+
+# The columns of a topic's counts: the classifiers that are right.
+_ONLY_FIRST, _ONLY_SECOND, _BOTH_OR_NEITHER = range(3)
 
 
 def _is_same(first: Any, second: Any) -> bool:
@@ -210,54 +200,94 @@ def _is_same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-# A function of the counts of each kind of document, shape (n_sets, n_kinds), that returns scores,
-# shape (n_sets, n_scores): the macro-F1 and, for multilabel documents, the micro-F1. Documents with
-# the same topic and the same answers are of one kind.
-_F1 = Callable[[I64], F64]
+# Kinds of documents: those of a kind have the same true topics, and get the same answers from both
+# classifiers. So a resample of the documents is a row of counts, one of each kind.
+
+# The topics that the first and the second classifier know.
+_Classes = tuple[Collection[Any], Collection[Any]] | None
 
 
-def _count_topics(
-    topics: Sequence[Sequence[Any]], classes: tuple[Collection[Any], Collection[Any]] | None
-) -> tuple[Mask, I64, list[_F1]]:
-    """Return the kinds that each classifier gets right, the kinds' counts, and F1 functions.
+class _KindAnswers(NamedTuple):
+    """One classifier's answers to each kind of document."""
 
-    The first row of `topics` has the true topics, the other rows the predictions.
-    """
-    numbers = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*topics)))}
-    true, *predicted = np.array([[numbers[topic] for topic in y] for y in topics])
-    seen = [_merge_unknown(true, numbers, names) for names in classes or (numbers, numbers)]
-    kinds, counts = np.unique([*seen, *predicted], axis=1, return_counts=True)
-    return kinds[:2] == kinds[2:], counts, [partial(_macro_f1, *kinds[i::2]) for i in (0, 1)]
+    # Shape (n_kinds,).
+    is_right: Mask
+    # Returns macro-F1 and, for multilabel documents, micro-F1, shape (n_sets, n_scores), from
+    # counts, shape (n_sets, n_kinds).
+    f1: Callable[[I64], F64]
+
+    def scores(self, counts: I64) -> F64:
+        """Return accuracy, macro-F1 and, for multilabel documents, micro-F1 of test sets."""
+        accuracy = counts @ self.is_right / counts.sum(axis=1)
+        return np.column_stack([accuracy, self.f1(counts)])
 
 
-def _count_sets(
-    sets: Sequence[Sequence[Any]], classes: tuple[Collection[Any], Collection[Any]] | None
-) -> tuple[Mask, I64, list[_F1]]:
-    """Return the same as `_count_topics` for multilabel documents."""
-    names = dict.fromkeys(name for part in sets for topics in part for name in topics)
-    indicators = [Topics([*names]).encode_sets(part, bool) for part in sets]
+class _Kinds(NamedTuple):
+    """The number of documents of each kind, shape (n_kinds,), and the answers to them."""
+
+    counts: I64
+    first: _KindAnswers
+    second: _KindAnswers
+
+
+def _group_single_label(
+    y_true: Sequence[Any], answers: tuple[Sequence[Any], Sequence[Any]], classes: _Classes
+) -> _Kinds:
+    """Return the kinds of documents that have one topic each."""
+    columns = (y_true, *answers)
+    codes = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*columns)))}
+    true, *predicted = np.array([[codes[topic] for topic in column] for column in columns])
+    true_by_classifier = [_merge_unknown(true, codes, known) for known in classes or (codes, codes)]
+    kinds, counts = np.unique([*true_by_classifier, *predicted], axis=1, return_counts=True)
+    true_first, true_second, predicted_first, predicted_second = kinds
+    return _Kinds(
+        counts,
+        _single_label_answers(true_first, predicted_first),
+        _single_label_answers(true_second, predicted_second),
+    )
+
+
+def _single_label_answers(true: I64, predicted: I64) -> _KindAnswers:
+    def f1(counts: I64) -> F64:
+        return macro_f1(*count_by_topic(true, predicted, counts))[:, np.newaxis]
+
+    return _KindAnswers(true == predicted, f1)
+
+
+def _group_multilabel(
+    y_true: Sequence[Any], answers: tuple[Sequence[Any], Sequence[Any]], classes: _Classes
+) -> _Kinds:
+    """Return the kinds of multilabel documents."""
+    columns = (y_true, *answers)
+    names = dict.fromkeys(name for column in columns for topics in column for name in topics)
+    indicators = [Topics([*names]).encode_sets(column, bool) for column in columns]
     rows, counts = count_kinds(*indicators)
-    true, *predicted = (part[rows] for part in indicators)
-    is_right = np.array([equal_rows(true, part) for part in predicted])
-    scores = [
-        ResampledF1(true, part, np.array([name in model_topics for name in names], dtype=bool))
-        for part, model_topics in zip(predicted, classes or (names, names), strict=True)
-    ]
-    return is_right, counts, [partial(_macro_and_micro_f1, score) for score in scores]
+    true, first, second = (indicator[rows] for indicator in indicators)
+    known_first, known_second = (
+        np.array([name in known for name in names], dtype=bool)
+        for known in classes or (names, names)
+    )
+    return _Kinds(
+        counts,
+        _multilabel_answers(true, first, known_first),
+        _multilabel_answers(true, second, known_second),
+    )
 
 
-def _macro_f1(true: I64, predicted: I64, counts: I64) -> F64:
-    return macro_f1(*count_by_topic(true, predicted, counts))[:, np.newaxis]
+def _multilabel_answers(true: csr_array, predicted: csr_array, is_known: Mask) -> _KindAnswers:
+    resampled = ResampledF1(true, predicted, is_known)
+
+    def f1(counts: I64) -> F64:
+        micro, macro, _ = resampled(counts).T
+        return np.stack([macro, micro], axis=1)
+
+    return _KindAnswers(equal_rows(true, predicted), f1)
 
 
-def _macro_and_micro_f1(scores: ResampledF1, counts: I64) -> F64:
-    return scores(counts)[:, [1, 0]]
-
-
-def _merge_unknown(true: I64, numbers: Mapping[Any, int], classes: Collection[Any]) -> I64:
-    """Return the true topics with one number for all topics that a classifier doesn't know."""
-    is_known = np.array([topic in classes for topic in numbers])
-    return np.where(is_known[true], true, len(numbers))
+def _merge_unknown(true: I64, codes: Mapping[Any, int], known: Collection[Any]) -> I64:
+    """Return the codes of true topics, with one code for all that a classifier doesn't know."""
+    is_known = np.array([topic in known for topic in codes])
+    return np.where(is_known[true], true, len(codes))
 
 
 def mcnemar(n_first: int, n_second: int) -> float:

@@ -19,17 +19,19 @@ FEWEST_DRAWS = 3
 class DrawScores:
     """The scores of test documents after learning from draws of one size, summed up as they come.
 
-    The mean score over documents is the score of a draw: 1 for a right answer and 0 for a wrong
-    one, or see `f1_scores`.
+    A document's score is 1 if it is answered right and 0 if not, or see `f1_scores`. The score of a
+    draw is the mean over documents.
     """
 
     n_train: int
     n_test: int
-    #: The mean of each draw, and its number of documents.
+    #: The score of each draw, and its number of training documents.
     means: list[float] = field(default_factory=list)
     n_documents: list[int] = field(default_factory=list)
+    # The sum of each test document's scores, and the sum of the squares of all scores.
     _sums: F64 = field(init=False, repr=False)
     _squares: float = 0.0
+    # The number of draws that have each training document.
     _n_drawn: I64 = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class DrawScores:
 
     @property
     def overlap(self) -> float:
-        """The share of a draw's documents that another one has as well, on average; 1 if alone."""
+        """The mean fraction of documents that two draws have in common; 1 if there is one draw."""
         n_draws = len(self.means)
         if n_draws < 2:
             return 1.0
@@ -75,20 +77,25 @@ class DrawScores:
             return 0.0
         return float((self._sums / len(self.means)).var(ddof=1)) / self.n_test
 
-    def draw_variances(self) -> tuple[float, float]:
-        """Return the variance of draws' means, and the part of it due to the test documents.
+    def draw_variance(self) -> float:
+        """Return the variance of the draws' scores."""
+        return float(np.var(self.means, ddof=1))
 
-        That part is the interaction in an analysis of variance: on other test documents, other
-        draws would be the better ones.
+    def interaction_variance(self) -> float:
+        """Return the part of `draw_variance` that is due to the test documents.
+
+        It is the interaction in a two-way analysis of variance of draws and documents: on other
+        test documents, other draws would be the better ones.
         """
         n_draws = len(self.means)
-        means = np.array(self.means)
-        between = float(means.var(ddof=1))
-        documents = self._sums / n_draws
-        squares = self._squares - self.n_test * float(((means - self.mean) ** 2).sum())
-        squares -= n_draws * float(documents @ documents)
+        document_means = self._sums / n_draws
+        # The sum of all squares is that of draws, around the mean, that of documents, around 0, and
+        # that of the interaction.
+        of_draws = self.n_test * float(((np.array(self.means) - self.mean) ** 2).sum())
+        of_documents = n_draws * float(document_means @ document_means)
+        interaction = max(0.0, self._squares - of_draws - of_documents)
         n_free = (n_draws - 1) * (self.n_test - 1)
-        return between, max(0.0, squares) / max(n_free, 1) / self.n_test
+        return interaction / max(n_free, 1) / self.n_test
 
 
 def f1_scores(right: F64, given: F64, true: F64) -> F64:
@@ -126,8 +133,8 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
     as much: that is why the last points vary more than their draws show, and the single fit to all
     documents, with `f` = 1, by the whole of `V(n)`. `V(n)` is taken to fall as 1 / n, and measured
     at all points with enough draws: draws' scores vary by `V(n) (1 - f)` and by an interaction with
-    test documents, which is subtracted. The interval is Wilson's for a share of the same variance,
-    with a quantile of Student's t.
+    test documents, which is subtracted. The interval is Wilson's for a proportion of the same
+    variance, with a quantile of Student's t.
 
     References
     ----------
@@ -144,8 +151,8 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
         if n_draws < FEWEST_DRAWS and not point.is_all:
             intervals.append(None)
             continue
-        share = 1 / n_draws + (1 - 1 / n_draws) * point.overlap
-        by_draws = _Variance(share * estimate.value / point.size, estimate.n_free)
+        correlated = 1 / n_draws + (1 - 1 / n_draws) * point.overlap
+        by_draws = _Variance(correlated * estimate.value / point.size, estimate.n_free)
         by_test = _Variance(point.test_variance(), max(1, point.n_test - 1))
         intervals.append(_interval(point.mean, by_draws.plus(by_test), point.n_test))
     return intervals
@@ -166,26 +173,26 @@ class _Variance(NamedTuple):
 
 def _variance_per_document(points: Sequence[DrawScores]) -> _Variance | None:
     """Return n V(n), the mean over points by how sure it is there; None without enough draws."""
-    values, weights, n_free = [], [], []
+    estimates, precisions, n_free = [], [], []
     for point in points:
-        apart = 1 - point.overlap
-        if len(point.means) < FEWEST_DRAWS or apart <= 0:
+        n_draws, distinct = len(point.means), 1 - point.overlap
+        if n_draws < FEWEST_DRAWS or distinct <= 0:
             continue
-        between, by_test = point.draw_variances()
-        values.append((between - by_test) / apart * point.size)
-        n_free.append(len(point.means) - 1)
-        noise = by_test / apart * point.size
-        weights.append(n_free[-1] / noise**2 if noise > 0 else 0.0)
-    if not values:
+        interaction = point.interaction_variance()
+        estimates.append((point.draw_variance() - interaction) / distinct * point.size)
+        n_free.append(n_draws - 1)
+        noise = interaction / distinct * point.size
+        precisions.append((n_draws - 1) / noise**2 if noise > 0 else 0.0)
+    if not estimates:
         return None
-    shares = np.array(weights if any(weights) else [1.0] * len(values))
-    shares /= shares.sum()
-    effective = 1 / float((shares**2 / np.array(n_free)).sum())
-    return _Variance(max(0.0, float(shares @ values)), effective)
+    weights = np.array(precisions if any(precisions) else [1.0] * len(estimates))
+    weights /= weights.sum()
+    effective = 1 / float((weights**2 / np.array(n_free)).sum())
+    return _Variance(max(0.0, float(weights @ estimates)), effective)
 
 
 def _interval(score: float, variance: _Variance, n_test: int) -> Interval:
-    """Return Wilson's interval of a share with this variance, with a quantile of Student's t."""
+    """Return Wilson's interval of a mean with this variance, with a quantile of Student's t."""
     if variance.value <= 0 or not 0 < score < 1:
         return wilson(score * n_test, n_test)
     from scipy.special import stdtrit
