@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 #: What the source distribution is made of.
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md")
-MAX_BYTES = 3_000_000
+MAX_BYTES = 8_000_000
 NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
 #: As in examples/quickstart.py, on data that need no download.
 STEPS = (

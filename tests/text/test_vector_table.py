@@ -1,0 +1,213 @@
+"""The file of word vectors: what is written is mapped, and a damaged file is an error."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.errors import DataError, EncoderError, OptionError
+from slugline.text.vector_table import map_table, write_table
+from slugline.text.word_vectors import WordVectors
+from word_table import write_small_table
+
+N_HEADER = 128
+TEXTS = ["oil prices", "石油油价 xoilx", "l'eau unheard " * 9, ""]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_small_table(tmp_path_factory.mktemp("table") / "small.slugvec").read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "words.slugvec"
+
+
+def with_checksum(data: bytes) -> bytes:
+    return data[:92] + struct.pack("<I", zlib.crc32(data[:92])) + data[96:]
+
+
+def message(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(EncoderError) as caught:
+        map_table(path)
+    return str(caught.value)
+
+
+# Writing ----------------------------------------------------------------------------------------
+
+
+def write(path: Path, words: Any, vectors: Any, **options: Any) -> str:
+    return write_table(path, words, vectors, **{"version": 1, "languages": ("en",), **options})
+
+
+@pytest.mark.parametrize("n_columns", [8, 128])
+def test_write_table_rounds_vectors_to_a_fifteenth(n_columns: int, path: Path) -> None:
+    rng = np.random.default_rng(1)
+    words = [f"w{n}" for n in range(500)]
+    vectors = rng.standard_normal((500, n_columns)) * rng.uniform(0.002, 30, (500, 1))
+    vectors[7] = 0
+    write(path, words, vectors.astype(np.float32))
+    table = map_table(path)
+    error = np.abs(table.vectors(np.arange(500)) - vectors).max(axis=1)
+    assert (error <= np.abs(vectors).max(axis=1) / 7 * 1.0625 / 2 * 1.001).all()
+    assert [table.word(row) for row in range(500)] == words
+
+
+def test_write_table_states_what_is_in_the_table(path: Path) -> None:
+    digest = write(path, ["oil"], np.ones((1, 8)), version=3, languages=("de", "en"))
+    table = map_table(path)
+    assert (table.digest, table.languages) == (digest, ("de", "en"))
+    assert (table.header.version, table.header.n_words, table.header.n_columns) == (3, 1, 8)
+    assert table.compute_digest() == digest
+    with path.open("rb") as file:
+        assert file.read(8) == b"SLUGVEC1"
+
+
+def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> None:
+    assert write_small_table(path).read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("words", "vectors", "expected"),
+    [
+        (
+            ["oil"],
+            np.ones((2, 8)),
+            "`vectors` has shape (2, 8) for 1 word; give one row for each word, of which there may "
+            "be up to 4,194,303.",
+        ),
+        ([], np.ones((0, 8)), "`vectors` has shape (0, 8) for 0 words; give one row for each "),
+        (["oil"], np.ones((1, 12)), "`vectors` has 12 columns; give a multiple of 8 up to 1,024."),
+        (["oil"], np.full((1, 8), np.nan), "`vectors` holds NaN or infinity; leave out such "),
+        (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; give words as Slugline reads"),
+        (["x石"], np.ones((1, 8)), "'x石' isn't one word; give words as Slugline reads them."),
+        (["Oil"], np.ones((1, 8)), "Slugline reads 'Oil' in another way; give words in lower case"),
+        (["oil", "oil"], np.ones((2, 8)), "the word 'oil' occurs twice; leave out one of the two."),
+        (["\ud800"], np.ones((1, 8)), "a word has a lone surrogate in it, which is no character; "),
+    ],
+    ids=["rows", "none", "columns", "NaN", "two words", "scripts", "case", "twice", "surrogate"],
+)
+def test_write_table_rejects_what_does_not_fit(
+    words: list[str], vectors: Any, expected: str, path: Path
+) -> None:
+    with pytest.raises(DataError) as caught:
+        write(path, words, vectors)
+    assert str(caught.value).startswith(expected)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"version": 0}, {"longest_piece": 65}, {"shortest_piece": 0}], ids=str
+)
+def test_write_table_rejects_numbers_out_of_range(options: dict[str, Any], path: Path) -> None:
+    with pytest.raises(OptionError):
+        write(path, ["oil"], np.ones((1, 8)), **options)
+
+
+# Damaged files ----------------------------------------------------------------------------------
+
+
+def test_map_table_rejects_a_missing_file(path: Path) -> None:
+    with pytest.raises(EncoderError) as caught:
+        map_table(path)
+    assert str(caught.value) == (
+        f"can't read the word vectors in {path} (No such file or directory); "
+        "install slugline again."
+    )
+
+
+def test_map_table_rejects_a_truncated_file(path: Path, data: bytes) -> None:
+    for n_bytes in (0, 7, N_HEADER - 1):
+        assert message(path, data[:n_bytes]) == (
+            f"{path}: isn't a table of word vectors; install slugline again."
+        )
+    for changed in (data[:N_HEADER], data[:-1], data + b"\0"):
+        assert message(path, changed) == (
+            f"{path}: has {len(changed):,} bytes in place of {len(data):,}; install slugline again."
+        )
+
+
+@given(position=st.integers(8, 95), flip=st.integers(1, 255))
+def test_map_table_rejects_a_changed_header(
+    position: int, flip: int, data: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("changed") / "words.slugvec"
+    changed = bytearray(data)
+    changed[position] ^= flip
+    assert message(path, bytes(changed)) == (
+        f"{path}: the table of word vectors is damaged; install slugline again."
+    )
+
+
+def test_map_table_rejects_rules_of_another_version(path: Path, data: bytes) -> None:
+    changed = with_checksum(data[:12] + struct.pack("<I", 2) + data[16:])
+    assert message(path, changed) == (
+        f"{path}: this table of word vectors (version 1, rules 2) is of another version of "
+        "Slugline; install slugline again."
+    )
+
+
+@given(number=st.integers(1, 10), value=st.integers(0, 2**32 - 1) | st.integers(0, 300))
+def test_map_table_checks_every_number_of_the_header(
+    number: int, value: int, data: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("changed") / "words.slugvec"
+    place = 8 + 4 * number
+    path.write_bytes(with_checksum(data[:place] + struct.pack("<I", value) + data[place + 4 :]))
+    try:
+        vectors = WordVectors.open(path)
+    except EncoderError:
+        return
+    vectors.sum_texts(TEXTS)
+
+
+@given(seed=st.integers(0, 2**32 - 1), fraction=st.sampled_from([0.001, 0.1, 1]))
+def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
+    seed: int, fraction: float, data: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "words.slugvec"
+    rng = np.random.default_rng(seed)
+    body = np.frombuffer(data, dtype=np.uint8).copy()
+    # Not in the steps, which are checked, and not in the notes.
+    is_changed = rng.random(len(body)) < fraction
+    is_changed[: N_HEADER + 1024] = is_changed[-64:] = False
+    body[is_changed] = rng.integers(0, 256, int(is_changed.sum()))
+    path.write_bytes(body.tobytes())
+    vectors = WordVectors.open(path)
+    sums, known = vectors.sum_texts(TEXTS)
+    assert np.isfinite(sums).all()
+    assert ((known >= 0) & (known <= 1)).all()
+    list(vectors.words)
+    for text in TEXTS:
+        vectors.word_contributions(text)
+
+
+@pytest.mark.parametrize("step", [np.nan, np.inf, -1.0])
+def test_map_table_rejects_steps_that_are_no_lengths(step: float, path: Path, data: bytes) -> None:
+    changed = data[:N_HEADER] + struct.pack("<f", step) + data[N_HEADER + 4 :]
+    assert message(path, changed).endswith("is damaged; install slugline again.")
+
+
+def test_map_table_rejects_damaged_notes(path: Path, data: bytes) -> None:
+    assert message(path, data[:-64] + b"\xff" * 64).endswith("is damaged; install slugline again.")
+
+
+def test_check_digest_finds_a_changed_byte(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    WordVectors.open(path).check_digest()
+    path.write_bytes(data[:1300] + bytes([data[1300] ^ 1]) + data[1301:])
+    vectors = WordVectors.open(path)
+    with pytest.raises(EncoderError) as caught:
+        vectors.check_digest()
+    assert str(caught.value) == (
+        f"{path}: the table of word vectors was changed; install slugline again."
+    )

@@ -1,0 +1,225 @@
+"""Sums of word vectors: by the rules, the same bits in any chunks, whatever comes in."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.errors import DataError, EncoderError
+from slugline.text import word_vectors
+from slugline.text.characters import find_unspaced
+from slugline.text.tokens import ChunkSizes, tokenize
+from slugline.text.word_vectors import WordVectors, open_table
+from word_table import WORDS, small_table, write_small_table
+
+PIECES = st.sampled_from(
+    [
+        *WORDS,
+        *("OIL", "Öl", "nai\u0308ve", "ΣΑΣ", "İ", "don’t", "l’eau", "'oil'", "''", "opec's"),
+        *("oilprices", "ölpreise", "xoilx", "iphone手机", "石油油价石", "ราคาน้ำมัน", "油", "手"),
+        *("1", "42nd", "1234", "x" * 99, "x" * 97 + "oil", "x" * 98 + "oil", "é" * 101),
+        *("\ud800", "\udfff\ud83d", "\0", "🙂", "\u0301", "\u200b", "https://oil.example/a?b=1"),
+        *(" ", " ", " ", "\t\n", "\u3000", "-", "。", "…"),
+    ]
+)
+TEXT = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> WordVectors:
+    return small_table(tmp_path_factory.mktemp("table"))
+
+
+# The rules --------------------------------------------------------------------------------------
+
+
+def pieces(word: str) -> list[tuple[str, bool]]:
+    """Return the words of the table that stand for a word, and whether they count as known."""
+    if word in WORDS:
+        return [(word, True)]
+    found = []
+    for part in filter(None, word.split("'")):
+        if part in WORDS:
+            found.append((part, True))
+            continue
+        unspaced = bool(find_unspaced(part[0]))
+        at, part = 0, part if unspaced else part[:100]
+        while at < len(part):
+            ends = range(min(at + 12, len(part)), at + (1 if unspaced else 2), -1)
+            end = next((end for end in ends if part[at:end] in WORDS), None)
+            if end is not None:
+                found.append((part[at:end], unspaced))
+            at = at + 1 if end is None else end
+    return found
+
+
+def n_letters(word: str) -> int:
+    return len(word.replace("'", ""))
+
+
+def read(text: str) -> tuple[list[str], float]:
+    """Return the words of the table whose vectors a text has, and the fraction that is known."""
+    found, n_known, n_counted = [], 0, 0
+    for word in tokenize(text):
+        parts = pieces(word)
+        found += [part for part, _ in parts]
+        n_known += sum(n_letters(part) for part, is_known in parts if is_known)
+        if word in WORDS or not (word.isascii() and word.isdigit()):
+            n_counted += n_letters(word)
+    return found, n_known / n_counted if n_counted else 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "known"),
+    [
+        ("", [], 0),
+        ("The OIL price", ["the", "oil", "price"], 1),
+        ("the unheard", ["the"], 3 / 10),
+        ("Don’t", ["don't"], 1),
+        ("l'eau d'eau", ["l", "eau", "eau"], 7 / 8),
+        ("'oil'", ["oil"], 1),
+        ("Ölpreise", ["ölpreis"], 0),
+        ("xpricesx", ["prices"], 0),
+        ("石油油价", ["石油", "油价"], 1),
+        ("石石油机", ["石油"], 1 / 2),
+        ("石", ["石"], 1),
+        ("1234 oil", ["oil"], 1),
+        ("42", ["42"], 1),
+        ("1234", [], 0),
+        ("xoix", [], 0),
+        ("x", ["x"], 1),
+        ("x" * 97 + "oil", ["oil"], 0),
+        ("x" * 98 + "oil", [], 0),
+        ("石" * 500 + "石油", ["石油"], 2 / 502),
+        ("w" + "a" * 12, ["a" * 12], 0),
+        ("w" + "b" * 13, [], 0),
+        ("\ud800 oil", ["oil"], 3 / 4),
+    ],
+)
+def test_sum_texts_follows_the_rules(
+    text: str, expected: list[str], known: float, table: WordVectors
+) -> None:
+    assert read(text) == (expected, known)
+    sums = table.sum_texts([text])
+    total = np.zeros(table.n_columns, dtype=np.float32)
+    for word in expected:
+        total += table.vector(word)
+    np.testing.assert_array_equal(sums.sums, [total])
+    np.testing.assert_array_equal(sums.known, [np.float32(known)])
+    assert (sums.sums.dtype.name, sums.known.dtype.name) == ("float32", "float32")
+
+
+@given(texts=st.lists(TEXT, max_size=6))
+def test_sum_texts_adds_the_vectors_of_each_word_in_order(
+    texts: list[str], table: WordVectors
+) -> None:
+    sums, known = table.sum_texts(texts)
+    for text, row, fraction in zip(texts, sums, known, strict=True):
+        words, expected = read(text)
+        total = np.zeros(table.n_columns, dtype=np.float32)
+        for word in words:
+            total += table.vector(word)
+        np.testing.assert_array_equal(row, total)
+        assert fraction == np.float32(expected)
+
+
+@given(text=TEXT)
+def test_word_contributions_sum_to_the_sum_of_the_text(text: str, table: WordVectors) -> None:
+    contributions = table.word_contributions(text)
+    total = sum((each.vector for each in contributions), np.zeros(table.n_columns, np.float32))
+    np.testing.assert_allclose(total, table.sum_texts([text]).sums[0], atol=1e-4)
+    ends = [end for _, end, _ in contributions]
+    assert all(0 <= start < end <= len(text) for start, end, _ in contributions)
+    assert ends == sorted(ends)
+
+
+def test_word_contributions_are_of_words_and_of_pieces_without_spaces(table: WordVectors) -> None:
+    text = "Nai\u0308ve Ölpreise: l’eau, unheard 石油油价!"
+    found = [text[start:end] for start, end, _ in table.word_contributions(text)]
+    assert found == ["Nai\u0308ve", "Ölpreise", "l’eau", "石油", "油价"]
+    np.testing.assert_array_equal(table.word_contributions("OIL")[0].vector, table.vector("oil"))
+    assert table.word_contributions("unheard") == []
+
+
+# Chunks and long texts --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_sum_texts_gives_the_same_bits_in_any_chunks(
+    n_threads: int, table: WordVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["The oil price", "", "石油油价 ölpreise", "don’t", "unheard opec's"] * 40
+    expected = table.sum_texts(texts)
+    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, texts_per_step=16))
+    sums, known = table.sum_texts(texts, n_threads)
+    np.testing.assert_array_equal(sums, expected.sums)
+    np.testing.assert_array_equal(known, expected.known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("oil price " * 100_000, id="words"),
+        pytest.param("QUJD" * 250_000, id="base64"),
+        pytest.param("石油价机" * 80_000, id="no spaces"),
+        pytest.param("'" * 1_000_000, id="apostrophes"),
+        pytest.param("l'" * 500_000, id="parts"),
+        pytest.param(" .," * 300_000, id="separators"),
+    ],
+)
+def test_sum_texts_reads_a_long_text(text: str, table: WordVectors) -> None:
+    (_, row), (_, known) = table.sum_texts(["oil", text])
+    words, fraction = read(text[:100_000])
+    assert known == pytest.approx(fraction, abs=1e-3)
+    assert row.any() == bool(words)
+
+
+def test_sum_texts_of_no_texts_has_no_rows(table: WordVectors) -> None:
+    sums, known = table.sum_texts([])
+    assert (sums.shape, known.shape) == ((0, table.n_columns), (0,))
+
+
+def test_sum_texts_rejects_a_text_that_is_no_str(table: WordVectors) -> None:
+    with pytest.raises(DataError):
+        table.sum_texts(["oil", None])  # type: ignore[list-item]
+
+
+# The table --------------------------------------------------------------------------------------
+
+
+def test_word_vectors_have_the_words_of_the_table(table: WordVectors) -> None:
+    assert tuple(table.words) == WORDS
+    assert [table.row(word) for word in WORDS] == [*range(len(WORDS))]
+    assert [table.row(word) for word in ("", "OIL", "oil price", "unheard", "\ud800")] == [None] * 5
+    np.testing.assert_array_equal(table.vector("oil"), table.vectors([1])[0])
+    with pytest.raises(KeyError, match="unheard"):
+        table.vector("unheard")
+
+
+def test_word_vectors_open_the_same_file_after_pickling(table: WordVectors) -> None:
+    copy = pickle.loads(pickle.dumps(table))
+    assert copy.digest == table.digest
+    np.testing.assert_array_equal(copy.vector("oil"), table.vector("oil"))
+
+
+def test_open_table_maps_the_table_of_the_package_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small_table(tmp_path / "word_vectors_1.slugvec")
+    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    assert open_table() is open_table(1)
+    assert pickle.loads(pickle.dumps(open_table())) is open_table()
+
+
+def test_open_table_rejects_a_version_that_is_not_there() -> None:
+    with pytest.raises(EncoderError) as caught:
+        open_table(99)
+    assert str(caught.value) == (
+        "this version of Slugline has no word_vectors_99.slugvec; install the version that the "
+        "model was trained with, or train the model again."
+    )

@@ -1,0 +1,32 @@
+"""A small table of word vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from slugline.text.vector_table import write_table
+from slugline.text.word_vectors import WordVectors
+
+WORDS = (
+    *("the", "oil", "price", "prices", "opec", "eau", "l", "don't", "naïve", "ölpreis", "öl"),
+    *("preis", "rice", "ice", "x", "a" * 12, "b" * 13, "42", "手机", "石油", "石", "油价", "ราคา"),
+    *("น้ำมัน", "コーヒー", "नमस्ते", "مرحبا", "ελλάδα", "𠀀𠀁", "été", "oi", "n" * 40),
+)
+
+
+def write_small_table(
+    path: Path, words: Sequence[str] = WORDS, n_columns: int = 16, seed: int = 0
+) -> Path:
+    """Write a table of random vectors of words; return its path."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((len(words), n_columns)) * rng.uniform(0.01, 2, (len(words), 1))
+    write_table(path, words, vectors.astype(np.float32), version=1, languages=("de", "en", "zh"))
+    return path
+
+
+def small_table(folder: Path) -> WordVectors:
+    """Return a table of random vectors."""
+    return WordVectors.open(write_small_table(folder / "small.slugvec"))
