@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.base.files import write_ahead
+from slugline.base.databases import write_ahead
 
 
 def mode(connection: sqlite3.Connection) -> str:

@@ -73,11 +73,15 @@ def find_uses() -> Iterator[Use]:
                     assert used, f"{place}: {name} is not used"
                     for method in sorted(set(used) & FUNCTIONS):
                         yield Use(f"{place} {name}", pattern, method)
-                elif isinstance(node.args[0], ast.Constant):
-                    yield Use(f"{place}:{node.lineno}", re.compile(node.args[0].value), method)
+                    continue
+                pattern = node.args[0]
+                if isinstance(pattern, ast.Constant):
+                    expression: Any = pattern.value
+                elif isinstance(pattern, ast.Name) and pattern.id.isupper():
+                    expression = getattr(importlib.import_module(module_name(path)), pattern.id)
                 else:
-                    method, sample = COMPOSED[place]
-                    yield Use(f"{place}:{node.lineno}", re.compile(sample), method)
+                    method, expression = COMPOSED[place]
+                yield Use(f"{place}:{node.lineno}", re.compile(expression), method)
 
 
 def is_re_call(node: ast.Call) -> bool:

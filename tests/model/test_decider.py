@@ -443,7 +443,7 @@ def test_decide_starts_threads_only_for_many_texts(
         started.append(n_threads)
         return ThreadPoolExecutor(n_threads)
 
-    monkeypatch.setattr("slugline.base.threads.ThreadPoolExecutor", pool)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", pool)
     monkeypatch.setattr(fitted.fitted_.features, "_n_threads", 2)
     fitted.decide(["the loan and rate " * 50] * 100)
     assert started == []

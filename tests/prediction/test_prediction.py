@@ -314,7 +314,7 @@ def test_predict_rows_makes_no_pool_for_one_thread(
     model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "slugline.base.threads.ThreadPoolExecutor", lambda _: pytest.fail("made a pool")
+        "concurrent.futures.ThreadPoolExecutor", lambda _: pytest.fail("made a pool")
     )
     assert len(list(answers_to(model, rows_of(*texts_of("wheat"))))) == 1
 

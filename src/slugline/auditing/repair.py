@@ -36,7 +36,8 @@ from slugline.errors import DataError, Parameter
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
-from slugline.prediction.files import compact, excel_file
+from slugline.prediction.files import excel_file
+from slugline.prediction.rows import compact
 
 # Decisions ----------------------------------------------------------------------------------------
 

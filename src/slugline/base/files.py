@@ -25,11 +25,8 @@ import functools
 import hashlib
 import os
 import re
-import secrets
-import sqlite3
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -70,32 +67,6 @@ def lock(file: BinaryIO | int) -> bool:
         # Windows reports "permission denied"; a file system without locks reports another error.
         return sys.platform != "win32" or not isinstance(error, PermissionError)
     return True
-
-
-# SQLite -------------------------------------------------------------------------------------------
-
-#: Error codes that SQLite returns while another connection writes.
-SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-# Number of seconds between attempts.
-_PAUSE = 0.01
-
-
-def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
-    """Let readers continue while another process writes (`journal_mode = WAL`).
-
-    SQLite doesn't wait for this lock when two processes open a new file at once. After `patience`
-    seconds, its error is raised.
-    """
-    until = time.monotonic() + patience
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            is_locked = error.sqlite_errorcode & 0xFF in SQLITE_LOCKS
-            if not is_locked or time.monotonic() > until:
-                raise
-        time.sleep(_PAUSE)
 
 
 # Cache --------------------------------------------------------------------------------------------
@@ -254,7 +225,7 @@ def remove_dead_parts(target: Path, open_part: BinaryIO) -> None:
 def _new_part(target: Path) -> BinaryIO:
     rights = 0o600 if target.exists() else 0o666
     while True:
-        name = f"{_stem(target)}.{_machine()}.{secrets.token_hex(4)}.part"
+        name = f"{_stem(target)}.{_machine()}.{os.urandom(4).hex()}.part"
         path = target.with_name(name)
         part = open(path, "x+b", opener=functools.partial(os.open, mode=rights))  # noqa: SIM115
         # Another process may have removed it as dead before it was locked.

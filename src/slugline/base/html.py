@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -43,6 +42,8 @@ def render_sentence(
 
 def style_sheet(*names: str) -> str:
     """Return style sheets that several pages share, joined."""
+    from importlib import resources
+
     folder = resources.files("slugline.base")
     return "\n".join(folder.joinpath(name).read_text("utf-8") for name in names)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -40,6 +42,8 @@ def map_in_order(
     if n_threads < 2:
         yield from map(work, parts)
         return
+
+    from concurrent.futures import ThreadPoolExecutor
 
     def has_enough(pending: Sequence[S]) -> bool:
         return len(pending) >= n_threads + n_waiting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import html
 import inspect
 import re
@@ -154,6 +153,8 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     >>> nearest("wheet", ["corn", "wheat"]), nearest("BODY", ["topic", "Body"])
     ('wheat', 'Body')
     """
+    import difflib
+
     by_folded = {other.casefold(): other for other in names}
     near = difflib.get_close_matches(name.casefold(), [*by_folded], n=1, cutoff=cutoff)
     return by_folded[near[0]] if near else None

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from slugline.base.progress import Progress, can_erase, progress_on
 from slugline.base.wording import printable, printable_json
 from slugline.errors import Message, Parameter
+
+if TYPE_CHECKING:
+    import logging
 
 # Flags in messages --------------------------------------------------------------------------------
 
@@ -77,6 +79,8 @@ def log_to_standard_error(
 
     Returns the logger of the package.
     """
+    import logging
+
     logging.basicConfig(
         level=logging.WARNING if is_quiet() else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",

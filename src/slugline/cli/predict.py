@@ -40,11 +40,11 @@ from slugline.errors import DataError, Message, OptionError
 from slugline.model.decider import Decider
 from slugline.model.file.content import DEFAULT, SHIPPED, load_model
 from slugline.model.fitted import Fitted
-from slugline.prediction.files import check_ending, compact, open_answer_file
 from slugline.prediction.rows import (
     Prediction,
     PredictOptions,
     RowCounts,
+    compact,
     make_decider,
     predict_rows,
     write_predictions,
@@ -271,6 +271,7 @@ def _predict_one(
 ) -> None:
     if output is not None:
         from slugline.cli.output_paths import check_target
+        from slugline.prediction.files import check_ending
 
         check_ending(output, file)
         check_target("--output", output, [model, file])
@@ -338,6 +339,8 @@ def _writer(
     if output is None:
         yield lines.write
         return
+    from slugline.prediction.files import open_answer_file
+
     with open_answer_file(output, rows, decider, lines.top) as file:
         yield file.write
     if file.dropped_columns:

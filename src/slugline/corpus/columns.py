@@ -14,7 +14,6 @@ from slugline.corpus.column_names import ID_NAME, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
-from slugline.corpus.excel import displayed_text
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.readers import RowReader
@@ -392,6 +391,8 @@ def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) 
     """
     values = [row.values.get(column) for column in columns]
     if is_sheet:
+        from slugline.corpus.excel import displayed_text
+
         values = [*map(displayed_text, values)]
     if len(values) == 1:
         return values[0]

@@ -70,14 +70,13 @@ _RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
 _BETWEEN = "‘’´–—…·\N{NO-BREAK SPACE}\N{SOFT HYPHEN}"
 # Chinese and Japanese letters may have any sign between them.
 _LETTER = r"[^\W\d_\u2e80-\U0010ffff]"
-_ODD = re.compile(
-    rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWEEN}]|[ªº²³])(?={_LETTER}))"
-)
+# The expressions are compiled on first use, in milliseconds that most files don't need.
+_ODD = rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWEEN}]|[ªº²³])(?={_LETTER}))"
 # Greek, Cyrillic and other letters in a word of ASCII.
 _FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"
-_MIXED = re.compile(f"(?<=[a-zA-Z]){_FOREIGN_LETTER}|{_FOREIGN_LETTER}(?=[a-zA-Z])")
+_MIXED = f"(?<=[a-zA-Z]){_FOREIGN_LETTER}|{_FOREIGN_LETTER}(?=[a-zA-Z])"
 # Adjacent letters that a few bytes of Chinese or Russian decode to, and that no Latin word has.
-_LATIN_RUN = re.compile(r"[^\x00-\x7f\W]{4}")
+_LATIN_RUN = r"[^\x00-\x7f\W]{4}"
 
 
 def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = False) -> str | None:
@@ -150,7 +149,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         # A single letter may be another letter or a sign: the ³ of m³ is ł in another encoding.
         n_distinct = 0 if encoding == "cp1252" else 2
         is_known = text and _is_in_alphabet(text, alphabets, n_distinct)
-        if text and is_known and not _LATIN_RUN.search(text):
+        if text and is_known and not re.search(_LATIN_RUN, text):
             return _choose_western(sample, text) if encoding == "cp1252" else encoding
     if sum(byte > 127 for byte in sample) < _MIN_FOREIGN:
         return None
@@ -280,7 +279,7 @@ def _is_plausible(text: str) -> bool:
 
 def _n_odd(text: str) -> int:
     """Return the number of signs and of foreign letters within words."""
-    n_odd, previous = len(_ODD.findall(text)) + len(_MIXED.findall(text)), " "
+    n_odd, previous = len(re.findall(_ODD, text)) + len(re.findall(_MIXED, text)), " "
     for character in text:
         if character > "\x7f":
             n_odd += character.isupper() and previous.islower()

@@ -40,7 +40,6 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.excel import excel_rows, sheet_note
 from slugline.corpus.folders import (
     files_ending,
     folder_rows,
@@ -234,6 +233,8 @@ def _path_reader(
 ) -> RowReader:
     """Return a reader of a folder, or of a file that isn't read line by line."""
     if name == "xlsx":
+        from slugline.corpus.excel import excel_rows, sheet_note
+
         columns = () if layout is None else layout.text
         rows, note = excel_rows(path, columns), sheet_note(path, columns)
     else:
@@ -597,13 +598,19 @@ class _Format:
     has_names: bool = True
 
 
+def _excel_rows(path: Path, _: str | None) -> RowIterator:
+    from slugline.corpus.excel import excel_rows
+
+    return excel_rows(path)
+
+
 _FORMATS = {
     "csv": _Format(formats.table_rows),
     "tsv": _Format(partial(formats.table_rows, delimiter="\t")),
     "jsonl": _Format(formats.json_rows),
     "json": _Format(formats.array_rows, unit="item"),
     "parquet": _Format(lambda path, _: parquet_rows(path), takes_path=True, unit="row"),
-    "xlsx": _Format(lambda path, _: excel_rows(path), takes_path=True, unit="row"),
+    "xlsx": _Format(_excel_rows, takes_path=True, unit="row"),
     "txt": _Format(formats.text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }

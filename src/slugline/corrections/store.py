@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.files import SQLITE_LOCKS, PathLike, write_ahead
+from slugline.base.databases import SQLITE_LOCKS, write_ahead
+from slugline.base.files import PathLike
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.corpus.topic_sets import TopicSet

@@ -28,7 +28,7 @@ from slugline.corpus.topic_cells import format_topics
 from slugline.errors import DataError, OptionError, OutputError, Parameter
 from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
-from slugline.prediction.rows import Prediction
+from slugline.prediction.rows import Prediction, compact
 
 # Characters with which formulas of spreadsheets begin; and numbers, which may begin with them, too.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
@@ -254,12 +254,6 @@ def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, st
         renamed[name] = free
         used_names.add(free)
     return renamed
-
-
-def compact(value: Any) -> Any:
-    """Return a value that fits on one line, since raw JSON may have line breaks."""
-    is_raw = isinstance(value, msgspec.Raw)
-    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
 
 
 def _numbered(number: int, stems: tuple[str, str]) -> list[str]:

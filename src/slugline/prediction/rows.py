@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
 from slugline.corpus.column_names import ID_NAME
@@ -25,7 +27,6 @@ from slugline.corpus.columns import (
     text_with_cells,
 )
 from slugline.corpus.documents import Topic
-from slugline.corpus.excel import excel_header
 from slugline.corpus.layout import Format, check_delimiter
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
@@ -221,14 +222,14 @@ def _find_columns(
     """Return the columns to read, given the first rows."""
     id_column = find_id_column(rows.name, head, options.id)
     is_sheet = rows.format == "xlsx"
-    if (
-        not head and options.text is not None
-    ):  # the header alone may show that the column is missing
-        header = (
-            excel_header(Path(rows.name), rows.known_columns)
-            if is_sheet
-            else read_dialect(rows).columns
-        )
+    # The header alone may show that the column is missing.
+    if not head and options.text is not None:
+        if is_sheet:
+            from slugline.corpus.excel import excel_header
+
+            header: Sequence[str] = excel_header(Path(rows.name), rows.known_columns)
+        else:
+            header = read_dialect(rows).columns
         if header:
             find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], options.text)
     extra = tuple(column.name for column in decider.fitted.columns)
@@ -438,3 +439,9 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
             " over 0.",
         )
     return decider
+
+
+def compact(value: Any) -> Any:
+    """Return a value that fits on one line, since raw JSON may have line breaks."""
+    is_raw = isinstance(value, msgspec.Raw)
+    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from email.utils import parsedate_to_datetime
 from itertools import chain, pairwise
 from typing import Any
 
@@ -198,6 +197,8 @@ def _read_dates(cell: Any) -> list[datetime]:
     if match := _DAY_FIRST.fullmatch(text):
         day, month, year, clock = match.groups()
         text = f"{year}-{month:0>2}-{day:0>2}" + (f" {clock}" if clock else "")
+    from email.utils import parsedate_to_datetime
+
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             return [read(text)]

@@ -20,7 +20,8 @@ from threadpoolctl import ThreadpoolController
 
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import count_threads
-from slugline.base.files import cache_folder, write_ahead
+from slugline.base.databases import write_ahead
+from slugline.base.files import cache_folder
 from slugline.base.progress import SILENT, Progress, announce
 from slugline.base.threads import map_in_order
 from slugline.base.wording import counted

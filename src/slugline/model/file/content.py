@@ -95,11 +95,13 @@ def model_path(model: PathLike) -> PathLike:
     Only a plain string is a name: "./reuters46" and Path("reuters46") are files. Raises
     ModelFileError if there is no such file, but the path resembles a name.
     """
+    if model in SHIPPED:
+        return _FOLDER / f"{model}.slug"
     if isinstance(model, str) and not os.path.lexists(model) and Path(model).name == model:
         near = nearest(model, SHIPPED, 0.8)
-        if near not in (None, model):
+        if near is not None:
             raise ModelFileError(f"{model}: there is no such file; did you mean {near}?")
-    return _FOLDER / f"{model}.slug" if model in SHIPPED else model
+    return model
 
 
 def is_shipped(model: PathLike) -> bool:
