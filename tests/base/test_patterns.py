@@ -32,6 +32,7 @@ FUNCTIONS = {
 COMPOSED = {
     "auditing/findings.py": ("finditer", r"(?<!\w)ab(?!\w)"),
     "corpus/formats.py": ("finditer", r'(?:"([^"]*(?:""[^"]*)*)"|([^;]*))(;|\Z)'),
+    "serving/request_checks.py": ("search", r"\S"),
     "serving/web/bodies.py": (
         "finditer",
         rb'(?s)[\s,:\]}]{1,40}+|[\[{]|"[^"\\]{0,40}+(?:\\.[^"\\]*+){0,20}+(?:"|\Z)?+|[^\s,:\[\]{}"]{1,40}+',
