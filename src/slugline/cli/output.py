@@ -38,24 +38,42 @@ def flags_of(options: Iterable[click.Parameter]) -> dict[str, str]:
 
 
 def name_flags(message: str, command: click.Command | None = None) -> str:
-    """Return a message with the flags of a command, by default of the current one."""
+    """Return a message with the flags of a command, by default of the current one.
+
+    A parameter that the command doesn't have gets its flag in `slugline train`, as messages about a
+    model may advise to train another one.
+    """
     context = click.get_current_context(silent=True)
     if command is None and context is not None:
         command = context.command
     if command is None or not isinstance(message, Message):
         return message
-    options, flags = command.params, flags_of(command.params)
-    switches = {*flags_of(o for o in options if getattr(o, "is_flag", False)).values()}
+    params = command.params
 
     def word(parameter: Parameter) -> str:
-        flag = flags.get(parameter.name)
-        if flag is None:
+        option = _find_param(params, parameter.name) or _find_train_option(parameter.name)
+        if not isinstance(option, click.Option):
             return str(parameter)
-        if parameter.value is not None and flag not in switches:
+        flag = max(option.opts, key=len)
+        if parameter.value is not None and not option.is_flag:
             flag = f"{flag} {shlex.quote(str(parameter.value))}"
         return parameter.phrase.format(flag)
 
     return message.render(word)
+
+
+def _find_param(params: Iterable[click.Parameter], name: str) -> click.Parameter | None:
+    """Return the parameter with a name, on the command line or in Python."""
+    for param in params:
+        if name == param.name or name in getattr(param, "parameters", ()):
+            return param
+    return None
+
+
+def _find_train_option(name: str) -> click.Parameter | None:
+    from slugline.cli.app import import_command
+
+    return _find_param(import_command("train").params, name)
 
 
 # Output -------------------------------------------------------------------------------------------

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
 
 from slugline.base.names import is_pattern
 from slugline.base.wording import printable, printable_json
-from slugline.cli.options import (
-    COUNT,
-    argument,
-    check_model_first,
-    command,
-    encoding_option,
-    format_option,
-    is_model,
-    models_argument,
-    option,
-    precision_option,
-    quiet_option,
-    separator_option,
-    text_option,
-)
+from slugline.cli.options import check_model_first, command, is_model
 from slugline.cli.output import is_quiet, say, show_progress, warn
+from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
-from slugline.corpus.layout import Format
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, Message, OptionError
@@ -55,97 +40,16 @@ _N_REASONS = 10
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
 
-_folder_option = functools.partial(option, panel="With a folder for --output")
-
 
 @command()
-@models_argument(
-    "model",
-    "A saved model (.slug), or reuters46, which comes with Slugline and answers if none is named.",
-    required=False,
-)
-@argument(
-    "files",
-    "Texts: one per line, or CSV, TSV, JSONL, JSON or Parquet (also .gz); omit it or use - for "
-    "standard input. With a folder for --output, also several files, and patterns such as "
-    "'in/*.parquet'.",
-    metavar="[FILE]...",
-    nargs=-1,
-)
-@text_option
-@option("--id COLUMN", "Column to pass through.", show_default="id, in upper or lower case")
-@format_option
-@encoding_option
-@separator_option
-@option("--top K", "Print the K most likely topics.", type=COUNT, default=1)
-@precision_option
-@option(
-    "--per-topic",
-    "Apply --min-precision to each frequent topic separately, so that no topic falls short while "
-    "all together reach it.",
-)
-@option(
-    "--coverage FRACTION",
-    "Also print a set of topics that contains the right one this often (e.g. 0.95).",
-    type=float,
-)
-@option("--explain", "Add the words that count most for or against the topic, and their positions.")
-@option(
-    "--output -o FILE",
-    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file: all columns of FILE, then the answers; or "
-    "a folder, such as out/, with a file of answers for each FILE.",
-    show_default="JSON lines to standard output",
-)
-@option("--strict", "Stop at the first bad row.")
-@option(
-    "--threads n_threads N",
-    "Number of threads; changes no result.",
-    type=COUNT,
-    default=1,
-    parameters=("n_jobs",),
-)
-@_folder_option(
-    "--to FORMAT",
-    "Format of the answers: csv, tsv, jsonl, parquet or xlsx.",
-    show_default="that of each FILE",
-)
-@_folder_option(
-    "--workers N",
-    "Processes that answer files in parallel.",
-    type=COUNT,
-    show_default="one for each core",
-    parameters=("n_workers",),
-)
-@_folder_option(
-    "--scheduler ADDRESS",
-    "Use a Dask cluster, such as tcp://10.0.0.1:8786; its machines must find FILE and the folder "
-    "under the same paths.",
-    show_default="this machine",
-)
-@_folder_option(
-    "--overwrite", "Overwrite answers made by a different model or with different options."
-)
-@quiet_option
+@predict_options
 def predict(
     model: str | None,
     files: Sequence[str],
-    text: str | None,
-    id: str | None,  # noqa: A002 (the option's name)
-    format: Format | None,  # noqa: A002
-    encoding: str | None,
-    separator: str | None,
-    top: int,
-    min_precision: float | None,
-    per_topic: bool,
-    coverage: float | None,
-    explain: bool,
+    options: PredictOptions,
+    folder_options: FolderOptions,
     output: str | None,
-    strict: bool,
-    n_threads: int,
-    to: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None,
-    workers: int | None,
-    scheduler: str | None,
-    overwrite: bool,
+    explain: bool,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
 
@@ -184,53 +88,31 @@ def predict(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
             "of them out."
         )
-    options = PredictOptions(
-        text=text,
-        id=id,
-        format=format,
-        encoding=encoding,
-        separator=separator,
-        to=to,
-        top=top,
-        min_precision=min_precision,
-        per_topic=per_topic,
-        coverage=coverage,
-        strict=strict,
-        n_threads=n_threads,
-    )
     if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         from slugline.cli.predict_folder import predict_folder
 
         model, files = _model_and_files(model, files)
-        predict_folder(
-            model,
-            files,
-            Path(output),
-            options,
-            workers=workers,
-            scheduler=scheduler,
-            overwrite=overwrite,
-        )
+        predict_folder(model, files, Path(output), options, folder_options)
         return
-    _check_no_folder(
-        files,
-        {
-            "--to": to,
-            "--workers": workers,
-            "--scheduler": scheduler,
-            "--overwrite": overwrite or None,
-        },
-    )
+    _check_no_folder(files, options, folder_options)
     model, files = _model_and_files(model, files)
     path = None if output is None else Path(output)
     _predict_one(model, files[0], path, options, explain=explain)
 
 
-def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> None:
+def _check_no_folder(
+    files: Sequence[str], options: PredictOptions, folder_options: FolderOptions
+) -> None:
     """Raise OptionError if an option or the files need a folder of answers."""
-    for flag, value in options.items():
-        if value is not None:
-            raise OptionError(f"{flag} needs a folder of answers; name one, such as --output out/.")
+    is_given = {
+        "--to": options.to is not None,
+        "--workers": folder_options.workers is not None,
+        "--scheduler": folder_options.scheduler is not None,
+        "--overwrite": folder_options.overwrite,
+    }
+    given = [flag for flag, value in is_given.items() if value]
+    if given:
+        raise OptionError(f"{given[0]} needs a folder of answers; name one, such as --output out/.")
     if len(files) == 2 and not (Path(files[1]).exists() or is_pattern(files[1])):
         raise OptionError(f"{files[1]} doesn't exist; did you mean -o {files[1]}?")
     if len(files) > 1 or any(map(is_pattern, files)):

@@ -10,6 +10,7 @@ import click
 from slugline.base.clusters import unlogged
 from slugline.base.wording import counted
 from slugline.cli.output import explain_interrupt, say, show_progress
+from slugline.cli.predict_options import FolderOptions
 from slugline.errors import OptionError, SluglineError
 from slugline.prediction.job import JobResult, predict_files
 from slugline.prediction.rows import PredictOptions
@@ -20,10 +21,7 @@ def predict_folder(
     files: Sequence[str],
     out: Path,
     options: PredictOptions,
-    *,
-    workers: int | None,
-    scheduler: str | None,
-    overwrite: bool,
+    folder_options: FolderOptions,
 ) -> None:
     """Write a file of answers for each file.
 
@@ -31,7 +29,7 @@ def predict_folder(
     ------
     SluglineError : see `slugline.prediction.job.predict_files`; also if a file has no answers.
     """
-    if scheduler is not None and workers is not None:
+    if folder_options.scheduler is not None and folder_options.workers is not None:
         raise OptionError(
             "--scheduler uses a cluster, and --workers this machine; give one of them."
         )
@@ -42,9 +40,9 @@ def predict_folder(
             files,
             out,
             options,
-            overwrite=overwrite,
-            n_workers=workers,
-            client=scheduler,
+            overwrite=folder_options.overwrite,
+            n_workers=folder_options.workers,
+            client=folder_options.scheduler,
             progress=progress,
         )
     _finish(result, out)

@@ -31,6 +31,7 @@ from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
 from slugline.model.file.content import load_model
+from slugline.model.fitted import Fitted
 from slugline.prediction.files import answer_names, guard_cell
 
 
@@ -104,10 +105,8 @@ def suggest(
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
-        rows, unlabelled = read(file, None)
         _draw_texts(
-            rows,
-            unlabelled,
+            *read(file, None),
             number,
             seed=seed,
             topic=topic,
@@ -129,25 +128,40 @@ def suggest(
     if topic is not None:
         layout = (layout or DataLayout((), topic))._replace(topic=topic, topic_form=None)
     unlabelled = _without_labelled(rows, unlabelled, layout)
-    n_texts = len(unlabelled.texts)
-    with show_progress() as progress:
-        suggestions = suggesting.suggest(
-            fitted, unlabelled.texts, number, random_state=seed, progress=progress
-        )
-    if len(suggestions) < min(number, n_texts):
-        differ = "differs" if len(suggestions) == 1 else "differ"
-        say(
-            f"{rows.name}: only {counted(len(suggestions), 'text')} {differ} enough to be suggested"
-        )
+    suggestions = _choose_texts(fitted, rows, unlabelled.texts, number, seed)
     if as_json:
         print_json([{rows.unit: unlabelled.rows[s.row].at, **_plain(s)} for s in suggestions])
         return
-    inputs = [unlabelled.rows[s.row].values for s in suggestions]
-    if not rows.has_names:  # lines of text, most of which have no labels
-        inputs = [{k: cell for k, cell in row.items() if cell is not None} for row in inputs]
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
-    table = _table(suggestions, inputs, layout, dialect)
-    _write(output, table, dialect, f"{len(suggestions):,} of {counted(n_texts, 'text')} to label")
+    table = _table(suggestions, _input_cells(suggestions, rows, unlabelled), layout, dialect)
+    n_texts = counted(len(unlabelled.texts), "text")
+    _write(output, table, dialect, f"{len(suggestions):,} of {n_texts} to label")
+
+
+def _choose_texts(
+    fitted: Fitted, rows: RowReader, texts: Sequence[str], number: int, seed: int
+) -> list[Suggestion]:
+    """Return the texts whose labels would help most, and say if there are fewer than asked for."""
+    with show_progress() as progress:
+        suggestions = suggesting.suggest(
+            fitted, texts, number, random_state=seed, progress=progress
+        )
+    n_suggestions = len(suggestions)
+    if n_suggestions < min(number, len(texts)):
+        differ = "differs" if n_suggestions == 1 else "differ"
+        say(f"{rows.name}: only {counted(n_suggestions, 'text')} {differ} enough to be suggested")
+    return suggestions
+
+
+def _input_cells(
+    suggestions: Sequence[Suggestion], rows: RowReader, unlabelled: UnlabelledTexts
+) -> list[Mapping[str, Any]]:
+    """Return the cells of the suggested rows, by column."""
+    cells = [unlabelled.rows[s.row].values for s in suggestions]
+    if rows.has_names:
+        return [*cells]
+    # Lines of text, most of which have no labels.
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in cells]
 
 
 def _write(output: Path | None, table: bytes, dialect: TableDialect, content: str) -> None:
