@@ -281,15 +281,15 @@ def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stac
     for name, (train, test) in splits.items():
         fitted = TopicClassifier(n_jobs=1, min_precision=0.8).fit(train.texts, train.topics).fitted_
         decider = Decider.from_fitted(fitted)
-        reasons, _ = decider.judge(test.texts, *fitted.predict_with_words(test.texts))
+        reasons = [decision.reason for decision in decider.decide(test.texts)]
         refused_tests = np.mean([r is not None and r.kind == "unknown_words" for r in reasons])
         others = {"other languages": foreign}
         others |= {other: split[1].texts[:500] for other, split in splits.items() if other != name}
         for source, texts in others.items():
             proba, counts = fitted.predict_with_words(texts)
             is_low = proba.max(axis=1) < decider.thresholds[proba.argmax(axis=1)]
-            reasons = decider.judge(texts, proba, counts).reasons
-            is_refused = np.array([reason is not None for reason in reasons])
+            decisions = decider.decide_from_proba(texts, proba, counts)
+            is_refused = np.array([decision.reason is not None for decision in decisions])
             fractions = is_low.mean(), is_refused.mean(), refused_tests
             rows.append([name, source, *(f"{fraction:.3f}" for fraction in fractions)])
     header = ["trained on", "asked about", "by probability", "with known words", "own refused"]

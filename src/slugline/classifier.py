@@ -39,7 +39,8 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.registry import AUTO, Encoder, combinations
 from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner
-from slugline.model.decider import Decider, Decision
+from slugline.model.decider import Decider
+from slugline.model.decision import Decision
 from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file

@@ -21,7 +21,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.documents import Topic
 from slugline.explanation.explain import explain
 from slugline.exporting.page import why_unsure
-from slugline.model.decider import Unsure, _too_low
+from slugline.model.decision import Unsure
 from slugline.text.characters import normalize_nfc
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.tokens import tokenize
@@ -53,15 +53,13 @@ def check_answers(opened: OpenPage, texts: list[str]) -> None:
     proba, counts = fitted.predict_with_words(texts)
     assert said.best == proba.argmax(axis=1).tolist()
     assert np.abs(said.proba - proba).max() < 1e-5
-    unsures, sets = decider.judge(texts, proba, counts)
-    if fitted.multilabel:
-        names = fitted.topics.names
-        assert [[names[i] for i in given] for given in said.given] == sets
-    else:
-        assert said.given == [
-            [] if unsure else [i] for i, unsure in zip(said.best, unsures, strict=True)
-        ]
-    expected = [None if unsure is None else why_unsure(unsure) for unsure in unsures]
+    decisions = decider.decide_from_proba(texts, proba, counts)
+    names = fitted.topics.names
+    assert [[names[i] for i in given] for given in said.given] == [
+        decision.topics if fitted.multilabel else [decision.topic] * (decision.reason is None)
+        for decision in decisions
+    ]
+    expected = [None if each.reason is None else why_unsure(each.reason) for each in decisions]
     assert [_words(reason) for reason in said.reasons] == [_words(reason) for reason in expected]
     for ours, theirs in zip(said.reasons, expected, strict=True):
         assert _numbers(ours) == pytest.approx(_numbers(theirs), abs=2e-5)
@@ -319,7 +317,7 @@ def test_exported_page_words_low_probabilities_like_python(shipped: OpenPage) ->
     ]
     pairs = [(low, high) for low, high in pairs if 0 < low < high]
     assert len(pairs) > 1800
-    reasons = [_too_low(float(low), float(high)) for low, high in pairs]
+    reasons = [Unsure.from_threshold(float(low), float(high)) for low, high in pairs]
     assert {reason.kind for reason in reasons} == {"low_probability", "no_threshold"}
     said = shipped.page.evaluate(
         "(reasons) => reasons.map(whyUnsure)", list(map(Unsure._asdict, reasons))

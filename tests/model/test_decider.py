@@ -25,7 +25,8 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.conformal import highest_score, set_scores
-from slugline.model.decider import Decider, Unsure, most_likely
+from slugline.model.decider import Decider, SingleLabelDecider
+from slugline.model.decision import Unsure, most_likely
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import HeldOutInfo, ModelFile, UnknownWordInfo
@@ -380,12 +381,12 @@ def test_reason_shows_enough_digits_to_tell_its_numbers_apart(reason: Unsure, te
 def test_summary_gives_the_range_of_thresholds_by_topic(fitted: TopicClassifier) -> None:
     model = fitted.fitted_
     low, high = np.float32(0.25), np.float32(0.75)
-    decider = Decider(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
+    decider = SingleLabelDecider(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
     rows = dict(decider.summary())
     assert rows["from probability"] == "0.25 to 0.75, by topic"
     assert rows["coverage of sets"] == "0.8"
     assert decider.promise == 0.9
-    decider = Decider(model, None, np.array([low, low, np.inf]))
+    decider = SingleLabelDecider(model, None, np.array([low, low, np.inf]))
     assert (decider.summary(), decider.promise, decider.note) == ([], 0, "")
     rows = dict(replace(decider, precision=0.9).summary())
     assert rows["from probability"] == "0.25"
@@ -409,8 +410,8 @@ def test_decide_gives_one_text_the_answer_it_has_among_others(fitted: TopicClass
     texts = ["the loan and rate and bond of 1", "Das Kraut", "", "corn goal"]
     together = fitted.decide(texts, coverage=0.9)
     alone = [fitted.decide([text], coverage=0.9)[0] for text in texts]
-    assert [(r.topic, r.reason, r.topics) for r in together] == [
-        (r.topic, r.reason, r.topics) for r in alone
+    assert [(r.topic, r.reason, r.conformal_set) for r in together] == [
+        (r.topic, r.reason, r.conformal_set) for r in alone
     ]
     assert fitted.decide([]) == []
 
@@ -465,9 +466,9 @@ def test_most_likely_sorts_topics_and_keeps_the_order_of_equal_ones(n_guesses: i
 def test_decide_with_a_coverage_returns_sets_of_topics(fitted: TopicClassifier) -> None:
     (sure,) = fitted.decide(["the loan and rate and bond of 1"], coverage=0.9)
     (everything,) = fitted.decide(["corn goal"], coverage=0.999)
-    assert sure.topics == ["bank"]
-    assert set(everything.topics or []) == {"bank", "grain", "sport"}
-    assert fitted.decide(["corn"])[0].topics is None
+    assert sure.conformal_set == ["bank"]
+    assert set(everything.conformal_set or []) == {"bank", "grain", "sport"}
+    assert fitted.decide(["corn"])[0].conformal_set is None
 
 
 def test_heldout_predictions_do_not_depend_on_threads(many: Any, fitted: TopicClassifier) -> None:
@@ -590,7 +591,7 @@ def test_decide_takes_a_precision_or_coverage_after_the_fit(
     text = "the loan and rate and bond of 1"
     assert classifier.decide([text, "zinc tin"])[1].topic is not None  # nobody asked for more
     (decision,) = classifier.decide([text], **options)
-    assert (decision.topic, decision.topics) == (
+    assert (decision.topic, decision.conformal_set) == (
         "bank",
         ["bank"] if "coverage" in options else None,
     )
@@ -629,7 +630,7 @@ def test_decide_is_unsure_of_every_text_if_the_precision_is_out_of_reach(
         assert len(sure.top) == 3
         assert unknown.reason == Unsure("no_text")
         assert model.decide([text], 0)[0].topic == "bank"
-        assert model.decide([text], coverage=0.9)[0].topics == ["bank"]
+        assert model.decide([text], coverage=0.9)[0].conformal_set == ["bank"]
         with pytest.raises(OptionError, match="and no threshold reaches it by the"):
             model.decide([text], 0.999)
     assert model.predict([text]) == ["bank"]

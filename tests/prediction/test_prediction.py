@@ -72,9 +72,9 @@ def test_predict_rows_keeps_the_order_with_bad_rows(model: TopicClassifier) -> N
 
     first, second, third = answers_to(model, rows)
 
-    assert (first.at, first.topics[0][0]) == (1, "grain")
+    assert (first.at, first.decision.topic) == (1, "grain")
     assert second == broken
-    assert (third.at, third.topics[0][0]) == (3, "sport")
+    assert (third.at, third.decision.topic) == (3, "sport")
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 7, 1000])
@@ -92,8 +92,10 @@ def test_predict_rows_equals_single_rows(model: TopicClassifier, batch_rows: int
             assert isinstance(item, Prediction)
             proba = model.predict_proba([row.values["text"]])[0].tolist()
             best = sorted(zip(model.topics_.names, proba, strict=True), key=lambda t: -t[1])
-            assert [topic for topic, _ in item.topics] == [topic for topic, _ in best]
-            assert [p for _, p in item.topics] == pytest.approx([p for _, p in best], abs=1e-6)
+            assert [topic for topic, _ in item.decision.top] == [topic for topic, _ in best]
+            assert [p for _, p in item.decision.top] == pytest.approx(
+                [p for _, p in best], abs=1e-6
+            )
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def test_predict_rows_gives_top_topics_in_order(model: TopicClassifier) -> None:
     for top in (1, 2, 3, 9):
         [item] = answers_to(model, rows_of(*texts_of("wheat goal wheat")), top=top)
         assert isinstance(item, Prediction)
-        assert len(item.topics) == min(top, 3)
-        values = [p for _, p in item.topics]
+        assert len(item.decision.top) == min(top, 3)
+        values = [p for _, p in item.decision.top]
         assert values == sorted(values, reverse=True)
 
 
@@ -145,7 +147,7 @@ def test_predict_rows_guesses_the_text_column(model: TopicClassifier) -> None:
 
     assert isinstance(told, Prediction)
     assert isinstance(named, Prediction)
-    assert (told.topics[0][0], named.topics[0][0]) == ("grain", "sport")
+    assert (told.decision.topic, named.decision.topic) == ("grain", "sport")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_predict_rows_finds_the_id_column_in_any_case(
 
 def test_predict_rows_does_not_guess_the_id_column_as_text(model: TopicClassifier) -> None:
     [item] = answers_to(model, rows_of(SourceRow(1, {"key": "goal", "wire": "wheat"})), id="key")
-    assert (item.id, item.topics[0][0]) == ("goal", "grain")
+    assert (item.id, item.decision.topic) == ("goal", "grain")
 
 
 def test_predict_rows_rejects_a_missing_id_column(model: TopicClassifier) -> None:
@@ -240,7 +242,7 @@ def test_predict_rows_joins_text_columns(model: TopicClassifier) -> None:
     first, second, *bad = answers_to(model, rows, text="subject,body", top=3)
     joined, alone = answers_to(model, rows_of(*texts_of("wheat\ncorn crop", "wheat")), top=3)
 
-    assert (first.topics, second.topics) == (joined.topics, alone.topics)
+    assert (first.decision.top, second.decision.top) == (joined.decision.top, alone.decision.top)
     assert [(row.at, row.problem) for row in bad] == [
         (3, "no text in columns 'subject' and 'body'"),
         (4, "no text in columns 'subject' and 'body'"),
@@ -250,7 +252,7 @@ def test_predict_rows_joins_text_columns(model: TopicClassifier) -> None:
 def test_predict_rows_prefers_a_column_with_a_comma_in_its_name(model: TopicClassifier) -> None:
     values = {"subject,body": "goal", "subject": "wheat", "body": "wheat"}
     [item] = answers_to(model, rows_of(SourceRow(1, values)), text="subject,body")
-    assert item.topics[0][0] == "sport"
+    assert item.decision.topic == "sport"
 
 
 def test_predict_rows_yields_nothing_without_rows(model: TopicClassifier) -> None:
@@ -291,7 +293,7 @@ def test_predict_rows_answers_batches_in_parallel_and_in_order(model: TopicClass
     rows = rows_of(*texts_of("wheat", "goal"))
     answers = answers_to(model, rows, limits=BatchLimits(rows=1), n_threads=2)
 
-    assert [answer.topics[0][0] for answer in answers] == ["grain", "sport"]
+    assert [answer.decision.topic for answer in answers] == ["grain", "sport"]
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
@@ -401,7 +403,7 @@ def test_predict_rows_answers_the_first_rows_before_an_error(
 
     answers = answers_to(model, RowReader("t.jsonl", "jsonl", items()))
 
-    assert [next(answers).topics[0][0] for _ in range(n_good)] == ["grain"] * n_good
+    assert [next(answers).decision.topic for _ in range(n_good)] == ["grain"] * n_good
     with pytest.raises(DataError) as caught:
         next(answers)
     assert str(caught.value) == "t.jsonl: cut off."

@@ -26,7 +26,8 @@ import pytest
 import slugline
 from server import client, make_state, running
 from slugline.corrections.store import CorrectionStore
-from slugline.model.decider import Decider, Decision
+from slugline.model.decider import Decider
+from slugline.model.decision import Decision
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.replies import add_reasons, to_results
 from slugline.serving.served_models import ServedModel, ServedModels

@@ -18,7 +18,8 @@ from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation, format_word, merge_spans
-from slugline.model.decider import Decider, describe_unsure
+from slugline.model.decider import Decider
+from slugline.model.decision import describe_unsure
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note

@@ -254,9 +254,7 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     from slugline.explanation.explain import explain
 
     columns = [column.label for column in fitted.columns]
-    topics = [answer.topics[0][0]]
-    if fitted.multilabel and answer.set:
-        topics = answer.set
+    topics = answer.decision.topics or [answer.decision.top[0][0]]
     return [
         {
             **({"topic": topic} if fitted.multilabel else {}),
@@ -276,21 +274,22 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     if isinstance(answer, BadRow):
         row_id = {} if answer.id in (None, "") else {"id": compact(answer.id)}
         return {unit: answer.at, **row_id, "error": answer.problem}
-    topic, probability = answer.topics[0]
+    decision = answer.decision
     line: dict[str, Any] = {}
     if answer.id is not None:
         line["id"] = compact(answer.id)
-    if answer.probabilities is None:
-        line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
-    else:  # of a multilabel model
-        line["topics"] = None if answer.reason else answer.set
-        line["probabilities"] = [round(p, 4) for p in answer.probabilities]
-    if answer.reason:
-        line["reason"] = str(answer.reason)
-    if top > 1 or answer.reason:
-        guesses = answer.topics if answer.reason else answer.topics[:top]
-        name = "topics" if answer.probabilities is None else "guesses"
+    multilabel = decision.topics is not None
+    if multilabel:
+        line["topics"] = None if decision.reason else decision.topics
+        line["probabilities"] = [round(p, 4) for p in decision.probabilities]
+    else:
+        line |= {"topic": decision.topic, "probability": round(decision.probability, 4)}
+    if decision.reason:
+        line["reason"] = str(decision.reason)
+    if top > 1 or decision.reason:
+        guesses = decision.top if decision.reason else decision.top[:top]
+        name = "guesses" if multilabel else "topics"
         line[name] = [{"topic": guess, "probability": round(p, 4)} for guess, p in guesses]
-    if answer.set is not None and answer.probabilities is None:
-        line["set"] = answer.set
+    if decision.conformal_set is not None:
+        line["set"] = decision.conformal_set
     return line

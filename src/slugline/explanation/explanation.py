@@ -15,7 +15,7 @@ import numpy as np
 from slugline.base.wording import TitledRows, counted
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError
-from slugline.model.decider import format_under
+from slugline.model.decision import format_under
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -16,7 +16,7 @@ from slugline.base.html import render_markdown, style_sheet, template_environmen
 from slugline.base.wording import counted, percent
 from slugline.explanation.explanation import STYLE
 from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
-from slugline.model.decider import Unsure
+from slugline.model.decision import Unsure
 from slugline.model.file.content import SHIPPED
 
 #: The size of a page, in bytes, from which phones take long to open it.

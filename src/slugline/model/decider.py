@@ -1,16 +1,15 @@
-"""Which predictions to give, and for which texts to say "unsure" instead, and why."""
+"""Deciders: from probabilities and thresholds to decisions, "unsure" among them."""
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar
 
 import numpy as np
 
-from slugline.base.arrays import F32, Index, Mask
+from slugline.base.arrays import F32, Mask
 from slugline.base.checks import check_fraction, check_whole
 from slugline.base.wording import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
@@ -18,124 +17,20 @@ from slugline.corpus.topic_sets import split_rows
 from slugline.errors import Message, OptionError, Parameter
 from slugline.learning.learner import is_linear
 from slugline.model.conformal import highest_score, set_scores
+from slugline.model.decision import N_GUESSES, Decision, Unsure, most_likely
 from slugline.model.fitted import Fitted
-from slugline.model.heldout import MIN_PER_TOPIC, MIN_PER_TOPIC_OF_SEVERAL, HeldOutPredictions
+from slugline.model.heldout import MIN_PER_TOPIC_OF_SEVERAL, HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, describe_label_doubts
 from slugline.model.thresholds import CONFIDENCE, AchievablePrecision
 from slugline.text.features import UnknownWordRate, WordCounts
 
-#: The number of guesses for a text that the model is unsure of.
-N_GUESSES = 3
-
-
-#: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
-#: probability is below the topic's threshold; the topic has no threshold, so it is never given; or
-#: more than twice as many topics are likely as any training document had.
-UnsureKind = Literal[
-    "no_text", "no_words", "unknown_words", "low_probability", "no_threshold", "many_topics"
-]
-
-
-class Unsure(NamedTuple):
-    """Why the model is unsure of a text; `str` gives the reason in a few words.
-
-    Attributes
-    ----------
-    kind : UnsureKind
-    n_unknown, n_words : int
-        Number of unknown words, and of all words; for "unknown_words".
-    probability, threshold : float
-        Of the most likely topic; for "low_probability" and, without the threshold, "no_threshold".
-
-    Examples
-    --------
-    >>> str(Unsure("unknown_words", n_unknown=5, n_words=6))
-    'unknown words: 5 of 6'
-    """
-
-    kind: UnsureKind
-    n_unknown: int = 0
-    n_words: int = 0
-    probability: float = 0.0
-    threshold: float = 0.0
-
-    def __str__(self) -> str:
-        if self.kind == "unknown_words":
-            return f"unknown words: {self.n_unknown} of {self.n_words}"
-        if self.kind == "no_threshold":
-            return f"probability {self.probability:.2f}; no answer of this topic is sure enough"
-        if self.kind == "low_probability":
-            return format_under(self.probability, self.threshold)
-        if self.kind == "many_topics":
-            return "too many topics are likely"
-        return self.kind.replace("_", " ")
-
-
-def format_under(probability: float, threshold: float) -> str:
-    """Return "probability ... is under ...", with as many digits as show the difference."""
-    gap = np.float32(threshold) - np.float32(probability)
-    digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
-    return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
-
-
-class Decision(NamedTuple):
-    """The prediction for one text.
-
-    Attributes
-    ----------
-    topic : str, int or None
-        The topic given, or the most likely one if several are given; None if none is given.
-    probability : float
-        Of the most likely topic, even if the model is unsure.
-    reason : Unsure or None
-    top : list of (topic, probability)
-        The best guesses, the most likely first; they go on at least to the last topic given.
-    topics : list of topics, or None
-        For a multilabel model, the topics given, or only the deepest ones if topics are paths. For
-        other models, the conformal set, with the most likely topic first; None without `coverage`.
-    """
-
-    topic: Topic | None
-    probability: float
-    reason: Unsure | None
-    top: list[tuple[Topic, float]]
-    topics: list[Topic] | None = None
-
-    @property
-    def probabilities(self) -> list[float]:
-        """The probabilities of `topics`, in the same order; for a multilabel model."""
-        return [probability for topic, probability in self.top if topic in (self.topics or ())]
-
-
-def describe_unsure(decision: Decision) -> str:
-    """Return a phrase that says why a model is unsure of a text, with its best guesses.
-
-    >>> describe_unsure(Decision(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
-    'unsure (no words); best guesses: a 50 %, b 25 %'
-    """
-    guesses = ", ".join(f"{topic} {percent(probability, 0)}" for topic, probability in decision.top)
-    return f"unsure ({decision.reason}); best guesses: {guesses}"
-
-
-class Decisions(NamedTuple):
-    """Why each text is unsure, if it is, and its set of topics.
-
-    Attributes
-    ----------
-    reasons : list of Unsure or None, one for each text
-    sets : list of list of topics, or None
-        One set for each text. For a multilabel model, the topics given, none if it is unsure; for
-        other models, the conformal set, or None without `coverage`.
-    """
-
-    reasons: list[Unsure | None]
-    sets: list[list[Topic]] | None
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Decider:
+class Decider(ABC):
     """Gives those predictions that reach a required precision, and is unsure of the other texts.
+
+    `Decider.from_fitted` returns a `SingleLabelDecider` or a `MultilabelDecider`.
 
     Attributes
     ----------
@@ -148,7 +43,7 @@ class Decider:
         The limit on unknown words in a text; None for no limit.
     coverage, highest_score : float or None
         The probability that a set contains the right topic, and the score threshold of sets; see
-        `slugline.model.conformal`.
+        `slugline.model.conformal`. None for a multilabel model.
     """
 
     fitted: Fitted
@@ -158,9 +53,14 @@ class Decider:
     coverage: float | None = None
     highest_score: float | None = None
 
-    @classmethod
+    #: Nouns for held-out predictions, and the participle for those that are sure enough.
+    _unit: ClassVar[str]
+    _given: ClassVar[str]
+    #: The verb phrase for what the model does if no precision is asked for.
+    _without_precision: ClassVar[str]
+
+    @staticmethod
     def from_fitted(
-        cls,
         fitted: Fitted,
         min_precision: float | None = None,
         *,
@@ -192,39 +92,92 @@ class Decider:
         if min_precision is not None:
             check_fraction("min_precision", min_precision, may_be_0=True)
         if coverage is not None:
-            check_fraction("coverage", coverage)
-        if coverage is not None and fitted.multilabel:
-            raise OptionError(
-                Parameter("coverage"),
-                " is for models that give one topic to a text, and this one gives "
-                "several; leave it out.",
-            )
-        n_topics, heldout = len(fitted.topics), fitted.heldout_predictions
+            _check_coverage(fitted, coverage)
         precision = min_precision
-        if precision is None and heldout is not None:
-            precision = heldout.precision
-        thresholds, words = np.zeros(n_topics, dtype=np.float32), None
+        if precision is None and fitted.heldout_predictions is not None:
+            precision = fitted.heldout_predictions.precision
+        thresholds = np.zeros(len(fitted.topics), dtype=np.float32)
+        unknown_words = None
+        kind = MultilabelDecider if fitted.multilabel else SingleLabelDecider
         if precision:
             heldout = _require_heldout(fitted, "min_precision")
-            form = choose_form(fitted)
-            per_topic |= form.is_always_per_topic
-            thresholds = heldout.thresholds(precision, n_topics, per_topic, form.min_per_topic)
-            thresholds = form.raise_to_parents(thresholds)
-            words = heldout.words
+            thresholds = kind._choose_thresholds(fitted, heldout, precision, per_topic=per_topic)
+            unknown_words = heldout.words
             if min_precision is not None and np.isinf(thresholds).all():
+                best = _describe_best(fitted, heldout, kind._unit)
                 raise OptionError(
                     Parameter("min_precision"),
                     f" is {precision:g}, and no threshold reaches it by "
-                    f"{form.describe_heldout(heldout)}. {_describe_best(fitted, heldout)}",
+                    f"{kind._describe_heldout(heldout)}. {best}",
                 )
-        highest = None
-        if coverage is not None:
-            scores = _require_heldout(fitted, "coverage").scores
-            highest = None if scores is None else highest_score(scores, coverage)
-        return cls(fitted, precision or None, thresholds, words, coverage, highest)
+        return kind(
+            fitted,
+            precision or None,
+            thresholds,
+            unknown_words,
+            coverage,
+            None if coverage is None else _choose_highest_score(fitted, coverage),
+        )
 
     def __repr__(self) -> str:
         return format_lines("Decider", self.summary())
+
+    def decide(self, X: Iterable[str], top: int = N_GUESSES) -> list[Decision]:
+        """Return a decision for each text: a prediction or why the model is unsure, and guesses."""
+        check_whole("top", top, 1)
+        texts = check_texts(X)
+        proba, counts = self.fitted.predict_with_words(texts)
+        return self.decide_from_proba(texts, proba, counts, top)
+
+    @abstractmethod
+    def decide_from_proba(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
+    ) -> list[Decision]:
+        """Return decisions, given the texts and the results of `Fitted.predict_with_words`."""
+
+    def _find_reasons(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask
+    ) -> list[Unsure | None]:
+        """Return the reason why each prediction is not sure enough; None if it is.
+
+        Parameters
+        ----------
+        texts, proba, counts
+            See `decide_from_proba`.
+        is_low : bool array, shape (n_texts,)
+            Which texts have too low probabilities.
+        """
+        best = proba.argmax(axis=1)
+        highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
+        is_odd = (
+            np.zeros_like(is_low)
+            if self.unknown_words is None
+            else self.unknown_words.are_unusual(counts)
+        )
+        reasons: list[Unsure | None] = [None] * len(texts)
+        for row in np.flatnonzero(is_odd | is_low | (counts.n_words == 0)).tolist():
+            n_words, n_unknown = int(counts.n_words[row]), int(counts.n_unknown[row])
+            if not texts[row].strip():
+                reasons[row] = Unsure("no_text")
+            elif n_words == 0:
+                reasons[row] = Unsure("no_words")
+            elif is_odd[row]:
+                reasons[row] = Unsure("unknown_words", n_unknown, n_words)
+            else:
+                reasons[row] = Unsure.from_threshold(float(highest[row]), float(thresholds[row]))
+        return reasons
+
+    @classmethod
+    @abstractmethod
+    def _choose_thresholds(
+        cls, fitted: Fitted, heldout: HeldOutPredictions, precision: float, *, per_topic: bool
+    ) -> F32:
+        """Return the thresholds at which held-out predictions have the precision."""
+
+    @staticmethod
+    @abstractmethod
+    def _describe_heldout(heldout: HeldOutPredictions) -> str:
+        """Return the number of held-out predictions, in words."""
 
     @property
     def decision_thresholds(self) -> F32 | None:
@@ -232,18 +185,12 @@ class Decider:
 
         None if each text gets its most likely path, whatever its probability.
         """
-        if self.precision is None:
-            return self._form.usual_thresholds(self.thresholds)
         return self.thresholds
-
-    @cached_property
-    def _form(self) -> DecisionForm:
-        return choose_form(self.fitted)
 
     @property
     def may_be_unsure(self) -> bool:
         """Whether some texts may get no topic, but a reason and guesses instead."""
-        return self.precision is not None or self.fitted.multilabel
+        return self.precision is not None
 
     @property
     def promise(self) -> float:
@@ -268,10 +215,10 @@ class Decider:
             return None
         heldout = _require_heldout(self.fitted, "min_precision")
         return Message(
-            f"{_describe_best(self.fitted, heldout)} That is by "
-            f"{self._form.describe_heldout(heldout)}. With a ",
+            f"{_describe_best(self.fitted, heldout, self._unit)} That is by "
+            f"{self._describe_heldout(heldout)}. With a ",
             Parameter("min_precision"),
-            f" of 0, the model {self._form.without_precision}.",
+            f" of 0, the model {self._without_precision}.",
         )
 
     def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
@@ -302,8 +249,11 @@ class Decider:
         if not len(finite):
             heldout = _require_heldout(self.fitted, "min_precision")
             best, coverage = heldout.best_precision()
-            share = f"{percent(coverage, 0)} of the {self._form.unit}"
-            promise = f"{best:g}, for {share}" if best else "no precision"
+            promise = (
+                f"{best:g}, for {percent(coverage, 0)} of the {self._unit}"
+                if best
+                else "no precision"
+            )
             return [("from probability", "none reaches it"), ("can be promised", promise)]
         precision, coverage = self.achieved
         low, high = finite.min(), finite.max()
@@ -311,277 +261,169 @@ class Decider:
         return [
             ("from probability", from_on),
             (
-                f"on left-out {self._form.unit}",
-                f"{percent(coverage)} {self._form.given} by probability alone, "
+                f"on left-out {self._unit}",
+                f"{percent(coverage)} {self._given} by probability alone, "
                 f"{percent(precision)} of them right",
             ),
-        ]
-
-    def decide(self, X: Iterable[str], top: int = N_GUESSES) -> list[Decision]:
-        """Return a decision for each text: a prediction or why the model is unsure, and guesses."""
-        check_whole("top", top, 1)
-        texts = check_texts(X)
-        proba, counts = self.fitted.predict_with_words(texts)
-        reasons, sets = self.judge(texts, proba, counts)
-        n_guesses_each = self._form.count_guesses(self.fitted, proba, sets, top)
-        guesses = most_likely(proba, max(n_guesses_each, default=top), self.fitted.topics.names)
-        topics_of_texts: Sequence[list[Topic] | None] = sets or [None] * len(texts)
-        decisions = []
-        for reason, best, topics, end in zip(
-            reasons, guesses, topics_of_texts, n_guesses_each, strict=True
-        ):
-            topic = None if reason else self._form.first_topic(best, topics)
-            decisions.append(Decision(topic, best[0][1], reason, best[:end], topics))
-        return decisions
-
-    def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Decisions:
-        """Return decisions, given the texts and the results of `Fitted.predict_with_words`."""
-        return self._form.judge(self, texts, proba, counts)
-
-    def reasons(
-        self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask | None = None
-    ) -> list[Unsure | None]:
-        """Return the reason why each prediction is not sure enough; None if it is.
-
-        Parameters
-        ----------
-        texts, proba, counts
-            See `judge`.
-        is_low : bool array, shape (n_texts,), optional
-            Which texts have too low probabilities; by default, the most likely topic is compared
-            with its threshold.
-        """
-        best = proba.argmax(axis=1)
-        highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
-        if is_low is None:
-            is_low = highest < thresholds
-        is_odd = (
-            np.zeros_like(is_low)
-            if self.unknown_words is None
-            else self.unknown_words.are_unusual(counts)
-        )
-        reasons: list[Unsure | None] = [None] * len(texts)
-        doubtful = np.flatnonzero(is_odd | is_low | (counts.n_words == 0))
-        n_each = counts.n_words[doubtful].tolist(), counts.n_unknown[doubtful].tolist()
-        for number, n_words, n_unknown in zip(doubtful.tolist(), *n_each, strict=True):
-            if not texts[number].strip():
-                reasons[number] = Unsure("no_text")
-            elif n_words == 0:
-                reasons[number] = Unsure("no_words")
-            elif is_odd[number]:
-                reasons[number] = Unsure("unknown_words", n_unknown, n_words)
-            else:
-                probability, threshold = float(highest[number]), float(thresholds[number])
-                reasons[number] = _too_low(probability, threshold)
-        return reasons
-
-    def conformal_sets(self, proba: F32) -> list[list[Topic]] | None:
-        """Return the conformal set of topics of each text; None without `coverage`."""
-        if self.highest_score is None:
-            return None
-        is_in = set_scores(proba) <= self.highest_score
-        names, order = self.fitted.topics.names, np.argsort(-proba, axis=1, kind="stable")
-        return [
-            [names[i] for i in best if chosen[i]]
-            for best, chosen in zip(order.tolist(), is_in, strict=True)
         ]
 
 
 # One topic and several ----------------------------------------------------------------------------
 
 
-class DecisionForm(Protocol):
-    """The steps that differ between one topic a text and several; see `choose_form`."""
+class SingleLabelDecider(Decider):
+    """Gives each text its most likely topic if that is sure enough."""
 
-    #: Nouns for held-out predictions, and the participle for those that are sure enough.
-    unit: str
-    given: str
-    #: The verb phrase for what the model does if no precision is asked for.
-    without_precision: str
-    #: The number of predictions of a topic that it needs for a threshold of its own.
-    min_per_topic: int
-    #: Whether a precision always holds for each topic, rather than for all together.
-    is_always_per_topic: bool
+    _unit, _given, _without_precision = "texts", "answered", "answers every text"
 
-    def describe_heldout(self, heldout: HeldOutPredictions) -> str:
-        """Return the number of held-out predictions, in words."""
+    def decide_from_proba(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
+    ) -> list[Decision]:
+        """Return decisions, with conformal sets of topics if there is a `coverage`."""
+        if self.precision is None:
+            reasons = [None if text.strip() else Unsure("no_text") for text in texts]
+        else:
+            best = proba.argmax(axis=1)
+            is_low = proba[np.arange(len(best)), best] < self.thresholds[best]
+            reasons = self._find_reasons(texts, proba, counts, is_low)
+        guesses = most_likely(proba, top, self.fitted.topics.names)
+        rows = zip(guesses, reasons, self._conformal_sets(proba), strict=True)
+        return [
+            Decision(
+                topic=None if reason else best[0][0],
+                probability=best[0][1],
+                reason=reason,
+                top=best,
+                conformal_set=topics,
+            )
+            for best, reason, topics in rows
+        ]
 
-    def raise_to_parents(self, thresholds: F32) -> F32:
-        """Return thresholds of which no topic's is under that of its parent."""
+    def _conformal_sets(self, proba: F32) -> Sequence[list[Topic] | None]:
+        """Return the conformal set of topics of each text; None for each without `coverage`."""
+        if self.highest_score is None:
+            return [None] * len(proba)
+        is_in = set_scores(proba) <= self.highest_score
+        return split_rows(is_in, self.fitted.topics.names, proba)
 
-    def usual_thresholds(self, thresholds: F32) -> F32 | None:
-        """Return the thresholds that apply without a precision, given those of a `Decider`."""
+    @classmethod
+    def _choose_thresholds(
+        cls, fitted: Fitted, heldout: HeldOutPredictions, precision: float, *, per_topic: bool
+    ) -> F32:
+        return heldout.thresholds(precision, len(fitted.topics), per_topic=per_topic)
 
-    def judge(
-        self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
-    ) -> Decisions:
-        """Return whether to give predictions; see `Decider.judge`."""
-
-    def first_topic(
-        self, guesses: list[tuple[Topic, float]], topics: list[Topic] | None
-    ) -> Topic | None:
-        """Return the topic of a decision, given its best guesses and its set of topics."""
-
-    def count_guesses(
-        self, fitted: Fitted, proba: F32, sets: list[list[Topic]] | None, n_guesses: int
-    ) -> list[int]:
-        """Return the number of guesses for each text, at least `n_guesses`."""
-
-
-class SingleLabelForm:
-    """Each text is given its most likely topic."""
-
-    unit, given, without_precision = "texts", "answered", "answers every text"
-    min_per_topic, is_always_per_topic = MIN_PER_TOPIC, False
-
-    def describe_heldout(self, heldout: HeldOutPredictions) -> str:
-        """Return the number of held-out predictions, in words."""
+    @staticmethod
+    def _describe_heldout(heldout: HeldOutPredictions) -> str:
         n = heldout.n_candidates
         return f"the answers to {counted(n, 'training document')} left out of the fit"
 
-    def raise_to_parents(self, thresholds: F32) -> F32:
-        """Return the thresholds as they are: topics have no parents."""
-        return thresholds
 
-    def usual_thresholds(self, thresholds: F32) -> F32:
-        """Return the thresholds, which are 0."""
-        return thresholds
+class MultilabelDecider(Decider):
+    """Gives each text the topics that the model's rule chooses, if they are sure enough."""
 
-    def judge(
-        self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
-    ) -> Decisions:
-        """Return which answers are sure enough, and conformal sets of topics."""
-        reasons: list[Unsure | None]
-        if decider.precision is not None and texts:
-            reasons = decider.reasons(texts, proba, counts)
+    _unit, _given, _without_precision = "likely topics", "given", "gives topics without a promise"
+
+    def decide_from_proba(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
+    ) -> list[Decision]:
+        """Return decisions; guesses go on at least to the last topic given."""
+        is_given, reasons = self._choose_topics(texts, proba, counts)
+        lowest = np.where(is_given, proba, np.float32(np.inf)).min(axis=1, keepdims=True)
+        n_guesses_each = np.maximum(top, (proba >= lowest).sum(axis=1)).tolist()
+        names = self.fitted.topics.names
+        guesses = most_likely(proba, max(n_guesses_each, default=top), names)
+        rows = zip(
+            guesses, n_guesses_each, reasons, split_rows(is_given, names, proba), strict=True
+        )
+        return [
+            Decision(
+                topic=topics[0] if topics else None,
+                probability=best[0][1],
+                reason=reason,
+                top=best[:n_guesses],
+                topics=topics,
+            )
+            for best, n_guesses, reason, topics in rows
+        ]
+
+    def _choose_topics(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts
+    ) -> tuple[Mask, list[Unsure | None]]:
+        """Return a mask of the topics to give to each text, and why a text gets none."""
+        reasons: list[Unsure | None] = [None] * len(texts)
+        if self.precision is None:
+            is_given = self._rule.decide(proba)
         else:
-            is_blank = (not text or text.isspace() for text in texts)
-            reasons = [Unsure("no_text") if blank else None for blank in is_blank]
-        return Decisions(reasons, decider.conformal_sets(proba))
+            is_given = self._rule.decide_by(self.thresholds, proba)
+            is_none = self._rule.is_surely_none(proba, self.precision)
+            is_low = ~is_given.any(axis=1) & ~is_none
+            reasons = self._find_reasons(texts, proba, counts, is_low)
+        for row, n_given in enumerate(is_given.sum(axis=1).tolist()):
+            if not texts[row].strip():
+                reasons[row] = Unsure("no_text")
+            elif n_given > self._rule.most_given:
+                reasons[row] = Unsure("many_topics")
+        is_given[[reason is not None for reason in reasons]] = False
+        return self._rule.deepest(is_given), reasons
 
-    def first_topic(
-        self,
-        guesses: list[tuple[Topic, float]],
-        topics: list[Topic] | None,  # noqa: ARG002
-    ) -> Topic | None:
-        """Return the most likely topic."""
-        return guesses[0][0]
+    @property
+    def _rule(self) -> MultilabelRule:
+        return _require_rule(self.fitted)
 
-    def count_guesses(
-        self,
-        fitted: Fitted,  # noqa: ARG002
-        proba: F32,
-        sets: list[list[Topic]] | None,  # noqa: ARG002
-        n_guesses: int,
-    ) -> list[int]:
-        """Return the same number for each text."""
-        return [n_guesses] * len(proba)
+    @property
+    def decision_thresholds(self) -> F32 | None:
+        """The thresholds of the rule or, with a precision, those that reach it."""
+        return self._rule.usual_thresholds if self.precision is None else self.thresholds
 
+    @property
+    def may_be_unsure(self) -> bool:
+        """True: a text may be blank, or have too many likely topics."""
+        return True
 
-@dataclass(frozen=True)
-class MultilabelForm:
-    """Each text is given the topics that a rule chooses."""
+    @classmethod
+    def _choose_thresholds(
+        cls,
+        fitted: Fitted,
+        heldout: HeldOutPredictions,
+        precision: float,
+        *,
+        per_topic: bool,  # noqa: ARG003
+    ) -> F32:
+        """Return thresholds for each topic, none under that of its parent."""
+        thresholds = heldout.thresholds(
+            precision, len(fitted.topics), per_topic=True, min_per_topic=MIN_PER_TOPIC_OF_SEVERAL
+        )
+        return _require_rule(fitted).raise_to_parents(thresholds)
 
-    rule: MultilabelRule
-
-    unit, given, without_precision = "likely topics", "given", "gives topics without a promise"
-    min_per_topic, is_always_per_topic = MIN_PER_TOPIC_OF_SEVERAL, True
-
-    def describe_heldout(self, heldout: HeldOutPredictions) -> str:
-        """Return the number of held-out predictions, in words."""
+    @staticmethod
+    def _describe_heldout(heldout: HeldOutPredictions) -> str:
         n = heldout.n_candidates
         return f"{counted(n, 'likely topic')} of training documents left out of the fit"
 
-    def raise_to_parents(self, thresholds: F32) -> F32:
-        """Return thresholds of which no topic's is under that of its parent."""
-        return self.rule.raise_to_parents(thresholds)
 
-    def usual_thresholds(self, thresholds: F32) -> F32 | None:  # noqa: ARG002
-        """Return the thresholds of the rule; None if texts get their most likely path."""
-        return self.rule.usual_thresholds
-
-    def judge(
-        self, decider: Decider, texts: Sequence[str], proba: F32, counts: WordCounts
-    ) -> Decisions:
-        """Return the topics to give to each text, or why there are none."""
-        reasons: list[Unsure | None] = [None] * len(texts)
-        if decider.precision is None:
-            given = self.rule.decide(proba)
-        else:
-            given = self.rule.decide_by(decider.thresholds, proba)
-            if texts:
-                is_none = self.rule.is_surely_none(proba, decider.precision)
-                is_low: Mask = (given.sum(axis=1) == 0) & ~is_none
-                reasons = decider.reasons(texts, proba, counts, is_low)
-        for number, n_given in enumerate(given.sum(axis=1).tolist()):
-            if not texts[number].strip():
-                reasons[number] = Unsure("no_text")
-            elif n_given > self.rule.most_given:
-                reasons[number] = Unsure("many_topics")
-        given[[reason is not None for reason in reasons]] = False
-        names = decider.fitted.topics.names
-        return Decisions(reasons, split_rows(self.rule.deepest(given), names, proba))
-
-    def first_topic(
-        self,
-        guesses: list[tuple[Topic, float]],  # noqa: ARG002
-        topics: list[Topic] | None,
-    ) -> Topic | None:
-        """Return the most likely of the topics that are given, if there are any."""
-        return next(iter(topics or []), None)
-
-    def count_guesses(
-        self, fitted: Fitted, proba: F32, sets: list[list[Topic]] | None, n_guesses: int
-    ) -> list[int]:
-        """Return the rank of each text's last given topic, if that is more than `n_guesses`."""
-        sets = sets or []
-        rows = [row for row, topics in enumerate(sets) if topics]
-        last = fitted.topics.encode(sets[row][-1] for row in rows)
-        lowest = np.full((len(proba), 1), np.inf, dtype=np.float32)
-        lowest[rows, 0] = proba[rows, last]
-        n_guesses_each: list[int] = np.maximum(n_guesses, (proba >= lowest).sum(axis=1)).tolist()
-        return n_guesses_each
+def _require_rule(fitted: Fitted) -> MultilabelRule:
+    if fitted.multilabel_rule is None:
+        raise TypeError("the model gives one topic to each text")
+    return fitted.multilabel_rule
 
 
-_SINGLE_LABEL = SingleLabelForm()
+# Choosing by held-out predictions -----------------------------------------------------------------
 
 
-def choose_form(fitted: Fitted) -> DecisionForm:
-    """Return the form of a model's decisions."""
-    rule = fitted.multilabel_rule
-    return _SINGLE_LABEL if rule is None else MultilabelForm(rule)
+def _check_coverage(fitted: Fitted, coverage: float) -> None:
+    check_fraction("coverage", coverage)
+    if fitted.multilabel:
+        raise OptionError(
+            Parameter("coverage"),
+            " is for models that give one topic to a text, and this one gives several; leave it "
+            "out.",
+        )
 
 
-# Guesses ------------------------------------------------------------------------------------------
-
-
-def most_likely(
-    proba: F32, n_guesses: int, names: Sequence[Topic]
-) -> list[list[tuple[Topic, float]]]:
-    """Return the `n_guesses` most likely topics of each text with their probabilities, in order."""
-    best = _best(proba, n_guesses)
-    highest = proba[np.arange(len(proba))[:, np.newaxis], best]
-    topics = [names[number] for number in best.ravel().tolist()]
-    guesses = list(zip(topics, highest.ravel().tolist(), strict=True))
-    n_each = best.shape[1]
-    return [guesses[first : first + n_each] for first in range(0, len(guesses), n_each)]
-
-
-def _best(proba: F32, n_guesses: int) -> Index:
-    """Return the columns of the most likely topics of each row, the first of equal ones first."""
-    if n_guesses > N_GUESSES:
-        return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
-    best, remaining, rows = [], proba.copy(), np.arange(len(proba))
-    for _ in range(min(n_guesses, proba.shape[1])):  # no full sort for a few
-        best.append(remaining.argmax(axis=1))
-        remaining[rows, best[-1]] = -1
-    return np.array(best).T
-
-
-def _too_low(probability: float, threshold: float) -> Unsure:
-    if math.isinf(threshold):
-        return Unsure("no_threshold", probability=probability)
-    return Unsure("low_probability", probability=probability, threshold=threshold)
+def _choose_highest_score(fitted: Fitted, coverage: float) -> float | None:
+    """Return the score threshold of conformal sets."""
+    scores = _require_heldout(fitted, "coverage").scores
+    return None if scores is None else highest_score(scores, coverage)
 
 
 def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
@@ -603,7 +445,7 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
     )
 
 
-def _describe_best(fitted: Fitted, heldout: HeldOutPredictions) -> str:
+def _describe_best(fitted: Fitted, heldout: HeldOutPredictions, unit: str) -> str:
     """Return sentences about which precision can be promised, and what to do for a higher one."""
     best, coverage = heldout.best_precision()
     doubts = describe_label_doubts(fitted)
@@ -613,7 +455,7 @@ def _describe_best(fitted: Fitted, heldout: HeldOutPredictions) -> str:
             f"{doubts}{' ' if doubts else ''}Not even half of the answers can be promised to be "
             f"right: documents are too few, or their topics can't be told apart; {cure}."
         )
-    promised = f"{best:g}, for {percent(coverage, 0)} of the {choose_form(fitted).unit}"
+    promised = f"{best:g}, for {percent(coverage, 0)} of the {unit}"
     if doubts:
         return f"{doubts} First {cure}; as they are, the best that can be promised is {promised}."
     return f"The best that can be promised is {promised}; ask for that or less, or {cure}."

@@ -268,7 +268,12 @@ class HeldOutPredictions:
         return self.proba.dense(sum_to_1=not self.labels.multilabel)
 
     def thresholds(
-        self, precision: float, n_topics: int, per_topic: bool = False, fewest: int = MIN_PER_TOPIC
+        self,
+        precision: float,
+        n_topics: int,
+        *,
+        per_topic: bool = False,
+        min_per_topic: int = MIN_PER_TOPIC,
     ) -> F32:
         """Return the lowest probability at which a prediction of each topic is given.
 
@@ -279,7 +284,7 @@ class HeldOutPredictions:
         per_topic : bool, default False
             Keep the precision for each topic that was predicted often, if that can be promised, and
             for all the other topics together. By default, it holds for all topics together.
-        fewest : int, default MIN_PER_TOPIC
+        min_per_topic : int, default MIN_PER_TOPIC
             The number of predictions that counts as often.
 
         Returns
@@ -289,7 +294,7 @@ class HeldOutPredictions:
         """
         thresholds = np.full(n_topics, np.inf, dtype=np.float32)
         if per_topic:
-            often = np.flatnonzero(np.bincount(self.topics, minlength=n_topics) >= fewest)
+            often = np.flatnonzero(np.bincount(self.topics, minlength=n_topics) >= min_per_topic)
             for topic in often.tolist():
                 thresholds[topic] = self._threshold(precision, self.topics == topic)
         remaining = np.isinf(thresholds)

@@ -15,7 +15,8 @@ from slugline.base.checks import short_repr
 from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, Message, OptionError, Parameter, SluglineError
 from slugline.learning.encoder.registry import Encoder
-from slugline.model.decider import Decider, Decision, Unsure
+from slugline.model.decider import Decider
+from slugline.model.decision import Decision, Unsure
 from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.processes import Report
 from slugline.prediction.rows import PredictOptions
@@ -307,5 +308,5 @@ def _frame(decisions: Sequence[Decision | None], index: Any, decider: Decider) -
     if multilabel:
         columns["guess_probability"] = probability
     if decider.coverage is not None:
-        columns["set"] = column(lambda d: d.topics, "object")
+        columns["set"] = column(lambda d: d.conformal_set, "object")
     return pd.DataFrame(columns, index=index)

@@ -27,6 +27,7 @@ from slugline.corpus.rows import BadRow
 from slugline.corpus.topic_cells import format_topics
 from slugline.errors import DataError, OptionError, OutputError, Parameter
 from slugline.model.decider import Decider
+from slugline.model.decision import Decision
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Prediction, compact
 
@@ -159,32 +160,34 @@ class AnswerFile:
     def _answers(self, answer: Prediction | BadRow) -> dict[str, Any]:
         if isinstance(answer, BadRow):
             return {self._names["error"]: f"{self._unit} {answer.at}: {answer.problem}"}
-        reason = None if answer.reason is None else str(answer.reason)
-        cells: dict[str, Any] = {"reason": reason, "guess": answer.topics[0][0]}
+        decision = answer.decision
+        reason = None if decision.reason is None else str(decision.reason)
+        cells: dict[str, Any] = {"reason": reason, "guess": decision.top[0][0]}
         stems = _ONE_TOPIC if self._form is None else _GUESSES
-        for number, (topic, probability) in enumerate(answer.topics, 1):
+        for number, (topic, probability) in enumerate(decision.top, 1):
             topic_name, probability_name = _numbered(number, stems)
             cells |= {topic_name: topic, probability_name: self._probability_cell(probability)}
-        if answer.reason:
+        if decision.reason:
             cells["topic"] = None
         topics: dict[str, Any] = {}
         if self._form is not None:
-            multilabel_cells = self._multilabel_cells(answer, self._form)
+            multilabel_cells = self._multilabel_cells(decision, self._form)
             topics = {
                 self._topic_names[name]: multilabel_cells.pop(name) for name in self._topic_names
             }
             cells |= multilabel_cells
-        elif answer.set is not None:
-            cells["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
+        elif decision.conformal_set is not None:
+            topic_set = decision.conformal_set
+            cells["set"] = topic_set if self._table is None else "; ".join(map(str, topic_set))
         if self._delimiter:
             cells = {name: guard_cell(cell) for name, cell in cells.items()}
         return topics | {self._names[name]: cells.get(name) for name in self._answer_names}
 
-    def _multilabel_cells(self, answer: Prediction, form: TopicForm) -> dict[str, Any]:
-        """Return the topics of an answer and their probabilities; None if the model is unsure."""
-        if answer.reason:
+    def _multilabel_cells(self, decision: Decision, form: TopicForm) -> dict[str, Any]:
+        """Return the topics given and their probabilities; None if the model is unsure."""
+        if decision.reason:
             return dict.fromkeys((*form.columns, "topics", "probabilities"))
-        proba_by_topic = dict(zip(answer.set or (), answer.probabilities or (), strict=True))
+        proba_by_topic = dict(zip(decision.topics or (), decision.probabilities, strict=True))
         topics: Any = [*proba_by_topic] if self._table is None else [*map(str, proba_by_topic)]
         cells = format_topics(topics, form)
         probabilities = [

@@ -26,12 +26,12 @@ from slugline.corpus.columns import (
     row_text,
     text_with_cells,
 )
-from slugline.corpus.documents import Topic
 from slugline.corpus.layout import Format, check_delimiter
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.errors import DataError, Message, OptionError, Parameter
-from slugline.model.decider import N_GUESSES, Decider, Unsure
+from slugline.model.decider import Decider
+from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import TableColumn, odd_cells, odd_cells_note
 
@@ -68,28 +68,17 @@ class Prediction(NamedTuple):
         Position of the row; see `slugline.corpus.rows.SourceRow`.
     id : object
         The row's cell in the id column, if there is one; else None.
-    topics : list of (topic, probability)
-        The most likely topics, in descending order; guesses if the model is unsure.
     values : mapping of str to object
         All cells of the row by column name.
-    reason : Unsure or None
-        None if the model is sure.
-    set : list of topics, or None
-        The set that contains the right topic with the requested coverage; for a multilabel model,
-        the topics of the answer.
     text : str
-    probabilities : list of float, or None
-        For a multilabel model, the probabilities of the topics in `set`.
+    decision : Decision
     """
 
     at: int | str
     id: Any
-    topics: list[tuple[Topic, float]]
     values: Mapping[str, Any]
-    reason: Unsure | None = None
-    set: list[Topic] | None = None
-    text: str = ""
-    probabilities: list[float] | None = None
+    text: str
+    decision: Decision
 
 
 def predict_batch(
@@ -111,20 +100,8 @@ def predict_batch(
         row_id = row.values.get(columns.id) if columns.id is not None else None
         if isinstance(text, BadRow):
             predictions.append(text._replace(id=row_id))
-            continue
-        decision = next(decisions)
-        predictions.append(
-            Prediction(
-                at=row.at,
-                id=row_id,
-                topics=decision.top,
-                values=row.values,
-                reason=decision.reason,
-                set=decision.topics,
-                text=text,
-                probabilities=decision.probabilities if decider.fitted.multilabel else None,
-            )
-        )
+        else:
+            predictions.append(Prediction(row.at, row_id, row.values, text, next(decisions)))
     return predictions
 
 

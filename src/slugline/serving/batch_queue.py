@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from slugline.model.decider import N_GUESSES, Decision
+from slugline.model.decision import N_GUESSES, Decision
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service_errors import BusyError

@@ -19,7 +19,7 @@ from slugline.base.interruption import check_interruption
 from slugline.corpus.documents import Topic
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
-from slugline.model.decider import Decision, UnsureKind
+from slugline.model.decision import Decision, UnsureKind
 from slugline.serving.served_models import ServedModel
 
 # Types --------------------------------------------------------------------------------------------

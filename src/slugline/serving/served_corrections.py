@@ -15,7 +15,7 @@ from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import CorrectionSummary, summarize
 from slugline.errors import DataError, Parameter
-from slugline.model.decider import Decision
+from slugline.model.decision import Decision
 from slugline.serving.replies import CorrectionReply, round_number
 from slugline.serving.requests import CorrectionRequest
 from slugline.serving.served_models import ServedModel

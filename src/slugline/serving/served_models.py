@@ -11,7 +11,8 @@ from pathlib import Path
 
 from slugline.base.files import file_sha256, file_state
 from slugline.errors import OptionError, SluglineError
-from slugline.model.decider import N_GUESSES, Decider, Decision
+from slugline.model.decider import Decider
+from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile

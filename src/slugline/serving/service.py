@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
-from slugline.model.decider import Decision
+from slugline.model.decision import Decision
 from slugline.serving.background import BackgroundTask, BackgroundThreads
 from slugline.serving.batch_queue import BatchQueue
 from slugline.serving.limits import Limits

@@ -213,5 +213,5 @@ class AnswerTally:
         """Report the answers added since the last call to the metrics."""
         answers, self._answers = self._answers, []
         metrics.add("documents_total", len(answers))
-        metrics.add("unsure_total", sum(answer.reason is not None for answer in answers))
-        metrics.observe("confidence", *(answer.topics[0][1] for answer in answers))
+        metrics.add("unsure_total", sum(answer.decision.reason is not None for answer in answers))
+        metrics.observe("confidence", *(answer.decision.probability for answer in answers))

@@ -225,13 +225,14 @@ def _json_row(answer: Prediction | BadRow) -> list[Any]:
         cells = " · ".join(str(cell) for cell in answer.values.values() if cell not in (None, ""))
         text = replace_surrogates(one_line(cells, _LONGEST_TEXT))
         return [answer.at, None, None, None, text, replace_surrogates(answer.problem)]
-    topic: Any = answer.topics[0][0]
-    if answer.probabilities is not None and answer.reason is None:
-        topic = answer.set  # the topics that a multi-label model assigns
+    decision = answer.decision
+    topic, probability = decision.top[0]
+    is_sure_of_several = decision.topics is not None and decision.reason is None
     text = replace_surrogates(one_line(answer.text, _LONGEST_TEXT))
     whole = replace_surrogates(answer.text) if len(answer.text) <= _LONGEST_WHOLE else None
-    reason = None if answer.reason is None else str(answer.reason)
-    return [answer.at, topic, round(answer.topics[0][1], 4), reason, text, None, whole]
+    reason = None if decision.reason is None else str(decision.reason)
+    topics = decision.topics if is_sure_of_several else topic
+    return [answer.at, topics, round(probability, 4), reason, text, None, whole]
 
 
 # The answers as a file ----------------------------------------------------------------------------

@@ -1,0 +1,142 @@
+"""Decisions: the topics given to a text, or the reason why a model is unsure, and guesses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, Index
+from slugline.base.wording import percent
+from slugline.corpus.documents import Topic
+
+#: The number of guesses for a text that the model is unsure of.
+N_GUESSES = 3
+
+#: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
+#: probability is below the topic's threshold; the topic has no threshold, so it is never given; or
+#: more than twice as many topics are likely as any training document had.
+UnsureKind = Literal[
+    "no_text", "no_words", "unknown_words", "low_probability", "no_threshold", "many_topics"
+]
+
+
+class Unsure(NamedTuple):
+    """Why the model is unsure of a text; `str` gives the reason in a few words.
+
+    Attributes
+    ----------
+    kind : UnsureKind
+    n_unknown, n_words : int
+        Number of unknown words, and of all words; for "unknown_words".
+    probability, threshold : float
+        Of the most likely topic; for "low_probability" and, without the threshold, "no_threshold".
+
+    Examples
+    --------
+    >>> str(Unsure("unknown_words", n_unknown=5, n_words=6))
+    'unknown words: 5 of 6'
+    """
+
+    kind: UnsureKind
+    n_unknown: int = 0
+    n_words: int = 0
+    probability: float = 0.0
+    threshold: float = 0.0
+
+    @classmethod
+    def from_threshold(cls, probability: float, threshold: float) -> Unsure:
+        """Return the reason for a probability under a threshold; an infinite one means none."""
+        if math.isinf(threshold):
+            return cls("no_threshold", probability=probability)
+        return cls("low_probability", probability=probability, threshold=threshold)
+
+    def __str__(self) -> str:
+        if self.kind == "unknown_words":
+            return f"unknown words: {self.n_unknown} of {self.n_words}"
+        if self.kind == "no_threshold":
+            return f"probability {self.probability:.2f}; no answer of this topic is sure enough"
+        if self.kind == "low_probability":
+            return format_under(self.probability, self.threshold)
+        if self.kind == "many_topics":
+            return "too many topics are likely"
+        return self.kind.replace("_", " ")
+
+
+def format_under(probability: float, threshold: float) -> str:
+    """Return "probability ... is under ...", with as many digits as show the difference."""
+    gap = np.float32(threshold) - np.float32(probability)
+    digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
+    return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
+
+
+class Decision(NamedTuple):
+    """The prediction for one text.
+
+    Attributes
+    ----------
+    topic : str, int or None
+        The topic given, or the most likely one if several are given; None if none is given.
+    probability : float
+        Of the most likely topic, even if the model is unsure.
+    reason : Unsure or None
+        Why no topic is given; None if the model is sure, even that the text has none.
+    top : list of (topic, probability)
+        The best guesses, the most likely first; they go on at least to the last topic given.
+    topics : list of topics, or None
+        The topics that a multilabel model gives, the most likely first, or only the deepest ones if
+        topics are paths. None for other models.
+    conformal_set : list of topics, or None
+        Topics that include the right one with the requested `coverage`, the most likely first. None
+        without `coverage`.
+    """
+
+    topic: Topic | None
+    probability: float
+    reason: Unsure | None
+    top: list[tuple[Topic, float]]
+    topics: list[Topic] | None = None
+    conformal_set: list[Topic] | None = None
+
+    @property
+    def probabilities(self) -> list[float]:
+        """The probabilities of `topics`, in the same order; empty unless some are given."""
+        return [probability for topic, probability in self.top if topic in (self.topics or ())]
+
+
+def describe_unsure(decision: Decision) -> str:
+    """Return a phrase that says why a model is unsure of a text, with its best guesses.
+
+    >>> describe_unsure(Decision(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
+    'unsure (no words); best guesses: a 50 %, b 25 %'
+    """
+    guesses = ", ".join(f"{topic} {percent(probability, 0)}" for topic, probability in decision.top)
+    return f"unsure ({decision.reason}); best guesses: {guesses}"
+
+
+# Guesses ------------------------------------------------------------------------------------------
+
+
+def most_likely(
+    proba: F32, n_guesses: int, names: Sequence[Topic]
+) -> list[list[tuple[Topic, float]]]:
+    """Return the `n_guesses` most likely topics of each text with their probabilities, in order."""
+    best = _best(proba, n_guesses)
+    highest = proba[np.arange(len(proba))[:, np.newaxis], best]
+    topics = [names[number] for number in best.ravel().tolist()]
+    guesses = list(zip(topics, highest.ravel().tolist(), strict=True))
+    n_each = best.shape[1]
+    return [guesses[first : first + n_each] for first in range(0, len(guesses), n_each)]
+
+
+def _best(proba: F32, n_guesses: int) -> Index:
+    """Return the columns of the most likely topics of each row, the first of equal ones first."""
+    if n_guesses > N_GUESSES:
+        return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
+    best, remaining, rows = [], proba.copy(), np.arange(len(proba))
+    for _ in range(min(n_guesses, proba.shape[1])):  # no full sort for a few
+        best.append(remaining.argmax(axis=1))
+        remaining[rows, best[-1]] = -1
+    return np.array(best).T
