@@ -27,6 +27,7 @@ from slugline.learning.linear.sums import MAX_ROWS
 from slugline.stream import source as parts
 from slugline.stream import source as sources
 from slugline.stream.source import (
+    ROWS_PER_BLOCK,
     DocumentSource,
     FilePartition,
     FileRange,
@@ -68,9 +69,11 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MIN_RANGE_BYTES", 1000)
 
 
-def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource]:
-    """Return the parts, what they hold when they are read elsewhere, and what is known of all."""
-    documents = DocumentSource(source, **how)
+def read(
+    source: Any, *, rows_per_block: int = ROWS_PER_BLOCK, **options: Any
+) -> tuple[list[Partition], Rows, DocumentSource]:
+    """Return the partitions, their documents as another process reads them, and the source."""
+    documents = DocumentSource(source, ReadOptions(**options), rows_per_block=rows_per_block)
     digests: list[str] = []
     found: list[Partition] = []
     rows: Rows = []
@@ -135,7 +138,7 @@ def test_document_source_rejects_another_type() -> None:
     with pytest.raises(
         OptionError, match="`encoding`, `separator` and `skip_bad_rows` apply to files only"
     ):
-        DocumentSource([(["a"], ["x"])], skip_bad_rows=True)
+        DocumentSource([(["a"], ["x"])], ReadOptions(skip_bad_rows=True))
 
 
 def test_partitions_merge_small_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

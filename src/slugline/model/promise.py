@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from slugline.base.html import render_sentence, template_environment
 from slugline.base.wording import counted, percent
 from slugline.evaluation.intervals import wilson
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import CONFIDENCE
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 #: Whether the test supports the precision that was asked for.
 PromiseStatus = Literal[
@@ -131,6 +135,11 @@ def describe_label_doubts(fitted: Fitted) -> str:
 
 
 def _sentence(block: str, values: Mapping[str, Any]) -> str:
-    environment = template_environment("slugline.model", "")
+    return render_sentence(_environment(), "promise.txt.j2", block, values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = template_environment("slugline.model", "")  # beside this module
     environment.filters |= {"counted": counted, "percent": percent}
-    return render_sentence(environment, "promise.txt.j2", block, values)
+    return environment

@@ -20,7 +20,7 @@ from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
-from slugline.corpus.layout import Format
+from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.learner import LinearModel, is_linear
@@ -148,6 +148,20 @@ class StreamOptions:
         check_number("tolerance", self.tolerance, over=0, under=1)
         check_whole("most_in_memory", self.most_in_memory, 0)
 
+    @property
+    def reading(self) -> ReadOptions:
+        """The options for files and data frames."""
+        return ReadOptions(
+            text=self.text,
+            topic=self.topic,
+            format=self.format,
+            encoding=self.encoding,
+            separator=self.separator,
+            skip_bad_rows=self.skip_bad_rows,
+            topic_separator=self.topic_separator,
+            topic_columns=self.topic_columns,
+        )
+
 
 def fit_stream(
     source: Any,
@@ -201,16 +215,8 @@ Dask collection
     tolerance = options.tolerance
     documents = DocumentSource(
         source,
-        options.text,
-        options.topic,
-        format=options.format,
-        encoding=options.encoding,
-        separator=options.separator,
-        skip_bad_rows=options.skip_bad_rows,
-        columns=settings.columns,
+        options.reading._replace(columns=settings.columns),
         rows_per_block=options.rows_per_block,
-        topic_separator=options.topic_separator,
-        topic_columns=options.topic_columns,
     )
     with (
         closing(check_progress(progress)) as progress,

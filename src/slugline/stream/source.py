@@ -18,7 +18,7 @@ from slugline.corpus import labelled, readers, rows
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
-from slugline.corpus.layout import DataLayout, Format, ReadOptions, check_delimiter
+from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
@@ -63,6 +63,11 @@ class Partition(ABC):
     def is_previewable(self) -> bool:
         """Whether the first documents can be read now, and all of them again later."""
         return True
+
+    @property
+    def may_need_worker(self) -> bool:
+        """Whether this process may be unable to read it, as it lacks what a worker has."""
+        return False
 
     def head(self, n_documents: int) -> Partition:  # noqa: ARG002 (of files)
         """Return the same documents; files are read in blocks of `n_documents`."""
@@ -245,6 +250,17 @@ _SAMPLE_BYTES = 1 << 20
 # Minimum and maximum bytes of a range.
 MIN_RANGE_BYTES = 1 << 18
 _MAX_RANGE_BYTES = 1 << 26
+#: The `ReadOptions` of sources that have columns.
+FILE_OPTIONS = (
+    "text",
+    "topic",
+    "topic_separator",
+    "topic_columns",
+    "format",
+    "encoding",
+    "separator",
+    "skip_bad_rows",
+)
 
 
 class DocumentSource:
@@ -259,8 +275,8 @@ class DocumentSource:
         - an iterable of batches, each a pair of texts and their topics;
         - a Dask DataFrame with columns of texts and topics;
         - a Dask Bag of pairs (text, topic), or of mappings that have both among their keys.
-    text, topic, format, encoding, separator, skip_bad_rows, columns, topic_separator, topic_columns
-        As for `load_corpus`, if the source has columns.
+    options : ReadOptions, optional
+        Its `columns`, and those in `FILE_OPTIONS` if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
 
     Attributes
@@ -280,35 +296,15 @@ class DocumentSource:
     def __init__(
         self,
         source: Any,
-        text: str | Sequence[str] | None = None,
-        topic: str | None = None,
+        options: ReadOptions | None = None,
         *,
-        format: Format | None = None,  # noqa: A002 (the user's word)
-        encoding: str | None = None,
-        separator: str | None = None,
-        skip_bad_rows: bool = False,
-        columns: Sequence[str] = (),
         rows_per_block: int = ROWS_PER_BLOCK,
-        topic_separator: str | None = None,
-        topic_columns: str | Sequence[str] | None = None,
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = ReadOptions(
-            text=text,
-            topic=topic,
-            format=format,
-            skip_bad_rows=skip_bad_rows,
-            encoding=encoding,
-            separator=separator,
-            topic_separator=topic_separator,
-            topic_columns=topic_columns,
-            columns=tuple(columns),
-        )
-        self._schema_check = SchemaCheck(skip_bad_rows)
-        self._skip_bad_rows, self._format = skip_bad_rows, format
-        self._is_guessed = text is None or not (topic or topic_columns)
-        self._encoding = None if encoding is None else check_encoding(encoding)
-        self._separator = check_delimiter(separator)
+        self._options = options = options or ReadOptions()
+        self._schema_check = SchemaCheck(options.skip_bad_rows)
+        self._encoding = None if options.encoding is None else check_encoding(options.encoding)
+        self._separator = check_delimiter(options.separator)
         self._digest: str | None = None
         self.n_documents = 0
         self._partitions = _source_partitions(source, options, rows_per_block)
@@ -326,8 +322,9 @@ class DocumentSource:
     @property
     def columns_note(self) -> str:
         """A note on the columns that are read; empty unless they were guessed."""
-        layout = self._schema_check.layout
-        if layout is None or not self._is_guessed:
+        layout, options = self._schema_check.layout, self._options
+        is_topic_named = bool(options.topic or options.topic_columns)
+        if layout is None or (options.text is not None and is_topic_named):
             return ""
         return columns_note(layout.text, layout.topic_column, candidates=layout.candidates)
 
@@ -341,10 +338,10 @@ class DocumentSource:
             text=layout.text,
             topic=layout.topic,
             encoding=self._encoding,
-            skip_bad_rows=self._skip_bad_rows,
+            skip_bad_rows=self._options.skip_bad_rows,
             topic_form=layout.form,
             columns=layout.extra_columns,
-            format=self._format,
+            format=self._options.format,
             separator=self._separator,
         )
 
@@ -370,7 +367,7 @@ class DocumentSource:
         texts: list[str] = []
         topics: list[Topic] = []
         while len(texts) < n_documents and (partition := next(self._partitions, None)) is not None:
-            if isinstance(partition, DaskPartition) and not partition.options.columns:
+            if partition.may_need_worker:
                 examined.append(partition)
                 break
             if not partition.is_previewable:
@@ -409,23 +406,13 @@ def _source_partitions(
         return _file_partitions(files, options, rows_per_block)
     if hasattr(source, "__dask_graph__"):
         return dask_partitions(source, options, rows_per_block)
-    is_data_frame = hasattr(
-        source, "columns"
-    )  # of pandas or polars, for which there is load_corpus
+    # Data frames of pandas and polars fit into memory, and are for `load_corpus`.
+    is_data_frame = hasattr(source, "columns")
     if isinstance(source, Iterable) and not is_data_frame:
-        # Any option but `columns`, which a text may bring along.
-        if options._replace(columns=()) != ReadOptions():
+        defaults = ReadOptions()
+        if any(getattr(options, name) != getattr(defaults, name) for name in FILE_OPTIONS):
             raise OptionError(
-                _list_parameters(
-                    "text",
-                    "topic",
-                    "topic_separator",
-                    "topic_columns",
-                    "format",
-                    "encoding",
-                    "separator",
-                    "skip_bad_rows",
-                ),
+                _list_parameters(*FILE_OPTIONS),
                 " apply to files only, and ",
                 Parameter("source"),
                 " holds texts and topics; leave them out.",
@@ -465,11 +452,8 @@ def _file_partitions(
         elif size <= MAX_MERGED_BYTES:
             merged.append(file)
             n_merged += size
-        elif ranges := _split_file(file, size, options, rows_per_block):
-            yield from ranges
         else:
-            is_local = size > MAX_UNSPLIT_BYTES
-            yield FilePartition(options, rows_per_block, is_local=is_local, paths=(file,))
+            yield from _split_file(file, size, options, rows_per_block)
     if merged:
         yield FilePartition(options, rows_per_block, paths=tuple(merged))
 
@@ -508,10 +492,11 @@ def _estimate_size(file: str, options: ReadOptions) -> int | None:
 
 
 def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list[Partition]:
-    """Return the ranges of a file; empty if it can't be split."""
+    """Return the ranges of a file, or the whole file if it can't be split."""
     file_format = readers.detect_format(file, options.format)
+    read: Callable[[str, int, int], readers.RowReader] = readers.read_row_range
+    bounds: list[tuple[int, int]] = []
     if file_format == "parquet":
-        read: Callable[[str, int, int], readers.RowReader] = readers.read_row_range
         bounds = parquet_row_ranges(Path(file), n_rows)
     elif file_format == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
         with rows.translate_os_errors(file), Path(file).open("rb") as opened:
@@ -520,8 +505,9 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
         n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
         read = readers.read_line_range
         bounds = [(start, min(start + n_bytes, size)) for start in range(0, size, n_bytes)]
-    else:
-        return []
+    if not bounds:
+        is_local = size > MAX_UNSPLIT_BYTES
+        return [FilePartition(options, n_rows, is_local=is_local, paths=(file,))]
     _, layout = labelled.read_layout(readers.read_rows(file, format=file_format), options)
     return [
         FileRange(
@@ -590,6 +576,11 @@ class DaskPartition(Partition):
     def is_previewable(self) -> bool:
         """False: computing the partition a second time may take long."""
         return False
+
+    @property
+    def may_need_worker(self) -> bool:
+        """Whether it isn't computed here unless extra columns must be examined."""
+        return not self.options.columns
 
     def blocks(self) -> Iterator[DocumentBlock]:
         """Compute the partition here unless that is done, and yield its documents in blocks."""

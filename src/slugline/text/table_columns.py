@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,30 +26,42 @@ from slugline.text.tokens import Words
 
 #: Kinds of columns.
 WORDS, NUMBER, DATE, UNUSED = "words", "number", "date", "unused"
-#: Maximum numbers of columns, of bins of a column, and of characters of its name.
-MAX_COLUMNS, MAX_BINS, MAX_NAME = 100, 64, 200
-# Number of bins of numbers; up to `_FEW_NUMBERS` distinct numbers are treated as names, such as
-# priorities.
-_N_BINS, _FEW_NUMBERS = 8, 12
+#: Maximum number of columns.
+MAX_COLUMNS = 100
+#: Maximum number of bins of a column.
+MAX_BINS = 64
+#: Maximum number of characters of a column's name.
+MAX_NAME = 200
+# Number of bins of a column of numbers.
+_N_BINS = 8
+# Up to so many distinct numbers are treated as names, such as priorities.
+_FEW_NUMBERS = 12
 # Minimum fraction of numbers, or dates, among the cells of a column of that kind.
 _MIN_FRACTION = 0.8
-# A permutation test decides whether a column is used: maximum number of documents, permutations of
-# their topics, and by how many standard deviations the statistic must exceed that of permutations.
-# With few texts, an uninformative column makes a model worse.
-_N_EVALUATED, _N_PERMUTATIONS, _MIN_DEVIATIONS = 20_000, 30, 3.0
+# A permutation test decides whether a column is used, as an uninformative column makes a model
+# worse if there are few texts. These are the maximum number of documents, the number of
+# permutations of their topics, and by how many standard deviations the statistic must exceed that
+# of permutations.
+_N_EVALUATED = 20_000
+_N_PERMUTATIONS = 30
+_MIN_DEVIATIONS = 3.0
 # Minimum fraction of the statistic in excess of that of permutations: a learner can't distinguish
 # the two parts, and the statistic of many rare values in few documents is mostly chance.
 _MIN_EXCESS = 0.75
-# From this number of cells on, a column with a larger fraction of unique values is rejected.
-_ENOUGH_CELLS, _MAX_UNIQUE = 50, 0.8
-# From this number of cells on, a column of unique values only is rejected. Whole numbers that are
-# all unique are ids if they are spaced more evenly than random numbers, the standard deviation of
-# whose gaps is their mean.
-_MIN_CELLS, _MAX_GAP_DEVIATION = 20, 0.7
+# From this number of cells on, a column is rejected if more than `_MAX_UNIQUE` of its values are
+# unique.
+_ENOUGH_CELLS = 50
+_MAX_UNIQUE = 0.8
+# From this number of cells on, a column of unique values only is rejected.
+_MIN_CELLS = 20
+# Whole numbers that are all unique are ids if they are spaced more evenly than random numbers, the
+# standard deviation of whose gaps is their mean: up to this fraction of the mean.
+_MAX_GAP_DEVIATION = 0.7
 # Maximum number of characters of a value in its term.
 MAX_VALUE = 100
 #: Maximum number of values of a list in one cell.
 MAX_VALUES = 100
+#: The value in the term of a missing cell.
 MISSING = "missing"
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -67,6 +79,9 @@ MONTHS = (
     "November",
     "December",
 )
+
+# Makes the function of topics that returns the statistic of these and the terms of documents.
+_MakeStatistic: TypeAlias = Callable[[Integers, I64, Any], Callable[[Any], float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,24 +288,31 @@ def learn_columns(
             advice = Message(f"there are {listed}; {likely}")
         raise DataError(f"the documents have no column {short_repr(name)}; ", advice)
     columns = [_learn_column(name, [cells_of(text).get(name) for text in texts]) for name in names]
-    y: Any
-    if is_multilabel(topics):
-        y = Topics.fit(chain.from_iterable(as_sets(topics))).encode_sets(as_sets(topics))
-    else:
-        numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
-        y = np.array([numbers[topic] for topic in topics], dtype=np.int64)
+    y, make_statistic = _encode(topics)
     rows = np.random.default_rng(0).permutation(len(texts))[:_N_EVALUATED]
     sample, y = [texts[i] for i in rows.tolist()], y[rows]
     return tuple(
-        column if _is_informative(column, sample, y) else replace(column, kind=UNUSED, bins=())
+        column
+        if _is_informative(column, sample, y, make_statistic)
+        else replace(column, kind=UNUSED, bins=())
         for column in columns
     )
 
 
-def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
+def _encode(topics: Sequence[Topic] | Sequence[TopicSet]) -> tuple[Any, _MakeStatistic]:
+    """Return numbers of topics or, of sets, indicator rows; and the function for a statistic."""
+    if is_multilabel(topics):
+        sets = as_sets(topics)
+        return Topics.fit(chain.from_iterable(sets)).encode_sets(sets), _set_statistic
+    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
+    return np.array([numbers[topic] for topic in topics], dtype=np.int64), _topic_statistic
+
+
+def _is_informative(
+    column: TableColumn, texts: Sequence[str], y: Any, make_statistic: _MakeStatistic
+) -> bool:
     """Whether terms of a column tell more about the topics than about permuted ones."""
     words = find_column_terms(texts, [column])
-    make_statistic = _topic_statistic if isinstance(y, np.ndarray) else _set_statistic
     statistic = make_statistic(words.distinct[1], words.indptr, y)
     random = np.random.default_rng(0)
     permuted = [statistic(y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)]
