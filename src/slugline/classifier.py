@@ -83,55 +83,57 @@ class TopicClassifier(TextEstimator):
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
         "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
-        less accurate on every data set measured. Both learn several topics for a text. An object
-        has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a
-        `Mixture` of several learners.
+        less accurate on every data set measured. Both learn several topics for a text. A learner
+        object has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`,
+        or a `Mixture` of several learners.
     encoder : str or an object with `encode`, optional
-        A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
-        as held-out documents show it useful. A name of `slugline.learning.encoder.registry`
-        ("use", "e5"), several with commas between them in any order, or "auto": the combination of
-        these, or none, that does best on held-out documents; see `fitted_.encoder_choice`. An
-        object's `encode(list of str)` returns an array, shape (n_texts, n_columns). See
-        `docs/explanation/encoder.md`.
+        A pretrained sentence encoder, whose scores are added to those of the linear learner, with
+        as much weight as helps on held-out documents. A name of
+        `slugline.learning.encoder.registry` ("use", "e5"), several with commas between them in any
+        order, or "auto": the combination of these, or none, that does best on held-out documents;
+        see `fitted_.encoder_choice`. An object's `encode(list of str)` returns an array, shape
+        (n_texts, n_columns). See `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
-        What topics are about, in a sentence or two, for the encoder. Documents add to them as far
-        as held-out ones show it useful, and a topic need not have any. `fit([], [])` learns from
-        descriptions alone: scores then are cosines, and probabilities are not calibrated.
+        What topics are about, in a sentence or two, for the encoder. Documents add to them with as
+        much weight as helps on held-out ones, and a topic need not have any. `fit([], [])` learns
+        from descriptions alone: scores are then cosines, and probabilities are not calibrated.
     feature_groups : sequence of FeatureGroup, optional
-        Groups of terms; the default depends on the learner.
+        The groups of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
         Weight of each topic's documents; "balanced" gives every topic the same total.
     tune : bool or float, default False
         Search for better feature groups, weights of words and passes of the linear learner, by
-        cross-validation on the training texts. A number is the budget: the most multiplications
-        for each term of a document; see `slugline.learning.tuning`. Chooses learner and
+        cross-validation on the training texts. A number is the budget: the most multiplications for
+        each term of a document; see `slugline.learning.tuning`. `tune` chooses learner and
         feature_groups.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, numpy.random.Generator, RandomState or None, default 0
-        Seed for every random choice, or where a fit draws it from; None draws a fresh one. The seed
-        is `fitted_.seed`, with which the same model can be made again.
+        Seed for every random choice, or the generator from which a fit draws it; None draws a fresh
+        one. The seed is `fitted_.seed`, with which the same model can be made again.
     min_precision : float, over 0 and under 1, optional
-        How often the predictions that `decide` gives must be right, unless it is told otherwise.
-        Held-out predictions, from which thresholds are chosen, are then made with more care: a fit
-        takes up to three times as long, and `decide` gives more predictions.
+        How often the predictions that `decide` gives must be right, unless its own argument says
+        otherwise. Held-out predictions, from which thresholds are chosen, are then made with more
+        care: a fit takes up to three times as long, and `decide` gives more predictions.
     optimize : {"micro", "macro", "samples"}, default "micro"
-        Where texts have several topics, the average of F1 that the thresholds of probability are
-        chosen for: over all decisions, of each topic, or of each text.
+        If texts have several topics, the average F1 that thresholds maximize: over all decisions,
+        over topics, or over texts.
     text : str or sequence of str, optional
         The column of the text, or several, if `X` is a table: a data frame of pandas or polars, a
-        list of mappings, or a mapping of names to columns. Guessed from the names by default.
+        list of mappings, or a mapping of names to columns. By default, it is guessed from the
+        names.
     columns : sequence of str, optional
-        Columns beside the text that count, such as `["product"]`; `X` is then a table. Words,
-        numbers and dates are told apart by the training data; see `docs/howto/beside-the-text.md`.
-        For predictions, a table may lack some of them, with a warning.
+        Columns beside the text to learn from, such as `["product"]`; `X` is then a table. The
+        training data show which columns hold words, numbers or dates; see
+        `docs/howto/beside-the-text.md`. For predictions, a table may lack some of them, with a
+        warning.
     topic_path : str, optional
-        What separates the parts of topics that are paths: "/" of "sport/football". A text then
+        The separator in topics that are paths, such as "/" in "sport/football". A text then
         counts for all parents of its topics as well, no topic is more probable than its parent, and
         answers are the deepest topics; see `docs/howto/topic-trees.md`.
     thresholds : mapping of topic to float, optional
-        Where texts have several topics, the probability from which on each of these topics is
-        given, in place of the one that `optimize` would choose.
+        If texts have several topics, the lowest probability at which each of these topics is given,
+        in place of the threshold that `optimize` would choose.
 
     Attributes
     ----------
@@ -146,9 +148,9 @@ class TopicClassifier(TextEstimator):
     tuning_ : Tuning or None
         None without `tune`, in a loaded model, or after `partial_fit`.
     n_documents_, n_batches_ : int
-        Number of documents it learned from, and of calls of `partial_fit`, 0 after `fit`.
+        Number of documents it learned from, and of calls of `partial_fit` (0 after `fit`).
     fitted_ : Fitted
-        All of that as one value, which a fit replaces in one step, or not at all if it fails.
+        The fitted model as one value, which a fit replaces in one step, or not at all if it fails.
 
     Examples
     --------
@@ -215,21 +217,23 @@ class TopicClassifier(TextEstimator):
         ----------
         X : iterable of str, or a table if the classifier has `text` or `columns`
         y : iterable of str, int or bool, one for each text
-            Whole floats become integers: 1.0 is 1. Where texts have several topics, or none, a list
-            of topics for each; or an indicator of 0 and 1 (array, sparse array or data frame),
-            shape (n_documents, n_topics), whose columns are the topics.
+            Whole floats become integers: 1.0 is 1. If texts have several topics, or none, a list of
+            topics for each; or an indicator of 0 and 1 (array, sparse array or data frame), shape
+            (n_documents, n_topics), whose columns are the topics.
         sample_weight : float array, shape (n_documents,), optional
             A document of weight 0 is left out, and its topic if it has no other document. If all
-            weights are whole numbers, 500 in all at most, a document of weight 2 is learned from as
-            if it was there twice. Other weights count in the loss alone, not in how rare words are.
+            weights are whole numbers with a sum of at most 500, a document of weight 2 counts as if
+            it occurred twice. Other weights affect only the loss, not the document frequency of
+            words.
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
         X_unlabelled : as `X`, optional
             Unlabelled texts for self-training: each counts a little for the topic predicted for it.
-            Only with an encoder, and one topic for each text. Empty texts, copies, and texts that
-            are in `X` are left out. At most 5,000, evenly spaced, are used. If as many as `X`,
-            scikit-learn's `cross_val_score(params=...)` splits them into folds like `X`.
+            This needs an encoder, and one topic for each text. Empty texts, copies, and texts that
+            are in `X` are left out. At most 5,000 of them, evenly spaced, are used. If there are as
+            many as in `X`, scikit-learn's `cross_val_score(params=...)` splits them into folds like
+            `X`.
         progress : Progress, optional
             See `slugline.base.progress`.
 
@@ -269,7 +273,7 @@ class TopicClassifier(TextEstimator):
         classes: Iterable[Topic] | None = None,
         sample_weight: npt.ArrayLike | None = None,
     ) -> TopicClassifier:
-        """Learn from one more batch of texts, such as of a stream that doesn't fit into memory.
+        """Learn from one more batch of texts, such as part of a stream.
 
         After `fit`, or in a loaded classifier, it continues from there. It learns new terms, except
         in feature groups that have a vocabulary, which stays, as its idf does. Batches of a
@@ -284,7 +288,7 @@ class TopicClassifier(TextEstimator):
             All topics of all batches, needed in the first call of a classifier without `fit`,
             unless `y` is an indicator, which has a column for each.
         sample_weight : float array, shape (n_documents,), optional
-            A document of weight 0 is left out. Other weights count in the loss alone.
+            A document of weight 0 is left out. Other weights affect only the loss.
 
         Raises
         ------
@@ -338,7 +342,8 @@ class TopicClassifier(TextEstimator):
     def decision_function(self, X: Texts) -> F32:
         """Return scores, shape (n_documents, n_topics); the topic has the largest.
 
-        With two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
+        With two topics, the shape is (n_documents,) as in scikit-learn, and scores over 0 are for
+        the second topic.
         """
         scores = self._scores(X)
         is_pair = scores.shape[1] == 2 and not self._fitted().multilabel
@@ -347,7 +352,7 @@ class TopicClassifier(TextEstimator):
     def predict(self, X: Texts) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).
 
-        Where texts have several topics, a tuple of those given to each, the most likely first; or
+        If texts have several topics, a tuple of the topics given to each, the most likely first; or
         an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
         """
         fitted = self._fitted()
@@ -364,7 +369,7 @@ class TopicClassifier(TextEstimator):
         per_topic: bool = False,
         coverage: float | None = None,
     ) -> list[Decision]:
-        """Return a prediction for each text that is sure enough, and why others have none.
+        """Return a prediction for each text, or the reason why the model is unsure of it.
 
         Parameters
         ----------
@@ -375,7 +380,7 @@ class TopicClassifier(TextEstimator):
         Raises
         ------
         OptionError : if it has no held-out predictions, or no threshold reaches `min_precision`.
-            That of the constructor may be out of reach: all predictions are then unsure.
+            If the precision set in the constructor can't be reached, all predictions are unsure.
         """
         decider = Decider.from_fitted(
             self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
@@ -402,8 +407,9 @@ class TopicClassifier(TextEstimator):
     ) -> Any:
         """Fit to texts and their topics as `fit` does, and return the probabilities of these texts.
 
-        They are higher than those of other texts, as the classifier knows the topics: a model that
-        learns from them trusts them too much. `cross_val_predict` gives such that it can trust.
+        They are higher than for new texts, as the classifier has learned from these: a model that
+        is trained on them trusts them too much. `cross_val_predict` gives probabilities without
+        this bias.
         """
         options: dict[str, Any] = {
             "sample_weight": sample_weight,
@@ -420,9 +426,9 @@ class TopicClassifier(TextEstimator):
         return np.array([str(name) for name in self.topics_.names], dtype=object)
 
     def score(self, X: Texts, y: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return the accuracy; where texts have several topics, the subset accuracy.
+        """Return the accuracy; if texts have several topics, the subset accuracy.
 
-        That is the share of texts given exactly their topics.
+        That is the fraction of texts that are given exactly their topics.
 
         Raises
         ------
@@ -488,7 +494,7 @@ class TopicClassifier(TextEstimator):
         quantize: Literal["float16", "int8"] | None = None,
         card_notes: str = "",
     ) -> None:
-        """Write a model file, which `slugline.load` reads, and which can hold no code.
+        """Write a model file, which `slugline.load` reads, and which can't contain code.
 
         Parameters
         ----------
@@ -496,10 +502,10 @@ class TopicClassifier(TextEstimator):
         metrics : mapping of str to float, optional
             Metrics to keep in the file, such as the test accuracy.
         test_fraction : float, optional
-            If `X` is the training part of `corpus.split(test_fraction, random_state)`, so that
-            `slugline check` can split the corpus in the same way.
+            The argument of `corpus.split(test_fraction, random_state)` if `X` is the training part
+            of its result, so that `slugline check` can split the corpus in the same way.
         quantize : {"float16", "int8"}, optional
-            Store the weights in fewer bits than float32's, for a smaller file whose predictions
+            Store the weights in fewer bits than float32 has, for a smaller file whose predictions
             differ a little; see `slugline.experiment.quantization.save_quantized`.
         card_notes : str, default ""
             Markdown for the card: what only you know, such as the source of the documents.
@@ -542,7 +548,7 @@ class TopicClassifier(TextEstimator):
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
-        """Return a classifier that predicts as `fitted` does; a clone of it learns as that did."""
+        """Return a classifier that predicts like `fitted`, and whose clones learn like it."""
         settings = FitSettings.from_fitted(fitted, n_jobs=n_jobs)
         text = fitted.layout.text if settings.columns and fitted.layout else None
         classifier = cls.from_settings(settings, text=text)
@@ -569,17 +575,18 @@ class TopicClassifier(TextEstimator):
 
     @property
     def thresholds_(self) -> dict[Topic, float]:
-        """The probability from which on each topic is given, where texts have several.
+        """The lowest probability at which each topic is given, if texts have several.
 
-        Empty where each has one, or one path. See `set_thresholds`.
+        Empty if each text has one topic or one path. See `set_thresholds`.
         """
         return self._fitted().thresholds
 
     def set_thresholds(self, thresholds: Mapping[Any, float]) -> TopicClassifier:
-        """Set the probability from which on some topics are given, and return the classifier.
+        """Set the lowest probability at which some topics are given, and return the classifier.
 
-        Where texts have several topics. `thresholds_` has those of all topics; `save` keeps them,
-        and says on the card which were set by hand. A fit with the same parameters sets them again.
+        Only for texts with several topics. `thresholds_` has the thresholds of all topics; `save`
+        keeps them, and the card says which were set by hand. A fit with the same parameters sets
+        them again.
 
         Parameters
         ----------
@@ -719,7 +726,7 @@ class TopicClassifier(TextEstimator):
         return Corpus.from_documents(texts, documents[1], names)
 
     def _read_table(self, X: Texts, name: str = "X") -> tuple[Any, tuple[str, ...]]:
-        """Return the texts of documents and, of a table, the columns that hold them."""
+        """Return the texts of documents and, for a table, the columns that hold them."""
         if not self._reads_tables:
             return X, ()
         return read_table(X, self.text, tuple(self.columns or ()), name)
@@ -756,16 +763,16 @@ def to_fitted(model: TopicClassifier | Fitted) -> Fitted:
 
 
 def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifier:
-    """Return a classifier from a file that `TopicClassifier.save` wrote, from any source.
+    """Return a classifier from a file that `TopicClassifier.save` wrote; any source is safe.
 
     Its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
 
     Parameters
     ----------
     path : path of the file, or "reuters46", the model that comes with Slugline
-        A file of that name is "./reuters46".
+        For a file of that name, write "./reuters46".
     encoder : str or an object with `encode`, optional
-        Only for a model with an encoder of your own: the same one again. A built-in one is
+        The encoder of a model that was trained with an encoder of your own. A built-in encoder is
         found by its name, and loads its weights with the first text. Other models ignore it.
 
     Raises

@@ -46,7 +46,7 @@ class Parameter:
     value : object, optional
         A value to give to it.
     phrase : str, default "{}"
-        Words around it, which a front end may leave out or replace.
+        The words around it, which a front end may leave out or replace.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Message(str):
     Parameters
     ----------
     *parts : str or Parameter
-        In the order in which they are read.
+        In reading order.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def join_messages(separator: str, messages: Iterable[str]) -> Message:
 
 
 class SluglineError(Exception):
-    """Root of all errors raised by Slugline.
+    """Base class of all errors raised by Slugline.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class DataError(SluglineError, ValueError):
 
 
 class CheckpointError(SluglineError, ValueError):
-    """A checkpoint that is damaged, of other documents or settings, in use, or can't be written."""
+    """A checkpoint that is damaged, in use, from other documents, or can't be written."""
 
 
 class OptionError(SluglineError, ValueError):
@@ -166,11 +166,11 @@ class DownloadError(SluglineError, OSError):
 
 
 class EncoderError(SluglineError, RuntimeError):
-    """A sentence encoder that is missing, was changed, fails, or returns what can't be used."""
+    """A sentence encoder that is missing, was changed, fails, or returns unusable values."""
 
 
 class EncoderWarning(UserWarning):
-    """A sentence encoder that was asked for, and is missing or left out as it improves nothing."""
+    """A requested sentence encoder that is missing, or is left out because it improves nothing."""
 
 
 class ColumnWarning(UserWarning):
@@ -182,11 +182,11 @@ class ModelFileError(SluglineError, ValueError):
 
 
 class OutputError(SluglineError, OSError):
-    """A file of predictions that can't be written, such as on a full disk."""
+    """A file of predictions that can't be written, for example because the disk is full."""
 
 
 class ServerError(SluglineError, OSError):
-    """A server that can't start, such as where its port is taken."""
+    """A server that can't start, for example because its port is taken."""
 
 
 class StoreError(SluglineError, OSError):
@@ -194,12 +194,12 @@ class StoreError(SluglineError, OSError):
 
 
 class TrainingError(SluglineError, ArithmeticError):
-    """Training that can't go on, such as a loss that is no longer finite."""
+    """Training that can't continue, for example because the loss is no longer finite."""
 
 
 @contextmanager
 def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterator[None]:
-    """Convert an OSError to an error of a kind: what failed, the system's reason, what to do."""
+    """Convert an OSError to an error that says what failed, the system's reason, and what to do."""
     try:
         yield
     except OSError as error:
@@ -212,7 +212,7 @@ def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterat
 if TYPE_CHECKING:
 
     class NotFittedError(SluglineError, ValueError, AttributeError):
-        """A model asked to predict before `fit`."""
+        """A model that is used for predictions before `fit`."""
 
 
 def __getattr__(name: str) -> Any:
@@ -225,7 +225,7 @@ def __getattr__(name: str) -> Any:
     cls = type(
         "NotFittedError",
         (SluglineError, SklearnNotFittedError),
-        {"__doc__": "A model asked to predict before `fit`.", "__module__": __name__},
+        {"__doc__": "A model that is used for predictions before `fit`.", "__module__": __name__},
     )
     globals()[name] = cls
     return cls

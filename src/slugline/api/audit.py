@@ -18,8 +18,8 @@ class AuditResult(TableResult):
     """Documents whose topic is probably wrong, copies, leaks and odd texts.
 
     `to_records` has a row for each document that is probably wrong, or the 100 most suspect ones.
-    `save("review.csv")` or `save("review.xlsx")` writes them as a table to decide in; `repair`
-    carries the decisions out.
+    `save("review.csv")` or `save("review.xlsx")` writes them as a table for your decisions, which
+    `repair` carries out.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class AuditResult(TableResult):
         Among others `suspicion`, the probability that each topic is wrong; `likely`, the topic that
         each document has instead; and `copies`.
     findings : slugline.auditing.findings.Findings
-        `findings[row]` has the reasons about a document.
+        `findings[row]` gives the reasons for a document.
     """
 
     def __init__(self, audit: Audit) -> None:
@@ -44,7 +44,7 @@ class AuditResult(TableResult):
         return self.findings.to_dict(MIN_TO_REVIEW)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return row, part, place, topic, likely topic, suspicion and reasons of the suspects."""
+        """Return row, part, place, topic, likely topic, suspicion and reasons of each suspect."""
         records = []
         for row in self.findings.to_review():
             finding = self.findings[row]
@@ -57,7 +57,7 @@ class AuditResult(TableResult):
     def repair(self, decisions: str | Path) -> Corpus:
         """Return the training documents after the decisions in a reviewed table.
 
-        Raises DataError if it can't be read, or is of other documents.
+        Raises DataError if the table can't be read, or belongs to other documents.
         """
         n_train, n_test = self.audit.n_train, len(self.audit) - self.audit.n_train
         train = self.audit.corpus.take([True] * n_train + [False] * n_test)
@@ -93,7 +93,7 @@ def audit(
     topic : str, optional
         The column to read; guessed by default.
     test : as `data`, optional
-        Test documents, whose topics are judged as well; copies of training documents are leaks.
+        Test documents, whose topics are audited as well; copies of training documents are leaks.
     random_state : int, default 0
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.

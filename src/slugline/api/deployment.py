@@ -26,15 +26,15 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
-        A linear model without an encoder.
+        A linear model without an encoder; others can't be exported.
     path : path of the page
     min_precision : float from 0 to under 1, optional
-        Answer only if answers are right this often; 0 answers all. By default what the model was
-        trained for.
+        The fraction of answers that must be right; with 0, every text gets an answer. By default,
+        the precision that the model was trained for.
 
     Returns
     -------
-    Path, that of the page.
+    The path of the page.
 
     Raises
     ------
@@ -69,15 +69,15 @@ def serve(
     Parameters
     ----------
     *models : TopicClassifier, or path of a model file
-        By default the model that comes with Slugline. Classifiers are called model-1, model-2 …;
-        a changed file takes the place of the version before.
+        By default the model that comes with Slugline. Classifiers are called model-1, model-2 …; a
+        changed file replaces the version before.
     settings : ServeSettings, optional
         Address and port, tokens, corrections, limits, log: see
         `slugline.serving.serve_settings.ServeSettings`.
     announce : callable, default print
-        Receives the address when the server listens.
+        Called with the address once the server listens.
     insecure : bool, default False
-        Let other machines in without a token.
+        Let other machines use the server without a token.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def serve(
 
 @contextlib.contextmanager
 def _as_file(model: Model, name: str) -> Iterator[Any]:
-    """Yield the path of a model, that of a temporary file for a classifier."""
+    """Yield the path of a model; for a classifier, the path of a temporary file."""
     check_model(model)
     if not isinstance(model, TopicClassifier):
         yield model

@@ -57,7 +57,7 @@ class PairedResult(TableResult):
     def to_records(self) -> list[dict[str, Any]]:
         """Return each metric of both models, the difference, its 95 % interval and the p-value.
 
-        The p-value is that of the difference in right answers, by McNemar's exact test.
+        The p-value is for the difference in right answers, by McNemar's exact test.
         """
         return [
             {
@@ -93,8 +93,8 @@ class PairedResult(TableResult):
 class EvaluationResult(TableResult):
     """The metrics of a model on labelled texts; `to_records` has a row for each topic.
 
-    In a notebook, it shows itself with its calibration and, if texts have one topic each, its
-    confusion matrix.
+    A notebook shows it with its calibration and, if texts have one topic each, its confusion
+    matrix.
 
     Attributes
     ----------
@@ -208,11 +208,11 @@ def evaluate(
     topic : str, optional
         The column to read, in the same way.
     against : TopicClassifier, path of a model file, or fitted estimator, optional
-        Another model, to be compared on the same texts, such as a pipeline of scikit-learn. Choose
-        it beforehand: the result's table has the differences of topics, and its `against` those of
-        all documents, with intervals and p-values.
+        Another model to compare on the same texts, such as a scikit-learn pipeline. Choose it
+        beforehand: the result's table has the difference for each topic, and its `against` the
+        differences over all documents, with intervals and p-values.
     random_state : int, default 0
-        Of the bootstrap samples of intervals.
+        The seed of the bootstrap samples for intervals.
     progress : Progress, optional
 
     Raises
@@ -274,9 +274,9 @@ def _format_p_value(p_value: float | None) -> str:
 
 
 class ComparisonResult(TableResult):
-    """Several models on the same folds; `to_records` has a row for each one measured.
+    """The results of several models on the same folds; `to_records` has a row for each model.
 
-    In a notebook, it shows itself with a chart.
+    A notebook shows it with a chart.
 
     Attributes
     ----------
@@ -314,11 +314,11 @@ class ComparisonResult(TableResult):
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it before all models were measured."""
+        """Whether Ctrl-C ended the comparison before all models were measured."""
         return self.comparison.interrupted
 
     def differences(self) -> dict[str, AccuracyDifference]:
-        """Return the difference between each other model's score and that of the reference."""
+        """Return the difference in score between each other model and the reference."""
         return self.comparison.differences()
 
     def to_dict(self) -> dict[str, Any]:
@@ -328,8 +328,8 @@ class ComparisonResult(TableResult):
     def to_records(self) -> list[dict[str, Any]]:
         """Return accuracy or micro-F1, differences, time, memory and size of each model.
 
-        Differences are those to `reference`, the baseline or else the best model, with 95 %
-        intervals and p-values that are adjusted for the number of models.
+        Differences are from `reference`, the baseline or else the best model, with 95 % intervals
+        and p-values that are adjusted for the number of models.
         """
         differences = self.differences()
         return [
@@ -404,11 +404,11 @@ def compare(
     data : Corpus, path, data frame, or pair of texts and topics
         See `train`.
     models : sequence of str or estimator, or mapping of str to estimator, default ("all",)
-        Such as "default", "tfidf-svc", "module:name" for a pipeline in a file of yours, or any
-        classifier of texts with `fit` and `predict`, such as a pipeline of scikit-learn, which is
-        copied before each fit. Keys of a mapping are the names in the result.
+        Such as "default", "tfidf-svc", "module:name" for a pipeline in a file of yours, or any text
+        classifier with `fit` and `predict`, such as a scikit-learn pipeline, which is copied before
+        each fit. The keys of a mapping are names in the result.
     baseline : str or estimator, optional
-        The model that the others are compared with, chosen beforehand. Without one, it is the best,
+        The model that the others are compared with, chosen beforehand. By default, the best model,
         whose lead is then partly luck.
     text : str or sequence of str, optional
         The columns to read; guessed by default.
@@ -481,7 +481,7 @@ class ExplanationResult(TableResult):
     def to_records(self) -> list[dict[str, Any]]:
         """Return words and phrases, the strongest first, with their attributions.
 
-        Of several topics, those of each that is explained, with the topic.
+        If several topics are explained, the words of each are given with the topic.
         """
         if self.explanation.is_given is None:
             return [word._asdict() for word in self.words()]
@@ -518,12 +518,11 @@ def explain(
     model : TopicClassifier, or path of a model file
     text : str
     topic : str or int, optional
-        By default the most likely one; of several topics that are given, the others are in
-        `others`.
+        By default, the most likely one; if several topics are given, the others are in `others`.
     against : str or int, optional
         Explain why it is `topic` rather than this one.
     examples : Corpus, path, data frame, or pair of texts and topics, optional
-        The training documents, of which the nearest ones are shown.
+        The training documents, among which the nearest ones are found.
 
     Raises
     ------

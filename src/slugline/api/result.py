@@ -30,7 +30,7 @@ Model = TopicClassifier | str | os.PathLike[str]
 
 
 class TableResult(TitledRows):
-    """A result that shows itself in a notebook, and can be saved."""
+    """A result that a notebook displays, and that can be saved."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -41,7 +41,7 @@ class TableResult(TitledRows):
         raise NotImplementedError
 
     def to_frame(self) -> Any:
-        """Return the result's table as a data frame of pandas, or of polars without pandas.
+        """Return the result's table as a pandas data frame, or a polars one if pandas is missing.
 
         Raises OptionError if neither is installed.
         """
@@ -63,8 +63,8 @@ class TableResult(TitledRows):
         Parameters
         ----------
         path : path that ends in .html, .json, .csv, .xlsx or .svg
-            A page to read, everything as data, the table, or the charts. CSV begins with a
-            byte-order mark, which spreadsheets need. Folders that don't exist are made.
+            The extension selects a page to read, all data, the table, or the charts. CSV begins
+            with a byte-order mark, which spreadsheets need. Missing folders are created.
 
         Raises
         ------
@@ -125,8 +125,8 @@ def to_corpus(
 ) -> Corpus:
     """Return a corpus as it is, make one of a pair, or read one.
 
-    Columns that aren't named are those of `layout`, where the data agree with it, or guessed.
-    `name` is the caller's name of the parameter, for messages. Raises OptionError if the data are
+    Columns that aren't named are taken from `layout`, if the data have them, or guessed.
+    `name` is the caller's name for the parameter, for messages. Raises OptionError if the data are
     none of these, or columns are named for data that have none.
     """
     if are_sources(data):
@@ -165,7 +165,7 @@ def to_test_corpus(
     topic: str | None,
     columns: Sequence[str] = (),
 ) -> Corpus | None:
-    """Return the corpus of `test`, if any; columns are those of `data`, which may be a file."""
+    """Return the corpus of `test`, if any; it has the columns of `data`, which may be a file."""
     if test is None:
         return None
     if not are_sources(test):
@@ -174,7 +174,7 @@ def to_test_corpus(
 
 
 def are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
-    """Whether data are what `load_corpus` reads."""
+    """Whether `load_corpus` reads data of this type."""
     sources = data if isinstance(data, list | tuple) else [data]
     return all(isinstance(source, Source) for source in sources)
 
@@ -182,7 +182,7 @@ def are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
 def to_classifier(model: Model, name: str = "model") -> TopicClassifier:
     """Return a classifier as it is, or load one; NotFittedError if it is not fitted yet.
 
-    Raises OptionError if it is neither, which names the parameter.
+    Raises OptionError, which names the parameter, if it is neither.
     """
     check_model(model, name)
     classifier = model if isinstance(model, TopicClassifier) else load(model)
@@ -197,7 +197,7 @@ def check_model(model: Model, name: str = "model") -> None:
 
 
 def check_settings(classifier: TopicClassifier | None) -> TopicClassifier:
-    """Return the classifier to fit; OptionError if it is none."""
+    """Return the classifier to fit, by default a new one; raise OptionError for other types."""
     if classifier is None:
         return TopicClassifier()
     if not isinstance(classifier, TopicClassifier):

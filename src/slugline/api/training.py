@@ -1,4 +1,4 @@
-"""Train a classifier, and find out what more labels would bring."""
+"""Train a classifier, and find out what more labels would gain."""
 
 from __future__ import annotations
 
@@ -155,9 +155,9 @@ def train(
     Parameters
     ----------
     data : Corpus, path, data frame, or pair of texts and topics
-        Labelled texts, such as `(texts, topics)` of two lists or columns. Files and data frames are
-        read by `load_corpus`; a corpus that it returns can be read with its other options, such as
-        `skip_bad_rows`.
+        Labelled texts, such as a pair `(texts, topics)` of lists or columns. Files and data frames
+        are read by `load_corpus`; a corpus that it returns can be read with its other options, such
+        as `skip_bad_rows`.
     classifier : TopicClassifier, optional
         The settings, by default those of `TopicClassifier()`. It is fitted in place.
     text : str or sequence of str, optional
@@ -167,8 +167,8 @@ def train(
     test : as `data`, optional
         The documents to test on; by default a stratified part of `data`.
     test_fraction : float or None, default 0.2
-        The share of that part. With None and no `test`, the classifier learns from all documents
-        and isn't tested.
+        The fraction of the documents in that part. With None and no `test`, the classifier learns
+        from all documents and isn't tested.
     unlabelled : iterable of str, path, data frame, or Corpus, optional
         Texts without labels, which an encoder learns from as well; see `TopicClassifier.fit`. Files
         and data frames have columns named as in `data`, or "text"; topics are ignored.
@@ -380,10 +380,10 @@ def curve(
 
 
 class SuggestionResult(TableResult, Sequence[Suggestion]):
-    """Texts to label, those that teach most first.
+    """Texts to label, the most useful ones first.
 
-    `save("to-label.csv")` writes a table with an empty column of topics to fill in, which `train`
-    reads.
+    `save("to-label.csv")` writes a table with an empty column for topics, which `train` reads once
+    it is filled in.
     """
 
     def __init__(self, suggestions: Sequence[Suggestion], n_texts: int) -> None:
@@ -439,7 +439,7 @@ def suggest(
     texts : iterable of str, or Corpus
         Texts without labels; the topics of a corpus are ignored.
     n : int, default 50
-        How many to choose; fewer if there are fewer distinct texts.
+        The number of texts to choose; fewer if there are fewer distinct texts.
     random_state : int, default 0
     progress : Progress, optional
 

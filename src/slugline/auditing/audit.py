@@ -171,7 +171,7 @@ class Audit:
         return self.order[self.suspicion[self.order] >= min_suspicion]
 
     def is_test(self, row: int) -> bool:
-        """Return whether a document is a test document."""
+        """Whether a document is a test document."""
         return row >= self.n_train
 
 
@@ -311,7 +311,7 @@ def _compare_texts(
 
 
 class _TopicJudge:
-    """Turns held-out scores into the probabilities that topics of documents are wrong."""
+    """Turns held-out scores into probabilities that the topics of documents are wrong."""
 
     def __init__(
         self, corpus: Corpus, texts: _ComparedTexts, labels: Labels, n_topics: int, seed: int
@@ -358,7 +358,7 @@ class _TopicJudge:
 def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
     """Return the group of each text, shape (n_texts,); copies and near copies are in one group.
 
-    Raises DataError if no text has a word in it.
+    Raises DataError if no text contains a word.
     """
     X = Features(default_feature_groups("log-tf-idf"), n_jobs).fit_transform(texts)
     same, pairs = evidence.number_identical(texts), evidence.find_near_pairs(X, seed)
@@ -440,7 +440,8 @@ def _likely_topics(
 ) -> list[Any]:
     """Return the topic of the best supported copy with another topic, or else the likeliest topic.
 
-    In multilabel data, doubtful topics are removed and missing topics added, at least one in all.
+    In multilabel data, doubtful topics are removed and missing topics added, at least one change in
+    all.
     """
     y = by_topic.y
     if isinstance(by_topic, SetEvidence):

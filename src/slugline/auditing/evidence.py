@@ -1,4 +1,4 @@
-"""Finds evidence on documents: copies and near copies, held-out scores, neighbours, odd texts."""
+"""Finds evidence about documents: copies, held-out scores, neighbours, odd texts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MIN_TERMS = 6
 
 
 def number_identical(texts: Sequence[str]) -> Index:
-    """Return a number for each text, equal for texts that differ only in case or spaces.
+    """Return a number for each text, the same for texts that differ only in case or spaces.
 
     >>> number_identical(["Oil up", "oil  UP", "gas"]).tolist()
     [0, 0, 1]
@@ -212,7 +212,7 @@ def heldout_scores(
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
     leads : float32 CSR array, shape (n_rows, n_lead_columns)
-        Rows of the beginnings of the texts, which often show the topic of a long one best.
+        Rows of the beginnings of the texts, which often show best what a long text is about.
     labels : Labels
     context : FitContext
     groups : int array, shape (n_rows,)
@@ -238,7 +238,7 @@ def heldout_scores(
 
 
 def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64) -> F32:
-    """Return held-out scores by the frequency of terms in each topic, shape (n_rows, n_topics).
+    """Return held-out scores from the frequency of terms in each topic, shape (n_rows, n_topics).
 
     The mean of each row is 0, and the standard deviation of all scores 0.1.
 
@@ -271,7 +271,7 @@ def _log_totals(X: sp.csr_array, labels: Labels, n_topics: int) -> F32:
 
 
 def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
-    """Return the nearest documents of each document by the cosine of their rarer terms.
+    """Return the nearest documents of each document by the cosine between their rarer terms.
 
     Parameters
     ----------
@@ -362,7 +362,7 @@ def find_odd_texts(
 
 
 def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
-    """Return first and last lines that many texts share, with their numbers, largest first."""
+    """Return first and last lines that many texts share, with counts, the most common first."""
     counts: Counter[str] = Counter()
     for text in texts:
         lines = text.strip().split("\n")

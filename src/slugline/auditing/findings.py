@@ -134,7 +134,7 @@ class Findings:
         return f"{part}{self.audit.corpus.unit} {self.audit.corpus.places[row]}"
 
     def spans(self, row: int, topic: Any, likely: Any) -> list[Span]:
-        """Return spans of the words of a document that weigh most for one of two topics.
+        """Return the spans of a document's words that count most for one of two topics.
 
         Positive weights are for `likely`, negative ones for `topic`. A weight is the log of the
         ratio of the word's frequencies in documents of the two topics, without this document and
@@ -299,7 +299,7 @@ _MAX_CHARACTERS = 32_000
 
 
 def review_form(corpus: Corpus) -> TopicForm | None:
-    """Return the form of topics in a table to review; None if each document has one topic."""
+    """Return the form of topics in a table for review; None if each document has one topic."""
     if not corpus.multilabel:
         return None
     form = None if corpus.layout is None else corpus.layout.topic_form
@@ -330,7 +330,7 @@ def column_name(head: str) -> str:
 def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None = ",") -> bytes:
     """Return a table of documents for review: CSV, or Excel if `delimiter` is empty.
 
-    The reviewer writes decisions into the first column. The second one has the likely topic for
+    The reviewer writes decisions into the first column. The second column has the likely topic for
     `relabel`, which the reviewer changes if it is wrong. See `REVIEW_COLUMNS` and `table_file`.
     """
     rows_of_cells: list[Sequence[Any]] = [REVIEW_COLUMNS]

@@ -90,9 +90,9 @@ def read_decisions(
 ) -> ReviewDecisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
-    The encoding of the table is detected; `likely` is that of the documents. `form` is the result
-    of `review_form`, if documents have several topics. Raises DataError, with the line in its
-    message, if the table can't be read, lacks a column, or has an unknown decision. Raises
+    The encoding of the table is detected; `likely` is the encoding of the documents. `form` is the
+    result of `review_form`, if documents have several topics. Raises DataError, with the line in
+    its message, if the table can't be read, lacks a column, or has an unknown decision. Raises
     OptionError if there is no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
@@ -174,8 +174,8 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     """Return the documents after applying the decisions about the training part.
 
-    Raises DataError, with the line of the decision, if its document doesn't exist, was changed
-    since, or has another decision; and if no document would be left.
+    Raises DataError, with the line of the decision, if its document doesn't exist, has changed
+    since, or has another decision; also if no document would be left.
     """
     rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
@@ -277,7 +277,7 @@ def whole_rows(
 def changed_excel(
     source: str, corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> bytes | None:
-    """Return an Excel file with new topics, else unchanged; None if `source` is not Excel.
+    """Return an Excel file with new topics and no other changes; None if `source` is not Excel.
 
     Rows of documents that are left out become empty. See `whole_rows` for parameters and errors.
     """
@@ -352,7 +352,7 @@ def to_excel(rows: Sequence[Values]) -> bytes:
 
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:
-    """Return rows as JSON Lines; lists and objects of the source are kept, on one line."""
+    """Return rows as JSON Lines; lists and objects of the source are kept, each on one line."""
     lines = ({name: compact(value) for name, value in row.items()} for row in rows)
     return msgspec.json.Encoder(enc_hook=str).encode_lines(lines)
 
@@ -382,7 +382,7 @@ class Gain:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of `points`, from documents for which one classifier is right."""
+        """The 95 % interval of `points`, from documents for which only one classifier is right."""
         differ = self.n_better + self.n_worse
         variance = differ - (self.n_better - self.n_worse) ** 2 / self.n_tested
         margin = 100 * _95_PERCENT * math.sqrt(max(variance, 0)) / self.n_tested
@@ -408,10 +408,11 @@ def measure_gain(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Gain:
-    """Cross-validate the default classifier on documents before and after repair, in equal folds.
+    """Cross-validate the default classifier before and after repair, on the same folds.
 
     Both classifiers are tested on the new topics, as no other source says which topics are right.
-    If the decisions are only those of an audit, this favours both, but hardly the difference.
+    If all decisions come from an audit, this favours both classifiers, but hardly affects the
+    difference.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Estimates the probability that a document's topic is wrong from evidence of others."""
+"""Estimates the probability that a document's topic is wrong, from evidence of other documents."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class TopicEvidence:
     y: I64  # shape (n_rows,): the topics of the documents
 
     def likely(self, y: I64) -> I64:
-        """Return the likeliest topic of each document other than that in `y`, shape (n_rows,)."""
+        """Return each document's likeliest topic other than its topic in `y`, shape (n_rows,)."""
         return _best_other(self.scores + np.float32(_NEAREST) * self.fractions, y)
 
     def against(self, y: I64) -> F64:
-        """Return the evidence against each document's topic in `y`, in no unit, shape (n_rows,)."""
+        """Return the evidence, without a unit, against each document's topic in `y`."""
         rows, best = np.arange(len(y)), _best_other(self.scores, y)
         lead = _OTHER * _bend(self.scores[rows, best]) - _bend(self.scores[rows, y])
         return lead - _NEAREST * self.fractions[rows, y] - _CONFUSED * self._confusion(y, best)
@@ -87,8 +87,8 @@ def _bend(scores: F32) -> F64:
 def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     """Return the probability that each document's topic is wrong, shape (n_rows,).
 
-    The distribution of the evidence against topics is compared with that against wrong topics:
-    those of other documents, drawn at random.
+    The distribution of the evidence against topics is compared with the distribution of the
+    evidence against wrong topics, which are topics of other documents, drawn at random.
 
     References
     ----------
@@ -117,7 +117,7 @@ class SetEvidence:
 
     @cached_property
     def strength(self) -> F64:
-        """The evidence for each topic of each document, in no unit."""
+        """The evidence for each topic of each document, without a unit."""
         return _bend(self.scores) + _NEAREST * self.fractions
 
     @cached_property
@@ -149,7 +149,7 @@ class SetEvidence:
 def _false_discovery_rates(against: F64, wrong: F64, at: F64) -> F64:
     """Return the probability of being wrong at the values `at`.
 
-    It is estimated from the evidence against all topics and against wrong ones.
+    The probability is estimated from the evidence against all topics and against wrong ones.
     """
     n_above = [int(np.sum(against > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
     estimates = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(against)
@@ -177,9 +177,9 @@ def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
 def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
     """Return the probabilities that topics are wrong, after comparing identical texts.
 
-    Two topics of the same text are rarely both right; probably, the better supported one is. If
+    Two topics of the same text are rarely both right; the better supported one probably is. If
     copies often disagree, some texts were misplaced, and a few of these got the right topic by
-    chance; so even if copies agree, perhaps only one of them has its own text.
+    chance; so even if copies agree, one of them may have a misplaced text.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
 
 
 def _chance_agreement(y: I64, copies: Sequence[Index]) -> float:
-    """Return the probability that copies agree by chance, estimated from how many disagree.
+    """Return the probability that copies agree by chance, estimated from the number that disagree.
 
     Topics of misplaced texts are assumed to be drawn at random.
     """

@@ -97,14 +97,14 @@ class Key(NamedTuple):
 
 
 class Chart:
-    """A chart: later elements are drawn over earlier ones.
+    """A chart, in which later elements are drawn over earlier ones.
 
     Parameters
     ----------
     x, y : Axis
-        Points are given in their units.
+        Points are given in the units of the axes.
     legend : sequence of Key
-        Drawn above the chart, where no curve crosses it.
+        Entries of the legend, which is drawn above the chart, where no curve crosses it.
     """
 
     def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = ()) -> None:

@@ -47,7 +47,7 @@ def check_number(
 ) -> None:
     """Raise OptionError unless a value is a finite number within bounds.
 
-    `over` and `under` are exclusive, `least` is inclusive.
+    `over` and `under` are exclusive bounds, `least` is inclusive.
     """
     if (
         is_number(value)
@@ -62,7 +62,7 @@ def check_number(
 
 
 def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
-    """Raise OptionError unless a value is over 0 and under 1; for 95, suggest 0.95."""
+    """Raise OptionError unless a value is between 0 and 1, both exclusive; for 95, suggest 0.95."""
     bounds = {"least" if may_be_0 else "over": 0}
     try:
         check_number(name, value, **bounds, under=1)
@@ -81,7 +81,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number of Python or NumPy, and not a boolean."""
+    """Whether a value is a finite Python or NumPy number, and not a boolean."""
     return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -76,7 +76,7 @@ def connected(client: Client | str) -> Iterator[Client]:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Suppress logging: messages of Dask about a cancelled job are of no use."""
+    """Suppress logging: Dask's messages about a cancelled job are of no use."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -228,8 +228,8 @@ def closed(cluster: Any) -> Iterator[Any]:
 def _without_interrupts() -> Iterator[None]:
     """Block Ctrl-C in threads and processes started in the block; this thread gets it afterwards.
 
-    A terminal sends Ctrl-C to all processes. Only the client should act on it; workers go on until
-    the client ends them.
+    A terminal sends Ctrl-C to all processes. Only the client should act on it; workers continue
+    until the client ends them.
     """
     if sys.platform == "win32":
         yield

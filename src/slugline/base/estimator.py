@@ -48,7 +48,7 @@ class TextEstimator:
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change some arguments of the constructor, or parameters of these."""
+        """Change some arguments of the constructor, or parameters of these arguments."""
         inner: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
             outer, separator, key = name.partition("__")
@@ -88,7 +88,7 @@ class TextEstimator:
     ) -> Self:
         """Choose what `transform` returns: "default" is an array, "pandas" or "polars" a frame.
 
-        None changes nothing. Unless set, the choice of `sklearn.set_config` applies.
+        None changes nothing. If it isn't set, the choice made by `sklearn.set_config` applies.
         """
         if transform is not None:
             check_choice("transform", transform, ("default", "pandas", "polars"))
@@ -137,8 +137,8 @@ class TextEstimator:
         Parameters
         ----------
         sample_weight, validation_data, X_unlabelled, progress : bool, str or None
-            True passes the parameter on, False doesn't, None makes it an error to give it, and a
-            str is the name under which it is given.
+            True passes the parameter on, False doesn't, None makes it an error to pass it, and a
+            str is the name under which it is passed.
         """
         requests = {
             "sample_weight": sample_weight,

@@ -168,7 +168,7 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing; at the end, it is put in place as in `write_whole`."""
+    """Open a file for writing, which is put in place at the end as by `write_whole`."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -195,7 +195,7 @@ def fresh_part(target: Path) -> Iterator[BinaryIO]:
 
 
 def put_in_place(part: BinaryIO, target: Path) -> None:
-    """Flush an open part to the disk and rename it to `target`, whose permissions it takes over.
+    """Flush an open part to the disk and rename it to `target`, whose permissions are kept.
 
     After an OSError, `target` is unchanged.
     """

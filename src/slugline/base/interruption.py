@@ -16,7 +16,7 @@ _is_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_unwanted", 
 
 @contextlib.contextmanager
 def interruptible(is_unwanted: Callable[[], bool]) -> Iterator[None]:
-    """On this thread, let `check_interruption` call `is_unwanted` to decide whether to stop.
+    """Let `check_interruption` call `is_unwanted` on this thread to decide whether to stop.
 
     >>> with interruptible(lambda: True):
     ...     check_interruption()

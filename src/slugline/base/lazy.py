@@ -1,4 +1,4 @@
-"""Imports names on first use; until then, their packages cost no time, and may be missing."""
+"""Imports names on first use; until then, their packages take no time, and may be missing."""
 
 from __future__ import annotations
 

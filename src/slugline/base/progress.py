@@ -173,7 +173,7 @@ class BarProgress(LineProgress):
 
 
 def announce(progress: Progress, work: str, seconds: float, advice: str = "") -> None:
-    """Add a note on how long work will take, if that is about a minute or more."""
+    """Add a note on how long the work will take, if that is about a minute or more."""
     if seconds >= _LONG:
         minutes = counted(round(seconds / 60), "minute")
         progress.note(Message(work, f", which takes about {minutes}", advice))
@@ -273,7 +273,7 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _fit_width(parts: _Parts, n_columns: int) -> str:
-    """Return the parts cut to `n_columns`; the less important ones are left out first."""
+    """Return the parts that fit into `n_columns`; the less important ones are left out first."""
     percent, time_left, step, detail = parts  # the bar shows the fraction as well
     shorter = [(time_left, detail), (detail,)] if detail else []
     for texts in (parts, parts[1:], *shorter):

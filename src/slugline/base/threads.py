@@ -21,16 +21,16 @@ def map_in_order(
     n_waiting: int = 1,
     is_full: Callable[[Sequence[S]], bool] | None = None,
 ) -> Generator[T, None, None]:
-    """Yield `work(part)` of each part, in order.
+    """Yield `work(part)` for each part, in order.
 
     Parameters
     ----------
     work : callable
     parts : iterable
-        May be endless: a part is taken only when there is room for its result.
+        The parts, which may be endless: a part is taken only when there is room for its result.
     n_threads : int
     n_waiting : int, default 1
-        Number of results, or of submitted parts, that may wait besides one for each thread. With
+        Number of results or submitted parts that may wait, besides one for each thread. With
         0, threads are idle at times, and no more results are in memory than there are threads.
     is_full : callable, optional
         Returns whether to yield a result before another part is taken, given the parts whose

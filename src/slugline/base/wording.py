@@ -46,7 +46,7 @@ def format_html_table(title: str, rows: Rows) -> str:
 
 
 class TitledRows:
-    """Base class of objects whose repr is a title with rows, in a notebook a table."""
+    """Base class of objects whose repr is a title with rows, which a notebook shows as a table."""
 
     def _title_and_rows(self) -> tuple[str, Rows]:
         raise NotImplementedError

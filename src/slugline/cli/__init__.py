@@ -1,4 +1,4 @@
-"""The command line: verbs, each of which parses, calls the library, and prints.
+"""The command line: each command parses its arguments, calls the library, and prints.
 
 Data goes to standard output, messages and progress to standard error. Exit status 0: done; 1: the
 job failed; 2: wrong usage; 130: interrupted.
@@ -80,7 +80,7 @@ def _run() -> None:
 
 
 def _end_unread(error: BrokenPipeError) -> NoReturn:
-    """Exit silently if nobody reads the output any more, as after `| head`."""
+    """Exit silently if nothing reads the output any more, as after `| head`."""
     unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
     if not unread:
         raise error
@@ -90,7 +90,7 @@ def _end_unread(error: BrokenPipeError) -> NoReturn:
 
 
 def _is_unread(stream: TextIO) -> bool:
-    """Whether a stream is a pipe that nobody reads."""
+    """Whether a stream is a pipe without a reader."""
     import select
 
     if not hasattr(select, "poll"):  # on Windows

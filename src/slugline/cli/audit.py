@@ -145,7 +145,7 @@ def audit(
 
 @dataclass(frozen=True)
 class _Settings:
-    """How classifiers are trained."""
+    """How the classifiers are trained."""
 
     seed: int
     n_jobs: int | None
@@ -255,7 +255,7 @@ def _repair(
 def _write_documents(
     path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
 ) -> str:
-    """Write documents in the format of the name; return which other rows it has, or lacks."""
+    """Write documents in the format of the name; return which other rows the file has, or lacks."""
     whole = whole_rows(data, corpus, repair.topics, reading)
     if whole is None:
         pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)

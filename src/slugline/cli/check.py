@@ -39,9 +39,8 @@ def check(
 ) -> None:
     """Retrain MODEL from its data and check that the file is byte-identical.
 
-    Nothing is written. Exit status 1 if it is another model; that other
-    versions of Python or NumPy made the same one is no difference. DATA is
-    what MODEL was trained on.
+    Nothing is written. The exit status is 1 if the models differ; versions of Python or NumPy may
+    differ if the model is the same. DATA is what MODEL was trained on.
     """
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)

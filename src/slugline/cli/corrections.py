@@ -112,9 +112,10 @@ def _format_time(time: str) -> str:
 
 
 def _numbers(words: Sequence[str], waiting: Mapping[int, object]) -> list[int]:
-    """Return the numbers of the corrections that words name, without duplicates.
+    """Return the numbers of the corrections that the arguments name, without duplicates.
 
-    Warns about ranges in which no correction waits. Raises OptionError if a word names none.
+    Warns about ranges in which no correction waits. Raises OptionError if an argument is neither a
+    number nor a range.
     """
     numbers: dict[int, None] = {}
     for word in map(str.strip, ",".join(words).split(",") if words else ()):

@@ -67,11 +67,10 @@ def curve(
 ) -> None:
     """Learn from more and more labels per topic, and show how accuracy grows.
 
-    That is from 5, 10, 20 and so on, or from 1, 2 and 5 if there are few.
+    It learns from 5, 10, 20 and more labels, or from 1, 2 and 5 if there are few.
 
     Says in words what twice as many labels would probably bring. With an
-    encoder, it shows the curve of words alone as well. Ctrl-C ends it with
-    the points so far.
+    encoder, it shows the curve of words alone as well. After Ctrl-C, it shows the points so far.
 
     For example:
 

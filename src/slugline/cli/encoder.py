@@ -81,7 +81,7 @@ def advise(
 def _measured_gain(settings: FitSettings, fitted: Fitted, train: Corpus) -> str | None:
     """Return the gain on held-out documents with `use`; None if it isn't clear.
 
-    Words and encoder learn anew, from all of the documents.
+    The classifiers of words and of encoder rows learn again, from all of the documents.
     """
     settings = FitSettings(
         learner=choose_learner("linear"),

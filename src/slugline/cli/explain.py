@@ -73,7 +73,7 @@ def explain(
 
     The attributions of all words, and the score of an empty text, add up to the
     model's score. With --json, words have their positions in the text.
-    If MODEL gives several topics to a text, each of these is explained.
+    If MODEL gives several topics to a text, each of them is explained.
 
     For example:
 

@@ -35,8 +35,8 @@ from slugline.cli.output import log_to_standard_error, say
 def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: float | None) -> None:
     """Serve models to AI agents over MCP.
 
-    Speaks the Model Context Protocol over standard input and output, for
-    clients such as editors and assistants to start; ends with its input.
+    Clients such as editors and assistants start the command, and speak the Model Context Protocol
+    over its standard input and output; it ends with its input.
 
     For example, in the configuration of a client:
 

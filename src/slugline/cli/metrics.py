@@ -189,7 +189,7 @@ class TestedDecider(NamedTuple):
         return self.decider.check_promise(self.result.answers if self.result else None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON; a topic never answered has no threshold."""
+        """Return plain data for JSON; a topic that is never given has no threshold."""
         names, thresholds = self.decider.fitted.topics.names, self.decider.thresholds.tolist()
         heldout = self.decider.fitted.heldout_predictions
         alternative = None if heldout is None else heldout.alternative
@@ -230,7 +230,7 @@ def tested_decider(
 
 
 def print_broken_promise(tested: TestedDecider | None, as_json: bool = False) -> None:
-    """Print that the requested precision isn't reached, if so; with JSON, on standard error."""
+    """Print a message if the requested precision isn't reached; with JSON, on standard error."""
     promise = tested.promise if tested else None
     if promise is None or not promise.is_broken:
         return

@@ -52,8 +52,8 @@ class Argument(click.Argument):
 class Option(click.Option):
     """An option that the help lists under a heading of its own.
 
-    `values` are what a shell proposes for it, and files if its type is `Path`. `parameters` are the
-    names that it has in Python, besides its own.
+    `values` are the completions that a shell proposes; files are proposed if its type is `Path`.
+    `parameters` are the names that it has in Python, besides its own.
     """
 
     def __init__(
@@ -243,8 +243,8 @@ def argument(name: str, help: str, **settings: Any) -> Callable[[Decorated], Dec
 def option(words: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002
     """Return a decorator that adds an option.
 
-    `words` are its flags and what it takes, such as "--output -o FILE"; nothing in capitals is a
-    flag that is set or not. A last word in small letters names the parameter.
+    `words` are its flags and its metavar, such as "--output -o FILE"; without a word in capitals,
+    it is a boolean flag. A last word in lower case names the parameter.
     """
     names = words.split()
     if names[-1].isupper():
@@ -398,9 +398,9 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
 def load_parts(
     data: Sequence[str], reading: ReadOptions, known_topics: Iterable[str] = ()
 ) -> dict[str, Corpus]:
-    """Return DATA: "train" and, for a data set that its publisher has split, "test".
+    """Return DATA under "train" and, for a data set that its publisher has split, "test".
 
-    Topics are renamed and merged as the options say, or the layout of a model. If topics are
+    Topics are renamed and merged as the options or the layout of a model say. If topics are
     merged, those that `known_topics` has in any spelling get that spelling.
     """
     parts = _read_parts(data, reading)
@@ -508,7 +508,7 @@ def check_model_first(command: str, model: str, file: str) -> None:
 
 
 def is_model(name: str) -> bool:
-    """Whether this names a shipped model, or a file that looks like a model."""
+    """Whether this names an included model, or a file that looks like a model."""
     if name in SHIPPED or name.endswith(".slug"):
         return True
     # A pipe's first bytes would be lost to the next reader; an Excel file is a zip archive, too.

@@ -169,7 +169,7 @@ def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0
 
 
 def exit_if_interrupted(*results: Any) -> None:
-    """Exit with 130 if a result is incomplete, so that no script takes it for a complete one."""
+    """Exit with 130 if a result is incomplete, so that no script mistakes it for a complete one."""
     if any(result is not None and result.interrupted for result in results):
         raise click.exceptions.Exit(INTERRUPTED)
 
@@ -186,10 +186,10 @@ def show_progress(
     Parameters
     ----------
     hidden : bool, default False
-        Show warnings alone, as with --quiet.
+        Show only warnings, as with --quiet.
     bar_only : bool, default False
-        For a command that prints answers as it goes: nothing off a terminal, and no bar on one that
-        shows the answers too.
+        For a command that prints answers one by one: show nothing unless standard error is a
+        terminal, and no bar on a terminal that shows the answers too.
     delay : float, default 0
         Seconds before anything is shown.
     """

@@ -20,7 +20,7 @@ def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]
 def check_target(
     option: str, path: Path, sources: Iterable[str | Path | None] = (), outputs: Iterable[Path] = ()
 ) -> None:
-    """Check, before the work, that a file can be written and is no source and no other output.
+    """Check, before the work, that a file can be written and is not a source or another output.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`slugline reproduce`: run the newswire lesson, and show its numbers beside ours."""
+"""`slugline reproduce`: run the newswire lesson, and show its results beside ours."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from slugline.model.file.generations import roll_back
 def rollback(model: str, as_json: bool) -> None:
     """Restore the model from before the last corrections.
 
-    Learning from corrections keeps the last five files beside MODEL. Run it
-    again to go back one further. The model that was replaced stays as MODEL.rolled-back.
+    Learning from corrections keeps the last five files beside MODEL. Run it again to go back one
+    more version. The model that was replaced stays as MODEL.rolled-back.
 
     For example:
 

@@ -50,7 +50,7 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
 
 
 class _QuotedWords(click.types.StringParamType):
-    """Words of an environment variable, quoted if they have spaces; or a single path."""
+    """Values in an environment variable, quoted if they contain spaces; or a single path."""
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         try:
@@ -93,9 +93,8 @@ def _type(hint: Any, meta: Any) -> Any:
 def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **settings: Any) -> None:
     """Serve models over HTTP: a web page at /, API docs at /docs.
 
-    Listens on this machine only, unless told otherwise. A changed model file
-    takes the place of the version before without a failed request; SIGTERM
-    finishes what is running.
+    Listens on this machine only, unless told otherwise. A changed model file replaces the version
+    before without a failed request; after SIGTERM, running requests are finished.
 
     For example:
 

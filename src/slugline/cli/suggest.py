@@ -84,14 +84,14 @@ def suggest(
 ) -> None:
     """Pick the unlabelled texts whose labels would help MODEL most.
 
-    Writes CSV: a column of topics to fill in, called as in the data of MODEL,
-    those of UNLABELLED, guess and probability. Once filled in, in part or whole, it
-    can be given to `slugline train` beside the documents that MODEL learned from.
-    Rows of UNLABELLED that have a topic in that column already are passed over; with
-    --random, that is the column named as topics usually are.
+    Writes CSV: a column of topics to fill in, named as in the data of MODEL, the columns of
+    UNLABELLED, guess and probability. Fill in some or all of the topics, and pass the file to
+    `slugline train` together with the documents that MODEL learned from. Rows of UNLABELLED that
+    already have a topic in that column are skipped; with --random, it is the column with a usual
+    name for topics.
 
-    A model is measured with texts that were chosen at random, and that it doesn't
-    learn from. Set some aside first, with --random, and fill in their topics, too.
+    To measure a model, use texts that were chosen at random and that it doesn't learn from. Set
+    some aside first, with --random, and fill in their topics, too.
 
     For example:
 
@@ -248,9 +248,9 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDia
 def _without_labelled(
     rows: RowReader, unlabelled: UnlabelledTexts, layout: DataLayout | None
 ) -> UnlabelledTexts:
-    """Return the texts without a topic yet, and say how many have one.
+    """Return the texts that have no topic yet, and say how many have one.
 
-    If all have, these may be answers: the topics are ignored.
+    If all of them have one, these may be answers: the topics are ignored.
     """
     if layout is None or not rows.has_names:
         return unlabelled

@@ -112,7 +112,7 @@ class DocumentParts(NamedTuple):
 
 
 def _check_test(request: TrainRequest) -> TrainRequest:
-    """Return the request with the fraction to test on; OptionError if it is out of range."""
+    """Return the request with the fraction to test on; raise OptionError if it is out of range."""
     fraction = TEST_FRACTION if request.test_fraction is None else request.test_fraction
     check_fraction("test_fraction", fraction, may_be_0=True)
     return replace(request, test_fraction=fraction)
@@ -150,7 +150,7 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
 
 
 def _propose_stream(request: TrainRequest) -> None:
-    """Say that files are large, before they fill the memory."""
+    """Warn of large files, before they fill the memory."""
     paths = [Path(name) for name in expand_patterns(request.data)]
     n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
     if n_bytes >= _LARGE:
@@ -161,7 +161,7 @@ def _propose_stream(request: TrainRequest) -> None:
 
 
 def _check_files(request: TrainRequest) -> Path:
-    """Check that files can be written, and none over another; return the path of the report."""
+    """Check that files can be written, each to a path of its own; return the path of the report."""
     output, report = request.output, request.report
     sources = [
         *request.data,

@@ -102,7 +102,7 @@ def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -
 
 
 def _read_current_model(output: Path) -> ReplacedModel:
-    """Return the model at --output; OptionError if corrections can't be added to its data."""
+    """Return the model at --output; raise OptionError if corrections can't be added to its data."""
     fitted, file = load_model(output)
     if fitted.columns:
         raise OptionError(
@@ -140,9 +140,9 @@ def learn_approved_corrections(
     test_fraction: float,
     progress: Progress | None,
 ) -> CorrectionResult:
-    """Train with documents and the corrections that need no approval, or have it.
+    """Train with documents and the corrections that are approved or need no approval.
 
-    Why others wait for approval is noted in their file.
+    The reasons why others wait for approval are recorded in their file.
 
     Raises
     ------

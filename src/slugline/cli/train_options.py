@@ -307,7 +307,7 @@ _IN_MEMORY = tuple(name for name in DEFAULTS if name not in (*_STREAMABLE, *_AFT
 
 @dataclass(frozen=True)
 class Rule:
-    """Options that need one of some others, or exclude all of them."""
+    """Options that need at least one of a set of other options, or exclude all of them."""
 
     # Names of parameters of the command.
     options: Sequence[str]

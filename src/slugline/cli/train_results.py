@@ -72,8 +72,8 @@ def save_model(
 ) -> tuple[Experiment, QuantizationResult | None, bool]:
     """Save the model, keeping the file before it if `slugline rollback` may be needed.
 
-    A model of corrections only replaces another one if it can be loaded from its file, and asked,
-    and if that one has other bytes.
+    A model trained with corrections only replaces another one if its file can be loaded and gives
+    answers, and if the bytes differ.
 
     Returns
     -------
@@ -82,7 +82,8 @@ def save_model(
     quantization : QuantizationResult or None
         None if all weights were stored as they are.
     is_unchanged : bool
-        Whether corrections gave the same bytes as the file has, which then is left as it is.
+        Whether corrections led to the bytes that the file already has, which is then left
+        unchanged.
 
     Raises
     ------
@@ -165,7 +166,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
 
 
 def _headline(experiment: Experiment) -> str:
-    """Return what was learned from how many documents, in a line."""
+    """Return a line that says what was learned from how many documents."""
     fitted = experiment.fitted
     documents = counted(experiment.n_learned, "document")
     end = ""

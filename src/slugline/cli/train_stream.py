@@ -132,7 +132,7 @@ def _clean_up_on_sigterm() -> Iterator[None]:
 
 
 def _resume_hint(checkpoint: Path | None) -> str:
-    """Return how to go on from a checkpoint; empty if there is none."""
+    """Return how to continue from a checkpoint; empty if there is none."""
     if checkpoint is None or not has_checkpoint(checkpoint):
         return ""
     return f"The same command goes on from what {checkpoint} holds."

@@ -118,7 +118,7 @@ def describe_user_model(reference: str, seed: int) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error's message on one line, and where in the user's folder it arose."""
+    """Return an error's message on one line, and the place in the user's folder where it arose."""
     name, message = type(error).__name__, str(error)
     line = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
     folder = Path.cwd()

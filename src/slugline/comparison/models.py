@@ -1,4 +1,4 @@
-"""The models that can be compared: Slugline's, pipelines of scikit-learn, and the user's."""
+"""The models that can be compared: Slugline's, scikit-learn pipelines, and the user's."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _NOT_IN_ALL = {False: "tfidf-logistic", True: "majority"}
 
 
 def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
-    """Return a new, unfitted model of `MODELS`; of several topics, pipelines are one-vs-rest."""
+    """Return a new, unfitted model of `MODELS`; for several topics, pipelines are one-vs-rest."""
     model = MODELS[name].make(seed, n_threads)
     return one_vs_rest(model) if multilabel else model
 
@@ -123,14 +123,14 @@ def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False
 def choose_models(
     models: Models = (ALL,), *, baseline: Any = None, multilabel: bool = False
 ) -> ModelChoice:
-    """Return the models of these names, each once, estimators as they are, and what is left out.
+    """Return the named models, each once, with estimators as they are, and those left out.
 
     Parameters
     ----------
     models : sequence of str or estimator, or mapping of str to estimator, default ("all",)
         Names of `MODELS`, "all" (with the encoder only if it is installed), "module:name" for any
-        classifier of texts with `fit` and `predict`, or such a classifier, which gets the name of
-        its class, of a pipeline that of its last step. Keys of a mapping are names.
+        classifier of texts with `fit` and `predict`, or such a classifier, which is named after its
+        class, or the class of a pipeline's last step. Keys of a mapping are names.
     baseline : str or estimator, optional
         The model that the others are compared with: one of them, or one more.
     multilabel : bool, default False
@@ -232,7 +232,7 @@ def _is_estimator(model: Any) -> bool:
 
 
 def estimator_name(model: Any) -> str:
-    """Return the name of an estimator's class, of a pipeline that of its last step.
+    """Return the name of an estimator's class, or of the class of a pipeline's last step.
 
     >>> from slugline import TopicClassifier
     >>> estimator_name(TopicClassifier())
@@ -289,7 +289,7 @@ def _missing_encoder() -> str | None:
 
 
 def check_corpus(corpus: Corpus) -> None:
-    """Check that topics can be distinguished; DataError if not."""
+    """Raise DataError unless there are topics to distinguish."""
     check_several_topics(corpus)
     n = len(corpus)
     if len(set(corpus.texts)) == 1:
@@ -305,9 +305,9 @@ def check_corpus(corpus: Corpus) -> None:
 
 
 def check_folds(corpus: Corpus, folds: I64) -> None:
-    """Check that each fold leaves two topics to learn; DataError if not.
+    """Raise DataError unless each fold leaves two topics to learn.
 
-    Of several topics a document, one is enough, as documents without it are its opposite.
+    If documents have several topics, one is enough, as documents without it are its opposite.
     """
     if corpus.multilabel:
         return

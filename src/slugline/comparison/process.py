@@ -65,7 +65,7 @@ Message = ModelIdentity | ModelFailure | FoldResult
 def is_valid_result(
     result: FoldResult, n_documents: int, n_topics: int, *, multilabel: bool = False
 ) -> bool:
-    """Whether a result read from outside is possible for a fold of that many documents."""
+    """Whether a result from another process is possible for a fold of that many documents."""
     seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
     answers: Any = result.answers
     if any(isinstance(answer, tuple) != multilabel for answer in answers):
@@ -97,7 +97,7 @@ def pack_documents(texts: Sequence[str], topics: Sequence[Any], folds: Sequence[
 
 
 def read_documents(stream: BinaryIO) -> FoldedDocuments:
-    """Return the documents that come on a stream; EOFError if it ends before them."""
+    """Return the documents read from a stream; raise EOFError if it ends too early."""
     wanted = int(stream.readline() or b"0")
     data = stream.read(wanted)
     if not wanted or len(data) < wanted:

@@ -1,4 +1,4 @@
-"""Results of a comparison: one for each model, and how far each is behind the best."""
+"""Results of a comparison: one for each model, and how far each model is behind the best."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AccuracyDifference:
 
 
 def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> AccuracyDifference:
-    """Return the difference of two models' accuracies on the same folds, two or more.
+    """Return the difference between two models' accuracies on the same folds, at least two.
 
     Student's t-test with k - 1 degrees of freedom. The training sets of k folds overlap, so the
     variance of the mean is (1/k + 1/(k - 1)) times the variance of the differences, not 1/k times.
@@ -93,7 +93,7 @@ class ModelResult:
     ----------
     name, about : str
     right : tuple of bool
-        Whether each answer is right, fold by fold; a model that failed has only the folds before.
+        Whether each answer is right, fold by fold; if the model failed, only for earlier folds.
     n_documents : tuple of int
         Number of documents in each fold.
     macro_f1 : float or None
@@ -109,7 +109,7 @@ class ModelResult:
     evaluation : MultilabelEvaluation or None
         Over the answers of all folds, if documents have several topics; None if the model failed.
     answers : tuple
-        The number of the topic of each answer, or the numbers of several.
+        The topic number of each answer, or several topic numbers.
     """
 
     name: str
@@ -127,7 +127,7 @@ class ModelResult:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of right answers over all documents; of several topics, all must be right."""
+        """Fraction of right answers; if a document has several topics, all must be right."""
         return sum(self.right) / len(self.right)
 
     @property
@@ -162,12 +162,12 @@ class ModelResult:
 
     @property
     def fit_time(self) -> float:
-        """Low median of the seconds of a fit; the first one may include imports."""
+        """Low median of the fit times in seconds; the first fit may include imports."""
         return statistics.median_low(self.fit_seconds)
 
     @property
     def documents_per_second(self) -> float:
-        """Documents answered in a second."""
+        """Documents answered per second."""
         return len(self.right) / max(sum(self.answer_seconds), 1e-9)
 
 
@@ -240,7 +240,7 @@ class Comparison(TitledRows):
         Name of the data, and the SHA-256 of their texts and topics.
     n_documents, n_topics, n_folds, seed : int
     n_processes, n_threads : int
-        Models measured at the same time, and threads of each.
+        Number of models measured at the same time, and of threads of each.
     models : tuple of ModelResult
     notes : tuple of str
         Remarks on the data and the models.
@@ -304,7 +304,7 @@ class Comparison(TitledRows):
         return adjust_p_values(differences)
 
     def same_answers(self) -> list[str]:
-        """Return the names of the models that give the answers of the reference throughout."""
+        """Return the names of the models whose answers are all those of the reference."""
         reference = self.reference
         if reference is None:
             return []

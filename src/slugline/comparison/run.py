@@ -65,7 +65,7 @@ class ResultLog(AbstractContextManager["ResultLog"]):
     Parameters
     ----------
     path : Path or None
-        Created if there is no such file; None stores nothing.
+        It is created if it doesn't exist; None stores nothing.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def compare_models(
 ) -> Comparison:
     """Return accuracy, time, memory and size of several models on the same folds.
 
-    A model that raises an error, crashes or times out has that as its result. Ctrl-C ends all
+    If a model raises an error, crashes or times out, its result says so. Ctrl-C ends all
     processes, and returns the models measured by then, if any.
 
     Parameters
@@ -354,7 +354,7 @@ class _Run:
         return False
 
     def _announce(self, progress: Progress) -> None:
-        """Say how long the encoder and the search for settings will take, if that is long."""
+        """Report how long the encoder and the search for settings will take, if that is long."""
         n_folds = {model.name: len(self._missing(model)) for model in self.models}
         texts, threads = self.corpus.texts, self.settings.n_threads
         work = f"all {len(texts):,} texts in each of {counted(self.settings.n_folds, 'fold')}"

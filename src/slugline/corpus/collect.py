@@ -182,7 +182,7 @@ def _unusual_separator(rows: RowReader) -> str | None:
 def _form_notes(
     layout: SourceLayout, documents: Sequence[Document], separator: str | None
 ) -> list[str]:
-    """Return notes on topics that no document or all documents have, and on an unused separator."""
+    """Return notes on topics that none or all of the documents have, and on an unused separator."""
     form = layout.form
     if form is None:
         return []
@@ -247,7 +247,7 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
 
 
 def _count_remark(remark: str, n: int) -> str:
-    """Return a remark on `n` documents, with their number if it is on documents without topics."""
+    """Return a remark on `n` documents, with their number if they have no topics."""
     if remark not in (NO_TOPIC, EMPTY_CELL):
         return remark
     have, they = ("has", "it counts") if n == 1 else ("have", "they count")
@@ -256,7 +256,7 @@ def _count_remark(remark: str, n: int) -> str:
 
 
 def _unlabelled_note(report: RowsReport) -> str:
-    """Return a note on the rows that are not labelled yet, with their places; empty without any."""
+    """Return a note on the rows that are not labelled yet, with their places, or ""."""
     n, layout = report.n_unlabelled, report.layout
     if not n or layout is None:
         return ""

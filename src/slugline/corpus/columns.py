@@ -39,8 +39,8 @@ def peek(
 ) -> list[SourceRow | BadRow]:
     """Return the first rows, up to `n` valid ones, which are consumed.
 
-    Reading also stops after 1,000 bad rows; when all rows take `PEEKED_BYTES` of memory, or take
-    `n_bytes` and one of them is valid; and, unless it may `wait`, when the next row has not been
+    Reading also stops after 1,000 bad rows; when the rows take `PEEKED_BYTES` of memory, or
+    `n_bytes` if one of them is valid; and, unless it may `wait`, when the next row has not been
     written yet. A list passed as `head` collects the rows, and keeps those before an error.
 
     Raises
@@ -100,8 +100,8 @@ def find_columns(
     topic, id_column : str, optional
         The column to read as topic, and the column of ids, which is neither text nor topic.
     layout : DataLayout, optional
-        The layout of a model's training data, whose columns are read, if the source has them, in
-        place of those that the user doesn't name.
+        The layout of a model's training data. If the source has its columns, they replace those
+        that the user doesn't name.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def find_columns(
 def _take_from_layout(
     columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic; those of the layout replace columns not named."""
+    """Return the columns of text and topic, by default those of the layout."""
     if layout is None:
         return texts, topic
     if not texts and {*layout.text} <= {*columns} - {topic}:
@@ -368,7 +368,7 @@ def columns_note(
 
 
 def _omitted_note(text: Sequence[str], candidates: Sequence[str]) -> Message:
-    """Return the end of a note on columns that may be text, too, but are not read; or nothing."""
+    """Return the end of a note on columns that may also be text but are not read; or nothing."""
     omitted = [column for column in candidates if column not in text]
     if not omitted or not {*text} <= {*candidates}:
         return Message()
@@ -458,7 +458,7 @@ def read_table(
     text : str or sequence of str, optional
         The columns of the text, as for `find_columns`; guessed by default.
     columns : sequence of str
-        The extra columns. A table may lack some of them.
+        The extra columns. The extra columns; a table may lack some of them.
     name : str, default "X"
         The parameter, for messages.
 
@@ -491,7 +491,7 @@ def read_table(
 
 
 def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
-    """Return all columns of the valid rows, in the order in which they first occur."""
+    """Return all columns of the valid rows, in order of first occurrence."""
     return list(dict.fromkeys(c for row in head if isinstance(row, SourceRow) for c in row.values))
 
 

@@ -16,7 +16,7 @@ _MIN_FRACTION = 0.8
 
 
 def read_decimal_comma(text: str) -> float | None:
-    """Return a number from text with a decimal comma, and full stops between thousands; else None.
+    """Return the number in a text with a decimal comma and full stops between thousands, or None.
 
     >>> [read_decimal_comma(text) for text in ("48,42", "1.234,56", "1.234", "3.14", "1,2,3")]
     [48.42, 1234.56, 1234.0, None, None]

@@ -30,13 +30,13 @@ _MIN_REGULARITY = 0.5
 def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | None = None) -> str:
     r"""Return the delimiter of a table from its beginning, or `ONE_COLUMN`.
 
-    The header shows it. Of several candidates in the header, it is the one that splits the most
-    rows into as many cells as the header has.
+    The header shows it. If the header has several candidates, it is the one that splits the most
+    rows into as many cells as the header.
 
     Parameters
     ----------
     table : str
-        The header, perhaps with rows below.
+        The header, perhaps with rows below it.
     columns : collection of str
         The columns of a model's training data. A delimiter by which the header has all of them is
         preferred.
@@ -81,7 +81,7 @@ def _regularity(records: list[list[str]]) -> float:
 
 
 def named_delimiter(line: str) -> str | None:
-    r"""Return the delimiter that a line such as sep=; names in front of a header; else None.
+    r"""Return the delimiter named by a line such as sep=; before the header; None without one.
 
     Excel writes and reads such lines.
 
@@ -102,7 +102,7 @@ def decode_head(head: bytes, encoding: str | None) -> str:
 
 
 def is_tab_header(table: str) -> bool:
-    """Whether the first line is a header with tabs, as of Excel's "Unicode text"."""
+    """Whether the first line is a header with tabs, as in Excel's "Unicode text"."""
     line = table.partition("\n")[0]
     return "\t" in line and guess_delimiter(line) == "\t" and is_header(line)
 
@@ -151,7 +151,7 @@ class TableDialect(NamedTuple):
     columns: tuple[str, ...] = ()
 
     def with_characters(self, names: Iterable[object]) -> TableDialect:
-        """Return the dialect, or UTF-8 with a mark if its encoding lacks characters of names."""
+        """Return the dialect, with UTF-8 and a mark if its encoding lacks characters of names."""
         try:
             "".join(map(str, names)).encode(self.encoding)
         except UnicodeEncodeError:
@@ -173,8 +173,8 @@ def detect_dialect(
     encoding : str
         The encoding of the original file.
     likely : str, optional
-        The delimiter of another table. If this table has one column, the delimiter, which separates
-        columns added later, is `likely` or else one that the texts have only within quotes.
+        The delimiter of another table. If this table has one column, columns that are added later
+        are separated by `likely`, or else by a delimiter that the texts have only within quotes.
     """
     first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
     if separator := named_delimiter(first[0]):
@@ -236,7 +236,7 @@ def table_cell(value: Any) -> Any:
 def decimal_cell(number: object, delimiter: str | None) -> str:
     """Return a number as a cell: with a decimal comma if semicolons separate cells.
 
-    Spreadsheets write semicolons in countries with a decimal comma, where they read 0.991 as text,
+    Spreadsheets write semicolons in countries with a decimal comma, and there read 0.991 as text,
     or as 991.
 
     >>> decimal_cell(0.991, ";"), decimal_cell(0.991, ",")

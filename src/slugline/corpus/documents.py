@@ -138,7 +138,7 @@ def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
 class RowText(str):
     """The text of a row of a table, with other cells of the row by name in `columns`.
 
-    In all other respects it is a `str`; slices and changed copies are plain strings.
+    In all other respects, it is a `str`; slices and changed copies are plain strings.
 
     >>> text = RowText("My card is stuck", {"product": "Card"})
     >>> text, text.columns
@@ -190,9 +190,9 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
 def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     """Return topics as Python strings and integers, which a model file can hold.
 
-    Whole floats become integers: 1.0 is 1; and so do booleans, unless all topics are booleans.
-    `name` is the caller's name of the parameter, for messages. Raises DataError if topics are not a
-    sequence, or one is missing or neither a word nor a whole number.
+    Whole floats become integers (1.0 becomes 1), and so do booleans, unless all topics are
+    booleans. `name` is the caller's name for the parameter, for messages. Raises DataError if
+    topics are not a sequence, or one is missing or neither a word nor a whole number.
     """
     check_iterable(topics, name)
     if isinstance(topics, str | bytes):
@@ -242,7 +242,7 @@ def check_iterable(values: Any, name: str) -> None:
 
 
 def check_topic_names(topics: Sequence[Topic]) -> None:
-    """Raise DataError unless each topic can be displayed, held by NumPy, and written as UTF-8."""
+    """Raise DataError unless each topic can be displayed, put in an array, and written as UTF-8."""
     for topic in set(topics):
         if isinstance(topic, str) and len(topic) > _MAX_LENGTH:
             raise DataError(
@@ -283,7 +283,7 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
 
 
 def chain_digests(digest: str, another: str) -> str:
-    """Return the digest of documents followed by more documents, given the digest of each part."""
+    """Return the digest of two batches of documents together, given the digest of each batch."""
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 

@@ -1,8 +1,9 @@
 """Detects the encoding of text: by a byte-order mark, as UTF-8, or else the most plausible one.
 
-Statistics over bytes, as in charset_normalizer, need some hundred letters. Tables are often
-shorter, so languages of Europe are told by their letters first: an encoding is refuted if it gives
-letters of no language, a capital after a small letter, or a sign such as a quote within a word.
+Byte statistics, as in charset_normalizer, need about a hundred letters. Tables are often shorter,
+so European languages are first recognized by their letters: an encoding is refuted if it gives
+letters that no language has together, a capital after a small letter, or a sign such as a quote
+within a word.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 
 
 def _choose_western(sample: bytes, text: str) -> str:
-    """Return cp1252, or Latin-9 if the bytes at which the two differ are letters."""
+    """Return cp1252, or Latin-9 if the bytes in which the two differ are letters."""
     latin_9 = _decode(sample, "iso8859-15")
     if latin_9 and _is_in_alphabet(latin_9, _ALL_WESTERN, 1) and _n_odd(latin_9) < _n_odd(text):
         return "iso8859-15"
@@ -226,7 +227,7 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
     """Return the number of lines that are UTF-8 but not ASCII, and of lines that are neither.
 
     If the head is cut, its incomplete last line doesn't count, unless it is the only one. No other
-    line may end within a character: one that seems to may end in ß in cp1252.
+    line may end within a character: a line that seems to do so may end in ß in cp1252.
     """
     n_utf8 = n_others = 0
     lines = head.split(b"\n")
@@ -243,7 +244,7 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
 
 
 def _is_by_chance(text: str) -> bool:
-    """Whether all characters decoded as UTF-8 are in places where no language has them.
+    """Whether all characters decoded as UTF-8 are in positions where no language has them.
 
     For example, "Spaß…" in cp1252, read as UTF-8, is "Spa" with a digit of the N'Ko script.
     """

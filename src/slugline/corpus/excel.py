@@ -71,7 +71,7 @@ def excel_rows(path: Path, columns: Sequence[str] = ()) -> rows.RowIterator:
     ----------
     path : Path
     columns : sequence of str, default ()
-        Those of the table, if they are known; see `Workbook`.
+        The columns of the table, if they are known; see `Workbook`.
     """
     with excel_errors(path), zipfile.ZipFile(path) as archive:
         yield from _table_rows(path, Workbook(archive, columns).rows())
@@ -79,7 +79,7 @@ def excel_rows(path: Path, columns: Sequence[str] = ()) -> rows.RowIterator:
 
 @contextlib.contextmanager
 def excel_errors(path: Path) -> Iterator[None]:
-    """Convert errors while an Excel file is opened and read to a DataError."""
+    """Convert errors in opening and reading an Excel file to a DataError."""
     with rows.translate_os_errors(str(path)):
         try:
             with path.open("rb") as file:
@@ -147,7 +147,7 @@ class SheetShape(NamedTuple):
     header_row : int
         Number of the row that names the columns, from 1.
     header : dict of int to str
-        The names of the columns by their numbers, from 1.
+        The names of the columns by number, from 1.
     n_columns : int
         Number of the last column with a cell that isn't empty, from 1.
     """
@@ -268,7 +268,7 @@ class Workbook:
     def rows(self, max_elements: int | None = None) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield the number of each row of the table, header first, and its cells by column.
 
-        Empty rows are left out, and the cells of a row that is too long are None. Raises ValueError
+        Empty rows are left out; the cells are None if the row is too long. Raises ValueError
         for more than `max_elements` elements of XML, by default `MAX_ELEMENTS`.
         """
         for at, cells in self._all_rows(max_elements or MAX_ELEMENTS):
@@ -289,7 +289,7 @@ class Workbook:
         return self._strings
 
     def _all_rows(self, max_elements: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
-        """Yield number and cells by column of each non-empty row; None for cells of a long row."""
+        """Yield number and cells by column of each non-empty row; no cells if it is too long."""
         strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
@@ -363,7 +363,7 @@ class Workbook:
         }
 
     def _elements(self, part: str | None, max_elements: int = MAX_OTHERS) -> Iterator[_Element]:
-        """Yield the elements of a part, up to `max_elements`; none if the part doesn't exist."""
+        """Yield the elements of a part, up to `max_elements`; nothing if the part doesn't exist."""
         if part is None:
             return
         parser, n_read = _Parser(max_elements), 0
@@ -377,7 +377,7 @@ class Workbook:
 
 
 def displayed_text(cell: Any) -> Any:
-    """Return a number or truth value as Excel shows it, and any other cell as it is.
+    """Return a number or boolean as Excel shows it, and any other cell as it is.
 
     >>> [displayed_text(cell) for cell in (12345.0, 0.1, True, "a", None)]
     ['12345', '0.1', 'TRUE', 'a', None]

@@ -1,4 +1,4 @@
-"""Adds columns to the table of an Excel file, and keeps all else unchanged.
+"""Adds columns to the table of an Excel file, and keeps everything else unchanged.
 
 Libraries that load a workbook and save it again lose charts, pictures, forms and parts of formats,
 and take a kilobyte of memory for each cell. Here, the parts of the archive are copied, and only the
@@ -79,7 +79,7 @@ class SheetColumns:
     path : Path
         The file, which must not change until `write` has returned.
     columns : sequence of str, default ()
-        Those of the table, if they are known; see `Workbook`.
+        The columns of the table, if they are known; see `Workbook`.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class SheetColumns:
                 raise ValueError("its rows are in another order than they were")
 
     def close(self) -> None:
-        """Delete the cells that haven't been written."""
+        """Delete the cells that haven't been written yet."""
         self._cells.close()
 
 
@@ -149,7 +149,7 @@ def change_sheet(
     changes : mapping of int to mapping of str to object, or None
         The new cells of each row by column. None empties the row; rows below it stay in place.
     columns : sequence of str, default ()
-        Those of the table, if they are known; see `Workbook`.
+        The columns of the table, if they are known; see `Workbook`.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def change_sheet(
 
 
 def _copy_parts(archive: zipfile.ZipFile, file: BinaryIO, editors: Mapping[str, XmlEditor]) -> None:
-    """Copy the parts of an archive, some of them edited."""
+    """Copy the parts of an archive, with edits to some of them."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
         for info in archive.NameToInfo.values():
             editor = editors.get(info.filename)
@@ -384,7 +384,7 @@ class _CellEditor(XmlEditor):
         return Edit(before + self._cell(self._column, value, style), is_cut=True)
 
     def end(self, name: str) -> str:
-        """Return the new cells for which the row had none."""
+        """Return the new cells of columns for which the row had none."""
         return self._take_cells(MAX_COLUMN + 1) if name == "row" else ""
 
     def _take_cells(self, stop: int) -> str:

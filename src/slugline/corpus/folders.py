@@ -38,7 +38,7 @@ def folder_rows(
     encoding : str, optional
         UTF-8 by default.
     fallback_encoding : str, optional
-        For files that are not UTF-8, which are bad rows by default.
+        The encoding of files that are not UTF-8; by default, such files are bad rows.
 
     Raises
     ------

@@ -40,8 +40,9 @@ def bounded_rows(
 def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
     """Yield rows of CSV with a header, from which the delimiter is guessed by default.
 
-    A line such as sep=; in front of it names the separator. A row with more or fewer cells than the
-    header, or with a fault, is bad and keeps its cells: its last cell holds all that are too many.
+    A line such as sep=; in front of the header names the separator. A row with more or fewer cells
+    than the header, or with a fault, is bad and keeps its cells: its last cell holds all that are
+    too many.
     """
     head = lines.head.decode(errors="replace")
     separator = named_delimiter(head)
@@ -109,7 +110,7 @@ class _Record(NamedTuple):
 class _CellLimit:
     """Keeps the csv module from splitting records with far too many cells.
 
-    That would take twenty times the memory of such a record.
+    Splitting would take twenty times the memory of such a record.
     """
 
     def __init__(self, lines: TextLines, delimiter: str) -> None:
@@ -123,8 +124,8 @@ class _CellLimit:
     def apply(self, line: str, *, in_quotes: bool) -> str:
         """Return the next line of a record, which may begin in quotes.
 
-        Once there are too many cells, which is a fault, only those quotes of the line are returned
-        that the csv module needs to find the end of the record.
+        Once there are too many cells, which is a fault, only the quotes that the csv module needs
+        to find the end of the record are returned.
         """
         n = line.count(self._delimiter)
         self._n_delimiters += n
@@ -187,7 +188,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
 
 
 def _split_leniently(record: str, delimiter: str) -> list[str]:
-    """Return the cells of a record with a fault, and keep quotes in the wrong place."""
+    """Return the cells of a record with a fault; quotes in the wrong place are kept."""
     end = re.escape(delimiter)
     pattern = rf'(?:"([^"]*(?:""[^"]*)*)"|([^{end}]*))({end}|\Z)'
     cells = []
@@ -291,7 +292,7 @@ _URIS = re.compile(rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+")
 
 
 def begins_with_uris(head: bytes) -> bool:
-    """Whether the first line is a text, a tab and URIs in angle brackets, a format of Annif."""
+    """Whether the first line is a text, a tab and URIs in angle brackets, as in Annif's format."""
     return _URIS.fullmatch(head.partition(b"\n")[0]) is not None
 
 

@@ -60,7 +60,7 @@ def json_items(
 
 
 class _JsonBuffer:
-    """A buffer of JSON that has been read from a stream and not yet been taken."""
+    """A buffer of JSON that has been read from a stream but not yet taken."""
 
     def __init__(self, lines: TextLines, chunk_bytes: int, long_item: int, step_bytes: int) -> None:
         self._long_item, self._step_bytes = long_item, step_bytes

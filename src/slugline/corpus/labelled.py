@@ -55,7 +55,7 @@ _ONE_KIND = "make all topics words or all numbers"
 
 
 class Document(NamedTuple):
-    """A text and its topics, its place in the source, and a note of the reader."""
+    """A text and its topics, its place in the source, and a note from the reader."""
 
     at: int | str  # The place in the source, as in `SourceRow`
     text: str
@@ -83,8 +83,8 @@ class SourceLayout(NamedTuple):
     topic : str
         The column of the topic.
     example : str or None
-        A topic from the first rows, of the kind (number or word) that most of them have; later
-        topics must be of the same kind. None if no row so far has a topic.
+        A topic from the first rows, of the kind (number or word) that most of these topics have;
+        later topics must be of the same kind. None if no row so far has a topic.
     candidates : tuple of str
         The columns that may be text; see `columns_note`.
     form : TopicForm or None
@@ -133,8 +133,8 @@ class RowsReport(NamedTuple):
     unlabelled : tuple of NotLabelled
         The first rows that are not labelled yet.
     n_lines : int
-        Number of lines in this part of a file, by which row numbers of the next part are shifted;
-        0 if rows are numbered over the whole source.
+        Number of lines in this part of a file, by which row numbers in the next part are shifted; 0
+        if rows are numbered across the whole source.
     is_last : bool
         Whether the source ends with these rows.
     """
@@ -176,7 +176,7 @@ def read_layout(
 def _find_layout(
     name: str, rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
 ) -> SourceLayout:
-    """Return the layout by the options, a model's layout, and the names of the columns."""
+    """Return the layout, given the options, a model's layout, and the names of the columns."""
     form = options.topic_form() or _model_form(rows, head, options)
     if form is None and options.multilabel:
         form = _list_form(rows)
@@ -224,7 +224,7 @@ def _list_form(rows: RowReader) -> TopicForm:
 def _model_form(
     rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
 ) -> TopicForm | None:
-    """Return the topic form of a model's layout, if it fits the source and no topic is named."""
+    """Return the topic form of a layout if it fits the source and no topic column is named."""
     form = None if rows.layout is None else rows.layout.topic_form
     if form is None or options.topic is not None:
         return None
@@ -324,7 +324,7 @@ class LabelledRows:
         self._is_complete = True
 
     def _check_topics(self, document: Document) -> Document | BadRow:
-        """Return the document, or a bad row if its topics are unlike those of earlier ones."""
+        """Return the document, or a bad row if its topics are unlike those of earlier documents."""
         layout = self._layout
         if layout is None:
             return document
@@ -349,7 +349,7 @@ class LabelledRows:
         )
 
     def _update_layout(self, document: Document) -> None:
-        """Add to the layout what the first rows did not show: a topic, or that topics are lists."""
+        """Complete the layout if the first rows had no topic, or no list of topics."""
         layout = self._layout
         if layout is None:
             return
@@ -431,7 +431,7 @@ def has_topic(row: SourceRow, layout: DataLayout) -> bool:
 
 
 def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
-    """Return what is unusual about the topics of a document, or an empty string."""
+    """Return a remark on what is unusual about the topics of a document, or an empty string."""
     if n_distinct < len(topics):
         return "a topic given twice for one document, which counts once"
     if n_distinct > _MANY_TOPICS:
@@ -444,7 +444,7 @@ def _is_number(topic: str) -> bool:
 
 
 def check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
-    """Raise DataError if one source has numbers as topics and the other words.
+    """Raise DataError if one source has numbers as topics and the other has words.
 
     Each argument is the name of a source and one of its topics.
     """

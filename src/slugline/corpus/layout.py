@@ -37,7 +37,7 @@ class TopicForm(NamedTuple):
 
 
 class DataLayout(NamedTuple):
-    """How a model's training data were read and their topics made; later data are read like them.
+    """How a model's training data were read and topics renamed; later data are read like them.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class DataLayout(NamedTuple):
     format : str or None
         The format of files, if their names don't show it.
     separator : str or None
-        The delimiter of tables; None for other data.
+        The delimiter between cells of tables; None for other data.
     """
 
     text: tuple[str, ...]
@@ -200,7 +200,7 @@ _TAB_NAMES = ("\\t", "tab")
 
 
 def check_delimiter(separator: Any) -> str | None:
-    """Return the delimiter of a table; OptionError unless it is one sign or "tab"."""
+    """Return the delimiter of a table; raise OptionError unless it is one character or "tab"."""
     if separator is None:
         return None
     if isinstance(separator, str) and separator.lower() in _TAB_NAMES:

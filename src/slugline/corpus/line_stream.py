@@ -39,7 +39,7 @@ codecs.register_error(_HANDLER, _mark_invalid)
 def check_encoding(name: str) -> str | None:
     """Return Python's name for an encoding, or None for UTF-8.
 
-    Raises OptionError if it is not a text encoding, or one that can't be decoded incrementally.
+    Raises OptionError if it is not a text encoding, or can't be decoded incrementally.
     """
     try:
         codec = codecs.lookup(name)
@@ -92,7 +92,7 @@ class Utf8Stream:
         self._decoder = _decoder(encoding)
 
     def read1(self, size: int) -> bytes:
-        """Return about `size` bytes of the file as UTF-8; none only at its end."""
+        """Return about `size` bytes of the file as UTF-8; b"" only at its end."""
         return self.convert(self._file.read1(size), size)
 
     def convert(self, piece: bytes, size: int) -> bytes:
@@ -139,7 +139,7 @@ class DetectingStream:
         self._has_begun = False
 
     def read1(self, size: int) -> bytes:
-        """Return about `size` bytes of the file as UTF-8; none only at its end."""
+        """Return about `size` bytes of the file as UTF-8; b"" only at its end."""
         if self._stream is not None:
             return bytes(self._stream.read1(size))
         piece = bytes(self._file.read1(size))
@@ -188,7 +188,7 @@ class LineStream:
     likely : str or None
         If given, and `encoding` isn't, the encoding is detected; see `DetectingStream`.
     chunk_bytes : int, default 65536
-        Bytes to read at a time.
+        Number of bytes to read at a time.
     """
 
     def __init__(

@@ -198,7 +198,7 @@ class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
         self._file.close()
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line with its end, or its first `limit` bytes; none at the end."""
+        """Return the next line with its end, or its first `limit` bytes; b"" at the end."""
         if not self._is_within_line and self._at >= self._stop:
             return b""
         line = self._advance(self._file.readline(limit))

@@ -70,9 +70,9 @@ def load_corpus(
     source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of `*.txt` files per topic, "-" for standard input, one
         of "tickets" and "tickets-de" (invented help-desk tickets in English and German), "bbc",
-        "reuters", "reuters-corrected" and "reuters-modapte" (of Reuters, the training part; the
-        last one has several topics for a text), or a DataFrame of pandas or polars. Several
-        sources, of any formats, make one corpus.
+        "reuters", "reuters-corrected" and "reuters-modapte" (for Reuters, the training part; in the
+        last one, texts have several topics), or a pandas or polars DataFrame. Several sources, of
+        any formats, make one corpus.
     text : str or sequence of str, optional
         The column to read, or several, in a sequence or with commas between them, whose texts are
         joined by line breaks. Guessed in each source by default, with a note in `notes`.
@@ -84,8 +84,8 @@ def load_corpus(
         Leave out and count bad rows instead of raising an error; more than a tenth of a file is
         still an error.
     encoding : str, optional
-        Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
-        CSV, TSV and text, the encoding of their first lines.
+        Any text encoding that Python knows, such as "cp1252" or "utf-16"; by default UTF-8 or, for
+        CSV, TSV and text files, the encoding of their first lines.
     separator : str, optional
         The delimiter between the cells of a table, such as ";" or "tab"; by default, the header and
         the first rows show it.
@@ -95,7 +95,7 @@ def load_corpus(
     topic_map : mapping, or path of a table with the columns "from" and "to", optional
         New names for topics, applied before topics are folded.
     topic_separator : str, optional
-        What separates the topics in a cell, such as ";", if documents may have several. An empty
+        The separator between topics in a cell, such as ";", if documents may have several. An empty
         cell then means a document without topics.
     topic_columns : str or sequence of str, optional
         Columns of 0 and 1, one for each topic, if topics are written in this way.
@@ -200,7 +200,7 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
     ----------
     name : {"tickets", "tickets-de", "bbc", "reuters", "reuters-corrected", "reuters-modapte"}
     progress : Progress, optional
-        Receives the progress of a download.
+        Reports the progress of a download.
 
     Raises
     ------

@@ -77,7 +77,7 @@ def _to_cell(value: Any, kind: _Kind) -> Any:
 
 
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
-    """Return ranges of up to `n_rows` rows, made of row groups, or of parts of a large one.
+    """Return ranges of up to `n_rows` rows, which consist of row groups or of parts of a large one.
 
     Raises DataError if it is not a Parquet file.
     """
@@ -125,7 +125,7 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
 
 def parquet_table(path: Path) -> tuple[str, list[Any]]:
-    """Return the SQL of a Parquet file as a table, and the parameters of the query."""
+    """Return an SQL expression for a Parquet file as a table, and the parameters of the query."""
     return "read_parquet(?, hive_partitioning=false)", [escape_wildcards(path)]
 
 
@@ -147,7 +147,7 @@ def quote_identifier(name: str) -> str:
 
 @contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    """Convert errors of the system and of DuckDB to a DataError that names the file."""
+    """Convert errors from the system and from DuckDB to a DataError that names the file."""
     import duckdb
 
     try:
@@ -228,7 +228,7 @@ def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
 
 
 def _table(row_range: tuple[int, int] | None, *, numbered: bool) -> str:
-    """Return the SQL of a table of the rows in a range, optionally with file_row_number."""
+    """Return an SQL table of the rows in a range, optionally with file_row_number."""
     table = f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
     if row_range is None:
         return table

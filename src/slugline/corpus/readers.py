@@ -162,18 +162,19 @@ def read_rows(
     source : str or Path
         A path, or "-".
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
-        By default taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
+        By default, taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
         also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
         begins with "{", and as "csv" if that line names columns and is not typed.
     fallback : str, optional
         The format to assume if none can be recognized, which is an error by default. "txt" is not
-        assumed of a file whose name has an unknown ending.
+        assumed for a file whose name has an unknown ending.
     encoding : str, optional
-        Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
-        CSV, TSV and text, that of their first lines. Parquet and Excel files have their own.
+        Any text encoding that Python knows, such as "cp1252" or "utf-16"; by default UTF-8 or, for
+        CSV, TSV and text files, the encoding of their first lines. Parquet and Excel files have
+        encodings of their own.
     separator : str, optional
         The delimiter between the cells of CSV, TSV and text files with columns, such as ";", or
-        "tab"; by default a tab in TSV, and in CSV that of , ; tab and | which fits the header and
+        "tab"; by default a tab for TSV, and for CSV whichever of , ; tab and | fits the header and
         the first rows.
     layout : DataLayout, optional
         The likely columns, and the likely encoding of a file that is not UTF-8, if its first lines
@@ -243,7 +244,7 @@ def _path_reader(
 
 
 class _TextFormat(NamedTuple):
-    """Format, encoding and separator of a text file; None if unknown, or as usual."""
+    """Format, encoding and separator of a text file; None if unknown or usual."""
 
     format: str
     encoding: str | None
@@ -276,7 +277,7 @@ def _examine(
     may_be_table: bool,
     is_named: bool,
 ) -> _TextFormat:
-    """Return the format of a regular text file, completed by what its first bytes show.
+    """Return the format of a regular text file, completed with what its first bytes show.
 
     Raises DataError if the file can't be in an encoding that the user named (`is_named`).
     """
@@ -325,7 +326,7 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
 
 
 def _check_has_separators(source: str, form: str, separator: str | None) -> str:
-    """Return the format, CSV for text with a separator; OptionError if it has no separators."""
+    """Return the format, CSV for text with a separator; raise OptionError for other formats."""
     if separator is None or form in _TABLES:
         return form
     if form == "txt":
@@ -377,7 +378,7 @@ _N_SHOWN = 1 << 16
 
 
 def read_dialect(rows: RowReader) -> TableDialect:
-    """Return how a file of CSV or TSV is written; the usual dialect for anything else.
+    """Return how a CSV or TSV file is written; the usual dialect for anything else.
 
     Answers to an Excel file get a byte-order mark, since Excel doesn't recognize UTF-8 without it.
     """
@@ -433,7 +434,7 @@ def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (t
 
 
 def read_frame(frame: Frame) -> RowReader:
-    """Return a reader of a data frame of pandas or polars."""
+    """Return a reader of a pandas or polars data frame."""
     return RowReader("the DataFrame", "frame", frame_rows(frame))
 
 
@@ -509,7 +510,7 @@ def similar_path(path: Path) -> str:
 
 
 def _check_kind(path: Path, name: str) -> None:
-    """Raise DataError unless a path is a file, a folder, or a pipe for a format of lines."""
+    """Raise DataError unless a path is a file, a folder, or a pipe in a format of lines."""
     if path.is_dir() != (name in _FOLDERS):
         kind = "a folder" if path.is_dir() else "not a folder"
         raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")

@@ -57,7 +57,7 @@ def too_long_row(at: int | str) -> BadRow:
 
 
 def nul_row(at: int | str) -> BadRow:
-    """Return a bad row for a row with a NUL character, which text never has, but UTF-16 has."""
+    """Return a bad row for a row with a NUL character, a sign that the file is UTF-16."""
     advice = Message("delete NULs (of UTF-16, name its ", Parameter("encoding"), ")")
     return BadRow(at, "a NUL character", advice)
 
@@ -78,7 +78,7 @@ def undecodable_row(
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
-    """Return the advice of bad rows, each piece once, with a guess at their encoding."""
+    """Return the advice for bad rows, each piece once, with a guess at their encoding."""
     samples = [row.sample for row in bad if row.sample]
     guess = guess_encoding(samples) if samples else None
     advice = dict.fromkeys(row.advice for row in bad)
@@ -100,7 +100,7 @@ class SourceRow:
         The physical line on which the row begins, its number in a Parquet file or JSON array, or
         the path of its file in a folder.
     values : mapping of str to object
-        The cells by column name. A JSON list or object is a `msgspec.Raw`: Python values, which
+        The cells by column name. A JSON list or object is a `msgspec.Raw`: decoded values, which
         nothing uses, would take up to fifty times as much memory.
     note : str
         A decision of the reader, such as which of two topics counts.

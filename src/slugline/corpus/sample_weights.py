@@ -76,7 +76,7 @@ def counted_rows(
     Returns
     -------
     (int array, shape (n_counted,), float array, shape (n_counted,), or None)
-        All rows and their weights if every weight is 0, which is an error elsewhere.
+        If every weight is 0, which is an error elsewhere, all rows and their weights.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def topic_weights(
 
 
 def check_class_weight(class_weight: Any) -> None:
-    """Raise OptionError unless it is None, "balanced", or a mapping of topic to weight."""
+    """Raise OptionError unless it is None, "balanced", or a mapping of topics to weights."""
     if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
         return
     if not isinstance(class_weight, Mapping):
@@ -184,7 +184,7 @@ def check_class_weight(class_weight: Any) -> None:
 def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
     """Return the weight of each topic by its number, float32, shape (n_topics,).
 
-    Raises DataError if there is no topic with such a number. Raises OptionError if a weight is not
+    Raises DataError if no topic has such a number. Raises OptionError if a weight is not
     a number, negative or too large.
     """
     check_class_weight(class_weight)

@@ -21,7 +21,8 @@ class SchemaCheck:
     """Checks the rows of a stream: same columns, same kind of topics, and not too many bad rows.
 
     Unlike `load_corpus`, which reads a whole file before it raises an error, this raises one for
-    the first bad row. With `skip_bad_rows`, it raises one at the end of a file that has too many.
+    the first bad row. With `skip_bad_rows`, it raises an error at the end of a file that has too
+    many bad rows.
 
     Parameters
     ----------

@@ -61,9 +61,10 @@ def _check_two_documents(may_be_heldout: Mask) -> None:
 def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
     """Return each document's rank, from 0, in a random order of the documents of its topic.
 
-    Documents with a rank below `n` are a sample of `n` documents of each topic, or of all if it has
-    fewer, and part of every larger sample with the same seed. If documents have several topics,
-    some topics have more than `n` documents in the sample, as few as a greedy selection can reach.
+    Documents with a rank below `n` are a sample of `n` documents of each topic, or all of them if
+    it has fewer, and part of every larger sample with the same seed. If documents have several
+    topics, some topics have more than `n` documents in the sample, but as few more as a greedy
+    selection can reach.
     """
     rng = np.random.default_rng(seed)
     if _is_multilabel(topics):
@@ -75,7 +76,7 @@ def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
     """Return ranks like `rank_within_topics`, for one of several draws.
 
     The documents of each topic are divided among the draws: each draw begins with its own part, and
-    goes on with the other parts, in random order. So small samples have no document in common. If
+    goes on with the other parts, in random order. So small samples have no documents in common. If
     documents have several topics, draws are independent.
     """
     if _is_multilabel(topics):
@@ -153,7 +154,7 @@ def _ranks_within_topics(codes: Index, order: Index) -> Index:
 
 
 def _shuffle_within_topics(codes: Index, rng: np.random.Generator) -> Index:
-    """Return the numbers of all documents by topic, in random order within each."""
+    """Return the positions of all documents by topic, in random order within each."""
     shuffled = rng.permutation(len(codes))
     return shuffled[np.argsort(codes[shuffled], kind="stable")]
 
@@ -225,8 +226,8 @@ def _distribute(indicators: sp.csr_array, demand: F64, sizes: F64, rng: np.rando
     """Return the part of each document by iterative stratification, shape (n_documents,).
 
     The documents of the rarest topic are distributed first, each to the part with the largest
-    remaining demand for the topic, then those remaining of the topic that is now the rarest, and so
-    on.
+    remaining demand for the topic, then the remaining documents of the topic that is now the
+    rarest, and so on.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def topic_flag(value: object) -> bool | None:
 def format_topics(
     topics: Sequence[str], form: TopicForm | None
 ) -> list[str] | str | dict[str, int]:
-    """Return several topics as they are written in a form; reading the result returns the topics.
+    """Return several topics as a form writes them; reading the result returns the topics.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def format_topics(
     Returns
     -------
     A list ("array"), a cell ("separator" and "uris"), the labels in front of a text ("label"), or 0
-    or 1 by column ("columns"). Files with labels can't hold documents without topics.
+    or 1 for each column ("columns"). Files with labels can't hold documents without topics.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def topic_name(value: object) -> str:
 
 
 def describe_type(value: object) -> str:
-    """Return the type of a value in JSON's words, such as "a list"."""
+    """Return the type of a value in words, such as "a list"."""
     if isinstance(value, msgspec.Raw):
         return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
     kinds = {int: "a number", float: "a number", dict: "an object"}

@@ -62,14 +62,14 @@ def are_topic_sets(y: Any) -> bool:
 def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
     """Return the topics of each row of an indicator.
 
-    Topics are the names of a data frame's columns, or the numbers of an array's.
+    Topics are the column names of a data frame, or the column numbers of an array.
 
     Parameters
     ----------
     y : array, sparse array or data frame, shape (n_documents, n_topics)
         True or 1 for each topic of a document, False or 0 elsewhere.
     name : str
-        The caller's name of the parameter, for messages.
+        The caller's name for the parameter, for messages.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
 
 
 def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
-    """Return the topics of an indicator's columns; DataError if they are invalid or missing."""
+    """Return the topics of an indicator's columns; raise DataError if one is invalid or missing."""
     n_topics = y.shape[1]
     if not n_topics:
         raise DataError(Parameter(name), " has no column; give one for each topic.")
@@ -164,7 +164,7 @@ def check_documents(
     X : iterable of str
     y : iterable of str or int, or of lists of them, or an indicator (see `read_indicator`)
     names : (str, str)
-        The caller's names of the parameters, for messages.
+        The caller's names for the parameters, for messages.
     allow_empty : bool, default False
         Whether to accept data without documents, or without topics.
 
@@ -219,9 +219,9 @@ def check_form(
     multilabel : bool
         Whether the training documents have a list of topics for each text.
     columns : sequence of str or int, optional
-        The topics of the columns, if the other documents' topics were given as an indicator.
+        The topics of the columns if the other documents' topics were given as an indicator.
     separator : str, optional
-        What separates the parts of topics that are paths.
+        The separator between the parts of topics that are paths.
     """
     if names and multilabel != is_multilabel(names):
         form = "a list of topics" if multilabel else "one topic"
@@ -251,7 +251,7 @@ def empty_part(topics: Iterable[Any], separator: str) -> str | None:
 
 
 def with_parents(topics: Iterable[Topic], separator: str) -> TopicSet:
-    """Return topics that are paths, and all their parents first.
+    """Return topics that are paths, preceded by all their parents.
 
     Raises DataError if a part of a path is empty.
 

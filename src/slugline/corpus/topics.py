@@ -36,7 +36,7 @@ def name_warnings(
     topics : iterable of str, or mapping of str to int
         The topic of each document, or the number of documents of each topic.
     model_topics : iterable of str
-        Topics of a model, which need not occur in the documents.
+        The topics of a model, which need not occur in the documents.
     """
     counts = Counter(topics)
     separator_notes = separator_warnings(counts)
@@ -86,7 +86,7 @@ def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
 
 
 def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
-    """Return the corpus with topics renamed, and a note on topics to rename that it doesn't have.
+    """Return the corpus with topics renamed, and a note on topics to rename that don't occur.
 
     Each topic is looked up once, exactly as it is written.
     """
@@ -138,7 +138,7 @@ def topic_rules(options: ReadOptions) -> TopicRules:
 
 
 def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str] = ()) -> Corpus:
-    """Return the corpus with topics renamed and merged, and a layout that keeps the rules.
+    """Return the corpus with topics renamed and merged, and a layout that stores the rules.
 
     Topics that are merged get the spelling in `preferred`, if it has the topic in any spelling.
     """
@@ -187,7 +187,7 @@ def note_undocumented(corpus: Corpus, descriptions: Iterable[str]) -> Corpus:
 def read_topic_map(
     path: str | Path, likely: str | None = None, fallback: str | None = None
 ) -> dict[str, str]:
-    """Return new names of topics from a table with the columns "from" and "to".
+    """Return new names for topics from a table with the columns "from" and "to".
 
     The encoding of the table is detected; `likely` is the encoding of the documents.
 

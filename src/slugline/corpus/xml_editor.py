@@ -11,7 +11,7 @@ from slugline.corpus.excel import refuse_doctype
 
 
 class Edit(NamedTuple):
-    """Changes at a tag: text to insert before it, other attributes, or whether to remove it."""
+    """Changes at a tag: text to insert before it, new attributes, or whether to remove it."""
 
     before: str = ""
     attributes: Mapping[str, str] | None = None
@@ -25,8 +25,8 @@ NO_EDIT = Edit()
 class XmlEditor:
     """Edits XML piece by piece; what isn't edited stays the same, byte for byte.
 
-    Text between a changed or removed tag and the next tag is removed as well: blanks, in the
-    lists of rows, cells and columns that are edited here.
+    Text between a changed or removed tag and the next tag is removed as well; in the lists of rows,
+    cells and columns that are edited here, it is blank.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class XmlEditor:
         self._output += data if self._encoding == "ascii" else data.decode().encode(self._encoding)
 
     def _flush_tag(self, *, is_empty: bool) -> None:
-        """Write the pending tag, and copy again."""
+        """Write the pending tag, and resume copying."""
         if self._pending_tag is not None:
             name, attributes = self._pending_tag
             values = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())

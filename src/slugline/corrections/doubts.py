@@ -45,7 +45,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         - "thin topic": its topic is new, and `n` corrections have it.
     n : int
     topic : str
-        The topic of the kinds above; several topics are separated by commas.
+        The topic that the kind refers to; several topics are separated by commas.
     probability : float
         The probability of `topic` according to the model that contradicts the correction.
     person : str
@@ -141,10 +141,10 @@ class CorrectionHead(NamedTuple):
 def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
     """Return a doubt for each correction that is one of too many by one person within a week.
 
-    Approved corrections don't count, from the time of their approval. Before that they do, as the
-    approver of a part of a burst may have left out the rest on purpose. Corrections that a model
-    has learned from without approval count, or else a few at a time would slip through again and
-    again; they get no doubt themselves.
+    Corrections don't count once they have been approved. Until then they do, as somebody who
+    approves a part of a burst may leave out the rest on purpose. Corrections that a model has
+    learned from without approval also count, as otherwise a few at a time would slip through again
+    and again; they get no doubt themselves.
     """
     by_person: defaultdict[tuple[str, str], list[CorrectionHead]] = defaultdict(list)
     for head in heads:

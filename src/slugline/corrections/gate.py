@@ -40,7 +40,7 @@ class TopicChange:
     n_documents, n_corrections : int
         Test documents and corrections with this topic.
     n_true_positives_before, n_true_positives_after : int
-        Number of test documents with this topic that were given it.
+        Number of test documents with this topic to which it was given.
     n_predicted_before, n_predicted_after : int
         Number of test documents that were given this topic.
     n_better, n_worse : int
@@ -91,7 +91,7 @@ class TopicChanges(NamedTuple):
     ----------
     topics : list of TopicChange
     is_accuracy_worse, is_coverage_worse : bool
-        Whether clearly fewer documents are given exactly their topics, or are answered; see
+        Whether clearly fewer documents get exactly their topics, or get an answer; see
         `clearly_worse`.
     """
 
@@ -294,7 +294,7 @@ class ProbabilityTable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PersonContradictions:
-    """Counts of a person's corrections, and of those that a model of other people's contradicts.
+    """Counts of a person's corrections, and of those that contradict other people's.
 
     Attributes
     ----------
@@ -309,7 +309,7 @@ class PersonContradictions:
     n_contradicted: int
 
     def why_not(self) -> str:
-        """Return the reason against these corrections; empty if there is none."""
+        """Return the reason to refuse these corrections; empty if there is none."""
         if self.n_contradicted < MIN_CHANGED or 2 * self.n_contradicted <= self.n_corrections:
             return ""
         person = self.person or "people without a token of their own"
@@ -320,7 +320,7 @@ class PersonContradictions:
 
 
 def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
-    """Return the reason if too many new topics have too few corrections; else an empty string.
+    """Return why a model is refused if too many new topics have too few corrections, or "".
 
     Parameters
     ----------

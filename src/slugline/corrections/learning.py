@@ -150,7 +150,8 @@ class TrainingSets:
     test : Corpus
         Test documents, none of which has the text of a correction.
     n_replaced, n_from_test : int
-        Number of training and of test documents that were removed, as their texts were corrected.
+        Number of training documents, and of test documents, that were removed because their texts
+        were corrected.
     """
 
     base: Corpus
@@ -166,7 +167,7 @@ class TrainingSets:
         return sorted({*self.corrections.all_topics()} - {*self.base.all_topics()})
 
     def without(self, rows: Iterable[int]) -> Corpus:
-        """Return `learned` without some corrections, given by their rows."""
+        """Return `learned` without the corrections in some rows."""
         n_others = len(self.learned) - len(self.corrections)
         is_used = np.ones(len(self.learned), dtype=bool)
         is_used[[n_others + row for row in rows]] = False

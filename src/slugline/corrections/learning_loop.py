@@ -65,7 +65,7 @@ class LearningLoop:
     Parameters
     ----------
     model_path : str or Path
-        The model file, which is replaced. Only corrections to the model with this name count.
+        The model file, which is replaced. Only corrections to models with this name count.
     data : sequence of str
         The training data of the model, as arguments of `slugline train`.
     store_path : str or Path
@@ -73,7 +73,8 @@ class LearningLoop:
     every : int
         The number of new corrections that starts a run.
     log, warn : callable
-        Called from another thread with one line at a time; `warn`, by default `log`, gets failures.
+        Called from another thread with one line at a time; `warn`, by default `log`, is called with
+        failures.
     options : sequence of str, default ()
         Further options of `slugline train`, such as ``["--text", "body"]``.
     pauses : (float, float)

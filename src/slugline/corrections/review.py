@@ -46,7 +46,7 @@ class Review:
         Corrections that are approved, or need no approval.
     doubts : mapping of int to tuple of Doubt
         The doubts about each correction that isn't approved, by its number. A correction without
-        doubts is learnable, or replaced by another one of the same text.
+        doubts is learnable, unless another one of the same text replaces it.
     approval : {"all", "doubtful", "none"}
         Which corrections need approval.
     """
@@ -100,7 +100,7 @@ def review(
         Otherwise, corrections that a model has learned from are kept, unless an approved one
         contradicts them.
     rename : callable
-        Renames and merges the topics of a corpus in the way that those of `train` were.
+        Renames and merges the topics of a corpus in the same way as those of `train`.
 
     Raises
     ------
@@ -260,8 +260,8 @@ class _Examination:
         """Return the corrections of bursts that other people support; others get a doubt.
 
         The models that decide have learned from other people, but not from bursts, so that bursts
-        don't influence each other. It is no support if a model agrees without having learned from
-        people. Other people must support most of the new claims, as they agree with a few by
+        don't influence each other. The agreement of a model that hasn't learned from people is no
+        support. Other people must support most of the new claims, as they agree with a few by
         chance.
         """
         uses_claim = [claim.correction.id not in self.bursts for claim in self.candidates]
@@ -309,7 +309,7 @@ class _Examination:
                 claim.doubts.extend([] if doubt is None else [doubt])
 
     def _agrees(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
-        """Return for each of some candidates whether a model gives it its topics."""
+        """Return whether a model gives each of some candidates its topics."""
         claims = [self.candidates[row] for row in rows]
         answers = _answer_sets(model, [claim.correction.text for claim in claims])
         return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
@@ -395,8 +395,8 @@ def _find_causes(
 ) -> dict[int, list[_Topics]]:
     """Return the claims that caused changed answers, by index, with the topics of the texts.
 
-    The suspects are claims that share a word with the text and have a topic that the text gained or
-    lost. The cause is the most similar suspect or, with `all_suspects`, each of them.
+    The suspects are claims that share a word with the text and concern a topic that the text gained
+    or lost. The cause is the most similar suspect or, with `all_suspects`, each of them.
     """
     words = [_words(claim.correction.text) for claim in claims]
     causes: defaultdict[int, list[_Topics]] = defaultdict(list)

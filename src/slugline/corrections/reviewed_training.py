@@ -30,7 +30,7 @@ def review_corrections(
 ) -> Review:
     """Return the review of corrections for a model with these settings.
 
-    Topics of corrections are renamed in the way that `reading` renames those of documents.
+    Topics of corrections are renamed in the same way as `reading` renames those of documents.
     """
     # The models of a review are fitted without a search for better settings.
     settings = replace(settings, tune=False, min_precision=None)
@@ -92,7 +92,7 @@ def learn_from_review(
 
 
 def _topic_renamer(train: Corpus, reading: ReadOptions) -> Callable[[Corpus], Corpus]:
-    """Return a function that renames topics in the way that those of documents were."""
+    """Return a function that renames topics in the same way as those of documents."""
     # `topic_map` may have names that no correction has.
     rules = topic_rules(reading)._replace(must_occur=False)
     return partial(apply_topic_rules, rules=rules, preferred=[*train.all_topics()])

@@ -1,7 +1,7 @@
 """Stores corrections in a SQLite file, flushed to disk before a correction is acknowledged.
 
-Several threads and processes may use one file. Its content is not trusted, and a file of another
-program or of a later version is left unchanged.
+Several threads and processes may use one file. Its content is not trusted, and a file written by
+another program or a later version is left unchanged.
 """
 
 from __future__ import annotations
@@ -400,7 +400,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     def mark_learned(self, numbers: Iterable[int], digest: str) -> None:
         """Record that a model file with this digest has learned from some corrections.
 
-        If a correction has such a record already, that of the first model is kept.
+        If a correction already has such a record, that of the first model is kept.
         """
         cells = [(number, utc_now(), _name_cell("digest", digest)) for number in numbers]
         with self._using("written") as connection, _transaction(connection):
@@ -456,7 +456,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return held
 
     def get(self, numbers: Iterable[int]) -> list[Correction]:
-        """Return corrections by their numbers, in that order, without undone or missing ones."""
+        """Return corrections by number, in that order, without undone or missing ones."""
         found = []
         for number in numbers:
             with self._using("read") as connection:
@@ -583,7 +583,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     @contextlib.contextmanager
     def _locked(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread; error messages say that the file can't be `verb`."""
+        """Lock the connection for one thread; `verb` says in errors what can't be done."""
         if not self._lock.acquire(timeout=self._patience):
             raise self._busy(verb)
         try:
@@ -684,7 +684,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the format of the file; 0 if the file is empty.
 
-        Raises StoreError if it is of another program or a later version.
+        Raises StoreError if another program or a later version wrote it.
         """
         queries = (
             "PRAGMA application_id",

@@ -23,7 +23,7 @@ _MAX_KEYS = 100_000
 
 
 class Confusion(NamedTuple):
-    """The number of times that a model gave one topic where another one was right.
+    """The number of times that a model gave one topic when another one was right.
 
     In multilabel data, "" stands for no topic, if a topic was only added or only missing.
     """
@@ -34,7 +34,7 @@ class Confusion(NamedTuple):
 
 
 class UnresolvedCorrections(NamedTuple):
-    """The number of texts corrected to a topic that a model still answers wrongly."""
+    """The number of texts, corrected to a topic, that a model still answers wrongly."""
 
     topic: str
     n_asked: int
@@ -96,7 +96,7 @@ def summarize(
     ----------
     corrections : iterable of Correction
     fitted : Fitted, optional
-        A model to answer the first `max_asked` of the corrected texts.
+        A model that answers the first `max_asked` of the corrected texts.
     """
     check_whole("max_asked", max_asked, 0)
     topics, people, pairs = Counter[str](), Counter[str](), Counter[tuple[str, str]]()

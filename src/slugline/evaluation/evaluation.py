@@ -70,7 +70,7 @@ def precision_recall_f1(
     Parameters
     ----------
     right, true, predicted : int arrays of one shape
-        Numbers of topics that are predicted and true, that are true, and that are predicted.
+        Numbers of topics that are both predicted and true, that are true, and that are predicted.
     undefined : float, default 0
         The same as scikit-learn's `zero_division`.
     """
@@ -111,7 +111,7 @@ def count_by_topic(
 
 
 def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return the mean F1, over the last axis, of topics that are true or predicted.
+    """Return the mean F1, over the last axis, of the topics that are true or predicted.
 
     See `topic_metrics` for the parameters, arrays of shape (..., n_topics).
     """
@@ -142,7 +142,7 @@ class ScoredPredictions:
     Attributes
     ----------
     true : int array
-        Number of the true topic; -1 if the classifier does not know it.
+        Number of the true topic; -1 if the classifier doesn't know it.
     predicted : int array
         Number of the most probable topic, the first of equally probable ones.
     probability : float array
@@ -266,12 +266,12 @@ class BaseEvaluation(TitledRows, ABC):
 
     @property
     def _answers(self) -> tuple[Floats, Mask]:
-        """The probabilities of the topics given, and whether each one is right."""
+        """The probabilities of the topics that are given, and whether each one is right."""
         return self._decisions
 
     @property
     def calibration_error(self) -> float:
-        """Mean difference of probability and fraction of right decisions; `calibration_error`."""
+        """Mean gap between probability and fraction of right decisions; see `calibration_error`."""
         proba, right = self._decisions
         return probabilities.calibration_error(proba, right) if len(proba) else math.nan
 
@@ -287,7 +287,7 @@ class BaseEvaluation(TitledRows, ABC):
         return probabilities.reliability_curve(proba, right) if len(proba) else []
 
     def coverage(self) -> probabilities.CoverageCurve | None:
-        """Return the `coverage_curve` of the topics given; None if there are none."""
+        """Return the `coverage_curve` of the topics that are given; None if there are none."""
         proba, right = self._answers
         return probabilities.coverage_curve(proba, right) if len(proba) else None
 
@@ -382,7 +382,7 @@ class Evaluation(BaseEvaluation):
 
     @property
     def macro_f1_interval(self) -> Interval:
-        """95 % interval of the macro-F1, by `bootstrap`; that of the accuracy if all is right.
+        """95 % interval of the macro-F1, by `bootstrap`, or by Wilson if all answers are right.
 
         It is too narrow if many topics have one or two test documents.
         """
@@ -498,7 +498,7 @@ class Evaluation(BaseEvaluation):
 
 
 def _unused(name: str, names: Sequence[str]) -> str:
-    """Return a name with brackets until it differs from all others."""
+    """Return a name, with brackets added until it differs from all others."""
     while name in names:
         name = f"({name})"
     return name

@@ -89,8 +89,8 @@ class Ranking:
     Attributes
     ----------
     rank : int64 array, shape (n_true,)
-        Number of topics that rank above each true topic, in the order of documents and, within
-        each, of ranks. If topics are equally probable, the first one ranks higher.
+        Number of topics that rank above each true topic, ordered by document and then by rank. If
+        topics are equally probable, the first one ranks higher.
     document : int64 array, shape (n_true,)
         Number of the document, from 0, ascending.
     """
@@ -235,7 +235,8 @@ class MultilabelEvaluation(BaseEvaluation):
         thresholds : float array, shape (n_topics,), or None
             None if topics aren't given by thresholds.
         answered : bool array, shape (n_documents, n_topics), optional
-            The topics given, if not those whose probability reaches the threshold.
+            The topics that are given, unless they are those whose probabilities reach the
+            thresholds.
         seed : int, default 0
         separator : str, optional
 
@@ -330,7 +331,7 @@ class MultilabelEvaluation(BaseEvaluation):
     def f1_intervals(self) -> tuple[Interval, Interval, Interval]:
         """95 % intervals of micro-, macro- and per-document F1, by a bootstrap of documents.
 
-        If all answers are right, each is the interval of the exact match.
+        If all answers are right, each of them is the interval of the exact match.
         """
         if self.n_right == self.n_documents:
             return (self.interval,) * 3

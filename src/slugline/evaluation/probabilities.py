@@ -37,7 +37,7 @@ class Bin(NamedTuple):
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95 % interval of the share."""
+        """Wilson's 95 % interval of the coverage."""
         return wilson(self.n_right, self.n_documents)
 
 
@@ -97,7 +97,7 @@ def _check_arrays(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[F64
 def calibration_error(
     proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> float:
-    """Return the mean absolute difference of probability and fraction of right predictions.
+    """Return the mean absolute difference between probability and fraction of right predictions.
 
     The mean is over bins, weighted by their numbers of documents. See `reliability_curve` for bins,
     parameters and errors.
@@ -123,7 +123,7 @@ def chance_error(bins: Sequence[Bin]) -> float:
 
 
 class CoveragePoint(NamedTuple):
-    """Numbers of answers and right answers at a threshold, the least probability of answers."""
+    """Numbers of answers and right answers at a threshold, the lowest probability of an answer."""
 
     threshold: float
     n_documents: int

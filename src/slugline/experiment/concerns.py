@@ -61,7 +61,7 @@ def known_document_warnings(
 ) -> list[str]:
     """Return a warning if a model is evaluated on documents that it learned from.
 
-    `test_fraction` is the share that was set aside in training, as the model file says.
+    `test_fraction` is the fraction that was set aside in training, as the model file says.
     """
     if fitted.data_digest == corpus.digest():
         return [_warning("known_documents", n_known=len(corpus), n=len(corpus))]
@@ -79,7 +79,7 @@ def known_document_warnings(
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:
-    """Return warnings about settings, or how training ended, that cost accuracy."""
+    """Return warnings about settings that cost accuracy, or about how training ended."""
     unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
     warnings = [_warning("unused_column", name=name) for name in unused]
     n_topics = len(fitted.topics)

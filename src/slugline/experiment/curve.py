@@ -41,7 +41,7 @@ _VAGUE = 0.5
 
 
 class Classifier(Protocol):
-    """Any classifier of texts with scikit-learn's interface."""
+    """Any text classifier with scikit-learn's interface."""
 
     def fit(self, X: Any, y: Any) -> Any:
         """Learn from texts and their topics."""
@@ -74,7 +74,7 @@ class CurvePoint:
 
     @property
     def range(self) -> Interval:
-        """The interval or, of few draws, that of as many test documents."""
+        """The interval or, with few draws, that of as many test documents."""
         return self.interval or wilson(self.accuracy * self.n_test, self.n_test)
 
     @property
@@ -113,7 +113,7 @@ class LearningCurves(TitledRows):
     notes : tuple of str
         Remarks on the data.
     interrupted : bool
-        Whether Ctrl-C ended it, so that points or draws are missing.
+        Whether Ctrl-C ended the run, so that points or draws are missing.
     multilabel : bool
         Whether documents have several topics, and points are micro-F1.
     """
@@ -197,7 +197,7 @@ def one_vs_rest(model: Any) -> Any:
 
 
 def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
-    """Return factories by name: of these settings, and of the same without their encoder."""
+    """Return factories by name, for these settings with and without their encoder."""
     settings = replace(settings, min_precision=None)  # accuracy takes no thresholds
     of_words = replace(settings, encoder=None, descriptions={})
     factories: dict[str, Callable[[], Classifier]] = {
@@ -223,15 +223,15 @@ def learning_curves(
     """Return the accuracy after learning from few labels per topic, from more, and from all.
 
     Each draw orders the documents of every topic at random and learns from the first ones, so that
-    larger sets include smaller ones; draws begin with different documents. Ctrl-C returns the
-    points so far, if there is one. Intervals take three draws; see
+    larger sets include smaller ones; draws begin with different documents. After Ctrl-C, the points
+    so far are returned, if there are any. Intervals need at least three draws; see
     `slugline.experiment.curve_intervals`.
 
     Parameters
     ----------
     corpus : Corpus
     test : Corpus, optional
-        By default, a stratified share of `test_fraction` of the corpus.
+        By default, a stratified part of the corpus, the fraction `test_fraction`.
     contenders : mapping of str to callable, optional
         Factories of classifiers; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
@@ -378,7 +378,7 @@ class _CurveFits:
 def sizes(counts: Sequence[int]) -> list[int]:
     """Return the numbers of labels per topic to learn from: 5, 10, 20, 50 and so on.
 
-    They stop short of nearly all documents; for small topics, they begin at 1.
+    They end well below the total number of documents; if topics are small, they begin at 1.
 
     >>> sizes([300, 300]), sizes([8, 8])
     ([5, 10, 20, 50, 100, 200], [1, 2, 5])
@@ -425,9 +425,9 @@ class Forecast:
 def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> PowerLaw:
     """Return the power law that fits error rates best, by least squares of logarithms.
 
-    Points count in proportion to their documents, since the first ones, where a classifier is
-    hardly better than chance, follow no such law. With a lower limit of the error, forecasts were
-    further off.
+    Points are weighted by their number of documents, since the first points, at which a classifier
+    is hardly better than chance, follow no such law. With a lower limit on the error, forecasts
+    were less accurate.
 
     Parameters
     ----------
@@ -488,6 +488,6 @@ def forecast(
 
 
 def _gain(n: F64, accuracy: F64, n_wanted: float, n_from: float | None = None) -> float:
-    """Return the accuracy that further documents add, by a law through these points."""
+    """Return the accuracy that further documents add, by a power law through these points."""
     law = fit_power_law(n.tolist(), (1 - accuracy).tolist())
     return law.error(n[-1] if n_from is None else n_from) - law.error(n_wanted)

@@ -1,4 +1,4 @@
-"""Intervals of a learning curve: what depends on the test documents, and on the labelled ones."""
+"""Intervals of a learning curve, for other test documents and other labelled documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEWEST_DRAWS = 3
 
 @dataclass
 class DrawScores:
-    """The scores of test documents after learning from draws of one size, summed up as they come.
+    """Running sums of the scores of test documents after learning from draws of one size.
 
     A document's score is 1 if it is answered right and 0 if not, or see `f1_scores`. The score of a
     draw is the mean over documents.
@@ -58,7 +58,7 @@ class DrawScores:
 
     @property
     def is_all(self) -> bool:
-        """Whether each draw has all documents, so that a single one is enough."""
+        """Whether each draw has all documents, so that a single draw is enough."""
         return all(n == self.n_train for n in self.n_documents)
 
     @property
@@ -72,7 +72,7 @@ class DrawScores:
         return n_shared / (n_pairs * self.size)
 
     def test_variance(self) -> float:
-        """Return the variance of the mean over draws by the choice of test documents."""
+        """Return the part of the mean's variance that is due to the choice of test documents."""
         if self.n_test < 2:
             return 0.0
         return float((self._sums / len(self.means)).var(ddof=1)) / self.n_test
@@ -85,7 +85,7 @@ class DrawScores:
         """Return the part of `draw_variance` that is due to the test documents.
 
         It is the interaction in a two-way analysis of variance of draws and documents: on other
-        test documents, other draws would be the better ones.
+        test documents, other draws would score higher.
         """
         n_draws = len(self.means)
         document_means = self._sums / n_draws
@@ -106,7 +106,7 @@ def f1_scores(right: F64, given: F64, true: F64) -> F64:
     Parameters
     ----------
     right, given, true : float array, shape (n_documents,)
-        Number of topics that are given rightly, given, and true.
+        Numbers of topics that are rightly given, given, and true.
 
     References
     ----------
@@ -123,18 +123,19 @@ def f1_scores(right: F64, given: F64, true: F64) -> F64:
 def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
     """Return a 95 % interval of the expected score at each point; None without enough draws.
 
-    Expected, that is, with other test documents and other labelled documents, as many as here. The
+    The expectation is over other test documents and other labelled documents, as many as here. The
     variance of a point with `n` documents to a draw is ::
 
         V_test + V(n) (1 / D + (1 - 1 / D) f)
 
-    with the variance `V_test` over test documents, and that of the score of one draw, `V(n)`. Of
-    its `D` draws, two share `f` of their documents, and to first order their scores correlate by
-    as much: that is why the last points vary more than their draws show, and the single fit to all
-    documents, with `f` = 1, by the whole of `V(n)`. `V(n)` is taken to fall as 1 / n, and measured
-    at all points with enough draws: draws' scores vary by `V(n) (1 - f)` and by an interaction with
-    test documents, which is subtracted. The interval is Wilson's for a proportion of the same
-    variance, with a quantile of Student's t.
+    with the variance over test documents, `V_test`, and the variance of the score of one draw,
+    `V(n)`. Any two of its `D` draws have the fraction `f` of their documents in common, which to
+    first order is also the correlation of their scores. That is why the last points vary more than
+    their draws show, and why the single fit to all documents, with `f` = 1, varies by the whole of
+    `V(n)`. `V(n)` is assumed to fall as 1 / n, and is estimated from all points with enough draws:
+    the scores of draws vary by `V(n) (1 - f)` and by an interaction with test documents, which is
+    subtracted. The interval is Wilson's for a proportion of the same variance, with a quantile of
+    Student's t.
 
     References
     ----------
@@ -172,7 +173,7 @@ class _Variance(NamedTuple):
 
 
 def _variance_per_document(points: Sequence[DrawScores]) -> _Variance | None:
-    """Return n V(n), the mean over points by how sure it is there; None without enough draws."""
+    """Return n V(n), the mean over points weighted by precision; None without enough draws."""
     estimates, precisions, n_free = [], [], []
     for point in points:
         n_draws, distinct = len(point.means), 1 - point.overlap

@@ -1,4 +1,4 @@
-"""How the decisions of a model turn out on labelled documents."""
+"""The results of a model's decisions on labelled documents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DecisionResult(NamedTuple):
 
     @property
     def answers(self) -> AnswerCounts:
-        """What `check_promise` needs."""
+        """The counts that `check_promise` needs."""
         return AnswerCounts(self.n_documents, self.n_answered, self.n_right, self.coverage)
 
     def summary(self) -> str:
@@ -61,12 +61,12 @@ class MultilabelDecisionResult(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Fraction of the topics given that are right; None if there are none."""
+        """Fraction of given topics that are right; None if there are none."""
         return self.n_right / self.n_given if self.n_given else None
 
     @property
     def answers(self) -> AnswerCounts:
-        """What `check_promise` needs."""
+        """The counts that `check_promise` needs."""
         return AnswerCounts(self.n_documents, self.n_given, self.n_right, self.recall or 0.0)
 
     def summary(self) -> str:
@@ -88,7 +88,7 @@ AnyDecisionResult: TypeAlias = DecisionResult | MultilabelDecisionResult
 
 
 def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
-    """Return how a decider does on labelled texts; topics that it doesn't know count as wrong."""
+    """Return a decider's results on labelled texts; topics that it doesn't know count as wrong."""
     decisions = decider.decide(corpus.texts)
     if decider.fitted.multilabel:
         sets = [tuple(map(str, decision.topics or ())) for decision in decisions]
@@ -106,6 +106,6 @@ def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
 
 
 def decide_corpus(fitted: Fitted, corpus: Corpus) -> AnyDecisionResult | None:
-    """Return how a model's own thresholds do on labelled texts; None if it has none."""
+    """Return the results of a model's own thresholds on labelled texts; None if it has none."""
     decider = Decider.from_fitted(fitted)
     return None if decider.precision is None else decide_test(decider, corpus)

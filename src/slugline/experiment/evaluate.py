@@ -1,4 +1,4 @@
-"""Evaluates a fitted model, or an estimator of scikit-learn's, on labelled documents."""
+"""Evaluates a fitted model, or a scikit-learn estimator, on labelled documents."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def evaluate_fitted(
 ) -> AnyEvaluation:
     """Return the evaluation of a classifier on a corpus; topics it doesn't know count as wrong.
 
-    `random_state` draws the bootstrap samples of the intervals; `progress` receives that of an
-    encoder.
+    `random_state` is the seed of the bootstrap samples for intervals; `progress` reports the
+    encoding of texts.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def evaluate_fitted(
 
 
 def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
-    """Check that a model and a corpus both have one topic a document, or both several."""
+    """Raise an error unless both model and corpus are single-label, or both are multilabel."""
     if not corpus.topics or fitted.multilabel == corpus.multilabel:
         return
     if fitted.multilabel:
@@ -145,7 +145,7 @@ def stored_metrics(
 ) -> dict[str, float]:
     """Return the metrics of a test that a model file stores, by name.
 
-    `decisions` is how thresholds did on it, if a precision was asked for.
+    `decisions` are the results of thresholds on the test, if a precision was requested.
     """
     if isinstance(evaluation, MultilabelEvaluation):
         metrics = {
@@ -171,7 +171,7 @@ def stored_metrics(
 
 
 def check_some_known(topics: Sequence[str], test: Corpus) -> None:
-    """Check that a test has one of the topics; DataError if not."""
+    """Raise DataError unless a test has one of the topics."""
     others = test.topic_counts()
     if not set(topics) & others.keys():
         example = next(test.all_topics(), None)
@@ -183,7 +183,7 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
 
 
 def check_several_topics(corpus: Corpus) -> None:
-    """Check that a corpus has two topics or more; DataError if not."""
+    """Raise DataError unless a corpus has at least two topics."""
     if not len(corpus):
         raise DataError(f"{corpus.name} has no documents; give some with their topics.")
     if not corpus.multilabel and len(set(corpus.topics)) == 1:

@@ -55,7 +55,8 @@ class Quote(NamedTuple):
 def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote:
     """Return the passage of at most `most` characters whose spans count most.
 
-    `spans` are (start, end, share), as `slugline.explanation.explanation.highlight` takes them.
+    `spans` are (start, end, attribution), as `slugline.explanation.explanation.highlight` takes
+    them.
     """
     start = _weightiest(spans, len(text), most)
     start, end = _at_spaces(text, start, min(len(text), start + most))
@@ -73,7 +74,7 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
 
 
 def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
-    """Return the start of the passage whose spans count most, for or against."""
+    """Return the start of the passage whose spans count most, for or against a topic."""
     if length <= most:
         return 0
     ordered = sorted(spans)
@@ -91,7 +92,7 @@ def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
 
 
 def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return a passage that cuts no word, unless it is a very long one."""
+    """Return a passage that cuts no word in two, unless the word is very long."""
     if start and not text[start - 1].isspace():
         space = _SPACES.search(text, start, min(end, start + _LONGEST_REST))
         start = space.end() if space else start
@@ -182,7 +183,7 @@ def strongest_terms(
 def _by_strength(
     fitted: Fitted, weights: Any, topic: int, spread: F64, is_ngram: Mask
 ) -> Iterator[tuple[str, float]]:
-    """Yield the strongest terms, without runs of characters in scripts with spaces."""
+    """Yield the strongest terms, without character n-grams in scripts with spaces."""
     part = slice(*weights.indptr[topic : topic + 2])
     columns, values = weights.indices[part], weights.data[part]
     strength = values * spread[columns]
@@ -198,7 +199,7 @@ def _by_strength(
 
 
 def _is_unspaced(term: str) -> bool:
-    """Whether a run of characters is of a script without spaces, where words are no terms."""
+    """Whether a character n-gram belongs to a script without spaces, whose words aren't terms."""
     return not term.isascii() and find_unspaced(term) == [(0, len(term))]
 
 
@@ -223,7 +224,7 @@ def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
 
 
 def _overlap(term: str, other: str) -> bool:
-    """Whether two terms share a word; or two characters, in a script without spaces."""
+    """Whether two terms share a word or, in a script without spaces, two characters."""
     if _is_unspaced(term) or _is_unspaced(other):
         return term in other or other in term or bool(_pairs(term) & _pairs(other))
     return bool(set(term.split()) & set(other.split()))
@@ -237,7 +238,7 @@ def _pairs(term: str) -> set[str]:
 
 
 class Mistake(NamedTuple):
-    """A misclassified document; of several topics, one of them that is missed or added."""
+    """A misclassified document; in multilabel data, one topic that is missed or added."""
 
     # See `Corpus.places`.
     place: int | str
@@ -278,7 +279,7 @@ def _mistakes_of_several(evaluation: Any, corpus: Corpus) -> list[Mistake]:
 
 
 def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
-    """Write the mistakes as CSV, whole or not at all, and return their number.
+    """Write the mistakes as CSV, completely or not at all, and return their number.
 
     Raises
     ------
@@ -318,7 +319,7 @@ class QuotedMistake(NamedTuple):
 
 
 class ConfusedPair(NamedTuple):
-    """Examples of documents of one topic that were given another one, of `n_documents`."""
+    """Examples, out of `n_documents`, of documents of one topic that were given another one."""
 
     topic: str
     predicted: str
@@ -328,7 +329,7 @@ class ConfusedPair(NamedTuple):
 
 @dataclass(frozen=True)
 class QualitativeEvidence:
-    """Terms and mistakes by which a person can judge a classifier."""
+    """Terms and mistakes that help a person judge a classifier."""
 
     # Of up to 200 topics; empty if the learner isn't linear.
     terms: list[TopicTerms]
@@ -399,7 +400,7 @@ def _evidence_of_several(
 def _of_pair(
     evaluation: Evaluation, answers: ScoredPredictions, rows: list[int], pair: tuple[str, str]
 ) -> list[int]:
-    """Return a few rows with one topic that were given another, those past `N_SUREST` first."""
+    """Return a few rows with one topic that were given another, those beyond `N_SUREST` first."""
     number, other = map(evaluation.topics.index, pair)
     true = number if number < evaluation.n_known else -1
     is_one = (answers.true[rows] == true) & (answers.predicted[rows] == other)
@@ -408,7 +409,7 @@ def _of_pair(
 
 
 def _spans(fitted: Fitted, text: str, predicted: str, topic: str | None) -> list[Span]:
-    """Return each word's share of the score of the predicted topic minus that of the true one."""
+    """Return what each word adds to the predicted topic's score minus the true topic's."""
     from slugline.explanation.explain import explain
 
     if len(text) > _LONGEST:

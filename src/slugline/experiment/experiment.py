@@ -48,7 +48,7 @@ class TestResult(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Experiment(TitledRows):
-    """A trained classifier, and its evaluation on documents it has not seen, if there are any.
+    """A trained classifier, and its evaluation on documents that it hasn't seen, if there are any.
 
     Attributes
     ----------
@@ -68,15 +68,15 @@ class Experiment(TitledRows):
     test : Corpus or None
         The test documents; None if the classifier was not tested.
     test_fraction : float or None
-        Their fraction of all documents, if the seed chose them.
+        The test documents' fraction of all documents, if the seed chose them.
     evaluation : Evaluation, MultilabelEvaluation or None
     majority_topic, majority : str, float
         The most common training topic, and its fraction of the test documents; NaN without a test.
     shuffled : float
         Accuracy of the test topics in random order; NaN without a test.
     decisions : DecisionResult, MultilabelDecisionResult or None
-        How many test documents got an answer, and how many of the answers are right; None without
-        a test, or if no precision was asked for.
+        How many test documents got an answer, and how many of the answers are right; None without a
+        test, or if no precision was requested.
     """
 
     fitted: Fitted
@@ -118,7 +118,7 @@ class Experiment(TitledRows):
 
     @property
     def tested(self) -> TestResult:
-        """The evaluation and the test documents; OptionError if there are none."""
+        """The evaluation and the test documents; raises OptionError if there are none."""
         if self.evaluation is None or self.test is None:
             raise OptionError(
                 f"{self.name}: the classifier was not tested; give a ", Parameter("test"), "."
@@ -137,12 +137,12 @@ class Experiment(TitledRows):
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether Ctrl-C ended the training with the best epoch so far."""
+        """Whether Ctrl-C ended training, which keeps the best epoch so far."""
         return self.history is not None and self.history.stopped_by == "interrupt"
 
     @property
     def n_learned(self) -> int:
-        """Training documents, without those that an interrupt left held out."""
+        """Number of training documents, without those that an interruption left held out."""
         return self.n_train - self.fitted.n_unlearned
 
     @property
@@ -152,7 +152,7 @@ class Experiment(TitledRows):
 
     @property
     def promise(self) -> PromiseCheck | None:
-        """Whether the precision that was asked for is kept; None if none was."""
+        """Whether the requested precision is kept; None if none was requested."""
         decisions = self.decisions
         return Decider.from_fitted(self.fitted).check_promise(
             decisions.answers if decisions else None
@@ -160,7 +160,7 @@ class Experiment(TitledRows):
 
     @property
     def threshold(self) -> float | None:
-        """The probability from which all topics are given; None if there is none, or several."""
+        """The threshold of all topics; None if there is none, or if topics have different ones."""
         decider = Decider.from_fitted(self.fitted)
         finite = {value for value in decider.thresholds.tolist() if 0 < value < math.inf}
         return finite.pop() if decider.precision is not None and len(finite) == 1 else None
@@ -206,7 +206,7 @@ class Experiment(TitledRows):
 def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | None:
     """Return the accuracy on the texts that a stream held out; None if there are none.
 
-    Of several topics, it is the exact match.
+    If documents have several topics, it is the exact match.
     """
     if not stream.n_evaluated:
         return None
@@ -231,15 +231,15 @@ def run_experiment(
     Parameters
     ----------
     settings : FitSettings
-        The test is drawn with its `random_state`, too.
+        The settings; the test documents are also drawn with their `random_state`.
     train : Corpus
     test : Corpus, optional
-        By default a stratified part of `train`, set aside before anything is learned.
+        By default, a stratified part of `train`, set aside before anything is learned.
     test_fraction : float or None, default 0.2
-        The fraction in that part; None learns from all of `train`, and tests nothing without
-        `test`.
+        The fraction in that part; with None, the model learns from all of `train`, and is only
+        tested if there is a `test`.
     unlabelled : iterable of str, optional
-        Texts without labels; see `TopicClassifier.fit`. Those of test documents are left out.
+        Texts without labels; see `TopicClassifier.fit`. Texts of test documents are left out.
     progress : Progress, optional
 
     Raises
@@ -293,7 +293,7 @@ def _with_test(
     test_fraction: float | None,
     progress: Progress | None,
 ) -> Experiment:
-    """Return the experiment with its evaluation on a test."""
+    """Return the experiment with its evaluation on test documents."""
     fitted, warnings = experiment.fitted, experiment.warnings
     evaluation = evaluate_fitted(fitted, test, random_state=fitted.seed, progress=progress)
     true: Sequence[Any] = test.topics

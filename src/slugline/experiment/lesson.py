@@ -167,7 +167,7 @@ class IntegerLabels:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """Every number of the lesson; `notebook` holds the lesson's own, see `LESSON`."""
+    """Every number of the lesson; `notebook` holds the lesson's own numbers, see `LESSON`."""
 
     seeds: list[int]
     data: LessonData

@@ -29,7 +29,7 @@ class QuantizationResult:
     bytes_after: int
 
     def summary(self) -> str:
-        """Return how weights were stored and what that cost, in a line."""
+        """Return a line that says how weights were stored and what that cost."""
         if self.bytes_after >= self.bytes_before:
             return f"{self.precision}: {_kilobytes(self.bytes_after)}, no less than with float32"
         return (

@@ -48,7 +48,7 @@ class ModelDifference(NamedTuple):
 
 @dataclass(frozen=True)
 class ReproducibilityCheck:
-    """How a model that was trained again differs from its file."""
+    """The differences between a model that was trained again and its file."""
 
     # Path of the file.
     model: str
@@ -66,7 +66,7 @@ class ReproducibilityCheck:
 
     @property
     def is_same_model(self) -> bool:
-        """Whether everything that answers is the same, byte for byte.
+        """Whether everything that affects answers is the same, byte for byte.
 
         The file may name other versions of libraries, be packed by another zlib, or have metrics
         that other versions rounded differently.
@@ -74,7 +74,7 @@ class ReproducibilityCheck:
         return not any(map(_is_of_the_model, self.differences))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all as plain data for JSON."""
+        """Return everything as plain data for JSON."""
         return asdict(self) | {
             "identical": self.is_identical,
             "same_model": self.is_same_model,
@@ -106,9 +106,10 @@ def check_reproducible(
     ----------
     path : path of the model
     train : Corpus
-        What it was trained on, with the part to test on if that was chosen by the seed.
+        The documents that it was trained on, with those to test on if the seed chose them.
     validation, test : Corpus, optional
-        As when it was trained. Without a test, the metrics in the file are taken on trust.
+        The test and validation documents, as in training. Without a test, the metrics in the file
+        are trusted.
     n_jobs : int, optional
         Changes no result.
     progress : Progress, optional
@@ -244,7 +245,7 @@ def _train_again(
 
 
 def _decision_as(original: Fitted, again: Fitted) -> MultilabelRule | None:
-    """Return the new decision, in the form in which the original got its topics."""
+    """Return the new decision, in the form in which the original model got its topics."""
     if again.multilabel_rule is None or original.multilabel_rule is None:
         return again.multilabel_rule
     return replace(again.multilabel_rule, as_indicator=original.multilabel_rule.as_indicator)

@@ -51,7 +51,7 @@ _SAME = 0.9
 class Suggestion:
     """A document to label: its row, its text, and the most likely topic with its probability.
 
-    A model of several topics gives a tuple; the probability is that of the most likely one.
+    A multilabel model gives a tuple of topics; the probability is that of the most likely one.
     """
 
     row: int
@@ -68,13 +68,14 @@ def suggest(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> list[Suggestion]:
-    """Return `n` documents to label, or fewer if not as many differ, the best groups first.
+    """Return up to `n` distinct documents to label, the best groups first.
 
-    Documents are ranked by margin sampling times information density; of several topics, by the
-    number of decisions near their thresholds in place of the margin. The first ten times `n` are
-    clustered by weighted k-means, and each cluster suggests its central document. Near duplicates
-    are suggested once, blank texts never. Similarity is that of the encoder's rows, which stay in
-    the cache, or of terms in the documents themselves, as a model of few labels knows few.
+    Documents are ranked by margin sampling times information density; for multilabel models, the
+    number of decisions near their thresholds takes the place of the margin. The first ten times `n`
+    are clustered by weighted k-means, and each cluster suggests its central document. Near
+    duplicates are suggested only once, and blank texts never. Similarity is computed from the
+    encoder's rows, which stay in the cache, or from the terms of the documents themselves, as a
+    model trained on few labels knows few terms.
 
     Parameters
     ----------
@@ -133,16 +134,16 @@ def suggest(
 
 
 def sample_texts(texts: Sequence[str], n: int, seed: int = 0) -> list[int]:
-    """Return up to `n` rows of texts chosen at random, in order; of equal texts, the first counts.
+    """Return up to `n` rows of distinct texts, chosen at random, in order.
 
-    Models are measured with such texts: chosen ones, as by `suggest`, are harder than usual.
+    Models are measured with such texts: those that `suggest` chooses are harder than usual.
     """
     check_whole("n", n, 1)
     return _sample(_different(texts), n, seed).tolist()
 
 
 def normal_form(text: str) -> str:
-    """Return what texts have in common that differ in case or spaces alone."""
+    """Return a key that is the same for texts that differ only in case or spaces."""
     return " ".join(text.casefold().split())
 
 
@@ -216,9 +217,9 @@ def _most_doubtful(
 def _doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
     """Return 1 minus the margin between the two likeliest topics.
 
-    Of several topics, the sum over all of min(r, 1 / r), where r is the ratio of the odds to those
-    of the threshold: a decision near its threshold counts nearly 1, a clear one nearly 0. Where
-    documents have one path, topics are the ends of paths.
+    For multilabel models, return the sum over topics of min(r, 1 / r), where r is the ratio of the
+    topic's odds to those of its threshold: a decision near its threshold counts nearly 1, a clear
+    one nearly 0. Where documents have one path, topics are the ends of paths.
     """
     if decision is not None and decision.ends:
         proba = decision.end_proba(proba)

@@ -1,8 +1,8 @@
-"""Attributes a learner's scores to the columns of a row, and these to words of its text.
+"""Attributes a learner's scores to the columns of a row, and from there to words of its text.
 
 Attributions of the columns sum to the difference between the scores of a row and those of a row of
-zeros, an empty text. They are linear in the factors of topics' scores, so the difference between
-two topics' scores can be attributed in the same way.
+zeros, which stands for an empty text. They are linear in the factors of topics' scores, so the
+difference between two topics' scores can be attributed in the same way.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Attributor(ABC):
     method : str
         Description of the method for users.
     is_approximate : bool
-        Whether attributions that were returned may be far from exact.
+        Whether the returned attributions may be far from exact.
     """
 
     base: F64
@@ -84,12 +84,12 @@ def make_attributor(
     Parameters
     ----------
     learner : Learner
-        A linear one, a network, or a mixture of these.
+        A linear learner, a network, or a mixture of these.
     columns, values : arrays, shape (n_values,)
         The entries of the row.
     max_probabilities : int
-        Probabilities of a mixture's learners to calculate; if that is not enough, attributions are
-        approximate.
+        Maximum number of probabilities of a mixture's learners to calculate; if that is not enough,
+        attributions are approximate.
 
     Raises
     ------
@@ -310,7 +310,7 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
 
 
 def adjust_to_sum(attributions: F64, total: float, tolerance: float = _ROUNDING) -> F64:
-    """Return attributions adjusted in proportion to their size, so that they sum to the total.
+    """Return attributions, adjusted in proportion to their size so that they sum to the total.
 
     If the difference is over `tolerance`, relative to the sum of their sizes, they stay as they
     are, so that an error isn't hidden.
@@ -394,7 +394,7 @@ def _span_attributions(
 
 
 def _split_ngrams(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, SpanAttributions]:
-    """Return the attributions of ngrams by word, and those in scripts without spaces as phrases."""
+    """Return the attributions of n-grams by word, or as phrases in scripts without spaces."""
     distinct, _ = words.distinct
     n_ngrams = row_lengths(terms.spans.indptr)
     owner = np.arange(len(distinct)).repeat(n_ngrams)

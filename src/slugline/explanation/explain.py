@@ -128,7 +128,7 @@ def explain(
 
     The attributions of all words and phrases add up to the score minus that of an empty text. For a
     linear learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and
-    for mixtures, integrated gradients over the learners' scores, as in
+    for mixtures, integrated gradients over the learners' scores; see
     `slugline.explanation.attribution`. The encoder's attribution is divided among the sentences of
     the text, or the words of a single one; see `EncodedParts`. Attributions are calculated in
     float64, and include the rounding error of the model's score in float32, some millionths.
@@ -141,24 +141,25 @@ def explain(
         The predicted topic by default; for a multilabel model, all topics given, or else the most
         likely one.
     against : str or int, optional
-        Explain the difference of the scores of `topic` and this topic.
+        Explain the difference between the scores of `topic` and of this topic.
     max_reasons : int, default 1000
         Number of places of words and phrases to list, the strongest first. The last reason sums up
         the others.
     split_encoder : bool, default True
-        If False, the encoder's attribution is one reason without a place, which takes no further
-        encodings: for texts by the thousand.
+        If False, the encoder's attribution is one reason without a place, which needs no further
+        encodings; use this for thousands of texts.
     corpus : Corpus or (texts, topics), optional
-        The training documents, for examples: those of the topic to which most of the reasons apply
-        as well. Similarity is the inner product of a document's row, of length 1, and the
-        attributions of the text's columns, so terms on which the model relies count more. Without
-        these documents, the model might still predict the topic. The encoder is not considered.
+        The training documents, among which the examples are found: documents of the topic that
+        share most of the reasons. Similarity is the inner product of a document's row, of length 1,
+        and the attributions of the text's columns, so terms on which the model relies count more.
+        Without these documents, the model might still predict the topic. The encoder is not
+        considered.
 
     Raises
     ------
     DataError : if `text` is not a string, or `corpus` holds no documents.
     OptionError : if the model has no such topic, `against` is `topic`, `max_reasons` is not over 0,
-        the learner is not Slugline's, or `against` is given of a model of several topics a text.
+        the learner is not Slugline's, or `against` is given for a multilabel model.
     """
     check_whole("max_reasons", max_reasons, 1)
     if not isinstance(text, str):
@@ -330,7 +331,7 @@ class _Answer:
 def _attributions(
     fitted: Fitted, answer: _Answer, attributor: attribution.Attributor, factors: F64, score: float
 ) -> tuple[F64, float]:
-    """Return the attributions of columns and of an encoder in the score, and the bias."""
+    """Return what the columns and the encoder add to the score, and the bias."""
     attributions, bias = attributor.attributions(factors), float(attributor.base @ factors)
     if fitted.dense is not None and answer.encoded is not None:
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)

@@ -133,7 +133,7 @@ class Reason(NamedTuple):
     start, end : int or None
         The word is `text[start:end]`; None for other parts.
     attribution : float
-        What it adds to the score; negative if it is against the topic.
+        What the word or part adds to the score; negative if it speaks against the topic.
     """
 
     word: str

@@ -36,7 +36,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        Precision of the answers; the page is unsure of other texts. See `Decider.from_fitted`.
+        The precision of the answers; the page is unsure of other texts. See `Decider.from_fitted`.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def render_page(parts: ModelParts, model: str) -> str:
 
 @functools.cache
 def samples() -> tuple[tuple[str, str], ...]:
-    """Return pairs of the name and the text of samples for the model that comes with Slugline."""
+    """Return pairs of the name and the text of samples for the included model."""
     return tuple(json.loads(_text("samples.json")).items())
 
 
@@ -98,7 +98,7 @@ def _distinct_percent(fraction: float, other: float) -> str:
 
 
 def _json(value: Any) -> str:
-    """Return JSON that can't end the script around it, whatever names topics have."""
+    """Return JSON that can't end the script around it, whatever the topics are called."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

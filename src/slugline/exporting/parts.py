@@ -83,7 +83,7 @@ def varints(numbers: Integers) -> bytes:
 
 
 def encode_run_lengths(table: U8) -> I64:
-    """Return the length and the value of each run of equal values, alternately.
+    """Return the lengths and the values of runs of equal values, alternately.
 
     >>> encode_run_lengths(np.array([0, 0, 5], dtype=np.uint8)).tolist()
     [2, 0, 1, 5]
@@ -106,7 +106,7 @@ _CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000
 
 
 class Characters(NamedTuple):
-    """Python's tables of characters, as those of a browser may be of another Unicode version.
+    """Python's tables of characters, as a browser may have another version of Unicode.
 
     Attributes
     ----------
@@ -116,9 +116,8 @@ class Characters(NamedTuple):
         Run lengths, from `encode_run_lengths`, of one value for each character:
 
         "classes": see `slugline.text.characters.character_classes`; ASCII separators are included.
-        "casing": how it affects the lower case of a sigma beside it: 1 if it is cased, 2 if it is
-        ignored, else 0.
-        "combining": its canonical combining class.
+        "casing": how the character affects the lower case of a sigma beside it: 1 if it is cased, 2
+        if it is ignored, else 0. "combining": the character's canonical combining class.
 
         Arrays of characters; the first array of each pair is ascending and stored as differences:
 
@@ -227,7 +226,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        Precision of the answers; see `slugline.model.decider.Decider.from_fitted`.
+        The precision of the answers; see `slugline.model.decider.Decider.from_fitted`.
 
     Raises
     ------
@@ -262,7 +261,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
-    """Return the content of a model file, and its model; an encoder raises OptionError."""
+    """Return the content of a model file, and its model; raise OptionError if it has an encoder."""
     path = model_path(model)
     read = container.read(path)
     if read.info.encoder is not msgspec.UNSET:

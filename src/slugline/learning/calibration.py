@@ -132,7 +132,7 @@ class Calibration(NamedTuple):
         return cls(**{name: settings[name] for name in cls._fields})
 
     def blend(self, before: Calibration, weight: float) -> Calibration:
-        """Return the mean of this calibration, with a weight up to 1, and of the one `before`."""
+        """Return the mean of this calibration, with a weight up to 1, and the one `before`."""
         old = 1 - weight
         return Calibration(
             float(self.inverse_temperature**weight * before.inverse_temperature**old),
@@ -173,7 +173,7 @@ def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibrat
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Before softmax, of rows that were not learned from.
+        Scores before softmax of rows that were not learned from.
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
 
@@ -319,7 +319,7 @@ class TopicCalibration(NamedTuple):
         return self._asdict()
 
     def blend(self, before: TopicCalibration, weight: float) -> TopicCalibration:
-        """Return the mean of these curves, with a weight up to 1, and of those `before`."""
+        """Return the mean of these curves, with a weight up to 1, and those `before`."""
         new, old = np.float32(weight), np.float32(1 - weight)
         return TopicCalibration(
             new * self.slopes + old * before.slopes,
@@ -372,7 +372,7 @@ def fit_topic_calibration(
 
     First, one curve is fitted to all topics together. Then each topic gets its own curve, which
     stays close to the common one unless the topic's documents say otherwise. As most topics of a
-    document are unlikely, a logistic curve that fits those is too steep for the likely ones; so all
+    document are unlikely, a logistic curve that fits them is too steep for the likely ones; so all
     curves get a common bend that is fitted to the likely topics.
 
     Parameters

@@ -39,7 +39,7 @@ class HeldOutScores(NamedTuple):
 
 @dataclass(frozen=True)
 class RecentScores:
-    """Scores of the latest rows before they were learned from.
+    """Scores that the latest rows got before they were learned from.
 
     Attributes
     ----------

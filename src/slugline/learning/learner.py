@@ -48,8 +48,8 @@ class Capabilities:
     in_batches : bool
         Whether it is a `BatchLearner`, which `partial_fit` needs.
     is_linear : bool
-        Whether it is a `LinearModel`: scores are sums of the weights of terms. A sentence encoder,
-        lists of the terms of each topic, exported pages and learning from a stream need that.
+        Whether it is a `LinearModel`: scores are sums of the weights of terms. Sentence encoders,
+        lists of each topic's terms, exported pages and learning from streams need this.
     is_network : bool
         Whether it is a `NetworkModel`, whose scores are explained by the gradients of its layers.
     """
@@ -278,7 +278,7 @@ def _to_json_value(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What a learner sees of a fit besides rows and topics.
+    """What a learner knows about a fit besides rows and topics.
 
     It is derived from the settings and the documents of the fit, once for each fit of a learner.
 
@@ -298,9 +298,9 @@ class FitContext:
     n_jobs : int
         Number of threads; the result doesn't depend on it.
     cross_validate : bool
-        Whether cross-validated scores of all rows are worth several fits. If not, a linear learner
-        computes scores of some rows with weights learned from few others: these scores are good
-        enough for calibration, but lower.
+        Whether to spend several fits on cross-validated scores of all rows. If not, a linear
+        learner computes scores of some rows with weights learned from a few others: these scores
+        are good enough for calibration, but lower.
     moved : int array, shape (n_columns_before,), or None if no column has moved
         For `partial_fit`: the new position of each earlier column.
     progress : Progress
@@ -351,7 +351,7 @@ _MAX_DEPTH = 16
 
 
 class _Kind(msgspec.Struct):
-    """The entry of the settings that says which others there may be; files are not trusted."""
+    """The entry that determines which other settings are valid; files are not trusted."""
 
     kind: Literal["linear", "network", "mixture"]
 

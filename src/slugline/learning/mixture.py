@@ -44,7 +44,7 @@ class Mixture:
     Parameters
     ----------
     learners : sequence of Learner
-        Each is fitted with a different seed, so that nets with the same options differ.
+        Each learner is fitted with a different seed, so that nets with the same options differ.
     weights : sequence of float, optional
         Weight of each learner, over 0; equal by default.
     inverse_temperature : float, default 1.0

@@ -1,4 +1,4 @@
-"""Searches for better feature groups and passes than the default, by cross-validation."""
+"""Searches for better feature groups and passes than the defaults, by cross-validation."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Candidate:
 
 
 class Metric(NamedTuple):
-    """What candidates are compared by: its name, and its function of scores, labels and weights.
+    """The metric that compares candidates: a name, and a function of scores, labels, weights.
 
     Scores, shape (n_documents, n_topics), are those before softmax or sigmoid; weights of
     documents have the shape (n_documents,).
@@ -94,7 +94,7 @@ class SearchResult:
     """The cross-validated results of a candidate, and whether it became the best.
 
     `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units).
-    Of several topics, it is the sum over all topics.
+    For multilabel documents, it is the sum over all topics.
     """
 
     candidate: Candidate
@@ -183,7 +183,7 @@ def estimate_seconds(
     feature_groups: tuple[FeatureGroup, ...],
     context: FitContext,
 ) -> float:
-    """Return at most about how long a search takes, measured with a sample; 0 for few texts."""
+    """Return the estimated maximum time of a search in seconds; 0 for few texts."""
     if len(texts) < _SAMPLE_SIZE:
         return 0.0
     step = -(-len(texts) // _SAMPLE_SIZE)
@@ -273,7 +273,7 @@ class _CrossValidation:
         self._n_terms_at_start = self._n_terms(start.feature_groups)
 
     def scores(self, candidate: Candidate) -> F32:
-        """Return scores, shape (n_documents, n_topics), each by a learner of other documents."""
+        """Return scores, shape (n_documents, n_topics), by learners fitted to other documents."""
         proba = np.empty((self._n, self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
         for rows, heldout in zip(

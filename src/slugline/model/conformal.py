@@ -18,8 +18,8 @@ def set_scores(proba: Floats) -> F64:
     """Return the conformal score of each topic; topics with low scores enter a set first.
 
     The score is the total probability of the topics that are ranked higher, plus a penalty for each
-    of them: RAPS with 0 in place of its random number. So the same text always gets the same set,
-    no set is empty, and a text with a clear topic gets a small set.
+    of them: RAPS with 0 in place of its random number. So equal texts get equal sets, no set is
+    empty, and a text with a clear topic gets a small set.
 
     Parameters
     ----------

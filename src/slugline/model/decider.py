@@ -78,8 +78,8 @@ class Decider(ABC):
             except for blank texts.
         per_topic : bool, default False
             Keep the precision for each topic that was predicted often, not only for all topics
-            together. On texts later than the training documents, single topics are the first to
-            fall below it. Multilabel models always keep it for each topic.
+            together. On texts that are newer than the training documents, single topics are the
+            first to fall below it. Multilabel models always keep it for each topic.
         coverage : float, over 0 and under 1, optional
             The probability with which the set of topics of a text must contain the right one.
 
@@ -194,12 +194,12 @@ class Decider(ABC):
 
     @property
     def promise(self) -> float:
-        """The precision that it promises; 0 if none was asked for, or none is reached."""
+        """The precision that it promises; 0 if none was requested, or none is reached."""
         return (self.precision or 0.0) if np.isfinite(self.thresholds).any() else 0.0
 
     @property
     def note(self) -> str:
-        """Continues "The model is": that it is unsure of every text, and why. Empty if it isn't."""
+        """Why the model is unsure of every text, after "The model is"; empty if it isn't."""
         if self.precision is None or self.promise:
             return ""
         return Message(
@@ -210,7 +210,7 @@ class Decider(ABC):
 
     @property
     def _obstacle(self) -> str | None:
-        """Which precision can be promised, if the model's own one is out of reach; else None."""
+        """The precision that can be promised if the model's own one is out of reach; else None."""
         if self.precision is None or self.promise:
             return None
         heldout = _require_heldout(self.fitted, "min_precision")
@@ -222,7 +222,7 @@ class Decider(ABC):
         )
 
     def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
-        """Check the precision on held-out predictions and on a test; None if none was asked for."""
+        """Check the precision on held-out predictions and on a test; None if none was requested."""
         if self.precision is None:
             return None
         return check_promise(self.fitted, self.precision, self._obstacle, tested)

@@ -1,4 +1,4 @@
-"""Adds an encoder to a linear learner: fits its head, and makes held-out probabilities of both."""
+"""Adds an encoder to a linear learner: fits its head, and makes held-out probabilities."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class EncodedDocuments:
-    """Documents as rows of words, which a linear learner has learned from, and of an encoder.
+    """Documents as rows of words, which a linear learner was fitted to, and of an encoder.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def _add_cascade(
 
 
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
-    """Return the held-out scores of words, which include the only documents of topics.
+    """Return the held-out scores of words, also for the only documents of topics.
 
     Without such a document, words can't know its topic. Scores of the other topics then come from
     the fit to all documents.
@@ -220,9 +220,9 @@ def check_unlabelled(
     settings: FitSettings,
     progress: Progress,
 ) -> list[str]:
-    """Return the distinct unlabelled texts that aren't among `texts`; an even sample of many.
+    """Return distinct unlabelled texts that aren't in `texts`, evenly spaced ones if many.
 
-    Raise OptionError if they can't be learned from.
+    Raise OptionError if the model can't learn from unlabelled texts.
     """
     if X is None:
         return []
@@ -283,7 +283,7 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
 
 
 def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
-    """Return the encoder's rows of other texts than the documents."""
+    """Return the encoder's rows of texts other than the documents."""
     from slugline.learning.encoder.rows import encode
 
     n_jobs, progress = encoded.settings.n_jobs, encoded.context.progress
@@ -291,7 +291,7 @@ def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
 
 
 def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | None]:
-    """Return topics' names and their rows, without described topics and if documents are few."""
+    """Return the names of topics without descriptions, with their rows, if documents are few."""
     from slugline.learning.encoder.fit import Names
 
     topics, labels = encoded.topics, encoded.labels
@@ -357,7 +357,7 @@ def encode_documents(
     described : Labels
         The labels of descriptions.
 
-    See `EncodedDocuments` for the others.
+    See `EncodedDocuments` for the other parameters.
     """
     encoder = settings.encoder
     if not isinstance(encoder, CheckedEncoder) or not is_linear(learner):

@@ -66,7 +66,7 @@ def fit(
         Its texts and topics are trusted: `load_corpus` and `Corpus.from_documents` check them.
     settings : FitSettings
     validation : Corpus, optional
-        Documents to find the best epoch on.
+        Documents on which to find the best epoch.
     unlabelled : iterable of str, optional
         Texts without labels to learn from as well.
     sample_weight : float array, shape (len(corpus),), optional
@@ -121,7 +121,7 @@ def fit(
 
 
 def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
-    """Raise DataError if there are no documents, or no topics, and no descriptions either."""
+    """Raise DataError if there are neither documents with topics nor descriptions."""
     if settings.descriptions:
         return
     if not corpus.texts:
@@ -260,7 +260,7 @@ def _learn_words(
     context: FitContext,
     settings: FitSettings,
 ) -> _LearnedWords:
-    """Fit features to texts, and the learner to their rows; in parts if documents are very many."""
+    """Fit features to texts and the learner to their rows, in parts if there are very many."""
     learner, labels = candidate.learner, documents.task.labels
     features = Features(candidate.feature_groups, settings.n_jobs)
     in_parts = is_learned_in_parts(documents.texts, candidate.feature_groups, settings)

@@ -51,7 +51,7 @@ class Fitted:
         SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
     n_documents, n_unlearned : int
         Number of documents, and of those that were not learned from because training was
-        interrupted: they only served to find the best epoch, or training had not reached them.
+        interrupted: they were only used to find the best epoch, or training had not reached them.
     topic_counts : int64 array, shape (n_topics,)
         Number of documents of each topic.
     validation_digest : str or None
@@ -65,10 +65,10 @@ class Fitted:
     tuning : Tuning or None
         None without tuning, in a loaded model, or after batches.
     dense : DenseHead or None
-        What a sentence encoder adds to the learner's scores; None without one, or if it doesn't
-        improve them.
+        The head by which a sentence encoder adds to the learner's scores; None without an encoder,
+        or if it doesn't improve the scores.
     encoder_choice : EncoderChoice or None
-        How the encoder, or none, was chosen; None if there was no choice, and in a loaded model.
+        How the encoder, or none, was chosen; None if there was no choice, or in a loaded model.
     descriptions : mapping of topic to str
         With a `dense` head.
     heldout_predictions : HeldOutPredictions or None
@@ -213,7 +213,7 @@ class Fitted:
         return answers
 
     def predict_sets(self, X: Iterable[str]) -> list[tuple[Topic, ...]]:
-        """Return the topics given to each text, the most likely first; of a multilabel model.
+        """Return the topics given to each text by a multilabel model, the most likely first.
 
         If topics are paths, only the deepest ones are returned.
         """
@@ -280,7 +280,7 @@ class Fitted:
 
 
 def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:
-    """Return values by name, with as few digits as tell apart float32 numbers."""
+    """Return values by name, with as few digits as distinguish float32 numbers."""
     return {name: float(str(value)) for name, value in zip(names, values, strict=True)}
 
 

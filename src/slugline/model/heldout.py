@@ -58,7 +58,7 @@ class SparseProba:
     Attributes
     ----------
     topics : int64 array, shape (n_stored,)
-        Topic numbers of the first document, then of the next, and so on, ascending within each.
+        Topic numbers of the first document, then of the next one, and so on, ascending within each.
     counts : int64 array, shape (n_documents,)
         Number of stored probabilities of each document.
     levels : uint8 array, shape (n_stored,)
@@ -148,7 +148,7 @@ class HeldOutPredictions:
     labels : Labels
         The true topics of each document.
     proba : SparseProba
-        The probability of each topic for each document; those of candidates are exact.
+        The probability of each topic for each document, exact for candidates.
     scores : float32 array, shape (n_documents,), or None
         The conformal score of the document's true topic, 0 if that is the most likely one; see
         `set_scores`. None for multilabel models.
@@ -175,7 +175,7 @@ class HeldOutPredictions:
         words: UnknownWordRate | None = None,
         precision: float | None = None,
     ) -> HeldOutPredictions:
-        """Return the predictions for documents of one topic, sampled down to `MAX_PREDICTIONS`.
+        """Return the predictions for single-label documents, sampled down to `MAX_PREDICTIONS`.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ class HeldOutPredictions:
 
     @property
     def n_candidates(self) -> int:
-        """Number of candidates; with one topic a document, the number of documents."""
+        """Number of candidates; for single-label models, the number of documents."""
         return len(self.proba.exact)
 
     @cached_property

@@ -46,7 +46,7 @@ class MultilabelRule:
         The lowest probability at which each topic is given.
     at_least_one : bool
         Whether a document gets its most likely topic if no topic reaches its threshold. True if all
-        training documents have a topic, or so many of them that F1 is higher this way.
+        training documents have a topic, or so many have one that F1 is higher this way.
     most : int
         The largest number of topics of a training document.
     average : {"micro", "macro", "samples"}
@@ -56,9 +56,9 @@ class MultilabelRule:
     separator : str or None
         The separator in topics that are paths; None if topics are not paths.
     parents : tuple of (int, int)
-        The column of each topic with a parent, and that of its parent, which is further left.
+        The column of each topic with a parent, and the column of its parent, which comes earlier.
     ends : tuple of int
-        If every training document has one path, the columns of the topics at which paths end; else
+        The columns of the topics at which paths end if every training document has one path; else
         empty. Each document is then given the most likely path, and thresholds only matter if a
         precision is asked for.
     by_hand : tuple of int
@@ -158,7 +158,7 @@ class MultilabelRule:
 
     @property
     def most_given(self) -> int:
-        """The largest number of given topics that doesn't make the model unsure of a document."""
+        """The largest number of given topics at which the model is not yet unsure of a document."""
         return 2 * max(self.most, 1)
 
     def decide(self, proba: F32) -> Mask:
@@ -232,7 +232,7 @@ class MultilabelRule:
         return at_end[:, self.ends]
 
     def make_consistent(self, proba: F32) -> F32:
-        """Return probabilities with no topic more likely than its parent; `proba` is changed too.
+        """Lower probabilities in place until no topic is more likely than its parent; return them.
 
         If documents have one path, the probabilities of the topics at which paths end become a
         distribution, and each other topic gets the sum of the topics under it.
@@ -339,7 +339,7 @@ def _share(n_documents: int, n_prior: int = _PRIOR_DOCUMENTS) -> np.float32:
 def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
     """Return thresholds for the best average F1, each chosen given those of the topics before it.
 
-    This is one pass of coordinate ascent. The macro average is the highest if each topic's F1 is.
+    This is one pass of coordinate ascent. The macro average is highest if the F1 of each topic is.
     """
     thresholds, likeliest = rule.thresholds.copy(), proba.argmax(axis=1)
     is_likeliest_right = y[np.arange(len(y)), likeliest]

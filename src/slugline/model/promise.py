@@ -48,8 +48,8 @@ class PromiseCheck:
     headline : str
         A sentence about the result.
     details : str
-        Why the precision isn't kept, and what to do; empty if it is. Parameters are between
-        backticks.
+        The reason why the precision isn't kept, and what to do; empty if it is kept. Parameters are
+        between backticks.
     """
 
     status: PromiseStatus

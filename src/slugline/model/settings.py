@@ -1,4 +1,4 @@
-"""The settings of a fit, which are checked when they are made."""
+"""The settings of a fit, which are checked on construction."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def draw_seed(random_state: Any) -> int:
 class FitSettings:
     """Settings of a fit, as `TopicClassifier` and the command line pass them to `fit`.
 
-    `TopicClassifier` documents each of them. When settings are made, they are checked, an encoder
-    is loaded, and a seed is drawn. A fit uses a copy of the learner.
+    `TopicClassifier` documents each setting. On construction, settings are checked, an encoder is
+    loaded, and a seed is drawn. A fit uses a copy of the learner.
 
     Raises
     ------

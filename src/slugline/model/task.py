@@ -81,7 +81,7 @@ class ClassificationTask(Protocol):
         """Return the best encoder head, None if it doesn't help, and held-out probabilities."""
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:
-        """Return those of `rows` that a model of the training rows can predict."""
+        """Return the rows among `rows` that a model of the training rows can predict."""
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
         """Return whether cross-validation is needed, as the fit made no held-out predictions."""
@@ -391,7 +391,7 @@ class MultilabelTask:
 
 
 def described_sets(settings: FitSettings) -> list[Any]:
-    """Return the topic set of each description: its topic and the parents of it."""
+    """Return the topic set of each description: its topic and the parents of the topic."""
     return sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
 
 

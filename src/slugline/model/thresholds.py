@@ -1,4 +1,4 @@
-"""Finds the lowest probability from which predictions reach a required precision."""
+"""Finds the lowest probability at which predictions reach a required precision."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     probabilities : float array, shape (n_predictions,)
         The probabilities of held-out predictions.
     right : bool array, shape (n_predictions,)
-        Which of them are right.
+        Whether each of them is right.
     precision : float, over 0 and under 1
 
     Returns

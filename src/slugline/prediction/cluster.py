@@ -39,8 +39,8 @@ _jobs: dict[str, tuple[ModelCopy, PredictOptions]] = {}
 class _ModelPlugin(WorkerPlugin):
     """Sends the model once to each worker, including workers that join later; ends the job.
 
-    Scattered data would be lost with the workers that hold them, and arguments are sent with each
-    task.
+    Scattered data would be lost with the workers that hold them, and arguments would be sent with
+    each task.
     """
 
     def __init__(self, name: str, model: ModelCopy, options: PredictOptions) -> None:
@@ -185,7 +185,7 @@ def predict_partitions(
 ) -> dd.DataFrame:
     """Return the predictions for the rows of a Dask data frame, as a lazy Dask data frame.
 
-    Each worker receives the model once, and loads it once. The texts of several columns are joined
+    Each worker receives and loads the model only once. The texts of several columns are joined
     by line breaks. For precision and coverage, see `Decider.from_fitted`; for the encoder, which
     must be picklable, `slugline.load`.
 

@@ -45,8 +45,8 @@ _SEPARATORS = ";|"
 class AnswerColumns(NamedTuple):
     """The columns of answers besides "error", and how several topics of a text are written.
 
-    `form` is None if a text has one topic. If each topic has a column, `names` lacks these columns.
-    `own` is the topic column of the model's training data, if it is known.
+    `form` is None if a text has one topic. If each topic has a column, these columns are not in
+    `names`. `own` is the topic column of the model's training data, if it is known.
     """
 
     names: list[str]
@@ -116,7 +116,7 @@ class AnswerFile:
             self._put(self._input_cells(answer.values) | self._answers(answer), answer.at)
 
     def finish(self) -> None:
-        """Write the rest, after the last batch."""
+        """Write what remains, after the last batch."""
         if self._columns is None:
             self._begin(dict.fromkeys(self._header))
 
@@ -221,7 +221,7 @@ def topic_names(n_topics: int) -> list[str]:
 def answer_names(
     input_names: Iterable[str], names: Iterable[str], own: str | None = None
 ) -> dict[str, str]:
-    """Return the name of each answer column, which differs from all input columns.
+    """Return the name of each answer column, different from all input columns.
 
     The column of topics is called `own`, as in the training data, unless an input column is.
 
@@ -247,7 +247,7 @@ _TOPIC_NAME = re.compile(r"^topics?(_\d+)?$")
 
 
 def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Return a new name for each name, which differs from all input columns."""
+    """Return a new name for each name, different from all input columns."""
     used_names = {name.lower() for name in input_names}
     renamed = {}
     for name in names:
@@ -290,11 +290,11 @@ class SheetAnswers(AnswerFile):
         self._begin(dict.fromkeys(self._table.columns))
 
     def finish(self) -> None:
-        """Write the file; DataError if the input was changed."""
+        """Write the file; raise DataError if the input was changed."""
         self._table.write(self._file)
 
     def close(self) -> None:
-        """Delete what hasn't been written."""
+        """Delete the file if it hasn't been completed."""
         self._table.close()
 
     def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -401,7 +401,8 @@ _PACKING = 1
 def check_ending(path: Path, source: str = "") -> None:
     """Raise OptionError unless the name of a file says in which format to write answers.
 
-    Raises DataError if the package for that, and for a source of that name, is not installed.
+    Raises DataError if the package for that format, or for the format of the source, is not
+    installed.
     """
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(

@@ -1,4 +1,4 @@
-"""`predict_files`: a folder of predictions for many files, by this machine or by a cluster."""
+"""`predict_files`: predicts many files into a folder, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class JobResult(NamedTuple):
     n_bad, n_bad_files : int
         Number of rows with an error instead of an answer, and of files with such rows, in total.
     failed : list of (source, error)
-        Files without answers, and why.
+        Files without answers, with the reason.
     seconds : float
     """
 
@@ -86,8 +86,8 @@ def predict_files(
     options : PredictOptions, optional
     overwrite : bool, default False
     n_workers : int, optional
-        Processes on this machine, by default one for each core. Each loads the model. With 1, or
-        for a single file, everything runs in this process.
+        Number of processes on this machine, by default one for each core. Each loads the model.
+        With 1, or for a single file, everything runs in this process.
     client : distributed.Client or str, optional
         A cluster to use instead of this machine, or the address of its scheduler. Its workers must
         see the files and `out` under the same paths.

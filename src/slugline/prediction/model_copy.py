@@ -1,4 +1,4 @@
-"""Copies of model files for other processes and machines, and a cache of loaded models."""
+"""Copies of model files, for other processes and machines, and a cache of loaded models."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class ModelCopy:
     def from_model(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
         """Copy a model, after a check that it loads.
 
-        `model` is the path of a `.slug`, the name of a shipped model, a fitted TopicClassifier, or
-        a Fitted.
+        `model` is the path of a `.slug` file, the name of an included model, a fitted
+        TopicClassifier, or a Fitted.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class ModelCache:
         self._lock = threading.RLock()
 
     def add(self, copy: ModelCopy, fitted: Fitted) -> None:
-        """Add the model from which a copy was made."""
+        """Add to the cache the model from which a copy was made."""
         with self._lock:
             self._fitted[copy.digest] = fitted
             while len(self._fitted) > self._max_models:

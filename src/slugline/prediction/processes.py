@@ -37,11 +37,11 @@ _THREADED |= {"tensorflow", "torch"}
 def predict_on_this_machine(
     model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report, n_workers: int
 ) -> None:
-    """Predict files in up to `n_workers` processes, which share the model or each load it once.
+    """Predict files in up to `n_workers` processes, which share the model or load it once each.
 
-    Processes are used, not threads, as most of the time is spent on reading, which holds the
-    interpreter's lock. One worker, or one file, needs no other process than this one. A file whose
-    worker is killed gets another worker. An exception that `report` raises ends the job.
+    Processes are used instead of threads, as most of the time is spent on reading, which holds the
+    interpreter's lock. With one worker or one file, no process other than this one is needed. A
+    file whose worker is killed gets another worker. An exception that `report` raises ends the job.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The record of a folder of predictions: which files are done, by which model and settings.
+"""The record of a folder of predictions: which files are done, with which model and settings.
 
 A job appends a line to `_slugline.jsonl` at each step, so that a job that was killed can be
 resumed. The name starts with an underscore, since programs that read whole folders skip such files.
@@ -176,7 +176,7 @@ class RecordEntry(msgspec.Struct, omit_defaults=True):
 
     `job` is a digest of model and settings. The source's size and modification time are those at
     the event; `size`, `rows` and `bad` are those of the answers. `model`, `slugline` and `how`, the
-    settings, are only in entries of a job itself.
+    settings, are only in entries about the job itself.
     """
 
     event: Literal["job", "begun", "done", "failed"]
@@ -236,7 +236,7 @@ class JobRecord:
                 self._answered.add(entry.name)
 
     def plan(self, pairs: Iterable[FilePair], *, overwrite: bool = False) -> JobPlan:
-        """Return the plan: which files to predict.
+        """Return the plan, which says which files to predict.
 
         Raises
         ------

@@ -42,10 +42,10 @@ class Columns(NamedTuple):
     Attributes
     ----------
     text : tuple of str
-        Their cells, joined by line breaks, are the text.
+        The columns whose cells, joined by line breaks, are the text.
     id : str or None
     extra : tuple of str
-        Further columns that the model learned from.
+        Further columns from which the model learned.
     decimals : frozenset of str
         The extra columns whose numbers have a decimal comma.
     is_sheet : bool
@@ -60,7 +60,7 @@ class Columns(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The prediction for one row.
+    """The prediction for a row.
 
     Attributes
     ----------
@@ -349,21 +349,22 @@ class PredictOptions:
     ----------
     text : str or sequence of str, optional
         The column that holds the text; by default as in the model's training data, or guessed from
-        the names. Several columns, separated by commas, are joined by line breaks, unless one
+        the names. Several columns, separated by commas, are joined by line breaks, unless a single
         column has exactly that name.
     id : str, optional
-        The column that is passed through; by default the one called "id", in upper or lower case.
+        The column that is passed through; by default, the one called "id", in upper or lower case.
     format, encoding, separator
         See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
-        Format of the answers; by default that of each file, and JSON lines for text and JSON
+        Format of the answers; by default, that of each file, but JSON lines for text files and JSON
         arrays.
     top : int, default 1
-        Number of topics for each row.
+        Number of topics to return for each row.
     min_precision, per_topic, coverage
         See `Decider.from_fitted`.
     strict : bool, default False
-        Whether a bad row makes its file fail. By default it gets an error instead of an answer.
+        Whether a bad row makes its file fail. By default, the row gets an error instead of an
+        answer.
     n_threads : int, default 1
         Number of threads for each file.
 

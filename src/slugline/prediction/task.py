@@ -19,7 +19,7 @@ _INTERVAL = 0.5
 
 
 class JobEnded(Exception):  # noqa: N818 (not an error)
-    """Raised by the `report` of `predict_file` when the job has ended, to stop with the file."""
+    """Raised by the `report` of `predict_file` when the job has ended, to stop work on the file."""
 
 
 class Task(NamedTuple):
@@ -64,7 +64,7 @@ class FileProgress(NamedTuple):
 def predict_file(
     decider: Decider, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
-    """Predict a file, and return the result; an error of the file is a part of the result.
+    """Predict a file, and return the result, which includes an error about the file.
 
     `report` is called with the progress about twice a second. Its exceptions are passed on.
     """

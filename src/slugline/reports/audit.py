@@ -25,7 +25,7 @@ _MANY_ALIKE = 3
 
 
 def headline(audit: Audit) -> str:
-    """Return the number of documents, and of those whose topic is probably wrong."""
+    """Return a sentence on the numbers of documents and of those whose topic is probably wrong."""
     return _sentence("headline", audit=audit)
 
 
@@ -39,7 +39,7 @@ def other_findings(audit: Audit) -> list[str]:
 
 
 def _alike(audit: Audit) -> Iterator[str]:
-    """Yield a note on each topic that is like many others, and on each other pair of topics."""
+    """Yield notes on topics that are similar to many others, and on other similar pairs."""
     mixed = [pair for pair in audit.alike if pair.mixed is not None]
     n_pairs = Counter(name for pair in mixed for name in pair[:2])
     n_documents = audit.corpus.topic_counts()
@@ -63,7 +63,7 @@ def _alike(audit: Audit) -> Iterator[str]:
 
 
 def _odd(audit: Audit) -> Iterator[str]:
-    """Yield a note on each kind of unusual texts."""
+    """Yield a note on each kind of unusual text."""
     for kind, n in Counter(odd.kind for odd in audit.odd).items():
         places = [audit.corpus.places[odd.row] for odd in audit.odd if odd.kind == kind]
         examples = join_words(places, _N_EXAMPLES)
@@ -93,7 +93,7 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Card:
-    """A suspect, and the document to show beside it."""
+    """A suspect, and the document that is shown beside it."""
 
     finding: Finding
     likely: str

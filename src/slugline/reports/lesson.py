@@ -28,7 +28,7 @@ class LessonNumber(NamedTuple):
 
 
 def compare_with_lesson(result: NotebookResult) -> list[LessonNumber]:
-    """Return the lesson's numbers beside ours, in the order of its steps."""
+    """Return the lesson's numbers beside ours, in the order of the lesson's steps."""
     steps = (_data, _training, _baselines, _predictions, _bottleneck, _experiments)
     return [LessonNumber(*row) for step in steps for row in step(result)]
 

@@ -17,7 +17,7 @@ NEGLIGIBLE = 0.002
 
 @dataclass(frozen=True)
 class LessonRule:
-    """A rule from the end of the lesson, with the evidence of our numbers."""
+    """A rule from the end of the lesson, with the evidence from our numbers."""
 
     text: str
     verdict: str  # "holds", "not seen" or "not tested"

@@ -32,7 +32,7 @@ class NetworkCurves(NamedTuple):
 
 
 def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
-    """Return the validation accuracy of several networks by epoch; the first seed stands out."""
+    """Return the validation accuracy of networks by epoch, with the first seed highlighted."""
     runs = [run for network in networks for run in (*network.seeds, network.lesson)]
     chart = Chart(
         Axis.epochs(max(map(len, runs))),
@@ -132,7 +132,7 @@ _DARK = 0.55
 
 
 def confusion_matrix(rows: Sequence[tuple[str, Sequence[int], int]]) -> str:
-    """Return the confusion matrix; a cell is the darker, the larger its fraction of the row.
+    """Return the confusion matrix; the larger a cell's fraction of its row, the darker it is.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def coverage_chart(
     ----------
     curve : CoverageCurve
     threshold : CoveragePoint, optional
-        The point of the model's threshold, to be marked.
+        The point of the model's threshold, which is marked.
     answers : str, default "documents answered"
         What the curve counts, for the axis.
     """

@@ -84,7 +84,8 @@ def quoted(topic: str) -> str:
 def has_enough_seeds(metric: SeedSummary) -> bool:
     """Whether there are enough seeds for a standard deviation.
 
-    With two values, the standard deviation is under a third of the true one in a quarter of cases.
+    With two values, the standard deviation is less than a third of the true one in a quarter of
+    cases.
     """
     return len(metric.values) >= MIN_SEEDS
 
@@ -92,7 +93,8 @@ def has_enough_seeds(metric: SeedSummary) -> bool:
 def mean_and_sd(metric: SeedSummary, digits: int = 2) -> str:
     """Return a mean and, for at least three seeds, the standard deviation.
 
-    Both have more than `digits` decimal places if the deviation would otherwise round to zero.
+    Both have more than `digits` decimal places if the standard deviation would otherwise round to
+    zero.
     """
     return _mean_and_sd(metric, 1, digits)
 

@@ -100,7 +100,7 @@ def training_page(
     by_labels : LearningCurves, optional
         Results of the same settings with fewer labels, for a section of the report.
     quantization : QuantizationResult, optional
-        How much accuracy weights of fewer bits cost.
+        How much accuracy is lost by weights of fewer bits.
     evidence : QualitativeEvidence, optional
         Characteristic words of each topic, and misclassified documents to quote.
     corrected : CorrectionResult, optional
@@ -257,7 +257,7 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(groups: Sequence[FeatureGroup]) -> str:
-    """Return the kinds of terms and their weightings; a weighting that all share is named once."""
+    """Return the kinds of terms and their weightings; a common weighting is named once."""
     weightings = {group.weighting for group in groups}
     if len(weightings) == 1:
         return f"{join_words([group.kind for group in groups])} ({groups[0].weighting})"

@@ -227,7 +227,7 @@ def describe_intervals(curves: LearningCurves) -> str:
 
 
 def describe_forecast(curve: LearningCurve) -> str:
-    """Return the accuracy to expect with twice as many labels, and how sure that is."""
+    """Return the accuracy to expect with twice as many labels, and how certain that is."""
     return sentence("curve.txt.j2", "forecast", curve=curve, wide=WIDE_FORECAST, min_gain=MIN_GAIN)
 
 

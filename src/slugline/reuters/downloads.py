@@ -70,7 +70,7 @@ def fetch(
     check : callable, optional
         Raises DataError if a download, by its path, has wrong contents.
     progress : Progress, optional
-        Receives the progress of a download.
+        Reports the progress of a download.
 
     Raises
     ------
@@ -311,7 +311,7 @@ FILES = {
 
 
 def read_original(path: Path, remote: RemoteFile, read: Callable[[Path], T]) -> T:
-    """Return the content of a file; DataError if it is damaged or not the original."""
+    """Return the content of a file; raise DataError if it is damaged or not the original."""
     try:
         return read(path)
     except (OSError, ValueError, DataError) as error:

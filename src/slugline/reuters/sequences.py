@@ -196,7 +196,7 @@ def load_data(
     Parameters
     ----------
     path : path, optional
-        reuters.npz or its folder, not a name in a cache as in Keras; see
+        reuters.npz or its folder, unlike Keras, where it is a name in a cache; see
         `slugline.reuters.downloads.fetch` for the default.
     num_words : int, optional
         Exclusive upper limit of numbers. By default, it is the largest number, so that, as in
@@ -278,7 +278,7 @@ def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: in
 def _numbered(
     rows: list[list[int]], head: list[int], wanted: range, oov_char: int | None, index_from: int
 ) -> list[list[int]]:
-    """Return the numbers of ranks after `head`; numbers not `wanted` are replaced or dropped."""
+    """Return `head` and the numbers of ranks; those not `wanted` are replaced or dropped."""
     numbers = [rank + index_from for rank in range(MAX_NUMBER + 1)]
     if oov_char is None:
         head = [number for number in head if number in wanted]

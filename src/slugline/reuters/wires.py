@@ -206,8 +206,8 @@ def _fields(markup: str) -> dict[str, tuple[str, ...]]:
 def _text_in_keras(sgml: str, start: int) -> str:
     """Return the source text of Keras' file: from the next <BODY> tag to the next closing tag.
 
-    The tag may belong to a later wire. After one wire, there is none in its file; Keras' file has
-    the word "rn" for it, perhaps from a carriage return and a line feed.
+    The tag may belong to a later wire. After one wire, its file has no such tag; Keras' file has
+    the word "rn" for this wire, perhaps from a carriage return and a line feed.
     """
     begin = sgml.find("<BODY>", start)
     return "rn" if begin < 0 else sgml[begin + len("<BODY>") : sgml.index("</", begin)]

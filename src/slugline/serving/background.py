@@ -1,4 +1,4 @@
-"""Runs slow functions on threads, and stops them once nobody waits for their results."""
+"""Runs slow functions on threads, and stops them once nothing waits for their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class BackgroundTask(Generic[_T]):
-    """A function that runs on a thread of a pool until it ends or nobody waits for its result.
+    """A function that runs on a thread of a pool until it ends or nothing waits for its result.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class BackgroundTask(Generic[_T]):
 class BackgroundThreads:
     """Threads for slow functions: some for requests, and others for tables.
 
-    Tables take minutes, so they wait only for each other.
+    Tables take minutes, so only other tables wait for them.
     """
 
     def __init__(self, n_threads: int) -> None:

@@ -81,7 +81,7 @@ class BatchQueue:
     """Classifies texts of many requests on threads.
 
     Whenever a thread is free, it takes waiting texts: those of several requests for the same model
-    in one batch, and a long request in parts, between which others have their turn.
+    in one batch, and a long request in parts, between which other requests have their turn.
     """
 
     def __init__(self, n_threads: int, metrics: Metrics, most_guesses: int) -> None:
@@ -134,7 +134,7 @@ class BatchQueue:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start_batches(self) -> None:
-        """Start batches on free threads."""
+        """Start batches on idle threads."""
         while self._should_start() and (batch := self._next()):
             self._running.append(_n_texts(batch))
             self._pool.submit(self._run, batch, asyncio.get_running_loop())

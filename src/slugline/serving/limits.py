@@ -1,4 +1,4 @@
-"""Limits of a request to the service."""
+"""Limits on a request to the service."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Limits:
     characters : int
         Of each text.
     explained : int
-        Texts with reasons, which are slow.
+        Maximum number of texts with reasons, which are slow.
     rows : int
-        Rows of a table: the page holds all of them, and a packed file may have no end of them.
+        Maximum number of rows of a table: the page holds all of them, and a compressed file may
+        have billions.
     """
 
     texts: int = 10_000
@@ -34,7 +35,7 @@ class Limits:
 
     @property
     def guesses(self) -> int:
-        """Most topics that all texts of a request may ask for together."""
+        """Maximum number of topics that all texts of a request may ask for together."""
         return 5 * self.texts
 
     def check(self, texts: Sequence[str], *, explain: bool = False, top: int = 1) -> None:

@@ -22,11 +22,11 @@ ModelName = Annotated[
 
 
 class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request; an unknown field is an error, as it may be misspelt."""
+    """A request, in which an unknown field is an error, as it may be misspelt."""
 
 
 class ClassifyOptions(ServiceRequest, frozen=True, kw_only=True):
-    """Options of a classification."""
+    """Options for a classification."""
 
     model: ModelName = None
     top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3

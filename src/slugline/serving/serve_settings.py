@@ -172,16 +172,16 @@ class ServeSettings:
 
     @property
     def max_form(self) -> int:
-        """Bytes of a form with a text."""
+        """Maximum bytes of a form with a text."""
         return min(self.max_body, _FORM_BYTES + _CHARACTER_BYTES * self.max_characters)
 
     @property
     def max_values(self) -> int:
-        """Values of a request's JSON."""
+        """Maximum number of values in a request's JSON."""
         return _VALUES * max(self.max_texts, 1000)
 
     def file_timeout(self, n_bytes: int | None = None) -> float:
-        """Return the seconds that a file may take to arrive; by default one of `max_file` bytes."""
+        """Return the seconds that a file, by default of `max_file` bytes, may take to arrive."""
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
         return self.timeout + n_bytes / _SLOWEST
 
@@ -206,7 +206,7 @@ class ServeSettings:
 
     @functools.cached_property
     def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks of `proxies`; OptionError if one of them is no address or network."""
+        """The networks of `proxies`; raises OptionError if one isn't an address or a network."""
         networks = []
         for proxy in self.proxies:
             try:

@@ -1,4 +1,4 @@
-"""Corrections that a service takes: checked against the model, stored, listed and approved."""
+"""Checks corrections against the model, and stores, lists and approves them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ServedCorrections:
 
     @property
     def problem(self) -> str | None:
-        """Why the store can't be used at the moment; None if it can."""
+        """The reason why the store can't be used at the moment; None if it can."""
         return self.store.problem
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -160,7 +160,7 @@ def store_correction(
 ) -> CorrectionReply:
     """Store a correction of a decision on disk, and return it.
 
-    It is attributed to `person`, the name of a token, or else to the person that the request names.
+    It is attributed to `person`, the name of a token, or else to the person named in the request.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[To
 
 
 def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:
-    """Return the topics of a correction; DataError if the model takes another form."""
+    """Return the topics of a correction; raise DataError if the model takes another form."""
     if model.fitted.multilabel and isinstance(request.topics, list) and request.topic is UNSET:
         return request.topics
     if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:

@@ -45,9 +45,9 @@ class ServedModel:
     file : ModelFile
         The content of the file.
     min_precision : float or None
-        Precision of the answers; None for that of the model's training.
+        Precision of the answers; None for the precision that the model was trained for.
     decider : Decider
-        Decides with this precision.
+        The decider for this precision.
     """
 
     name: str
@@ -98,7 +98,7 @@ class ServedModel:
     def decide(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
     ) -> list[Decision]:
-        """Return the decision of each text; see `Decider.decide`.
+        """Return the decision on each text; see `Decider.decide`.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class ServedModel:
 
 
 class ServedModels:
-    """ServedModels by name. A request keeps its model when another version replaces it.
+    """The served models by name. A request keeps its model when another version replaces it.
 
     The first of the models answers requests that name none.
     """
@@ -131,7 +131,7 @@ class ServedModels:
 
     @classmethod
     def load(cls, names: Sequence[str], min_precision: float | None = None) -> ServedModels:
-        """Read models from files, or by name; the default one if there are no names.
+        """Read models from files or by name; the default model if there are no names.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""What can be asked of served models: each operation is a method of `Service`.
+"""The operations on served models, each of which is a method of `Service`.
 
 `http/` (JSON), `page/` (HTML for people) and `mcp/` (tools for agents) translate: each reads a
 request, calls one of these methods, and writes the reply or the error in its own form. Nothing here
-knows of them, nor of Starlette or the MCP SDK.
+depends on them, on Starlette or on the MCP SDK.
 
 ====================  ==========================================================================
 module                contents
@@ -105,7 +105,7 @@ class Call:
     id : str, default ""
         Names the call in the log.
     person : str or None, default None
-        Who calls, if that is certain, such as by a token with a name.
+        Who calls, if that is certain, for example from a token with a name.
     model : ServedModel or None
         The model that the service found for the call, for headers and metrics.
     """
@@ -123,7 +123,7 @@ class TextAnswer(NamedTuple):
 
 
 class Service:
-    """Models, limits, the queue and the corrections of a server, and what can be asked of them.
+    """The models, limits, queue and corrections of a server, and the operations on them.
 
     The methods that are coroutines run on one event loop.
 
@@ -135,7 +135,7 @@ class Service:
     corrections : ServedCorrections or None, default None
         None if no corrections are taken.
     learner : LearningLoop or None, default None
-        What retrains the first model from corrections, if something does.
+        The loop that retrains the first model from corrections, if there is one.
     n_threads : int, default 2
         Threads that classify, and as many for other slow work.
     everybody_approves : bool, default False
@@ -348,7 +348,7 @@ class Service:
         return to_topic_list(self.find_model(name, call))
 
     async def readiness(self) -> Readiness:
-        """Return which models answer, and what is wrong with new versions of them."""
+        """Return the models that answer, and problems with new versions of them."""
         problems = dict(self.models.problems)
         status = "ready, but a new version can't be used" if problems else "ready"
         if self.learner is not None:
@@ -405,8 +405,8 @@ class Service:
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:
         """Approve corrections, so that models learn from them; return how many were found.
 
-        Nobody approves their own. Only people whose names are known approve at all, unless the
-        server is for the users of this machine alone.
+        Nobody can approve their own corrections. Only people whose names are known can approve at
+        all, unless only users of this machine can reach the server.
 
         Raises
         ------

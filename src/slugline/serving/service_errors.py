@@ -30,14 +30,14 @@ class BusyError(SluglineError):
 
 
 class LimitError(DataError):
-    """A request over its limits.
+    """A request that exceeds its limits.
 
     Attributes
     ----------
     found, remedy : str
-        What was found, and what to do about it.
+        A phrase that says what was found, and what to do about it.
     index : int or None
-        Which of the texts it is, counted from 0; None if there are too many of them, or none.
+        The number of the text, counted from 0; None if there are too many texts, or none.
     """
 
     def __init__(self, found: str, remedy: str, index: int | None = None) -> None:
@@ -64,7 +64,7 @@ class UnknownModelError(DataError):
 
 
 class NoCorrectionsError(SluglineError):
-    """A correction for a service that keeps none."""
+    """A correction sent to a service that takes none."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -114,7 +114,7 @@ class ApprovalError(SluglineError):
     Attributes
     ----------
     reason : {"no name", "own"}
-        The person has no name that is known, or the correction is their own.
+        The name of the person is not known, or the correction is their own.
     correction_id : int or None
         The correction that is their own.
     """

@@ -38,7 +38,7 @@ class TableRequest:
     text : tuple of str, default ()
         The columns that hold the text; those of the model's layout, or with usual names, if empty.
     encoding, separator : str or None, default None
-        As found, if None; see `read_rows`.
+        Detected if None; see `read_rows`.
     """
 
     name: str
@@ -56,9 +56,9 @@ class TableUpload:
     request : TableRequest
     file : temporary file
     reader : RowReader
-        What the first rows show, such as the format.
+        Properties that the first rows show, such as the format.
     columns : list of str
-        Those of the first rows; empty if the format has no names for them.
+        The columns of the first rows; empty if the format has no names for columns.
     text : sequence of str, or None
         The columns that hold the text; None if unknown, and none if columns have no names.
     first_rows : sequence of SourceRow or BadRow
@@ -75,7 +75,7 @@ class TableUpload:
     def open(
         cls, request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: DataLayout | None
     ) -> TableUpload:
-        """Return a table with its columns, from the first rows; close the file if that fails.
+        """Return a table with the columns of its first rows; close the file if that fails.
 
         Raises
         ------
@@ -199,14 +199,14 @@ def _errors_named(request: TableRequest, file: _TemporaryFileWrapper[bytes]) -> 
 class AnswerTally:
     """Counts answers until the event loop reports them to the metrics; threads add them.
 
-    No step of a table adds while another one reports.
+    A lock ensures that no step of a table adds answers while another one reports them.
     """
 
     def __init__(self) -> None:
         self._answers: list[Prediction] = []
 
     def add(self, answers: Iterable[Prediction | BadRow]) -> None:
-        """Add the answers of a step; rows that were not read have none."""
+        """Add the answers of a step; rows that could not be read have none."""
         self._answers += [answer for answer in answers if not isinstance(answer, BadRow)]
 
     def report(self, metrics: Metrics) -> None:

@@ -53,7 +53,7 @@ _ITERATES: dict[Phase, str] = {"training rows": "training", "all rows": "all"}
 
 
 class RunningDescent(NamedTuple):
-    """A running descent, as of its last step; the next step changes its dense iterate."""
+    """A running descent after its last step; the next step changes its dense iterate."""
 
     iterate: Iterate
     state: DescentState
@@ -143,7 +143,7 @@ class StreamState:
             self.running = RunningDescent(_to_iterate(part, n_columns, width), descent_state)
 
     def _check_counts(self, n_batches: int) -> None:
-        """Check that just the batches that have ended have held-out scores."""
+        """Check that exactly the batches that have ended have held-out scores."""
         n_scores = len(self.heldout_scores)
         expected = {self.n_done} if self.phase == "training rows" else {0, n_batches}
         if not 0 <= self.n_done <= n_batches or n_scores not in expected:
@@ -296,9 +296,10 @@ class Checkpoint:
         )
 
     def require_same_job(self, facts: Mapping[str, str]) -> None:
-        """Check facts of the job against those of the saved job; save them with the next state.
+        """Check facts about the job against those of the saved job; save them with the next state.
 
-        Called as soon as facts are known; for the settings, before the documents are read.
+        This is called as soon as facts are known; for the settings, that is before the documents
+        are read.
 
         Raises
         ------

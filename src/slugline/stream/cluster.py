@@ -1,7 +1,7 @@
 """The engine on a cluster: blocks stay with Dask's workers, which run functions over them.
 
 Each block is the result of a task that starts from a file, or from serialized documents that the
-scheduler keeps. So when a worker is lost, Dask computes its blocks again on another one. The shared
+scheduler keeps. So if a worker is lost, Dask computes its blocks again on another one. The shared
 arguments of a call are sent to all workers for that call, and sent again if they are lost.
 """
 
@@ -89,7 +89,7 @@ def ensure_block(block: Any) -> None:
 
 
 def pack_arguments(*shared: Any) -> tuple[Any, ...]:
-    """Return arguments, as the result of a task that other tasks can name."""
+    """Return arguments, as the result of a task to which other tasks can refer."""
     return shared
 
 
@@ -139,7 +139,7 @@ ROW_MEMORY_FRACTION = 1 / 3
 
 
 class _StoredValues(NamedTuple):
-    """Values stored along with slices of blocks, and the call that recomputes them if lost."""
+    """Values stored along with slices of blocks, and the call that recomputes lost values."""
 
     function: BlockFunction
     shared: tuple[Any, ...]

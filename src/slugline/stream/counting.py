@@ -138,7 +138,7 @@ class TermStatistics:
     n_documents : list of int64 array, shape (n_buckets,)
         For each feature group, the number of documents with each bucket.
     topic_set_sizes : (int, int) or None
-        The smallest and the largest number of topics of a document; None if each has one.
+        The smallest and the largest number of topics of a document; None if each document has one.
     """
 
     def __init__(self, feature_groups: Sequence[FeatureGroup]) -> None:

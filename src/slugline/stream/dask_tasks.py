@@ -38,7 +38,7 @@ class DaskTasks:
         release(list(self._futures))
 
     def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future:
-        """Submit a function; return the future of its result, which `close` releases at last."""
+        """Submit a function; return the future of its result, which `close` eventually releases."""
         return self._submit(function, arguments, priority=priority)
 
     def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:

@@ -91,7 +91,7 @@ def hold_out_rows(
     *,
     multilabel: bool = False,
 ) -> RowBlocks:
-    """Return the rows of an engine, with as many of them held out as calibration needs."""
+    """Return the rows of an engine, of which as many are held out as calibration needs."""
     n_topics = len(topic_counts)
     max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
     max_heldout = max(_MIN_HELDOUT, max_scores // n_topics)
@@ -130,7 +130,7 @@ class Objective:
 
     @classmethod
     def from_rows(cls, rows: RowBlocks, topic_counts: I64, min_key: int) -> Objective:
-        """Return the objective for the rows from `min_key`, given how many each topic has."""
+        """Return the objective for rows with keys from `min_key` up, given their topic counts."""
         n_rows = rows.n_learned(min_key)
         negative, positive = sums.topic_costs(n_rows, topic_counts, rows.class_weights)
         rates = _term_rates(rows, topic_counts, min_key)
@@ -146,7 +146,7 @@ class Objective:
 def _term_rates(rows: RowBlocks, topic_counts: I64, min_key: int) -> F64:
     """Return the learning rate of each term, shape (n_columns,).
 
-    All rates are 1 if there are many rows, from which weights are learned fast enough.
+    All rates are 1 if there are many rows, as their weights are learned fast enough.
     """
     if rows.n_learned(min_key) > steps.MANY_ROWS:
         return np.ones(rows.n_columns)

@@ -54,9 +54,9 @@ _ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
 def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: float) -> None:
-    """Check, before documents are read, that a checkpoint has the settings that decide the result.
+    """Check, before documents are read, that a checkpoint has settings with the same result.
 
-    Threads, memory and the seed don't decide it, and `min_precision` is only used after training.
+    Threads, memory and the seed don't affect it, and `min_precision` is only used after training.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, toleran
 def require_same_documents(
     checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str
 ) -> None:
-    """Check that a checkpoint is of these documents, in the same blocks.
+    """Check that a checkpoint belongs to these documents, in the same blocks.
 
     Raises
     ------
@@ -113,7 +113,8 @@ class StreamOptions:
         finished training stays, and the same call returns its result; remove the folder once the
         model is saved.
     tolerance : float
-        Training ends when the gradient norm of each topic is this fraction of its initial norm.
+        Training ends when the gradient norm of each topic has fallen to this fraction of its
+        initial norm.
     most_in_memory : int
         Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
         more. Workers of a cluster have their own limits.
@@ -171,15 +172,15 @@ def fit_stream(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Return a model of a source of any size, trained in bounded memory here or on a cluster.
+    """Return a model trained on a source of any size, in bounded memory, here or on a cluster.
 
     Texts are read, tokenized and hashed once. The rows stay in memory if they fit, else in
     temporary files. Weights minimise a strictly convex function, stated in
     `slugline.learning.linear.sums`, by passes over all rows: 30 to 100 on the data sets measured,
     in two descents. The first holds out some texts, selected by a hash (a fifth, or as many as
     calibration needs), and probabilities are calibrated on these; the second continues from there
-    with all texts. The order of documents and the size of blocks change only the last bits of sums,
-    and the number of threads doesn't even change those. No document is left out as mislabelled.
+    with all texts. The order of documents and the size of blocks change only the last bits of sums;
+    the number of threads doesn't change even those. No document is left out as mislabelled.
 
     Topics are learned in batches of 50 million weights, such as 25 topics at a time with 1.7
     million terms; a pass over 1,000,000 short texts then takes about two seconds on one core, so
@@ -190,11 +191,12 @@ def fit_stream(
     ----------
     source : path, pattern such as `tickets/*.parquet`, list of these, iterable of batches, or \
 Dask collection
-        A batch is a pair of texts and their topics, of any size; batches are iterated once. Dask
-        data frames have columns as files do; bags have pairs or mappings. Without a client, their
-        partitions are computed on this machine.
+        A batch is a pair of texts and their topics, of any size; batches are iterated over once.
+        Dask data frames have columns as files do; bags have pairs or mappings. Without a client,
+        their partitions are computed on this machine.
     settings : FitSettings
-        With a linear learner, whose `passes` and `clean` are ignored; no encoder, and no `tune`.
+        The settings, with a linear learner, whose `passes` and `clean` are ignored, and without an
+        encoder or `tune`.
     options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
@@ -267,7 +269,7 @@ def _check_settings(settings: FitSettings) -> LinearModel:
 
 @dataclass(frozen=True)
 class _DocumentCounts:
-    """Counts made while documents were read into the blocks of an engine."""
+    """Counts from reading documents into the blocks of an engine."""
 
     terms: TermStatistics
     topics: Topics

@@ -40,7 +40,7 @@ class BlockStore:
     """Numbered blocks, which are named tuples of arrays and plain values.
 
     Arrays that don't fit are written to temporary files, and memory-mapped each time they are used.
-    As far as memory is free, the system caches them, and nothing is copied.
+    While memory is free, the system caches them, and nothing is copied.
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ class Partition(ABC):
     Attributes
     ----------
     is_local : bool
-        Whether only this process can read the partition. If False, it can be pickled and read in
-        another process.
+        Whether only this process can read a partition. If False, the partition can be pickled and
+        read in another process.
     paths : tuple of str
         The files that must exist where the partition is read.
     """
@@ -478,7 +478,7 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
 
 
 def _estimate_size(file: str, options: ReadOptions) -> int | None:
-    """Return the estimated uncompressed size of a file in bytes; None if reading must show it."""
+    """Return a file's estimated uncompressed size in bytes; None if only reading can show it."""
     path = Path(file)
     if file == "-":
         return None

@@ -62,7 +62,7 @@ def plan_workers(
     n_tasks : int
         Number of descents.
     threads, memory : mapping of str to number
-        Threads of each worker, and bytes that it may use for rows, and again for weights.
+        Threads of each worker, and the bytes that it may use for rows, and as many for weights.
 
     Returns
     -------

@@ -142,8 +142,8 @@ def character_table(n_planes: int) -> U32:
 
     An entry has these bits, from the lowest: 17 for the character in lower case, 2 for its class
     (see `character_classes`), those of `CharacterFlag`, and from bit 24 on its canonical combining
-    class. Entries of characters beyond the first `n_planes` planes, 1 or 2, are hard: making them
-    takes long.
+    class. Entries of characters beyond the first `n_planes` planes, 1 or 2, are marked as hard,
+    since computing them takes long.
     """
     stop = n_planes * _N_PLAIN
     low, flags = np.arange(_N_TABLED), np.zeros(_N_TABLED, dtype=np.int64)

@@ -24,7 +24,7 @@ _GROUP = 64
 
 
 class TermTable(NamedTuple):
-    """Table in which the compiled kernel looks up the column of a term.
+    """The table in which the compiled kernel looks up the column of a term.
 
     Attributes
     ----------
@@ -33,13 +33,13 @@ class TermTable(NamedTuple):
     columns : int32 array, shape (n_slots,), or None
         Column of each bucket or slot, below 0 if it has none. None if buckets are columns.
     keys : uint64 array, shape (n_slots,), or None
-        Hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
+        The hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
     multiplier : int
         For a table with keys; see `HashTable`.
     groups : uint64 array, shape (n_groups, 2), or None
-        For each 64 buckets, one bit each that says whether it has a column, lowest first; and the
-        number of columns before them. `columns` then has only the columns that exist, so that
-        looking up a few of a million buckets mostly stays in the processor's cache.
+        For each 64 buckets, one bit per bucket, lowest first, that says whether it has a column;
+        and the number of columns before them. `columns` then has only the columns that exist, so
+        that looking up a few of a million buckets mostly stays in the processor's cache.
     """
 
     n_slots: int

@@ -105,13 +105,13 @@ class FeatureGroup:
     kind : str, default "words"
         "words"; "lead", a document's first words; "bigrams", pairs of neighbouring words; or
         n-grams in words: "characters" of four characters, "characters-2", "characters-3" and
-        "characters-5" of so many.
+        "characters-5" of as many as the name says.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
     weight : float over 0 and under a million, default 1.0
         Weight of the group relative to others. The groups of a row with idf are scaled to length 1
         together.
     max_terms : int, optional
-        Keep at most this many terms, the most frequent; all by default.
+        Keep at most this many terms, the most frequent ones; all by default.
     min_count : int, default 1
         Drop terms that occur less often in all documents together.
     n_buckets : int, optional
@@ -231,8 +231,9 @@ def default_feature_groups(
 
     They are words, bigrams and character n-grams for any text. For documents with several topics,
     which mostly have longer texts, they include the first words, with results as good or better on
-    all sets of longer texts. For few documents with one topic each, or if a character tells much,
-    n-grams of more lengths are added: the fewer bits a character has, the less short ones weigh.
+    all sets of longer texts. For few documents with one topic each, or if a character carries much
+    information, n-grams of more lengths are added: the fewer bits a character has, the less weight
+    short ones get.
 
     Parameters
     ----------

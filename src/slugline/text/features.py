@@ -389,7 +389,7 @@ class UnknownWordRate(NamedTuple):
     unknown : float, over 0 and under 1
         Fraction of words that are unknown.
     highest : float, at least 0
-        Largest usual excess over this fraction in standard errors, so that short texts may have a
+        Largest usual excess over this fraction, in standard errors, so that short texts may have a
         larger fraction than long ones.
     """
 
@@ -398,7 +398,7 @@ class UnknownWordRate(NamedTuple):
 
     @classmethod
     def from_counts(cls, counts: WordCounts) -> UnknownWordRate:
-        """Return the rate that all but one in a hundred documents stay within."""
+        """Return the rate that all but one in a hundred documents don't exceed."""
         n_words, n_unknown = int(counts.n_words.sum()), int(counts.n_unknown.sum())
         rate = (n_unknown + 1) / (n_words + 2)  # Laplace's estimate: under 1, and never 0
         if not n_words:

@@ -26,7 +26,7 @@ _MANY_SPANS = 32
 
 
 def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
-    """Return a hash of the bytes of each span, 8 bytes a round; never 0, which marks empty slots.
+    """Return a hash of the bytes of each span, 8 bytes per round; never 0, which marks empty slots.
 
     Parameters
     ----------

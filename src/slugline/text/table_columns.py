@@ -92,8 +92,8 @@ class TableColumn:
     ----------
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
-        The terms are values; quantile bins; or weekday, month and hour. A column that tells hardly
-        more about the topics than chance is unused.
+        The terms are values; quantile bins; or weekday, month and hour. A column that is hardly
+        more informative about the topics than chance is unused.
     bins : tuple of float, default ()
         The ascending bounds between bins of numbers.
     """
@@ -199,7 +199,7 @@ def _read_numbers(cell: Any) -> list[float]:
 
 
 def _read_dates(cell: Any) -> list[datetime]:
-    """Return a date of ISO 8601, RFC 5322 or as 31.12.2026, as a list; empty for other cells."""
+    """Return a date (ISO 8601, RFC 5322 or 31.12.2026) as a list; empty for other cells."""
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
     if isinstance(cell, datetime):
@@ -259,7 +259,7 @@ def learn_columns(
 ) -> tuple[TableColumn, ...]:
     """Return the named columns of texts, with the kind of each and the bins of numbers.
 
-    A column is unused if it tells hardly more about the topics than about permuted ones.
+    A column is unused if it is hardly more informative about the topics than about permuted ones.
 
     Parameters
     ----------
@@ -438,7 +438,7 @@ def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> W
 
 
 def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str, str]:
-    """Return remarks, by column, on columns that no text has or with cells of another kind."""
+    """Return remarks, by column, on columns that are missing or have cells of another kind."""
     rows = [*map(cells_of, texts)]
     remarks = {}
     for column in columns if rows else ():

@@ -160,7 +160,7 @@ class GroupedTerms:
 
 
 def group_words(words: Words) -> GroupedTerms:
-    """Return terms in which each word, or pair of words, is a group."""
+    """Return terms in which each word, or each pair of words, is a group."""
     distinct, numbers = words.distinct
     return GroupedTerms(distinct, numbers, words.indptr)
 
@@ -171,7 +171,7 @@ def _group_character_ngrams(words: Words, kind: str) -> GroupedTerms:
 
 
 class TermKind(NamedTuple):
-    """A kind of term: functions that find its terms in documents, and hash terms of `join_terms`.
+    """A kind of term: how to find its terms in documents, and to hash terms from `join_terms`.
 
     Terms that are not of the kind have no hash.
     """
@@ -296,7 +296,7 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
 
 
 def _changes(text: str) -> Iterator[tuple[int, int, int]]:
-    """Yield start and end of characters that change in form C, and how many they become."""
+    """Yield start and end of characters that change in normal form C, and how many they become."""
     for match in _BEYOND_ASCII.finditer(text):
         if unicodedata.is_normalized("NFC", match[0]):
             continue

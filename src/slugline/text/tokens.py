@@ -1,4 +1,4 @@
-"""Splits texts into words, a whole array at a time; most of the time of training is spent here.
+"""Splits texts into words, a whole array at a time; training spends most of its time here.
 
 Words are those of the classic newswire data set: the text is lower-cased, and white space and
 ASCII punctuation except the apostrophe separate words. Punctuation of other scripts separates
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class ChunkSizes(NamedTuple):
-    """Sizes of chunks of texts.
+    """The sizes of chunks.
 
     The temporary arrays of a chunk fit into a core's own cache, where passes over them are twice as
     fast as over arrays of a whole corpus. With smaller chunks, threads wait for the interpreter
@@ -42,7 +42,7 @@ class ChunkSizes(NamedTuple):
     characters : int
         A chunk ends once its texts have this many characters.
     texts_per_step : int
-        Texts that are added to a chunk at once.
+        Number of texts that are added to a chunk at once.
     max_step_characters : int
         If the texts of a step have more characters than this together, each of them becomes a chunk
         of its own, since temporary arrays are many times as large as the texts.

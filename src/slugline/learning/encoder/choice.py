@@ -1,4 +1,4 @@
-"""Chooses an encoder, or none, by what each adds on documents that were not learned from."""
+"""Chooses an encoder, or none, by how much each helps on documents that were not learned from."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ WORDS = "words alone"
 class EncoderTrial(NamedTuple):
     """Accuracy and log loss of words with an encoder, or of words alone, on held-out documents.
 
-    For multilabel documents, `accuracy` is the fraction whose topics with a probability of at least
-    0.5 are exactly the true ones, and `log_loss` is the sum over topics.
+    For multilabel documents, `accuracy` is the fraction of documents whose topics with a
+    probability of at least 0.5 are exactly the true ones, and `log_loss` is the sum over topics.
     """
 
     name: str
@@ -53,7 +53,7 @@ class EncoderChoice(NamedTuple):
     missing : tuple of str
         The built-in encoders that can't be used here.
     n_documents : int
-        Number of held-out documents that the encoders were tried on.
+        Number of held-out documents on which the encoders were tried.
     """
 
     name: str
@@ -124,7 +124,7 @@ def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, .
 
 
 class _Sample(NamedTuple):
-    """Held-out documents that encoders are tried on, with their scores by words.
+    """Held-out documents on which encoders are tried, with their scores by words.
 
     Topics that no sampled document has are left out, if each document has one topic.
     """

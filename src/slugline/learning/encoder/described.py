@@ -1,8 +1,8 @@
 """Learns an encoder head from descriptions of topics and from documents.
 
-A model of the descriptions is the prior. With more documents, the means of topics move from their
-descriptions to their documents. The scores of a discriminant analysis and of words are added, with
-as much weight as helps on held-out documents.
+A model of the descriptions is the prior. The more documents there are, the further the means of
+topics move from their descriptions to their documents. The scores of a discriminant analysis and of
+words are added, with as much weight as helps on held-out documents.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class DescribedWords(NamedTuple):
     ----------
     rows : int array, shape (n_heldout,)
     scores : float32 array, shape (n_heldout, n_topics)
-        From fits without these documents; topics that such a fit doesn't know have `ABSENT_SCORE`.
+        Scores from fits without these documents; topics that such a fit doesn't know have
+        `ABSENT_SCORE`.
     absent_scores : float32 array, shape (n_topics,)
         The mean score of each topic without documents; NaN for other topics.
     """
@@ -95,7 +96,7 @@ class ShrunkMeans:
     described : float array, shape (n_topics, n_columns)
         0 for topics without a description.
     max_weights : float array, shape (n_topics,)
-        The largest number of documents that a description counts as much as.
+        The largest weight of a description, in documents.
 
     References
     ----------
@@ -131,7 +132,7 @@ class ShrunkMeans:
         return SHARPNESS * (means / lengths[:, np.newaxis]).T, biases
 
     def heldout_scores(self, rows: Index, weight: float) -> F64:
-        """Return the scores of each row, had it not been learned from."""
+        """Return the scores that each row would have if it had not been learned from."""
         return np.concatenate([self._heldout_scores(piece, weight) for piece in pieces(rows)])
 
     def _heldout_scores(self, rows: Index, weight: float) -> F64:
@@ -252,7 +253,7 @@ def _fit_means(
 
 
 def _move(rows: F32, offset: F64) -> F32:
-    """Return descriptions moved to where documents with the same meaning are."""
+    """Return descriptions, moved to where documents with the same meaning are."""
     moved = rows + offset
     moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
     return moved.astype(np.float32)
@@ -289,7 +290,7 @@ class _Combination(NamedTuple):
 
     @property
     def fusion(self) -> ScoreFusion:
-        """The equivalent `ScoreFusion`, of already weighted encoder scores with word scores."""
+        """The equivalent `ScoreFusion` of word scores and already weighted encoder scores."""
         return ScoreFusion(self.factors[2], 1.0, self.calibration, self.encoder_weight)
 
     def add_up(self, means: tuple[F64, F64], dense: tuple[F32, F32]) -> tuple[F32, F32]:
@@ -327,7 +328,7 @@ def _weighted_sum(factors: Sequence[float], parts: Sequence[F32]) -> F32:
 
 
 def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
-    """Return the factors on scores with the highest posterior density.
+    """Return the factors on scores that have the highest posterior density.
 
     For scores scaled to equal spread, the prior of the factors is Student's t-distribution, around
     1 for the first scores, unscaled, and around 0 for the others. So few rows hardly move the

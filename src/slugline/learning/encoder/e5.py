@@ -63,8 +63,8 @@ _LOADING = threading.Lock()
 class E5Encoder:
     """Encodes texts of about a hundred languages into 384 columns; loads its weights on first use.
 
-    Raises EncoderError if the machine can't run it, and if its package is missing, of another
-    version, or if its files were changed.
+    Raises EncoderError if the machine can't run it, or if its package is missing, has another
+    version, or was changed.
     """
 
     name = "e5"

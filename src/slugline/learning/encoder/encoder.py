@@ -128,7 +128,7 @@ class CheckedEncoder:
 
     @property
     def omission_warning(self) -> str:
-        """A warning that a model does without the encoder, and why."""
+        """A warning that a model doesn't use the encoder, with the reason."""
         return Message(
             "the ",
             Parameter("encoder"),
@@ -155,7 +155,7 @@ class CheckedEncoder:
         return self.unit_rows(output, len(texts))
 
     def unit_rows(self, output: Any, n_texts: int) -> F16:
-        """Return the encoder's output in unit length; raise EncoderError if it is invalid."""
+        """Return the encoder's output, of unit length; raise EncoderError if it is invalid."""
         rows = self._checked(output, n_texts)
         # In double precision, as squares may be too large or too small for float32.
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
@@ -214,7 +214,7 @@ class CheckedEncoder:
 
 
 class JoinedEncoder:
-    """Several encoders as one: their rows are concatenated, and each has the same length."""
+    """Several encoders as one, whose rows, each of the same length, are concatenated."""
 
     def __init__(self, parts: Sequence[CheckedEncoder]) -> None:
         self.parts = tuple(parts)

@@ -66,8 +66,8 @@ def fit_dense_head(
     """Fit weights and biases with the penalty that has the lowest log loss on held-out rows.
 
     Rows are held out in groups with at most one row of each topic. If single rows were held out,
-    the row's topic would have one row less than the others, and so lower scores, which is
-    misleading with as few as five rows per topic.
+    the row's topic would have one row fewer than the others, and so lower scores, which is
+    misleading if there are only five rows per topic.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def fit_dense_head(
     sample_weight : float array, shape (n_rows,), optional
         Rows of weight 0 are not learned from.
     penalties : sequence of float
-        In ascending order, over 0.
+        The penalties to try, in ascending order, over 0.
     """
     costs = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
     learned = np.flatnonzero(costs)
@@ -399,10 +399,10 @@ class HeadTask:
         return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 
     def self_train(self, fit: HeadFit, unlabelled: UnlabelledRows) -> HeadFit:
-        """Refit with unlabelled rows, weighted by the squared probability of their topics.
+        """Refit with unlabelled rows, weighted by the squared probabilities of their topics.
 
         Topics are predicted in rounds. Scores of the unlabelled rows keep their spread, so that
-        factors and calibration suit the new weights, too. If `fit` is an average, only its
+        factors and calibration also suit the new weights. If `fit` is an average, only its
         likeliest fit is refitted.
 
         References

@@ -38,7 +38,7 @@ class ScoreFusion(NamedTuple):
     calibration : Calibration
         The calibration of the sum, with inverse temperature 1.
     encoder_weight : float
-        Weight of the encoder, from 0 to 1: its part in the sum's spread over topics. 0 if it
+        Weight of the encoder, from 0 to 1: its part in the spread of the sum over topics; 0 if it
         doesn't help.
     """
 
@@ -110,8 +110,8 @@ def fit_score_factors(
 
     The softmax of the sum is then roughly calibrated. A model that doesn't help gets a factor of 0.
 
-    With few rows, which factors have the lowest log loss is a matter of luck. So the factors are as
-    close to those of the best single model as a log loss within one standard error of the lowest
+    With few rows, it is a matter of luck which factors have the lowest log loss. So the factors are
+    as close to those of the best single model as a log loss within one standard error of the lowest
     allows. The best single model is the first one, unless another one is better by two standard
     errors.
 

@@ -31,7 +31,7 @@ _LEAST_KNOWN = 0.5
 
 
 class Cascade(NamedTuple):
-    """Decides which texts are answered by words alone, so that the encoder need not read them.
+    """Decides which texts are answered by words alone, so that the encoder needn't read them.
 
     Attributes
     ----------
@@ -111,11 +111,11 @@ class DenseHead:
     cascade : Cascade or None
         None if the encoder reads every text.
     n_unlabelled : int
-        Number of unlabelled texts that the weights were learned from as well.
+        Number of unlabelled texts from which the weights were also learned.
     cache_rows : bool, default True
         Whether to cache the rows of texts.
     progress : Progress
-        Receives the progress of encoding texts.
+        Reports the progress of encoding texts.
     """
 
     encoder: CheckedEncoder

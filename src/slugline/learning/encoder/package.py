@@ -1,4 +1,4 @@
-"""Packages of encoders, which must have the versions and files that were checked."""
+"""Packages of encoders, whose versions and files must be those that were checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Package:
         return [sha256 for _, sha256 in self.files.values()]
 
     def find(self) -> Path:
-        """Return the module's folder; raise EncoderError if it is missing or of another version."""
+        """Return the module's folder; raise EncoderError without the package in this version."""
         import importlib.metadata
         import importlib.util
 

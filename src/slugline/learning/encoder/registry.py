@@ -111,7 +111,7 @@ def sort_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def combinations() -> tuple[str, ...]:
-    """Return each encoder and each combination of encoders, as comma-separated lists.
+    """Return all encoders and combinations of encoders, as comma-separated lists.
 
     >>> combinations()
     ('use', 'e5', 'use,e5')

@@ -51,7 +51,7 @@ _LOADING = threading.Lock()
 class UniversalEncoder:
     """Encodes texts of 16 languages into 512 columns; loads its weights on first use.
 
-    Raises EncoderError if its package is missing, of another version, or if its files were changed.
+    Raises EncoderError if its package is missing, has another version, or was changed.
     """
 
     name = "use"

@@ -105,7 +105,7 @@ class LinearStream:
         )
 
     def pop_weights(self, n_columns: int, moved: Index | None) -> sp.csr_array:
-        """Return the weights without negligible ones, and free them; learning must not go on.
+        """Return the weights without negligible ones, and free the state; learning can't continue.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class LinearStream:
         Parameters
         ----------
         undo : bool, default True
-            Restore the weights if learning fails or is interrupted, from a copy of those that may
+            If learning fails or is interrupted, restore the weights from a copy of those that may
             change.
         """
         problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
@@ -194,7 +194,7 @@ class LinearStream:
         self._n_learned += len(rows)
 
     def _score_before_learning(self, problem: fit.LinearProblem, rows: Index) -> HeldOutScores:
-        """Return the scores of the batch by weights that have not learned from it.
+        """Return the scores of the batch by weights that were not learned from it.
 
         If the current weights were learned from fewer rows than the batch has, the scores of one
         part of the batch are those of weights learned from the other part.

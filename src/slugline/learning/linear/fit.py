@@ -85,8 +85,8 @@ def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
     """Scale rows of length 1 to the length that they would have if only known columns existed.
 
     In a new document, a term that training has not seen has no column and no part in the row's
-    length. In a held-out training document it has one, so that its scores would be too low: half as
-    high as those of new documents if rows are few.
+    length. In a held-out training document it has one, so the scores would be too low: half as high
+    as those of new documents if rows are few.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def group_equal_rows(X: sp.csr_array) -> Index:
     """Return a number for each row, which is the same for equal rows; shape (n_rows,).
 
     Used to hold out all copies of a document together. Rows are compared by their product with a
-    random vector, which is equal for unequal rows once in 10^15.
+    random vector, which is the same for different rows once in 10^15.
     """
     vector = np.random.default_rng(0).random(X.shape[1])
     starts = range(0, X.shape[0], _ROWS_AT_ONCE)
@@ -121,7 +121,7 @@ def group_equal_rows(X: sp.csr_array) -> Index:
 
 @dataclass(frozen=True)
 class FitLimits:
-    """The sizes from which a problem is solved in another way."""
+    """The sizes at which a problem is solved in another way."""
 
     # Up to which weights are those at the minimum, and rows are scored by fits without their fold.
     few_rows: int = steps.FEW_ROWS
@@ -165,8 +165,9 @@ def fit_linear(
     passes : int, optional
         Passes over the rows; by default, their number decides.
     clean : bool, default True
-        Leave out rows that probably do not belong to their topic. None are left out if topics have
-        very few rows, or if there are so many topics that each batch learns from a sample of rows.
+        Whether to leave out rows that probably don't belong to their topic. None are left out if
+        topics have very few rows, or if there are so many topics that each batch learns from a
+        sample of rows.
     limits : FitLimits, optional
     """
     problem = LinearProblem.from_rows(X, labels, context, limits=limits)
@@ -239,7 +240,7 @@ class LinearProblem:
         return self.labels.take(rows).totals(self.context.n_topics, self.costs[rows])
 
     def calibration_rows(self, rows: Index, known_topics: Mask | bool = False) -> Index:
-        """Return the rows to calibrate on: without those of single-row topics, unless known before.
+        """Return the rows to calibrate on: without the only rows of new topics.
 
         Parameters
         ----------
@@ -269,7 +270,7 @@ class LinearProblem:
 
     @cached_property
     def counted_rows(self) -> Index:
-        """Rows that count."""
+        """Rows that have a weight."""
         return np.flatnonzero(self.costs > 0)
 
     @cached_property
@@ -281,7 +282,7 @@ class LinearProblem:
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, followed by that of the biases.
 
-        With many rows, all terms have the same rate, as their weights are learned soon enough.
+        With many rows, all terms have the same rate, as their weights are learned fast enough.
         """
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
@@ -337,7 +338,7 @@ class _Training:
         return steps.Minibatches(self.problem.X, rows, rng, self.n_passes)
 
     def report(self, fraction: float) -> None:
-        """Report a fraction of the passes of a batch of topics as done; end a thread if asked."""
+        """Report progress in the passes of a batch of topics; end the thread if requested."""
         if self.problem.is_stopped.is_set():
             raise CancelledError
         self.step.add(fraction)
@@ -353,7 +354,7 @@ class _Training:
         return self.n_weights <= self.problem.limits.max_dense
 
     def doubtful(self, rows: Index) -> Mask:
-        """Do the first pass; return which rows look as if their topic was wrong."""
+        """Do the first pass; return a mask of the rows whose topic looks wrong."""
 
         def start(topics: slice) -> tuple[F32, F32]:
             descent = self.descent(topics).run(self.batches, 0, 1, self.report)
@@ -491,7 +492,8 @@ def score_heldout_rows(
 ) -> HeldOutScores:
     """Score rows by weights learned from others: from other folds if rows are few, else one part.
 
-    Equal rows are held out together, unless most rows have so many copies that new ones will, too.
+    Equal rows are held out together, unless most rows have so many copies that new rows will have
+    copies, too.
 
     Parameters
     ----------

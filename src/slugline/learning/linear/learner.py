@@ -57,7 +57,7 @@ class LinearLearner(LinearOptions):
         Passes over the rows; by default, from 6 for a few hundred rows down to 1, or as many as
         lead to the minimum.
     clean : bool, default True
-        Leave out training documents that probably do not belong to their topic.
+        Whether to leave out training documents that probably don't belong to their topic.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class LinearLearner(LinearOptions):
             self.n_suspect_labels = 0
 
     def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
-        """Learn in parts from rows that don't fit into memory; `clean` has no effect.
+        """Learn from rows that don't fit into memory, in parts; `clean` has no effect.
 
         After Ctrl-C, the result is that of the completed parts, if there are any.
 

@@ -130,11 +130,11 @@ class Gradient(NamedTuple):
 
     @property
     def arrays(self) -> Arrays:
-        """The gradient by weights and by biases."""
+        """The gradient with respect to weights and biases."""
         return self.weights, self.biases
 
     def take(self, indices: Index) -> Gradient:
-        """Return the gradient of some of the topics; bits remain those of all."""
+        """Return the gradient of some of the topics; the bits are still those of all topics."""
         weights = self.weights.take(indices, axis=1)
         return Gradient(weights, self.biases[indices], self.active, self.bit_indices[indices])
 
@@ -237,7 +237,7 @@ def newton_step(
     is_open: Mask,
     workspace: Workspace,
 ) -> tuple[F64, int]:
-    """Compute the step of all open topics at once; return the derivative along it, and its passes.
+    """Compute the step of all open topics; return the derivative along it, and the passes used.
 
     The step is left in the workspace, and the gradient is overwritten.
     """
@@ -308,7 +308,7 @@ class NewtonDescent:
     """Descends to the minimum for some topics, one Newton step at a time.
 
     Each step takes three to eight passes, and a descent from nothing four to nine steps. Topics
-    within the tolerance are not moved any more.
+    within the tolerance are no longer moved.
 
     Parameters
     ----------
@@ -368,7 +368,7 @@ class NewtonDescent:
 
     @property
     def relative_norm(self) -> float:
-        """The largest gradient norm of a topic relative to its first."""
+        """The largest gradient norm of a topic, relative to its first one."""
         return float(self._relative_norms().max(initial=0))
 
     @property
@@ -422,7 +422,7 @@ class NewtonDescent:
         self._workspace = None
 
     def _step(self, engine: BlockSums, gradient: Gradient) -> None:
-        """Move to about where the gradient would be 0 if the same errors stayed active.
+        """Move approximately to where the gradient would be 0 if the same errors stayed active.
 
         A topic moves less far if it would end steeply uphill.
         """

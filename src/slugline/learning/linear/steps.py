@@ -91,7 +91,7 @@ class Minibatches:
                 yield number, [self._rows[part] for part in parts]
 
     def passes(self, first: int, last: int | None) -> Iterator[tuple[int, Minibatch]]:
-        """Yield the pass and each minibatch, of the passes from `first` to before `last`."""
+        """Yield the pass and each minibatch, for passes from `first` up to `last - 1`."""
         for number, order in enumerate(self._orders[first:last], first):
             for part in order.tolist():
                 yield number, self._minibatch(part)
@@ -157,7 +157,8 @@ class AdaGradDescent:
     ----------
     highest, right : float32 array, shape (n_rows,)
         Each row's highest score and the score of its topic before the row was first learned from;
-        minus infinity if its topic is none of these. Of several topics, one is taken.
+        minus infinity if its topic is none of these. If a row has several topics, one of them is
+        used.
 
     References
     ----------
@@ -181,7 +182,7 @@ class AdaGradDescent:
         last: int | None = None,
         report: Callable[[float], None] | None = None,
     ) -> AdaGradDescent:
-        """Do the passes from `first` to before `last`; return this descent.
+        """Do the passes from `first` up to `last - 1`; return this descent.
 
         `report` gets the fraction of all passes that each few steps are.
         """
@@ -248,7 +249,7 @@ class AdaGradDescent:
     def _loss_slope(
         self, scores: F32, rows: Integers, positives: tuple[Integers, Integers], labels: Integers
     ) -> F32:
-        """Return the derivative of the loss by each score; `labels` are those of the positives."""
+        """Return the derivative of the loss with respect to scores; `labels` are the positives."""
         slope = np.maximum(1 + scores, 0)
         slope *= self._costs.negative[rows, np.newaxis]
         costs = self._costs.positive[labels]
@@ -301,7 +302,7 @@ _RELEVANCE_POWER, _POWER_OF_FEW, _FEW_ROWS_PER_TOPIC = 2, 4, 60
 
 
 def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
-    """Return how much the topics of a term's documents differ from those of all; (n_columns,).
+    """Return each term's relevance: how much the topics of its documents differ from all.
 
     The Kullback-Leibler divergence, divided by its maximum for equally frequent topics: 0 for a
     term that is as frequent in all topics.
@@ -311,7 +312,7 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
     X : float32 CSR array, shape (n_rows, n_columns)
     labels : Labels
     rows : int array
-        The rows to count; one of several topics counts once for each.
+        The rows to count; a row with several topics counts once for each.
     """
     counted = labels.take(rows)
     topics, number = np.unique(counted.topics, return_inverse=True)
@@ -391,7 +392,7 @@ _SLICE_WEIGHTS = 1 << 20
 
 
 def drop_threshold(n_weights: int) -> float:
-    """Return the fraction of their root mean square below which so many weights are dropped."""
+    """Return the fraction of the root mean square below which `n_weights` weights are dropped."""
     return next((t for most, t in _THRESHOLDS.items() if n_weights <= most), _LARGEST_THRESHOLD)
 
 

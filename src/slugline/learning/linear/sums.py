@@ -336,7 +336,8 @@ def loss_gradient(
     Returns
     -------
     ((float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), bits)
-        By weights and by biases, added to `into` in place; and a bit for each row and topic.
+        The gradients with respect to weights and biases, added to `into` in place; and a bit for
+        each row and topic.
     """
     positives = targets.positives(block)
     errors = _scores(block, weights, biases)
@@ -368,7 +369,7 @@ def hessian_product(
     active_bits : bits
         From `loss_gradient`, which may have been for more topics.
     bit_indices : int array, shape (n_topics,)
-        Where the topics are among those.
+        The positions of the topics among those.
     """
     curvature = _scores(block, direction, bias_direction)
     curvature *= targets.double_costs(block, targets.positives(block))
@@ -383,7 +384,7 @@ def _scores(block: RowBlock, weights: F32, biases: F64) -> F32:
 
 
 def _backward(block: RowBlock, derivatives: F32, into: Arrays | None) -> Arrays:
-    """Return derivatives by weights and biases from those by scores, shape (n_rows, n_topics)."""
+    """Return derivatives by weights and biases, given those by scores, (n_rows, n_topics)."""
     bias_sums = derivatives.sum(axis=0, dtype=np.float64)
     if into is None:
         return block.column_sums(derivatives), bias_sums

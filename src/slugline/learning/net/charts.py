@@ -1,4 +1,4 @@
-"""Charts of the epochs of a training."""
+"""Charts of the epochs of a training run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def epoch_charts(
         `loss` and `accuracy` of each epoch, drawn as dots, and `val_loss` and `val_accuracy`, if
         there are validation data, as a line.
     best_epoch : int
-        Counted from 1; marked if there are validation data.
+        The best epoch, counted from 1; marked if there are validation data.
     lesson : mapping with `val_loss` and `val_accuracy`, optional
         The lesson's own run, drawn as dashes.
     """

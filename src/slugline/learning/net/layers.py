@@ -61,7 +61,7 @@ class Dense:
 
 
 class LossAndAccuracy(NamedTuple):
-    """Mean loss in nats (natural-log units) with penalties, and fraction of rows answered right."""
+    """Mean loss in nats (natural-log units) with penalties, and fraction of right answers."""
 
     loss: float
     accuracy: float

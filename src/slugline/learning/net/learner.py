@@ -1,4 +1,4 @@
-"""The newswire lesson as a learner: find the epoch from which a net overfits, train a fresh one."""
+"""The newswire lesson as a learner: find the epoch where a net overfits, train a fresh net."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ class NeuralLearner(NeuralOptions):
     ----------
     hidden : sequence of int, optional
         Widths of the hidden layers; by default one layer with 64 units, or one unit per topic if
-        that is more. A layer with fewer units than topics loses information for good.
+        that is more. A layer with fewer units than topics loses information that later layers can't
+        restore.
     epochs : int, default 100
         Largest number of epochs to try.
     batch_size : int, default 128
@@ -217,7 +218,7 @@ class NeuralLearner(NeuralOptions):
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from rows of several topics."""
+        """Whether it has learned from multilabel rows."""
         return self.calibration.multilabel
 
     def settings(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Loss(Protocol):
         """Return the loss of each row in nats (natural-log units), given log-probabilities."""
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative of each row's loss by its scores; overwrites `proba`."""
+        """Return the derivative of losses with respect to scores; overwrites `proba`."""
 
     def topics(self, y: npt.NDArray[Any]) -> I64:
         """Return the topic numbers of the rows."""
@@ -81,7 +81,7 @@ class CategoricalCrossentropy(_OneTopic):
         return -np.where(y > 0, y * log_proba, 0).sum(axis=1)
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative by the scores: p - y."""
+        """Return the derivative with respect to the scores: p - y."""
         proba -= y
         return proba
 
@@ -116,7 +116,7 @@ class SparseCategoricalCrossentropy(_OneTopic):
         return -log_proba[np.arange(len(y)), y]
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative by the scores: p, less 1 at the topic."""
+        """Return the derivative with respect to the scores: p, minus 1 at the topic."""
         proba[np.arange(len(y)), y] -= 1
         return proba
 
@@ -148,7 +148,7 @@ class BinaryCrossentropy:
         return np.minimum(logs, np.float32(-1e-7))
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return a mask of rows whose topics, and no others, have a probability over a half."""
+        """Return a mask of rows whose topics, and no others, have a probability over 0.5."""
         return ((log_proba > np.log(0.5)) == (y > 0.5)).all(axis=1)
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
@@ -157,7 +157,7 @@ class BinaryCrossentropy:
         return -(y * log_proba + others * log_rest).sum(axis=1)
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative by the scores: p - y."""
+        """Return the derivative with respect to the scores: p - y."""
         proba -= y
         return proba
 

@@ -115,14 +115,14 @@ class Trainer:
         return signals, masks
 
     def _dropout_mask(self, fraction: float, shape: tuple[int, int]) -> F32 | None:
-        """Return factors of units: 0 for dropped ones, else such that the expected sum stays."""
+        """Return a factor for each unit: 0 if dropped, else one that preserves the expected sum."""
         if not fraction:
             return None
         is_retained = self._dropout_rng.random(shape, dtype=np.float32) >= fraction
         return is_retained.astype(np.float32) / np.float32(1 - fraction)
 
     def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
-        """Propagate the loss's derivative by the scores down the stack, and update each layer."""
+        """Propagate the loss's derivative from the scores down the stack; update each layer."""
         self.optimizer.begin_step()
         for number in reversed(range(len(self.network.layers))):
             layer = self.network.layers[number]
@@ -178,7 +178,7 @@ class EarlyStopping:
         The number of epochs in a row that may pass without progress. With None, training never
         stops early, but the best epoch is still restored at the end.
     min_delta : float, default 0.0
-        Smallest improvement that counts as progress. The best epoch is the best one even if its
+        Smallest improvement that counts as progress. The best epoch counts as the best even if its
         lead is smaller.
     """
 
@@ -287,7 +287,7 @@ class History:
         Number of training rows, and of rows per step.
     restored_epoch : int or None
         The epoch, counted from 1, whose weights were restored; None if the net has those of the
-        last one.
+        last epoch.
     stopped_by : str or None
         "early stopping" or "interrupt" if training ended before the last epoch.
     """

@@ -1,9 +1,9 @@
 """Reads and writes the container of a `.slug` file.
 
 A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
-(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can
+(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of these entries can
 refer to code. Every size is checked against what the archive can hold before memory is allocated,
-and nothing is written that could not be read again. Weights may be stored in fewer bits: as float16
+and nothing that could not be read again is written. Weights may be stored in fewer bits: as float16
 or int8, with a scale for each topic or unit.
 """
 
@@ -394,8 +394,8 @@ def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[A
 
     "weights" of shape (n, m) become an array of that type and "weights.scale" of float32 and shape
     (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays stay as they
-    are. With "float32", only sparse values that float16 can hold are changed. All values must be
-    finite.
+    are. With "float32", only sparse values that float16 can represent are changed. All values must
+    be finite.
     """
     stored: dict[str, npt.NDArray[Any]] = {}
     for name, array in arrays.items():

@@ -233,7 +233,7 @@ def with_metrics(
 
 
 def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
-    """Check whether a model keeps its precision, with the metrics of a test if there was one."""
+    """Check whether a model keeps its precision, using the metrics of a test if there was one."""
     if fitted.heldout_predictions is None or fitted.heldout_predictions.precision is None:
         return None
     names = ("test_documents", _TEST_ANSWERS, "test_right_answers")
@@ -602,13 +602,13 @@ def _plain_weights(
 
 
 def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
-    """Return values by topic instead of by string, as JSON has only strings as keys."""
+    """Return values by topic instead of by string, as JSON only has strings as keys."""
     names = {str(topic): topic for topic in topics}
     return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that may change a model."""
+    """Return the versions of the libraries that may affect a model."""
     import importlib.metadata
 
     # Read from the metadata of the installation, as importing scikit-learn takes long.

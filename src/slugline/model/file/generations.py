@@ -78,7 +78,7 @@ def keep_current(path: PathLike) -> Path | None:
 
 
 def roll_back(path: PathLike) -> Rollback:
-    """Replace the model by the latest earlier file; a second call goes back one further.
+    """Replace the model by the latest earlier file; a second call goes back one more version.
 
     The replaced file moves to `model.slug.rolled-back`.
 

@@ -64,7 +64,7 @@ class FeatureGroupInfo(msgspec.Struct, frozen=True):
 
 
 class CascadeInfo(msgspec.Struct, frozen=True):
-    """For which texts words are enough; see `slugline.learning.encoder.head.Cascade`."""
+    """The texts for which words are enough; see `slugline.learning.encoder.head.Cascade`."""
 
     threshold: _Fraction
     encoded_fraction: _Fraction
@@ -98,7 +98,7 @@ class UnknownWordInfo(msgspec.Struct, frozen=True):
 
 
 class HeldOutInfo(msgspec.Struct, frozen=True):
-    """What thresholds are chosen by; see `slugline.model.heldout`."""
+    """The data by which thresholds are chosen; see `slugline.model.heldout`."""
 
     #: None if all predictions are given.
     min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None

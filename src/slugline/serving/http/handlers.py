@@ -1,4 +1,4 @@
-"""Handlers of the HTTP API: JSON to calls of the service, and replies to JSON."""
+"""Handlers of the HTTP API, which translate JSON to calls of the service, and replies to JSON."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def undo_correction(request: Request) -> Response:
 
 
 async def approve_correction(request: Request) -> Response:
-    """Approve a correction: models learn from it whatever else is known of it."""
+    """Approve a correction: models learn from it, whatever the doubts about it."""
     number = parse_id(request.path_params["id"], "the id")
     if not await service_of(request).approve_corrections([number], call_of(request)):
         raise UnknownCorrectionError(number, "it was undone")
@@ -124,7 +124,7 @@ async def approve_correction(request: Request) -> Response:
 
 
 async def list_corrections(request: Request) -> Response:
-    """Send all corrections, a line of JSON each."""
+    """Send all corrections, each as a line of JSON."""
     after = parse_id(request.query_params.get("after", "0"), "`after`")
     corrections = service_of(request).corrections
     lines = map(_to_line, corrections.all(after))

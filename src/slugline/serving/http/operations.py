@@ -1,4 +1,4 @@
-"""The operations of the API in one table, which gives the routes and the OpenAPI description."""
+"""The table of the API's operations, from which routes and OpenAPI description follow."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Operation:
     reply : type or str or None
         Type of the reply's JSON, or a media type; None if it has no body.
     status, errors
-        Status of a reply that is no error, and of errors besides `_ANY_ERRORS` and `_BODY_ERRORS`.
+        Status of a successful reply, and of errors besides `_ANY_ERRORS` and `_BODY_ERRORS`.
     parameters : tuple of OperationParameter
     needs_token : bool, default True
         Whether it needs a token, where the server has tokens.

@@ -41,7 +41,7 @@ def bounded_lines(
 ) -> Iterator[bytes | TruncatedLine]:
     r"""Yield the lines of chunks of bytes, truncated if they have over `max_bytes`.
 
-    What follows the last line break is no line.
+    What follows the last line break isn't a line.
 
     >>> list(bounded_lines([b"a\nb", b"c\n", b"d"]))
     [b'a', b'bc']
@@ -72,7 +72,7 @@ class InputLines:
     ----------
     fd : int
     refuse : callable
-        Receives the id of a request whose line is too long, None if it is unknown.
+        Called with the id of a request whose line is too long, or None if the id is unknown.
     """
 
     def __init__(self, fd: int, refuse: Callable[[int | str | None], Awaitable[None]]) -> None:

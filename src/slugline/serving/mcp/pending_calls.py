@@ -1,7 +1,7 @@
 """Streams between client and server that count unanswered calls.
 
-The SDK cancels the calls that it works on when its input ends. So the end of the input waits for
-their answers.
+When its input ends, the SDK cancels the calls that it is working on. So the end of the input is
+held back until they have been answered.
 """
 
 from __future__ import annotations

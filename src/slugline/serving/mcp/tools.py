@@ -1,4 +1,4 @@
-"""The MCP tools: arguments to calls of the service, whose replies are the results."""
+"""The MCP tools, which turn arguments into calls of the service, and return its replies."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class ListTopicsArguments(ServiceRequest, frozen=True, kw_only=True):
 async def classify(service: Service, request: ClassifyArguments, call: Call) -> Classification:
     """Tells the topic of each text, with its probability and the next most likely topics.
 
-    `topic` is null where the model is unsure; `reason` then says why: ask a person, or decide
-    by `top`. Models of several topics give `topics`, perhaps none; others in `top` are
-    suggestions. Give many texts in one call rather than one at a time. With `explain`, each
-    answer comes with the words for and against it.
+    If the model is unsure, `topic` is null and `reason` says why: ask a person, or decide by `top`.
+    Models that give several topics have `topics`, perhaps none; the others in `top` are
+    suggestions. Give many texts in one call rather than one at a time. With `explain`, each answer
+    comes with the words for and against it.
     """
     return await service.classify(request.texts, request, call)
 
@@ -78,14 +78,15 @@ async def classify(service: Service, request: ClassifyArguments, call: Call) -> 
 async def explain(service: Service, request: ExplainRequest, call: Call) -> ExplanationReply:
     """Tells which words of a text speak for a topic, and which against it.
 
-    By default, that is the topic that `classify` answers. With `against`, tells why it is one
-    topic rather than the other. Positive attributions speak for the topic, the largest most.
+    By default, it is the topic that `classify` answers. With `against`, tells why it is one topic
+    rather than the other. Words with a positive attribution speak for the topic, those with the
+    largest the most.
     """
     return await service.explain(request, call)
 
 
 async def list_topics(service: Service, request: ListTopicsArguments, call: Call) -> TopicList:
-    """Names all topics that a model can answer, and the columns that it counts.
+    """Names all topics that a model can answer, and the columns that it uses.
 
     These are columns beside the text; give their values as `columns`.
     """
@@ -95,13 +96,13 @@ async def list_topics(service: Service, request: ListTopicsArguments, call: Call
 async def add_correction(
     service: Service, request: CorrectionRequest, call: Call
 ) -> CorrectionReply:
-    """Keeps the right topic of a text that the model got wrong, to learn from it.
+    """Stores the right topic of a text that the model got wrong.
 
-    That is for the next time that it is trained; its answers don't change until then. Use it
-    only if a person has said, or you know for certain, what the right topic is. If the model
-    gives several, give all that are right as `topics` instead of `topic`. A topic that the
-    model doesn't have is kept as a new one; if it is spelled much like another one, say
-    `is_new`. `who` is the name of who says so.
+    The model learns from it the next time that it is trained; its answers don't change until then.
+    Use it only if a person has said, or you know for certain, what the right topic is. If the model
+    gives several topics, give all right ones as `topics` instead of `topic`. A topic that the model
+    doesn't have is stored as a new one; if its spelling is similar to another topic's, set
+    `is_new`. `who` is the name of the person who says so.
     """
     return await service.correct(request, call)
 
@@ -140,7 +141,7 @@ class Tool:
     async def call(self, service: Service, arguments: Mapping[str, Any]) -> msgspec.Struct:
         """Return the result of the tool.
 
-        Files of models that have changed are read again before.
+        Model files that have changed are read again first.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The first tab: classifies a text, and shows why."""
+"""The first tab, which classifies a text, and shows the reasons."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
     topic : str, int or None
         None if the model is unsure.
     probability : float
-        Of the most likely topic.
+        The probability of the most likely topic.
     why_unsure : str
         A sentence; empty if the model is sure.
     bars : list of Bar
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
     words_for, words_against : list of str
         The strongest of them.
     topics, suggestions : list of Bar
-        Of a multi-label model: the topics assigned, and other likely ones.
+        For a multilabel model, the topics that are given, and other likely ones.
     """
 
     text: str
@@ -107,7 +107,7 @@ class Answer(NamedTuple):
 
 
 class CorrectionForm(NamedTuple):
-    """State of the correction form: whether it was just saved or undone, or why it wasn't saved."""
+    """State of the correction form: whether it was just saved or undone, or why not."""
 
     text: str
     topic: str = ""
@@ -178,7 +178,7 @@ async def show_classify(request: Request) -> Response:
 
 
 async def post_classify(request: Request) -> Response:
-    """Classify the text of the form, which may choose the topic whose words are marked."""
+    """Classify the text of the form, which may name the topic whose words are marked."""
     model = requested_model(request)
     form = await read_form(request, n_more=len(model.fitted.columns))
     text = _text(form, model)

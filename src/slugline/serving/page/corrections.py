@@ -1,4 +1,4 @@
-"""Corrections: the form on the first tab, and the tab that lists them."""
+"""Corrections: the form on the first tab, and the tab with the list."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _to_problem(error: Exception, request: Request) -> HttpProblem:
 
 
 async def post_undo(request: Request) -> Response:
-    """Undo corrections; it is no error if one was already undone."""
+    """Undo corrections; it isn't an error if one was already undone."""
     model = requested_model(request)
     corrections = service_of(request).corrections
     form = await read_form(request, n_more=_MOST_HELD)
@@ -87,7 +87,7 @@ async def post_approvals(request: Request) -> Response:
 
 
 def _ids(form: ImmutableMultiDict[str, str]) -> list[int]:
-    """Return the ids of a form; HttpProblem 422 if one is invalid, or there are none."""
+    """Return the ids in a form; raise HttpProblem 422 if one is invalid, or there are none."""
     return [parse_id(value, "`id`") for value in form.getlist("id") or [""]]
 
 
@@ -98,7 +98,7 @@ def _back_to_list(request: Request, **query: int) -> Response:
 
 
 def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
-    """Return the right topics for a multi-label model."""
+    """Return the right topics for a multilabel model."""
     return [topic for topic in map(str.strip, form.getlist("topics")) if topic]
 
 
@@ -136,7 +136,7 @@ def _parse_topic(topic: str, model: ServedModel) -> Topic:
 async def _show_form(
     request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
 ) -> Response:
-    """Return only the form for a script; otherwise, the page with the form, text and answer."""
+    """Return only the form if a script asks for it, else the page with form, text and answer."""
     answer = await classify_text(request, model, correction.text)
     if wants_part(request):
         values = {"correction": correction, "answer": answer}

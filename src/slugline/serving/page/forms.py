@@ -24,7 +24,7 @@ async def read_form(
     ----------
     request : Request
     most : int, optional
-        Bytes of the form; by default as many as one with a text may have.
+        Maximum bytes of the form; by default, as many as a form with a text may have.
     n_more : int, default 0
         Further fields, such as one for each column beside the text.
 

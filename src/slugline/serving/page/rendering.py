@@ -34,7 +34,7 @@ _TABS = {"/": "Classify", "/table": "Table", "/model": "Model", "/corrections": 
 
 
 def requested_model(request: Request) -> ServedModel:
-    """Return the model that the address names, or the first; UnknownModelError if there is none."""
+    """Return the model that the address names, or the first; UnknownModelError without one."""
     return service_of(request).find_model(request.query_params.get("model"), call_of(request))
 
 

@@ -1,4 +1,4 @@
-"""The second tab: classifies the rows of a table."""
+"""The second tab, which classifies the rows of a table."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 
 
 async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
-    """Return the table that a request sends; HttpProblem if it can't be received or read."""
+    """Return the table that a request sends; raise HttpProblem if it can't be received or read."""
     table_request = TableRequest(
         name=_name(request),
         text=tuple(request.query_params.getlist("text")),

@@ -1,4 +1,4 @@
-"""Words error messages for the page."""
+"""Rewords error messages for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes on a port of their own, answered by a small process from the heartbeats of the workers.
+"""Probes on a separate port, which a small process answers from the heartbeats of the workers.
 
 An orchestrator such as Kubernetes ends a server whose probes aren't answered in time. On the main
 port, probes wait in the same queue as other requests.
@@ -46,7 +46,7 @@ class Heartbeats:
     ----------
     n_workers : int
     clock : callable, optional
-        Returns the same seconds in all processes.
+        A clock, in seconds, that is the same in all processes.
     """
 
     def __init__(self, n_workers: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -119,7 +119,7 @@ class _ProbeServer(uvicorn.Server):
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end; called ten times a second."""
+        """Return whether to end; called ten times a second."""
         return await super().on_tick(counter) or os.getppid() != self._parent
 
 

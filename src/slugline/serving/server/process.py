@@ -59,8 +59,9 @@ def run_process(
 ) -> None:
     """Answer requests in this process, until it gets a signal.
 
-    The process that `learns` retrains the model from corrections, if the settings ask for it. Of
-    several processes, each calls `beat` to show that it runs, and ends when its parent does.
+    If the settings ask for it, the process with `learns` retrains the model from corrections. If
+    there are several processes, each calls `beat` to show that it runs, and ends when its parent
+    does.
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)

@@ -43,8 +43,8 @@ class Acceptor:
     make_protocol : callable
         Returns the protocol of a connection.
     most_waiting : int
-        Connections that are accepted and not yet opened. Beyond them, the network with the most
-        connections loses its latest one.
+        Maximum number of connections that are accepted but not yet opened. Beyond them, the network
+        with the most connections loses its latest one.
     """
 
     def __init__(

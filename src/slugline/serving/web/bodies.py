@@ -125,7 +125,7 @@ def parse_large_json(
 def _tokens(n_characters: int) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
     """Return a function that finds the tokens of JSON, or parts of very long ones.
 
-    Finding one takes milliseconds at most, even in hostile bodies.
+    Finding a token takes milliseconds at most, even in hostile bodies.
     """
     run, n_escapes = 4 * n_characters, 2 * n_characters
     separators = rb"[\s,:\]}]{1,%d}+" % run

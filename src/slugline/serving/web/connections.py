@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with limits of time, size and number."""
+"""uvicorn's HTTP protocol with limits on time, size and number."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Protocol(HttpToolsProtocol):
 
     @property
     def _is_idle(self) -> bool:
-        """Whether no request is being answered."""
+        """Whether the connection has no request that is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(  # type: ignore[override]  # uvicorn expects a transport

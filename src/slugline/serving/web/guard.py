@@ -1,4 +1,4 @@
-"""The middleware of every request: hosts, origins, tokens, load, headers, errors and metrics."""
+"""The middleware for every request: hosts, origins, tokens, load, headers, errors and metrics."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Guard:
             raise BusyError
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a host name is one of ours; names of other sites may point here (DNS rebinding).
+        """Whether a host name is the server's own; other sites may point here (DNS rebinding).
 
         Numeric addresses can't be redirected.
         """
@@ -218,7 +218,7 @@ def is_among(candidate: bytes, tokens: Iterable[bytes]) -> bool:
 
 
 def _is_page_view(scope: Scope) -> bool:
-    """Whether a browser shows the response as a page, rather than a script or program."""
+    """Whether a browser shows the response as a page, rather than a script or program using it."""
     if scope["path"].startswith("/v1/"):
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
@@ -251,7 +251,7 @@ def _without_port(host: str) -> str:
 
 
 def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
-    """Return how much memory a request will take, in bytes; the limit if it doesn't say."""
+    """Return the bytes of memory that a request will take; the limit if its headers don't say."""
     if b"transfer-encoding" in headers:
         return most
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))

@@ -1,4 +1,4 @@
-"""State that the handlers of a process share, and how long they wait for the service."""
+"""State that the handlers of a process share, and limits on how long they wait for the service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FailedTries:
     """Wrong tokens by the address that sent them.
 
     After `most` wrong ones, an address has to wait until `seconds` have gone by since the first.
-    The latest `n_addresses` are remembered.
+    The latest `n_addresses` addresses are remembered.
     """
 
     def __init__(self, most: int = 10, seconds: float = 60, n_addresses: int = 10_000) -> None:
@@ -58,8 +58,8 @@ class FailedTries:
 def client_address(scope: Scope, settings: ServeSettings) -> str:
     """Return the address of the client, even behind a declared proxy.
 
-    Each proxy appends the address of its client, and a client may forge the first ones: so the last
-    address that is no proxy counts.
+    Each proxy appends the address of its client, and a client may forge the first addresses; so the
+    last address that isn't a proxy counts.
     """
     address = (scope.get("client") or ("",))[0]
     if not settings.is_proxy(address):
