@@ -48,8 +48,8 @@ from slugline.model.file.schema import ModelInfo
 from slugline.model.fit import fit
 from slugline.model.fit_batch import fit_batch
 from slugline.model.fitted import Fitted
-from slugline.model.multilabel_rule import (
-    Average,
+from slugline.model.multilabel_rule import Average
+from slugline.model.own_thresholds import (
     check_own_thresholds,
     check_thresholds,
     with_own_thresholds,
@@ -609,8 +609,8 @@ class TopicClassifier(TextEstimator):
         check_thresholds(thresholds)
         check_own_thresholds(fitted.topics, thresholds, multilabel=fitted.multilabel)
         if fitted.multilabel_rule is not None:
-            decision = with_own_thresholds(fitted.multilabel_rule, fitted.topics, thresholds)
-            self.replace_fitted(replace(fitted, multilabel_rule=decision))
+            rule = with_own_thresholds(fitted.multilabel_rule, fitted.topics, thresholds)
+            self.replace_fitted(replace(fitted, multilabel_rule=rule))
         self.thresholds = self.fitted_.own_thresholds
         return self
 

@@ -189,7 +189,7 @@ def test_doubt_is_1_minus_the_margin_of_the_best_guess() -> None:
 
 def test_doubt_of_several_topics_is_nearness_to_thresholds() -> None:
     thresholds = np.array([0.5, 0.2], dtype=np.float32)
-    decision = MultilabelRule(thresholds, at_least_one=True, most=2)
+    decision = MultilabelRule(thresholds, at_least_one=True, max_topics=2)
     proba = np.array([[0.5, 0.2], [0.8, 0.2], [0, 1], [0.5, 0]], dtype=np.float32)
     # Odds of 4 are 4 times those of the threshold.
     assert module._doubt(proba, decision) == pytest.approx([2, 1.25, 0, 1], abs=1e-4)

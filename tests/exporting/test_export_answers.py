@@ -261,7 +261,7 @@ def test_exported_page_of_a_trained_model_answers_like_python(
     if decision := classifier.fitted_.multilabel_rule:  # so that three topics are too many
         most = 1 + bool(decision.parents)
         classifier.fitted_ = replace(
-            classifier.fitted_, multilabel_rule=replace(decision, most=most)
+            classifier.fitted_, multilabel_rule=replace(decision, max_topics=most)
         )
     classifier.save(path)
     opened = open_page(browser, path, tmp_path)

@@ -74,7 +74,7 @@ def test_fit_in_parts_learns_several_topics_with_thresholds() -> None:
     assert list(map(set, both)) == [{"grain", "money"}, {"grain"}, {"trade"}, {"money"}]
     decision, heldout = classifier.fitted_.multilabel_rule, classifier.fitted_.heldout_predictions
     assert decision is not None
-    assert (decision.at_least_one, decision.most) == (True, 2)
+    assert (decision.at_least_one, decision.max_topics) == (True, 2)
     assert heldout is not None
     assert heldout.n_candidates >= 300
     assert classifier.decide(NEW)[0].topics == ["grain"]

@@ -20,6 +20,7 @@ from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
 from slugline.learning.learner import Capabilities
 from slugline.model.decider import Decider
+from slugline.model.f1_thresholds import best_common_threshold, choose_rule
 from slugline.model.multilabel_rule import MultilabelRule
 
 TOPICS = ("grain", "money", "oil")
@@ -392,7 +393,7 @@ def test_decide_is_unsure_of_a_text_with_too_many_likely_topics() -> None:
     model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in pairs], [SETS[i] for i in pairs])
     rule = model.fitted_.multilabel_rule
     assert rule is not None
-    assert rule.most_given == 2
+    assert rule.max_given == 2
     eager = rule.with_thresholds(np.full(3, 0.05, dtype=np.float32))
     decider = Decider.from_fitted(replace(model.fitted_, multilabel_rule=eager))
     (decision,) = decider.decide(["wheat corn harvest crude barrels opec dollar rates bank"])
@@ -425,7 +426,7 @@ def test_thresholds_maximize_the_average_f1(average: Any, fewest: int) -> None:
     if fewest:
         empty = np.flatnonzero(y.max(axis=1) == 0)
         y[empty, proba[empty].argmax(axis=1)] = 1
-    rule = MultilabelRule.from_proba(proba, y, np.array([fewest, 3]), average)
+    rule = choose_rule(proba, y, np.array([fewest, 3]), average)
     best = f1_score(y, rule.decide(proba), average=average, zero_division=1)
     for move in (-0.25, 0.25):
         other = rule.with_thresholds(rule.thresholds + np.float32(move))
@@ -435,8 +436,10 @@ def test_thresholds_maximize_the_average_f1(average: Any, fewest: int) -> None:
 def test_best_common_threshold_maximizes_the_average_f1() -> None:
     proba = np.array([[0.7, 0.1], [0.35, 0.1], [0.3, 0.1], [0.3, 0.6]], np.float32)
     y = np.array([[1, 0], [1, 0], [0, 0], [0, 1]]) > 0
-    rule = MultilabelRule(np.full(2, 0.5, np.float32), at_least_one=False, most=1, average="micro")
-    f1, best = rule.best_common_threshold(proba, y)
+    rule = MultilabelRule(
+        np.full(2, 0.5, np.float32), at_least_one=False, max_topics=1, average="micro"
+    )
+    f1, best = best_common_threshold(rule, proba, y)
     assert f1 == 1
     assert best.thresholds.tolist() == pytest.approx([0.325, 0.325])
     assert best.decide(proba).tolist() == y.tolist()
@@ -446,9 +449,9 @@ def test_threshold_of_a_rare_topic_is_close_to_the_common_one() -> None:
     rng = np.random.default_rng(0)
     proba = np.column_stack([rng.random(5000), rng.random(5000) * 0.9]).astype(np.float32)
     y = (proba > [0.5, 0.3]).astype(np.float32)
-    many = MultilabelRule.from_proba(proba, y, np.array([0, 2]), "micro")
+    many = choose_rule(proba, y, np.array([0, 2]), "micro")
     y[5:, 1] = 0
-    few = MultilabelRule.from_proba(proba, y, np.array([0, 2]), "micro")
+    few = choose_rule(proba, y, np.array([0, 2]), "micro")
     assert many.thresholds[1] < 0.32
     assert abs(few.thresholds[1] - few.thresholds[0]) < 0.1
 
@@ -485,7 +488,7 @@ def test_partial_fit_teaches_several_topics_in_batches_of_any_size(size: int) ->
     assert model.n_documents_ == 240
     decision = model.fitted_.multilabel_rule
     assert decision is not None
-    assert (decision.at_least_one, decision.most) == (False, max(map(len, SETS)))
+    assert (decision.at_least_one, decision.max_topics) == (False, max(map(len, SETS)))
     truth = np.array([[topic in topics for topic in TOPICS] for topics in NEW_SETS])
     proba = model.predict_proba(NEW_TEXTS)
     np.testing.assert_allclose(proba.mean(axis=0), truth.mean(axis=0), atol=0.08)

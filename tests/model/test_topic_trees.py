@@ -146,21 +146,27 @@ def test_predict_proba_of_single_paths_sums_over_subtopics(tree: TopicClassifier
 
 def test_consistent_makes_single_paths_proportional_to_odds() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
-    rule = MultilabelRule(np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents)
+    rule = MultilabelRule(
+        np.full(4, 0.5, np.float32), at_least_one=True, max_topics=2, parents=parents
+    )
     alone = np.array([[0.9, 0.5, 0.75, 0.2], [0, 0, 0, 0]], np.float32)
-    proba = replace(rule, ends=(1, 2, 3)).make_consistent(alone.copy())
+    proba = replace(rule, path_ends=(1, 2, 3)).make_consistent(alone.copy())
     assert proba[0] == pytest.approx([4 / 4.25, 1 / 4.25, 3 / 4.25, 0.25 / 4.25])
     assert proba[1] == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3])
     odds = 0.9 * 0.5 * 0.25 / (1 - 0.9 * 0.5 * 0.25)  # of a text of `a` alone
     whole = 4.25 + odds
-    proba = replace(rule, ends=(0, 1, 2, 3)).make_consistent(alone.copy())
+    proba = replace(rule, path_ends=(0, 1, 2, 3)).make_consistent(alone.copy())
     assert proba[0] == pytest.approx([1 - 0.25 / whole, 1 / whole, 3 / whole, 0.25 / whole])
 
 
 def test_decide_may_end_under_a_less_likely_parent() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
     rule = MultilabelRule(
-        np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents, ends=(1, 2, 3)
+        np.full(4, 0.5, np.float32),
+        at_least_one=True,
+        max_topics=2,
+        parents=parents,
+        path_ends=(1, 2, 3),
     )
     proba = np.array([[0.6, 0.3, 0.3, 0.4]], np.float32)
     assert rule.decide(proba).tolist() == [[False, False, False, True]]
@@ -188,7 +194,9 @@ def test_consistent_follows_thresholds_and_probabilities_of_parents() -> None:
     parents = find_parents(["a", "a/b", "a/b/c", "d"], "/")
     assert parents == ((1, 0), (2, 1))
     thresholds = np.array([0.6, 0.3, 0.5, 0.2], np.float32)
-    rule = MultilabelRule(thresholds, at_least_one=True, most=4, separator="/", parents=parents)
+    rule = MultilabelRule(
+        thresholds, at_least_one=True, max_topics=4, separator="/", parents=parents
+    )
     assert rule.raise_to_parents(thresholds).tolist() == pytest.approx([0.6, 0.6, 0.6, 0.2])
     proba = rule.make_consistent(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
     assert proba.tolist() == [[0.5, 0.5, 0.5, pytest.approx(0.1)]]

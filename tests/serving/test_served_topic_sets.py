@@ -39,7 +39,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fitted = classifier.fitted_
     assert fitted.multilabel_rule is not None
     # So that three topics are too many.
-    classifier.fitted_ = replace(fitted, multilabel_rule=replace(fitted.multilabel_rule, most=1))
+    classifier.fitted_ = replace(
+        fitted, multilabel_rule=replace(fitted.multilabel_rule, max_topics=1)
+    )
     classifier.save(path)
     return path
 

@@ -181,7 +181,7 @@ def _headline(experiment: Experiment) -> str:
         documents = "their descriptions, without any document,"
     several = ""
     if fitted.multilabel_rule is not None and len(fitted.topics) > 1:
-        several = f", {'one path' if fitted.multilabel_rule.ends else 'several'} for a text,"
+        several = f", {'one path' if fitted.multilabel_rule.path_ends else 'several'} for a text,"
     return (
         f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')}{several} from "
         f"{documents} in {experiment.seconds:.1f} s{end}"

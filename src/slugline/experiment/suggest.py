@@ -221,7 +221,7 @@ def _doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
     topic's odds to those of its threshold: a decision near its threshold counts nearly 1, a clear
     one nearly 0. Where documents have one path, topics are the ends of paths.
     """
-    if decision is not None and decision.ends:
+    if decision is not None and decision.path_ends:
         proba = decision.end_proba(proba)
     elif decision is not None:
         from scipy.special import logit

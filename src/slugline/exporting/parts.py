@@ -337,9 +337,9 @@ def _facts(
     if (rule := fitted.multilabel_rule) is not None:
         facts["multilabel"] = {
             "atLeastOne": rule.at_least_one,
-            "most": rule.most_given,
+            "most": rule.max_given,
             "parents": rule.parents,
-            "ends": rule.ends,
+            "ends": rule.path_ends,
             "precision": decider.precision,
         }
     return facts

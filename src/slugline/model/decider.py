@@ -361,7 +361,7 @@ class MultilabelDecider(Decider):
         for row, n_given in enumerate(is_given.sum(axis=1).tolist()):
             if not texts[row].strip():
                 reasons[row] = Unsure("no_text")
-            elif n_given > self._rule.most_given:
+            elif n_given > self._rule.max_given:
                 reasons[row] = Unsure("many_topics")
         is_given[[reason is not None for reason in reasons]] = False
         return self._rule.deepest(is_given), reasons

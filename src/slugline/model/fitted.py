@@ -166,8 +166,9 @@ class Fitted:
     @property
     def own_thresholds(self) -> dict[Topic, float]:
         """The thresholds that a user set."""
-        by_hand = () if self.multilabel_rule is None else self.multilabel_rule.by_hand
-        names = {self.topics.names[column] for column in by_hand}
+        rule = self.multilabel_rule
+        columns = () if rule is None else rule.manual_thresholds
+        names = {self.topics.names[column] for column in columns}
         return {name: value for name, value in self.thresholds.items() if name in names}
 
     @property

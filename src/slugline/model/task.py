@@ -33,16 +33,11 @@ from slugline.model.dense import (
     add_multilabel_encoder,
     add_single_label_encoder,
 )
+from slugline.model.f1_thresholds import USUAL_THRESHOLD, best_common_threshold, choose_rule
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
-from slugline.model.multilabel_rule import (
-    USUAL_THRESHOLD,
-    MultilabelRule,
-    check_own_thresholds,
-    find_ends,
-    find_parents,
-    with_own_thresholds,
-)
+from slugline.model.multilabel_rule import MultilabelRule, find_parents, find_path_ends
+from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
 from slugline.text.features import UnknownWordRate
 
@@ -288,7 +283,7 @@ class MultilabelTask:
         def f1(scores: F32, labels: Labels, weights: F32) -> float:
             counts = weights > 0
             proba, y = sigmoid(scores[counts]), labels.take(counts).indicator(n_topics) > 0
-            return rule.best_common_threshold(rule.make_consistent(proba), y)[0]
+            return best_common_threshold(rule, rule.make_consistent(proba), y)[0]
 
         return Metric(f"{self.settings.optimize}-F1", f1)
 
@@ -360,9 +355,11 @@ class MultilabelTask:
         """Return the rule for topics, or paths of topics, chosen by held-out probabilities."""
         parents = find_parents(self.topics.names, self.settings.topic_path)
         everything = Labels.concatenate(self.labels, self.described_labels())
-        ends = find_ends(everything, len(self.topics), parents)
+        path_ends = find_path_ends(everything, len(self.topics), parents)
         sizes = self.labels.n_each
-        return MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize, parents, ends)
+        return choose_rule(
+            proba, truth, sizes, self.settings.optimize, parents=parents, path_ends=path_ends
+        )
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule:
         """Return the rule after one more batch; with few recent scores, it hardly changes."""
@@ -371,16 +368,16 @@ class MultilabelTask:
         truth = labels.indicator(len(self.topics))
         weight = 0.0 if learner.recent_ is None else learner.recent_.weight
         if rule is None:
-            first = MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize)
+            first = choose_rule(proba, truth, sizes, self.settings.optimize)
             first = replace(first, as_indicator=self.as_indicator)
             return with_own_thresholds(first, self.topics, self.settings.thresholds)
-        sizes = np.append(sizes, [rule.at_least_one * rule.most, rule.most])
+        sizes = np.append(sizes, [rule.at_least_one * rule.max_topics, rule.max_topics])
         is_same = (
             learns_in_batches(before.learner) and learner.calibration is before.learner.calibration
         )
         if is_same:  # there are too few new scores
             weight, proba, truth = 0.0, proba[:0], truth[:0]
-        latest = MultilabelRule.from_proba(proba, truth, sizes, self.settings.optimize)
+        latest = choose_rule(proba, truth, sizes, self.settings.optimize)
         moved = np.float32(weight) * (latest.thresholds - rule.thresholds)
         latest = replace(
             latest.with_thresholds(rule.thresholds + moved),

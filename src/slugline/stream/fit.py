@@ -26,9 +26,11 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.learner import LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
+from slugline.model.f1_thresholds import choose_rule
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
-from slugline.model.multilabel_rule import MultilabelRule, check_own_thresholds, with_own_thresholds
+from slugline.model.multilabel_rule import MultilabelRule
+from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
 from slugline.stream.counting import TermStatistics, Weighting, count_block, weight_block
@@ -433,7 +435,7 @@ def _evaluate_heldout(
         return _HeldoutEvaluation(n_right, predictions, multilabel_rule=None)
     y_indicator = labels.indicator(proba.shape[1])
     sizes = np.array(counts.terms.topic_set_sizes)
-    rule = MultilabelRule.from_proba(proba, y_indicator, sizes, settings.optimize)
+    rule = choose_rule(proba, y_indicator, sizes, settings.optimize)
     rule = with_own_thresholds(rule, counts.topics, settings.thresholds)
     n_right = int((rule.decide(proba) == y_indicator).all(axis=1).sum())
     predictions = HeldOutPredictions.from_decisions(proba, labels, rows, precision=precision)

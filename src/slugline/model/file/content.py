@@ -341,12 +341,12 @@ def _multilabel_rule_info(
         return msgspec.UNSET
     return schema.MultilabelRuleInfo(
         at_least_one=rule.at_least_one,
-        max_topics=rule.most,
+        max_topics=rule.max_topics,
         average=rule.average,
         as_indicator=rule.as_indicator,
         separator=rule.separator,
-        path_ends=rule.ends,
-        manual_thresholds=rule.by_hand,
+        path_ends=rule.path_ends,
+        manual_thresholds=rule.manual_thresholds,
     )
 
 
@@ -357,13 +357,13 @@ def _restore_multilabel_rule(file: schema.ModelFile) -> MultilabelRule | None:
     rule = MultilabelRule(
         thresholds=file.arrays[_THRESHOLDS],
         at_least_one=info.at_least_one,
-        most=info.max_topics,
+        max_topics=info.max_topics,
         average=info.average,
         as_indicator=info.as_indicator,
         separator=info.separator,
         parents=find_parents(file.info.topics, info.separator),
-        ends=info.path_ends,
-        by_hand=info.manual_thresholds,
+        path_ends=info.path_ends,
+        manual_thresholds=info.manual_thresholds,
     )
     rule.check(len(file.info.topics))
     return rule
