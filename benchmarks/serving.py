@@ -27,7 +27,7 @@ from hostile import KINDS
 from hostile_requests import KINDS as REQUESTS
 from measure import FOLDER, child_command, chromium, progress, run_in_turn, table
 from slugline import reuters
-from slugline.model.file.content import model_path
+from slugline.model.file.shipped import model_path
 
 BIN = Path(sys.executable).parent
 

@@ -12,7 +12,8 @@ import slugline
 from slugline import reuters
 from slugline.classifier import TopicClassifier
 from slugline.errors import ModelFileError
-from slugline.model.file.content import DEFAULT, SHIPPED, library_versions, model_path
+from slugline.model.file.content import library_versions
+from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED, model_path
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,7 @@ WIRES = {
 @pytest.fixture(scope="module")
 def model() -> TopicClassifier:
     """Load the model that answers where none is named."""
-    return slugline.load(DEFAULT)
+    return slugline.load(DEFAULT_MODEL)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -95,4 +96,4 @@ def test_train_shipped_reproduces_the_bytes(
 
     runpy.run_path(str(TOOL))["train"](tmp_path / "again.slug")
 
-    assert (tmp_path / "again.slug").read_bytes() == Path(model_path(DEFAULT)).read_bytes()
+    assert (tmp_path / "again.slug").read_bytes() == Path(model_path(DEFAULT_MODEL)).read_bytes()

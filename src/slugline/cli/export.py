@@ -11,7 +11,7 @@ from slugline.cli.output_paths import check_target
 from slugline.errors import Message
 from slugline.exporting.page import LARGE_PAGE, render_page
 from slugline.exporting.parts import model_parts
-from slugline.model.file.content import model_path
+from slugline.model.file.shipped import model_path
 
 
 @command()

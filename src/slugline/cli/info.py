@@ -7,7 +7,7 @@ import msgspec
 from slugline.cli.options import command, json_option, model_argument
 from slugline.cli.output import print_json, show
 from slugline.model.file import container
-from slugline.model.file.content import model_path
+from slugline.model.file.shipped import model_path
 from slugline.text.table_columns import TableColumn
 
 _SEPARATORS = {"\t": "tab"}

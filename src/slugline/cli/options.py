@@ -23,7 +23,7 @@ from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.errors import DataError, Message, OptionError
 from slugline.learning.encoder.registry import AUTO, combinations, describe_choices
-from slugline.model.file.content import SHIPPED
+from slugline.model.file.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from slugline.corpus.loading import UnlabelledTexts

@@ -23,7 +23,8 @@ from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.decider import Decider
-from slugline.model.file.content import DEFAULT, SHIPPED, load_model
+from slugline.model.file.content import load_model
+from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import (
     Prediction,
@@ -142,10 +143,10 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
             f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
         )
     say(
-        f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
+        f"using the shipped model {DEFAULT_MODEL} ({SHIPPED[DEFAULT_MODEL]}); "
         "name your own with slugline predict MODEL FILE"
     )
-    return DEFAULT, [first or "-"]
+    return DEFAULT_MODEL, [first or "-"]
 
 
 def _predict_one(

@@ -26,7 +26,7 @@ from slugline.base.wording import counted
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
-from slugline.model.file.content import is_shipped
+from slugline.model.file.shipped import is_shipped
 
 # The number of seconds to wait for a process to end.
 _GRACE = 5.0

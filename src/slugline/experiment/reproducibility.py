@@ -20,7 +20,7 @@ from slugline.errors import DataError, ModelFileError, OptionError, Parameter
 from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.decision_results import decide_corpus
 from slugline.experiment.evaluate import evaluate_fitted, stored_metrics
-from slugline.model.file import container, content
+from slugline.model.file import container, content, shipped
 from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
@@ -121,7 +121,7 @@ def check_reproducible(
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
-    data = container.read_bytes(content.model_path(path))
+    data = container.read_bytes(shipped.model_path(path))
     original, file = content.load_model(path, data=data)
     info = file.info
     _check_can_repeat(path, info)

@@ -17,7 +17,7 @@ from slugline.base.wording import counted, percent
 from slugline.explanation.explanation import STYLE
 from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
 from slugline.model.decision import Unsure
-from slugline.model.file.content import SHIPPED
+from slugline.model.file.shipped import SHIPPED
 
 #: The size of a page, in bytes, from which phones take long to open it.
 LARGE_PAGE = 20_000_000

@@ -23,8 +23,9 @@ from slugline.learning.learner import LinearModel, is_linear
 from slugline.model.decider import Decider
 from slugline.model.file import container
 from slugline.model.file.container import quantize
-from slugline.model.file.content import from_model_file, model_path, to_model_file
+from slugline.model.file.content import from_model_file, to_model_file
 from slugline.model.file.schema import ModelFile
+from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
 from slugline.text.characters import TRANSLATION, character_classes
 from slugline.text.columns import TermColumns

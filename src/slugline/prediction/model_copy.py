@@ -14,7 +14,8 @@ from slugline.errors import OptionError, Parameter
 from slugline.learning.encoder.registry import Encoder
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack, read_bytes
-from slugline.model.file.content import load_model, model_path, to_model_file
+from slugline.model.file.content import load_model, to_model_file
+from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import PredictOptions, make_decider
 

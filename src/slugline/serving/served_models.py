@@ -14,8 +14,9 @@ from slugline.errors import OptionError, SluglineError
 from slugline.model.decider import Decider
 from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.file import container
-from slugline.model.file.content import DEFAULT, load_model, model_path
+from slugline.model.file.content import load_model
 from slugline.model.file.schema import ModelFile
+from slugline.model.file.shipped import DEFAULT_MODEL, model_path
 from slugline.model.fitted import Fitted
 from slugline.serving.service_errors import UnknownModelError
 
@@ -139,7 +140,7 @@ class ServedModels:
         OptionError : if two have one name, or one can't promise `min_precision`.
         """
         models: dict[str, ServedModel] = {}
-        for name in names or (DEFAULT,):
+        for name in names or (DEFAULT_MODEL,):
             model = ServedModel.load(name, min_precision)
             if model.name in models:
                 raise OptionError(

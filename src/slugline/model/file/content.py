@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -17,16 +15,16 @@ import numpy.typing as npt
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
-from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter
 from slugline.corpus.line_stream import check_encoding
-from slugline.errors import DataError, EncoderError, ModelFileError, Parameter
-from slugline.learning.calibration import Calibration, TopicCalibration
+from slugline.errors import DataError, EncoderError, Parameter
+from slugline.learning.calibration import Calibration, restore_calibration
 from slugline.learning.learner import is_linear, restore
 from slugline.model import heldout
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
+from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule, find_parents
@@ -78,36 +76,6 @@ def find_encoder(
         )
     encoder.check_width(needed.width)
     return encoder
-
-
-# Models in the package ----------------------------------------------------------------------------
-
-#: The topics of each model that comes with Slugline, by its name.
-SHIPPED = {"reuters46": "46 newswire topics of 1987"}
-#: The model that answers if none is given.
-DEFAULT = "reuters46"
-_FOLDER = Path(__file__).parents[1]
-
-
-def model_path(model: PathLike) -> PathLike:
-    """Return the path of a model, which may be given by its path or its name.
-
-    Only a plain string is a name: "./reuters46" and Path("reuters46") are files. Raises
-    ModelFileError if there is no such file, but the path resembles a name.
-    """
-    if model in SHIPPED:
-        return _FOLDER / f"{model}.slug"
-    if isinstance(model, str) and not os.path.lexists(model) and Path(model).name == model:
-        near = nearest(model, SHIPPED, 0.8)
-        if near is not None:
-            raise ModelFileError(f"{model}: there is no such file; did you mean {near}?")
-    return model
-
-
-def is_shipped(model: PathLike) -> bool:
-    """Whether this is the name of a model inside the package, or the path of its file."""
-    places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
-    return model in SHIPPED or os.path.realpath(model) in places
 
 
 # Content ------------------------------------------------------------------------------------------
@@ -274,17 +242,13 @@ def _restore_head(
         return None
     arrays = _arrays_of(file, _DENSE)
     weights, biases = (arrays.pop(name) for name in ("weights", "biases"))
-    calibration: Calibration | TopicCalibration
-    if arrays:
-        calibration = TopicCalibration.restore(arrays, biases)
-    else:
-        calibration = Calibration(1.0, info.uniform_weight, info.high_temperature_weight)
+    single_label = Calibration(1.0, info.uniform_weight, info.high_temperature_weight)
     return DenseHead(
         encoder=encoder,
         weights=weights,
         biases=biases,
         sparse_factor=info.sparse_factor,
-        calibration=calibration,
+        calibration=restore_calibration(arrays, biases, single_label),
         encoder_weight=info.weight,
         cascade=Cascade(info.cascade.threshold, info.cascade.encoded_fraction)
         if info.cascade

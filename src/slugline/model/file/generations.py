@@ -17,7 +17,7 @@ from typing import NamedTuple
 from slugline.base.files import PathLike, lock, os_advice, whole_file
 from slugline.errors import ModelFileError
 from slugline.model.file import container
-from slugline.model.file.content import is_shipped
+from slugline.model.file.shipped import is_shipped
 
 #: The number of earlier files that are kept; the oldest is deleted when there are more.
 MAX_EARLIER = 5

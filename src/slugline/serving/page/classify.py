@@ -13,7 +13,7 @@ from slugline.base.wording import whole_percent
 from slugline.corpus.documents import RowText, Topic, cells_of
 from slugline.explanation.explanation import WordAttribution
 from slugline.exporting.page import samples, why_unsure
-from slugline.model.file.content import is_shipped
+from slugline.model.file.shipped import is_shipped
 from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import render_page, requested_model, wants_part
 from slugline.serving.page.wording import word_error

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from slugline.base.html import render_markdown
 from slugline.base.wording import percent
-from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
+from slugline.model.file.shipped import SHIPPED
 from slugline.reports.render import typeset
 from slugline.serving.page.rendering import render_page, requested_model
 from slugline.serving.web.state import service_of
