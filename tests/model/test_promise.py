@@ -115,11 +115,13 @@ def test_confident_errors_tell_wrong_labels_from_hard_documents() -> None:
     is_hard, is_mislabelled = np.ones((2, 400), dtype=bool)
     is_hard[:60] = False  # the least sure
     is_mislabelled[::7] = False  # whatever the probability
-    assert not ConfidentErrors.from_predictions(probabilities, is_hard).suggest_wrong_labels
+    assert not ConfidentErrors.from_predictions(probabilities, is_hard).has_likely_label_errors
     errors = ConfidentErrors.from_predictions(probabilities, is_mislabelled)
-    assert errors.suggest_wrong_labels
+    assert errors.has_likely_label_errors
     assert (errors.n_sure, errors.n_wrong) == (100, 15)
-    assert not ConfidentErrors.from_predictions(probabilities[:0], is_hard[:0]).suggest_wrong_labels
+    assert not ConfidentErrors.from_predictions(
+        probabilities[:0], is_hard[:0]
+    ).has_likely_label_errors
 
 
 def test_label_doubts_are_said_only_of_wrong_labels(fitted: Fitted) -> None:

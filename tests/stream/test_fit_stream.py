@@ -156,7 +156,7 @@ def test_fit_stream_learns_the_same_bytes_with_weights_in_a_file(
     news: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = learned_bytes(learned(news))
-    monkeypatch.setattr(descents, "_MAX_FLOAT16_IN_MEMORY", 0)
+    monkeypatch.setattr(descents, "_MIN_IN_FILE", 0)
     assert learned_bytes(learned(news)) == in_memory
     assert list(temporary.iterdir()) == []
 

@@ -348,7 +348,7 @@ def has_topic_calibration(arrays: Mapping[str, F32]) -> bool:
 
 
 def restore_calibration(
-    arrays: Mapping[str, F32], biases: F32, single: Calibration | None = None
+    arrays: Mapping[str, F32], biases: F32, single_label: Calibration | None = None
 ) -> AnyCalibration:
     """Return a learner's calibration from the arrays of a model file.
 
@@ -357,12 +357,12 @@ def restore_calibration(
     arrays : mapping of str to array
         They include those of a `TopicCalibration` if the learner is multilabel.
     biases : float32 array, shape (n_topics,)
-    single : Calibration, optional
-        The calibration of a single-label learner; softmax by default.
+    single_label : Calibration, optional
+        The calibration if there is no `TopicCalibration`; softmax by default.
     """
     if has_topic_calibration(arrays):
         return TopicCalibration.restore(arrays, biases)
-    return Calibration(1.0) if single is None else single
+    return Calibration(1.0) if single_label is None else single_label
 
 
 def fit_topic_calibration(

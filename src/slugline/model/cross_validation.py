@@ -20,9 +20,10 @@ from slugline.model.fitted import Fitted
 from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
 
-# A learner is fitted three more times, each time without a third of the documents. With so many
-# documents that this would take long, it is fitted once more, without a few of them.
-_N_FOLDS, _MANY = 3, 20_000
+# A learner is fitted this number of times more, each time without one of the folds.
+_N_FOLDS = 3
+# With more documents, for which that would take long, it is fitted once more, without a few.
+_MAX_FOR_FOLDS = 20_000
 
 #: Fits a model to the documents with these row numbers.
 FitRows = Callable[[Index, FitSettings], Fitted]
@@ -47,7 +48,7 @@ def cross_validate(
     fit_rows : callable
     progress : Progress
     """
-    settings_of_parts = replace(
+    fold_settings = replace(
         settings,
         learner=choose_learner(fitted.learner),
         feature_groups=fitted.features.feature_groups,
@@ -64,7 +65,7 @@ def cross_validate(
             if not len(heldout):
                 continue
             try:
-                other = fit_rows(training, settings_of_parts)
+                other = fit_rows(training, fold_settings)
             except DataError:  # the remaining documents have no topic, word or weight to learn from
                 continue
             rows.append(heldout)
@@ -92,7 +93,7 @@ def _folds(labels: Labels, copies: Index, seed: int) -> list[Index]:
     n_documents = len(copies)
     if len(np.unique(copies)) < _N_FOLDS:
         return []
-    if n_documents > _MANY:
+    if n_documents > _MAX_FOR_FOLDS:
         order = np.random.default_rng(seed).permutation(n_documents)
         return [np.sort(order[:MAX_PREDICTIONS])]
     folds = make_folds(labels.to_topics(), _N_FOLDS, seed, copies)

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 HeldOutProba = tuple[Index, F32]
 
 # With more documents per topic than this, on average, the names of topics add nothing.
-_FEW = 50
+_MAX_FOR_NAMES = 50
 #: Largest number of unlabelled texts to learn from: more of them hardly change anything.
 MAX_UNLABELLED = 5_000
-# Documents that are the only ones of their topics are thinned so that their scores are at most
-# `_MAX_SCORES` numbers, but at least `_MIN_SINGLE` documents are kept.
-_MAX_SCORES, _MIN_SINGLE = 2_000_000, 500
+# Documents that are the only ones of their topics are thinned so that their scores are at most this
+# many numbers ...
+_MAX_SCORES = 2_000_000
+# ... but at least this many of them are kept.
+_MIN_SINGLE = 500
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -81,7 +83,7 @@ class EncodedDocuments:
     unlabelled: UnlabelledScores | None
 
     @property
-    def words_alone(self) -> tuple[None, HeldOutProba]:
+    def without_encoder(self) -> tuple[None, HeldOutProba]:
         """The result for a useless encoder: no head, and the learner's held-out probabilities."""
         rows, scores = self.heldout
         return None, (rows, self.learner.calibration.proba(scores))
@@ -97,7 +99,7 @@ def add_multilabel_encoder(
         encoded.rows, encoded.all_labels, len(encoded.texts), encoded.context, encoded.heldout
     )
     if head is None:
-        return encoded.words_alone
+        return encoded.without_encoder
     dense = DenseHead.from_head(encoded.encoder, head)
     return dense, None if scores is None else (encoded.heldout.rows, dense.predict_proba(scores))
 
@@ -138,7 +140,7 @@ def add_single_label_encoder(
             encoded.rows, encoded.all_labels, encoded.context, heldout, **options
         )
     if head is None:
-        return encoded.words_alone
+        return encoded.without_encoder
     n_unlabelled = len(encoded.unlabelled.texts) if encoded.unlabelled else 0
     dense = DenseHead.from_head(encoded.encoder, head, n_unlabelled)
     if scores is None:
@@ -297,13 +299,13 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     topics, labels = encoded.topics, encoded.labels
     present = [topics.names[number] for number in np.unique(labels.topics).tolist()]
     undescribed = [name for name in present if name not in encoded.settings.descriptions]
-    if not undescribed or len(labels) > _FEW * len(topics):
+    if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
         return [], None
     words = [_NO_WORD.sub(" ", str(name)).strip() for name in undescribed]
     return words, Names(_encode(words, encoded), topics.encode(undescribed))
 
 
-def with_chosen_encoder(
+def resolve_encoder(
     texts: Sequence[str],
     labels: Labels,
     learner: Learner,
@@ -342,6 +344,7 @@ def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> l
 def encode_documents(
     texts: Sequence[str],
     X: sp.csr_array,
+    *,
     labels: Labels,
     described: Labels,
     topics: Topics,

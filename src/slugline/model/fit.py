@@ -26,7 +26,7 @@ from slugline.model.dense import (
     check_unlabelled,
     encode_documents,
     linear_heldout,
-    with_chosen_encoder,
+    resolve_encoder,
 )
 from slugline.model.documents import TrainingDocuments
 from slugline.model.fit_descriptions import fit_descriptions
@@ -85,7 +85,7 @@ def fit(
     validation_set = _encode_validation(validation, documents, settings)
     candidate = _choose_candidate(documents, context, settings)
     words = _learn_words(documents, candidate, validation_set, context, settings)
-    settings, choice = with_chosen_encoder(
+    settings, choice = resolve_encoder(
         documents.texts, task.labels, words.learner, context, settings
     )
     dense, heldout = _add_encoder(documents, words, unlabelled_texts, context, settings)
@@ -267,7 +267,14 @@ def _learn_words(
     if in_parts and is_linear(learner):
         parts = rows_in_parts(documents.texts, labels, features, context)
         n_unlearned = len(documents) - learner.fit_parts(parts)
-        return _LearnedWords(features, learner, None, None, n_unlearned, n_unlearned > 0)
+        return _LearnedWords(
+            features=features,
+            learner=learner,
+            rows=None,
+            history=None,
+            n_unlearned=n_unlearned,
+            is_interrupted=n_unlearned > 0,
+        )
     rows = features.fit_transform(documents.texts, context.progress)
     # Where probabilities matter, held-out scores of all documents are worth several fits.
     needs_all_scores = settings.encoder is not None or settings.min_precision is not None
@@ -278,7 +285,14 @@ def _learn_words(
     history = learner.fit(rows, labels, context)
     is_interrupted = history is not None and history.stopped_by == "interrupt"
     n_unlearned = _count_heldout(context, len(documents), history) if is_interrupted else 0
-    return _LearnedWords(features, learner, rows, history, n_unlearned, is_interrupted)
+    return _LearnedWords(
+        features=features,
+        learner=learner,
+        rows=rows,
+        history=history,
+        n_unlearned=n_unlearned,
+        is_interrupted=is_interrupted,
+    )
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:
@@ -306,12 +320,12 @@ def _add_encoder(
     encoded = encode_documents(
         documents.texts,
         words.rows,
-        task.labels,
-        task.described_labels(),
-        task.topics,
-        words.learner,
-        context,
-        settings,
-        UnlabelledScores.from_learner(unlabelled_texts, words.features, words.learner),
+        labels=task.labels,
+        described=task.described_labels(),
+        topics=task.topics,
+        learner=words.learner,
+        context=context,
+        settings=settings,
+        unlabelled=UnlabelledScores.from_learner(unlabelled_texts, words.features, words.learner),
     )
     return (None, linear_heldout(words.learner)) if encoded is None else task.add_encoder(encoded)

@@ -98,9 +98,12 @@ def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
 
 
 def _before_first_batch(
-    settings: FitSettings, classes: Iterable[Topic] | None, *first: Sequence[Any]
+    settings: FitSettings,
+    classes: Iterable[Topic] | None,
+    texts: Sequence[str],
+    names: Sequence[Any],
 ) -> Fitted:
-    """Return an empty model, as it is before the first batch."""
+    """Return an empty model for all `classes`, given the documents of the first batch."""
     if settings.tune:
         raise OptionError(
             Parameter("tune"), " needs all documents at once; leave it out, or call fit first."
@@ -112,19 +115,20 @@ def _before_first_batch(
             " are chosen from all documents at once, not batch by "
             "batch; leave it out, or call fit.",
         )
-    names = [] if classes is None else documents.to_plain_topics(classes, "classes")
-    if not names:
+    all_topics = [] if classes is None else documents.to_plain_topics(classes, "classes")
+    if not all_topics:
         raise OptionError(
             "the first call of partial_fit needs ",
             Parameter("classes"),
             "; give a list of all topics that batches may have.",
         )
-    documents.check_topic_names(names)
-    learner, topics = _batch_learner(settings.learner), Topics.fit(names)
+    documents.check_topic_names(all_topics)
+    learner, topics = _batch_learner(settings.learner), Topics.fit(all_topics)
+    feature_groups = settings.batch_feature_groups(texts, names, are_all=False)
     return Fitted(
         topics=topics,
         topic_counts=np.zeros(len(topics), dtype=np.int64),
-        features=Features(settings.batch_feature_groups(*first, are_all=False), settings.n_jobs),
+        features=Features(feature_groups, settings.n_jobs),
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),

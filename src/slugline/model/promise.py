@@ -129,7 +129,7 @@ def describe_label_doubts(fitted: Fitted) -> str:
     errors = fitted.heldout_predictions and fitted.heldout_predictions.confident_errors
     if errors:
         values |= {"n_sure": errors.n_sure, "n_wrong": errors.n_wrong}
-    if values["n_suspect_labels"] or (errors and errors.suggest_wrong_labels):
+    if values["n_suspect_labels"] or (errors and errors.has_likely_label_errors):
         return _sentence("labels", values)
     return ""
 

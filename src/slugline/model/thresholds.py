@@ -12,15 +12,20 @@ from slugline.base.arrays import F64, Floats, Integers, Mask
 #: The probability, over random sets of held-out documents, that the chosen threshold reaches the
 #: precision.
 CONFIDENCE = 0.9
-# The number of thresholds that are tested, and the number of starting points of the search. A
-# search from the highest threshold only would stop there if one of its few answers has a wrong
-# topic. Chosen on training splits of 21 data sets, with 5 labels per topic and more.
-_N_LEVELS, _N_STARTS = 100, 5
+# The number of thresholds that are tested. This number and the next were chosen on training splits
+# of 21 data sets, with 5 labels per topic and more.
+_N_LEVELS = 100
+# The number of starting points of the search. A search from the highest threshold only would stop
+# there if one of its few answers has a wrong topic.
+_N_STARTS = 5
 # Precisions that `best_precision` tries, from high to low; nobody asks for lower ones.
 _STEPS = np.concatenate([[0.999, 0.995], np.arange(99, 49, -1) / 100])
 
-# See `ConfidentErrors.suggest_wrong_labels`.
-_CONFIDENT_ERROR, _FEWEST_ERRORS = 0.2, 5
+# Labels are likely to be wrong if the surest predictions have at least this fraction of the error
+# rate of all predictions; see `ConfidentErrors.has_likely_label_errors`.
+_MIN_ERROR_RATIO = 0.2
+# They also need this number of wrong predictions.
+_MIN_ERRORS = 5
 
 
 class AchievablePrecision(NamedTuple):
@@ -98,7 +103,7 @@ class ConfidentErrors(NamedTuple):
         return cls(n_sure, n_wrong, 1 - float(right.mean()) if len(right) else 0.0)
 
     @property
-    def suggest_wrong_labels(self) -> bool:
+    def has_likely_label_errors(self) -> bool:
         """Whether the surest predictions are wrong so often that labels are likely to be wrong.
 
         Hard documents get low probabilities, but documents with wrong labels get any. On training
@@ -107,8 +112,8 @@ class ConfidentErrors(NamedTuple):
         whose topics overlap by nature (reviews, diseases, short sentences on anything), it is 0.24
         to 0.36 times without replaced labels.
         """
-        is_common = self.n_wrong > _CONFIDENT_ERROR * self.error_rate * self.n_sure
-        return self.n_wrong >= _FEWEST_ERRORS and is_common
+        is_common = self.n_wrong > _MIN_ERROR_RATIO * self.error_rate * self.n_sure
+        return self.n_wrong >= _MIN_ERRORS and is_common
 
 
 def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Floats]:
@@ -126,12 +131,12 @@ def _p_value(n_right: Integers, n: Integers, precision: float) -> F64:
     return np.array([_binomial_tail(n_right, n, precision) for n_right, n in pairs])
 
 
-def _binomial_tail(least: int, n: int, p: float) -> float:
-    """Return the probability of at least `least` successes in `n` trials.
+def _binomial_tail(n_successes: int, n: int, p: float) -> float:
+    """Return the probability of at least `n_successes` in `n` trials.
 
     SciPy's `bdtrc` gives the same, but importing it takes longer than loading a model.
     """
-    n_failed = np.arange(1, n - least + 1)
+    n_failed = np.arange(1, n - n_successes + 1)
     # Logarithms of the binomial coefficients, each computed from the previous one.
     logs = np.append(0.0, np.log((n + 1 - n_failed) / n_failed).cumsum())
     logs += np.arange(len(logs)) * math.log1p(-p) + (n - np.arange(len(logs))) * math.log(p)

@@ -23,13 +23,17 @@ from slugline.stream.local import write_memmap
 
 # Rows of all blocks ------------------------------------------------------------------------------
 
-# Number of different keys.
-_ALL_KEYS = 1 << 64
-# One in so many rows is held out from the first descent, for calibration; but with very many
-# topics, at most the number of rows below.
-_HELDOUT_RATIO, _MIN_HELDOUT = 5, 500
-#: Maximum number of dense weights, of all columns and a batch of topics; and of topics of a batch.
-MAX_WEIGHTS, MAX_TOPICS = 3 << 24, 128
+# Number of different keys of rows.
+_N_KEYS = 1 << 64
+# One in so many rows is held out from the first descent, for calibration, unless there are more
+# scores of these than calibration needs.
+_HELDOUT_RATIO = 5
+# With very many topics, whose scores are many, this number of rows is still held out.
+_MIN_HELDOUT = 500
+#: Maximum number of dense weights: of all columns, for a batch of topics.
+MAX_WEIGHTS = 3 << 24
+#: Maximum number of topics of a batch.
+MAX_TOPICS = 128
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def hold_out_rows(
     n_topics = len(topic_counts)
     max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
     max_heldout = max(_MIN_HELDOUT, max_scores // n_topics)
-    min_key = _ALL_KEYS * min(max_heldout, n_rows // _HELDOUT_RATIO) // n_rows
+    min_key = _N_KEYS * min(max_heldout, n_rows // _HELDOUT_RATIO) // n_rows
     column_counts, training_topic_counts, n_training = engine.sum_blocks(
         sums.training_counts, n_topics, min_key
     )
@@ -166,9 +170,11 @@ def _term_rates(rows: RowBlocks, topic_counts: I64, min_key: int) -> F64:
 #: A function called with the number of passes, the current topics, and the fraction of work done.
 PassReporter = Callable[[int, slice, float], None]
 
-# Up to this many weights stay dense, in float16, between the two descents; and the weights of an
-# iterate stay in memory, not in a file.
-_MAX_DENSE, _MAX_FLOAT16_IN_MEMORY = 1 << 28, 1 << 22
+# Up to this many weights stay dense, in float16, between the two descents.
+_MAX_DENSE = 1 << 28
+# From this many weights on, those of an iterate are stored in a file, not in memory.
+_MIN_IN_FILE = 1 << 22
+# The largest finite number of float16.
 _MAX_FLOAT16 = np.float32(65_504)
 # The first descent only serves to score held-out rows, so it may end farther from the minimum.
 _FIRST_TOLERANCE = 3e-2
@@ -238,7 +244,7 @@ class StreamTraining:
                 raise
             interrupted = True
             on_interrupt()
-        return self._result(interrupted)
+        return self._result(interrupted=interrupted)
 
     def _run_phases(self) -> None:
         rows = self._rows
@@ -392,7 +398,7 @@ class StreamTraining:
             threshold = steps.THRESHOLD_AT_MINIMUM
         return steps.sparsify(weights.astype(np.float32, copy=False), threshold)
 
-    def _result(self, interrupted: bool) -> StreamResult:
+    def _result(self, *, interrupted: bool) -> StreamResult:
         """Return the result with the current weights."""
         rows, iterates = self._rows, self._state.iterates
         for topics in self._batches:
@@ -448,7 +454,7 @@ def _to_float16(weights: F32) -> F16:
         weights[part].clip(-_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16)
         for part in newton.row_slices(weights)
     )
-    if weights.size < _MAX_FLOAT16_IN_MEMORY:
+    if weights.size < _MIN_IN_FILE:
         return np.concatenate(list(parts))
     return write_memmap(parts, weights.shape)
 

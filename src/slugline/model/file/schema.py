@@ -248,16 +248,16 @@ def write_card(
         thresholds=thresholds,
         promise=promise and promise.text,
         is_broken=promise is not None and promise.is_broken,
-        by_hand=_own_thresholds(info, thresholds),
+        manual_thresholds=_manual_thresholds(info, thresholds),
         separator=repr(info.multilabel_rule.separator) if info.multilabel_rule else "",
         learner=describe_learner(info.learner),
-        figures=[
+        metrics=[
             (_words(name), _format_number(name, value)) for name, value in info.metrics.items()
         ],
     )
 
 
-def _own_thresholds(
+def _manual_thresholds(
     info: ModelInfo, thresholds: npt.NDArray[Any] | None
 ) -> list[tuple[str | int | bool, float]]:
     """Return the topics whose threshold a user set, with the thresholds."""
