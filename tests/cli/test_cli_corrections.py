@@ -56,7 +56,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path)
 
 def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: Run) -> None:
     run(*TRAIN)
-    before = Path("news.slug").read_bytes()
+    before, report_before = Path("news.slug").read_bytes(), Path("news.html").read_bytes()
     correct("c.db", *FLOWERS)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 0
@@ -81,9 +81,12 @@ def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: R
     assert rolled.out.splitlines() == [
         "model     news.slug, restored from news.slug.before.1",
         f"replaced  {Path('news.slug.rolled-back').absolute()}",
+        "report    news.html, restored as well",
         "kept      no earlier version",
     ]
     assert Path("news.slug").read_bytes() == before
+    assert Path("news.html").read_bytes() == report_before
+    assert 'id="corrections"' in Path("news.html.rolled-back").read_text()
 
 
 def test_train_corrections_json_holds_what_changed(run: Run) -> None:
@@ -431,6 +434,8 @@ def test_rollback_json_names_the_files(run: Run) -> None:
         "model": "news.slug",
         "source": str(Path("news.slug.before.1").absolute()),
         "taken_away": str(Path("news.slug.rolled-back").absolute()),
+        "report": None,
+        "report_taken_away": None,
         "n_left": 0,
     }
     assert load("news.slug").classes_.tolist() == ["a", "b"]

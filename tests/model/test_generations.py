@@ -13,7 +13,15 @@ import pytest
 from slugline.base.files import lock
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
-from slugline.model.file.generations import MAX_EARLIER, earlier_files, keep_current, roll_back
+from slugline.model.file.generations import (
+    MAX_EARLIER,
+    REPORT_GENERATOR,
+    Rollback,
+    earlier_files,
+    keep_current,
+    report_path,
+    roll_back,
+)
 
 News = list[tuple[str, str]]
 
@@ -62,7 +70,8 @@ def test_roll_back_goes_through_the_earlier_files(
     assert [kept.read_bytes() for kept in earlier_files(path)] == versions[n - 2 : n - 7 : -1]
     for back in range(1, MAX_EARLIER + 1):
         done = roll_back(path)
-        assert done == (kept_name(path, back), tmp_path / "m.slug.rolled-back", MAX_EARLIER - back)
+        replaced = tmp_path / "m.slug.rolled-back"
+        assert done == Rollback(kept_name(path, back), replaced, MAX_EARLIER - back)
         assert path.read_bytes() == versions[n - 1 - back]
         assert done.replaced.read_bytes() == versions[n - back]
         assert load(path).n_documents_ == 60 + n - 1 - back
@@ -227,3 +236,74 @@ def test_roll_back_fails_while_another_process_rolls_back(
 
     assert roll_back(path).n_earlier == 1
     assert path.read_bytes() == versions[1]
+
+
+# Reports ------------------------------------------------------------------------------------------
+
+
+def report(number: int) -> str:
+    return f'<meta name="generator" content="{REPORT_GENERATOR}"> {number}'
+
+
+def replace_with_report(path: Path, data: bytes, number: int) -> None:
+    replace(path, data)
+    part = path.with_name("part")
+    part.write_text(report(number))
+    part.replace(report_path(path))
+
+
+def test_roll_back_restores_the_report_of_each_model(tmp_path: Path, versions: list[bytes]) -> None:
+    path, page = tmp_path / "m.slug", tmp_path / "m.html"
+    for number, data in enumerate(versions):
+        replace_with_report(path, data, number)
+    last = len(versions) - 1
+    for number in range(last - 1, last - 1 - MAX_EARLIER, -1):
+        done = roll_back(path)
+        assert (done.report, done.replaced_report) == (page, tmp_path / "m.html.rolled-back")
+        assert path.read_bytes() == versions[number]
+        assert page.read_text() == report(number)
+        assert (tmp_path / "m.html.rolled-back").read_text() == report(number + 1)
+    names = ["m.html", "m.html.rolled-back", "m.slug", "m.slug.rolled-back"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == names
+
+
+def test_roll_back_moves_a_report_away_if_none_was_kept(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
+    path = tmp_path / "m.slug"
+    replace(path, versions[0])
+    replace_with_report(path, versions[1], 1)
+    done = roll_back(path)
+    assert (done.report, done.replaced_report) == (None, tmp_path / "m.html.rolled-back")
+    assert not report_path(path).exists()
+    assert (tmp_path / "m.html.rolled-back").read_text() == report(1)
+
+
+def test_roll_back_keeps_reports_beside_their_models_after_a_model_without_one(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
+    path, page = tmp_path / "m.slug", tmp_path / "m.html"
+    replace_with_report(path, versions[0], 0)
+    replace_with_report(path, versions[1], 1)
+    page.unlink()
+    replace_with_report(path, versions[2], 2)
+    replace_with_report(path, versions[3], 3)
+    assert roll_back(path).report == page
+    assert page.read_text() == report(2)
+    assert roll_back(path).report is None
+    assert not page.exists()
+    assert roll_back(path).report == page
+    assert page.read_text() == report(0)
+
+
+def test_roll_back_leaves_a_page_of_another_program(tmp_path: Path, versions: list[bytes]) -> None:
+    path, page = tmp_path / "m.slug", tmp_path / "m.html"
+    page.write_text("<p>Mine")
+    replace(path, versions[0])
+    replace(path, versions[1])
+    done = roll_back(path)
+    assert (done.report, done.replaced_report) == (None, None)
+    assert page.read_text() == "<p>Mine"
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        *("m.html", "m.slug", "m.slug.rolled-back")
+    ]

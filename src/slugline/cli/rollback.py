@@ -14,8 +14,8 @@ from slugline.model.file.generations import roll_back
 def rollback(model: str, as_json: bool) -> None:
     """Restore the model from before the last corrections.
 
-    Learning from corrections keeps the last five files beside MODEL. Run it again to go back one
-    more version. The model that was replaced stays as MODEL.rolled-back.
+    Learning from corrections keeps the last five files beside MODEL, and their reports. Run it
+    again to go back one more version. The model that was replaced stays as MODEL.rolled-back.
 
     For example:
 
@@ -23,12 +23,25 @@ def rollback(model: str, as_json: bool) -> None:
     """
     result = roll_back(model)
     if as_json:
-        names = {"source": str(result.source), "taken_away": str(result.replaced)}
+        files = {
+            "source": result.source,
+            "taken_away": result.replaced,
+            "report": result.report,
+            "report_taken_away": result.replaced_report,
+        }
+        names = {name: None if path is None else str(path) for name, path in files.items()}
         print_json({"model": model, **names, "n_left": result.n_earlier})
         return
     n_earlier = result.n_earlier
     show(f"model     {model}, restored from {result.source.name}")
     show(f"replaced  {result.replaced}")
+    if result.report is not None:
+        show(f"report    {result.report.name}, restored as well")
+    elif result.replaced_report is not None:
+        show(
+            f"report    none is kept of this model; that of the replaced one is now "
+            f"{result.replaced_report.name}"
+        )
     show(
         f"kept      {counted(n_earlier, 'earlier version') if n_earlier else 'no earlier version'}"
     )

@@ -31,6 +31,7 @@ from slugline.experiment.curve import LearningCurves, classifiers_to_compare, le
 from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.experiment.quantization import QuantizationResult
+from slugline.model.file.generations import report_path
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 
@@ -177,8 +178,7 @@ def _check_files(request: TrainRequest) -> Path:
             f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
             f"the report goes to {output.stem}.html."
         )
-    # A name such as v1.2 keeps its dots.
-    report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
+    report = report or report_path(output)
     check_target("--report", report, sources)
     if os.path.realpath(output) == os.path.realpath(report):
         raise OptionError(

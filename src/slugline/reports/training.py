@@ -19,6 +19,7 @@ from slugline.experiment.evidence import QualitativeEvidence
 from slugline.experiment.experiment import Experiment
 from slugline.experiment.quantization import QuantizationResult
 from slugline.model.file.content import library_versions
+from slugline.model.file.generations import REPORT_GENERATOR
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck
@@ -109,6 +110,7 @@ def training_page(
     evaluation = experiment.tested.evaluation
     topics = evaluation.per_topic()
     shared = {
+        "generator": REPORT_GENERATOR,
         "experiment": experiment,
         "evaluation": evaluation,
         "curves": [] if experiment.history is None else experiment.history.charts(),

@@ -1,7 +1,8 @@
-"""Keeps earlier files of a model beside it, and rolls back to them.
+"""Keeps earlier files of a model and its report beside them, and rolls back to them.
 
 `model.slug.before.1` is the version before `model.slug`, `model.slug.before.2` the version before
-that, and so on. At every moment, there is a complete model at the path itself.
+that, and so on; `model.html.before.1` is the report on `model.slug.before.1`, if there was one. At
+every moment, there is a complete model at the path itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from slugline.model.file.shipped import is_shipped
 
 #: The number of earlier files that are kept; the oldest is deleted when there are more.
 MAX_EARLIER = 5
+#: The name by which a report on a model is recognised: the content of its tag "generator".
+REPORT_GENERATOR = "Slugline training report"
+# Bytes of a web page in which the tag is searched.
+_HEAD_BYTES = 4096
 
 
 class Rollback(NamedTuple):
@@ -32,11 +37,26 @@ class Rollback(NamedTuple):
         The earlier path of the current file, and the present path of the file that it replaced.
     n_earlier : int
         Number of remaining earlier files.
+    report : Path or None
+        The report on the model that is now current; None if none was kept.
+    replaced_report : Path or None
+        The present path of the report on the file that was replaced; None if there was none.
     """
 
     source: Path
     replaced: Path
     n_earlier: int
+    report: Path | None = None
+    replaced_report: Path | None = None
+
+
+def report_path(path: PathLike) -> Path:
+    """Return the path of the report on a model, unless another one is asked for.
+
+    >>> print(report_path("tickets.slug"), report_path("v1.2"))
+    tickets.html v1.2.html
+    """
+    return Path(path).with_name(Path(path).name.removesuffix(".slug") + ".html")
 
 
 def earlier_files(path: PathLike) -> list[Path]:
@@ -51,13 +71,14 @@ def earlier_files(path: PathLike) -> list[Path]:
 def keep_current(path: PathLike) -> Path | None:
     """Copy the current file of a model to the earlier ones; return the path of the copy.
 
-    Return None if there is no file. If the latest earlier file is the same, no second copy is made.
+    Its report is copied as well. Return None if there is no file. If the latest earlier file is the
+    same, no second copy is made.
 
     Raises
     ------
     ModelFileError : if it can't be copied.
     """
-    target = _target(path)
+    target, report = _target(path), _target(report_path(path))
     first = _earlier_path(target, 1)
     if not target.is_file():
         return None
@@ -68,7 +89,11 @@ def keep_current(path: PathLike) -> Path | None:
         free = next((n for n in numbers if not _earlier_path(target, n).exists()), MAX_EARLIER)
         for n in range(free - 1, 0, -1):
             _earlier_path(target, n).replace(_earlier_path(target, n + 1))
+            _move_if_exists(_earlier_path(report, n), _earlier_path(report, n + 1))
         _put_copy(target, first)
+        _earlier_path(report, 1).unlink(missing_ok=True)
+        if _is_report(report):
+            _put_copy(report, _earlier_path(report, 1))
     except OSError as error:
         raise ModelFileError(
             f"{path}: the model could not be kept as {first.name} ({error.strerror or error}), and "
@@ -80,13 +105,14 @@ def keep_current(path: PathLike) -> Path | None:
 def roll_back(path: PathLike) -> Rollback:
     """Replace the model by the latest earlier file; a second call goes back one more version.
 
-    The replaced file moves to `model.slug.rolled-back`.
+    The replaced file moves to `model.slug.rolled-back`, and its report, `model.html`, to
+    `model.html.rolled-back`. The report on the earlier file is restored if it was kept.
 
     Raises
     ------
     ModelFileError : if the model comes with Slugline, there is no earlier file, that file is not a
-        valid model, another process is rolling back, or the file can't be put in place;
-        the model is then unchanged.
+        valid model, another process is rolling back, or the file can't be put in place; the
+        model is then unchanged. Also if only its report can't be put in place.
     """
     if is_shipped(path):
         raise ModelFileError(
@@ -118,8 +144,11 @@ def _locked_folder(target: Path) -> Iterator[None]:
 
 
 def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
+    report = _target(report_path(path))
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
-        earlier.pop(0).unlink()  # kept for a new model that then could not be written
+        # kept for a new model that then could not be written
+        _kept_report(report, earlier[0]).unlink(missing_ok=True)
+        earlier.pop(0).unlink()
     if not earlier:
         missing = "" if target.is_file() else "there is no such file, and "
         raise ModelFileError(
@@ -144,7 +173,25 @@ def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
             f"{path}: {earlier[0].name} could not be put in its place ({error.strerror or error}). "
             f"{os_advice(error)}."
         ) from error
-    return Rollback(earlier[0], away, len(earlier) - 1)
+    try:
+        restored, replaced = _roll_back_report(report, _kept_report(report, earlier[0]))
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} is restored, but not its report {report.name} ({error.strerror or error}). "
+            f"{os_advice(error)}."
+        ) from error
+    return Rollback(earlier[0], away, len(earlier) - 1, restored, replaced)
+
+
+def _roll_back_report(report: Path, kept: Path) -> tuple[Path | None, Path | None]:
+    """Put the kept report in place; return its path and that of the one that it replaced."""
+    if report.exists() and not _is_report(report):
+        return None, None  # a page of another program
+    away = report.with_name(f"{report.name}.rolled-back")
+    has_report, has_kept = report.exists(), kept.exists()
+    _move_if_exists(report, away)
+    _move_if_exists(kept, report)
+    return report if has_kept else None, away if has_report else None
 
 
 def _target(path: PathLike) -> Path:
@@ -156,19 +203,38 @@ def _earlier_path(target: Path, number: int) -> Path:
     return target.with_name(f"{target.name}.before.{number}")
 
 
+def _kept_report(report: Path, earlier: Path) -> Path:
+    """Return the path of the report on an earlier file."""
+    return _earlier_path(report, int(earlier.suffix.removeprefix(".")))
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a report that Slugline wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return f'content="{REPORT_GENERATOR}"'.encode() in file.read(_HEAD_BYTES)
+
+
+def _move_if_exists(source: Path, place: Path) -> None:
+    """Move a file to a place; if there is none, leave the place empty."""
+    if source.exists():
+        source.replace(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
 def _put_copy(source: Path, place: Path) -> None:
     """Link or copy a file to a second path, completely or not at all."""
     linked = place.with_name(f".{place.name}.part")
     linked.unlink(missing_ok=True)  # may be left from a process that was killed
     try:
-        os.link(
-            source, linked
-        )  # a hard link is enough, as a model file is replaced and never written into
+        # A hard link is enough, as models and reports are replaced and never written into.
+        os.link(source, linked)
     except OSError:  # some file systems have no links
         with source.open("rb") as file, whole_file(place) as copy:
             shutil.copyfileobj(file, copy)
         return
     linked.replace(place)
-    linked.unlink(
-        missing_ok=True
-    )  # remains if both are links to one file, which `replace` leaves alone
+    # Remains if both are links to one file, which `replace` leaves alone.
+    linked.unlink(missing_ok=True)
