@@ -205,10 +205,10 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
         progress(precision)
         model = TopicClassifier(min_precision=precision).fit(texts, topics)
         decisions = model.decide(test_texts)
-        given = [set(route.topics or ()) for route in decisions]
+        given = [set(decision.topics or ()) for decision in decisions]
         n_given = sum(map(len, given))
         n_right = sum(len(one & {*other}) for one, other in zip(given, test_topics, strict=True))
-        n_unsure = sum(route.reason is not None for route in decisions)
+        n_unsure = sum(decision.reason is not None for decision in decisions)
         rows.append(
             [
                 f"{precision:g}",

@@ -35,7 +35,7 @@ SUBJECTS = (
     "predicting",
     "scale",
     "audit",
-    "routing",
+    "decisions",
     "evaluation",
     "serving",
     "corrections",

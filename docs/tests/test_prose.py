@@ -263,7 +263,7 @@ README_NUMBERS = {
         "audit-wrong-topics", {"reuters": ["AP: cleanlab, margin", "AP: audit"]}
     ),
     "95 % precision asked for": cells_of(
-        "routing-precision",
+        "decisions-precision",
         {
             "mean": [
                 "temperature, same bound: precision",

@@ -107,13 +107,13 @@ def precision(sets: Sequence[str] = ACHIEVABLE) -> str:
 
 
 def _score(decider: Decider, test: Corpus) -> tuple[float, float]:
-    routes = decider.decide(test.texts)
+    decisions = decider.decide(test.texts)
     is_right = [
-        route.topic == topic
-        for route, topic in zip(routes, test.topics, strict=True)
-        if route.topic is not None
+        decision.topic == topic
+        for decision, topic in zip(decisions, test.topics, strict=True)
+        if decision.topic is not None
     ]
-    return float(np.mean(is_right)) if is_right else np.nan, len(is_right) / len(routes)
+    return float(np.mean(is_right)) if is_right else np.nan, len(is_right) / len(decisions)
 
 
 def afterwards(sets: Sequence[str] = ACHIEVABLE) -> str:
@@ -207,14 +207,14 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
     promises = {}
     for asked in (0.9, PRECISION):
         try:
-            routes = classifier.decide(test.texts, asked)
+            decisions = classifier.decide(test.texts, asked)
         except OptionError:
             promises[asked] = Promise(0.0, 0.0, 0.0)
             continue
         is_right = [
-            route.topic == topic
-            for route, topic in zip(routes, test.topics, strict=True)
-            if route.topic is not None
+            decision.topic == topic
+            for decision, topic in zip(decisions, test.topics, strict=True)
+            if decision.topic is not None
         ]
         error = np.sqrt(asked * (1 - asked) / max(1, len(is_right)))
         fraction = float(np.mean(is_right)) if is_right else 1.0
@@ -253,7 +253,7 @@ def out_of_scope() -> str:
     add_row("asked for 0.9, by probability alone", *split(threshold))
     decider = Decider.from_fitted(fitted)
     in_scope, answered_outside = (
-        np.array([route.topic is not None for route in decider.decide(texts)])
+        np.array([decision.topic is not None for decision in decider.decide(texts)])
         for texts in (test.texts, outside)
     )
     add_row("asked for 0.9, Slugline", in_scope, ~answered_outside)
