@@ -8,13 +8,13 @@ import os
 import resource
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model_entries import JSON, rezip, unzip
 from slugline.classifier import load
 from slugline.cli import options
 from slugline.corpus.corpus import Corpus
@@ -350,12 +350,9 @@ def test_commands_reject_a_line_of_50_megabytes_in_little_memory(
 
 def rewrite(path: Path, **changes: object) -> None:
     """Change fields of model.json."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    entries["model.json"] = json.dumps(json.loads(entries["model.json"]) | changes).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
+    entries = unzip(path.read_bytes())
+    entries[JSON] = json.dumps(json.loads(entries[JSON]) | changes).encode()
+    path.write_bytes(rezip(entries))
 
 
 def cut_off(path: Path) -> None:
@@ -388,8 +385,7 @@ def missing(path: Path) -> None:
 
 
 def another_zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("letter.txt", "Dear Sir,")
+    path.write_bytes(rezip({"letter.txt": b"Dear Sir,"}))
 
 
 NO_MODEL = "not a Slugline model, or truncated"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import random
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from model_entries import JSON, unzip
 from server import client, make_state
 from slugline import TopicClassifier, load, load_corpus
 from slugline.cli.train import train
@@ -219,8 +219,8 @@ def test_layout_keeps_the_form_of_several_topics(
     model.save("n.slug")
 
     assert load("n.slug").fitted_.layout == layout
-    with zipfile.ZipFile("n.slug") as archive:
-        assert (b"topic_form" in archive.read("model.json")) == (form is not None)
+    entries = unzip(Path("n.slug").read_bytes())
+    assert (b"topic_form" in entries[JSON]) == (form is not None)
     assert line in tickets("info", "n.slug").out
 
 

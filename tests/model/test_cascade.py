@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model_entries import JSON, rezip, unzip
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
 from slugline.explanation.explain import explain
@@ -134,19 +134,14 @@ def test_cascade_survives_saving_and_loading(
 
 
 def rewritten(path: Path, cascade: Any) -> Path:
-    """Return a copy of a model file with another cascade; None for none, as in older files."""
-    with zipfile.ZipFile(path) as file:
-        entries = {name: file.read(name) for name in file.namelist()}
-    (name,) = (n for n in entries if n.endswith(".json"))
-    info = json.loads(entries[name])
+    """Return a copy of a model file with another cascade; None for none."""
+    entries = unzip(path.read_bytes())
+    info = json.loads(entries[JSON])
     del info["encoder"]["cascade"]
     if cascade is not None:
         info["encoder"]["cascade"] = cascade
-    entries[name] = json.dumps(info).encode()
     copy = path.with_name("copy.slug")
-    with zipfile.ZipFile(copy, "w") as file:
-        for entry, content in entries.items():
-            file.writestr(entry, content)
+    copy.write_bytes(rezip(entries | {JSON: json.dumps(info).encode()}))
     return copy
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 import tempfile
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
+from model_entries import (
+    CARD,
+    JSON,
+    VOCABULARY,
+    WEIGHTS,
+    Arrays,
+    Entries,
+    rezip,
+    unzip,
+    with_arrays,
+    with_info,
+)
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, ModelFileError
 from slugline.learning.linear.learner import LinearLearner
@@ -32,9 +40,6 @@ TOPICS = ["grain", "earn", "zinc", "earn"] * 6
 SETS = [("grain", "corn"), ("earn",), ("zinc",), ("earn", "grain")] * 6
 QUESTIONS = ["wheat rose", "", "zinc " * 300 + "\ud800 石油"]
 WORDS = {"wheat": 0, "corn": 0, "profit": 1, "zinc": 2}
-JSON, WEIGHTS, VOCABULARY, CARD = "model.json", "weights.safetensors", "vocabulary.txt", "card.md"
-Entries = dict[str, bytes]
-Arrays = dict[str, np.ndarray]
 
 
 # Whole files --------------------------------------------------------------------------------------
@@ -69,27 +74,7 @@ def good(name: str) -> Entries:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.slug")
         MODELS[kind]().save(path, quantize="int8" if kind != name else None)
-        with zipfile.ZipFile(path) as archive:
-            return {entry: archive.read(entry) for entry in archive.namelist()}
-
-
-def pack(entries: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Duplicate name")
-        for name, content in entries:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def with_info(entries: Entries, info: Any) -> bytes:
-    return pack([*(entries | {JSON: json.dumps(info).encode()}).items()])
-
-
-def with_arrays(entries: Entries, arrays: Arrays) -> bytes:
-    # Not np.ascontiguousarray, which gives every array a dimension.
-    arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
-    return pack([*(entries | {WEIGHTS: save_arrays(arrays)}).items()])
+        return unzip(path.read_bytes())
 
 
 # What becomes of a file ---------------------------------------------------------------------------
@@ -146,7 +131,7 @@ def test_load_refuses_a_model_without_one_of_its_settings(name: str) -> None:
     for path in places(info):
         changed = json.loads(good(name)[JSON])
         del parent_of(changed, path)[path[-1]]
-        if refusal(with_info(good(name), changed)) is None:
+        if refusal(rezip(with_info(good(name), changed))) is None:
             accepted.append(path)
     assert [path for path in accepted if path[0] not in MAY_BE_MISSING] == []
 
@@ -158,7 +143,7 @@ def test_load_refuses_a_setting_of_another_type(name: str) -> None:
     for path in places(info):
         changed = json.loads(good(name)[JSON])
         parent_of(changed, path)[path[-1]] = {"a": ["b"]}
-        if refusal(with_info(good(name), changed)) is None:
+        if refusal(rezip(with_info(good(name), changed))) is None:
             accepted.append(path)
     assert accepted == []
 
@@ -183,7 +168,7 @@ def test_load_refuses_odd_settings_or_answers(name: str, data: st.DataObject) ->
         place[path[-1]] = data.draw(st.just(place[path[-1]] + 1) | factors)
     else:
         place[path[-1]] = data.draw(ODD_VALUES)
-    refusal(with_info(good(name), info))
+    refusal(rezip(with_info(good(name), info)))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +178,7 @@ def test_load_refuses_odd_settings_or_answers(name: str, data: st.DataObject) ->
 def test_load_refuses_another_format_and_says_what_to_do(version: int, remedy: str) -> None:
     info = {"format": version}
     message = f"a model of format {version}, and this Slugline reads format 3; {remedy}."
-    assert refusal(with_info(good("linear"), info)) == message
+    assert refusal(rezip(with_info(good("linear"), info))) == message
 
 
 # Arrays -------------------------------------------------------------------------------------------
@@ -242,7 +227,7 @@ def test_load_refuses_an_array_that_is_missing_or_has_another_shape_type_or_rang
     accepted = [
         (array, change)
         for array, change, arrays in invalid_arrays(load_arrays(entries[WEIGHTS]))
-        if refusal(with_arrays(entries, arrays)) is None
+        if refusal(rezip(with_arrays(entries, arrays))) is None
     ]
     assert {*accepted} == (
         {("heldout.row_gaps", "missing")} if "heldout.labels" in names else set()
@@ -277,7 +262,7 @@ def test_load_refuses_odd_arrays_or_answers(name: str, data: st.DataObject) -> N
     for array in chosen:
         with np.errstate(all="ignore"):
             arrays[array] = change(arrays[array])
-    refusal(with_arrays(good(name), arrays))
+    refusal(rezip(with_arrays(good(name), arrays)))
 
 
 # Entries ------------------------------------------------------------------------------------------
@@ -300,7 +285,7 @@ def damaged_entries(entries: Entries) -> Iterator[tuple[str, list[tuple[str, byt
 @pytest.mark.parametrize("name", NAMES)
 def test_load_refuses_an_entry_that_is_missing_or_damaged(name: str) -> None:
     files = damaged_entries(good(name))
-    assert [change for change, entries in files if refusal(pack(entries)) is None] == []
+    assert [change for change, entries in files if refusal(rezip(entries)) is None] == []
 
 
 def test_load_refuses_a_term_that_is_named_twice() -> None:
@@ -311,7 +296,7 @@ def test_load_refuses_a_term_that_is_named_twice() -> None:
         repeated = [*lines]
         repeated[number] = lines[number + 1]
         entries = good("linear") | {VOCABULARY: b"\n".join(repeated)}
-        if refusal(pack([*entries.items()])) is None:
+        if refusal(rezip(entries)) is None:
             accepted.append(number)
     assert accepted == []
 
@@ -322,7 +307,7 @@ def test_load_refuses_a_term_that_is_named_twice() -> None:
 def test_load_refuses_odd_bytes_or_answers(
     name: str, place: int, inserted: bytes, is_cut: bool
 ) -> None:
-    data = pack([*good(name).items()])
+    data = rezip(good(name))
     place %= len(data)
     end = b"" if is_cut else data[place + len(inserted) * (place % 2) :]
     refusal(data[:place] + inserted + end)

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 
 from fitting_modules import FITTING
-from model.test_hostile_files import Arrays, Entries, as_file, with_arrays, with_info
+from model_entries import CARD, JSON, Arrays, Entries, change_arrays, change_info, rezip, unzip
 from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, ModelFileError
@@ -41,8 +40,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def entries(model: Path) -> Entries:
-    with zipfile.ZipFile(model) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return unzip(model.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -84,9 +82,9 @@ def test_saved_model_names_its_encoder_and_weight(model: Path) -> None:
 def test_saved_model_without_an_encoder_does_not_mention_one(tmp_path: Path) -> None:
     path = tmp_path / "plain.slug"
     TopicClassifier().fit(TEXTS, TOPICS).save(path)
-    with zipfile.ZipFile(path) as archive:
-        assert "encoder" not in json.loads(archive.read("model.json"))
-        assert b"encoder" not in archive.read("card.md")
+    entries = unzip(path.read_bytes())
+    assert "encoder" not in json.loads(entries[JSON])
+    assert b"encoder" not in entries[CARD]
     assert load(path, Meanings(WORDS)).fitted_.encoder is None
 
 
@@ -177,7 +175,7 @@ def test_load_names_the_package_of_a_missing_encoder(
 
 def refusal(entries: Entries, folder: Path) -> str:
     path = folder / "bad.slug"
-    path.write_bytes(as_file(entries))
+    path.write_bytes(rezip(entries))
     with pytest.raises(ModelFileError) as caught:
         load(path, Meanings(WORDS))
     return str(caught.value).removeprefix(f"{path}: ")
@@ -201,12 +199,12 @@ def refusal(entries: Entries, folder: Path) -> str:
 def test_load_refuses_invalid_encoder_settings(
     name: str, value: Any, entries: Entries, tmp_path: Path
 ) -> None:
-    changed = with_info(entries, lambda info: info["encoder"].update({name: value}))
+    changed = change_info(entries, lambda info: info["encoder"].update({name: value}))
     assert refusal(changed, tmp_path).startswith("damaged (")
 
 
 def test_load_refuses_a_missing_encoder_setting(entries: Entries, tmp_path: Path) -> None:
-    changed = with_info(entries, lambda info: info["encoder"].pop("weight"))
+    changed = change_info(entries, lambda info: info["encoder"].pop("weight"))
     assert "missing required field `weight`" in refusal(changed, tmp_path)
 
 
@@ -216,7 +214,7 @@ def test_load_refuses_a_missing_encoder_setting(entries: Entries, tmp_path: Path
 def test_load_refuses_invalid_descriptions(
     descriptions: Any, entries: Entries, tmp_path: Path
 ) -> None:
-    changed = with_info(entries, lambda info: info.update(descriptions=descriptions))
+    changed = change_info(entries, lambda info: info.update(descriptions=descriptions))
     assert refusal(changed, tmp_path).startswith("damaged (")
 
 
@@ -238,14 +236,14 @@ CHANGES: dict[str, Callable[[Arrays], Arrays]] = {
 def test_load_refuses_encoder_arrays_that_do_not_match(
     change: Callable[[Arrays], Arrays], entries: Entries, tmp_path: Path
 ) -> None:
-    assert refusal(with_arrays(entries, change), tmp_path)
+    assert refusal(change_arrays(entries, change), tmp_path)
 
 
 def test_load_refuses_encoder_arrays_without_encoder_or_linear_learner(
     entries: Entries, tmp_path: Path
 ) -> None:
     path = tmp_path / "bad.slug"
-    path.write_bytes(as_file(with_info(entries, lambda info: info.pop("encoder"))))
+    path.write_bytes(rezip(change_info(entries, lambda info: info.pop("encoder"))))
     with pytest.raises(ModelFileError, match="is unknown"):
         load(path)
 
@@ -253,10 +251,10 @@ def test_load_refuses_encoder_arrays_without_encoder_or_linear_learner(
         del info["encoder"]
         info["descriptions"] = {"grain": "wheat"}
 
-    arrays = with_arrays(
+    arrays = change_arrays(
         entries, lambda found: {n: a for n, a in found.items() if "dense" not in n}
     )
-    path.write_bytes(as_file(with_info(arrays, describe)))
+    path.write_bytes(rezip(change_info(arrays, describe)))
     with pytest.raises(ModelFileError, match="descriptions of topics without an encoder"):
         load(path)
 
@@ -271,7 +269,7 @@ def test_load_refuses_encoder_arrays_without_encoder_or_linear_learner(
     def move(arrays: Arrays) -> Arrays:
         return {name.replace("learner.", "learner.0."): array for name, array in arrays.items()}
 
-    changed = with_arrays(with_info(entries, mix), move)
+    changed = change_arrays(change_info(entries, mix), move)
     assert "an encoder with a learner that is not linear" in refusal(changed, tmp_path)
 
 
@@ -287,10 +285,10 @@ def test_loaded_encoder_of_huge_weights_predicts_finite_values(
             if not name.endswith(".scale")
         }
 
-    changed = with_info(
-        with_arrays(entries, enlarge), lambda info: info["encoder"].update(sparse_factor=9e5)
+    changed = change_info(
+        change_arrays(entries, enlarge), lambda info: info["encoder"].update(sparse_factor=9e5)
     )
     path = tmp_path / "large.slug"
-    path.write_bytes(as_file(changed))
+    path.write_bytes(rezip(changed))
     proba = load(path, Meanings(WORDS)).predict_proba(NEW)
     assert np.isfinite(proba).all()

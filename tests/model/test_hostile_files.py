@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -10,9 +9,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,16 @@ import pytest
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from model_entries import (
+    CARD,
+    VOCABULARY,
+    WEIGHTS,
+    Arrays,
+    Entries,
+    change_arrays,
+    change_info,
+    unzip,
+)
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.learning.learner import Learner
@@ -32,10 +39,7 @@ from slugline.text.feature_groups import FeatureGroup
 TEXTS = ["wheat and corn rose", "net profit fell", "zinc and tin fell"] * 5
 TOPICS = ["grain", "earn", "zinc"] * 5
 NET = NeuralLearner((4, 4), epochs=2)
-JSON, WEIGHTS, WORDS, CARD = "model.json", "weights.safetensors", "vocabulary.txt", "card.md"
 
-Entries = dict[str, bytes]
-Arrays = dict[str, Any]
 # Name, method, CRC, claimed size and packed bytes of an entry.
 Packed = tuple[str, int, int, int, bytes]
 
@@ -44,11 +48,10 @@ Packed = tuple[str, int, int, int, bytes]
 
 
 def entries_of(folder: Path, learner: Any = "linear", **options: Any) -> Entries:
-    """Give the content of the entries of a small model."""
+    """Return the entries of a small model."""
     path = folder / "good.slug"
     TopicClassifier(learner=learner, **options).fit(TEXTS, TOPICS).save(path)
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return unzip(path.read_bytes())
 
 
 def deflated(name: str, data: bytes) -> Packed:
@@ -81,19 +84,6 @@ def as_file(entries: Entries, **changed: Packed) -> bytes:
     return as_zip([changed.get(n.partition(".")[0], stored(n, d)) for n, d in entries.items()])
 
 
-def with_info(entries: Entries, change: Callable[[Any], object]) -> Entries:
-    info = json.loads(entries[JSON])
-    change(info)
-    return entries | {JSON: json.dumps(info).encode()}
-
-
-def with_arrays(entries: Entries, change: Callable[[Arrays], Arrays]) -> Entries:
-    arrays = change(load_arrays(entries[WEIGHTS]))
-    # Not np.ascontiguousarray, which gives every array a dimension.
-    arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
-    return entries | {WEIGHTS: save_arrays(arrays)}
-
-
 def refusal(data: bytes, folder: Path) -> str:
     """Load bytes that must be refused; give the message without its path."""
     path = folder / "bad.slug"
@@ -119,15 +109,15 @@ def many_lines(folder: Path) -> bytes:
     """Name 30 million empty terms, which with some noise deflate no more than words may."""
     noise = random.Random(0).randbytes(2_000_000).hex().encode()
     words = b"\n" * 30_000_000 + noise + b"\n"
-    entries = with_info(
+    entries = change_info(
         entries_of(folder, feature_groups=[FeatureGroup("words")]),
         lambda info: info["feature_groups"][0].update(n_terms=30_000_001),
     )
-    return as_file(entries, vocabulary=deflated(WORDS, words))
+    return as_file(entries, vocabulary=deflated(VOCABULARY, words))
 
 
 def many_learners(folder: Path) -> bytes:
-    entries = with_info(
+    entries = change_info(
         entries_of(
             folder, Mixture([LinearLearner()]), feature_groups=[FeatureGroup("words", "counts")]
         ),
@@ -136,7 +126,7 @@ def many_learners(folder: Path) -> bytes:
         ),
     )
     return as_file(
-        with_arrays(
+        change_arrays(
             entries,
             lambda a: {
                 name.replace(".0.", f".{number}."): array
@@ -158,7 +148,9 @@ def many_arrays(folder: Path) -> bytes:
 
 def many_layers(folder: Path) -> bytes:
     return as_file(
-        with_info(entries_of(folder, NET), lambda info: info["learner"].update(hidden=[1] * 2**21))
+        change_info(
+            entries_of(folder, NET), lambda info: info["learner"].update(hidden=[1] * 2**21)
+        )
     )
 
 
@@ -166,13 +158,13 @@ def many_blocks(folder: Path) -> bytes:
     block = entries_of(folder)
     none = {"weighting": "counts", "n_terms": 0, "kind": "words", "weight": 1.0}
     none |= {"max_terms": None, "min_count": 1}
-    return as_file(with_info(block, lambda info: info["feature_groups"].extend([none] * 60_000)))
+    return as_file(change_info(block, lambda info: info["feature_groups"].extend([none] * 60_000)))
 
 
 def with_topics(entries: Entries, names: list[str]) -> Entries:
     """Name other topics, with a bias each."""
-    return with_arrays(
-        with_info(entries, lambda info: info.update(topics=names, class_weight=None)),
+    return change_arrays(
+        change_info(entries, lambda info: info.update(topics=names, class_weight=None)),
         lambda a: a | {"learner.biases": np.zeros(len(names), np.float32)},
     )
 
@@ -188,11 +180,11 @@ def many_topics_and_columns(folder: Path) -> bytes:
     """Claim 2**24 columns and 60,000 topics: 4 TB if weights were dense, and 64 MB of counts."""
     entries = entries_of(folder, feature_groups=[FeatureGroup("words", "counts")])
     entries = with_topics(entries, [f"t{number}" for number in range(60_000)])
-    entries = with_info(
+    entries = change_info(
         entries, lambda info: info["feature_groups"][0].update(n_terms=0, n_buckets=1 << 24)
     )
     none = {"values": "f2", "topics": "u2"}
-    entries = with_arrays(
+    entries = change_arrays(
         entries,
         lambda a: {
             **{f"learner.weights.{name}": np.zeros(0, kind) for name, kind in none.items()},
@@ -201,7 +193,7 @@ def many_topics_and_columns(folder: Path) -> bytes:
             "learner.biases": a["learner.biases"],
         },
     )
-    return as_file(entries | {WORDS: b""})
+    return as_file(entries | {VOCABULARY: b""})
 
 
 def many_weights_of_one_term(folder: Path) -> bytes:
@@ -213,26 +205,26 @@ def many_weights_of_one_term(folder: Path) -> bytes:
         counts[0] += len(a["learner.weights.values"])
         return a | {"learner.weights.counts": counts}
 
-    return as_file(with_arrays(entries_of(folder), change))
+    return as_file(change_arrays(entries_of(folder), change))
 
 
 def many_seen_buckets(folder: Path) -> bytes:
     """Claim sixty blocks of 2**24 hash buckets, of which one has been seen: 4 GB of them."""
-    entries = with_info(
+    entries = change_info(
         entries_of(folder),
         lambda info: info["feature_groups"].extend(
             [info["feature_groups"][0] | {"n_terms": 1, "n_buckets": 1 << 24}] * 60
         ),
     )
-    return as_file(entries | {WORDS: entries[WORDS] + b"wheat\n" * 60})
+    return as_file(entries | {VOCABULARY: entries[VOCABULARY] + b"wheat\n" * 60})
 
 
 def long_names(folder: Path) -> bytes:
     """Name a topic with all the characters that the settings may have, and arrays with more."""
-    entries = with_info(
+    entries = change_info(
         entries_of(folder), lambda info: info["topics"].__setitem__(0, "a" * 8_000_000)
     )
-    return as_file(with_arrays(entries, lambda a: a | {"a" * 10_000_000: a["idf.0"]}))
+    return as_file(change_arrays(entries, lambda a: a | {"a" * 10_000_000: a["idf.0"]}))
 
 
 def one_long_topic_of_many(folder: Path) -> bytes:
@@ -369,7 +361,7 @@ def test_load_of_huge_weights_refuses_or_predicts_finite_values(
             if not name.endswith(".scale")
         }
 
-    entries = with_arrays(entries_of(tmp_path, learner, feature_groups=GROUPS), change)
+    entries = change_arrays(entries_of(tmp_path, learner, feature_groups=GROUPS), change)
     if value > 1e9:
         message = refusal(as_file(entries), tmp_path)
         assert message.endswith(
@@ -385,7 +377,7 @@ def test_load_of_huge_weights_refuses_or_predicts_finite_values(
 
 def test_deep_network_of_huge_weights_predicts_finite_values(tmp_path: Path) -> None:
     deep = entries_of(tmp_path, NeuralLearner((4,) * 20, epochs=1), feature_groups=GROUPS)
-    entries = with_arrays(
+    entries = change_arrays(
         deep, lambda a: {n: np.full_like(v, 1e9) if "idf" not in n else v for n, v in a.items()}
     )
     (tmp_path / "a.slug").write_bytes(as_file(entries))
@@ -395,7 +387,7 @@ def test_deep_network_of_huge_weights_predicts_finite_values(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("value", [0, -1, 1e-30, 0.5, 4.0, 3e38])
 def test_load_refuses_impossible_idf(value: float, good: Entries, tmp_path: Path) -> None:
-    entries = with_arrays(good, lambda a: a | {"idf.0": np.full_like(a["idf.0"], value)})
+    entries = change_arrays(good, lambda a: a | {"idf.0": np.full_like(a["idf.0"], value)})
     message = refusal(as_file(entries), tmp_path)
     assert message.startswith(
         "array 'idf.0' holds 3e+38" if value > 1e9 else f"damaged (idf runs from {value:.3g} to"
@@ -416,7 +408,7 @@ def test_load_takes_any_positive_n_documents_whatever_idf_counts(
     n_documents: int, good: Entries, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.slug"
-    path.write_bytes(as_file(with_info(good, lambda info: info.update(n_documents=n_documents))))
+    path.write_bytes(as_file(change_info(good, lambda info: info.update(n_documents=n_documents))))
     if n_documents:
         assert np.isfinite(load(path).predict_proba(LONG)).all()
     else:
@@ -427,7 +419,7 @@ def test_load_takes_any_positive_n_documents_whatever_idf_counts(
 def test_mixture_with_weights_of_any_size_predicts_finite_values(
     weights: list[float], tmp_path: Path
 ) -> None:
-    entries = with_info(
+    entries = change_info(
         entries_of(tmp_path, Mixture([LinearLearner(), LinearLearner()])),
         lambda info: info["learner"].update(weights=weights, inverse_temperature=999_999),
     )
@@ -468,7 +460,7 @@ def test_load_refuses_arrays_of_any_other_shape(
 
 
 def test_load_refuses_weights_and_biases_of_too_few_dimensions(tmp_path: Path) -> None:
-    entries = with_arrays(
+    entries = change_arrays(
         entries_of(tmp_path, feature_groups=[FeatureGroup("words", "counts")]),
         lambda a: {
             "learner.weights.values": np.float32(1).reshape(()),
@@ -481,7 +473,7 @@ def test_load_refuses_weights_and_biases_of_too_few_dimensions(tmp_path: Path) -
         "damaged (weights whose values, topics and counts are not lists that match); "
         "get an intact copy."
     )
-    entries = with_arrays(entries, lambda a: a | {"learner.biases": np.float32(0).reshape(())})
+    entries = change_arrays(entries, lambda a: a | {"learner.biases": np.float32(0).reshape(())})
     assert refusal(as_file(entries), tmp_path) == (
         "damaged (biases of shape ()); get an intact copy."
     )
@@ -518,7 +510,7 @@ ODD_TOPICS: dict[str, tuple[list[Any], str]] = {
 def test_load_refuses_invalid_topics(
     topics: list[Any], message: str, good: Entries, tmp_path: Path
 ) -> None:
-    entries = with_info(good, lambda info: info.update(topics=topics))
+    entries = change_info(good, lambda info: info.update(topics=topics))
     assert refusal(as_file(entries), tmp_path).startswith(f"damaged ({message}")
 
 
@@ -556,7 +548,7 @@ def test_save_refuses_mixtures_nested_too_deeply(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["learner.00.biases", "learner.1.biases", "learner.x.biases"])
 def test_load_refuses_arrays_of_learners_that_a_mixture_lacks(name: str, tmp_path: Path) -> None:
-    entries = with_arrays(
+    entries = change_arrays(
         entries_of(tmp_path, Mixture([LinearLearner()])),
         lambda a: a | {name: a["learner.0.biases"]},
     )

@@ -10,7 +10,6 @@ import re
 import runpy
 import struct
 import tracemalloc
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pytest
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from model_entries import CARD, JSON, VOCABULARY, WEIGHTS, rezip, unzip
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.learning.linear.learner import LinearLearner
@@ -117,8 +117,7 @@ def test_save_takes_options_of_numpy_types(tmp_path: Path) -> None:
 
 def test_save_names_hash_buckets_by_their_first_terms(tmp_path: Path) -> None:
     fit("linear", feature_groups=HASHED).save(tmp_path / "a.slug")
-    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
-        n_terms = archive.read("vocabulary.txt").count(b"\n")
+    n_terms = unzip((tmp_path / "a.slug").read_bytes())[VOCABULARY].count(b"\n")
     again = load(tmp_path / "a.slug")
     assert again.features_.feature_groups == tuple(HASHED)
     # Terms that share a bucket have one name.
@@ -131,9 +130,8 @@ def test_save_names_hash_buckets_by_their_first_terms(tmp_path: Path) -> None:
 
 def test_save_writes_four_entries_and_a_readable_card(tmp_path: Path) -> None:
     fit("linear").save(tmp_path / "a.slug", metrics={"test_accuracy": 0.8125})
-    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    assert list(entries) == ["model.json", "weights.safetensors", "vocabulary.txt", "card.md"]
+    entries = unzip((tmp_path / "a.slug").read_bytes())
+    assert list(entries) == [JSON, WEIGHTS, VOCABULARY, CARD]
     assert json.loads(entries["model.json"])["topics"] == ["Größe 石", "earn", "grain", "zinc"]
     assert "straße\n".encode() in entries["vocabulary.txt"]
     card = entries["card.md"].decode()
@@ -281,24 +279,6 @@ def damaged(reason: str) -> str:
     return f"damaged ({reason}); get an intact copy."
 
 
-Entries = dict[str, bytes]
-JSON, WEIGHTS, WORDS, CARD = "model.json", "weights.safetensors", "vocabulary.txt", "card.md"
-
-
-def unzip(data: bytes) -> Entries:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def rezip(entries: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Duplicate name")
-        for name, content in entries:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize("n_terms", [0, 1], ids=["no terms", "a term each"])
 def test_load_allocates_no_memory_for_claimed_buckets(
     n_terms: int, good: bytes, tmp_path: Path
@@ -307,10 +287,13 @@ def test_load_allocates_no_memory_for_claimed_buckets(
     info = json.loads(entries[JSON])
     hostile = info["feature_groups"][0] | {"weighting": "counts", "n_terms": n_terms}
     info["feature_groups"] += [hostile | {"n_buckets": 1 << 24}] * 50
-    entries |= {JSON: json.dumps(info).encode(), WORDS: entries[WORDS] + b"zebra\n" * 50 * n_terms}
+    entries |= {
+        JSON: json.dumps(info).encode(),
+        VOCABULARY: entries[VOCABULARY] + b"zebra\n" * 50 * n_terms,
+    }
     tracemalloc.start()
     try:
-        refusal(rezip([*entries.items()]), tmp_path)
+        refusal(rezip(entries), tmp_path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -345,7 +328,7 @@ def test_load_refuses_endlessly_nested_mixtures(depth: int, good: bytes, tmp_pat
     }
     changed = {JSON: (text[:first] + nested + "," + text[last:]).encode()}
     changed[WEIGHTS] = save_arrays(arrays)
-    message = refusal(rezip([*(entries | changed).items()]), tmp_path)
+    message = refusal(rezip(entries | changed, zipfile.ZIP_STORED), tmp_path)
     too_many = "a mixture of over 1,000 learners, or mixtures in one another over 16 deep"
     # How deep JSON may be nested depends on the version of Python.
     reasons = (too_many,) if depth == 100 else (too_many, "nested too deeply")
@@ -356,19 +339,19 @@ def test_load_refuses_weights_whose_sums_overflow(good_net: bytes, tmp_path: Pat
     entries = unzip(good_net)
     arrays = load_arrays(entries[WEIGHTS])
     huge = arrays | {"learner.0": np.full_like(arrays["learner.0"], 3e38)}
-    assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == (
+    assert refusal(rezip(entries | {WEIGHTS: save_arrays(huge)}), tmp_path) == (
         "array 'learner.0' holds 3e+38, and weights over 1e+09 are useless; train the model again, "
         "in smaller steps."
     )
 
 
-@pytest.mark.parametrize("name", [JSON, WEIGHTS, WORDS, CARD])
+@pytest.mark.parametrize("name", [JSON, WEIGHTS, VOCABULARY, CARD])
 def test_load_refuses_zip_bombs_before_unpacking(
     name: str, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = unzip(good)
     size = 8 << 20 if name != CARD else 1 << 20
-    bomb = rezip([*(entries | {name: b" " * size}).items()], zipfile.ZIP_DEFLATED)
+    bomb = rezip(entries | {name: b" " * size}, zipfile.ZIP_DEFLATED)
     real_open = zipfile.ZipFile.open
 
     def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
@@ -382,8 +365,8 @@ def test_load_refuses_zip_bombs_before_unpacking(
 
 
 def test_load_refuses_an_entry_that_hides_its_size(good: bytes, tmp_path: Path) -> None:
-    entries = unzip(good) | {WORDS: b" " * (30 << 20)}
-    bomb = rezip([*entries.items()], zipfile.ZIP_DEFLATED)
+    entries = unzip(good) | {VOCABULARY: b" " * (30 << 20)}
+    bomb = rezip(entries, zipfile.ZIP_DEFLATED)
     hidden = bomb.replace(struct.pack("<I", 30 << 20), struct.pack("<I", 100))
     assert hidden.count(struct.pack("<I", 100)) == 2
     assert refusal(hidden, tmp_path) == NOT_A_MODEL
@@ -405,7 +388,7 @@ def test_load_refuses_encrypted_entries_and_unknown_compression(
 
 
 def test_load_refuses_an_entry_with_a_wrong_checksum(good: bytes, tmp_path: Path) -> None:
-    data = rezip([*unzip(good).items()]).replace(b"wheat", b"wheet", 1)
+    data = rezip(unzip(good), zipfile.ZIP_STORED).replace(b"wheat", b"wheet", 1)
     assert refusal(data, tmp_path) == NOT_A_MODEL
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import polars as pl
 import pytest
 
 import slugline
+from model_entries import JSON, rezip, unzip
 from slugline import Corpus, TopicClassifier
 from slugline.cli.train_corrections import _read_current_model
 from slugline.corpus.documents import RowText
@@ -115,14 +115,10 @@ def test_load_refuses_impossible_columns(
 ) -> None:
     path = tmp_path / "model.slug"
     classifier.save(path)
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    info = json.loads(members["model.json"])
+    entries = unzip(path.read_bytes())
+    info = json.loads(entries[JSON])
     info["feature_groups"][-1]["columns"][0] |= change
-    members["model.json"] = json.dumps(info).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
+    path.write_bytes(rezip(entries | {JSON: json.dumps(info).encode()}))
     with pytest.raises(ModelFileError):
         slugline.load(path)
 

@@ -8,7 +8,6 @@ import json
 import random
 import re
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_entries import CARD, JSON, rezip, unzip
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
@@ -223,8 +223,7 @@ def test_model_card_describes_the_stream_and_retrain_refuses_it(news: News, tmp_
     classifier.save(path)
     loaded = load(path)
     assert loaded.fitted_.stream == classifier.fitted_.stream
-    with zipfile.ZipFile(path) as archive:
-        card = archive.read("card.md").decode()
+    card = unzip(path.read_bytes())[CARD].decode()
     assert "It learned from a stream, in " in card
     assert " that were held out at first, " in card
     loaded.save(tmp_path / "again.slug")
@@ -240,17 +239,14 @@ def test_model_card_describes_the_stream_and_retrain_refuses_it(news: News, tmp_
 def test_load_rejects_an_inconsistent_stream_record(
     changes: dict[str, Any], news: News, tmp_path: Path
 ) -> None:
-    learned(news).save(tmp_path / "news.slug")
-    with zipfile.ZipFile(tmp_path / "news.slug") as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    info = json.loads(entries["model.json"])
+    path = tmp_path / "news.slug"
+    learned(news).save(path)
+    entries = unzip(path.read_bytes())
+    info = json.loads(entries[JSON])
     info["stream"] |= changes
-    entries["model.json"] = json.dumps(info).encode()
-    with zipfile.ZipFile(tmp_path / "news.slug", "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
+    path.write_bytes(rezip(entries | {JSON: json.dumps(info).encode()}))
     with pytest.raises(ModelFileError, match="stream"):
-        load(tmp_path / "news.slug")
+        load(path)
 
 
 @pytest.mark.parametrize("weight", ["balanced", {"grain": 3.0}], ids=["balanced", "mapping"])
