@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -286,6 +286,8 @@ _ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
 _ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts, learned.at, learned.digest"
 #: The largest number of a correction: 18 digits, as SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
+# The size of SQLite's header.
+_HEADER_BYTES = 100
 # A row's text and all other cells.
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 17)
 # The largest number of rows, and of bytes of text, that are read together.
@@ -359,7 +361,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         )
         cells = to_cells(correction)
         with self._using("written") as connection, _transaction(connection):
-            self._check_has_numbers(connection)
+            self._check_has_numbers(connection, "corrections")
             cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
                 cells,
@@ -382,6 +384,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             return False
         approver = None if who is None else _name_cell("who", who)
         with self._using("written") as connection, _transaction(connection):
+            self._check_has_numbers(connection, "approvals")
             cursor = connection.execute(
                 "INSERT OR IGNORE INTO approvals (correction, at, who) "
                 "SELECT id, ?, ? FROM corrections WHERE id = ? AND undone IS NULL",
@@ -419,12 +422,17 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             if not all(isinstance(time, str) and _TIME.fullmatch(time) for time in times):
                 raise self._damaged(number, "a time is invalid")
             is_named = isinstance(who, str)
+            try:
+                name = _from_bytes(model)
+                person = who if who is None or is_named else _from_bytes(who)
+            except ValueError as error:
+                raise self._damaged(number, error) from error
             heads.append(
                 CorrectionHead(
                     id=number,
                     at=at,
-                    model=_from_bytes(model),
-                    who=who if who is None or is_named else _from_bytes(who),
+                    model=name,
+                    who=person,
                     is_named=is_named,
                     approved=approved,
                     is_learned=bool(is_learned),
@@ -593,6 +601,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
                 self._disconnect()  # so that the next call connects again
             raise self._failed(verb, code, error) from error
+        except UnicodeDecodeError as error:  # of a name in a message of SQLite
+            self._disconnect()
+            raise self._not_utf8() from error
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
@@ -645,6 +656,10 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 f"there is no folder {self.path.parent} for {self.path.name}; make it, or name "
                 "another file."
             )
+        # SQLite takes a file of one byte for an empty one.
+        if self.path.exists() and 0 < self.path.stat().st_size < _HEADER_BYTES:
+            raise self._foreign("no SQLite file")
+        is_cut = _has_cut_page(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
@@ -656,8 +671,11 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             self._check_tables(connection)
             write_ahead(connection, self._patience)
             [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if is_cut and state == "ok":
+                state = "its last page is incomplete"
             if state != "ok":
-                raise StoreError(f"{self.path} is damaged ({state}); restore it from a copy.")
+                found = " ".join(str(state).split())  # SQLite's message has several lines
+                raise StoreError(f"{self.path} is damaged ({found}); restore it from a copy.")
         except BaseException:
             connection.close()
             raise
@@ -721,16 +739,18 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         if len(entries) != len(schema) or {*entries} != schema:
             raise self._other_tables()
 
-    def _check_has_numbers(self, connection: sqlite3.Connection) -> None:
-        """Raise StoreError if no number is left for a new correction, as in a manipulated file."""
+    def _check_has_numbers(
+        self, connection: sqlite3.Connection, table: Literal["corrections", "approvals"]
+    ) -> None:
+        """Raise StoreError if no number is left for a new row, as in a manipulated file."""
         last = connection.execute(
-            "SELECT max(coalesce((SELECT max(id) FROM corrections), 0), "
-            "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence "
-            "WHERE name = 'corrections'), 0))"
+            f"SELECT max(coalesce((SELECT max(id) FROM {table}), 0), "  # noqa: S608
+            "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?), 0))",
+            (table,),
         ).fetchone()[0]
         if last >= MAX_ID:
             raise StoreError(
-                f"{self.path} can't be written: it numbers corrections up to {last}, the largest "
+                f"{self.path} can't be written: it numbers {table} up to {last}, the largest "
                 "number possible; restore it from a copy, or name another file."
             )
 
@@ -752,6 +772,11 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             )
         )
 
+    def _not_utf8(self) -> StoreError:
+        return StoreError(
+            f"{self.path} is damaged: one of its texts is not UTF-8; restore it from a copy."
+        )
+
     def _busy(self, verb: str) -> StoreError:
         return StoreError(
             f"{self.path} can't be {verb}: another process has been writing to it for "
@@ -771,6 +796,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             )
         if code == sqlite3.SQLITE_NOTADB:
             return self._foreign("no SQLite file")
+        if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
+            return self._not_utf8()  # an error of Python, where SQLite has none
         if code == sqlite3.SQLITE_CORRUPT:
             return StoreError(
                 f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
@@ -790,6 +817,24 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _has_cut_page(path: Path) -> bool:
+    """Whether the last page of a SQLite file is incomplete; SQLite would fill it with zeros.
+
+    A page may be incomplete as long as it is also in a log.
+    """
+    logs = (path.with_name(f"{path.name}-{log}") for log in ("wal", "journal"))
+    if not path.exists() or any(log.exists() for log in logs):
+        return False
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError:  # SQLite says why
+        return False
+    page_bytes = int.from_bytes(header[16:18], "big")
+    page_bytes = 1 << 16 if page_bytes == 1 else page_bytes  # which needs a third byte
+    return page_bytes > 0 and path.stat().st_size % page_bytes != 0
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
