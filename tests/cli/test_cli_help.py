@@ -171,9 +171,9 @@ def test_completion_proposes_what_can_be_typed(
 
 BROKEN = """
 from slugline.cli import main
-from slugline.model.file import content
+from slugline.model.file import shipped
 def broken(*_): raise BrokenPipeError(32, "Broken pipe")
-content.model_path = broken
+shipped.model_path = broken
 main()
 """
 
