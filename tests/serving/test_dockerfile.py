@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib.metadata
 import json
 import os
 import re
@@ -15,14 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+
+from linked_packages import link_requirements
 
 pytestmark = pytest.mark.slow
 
@@ -169,31 +167,8 @@ def image(setuptools: Path) -> Iterator[Image]:
             _take(step, made)
             if step.words.startswith("python -m venv /opt/"):
                 (packages,) = root.glob("opt/slugline/lib/python*/site-packages")
-                _copy_requirements(packages)
+                link_requirements(packages, ["serve"])
         yield made
-
-
-def _copy_requirements(target: Path) -> None:
-    """Copy what `slugline[serve]` requires from here, so that pip need not unpack it again.
-
-    What is missing or too old here, pip installs, and nothing else is copied.
-    """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    required = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
-    names: set[str] = set()
-    while required:
-        requirement = Requirement(required.pop())
-        marker = requirement.marker
-        name = canonicalize_name(requirement.name)
-        if name in names or (marker and not marker.evaluate({"extra": ""})):
-            continue
-        names.add(name)
-        package = importlib.metadata.distribution(name)
-        required += package.requires or []
-        for top in {path.parts[0] for path in package.files or []} - {"..", "__pycache__"}:
-            found = Path(str(package.locate_file(top)))
-            copy = shutil.copytree if found.is_dir() else shutil.copy
-            copy(found, target / top)
 
 
 def _pip_cache() -> str:
