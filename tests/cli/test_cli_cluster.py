@@ -119,7 +119,7 @@ def test_train_scheduler_names_the_missing_packages(
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     result = run("train", "part-*.jsonl", *options)
-    assert (result.code, result.out) == (2, "")
+    assert (result.code, result.out) == (1, "")
     assert result.err == (
         "slugline: error: clusters need the packages dask and distributed, which are not "
         f"installed; type: {install_command('scale')}\n"

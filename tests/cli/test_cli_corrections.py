@@ -89,6 +89,24 @@ def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: R
     assert 'id="corrections"' in Path("news.html.rolled-back").read_text()
 
 
+def test_train_corrections_warns_of_other_data(run: Run, news: News) -> None:
+    run(*TRAIN)
+    correct("c.db", *FLOWERS)
+    others = [(text, topic) for text, topic in news if topic != "grain"]
+    lines = [f"{text},{topic}\n" for text, topic in others]
+    Path("other.csv").write_text("".join(["body,queue\n", *lines]), "utf-8")
+    n_learned = load_model("news.slug")[0].n_documents
+
+    found = run("train", "other.csv", "-o", "news.slug", "-q", "--corrections", "c.db")
+
+    assert (
+        f"warning: news.slug learned from {n_learned} documents, and other.csv and c.db have "
+        f"{len(others) + 9}, none of them with the topic grain; if other.csv is not what it "
+        "learned from, `slugline rollback news.slug` brings it back."
+    ) in found.err
+    assert "warning: news.slug learned" not in run(*TRAIN, "--corrections", "c.db").err
+
+
 def test_train_corrections_json_holds_what_changed(run: Run) -> None:
     correct("c.db", *FLOWERS)
     found = json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)

@@ -256,6 +256,22 @@ def test_evaluate_against_rejects_a_missing_model_before_printing(run: Run) -> N
     assert len(err.splitlines()) == 1
 
 
+def test_evaluate_against_rejects_a_model_of_other_topics_before_printing(run: Run) -> None:
+    texts, topics = (
+        ["late parcel", "lost parcel", "new invoice", "old invoice"],
+        ["a", "a"] + ["b"] * 2,
+    )
+    TopicClassifier().fit(texts * 5, topics * 5).save("letters.slug")
+
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "-q", "--against", "letters.slug")
+
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "slugline: error: letters.slug: mixed.csv has none of the model's topics, such as 'a', but"
+    )
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.usefixtures("other")
 def test_evaluate_mistakes_rejects_the_path_of_the_second_model(run: Run) -> None:
     options = ["--against", "other.slug", "--mistakes", "other.slug"]

@@ -153,6 +153,7 @@ def test_train_json_holds_metrics_and_nothing_else_is_printed(run: Run, news_csv
         "n_test": 18,
         "n_topics": 3,
         "n_skipped": 0,
+        "n_suspect_labels": 0,
         "notes": [GUESSED],
     }
     assert (figures["model"], figures["report"]) == ("n.slug", "r/x.html")
@@ -272,6 +273,7 @@ def test_train_reuters_keeps_the_split_of_its_publisher(run: Run, reuters_data: 
         "n_test": 2246,
         "n_topics": 46,
         "n_skipped": 0,
+        "n_suspect_labels": 0,
         "notes": [],
     }
     assert figures["baselines"]["majority"] == {"topic": "earn", "accuracy": 813 / 2246}
@@ -770,6 +772,25 @@ def test_tune_cannot_be_combined_with_a_learner(run: Run) -> None:
     )
 
 
+@pytest.mark.parametrize("flag", ["--output", "--report", "--mistakes"])
+def test_train_rejects_a_folder_to_write_to(run: Run, news_csv: Path, flag: str) -> None:
+    found = run("train", news_csv.name, flag, "new/")
+
+    assert (found.code, found.out) == (2, "")
+    assert found.err == f"slugline: error: {flag} new/: is a folder; name a file in it.\n"
+    assert not Path("new").exists()
+
+
+def test_train_names_a_misspelt_topic(run: Run, news_csv: Path) -> None:
+    rows = news_csv.read_text("utf-8")
+    news_csv.write_text(f"{rows}the striker scored again,sprot\n")
+
+    assert (
+        "warning: 1 topic is probably misspelt: 'sprot' (1 document) for 'sport' ("
+        in run("train", news_csv.name, "--test-fraction", 0).err
+    )
+
+
 def test_train_prints_the_number_of_documents_left_out(run: Run) -> None:
     topics = ["bank", "grain", "sport"] * 100
     words = {"bank": "loan rate bond", "grain": "corn crop wheat", "sport": "goal match team"}
@@ -780,9 +801,11 @@ def test_train_prints_the_number_of_documents_left_out(run: Run) -> None:
 
     out = run("train", "noisy.csv", "-q").out
 
-    counted = re.search(r"^left out +(\d+)  training documents whose topic looks wrong$", out, re.M)
+    counted = re.search(r"^left out +(\d+)  training documents whose topic looks wrong", out, re.M)
     assert counted is not None
     assert 15 <= int(counted[1]) <= 32
+    data = json.loads(run("train", "noisy.csv", "-q", "--json").out)["data"]
+    assert data["n_suspect_labels"] == int(counted[1])
 
 
 def test_train_mistakes_writes_wrong_test_documents(run: Run, news_csv: Path) -> None:

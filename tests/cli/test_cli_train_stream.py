@@ -94,6 +94,7 @@ def test_train_stream_json_holds_everything(run: Run, parts: Path) -> None:
         "n_train": 540,
         "n_test": 0,
         "n_skipped": 1,
+        "n_suspect_labels": 0,
         "n_topics": 3,
         "notes": [],
     }

@@ -397,6 +397,26 @@ def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
         ),
         (
             "a.csv",
+            'a,b\n"x,1\ny,2\nz,"3" or "4"\n',
+            BadRow(
+                2,
+                "an opening quote that is closed lines later, so that the rows between are one "
+                "cell",
+                "close or delete the opening quote",
+            ),
+        ),
+        (
+            "a.csv",
+            'a,b\n"x,1\ny,2\nz 3"\n',
+            BadRow(
+                2,
+                "1 cell instead of 2, in a row of several lines, whose opening quote may be closed "
+                "too late",
+                "close or delete the opening quote",
+            ),
+        ),
+        (
+            "a.csv",
             "a,b\nx\ry,2\n",
             BadRow(2, "text after a closing quote, or a lone carriage return"),
         ),
@@ -420,6 +440,8 @@ def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
         "too many cells",
         "too few cells",
         "text after a quote",
+        "rows between two quotes",
+        "a row ended by a quote",
         "lone carriage return",
         "Latin-1 amid a quoted cell",
         "NUL in CSV",
@@ -636,6 +658,21 @@ def test_parquet_rows_number_bad_rows(write_parquet: Any) -> None:
     ]
 
 
+def test_read_rows_notes_a_quoted_cell_of_rows() -> None:
+    rows = "".join(f"grain,text {number}\n" for number in range(4))
+    write("a.csv", f'topic,text\ngrain,"text\n{rows}grain,the end"\ngrain,"a letter,\nyours"\n')
+
+    first, second = read_rows("a.csv")
+
+    assert isinstance(first, SourceRow)
+    assert first.note == (
+        "a quoted cell of several lines that look like rows of the table; if they are, close or "
+        "delete its opening quote"
+    )
+    assert isinstance(second, SourceRow)
+    assert second.note == ""
+
+
 # Files that can't be read on
 
 
@@ -646,7 +683,8 @@ def test_parquet_rows_number_bad_rows(write_parquet: Any) -> None:
         (
             "a.csv",
             'a,b\n1,2\n"x\ny",3\n4,"open\nand\nopen\n',
-            "a.csv, line 5: the row that begins here has a quote that is never closed; close it.",
+            "a.csv, line 5: the row that begins here has a quote that is never closed; close "
+            "or delete it.",
         ),
         (
             "a.csv",

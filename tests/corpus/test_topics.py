@@ -102,6 +102,42 @@ def test_name_warnings_report_spellings_of_a_model() -> None:
     assert "'card', 'Card'" in warning
 
 
+def test_name_warnings_report_misspelt_topics() -> None:
+    topics = ["biling", *["billing"] * 9, *["retrun"] * 2, *["return"] * 10]
+
+    assert name_warnings(topics) == [
+        "2 topics are probably misspelt: 'biling' (1 document) for 'billing' (9), 'retrun' "
+        "(2 documents) for 'return' (10). Correct them in the data, or rename them with "
+        "`topic_map`."
+    ]
+
+
+def test_name_warnings_report_misspellings_of_a_model_topic() -> None:
+    assert name_warnings(["biling"], model_topics=["billing", "card"]) == [
+        "1 topic is probably misspelt: 'biling' (1 document) for 'billing'. Correct it in the "
+        "data, or rename it with `topic_map`."
+    ]
+    assert name_warnings(["biling"], model_topics=["billing", "biling"]) == []
+
+
+@pytest.mark.parametrize(
+    ("rare", "frequent"),
+    [
+        ("topic 1", "topic 2"),
+        ("group a", "group b"),
+        ("type ii", "type i"),
+        ("corn", "coin"),
+        ("card_arrival", "card_payment"),
+    ],
+)
+def test_name_warnings_accept_names_that_are_meant(rare: str, frequent: str) -> None:
+    assert name_warnings([rare, *[frequent] * 20]) == []
+
+
+def test_name_warnings_accept_similar_names_that_are_both_frequent() -> None:
+    assert name_warnings([*["region"] * 5, *["religion"] * 20]) == []
+
+
 def test_name_warnings_name_some_of_many_spellings() -> None:
     topics = [f"{n}{'x' * k}{'X' * (6 - k)}" for n in range(50) for k in range(7)]
 

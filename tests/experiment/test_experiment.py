@@ -82,6 +82,7 @@ def test_run_experiment_writes_metrics_to_json_and_into_the_model(corpus: Corpus
         "n_test": 45,
         "n_topics": 3,
         "n_skipped": 0,
+        "n_suspect_labels": 0,
         "notes": [],
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}

@@ -343,7 +343,7 @@ def test_mcp_command_without_the_sdk_names_the_extra(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mcp", None)
     found = run("mcp")
-    assert (found.code, found.out) == (2, "")
+    assert (found.code, found.out) == (1, "")
     assert found.err == (
         "slugline: error: tools for agents need mcp, which is not installed; "
         f"type: {install_command('mcp')}\n"

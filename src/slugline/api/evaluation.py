@@ -16,6 +16,7 @@ from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
+from slugline.errors import Parameter
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.paired import (
@@ -27,6 +28,7 @@ from slugline.evaluation.paired import (
 from slugline.experiment.decision_results import AnyDecisionResult, decide_corpus
 from slugline.experiment.evaluate import (
     AnyEvaluation,
+    check_evaluable,
     compare_evaluations,
     estimator_answers,
     evaluate_fitted,
@@ -239,6 +241,8 @@ def evaluate(
     known_topics = [str(name) for name in classifier.fitted_.topics.names]
     corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
+    if other is not None:
+        check_evaluable(other.fitted_, corpus, Parameter("against"))
     evaluation = evaluate_fitted(classifier, corpus, random_state=random_state, progress=progress)
     paired, answers = None, list[Any]()
     if other is not None:

@@ -34,11 +34,11 @@ _QUESTION = (
 
 
 def dask_distributed() -> Any:
-    """Return the package `distributed`; raise OptionError if it is not installed."""
+    """Return the package `distributed`; raise ClusterError if it is not installed."""
     try:
         import distributed
     except ImportError as error:
-        raise OptionError(
+        raise ClusterError(
             "clusters need the packages dask and distributed, which are not installed; "
             f"type: {install_command('scale')}"
         ) from error

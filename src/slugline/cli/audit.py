@@ -28,7 +28,7 @@ from slugline.base.files import write_result
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words, nearest, one_line, percent
 from slugline.cli import options
-from slugline.cli.options import command, option
+from slugline.cli.options import OUTPUT_FILE, command, option
 from slugline.cli.output import (
     explain_interrupt,
     print_json,
@@ -68,12 +68,12 @@ _MIN_DROPPED = 0.5
     "--output -o FILE",
     "Write a page with the evidence (.html); with --decisions, the repaired documents "
     "(.jsonl, .csv or .xlsx).",
-    type=Path,
+    type=OUTPUT_FILE,
 )
 @option(
     "--review CSV",
     "Write the suspects to a table to be reviewed (keep, relabel or drop).",
-    type=Path,
+    type=OUTPUT_FILE,
 )
 @option("--decisions CSV", "Carry out the decisions in a reviewed table.", type=Path)
 @option(

@@ -12,7 +12,7 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.encoder import check_encoder
-from slugline.cli.options import COUNT, command, option
+from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import (
     exit_if_interrupted,
     print_json,
@@ -47,7 +47,7 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
 @option(
     "--draws N", "Draws of labels to average over.", type=COUNT, default=5, parameters=("n_draws",)
 )
-@option("--chart SVG", "Draw the curves.", type=Path)
+@option("--chart SVG", "Draw the curves.", type=OUTPUT_FILE)
 @options.seed()
 @options.threads()
 @options.output_options

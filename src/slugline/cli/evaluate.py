@@ -24,7 +24,7 @@ from slugline.corpus.topics import add_parents, name_warnings
 from slugline.errors import Message
 from slugline.experiment.concerns import known_document_warnings, model_warnings
 from slugline.experiment.decision_results import decide_corpus
-from slugline.experiment.evaluate import compare_evaluations, evaluate_fitted
+from slugline.experiment.evaluate import check_evaluable, compare_evaluations, evaluate_fitted
 from slugline.experiment.evidence import write_mistakes
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
@@ -66,6 +66,8 @@ def evaluate(
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
     parts = options.load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
+    if against is not None and second is not None:
+        check_evaluable(second[0], corpus, against)
     options.say_notes(corpus, several=len(data) > 1)
     evaluation = evaluate_fitted(fitted, corpus, random_state=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))

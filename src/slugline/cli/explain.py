@@ -10,7 +10,7 @@ from pathlib import Path
 from slugline.base.files import write_result
 from slugline.base.wording import counted, printable
 from slugline.cli import options
-from slugline.cli.options import COUNT, argument, command, option
+from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.output_paths import check_target
 from slugline.corpus.documents import RowText
@@ -56,7 +56,7 @@ _MAX_BYTES = 1 << 26
     "MODEL's training data, to show its documents that are most like the text.",
     multiple=True,
 )
-@option("--html FILE", "Write a page with the words marked in the text.", type=Path)
+@option("--html FILE", "Write a page with the words marked in the text.", type=OUTPUT_FILE)
 @options.output_options
 def explain(
     model: str,

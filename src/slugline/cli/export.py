@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from slugline.base.files import write_result
-from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
+from slugline.cli.options import (
+    OUTPUT_FILE,
+    command,
+    model_argument,
+    option,
+    precision_option,
+    quiet_option,
+)
 from slugline.cli.output import say, warn
 from slugline.cli.output_paths import check_target
 from slugline.errors import Message
@@ -19,7 +26,7 @@ from slugline.model.file.shipped import model_path
 @option(
     "--output -o FILE",
     "Where to write the page; an existing file is replaced.",
-    type=Path,
+    type=OUTPUT_FILE,
     show_default="MODEL-page.html, in this folder",
 )
 @precision_option

@@ -21,7 +21,7 @@ from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
-from slugline.errors import DataError, Message, OptionError
+from slugline.errors import DataError, Message, OptionError, ServerError
 from slugline.learning.encoder.registry import AUTO, combinations, describe_choices
 from slugline.model.file.shipped import SHIPPED
 
@@ -134,6 +134,29 @@ class _HelpFormatter(click.HelpFormatter):
 
 class _Context(click.Context):
     formatter_class = _HelpFormatter
+
+
+class OutputFile(click.ParamType[Path]):
+    """A file to write; a name that ends in a slash is that of a folder."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, _: click.Context | None) -> Path:
+        """Return the path; OptionError if it is that of a folder."""
+        if str(value).endswith(("/", os.sep)):
+            flag = "" if param is None else max(param.opts, key=len)
+            raise OptionError(f"{flag} {value}: is a folder; name a file in it.")
+        return Path(value)
+
+    def shell_complete(
+        self, _: click.Context, __: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the completions of an incomplete value."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+#: The type of options that name a file to write.
+OUTPUT_FILE = OutputFile()
 
 
 class Command(click.Command):
@@ -305,7 +328,7 @@ mistakes = functools.partial(
     option,
     "--mistakes CSV",
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
-    type=Path,
+    type=OUTPUT_FILE,
 )
 encoder_option = option(
     "--encoder NAME",
@@ -526,13 +549,13 @@ def is_model(name: str) -> bool:
 
 @contextlib.contextmanager
 def requiring_extra(extra: str, need: str) -> Iterator[None]:
-    """Convert the error of an import that lacks a package of an extra to an OptionError."""
+    """Convert the error of an import that lacks a package of an extra to a ServerError."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package == "slugline":
             raise
-        raise OptionError(
+        raise ServerError(
             f"{need} {package}, which is not installed; type: {install_command(extra)}"
         ) from None

@@ -16,7 +16,7 @@ import click
 from slugline.base.files import write_result
 from slugline.base.wording import counted, printable
 from slugline.cli import options
-from slugline.cli.options import COUNT, argument, command, option
+from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
@@ -52,7 +52,7 @@ from slugline.prediction.files import answer_names, guard_cell
 @option(
     "--rest CSV",
     "With --random: write the others there, without copies of those chosen.",
-    type=Path,
+    type=OUTPUT_FILE,
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
 @options.text_option
@@ -64,7 +64,7 @@ from slugline.prediction.files import answer_names, guard_cell
 @options.format_option
 @options.encoding_option
 @options.separator_option
-@option("--output -o CSV", "Where to write.", type=Path, show_default="standard output")
+@option("--output -o CSV", "Where to write.", type=OUTPUT_FILE, show_default="standard output")
 @options.seed()
 @options.output_options
 def suggest(

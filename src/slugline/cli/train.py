@@ -208,8 +208,12 @@ def _fit(
                 progress=progress,
             )
         else:
-            from slugline.cli.train_corrections import learn_approved_corrections
+            from slugline.cli.train_corrections import (
+                learn_approved_corrections,
+                warn_of_other_data,
+            )
 
+            warn_of_other_data(request.output, documents.train, corrections)
             retraining = learn_approved_corrections(
                 request,
                 documents.train,

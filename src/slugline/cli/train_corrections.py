@@ -9,12 +9,13 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
-from slugline.base.wording import counted
+from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.output_paths import check_not_read
 from slugline.cli.train_options import CorrectionOptions, TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
+from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.review import Review
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 # Rows of the table of topics; --json has all of them.
 _MAX_ROWS = 20
+# Topics that a warning names.
+_MAX_TOPICS = 5
 
 
 class ModelCorrections(NamedTuple):
@@ -115,6 +118,27 @@ def _read_current_model(output: Path) -> ReplacedModel:
             "--corrections out, or train it without --unlabelled first."
         )
     return ReplacedModel(fitted, file.info)
+
+
+def warn_of_other_data(output: Path, train: Corpus, corrections: ModelCorrections) -> None:
+    """Warn if the model at --output seems to have learned from other documents than these."""
+    if corrections.replaced is None:
+        return
+    fitted = corrections.replaced.fitted
+    corrected = as_sets([row.topic for row in corrections.rows])
+    topics = {*train.all_topics(), *(str(topic) for topics in corrected for topic in topics)}
+    missing = [str(topic) for topic in fitted.topics.names if str(topic) not in topics]
+    n_documents = len(train) + len(corrections.rows)
+    if not missing and n_documents >= fitted.n_documents:
+        return
+    without = f", none of them with the topic {join_words(missing, _MAX_TOPICS)}" if missing else ""
+    warn(
+        [
+            f"{output} learned from {counted(fitted.n_documents, 'document')}, and {train.name} "
+            f"and {corrections.path} have {n_documents:,}{without}; if {train.name} is not what "
+            f"it learned from, `slugline rollback {output}` brings it back."
+        ]
+    )
 
 
 def _settings_of(fitted: Fitted, n_jobs: int | None) -> FitSettings:

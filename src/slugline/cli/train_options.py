@@ -14,7 +14,7 @@ import click
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.encoder import check_encoder
-from slugline.cli.options import COUNT, option
+from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
@@ -93,8 +93,15 @@ _stream = functools.partial(option, panel="Larger than memory")
 
 _OPTIONS = (
     options.optional_data,
-    option("--output -o MODEL", "Where to save the model.", type=Path, default=Path("model.slug")),
-    option("--report HTML", "Where to write the report.", type=Path, show_default="beside MODEL"),
+    option(
+        "--output -o MODEL",
+        "Where to save the model.",
+        type=OUTPUT_FILE,
+        default=Path("model.slug"),
+    ),
+    option(
+        "--report HTML", "Where to write the report.", type=OUTPUT_FILE, show_default="beside MODEL"
+    ),
     click.option("--check", hidden=True),
     options.reading_options,
     options.column_option,
@@ -139,8 +146,8 @@ _OPTIONS = (
     ),
     _learning(
         "--optimize AVERAGE",
-        "Where texts have several topics, the F1 that thresholds are chosen for: over all "
-        "decisions, of each topic, or of each text.",
+        "Where texts have several topics, the F1 that thresholds are chosen for: micro, over all "
+        "decisions; macro, of each topic; or samples, of each text.",
         values=("micro", "macro", "samples"),
         show_default="micro",
     ),

@@ -230,9 +230,9 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         return
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
-    n_suspect_labels = fitted.learner.settings().get("n_suspect_labels", 0)
-    if n_suspect_labels:
-        yield "left out", f"{n_suspect_labels}", "training documents whose topic looks wrong"
+    if n := experiment.n_suspect_labels:
+        advice = "`slugline audit` shows suspects"
+        yield "left out", f"{n:,}", f"training documents whose topic looks wrong; {advice}"
     if fitted.dense is not None:
         yield from _encoder_rows(fitted.dense)
     if fitted.descriptions:

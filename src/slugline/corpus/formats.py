@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -72,10 +72,33 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
         if record.fault:
             yield record.fault._replace(values=values, n_bytes=record.n_bytes)
         elif n_cells == len(names):
-            yield rows.SourceRow(record.at, values, n_bytes=record.n_bytes)
+            note = _ROWS_IN_QUOTES if _has_rows_in_quotes(record, delimiter) else ""
+            yield rows.SourceRow(record.at, values, note, n_bytes=record.n_bytes)
         else:
             problem = f"{counted(n_cells, 'cell')} instead of {len(names):,}"
-            yield rows.BadRow(record.at, problem, values=values, n_bytes=record.n_bytes)
+            bad = rows.BadRow(record.at, problem, values=values, n_bytes=record.n_bytes)
+            if len(record.lines) > 1:
+                bad = bad._replace(problem=f"{problem}, {_IN_LINES}", advice=_MEND_QUOTE)
+            yield bad
+
+
+# A lone opening quote makes all lines up to the next quote part of its cell.
+_LONE_QUOTE = "an opening quote that is closed lines later, so that the rows between are one cell"
+_IN_LINES = "in a row of several lines, whose opening quote may be closed too late"
+_MEND_QUOTE = "close or delete the opening quote"
+_ROWS_IN_QUOTES = (
+    "a quoted cell of several lines that look like rows of the table; if they are, close or delete "
+    "its opening quote"
+)
+# Fewer lines of a text may look like rows by accident.
+_MIN_ROWS_IN_QUOTES = 4
+
+
+def _has_rows_in_quotes(record: _Record, delimiter: str) -> bool:
+    """Whether each line of a record seems to be a row of its own."""
+    if len(record.cells) < 2 or len(record.lines) < _MIN_ROWS_IN_QUOTES:
+        return False
+    return all(line.count(delimiter) == len(record.cells) - 1 for line in record.lines)
 
 
 def _distinct_blanks(names: list[str]) -> list[str]:
@@ -104,6 +127,7 @@ class _Record(NamedTuple):
     at: int  # number of the physical line on which it begins
     cells: list[str]
     n_bytes: int
+    lines: Sequence[str]
     fault: rows.BadRow | None = None
 
 
@@ -171,12 +195,11 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
             if lines.exhausted:
                 raise DataError(
                     f"{lines.name}, line {at}: the row that begins here has a quote that is never "
-                    "closed; close it."
+                    "closed; close or delete it."
                 ) from error
-            problem = "text after a closing quote, or a lone carriage return"
+            fault = lines.take_fault() or _quote_fault(at, len(pieces))
             cells = _split_leniently("".join(pieces), delimiter)
-            fault = lines.take_fault() or rows.BadRow(at, problem)
-            yield _Record(at, cells, lines.offset - begin, fault)
+            yield _Record(at, cells, lines.offset - begin, pieces.copy(), fault)
             continue
         if cells is None:
             return
@@ -184,7 +207,14 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
         if undecoded and not cells:  # of a line that wasn't split
             cells = ["".join(pieces).rstrip("\r\n")]
         if undecoded or any(map(str.strip, cells)) or cells == [""]:
-            yield _Record(at, cells, lines.offset - begin, undecoded)
+            yield _Record(at, cells, lines.offset - begin, pieces.copy(), undecoded)
+
+
+def _quote_fault(at: int, n_lines: int) -> rows.BadRow:
+    """Return the fault of a record that the csv module can't split."""
+    if n_lines > 1:
+        return rows.BadRow(at, _LONE_QUOTE, _MEND_QUOTE)
+    return rows.BadRow(at, "text after a closing quote, or a lone carriage return")
 
 
 def _split_leniently(record: str, delimiter: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.line_stream import check_encoding
+from slugline.corpus.misspellings import find_misspellings
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
 from slugline.corpus.topic_cells import separator_warnings
@@ -29,7 +30,9 @@ _NO_NAME = "an empty topic name; fill the cell"
 def name_warnings(
     topics: Iterable[str] | Mapping[str, int], model_topics: Iterable[str] = ()
 ) -> list[str]:
-    """Return warnings about topics that differ only in case or spaces, or seem to combine topics.
+    """Return warnings about names of topics.
+
+    They may differ only in case or spaces, be misspelt, or combine several topics.
 
     Parameters
     ----------
@@ -38,24 +41,48 @@ def name_warnings(
     model_topics : iterable of str
         The topics of a model, which need not occur in the documents.
     """
-    counts = Counter(topics)
-    separator_notes = separator_warnings(counts)
-    counts.update(dict.fromkeys(model_topics, 0))
-    groups = [group for group in _by_key(counts).values() if len(group) > 1]
+    counts, model_topics = Counter(topics), set(model_topics)
+    return [
+        *separator_warnings(counts),
+        *_spelling_warnings(counts, model_topics),
+        *_misspelling_warnings(counts, model_topics),
+    ]
+
+
+def _spelling_warnings(counts: Counter[str], model_topics: Collection[str]) -> Iterator[str]:
+    """Yield a warning if topics differ only in case or spaces."""
+    by_key = _by_key(Counter({**dict.fromkeys(model_topics, 0), **counts}))
+    groups = [group for group in by_key.values() if len(group) > 1]
     if not groups:
-        return separator_notes
+        return
     are = "topic is" if len(groups) == 1 else "topics are"
     spellings = [_format_topics(group, _N_SPELLINGS) for group in groups]
-    return [
-        *separator_notes,
-        Message(
-            f"{len(groups):,} {are} written in several ways, which differ only in case or spaces "
-            f"and count as separate topics: "
-            f"{join_words(spellings, _N_TOPICS, comma='; ', last=None)}. Use ",
-            Parameter("fold_topics"),
-            " to merge them under the most common spelling.",
-        ),
+    yield Message(
+        f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
+        f"count as separate topics: {join_words(spellings, _N_TOPICS, comma='; ', last=None)}. "
+        "Use ",
+        Parameter("fold_topics"),
+        " to merge them under the most common spelling.",
+    )
+
+
+def _misspelling_warnings(counts: Counter[str], model_topics: Collection[str]) -> Iterator[str]:
+    """Yield a warning if topics are probably misspelt."""
+    found = find_misspellings(counts, model_topics)
+    if not found:
+        return
+    names = [
+        f"{topic!r} ({counted(counts[topic], 'document')}) for {meant!r}"
+        + (f" ({counts[meant]:,})" if meant in counts else "")
+        for topic, meant in found
     ]
+    are, them = ("topic is", "it") if len(found) == 1 else ("topics are", "them")
+    yield Message(
+        f"{len(found):,} {are} probably misspelt: {join_words(names, _N_TOPICS, last=None)}. "
+        f"Correct {them} in the data, or rename {them} with ",
+        Parameter("topic_map"),
+        ".",
+    )
 
 
 def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:

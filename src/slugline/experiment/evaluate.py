@@ -47,8 +47,7 @@ def evaluate_fitted(
     fitted, seed = to_fitted(model), draw_seed(random_state)
     corpus = add_parents(corpus, fitted.separator)
     names = [str(name) for name in fitted.topics.names]
-    check_same_kind(fitted, corpus)
-    check_some_known(names, corpus)
+    check_evaluable(fitted, corpus)
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
     proba = fitted.predict_proba(corpus.texts)
@@ -65,6 +64,23 @@ def evaluate_fitted(
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
     return Evaluation.from_probabilities(names, np.array(y_true), proba, seed=seed)
+
+
+def check_evaluable(fitted: Fitted, corpus: Corpus, *name: str | Parameter) -> None:
+    """Check that a model can be evaluated on a corpus, which takes no time.
+
+    Raises
+    ------
+    DataError : if not; see `evaluate_fitted`. The message begins with `name`, that of the model if
+        there are two.
+    """
+    beginning = (*name, ": ") if name else ()
+    try:
+        check_same_kind(fitted, corpus)
+        topics = [str(topic) for topic in fitted.topics.names]
+        check_some_known(topics, add_parents(corpus, fitted.separator))
+    except DataError as error:
+        raise DataError(*beginning, *error.parts) from None
 
 
 def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:

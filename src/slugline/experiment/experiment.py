@@ -146,6 +146,11 @@ class Experiment(TitledRows):
         return self.n_train - self.fitted.n_unlearned
 
     @property
+    def n_suspect_labels(self) -> int:
+        """Training documents that were left out, as their topics look wrong."""
+        return int(self.fitted.learner.settings().get("n_suspect_labels", 0))
+
+    @property
     def best_epoch(self) -> int | None:
         """The best epoch, counted from 1, if the learner has epochs."""
         return self.history.best_epoch if self.history else None
@@ -182,6 +187,7 @@ class Experiment(TitledRows):
                 "n_test": self.n_test,
                 "n_topics": len(fitted.topics),
                 "n_skipped": self.n_skipped,
+                "n_suspect_labels": self.n_suspect_labels,
                 "notes": list(self.notes),
             },
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),

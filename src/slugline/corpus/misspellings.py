@@ -1,0 +1,91 @@
+"""Topics that are probably misspelt: rare, and one letter away from a frequent topic."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+# A misspelt topic has at most this fraction of the documents of the topic that was meant.
+_MAX_FRACTION = 0.2
+# Words with fewer letters, such as "type" and "tape", are often one letter apart.
+_MIN_LETTERS = 5
+_LAST_WORD, _FIRST_WORD = re.compile(r"[^\W\d_]*$"), re.compile(r"^[^\W\d_]*")
+
+
+class Misspelling(NamedTuple):
+    """A topic that is probably misspelt, and the topic that was probably meant."""
+
+    topic: str
+    meant: str
+
+
+def find_misspellings(
+    counts: Mapping[str, int], known_topics: Collection[str] = ()
+) -> list[Misspelling]:
+    """Return topics that are probably misspelt, in the order of `counts`.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        The number of documents of each topic.
+    known_topics : collection of str
+        Topics that are right, however rare, such as those of a model.
+    """
+    by_shorter: defaultdict[str, list[str]] = defaultdict(list)
+    for topic in counts.keys() | known_topics:
+        for shorter in _without_a_letter(topic):
+            by_shorter[shorter].append(topic)
+    found = []
+    for topic, n in counts.items():
+        if topic in known_topics:
+            continue
+        # Two names with one letter wrong, missing or swapped are the same without a letter.
+        similar = {
+            other
+            for shorter in _without_a_letter(topic)
+            for other in by_shorter[shorter]
+            if (other in known_topics or n <= _MAX_FRACTION * counts[other])
+            and has_one_letter_wrong(topic, other)
+        }
+        if similar:
+            found.append(Misspelling(topic, max(similar, key=lambda t: (counts.get(t, 0), t))))
+    return found
+
+
+def has_one_letter_wrong(topic: str, other: str) -> bool:
+    """Whether one letter of a word is wrong, missing or too many, or two letters are swapped.
+
+    >>> has_one_letter_wrong("biling", "billing"), has_one_letter_wrong("retrun", "return")
+    (True, True)
+    >>> has_one_letter_wrong("group a", "group b"), has_one_letter_wrong("topic 1", "topic 2")
+    (False, False)
+    """
+    topic, other = topic.casefold(), other.casefold()
+    before = _common_prefix(topic, other)
+    topic, other = topic[len(before) :], other[len(before) :]
+    after = _common_prefix(topic[::-1], other[::-1])[::-1]
+    topic, other = topic.removesuffix(after), other.removesuffix(after)
+    is_swapped = len(topic) == 2 and topic == other[::-1]
+    if not is_swapped and max(len(topic), len(other)) != 1:
+        return False
+    around = len(_LAST_WORD.findall(before)[0]) + len(_FIRST_WORD.findall(after)[0])
+    n_letters = around + min(len(topic), len(other))
+    return (topic + other).isalpha() and n_letters >= _MIN_LETTERS
+
+
+def _common_prefix(first: str, second: str) -> str:
+    pairs = zip(first, second, strict=False)
+    n_common = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return first[:n_common]
+
+
+def _without_a_letter(topic: str) -> Iterator[str]:
+    """Yield the name, and the name without each of its letters, in lower case."""
+    folded = topic.casefold()
+    yield folded
+    for position, character in enumerate(folded):
+        if character.isalpha():
+            yield folded[:position] + folded[position + 1 :]
