@@ -451,8 +451,8 @@ class TopicClassifier(TextEstimator):
             if odd:
                 raise DataError(
                     Parameter("y"),
-                    f" has the topic {odd[0]!r}, and topics of training documents are "
-                    f"{'words' if is_word else 'numbers'}; give such.",
+                    f" has the topic {odd[0]!r}, but topics of training documents are "
+                    f"{'words' if is_word else 'numbers'}; give topics of that kind.",
                 )
             topics = sets_with_parents(sets, fitted.separator)
             predicted = sets_with_parents(fitted.predict_sets(texts), fitted.separator)
@@ -604,7 +604,7 @@ class TopicClassifier(TextEstimator):
                 Parameter("thresholds"),
                 " of this classifier follow from its ",
                 Parameter("min_precision"),
-                f" of {heldout.precision:g}; fit one without to set them.",
+                f" of {heldout.precision:g}; to set them, fit a classifier without it.",
             )
         check_thresholds(thresholds)
         check_own_thresholds(fitted.topics, thresholds, multilabel=fitted.multilabel)

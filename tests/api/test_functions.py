@@ -91,7 +91,7 @@ def test_suggest_takes_a_corpus(corpus: slugline.Corpus, trained: Any) -> None:
 def test_text_and_topic_are_rejected_for_a_corpus(corpus: slugline.Corpus) -> None:
     frame = pd.DataFrame({"body": TEXTS, "queue": TOPICS, "sender": "x"})
     assert slugline.train(frame, text="body", topic="queue", test_fraction=None).n_train == 120
-    with pytest.raises(slugline.SluglineError, match="and made up has none; leave them out"):
+    with pytest.raises(slugline.SluglineError, match="but made up has none; leave them out"):
         slugline.train(corpus, text="body")
 
 
@@ -328,7 +328,7 @@ def test_set_output_chooses_the_type_of_transform(trained: Any) -> None:
             r"`model` is LogisticRegression\(\)",
         ),
         (lambda c: UNTYPED.serve(LogisticRegression()), r"`model` is LogisticRegression\(\)"),
-        (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is none"),
+        (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is not a model"),
         (
             lambda c: slugline.TopicClassifier().set_output(transform="numpy"),  # type: ignore[arg-type]
             "`transform` is 'numpy'; give one of default, pandas, polars",

@@ -363,7 +363,7 @@ def test_audit_corpus_rejects_copies_of_one_text() -> None:
     ("texts", "topics", "message"),
     [
         ([], [], "news.csv holds no documents; an audit needs some of two topics."),
-        (["!", "?"], ["a", "b"], "no document has a word in it; check which column"),
+        (["!", "?"], ["a", "b"], "no document contains a word; check which column"),
     ],
     ids=["none", "no words"],
 )
@@ -512,7 +512,7 @@ def test_measure_gain_skips_a_fold_without_documents() -> None:
 @pytest.mark.parametrize("after", [["a", "b"], [None, None]], ids=["copies", "all dropped"])
 def test_measure_gain_rejects_too_few_documents(after: list[str | None]) -> None:
     groups = np.arange(2) * (after[0] is None)
-    with pytest.raises(DataError, match="the documents are too few to be tested on; add some"):
+    with pytest.raises(DataError, match="there are too few documents to test on; add some"):
         measure_gain(Corpus(["wheat", "goal"], ["a", "b"], "news"), after, groups, n_jobs=1)
 
 

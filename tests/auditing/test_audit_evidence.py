@@ -315,7 +315,7 @@ def test_find_odd_texts_finds_boilerplate(text: str, topics: str, is_odd: bool) 
     words = Features([FeatureGroup("words")], 1).fit_transform(texts)
     copies = [np.arange(len(topics))]
     found = find_odd_texts(texts, list(topics), words, copies, np.zeros(len(topics), dtype=int))
-    why = "the same text stands under 3 topics"
+    why = "the same text has 3 topics"
     assert found == [OddText(row, "boilerplate", why) for row in range(3 if is_odd else 0)]
 
 

@@ -102,7 +102,9 @@ def test_file_pairs_reject_impossible_names(
 
 
 def test_file_pairs_reject_files_in_the_folder_of_answers() -> None:
-    message = "in/1/a.csv is in in/1, the folder of the answers; name another folder for these."
+    message = (
+        "in/1/a.csv is in in/1, the folder of the answers; name another folder for the answers."
+    )
     with pytest.raises(OptionError) as found:
         pair_files(["in/1/*.csv"], Path("in/1"))
     assert str(found.value) == message

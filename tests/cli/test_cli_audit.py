@@ -463,7 +463,7 @@ def test_audit_rejects_a_topic_that_holds_the_separator(run: Run, tmp_path: Path
 
     assert result.code == 1
     assert re.search(
-        r"topic '(b;nk|gr;in)' has ';' in its name, which separates topics", result.err
+        r"topic '(b;nk|gr;in)' has ';' in its name, and that separates topics", result.err
     )
 
 

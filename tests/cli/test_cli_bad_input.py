@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 
-SKIP = "or go on without them with --skip-bad-rows."
+SKIP = "or continue without them with --skip-bad-rows."
 OLD = b"an old model"
 
 
@@ -80,7 +80,8 @@ BAD_DATA = {
     ),
     "all topics with one document": (
         table("wheat,grain", "goal,sport", "loan,bank"),
-        "t.csv has no topic with two documents to set one aside and test on it; check which column "
+        "t.csv has no topic with two documents, so none can be set aside to test on; check which "
+        "column "
         "holds the topics, add documents, or give documents of their own with --test.",
     ),
     "open quote": (
@@ -270,7 +271,10 @@ def test_suggest_ignores_topics_of_texts(run: Run, news_csv: Path) -> None:
     Path("half.csv").write_text("body,queue\ngoal,sport\n")
     code, out, err = run("suggest", "news.slug", "half.csv")
     assert (code, len(out.splitlines())) == (0, 2)
-    assert "half.csv: every text has a topic in column 'queue', which is ignored\n" in err
+    assert (
+        "half.csv: every text already has a topic in column 'queue'; these topics are ignored\n"
+        in err
+    )
 
 
 def test_evaluate_rejects_bad_rows_unless_skipped(run: Run, news_slug: Path) -> None:

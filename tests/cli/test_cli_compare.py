@@ -168,11 +168,17 @@ def test_compare_resume_measures_nothing_twice(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--models", ","], "--models names no model; name some of majority, "),
-        (["--models", "mojority"], "--models names 'mojority', which is none; did you mean maj"),
+        (["--models", ","], "--models names no model; name one or more of majority, "),
+        (
+            ["--models", "mojority"],
+            "--models names 'mojority', which is not a model; did you mean maj",
+        ),
         (["--models", "nowhere:x"], "--models names nowhere:x: there is no module nowhere in "),
         (["--folds", 1], "--folds is 1; give a whole number of at least 2."),
-        (["--folds", 91], "--folds is 91, and news.csv has 90 documents; give at most as many "),
+        (
+            ["--folds", 91],
+            "--folds is 91, but news.csv has only 90 documents; give at most as many ",
+        ),
         (["--jobs", 0], "--jobs is 0; give a whole number of at least 1."),
         (["--timeout", -1], "--timeout is -1.0; give a number over 0 and under "),
         (["--resume", "news.csv"], "--resume news.csv: would overwrite an input file; name ano"),
@@ -210,7 +216,7 @@ def test_compare_resume_rejects_a_file_that_is_no_record(run: Run, tmp_path: Pat
     result = run("compare", "news.csv", *NAMED, "-q", "--resume", "notes.txt")
     assert result.code == 1
     assert result.err == (
-        "slugline: error: notes.txt is no record of a comparison of this version; name another "
+        "slugline: error: notes.txt isn't a record of a comparison by this version; name another "
         "file, or one that doesn't exist yet, with --resume.\n"
     )
     assert (tmp_path / "notes.txt").read_text() == "keep me"

@@ -171,7 +171,7 @@ def test_train_corrections_holds_back_a_model_of_lower_precision(run: Run, news:
         assert found.code == 1
         taught = json.loads(found.out)["corrections"]
         assert not taught["passes"]
-        assert taught["why_not"].endswith(f", and now {now} can be promised")
+        assert taught["why_not"].endswith(f", but now {now} can be promised")
         assert taught["promise"]["precision_before"] == 0.9
         assert "Look at the corrections, or write it all the same" in found.err
         assert Path("news.slug").read_bytes() == before
@@ -193,7 +193,7 @@ def test_train_corrections_holds_back_a_model_unsure_of_every_text(run: Run, new
     found = run(*TRAIN, "--corrections", "c.db", "--json")
     assert found.code == 1
     assert json.loads(found.out)["corrections"]["promise"]["precision_after"] == 0
-    assert "and now no precision can be promised" in found.err
+    assert "but now no precision can be promised" in found.err
     assert {name: Path(name).read_bytes() for name in before} == before
 
 
@@ -298,8 +298,8 @@ def test_train_corrections_counts_contradictions(run: Run) -> None:
     correct("c.db", *FLOWERS, (FLOWERS[0][0], "plants"), (FLOWERS[0][0], "flowers"))
     found = run(*TRAIN, "--corrections", "c.db")
     assert (
-        "corrections      11 corrections of 9 texts; 2 corrections gave a text another topic than "
-        "an earlier one; the latest counts" in found.out
+        "corrections      11 corrections of 9 texts; 2 corrections gave a text a different topic "
+        "from an earlier correction; the latest counts" in found.out
     )
     assert "new topics       flowers\n" in found.out
 
@@ -344,7 +344,7 @@ def later_version(path: str) -> None:
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),
-            "c.db holds no corrections: it is no SQLite file; name the file that `slugline "
+            "c.db holds no corrections: it is not an SQLite file; name the file that `slugline "
             "serve --corrections` keeps; labelled texts are DATA.",
         ),
         (lambda path: Path(path).mkdir(), "c.db holds no corrections: it is a folder; name "),

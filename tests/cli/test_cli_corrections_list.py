@@ -141,7 +141,9 @@ def test_corrections_rejects_a_missing_or_another_file(run: Run) -> None:
     assert (
         "c.db doesn't exist; name a file that holds corrections" in run("corrections", "c.db").err
     )
-    assert "news.csv holds no corrections: it is no SQLite" in run("corrections", "news.csv").err
+    assert (
+        "news.csv holds no corrections: it is not an SQLite" in run("corrections", "news.csv").err
+    )
     assert not Path("c.db").exists()
 
 
@@ -237,7 +239,7 @@ def test_train_corrections_leaves_a_model_of_the_same_bytes(run: Run) -> None:
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 0
     assert found.out.splitlines()[-1] == (
-        "nothing new to learn: news.slug has these bytes already, and is left as it is"
+        "nothing new to learn: news.slug already has these bytes, and is left unchanged"
     )
     assert json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)["corrections"][
         "is_unchanged"

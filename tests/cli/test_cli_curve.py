@@ -32,7 +32,7 @@ def test_curve_prints_a_table_and_what_twice_the_labels_would_bring(run: Run) ->
         ["20", "60"],
         ["all", "72"],
     ]
-    assert rows[4].startswith("With other documents, as many as here, expect a result within")
+    assert rows[4].startswith("With as many other documents, expect a result within")
     assert rows[5].startswith("Slugline: no mistake in 18 test documents")
     assert len(rows) == 6
 
@@ -107,11 +107,11 @@ def test_curve_interrupted_prints_the_points_so_far(
     result = run("curve", "news.csv", *NAMED, "-q")
     assert result.code == 130
     assert result.err == (
-        "warning: interrupted: these are the points so far, some of fewer draws\n"
+        "warning: interrupted: these are the points so far, some from fewer draws\n"
     )
     assert [row.split()[0] for row in result.out.splitlines()[2:4]] == ["5", "10"]
     assert result.out.splitlines()[-1] == (
-        "Slugline: not measured with all labels, so more of them can't be judged."
+        "Slugline: not measured with all labels, so the gain from more labels can't be estimated."
     )
 
 
@@ -120,10 +120,10 @@ def test_train_curve_adds_the_curve_to_report_and_output(run: Run, tmp_path: Pat
     assert result.code == 0
     assert "Slugline: no mistake in 18 test documents" in result.out
     page = (tmp_path / "news.html").read_text()
-    assert "What more of them would bring" in page
+    assert "What more of them would gain" in page
     assert "Accuracy by number of training documents" in page
     run("train", "news.csv", *NAMED, "-q", "-o", "news.slug")
-    assert "What more of them would bring" not in (tmp_path / "news.html").read_text()
+    assert "What more of them would gain" not in (tmp_path / "news.html").read_text()
 
 
 def test_train_curve_json_uses_the_same_test_documents(run: Run) -> None:

@@ -134,8 +134,8 @@ def test_predict_min_precision_of_a_network_says_how_to_train(
     code, out, err = run("predict", "plain.slug", "--min-precision", 0.9, stdin=SURE)
     assert (code, out) == (2, "")
     assert err == (
-        "slugline: error: --min-precision needs answers to training documents that were left out, "
-        "which this model doesn't have: its learner gives them on request only, as that takes "
+        "slugline: error: --min-precision needs held-out answers to training documents, which this "
+        "model doesn't have: its learner makes them only on request, as they take "
         "further fits; train it with --min-precision.\n"
     )
     code, out, err = run("predict", "plain.slug", "--coverage", 0.9, stdin=SURE)
@@ -227,7 +227,7 @@ def test_train_min_precision_prints_what_thresholds_bring(run: Run, data: Path) 
     assert re.search(
         r"min precision      0\.8, with 90 % confidence\n"
         r"from probability   \d\.\d\d\n"
-        r"on left-out texts  \d+\.\d % answered by probability alone, \d+\.\d % of them right\n"
+        r"on held-out texts  \d+\.\d % answered by probability alone, \d+\.\d % of them right\n"
         r"on test texts      \d+\.\d % answered, \d+\.\d % of them right\n",
         out,
     )
@@ -271,7 +271,7 @@ def test_train_min_precision_out_of_reach_saves_the_model_and_warns(run: Run, da
     assert code == 0
     answer = json.loads(out)
     assert (answer["topic"], answer["topics"][0]["topic"]) == (None, "bank")
-    assert answer["reason"].endswith("; no answer of this topic is sure enough")
+    assert answer["reason"].endswith("; no answer with this topic is sure enough")
     assert err.startswith("warning: model.slug is unsure of every text: no threshold reaches the ")
     for share in (0.7, 0):
         code, out, err = run("predict", "model.slug", "-q", "--min-precision", share, stdin=text)

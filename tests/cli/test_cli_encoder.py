@@ -53,7 +53,7 @@ def few_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
 def test_train_encoder_prints_how_much_the_encoder_counts(run: Run, few_csv: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug")
     assert result.code == 0
-    said = r"\nencoder +\d+ %  of what decides comes from use(, and the rest from words)?\n"
+    said = r"\nencoder +\d+ %  of the decision comes from use(, and the rest from words)?\n"
     assert re.search(said, result.out)
     assert "encoding 36 texts with use\n" in result.err
     assert "training documents" not in result.err
@@ -135,7 +135,9 @@ def test_train_encoder_prints_the_fraction_of_texts_it_reads(
     encoded = json.loads(train.out)["encoder"]["encoded_fraction"]
     assert 0 < encoded < 0.5
     printed = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "-q").out
-    assert f"{encoded:.2f}  share of texts that need use; words alone answer the others" in printed
+    assert (
+        f"{encoded:.2f}  fraction of texts that need use; words alone answer the others" in printed
+    )
     assert f"in doubt, {round(100 * encoded)} % of the held-out" in run("info", "a.slug").out
     assert run("check", "a.slug", "sure.csv", "-q").out.startswith("a.slug: identical")
     assert "The encoder reads only the" in (tmp_path / "a.html").read_text()
@@ -283,7 +285,7 @@ def test_train_encoder_interrupted_keeps_encodings_and_no_model(
         (["--encoder", "bert"], f"--encoder is 'bert'; give {describe_choices()}."),
         (
             ["--encoder", "use", "--tune"],
-            "--tune searches for feature groups and learners, not for what an --encoder adds to "
+            "--tune searches for feature groups and passes, not for what an --encoder adds to "
             "them; leave one of them out.",
         ),
         (

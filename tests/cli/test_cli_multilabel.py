@@ -124,8 +124,8 @@ def test_evaluate_rejects_documents_of_one_topic_for_several(run: Run, news_slug
     assert (code, err) == (
         1,
         "slugline: error: the model gives a document several topics, and those of one.csv have "
-        "one each; give lists of topics (in a table, --topic-separator), or use a model of one "
-        "topic.\n",
+        "one each; give lists of topics (in a table, --topic-separator), or use a model that gives "
+        "one topic.\n",
     )
     code, _, err = run("evaluate", news_slug, "later.jsonl", "-q")
     assert code == 1
@@ -138,8 +138,8 @@ def test_curve_uses_micro_f1_and_suggest_gives_several_guesses(run: Run) -> None
     drawn = run("curve", "wires.jsonl", "--draws", 3, "-q")
     assert (drawn.code, drawn.err) == (0, "")
     assert drawn.out.splitlines()[0].endswith("to test on; percentages are micro-F1")
-    assert "which documents have labels (3 draws)" in drawn.out
-    assert "which ones are tested (43 test documents)" in drawn.out
+    assert "random choice of labelled documents (3 draws)" in drawn.out
+    assert "of test documents (43 test documents)" in drawn.out
     data = json.loads(trained.out)
     last = data["curve"]["curves"][0]["points"][-1]
     assert last["micro_f1"] == pytest.approx(data["evaluation"]["micro"]["f1"], rel=1e-12)
@@ -196,8 +196,8 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     code, _, err = run("explain", "wires.slug", text, "--not", "bank")
     assert (code, err) == (
         2,
-        "slugline: error: --not compares topics of which a text has one, and this model decides "
-        "about each topic alone; leave it out.\n",
+        "slugline: error: --not compares topics of which a text has only one, but this model "
+        "decides about each topic separately; leave it out.\n",
     )
 
     code, out, err = run("check", "wires.slug", "wires.jsonl", "-q")

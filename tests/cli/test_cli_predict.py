@@ -301,7 +301,7 @@ def test_predict_answers_no_documents_with_no_lines(
             ["."],
             1,
             ". has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
-            "name other files themselves.",
+            "name other files individually.",
         ),
         (
             ["t.csv", "--text", "BODY"],
@@ -361,7 +361,7 @@ def test_predict_rejects_invalid_options(run: Run, options: list[object]) -> Non
 # Which model, which file ------------------------------------------------------------------------
 
 USING = (
-    "using the shipped model reuters46 (46 newswire topics of 1987); "
+    "using the included model reuters46 (46 newswire topics of 1987); "
     "name your own with slugline predict MODEL FILE\n"
 )
 WIRE = "OPEC will raise its crude oil output"

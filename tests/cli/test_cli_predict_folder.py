@@ -62,7 +62,7 @@ def test_predict_folder_takes_files_one_by_one(run: Run) -> None:
 
 def test_predict_folder_uses_the_shipped_model_if_none_is_named(run: Run) -> None:
     code, _, err = run("predict", "in/*.csv", "-o", "out/", "--workers", 1)
-    assert (code, err.partition(" (")[0]) == (0, "using the shipped model reuters46")
+    assert (code, err.partition(" (")[0]) == (0, "using the included model reuters46")
     assert Path("out/a.csv").exists()
 
 
@@ -123,7 +123,7 @@ def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) 
         (["in", "-o", "out/"], "in is a folder; name its files, such as 'in/*.csv'."),
         (
             ["in/a.csv", "-o", "in"],
-            "in/a.csv is in in, the folder of the answers; name another folder for these.",
+            "in/a.csv is in in, the folder of the answers; name another folder for the answers.",
         ),
         (
             ["in/a.csv", "-o", "out/", "--to", "xls"],

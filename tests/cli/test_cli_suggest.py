@@ -154,7 +154,7 @@ def test_suggest_topic_names_the_column_to_fill_in(run: Run) -> None:
         (["--random", "news.slug", "new.txt"], "--random needs no MODEL; give the texts alone."),
         (
             ["news.slug", "new.txt", "--rest", "a.csv"],
-            "--rest is for texts beside those of --random; give both.",
+            "--rest is for the texts that --random doesn't choose; give both.",
         ),
         (
             ["--random", "new.txt", "-o", "a.csv", "--rest", "a.csv"],

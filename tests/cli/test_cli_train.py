@@ -338,8 +338,8 @@ def test_train_warns_of_a_model_no_better_than_the_baseline(run: Run, news: News
     write_csv("test.csv", [("other words", "common"), ("others", "rare")])
 
     assert (
-        "the model is no better than always answering 'common': that is right in 50.0 % of the "
-        "test documents, the model in 50.0 %. Use another --learner, or more documents."
+        "the model is no better than always answering 'common': that is right for 50.0 % of the "
+        "test documents, and the model for 50.0 %. Use another --learner, or more documents."
     ) in warnings_of(run("train", "n.csv", "-q", "--test", "test.csv"))
 
 
@@ -655,7 +655,7 @@ def test_train_tune_interrupted_explains_the_model_in_both_places(
 
     assert code == 130
     report = Path("model.html").read_text("utf-8")
-    warning = f"the search was interrupted after {ways} to learn: the model is learned in the best"
+    warning = f"the search was interrupted after {ways} to learn: the model was trained in the best"
     assert warning in err
     assert warning in report
     said = re.search(
@@ -868,8 +868,9 @@ def test_train_output_rejects_the_name_of_a_web_page(run: Run, news_csv: Path) -
     assert run("train", "news.csv", "-o", "same.html") == (
         2,
         "",
-        "slugline: error: --output same.html: the model is no web page; name it like same.slug, "
-        "and the report goes to same.html.\n",
+        "slugline: error: --output same.html: the model isn't a web page; name it, for example, "
+        "same.slug, "
+        "and the report is written to same.html.\n",
     )
 
 

@@ -124,8 +124,8 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
     [
         (
             ["--stream", "--tune"],
-            "--tune can't be used with --stream; leave it out, or learn without --stream, as long "
-            "as memory is enough.",
+            "--tune can't be used with --stream; leave it out, or learn without --stream, if there "
+            "is enough memory.",
         ),
         (
             ["--stream", "--test-fraction", 0],
@@ -139,7 +139,7 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
         (
             ["--scheduler", "tcp://127.0.0.1:1", "--curve"],
             "--curve can't be used with --scheduler; leave it out, or learn without --scheduler, "
-            "as long as memory is enough.",
+            "if there is enough memory.",
         ),
         (
             ["--checkpoint", "kept"],
@@ -157,7 +157,7 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
         (
             ["--stream", "-o", "kept/m.slug", "--checkpoint", "kept"],
             "--output kept/m.slug: the model would be written into the folder of --checkpoint, "
-            "which goes when the model is saved; name another place.",
+            "which is deleted when the model is saved; name another place.",
         ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
@@ -239,7 +239,7 @@ def test_train_stream_interrupted_saves_the_model_and_resumes(
     assert result.err.count("\ninterrupted: keeping the last pass; press Ctrl-C again") == 1
     assert (
         "warning: training was interrupted: the model is that of the last pass. The same command "
-        "goes on from what kept holds. `slugline rollback news.slug` goes back to the one before.\n"
+        "resumes from kept. `slugline rollback news.slug` goes back to the one before.\n"
     ) in result.err
     assert Path("news.slug").read_bytes() != wanted
     assert Path("news.slug.before.1").read_bytes() == wanted

@@ -402,7 +402,7 @@ def test_compare_models_gives_the_reason_of_failures_and_goes_on(
 def test_timeout_ends_a_model_that_never_ends(corpus: Corpus, pipelines: Path) -> None:
     # Long enough for its process to begin on a busy machine.
     (failed,) = compare_models(corpus, ["models:NeverEnds"], replace(TWO, timeout=10)).models
-    assert failed.error == "took over 10 s for a fold, which is all that it may"
+    assert failed.error == "took over 10 s for a fold, which is the limit"
     assert not is_alive(int(Path("pid").read_text()))
 
 
@@ -492,8 +492,8 @@ def test_compare_models_ignores_files_named_like_modules(corpus: Corpus, pipelin
         ),
         (
             "models.py:Guess",
-            "there is no module models.py in {here}, nor among the installed packages; leave "
-            ".py away: models.",
+            "there is no module models.py in {here}, nor among the installed packages; leave out "
+            ".py: models.",
         ),
         ("models:make_gues", "module models has no make_gues; did you mean make_guess?"),
         ("models:xyzzy", "module models has no xyzzy; check its name."),
@@ -509,7 +509,7 @@ def test_compare_models_ignores_files_named_like_modules(corpus: Corpus, pipelin
         (
             "broken:model",
             "importing broken raises ZeroDivisionError: division by zero (broken.py, "
-            "line 1); mend it.",
+            "line 1); fix it.",
         ),
         (
             "needy:model",
@@ -536,10 +536,12 @@ def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
     with pytest.raises(OptionError) as error:
         choose_models(["defualt"])
     assert str(error.value) == (
-        "`models` names 'defualt', which is none; did you mean default? Choose from "
+        "`models` names 'defualt', which is not a model; did you mean default? Choose from "
         f"{names}, or give module:name for one of yours."
     )
-    with pytest.raises(OptionError, match=f"^`models` names no model; name some of {names}.$"):
+    with pytest.raises(
+        OptionError, match=f"^`models` names no model; name one or more of {names}.$"
+    ):
         choose_models([" ", ""])
     with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for a model of yours give "):
         choose_models(["a b:c"])
@@ -758,7 +760,7 @@ def test_resume_measures_invalid_results_again(
 def test_resume_rejects_a_file_that_is_no_record(corpus: Corpus, tmp_path: Path) -> None:
     other = tmp_path / "tickets.csv"
     other.write_text("text,topic\nmine,stays")
-    with pytest.raises(DataError, match="is no record of a comparison of this version; name ano"):
+    with pytest.raises(DataError, match="isn't a record of a comparison by this version; name ano"):
         compare_models(corpus, ["majority"], TWO, resume=other)
     assert other.read_text() == "text,topic\nmine,stays"
 
@@ -767,7 +769,7 @@ def test_resume_rejects_a_file_that_is_no_record(corpus: Corpus, tmp_path: Path)
 def test_resume_names_a_damaged_line(corpus: Corpus, record: Path, line: str) -> None:
     record.write_bytes(record.read_bytes() + f"{line}\n".encode("latin-1"))
     with pytest.raises(
-        DataError, match=r"record.jsonl: line 4 is no result of a model \(.*\); rem"
+        DataError, match=r"record.jsonl: line 4 isn't the result of a model \(.*\); rem"
     ):
         compare_models(corpus, ["majority"], TWO, resume=record)
 
@@ -911,7 +913,7 @@ def test_compare_models_notes_topics_with_few_documents(corpus: Corpus) -> None:
     comparison = compare_models(more, ["majority"], replace(TWO, n_folds=3))
     assert comparison.notes == (
         "1 topic of 5, such as 'single', has one document: while it is tested, no model can know "
-        "the topic, and all answer wrong.",
+        "the topic, and all answers are wrong.",
         "1 topic of 5, such as 'pair', has fewer documents than there are folds (3): they are "
         "tested in some of the folds only.",
     )
@@ -980,7 +982,7 @@ def test_baseline_is_one_of_the_models_or_added() -> None:
         ([TfidfVectorizer()], None, "`models` is [TfidfVectorizer()]; give names, "),
         ({"default": pipeline()}, None, "`models` calls an estimator 'default', which is the name"),
         ({"mine": "default"}, None, "`models` is {'mine': 'default'}; give names with a"),
-        (["default"], "defualt", "`baseline` names 'defualt', which is none; did you mean"),
+        (["default"], "defualt", "`baseline` names 'defualt', which is not a model; did you mean"),
         (["default"], 3, "`baseline` is 3; give the name of a model, or a classifier of texts"),
     ],
 )

@@ -23,7 +23,7 @@ from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
 GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
-SKIP = "or go on without them with `skip_bad_rows`."
+SKIP = "or continue without them with `skip_bad_rows`."
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +194,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
             "a.csv: 5 of 6 rows can't be used: 1 cell instead of 2 (line 3); "
             "no text in column 'body' (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
             "kinds; fix them and save all lines in one encoding (others are UTF-8, as if two files "
-            "were joined) and delete NULs (of UTF-16, name its `encoding`).",
+            "were joined) and delete NULs (if the file is UTF-16, name its `encoding`).",
         ),
         (
             "a.csv",

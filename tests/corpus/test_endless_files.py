@@ -32,7 +32,8 @@ def test_peek_stops_after_a_thousand_bad_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         peek(read_rows(path))
     assert str(error.value) == (
-        f"{path}: none of its first 1,000 rows can be read, such as line 2 (2 cells instead of 3); "
+        f"{path}: none of its first 1,000 rows can be read: for example, line 2 (2 cells instead "
+        "of 3); "
         "fix them, or check the header and what separates the cells."
     )
 

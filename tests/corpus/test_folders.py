@@ -159,7 +159,7 @@ def test_text_file_rows_need_no_topics() -> None:
         read_rows("notes", fallback="txt")
     assert str(caught.value) == (
         "notes has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
-        "name other files themselves."
+        "name other files individually."
     )
 
 

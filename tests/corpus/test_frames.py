@@ -63,7 +63,7 @@ def test_frame_rows_number_rows_with_missing_values(frames: Any) -> None:
 
     assert str(error.value).partition(" Slugline read")[0] == (
         "the DataFrame: 1 of 23 rows can't be used: no text in column 'body' (row 1); "
-        "fix them, or go on without them with `skip_bad_rows`."
+        "fix them, or continue without them with `skip_bad_rows`."
     )
     corpus = load_corpus(frames.DataFrame(table), skip_bad_rows=True)
     assert (corpus.n_skipped, corpus.n_unlabelled) == (1, 1)

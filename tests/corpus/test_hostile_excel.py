@@ -254,7 +254,7 @@ def test_excel_rows_give_a_bad_row_over_max_record(
         ("MAX_ELEMENTS", 7, head("a") + "<row><c><v>1</v></c></row>",
          "more than 7 elements of XML, or 100"),
         ("MAX_STRINGS", 6, _HEAD + _BODY, "more than 6 elements of XML, or 100"),
-        ("_MAX_DEPTH", 4, _HEAD + _BODY, "elements of XML, or 4 in each other"),
+        ("_MAX_DEPTH", 4, _HEAD + _BODY, "elements of XML, or 4 levels of them"),
         ("_MAX_NAMES", 7, _HEAD + _BODY, "its XML has tags of megabytes or thousands of names"),
     ],
     ids=lambda value: value if str(value).isupper() else "",

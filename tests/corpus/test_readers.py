@@ -375,7 +375,7 @@ def test_read_rows_gives_rows_or_a_data_error_for_any_bytes(data: bytes) -> None
 
 # Bad rows
 
-NUL = ("a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
+NUL = ("a NUL character", "delete NULs (if the file is UTF-16, name its `encoding`)")
 
 
 def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
@@ -802,7 +802,8 @@ def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.Monkey
         (
             "old.xls",
             {},
-            "old.xls is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, "
+            "old.xls is a spreadsheet in a format that Slugline doesn't read; open it in Excel or "
+            "LibreOffice, "
             "and save it as .xlsx.",
         ),
         (

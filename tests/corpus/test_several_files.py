@@ -71,8 +71,8 @@ def test_load_corpus_names_the_file_in_errors_and_notes() -> None:
         load_corpus(["a.csv", "b.csv"])
 
     assert str(error.value).partition(" Slugline read")[0] == (
-        "b.csv: 1 of 10 rows can't be used: no text in column 'text' (line 3); fix them, or go "
-        "on without them with `skip_bad_rows`."
+        "b.csv: 1 of 10 rows can't be used: no text in column 'text' (line 3); fix them, or "
+        "continue without them with `skip_bad_rows`."
     )
     corpus = load_corpus(["a.csv", "b.csv"], "text", "topic", skip_bad_rows=True)
     assert corpus.notes == ("b.csv: skipped 1 of 10 rows: no text in column 'text' (line 3)",)

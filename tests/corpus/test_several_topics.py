@@ -154,7 +154,7 @@ def test_load_corpus_splits_cells_at_the_topic_separator() -> None:
 
 def test_load_corpus_notes_a_topic_separator_that_separates_nothing() -> None:
     write("a.csv", CSV)
-    note = "'|' separates topics in no cell of 'topic'; check the separator"
+    note = "'|' doesn't separate topics in any cell of 'topic'; check the separator"
 
     assert load_corpus("a.csv", topic_separator="|").notes[-1] == note
     assert not any("in no cell" in note for note in load_corpus("a.csv", topic_separator=";").notes)
@@ -454,19 +454,19 @@ def test_format_topics_is_the_inverse_of_read_topics(kind: Any, topics: list[lis
         (
             "a;b",
             TopicForm("separator", ";"),
-            "topic 'a;b' has ';' in its name, which separates topics; rename it, or write the "
+            "topic 'a;b' has ';' in its name, and that separates topics; rename it, or write the "
             "topics as a list, in JSON.",
         ),
         (
             "a b",
             TopicForm("label"),
-            "topic 'a b' has ' ' in its name, which separates topics; rename it, or write the "
+            "topic 'a b' has ' ' in its name, and that separates topics; rename it, or write the "
             "topics as a list, in JSON.",
         ),
         (
             "a",
             TopicForm("columns", columns=("b", "c")),
-            "topic 'a' is none of the columns 'b', 'c'; write the topics as a list, in JSON.",
+            "topic 'a' is not among the columns 'b', 'c'; write the topics as a list, in JSON.",
         ),
     ],
 )

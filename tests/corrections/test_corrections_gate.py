@@ -141,17 +141,18 @@ def test_topic_changes_find_lower_coverage_worse() -> None:
         (PromiseChange(0.9, 0.95, 9, 8, False), ""),
         (
             PromiseChange(0.9, 0, 90, 0, True),
-            "the model to be replaced promises answers with a precision of 0.9, and now "
+            "the model to be replaced promises answers with a precision of 0.9, but now "
             "no precision can be promised",
         ),
         (
             PromiseChange(0.9, 0.8, 90, 95, False),
-            "the model to be replaced promises answers with a precision of 0.9, and now "
+            "the model to be replaced promises answers with a precision of 0.9, but now "
             "only 0.8 can be promised",
         ),
         (
             PromiseChange(0.9, 0.9, 1200, 1000, True),
-            "clearly fewer texts are answered: 1,000 of the test documents, and 1,200 were before",
+            "clearly fewer texts are answered: 1,000 of the test documents, instead of 1,200 "
+            "before",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_to_corpus_uses_the_latest_correction_of_a_text() -> None:
     assert (found.texts, found.topics) == (["two", "  one "], ["7", "b"])
     assert found.notes == (
         "5 corrections of 2 texts",
-        "1 correction gave a text another topic than an earlier one; the latest counts",
+        "1 correction gave a text a different topic from an earlier correction; the latest counts",
     )
     assert found.n_skipped == 1
     assert found.place(1) == "correction 4"
@@ -224,8 +224,8 @@ def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -
     assert (promise.precision_before, promise.precision_after) == (0.9, 0.9)
     assert promise.n_answered_after < promise.n_answered_before <= len(outcome.merged.test)
     assert outcome.why_not() == (
-        f"clearly fewer texts are answered: {promise.n_answered_after} of the test documents, and "
-        f"{promise.n_answered_before} were before"
+        f"clearly fewer texts are answered: {promise.n_answered_after} of the test documents, "
+        f"instead of {promise.n_answered_before} before"
     )
     assert not outcome.passes
     more = to_corpus(corrected(*((f"{text} c", topic) for text, topic in news[:30])), "c.db")

@@ -255,12 +255,14 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
         ),
         (
             lambda path: path.write_text("no database\n"),
-            "{} holds no corrections: it is no SQLite file; name another file, or one that doesn't "
+            "{} holds no corrections: it is not an SQLite file; name another file, or one that "
+            "doesn't "
             "exist yet.",
         ),
         (
             lambda path: path.write_text("no database\n" * 1000),
-            "{} holds no corrections: it is no SQLite file; name another file, or one that doesn't "
+            "{} holds no corrections: it is not an SQLite file; name another file, or one that "
+            "doesn't "
             "exist yet.",
         ),
         (
@@ -303,7 +305,7 @@ def test_store_names_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         CorrectionStore(path)
     assert str(caught.value) == (
-        f"there is no folder {path.parent} for corrections.db; make it, or name another file."
+        f"there is no folder {path.parent} for corrections.db; create it, or name another file."
     )
 
 

@@ -144,7 +144,7 @@ def test_store_refuses_a_truncated_file() -> None:
 @pytest.mark.parametrize("length", [1, 15, 99])
 def test_store_leaves_the_beginning_of_a_file_alone(length: int) -> None:
     with stored(good()[:length]) as path:
-        assert "it is no SQLite file" in assert_left_alone(path)
+        assert "it is not an SQLite file" in assert_left_alone(path)
 
 
 @settings(max_examples=150)
@@ -204,7 +204,7 @@ CRAFTED_SCHEMAS = {
     ),
 }
 OTHER_TABLES = (
-    " is marked as a file of corrections, and has other tables, indices, views or triggers than "
+    " is marked as a file of corrections, but has other tables, indices, views or triggers than "
     "Slugline makes; restore it from a copy, or name another file."
 )
 

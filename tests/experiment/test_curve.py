@@ -127,8 +127,8 @@ def test_learning_curves_note_a_topic_with_too_few_labels() -> None:
     curves, seen = recorded(numbered(a=90, b=5), n_draws=1)
     assert per_topic(seen[1]) == {"a": 10, "b": 4}
     assert curves.notes == (
-        "the topics have 4 to 72 documents to learn from: where one has fewer than a row of the "
-        "table asks for, it gives all.",
+        "the topics have 4 to 72 documents to learn from: if a topic has fewer than a row of the "
+        "table requires, all of them are used.",
     )
 
 
@@ -257,7 +257,7 @@ def test_learning_curves_interrupted_before_a_point_raise(
         ),
         (
             {"a": 1, "b": 1},
-            "numbered has no topic with two documents to set one aside and test on it; check "
+            "numbered has no topic with two documents, so none can be set aside to test on; check "
             "which column holds the topics, add documents, or give documents of their own "
             "with `test`.",
         ),

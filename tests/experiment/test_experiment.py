@@ -164,13 +164,14 @@ def test_run_experiment_does_not_warn_if_half_of_the_words_are_known(corpus: Cor
     [
         (
             {"train": [("wheat", "grain"), ("goal", "sport")]},
-            "train has no topic with two documents to set one aside and test on it; check "
+            "train has no topic with two documents, so none can be set aside to test on; check "
             "which column holds the topics, add documents, or give documents of their own "
             "with `test`.",
         ),
         (
             {"train": [("wheat", "grain"), ("goal", "sport")], "test": [("goal", "sport")]},
-            "train has no topic with two documents to set one aside and find the best epoch on it; "
+            "train has no topic with two documents, so none can be set aside to find the best "
+            "epoch; "
             "check which column holds the topics, or add documents.",
         ),
         (

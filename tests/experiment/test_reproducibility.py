@@ -373,7 +373,7 @@ def test_check_reproducible_needs_the_same_validation_file(tmp_path: Path, corpu
         f"{path} was trained with a separate validation file; give it with `validation`."
     )
     assert re.sub(r"[0-9a-f]{12}\.", "#.", str(other.value)) == (
-        f"news.csv: not the documents that {path} found its best epoch on (SHA-256 #..., not "
+        f"news.csv: not the documents on which {path} found its best epoch (SHA-256 #..., not "
         "#...); check the edition of the file, and the columns."
     )
 
@@ -424,7 +424,8 @@ def test_check_reproducible_rejects_a_model_of_batches(tmp_path: Path, corpus: C
         check_reproducible(path, corpus)
 
     assert str(error.value) == (
-        f"{path}: it learned batch by batch, and how documents were cut into batches is not kept; "
+        f"{path}: it learned batch by batch, and how documents were cut into batches is not "
+        "recorded; "
         "only a model that learned from all of them at once can be checked."
     )
 

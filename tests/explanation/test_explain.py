@@ -511,7 +511,7 @@ def test_explain_says_that_the_most_likely_topic_is_given() -> None:
 
 def test_explain_says_that_a_topic_is_never_given(several: TopicClassifier) -> None:
     never = replace(explain(several.fitted_, TWO, "sport"), threshold=float("inf"))
-    assert never.verdict == "not given: no answer of this topic is sure enough"
+    assert never.verdict == "not given: no answer with this topic is sure enough"
     assert never.to_dict()["threshold"] is None
     doubt = replace(never, threshold=0.0)
     assert doubt.verdict == "not given: the model is unsure of the text"
@@ -521,8 +521,8 @@ def test_explain_rejects_against_for_several_topics(several: TopicClassifier) ->
     with pytest.raises(OptionError) as error:
         explain(several.fitted_, TWO, "grain", against="bank")
     assert str(error.value) == (
-        "`against` compares topics of which a text has one, and this model decides about each "
-        "topic alone; leave it out."
+        "`against` compares topics of which a text has only one, but this model decides about each "
+        "topic separately; leave it out."
     )
 
 

@@ -56,7 +56,7 @@ def test_encode_rejects_anything_but_a_row_per_text(answer: Any, what: str) -> N
         get_encoder(Returning(answer)).encode(["a", "b"])
     assert str(caught.value) == (
         f"the encoder stand_ins.Returning returned {what}; its `encode` must return one row of "
-        "finite numbers for each text, all of one width."
+        "finite numbers for each text, all of the same width."
     )
 
 
@@ -101,7 +101,7 @@ def test_encode_passes_on_keyboard_interrupt() -> None:
 
 @pytest.mark.parametrize("wrong", ["elmo", "", None, 3, Letters, object()])
 def test_get_encoder_rejects_what_is_no_encoder(wrong: Any) -> None:
-    with pytest.raises(OptionError, match=r"^`encoder` is .*; give use, e5, several of them with"):
+    with pytest.raises(OptionError, match=r"^`encoder` is .*; give use, e5, several with"):
         get_encoder(wrong)
 
 

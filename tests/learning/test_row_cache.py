@@ -125,7 +125,7 @@ def test_row_cache_warns_if_the_folder_cannot_be_made(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "file" / "below"))
-    with pytest.warns(RuntimeWarning, match=r"can't be used: .*; encodings are not kept\.$"):
+    with pytest.warns(RuntimeWarning, match=r"can't be used: .*; encodings are not cached\.$"):
         rows = encode(["ae"], Letters())
     assert rows.shape == (1, 4)
 

@@ -117,7 +117,7 @@ GOOD: dict[str, np.ndarray] = {
     "counts": np.array([2, 0, 1], dtype=np.uint32),
 }
 NO_LISTS = "weights whose values, topics and counts are not lists that match"
-NOT_THERE = "weights of topics or terms that there are not"
+NOT_THERE = "weights of topics or terms that don't exist"
 NOT_ASCENDING = "weights of a term whose topics are not in ascending order"
 
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {

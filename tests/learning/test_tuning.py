@@ -209,7 +209,7 @@ def test_tune_rejects_a_single_document() -> None:
 
 @pytest.mark.parametrize("topics", [["x", "y", "x"], [["x"], ["y"], ["x", "y"]]])
 def test_tune_rejects_texts_without_words(topics: list[Any]) -> None:
-    with pytest.raises(DataError, match="no document has a word in it"):
+    with pytest.raises(DataError, match="no document contains a word"):
         TopicClassifier(tune=True).fit(["", "", ""], topics)
 
 

@@ -396,7 +396,7 @@ def test_validation_data_need_a_learner_with_epochs() -> None:
             ["wheat", "zinc"], ["a", "b"], validation_data=(["wheat"], ["a"])
         )
     assert str(caught.value) == (
-        "`validation_data` is to find the best epoch on, and this learner has no epochs; "
+        "`validation_data` is for finding the best epoch, but this learner has no epochs; "
         "leave it out."
     )
 
@@ -466,7 +466,7 @@ def test_random_state_decides_the_bytes_of_the_file(
         (["wheat", None], ["a", "b"], "document 1 is of type NoneType, not a str"),
         (["wheat"], ["a", "b"], "there is 1 text and 2 topics; give one topic for each text."),
         ([], [], "there are no documents to learn from; give at least two."),
-        (["?!", ""], ["a", "b"], "no document has a word in it"),
+        (["?!", ""], ["a", "b"], "no document contains a word"),
         (["wheat", "zinc"], ["a", 1], "topics are words and numbers, such as 'a' and 1"),
         (
             ["wheat", "zinc"],
@@ -482,13 +482,15 @@ def test_random_state_decides_the_bytes_of_the_file(
         (
             ["wheat", "zinc"],
             ["a", None],
-            "`y` has no topic in row 1, counted from 0, but None; give it one, or leave the row "
+            "`y` has None instead of a topic in row 1, counted from 0; give it one, or leave the "
+            "row "
             "out.",
         ),
         (
             ["wheat", "zinc"],
             ["a", float("nan")],
-            "`y` has no topic in row 1, counted from 0, but nan; give it one, or leave the row "
+            "`y` has nan instead of a topic in row 1, counted from 0; give it one, or leave the "
+            "row "
             "out.",
         ),
     ],
@@ -683,7 +685,8 @@ def test_fit_keeps_boolean_topics_and_makes_integers_of_whole_floats(
 def test_fit_names_the_row_of_a_missing_topic(missing: Any) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit(["wheat", "zinc", "tin"], ["a", "b", missing])
-    assert str(caught.value).startswith("`y` has no topic in row 2, counted from 0, but ")
+    end = " instead of a topic in row 2, counted from 0; give it one, or leave the row out."
+    assert str(caught.value).endswith(end)
 
 
 # Small and odd data -----------------------------------------------------------------------------

@@ -244,7 +244,7 @@ def test_encoder_works_with_cross_validation(meanings: Meanings) -> None:
         ),
         (
             {"tune": True},
-            "`tune` searches for feature groups and learners, not for what an `encoder` adds to "
+            "`tune` searches for feature groups and passes, not for what an `encoder` adds to "
             "them; leave one of them out.",
         ),
     ],
@@ -261,7 +261,8 @@ def test_encoder_rejects_options_that_it_does_not_support(
 @pytest.mark.parametrize("encoder", ["bert", 7, Meanings], ids=str)
 def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
     with pytest.raises(
-        OptionError, match=r"^`encoder` is .*; give use, e5, several of them with commas, an obj"
+        OptionError,
+        match=r"^`encoder` is .*; give use, e5, several with commas between them, an obj",
     ):
         fit(encoder)
 

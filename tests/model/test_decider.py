@@ -361,8 +361,8 @@ def test_decide_names_both_probabilities_of_an_unsure_text(fitted: TopicClassifi
     ("reason", "text"),
     [
         (Unsure("no_words"), "no words"),
-        (Unsure("no_threshold", probability=0.5), "probability 0.50; no answer of this topic is "
-                                                  "sure enough"),
+        (Unsure("no_threshold", probability=0.5), "probability 0.50; no answer with this topic is "
+            "sure enough"),
         (Unsure("low_probability", probability=0.5, threshold=0.51),
          "probability 0.50 is under 0.51"),
         (Unsure("low_probability", probability=0.501, threshold=0.504),
@@ -391,7 +391,7 @@ def test_summary_gives_the_range_of_thresholds_by_topic(fitted: TopicClassifier)
     rows = dict(replace(decider, precision=0.9).summary())
     assert rows["from probability"] == "0.25"
     precision, share = model.heldout_predictions.precision_at(decider.thresholds)  # type: ignore[union-attr]
-    assert rows["on left-out texts"] == (
+    assert rows["on held-out texts"] == (
         f"{100 * share:.1f} % answered by probability alone, {100 * precision:.1f} % of them right"
     )
 
@@ -605,7 +605,7 @@ def test_decide_of_a_network_without_heldout_predictions_says_how_to_train(
 ) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=15))
     classifier.fit(*zip(*news, strict=True))
-    message = "its learner gives them on request only, as that takes further fits; train it with"
+    message = "its learner makes them only on request, as they take further fits; train it with"
     with pytest.raises(OptionError, match=message):
         classifier.decide(["wheat"], **options)
 

@@ -157,7 +157,7 @@ def test_class_weight_needs_documents(class_weight: Any) -> None:
     with pytest.raises(OptionError) as caught:
         described(class_weight=class_weight).fit([], [])
     assert str(caught.value) == (
-        "`class_weight` says how much a topic's documents count, and there are none; leave it "
+        "`class_weight` says how much a topic's documents count, but there are none; leave it "
         "out, or learn from documents as well."
     )
 

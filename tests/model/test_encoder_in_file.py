@@ -72,7 +72,7 @@ def test_saved_model_names_its_encoder_and_weight(model: Path) -> None:
     assert (said.uniform_weight, said.high_temperature_weight) == dense.calibration[1:]
     share = f"{100 * said.weight:.0f} %"
     assert (
-        f"It needs the sentence encoder meanings, from which {share} of what decides "
+        f"It needs the sentence encoder meanings, from which {share} of the decision "
         "between its topics comes."
     ) in loaded.card_
     assert f"\n- SHA-256 of the encoder: {said.digest}\n" in loaded.card_

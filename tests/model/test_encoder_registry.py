@@ -105,7 +105,7 @@ def test_get_encoder_rejects_unknown_and_repeated_names(names: str) -> None:
     with pytest.raises(OptionError) as caught:
         get_encoder(names)
     assert str(caught.value) == (
-        f"`encoder` is {names!r}; give use, e5, several of them with commas, an object whose "
+        f"`encoder` is {names!r}; give use, e5, several with commas between them, an object whose "
         "`encode` turns a list of texts into an array, or, for a fit, 'auto'."
     )
 

@@ -169,7 +169,7 @@ def test_interrupt_within_the_first_part_leaves_no_model() -> None:
 
 
 def test_fit_in_parts_rejects_documents_without_words() -> None:
-    with pytest.raises(DataError, match="no document has a word in it"):
+    with pytest.raises(DataError, match="no document contains a word"):
         TopicClassifier().fit(["..."] * 300, TOPICS)
 
 

@@ -541,7 +541,7 @@ def test_save_refuses_mixtures_nested_too_deeply(tmp_path: Path) -> None:
     learner: Learner = LinearLearner()
     for _ in range(16):
         learner = Mixture([learner])
-    with pytest.raises(ModelFileError, match="mixtures in one another over 16 deep"):
+    with pytest.raises(ModelFileError, match="mixtures nested over 16 deep"):
         TopicClassifier(learner=learner).fit(TEXTS, TOPICS).save(tmp_path / "a.slug")
     assert list(tmp_path.iterdir()) == []
 

@@ -329,7 +329,7 @@ def test_load_refuses_endlessly_nested_mixtures(depth: int, good: bytes, tmp_pat
     changed = {JSON: (text[:first] + nested + "," + text[last:]).encode()}
     changed[WEIGHTS] = save_arrays(arrays)
     message = refusal(rezip(entries | changed, zipfile.ZIP_STORED), tmp_path)
-    too_many = "a mixture of over 1,000 learners, or mixtures in one another over 16 deep"
+    too_many = "a mixture of over 1,000 learners, or mixtures nested over 16 deep"
     # How deep JSON may be nested depends on the version of Python.
     reasons = (too_many,) if depth == 100 else (too_many, "nested too deeply")
     assert message in map(damaged, reasons)

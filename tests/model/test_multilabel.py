@@ -64,8 +64,13 @@ def test_score_takes_topics_in_the_form_of_the_training(several: TopicClassifier
     several_form = "training documents have a list of topics for each text, and `y` has another"
     one_form = "training documents have one topic for each text, and `y` has another form"
     advice = "topic of training documents; give a column for each topic, or lists of topics."
-    words = "`y` has the topic 'grain', and topics of training documents are numbers; give such."
-    numbers = "`y` has the topic 1, and topics of training documents are words; give such."
+    words = (
+        "`y` has the topic 'grain', but topics of training documents are numbers; give topics "
+        "of that kind."
+    )
+    numbers = (
+        "`y` has the topic 1, but topics of training documents are words; give topics of that kind."
+    )
     n = len(TEXTS)
     for model, y, message in [
         (several, INDICATOR, f"`y` has no column 'grain', which is a {advice}"),
@@ -366,7 +371,7 @@ def test_promise_of_several_topics_speaks_of_likely_topics() -> None:
     assert left_out is not None
     assert left_out.n_candidates > 1
     summary = dict(Decider.from_fitted(fitted).summary())
-    assert " % given by probability alone, " in summary["on left-out likely topics"]
+    assert " % given by probability alone, " in summary["on held-out likely topics"]
     about = (
         rf"reaches it by {left_out.n_candidates:,} likely topics of training documents left out of"
     )

@@ -200,7 +200,7 @@ def test_set_thresholds_rejects_one_topic_per_text_and_a_precision(
         clone(classifier).set_params(thresholds={"oil": 0.5}, min_precision=0.8).fit(TEXTS, TOPICS)
     precise = TopicClassifier(n_jobs=1, min_precision=0.8).fit(TEXTS, TOPICS)
     with pytest.raises(
-        OptionError, match=r"follow from its `min_precision` of 0\.8; fit one without"
+        OptionError, match=r"follow from its `min_precision` of 0\.8; to set them, fit"
     ):
         precise.set_thresholds({"oil": 0.5})
     path = TopicClassifier(n_jobs=1, topic_path="/").fit(TEXTS, [f"a/{t[0]}" for t in TOPICS])

@@ -128,7 +128,7 @@ def test_predict_proba_warns_of_missing_columns(classifier: TopicClassifier) -> 
         lacking = classifier.predict_proba(TEST[["body", "product"]])
     without = [{**row, "amount": None} for row in TEST.to_dict("records")]
     assert (lacking == classifier.predict_proba(without)).all()
-    with pytest.warns(ColumnWarning, match="'lots' in column 'amount' is no number"):
+    with pytest.warns(ColumnWarning, match="'lots' in column 'amount' is not a number"):
         odd = classifier.predict_proba([{**row, "amount": "lots"} for row in without])
     assert (odd == lacking).all()
 

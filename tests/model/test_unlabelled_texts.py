@@ -113,8 +113,9 @@ def test_unlabelled_texts_are_sampled_evenly_if_many(monkeypatch: pytest.MonkeyP
         ),
         (
             *(TEXTS[11:13], TOPICS[11:13], UNLABELLED, {}, DataError),
-            "there are too few labels to learn from unlabelled texts as well, as none is left to "
-            "check their predicted topics by; label at least two texts of each topic, or leave out "
+            "there are too few labels to learn from unlabelled texts as well, as none would be "
+            "left to check the predicted topics; label at least two texts of each topic, or leave "
+            "out "
             "`X_unlabelled`.",
         ),
         (

@@ -28,7 +28,7 @@ def curves(*each: LearningCurve) -> LearningCurves:
 
 def test_describe_forecast_gives_the_accuracy_with_twice_the_labels() -> None:
     assert describe_forecast(curve(*FEW, (None, 10_000, 0.9))) == (
-        "ours: twice as many labels (20,000 documents) would probably bring 91.9 %, 1.9 points "
+        "ours: twice as many labels (20,000 documents) would probably give 91.9 %, 1.9 points "
         "more than now. It may be anything from 91.5 % to 92.3 %. To check: from fewer documents, "
         "the same rule (errors fall as a power of the number of documents) forecasts 90.0 % for "
         "10,000 documents, and 90.0 % were measured."
@@ -37,7 +37,7 @@ def test_describe_forecast_gives_the_accuracy_with_twice_the_labels() -> None:
 
 def test_describe_forecast_calls_a_wide_range_a_guess() -> None:
     assert describe_forecast(curve(*FEW[:2], (None, 1000, 0.8), n_test=60)) == (
-        "ours: twice as many labels (2,000 documents) would probably bring 83.8 %, 3.8 points more "
+        "ours: twice as many labels (2,000 documents) would probably give 83.8 %, 3.8 points more "
         "than now. It may be anything from 72.0 % to 91.9 %, so this is hardly more than a guess; "
         "three points are too few to check the forecast."
     )
@@ -55,28 +55,28 @@ def test_describe_forecast_needs_enough_test_documents() -> None:
     few = curve(*FEW, (None, 10_000, 0.5), n_test=2)
     assert few.doubled is None
     assert describe_forecast(few) == (
-        "ours: 2 test documents are too few to say what more labels would bring; test on more."
+        "ours: 2 test documents are too few to say what more labels would gain; test on more."
     )
 
 
 def test_describe_forecast_needs_mistakes() -> None:
     assert describe_forecast(curve(*FEW, (None, 10_000, 1.0), n_test=40)) == (
-        "ours: no mistake in 40 test documents, so it takes more test documents to measure what "
-        "more labels would bring."
+        "ours: no mistake in 40 test documents, so more test documents are needed to measure what "
+        "more labels would gain."
     )
 
 
 def test_describe_forecast_needs_all_labels() -> None:
     assert describe_forecast(curve(*FEW)) == (
-        "ours: not measured with all labels, so more of them can't be judged."
+        "ours: not measured with all labels, so the gain from more labels can't be estimated."
     )
     assert describe_forecast(curve()) == describe_forecast(curve(*FEW))
 
 
 def test_describe_forecast_needs_three_points() -> None:
     assert describe_forecast(curve(FEW[0], (None, 12, 0.3))) == (
-        "ours: too few points to say what more labels would bring; it takes at least three "
-        "different numbers of labels."
+        "ours: too few points to say what more labels would gain; at least three different numbers "
+        "of labels are needed."
     )
 
 
@@ -93,11 +93,11 @@ def test_curve_rows_have_dashes_for_unmeasured_points() -> None:
 
 def test_describe_intervals_says_what_they_allow_for() -> None:
     assert describe_intervals(curves(curve(FEW[0]))) == (
-        "There are no intervals: how much depends on which documents have labels shows from "
-        "3 draws on."
+        "There are no intervals: at least 3 draws are needed to show how much depends on the "
+        "choice "
+        "of labelled documents."
     )
     assert describe_intervals(curves(curve(FEW[0], n_draws=3))) == (
-        "With other documents, as many as here, expect a result within the interval: it allows for "
-        "chance in which documents have labels (3 draws) and in which ones are tested "
-        "(50 test documents)."
+        "With as many other documents, expect a result within the interval, which allows for the "
+        "random choice of labelled documents (3 draws) and of test documents (50 test documents)."
     )

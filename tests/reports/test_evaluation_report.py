@@ -234,11 +234,13 @@ def test_describe_reliability_follows_the_interval(share: float, verdict: str) -
     assert said.endswith("chance alone would cause 8.7 points.")
 
 
-@pytest.mark.parametrize(("n", "number"), [(1, "1 of them is"), (16, "16 of them are")])
+@pytest.mark.parametrize(("n", "number"), [(1, "1 answer is"), (16, "16 answers are")])
 def test_describe_reliability_compares_no_groups_of_few_documents(n: int, number: str) -> None:
     ours = answered([0.8] * n, [1] * n)
     said = describe_reliability(ours, ours.reliability())
-    assert said.endswith(f"for sure and doubtful answers alike, {number} too few to say.")
+    assert said.endswith(
+        f"{number} too few to say whether that is so for both sure and doubtful ones."
+    )
 
 
 PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]

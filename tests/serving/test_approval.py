@@ -177,7 +177,7 @@ def test_read_tokens_returns_names(tmp_path: Path) -> None:
     [
         (f"anna b {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
         (f"{ANNA} short", "token 1 has 5 characters, or more than"),
-        (f"anna {ANNA}\nben {ANNA}", "token 2 stands there twice; give everybody their own"),
+        (f"anna {ANNA}\nben {ANNA}", "token 2 occurs twice; give everybody their own"),
         (f"{'x' * 201} {ANNA}", "the name of token 1 has 201 characters, and may have 200"),
         (f"a\x07 {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
     ],

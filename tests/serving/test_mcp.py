@@ -242,7 +242,7 @@ def test_mcp_server_refuses_the_calls_above_64(news_slug: Path) -> None:
             assert {task.result().is_error for task in refused} == {True}
             assert [each.is_error for each in found] == [False] * 64 + [True] * 2
             assert found[-1].content[0].text == (  # type: ignore[union-attr]
-                "64 calls wait for answers already; ask again when they have them."
+                "64 calls already wait for answers; try again when they have them."
             )
 
     asyncio.run(main())

@@ -278,7 +278,7 @@ def test_page_without_corrections_says_how_to_allow_them(news_slug: Path) -> Non
 def test_model_tab_shows_card_and_topics(page: TestClient) -> None:
     found = words_of(page.get("/model").text)
     assert "3 topics" in found
-    assert "right on documents left out to test 75.0 %" in found
+    assert "right on test documents 75.0 %" in found
     assert "Learner" in found
     assert "# " not in found
 
@@ -400,7 +400,7 @@ def test_error_page_of_a_crash_hides_the_cause(
     state.service.learner = Broken()  # type: ignore[assignment]
     found = page.get("/corrections")
     assert found.status_code == 500
-    assert "An error that is ours; the log says more under " in found.text
+    assert "An internal error; the log says more under " in found.text
     assert "a secret" not in found.text
     assert "a secret" in caplog.text
 

@@ -63,7 +63,8 @@ def test_api_explain_uses_columns(api: TestClient) -> None:
 def test_api_classify_notes_missing_and_odd_columns(api: TestClient) -> None:
     reply = classify(api, text="it is broken", columns={"amount": "lots"}).json()
     assert reply["note"] == (
-        "there is no column 'product'; 'lots' in column 'amount' is no number: counted as missing"
+        "there is no column 'product'; 'lots' in column 'amount' is not a number: counted as "
+        "missing"
     )
 
 
@@ -106,7 +107,7 @@ def test_correction_for_a_model_with_columns_is_rejected(model: Path, tmp_path: 
     with client(state) as api:
         reply = api.post("/v1/corrections", json={"text": "it is broken", "topic": "loan"})
         assert reply.status_code == 422
-        assert "which a correction doesn't keep" in reply.json()["detail"]
+        assert "which a correction doesn't store" in reply.json()["detail"]
         assert 'id="wrong"' not in api.post("/", data={"text": "it is broken"}).text
     state.service.close()
 
@@ -134,7 +135,7 @@ def test_unused_columns_are_noted(run: Callable[..., Any], tmp_path: Path) -> No
     topics = [TOPICS[n % 3] for n in range(60)]
     path = tmp_path / "unused.slug"
     slugline.TopicClassifier(columns=["sender"]).fit(texts, topics).save(path)
-    note = "the model doesn't use 'sender': hardly better than chance in its training"
+    note = "the model doesn't use 'sender': hardly better than chance in training"
     result = run("explain", path, "loan", "--column", "sender=a")
     assert (result.code, result.err) == (0, f"{note}\n")
     assert result.out.startswith("loan, probability")

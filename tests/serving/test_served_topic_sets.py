@@ -202,7 +202,7 @@ def test_multilabel_correction_rejects_the_separator_of_the_data(
     classifier.fitted_ = replace(classifier.fitted_, layout=layout)
     classifier.save(tmp_path / "tickets.slug")
     message = (
-        f"topic {topic!r} has {separator!r} in its name, which separates topics in the data of "
+        f"topic {topic!r} has {separator!r} in its name, and that separates topics in the data of "
         "tickets; give it another name."
     )
     wrong: dict[str, Any] = {"text": BOTH, "topics": ["billing", topic]}

@@ -365,8 +365,8 @@ def test_api_correction_gets_404_without_a_file(tickets: Path) -> None:
     [
         (b"", 400, "not JSON: line 1, column 1 is invalid; correct it there."),
         (b"{", 400, "not JSON: line 1, column 2 is invalid"),
-        (b'{"text": NaN}', 400, "NaN is not a number of JSON"),
-        (b'{"text": "\\ud800", "x": NaN}', 400, "NaN is not a number of JSON"),
+        (b'{"text": NaN}', 400, "NaN is not a valid JSON number"),
+        (b'{"text": "\\ud800", "x": NaN}', 400, "NaN is not a valid JSON number"),
         (b'\xff\xfe{"text"', 400, "not JSON: byte 1 is not UTF-8; encode it as UTF-8."),
         (b"[" * 100_000, 400, "the body is nested too deeply"),
         (b'{"text":"\\ud800",' + b'"a":' + b"[" * 100_000, 400, "nested too deeply"),
@@ -597,7 +597,7 @@ def test_server_swaps_in_a_new_version_and_no_bad_one(tmp_path: Path, tickets: P
         os.kill(url.pid, signal.SIGHUP)  # asks for what a look would find anyway
         until(lambda: client.get("/ready").json()["problems"])
         assert ask(client, "/v1/classify", text=WIRE).status_code == 200
-        path.unlink()  # what has been read goes on answering
+        path.unlink()  # what has been read continues to answer
         until(lambda: "is gone" in client.get("/ready").json()["problems"].get("model", ""))
         assert ask(client, "/v1/classify", text=WIRE).status_code == 200
 
@@ -671,7 +671,7 @@ def test_serve_reports_missing_options_for_learning(
 def test_serve_names_a_missing_folder_for_corrections(run: Any) -> None:
     result = run("serve", "--port", "0", "--corrections", "none/c.db")
     assert result.code == 1
-    assert "there is no folder none for c.db; make it, or name another file." in result.err
+    assert "there is no folder none for c.db; create it, or name another file." in result.err
 
 
 def test_serve_help_shows_bounds_where_there_are_some(run: Any) -> None:

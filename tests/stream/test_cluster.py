@@ -652,5 +652,5 @@ def test_train_reports_workers_that_die_while_starting_in_one_sentence(tmp_path:
 
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
 
-    assert ended.stdout.startswith("a worker ended or failed while it was started (")
+    assert ended.stdout.startswith("a worker ended or failed while starting (")
     assert ended.returncode == 0

@@ -325,7 +325,7 @@ def test_fit_stream_keeps_topics_that_are_numbers() -> None:
     [
         (iter(()), "there are no documents to learn from; give at least two."),
         ([], "there are no documents to learn from; give at least two."),
-        ([(["..."], ["a"])], "no document has a word in it; check which column holds the text."),
+        ([(["..."], ["a"])], "no document contains a word; check which column holds the text."),
         ([(["a", "b"], ["x"])], "there are 2 texts and 1 topic; give one topic for each text."),
         (
             [["a", "b", "c"]],
@@ -394,8 +394,8 @@ def test_fit_stream_names_a_bad_row_and_its_file(news: News, tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(path)
     assert str(caught.value) == (
-        f"{path}: line {len(news) + 2} can't be used: no text in column 'text'; fix them, or go on "
-        "without such rows with `skip_bad_rows`."
+        f"{path}: line {len(news) + 2} can't be used: no text in column 'text'; fix them, or "
+        "continue without such rows with `skip_bad_rows`."
     )
     classifier = TopicClassifier(n_jobs=1).fit_stream(path, StreamOptions(skip_bad_rows=True))
     assert classifier.n_documents_ == len(news)

@@ -296,7 +296,7 @@ def test_partitions_name_the_row_with_a_topic_of_another_type(
         read(path, rows_per_block=100)
     assert str(caught.value) == (
         f"{path}: {unit} 3201 can't be used: a number as topic, such as '17', where most are like "
-        "'topic0'; make all topics words or all numbers, or go on without such rows with "
+        "'topic0'; make all topics words or all numbers, or continue without such rows with "
         "`skip_bad_rows`."
     )
     _, rows, documents = read(path, rows_per_block=100, skip_bad_rows=True)
@@ -375,7 +375,7 @@ def test_document_source_detects_several_topics_by_the_first_file(tmp_path: Path
         assert str(caught.value).startswith(str(at))
         assert (
             "can't be used: several topics, though the first 100 rows of the data have one each; "
-            "put a document with several topics among the first 100 rows, or go on without such "
+            "put a document with several topics among the first 100 rows, or continue without such "
             "rows with "
             "`skip_bad_rows`."
         ) in str(caught.value)

@@ -105,7 +105,7 @@ def test_learn_columns_rejects_consecutive_numbers(step: int) -> None:
         learned([str(10_000 + step * number) for number in order])
     lowest, highest = (10_000 + step * end for end in (order.min(), order.max()))
     assert str(raised.value) == (
-        f"column 'it' has 200 different whole numbers from {lowest} to {highest}, which count on "
+        f"column 'it' has 200 different whole numbers from {lowest} to {highest}, which count up "
         "like ids; leave it out."
     )
 
@@ -188,7 +188,8 @@ def test_odd_cells_reports_missing_columns_and_odd_cells() -> None:
     texts = texts_with("amount", [1, None, "lots"])
     note = odd_cells_note(odd_cells(texts, columns).values())
     assert note == (
-        "there is no column 'product'; 'lots' in column 'amount' is no number: counted as missing"
+        "there is no column 'product'; 'lots' in column 'amount' is not a number: counted as "
+        "missing"
     )
     assert odd_cells(texts_with("product", [None]), columns[:1]) == odd_cells([], columns) == {}
 

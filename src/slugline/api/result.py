@@ -152,7 +152,7 @@ def to_corpus(
             Parameter("text"),
             " and ",
             Parameter("topic"),
-            f" name columns, and {data.name} has none; leave them out.",
+            f" name columns, but {data.name} has none; leave them out.",
         )
     names = (f"{name}.texts", f"{name}.topics")
     texts, topics = check_documents(data.texts, data.topics, names, allow_empty=True)

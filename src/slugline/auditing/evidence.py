@@ -397,7 +397,7 @@ def _of_many_topics(
     for rows in copies:
         n_topics = len({topics[row] for row in rows.tolist()})
         if n_topics >= _MANY_TOPICS and n_words[rows[0]] <= _FEW_WORDS:
-            why = f"the same text stands under {n_topics} topics"
+            why = f"the same text has {n_topics} topics"
             yield from (OddText(row, "boilerplate", why) for row in rows.tolist())
 
 

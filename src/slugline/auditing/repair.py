@@ -432,7 +432,7 @@ def measure_gain(
     before, after = np.empty((2, len(corpus)), dtype=object)
     before[:], after[:] = corpus.topics, ["" if topic is None else topic for topic in topics]
     if len(np.unique(groups)) < 2 or not is_left.any():
-        raise DataError("the documents are too few to be tested on; add some.")
+        raise DataError("there are too few documents to test on; add some.")
     folds = make_folds(corpus.topics, min(N_FOLDS, len(np.unique(groups))), seed, groups)
     n_folds = int(folds.max()) + 1
     right = np.zeros((2, len(corpus)), dtype=bool)

@@ -148,7 +148,8 @@ def wait_for_worker(client: Client, seconds: int, message: str) -> None:
         if client.nthreads():
             message = (
                 f"all workers have paused for {seconds} seconds, as their memory is full; give "
-                "each more of it (`--memory-limit` of `dask worker`), or start more."
+                "each worker more memory (`--memory-limit` of `dask worker`), or start more "
+                "workers."
             )
         raise ClusterError(message) from error
 
@@ -207,8 +208,8 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
                 )
         except (RuntimeError, OSError) as error:  # such as "Nanny failed to start"
             raise ClusterError(
-                f"a worker ended or failed while it was started ({error}); if nobody ended it, "
-                "give the machine more memory or start fewer, and begin again."
+                f"a worker ended or failed while starting ({error}); if nobody stopped it, give "
+                "the machine more memory or start fewer workers, and try again."
             ) from error
         with closed(cluster), distributed.Client(cluster, set_as_default=False) as client:
             yield client

@@ -77,7 +77,7 @@ class TextEstimator:
             raise OptionError(
                 Parameter(name),
                 f" is {getattr(self, name)!r}, which has no parameter "
-                f"{next(iter(values))!r}; give an object that has.",
+                f"{next(iter(values))!r}; give an object that has it.",
             )
         part.set_params(**values)
 

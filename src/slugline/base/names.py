@@ -66,8 +66,8 @@ def check_is_no_system_file(path: str | Path, subject: str) -> None:
     real = os.path.realpath(path)
     if real.startswith(_SYSTEM_FOLDERS) and Path(real).is_file():
         raise DataError(
-            f"{subject} is a file of the operating system, not one of documents; give a copy of it "
-            "if it holds some."
+            f"{subject} is a file of the operating system, not a file of documents; if it contains "
+            "documents, give a copy of it."
         )
 
 

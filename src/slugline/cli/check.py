@@ -23,7 +23,7 @@ from slugline.model.file.content import load_model
 @options.test_option
 @option(
     "--validation FILE",
-    "Labelled texts that the best epoch was found on.",
+    "Labelled texts on which the best epoch was found.",
     show_default="a part of DATA, if MODEL is a network",
 )
 @options.threads()

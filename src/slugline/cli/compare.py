@@ -48,9 +48,7 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
 )
 @option("--folds N", "Number of folds.", type=int, default=5, parameters=("n_folds",))
 @option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_CHART}.", type=Path)
-@option(
-    "--resume FILE", "Keep results in this file, and measure only what it doesn't have.", type=Path
-)
+@option("--resume FILE", "Store results in this file, and measure only what it lacks.", type=Path)
 @option("--timeout S", "Seconds that a model may take for a fold.", type=float, default=3600.0)
 @option(
     "--jobs N",

@@ -23,7 +23,7 @@ _HELD = "held"
 
 
 @command()
-@argument("file", "The file of corrections, as of `slugline serve --corrections`.", type=Path)
+@argument("file", "The file of corrections that `slugline serve --corrections` writes.", type=Path)
 @option(
     "--approve NUMBERS",
     "Let models learn from these: numbers such as 3, ranges such as 3-12, or held for all that "
@@ -32,7 +32,8 @@ _HELD = "held"
 )
 @option(
     "--withdraw NUMBERS",
-    "Undo these, named as for --approve. They stay in the file, but no model learns from them.",
+    "Undo these corrections, given as for --approve. They stay in the file, but no model learns "
+    "from them.",
     multiple=True,
 )
 @option("--who NAME", "Name of the approver, to be stored in the file.")

@@ -69,7 +69,7 @@ def curve(
 
     It learns from 5, 10, 20 and more labels, or from 1, 2 and 5 if there are few.
 
-    Says in words what twice as many labels would probably bring. With an
+    Says in words what twice as many labels would probably gain. With an
     encoder, it shows the curve of words alone as well. After Ctrl-C, it shows the points so far.
 
     For example:
@@ -104,7 +104,7 @@ def curve(
     for note in curves.notes:
         say(Message(f"{curves.name}: ", note))
     if curves.interrupted:
-        warn(["interrupted: these are the points so far, some of fewer draws"])
+        warn(["interrupted: these are the points so far, some from fewer draws"])
     if chart is not None:
         write_result(chart, svg_file([accuracy_by_labels(curves)]), "chart")
     if as_json:

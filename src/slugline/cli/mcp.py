@@ -47,5 +47,5 @@ def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: fl
 
     log_to_standard_error(("mcp",))
     if sys.stdin.isatty():
-        say("waiting for a client, which is to start this command itself; see -h")
+        say("waiting for a client, which should start this command itself; see -h")
     run(list(models), allow_corrections, min_precision)

@@ -316,7 +316,7 @@ encoding_option = _reading(
 )
 separator_option = _reading(
     "--separator TEXT",
-    "What stands between the cells of a table, such as ; or tab.",
+    "Separator between the cells of a table, such as ; or tab.",
     show_default="found in the first lines",
 )
 topic_path_option = _reading(
@@ -373,7 +373,7 @@ _READING_OPTIONS = (
     encoding_option,
     separator_option,
     _reading(
-        "--topic-separator TEXT", "Separator of several topics in a cell, such as ; in grain;wheat."
+        "--topic-separator TEXT", "Separator between topics in a cell, such as ; in grain;wheat."
     ),
     _reading(
         "--topic-columns COLUMNS",

@@ -143,7 +143,7 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
             f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
         )
     say(
-        f"using the shipped model {DEFAULT_MODEL} ({SHIPPED[DEFAULT_MODEL]}); "
+        f"using the included model {DEFAULT_MODEL} ({SHIPPED[DEFAULT_MODEL]}); "
         "name your own with slugline predict MODEL FILE"
     )
     return DEFAULT_MODEL, [first or "-"]

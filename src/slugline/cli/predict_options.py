@@ -80,7 +80,7 @@ _OPTIONS = (
     option("--strict", "Stop at the first bad row."),
     option(
         "--threads n_threads N",
-        "Number of threads; changes no result.",
+        "Number of threads; does not change results.",
         type=COUNT,
         default=1,
         parameters=("n_jobs",),

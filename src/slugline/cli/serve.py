@@ -84,11 +84,11 @@ def _type(hint: Any, meta: Any) -> Any:
 @_settings
 @option(
     "--token-file FILE",
-    "Answer only those who send one of the tokens in FILE, one a line.",
+    "Answer only requests with one of the tokens in FILE (one per line).",
     type=Path,
     show_envvar=True,
 )
-@option("--insecure", "Let other machines in without a token.", show_envvar=True)
+@option("--insecure", "Let other machines use the server without a token.", show_envvar=True)
 @quiet_option
 def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **settings: Any) -> None:
     """Serve models over HTTP: a web page at /, API docs at /docs.

@@ -43,22 +43,22 @@ from slugline.prediction.files import answer_names, guard_cell
 )
 @argument(
     "file",
-    "Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
+    "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
     ".gz); `-` reads standard input.",
     metavar="UNLABELLED",
     required=False,
 )
-@option("--random", "Choose at random: texts to measure models with, before there is one.")
+@option("--random", "Choose texts at random, to measure models with later.")
 @option(
     "--rest CSV",
-    "With --random: write the others there, without copies of those chosen.",
+    "With --random: write the other texts there, without copies of the chosen ones.",
     type=OUTPUT_FILE,
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
 @options.text_option
 @option(
     "--topic COLUMN",
-    "Column of topics to fill in, or what a new one is called.",
+    "Column of topics to fill in, or the name of a new one.",
     show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
 )
 @options.format_option
@@ -116,7 +116,7 @@ def suggest(
         )
         return
     if rest is not None:
-        raise OptionError("--rest is for texts beside those of --random; give both.")
+        raise OptionError("--rest is for the texts that --random doesn't choose; give both.")
     if model is None or file is None:
         raise OptionError(f"Missing argument '{'UNLABELLED' if model else 'MODEL'}'.")
     options.check_model_first("suggest", model, file)
@@ -257,7 +257,9 @@ def _without_labelled(
     is_open = [not has_topic(row, layout) for row in unlabelled.rows]
     n_labelled = is_open.count(False)
     if n_labelled == len(is_open):
-        say(f"{rows.name}: every text has a topic{_where(layout)}, which is ignored")
+        say(
+            f"{rows.name}: every text already has a topic{_where(layout)}; these topics are ignored"
+        )
         return unlabelled
     if n_labelled:
         say(

@@ -175,8 +175,8 @@ def _check_files(request: TrainRequest) -> Path:
     check_target("--output", output, sources)
     if output.suffix == ".html" and report is None:
         raise OptionError(
-            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
-            f"the report goes to {output.stem}.html."
+            f"--output {output}: the model isn't a web page; name it, for example, "
+            f"{output.stem}.slug, and the report is written to {output.stem}.html."
         )
     report = report or report_path(output)
     check_target("--report", report, sources)

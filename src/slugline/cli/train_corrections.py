@@ -114,7 +114,8 @@ def _read_current_model(output: Path) -> ReplacedModel:
         )
     if fitted.dense is not None and fitted.dense.n_unlabelled:
         raise OptionError(
-            f"{output} learned from texts without labels, which corrections don't; leave "
+            f"{output} learned from texts without labels, which can't be combined with "
+            "corrections; leave "
             "--corrections out, or train it without --unlabelled first."
         )
     return ReplacedModel(fitted, file.info)
@@ -198,7 +199,7 @@ def _note_doubts(path: Path, reviewed: Review) -> None:
         with CorrectionStore(path, create=False) as store:
             store.hold({number: held.get(number, ()) for number in reviewed.doubts})
     except StoreError as error:
-        warn([f"why corrections wait for approval could not be noted: {error}"])
+        warn([f"the reasons why corrections wait for approval could not be recorded: {error}"])
 
 
 def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
@@ -209,7 +210,7 @@ def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
         with CorrectionStore(path, create=False) as store:
             store.mark_learned(numbers, digest)
     except StoreError as error:
-        warn([f"that {output} learned from corrections could not be noted in their file: {error}"])
+        warn([f"the file of corrections could not record that {output} learned from it: {error}"])
 
 
 def _stop_without_corrections(path: Path, reviewed: Review, request: TrainRequest) -> NoReturn:
@@ -269,6 +270,6 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more; use --json to see all")
     if result.is_unchanged:
-        show(f"nothing new to learn: {output} has these bytes already, and is left as it is")
+        show(f"nothing new to learn: {output} already has these bytes, and is left unchanged")
     elif output is not None and (earlier := earlier_files(output)):
         show(f"before  {earlier[0].name}, to which `slugline rollback {output}` goes back")

@@ -122,21 +122,21 @@ _OPTIONS = (
     options.encoder_option,
     _learning(
         "--unlabelled FILE",
-        "Unlabelled texts to learn from, too; needs --encoder.",
+        "Unlabelled texts to learn from as well; needs --encoder.",
         multiple=True,
         parameters=("X_unlabelled",),
     ),
     _learning(
         "--topics FILE",
-        "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
+        "Descriptions of topics for the encoder: a CSV or TSV file with the columns name and "
         "description. With it, topics need no documents, and DATA may be left out.",
         type=Path,
         parameters=("descriptions",),
     ),
     option(
         "--tune",
-        "First look for better terms and learners by cross-validation, which takes some "
-        "twenty times as long; Ctrl-C ends the search and uses the best so far.",
+        "First search for better terms and passes by cross-validation, which takes about twenty "
+        "times as long; Ctrl-C ends the search and uses the best so far.",
     ),
     option(
         "--min-precision FRACTION",
@@ -146,8 +146,8 @@ _OPTIONS = (
     ),
     _learning(
         "--optimize AVERAGE",
-        "Where texts have several topics, the F1 that thresholds are chosen for: micro, over all "
-        "decisions; macro, of each topic; or samples, of each text.",
+        "If texts have several topics, the average F1 that thresholds maximize: micro, over all "
+        "decisions; macro, over topics; or samples, over texts.",
         values=("micro", "macro", "samples"),
         show_default="micro",
     ),
@@ -156,8 +156,8 @@ _OPTIONS = (
     ),
     _testing(
         "--curve",
-        "Also learn from fewer labels, and add to the report what more would bring; with an "
-        "encoder, also without.",
+        "Also learn from fewer labels, and estimate in the report what more labels would gain; "
+        "with an encoder, also without it.",
     ),
     _file(
         "--quantize PRECISION",
@@ -171,13 +171,13 @@ _OPTIONS = (
     options.output_options,
     _corrections(
         "--corrections FILE",
-        "Learn from corrected answers as well, which `slugline serve` has kept, and print "
-        "what they changed. Learns as MODEL did, if there is one and no settings are given.",
+        "Also learn from corrected answers that `slugline serve` has stored, and print what they "
+        "changed. Learns as MODEL did, if there is one and no settings are given.",
         type=Path,
     ),
     _corrections(
         "--corrections-of NAME",
-        "Only those of the model with this name, as it was served; may be repeated.",
+        "Only corrections of the model that was served under this name; may be repeated.",
         multiple=True,
         show_default="the only one",
     ),
@@ -203,7 +203,7 @@ _OPTIONS = (
     _stream(
         "--scheduler ADDRESS",
         "Like --stream, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
-        "DATA by the same paths (extra scale).",
+        "DATA under the same paths (extra scale).",
     ),
     _stream(
         "--checkpoint FOLDER",
@@ -343,8 +343,8 @@ class Rule:
 RULES = (
     Rule(
         _IN_MEMORY,
-        "{option} can't be used with {other}; leave it out, or learn without {other}, as long as "
-        "memory is enough.",
+        "{option} can't be used with {other}; leave it out, or learn without {other}, if there is "
+        "enough memory.",
         excludes=STREAM_ENGINES,
     ),
     *(

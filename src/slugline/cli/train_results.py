@@ -210,10 +210,10 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
     yield (
         "encoder",
         percent(dense.encoder_weight, 0),
-        f"of what decides comes from {encoder}{words}",
+        f"of the decision comes from {encoder}{words}",
     )
     if dense.cascade is not None:
-        said = f"share of texts that need {encoder}; words alone answer the others"
+        said = f"fraction of texts that need {encoder}; words alone answer the others"
         yield "encoded", f"{dense.cascade.encoded_fraction:.2f}", said
     if dense.n_unlabelled:
         yield "unlabelled", f"{dense.n_unlabelled:,}", "unlabelled texts used"

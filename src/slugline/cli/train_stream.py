@@ -32,7 +32,7 @@ def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
     experiment = _fit(request, stream)
     fitted = experiment.fitted
     if fitted.interrupted:
-        again = _resume_hint(stream.checkpoint) or "Learn to the end for a better one."
+        again = _resume_hint(stream.checkpoint) or "Complete the training for a better one."
         if request.output.exists():
             again += f" `slugline rollback {request.output}` goes back to the one before."
         warn([f"training was interrupted: the model is that of the last pass. {again}"])
@@ -60,7 +60,7 @@ def _check(request: TrainRequest, stream: StreamRequest) -> None:
         if os.path.realpath(output.parent) == folder:
             raise OptionError(
                 f"--output {output}: the model would be written into the folder of "
-                "--checkpoint, which goes when the model is saved; name another place."
+                "--checkpoint, which is deleted when the model is saved; name another place."
             )
 
 
@@ -135,4 +135,4 @@ def _resume_hint(checkpoint: Path | None) -> str:
     """Return how to continue from a checkpoint; empty if there is none."""
     if checkpoint is None or not has_checkpoint(checkpoint):
         return ""
-    return f"The same command goes on from what {checkpoint} holds."
+    return f"The same command resumes from {checkpoint}."

@@ -138,13 +138,13 @@ def _import(name: str) -> ModuleType:
             raise OptionError(
                 f"module {name} imports {missing}, which is not installed; install it."
             ) from error
-        hint = f"leave .py away: {name[:-3]}" if name.endswith(".py") else "check its name"
+        hint = f"leave out .py: {name[:-3]}" if name.endswith(".py") else "check its name"
         raise OptionError(
             f"there is no module {missing} in {Path.cwd()}, nor among the installed packages; "
             f"{hint}."
         ) from error
     except Exception as error:
-        raise OptionError(f"importing {name} raises {describe_error(error)}; mend it.") from error
+        raise OptionError(f"importing {name} raises {describe_error(error)}; fix it.") from error
 
 
 def _find_name(module: ModuleType, name: str) -> Any:

@@ -96,10 +96,10 @@ MODELS = {
         "TfidfVectorizer, LogisticRegression with C = 10",
         lambda seed, _: _words(seed, logistic=True),
     ),
-    "default": _BuiltinModel("Slugline as it is", _ours()),
+    "default": _BuiltinModel("Slugline with default settings", _ours()),
     "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),
     "ngrams-svc": _BuiltinModel(
-        "words, pairs and runs of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
+        "words, pairs and n-grams of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
         lambda seed, _: _ngrams(seed),
     ),
     "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder=RECOMMENDED)),
@@ -144,7 +144,8 @@ def choose_models(
     wanted = _by_name(models)
     if not wanted:
         raise OptionError(
-            Parameter("models"), f" names no model; name some of {', '.join((*MODELS, ALL))}."
+            Parameter("models"),
+            f" names no model; name one or more of {', '.join((*MODELS, ALL))}.",
         )
     reference = None if baseline is None else _reference(wanted, baseline, multilabel)
     notes = []
@@ -271,7 +272,7 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
     meant = f"did you mean {near}? Choose" if near else "choose"
     raise OptionError(
         Parameter(parameter),
-        f" names {short_repr(name)}, which is none; {meant} from "
+        f" names {short_repr(name)}, which is not a model; {meant} from "
         f"{', '.join(known)}, or give module:name for one of yours.",
     )
 
@@ -332,7 +333,7 @@ def fold_notes(corpus: Corpus, n_folds: int) -> Iterator[str]:
         yield (
             f"{counted(len(single), 'topic')} of {len(counts)}, such as {short_repr(single[0])}, "
             f"{verb} one document: while {them} tested, no model can know the topic, and all "
-            "answer wrong."
+            "answers are wrong."
         )
     if few:
         yield (

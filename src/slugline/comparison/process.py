@@ -166,13 +166,13 @@ class ModelProcess(contextlib.AbstractContextManager["ModelProcess"]):
         finally:
             timer.cancel()
         if self._overdue.is_set():
-            raise ProcessError(f"took over {seconds:g} s for a fold, which is all that it may")
+            raise ProcessError(f"took over {seconds:g} s for a fold, which is the limit")
         if not line:
             raise ProcessError(_ending(self._process.wait()))
         try:
             return msgspec.json.decode(line, type=Message)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ProcessError("sent something that is no result") from error
+            raise ProcessError("sent something that isn't a result") from error
 
     def end(self) -> None:
         """Kill the process and its children."""

@@ -112,7 +112,7 @@ class ResultLog(AbstractContextManager["ResultLog"]):
         content = path.read_bytes()
         if not content.startswith(_HEAD):
             raise DataError(
-                f"{path} is no record of a comparison of this version; name another file, or one "
+                f"{path} isn't a record of a comparison by this version; name another file, or one "
                 "that doesn't exist yet, with ",
                 Parameter("resume"),
                 ".",
@@ -124,7 +124,8 @@ class ResultLog(AbstractContextManager["ResultLog"]):
                 read = msgspec.json.decode(line, type=_Line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise DataError(
-                    f"{path}: line {number} is no result of a model ({error}); remove the line, or "
+                    f"{path}: line {number} isn't the result of a model ({error}); remove the "
+                    "line, or "
                     "name another file with ",
                     Parameter("resume"),
                     ".",
@@ -231,7 +232,7 @@ def compare_models(
     if settings.n_folds > len(corpus):
         raise OptionError(
             Parameter("n_folds"),
-            f" is {settings.n_folds}, and {corpus.name} has {len(corpus):,} documents; "
+            f" is {settings.n_folds}, but {corpus.name} has only {len(corpus):,} documents; "
             "give at most as many folds.",
         )
     folds = make_folds(corpus.topics, settings.n_folds, settings.random_state)
@@ -483,7 +484,7 @@ class _Run:
                     if not isinstance(message, process.FoldResult) or not self._is_right(
                         message, fold
                     ):
-                        raise process.ProcessError("sent something that is no result")
+                        raise process.ProcessError("sent something that isn't a result")
                     self._events.put(_Event(model, result=message))
             finally:
                 self._running.discard(child)

@@ -196,7 +196,8 @@ def _form_notes(
         notes.append(f"every document has these topics: {format_list(shared)}; check the data")
     if separator is not None and all(len(document.topics()) < 2 for document in documents):
         notes.append(
-            f"{separator!r} separates topics in no cell of {short_repr(layout.topic)}; check the "
+            f"{separator!r} doesn't separate topics in any cell of {short_repr(layout.topic)}; "
+            "check the "
             "separator"
         )
     return notes
@@ -213,7 +214,7 @@ def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None
 def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
     """Return the end of advice: how to continue without bad rows, or why that isn't possible."""
     if are_few:
-        return Message(", or go on without them with ", Parameter("skip_bad_rows"))
+        return Message(", or continue without them with ", Parameter("skip_bad_rows"))
     if skip_bad_rows:
         limit = f" leaves out at most {percent(MAX_SKIPPED, 0)} of the rows"
         return Message(". ", Parameter("skip_bad_rows"), limit)

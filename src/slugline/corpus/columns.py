@@ -67,7 +67,7 @@ def _no_valid_row(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataEr
     """Return the error for a source whose first rows, `head`, are all bad."""
     first = next(row for row in head if isinstance(row, BadRow))
     return DataError(
-        f"{rows.name}: none of its first {len(head):,} rows can be read, such as {rows.unit} "
+        f"{rows.name}: none of its first {len(head):,} rows can be read: for example, {rows.unit} "
         f"{first.at} ({first.problem}); {first.advice}, or check the header and what separates "
         "the cells."
     )

@@ -213,7 +213,7 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     if is_missing(topic):
         raise DataError(
             Parameter(name),
-            f" has no topic in row {row}, counted from 0, but {short_repr(topic)}; give it "
+            f" has {short_repr(topic)} instead of a topic in row {row}, counted from 0; give it "
             "one, or leave the row out.",
         )
     if isinstance(topic, float) and topic.is_integer():

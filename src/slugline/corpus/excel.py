@@ -434,7 +434,7 @@ class _Parser:
         self._n_elements += 1
         if self._depth > _MAX_DEPTH or self._n_elements > self._max_elements:
             raise ValueError(
-                f"more than {self._max_elements:,} elements of XML, or {_MAX_DEPTH} in each other"
+                f"more than {self._max_elements:,} elements of XML, or {_MAX_DEPTH} levels of them"
             )
         if name in ("c", "si"):
             self._owner = _Element(name, attributes, "")

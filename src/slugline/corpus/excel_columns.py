@@ -131,7 +131,7 @@ class SheetColumns:
                 raise DataError(f"{self._path} was changed while it was read; try again.")
             _copy_parts(archive, file, editors)
             if not sheet.is_done:
-                raise ValueError("its rows are in another order than they were")
+                raise ValueError("its rows are no longer in the same order")
 
     def close(self) -> None:
         """Delete the cells that haven't been written yet."""

@@ -55,7 +55,7 @@ def json_items(
         mark = buffer.take()
     if buffer.peek():
         raise DataError(
-            f"{lines.name} goes on after its JSON array; put each array in its own file."
+            f"{lines.name} continues after its JSON array; put each array in its own file."
         )
 
 
@@ -99,7 +99,7 @@ class _JsonBuffer:
 
     def invalid_item(self, number: int, reason: str) -> DataError:
         """Return the error for an item that ends the reading of the file."""
-        return DataError(f"{self._name}, item {number}: not valid JSON ({reason}); mend it.")
+        return DataError(f"{self._name}, item {number}: not valid JSON ({reason}); fix it.")
 
     def _find_end(self, number: int) -> int | None:
         """Return the end of the next item; None if the buffer had to be filled first."""

@@ -192,7 +192,7 @@ def _find_layout(
             raise OptionError(
                 Parameter("columns"),
                 f" names {short_repr(column)}, which is read as "
-                f"{'text' if column in text else 'topic'}; name columns besides these.",
+                f"{'text' if column in text else 'topic'}; name other columns.",
             )
     return SourceLayout(
         text,

@@ -545,7 +545,7 @@ def _format_of(path: Path, fallback: str | None) -> str:
         if fallback == "txt":
             raise DataError(
                 f"{path} has no texts to classify; a folder holds a text in each *.txt, or Parquet "
-                "files; name other files themselves."
+                "files; name other files individually."
             )
         return "folder"
     if path.suffix == ".slug":
@@ -556,7 +556,8 @@ def _format_of(path: Path, fallback: str | None) -> str:
     name = path.name.lower().removesuffix(".gz")
     if Path(name).suffix in _OTHER_SPREADSHEETS:
         raise DataError(
-            f"{path} is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, "
+            f"{path} is a spreadsheet in a format that Slugline doesn't read; open it in Excel or "
+            "LibreOffice, "
             "and save it as .xlsx."
         )
     # A text may have a name without an ending; other endings may be of programs or pictures.

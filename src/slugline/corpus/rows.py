@@ -58,7 +58,7 @@ def too_long_row(at: int | str) -> BadRow:
 
 def nul_row(at: int | str) -> BadRow:
     """Return a bad row for a row with a NUL character, a sign that the file is UTF-16."""
-    advice = Message("delete NULs (of UTF-16, name its ", Parameter("encoding"), ")")
+    advice = Message("delete NULs (if the file is UTF-16, name its ", Parameter("encoding"), ")")
     return BadRow(at, "a NUL character", advice)
 
 

@@ -149,7 +149,7 @@ def topic_weights(
     if not len(labels):
         raise OptionError(
             Parameter("class_weight"),
-            " says how much a topic's documents count, and there are none; leave it "
+            " says how much a topic's documents count, but there are none; leave it "
             "out, or learn from documents as well.",
         )
     if isinstance(class_weight, str):

@@ -73,7 +73,7 @@ class SchemaCheck:
                 f"{report.name}: {report.unit} {self._bad[0].at} can't be used: "
                 f"{self._bad[0].problem}; ",
                 join_advice(self._bad),
-                ", or go on without such rows with ",
+                ", or continue without such rows with ",
                 Parameter("skip_bad_rows"),
                 ".",
             )

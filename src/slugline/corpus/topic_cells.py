@@ -104,7 +104,7 @@ def format_topics(
         unknown = [topic for topic in topics if topic not in form.columns]
         if unknown:
             raise DataError(
-                f"topic {short_repr(unknown[0])} is none of the columns "
+                f"topic {short_repr(unknown[0])} is not among the columns "
                 f"{', '.join(map(short_repr, form.columns))}; write the topics as a list, in JSON."
             )
         return {column: int(column in topics) for column in form.columns}
@@ -112,7 +112,7 @@ def format_topics(
     for topic in topics:
         if form.splits(topic):
             raise DataError(
-                f"topic {short_repr(topic)} has {short_repr(separator)} in its name, which "
+                f"topic {short_repr(topic)} has {short_repr(separator)} in its name, and that "
                 "separates topics; rename it, or write the topics as a list, in JSON."
             )
     pattern = {"label": "__label__{}", "uris": "<{}>"}.get(form.kind, "{}")

@@ -88,8 +88,8 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
         other_values = values[~np.isin(values, (0, 1))] if values.dtype.kind in "biuf" else values
         raise DataError(
             Parameter(name),
-            f" has {short_repr(other_values[0].item())} in it; an array of two dimensions has a 1 "
-            "where a document has a topic, and else a 0.",
+            f" has {short_repr(other_values[0].item())} in it; an array with two dimensions has a "
+            "1 where a document has a topic, and a 0 elsewhere.",
         )
     topics = indicator_topics(y, name)
     ends = np.searchsorted(rows, np.arange(y.shape[0] + 1))

@@ -128,12 +128,12 @@ class PromiseChange:
                 promise = f"only {self.precision_after:g} can be promised"
             return (
                 "the model to be replaced promises answers with a precision of "
-                f"{self.precision_before:g}, and now {promise}"
+                f"{self.precision_before:g}, but now {promise}"
             )
         if self.is_coverage_worse:
             return (
                 f"clearly fewer texts are answered: {self.n_answered_after:,} of the test "
-                f"documents, and {self.n_answered_before:,} were before"
+                f"documents, instead of {self.n_answered_before:,} before"
             )
         return ""
 

@@ -115,8 +115,8 @@ def to_corpus(
     notes = [f"{counted(len(selected), 'correction')} of {counted(len(latest), 'text')}"]
     if n_changed:
         notes.append(
-            f"{counted(n_changed, 'correction')} gave a text another topic than an earlier one; "
-            "the latest counts"
+            f"{counted(n_changed, 'correction')} gave a text a different topic from an earlier "
+            "correction; the latest counts"
         )
     return Corpus(
         [correction.text for correction in latest.values()],

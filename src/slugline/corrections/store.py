@@ -653,12 +653,12 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             raise StoreError(f"{self.path} doesn't exist; name a file that holds corrections.")
         if not self.path.parent.is_dir():
             raise StoreError(
-                f"there is no folder {self.path.parent} for {self.path.name}; make it, or name "
+                f"there is no folder {self.path.parent} for {self.path.name}; create it, or name "
                 "another file."
             )
         # SQLite takes a file of one byte for an empty one.
         if self.path.exists() and 0 < self.path.stat().st_size < _HEADER_BYTES:
-            raise self._foreign("no SQLite file")
+            raise self._foreign("not an SQLite file")
         is_cut = _has_cut_page(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
@@ -758,7 +758,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     def _other_tables(self) -> StoreError:
         return StoreError(
-            f"{self.path} is marked as a file of corrections, and has other tables, indices, views "
+            f"{self.path} is marked as a file of corrections, but has other tables, indices, views "
             "or triggers than Slugline makes; restore it from a copy, or name another file."
         )
 
@@ -795,7 +795,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 "so fix the permissions, or name another file."
             )
         if code == sqlite3.SQLITE_NOTADB:
-            return self._foreign("no SQLite file")
+            return self._foreign("not an SQLite file")
         if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
             return self._not_utf8()  # an error of Python, where SQLite has none
         if code == sqlite3.SQLITE_CORRUPT:

@@ -286,8 +286,8 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     least, most = min(counts.values()), max(counts.values())
     if least < most:
         yield (
-            f"the topics have {least:,} to {most:,} documents to learn from: where one has fewer "
-            "than a row of the table asks for, it gives all."
+            f"the topics have {least:,} to {most:,} documents to learn from: if a topic has fewer "
+            "than a row of the table requires, all of them are used."
         )
 
 

@@ -92,7 +92,7 @@ def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
             f"the model gives a document several topics, and those of {corpus.name} have one each; "
             "give lists of topics (in a table, ",
             Parameter("topic_separator"),
-            "), or use a model of one topic.",
+            "), or use a model that gives one topic.",
         )
     raise DataError(
         f"the model gives each document one topic, and those of {corpus.name} have several; keep "

@@ -312,7 +312,7 @@ def _with_test(
         warnings += (
             Message(
                 f"the model is no better than always answering {short_repr(majority_topic)}: that "
-                f"is right in {percent(majority)} of the test documents, the model in "
+                f"is right for {percent(majority)} of the test documents, and the model for "
                 f"{percent(evaluation.accuracy)}. Use another ",
                 Parameter("learner"),
                 ", or more documents.",
@@ -365,8 +365,8 @@ def _check_can_validate(settings: FitSettings, train: Corpus) -> None:
     """Raise DataError if no document can be set aside to find the best epoch on."""
     if train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
         raise DataError(
-            f"{train.name} has no topic with two documents to set one aside and find the best "
-            "epoch on it; check which column holds the topics, or add documents."
+            f"{train.name} has no topic with two documents, so none can be set aside to find the "
+            "best epoch; check which column holds the topics, or add documents."
         )
 
 
@@ -374,7 +374,7 @@ def check_can_set_aside_test(corpus: Corpus) -> None:
     """Raise DataError if no document can be set aside to test on."""
     if not _has_pair(corpus):
         raise DataError(
-            f"{corpus.name} has no topic with two documents to set one aside and test on it; "
+            f"{corpus.name} has no topic with two documents, so none can be set aside to test on; "
             "check which column holds the topics, add documents, or give documents of their own "
             "with ",
             Parameter("test"),

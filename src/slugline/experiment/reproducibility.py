@@ -182,7 +182,7 @@ def _check_can_repeat(path: PathLike, info: ModelInfo) -> None:
     if info.n_batches:
         raise ModelFileError(
             f"{path}: it learned batch by batch, and how documents were cut into batches is not "
-            "kept; only a model that learned from all of them at once can be checked."
+            "recorded; only a model that learned from all of them at once can be checked."
         )
 
 
@@ -215,7 +215,7 @@ def _check_validation(path: PathLike, info: ModelInfo, validation: Corpus | None
     digest = validation.digest()
     if digest != info.validation_digest:
         raise DataError(
-            f"{validation.name}: not the documents that {path} found its best epoch on (SHA-256 "
+            f"{validation.name}: not the documents on which {path} found its best epoch (SHA-256 "
             f"{digest[:_N_DIGITS]}..., not {info.validation_digest[:_N_DIGITS]}...); check the "
             "edition of the file, and the columns."
         )

@@ -88,7 +88,7 @@ def suggest(
 
     Raises
     ------
-    DataError : if no document has a word in it.
+    DataError : if no document contains a word.
     OptionError : if `n` or `random_state` is out of its range.
 
     References
@@ -103,7 +103,7 @@ def suggest(
     documents = check_texts(texts)
     rows = _different(documents)
     if not len(rows):
-        raise DataError("no document has a word in it; check which column holds the text.")
+        raise DataError("no document contains a word; check which column holds the text.")
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, cache_rows=True))
     n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED

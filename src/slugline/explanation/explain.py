@@ -270,8 +270,8 @@ def _given_topics(fitted: Fitted, text: str, against: Topic | None) -> _GivenTop
     if against is not None:
         raise OptionError(
             Parameter("against"),
-            " compares topics of which a text has one, and this model decides about each topic "
-            "alone; leave it out.",
+            " compares topics of which a text has only one, but this model decides about each "
+            "topic separately; leave it out.",
         )
     decider = Decider.from_fitted(fitted)
     topics = [*(decider.decide([text])[0].topics or [])]

@@ -243,7 +243,7 @@ class Explanation(TitledRows):
                 else "not given: on no likely path"
             )
         if math.isinf(self.threshold):
-            return "not given: no answer of this topic is sure enough"
+            return "not given: no answer with this topic is sure enough"
         is_over = np.float32(self.probability) >= np.float32(self.threshold)
         if self.is_given:
             why = f"from {self.threshold:.2f} on" if is_over else "as the most likely topic"

@@ -386,7 +386,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         n_learners, depth = n_learners + len(level), depth + 1
         if n_learners > _MAX_LEARNERS or depth > _MAX_DEPTH:
             raise DataError(
-                f"a mixture of over {_MAX_LEARNERS:,} learners, or mixtures in one another over "
+                f"a mixture of over {_MAX_LEARNERS:,} learners, or mixtures nested over "
                 f"{_MAX_DEPTH} deep"
             )
         level = [part for one in level for part in _check_one(one)]

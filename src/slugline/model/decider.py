@@ -261,7 +261,7 @@ class Decider(ABC):
         return [
             ("from probability", from_on),
             (
-                f"on left-out {self._unit}",
+                f"on held-out {self._unit}",
                 f"{percent(coverage)} {self._given} by probability alone, "
                 f"{percent(precision)} of them right",
             ),
@@ -433,13 +433,13 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
     if fitted.n_batches:
         why = "it has learned from batches since, and only a fit gives such answers; train it"
     elif not is_linear(fitted.learner):
-        why = "its learner gives them on request only, as that takes further fits; train it"
+        why = "its learner makes them only on request, as they take further fits; train it"
     else:
         why = "it was trained without; train it"
     raise OptionError(
         Parameter(option),
-        " needs answers to training documents that were left out, which this model "
-        f"doesn't have: {why} with ",
+        " needs held-out answers to training documents, which this model doesn't have: "
+        f"{why} with ",
         Parameter("min_precision"),
         f"{'; any will do, such as 0.95' if option == 'coverage' else ''}.",
     )

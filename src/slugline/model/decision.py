@@ -57,7 +57,7 @@ class Unsure(NamedTuple):
         if self.kind == "unknown_words":
             return f"unknown words: {self.n_unknown} of {self.n_words}"
         if self.kind == "no_threshold":
-            return f"probability {self.probability:.2f}; no answer of this topic is sure enough"
+            return f"probability {self.probability:.2f}; no answer with this topic is sure enough"
         if self.kind == "low_probability":
             return format_under(self.probability, self.threshold)
         if self.kind == "many_topics":

@@ -275,8 +275,8 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
         return None
     if len(np.unique(encoded.labels.topics[encoded.heldout.rows])) < 2:
         raise DataError(
-            "there are too few labels to learn from unlabelled texts as well, as none is left "
-            "to check their predicted topics by; label at least two texts of each topic, or leave "
+            "there are too few labels to learn from unlabelled texts as well, as none would be "
+            "left to check the predicted topics; label at least two texts of each topic, or leave "
             "out ",
             Parameter("X_unlabelled"),
             ".",

@@ -135,13 +135,12 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
     if has_validation and not settings.learner.capabilities.has_epochs:
         raise OptionError(
             Parameter("validation_data"),
-            " is to find the best epoch on, and this learner has no epochs; leave it out.",
+            " is for finding the best epoch, but this learner has no epochs; leave it out.",
         )
     if not has_texts and settings.min_precision is not None:
         raise OptionError(
             Parameter("min_precision"),
-            " needs documents to choose thresholds by, and there are only "
-            "descriptions; leave it out.",
+            " needs documents to choose thresholds, but there are only descriptions; leave it out.",
         )
 
 

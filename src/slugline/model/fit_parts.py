@@ -52,7 +52,7 @@ def rows_in_parts(
             ahead = copy.copy(features)
             rows, moved = ahead.partial_fit_transform([texts[i] for i in part], first)
             if not ahead.n_columns:
-                raise DataError("no document has a word in it; check which column holds the text.")
+                raise DataError("no document contains a word; check which column holds the text.")
             costs = None if weight is None else weight[part]
             yield rows, labels.take(part), replace(context, sample_weight=costs, moved=moved)
             vars(features).update(vars(ahead))

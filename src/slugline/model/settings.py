@@ -135,7 +135,7 @@ class FitSettings:
         if self.tune:
             raise OptionError(
                 Parameter("tune"),
-                " searches for feature groups and learners, not for what an ",
+                " searches for feature groups and passes, not for what an ",
                 Parameter("encoder"),
                 " adds to them; leave one of them out.",
             )

@@ -78,7 +78,7 @@ def predict_files(
 
     Parameters
     ----------
-    model : path, name of a shipped model, fitted TopicClassifier, or `ModelCopy`
+    model : path, name of an included model, fitted TopicClassifier, or `ModelCopy`
     sources : path, pattern such as `in/*.parquet`, or iterable of these
         See `slugline.prediction.record.pair_files` for the names of their answers.
     out : path

@@ -154,7 +154,7 @@ def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:
 def _make_pair(source: str, name: str, out: Path) -> FilePair:
     if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
         raise OptionError(
-            f"{source} is in {out}, the folder of the answers; name another folder for these."
+            f"{source} is in {out}, the folder of the answers; name another folder for the answers."
         )
     with translate_os_errors(source):
         stat = Path(source).stat()

@@ -197,4 +197,4 @@ def coverage_chart(
     chart.line(zip(coverages, accuracies, strict=True), "validation")
     if threshold is not None and threshold.n_answered:
         chart.dot((threshold.coverage, threshold.accuracy), "best")
-    return chart.svg("Accuracy of the surest answers by how many they are")
+    return chart.svg("Accuracy of the surest answers by their fraction")

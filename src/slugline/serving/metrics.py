@@ -18,8 +18,8 @@ _PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _COUNTERS = {
     "documents_total": "Texts that were classified.",
     "unsure_total": "Texts of which the model was unsure.",
-    "corrections_total": "Corrections that were kept.",
-    "model_swaps_total": "New versions of a model that took the place of one before.",
+    "corrections_total": "Corrections that were stored.",
+    "model_swaps_total": "New versions of a model that replaced an earlier one.",
 }
 _REQUESTS = "requests_total"
 #: Operation of requests for the page, and for unknown paths.

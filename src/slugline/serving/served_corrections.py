@@ -200,7 +200,7 @@ def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[To
         raise DataError(Parameter("text"), " is empty; give the text that was answered.")
     if model.fitted.columns:
         raise DataError(
-            f"{model.name} uses columns besides the text, which a correction doesn't keep; "
+            f"{model.name} uses columns besides the text, which a correction doesn't store; "
             "correct the table that it learns from, and train it again."
         )
     is_new_by_topic = dict(find_topic(model, topic) for topic in _right_topics(model, request))
@@ -209,7 +209,7 @@ def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[To
     for topic, is_new in is_new_by_topic.items():
         if form is not None and form.splits(str(topic)):
             raise DataError(
-                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, which "
+                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, and that "
                 f"separates topics in the data of {model.name}; give it another name."
             )
         if is_new and not request.is_new:

@@ -196,7 +196,7 @@ class ServedModels:
         except (SluglineError, OSError, MemoryError) as error:
             self._refused[model.name] = state
             self.problems[model.name] = f"{error}"
-            line = "%s: the new version can't be used, and version %s goes on answering: %s"
+            line = "%s: the new version can't be used, and version %s continues to answer: %s"
             _log.error(line, model.name, model.digest, error)
             return []
         self._settle(model.name)
@@ -209,7 +209,7 @@ class ServedModels:
     def _miss(self, model: ServedModel) -> None:
         """Log once that a file is missing; its model continues to be served."""
         if model.name not in self.problems:
-            line = "%s: %s is gone; version %s goes on answering until the server ends"
+            line = "%s: %s is gone; version %s continues to answer until the server ends"
             _log.error(line, model.name, model.path, model.digest)
         self.problems[model.name] = f"{model.path} is gone; put a model there."
 

@@ -359,7 +359,7 @@ class Service:
                     status = f"ready, but learning from corrections {outcome}"
                 problems["learning from corrections"] = last["message"]
         if self._corrections is not None and self._corrections.problem is not None:
-            status = "ready, but corrections can't be kept"
+            status = "ready, but corrections can't be stored"
             problems["corrections"] = self._corrections.problem
         return Readiness(status=status, models=self.list_models().models, problems=problems)
 

@@ -53,12 +53,12 @@ def read_tokens(path: Path) -> tuple[str, ...]:
         lines = content.decode("ascii").splitlines()
     except UnicodeDecodeError:
         raise OptionError(
-            f"--token-file {path} holds other than ASCII characters; tokens can't."
+            f"--token-file {path} holds characters that aren't ASCII; tokens can't."
         ) from None
     lines = [" ".join(line.split()) for line in lines if not line.startswith("#")]
     lines = [line for line in lines if line]
     if not lines:
-        raise OptionError(f"--token-file {path} holds no token; write one a line.")
+        raise OptionError(f"--token-file {path} holds no token; write one per line.")
     secrets = set()
     for number, line in enumerate(lines, 1):
         token = Token.parse(line)
@@ -77,7 +77,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
             )
         if token.secret in secrets:
             raise OptionError(
-                f"--token-file {path}: token {number} stands there twice; give everybody their own."
+                f"--token-file {path}: token {number} occurs twice; give everybody their own."
             )
         secrets.add(token.secret)
     return tuple(lines)

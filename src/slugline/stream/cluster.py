@@ -399,7 +399,7 @@ class DaskEngine(Engine):
             finally:
                 release([*futures, arguments] if is_large else futures)
         raise ClusterError(
-            f"workers were lost {MAX_LOSSES} times in one pass; their logs may tell why."
+            f"workers were lost {MAX_LOSSES} times in one pass; their logs may say why."
         )
 
 

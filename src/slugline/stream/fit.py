@@ -304,7 +304,7 @@ def _read_documents(
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
-        raise DataError("no document has a word in it; check which column holds the text.")
+        raise DataError("no document contains a word; check which column holds the text.")
     _note_rows(documents, counts, progress)
     names = Topics.fit(counts)
     topic_counts = np.array([counts[name] for name in names.names])

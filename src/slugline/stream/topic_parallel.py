@@ -187,7 +187,7 @@ class TopicParallelEngine(TopicParallel):
         self._n_lost += 1
         if self._n_lost > MAX_LOSSES:
             raise ClusterError(
-                f"workers were lost {MAX_LOSSES} times in their descents; their logs may tell why."
+                f"workers were lost {MAX_LOSSES} times in their descents; their logs may say why."
             )
         release([running.previous_state, running.state])
         self._idle_workers.append(running.worker)

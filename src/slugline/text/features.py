@@ -134,7 +134,7 @@ class Features:
         with closing(progress):
             counts = self._count_learning(texts, grow=True, progress=progress)
         if not counts.n_entries:
-            raise DataError("no document has a word in it; check which column holds the text.")
+            raise DataError("no document contains a word; check which column holds the text.")
         frequencies = self._document_frequencies(counts)
         self.idf_ = [
             idf(frequency, len(texts)) if group.has_idf else None

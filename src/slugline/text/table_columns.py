@@ -113,7 +113,7 @@ class TableColumn:
 
     def __str__(self) -> str:
         if self.kind == UNUSED:
-            return f"{self.name} (unused: it tells hardly more than chance)"
+            return f"{self.name} (unused: hardly better than chance)"
         bins = f" in {len(self.bins) + 1} bins" if self.kind == NUMBER else ""
         return f"{self.name} ({self.kind}{bins})"
 
@@ -363,7 +363,7 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
             lowest, highest = (f"{end(numbers):.0f}" for end in (min, max))
             raise DataError(
                 f"column {short_repr(name)} has {counted(len(numbers), 'different whole number')} "
-                f"from {lowest} to {highest}, which count on like ids; leave it out."
+                f"from {lowest} to {highest}, which count up like ids; leave it out."
             )
         quantiles = np.quantile(numbers, np.arange(1, _N_BINS) / _N_BINS)
         # As in terms.
@@ -448,7 +448,7 @@ def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str,
             continue
         odd = next((c for c in (r.get(column.name) for r in rows) if column.is_odd(c)), None)
         if odd is not None:
-            remarks[column.name] = f"{short_repr(odd)} in column {name} is no {column.kind}"
+            remarks[column.name] = f"{short_repr(odd)} in column {name} is not a {column.kind}"
     return remarks
 
 
@@ -461,4 +461,4 @@ def unused_note(names: Iterable[str], columns: Sequence[TableColumn]) -> str:
     """Return a note on the named columns that are unused; empty if there are none."""
     unused = {column.name for column in columns if column.kind == UNUSED}
     listed = ", ".join(short_repr(name) for name in dict.fromkeys(names) if name in unused)
-    return listed and f"the model doesn't use {listed}: hardly better than chance in its training"
+    return listed and f"the model doesn't use {listed}: hardly better than chance in training"

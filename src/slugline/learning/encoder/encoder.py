@@ -50,7 +50,7 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     # A class has `encode` as well, but only its instances have weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
         wanted = (
-            f"{', '.join(registry.ENCODERS)}, several of them with commas, an object whose "
+            f"{', '.join(registry.ENCODERS)}, several with commas between them, an object whose "
             f"`encode` turns a list of texts into an array, or, for a fit, {registry.AUTO!r}"
         )
         raise option_error("encoder", encoder, wanted)
@@ -195,7 +195,7 @@ class CheckedEncoder:
     def _wrong(self, problem: str) -> EncoderError:
         return EncoderError(
             f"the encoder {self.name} returned {problem}; its `encode` must return one row of "
-            "finite numbers for each text, all of one width."
+            "finite numbers for each text, all of the same width."
         )
 
     def _probe(self) -> str:

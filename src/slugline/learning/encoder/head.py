@@ -146,7 +146,7 @@ class DenseHead:
 
     def summary(self) -> str:
         """Return the encoder's name, its weight, and the fraction of texts that it reads."""
-        summary = f"{self.encoder.name}, {percent(self.encoder_weight, 0)} of what decides"
+        summary = f"{self.encoder.name}, {percent(self.encoder_weight, 0)} of the decision"
         if self.cascade is None:
             return summary
         return f"{summary}, needed for {percent(self.cascade.encoded_fraction, 0)} of texts"

@@ -124,4 +124,4 @@ def combinations() -> tuple[str, ...]:
 def describe_choices() -> str:
     """Return a phrase with the valid names and the languages that they know."""
     names = ", ".join(f"{name} ({entry.languages})" for name, entry in ENCODERS.items())
-    return f"{names}, several of them with commas, or {AUTO}"
+    return f"{names}, several with commas between them, or {AUTO}"

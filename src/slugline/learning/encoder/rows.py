@@ -123,9 +123,9 @@ class RowCache:
             if _is_damage(error):
                 self._begin_again(error)
             else:
-                self._give_up(f"can't be used: {error}; encodings are not kept")
+                self._give_up(f"can't be used: {error}; encodings are not cached")
         except OSError as error:
-            self._give_up(f"can't be used: {error.strerror}; encodings are not kept")
+            self._give_up(f"can't be used: {error.strerror}; encodings are not cached")
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ class RowCache:
         self._connection = connection
 
     def _begin_again(self, error: sqlite3.DatabaseError) -> None:
-        self._give_up(f"is damaged ({error}) and is thrown away; texts are encoded again")
+        self._give_up(f"is damaged ({error}) and is deleted; texts are encoded again")
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 Path(f"{self._path}{suffix}").unlink()

@@ -361,7 +361,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse
     if topics.dtype != np.uint16 or counts.dtype != np.uint32:
         raise DataError(f"topics of weights are {topics.dtype} and counts {counts.dtype}")
     if counts.sum(dtype=np.uint64) != len(values) or topics.max(initial=0) >= n_topics:
-        raise DataError("weights of topics or terms that there are not")
+        raise DataError("weights of topics or terms that don't exist")
     lengths = counts.astype(np.int64)
     ascends = np.append(topics[1:] > topics[:-1], True)
     ascends[sparse.row_offsets(lengths)[1:] - 1] = (

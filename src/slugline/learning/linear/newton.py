@@ -196,12 +196,12 @@ class DescentState(NamedTuple):
         kinds = [array.dtype for array in state]
         shapes = [array.shape for array in state[1:]]
         if kinds != [np.int64, np.float64, np.float64, np.int64]:
-            raise ValueError(f"arrays of {kinds} to go on from")
+            raise ValueError(f"arrays of {kinds} to resume from")
         if shapes != [(n_topics,), (n_topics,), (2,)] or state.chosen.ndim != 1:
-            raise ValueError(f"arrays of shapes {shapes} to go on from")
+            raise ValueError(f"arrays of shapes {shapes} to resume from")
         exist = np.isin(state.chosen, np.arange(n_topics)).all()
         if not exist or (np.diff(state.chosen) <= 0).any() or state.counts.min() < 0:
-            raise ValueError("topics or steps that there are not")
+            raise ValueError("topics or steps that don't exist")
         return state
 
 

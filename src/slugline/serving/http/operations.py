@@ -159,9 +159,9 @@ OPERATIONS = (
 _Object = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _HEADERS = {
-    "X-Request-Id": "Number of the request, which the log names.",
+    "X-Request-Id": "Id of the request, which is also in the log.",
     "X-Model": "Name of the model that answered, or would answer.",
-    "X-Model-Version": "What tells this version of the model from others.",
+    "X-Model-Version": "Identifies this version of the model.",
 }
 
 

@@ -77,7 +77,7 @@ def make_server(service: Service) -> Server[Any]:
             raise MCPError(types.INVALID_PARAMS, message)
         if not calls.available_tokens:
             return _error_result(
-                f"{_MOST_CALLS} calls wait for answers already; ask again when they have them."
+                f"{_MOST_CALLS} calls already wait for answers; try again when they have them."
             )
         async with calls:
             return await _call(tools[params.name], service, params.arguments or {})

@@ -41,17 +41,17 @@ def _key_numbers(info: ModelInfo, precision: float | None) -> list[tuple[str, st
     """Return the key numbers, each with its meaning."""
     numbers = [
         (f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
-        (f"{info.n_documents:,}", "documents learned from"),
+        (f"{info.n_documents:,}", "training documents"),
     ]
     if "test_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["test_accuracy"]))
-        numbers.append((right, "right on documents left out to test"))
+        numbers.append((right, "right on test documents"))
     elif "test_micro_f1" in info.metrics:
         f1 = f"{info.metrics['test_micro_f1']:.3f}"
-        numbers.append((f1, "micro-F1 on documents left out to test"))
+        numbers.append((f1, "micro-F1 on test documents"))
     if precision is not None:
         percentage = typeset(f"{100 * precision:g} %")
-        numbers.append((percentage, "of its answers are to be right; else it says “unsure”"))
+        numbers.append((percentage, "of its answers should be right; otherwise, it says “unsure”"))
     return numbers
 
 

@@ -116,7 +116,8 @@ async def _save_body(
             raise
         raise HttpProblem(
             503,
-            f"the file can't be kept while it is read ({error.strerror}); make room on the server.",
+            f"the file can't be kept while it is read ({error.strerror}); free some space on the "
+            "server.",
             headers={"Retry-After": "10"},
         ) from error
     return file

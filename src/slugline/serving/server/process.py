@@ -224,6 +224,8 @@ class _Server(uvicorn.Server):
                 refresh = functools.partial(models.refresh, even_refused=is_requested)
                 swapped = await loop.run_in_executor(None, refresh)
             except Exception:  # noqa: BLE001 - it must go on watching
-                _log.exception("models could not be read again; those before go on answering")
+                _log.exception(
+                    "models could not be read again; the previous ones continue to answer"
+                )
                 continue
             metrics.add("model_swaps_total", len(swapped))

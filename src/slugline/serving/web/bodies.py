@@ -160,7 +160,9 @@ def _parse_values(body: bytes) -> object:
         place = f"line {error.lineno:,}, column {error.colno:,}"
         found = f"is not JSON: {place} is invalid; correct it there"
     except _ConstantError as error:
-        found = f"is not JSON: {error} is not a number of JSON; leave the field out, or send null"
+        found = (
+            f"is not JSON: {error} is not a valid JSON number; leave the field out, or send null"
+        )
     except ValueError:  # of `int`
         found = "has a number with too many digits; send a smaller one"
     except RecursionError:

@@ -100,7 +100,7 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
         exc_info=error,
         extra={"request_id": request_id},
     )
-    return HttpProblem(500, f"an error that is ours; the log says more under {request_id}.")
+    return HttpProblem(500, f"an internal error; the log says more under {request_id}.")
 
 
 def _to_problem(error: SluglineError, scope: Scope) -> HttpProblem:
@@ -109,7 +109,7 @@ def _to_problem(error: SluglineError, scope: Scope) -> HttpProblem:
     if isinstance(error, BusyError):
         headers = _BUSY_HEADERS
     elif isinstance(error, StoreError):
-        _log.error("corrections can't be kept: %s", error)
+        _log.error("corrections can't be stored: %s", error)
         headers = _STORE_HEADERS
     detail, index = str(error), None
     if isinstance(error, LimitError):

@@ -133,7 +133,7 @@ async def while_connected(request: Request, answer: Awaitable[_T]) -> _T:
         await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
-        raise HttpProblem(400, "the connection ended before its answer was there.")
+        raise HttpProblem(400, "the connection ended before the answer was ready.")
     finally:
         leaving.cancel()
         work.cancel()
