@@ -144,7 +144,8 @@ def test_model_page_rejects_a_learner_that_is_not_linear(
     with pytest.raises(OptionError) as caught:
         model_page(path)
     assert str(caught.value) == (
-        f"{path} can't be exported: its learner is {kind!r}, and a page holds linear ones only; "
+        f"{path} can't be exported: its learner is {kind!r}, and a page can contain only linear "
+        "ones; "
         'train with `learner="linear"`.'
     )
     assert not list(Path().glob("*.html"))

@@ -1,4 +1,4 @@
-"""Checks of the paths of files to write."""
+"""Checks of output paths."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ class _Event:
 
 @dataclass
 class _Run:
-    """All models of a comparison, measured by processes that threads listen to."""
+    """All models of a comparison, each measured by a process to which a thread listens."""
 
     corpus: Corpus
     folds: I64

@@ -426,7 +426,7 @@ def learn_from_corrections(
 
 @dataclass(frozen=True)
 class _Refit:
-    """Fits models with the settings of another model, including tuned ones, to other documents."""
+    """Fits models to other documents with the settings, including tuned ones, of a model."""
 
     fitted: Fitted
     progress: Progress | None

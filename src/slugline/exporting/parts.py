@@ -286,7 +286,7 @@ def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel
         kind = fitted.learner.settings()["kind"]
         raise _export_error(
             model,
-            f"its learner is {kind!r}, and a page holds linear ones only; train with ",
+            f"its learner is {kind!r}, and a page can contain only linear ones; train with ",
             Parameter("learner", "linear"),
         )
     for group, columns in zip(

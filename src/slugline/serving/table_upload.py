@@ -133,7 +133,7 @@ class TableUpload:
         return answer_dialect(self.reader, decider, ",")
 
     def answer_file(self, file: BinaryIO, decider: Decider) -> AnswerFile:
-        """Return a table of answers to write to: in Excel if this one is, else CSV."""
+        """Return a table of answers to write to, in Excel format if this table is, else CSV."""
         return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.reader, decider)
 
     def close(self) -> None:

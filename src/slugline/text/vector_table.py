@@ -353,7 +353,7 @@ def _read_words(words: Sequence[str]) -> tuple[bytes, I64, U64]:
 def slots_of(hashes: U64) -> U32:
     """Return the hash table of words with these hashes.
 
-    A word is in the first free slot from number `hash >> 32`, modulo the number of slots, on. A
+    A word is in the first free slot, counted from slot `hash >> 32` modulo the number of slots. A
     slot holds the word's row plus 1 in its lowest 22 bits and the lowest bits of the hash in the
     others; 0 if it is empty.
     """

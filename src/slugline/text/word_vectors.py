@@ -193,8 +193,8 @@ class WordVectors:
     def word_contributions(self, text: str) -> list[WordContribution]:
         """Return what the words of a text add to its sum, in order.
 
-        Words of which nothing is in the table are left out. The pieces of a word are one
-        contribution, except in scripts without spaces, where each piece is one of its own.
+        Words that have neither an entry nor pieces in the table are left out. The pieces of a word
+        are one contribution, except in scripts without spaces, where each piece is one of its own.
         """
         words = find_words([text])
         found = find_vectors(self._table, words)

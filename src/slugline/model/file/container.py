@@ -392,10 +392,10 @@ def check_weight_type(name: str) -> WeightType:
 def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays, with tables and sparse weights in fewer bits.
 
-    "weights" of shape (n, m) become an array of that type and "weights.scale" of float32 and shape
-    (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays stay as they
-    are. With "float32", only sparse values that float16 can represent are changed. All values must
-    be finite.
+    "weights" of shape (n, m) become an array of that type, with a float32 array "weights.scale" of
+    shape (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays stay as
+    they are. With "float32", only sparse values that float16 can represent are changed. All values
+    must be finite.
     """
     stored: dict[str, npt.NDArray[Any]] = {}
     for name, array in arrays.items():
