@@ -58,7 +58,7 @@ def test_file_pairs_keep_the_folders_that_a_pattern_matches() -> None:
         ("in/1/b.csv", "b.csv"),
     ]
     assert pairs[0].size == 5
-    assert pairs[0].changed == Path("in/1/a.csv").stat().st_mtime_ns
+    assert pairs[0].modification_time == Path("in/1/a.csv").stat().st_mtime_ns
 
 
 def test_file_pairs_skip_folders_that_match_a_pattern() -> None:
@@ -115,4 +115,4 @@ def test_file_pairs_reject_files_in_the_folder_of_answers() -> None:
 
 def test_file_pairs_reject_an_unknown_format() -> None:
     with pytest.raises(OptionError, match=r"^`to` is 'xls'; choose one of csv, tsv, jsonl, par"):
-        pair_files(["in/1/a.csv"], OUT, to="xls")
+        pair_files(["in/1/a.csv"], OUT, answer_format="xls")

@@ -32,14 +32,20 @@ from slugline.text.sparse import ranges, row_lengths
 from slugline.text.terms import KINDS, NGRAM_LENGTHS, GroupedTerms
 from slugline.text.tokens import Words
 
-# A mixture's path from an empty text is divided into panels. Those with a larger error of the score
-# are halved, at most so many times, which is where a probability vanishes.
-_N_PANELS, _MAX_ERROR, _MAX_HALVINGS = 4, 1e-9, 40
+# A mixture's path from an empty text is at first divided into this number of panels.
+_N_PANELS = 4
+# Panels whose error of the score is larger are halved.
+_MAX_ERROR = 1e-9
+# They are halved at most this many times, which is enough even where a probability vanishes.
+_MAX_HALVINGS = 40
+# The number of points of each panel at which the gradient is calculated.
 _N_NODES = 16
-# Probabilities to calculate for the path of a mixture, and panels whatever their number. Rounding
-# errors of huge scores would be halved for ever; what is left after so many is approximate.
-_MAX_PROBABILITIES, _MIN_PANELS = 1 << 24, 256
-# Probabilities in memory.
+# The maximum number of probabilities to calculate for the path of a mixture. Without it, rounding
+# errors of huge scores would be halved for ever; if it is reached, attributions are approximate.
+_MAX_PROBABILITIES = 1 << 24
+# The number of panels that are calculated even if they have more probabilities than that.
+_MIN_PANELS = 256
+# The number of probabilities in memory.
 _BATCH_SIZE = 1 << 20
 # The largest rounding error of a sum, as a fraction of the sum of sizes, as models use float32.
 _ROUNDING = 1e-4
@@ -206,14 +212,14 @@ class _MixtureAttributor(Attributor):
             gradients = self._integrate(factors, panels)
             ends = self._scores(panels.reshape(-1, 1)) @ factors
             missing = self._sums(gradients) - (ends[1::2] - ends[::2])
-            is_off = (np.abs(missing) > _MAX_ERROR) & (halving < _MAX_HALVINGS)
-            if n_panels + 2 * is_off.sum() > self._max_panels:
-                self.is_approximate, is_off = True, np.zeros_like(is_off)
+            is_inexact = (np.abs(missing) > _MAX_ERROR) & (halving < _MAX_HALVINGS)
+            if n_panels + 2 * is_inexact.sum() > self._max_panels:
+                self.is_approximate, is_inexact = True, np.zeros_like(is_inexact)
             for total, gradient in zip(totals, gradients, strict=True):
-                total += gradient[~is_off].sum(axis=0)
-            if not is_off.any():
+                total += gradient[~is_inexact].sum(axis=0)
+            if not is_inexact.any():
                 break
-            starts, stops = panels[is_off].T
+            starts, stops = panels[is_inexact].T
             middles = (starts + stops) / 2
             panels = np.stack([[starts, middles], [middles, stops]]).transpose(0, 2, 1)
             panels = panels.reshape(-1, 2)
@@ -230,6 +236,7 @@ class _MixtureAttributor(Attributor):
         return np.asarray(sum(gradient @ (part.top - part.base) for part, gradient in pairs))
 
     def _scores(self, at: F64) -> F64:
+        """Return the mixture's scores at points of the path, shape (n_points, n_topics)."""
         mean = self._mean(self._interpolate(at))
         scores: F64 = np.log(np.maximum(mean, _TINY))
         if self._multilabel:
@@ -261,8 +268,9 @@ class _MixtureAttributor(Attributor):
             mean = self._mean(scores)
             weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
             if self._multilabel:
-                q = 1 - mean
-                weights += np.where(q > LEAST_COMPLEMENT, factors / np.maximum(q, _TINY), 0)
+                complement = 1 - mean
+                is_large = complement > LEAST_COMPLEMENT
+                weights += np.where(is_large, factors / np.maximum(complement, _TINY), 0)
             weights *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
             learners = zip(self._calibrations, scores, self._weights, integrals, strict=True)
             for calibration, learner_scores, weight, parts in learners:
@@ -284,10 +292,11 @@ def _calibration(learner: Any) -> AnyCalibration:
 def _gradient(calibration: Any, scores: Any, weights: F64) -> F64:
     """Return the gradient of each row's sum of probabilities times weights."""
     if isinstance(calibration, TopicCalibration):
-        proba, low_to_high = calibration.proba(scores), sigmoid(calibration.logits(scores))
+        proba, unbent = calibration.proba(scores), sigmoid(calibration.logits(scores))
         low, high, _ = calibration.bend
-        bent = high * low_to_high + low * (1 - low_to_high)
-        return weights * proba * (1 - proba) * bent * calibration.slopes
+        # The derivative of the bent log-odds by those before the bend.
+        bend_slopes = high * unbent + low * (1 - unbent)
+        return weights * proba * (1 - proba) * bend_slopes * calibration.slopes
     total = np.zeros_like(scores)
     for weight, factor in _softmaxes(calibration):
         proba = softmax(scores * factor)

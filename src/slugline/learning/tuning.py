@@ -114,9 +114,16 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Results of a search, of which the first is the default; `interrupted` if Ctrl-C ended it.
+    """Results of a search for better settings.
 
-    `metric` is the name of what their scores are.
+    Attributes
+    ----------
+    trials : tuple of SearchResult
+        The first is that of the default.
+    interrupted : bool
+        Whether Ctrl-C ended the search.
+    metric : str
+        The name of the metric that the scores of `trials` are values of.
     """
 
     trials: tuple[SearchResult, ...]
@@ -216,7 +223,7 @@ class _Search:
             return
         self._budget -= work
         score, losses = self._validation.evaluate(self._validation.scores(candidate))
-        is_better = not self.trials or (score >= self._score and self._is_led_by(losses))
+        is_better = not self.trials or (score >= self._score and self._is_clearly_lower(losses))
         if is_better:
             self.best, self._score, self._losses = candidate, score, losses
         log_loss = float(losses.mean(dtype=np.float64))
@@ -225,7 +232,8 @@ class _Search:
         mark = "best so far" if is_better else ""
         self._progress.note(f"{score:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
 
-    def _is_led_by(self, losses: F32) -> bool:
+    def _is_clearly_lower(self, losses: F32) -> bool:
+        """Whether losses are lower than those of the best candidate by more than chance."""
         lead = (self._losses - losses).astype(np.float64)
         return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
@@ -236,8 +244,8 @@ def _candidates(search: _Search) -> Iterator[Candidate]:
         others = tuple(
             group for group in search.best.feature_groups if not group.kind.startswith(kind)
         )
-        has_it = len(others) < len(search.best.feature_groups)
-        groups = others if has_it else (*others, DEFAULT_GROUPS[kind])
+        is_present = len(others) < len(search.best.feature_groups)
+        groups = others if is_present else (*others, DEFAULT_GROUPS[kind])
         # Columns beside the text stay behind its terms.
         groups = tuple(sorted(groups, key=lambda group: group.kind == COLUMNS))
         yield replace(search.best, feature_groups=groups)
@@ -318,7 +326,8 @@ class _CrossValidation:
             train = features.fit_transform(itertools.compress(self._texts, ~heldout))
         except DataError:  # no document has such a term
             sizes = np.count_nonzero(~heldout), np.count_nonzero(heldout)
-            return _FoldRows(*(sp.csr_array((n, 0), dtype=np.float32) for n in sizes))
+            train, test = (sp.csr_array((n, 0), dtype=np.float32) for n in sizes)
+            return _FoldRows(train, test)
         return _FoldRows(train, features.transform(itertools.compress(self._texts, heldout)))
 
 

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 # Messages: the number of a file, and its progress; None if the task of the file has ended.
 _Messages = queue.SimpleQueue[tuple[int, FileProgress | None]]
-# Seconds between two checks for workers, and seconds for which there may be none.
-_CHECK_INTERVAL, _PATIENCE = 5.0, 60.0
-# The names of the jobs that run on this worker.
+# Seconds between two checks for workers.
+_CHECK_INTERVAL = 5.0
+# Seconds for which there may be no workers.
+_PATIENCE = 60.0
+# The model and options of each job that runs on this worker, by name.
 _jobs: dict[str, tuple[ModelCopy, PredictOptions]] = {}
 
 
@@ -81,9 +83,12 @@ def _predict_all(
 ) -> None:
     name = f"slugline-predict-{uuid.uuid4().hex}"
     messages: _Messages = queue.SimpleQueue()
-    client.subscribe_topic(
-        name, lambda event: messages.put((event[1][0], FileProgress(*event[1][1:])))
-    )
+
+    def receive_progress(event: tuple[float, Sequence[Any]]) -> None:
+        _, (number, n_rows, fraction) = event
+        messages.put((number, FileProgress(n_rows, fraction)))
+
+    client.subscribe_topic(name, receive_progress)
     client.register_plugin(_ModelPlugin(name, model, options), name=name)
     futures: dict[int, Future[Any]] = {}
     try:

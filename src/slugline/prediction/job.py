@@ -122,9 +122,8 @@ def predict_files(
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
-    decider = copy.decider(
-        options
-    )  # made now, so that invalid settings raise an error before the work
+    # Made before the work, so that invalid settings raise an error at once.
+    decider = copy.decider(options)
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
         raise OptionError(Parameter("sources"), " names no file; give at least one.")

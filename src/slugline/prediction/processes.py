@@ -30,8 +30,17 @@ MAX_DEATHS = 5
 _PATIENCE = 5.0
 _READY = "ready"
 # Packages that start their own threads.
-_THREADED = {"distributed", "duckdb", "grpc", "onnxruntime", "polars", "pyarrow", "ray"}
-_THREADED |= {"tensorflow", "torch"}
+_THREADED = {
+    "distributed",
+    "duckdb",
+    "grpc",
+    "onnxruntime",
+    "polars",
+    "pyarrow",
+    "ray",
+    "tensorflow",
+    "torch",
+}
 
 
 def predict_on_this_machine(
@@ -189,8 +198,8 @@ def _run_worker(
     options: PredictOptions,
 ) -> None:
     """Predict the files that arrive until the connection closes."""
-    for each in inherited:
-        each.close()
+    for inherited_connection in inherited:
+        inherited_connection.close()
 
     def report(message: FileProgress) -> None:
         try:

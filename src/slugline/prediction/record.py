@@ -50,18 +50,21 @@ class FilePair(NamedTuple):
     ----------
     source, name : str
         The path of the file, and the path of its answers in their folder, with slashes.
-    size, changed : int
-        The size of the file in bytes, and its modification time in nanoseconds.
+    size, modification_time : int
+        The size of the file in bytes, and the time in nanoseconds.
     """
 
     source: str
     name: str
     size: int
-    changed: int
+    modification_time: int
 
 
 def pair_files(
-    sources: Iterable[str | Path], out: Path, form: str | None = None, to: str | None = None
+    sources: Iterable[str | Path],
+    out: Path,
+    source_format: str | None = None,
+    answer_format: str | None = None,
 ) -> list[FilePair]:
     """Return the files with their answers; files of a pattern are sorted by name.
 
@@ -74,9 +77,9 @@ def pair_files(
     sources : iterable of paths and patterns
     out : Path
         The folder of the answers.
-    form : str, optional
+    source_format : str, optional
         The format of all files; by default, each name shows it.
-    to : one of FORMATS, optional
+    answer_format : one of FORMATS, optional
         The format of all answers.
 
     Raises
@@ -84,14 +87,14 @@ def pair_files(
     DataError : if there is no such file, or no file matches a pattern.
     OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
     """
-    if to is not None and to not in FORMATS:
+    if answer_format is not None and answer_format not in FORMATS:
         raise OptionError(
-            Parameter("to"), f" is {short_repr(to)}; choose one of {', '.join(FORMATS)}."
+            Parameter("to"), f" is {short_repr(answer_format)}; choose one of {', '.join(FORMATS)}."
         )
     pairs: list[FilePair] = []
     by_name: dict[str, str] = {}
     for source, relative in _expand_sources(sources):
-        name = _answer_name(relative, form, to)
+        name = _answer_name(relative, source_format, answer_format)
         if name not in by_name:
             by_name[name] = source
             pairs.append(_make_pair(source, name, out))
@@ -137,12 +140,13 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
             yield file, PurePath(file).relative_to(fixed)
 
 
-def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:
+def _answer_name(name: PurePath, source_format: str | None, answer_format: str | None) -> str:
     """Return the name of the answers to a file."""
     is_compressed = name.suffix.lower() == ".gz"
     plain = name.with_suffix("") if is_compressed else name
     extension = plain.suffix.lower().removeprefix(".")
-    ending = to or (form and _ANSWER_FORMATS.get(form)) or _ANSWER_FORMATS.get(extension, "jsonl")
+    default = _ANSWER_FORMATS.get(extension, "jsonl")
+    ending = answer_format or _ANSWER_FORMATS.get(source_format or "", default)
     if extension != ending:
         plain = plain.with_suffix("") if extension in _ANSWER_FORMATS else plain
         plain = plain.with_name(f"{plain.name}.{ending}")
@@ -163,6 +167,7 @@ def _make_pair(source: str, name: str, out: Path) -> FilePair:
 
 # The record ---------------------------------------------------------------------------------------
 
+# Larger lines and files were not written by a job, and are not read.
 _MAX_LINE_BYTES = 1 << 17
 _MAX_BYTES = 1 << 30
 # Settings that don't change answers.
@@ -228,7 +233,8 @@ class JobRecord:
         self._job_entry = RecordEntry(
             "job", self._job, model=model.digest, slugline=__version__, how=settings
         )
-        self._last_entries, self._answered = dict[str, RecordEntry](), set[str]()
+        self._last_entries: dict[str, RecordEntry] = {}
+        self._answered: set[str] = set()
         for entry in self._read_entries():
             if entry.event != "job":
                 self._last_entries[entry.name] = entry
@@ -255,7 +261,7 @@ class JobRecord:
                     "answers; move it, or name another folder."
                 )
             if has_file and entry is not None:
-                self._check_replaceable(pair, entry, overwrite)
+                self._check_replaceable(pair, entry, overwrite=overwrite)
                 if self._is_up_to_date(pair, entry):
                     plan.n_bad_up_to_date.append(entry.bad)
                     continue
@@ -282,7 +288,7 @@ class JobRecord:
         entry.error = error[:2000]
         self._append([entry])
 
-    def _check_replaceable(self, pair: FilePair, entry: RecordEntry, overwrite: bool) -> None:
+    def _check_replaceable(self, pair: FilePair, entry: RecordEntry, *, overwrite: bool) -> None:
         if overwrite:
             return
         content = ""
@@ -303,7 +309,7 @@ class JobRecord:
             entry.event == "done"
             and entry.job == self._job
             and not self._violates_strict(entry)
-            and (entry.source_size, entry.source_changed) == (pair.size, pair.changed)
+            and (entry.source_size, entry.source_changed) == (pair.size, pair.modification_time)
             and entry.source == _absolute(pair.source)
             and entry.size == (self._folder / pair.name).stat().st_size
         )
@@ -319,7 +325,7 @@ class JobRecord:
             name=pair.name,
             source=_absolute(pair.source),
             source_size=pair.size,
-            source_changed=pair.changed,
+            source_changed=pair.modification_time,
         )
 
     def _append(self, entries: Iterable[RecordEntry]) -> None:

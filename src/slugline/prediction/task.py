@@ -88,13 +88,14 @@ def _predict_file(
         separator=options.separator,
         layout=decider.fitted.layout,
     )
-    target, notes = Path(task.target), list[str]()
+    target = Path(task.target)
+    notes: list[str] = []
     failure = f"{target.parent} can't be created"
     with os_errors_as(OutputError, failure, "fix the permissions of the folder."):
         target.parent.mkdir(parents=True, exist_ok=True)
     last_report = time.monotonic()
 
-    def report_now_and_then(n_rows: int) -> None:
+    def report_progress(n_rows: int) -> None:
         nonlocal last_report
         if time.monotonic() - last_report >= _INTERVAL:
             last_report = time.monotonic()
@@ -103,7 +104,7 @@ def _predict_file(
     batches = predict_rows(decider, rows, options, announce=notes.append)
     with open_answer_file(target, rows, decider, options.top) as file:
         counts = write_predictions(
-            batches, rows, file.write, strict=options.strict, on_progress=report_now_and_then
+            batches, rows, file.write, strict=options.strict, on_progress=report_progress
         )
     warnings = []
     if counts.bad_rows:

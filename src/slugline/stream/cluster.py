@@ -131,8 +131,10 @@ def add_new(sums: Arrays, others: Arrays) -> Arrays:
 
 # Number of partitions for each thread that may be read before the client has taken their results.
 _MAX_PENDING = 2
-# Maximum bytes of blocks that one task sums, and of shared arguments that are sent with each task.
-_MAX_SUMMED, _MAX_INLINE = 1 << 27, 1 << 16
+# Maximum bytes of blocks that one task sums, unless workers have much memory.
+_MAX_SUMMED = 1 << 27
+# Maximum bytes of shared arguments that are sent with each task.
+_MAX_INLINE = 1 << 16
 # Maximum fraction of a worker's memory that rows may take if each worker holds all of them; the
 # weights may take as much again.
 ROW_MEMORY_FRACTION = 1 / 3
@@ -289,11 +291,12 @@ class DaskEngine(Engine):
                 self._store(stored)
             values = repeat(None) if stored is None else iter(stored.futures)
 
-            def leaf(blocks: list[Future], before: Future | None) -> Future:
-                submit = self._tasks.submit
-                return submit(sum_blocks, function, arguments, blocks, next(values), before)
+            def submit_slice(blocks: list[Future], before: Future | None) -> Future:
+                return self._tasks.submit(
+                    sum_blocks, function, arguments, blocks, next(values), before
+                )
 
-            return [self._sum_slices(leaf)]
+            return [self._sum_slices(submit_slice)]
 
         return self._call(submit, shared, stored)[0]
 
@@ -313,28 +316,31 @@ class DaskEngine(Engine):
         def submit(arguments: Any) -> list[Future]:
             stored.futures.clear()
 
-            def leaf(blocks: list[Future], before: Future | None) -> Future:
-                submit = self._tasks.submit
-                pair = submit(sum_blocks_storing, stored.function, arguments, blocks, before)
-                arrays = submit(operator.getitem, pair, 0, priority=1)
-                stored.futures.append(submit(operator.getitem, pair, 1, priority=1))
+            def submit_slice(blocks: list[Future], before: Future | None) -> Future:
+                pair = self._tasks.submit(
+                    sum_blocks_storing, stored.function, arguments, blocks, before
+                )
+                arrays = self._tasks.submit(operator.getitem, pair, 0, priority=1)
+                values = self._tasks.submit(operator.getitem, pair, 1, priority=1)
+                stored.futures.append(values)
                 release([pair])
                 return arrays
 
-            return [self._sum_slices(leaf)]
+            return [self._sum_slices(submit_slice)]
 
         return self._call(submit, stored.shared)[0]
 
-    def _sum_slices(self, leaf: Callable[[list[Future], Future | None], Future]) -> Future:
+    def _sum_slices(self, submit_slice: Callable[[list[Future], Future | None], Future]) -> Future:
         """Submit the sum of all groups, in the order of `TreeSum`.
 
-        `leaf` submits the sum of a slice of blocks, added to the sum of the previous slice, if any.
+        `submit_slice` submits the sum of a slice of blocks, added to that of the previous slice, if
+        there is one.
         """
         sums = []
         for slices in self._slices:
             total = None
             for part in slices:
-                before, total = total, leaf(self._blocks[part], total)
+                before, total = total, submit_slice(self._blocks[part], total)
                 release([before])
             sums.append(total)
         while len(sums) > 1:
@@ -389,7 +395,7 @@ class DaskEngine(Engine):
             self._tasks.wait_for_workers()
             is_large = _count_bytes(shared) > _MAX_INLINE  # then workers fetch the arguments
             arguments = self._tasks.submit(pack_arguments, *shared) if is_large else shared
-            futures = list[Future]()
+            futures: list[Future] = []
             try:
                 futures = submit(arguments)
                 return self._tasks.gather(futures)

@@ -146,10 +146,15 @@ class TopicParallel(Protocol):
 
 # Groups of blocks ---------------------------------------------------------------------------------
 
-# A group has about so many entries per column, so that its sums are small compared with its
-# entries; minimum number of groups, to keep threads busy; maximum number of groups, since each
-# is a task; and minimum number of entries per column of a group.
-_PER_COLUMN, _MIN_GROUPS, _MAX_GROUPS, _MIN_PER_COLUMN = 64, 8, 1024, 8
+# A group has about this number of entries per column, so that its sums are small compared with its
+# entries.
+_PER_COLUMN = 64
+# Minimum number of groups, to keep threads busy.
+_MIN_GROUPS = 8
+# Maximum number of groups, since each is a task.
+_MAX_GROUPS = 1024
+# Minimum number of entries per column of a group.
+_MIN_PER_COLUMN = 8
 
 
 def entries_per_group(n_entries: int, n_columns: int) -> int:
@@ -160,11 +165,12 @@ def entries_per_group(n_entries: int, n_columns: int) -> int:
 
 def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
     """Return groups of adjacent blocks, given the number of entries of each block."""
-    full = entries_per_group(sum(sizes), n_columns)
-    groups, start, n_entries = list[slice](), 0, 0
+    max_entries = entries_per_group(sum(sizes), n_columns)
+    groups: list[slice] = []
+    start = n_entries = 0
     for number, size in enumerate(sizes):
         n_entries += size
-        if n_entries >= full or number == len(sizes) - 1:
+        if n_entries >= max_entries or number == len(sizes) - 1:
             groups.append(slice(start, number + 1))
             start, n_entries = number + 1, 0
     return groups

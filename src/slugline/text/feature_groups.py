@@ -196,9 +196,11 @@ def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
 
 # Default feature groups ---------------------------------------------------------------------------
 
-# Hash buckets of each group, and the weight of words and bigrams relative to character n-grams: 2
-# would be better for short English questions, 1 for few documents in most languages.
-_N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
+# Number of hash buckets of each group.
+_N_BUCKETS = 1 << 20
+# The weight of words and bigrams relative to character n-grams: 2 would be better for short English
+# questions, 1 for few documents in most languages.
+_WORD_WEIGHT = 1.25
 #: The feature groups of rows with idf, by kind.
 DEFAULT_GROUPS = {
     kind: FeatureGroup(
@@ -206,13 +208,19 @@ DEFAULT_GROUPS = {
     )
     for kind in ("words", "lead", "bigrams", "characters")
 }
-# Up to `_FEW` documents, n-grams of more lengths improve accuracy; with more documents, only if a
-# character has `_MANY_BITS` (`benchmarks/run.py choices bits`). An n-gram weighs less than a longer
-# one if characters have fewer bits than `_FULL_WEIGHT_BITS`. All chosen by cross-validation, with
-# 10 and 50 documents per topic of 40 sets in 17 languages.
-_FEW, _MANY_BITS, _FULL_WEIGHT_BITS = 500, 5.5, 5.2
-# With only two topics, words weigh more: topics may be opinions rather than subjects.
-_WORD_WEIGHT_OF_FEW, _WORD_WEIGHT_OF_TWO = 1.5, 2.0
+# This number and the next ones were chosen by cross-validation, with 10 and 50 documents per topic
+# of 40 sets in 17 languages.
+# Up to this number of documents, n-grams of more lengths improve accuracy.
+_FEW = 500
+# With more documents, they do only if a character has this many bits (`benchmarks/run.py choices
+# bits`).
+_MANY_BITS = 5.5
+# An n-gram weighs less than a longer one if characters have fewer bits than this.
+_FULL_WEIGHT_BITS = 5.2
+# The weight of words and bigrams for few documents.
+_WORD_WEIGHT_OF_FEW = 1.5
+# The same with only two topics, which may be opinions rather than subjects.
+_WORD_WEIGHT_OF_TWO = 2.0
 #: Number of first texts that the choice depends on.
 N_EXAMINED = _FEW + 1
 # As in the newswire lesson.
@@ -280,9 +288,10 @@ def bits_per_character(texts: Sequence[str]) -> float:
     return float(-(probabilities * np.log2(probabilities)).sum()) if len(counts) else 0.0
 
 
-# Of terms of columns; and the length of a row of columns with one term each, where the row of the
-# text has length 1.
-_COLUMN_BUCKETS, COLUMN_WEIGHT = 1 << 16, 0.5
+# Number of hash buckets for the terms of columns.
+_COLUMN_BUCKETS = 1 << 16
+#: The length of a row of columns with one term each, where the row of the text has length 1.
+COLUMN_WEIGHT = 0.5
 
 
 def add_columns_group(

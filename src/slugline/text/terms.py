@@ -30,14 +30,16 @@ TermKindName: TypeAlias = Literal[
 ]
 #: Number of words in the lead of a document, in which news states its subject.
 N_LEAD = 48
-#: Number of characters in the n-grams of each kind; and numbers of characters in scripts without
-#: spaces, whose n-grams belong to the first kind.
+#: Number of characters in the n-grams of each kind.
 NGRAM_LENGTHS = {"characters": 4, "characters-2": 2, "characters-3": 3, "characters-5": 5}
+#: Numbers of characters in the n-grams of scripts without spaces, which belong to the first kind.
 UNSPACED_NGRAM_LENGTHS = (1, 2, 3, 4)
 # Longer words are codes, such as base64, of which the beginning is enough.
 _MAX_WORD = 100
 _SPACE = ord(" ")
-_SECOND = np.uint64(0x9E3779B97F4A7C15)
+# The factor on the hash of the first word of a pair, so that the order of words counts. Any large
+# odd number will do; this is 2**64 divided by the golden ratio.
+_PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def find_lead_words(words: Words) -> Words:
@@ -79,7 +81,7 @@ def find_bigrams(words: Words) -> Words:
 
 def _hash_word_pairs(first: U64, second: U64) -> U64:
     """Return the hash of each pair of words; "gas oil" and "oil gas" are different terms."""
-    return np.maximum(mix(first * _SECOND + second), 1)
+    return np.maximum(mix(first * _PAIR_FACTOR + second), 1)
 
 
 def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
@@ -253,9 +255,9 @@ class SpanMapper:
         self._starts: Integers | None = None
         if text.isascii():
             return
-        as_read = normalize_nfc(text)
-        starts, ends = _origins(text, as_read)
-        runs = find_unspaced(as_read)
+        normalized = normalize_nfc(text)
+        starts, ends = _origins(text, normalized)
+        runs = find_unspaced(normalized)
         # `normalize_text` adds a space on either side of each span in such a script.
         added = np.array(runs, dtype=np.intp).ravel()
         self._starts, self._ends = np.insert(starts, added, 0), np.insert(ends, added, 0)
@@ -275,13 +277,13 @@ class SpanMapper:
         return self._starts[first].tolist(), self._ends[last].tolist()
 
 
-def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
+def _origins(text: str, normalized: str) -> tuple[Integers, Integers]:
     """Return where each character of the normalised text begins and ends in the text."""
     lowered = text.lower()
     origins = np.arange(len(text))
     if len(lowered) != len(text):  # such as a dotted capital I, which becomes two characters
         origins = origins.repeat([len(character.lower()) for character in text])
-    if as_read == lowered:
+    if normalized == lowered:
         return origins, origins + 1
     first: list[Integers] = []
     last: list[Integers] = []
