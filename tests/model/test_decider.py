@@ -285,8 +285,8 @@ def test_unknown_word_rate_leaves_out_words_of_the_document_itself(options: Any)
     features = features_of(texts, **options)
     usual = features.unknown_word_rate(np.arange(features.n_columns))
     assert usual is not None
-    assert usual.unknown == (1 + 1) / (6 + 2)
-    assert usual.highest == (1 - 2 * usual.unknown) / np.sqrt(2 * usual.unknown * 0.75)
+    assert usual.rate == (1 + 1) / (6 + 2)
+    assert usual.max_excess == (1 - 2 * usual.rate) / np.sqrt(2 * usual.rate * 0.75)
 
 
 def test_are_unusual_flags_one_document_in_a_hundred_and_allows_for_length() -> None:

@@ -28,10 +28,13 @@ from slugline.text.tokens import Words, find_words, span_text
 
 # Attribution of the encoder -----------------------------------------------------------------------
 
-# The largest number of sentences or words that are left out one at a time, each of which needs an
-# encoding; if there are more, neighbours are left out together. Long texts have fewer parts, so
-# that about `_MAX_ENCODED` characters are encoded.
-_MAX_PARTS, _FEWEST_PARTS, _MAX_ENCODED = 50, 10, 16_000
+# The largest number of parts, such as sentences, that are left out one at a time, each of which
+# needs an encoding; if there are more sentences, neighbours are one part.
+_MAX_PARTS = 50
+# Long texts have fewer parts, so that about this number of characters are encoded ...
+_MAX_ENCODED = 16_000
+# ... but no fewer than this.
+_MIN_PARTS = 10
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
@@ -93,7 +96,7 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
     ]
     if len(begins) == 1:
         begins = list(range(len(starts)))
-    n_parts = min(_MAX_PARTS, max(_FEWEST_PARTS, _MAX_ENCODED // len(text)))
+    n_parts = min(_MAX_PARTS, max(_MIN_PARTS, _MAX_ENCODED // len(text)))
     size = -(-len(begins) // n_parts)
     firsts = np.array(begins[::size])
     return firsts, np.append(firsts[1:], len(starts)) - 1

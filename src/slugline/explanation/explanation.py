@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Marks and words below this fraction of the strongest one, mostly function words, are left out.
 _MIN_STRENGTH = 0.1
 # Sums below this fraction of the largest one are rounding errors.
-_ROUNDED = 1e-9
+_ROUNDING = 1e-9
 # Control characters and unpaired surrogates, which HTML can't contain or browsers don't show.
 _INVISIBLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -60,7 +60,7 @@ def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
 
     Raises
     ------
-    DataError : if a span is not within the text, or a attribution is not finite.
+    DataError : if a span is not within the text, or an attribution is not finite.
     """
     from markupsafe import Markup
 
@@ -101,7 +101,7 @@ def merge_spans(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tupl
         starts.setdefault(start, []).append(attribution)
         ends.setdefault(end, []).append(attribution)
     attributions = itertools.chain.from_iterable(starts.values())
-    least = _ROUNDED * max(map(abs, attributions), default=0)
+    least = _ROUNDING * max(map(abs, attributions), default=0)
     merged, n_open, total = [], 0, 0.0
     for start, end in itertools.pairwise(sorted({*starts, *ends})):
         started, ended = starts.get(start, []), ends.get(start, [])
@@ -118,8 +118,10 @@ def _printable(text: str) -> str:
 
 # Explanations -------------------------------------------------------------------------------------
 
-# The numbers of words in the table of a notebook, and of characters of its text.
-_N_WORDS, _N_CHARACTERS = 12, 4000
+# The number of words in the table of a notebook.
+_N_WORDS = 12
+# The number of characters of its text.
+_N_CHARACTERS = 4000
 
 
 class Reason(NamedTuple):

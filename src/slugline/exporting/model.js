@@ -319,9 +319,9 @@ function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
     fixed(100 * threshold, digits)}\u00a0% on.`;
 }
 
-function isUnusual({ unknown, highest }, nUnknown, n) {
-  const excess = (nUnknown - n * unknown) / Math.sqrt(n * unknown * (1 - unknown));
-  return nUnknown >= MANY_UNKNOWN * n && excess > highest + ROUNDED;
+function isUnusual({ rate, maxExcess }, nUnknown, n) {
+  const excess = (nUnknown - n * rate) / Math.sqrt(n * rate * (1 - rate));
+  return nUnknown >= MANY_UNKNOWN * n && excess > maxExcess + ROUNDED;
 }
 
 /** Write a number as Python does: halves go to the even digit. */

@@ -321,11 +321,14 @@ def _facts(
             fitted.features.feature_groups, fitted.features.vocabularies_, strict=True
         )
     ]
+    usual = decider.unknown_words
     facts: dict[str, Any] = {
         "topics": [str(name) for name in fitted.topics.names],
         "featureGroups": feature_groups,
         "hasPrecision": decider.precision is not None,
-        "usualWords": None if decider.unknown_words is None else decider.unknown_words._asdict(),
+        "usualWords": None
+        if usual is None
+        else {"rate": usual.rate, "maxExcess": usual.max_excess},
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
     }

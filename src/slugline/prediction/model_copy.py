@@ -44,7 +44,7 @@ class ModelCopy:
     def from_model(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
         """Copy a model, after a check that it loads.
 
-        `model` is the path of a `.slug` file, the name of an included model, a fitted
+        `model` is the path of a `.slug` file, the name of a shipped model, a fitted
         TopicClassifier, or a Fitted.
 
         Raises

@@ -28,7 +28,9 @@ class _BlockInFiles(NamedTuple):
     values: tuple[Any, ...]
 
     def read(self) -> Any:
-        return self.kind(*(np.load(v, "r") if isinstance(v, Path) else v for v in self.values))
+        """Return the block with memory-mapped arrays."""
+        arrays = (np.load(each, "r") if isinstance(each, Path) else each for each in self.values)
+        return self.kind(*arrays)
 
     def remove(self) -> None:
         for value in self.values:
@@ -222,7 +224,8 @@ class LocalEngine(Engine):
             arguments = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
             return sum_group(function, arguments, shared, pool.take(), stores=stores)
 
-        total, values = TreeSum(pool), list[Any]()
+        total = TreeSum(pool)
+        values: list[Any] = []
         for sums, stored_values in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
             total.append(sums)
             values.extend(stored_values)

@@ -35,10 +35,11 @@ from slugline.stream.local import LocalEngine
 MAX_LOSSES = 10
 # Maximum number of arrays of all weights that a descent has in memory.
 _MAX_ARRAYS = 12
-# Seconds of a pass for each topic and byte of rows on one thread, and the speed of sending weights,
-# as measured on local workers by `benchmarks/run.py streams passes`. They decide where a descent
-# runs, not its result.
-_SECONDS_PER_BYTE, _BYTES_PER_SECOND = 5e-11, 1e9
+# Seconds of a pass for each topic and byte of rows on one thread, as measured on local workers by
+# `benchmarks/run.py streams passes`. This and the next decide where a descent runs, not its result.
+_SECONDS_PER_BYTE = 5e-11
+# The speed of sending weights.
+_BYTES_PER_SECOND = 1e9
 # The worker, or Dask, has all blocks in memory already.
 _UNLIMITED = 1 << 62
 
@@ -123,9 +124,8 @@ class TopicParallelEngine(TopicParallel):
         self._tasks, self._rows = tasks, (list(blocks), list(groups))
         self._idle_workers = deque(workers)
         self._waiting: deque[tuple[int, DescentTask]] = deque()
-        self._running: dict[
-            Future, _RunningTask
-        ] = {}  # running tasks by the future of the next report
+        # By the future of the next report.
+        self._running: dict[Future, _RunningTask] = {}
         self._n_lost = 0
 
     def run(self, tasks: Sequence[DescentTask]) -> Iterator[tuple[int, DescentReport]]:

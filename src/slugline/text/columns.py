@@ -19,8 +19,8 @@ from slugline.text.tokens import Words, find_words, map_chunks, span_text
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-# Number of buckets with a bit in one integer.
-_GROUP = 64
+# Number of buckets with a bit in one integer; see `TermTable.groups`.
+_BUCKETS_PER_GROUP = 64
 
 
 class TermTable(NamedTuple):
@@ -281,12 +281,13 @@ class HashedColumns(Buckets):
         return buckets, data, np.diff(bounds)
 
     def _group_table(self) -> TermTable:
-        has_column = np.zeros(-(-self.n_buckets // _GROUP) * _GROUP, dtype=bool)
+        n_groups = -(-self.n_buckets // _BUCKETS_PER_GROUP)
+        has_column = np.zeros(n_groups * _BUCKETS_PER_GROUP, dtype=bool)
         has_column[: self.n_buckets] = self._columns >= 0
-        groups = np.empty((len(has_column) // _GROUP, 2), dtype=np.uint64)
+        groups = np.empty((n_groups, 2), dtype=np.uint64)
         buckets = np.flatnonzero(has_column)
         groups[:, 0] = np.packbits(has_column, bitorder="little").view("<u8")
-        groups[:, 1] = np.searchsorted(buckets, np.arange(0, len(has_column), _GROUP))
+        groups[:, 1] = np.searchsorted(buckets, np.arange(0, len(has_column), _BUCKETS_PER_GROUP))
         return TermTable(self.n_buckets, self._columns[buckets], groups=groups)
 
     def _append(self, buckets: I32, names: tuple[bytes, I64]) -> None:

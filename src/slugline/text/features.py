@@ -174,24 +174,26 @@ class Features:
                 idf(np.zeros(width, dtype=np.int64), 0) if group.has_idf else None
                 for width, group in zip(self._widths(), self.feature_groups, strict=True)
             ]
-        before = self._widths()
+        widths_before = self._widths()
         if grow:  # copies, as the earlier features may still be in use
             self.vocabularies_ = [
                 vocabulary.copy() if isinstance(vocabulary, HashedColumns) else vocabulary
                 for vocabulary in self.vocabularies_
             ]
         counts = self._count_learning(texts, grow=grow)
-        more = self._document_frequencies(counts)
+        groups = zip(
+            self.feature_groups, self.idf_, self._document_frequencies(counts), strict=True
+        )
         self.idf_ = [
-            _updated_idf(rarity, n_before, counted, len(texts))
+            _updated_idf(rarity, n_before, frequency, len(texts))
             if group.n_buckets is not None and rarity is not None
             else rarity
-            for group, rarity, counted in zip(self.feature_groups, self.idf_, more, strict=True)
+            for group, rarity, frequency in groups
         ]
-        now = self._widths()
-        if n_before == 0 or now == before:
+        widths = self._widths()
+        if n_before == 0 or widths == widths_before:
             return self._rows(counts), None
-        return self._rows(counts), ranges(np.cumsum([0, *now[:-1]]), np.array(before))
+        return self._rows(counts), ranges(np.cumsum([0, *widths[:-1]]), np.array(widths_before))
 
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:
@@ -361,11 +363,14 @@ class Features:
         return [vocabulary.n_columns for vocabulary in self.vocabularies_]
 
 
-def _updated_idf(rarity: F32, n_before: int, counted: I64, n_more: int) -> F32:
-    """Return the idf of terms after `n_more` documents, for which columns may have been added."""
-    before = np.zeros_like(counted)
-    before[: len(rarity)] = document_frequency(rarity, n_before)
-    return idf(before + counted, n_before + n_more)
+def _updated_idf(rarity: F32, n_before: int, frequency: I64, n_more: int) -> F32:
+    """Return the idf of terms after `n_more` documents, for which columns may have been added.
+
+    `frequency` is the number of these documents that contain each term.
+    """
+    frequency_before = np.zeros_like(frequency)
+    frequency_before[: len(rarity)] = document_frequency(rarity, n_before)
+    return idf(frequency_before + frequency, n_before + n_more)
 
 
 # Unknown words ------------------------------------------------------------------------------------
@@ -386,15 +391,15 @@ class UnknownWordRate(NamedTuple):
 
     Attributes
     ----------
-    unknown : float, over 0 and under 1
+    rate : float, over 0 and under 1
         Fraction of words that are unknown.
-    highest : float, at least 0
+    max_excess : float, at least 0
         Largest usual excess over this fraction, in standard errors, so that short texts may have a
         larger fraction than long ones.
     """
 
-    unknown: float
-    highest: float
+    rate: float
+    max_excess: float
 
     @classmethod
     def from_counts(cls, counts: WordCounts) -> UnknownWordRate:
@@ -413,7 +418,7 @@ class UnknownWordRate(NamedTuple):
         are_many = counts.n_unknown >= _MIN_UNKNOWN * np.maximum(counts.n_words, 1)
         if not are_many.any():
             return are_many
-        return are_many & (_excess(counts, self.unknown) > self.highest + _ROUNDING)
+        return are_many & (_excess(counts, self.rate) > self.max_excess + _ROUNDING)
 
 
 def _excess(counts: WordCounts, rate: float) -> F64:

@@ -266,7 +266,7 @@ def _heldout_info(predictions: HeldOutPredictions | None) -> schema.HeldOutInfo 
         min_precision=predictions.precision,
         unknown_words=None
         if words is None
-        else schema.UnknownWordInfo(rate=words.unknown, max_errors=words.highest),
+        else schema.UnknownWordInfo(rate=words.rate, max_errors=words.max_excess),
     )
 
 
