@@ -161,7 +161,7 @@ def test_attributions_of_a_linear_mixture_are_integrated_gradients(multilabel: b
 
 def test_make_attributor_rejects_an_unknown_learner() -> None:
     class Own:
-        wants, capabilities = "counts", Capabilities()
+        weighting, capabilities = "counts", Capabilities()
 
     with pytest.raises(OptionError, match=r"^`learner` is <.*Own .*>, which can't be explained; "):
         make_attributor(Own(), np.zeros(0, "i4"), np.zeros(0))  # type: ignore[arg-type]

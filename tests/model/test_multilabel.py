@@ -656,7 +656,7 @@ def test_mixture_works_with_paths_and_indicators() -> None:
 class OneTopicLearner:
     """A learner of the user's that knows nothing of several topics."""
 
-    wants, capabilities, multilabel = "counts", Capabilities(), False
+    weighting, capabilities, multilabel = "counts", Capabilities(), False
     fit = decision_function = predict_proba = settings = arrays = lambda *_: None
 
 

@@ -365,9 +365,9 @@ class _Run:
             announce(progress, f"encoder: encodes {work}", seconds, advice)
         if n := n_folds.get("tuned", 0):
             context = FitContext(n_topics=len(self._names), n_jobs=threads)
-            wants, multilabel = choose_learner("linear").wants, self.corpus.multilabel
+            weighting, multilabel = choose_learner("linear").weighting, self.corpus.multilabel
             feature_groups = default_feature_groups(
-                wants, texts, context.n_topics, multilabel=multilabel
+                weighting, texts, context.n_topics, multilabel=multilabel
             )
             topics = Topics.fit(self.corpus.all_topics())
             labels = Labels.encode(topics, self.corpus.topics, multilabel=multilabel)

@@ -66,7 +66,7 @@ class Learner(Protocol):
     """Learns from rows, then returns scores and probabilities of topics for other rows."""
 
     #: The weighting of terms with which it learns best.
-    wants: str
+    weighting: str
 
     @property
     def capabilities(self) -> Capabilities:

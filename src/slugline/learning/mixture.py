@@ -62,7 +62,7 @@ class Mixture:
     >>> classifier = TopicClassifier(learner=Mixture([LinearLearner(), NeuralLearner()]))
     """
 
-    wants = "log-tf-idf"
+    weighting = "log-tf-idf"
     settings_type = _MixtureSettings
     calibration: AnyCalibration = Calibration(1.0)
 

@@ -196,7 +196,7 @@ def _choose_candidate(
     documents: TrainingDocuments, context: FitContext, settings: FitSettings
 ) -> _Candidate:
     """Return the feature groups and the learner of the settings, or the best ones of a search."""
-    feature_groups = settings.chosen_feature_groups(documents.texts, documents.names)
+    feature_groups = settings.choose_feature_groups(documents.texts, documents.names)
     if not settings.tune:
         return _Candidate(feature_groups, choose_learner(settings.learner))  # a copy
     from slugline.learning.tuning import BUDGET, MAX_CANDIDATES, estimate_seconds, tune

@@ -27,10 +27,11 @@ MAX_PREDICTIONS = 5000
 # Multilabel models need more, as each topic has a threshold of its own.
 _MAX_CANDIDATES = 20_000
 #: A topic that was predicted less often has no threshold of its own: at a precision of 0.95, at
-#: least 76 predictions, all of them right, are needed to pass. The second number is for multilabel
-#: models, for which the first one would give fewer of the true topics without being right more
-#: often, as measured on training splits.
-MIN_PER_TOPIC, MIN_PER_TOPIC_OF_SEVERAL = 100, 200
+#: least 76 predictions, all of them right, are needed to pass.
+MIN_PER_TOPIC = 100
+#: The same for multilabel models, which would otherwise give fewer of the true topics without being
+#: right more often, as measured on training splits.
+MIN_PER_TOPIC_OF_SEVERAL = 200
 # A prediction that is more likely wrong than right is not given, however good the others are.
 _EVEN = 0.5
 # Multilabel models never give topics that are less likely than this.
@@ -40,13 +41,15 @@ _OVER_1 = 1.001
 
 # Sparse probabilities -----------------------------------------------------------------------------
 
-# Only probabilities of at least `_LEAST_STORED` are stored, and at most `_MAX_STORED` in all. On
-# nine data sets, class priors estimated from them (Saerens, Latinne and Decaestecker, 2002) are
-# within 0.1 percentage points of those from all probabilities.
-_LEAST_STORED, _MAX_STORED = 1e-3, 40_000
-# Rounded probabilities are 2 ** (-level / 25), with an error of at most 1.4 %; that of the last
-# level is below 1/1000.
-_LEVELS_PER_OCTAVE, _LAST_LEVEL = 25, 255
+# Lower probabilities are not stored. On nine data sets, class priors estimated from the stored ones
+# (Saerens, Latinne and Decaestecker, 2002) are within 0.1 percentage points of those from all.
+_MIN_STORED = 1e-3
+# Maximum number of stored probabilities of all documents together, the largest ones.
+_MAX_STORED = 40_000
+# Rounded probabilities are 2 ** (-level / 25), with an error of at most 1.4 %.
+_LEVELS_PER_OCTAVE = 25
+# The probability of the last level is below 1/1000.
+_LAST_LEVEL = 255
 # The largest valid sum of a row, which rounding may make larger than 1.
 _MAX_SUM = 1.05
 
@@ -78,7 +81,7 @@ class SparseProba:
     @classmethod
     def from_dense(cls, proba: F32, is_exact: Mask) -> SparseProba:
         """Return sparse probabilities from dense ones, shape (n_documents, n_topics)."""
-        is_stored = proba >= _LEAST_STORED
+        is_stored = proba >= _MIN_STORED
         if np.count_nonzero(is_stored) > _MAX_STORED:
             most = np.partition(proba[is_stored], -_MAX_STORED)[-_MAX_STORED]
             is_stored = proba > most

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 # The number of hash buckets for a net that learns batch by batch, which has weights for each.
 _N_BUCKETS = 1 << 18
-
-
 # One more than the largest seed, as in scikit-learn.
 _N_SEEDS = 1 << 32
 
@@ -112,7 +110,7 @@ class FitSettings:
                 " as well; leave one of them out.",
             )
         if self.encoder is not None:
-            self._check_alone()
+            self._check_with_encoder()
         elif self.descriptions:
             raise OptionError(
                 Parameter("descriptions"),
@@ -121,7 +119,7 @@ class FitSettings:
                 ".",
             )
 
-    def _check_alone(self) -> None:
+    def _check_with_encoder(self) -> None:
         """Raise OptionError for settings that can't be combined with an encoder."""
         if isinstance(self.encoder, tuple) and self.descriptions:
             raise OptionError(
@@ -170,7 +168,7 @@ class FitSettings:
             thresholds=fitted.own_thresholds,
         )
 
-    def chosen_feature_groups(
+    def choose_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[FeatureGroup, ...]:
         """Return the feature groups; the kinds of table columns are taken from the documents.
@@ -180,10 +178,10 @@ class FitSettings:
         """
         feature_groups = self.feature_groups
         if feature_groups is None:
-            multilabel, wants = is_multilabel(topics), self.learner.wants
+            multilabel = is_multilabel(topics)
             n_topics = 0 if multilabel else len(set(topics))
             feature_groups = default_feature_groups(
-                wants, texts, n_topics, multilabel=multilabel, is_complete=are_all
+                self.learner.weighting, texts, n_topics, multilabel=multilabel, is_complete=are_all
             )
         if not self.columns:
             return tuple(feature_groups)
@@ -196,14 +194,14 @@ class FitSettings:
         if self.feature_groups is None:
             return tuple(
                 replace(group, n_buckets=group.n_buckets or _N_BUCKETS, max_terms=None)
-                for group in self.chosen_feature_groups(texts, topics, are_all=are_all)
+                for group in self.choose_feature_groups(texts, topics, are_all=are_all)
             )
-        odd = next((group for group in self.feature_groups if group.n_buckets is None), None)
-        if odd is not None:
+        unhashed = next((group for group in self.feature_groups if group.n_buckets is None), None)
+        if unhashed is not None:
             raise OptionError(
-                f"the group of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
-                "give it ",
+                f"the group of {unhashed.kind} has a vocabulary, which can't grow from batch to "
+                "batch; give it ",
                 Parameter("n_buckets"),
                 ", or call fit first.",
             )
-        return self.chosen_feature_groups(texts, topics)
+        return self.choose_feature_groups(texts, topics)

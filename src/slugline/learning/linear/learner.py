@@ -80,7 +80,7 @@ class LinearLearner(LinearOptions):
     >>> classifier = TopicClassifier(learner=LinearLearner(passes=3))
     """
 
-    wants = "log-tf-idf"
+    weighting = "log-tf-idf"
     capabilities = Capabilities(multilabel=True, in_batches=True, is_linear=True)
     grows = True
     settings_type = settings_struct(

@@ -113,7 +113,7 @@ class NeuralLearner(NeuralOptions):
     >>> classifier = TopicClassifier(learner=NeuralLearner(hidden=(64, 64), epochs=20))
     """
 
-    wants = "multi-hot"
+    weighting = "multi-hot"
     capabilities = Capabilities(multilabel=True, has_epochs=True, in_batches=True, is_network=True)
     grows = False
     settings_type = settings_struct(
