@@ -378,6 +378,20 @@ def test_reason_shows_enough_digits_to_tell_its_numbers_apart(reason: Unsure, te
     assert str(reason) == text
 
 
+@pytest.mark.parametrize(
+    ("threshold", "kind"), [(0.75, "low_probability"), (np.inf, "no_threshold")]
+)
+def test_unsure_from_threshold_tells_a_missing_threshold_apart(threshold: float, kind: str) -> None:
+    assert Unsure.from_threshold(0.5, threshold).kind == kind
+
+
+def test_decide_from_proba_decides_as_decide_does(fitted: TopicClassifier) -> None:
+    decider = Decider.from_fitted(fitted.fitted_, 0.9, coverage=0.8)
+    texts = ["the loan and wheat and goal of 1", "", "Das Kraut"]
+    proba, counts = fitted.fitted_.predict_with_words(texts)
+    assert decider.decide_from_proba(texts, proba, counts) == decider.decide(texts)
+
+
 def test_summary_gives_the_range_of_thresholds_by_topic(fitted: TopicClassifier) -> None:
     model = fitted.fitted_
     low, high = np.float32(0.25), np.float32(0.75)
@@ -466,7 +480,7 @@ def test_most_likely_sorts_topics_and_keeps_the_order_of_equal_ones(n_guesses: i
 def test_decide_with_a_coverage_returns_sets_of_topics(fitted: TopicClassifier) -> None:
     (sure,) = fitted.decide(["the loan and rate and bond of 1"], coverage=0.9)
     (everything,) = fitted.decide(["corn goal"], coverage=0.999)
-    assert sure.conformal_set == ["bank"]
+    assert (sure.topics, sure.conformal_set) == (None, ["bank"])
     assert set(everything.conformal_set or []) == {"bank", "grain", "sport"}
     assert fitted.decide(["corn"])[0].conformal_set is None
 

@@ -387,7 +387,7 @@ def test_promise_of_several_topics_speaks_of_likely_topics() -> None:
 
 def test_decide_returns_the_topics_of_predict_and_the_most_likely(several: TopicClassifier) -> None:
     for decision, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
-        assert decision.topics == list(answer)
+        assert (decision.topics, decision.conformal_set) == (list(answer), None)
         assert decision.topic == (answer[0] if answer else None)
         assert decision.reason is None
         assert decision.probability == decision.top[0][1]

@@ -20,6 +20,7 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import chain_digests, compute_digest
+from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError
 from slugline.experiment.reproducibility import check_reproducible
 from slugline.stream import descents
@@ -457,3 +458,8 @@ def test_fit_stream_notes_very_many_topics() -> None:
         "right, learning will take long"
     ) in notes
     assert "topics 1 to 127 of 50,000" in notes[-1]
+
+
+def test_stream_options_reading_has_the_options_for_files() -> None:
+    options = StreamOptions(text="body", topic_separator=";", skip_bad_rows=True)
+    assert options.reading == ReadOptions(text="body", topic_separator=";", skip_bad_rows=True)
