@@ -48,7 +48,11 @@ def test_expand_patterns_rejects_a_link_to_a_device(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["/proc/self/status", "link.jsonl"])
 def test_check_is_no_system_file_rejects_proc_and_sys(name: str, folder: Path) -> None:
     (folder / "link.jsonl").symlink_to("/proc/self/status")
-    with pytest.raises(DataError, match="is a file of the operating system, not one of documents"):
+    with pytest.raises(
+        DataError, match="is a file of the operating system, not a file of documents"
+    ):
         read_rows(name, format="jsonl")
-    with pytest.raises(DataError, match="is a file of the operating system, not one of documents"):
+    with pytest.raises(
+        DataError, match="is a file of the operating system, not a file of documents"
+    ):
         expand_patterns([f"{name[:-1]}[{name[-1]}]"])

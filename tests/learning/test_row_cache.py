@@ -70,9 +70,7 @@ def test_row_cache_is_replaced_if_the_tables_differ(cache: Path, command: str, m
 def test_row_cache_is_replaced_if_a_checksum_differs(cache: Path, row: bytes) -> None:
     encode(TEXTS, Letters())
     sql(cache, "UPDATE rows SET row = ? WHERE id = 250", row)
-    with pytest.warns(
-        RuntimeWarning, match=r"is damaged \(a checksum differs\) and is thrown away"
-    ):
+    with pytest.warns(RuntimeWarning, match=r"is damaged \(a checksum differs\) and is deleted"):
         rows = encode(TEXTS, Letters())
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
 
