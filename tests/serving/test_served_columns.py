@@ -75,7 +75,7 @@ def test_api_classify_notes_missing_and_odd_columns(api: TestClient) -> None:
             {"columns": {"prodct": "Card"}},
             "tickets has no column 'prodct'; did you mean 'product'?",
         ),
-        ({"columns": [{}, {}]}, "`columns` has 2 mappings for 1 texts; give one for each."),
+        ({"columns": [{}, {}]}, "`columns` has 2 objects for 1 text; give one for each."),
         ({"columns": {"product": {"a": 1}}}, "`columns['product']` is an object; give a string,"),
         (
             {"columns": {"product": "Card"}, "model": "reuters46"},

@@ -140,8 +140,8 @@ def characters() -> Characters:
     single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
     # Only canonical decompositions; others begin with their kind in angle brackets.
     decomposed = [c for c in assigned if unicodedata.decomposition(c)[:1] not in ("", "<")]
-    parts = [(ord(c), *_parts(c)) for c in decomposed]
-    composed, first, second = np.array(parts).T
+    decompositions = [(ord(c), *_decompose(c)) for c in decomposed]
+    composed, first, second = np.array(decompositions).T
     tables = {
         "classes": encode_run_lengths(_classes()),
         "casing": encode_run_lengths(_table(assigned, _casing)),
@@ -152,7 +152,7 @@ def characters() -> Characters:
         "made": _differences(composed),
         "madeFirst": first,
         "madeSecond": second,
-        "composes": np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),
+        "composes": np.array([_composes(*map(chr, row)) for row in decompositions], dtype=np.uint8),
     }
     many = {number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1}
     return Characters(many, tables)
@@ -180,7 +180,8 @@ def _casing(character: str) -> int:
     return 2 if f"a{_SIGMA}{character}a".lower()[1] == "\u03c3" else 0
 
 
-def _parts(character: str) -> tuple[int, int]:
+def _decompose(character: str) -> tuple[int, int]:
+    """Return the one or two characters of a decomposition; 0 for the second if there is one."""
     first, *others = (int(part, 16) for part in unicodedata.decomposition(character).split())
     return first, others[0] if others else 0
 
@@ -235,25 +236,25 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     OptionError : if the model needs an encoder, isn't linear or has terms that the scripts don't
         know, or if no threshold reaches the precision.
     """
-    read, fitted = _read(model)
+    original, fitted = _read(model)
     calibration = _check_learner(model, fitted).calibration
     file = to_model_file(
         fitted,
-        metrics=read.info.metrics,
-        test_fraction=read.info.test_fraction,
+        metrics=original.info.metrics,
+        test_fraction=original.info.test_fraction,
         weight_type="int8",
-        card_notes=read.info.card_notes,
+        card_notes=original.info.card_notes,
     )
     fitted = from_model_file(file)
     decider = Decider.from_fitted(fitted, min_precision)
     arrays: ArraysByName = {**characters().tables}
-    orders = []
-    for number in range(len(fitted.features.feature_groups)):
-        terms, columns = _terms(fitted, number)
+    columns_by_group = []
+    for group_index in range(len(fitted.features.feature_groups)):
+        terms, columns = _terms(fitted, group_index)
         arrays |= terms
-        orders.append(columns)
+        columns_by_group.append(columns)
+    arrays |= _weights(file, columns_by_group)
     thresholds = decider.decision_thresholds
-    arrays |= _weights(file, orders)
     arrays["thresholds"] = decider.thresholds if thresholds is None else thresholds
     if isinstance(calibration, TopicCalibration):
         arrays |= calibration.arrays()
@@ -264,13 +265,13 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
     """Return the content of a model file, and its model; raise OptionError if it has an encoder."""
     path = model_path(model)
-    read = container.read(path)
-    if read.info.encoder is not msgspec.UNSET:
+    file = container.read(path)
+    if file.info.encoder is not msgspec.UNSET:
         raise _export_error(
             model, "it needs a sentence encoder, which a page can't contain; train without one"
         )
     try:
-        return read, from_model_file(read)
+        return file, from_model_file(file)
     # As in `load_model`, parts that don't fit together may raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
@@ -363,24 +364,31 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
+def _terms(fitted: Fitted, group_index: int) -> tuple[ArraysByName, Integers]:
     """Return the keys and idf of a feature group, and its columns in the order of the page.
 
     Keys are in ascending order, so that their differences take few bytes.
     """
-    vocabulary, rarity = fitted.features.vocabularies_[number], fitted.features.idf_[number]
+    vocabulary = fitted.features.vocabularies_[group_index]
+    idf = fitted.features.idf_[group_index]
     keys, columns = _keys(vocabulary)
     order = np.argsort(keys)
     keys, columns = keys[order], columns[order]
     if vocabulary.table.keys is None:
-        arrays: ArraysByName = {f"keys.{number}": _differences(keys)}
+        arrays: ArraysByName = {f"keys.{group_index}": _differences(keys)}
     else:  # scripts have no 64-bit integers, so that hashes are split into two halves
         low = (keys & _LOW).astype("<u4").view(np.uint8)
-        arrays = {f"keysHigh.{number}": _differences(keys >> _HALF), f"keysLow.{number}": low}
-    if rarity is not None:
+        arrays = {
+            f"keysHigh.{group_index}": _differences(keys >> _HALF),
+            f"keysLow.{group_index}": low,
+        }
+    if idf is not None:
         # There are only a few distinct values.
-        distinct, which = np.unique(rarity[columns], return_inverse=True)
-        arrays |= {f"idf.{number}": distinct.astype(np.float32), f"idfOf.{number}": which}
+        distinct, indices = np.unique(idf[columns], return_inverse=True)
+        arrays |= {
+            f"idf.{group_index}": distinct.astype(np.float32),
+            f"idfOf.{group_index}": indices,
+        }
     return arrays, columns
 
 
@@ -393,16 +401,19 @@ def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
     return keys, places[used]
 
 
-def _weights(file: ModelFile, orders: list[Integers]) -> ArraysByName:
-    """Return weights column by column, in the order of the page."""
+def _weights(file: ModelFile, columns_by_group: list[Integers]) -> ArraysByName:
+    """Return weights column by column, in the order of the page.
+
+    `columns_by_group` has the columns of each feature group in that order, each counted from 0.
+    """
     arrays = quantize(file.arrays, "int8")
     values, topics, counts = (arrays[name] for name in (_VALUES, _TOPICS, _COUNTS))
     n_topics = len(file.info.topics)
     indptr = row_offsets(counts.astype(np.int64))
     weights = sp.csr_array((values, topics.astype(np.int64), indptr), (len(counts), n_topics))
-    firsts = np.cumsum([0, *map(len, orders)])[:-1]
-    columns = np.concatenate([order + first for order, first in zip(orders, firsts, strict=True)])
-    weights = weights[columns]
+    firsts = np.cumsum([0, *map(len, columns_by_group)])[:-1]
+    columns = [columns + first for columns, first in zip(columns_by_group, firsts, strict=True)]
+    weights = weights[np.concatenate(columns)]
     weights.eliminate_zeros()
     weights.sort_indices()
     scale = np.ones(n_topics, dtype=np.float32)

@@ -9,6 +9,7 @@ import itertools
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -21,7 +22,8 @@ from slugline.errors import DataError
 from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
 
-_MAX_UNPACKED = 64_000_000  # maximum bytes of an unpacked archive, twice its actual size
+# The maximum bytes of an unpacked archive, twice its actual size.
+_MAX_UNPACKED = 64_000_000
 _DIGESTS = Path(__file__).with_name("reuters21578.sha256").read_text("ascii")
 # The files of Reuters-21578, Distribution 1.0, in the order in which the wires are numbered.
 SGML_SHA256 = {name: digest for digest, name in map(str.split, _DIGESTS.splitlines())}
@@ -29,19 +31,38 @@ SGML_SHA256 = {name: digest for digest, name in map(str.split, _DIGESTS.splitlin
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One newswire."""
+    """One newswire.
 
-    text: str  # depends on the edition, see `load_wires`
-    headline: str  # "" where the wire has none
-    topic: str  # the first of `topics`: the wire's label in Keras' file
-    topics: tuple[
-        str, ...
-    ]  # some are not in `topic_names()`; in "modapte", the topics among the 90
-    date: datetime  # without a time zone
-    newid: int  # number in Reuters-21578, 1 to 21,578
-    label: int  # position of `topic` in `topic_names()`; -1 if it isn't there
-    misplaced: bool  # whether it has no body, and another wire's text in Keras' file
-    # Other tags by name: places, people, orgs, exchanges, companies, author.
+    Attributes
+    ----------
+    text : str
+        Depends on the edition; see `load_wires`.
+    headline : str
+        Empty if the wire has none.
+    topic : str
+        The first of `topics`: the wire's label in Keras' file.
+    topics : tuple of str
+        Some are not in `topic_names()`; in "modapte", those among the 90.
+    date : datetime
+        Without a time zone.
+    newid : int
+        The wire's number in Reuters-21578, from 1 to 21,578.
+    label : int
+        The position of `topic` in `topic_names()`; -1 if it isn't there.
+    misplaced : bool
+        Whether the wire has no body, and the text of another wire in Keras' file.
+    fields : mapping of str to tuple of str
+        Other tags by name: places, people, orgs, exchanges, companies, author.
+    """
+
+    text: str
+    headline: str
+    topic: str
+    topics: tuple[str, ...]
+    date: datetime
+    newid: int
+    label: int
+    misplaced: bool
     fields: Mapping[str, tuple[str, ...]]
 
 
@@ -167,18 +188,27 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
 
 def _modapte(files: list[str]) -> Wires:
     """Return the wires of the ModApte split that have a topic which occurs in both of its parts."""
-    parts: dict[str, list[tuple[re.Match[str], list[str]]]] = {"TRAIN": [], "TEST": []}
+    parts: dict[str, list[re.Match[str]]] = {"TRAIN": [], "TEST": []}
     for match in itertools.chain.from_iterable(map(_WIRE.finditer, files)):
         # Nobody assigned topics to the other wires, although some have one.
         if match["indexed"] == "YES" and match["split"] in parts:
-            topics = [*dict.fromkeys(_TOPIC.findall(match["topics"]))]
-            parts[match["split"]].append((match, topics))
-    train, test = ({topic for _, topics in part for topic in topics} for part in parts.values())
+            parts[match["split"]].append(match)
+    train_topics, test_topics = (
+        {topic for match in part for topic in _TOPIC.findall(match["topics"])}
+        for part in parts.values()
+    )
+    common_topics = train_topics & test_topics
+    return Wires(*(_wires_with(part, common_topics) for part in parts.values()))
+
+
+def _wires_with(matches: Sequence[re.Match[str]], topics: AbstractSet[str]) -> WireList:
+    """Return the wires that have some of these topics, without their other topics."""
     wires = []
-    for part in parts.values():
-        common = [(match, [*filter((train & test).__contains__, topics)]) for match, topics in part]
-        wires.append(WireList(_wire(match, topics) for match, topics in common if topics))
-    return Wires(*wires)
+    for match in matches:
+        given = [each for each in dict.fromkeys(_TOPIC.findall(match["topics"])) if each in topics]
+        if given:
+            wires.append(_wire(match, given))
+    return WireList(wires)
 
 
 def _wire(match: re.Match[str], topics: Sequence[str]) -> Wire:

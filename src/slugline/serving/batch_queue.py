@@ -87,9 +87,11 @@ class BatchQueue:
     def __init__(self, n_threads: int, metrics: Metrics, most_guesses: int) -> None:
         self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
         self._n_threads = n_threads
-        # Numbers of texts: of those that wait, and of each batch that a thread works on.
-        self._n_waiting, self._running = 0, list[int]()
         self._waiting: deque[_QueuedRequest] = deque()
+        # Texts of these requests that no thread has begun.
+        self._n_waiting = 0
+        # Texts of each batch that a thread works on.
+        self._batch_sizes: list[int] = []
         self._metrics = metrics
         # Topics in replies that are being made, each of which takes some memory.
         self._n_guesses, self._most_guesses = 0, most_guesses
@@ -135,17 +137,18 @@ class BatchQueue:
 
     def _start_batches(self) -> None:
         """Start batches on idle threads."""
-        while self._should_start() and (batch := self._next()):
-            self._running.append(_n_texts(batch))
+        while self._should_start() and (batch := self._next_batch()):
+            self._batch_sizes.append(_n_texts(batch))
             self._pool.submit(self._run, batch, asyncio.get_running_loop())
 
     def _should_start(self) -> bool:
         """Whether a thread is free, and enough texts wait for it."""
-        if len(self._running) == self._n_threads:
+        if len(self._batch_sizes) == self._n_threads:
             return False
-        return max(self._running, default=_FEW_TEXTS) >= _FEW_TEXTS or self._n_waiting >= _FEW_TEXTS
+        is_busy = max(self._batch_sizes, default=_FEW_TEXTS) >= _FEW_TEXTS
+        return is_busy or self._n_waiting >= _FEW_TEXTS
 
-    def _next(self) -> _Batch:
+    def _next_batch(self) -> _Batch:
         """Take the next texts of one model from the queue."""
         batch: _Batch = []
         n_texts, n_characters = _MOST_TEXTS, _MOST_CHARACTERS
@@ -175,7 +178,7 @@ class BatchQueue:
         loop.call_soon_threadsafe(self._finish, batch, outcomes, started)
 
     def _finish(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
-        self._running.remove(_n_texts(batch))
+        self._batch_sizes.remove(_n_texts(batch))
         self._start_batches()  # first, so that the thread has something to do
         for (request, part), outcome in zip(batch, outcomes, strict=True):
             if part.start == 0:

@@ -60,26 +60,27 @@ class Metrics:
             self._first[name], n_slots = n_slots, n_slots + len(edges) + 2
         self._n_slots, self._n_processes = n_slots, n_processes
         self._memory = memoryview(mmap.mmap(-1, 8 * n_slots * n_processes)).cast("d")
-        self._own = 0
+        # The first slot of this process.
+        self._start = 0
 
     def select_process(self, process: int) -> None:
         """Write to the slots of one process (counted from 0) from now on."""
-        self._own = process * self._n_slots
+        self._start = process * self._n_slots
 
     def add(self, name: str, amount: float = 1.0) -> None:
         """Add to a counter or gauge."""
-        self._memory[self._own + self._first[name]] += amount
+        self._memory[self._start + self._first[name]] += amount
 
     def count_request(self, operation: str, model: str, status: int) -> None:
         """Count a request, with its model if it asks for one."""
         if status not in _STATUSES:
             status = status // 100 * 100
-        self._memory[self._own + self._requests[operation, model, status]] += 1
+        self._memory[self._start + self._requests[operation, model, status]] += 1
 
     def observe(self, name: str, *values: float) -> None:
         """Add values to a histogram."""
         edges = _HISTOGRAMS[name][1]
-        first = self._own + self._first[name]
+        first = self._start + self._first[name]
         memory = self._memory
         for value in values:
             memory[first + bisect.bisect_left(edges, value)] += 1

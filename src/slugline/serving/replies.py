@@ -27,7 +27,7 @@ from slugline.serving.served_models import ServedModel
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Word(msgspec.Struct, frozen=True, gc=False):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """A word or phrase, where it stands in the text, and what it adds to the score."""
 
     word: str
@@ -42,7 +42,7 @@ class Guess(msgspec.Struct, frozen=True, gc=False):
     topic: Topic
     probability: Probability
     reasons: Annotated[
-        list[Word] | UnsetType,
+        list[Reason] | UnsetType,
         Meta(description="Words for and against an assigned topic, with `explain`."),
     ] = UNSET
 
@@ -70,7 +70,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
     top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
     reasons: Annotated[
-        list[Word] | UnsetType,
+        list[Reason] | UnsetType,
         Meta(description="Words for and against the most likely topic, with `explain`."),
     ] = UNSET
 
@@ -110,7 +110,7 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Annotated[
         float | UnsetType, Meta(description="Probability from which it is assigned, if ever.")
     ] = UNSET
-    reasons: list[Word]
+    reasons: list[Reason]
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +234,7 @@ def add_reasons(
         check_interruption()
         best, topics = result.top[0].topic, result.topics
         reasons = {
-            name: to_words(
+            name: to_reasons(
                 explain(model.fitted, text, name, max_reasons=N_REASONS, split_encoder=False)
             )
             for name in {best, *(guess.topic for guess in topics or ())}
@@ -245,10 +245,10 @@ def add_reasons(
     return explained
 
 
-def to_words(explanation: Explanation) -> list[Word]:
+def to_reasons(explanation: Explanation) -> list[Reason]:
     """Return the reasons of an explanation."""
     return [
-        Word(replace_surrogates(word), start, end, round_number(attribution))
+        Reason(replace_surrogates(word), start, end, round_number(attribution))
         for word, start, end, attribution in explanation.reasons
     ]
 
@@ -274,7 +274,7 @@ def to_explanation_reply(model: ServedModel, explanation: Explanation) -> Explan
         is_approximate=explanation.is_approximate or UNSET,
         given=UNSET if explanation.is_given is None else explanation.is_given,
         threshold=round_number(threshold) if math.isfinite(threshold) else UNSET,
-        reasons=to_words(explanation),
+        reasons=to_reasons(explanation),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import nearest
+from slugline.base.wording import counted, nearest
 from slugline.corpus.documents import RowText
 from slugline.errors import DataError, Parameter
 from slugline.serving.requests import Cells
@@ -22,15 +22,20 @@ def add_columns(
 
     Raises
     ------
-    DataError : if the model has no such column, or there is not one mapping for each text.
+    DataError : if the model has no such column, or there is not one object for each text.
     """
     column_names = [column.name for column in model.fitted.features.table_columns]
-    rows = [columns] * len(texts) if columns == {} else columns
-    rows = [rows] if isinstance(rows, dict) else rows
+    if not columns:
+        rows: Sequence[Cells] = [{}] * len(texts)
+    elif isinstance(columns, dict):
+        rows = [columns]
+    else:
+        rows = columns
     if len(rows) != len(texts):
         raise DataError(
             Parameter("columns"),
-            f" has {len(rows):,} mappings for {len(texts):,} texts; give one for each.",
+            f" has {counted(len(rows), 'object')} for {counted(len(texts), 'text')}; give one "
+            "for each.",
         )
     unknown = next((name for row in rows for name in row if name not in column_names), None)
     if unknown is not None:

@@ -178,19 +178,22 @@ class ServedModels:
         A file that can't be used leaves the earlier version in place. It is not read again until it
         changes, except with `even_refused`.
         """
-        swapped = []
+        replaced = []
         with self._lock:  # one at a time
             for name, model in list(self._models.items()):
                 state = _state(model.path)
                 if state is None:
-                    self._miss(model)
+                    self._report_missing(model)
                 elif state == model.state:
-                    self._settle(name)
-                elif even_refused or self._refused.get(name) != state:
-                    swapped += self._swap(model, state)
-        return swapped
+                    self._clear_problem(name)
+                elif not even_refused and self._refused.get(name) == state:
+                    continue
+                elif self._replace(model, state):
+                    replaced.append(name)
+        return replaced
 
-    def _swap(self, model: ServedModel, state: FileState) -> list[str]:
+    def _replace(self, model: ServedModel, state: FileState) -> bool:
+        """Read the file of a model again; return whether another version answers now."""
         try:
             new = ServedModel.load(str(model.path), model.min_precision)
         except (SluglineError, OSError, MemoryError) as error:
@@ -198,22 +201,23 @@ class ServedModels:
             self.problems[model.name] = f"{error}"
             line = "%s: the new version can't be used, and version %s continues to answer: %s"
             _log.error(line, model.name, model.digest, error)
-            return []
-        self._settle(model.name)
+            return False
+        self._clear_problem(model.name)
         self._models[model.name] = new
         if new.digest == model.digest:  # only its time has changed
-            return []
+            return False
         _log.info("%s: version %s answers instead of %s", model.name, new.digest, model.digest)
-        return [model.name]
+        return True
 
-    def _miss(self, model: ServedModel) -> None:
+    def _report_missing(self, model: ServedModel) -> None:
         """Log once that a file is missing; its model continues to be served."""
         if model.name not in self.problems:
             line = "%s: %s is gone; version %s continues to answer until the server ends"
             _log.error(line, model.name, model.path, model.digest)
         self.problems[model.name] = f"{model.path} is gone; put a model there."
 
-    def _settle(self, name: str) -> None:
+    def _clear_problem(self, name: str) -> None:
+        """Forget what was wrong with the file of a model."""
         self.problems.pop(name, None)
         self._refused.pop(name, None)
 

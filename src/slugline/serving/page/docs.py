@@ -17,13 +17,13 @@ from slugline.serving.served_models import ServedModel
 from slugline.serving.web.state import service_of, web_state
 
 _TEXT = "Wheat shipments rose by a tenth in March."
-#: What the examples send, by the name of the operation; topics are the model's own.
+#: What the examples send, by the name of the operation; `...` stands for a topic of the model.
 _BODIES: dict[str, dict[str, Any]] = {
     "classify": {"texts": [_TEXT], "top": 3},
     "explain_text": {"text": _TEXT},
     "correct": {"text": _TEXT, "topic": ...},
 }
-_PLACES = re.compile(r"\{(\w+)\}")
+_PATH_PARAMETERS = re.compile(r"\{(\w+)\}")
 
 
 class Field(NamedTuple):
@@ -31,7 +31,7 @@ class Field(NamedTuple):
 
     name: str
     kind: str
-    is_needed: bool
+    is_required: bool
     meaning: str
 
 
@@ -41,12 +41,12 @@ def make_docs_handler(openapi: Callable[..., Mapping[str, Any]]) -> Handler:
     async def show_docs(request: Request) -> Response:
         """Show the operations of the API."""
         needs_token = bool(web_state(request).settings.tokens)
-        described = openapi(with_tokens=needs_token)
+        description = openapi(with_tokens=needs_token)
         address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
         model = service_of(request).models.default
         entries = [
-            _entry(described, method, path, operation, address, model)
-            for path, methods in described["paths"].items()
+            _entry(description, method, path, operation, address, model)
+            for path, methods in description["paths"].items()
             for method, operation in methods.items()
         ]
         return render_page(
@@ -54,7 +54,7 @@ def make_docs_handler(openapi: Callable[..., Mapping[str, Any]]) -> Handler:
             "docs.html.j2",
             title="HTTP API",
             entries=entries,
-            types=_types(described),
+            types=_types(description),
             needs_token=needs_token,
         )
 
@@ -62,7 +62,7 @@ def make_docs_handler(openapi: Callable[..., Mapping[str, Any]]) -> Handler:
 
 
 def _entry(
-    described: Mapping[str, Any],
+    description: Mapping[str, Any],
     method: str,
     path: str,
     operation: Mapping[str, Any],
@@ -71,8 +71,8 @@ def _entry(
 ) -> dict[str, Any]:
     """Return the values of an operation for the template."""
     responses = operation["responses"]
-    good = next(status for status in responses if status < "400")
-    [(media_type, content)] = (responses[good].get("content") or {"": {"schema": {}}}).items()
+    success = next(status for status in responses if status < "400")
+    [(media_type, content)] = (responses[success].get("content") or {"": {"schema": {}}}).items()
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     return {
         "id": operation["operationId"],
@@ -80,8 +80,8 @@ def _entry(
         "path": path,
         "summary": operation["summary"],
         "parameters": [_parameter(parameter) for parameter in operation.get("parameters", ())],
-        "request": _fields(described, body.get("schema", {})),
-        "reply": _fields(described, content["schema"]),
+        "request": _fields(description, body.get("schema", {})),
+        "reply": _fields(description, content["schema"]),
         "media_type": media_type,
         "errors": [f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
         "example": _curl(method, path, operation, address, model),
@@ -93,7 +93,7 @@ def _curl(
 ) -> str:
     """Return a curl command of an operation."""
     values = {"name": quote(model.name, safe=""), "id": "1"}
-    filled_path = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
+    filled_path = _PATH_PARAMETERS.sub(lambda match: values.get(match[1], match[1]), path)
     parts = [f"curl {address}{filled_path}"]
     if method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
         parts = [f"curl -X {method.upper()}", f"{address}{filled_path}"]
@@ -102,30 +102,30 @@ def _curl(
     if "requestBody" in operation:
         body = _BODIES.get(operation["operationId"], {})
         topic = model.fitted.topics.names[0]
-        example = {name: topic if v is ... else v for name, v in body.items()}
+        example = {name: topic if value is ... else value for name, value in body.items()}
         # In a shell, a quote ends the argument that began with one.
         text = json.dumps(example, ensure_ascii=False).replace("'", "'\\''")
         parts += ["-H 'Content-Type: application/json'", f"-d '{text}'"]
     return " ".join(parts[:2]) if len(parts) < 3 else " \\\n  ".join(parts)
 
 
-def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
-    """Return the types that occur in other types, with their fields."""
-    schemas = described["components"]["schemas"]
-    inner = re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas))
+def _types(description: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
+    """Return name, meaning and fields of each type that occurs in other types."""
+    schemas = description["components"]["schemas"]
+    referenced = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas)))
     return [
-        (name, schema.get("description", ""), _fields(described, schema))
+        (name, schema.get("description", ""), _fields(description, schema))
         for name, schema in schemas.items()
-        if name in inner
+        if name in referenced
     ]
 
 
-def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Field]:
+def _fields(description: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Field]:
     name = schema.get("$ref", "").rpartition("/")[2]
-    resolved = described["components"]["schemas"][name] if name else schema
-    needed = resolved.get("required", ())
+    resolved = description["components"]["schemas"][name] if name else schema
+    required = resolved.get("required", ())
     return [
-        Field(name, describe_type(schema_of_field), name in needed, _meaning(schema_of_field))
+        Field(name, describe_type(schema_of_field), name in required, _meaning(schema_of_field))
         for name, schema_of_field in resolved.get("properties", {}).items()
     ]
 

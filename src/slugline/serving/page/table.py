@@ -80,7 +80,7 @@ _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
     """Return the table that a request sends; raise HttpProblem if it can't be received or read."""
     table_request = TableRequest(
-        name=_name(request),
+        name=_file_name(request),
         text=tuple(request.query_params.getlist("text")),
         encoding=request.query_params.get("encoding") or None,
         separator=request.query_params.get("separator") or None,
@@ -123,7 +123,7 @@ async def _save_body(
     return file
 
 
-def _name(request: Request) -> str:
+def _file_name(request: Request) -> str:
     """Return the name of the file, without folders."""
     name = request.query_params.get("name", "").replace("\\", "/").rpartition("/")[2]
     if not name or len(name) > _LONGEST_NAME:
@@ -228,11 +228,11 @@ def _json_row(answer: Prediction | BadRow) -> list[Any]:
         return [answer.at, None, None, None, text, replace_surrogates(answer.problem)]
     decision = answer.decision
     topic, probability = decision.top[0]
-    is_sure_of_several = decision.topics is not None and decision.reason is None
     text = replace_surrogates(one_line(answer.text, _LONGEST_TEXT))
     whole = replace_surrogates(answer.text) if len(answer.text) <= _LONGEST_WHOLE else None
     reason = None if decision.reason is None else str(decision.reason)
-    topics = decision.topics if is_sure_of_several else topic
+    # A best guess where a multi-label model is unsure.
+    topics = topic if decision.topics is None or decision.reason else decision.topics
     return [answer.at, topics, round(probability, 4), reason, text, None, whole]
 
 

@@ -222,10 +222,10 @@ class _Server(uvicorn.Server):
                 hangup.clear()
             try:
                 refresh = functools.partial(models.refresh, even_refused=is_requested)
-                swapped = await loop.run_in_executor(None, refresh)
+                replaced = await loop.run_in_executor(None, refresh)
             except Exception:  # noqa: BLE001 - it must go on watching
                 _log.exception(
                     "models could not be read again; the previous ones continue to answer"
                 )
                 continue
-            metrics.add("model_swaps_total", len(swapped))
+            metrics.add("model_swaps_total", len(replaced))

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from types import FrameType
+from typing import NamedTuple
 
 from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
@@ -21,6 +22,13 @@ _log = logging.getLogger("slugline.server")
 
 # A process that ends sooner than this after its start is not started again at once.
 _SHORT_LIFE = 1.0
+
+
+class _Worker(NamedTuple):
+    """A running process: its number, counted from 0, and when it started."""
+
+    number: int
+    started_at: float
 
 
 class Workers:
@@ -41,31 +49,33 @@ class Workers:
         self._settings, self._models = settings, models
         self._metrics, self._listening = metrics, listening
         self._beats, self._probes = beats, probes
-        self._running: dict[int, tuple[int, float]] = {}
+        # By process id.
+        self._running: dict[int, _Worker] = {}
         self._is_ending = False
 
     def run(self) -> None:
         """Answer requests until a signal ends the processes."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._pass_on)
-        signal.signal(signal.SIGALRM, lambda *_: self._pass_on(signal.SIGKILL, None))
-        for process in range(self._settings.workers):
+            signal.signal(number, self._forward_signal)
+        signal.signal(signal.SIGALRM, lambda *_: self._forward_signal(signal.SIGKILL, None))
+        for worker in range(self._settings.workers):
             if not self._is_ending:
-                self._start(process)
+                self._start(worker)
         while self._running:
             with contextlib.suppress(InterruptedError):
                 child, status = os.wait()
                 self._replace(child, status)
 
-    def _start(self, process: int) -> None:
+    def _start(self, worker: int) -> None:
+        """Fork a process that answers requests as the worker with this number."""
         try:
             child = os.fork()
         except OSError as error:
             _log.error("no process can be started: %s", error.strerror)
-            self._pass_on(signal.SIGTERM, None)
+            self._forward_signal(signal.SIGTERM, None)
             return
         if child:
-            self._running[child] = process, time.monotonic()
+            self._running[child] = _Worker(worker, time.monotonic())
             if self._is_ending:  # the signal came in between
                 os.kill(child, signal.SIGTERM)
             return
@@ -74,41 +84,43 @@ class Workers:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
-            self._metrics.select_process(process)
+            self._metrics.select_process(worker)
             run_process(
                 self._settings,
                 self._models,
                 self._metrics,
                 self._listening,
-                learns=process == 0,
-                beat=functools.partial(self._beats.beat, process),
+                learns=worker == 0,
+                beat=functools.partial(self._beats.beat, worker),
             )
             status = 0
         except Exception:  # noqa: BLE001 - nothing above would log it
-            _log.exception("worker %d failed", process)
+            _log.exception("worker %d failed", worker)
         finally:
             os._exit(status)
 
     def _replace(self, child: int, status: int) -> None:
+        """Start another process in place of one that has ended, unless the server is ending."""
         if self._probes is not None and child == self._probes.id:
             if not self._is_ending:
                 _log.error("the process for probes ended; another one takes its place")
                 time.sleep(_SHORT_LIFE)
                 self._probes.start()
             return
-        process, started_at = self._running.pop(child)
-        self._metrics.reset_gauges(process)
-        self._beats.reset(process)
+        worker = self._running.pop(child)
+        self._metrics.reset_gauges(worker.number)
+        self._beats.reset(worker.number)
         if self._is_ending:
             return
         code = os.waitstatus_to_exitcode(status)
-        _log.error("worker %d ended with %d; another one takes its place", process, code)
-        if time.monotonic() - started_at < _SHORT_LIFE:
+        _log.error("worker %d ended with %d; another one takes its place", worker.number, code)
+        if time.monotonic() - worker.started_at < _SHORT_LIFE:
             time.sleep(_SHORT_LIFE)
         if not self._is_ending:
-            self._start(process)
+            self._start(worker.number)
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _forward_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Send a signal to all workers; except for SIGHUP, the server ends."""
         if number != signal.SIGHUP and not self._is_ending:
             self._is_ending = True
             self._beats.end()

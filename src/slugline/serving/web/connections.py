@@ -50,8 +50,8 @@ class _Protocol(HttpToolsProtocol):
     life: float
     most_connections: int
     _deadline: asyncio.TimerHandle | None = None
-    _reading: asyncio.TimerHandle | None = None
-    _since = 0.0
+    _reader_check: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
     _n_other = _n_unsent = _n_held = 0
     _is_in_head = _is_complete = True
     _is_sending = False
@@ -75,22 +75,22 @@ class _Protocol(HttpToolsProtocol):
         self._chunks: list[bytes] = []
         # Writing is paused until all of an answer is sent, unless that happens at once.
         transport.set_write_buffer_limits(_PIECE, 0)
-        self._wait(self.timeout)
-        self._since = self.loop.time()
+        self._set_deadline(self.timeout)
+        self._idle_since = self.loop.time()
         self._origin = origin_of(self.client[0]) if self.client else ""
         if len(self.connections) > self.most_connections:
             idle = [other for other in self._connections if other._is_idle]
             counts = Counter(other._origin for other in self._connections)
             # Of the network with the most connections; this one, if all others are busy.
-            oldest = min(idle, key=lambda other: (-counts[other._origin], other._since))
+            oldest = min(idle, key=lambda other: (-counts[other._origin], other._idle_since))
             if oldest is self:
                 transport.write(_TOO_MANY)
-            oldest._give_up()
+            oldest._close_or_abort()
             self.connections.discard(oldest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disconnect()
-        self._stop_waiting()
+        self._clear_deadline()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -109,7 +109,7 @@ class _Protocol(HttpToolsProtocol):
                 else:
                     self._abort()
         if self._deadline is None:  # line breaks alone start no message
-            self._wait(self.timeout)
+            self._set_deadline(self.timeout)
 
     def send_400_response(self, msg: str) -> None:
         if self._is_idle:
@@ -121,7 +121,7 @@ class _Protocol(HttpToolsProtocol):
         if len(self.pipeline) >= _MOST_PIPELINED:
             raise ValueError("too many requests wait")
         self._is_in_head, self._is_complete = True, False
-        self._wait(self.timeout)
+        self._set_deadline(self.timeout)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -133,7 +133,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head, self._n_other = False, 0
-        self._wait(self.life)
+        self._set_deadline(self.life)
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -169,16 +169,16 @@ class _Protocol(HttpToolsProtocol):
         self._is_complete, self._n_other = True, 0
         super().on_message_complete()
         if self._is_idle:
-            self._wait(self.timeout)
+            self._set_deadline(self.timeout)
 
     def on_response_complete(self) -> None:
-        self._since = self.loop.time()
+        self._idle_since = self.loop.time()
         if self.transport.is_closing():
-            self._wait(self.timeout)
+            self._set_deadline(self.timeout)
         elif not self._is_complete:  # reads on, so that the client sees the answer
-            self._wait(LINGER_SECONDS)
+            self._set_deadline(LINGER_SECONDS)
         elif not self.pipeline:
-            self._stop_waiting()
+            self._clear_deadline()
         if self.flow.write_paused:  # the next request waits until this answer is sent
             self.flow.pause_reading()
             self._is_sending = True
@@ -186,7 +186,7 @@ class _Protocol(HttpToolsProtocol):
             super().on_response_complete()
 
     def timeout_keep_alive_handler(self) -> None:
-        self._give_up()
+        self._close_or_abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -197,9 +197,9 @@ class _Protocol(HttpToolsProtocol):
             max(paused, key=lambda other: other._n_held)._abort()
 
     def resume_writing(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading, self._n_unsent, self._n_held = None, 0, 0
+        if self._reader_check is not None:
+            self._reader_check.cancel()
+            self._reader_check, self._n_unsent, self._n_held = None, 0, 0
         super().resume_writing()
         if self._is_sending:
             self._is_sending = False
@@ -208,28 +208,28 @@ class _Protocol(HttpToolsProtocol):
     def _check_reader(self) -> None:
         """Abort a connection whose client reads its reply too slowly."""
         n_unsent = self.transport.get_write_buffer_size()
-        if self._reading is not None and n_unsent > self._n_unsent - _SLOWEST_READER:
+        if self._reader_check is not None and n_unsent > self._n_unsent - _SLOWEST_READER:
             self._abort()
             return
         self._n_unsent = n_unsent
-        self._reading = self.loop.call_later(self.timeout, self._check_reader)
+        self._reader_check = self.loop.call_later(self.timeout, self._check_reader)
 
-    def _wait(self, seconds: float) -> None:
-        self._stop_waiting()
-        self._deadline = self.loop.call_later(seconds, self._give_up)
+    def _set_deadline(self, seconds: float) -> None:
+        self._clear_deadline()
+        self._deadline = self.loop.call_later(seconds, self._close_or_abort)
 
-    def _stop_waiting(self) -> None:
+    def _clear_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _give_up(self) -> None:
+    def _close_or_abort(self) -> None:
         """Close the connection, or abort it if closing takes too long."""
         if self.transport.is_closing():
             self._abort()
         elif self._is_idle or self._running is None or not self._running.response_started:
             self.transport.close()
-            self._wait(self.timeout)
+            self._set_deadline(self.timeout)
 
     def _abort(self) -> None:
         """Abort the connection; nothing more is written to it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -59,6 +60,28 @@ _HEADERS: list[tuple[bytes, bytes]] = [
 _NO_STORE = (b"cache-control", b"no-store")
 
 
+class _Load:
+    """Bytes of the requests that are being answered, each of which may have up to `most`."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._n_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they take more memory or disk than they may together."""
+        return self._n_bytes > _MOST_BODIES * self.most
+
+    @contextlib.contextmanager
+    def add(self, n_bytes: int) -> Iterator[None]:
+        """Count the bytes of a request until it has been answered."""
+        self._n_bytes += n_bytes
+        try:
+            yield
+        finally:
+            self._n_bytes -= n_bytes
+
+
 class Guard:
     """Checks each request before `app`, counts it, and turns any error into a response.
 
@@ -76,7 +99,8 @@ class Guard:
         self._tokens = {token.secret.encode(): token.name for token in tokens}
         self._cookies = {token_cookie(t.secret).encode(): t.name for t in tokens}
         # Bodies are held in memory, files of tables on disk.
-        self._n_running, self._n_bytes = 0, {settings.max_body: 0, settings.max_file: 0}
+        self._bodies, self._files = _Load(settings.max_body), _Load(settings.max_file)
+        self._n_running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -85,6 +109,7 @@ class Guard:
             return
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
+        # For `web_state`; without it, Starlette's router would answer to unknown paths itself.
         scope["app"] = self._state
         scope["state"] = {"call": Call(id=request_id)}
         status = 0
@@ -96,38 +121,37 @@ class Guard:
                 self._add_headers(message, request_id, scope)
             await send(message)
 
-        metrics = self._state.service.metrics
         headers = dict(scope["headers"])  # of two with one name, the last one
-        settings = self._state.settings
-        most = settings.max_file if scope["path"].startswith(_FILES) else settings.max_body
-        n_bytes = _expected_bytes(headers, SMALL_FORM if scope["path"] == _LOGIN else most)
+        load = self._files if scope["path"].startswith(_FILES) else self._bodies
+        most = SMALL_FORM if scope["path"] == _LOGIN else load.most
         self._n_running += 1
-        self._n_bytes[most] += n_bytes
         try:
-            try:
-                is_full = self._n_bytes[most] > _MOST_BODIES * most
-                self._check(scope, headers, is_full=is_full)
-                await self._app(scope, receive, send_with_headers)
-            except Exception as error:
-                problem = to_problem(error, scope)
-                if status:  # part of the response is sent already
-                    raise
-                response = problem_response(problem, request_id)
-                if _is_page_view(scope):
-                    response = self._show(scope, problem)
-                await response(scope, receive, send_with_headers)
+            with load.add(_expected_bytes(headers, most)):
+                try:
+                    self._check(scope, headers, is_full=load.is_full)
+                    await self._app(scope, receive, send_with_headers)
+                except Exception as error:
+                    problem = to_problem(error, scope)
+                    if status:  # part of the response is sent already
+                        raise
+                    response = problem_response(problem, request_id)
+                    if _is_page_view(scope):
+                        response = self._show(scope, problem)
+                    await response(scope, receive, send_with_headers)
         finally:
             self._n_running -= 1
-            self._n_bytes[most] -= n_bytes
-            seconds = time.perf_counter() - started
-            model = scope["state"]["call"].model
-            operation = scope["state"].get("operation", PAGE)
-            metrics.count_request(operation, "" if model is None else model.name, status)
-            metrics.observe("request_duration_seconds", seconds)
-            if self._state.settings.log_requests or self._state.settings.log_texts:
-                line = "%s %s %d %.1f ms, %s"
-                parts = scope["method"], request_path(scope), status, 1000 * seconds, request_id
-                _log.info(line, *parts, extra={"request_id": request_id})
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request that has ended, and log it if the settings say so."""
+        call, metrics = scope["state"]["call"], self._state.service.metrics
+        operation = scope["state"].get("operation", PAGE)
+        metrics.count_request(operation, "" if call.model is None else call.model.name, status)
+        metrics.observe("request_duration_seconds", seconds)
+        if self._state.settings.log_requests or self._state.settings.log_texts:
+            line = "%s %s %d %.1f ms, %s"
+            parts = scope["method"], request_path(scope), status, 1000 * seconds, call.id
+            _log.info(line, *parts, extra={"request_id": call.id})
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], *, is_full: bool) -> None:
         """Raise an HttpProblem if a request must not be answered, such as when memory `is_full`."""
