@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import TypeAlias, TypedDict, Unpack
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,15 +167,8 @@ def topic_names() -> list[str]:
 
 # Sequences ----------------------------------------------------------------------------------------
 
-_INDEX_FROM = 3  # numbers of words begin at 4: 0 is padding, 1 the start mark, 2 an omitted word
-
-
-class IndexOptions(TypedDict, total=False):
-    """Parameters of `load_data` for the numbers of words and marks."""
-
-    start_char: int | None
-    oov_char: int | None
-    index_from: int
+# Numbers of words begin at 4: 0 is padding, 1 the start mark, 2 an omitted word.
+_INDEX_FROM = 3
 
 
 def load_data(
@@ -185,9 +178,11 @@ def load_data(
     maxlen: int | None = None,
     test_split: float = DEFAULT_TEST_SPLIT,
     seed: int | None = DEFAULT_SEED,
+    start_char: int | None = 1,
+    oov_char: int | None = 2,
+    index_from: int = _INDEX_FROM,
     *,
     progress: Progress | None = None,
-    **marks: Unpack[IndexOptions],
 ) -> tuple[Labelled, Labelled]:
     """Return newswires as word numbers: the arrays of `keras.datasets.reuters.load_data`.
 
@@ -209,11 +204,14 @@ def load_data(
         Fraction of the wires in the test set.
     seed : int or None, default 113
         Seed of the shuffle before the split. NumPy's global random state is not used.
+    start_char : int or None, default 1
+        The number in front of each sequence; None for none.
+    oov_char : int or None, default 2
+        The replacement of omitted numbers; None for none.
+    index_from : int, default 3
+        The number added to ranks.
     progress : Progress, optional
         For a download.
-    start_char, oov_char, index_from : int or None, default 1, 2 and 3
-        The number in front of each sequence, the replacement of omitted numbers, and the number
-        added to ranks; None for no start mark and no replacement.
 
     Returns
     -------
@@ -228,9 +226,6 @@ def load_data(
     DataError : if the file is damaged, crafted, or not the original.
     DownloadError : if it can't be found or downloaded.
     """
-    options: IndexOptions = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
-    start_char, oov_char = options["start_char"], options["oov_char"]
-    index_from = options["index_from"]
     _check_integers(skip_top=skip_top, index_from=index_from)
     _check_integers(
         or_none=True, num_words=num_words, maxlen=maxlen, start_char=start_char, oov_char=oov_char
