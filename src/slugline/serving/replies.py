@@ -27,7 +27,7 @@ from slugline.serving.served_models import ServedModel
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Reason(msgspec.Struct, frozen=True, gc=False):
+class ReasonReply(msgspec.Struct, frozen=True, gc=False):
     """A word or phrase, where it stands in the text, and what it adds to the score."""
 
     word: str
@@ -42,7 +42,7 @@ class Guess(msgspec.Struct, frozen=True, gc=False):
     topic: Topic
     probability: Probability
     reasons: Annotated[
-        list[Reason] | UnsetType,
+        list[ReasonReply] | UnsetType,
         Meta(description="Words for and against an assigned topic, with `explain`."),
     ] = UNSET
 
@@ -70,7 +70,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
     top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
     reasons: Annotated[
-        list[Reason] | UnsetType,
+        list[ReasonReply] | UnsetType,
         Meta(description="Words for and against the most likely topic, with `explain`."),
     ] = UNSET
 
@@ -110,7 +110,7 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Annotated[
         float | UnsetType, Meta(description="Probability from which it is assigned, if ever.")
     ] = UNSET
-    reasons: list[Reason]
+    reasons: list[ReasonReply]
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,10 +245,10 @@ def add_reasons(
     return explained
 
 
-def to_reasons(explanation: Explanation) -> list[Reason]:
+def to_reasons(explanation: Explanation) -> list[ReasonReply]:
     """Return the reasons of an explanation."""
     return [
-        Reason(replace_surrogates(word), start, end, round_number(attribution))
+        ReasonReply(replace_surrogates(word), start, end, round_number(attribution))
         for word, start, end, attribution in explanation.reasons
     ]
 
