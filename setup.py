@@ -11,6 +11,11 @@ ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fn
 # "0" builds no kernels; "1" fails where one can't be built.
 KERNEL = os.environ.get("SLUGLINE_KERNEL")
 
+HEADERS = [
+    "src/slugline/base/_arrays.h",
+    "src/slugline/text/_words.h",
+    "src/slugline/text/_vectors.h",
+]
 NAMES = ("text/_rows", "text/_kernel", "learning/linear/_descent", "learning/linear/_passes")
 
 
@@ -20,7 +25,7 @@ def kernel(name: str) -> Extension:
         f"slugline.{name.replace('/', '.')}",
         [f"src/slugline/{name}.c"],
         include_dirs=["src/slugline/base"],
-        depends=["src/slugline/base/_arrays.h"],
+        depends=HEADERS,
         extra_compile_args=ARGUMENTS,
         py_limited_api=True,
         optional=KERNEL != "1",

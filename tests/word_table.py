@@ -1,4 +1,4 @@
-"""A small table of word vectors."""
+"""A small table of word vectors, and texts with words of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from hypothesis import strategies as st
 
 from slugline.text.vector_table import write_table
 from slugline.text.word_vectors import WordVectors
@@ -15,6 +16,19 @@ WORDS = (
     *("preis", "rice", "ice", "x", "a" * 12, "b" * 13, "42", "手机", "石油", "石", "油价", "ราคา"),
     *("น้ำมัน", "コーヒー", "नमस्ते", "مرحبا", "ελλάδα", "𠀀𠀁", "été", "oi", "n" * 40),
 )
+
+# Words of the table in other forms, what is like them, and what isn't.
+PIECES = st.sampled_from(
+    [
+        *WORDS,
+        *("OIL", "Öl", "nai\u0308ve", "ΣΑΣ", "İ", "don’t", "l’eau", "'oil'", "''", "opec's"),
+        *("oilprices", "ölpreise", "xoilx", "iphone手机", "石油油价石", "ราคาน้ำมัน", "油", "手"),
+        *("1", "42nd", "1234", "x" * 99, "x" * 97 + "oil", "x" * 98 + "oil", "é" * 101),
+        *("\ud800", "\udfff\ud83d", "\0", "🙂", "\u0301", "\u200b", "https://oil.example/a?b=1"),
+        *(" ", " ", " ", "\t\n", "\u3000", "-", "。", "…"),
+    ]
+)
+TEXT = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
 
 
 def write_small_table(

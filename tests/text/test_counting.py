@@ -197,7 +197,7 @@ def test_kernel_counter_asks_python_only_for_hard_characters(
         read.append(text)
         return normalize_nfc(text)
 
-    monkeypatch.setattr(counting, "normalize_nfc", normalize)
+    monkeypatch.setattr("slugline.text.tokens.normalize_nfc", normalize)
     plain = [
         "Öl",
         "ОЛИЯ",
@@ -217,7 +217,7 @@ def test_kernel_counter_asks_python_only_for_hard_characters(
 
 @needs_kernel
 def test_kernel_counter_raises_an_error_of_normalize(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "normalize_nfc", lambda text: text[99])
+    monkeypatch.setattr("slugline.text.tokens.normalize_nfc", lambda text: text[99])
     columns = HashedColumns(1 << 16)
     for n_texts in (2, 9999):  # with the interpreter's lock, and without it
         with pytest.raises(IndexError):
@@ -298,7 +298,7 @@ def test_kernel_accepts_any_bytes(text: bytes, data: st.DataObject) -> None:
         for kind, columns in fresh()
     )
     letters = bytes(range(128))
-    _, values, *n_each, _ = counting.kernel.count(
+    _, values, *n_each, _, _, _ = counting.kernel.count(
         text, lengths, letters, character_table(1), bytes, blocks
     )
     n_entries, n_terms, n_words = (np.frombuffer(n, dtype=np.int64) for n in n_each)
@@ -348,7 +348,7 @@ def test_kernel_copies_lengths() -> None:
     table = np.zeros(64, dtype=np.int32)
     blocks = (("words", 64, table, None, 0, None, -1, 0),)
     arguments = (b" ".join(encoded), lengths, TRANSLATION, character_table(1))
-    *_, n_words, _ = counting.kernel.count(*arguments, normalize, blocks)
+    *_, n_words, _, _, _ = counting.kernel.count(*arguments, normalize, blocks)
     assert lengths[1] == 0
     assert np.frombuffer(n_words, dtype=np.int64)[1] == 3
 
@@ -363,7 +363,12 @@ def test_kernel_sorts_large_columns(last: int) -> None:
     texts = [" ".join(map(str, numbers)) for numbers in documents]
     read = KernelCounter().prepare(texts, ("words",))
     columns, values, lengths, *_ = counting.kernel.count(
-        *read[:2], TRANSLATION, None, bytes, (("words", 64, table, None, 0, None, -1, 0),)
+        read.joined.data,
+        read.joined.lengths,
+        TRANSLATION,
+        None,
+        bytes,
+        (("words", 64, table, None, 0, None, -1, 0),),
     )
     hashes = [find_words([text]).hashes % np.uint64(64) for text in texts]
     expected = [np.unique(table[buckets], return_counts=True) for buckets in hashes]

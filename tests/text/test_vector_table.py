@@ -50,15 +50,16 @@ def write(path: Path, words: Any, vectors: Any, **options: Any) -> str:
 
 
 @pytest.mark.parametrize("n_columns", [8, 128])
-def test_write_table_rounds_vectors_to_a_fifteenth(n_columns: int, path: Path) -> None:
+def test_write_table_rounds_vectors_to_15_numbers(n_columns: int, path: Path) -> None:
     rng = np.random.default_rng(1)
     words = [f"w{n}" for n in range(500)]
     vectors = rng.standard_normal((500, n_columns)) * rng.uniform(0.002, 30, (500, 1))
     vectors[7] = 0
     write(path, words, vectors.astype(np.float32))
     table = map_table(path)
-    error = np.abs(table.vectors(np.arange(500)) - vectors).max(axis=1)
-    assert (error <= np.abs(vectors).max(axis=1) / 7 * 1.0625 / 2 * 1.001).all()
+    rows = table.scaled(table.integers(np.arange(500)))
+    step = np.abs(vectors).max(axis=1) / 7 + table.header.scale
+    assert (np.abs(rows - vectors).max(axis=1) <= step / 2).all()
     assert [table.word(row) for row in range(500)] == words
 
 
@@ -91,10 +92,22 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
         (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; give words as Slugline reads"),
         (["x石"], np.ones((1, 8)), "'x石' isn't one word; give words as Slugline reads them."),
         (["Oil"], np.ones((1, 8)), "Slugline reads 'Oil' in another way; give words in lower case"),
+        (["é" * 128], np.ones((1, 8)), "'éééé"),
         (["oil", "oil"], np.ones((2, 8)), "the word 'oil' occurs twice; leave out one of the two."),
         (["\ud800"], np.ones((1, 8)), "a word has a lone surrogate in it, which is no character; "),
     ],
-    ids=["rows", "none", "columns", "NaN", "two words", "scripts", "case", "twice", "surrogate"],
+    ids=[
+        "rows",
+        "none",
+        "columns",
+        "NaN",
+        "two words",
+        "scripts",
+        "case",
+        "long",
+        "twice",
+        "surrogate",
+    ],
 )
 def test_write_table_rejects_what_does_not_fit(
     words: list[str], vectors: Any, expected: str, path: Path
@@ -177,9 +190,8 @@ def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
     path = tmp_path_factory.mktemp("damaged") / "words.slugvec"
     rng = np.random.default_rng(seed)
     body = np.frombuffer(data, dtype=np.uint8).copy()
-    # Not in the steps, which are checked, and not in the notes.
     is_changed = rng.random(len(body)) < fraction
-    is_changed[: N_HEADER + 1024] = is_changed[-64:] = False
+    is_changed[:N_HEADER] = is_changed[-64:] = False  # neither the header nor the notes
     body[is_changed] = rng.integers(0, 256, int(is_changed.sum()))
     path.write_bytes(body.tobytes())
     vectors = WordVectors.open(path)
@@ -191,10 +203,10 @@ def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
         vectors.word_contributions(text)
 
 
-@pytest.mark.parametrize("step", [np.nan, np.inf, -1.0])
-def test_map_table_rejects_steps_that_are_no_lengths(step: float, path: Path, data: bytes) -> None:
-    changed = data[:N_HEADER] + struct.pack("<f", step) + data[N_HEADER + 4 :]
-    assert message(path, changed).endswith("is damaged; install slugline again.")
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, 0.0])
+def test_map_table_rejects_a_scale_that_is_none(scale: float, path: Path, data: bytes) -> None:
+    changed = with_checksum(data[:52] + struct.pack("<f", scale) + data[56:])
+    assert "is of another version of Slugline" in message(path, changed)
 
 
 def test_map_table_rejects_damaged_notes(path: Path, data: bytes) -> None:
@@ -204,7 +216,7 @@ def test_map_table_rejects_damaged_notes(path: Path, data: bytes) -> None:
 def test_check_digest_finds_a_changed_byte(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     WordVectors.open(path).check_digest()
-    path.write_bytes(data[:1300] + bytes([data[1300] ^ 1]) + data[1301:])
+    path.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
     vectors = WordVectors.open(path)
     with pytest.raises(EncoderError) as caught:
         vectors.check_digest()

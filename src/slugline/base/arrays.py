@@ -19,6 +19,7 @@ Index: TypeAlias = npt.NDArray[np.intp]
 Integers: TypeAlias = npt.NDArray[np.integer]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 U8: TypeAlias = npt.NDArray[np.uint8]
+U16: TypeAlias = npt.NDArray[np.uint16]
 U32: TypeAlias = npt.NDArray[np.uint32]
 U64: TypeAlias = npt.NDArray[np.uint64]
 

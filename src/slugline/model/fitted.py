@@ -273,7 +273,7 @@ class Fitted:
             rows, words = self.features.read(X)
             return function(rows), words
         # A linear learner treats each row on its own, so that texts can be read in parts.
-        parts = [(function(rows), words) for rows, words in self.features.read_parts(X)]
+        parts = [(function(part.rows), part.words) for part in self.features.read_parts(X)]
         if len(parts) == 1:
             return parts[0]
         answers, counts = zip(*parts, strict=True)

@@ -1,14 +1,12 @@
 /* Counts the terms of documents, in one pass over their bytes.
 
    This is what `ArrayCounter` of slugline/text/counting.py does in array operations, and the
-   results are the same, bit for bit: words and their hashes are those of tokens.py and hashing.py,
-   terms those of terms.py. Whatever a table of characters can say comes from Python as such, and
-   so does the normal form of a document in which characters may change each other.
+   results are the same, bit for bit: terms are those of terms.py. With a table of word vectors, the
+   vectors of the words are summed in the same pass.
 
    All work is on memory that is this call's own, and on tables that the caller lends, so that the
-   interpreter's lock is released meanwhile, unless texts are short. Any bytes will do: what is no
-   UTF-8 is taken for characters of one byte. Memory grows with the longest document and with what
-   is returned. */
+   interpreter's lock is released meanwhile, unless texts are short. Memory grows with the longest
+   document and with what is returned. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -18,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "_arrays.h"
+#include "_vectors.h"
+#include "_words.h"
 
 /* As in terms.py. */
 #define N_LEAD 48
@@ -26,87 +25,11 @@
 #define LONGEST_WORD 100 /* that is looked at whole */
 #define LONGEST_UNSPACED_RUN 4
 
-/* Of the table of characters: one entry for each of the first 2^17, then one for each plane. */
-#define N_TABLED 0x20000
-#define N_CHARACTERS (N_TABLED + 17)
-
-/* Of what takes long, there is a version for newer processors, with the same results. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_WIDE_REGISTERS
-#endif
-
-/* ------------------------------------------------------------------------------------------------
-   Memory that grows
-   --------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    char *bytes;
-    size_t size, room;
-} Pile;
-
-/* Make room for so many bytes more; 0 if there is no memory. */
-static int make_room(Pile *pile, size_t more)
-{
-    if (more <= pile->room - pile->size)
-        return 1;
-    if (more > SIZE_MAX / 4 - pile->size)
-        return 0;
-    size_t room = pile->size + more + pile->size / 2 + 64;
-    char *bytes = realloc(pile->bytes, room);
-    if (!bytes)
-        return 0;
-    pile->bytes = bytes;
-    pile->room = room;
-    return 1;
-}
-
-static inline int push(Pile *pile, const void *bytes, size_t size)
-{
-    if (size > pile->room - pile->size && !make_room(pile, size))
-        return 0;
-    if (size) /* there may be no place for nothing */
-        memcpy(pile->bytes + pile->size, bytes, size);
-    pile->size += size;
-    return 1;
-}
-
-/* ------------------------------------------------------------------------------------------------
-   Words
-   --------------------------------------------------------------------------------------------- */
-
-/* What a character belongs to. */
-enum { SPACED, UNSPACED, BETWEEN, APOSTROPHE };
-
-/* The bits of an entry of the table of characters. What is said about normal form C is about the
-   character in lower case; its canonical combining class is in the bits from COMBINING_SHIFT on. */
-#define LOWER 0x1FFFFu              /* the character in lower case */
-#define CLASS_SHIFT 17              /* two bits: what it belongs to */
-#define CHANGES (UINT32_C(1) << 19) /* whether lower case is another character */
-#define STARTS (UINT32_C(1) << 20)  /* whether it may be one with a character after it */
-#define FOLLOWS (UINT32_C(1) << 21) /* whether it may be one with a character before it */
-#define IS_HARD (UINT32_C(1) << 22) /* whether only Python can say what becomes of it */
-#define COMBINING_SHIFT 24
-
-typedef struct {
-    size_t start, length; /* in bytes */
-    uint64_t hash;
-    int class;
-} Word;
-
-#define AT_ONCE 256 /* ASCII characters that are read between checks for memory */
-
 /* What the call works with. */
 typedef struct {
-    const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
-    const uint32_t *characters; /* the table of characters, or NULL: all are SPACED */
+    Reader reader;
+    Vectors *vectors;           /* or NULL */
     int is_over;                /* whether a column is over what 32 bits can count */
-    int is_normal;              /* whether the document is in lower case and in normal form C */
-    PyObject *normalize;        /* what returns a document, by its number, that is */
-    PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
-    Pile text;                  /* a document's words, with one space before, between and after */
-    Pile words;                 /* of Word */
     Pile hashes;                /* of uint64_t: those of a document's words or pairs */
     Pile columns, spare;        /* of uint32_t: those of one document's terms in one group */
     Pile marks, outlines;       /* of BucketBits and uint64_t: those of these columns, 0 in between */
@@ -114,213 +37,6 @@ typedef struct {
     Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
     Pile out_terms, out_words;  /* of int64_t */
 } Work;
-
-static inline uint64_t load(const unsigned char *at)
-{
-    uint64_t low = at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
-    uint64_t high = at[4] | (uint64_t)at[5] << 8 | (uint64_t)at[6] << 16 | (uint64_t)at[7] << 24;
-    return low | high << 32; /* compilers make one load of this */
-}
-
-static inline uint64_t mix(uint64_t hash)
-{
-    hash ^= hash >> 30;
-    hash *= UINT64_C(0xBF58476D1CE4E5B9);
-    hash ^= hash >> 27;
-    hash *= UINT64_C(0x94D049BB133111EB);
-    hash ^= hash >> 31;
-    return hash;
-}
-
-/* Return the hash of one byte or more; 8 bytes after the last one must be readable. */
-static inline uint64_t hash_of(const unsigned char *at, size_t length)
-{
-    uint64_t hash = 0;
-    for (; length >= 8; at += 8, length -= 8) {
-        hash = mix(hash ^ load(at));
-        if (length == 8)
-            return hash ? hash : 1;
-    }
-    uint64_t end = UINT64_C(1) << 8 * length;
-    hash = mix(hash ^ ((load(at) & (end - 1)) | end * 0xFF));
-    return hash ? hash : 1;
-}
-
-/* Return what the table says of a character. */
-static inline uint32_t entry_of(const Work *work, uint32_t point)
-{
-    uint32_t plane = point >> 16;
-    if (!work->characters || plane > 16)
-        return 0;
-    return work->characters[point < N_TABLED ? point : N_TABLED + plane];
-}
-
-/* Return the number of bytes of the first character, and what the table says of it.
-
-   Each number has its own branch, so that a processor that foresees it need not wait for it. */
-static inline size_t look_at(const Work *work, const unsigned char *at, size_t n_left,
-                             uint32_t *entry)
-{
-    uint32_t first = at[0];
-    *entry = 0;
-    if (n_left < 2 || first < 0xC0 || (at[1] & 0xC0) != 0x80)
-        return 1;
-    uint32_t second = at[1] & 0x3F;
-    if (first < 0xE0) {
-        *entry = entry_of(work, (first & 0x1F) << 6 | second);
-        return 2;
-    }
-    if (n_left < 3 || (at[2] & 0xC0) != 0x80)
-        return 1;
-    uint32_t third = at[2] & 0x3F;
-    if (first < 0xF0) {
-        *entry = entry_of(work, (first & 0x0F) << 12 | second << 6 | third);
-        return 3;
-    }
-    if (n_left < 4 || (at[3] & 0xC0) != 0x80)
-        return 1;
-    *entry = entry_of(work, (first & 0x07) << 18 | second << 12 | third << 6 | (at[3] & 0x3F));
-    return 4;
-}
-
-/* Return whether a character may change one before it, or change places with it, in form C. */
-static inline int may_change(uint32_t before, uint32_t entry)
-{
-    uint32_t mark_before = before >> COMBINING_SHIFT, mark = entry >> COMBINING_SHIFT;
-    return (entry & IS_HARD) || (mark && mark_before > mark)
-        || ((entry & FOLLOWS) && ((before & STARTS) || mark_before));
-}
-
-/* Write the bytes of a character; there must be room for four. Return where the next one comes. */
-static inline unsigned char *put_character(unsigned char *to, uint32_t point)
-{
-    size_t n_more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
-    static const unsigned char leads[] = {0, 0xC0, 0xE0, 0xF0};
-    *to++ = (unsigned char)(leads[n_more] | point >> 6 * n_more);
-    while (n_more--)
-        *to++ = (unsigned char)(0x80 | (point >> 6 * n_more & 0x3F));
-    return to;
-}
-
-/* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
-
-   Where words begin and end, no processor could foresee: there are no branches. */
-static size_t read_ascii(Work *work, const unsigned char *at, size_t n_left, unsigned char **end,
-                         int *state)
-{
-    const unsigned char *ascii = work->ascii;
-    unsigned char *text = (unsigned char *)work->text.bytes, *to = *end;
-    size_t n_read = 0, was_word = *state != BETWEEN;
-    while (n_read < n_left && at[n_read] < 0x80) {
-        size_t stop = n_left - n_read < AT_ONCE ? n_left : n_read + AT_ONCE;
-        if (!make_room(&work->words, (AT_ONCE / 2 + 1) * sizeof(Word)))
-            return 0;
-        Word *word = (Word *)(work->words.bytes + work->words.size);
-        for (; n_read < stop && at[n_read] < 0x80; n_read++) {
-            unsigned char shown = ascii[at[n_read]];
-            size_t is_word = shown != ' ';
-            word->start = (size_t)(to - text);
-            word->class = SPACED;
-            word += is_word & ~was_word;
-            *to = shown;
-            to += is_word | was_word; /* one space after a word */
-            was_word = is_word;
-        }
-        work->words.size = (size_t)((char *)word - work->words.bytes);
-    }
-    *end = to;
-    *state = was_word ? SPACED : BETWEEN;
-    return n_read;
-}
-
-enum { NO_MEMORY, FOUND, NOT_NORMAL };
-
-/* Find a document's words, unless only Python can bring it into normal form. */
-static int find_words(Work *work, const unsigned char *at, size_t n_left)
-{
-    work->text.size = work->words.size = 0;
-    /* A word of one byte is followed by a space. Eight more are for `load`. */
-    if (n_left > SIZE_MAX / 8 || !make_room(&work->text, 2 * n_left + 16))
-        return NO_MEMORY;
-    unsigned char *text = (unsigned char *)work->text.bytes, *to = text;
-    *to++ = ' ';
-    int state = BETWEEN;
-    uint32_t before = 0;
-    while (n_left) {
-        size_t width;
-        if (at[0] < 0x80) {
-            if (state == UNSPACED) {
-                *to++ = ' ';
-                state = BETWEEN;
-            }
-            width = read_ascii(work, at, n_left, &to, &state);
-            if (!width)
-                return NO_MEMORY;
-            before = entry_of(work, at[width - 1]);
-        } else {
-            uint32_t entry;
-            width = look_at(work, at, n_left, &entry);
-            if (!work->is_normal && may_change(before, entry))
-                return NOT_NORMAL;
-            before = entry;
-            int class = entry >> CLASS_SHIFT & 3, is_apostrophe = class == APOSTROPHE;
-            if (is_apostrophe)
-                class = SPACED;
-            if (class != state) {
-                if (state != BETWEEN)
-                    *to++ = ' ';
-                Word word = {(size_t)(to - text), 0, 0, class};
-                if (class != BETWEEN && !push(&work->words, &word, sizeof word))
-                    return NO_MEMORY;
-                state = class;
-            }
-            if (is_apostrophe) {
-                *to++ = '\'';
-            } else if (entry & CHANGES) {
-                to = put_character(to, entry & LOWER);
-            } else if (class != BETWEEN) {
-                if (n_left >= 4) /* there is room for more than one character */
-                    memcpy(to, at, 4);
-                else
-                    memcpy(to, at, width);
-                to += width;
-            }
-        }
-        at += width;
-        n_left -= width;
-    }
-    if (state != BETWEEN)
-        *to++ = ' ';
-    memset(to, ' ', 8);
-    Word *words = (Word *)work->words.bytes;
-    size_t n_words = work->words.size / sizeof(Word);
-    for (size_t i = 0; i < n_words; i++) {
-        size_t next = i + 1 < n_words ? words[i + 1].start : (size_t)(to - text);
-        words[i].length = next - 1 - words[i].start;
-        words[i].hash = hash_of(text + words[i].start, words[i].length);
-    }
-    return FOUND;
-}
-
-/* Find the words of a document in the form into which Python brings it; 0 on failure. */
-static int find_words_of_normal(Work *work, size_t document)
-{
-    char *text;
-    Py_ssize_t length;
-    int found = 0;
-    if (work->state)
-        PyEval_RestoreThread(work->state);
-    PyObject *bytes = PyObject_CallFunction(work->normalize, "n", (Py_ssize_t)document);
-    if (bytes && PyBytes_AsStringAndSize(bytes, &text, &length) == 0) {
-        work->is_normal = 1;
-        found = find_words(work, (const unsigned char *)text, (size_t)length);
-        work->is_normal = 0;
-    }
-    Py_XDECREF(bytes);
-    if (work->state)
-        work->state = PyEval_SaveThread();
-    return found;
-}
 
 /* ------------------------------------------------------------------------------------------------
    The column of a term
@@ -536,7 +252,7 @@ FOR_WIDE_REGISTERS static int add_runs(Work *work, FeatureGroup *group, const un
 
 static int add_runs_of_word(Work *work, FeatureGroup *group, const Word *word)
 {
-    const unsigned char *start = (const unsigned char *)work->text.bytes + word->start;
+    const unsigned char *start = (const unsigned char *)work->reader.text.bytes + word->start;
     const unsigned char *stop = start + word->length;
     const size_t run_length = run_lengths[group->kind - CHARACTERS];
     if (word->class == SPACED)
@@ -606,9 +322,9 @@ static int add_known_runs(Work *work, FeatureGroup *group, const Word *word)
 /* Put the columns of all of a document's terms into `work->columns`, in reading order. */
 FOR_WIDE_REGISTERS static int find_columns(Work *work, FeatureGroup *group)
 {
-    const unsigned char *text = (const unsigned char *)work->text.bytes;
-    const Word *words = (const Word *)work->words.bytes;
-    size_t n_words = work->words.size / sizeof(Word);
+    const unsigned char *text = (const unsigned char *)work->reader.text.bytes;
+    const Word *words = (const Word *)work->reader.words.bytes;
+    size_t n_words = work->reader.words.size / sizeof(Word);
     work->columns.size = 0;
     if (group->kind == LEAD && n_words > N_LEAD)
         n_words = N_LEAD;
@@ -799,13 +515,12 @@ static int count_all(Work *work, FeatureGroup *feature_groups, Py_ssize_t n_feat
     size_t at = 0;
     for (size_t document = 0; document < n_documents; document++) {
         size_t length = (size_t)lengths[document];
-        int found = find_words(work, (const unsigned char *)text->buf + at, length);
-        if (found == NOT_NORMAL)
-            found = find_words_of_normal(work, document);
-        if (!found)
+        if (!read_document(&work->reader, (const unsigned char *)text->buf + at, length, document))
             return 0;
-        int64_t n_words = (int64_t)(work->words.size / sizeof(Word));
+        int64_t n_words = (int64_t)(work->reader.words.size / sizeof(Word));
         if (!push(&work->out_words, &n_words, sizeof n_words))
+            return 0;
+        if (work->vectors && !sum_document(work->vectors, &work->reader, document))
             return 0;
         for (Py_ssize_t i = 0; i < n_feature_groups; i++)
             if (!find_columns(work, feature_groups + i) || !put_counts(work, feature_groups[i].first))
@@ -819,28 +534,12 @@ static int count_all(Work *work, FeatureGroup *feature_groups, Py_ssize_t n_feat
    Python's class
    --------------------------------------------------------------------------------------------- */
 
-/* Bytes that take longer than it may take to get the interpreter's lock back. */
-#define LONG (1 << 13)
-
-static int fail(const char *message)
-{
-    PyErr_SetString(PyExc_ValueError, message);
-    return 0;
-}
-
 static int kind_of(const char *name)
 {
     for (int kind = WORDS; kind < N_KINDS; kind++)
         if (!strcmp(name, kind_names[kind]))
             return kind;
     return -1;
-}
-
-/* Whether a borrowed array has `n` items; if not, with an exception. */
-static int has_length(const Py_buffer *lent, size_t n)
-{
-    return (size_t)lent->len / (size_t)lent->itemsize == n
-        ? 1 : fail("a table is not of the size that it has to be");
 }
 
 static int read_group(PyObject *item, FeatureGroup *group, Py_ssize_t n_bytes)
@@ -944,34 +643,16 @@ static PyObject *result_of(const Work *work, const FeatureGroup *feature_groups,
             return NULL;
         }
     }
-    return names ? Py_BuildValue("(NNNNNN)", as_bytes(&work->out_columns),
+    PyObject *sums = work->vectors ? work->vectors->sums : Py_None;
+    PyObject *known = work->vectors ? work->vectors->known : Py_None;
+    return names ? Py_BuildValue("(NNNNNNOO)", as_bytes(&work->out_columns),
         as_bytes(&work->out_values), as_bytes(&work->out_lengths), as_bytes(&work->out_terms),
-        as_bytes(&work->out_words), names) : NULL;
-}
-
-/* Return a copy of the lengths, as others may write to the array meanwhile; NULL if they don't fit. */
-static int64_t *copy_lengths(const Py_buffer *text, const Py_buffer *lengths)
-{
-    int64_t n_left = text->len;
-    int64_t *each = copy_of(lengths);
-    if (!each) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    for (size_t i = 0; i < (size_t)lengths->len / sizeof *each; i++) {
-        if (each[i] < 0 || each[i] > n_left) {
-            free(each);
-            fail("the documents are longer than the text");
-            return NULL;
-        }
-        n_left -= each[i] + 1;
-    }
-    return each;
+        as_bytes(&work->out_words), names, sums, known) : NULL;
 }
 
 PyDoc_STRVAR(count_doc,
-"count(text, lengths, ascii, characters, normalize, feature_groups)\n--\n\n"
-"Return how often each term occurs in documents.\n\n"
+"count(text, lengths, ascii, characters, normalize, feature_groups, table=None)\n--\n\n"
+"Return how often each term occurs in documents, and the sums of the vectors of their words.\n\n"
 "Parameters\n"
 "----------\n"
 "text : bytes\n"
@@ -987,7 +668,10 @@ PyDoc_STRVAR(count_doc,
 "    Gets the number of a document, and returns its bytes in lower case and normal form C.\n"
 "feature_groups : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
 "    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
-"    buckets are to get one, else -1. `first` is added to the columns that are returned.\n\n"
+"    buckets are to get one, else -1. `first` is added to the columns that are returned.\n"
+"table : (slots, filter, factors, rows, n_columns, shortest_piece, shortest_unspaced_piece,\n"
+"        longest_piece, scale), or None\n"
+"    Sections of a `VectorTable`, and numbers of its header.\n\n"
 "Returns\n"
 "-------\n"
 "columns, values, lengths : bytearray, of int32, float32 and int64\n"
@@ -998,22 +682,28 @@ PyDoc_STRVAR(count_doc,
 "n_words : bytearray, of int64\n"
 "    How many words each document has, known or not.\n"
 "names : tuple of (bytes, bytearray of int64)\n"
-"    For each group, the terms that columns were given to, and their lengths.");
+"    For each group, the terms that columns were given to, and their lengths.\n"
+"sums, known : bytearray, of float32, or None\n"
+"    The sum of the vectors of each document, shape (n_documents, n_columns), and the fraction of\n"
+"    its characters that is known; None without a table.");
 
 static PyObject *count(PyObject *module, PyObject *arguments)
 {
     (void)module;
     Py_buffer text, lengths, ascii, characters;
-    PyObject *items, *result = NULL;
+    PyObject *items, *table = Py_None, *result = NULL;
+    Vectors vectors;
     int64_t *own_lengths = NULL;
     FeatureGroup *feature_groups = NULL;
     Py_ssize_t n_feature_groups, n_read = 0;
     Work work;
     memset(&work, 0, sizeof work);
+    memset(&vectors, 0, sizeof vectors);
     text.obj = lengths.obj = ascii.obj = characters.obj = NULL;
     characters.buf = NULL;
-    if (!PyArg_ParseTuple(arguments, "y*O&y*O&OO!", &text, borrow_int64, &lengths, &ascii,
-                          borrow_optional_uint32, &characters, &work.normalize, &PyTuple_Type, &items))
+    if (!PyArg_ParseTuple(arguments, "y*O&y*O&OO!|O", &text, borrow_int64, &lengths, &ascii,
+                          borrow_optional_uint32, &characters, &work.reader.normalize, &PyTuple_Type, &items,
+                          &table))
         goto done;
     n_feature_groups = PyTuple_Size(items);
     feature_groups = calloc((size_t)n_feature_groups + 1, sizeof(FeatureGroup));
@@ -1021,26 +711,26 @@ static PyObject *count(PyObject *module, PyObject *arguments)
         PyErr_NoMemory();
         goto done;
     }
-    if (ascii.len < 0x80
-        || (characters.buf && (size_t)characters.len < N_CHARACTERS * sizeof(uint32_t))) {
-        fail("a table of characters is too short");
+    if (!set_tables(&work.reader, &ascii, &characters))
         goto done;
-    }
     own_lengths = copy_lengths(&text, &lengths);
     if (!own_lengths)
         goto done;
-    work.ascii = ascii.buf;
-    work.characters = characters.buf;
+    size_t n_documents = (size_t)lengths.len / sizeof(int64_t);
+    if (table != Py_None) {
+        if (!open_vectors(table, &vectors, n_documents))
+            goto done;
+        work.vectors = &vectors;
+    }
     while (n_read < n_feature_groups) {
         FeatureGroup *group = feature_groups + n_read;
         if (!read_group(PyTuple_GetItem(items, n_read++), group, text.len))
             goto done;
     }
-    work.state = text.len < LONG ? NULL : PyEval_SaveThread();
-    int ok = count_all(&work, feature_groups, n_feature_groups, &text, own_lengths,
-                       (size_t)lengths.len / sizeof(int64_t));
-    if (work.state)
-        PyEval_RestoreThread(work.state);
+    work.reader.state = text.len < LONG ? NULL : PyEval_SaveThread();
+    int ok = count_all(&work, feature_groups, n_feature_groups, &text, own_lengths, n_documents);
+    if (work.reader.state)
+        PyEval_RestoreThread(work.reader.state);
     if (work.is_over)
         fail("a group has more columns than 32 bits can count");
     result = ok ? result_of(&work, feature_groups, n_feature_groups) : PyErr_Occurred() ? NULL : PyErr_NoMemory();
@@ -1051,7 +741,8 @@ done:
         free_group(feature_groups + i);
     free(feature_groups);
     free(own_lengths);
-    Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare,
+    close_vectors(&vectors);
+    Pile *piles[] = {&work.reader.text, &work.reader.words, &work.hashes, &work.columns, &work.spare,
                      &work.marks, &work.outlines, &work.bounds,
                      &work.out_columns, &work.out_values, &work.out_lengths, &work.out_terms,
                      &work.out_words};

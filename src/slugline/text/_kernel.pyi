@@ -11,7 +11,15 @@ def count(
     characters: npt.NDArray[np.uint32] | None,
     normalize: Callable[[int], bytes],
     groups: tuple[tuple[Any, ...], ...],
+    table: tuple[Any, ...] | None = None,
     /,
 ) -> tuple[
-    bytearray, bytearray, bytearray, bytearray, bytearray, tuple[tuple[bytes, bytearray], ...]
+    bytearray,
+    bytearray,
+    bytearray,
+    bytearray,
+    bytearray,
+    tuple[tuple[bytes, bytearray], ...],
+    bytearray | None,
+    bytearray | None,
 ]: ...

@@ -7,18 +7,21 @@ a document; NumPy makes many passes over arrays with all words of a chunk.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from slugline.base.arrays import I32, I64, U64, Integers
+from slugline.base.arrays import I32, U64, Integers
 from slugline.text import sparse
-from slugline.text.characters import TRANSLATION, character_table, normalize_nfc
 from slugline.text.columns import HashedColumns, TermColumns
 from slugline.text.sparse import Entries, count_matrix, row_lengths, row_offsets
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
-from slugline.text.tokens import encode_text, find_words, join_texts
+from slugline.text.tokens import JoinedTexts, Words, find_words
+from slugline.text.vector_sums import TextSums, sum_in_arrays
+
+if TYPE_CHECKING:
+    from slugline.text.vector_table import VectorTable
 
 try:
     from slugline.text import _kernel
@@ -39,15 +42,21 @@ class TermCounts(NamedTuple):
         Number of terms with a column.
     n_words : int array, shape (n_documents,)
         Number of words, with or without a column.
+    sums : TextSums, optional
+        The sums of the vectors of words, if a table of these was given.
     """
 
     entries: Entries
     n_terms: Integers
     n_words: Integers
+    sums: TextSums | None = None
 
 
 class TermCounter(Protocol):
-    """Counts terms of documents, chunk by chunk."""
+    """Counts terms of documents, chunk by chunk.
+
+    A counter that was made with a table of word vectors sums these in the same pass.
+    """
 
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
         """Return a chunk of texts prepared for `count`; threads may prepare chunks."""
@@ -63,25 +72,28 @@ class TermCounter(Protocol):
 
 
 class ArrayChunk(NamedTuple):
-    """The terms of each kind in some texts, and the number of words of each text."""
+    """The words of some texts, and their terms of each kind."""
 
+    words: Words
     terms_by_kind: list[GroupedTerms]
-    n_words: Integers
 
 
 class ArrayCounter:
     """Counts terms in NumPy."""
 
+    def __init__(self, table: VectorTable | None = None) -> None:
+        self._table = table
+
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ArrayChunk:
         """Return the terms of each kind in the texts."""
         words = find_words(texts)
-        return ArrayChunk([KINDS[kind].find(words) for kind in kinds], row_lengths(words.indptr))
+        return ArrayChunk(words, [KINDS[kind].find(words) for kind in kinds])
 
     def count(
         self, chunk: ArrayChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
     ) -> TermCounts:
         """Count the terms of all documents, one kind of term at a time, and then sort the rows."""
-        terms_by_kind, n_words = chunk
+        words, terms_by_kind = chunk
         for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True):
             if learn and isinstance(vocabulary, HashedColumns):
                 vocabulary.learn(terms.spans)
@@ -99,15 +111,18 @@ class ArrayCounter:
         entries = Entries(counts.data, counts.indices, row_lengths(counts.indptr))
         if not learn:
             entries.offset_columns([vocabulary.n_columns for vocabulary in vocabularies])
-        return TermCounts(entries, lengths.reshape(n_kinds, -1).T, n_words)
+        return TermCounts(
+            entries,
+            lengths.reshape(n_kinds, -1).T,
+            row_lengths(words.indptr),
+            None if self._table is None else sum_in_arrays(self._table, words),
+        )
 
 
 class KernelChunk(NamedTuple):
-    """Texts, their bytes joined with spaces, the bytes of each text, and the kinds of terms."""
+    """Texts, and the kinds of terms to count."""
 
-    data: bytes
-    lengths: I64
-    texts: Sequence[str]
+    joined: JoinedTexts
     kinds: Sequence[str]
 
 
@@ -149,6 +164,8 @@ class KernelResult(NamedTuple):
         Int64, shape (n_documents,).
     names : tuple of (bytes, bytearray)
         The terms of new columns of each group, one after another, and their lengths as int64.
+    sums, known : bytearray or None
+        Float32; see `TextSums`.
     """
 
     columns: bytearray
@@ -157,23 +174,31 @@ class KernelResult(NamedTuple):
     n_terms: bytearray
     n_words: bytearray
     names: tuple[tuple[bytes, bytearray], ...]
+    sums: bytearray | None = None
+    known: bytearray | None = None
+
+    def text_sums(self, table: VectorTable) -> TextSums:
+        """Return the sums of the vectors of a table that was given to the kernel."""
+        sums, known = (np.frombuffer(each or b"", np.float32) for each in (self.sums, self.known))
+        return TextSums(sums.reshape(-1, table.header.n_columns), known)
 
 
 class KernelCounter:
     """Counts terms in the compiled kernel, which releases the interpreter lock."""
 
+    def __init__(self, table: VectorTable | None = None) -> None:
+        self._table = table
+
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> KernelChunk:
         """Return the texts as bytes."""
-        data, lengths = join_texts(texts)
-        return KernelChunk(data, lengths, texts, kinds)
+        return KernelChunk(JoinedTexts.join(texts), kinds)
 
     def count(
         self, chunk: KernelChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
     ) -> TermCounts:
         """Count the terms, document by document."""
-        data, lengths, texts, kinds = chunk
         groups, first = [], 0
-        for kind, vocabulary in zip(kinds, vocabularies, strict=True):
+        for kind, vocabulary in zip(chunk.kinds, vocabularies, strict=True):
             learns = learn and isinstance(vocabulary, HashedColumns)
             table = vocabulary.table if learns else vocabulary.compact_table
             groups.append(
@@ -189,18 +214,7 @@ class KernelCounter:
                 )
             )
             first += 0 if learn else vocabulary.n_columns
-        # Characters of a plane beyond the first have four bytes, of which this is the first.
-        characters = None if data.isascii() else character_table(1 + (b"\xf0" in data))
-        result = KernelResult(
-            *kernel.count(
-                data,
-                lengths,
-                TRANSLATION,
-                characters,
-                lambda document: encode_text(normalize_nfc(texts[document])),
-                tuple(groups),
-            )
-        )
+        result = _call_kernel(chunk.joined, tuple(groups), self._table)
         for vocabulary, (spelled, n_bytes) in zip(vocabularies, result.names, strict=True):
             if n_bytes and isinstance(vocabulary, HashedColumns):
                 vocabulary.add_names((spelled, np.frombuffer(n_bytes, dtype=np.int64)))
@@ -213,7 +227,15 @@ class KernelCounter:
             entries,
             np.frombuffer(result.n_terms, dtype=np.int64).reshape(-1, len(groups)),
             np.frombuffer(result.n_words, dtype=np.int64),
+            None if self._table is None else result.text_sums(self._table),
         )
+
+
+def _call_kernel(
+    joined: JoinedTexts, groups: tuple[KernelGroup, ...], table: VectorTable | None
+) -> KernelResult:
+    sections = () if table is None else (table.kernel_arguments,)
+    return KernelResult(*kernel.count(*joined.kernel_arguments(), groups, *sections))
 
 
 class ColumnChunk(NamedTuple):
@@ -253,14 +275,27 @@ class ColumnCounter:
             counts.entries.append_parts(len(text_vocabularies), entries),
             np.column_stack([counts.n_terms, entries.lengths]),
             counts.n_words,
+            counts.sums,
         )
 
 
-def make_counter(columns: Sequence[TableColumn] = ()) -> TermCounter:
+def make_counter(
+    columns: Sequence[TableColumn] = (), table: VectorTable | None = None
+) -> TermCounter:
     """Return a `KernelCounter`, or an `ArrayCounter` if the kernel is missing or disabled.
 
     With extra columns, the counter is wrapped in a `ColumnCounter`.
     """
-    is_compiled = kernel is not None and sparse.kernels_enabled()
-    counter: TermCounter = KernelCounter() if is_compiled else ArrayCounter()
+    counter: TermCounter = KernelCounter(table) if _has_kernel() else ArrayCounter(table)
     return ColumnCounter(counter, columns) if columns else counter
+
+
+def sum_vectors(table: VectorTable, texts: Sequence[str]) -> TextSums:
+    """Return the sums of the vectors of the words of texts, without counting terms."""
+    if not _has_kernel():
+        return sum_in_arrays(table, find_words(texts))
+    return _call_kernel(JoinedTexts.join(texts), (), table).text_sums(table)
+
+
+def _has_kernel() -> bool:
+    return kernel is not None and sparse.kernels_enabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -28,10 +29,13 @@ from slugline.text.feature_groups import (
 from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets, stack_rows
 from slugline.text.table_columns import TableColumn
 from slugline.text.tokens import find_words, map_chunks
+from slugline.text.vector_sums import TextSums
 from slugline.text.vocabulary import VocabularyBuilder
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from slugline.text.vector_table import VectorTable
 
 # Rows and word counts -----------------------------------------------------------------------------
 
@@ -66,11 +70,13 @@ class WordCounts(NamedTuple):
 class FeatureBatch(NamedTuple):
     """Rows of documents, and their word counts.
 
-    All words count as known if no feature group counts words.
+    All words count as known if no feature group counts words. `sums` are those of the vectors of
+    words, if a table of these was given.
     """
 
     rows: SparseRows
     words: WordCounts
+    sums: TextSums | None = None
 
 
 # Features -----------------------------------------------------------------------------------------
@@ -227,22 +233,28 @@ class Features:
         rows = stack_rows(parts(), self.n_columns)
         return rows, WordCounts.concatenate(words)
 
-    def read_parts(self, texts: Iterable[str]) -> Iterator[FeatureBatch]:
-        """Yield rows and word counts, a few documents at a time; an empty batch without any."""
+    def read_parts(
+        self, texts: Iterable[str], table: VectorTable | None = None
+    ) -> Iterator[FeatureBatch]:
+        """Yield rows and word counts, a few documents at a time; an empty batch without any.
+
+        With a table of word vectors, the vectors of the words are summed in the same pass.
+        """
         self._widths()  # raises an error, before any text is read, if not fitted
-        parts = map_chunks(self._read, texts, self._n_threads)
+        read = functools.partial(self._read, table=table)
+        parts = map_chunks(read, texts, self._n_threads)
         first = next(parts, None)
-        yield self._read([]) if first is None else first
+        yield read([]) if first is None else first
         yield from parts
 
-    def _read(self, texts: Sequence[str]) -> FeatureBatch:
-        counter = make_counter(self.table_columns)
+    def _read(self, texts: Sequence[str], table: VectorTable | None = None) -> FeatureBatch:
+        counter = make_counter(self.table_columns, table)
         counts = counter.count(counter.prepare(texts, self._kinds()), self.vocabularies_)
         self._weights().weigh(counts.entries)
         rows = SparseRows(counts.entries, self.n_columns, len(self.feature_groups))
         group = self.words_group
         n_known = counts.n_words if group is None else counts.n_terms[:, group]
-        return FeatureBatch(rows, WordCounts(n_known, counts.n_words))
+        return FeatureBatch(rows, WordCounts(n_known, counts.n_words), counts.sums)
 
     def term(self, column: int) -> str | None:
         """Return the term of a column; None if it has no name."""

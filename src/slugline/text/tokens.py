@@ -16,18 +16,21 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from slugline.base.arrays import I32, I64, U64
+from slugline.base.arrays import I32, I64, U32, U64
 from slugline.base.threads import map_in_order
 from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
-from slugline.text.characters import TRANSLATION, normalize_text
+from slugline.text.characters import TRANSLATION, character_table, normalize_nfc, normalize_text
 from slugline.text.hashing import PADDING, hash_spans, number_distinct
 from slugline.text.sparse import ranges, row_offsets
 
 T = TypeVar("T")
+#: Documents joined, their lengths, tables of ASCII and of other characters, and a function that
+#: normalizes a document by its number.
+KernelArguments: TypeAlias = tuple[bytes, I64, bytes, U32 | None, Callable[[int], bytes]]
 
 
 class ChunkSizes(NamedTuple):
@@ -197,6 +200,37 @@ def join_texts(
         # Lone surrogates are rare, and always passing an error handler takes four times as long.
         data = [*map(encode_text, texts)]
     return b" ".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
+
+
+class JoinedTexts(NamedTuple):
+    """Texts as the compiled kernels read them.
+
+    Attributes
+    ----------
+    texts : sequence of str
+    data : bytes
+        The texts as UTF-8, with a space between them.
+    lengths : int64 array, shape (n_texts,)
+        Number of bytes of each text.
+    """
+
+    texts: Sequence[str]
+    data: bytes
+    lengths: I64
+
+    @classmethod
+    def join(cls, texts: Sequence[str]) -> JoinedTexts:
+        """Encode texts."""
+        return cls(texts, *join_texts(texts))
+
+    def kernel_arguments(self) -> KernelArguments:
+        """Return the first arguments of a kernel that reads words."""
+        # Characters of a plane beyond the first have four bytes, of which this is the first.
+        characters = None if self.data.isascii() else character_table(1 + (b"\xf0" in self.data))
+        return self.data, self.lengths, TRANSLATION, characters, self._normalize
+
+    def _normalize(self, document: int) -> bytes:
+        return encode_text(normalize_nfc(self.texts[document]))
 
 
 def encode_text(text: str) -> bytes:

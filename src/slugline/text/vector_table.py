@@ -4,19 +4,23 @@ All numbers are little-endian. A header of 128 bytes, ending with the digest of 
 these sections, each of which begins at a multiple of 64 bytes:
 
 ======= ================================ ===========================================================
-steps   float32, 256                     steps of quantisation
-slots   uint32, n_slots                  hash table of the words, see `slots_of`
-offsets uint32, n_words + 1              where each word begins in `text`, and the end of the last
-codes   uint8, n_words                   number of the step of each word's vector
-rows    uint8, (n_words, n_columns / 2)  vectors in steps, plus 8: byte `j` holds column `j` in its
-                                         low half, column `j + n_columns / 2` in its high half
+slots   uint64, n_slots                  hash table of the words, see `VectorTable.find_rows`
+filter  uint8, n_slots                   a bit for each word, see `VectorTable.may_have_rows`
+factors uint16, n_words                  what each word's numbers are multiplied by
+rows    uint8, (n_words, n_columns / 2)  numbers from -7 to 7, plus 8: byte `j` holds column `j` in
+                                         its low half and `j + n_columns / 2` in its high half
+lengths uint8, n_words                   number of bytes of each word
 text    uint8                            the words in UTF-8, one after another
 notes   JSON                             the languages of the words
 ======= ================================ ===========================================================
+
+A vector's column is number x factor x scale. As numbers and factors are integers, a sum of vectors
+is exact, in whichever order they are added, until it is multiplied by the scale, a power of two.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import mmap
@@ -30,9 +34,8 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.arrays import F32, I64, U8, U32, U64, aligned
+from slugline.base.arrays import F32, I32, I64, U8, U16, U64, Mask, aligned
 from slugline.base.checks import check_whole, has_surrogates, short_repr
 from slugline.base.files import PathLike, write_whole
 from slugline.base.wording import counted
@@ -40,19 +43,22 @@ from slugline.errors import DataError, EncoderError, Parameter, os_errors_as
 from slugline.text.sparse import row_lengths, row_offsets
 from slugline.text.tokens import find_words
 
-#: The rules by which texts are read, see `slugline.text.word_vectors`.
+#: The rules by which texts are read, see `slugline.text.vector_sums`.
 RULES = 1
 MAX_COLUMNS = 1024
-#: The number of bits of a row's number in a slot; the other bits are the lowest ones of the hash.
+#: The number of bits of a row's number in a slot; the other bits are those of the hash.
 ROW_BITS = 22
+_ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
+# Bits of a word's hash: from these on for its first slot, and for its bit of the filter.
+_SLOT_SHIFT, _FILTER_SHIFT = np.uint64(32), np.uint64(12)
 _MAGIC = b"SLUGVEC1"
 _N_BITS = 4
-#: The largest absolute value of a number in steps, and what is added to it.
-_MAX_STEPS, _ZERO = 7, 8
-_N_STEPS = 256
+# The largest absolute value of a number, what is added to it, and the largest factor.
+_MAX_NUMBER, _ZERO, _MAX_FACTOR = 7, 8, 4095
+_MAX_WORD = 255
 _ALIGNMENT = 64
 # The checksum and the digest follow at the end.
-_FIELDS = struct.Struct("<8s11I")
+_FIELDS = struct.Struct("<8s11If")
 _N_CHECKED, _N_DIGESTED, _N_HEADER = 92, 96, 128
 _MAX_PIECE = 64
 # At most so many slots of 4 are in use.
@@ -74,6 +80,7 @@ class Header(NamedTuple):
     shortest_piece, shortest_unspaced_piece, longest_piece : int
         Number of characters of words that may be pieces of an unknown word; the second is for
         scripts without spaces.
+    scale : float
     """
 
     version: int
@@ -87,15 +94,16 @@ class Header(NamedTuple):
     shortest_piece: int
     shortest_unspaced_piece: int
     longest_piece: int
+    scale: float
 
     def sections(self) -> dict[str, tuple[str, int]]:
         """Return the type and the number of items of each section, in order."""
         return {
-            "steps": ("<f4", _N_STEPS),
-            "slots": ("<u4", self.n_slots),
-            "offsets": ("<u4", self.n_words + 1),
-            "codes": ("u1", self.n_words),
+            "slots": ("<u8", self.n_slots),
+            "filter": ("u1", self.n_slots),
+            "factors": ("<u2", self.n_words),
             "rows": ("u1", self.n_words * (self.n_columns // 2)),
+            "lengths": ("u1", self.n_words),
             "text": ("u1", self.n_text),
             "notes": ("u1", self.n_notes),
         }
@@ -113,6 +121,8 @@ class Header(NamedTuple):
             and self.n_slots & (self.n_slots - 1) == 0
             and min(shortest) >= 1
             and max(*shortest, self.longest_piece) <= _MAX_PIECE
+            and self.longest_piece >= 1
+            and 0 < self.scale < math.inf
         )
 
 
@@ -126,33 +136,87 @@ class VectorTable:
     header : Header
     digest : str
         SHA-256 of the file but for the digest itself, in hexadecimal.
-    steps, slots, offsets, codes, rows, text : arrays
+    slots, filter, factors, rows, lengths, text : arrays
     languages : tuple of str
     """
 
     path: Path
     header: Header
     digest: str
-    steps: F32
-    slots: U32
-    offsets: U32
-    codes: U8
+    slots: U64
+    filter: U8
+    factors: U16
     rows: U8
+    lengths: U8
     text: U8
     languages: tuple[str, ...]
 
-    def vectors(self, rows: npt.NDArray[np.integer]) -> F32:
-        """Return the vectors with these numbers, shape (n_rows, n_columns)."""
+    @functools.cached_property
+    def kernel_arguments(self) -> tuple[object, ...]:
+        """The table as the compiled kernel takes it."""
+        header = self.header
+        return (
+            self.slots,
+            self.filter,
+            self.factors,
+            self.rows,
+            header.n_columns,
+            header.shortest_piece,
+            header.shortest_unspaced_piece,
+            header.longest_piece,
+            header.scale,
+        )
+
+    def integers(self, rows: I64) -> I32:
+        """Return the vectors of rows before they are scaled, shape (n_rows, n_columns)."""
         packed = self.rows[rows]
-        steps = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32)
-        steps -= np.float32(_ZERO)
-        steps *= self.steps[self.codes[rows], np.newaxis]
-        return steps
+        numbers = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.int32)
+        numbers -= _ZERO
+        numbers *= (self.factors[rows] & _MAX_FACTOR)[:, np.newaxis]
+        return numbers
+
+    def scaled(self, sums: I64 | I32) -> F32:
+        """Return sums of integers as sums of vectors."""
+        return (sums * self.header.scale).astype(np.float32)
 
     def word(self, row: int) -> str:
-        """Return the word with this number."""
-        start, end = self.offsets[row : row + 2].tolist()
+        """Return the word of a row."""
+        start, end = self._offsets[row : row + 2].tolist()
         return self.text[start:end].tobytes().decode(errors="replace")
+
+    @functools.cached_property
+    def _offsets(self) -> I64:
+        return row_offsets(self.lengths)
+
+    def may_have_rows(self, hashes: U64) -> Mask:
+        """Return False for hashes of no word of the table, and seldom True for such."""
+        return _may_be_in(self.filter, hashes)
+
+    def find_rows(self, hashes: U64) -> I64:
+        """Return the row of the word with each hash, or -1.
+
+        A word is in the first free slot, counted from slot `hash >> 32` modulo the number of slots.
+        A slot holds the word's row plus 1 in its lowest 22 bits, and in the others the bits of the
+        hash; it is 0 if it is empty. As the lowest bits of hashes are not compared, one in 2^42
+        words that the table lacks is taken for a word whose slot is next to its own.
+        """
+        n_slots, n_words = self.header.n_slots, self.header.n_words
+        rows = np.full(len(hashes), -1, dtype=np.int64)
+        remaining = np.arange(len(hashes))
+        slots = _first_slots(hashes, n_slots)
+        for _ in range(n_slots):
+            entries = self.slots[slots[remaining]]
+            is_used = entries != 0
+            remaining, entries = remaining[is_used], entries[is_used]
+            if not remaining.size:
+                break
+            row = (entries & _ROW_MASK).astype(np.int64) - 1
+            same = (entries & ~_ROW_MASK) == (hashes[remaining] & ~_ROW_MASK)
+            same &= (row >= 0) & (row < n_words)
+            rows[remaining[same]] = row[same]
+            remaining = remaining[~same]
+            slots[remaining] = (slots[remaining] + 1) & (n_slots - 1)
+        return rows
 
     def compute_digest(self) -> str:
         """Return the digest of the file as it is now, which reads all of it."""
@@ -190,8 +254,6 @@ def map_table(path: PathLike) -> VectorTable:
         arrays[name] = aligned(array, array.dtype.newbyteorder("="))
         position += size
     arrays["rows"] = arrays["rows"].reshape(header.n_words, -1)
-    if not (np.isfinite(arrays["steps"]).all() and (arrays["steps"] >= 0).all()):
-        raise _damaged(path)
     try:
         notes = msgspec.json.decode(arrays.pop("notes").tobytes(), type=_Notes)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -281,9 +343,9 @@ def write_table(
     check_whole("longest_piece", longest_piece, 1, _MAX_PIECE)
     check_whole("shortest_piece", shortest_piece, 1, _MAX_PIECE)
     check_whole("shortest_unspaced_piece", shortest_unspaced_piece, 1, _MAX_PIECE)
-    text, offsets, hashes = _read_words(words)
-    steps, codes, rows = _quantise(vectors)
-    slots = slots_of(hashes)
+    text, lengths, hashes = _read_words(words)
+    scale, factors, rows = _quantise(vectors)
+    slots, filter_ = _make_slots(hashes)
     notes = msgspec.json.encode(_Notes(tuple(languages)))
     header = Header(
         version=version,
@@ -297,12 +359,13 @@ def write_table(
         shortest_piece=shortest_piece,
         shortest_unspaced_piece=shortest_unspaced_piece,
         longest_piece=longest_piece,
+        scale=scale,
     )
     start = _FIELDS.pack(_MAGIC, *header).ljust(_N_CHECKED, b"\0")
     start += struct.pack("<I", zlib.crc32(start))
     data = start + bytes(_N_HEADER - _N_DIGESTED)
-    arrays = steps, slots, offsets.astype(np.uint32), codes, rows
-    sections = [*(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays)]
+    arrays = slots, filter_, factors, rows, lengths.astype(np.uint8)
+    sections = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays]
     for section, size in zip([*sections, text, notes], _section_sizes(header)[1:], strict=True):
         data += section.ljust(size, b"\0")
     digest = _digest(data)
@@ -328,7 +391,7 @@ def _check_vectors(words: Sequence[str], vectors: F32) -> None:
 
 
 def _read_words(words: Sequence[str]) -> tuple[bytes, I64, U64]:
-    """Return the words as UTF-8, where each begins, and their hashes."""
+    """Return the words as UTF-8, the number of bytes of each, and their hashes."""
     if has_surrogates("".join(words)):
         raise DataError("a word has a lone surrogate in it, which is no character; leave it out.")
     found = find_words(words)
@@ -337,49 +400,64 @@ def _read_words(words: Sequence[str]) -> tuple[bytes, I64, U64]:
         wrong = words[int(np.flatnonzero(n_each != 1)[0])]
         raise DataError(f"{short_repr(wrong)} isn't one word; give words as Slugline reads them.")
     text, lengths = found.extract(np.arange(len(found)))
-    offsets = row_offsets(lengths)
     if text != "".join(words).encode():
         wrong = next(word for i, word in enumerate(words) if found.word(i) != word)
         raise DataError(
             f"Slugline reads {short_repr(wrong)} in another way; give words in lower case and "
             "normal form C without separators."
         )
-    if len(set(words)) < len(words):
-        wrong = next(word for i, word in enumerate(words) if word in words[:i])
+    if lengths.max() > _MAX_WORD:
+        wrong = words[int(lengths.argmax())]
+        raise DataError(f"{short_repr(wrong)} has over {_MAX_WORD} bytes; leave it out.")
+    # Words whose hashes differ in the lowest bits only would be taken for the same, too.
+    compared = found.hashes & ~_ROW_MASK
+    _, first, n_each = np.unique(compared, return_index=True, return_counts=True)
+    if (n_each > 1).any():
+        wrong = words[int(first[n_each > 1].min())]
         raise DataError(f"the word {short_repr(wrong)} occurs twice; leave out one of the two.")
-    return text, offsets, found.hashes
+    return text, lengths, found.hashes
 
 
-def slots_of(hashes: U64) -> U32:
-    """Return the hash table of words with these hashes.
+def _first_slots(hashes: U64, n_slots: int) -> I64:
+    return (hashes >> _SLOT_SHIFT).astype(np.int64) & (n_slots - 1)
 
-    A word is in the first free slot, counted from slot `hash >> 32` modulo the number of slots. A
-    slot holds the word's row plus 1 in its lowest 22 bits and the lowest bits of the hash in the
-    others; 0 if it is empty.
-    """
+
+def _make_slots(hashes: U64) -> tuple[U64, U8]:
+    """Return the hash table and the filter of the words with these hashes."""
     n_slots = 1 << (len(hashes) * 4 // _USED_SLOTS).bit_length()
     slots = [0] * n_slots
-    entries = (hashes << np.uint64(ROW_BITS)).astype(np.uint32)
-    entries += np.arange(1, len(hashes) + 1, dtype=np.uint32)
-    starts = (hashes >> np.uint64(32)).astype(np.uint32) & np.uint32(n_slots - 1)
+    entries = hashes & ~_ROW_MASK
+    entries += np.arange(1, len(hashes) + 1, dtype=np.uint64)
+    starts = _first_slots(hashes, n_slots)
     for slot, entry in zip(starts.tolist(), entries.tolist(), strict=True):
         while slots[slot]:
             slot = (slot + 1) % n_slots
         slots[slot] = entry
-    return np.array(slots, dtype=np.uint32)
+    filter_ = np.zeros(n_slots, dtype=np.uint8)
+    bits = _filter_bits(filter_, hashes)
+    np.bitwise_or.at(filter_, bits >> 3, _bit_masks(bits))
+    return np.array(slots, dtype=np.uint64), filter_
 
 
-def _quantise(vectors: F32) -> tuple[F32, U8, U8]:
-    """Return the steps, the number of the step of each vector, and the vectors in steps."""
-    largest = np.abs(vectors).max(axis=1) / np.float32(_MAX_STEPS)
-    # Steps are exact in binary, the same on every machine: 16 of them between two powers of two.
-    exponent = math.frexp(float(largest.max()))[1] - 15
-    steps = np.array(
-        [math.ldexp(1 + code % 16 / 16, exponent + code // 16) for code in range(_N_STEPS)],
-        dtype=np.float32,
-    )
-    codes = np.searchsorted(steps, largest)
-    numbers = np.rint(vectors / steps[codes, np.newaxis]).astype(np.int8)
-    nibbles = (np.clip(numbers, -_MAX_STEPS, _MAX_STEPS) + _ZERO).astype(np.uint8)
+def _filter_bits(filter_: U8, hashes: U64) -> I64:
+    return (hashes >> _FILTER_SHIFT).astype(np.int64) & (8 * len(filter_) - 1)
+
+
+def _bit_masks(bits: I64) -> U8:
+    return np.left_shift(1, bits & 7).astype(np.uint8)
+
+
+def _may_be_in(filter_: U8, hashes: U64) -> Mask:
+    bits = _filter_bits(filter_, hashes)
+    return (filter_[bits >> 3] & _bit_masks(bits)) != 0
+
+
+def _quantise(vectors: F32) -> tuple[float, U16, U8]:
+    """Return the scale, the factor of each vector, and the numbers of the vectors, packed."""
+    largest = np.abs(vectors).max(axis=1).astype(np.float64) / _MAX_NUMBER
+    scale = math.ldexp(1, math.frexp(float(largest.max()) / _MAX_FACTOR)[1])
+    factors = np.ceil(largest / scale)
+    numbers = np.rint(vectors / np.maximum(factors * scale, scale)[:, np.newaxis])
+    nibbles = (numbers.astype(np.int8) + _ZERO).astype(np.uint8)
     half = vectors.shape[1] // 2
-    return steps, codes.astype(np.uint8), nibbles[:, :half] | nibbles[:, half:] << 4
+    return scale, factors.astype(np.uint16), nibbles[:, :half] | nibbles[:, half:] << 4

@@ -1,0 +1,371 @@
+/* Sums the vectors of the words of documents.
+
+   This is what `sum_in_arrays` of slugline/text/vector_sums.py does in array operations, by the same
+   rules; sums of integers are exact, so that results are the same, bit for bit. The table is memory
+   that the caller lends, and that is mapped from a file: whatever is read in it is checked before it
+   is used as a place, so that a damaged table leads to wrong sums at worst. */
+
+#ifndef SLUGLINE_VECTORS_H
+#define SLUGLINE_VECTORS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_words.h"
+
+/* As in vector_table.py. */
+#define ROW_BITS 22
+#define ROW_MASK ((UINT64_C(1) << ROW_BITS) - 1)
+#define FILTER_SHIFT 12
+#define MAX_COLUMNS 1024
+#define MAX_PIECE 64
+#define ZERO 8
+#define MAX_FACTOR 4095
+/* As in vector_sums.py. */
+#define MAX_PART 100 /* characters that are read, in scripts with spaces */
+
+#define MAX_ROWS (1 << 16) /* that are added in 32 bits: numbers of up to 8 * MAX_FACTOR */
+
+/* A table of word vectors, and what is done with it. */
+typedef struct {
+    const uint64_t *slots;
+    const unsigned char *filter, *rows;
+    const uint16_t *factors;
+    size_t n_slots, n_words; /* the number of slots is a power of two */
+    size_t n_columns, longest_piece;
+    size_t shortest_piece, shortest_unspaced_piece;
+    double scale;
+    Py_buffer lent[4];  /* what was borrowed */
+    Pile found;         /* of uint32_t: the rows that are added for a document */
+    PyObject *sums, *known; /* bytearrays: what is returned */
+    float *to_sums, *to_known; /* their bytes */
+} Vectors;
+
+/* Have the processor fetch what will be read. */
+static inline void expect_place(const void *place)
+{
+#ifdef __GNUC__
+    __builtin_prefetch(place);
+#else
+    (void)place;
+#endif
+}
+
+/* ------------------------------------------------------------------------------------------------
+   The rows of words
+   --------------------------------------------------------------------------------------------- */
+
+#define NO_ROW UINT32_MAX
+#define WORDS_AHEAD 8 /* words whose slots are fetched: tables are larger than the processor's cache */
+
+static inline size_t slot_of(const Vectors *vectors, uint64_t hash)
+{
+    return (size_t)(hash >> 32) & (vectors->n_slots - 1);
+}
+
+/* Return the row of a word, or NO_ROW. */
+static inline uint32_t find_row(const Vectors *vectors, uint64_t hash)
+{
+    size_t slot = slot_of(vectors, hash);
+    for (size_t n = 0; n < vectors->n_slots; n++) {
+        uint64_t entry = vectors->slots[slot];
+        if (!entry)
+            break;
+        uint32_t row = (uint32_t)(entry & ROW_MASK) - 1;
+        if (!((entry ^ hash) & ~ROW_MASK) && row < vectors->n_words)
+            return row;
+        slot = (slot + 1) & (vectors->n_slots - 1);
+    }
+    return NO_ROW;
+}
+
+/* Put a row that is added for a document; 0 if there is no memory. */
+static inline int put_row(Vectors *vectors, uint32_t row)
+{
+    expect_place(vectors->rows + row * (vectors->n_columns / 2));
+    expect_place(vectors->factors + row);
+    return push(&vectors->found, &row, sizeof row);
+}
+
+/* Return 0 for hashes of no word of the table, and seldom 1 for such. */
+static inline uint64_t may_have_row(const Vectors *vectors, uint64_t hash)
+{
+    size_t bit = (size_t)(hash >> FILTER_SHIFT) & (8 * vectors->n_slots - 1);
+    return vectors->filter[bit >> 3] >> (bit & 7) & 1;
+}
+
+/* Return the number of bits of a number that isn't 0. */
+static inline size_t n_bits(uint64_t number)
+{
+#ifdef __GNUC__
+    return (size_t)(64 - __builtin_clzll(number));
+#else
+    size_t n = 0;
+    for (; number; number >>= 1)
+        n++;
+    return n;
+#endif
+}
+
+static inline int is_start(unsigned char byte)
+{
+    return (byte & 0xC0) != 0x80; /* others continue a character */
+}
+
+/* Return the number of characters that count: all but apostrophes and spaces. */
+FOR_WIDE_REGISTERS static size_t count_letters(const unsigned char *at, size_t length)
+{
+    size_t n = 0;
+    while (length) {
+        size_t n_now = length < 255 ? length : 255;
+        unsigned char n_of_these = 0;
+        for (size_t i = 0; i < n_now; i++)
+            n_of_these = (unsigned char)(n_of_these + (is_start(at[i]) & (at[i] != '\'') & (at[i] != ' ')));
+        n += n_of_these;
+        at += n_now;
+        length -= n_now;
+    }
+    return n;
+}
+
+/* Put the rows of the pieces of a part of a word; 0 if there is no memory. Add to `n_known` the
+   characters of those in a script without spaces. */
+static int put_pieces(Vectors *vectors, const unsigned char *at, const unsigned char *stop,
+                      int is_unspaced, size_t *n_known)
+{
+    size_t shortest = is_unspaced ? vectors->shortest_unspaced_piece : vectors->shortest_piece;
+    size_t n_left = is_unspaced ? SIZE_MAX : MAX_PART;
+    uint64_t hashes[MAX_PIECE + 1]; /* of so many characters */
+    const unsigned char *ends[MAX_PIECE + 1];
+    while (at < stop && n_left) {
+        size_t n = 0, n_most = n_left < vectors->longest_piece ? n_left : vectors->longest_piece;
+        const unsigned char *block = at;
+        uint64_t state = 0; /* the hash of the bytes before the block of 8 */
+        uint64_t possible = 0; /* a bit for each number of characters */
+        for (ends[0] = at; n < n_most && ends[n] < stop;) {
+            const unsigned char *end = ends[n] + 1;
+            while (end < stop && !is_start(*end))
+                end++;
+            for (; end - block > 8; block += 8)
+                state = mix(state ^ load(block));
+            ends[++n] = end;
+            if (n < shortest)
+                continue;
+            hashes[n] = hash_last(state, block, (size_t)(end - block));
+            possible |= may_have_row(vectors, hashes[n]) << (n - 1);
+        }
+        uint32_t row = NO_ROW;
+        for (; possible && row == NO_ROW; possible ^= UINT64_C(1) << (n - 1)) {
+            n = n_bits(possible);
+            row = find_row(vectors, hashes[n]);
+        }
+        if (row == NO_ROW) {
+            n = 1;
+        } else {
+            if (!put_row(vectors, row))
+                return 0;
+            *n_known += is_unspaced ? n : 0;
+        }
+        at = ends[n];
+        n_left -= n;
+    }
+    return 1;
+}
+
+/* Put the rows of the parts of a word without a row; 0 if there is no memory. Add to `n_known` the
+   characters of parts that have one. */
+static int put_parts(Vectors *vectors, const unsigned char *at, const Word *word, size_t *n_known)
+{
+    const unsigned char *stop = at + word->length;
+    while (at < stop) {
+        const unsigned char *end = memchr(at, '\'', (size_t)(stop - at));
+        end = end ? end : stop;
+        size_t length = (size_t)(end - at);
+        uint32_t row = NO_ROW;
+        if (length && length < word->length) /* the word has no row */
+            row = find_row(vectors, hash_of(at, length));
+        if (row != NO_ROW) {
+            if (!put_row(vectors, row))
+                return 0;
+            *n_known += count_letters(at, length);
+        } else if (!put_pieces(vectors, at, end, word->class == UNSPACED, n_known)) {
+            return 0;
+        }
+        at = end + 1;
+    }
+    return 1;
+}
+
+static int is_number(const unsigned char *at, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (at[i] < '0' || at[i] > '9')
+            return 0;
+    return 1;
+}
+
+/* Put the rows of a document's words; 0 if there is no memory. `known` is the fraction of it. */
+static int put_rows(Vectors *vectors, const Reader *reader, float *known)
+{
+    const unsigned char *text = (const unsigned char *)reader->text.bytes;
+    const Word *words = (const Word *)reader->words.bytes;
+    size_t n_words = reader->words.size / sizeof(Word), n_unknown = 0, n_numbers = 0, n_known = 0;
+    vectors->found.size = 0;
+    *known = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        const Word *word = words + i;
+        const unsigned char *at = text + word->start;
+        if (i + WORDS_AHEAD < n_words)
+            expect_place(vectors->slots + slot_of(vectors, words[i + WORDS_AHEAD].hash));
+        uint32_t row = find_row(vectors, word->hash);
+        if (row != NO_ROW) {
+            if (!put_row(vectors, row))
+                return 0;
+            continue;
+        }
+        n_unknown += count_letters(at, word->length);
+        if (is_number(at, word->length))
+            n_numbers += word->length;
+        if (!put_parts(vectors, at, word, &n_known))
+            return 0;
+    }
+    if (!n_words)
+        return 1;
+    const Word *last = words + n_words - 1;
+    size_t first = words[0].start;
+    size_t n_letters = count_letters(text + first, last->start + last->length - first);
+    n_known += n_letters - n_unknown;
+    if (n_letters > n_numbers)
+        *known = (float)((double)n_known / (double)(n_letters - n_numbers));
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Sums
+   --------------------------------------------------------------------------------------------- */
+
+/* Add a row times a factor, with ZERO added to each number: each byte has a column of the first half
+   of the columns and one of the second. */
+FOR_WIDE_REGISTERS static void add_row(uint32_t *restrict sum, const unsigned char *restrict row,
+                                       size_t n_bytes, uint16_t factor)
+{
+    uint32_t *restrict second = sum + n_bytes;
+    for (size_t i = 0; i < n_bytes; i++)
+        sum[i] += (uint16_t)((row[i] & 15) * factor);
+    for (size_t i = 0; i < n_bytes; i++)
+        second[i] += (uint16_t)((row[i] >> 4) * factor);
+}
+
+/* Add to totals what rows came to. In 32 bits, it is right once ZERO times the factors is taken off. */
+FOR_WIDE_REGISTERS static void add_block(double *restrict total, const uint32_t *restrict sum,
+                                         size_t n_columns, uint32_t zeros)
+{
+    for (size_t i = 0; i < n_columns; i++)
+        total[i] += (double)(int32_t)(sum[i] - zeros);
+}
+
+FOR_WIDE_REGISTERS static void scale_total(float *restrict to, const double *restrict total,
+                                           size_t n_columns, double scale)
+{
+    for (size_t i = 0; i < n_columns; i++)
+        to[i] = (float)(total[i] * scale);
+}
+
+/* Add the rows that were found for a document. */
+static void sum_rows(const Vectors *vectors, float *to)
+{
+    const uint32_t *rows = (const uint32_t *)vectors->found.bytes;
+    size_t n_rows = vectors->found.size / sizeof *rows, n_bytes = vectors->n_columns / 2;
+    uint32_t sum[MAX_COLUMNS];
+    double total[MAX_COLUMNS];
+    memset(total, 0, vectors->n_columns * sizeof *total);
+    for (size_t first = 0; first < n_rows; first += MAX_ROWS) {
+        size_t stop = n_rows - first < MAX_ROWS ? n_rows : first + MAX_ROWS;
+        uint32_t n_zeros = 0;
+        memset(sum, 0, vectors->n_columns * sizeof *sum);
+        for (size_t i = first; i < stop; i++) {
+            uint16_t factor = vectors->factors[rows[i]] & MAX_FACTOR;
+            n_zeros += factor;
+            add_row(sum, vectors->rows + rows[i] * n_bytes, n_bytes, factor);
+        }
+        add_block(total, sum, vectors->n_columns, ZERO * n_zeros);
+    }
+    scale_total(to, total, vectors->n_columns, vectors->scale);
+}
+
+/* Write the sum of the vectors of a document's words, and how much of it is known; 0 if there is no
+   memory. */
+static int sum_document(Vectors *vectors, const Reader *reader, size_t document)
+{
+    if (!put_rows(vectors, reader, vectors->to_known + document))
+        return 0;
+    sum_rows(vectors, vectors->to_sums + document * vectors->n_columns);
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   What Python gives and gets
+   --------------------------------------------------------------------------------------------- */
+
+static int borrow_bytes(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "B", 1, 0);
+}
+
+static PyObject *new_floats(size_t n_rows, size_t n_columns)
+{
+    if (n_rows > PY_SSIZE_T_MAX / sizeof(float) / n_columns)
+        return PyErr_NoMemory();
+    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(n_rows * n_columns * sizeof(float)));
+}
+
+/* Borrow a table, check that its sections fit together, and make room for the sums of documents; 0
+   with an exception. */
+static int open_vectors(PyObject *item, Vectors *vectors, size_t n_documents)
+{
+    Py_ssize_t n_columns, shortest, shortest_unspaced, longest;
+    Py_buffer *slots = vectors->lent, *filter = slots + 1, *factors = slots + 2;
+    Py_buffer *rows = slots + 3;
+    if (!PyTuple_Check(item))
+        return fail("a table of vectors is no tuple");
+    if (!PyArg_ParseTuple(item, "O&O&O&O&nnnnd", borrow_uint64, slots, borrow_bytes, filter,
+                          borrow_uint16, factors, borrow_bytes, rows, &n_columns, &shortest, &shortest_unspaced, &longest, &vectors->scale))
+        return 0;
+    vectors->n_slots = (size_t)slots->len / sizeof(uint64_t);
+    vectors->n_words = (size_t)factors->len / sizeof(uint16_t);
+    if (!vectors->n_slots || vectors->n_slots & (vectors->n_slots - 1))
+        return fail("the number of slots is no power of two");
+    if (n_columns < 2 || n_columns > MAX_COLUMNS || n_columns % 2)
+        return fail("the number of columns is odd or too large");
+    if (shortest < 1 || shortest_unspaced < 1 || longest < 1 || longest > MAX_PIECE)
+        return fail("pieces are too short or too long");
+    if (!has_length(filter, vectors->n_slots)
+        || !has_length(rows, vectors->n_words * ((size_t)n_columns / 2)))
+        return 0;
+    vectors->slots = slots->buf;
+    vectors->filter = filter->buf;
+    vectors->factors = factors->buf;
+    vectors->rows = rows->buf;
+    vectors->n_columns = (size_t)n_columns;
+    vectors->shortest_piece = (size_t)shortest;
+    vectors->shortest_unspaced_piece = (size_t)shortest_unspaced;
+    vectors->longest_piece = (size_t)longest;
+    vectors->sums = new_floats(n_documents, vectors->n_columns);
+    vectors->known = new_floats(n_documents, 1);
+    if (!vectors->sums || !vectors->known)
+        return 0;
+    vectors->to_sums = (float *)PyByteArray_AsString(vectors->sums);
+    vectors->to_known = (float *)PyByteArray_AsString(vectors->known);
+    return 1;
+}
+
+static void close_vectors(Vectors *vectors)
+{
+    Py_XDECREF(vectors->sums);
+    Py_XDECREF(vectors->known);
+    free(vectors->found.bytes);
+    release_arrays(vectors->lent, sizeof vectors->lent / sizeof *vectors->lent);
+}
+
+#endif

@@ -1,0 +1,367 @@
+/* Reads the words of documents, for the kernels that count terms or look up vectors.
+
+   Words and their hashes are those of tokens.py and hashing.py. Whatever a table of characters can
+   say comes from Python as such, and so does the normal form of a document in which characters may
+   change each other. Any bytes will do: what is no UTF-8 is taken for characters of one byte. */
+
+#ifndef SLUGLINE_WORDS_H
+#define SLUGLINE_WORDS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_arrays.h"
+
+/* Of the table of characters: one entry for each of the first 2^17, then one for each plane. */
+#define N_TABLED 0x20000
+#define N_CHARACTERS (N_TABLED + 17)
+
+/* Of what takes long, there is a version for newer processors, with the same results. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_WIDE_REGISTERS
+#endif
+
+/* ------------------------------------------------------------------------------------------------
+   Memory that grows
+   --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *bytes;
+    size_t size, room;
+} Pile;
+
+/* Make room for so many bytes more; 0 if there is no memory. */
+static inline int make_room(Pile *pile, size_t more)
+{
+    if (more <= pile->room - pile->size)
+        return 1;
+    if (more > SIZE_MAX / 4 - pile->size)
+        return 0;
+    size_t room = pile->size + more + pile->size / 2 + 64;
+    char *bytes = realloc(pile->bytes, room);
+    if (!bytes)
+        return 0;
+    pile->bytes = bytes;
+    pile->room = room;
+    return 1;
+}
+
+static inline int push(Pile *pile, const void *bytes, size_t size)
+{
+    if (size > pile->room - pile->size && !make_room(pile, size))
+        return 0;
+    if (size) /* there may be no place for nothing */
+        memcpy(pile->bytes + pile->size, bytes, size);
+    pile->size += size;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Words
+   --------------------------------------------------------------------------------------------- */
+
+/* What a character belongs to. */
+enum { SPACED, UNSPACED, BETWEEN, APOSTROPHE };
+
+/* The bits of an entry of the table of characters. What is said about normal form C is about the
+   character in lower case; its canonical combining class is in the bits from COMBINING_SHIFT on. */
+#define LOWER 0x1FFFFu              /* the character in lower case */
+#define CLASS_SHIFT 17              /* two bits: what it belongs to */
+#define CHANGES (UINT32_C(1) << 19) /* whether lower case is another character */
+#define STARTS (UINT32_C(1) << 20)  /* whether it may be one with a character after it */
+#define FOLLOWS (UINT32_C(1) << 21) /* whether it may be one with a character before it */
+#define IS_HARD (UINT32_C(1) << 22) /* whether only Python can say what becomes of it */
+#define COMBINING_SHIFT 24
+
+typedef struct {
+    size_t start, length; /* in bytes */
+    uint64_t hash;
+    int class;
+} Word;
+
+#define AT_ONCE 256 /* ASCII characters that are read between checks for memory */
+
+/* What reads documents. */
+typedef struct {
+    const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
+    const uint32_t *characters; /* the table of characters, or NULL: all are SPACED */
+    int is_normal;              /* whether the document is in lower case and in normal form C */
+    PyObject *normalize;        /* what returns a document, by its number, that is */
+    PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
+    Pile text;                  /* a document's words, with one space before, between and after */
+    Pile words;                 /* of Word */
+} Reader;
+
+static inline uint64_t load(const unsigned char *at)
+{
+    uint64_t low = at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
+    uint64_t high = at[4] | (uint64_t)at[5] << 8 | (uint64_t)at[6] << 16 | (uint64_t)at[7] << 24;
+    return low | high << 32; /* compilers make one load of this */
+}
+
+static inline uint64_t mix(uint64_t hash)
+{
+    hash ^= hash >> 30;
+    hash *= UINT64_C(0xBF58476D1CE4E5B9);
+    hash ^= hash >> 27;
+    hash *= UINT64_C(0x94D049BB133111EB);
+    hash ^= hash >> 31;
+    return hash;
+}
+
+/* Return the hash of bytes of which all but the last 1 to 8 have this hash; 8 bytes after the last
+   one must be readable. */
+static inline uint64_t hash_last(uint64_t hash, const unsigned char *at, size_t length)
+{
+    uint64_t end = UINT64_C(1) << (8 * length & 63);
+    hash = mix(hash ^ (length == 8 ? load(at) : (load(at) & (end - 1)) | end * 0xFF));
+    return hash ? hash : 1;
+}
+
+/* Return the hash of one byte or more; 8 bytes after the last one must be readable. */
+static inline uint64_t hash_of(const unsigned char *at, size_t length)
+{
+    uint64_t hash = 0;
+    for (; length > 8; at += 8, length -= 8)
+        hash = mix(hash ^ load(at));
+    return hash_last(hash, at, length);
+}
+
+/* Return what the table says of a character. */
+static inline uint32_t entry_of(const Reader *reader, uint32_t point)
+{
+    uint32_t plane = point >> 16;
+    if (!reader->characters || plane > 16)
+        return 0;
+    return reader->characters[point < N_TABLED ? point : N_TABLED + plane];
+}
+
+/* Return the number of bytes of the first character, and what the table says of it.
+
+   Each number has its own branch, so that a processor that foresees it need not wait for it. */
+static inline size_t look_at(const Reader *reader, const unsigned char *at, size_t n_left,
+                             uint32_t *entry)
+{
+    uint32_t first = at[0];
+    *entry = 0;
+    if (n_left < 2 || first < 0xC0 || (at[1] & 0xC0) != 0x80)
+        return 1;
+    uint32_t second = at[1] & 0x3F;
+    if (first < 0xE0) {
+        *entry = entry_of(reader, (first & 0x1F) << 6 | second);
+        return 2;
+    }
+    if (n_left < 3 || (at[2] & 0xC0) != 0x80)
+        return 1;
+    uint32_t third = at[2] & 0x3F;
+    if (first < 0xF0) {
+        *entry = entry_of(reader, (first & 0x0F) << 12 | second << 6 | third);
+        return 3;
+    }
+    if (n_left < 4 || (at[3] & 0xC0) != 0x80)
+        return 1;
+    *entry = entry_of(reader, (first & 0x07) << 18 | second << 12 | third << 6 | (at[3] & 0x3F));
+    return 4;
+}
+
+/* Return whether a character may change one before it, or change places with it, in form C. */
+static inline int may_change(uint32_t before, uint32_t entry)
+{
+    uint32_t mark_before = before >> COMBINING_SHIFT, mark = entry >> COMBINING_SHIFT;
+    return (entry & IS_HARD) || (mark && mark_before > mark)
+        || ((entry & FOLLOWS) && ((before & STARTS) || mark_before));
+}
+
+/* Write the bytes of a character; there must be room for four. Return where the next one comes. */
+static inline unsigned char *put_character(unsigned char *to, uint32_t point)
+{
+    size_t n_more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    static const unsigned char leads[] = {0, 0xC0, 0xE0, 0xF0};
+    *to++ = (unsigned char)(leads[n_more] | point >> 6 * n_more);
+    while (n_more--)
+        *to++ = (unsigned char)(0x80 | (point >> 6 * n_more & 0x3F));
+    return to;
+}
+
+/* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
+
+   Where words begin and end, no processor could foresee: there are no branches. */
+static size_t read_ascii(Reader *reader, const unsigned char *at, size_t n_left, unsigned char **end,
+                         int *state)
+{
+    const unsigned char *ascii = reader->ascii;
+    unsigned char *text = (unsigned char *)reader->text.bytes, *to = *end;
+    size_t n_read = 0, was_word = *state != BETWEEN;
+    while (n_read < n_left && at[n_read] < 0x80) {
+        size_t stop = n_left - n_read < AT_ONCE ? n_left : n_read + AT_ONCE;
+        if (!make_room(&reader->words, (AT_ONCE / 2 + 1) * sizeof(Word)))
+            return 0;
+        Word *word = (Word *)(reader->words.bytes + reader->words.size);
+        for (; n_read < stop && at[n_read] < 0x80; n_read++) {
+            unsigned char shown = ascii[at[n_read]];
+            size_t is_word = shown != ' ';
+            word->start = (size_t)(to - text);
+            word->class = SPACED;
+            word += is_word & ~was_word;
+            *to = shown;
+            to += is_word | was_word; /* one space after a word */
+            was_word = is_word;
+        }
+        reader->words.size = (size_t)((char *)word - reader->words.bytes);
+    }
+    *end = to;
+    *state = was_word ? SPACED : BETWEEN;
+    return n_read;
+}
+
+enum { NO_MEMORY, FOUND, NOT_NORMAL };
+
+/* Find a document's words, unless only Python can bring it into normal form. */
+static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
+{
+    reader->text.size = reader->words.size = 0;
+    /* A word of one byte is followed by a space. Eight more are for `load`. */
+    if (n_left > SIZE_MAX / 8 || !make_room(&reader->text, 2 * n_left + 16))
+        return NO_MEMORY;
+    unsigned char *text = (unsigned char *)reader->text.bytes, *to = text;
+    *to++ = ' ';
+    int state = BETWEEN;
+    uint32_t before = 0;
+    while (n_left) {
+        size_t width;
+        if (at[0] < 0x80) {
+            if (state == UNSPACED) {
+                *to++ = ' ';
+                state = BETWEEN;
+            }
+            width = read_ascii(reader, at, n_left, &to, &state);
+            if (!width)
+                return NO_MEMORY;
+            before = entry_of(reader, at[width - 1]);
+        } else {
+            uint32_t entry;
+            width = look_at(reader, at, n_left, &entry);
+            if (!reader->is_normal && may_change(before, entry))
+                return NOT_NORMAL;
+            before = entry;
+            int class = entry >> CLASS_SHIFT & 3, is_apostrophe = class == APOSTROPHE;
+            if (is_apostrophe)
+                class = SPACED;
+            if (class != state) {
+                if (state != BETWEEN)
+                    *to++ = ' ';
+                Word word = {(size_t)(to - text), 0, 0, class};
+                if (class != BETWEEN && !push(&reader->words, &word, sizeof word))
+                    return NO_MEMORY;
+                state = class;
+            }
+            if (is_apostrophe) {
+                *to++ = '\'';
+            } else if (entry & CHANGES) {
+                to = put_character(to, entry & LOWER);
+            } else if (class != BETWEEN) {
+                if (n_left >= 4) /* there is room for more than one character */
+                    memcpy(to, at, 4);
+                else
+                    memcpy(to, at, width);
+                to += width;
+            }
+        }
+        at += width;
+        n_left -= width;
+    }
+    if (state != BETWEEN)
+        *to++ = ' ';
+    memset(to, ' ', 8);
+    Word *words = (Word *)reader->words.bytes;
+    size_t n_words = reader->words.size / sizeof(Word);
+    for (size_t i = 0; i < n_words; i++) {
+        size_t next = i + 1 < n_words ? words[i + 1].start : (size_t)(to - text);
+        words[i].length = next - 1 - words[i].start;
+        words[i].hash = hash_of(text + words[i].start, words[i].length);
+    }
+    return FOUND;
+}
+
+/* Find the words of a document in the form into which Python brings it; 0 on failure. */
+static int find_words_of_normal(Reader *reader, size_t document)
+{
+    char *text;
+    Py_ssize_t length;
+    int found = 0;
+    if (reader->state)
+        PyEval_RestoreThread(reader->state);
+    PyObject *bytes = PyObject_CallFunction(reader->normalize, "n", (Py_ssize_t)document);
+    if (bytes && PyBytes_AsStringAndSize(bytes, &text, &length) == 0) {
+        reader->is_normal = 1;
+        found = find_words(reader, (const unsigned char *)text, (size_t)length);
+        reader->is_normal = 0;
+    }
+    Py_XDECREF(bytes);
+    if (reader->state)
+        reader->state = PyEval_SaveThread();
+    return found;
+}
+
+/* Find the words of a document by its number; 0 on failure. */
+static int read_document(Reader *reader, const unsigned char *at, size_t length, size_t document)
+{
+    int found = find_words(reader, at, length);
+    return found == NOT_NORMAL ? find_words_of_normal(reader, document) : found;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   What Python gives
+   --------------------------------------------------------------------------------------------- */
+
+/* Bytes that take longer than it may take to get the interpreter's lock back. */
+#define LONG (1 << 13)
+
+static int fail(const char *message)
+{
+    PyErr_SetString(PyExc_ValueError, message);
+    return 0;
+}
+
+/* Whether a borrowed array has `n` items; if not, with an exception. */
+static int has_length(const Py_buffer *lent, size_t n)
+{
+    return (size_t)lent->len / (size_t)lent->itemsize == n
+        ? 1 : fail("a table is not of the size that it has to be");
+}
+
+/* Fill a reader with the tables that Python gives; 0 with an exception. */
+static int set_tables(Reader *reader, const Py_buffer *ascii, const Py_buffer *characters)
+{
+    if (ascii->len < 0x80
+        || (characters->buf && (size_t)characters->len < N_CHARACTERS * sizeof(uint32_t)))
+        return fail("a table of characters is too short");
+    reader->ascii = ascii->buf;
+    reader->characters = characters->buf;
+    return 1;
+}
+
+/* Return a copy of the lengths, as others may write to the array meanwhile; NULL if they don't fit. */
+static int64_t *copy_lengths(const Py_buffer *text, const Py_buffer *lengths)
+{
+    int64_t n_left = text->len;
+    int64_t *each = copy_of(lengths);
+    if (!each) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (size_t i = 0; i < (size_t)lengths->len / sizeof *each; i++) {
+        if (each[i] < 0 || each[i] > n_left) {
+            free(each);
+            fail("the documents are longer than the text");
+            return NULL;
+        }
+        n_left -= each[i] + 1;
+    }
+    return each;
+}
+
+#endif

@@ -1,0 +1,190 @@
+"""Finds the words of texts in a table of word vectors, and sums their vectors, in NumPy.
+
+Texts are read by these rules:
+
+* Words are those of `slugline.text.tokens`; each one that is in the table adds its vector.
+* Any other word is divided at its apostrophes, and each part that is in the table adds its vector.
+* In any other part, from the left, the longest word of the table that the part continues with adds
+  its vector; without one, a character is left out. The table has limits to the number of characters
+  of such pieces. Of a part with over 100 characters, only the first 100 are read, except in scripts
+  without spaces, where a word is all that is between punctuation.
+
+Vectors are integers until their sum is scaled, so a sum has the same bits in whichever order they
+are added. The compiled kernel follows the same rules in `_vectors.h`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, I64, U8, Mask
+from slugline.text.characters import is_unspaced
+from slugline.text.hashing import hash_spans
+from slugline.text.sparse import ranges, row_lengths, row_offsets
+from slugline.text.tokens import Words
+
+if TYPE_CHECKING:
+    from slugline.text.vector_table import VectorTable
+
+_MAX_PART = 100
+_SPACE, _APOSTROPHE = b" '"
+_FIRST_DIGIT, _LAST_DIGIT = b"09"
+# Vectors that are unpacked at once.
+_BATCH_VECTORS = 4096
+
+
+class TextSums(NamedTuple):
+    """Sums of the vectors of the words of texts.
+
+    Attributes
+    ----------
+    sums : float32 array, shape (n_texts, n_columns)
+        Of any length; 0 if no word is known.
+    known : float32 array, shape (n_texts,)
+        Fraction of the characters of a text's words that belong to words of the table, or, in
+        scripts without spaces, to pieces that are in the table. Apostrophes don't count, nor do
+        unknown words of ASCII digits. It is 0 without words.
+    """
+
+    sums: F32
+    known: F32
+
+
+class FoundVectors(NamedTuple):
+    """The rows of a table that words add to the sums of their documents, in reading order.
+
+    Attributes
+    ----------
+    rows, owners : int64 arrays, shape (n_vectors,)
+        Each row, and the index of the word it belongs to.
+    starts, ends : int64 arrays, shape (n_vectors,)
+        The bytes of the word, or of the part or piece of it that is in the table.
+    n_known, n_counted : int64 arrays, shape (n_words,)
+        Number of known characters of each word, and of all its characters that count.
+    """
+
+    rows: I64
+    owners: I64
+    starts: I64
+    ends: I64
+    n_known: I64
+    n_counted: I64
+
+
+def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
+    """Return the sums of the vectors of documents."""
+    found = find_vectors(table, words)
+    n_documents = len(words.indptr) - 1
+    sums = np.zeros((n_documents, table.header.n_columns), dtype=np.int64)
+    documents = np.repeat(np.arange(n_documents), row_lengths(words.indptr))
+    for first in range(0, len(found.rows), _BATCH_VECTORS):
+        batch = slice(first, first + _BATCH_VECTORS)
+        np.add.at(sums, documents[found.owners[batch]], table.integers(found.rows[batch]))
+    n_known, n_counted = (
+        row_lengths(row_offsets(counts)[words.indptr])
+        for counts in (found.n_known, found.n_counted)
+    )
+    return TextSums(table.scaled(sums), (n_known / np.maximum(n_counted, 1)).astype(np.float32))
+
+
+def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
+    """Return the rows of words, or of the parts and pieces of words that have none."""
+    array = np.frombuffer(words.buffer, dtype=np.uint8)
+    rows = table.find_rows(words.hashes)
+    is_unknown = rows < 0
+    part_owners, part_starts, part_ends = _divide_words(array, words, is_unknown)
+    part_rows = _rows_of_spans(table, array, part_starts, part_ends)
+    remaining = part_rows < 0
+    piece_parts, piece_starts, piece_ends, piece_rows = _find_pieces(
+        table, array, part_starts[remaining], part_ends[remaining]
+    )
+    owners = [
+        np.flatnonzero(~is_unknown),
+        part_owners[~remaining],
+        part_owners[remaining][piece_parts],
+    ]
+    starts = words.starts[~is_unknown], part_starts[~remaining], piece_starts
+    ends = words.ends[~is_unknown], part_ends[~remaining], piece_ends
+    order = np.argsort(np.concatenate(starts), kind="stable")
+    all_rows = np.concatenate([rows[~is_unknown], part_rows[~remaining], piece_rows])[order]
+    all_owners, all_starts, all_ends = (
+        np.concatenate(each)[order] for each in (owners, starts, ends)
+    )
+    n_letters = row_offsets(((array & 0xC0) != 0x80) & (array != _APOSTROPHE))
+    counts = _count_between(n_letters, all_starts, all_ends)
+    # Pieces of words with spaces around them say little of what is known.
+    is_word = np.isin(all_starts, piece_starts, invert=True)
+    counts[~(is_word | is_unspaced(array, all_starts))] = 0
+    n_known = np.zeros(len(words), dtype=np.int64)
+    np.add.at(n_known, all_owners, counts)
+    n_counted = _count_between(n_letters, words.starts, words.ends)
+    n_others = row_offsets((array < _FIRST_DIGIT) | (array > _LAST_DIGIT))
+    n_counted[is_unknown & (_count_between(n_others, words.starts, words.ends) == 0)] = 0
+    return FoundVectors(all_rows, all_owners, all_starts, all_ends, n_known, n_counted)
+
+
+def _count_between(offsets: I64, starts: I64, ends: I64) -> I64:
+    return offsets[ends] - offsets[starts]
+
+
+def _divide_words(array: U8, words: Words, is_unknown: Mask) -> tuple[I64, I64, I64]:
+    """Return the words that the parts of unknown words belong to, and their starts and ends."""
+    is_edge = (array == _SPACE) | (array == _APOSTROPHE)
+    edges = np.flatnonzero(is_edge[1:] != is_edge[:-1]) + 1
+    starts, ends = edges[0::2], edges[1::2]
+    owners = np.searchsorted(words.starts, starts, side="right") - 1
+    remaining = is_unknown[owners]
+    return owners[remaining], starts[remaining], ends[remaining]
+
+
+def _find_pieces(
+    table: VectorTable, array: U8, starts: I64, ends: I64
+) -> tuple[I64, I64, I64, I64]:
+    """Return the longest matches in parts of words: part, start, end and row of each piece."""
+    header = table.header
+    characters = np.flatnonzero((array & 0xC0) != 0x80)
+    first = np.searchsorted(characters, starts)
+    unspaced = is_unspaced(array, starts)
+    n_characters = np.searchsorted(characters, ends) - first
+    n_characters = np.where(unspaced, n_characters, np.minimum(n_characters, _MAX_PART))
+    positions = ranges(first, n_characters)
+    n_left = np.repeat(first + n_characters, n_characters) - positions
+    shortest = np.where(unspaced, header.shortest_unspaced_piece, header.shortest_piece)
+    shortest = np.repeat(shortest, n_characters)
+    lengths = np.zeros(len(positions), dtype=np.int64)
+    rows = np.full(len(positions), -1, dtype=np.int64)
+    for length in range(header.longest_piece, 0, -1):
+        candidates = np.flatnonzero((rows < 0) & (length >= shortest) & (length <= n_left))
+        places = positions[candidates]
+        rows[candidates] = _rows_of_spans(
+            table, array, characters[places], characters[places + length], of_pieces=True
+        )
+        lengths[candidates[rows[candidates] >= 0]] = length
+    chosen = _walk(lengths)
+    places = positions[chosen]
+    parts = np.repeat(np.arange(len(starts)), n_characters)[chosen]
+    return parts, characters[places], characters[places + lengths[chosen]], rows[chosen]
+
+
+def _walk(lengths: I64) -> I64:
+    """Return the places of matches, each the first one after the end of the one before."""
+    chosen, end = [], 0
+    for place in np.flatnonzero(lengths).tolist():
+        if place >= end:
+            chosen.append(place)
+            end = place + int(lengths[place])
+    return np.array(chosen, dtype=np.int64)
+
+
+def _rows_of_spans(
+    table: VectorTable, array: U8, starts: I64, ends: I64, *, of_pieces: bool = False
+) -> I64:
+    hashes = hash_spans(array, starts, ends - starts)
+    if not of_pieces:
+        return table.find_rows(hashes)
+    rows = np.full(len(hashes), -1, dtype=np.int64)
+    possible = np.flatnonzero(table.may_have_rows(hashes))
+    rows[possible] = table.find_rows(hashes[possible])
+    return rows
