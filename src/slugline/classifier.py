@@ -377,6 +377,10 @@ class TopicClassifier(TextEstimator):
         min_precision, per_topic, coverage
             See `slugline.model.decider.Decider.from_fitted`.
 
+        Returns
+        -------
+        list of `slugline.model.decision.Decision`
+
         Raises
         ------
         OptionError : if it has no held-out predictions, or no threshold reaches `min_precision`.
