@@ -59,8 +59,7 @@ class AuditResult(TableResult):
 
         Raises DataError if the table can't be read, or belongs to other documents.
         """
-        n_train, n_test = self.audit.n_train, len(self.audit) - self.audit.n_train
-        train = self.audit.corpus.take([True] * n_train + [False] * n_test)
+        train = self.audit.training_documents()
         return apply_decisions(train, read_decisions(decisions, form=review_form(train))).corpus
 
     def _page(self) -> str:

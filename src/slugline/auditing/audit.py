@@ -174,6 +174,10 @@ class Audit:
         """Whether a document is a test document."""
         return row >= self.n_train
 
+    def training_documents(self) -> Corpus:
+        """Return the documents without those of the test."""
+        return self.corpus.take([not self.is_test(row) for row in range(len(self))])
+
 
 def audit_corpus(
     corpus: Corpus,

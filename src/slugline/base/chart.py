@@ -82,10 +82,13 @@ class Axis:
 
     def position(self, value: float) -> float:
         """Return the position of a value, from 0 at the low end to 1; others are at an end."""
-        low, high, value = (
-            (math.log(max(n, 1e-12)) if self.is_log else n) for n in (self.low, self.high, value)
-        )
-        return min(1.0, max(0.0, (value - low) / (high - low)))
+        scale = _log if self.is_log else float
+        low, high = scale(self.low), scale(self.high)
+        return min(1.0, max(0.0, (scale(value) - low) / (high - low)))
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, 1e-12))
 
 
 class Key(NamedTuple):
@@ -112,8 +115,9 @@ class Chart:
         self._elements: list[str] = []
         n_columns = max((_n_columns(text) for _, text in y.ticks), default=0)
         self._left = round(32 + _CHARACTER_WIDTH * n_columns)
+        n_lines = self._draw_legend(legend)
         # The last line above the chart is for the text of `rule`.
-        self._top = _LINE_HEIGHT * (self._draw_legend(legend) + 1) + 6
+        self._top = _LINE_HEIGHT * (n_lines + 1) + 6
         self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.ticks))
         self._draw_axes()
 
@@ -318,11 +322,16 @@ def _round_positions(
     return step, [round(n * step, 12) for n in range(first, last + 1)]
 
 
+# The multiples of a power of ten that are ticks of a logarithmic axis, and of how many powers one
+# has ticks; the most ticks first.
+_TICK_PATTERNS = (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4))
+
+
 def _powers(low: float, high: float) -> list[float]:
     """Return the ticks of a logarithmic axis, as many as there is room for."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    for factors, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
-        values = [n * 10.0**k for k in range(first, last + 1, every) for n in factors]
+    for factors, step in _TICK_PATTERNS:
+        values = [n * 10.0**k for k in range(first, last + 1, step) for n in factors]
         ticks = [value for value in values if low <= value <= high]
         if len(ticks) <= _MAX_POWERS:
             return ticks if len(ticks) > 1 else _round_positions(low, high, _MAX_POWERS)[1]

@@ -76,8 +76,7 @@ def train(request: TrainRequest) -> None:
             "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and --curve "
             "need; leave them out, or give a --test file."
         )
-    experiment, retraining = _fit(request, documents, corrections)
-    experiment, quantization, retraining = _save(request, experiment, retraining)
+    experiment, quantization, retraining = _save(request, _fit(request, documents, corrections))
     advise(request.settings, experiment.fitted, documents.train, experiment.evaluation)
     curves = (
         _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
@@ -99,6 +98,16 @@ def train(request: TrainRequest) -> None:
         write_mistakes(request.mistakes, experiment.fitted, experiment.tested.test)
     print_results(results, request.as_json)
     exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
+
+
+class _Training(NamedTuple):
+    """The outcome of training, and of saving the model."""
+
+    experiment: Experiment
+    # What weights of fewer bits cost.
+    quantization: QuantizationResult | None = None
+    # What corrections changed.
+    retraining: CorrectionResult | None = None
 
 
 class DocumentParts(NamedTuple):
@@ -128,7 +137,9 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
         parts = read_parts(request.data, None, request.test, reading, described)
         test_fraction = request.test_fraction
     else:
-        parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, None
+        # The topics have descriptions alone: there are no documents to learn from, or to test on.
+        parts = {"train": Corpus([], [], str(request.topics))}
+        test_fraction = None
     parts = {part: add_parents(c, reading.topic_path) for part, c in parts.items()}
     train = parts["train"]
     if "optimize" in request.given and not train.multilabel:
@@ -137,11 +148,10 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
             " chooses how several topics are given, and these documents have one each; "
             "leave it out.",
         )
-    unlabelled = [
-        text
-        for file in request.unlabelled
-        for text in read_unlabelled(file, train.layout, format=reading.format, data=train)[1].texts
-    ]
+    unlabelled: list[str] = []
+    for file in request.unlabelled:
+        _, texts = read_unlabelled(file, train.layout, format=reading.format, data=train)
+        unlabelled += texts.texts
     return DocumentParts(
         train=train,
         test=parts.get("test"),
@@ -192,8 +202,8 @@ def _check_files(request: TrainRequest) -> Path:
 
 def _fit(
     request: TrainRequest, documents: DocumentParts, corrections: ModelCorrections | None
-) -> tuple[Experiment, CorrectionResult | None]:
-    """Fit and test the classifier, and print warnings; return also what corrections changed."""
+) -> _Training:
+    """Fit and test the classifier, and print warnings."""
     retraining = None
     cached = "" if request.settings.encoder is None else "; finished encodings are cached"
     message = f"interrupted; no model was saved{cached}"
@@ -229,17 +239,19 @@ def _fit(
         notes=tuple(map(name_flags, experiment.notes)),
     )
     warn(experiment.warnings)
-    return experiment, retraining
+    return _Training(experiment, retraining=retraining)
 
 
-def _save(
-    request: TrainRequest, experiment: Experiment, retraining: CorrectionResult | None
-) -> tuple[Experiment, QuantizationResult | None, CorrectionResult | None]:
+def _save(request: TrainRequest, training: _Training) -> _Training:
     """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
+    experiment, _, retraining = training
     if experiment.n_learned >= _MANY:
         say("saving the model")
     if retraining is None or request.corrections is None:
-        return *save_model(experiment, request.output, quantize=request.quantize)[:2], None
+        experiment, quantization, _ = save_model(
+            experiment, request.output, quantize=request.quantize
+        )
+        return _Training(experiment, quantization)
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
     fitted = check_retraining(retraining, request, force=request.corrections.force)
@@ -251,7 +263,7 @@ def _save(
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
     note_learned(request.corrections.path, retraining, request.output)
-    return experiment, quantization, replace(retraining, is_unchanged=is_unchanged)
+    return _Training(experiment, quantization, replace(retraining, is_unchanged=is_unchanged))
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:

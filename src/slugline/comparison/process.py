@@ -71,9 +71,10 @@ def is_valid_result(
     if any(isinstance(answer, tuple) != multilabel for answer in answers):
         return False
     indices = itertools.chain.from_iterable(answers) if multilabel else answers
+    lowest = 0 if multilabel else -1  # -1 is a topic that no training document has
     return (
         len(answers) == n_documents
-        and all(multilabel - 1 <= index < n_topics for index in indices)
+        and all(lowest <= index < n_topics for index in indices)
         and all(math.isfinite(value) and value >= 0 for value in seconds)
         and (result.file_bytes or 0) >= 0
     )
@@ -161,6 +162,8 @@ class ModelProcess(contextlib.AbstractContextManager["ModelProcess"]):
         timer.daemon = True
         timer.start()
         try:
+            # Here and not in the constructor, so that the time limit covers a process that doesn't
+            # read them.
             self._send_documents()
             line = self._process.stdout.readline(_LONGEST) if self._process.stdout else b""
         finally:

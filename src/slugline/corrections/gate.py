@@ -172,12 +172,12 @@ def topic_changes(
     was_wrong, is_wrong = true != old, true != new
     n_better, n_worse = (was_wrong > is_wrong).sum(axis=0), (is_wrong > was_wrong).sum(axis=0)
     was_right, is_right = equal_rows(old, true), equal_rows(new, true)
+    by_topic = zip(n_better.tolist(), n_worse.tolist(), strict=True)
+    accuracy = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
+    coverage = n_newly_answered, n_no_longer_answered
+    # One family of tests: each topic, then accuracy, then coverage.
     *topic_is_worse, is_accuracy_worse, is_coverage_worse = clearly_worse(
-        [
-            *zip(n_better.tolist(), n_worse.tolist(), strict=True),
-            (int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())),
-            (n_newly_answered, n_no_longer_answered),
-        ]
+        [*by_topic, accuracy, coverage]
     )
     replacements: list[Counter[str]] = [Counter() for _ in order]
     is_lost = true.multiply(old) > new
@@ -308,9 +308,15 @@ class PersonContradictions:
     n_corrections: int
     n_contradicted: int
 
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether more than half of the corrections, and enough of them, are contradicted."""
+        are_enough = self.n_contradicted >= MIN_CHANGED
+        return are_enough and self.n_contradicted > self.n_corrections / 2
+
     def why_not(self) -> str:
         """Return the reason to refuse these corrections; empty if there is none."""
-        if self.n_contradicted < MIN_CHANGED or 2 * self.n_contradicted <= self.n_corrections:
+        if not self.is_contradicted:
             return ""
         person = self.person or "people without a token of their own"
         return (
@@ -354,6 +360,7 @@ def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
     percentages; Tarone (1990), A modified Bonferroni method for discrete data.
     """
     min_p_values = np.array([0.5 ** (better + worse) for better, worse in changes])
+    # By Tarone, the smallest k for which at most k of the tests could reach ALPHA / k.
     n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(min_p_values <= ALPHA / k) <= k)
     return [sign_test_p_value(better, worse) <= ALPHA / n_tested for better, worse in changes]
 

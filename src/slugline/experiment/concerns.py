@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slugline.base.checks import short_repr
 from slugline.base.html import render_sentence, template_environment
@@ -15,10 +16,15 @@ from slugline.errors import DataError, Message
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 #: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
 FEW_DOCUMENTS = 10
 #: Fraction of known test documents from which on there is a warning.
 _LEAK = 0.01
+# Fraction of a test's words below which there is a warning, if the model knows only so many.
+_KNOWN_WORDS = 0.5
 
 
 def topic_warnings(
@@ -105,12 +111,14 @@ def fit_warnings(fitted: Fitted) -> list[str]:
 def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     """Return warnings about settings, or about a test unlike the training documents."""
     warnings = fit_warnings(fitted)
-    # An encoder knows the words of its languages, wherever they stand.
-    is_blind = fitted.dense is None
-    known_share = fitted.features.vocabularies_[0].known_fraction(test.texts) if is_blind else 1.0
-    if known_share < 0.5:
-        is_cut = fitted.features.feature_groups[0].max_terms is not None
-        warnings.append(_warning("unknown_words", known_share=known_share, is_cut=is_cut))
+    if fitted.dense is None:  # an encoder knows words that the training documents lack
+        # The first feature group is always that of words.
+        words, group = fitted.features.vocabularies_[0], fitted.features.feature_groups[0]
+        known_fraction = words.known_fraction(test.texts)
+        if known_fraction < _KNOWN_WORDS:
+            is_cut = group.max_terms is not None
+            values = {"known_fraction": known_fraction, "is_cut": is_cut}
+            warnings.append(_warning("unknown_words", **values))
     if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
         warnings.append(Message(f"{test.name}: ", note, "."))
     topics = {str(name) for name in fitted.topics.names}
@@ -123,9 +131,14 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     return warnings
 
 
-def _warning(group: str, **values: Any) -> str:
+def _warning(block: str, **values: Any) -> str:
+    return render_sentence(_environment(), "concerns.txt.j2", block, values)
+
+
+@functools.cache
+def _environment() -> Environment:
     environment = template_environment("slugline.experiment", "")
     functions = all_of, counted, have, percent, short_repr
     environment.filters |= {function.__name__: function for function in functions}
     environment.filters["grouped"] = "{:,}".format
-    return render_sentence(environment, "concerns.txt.j2", group, values)
+    return environment

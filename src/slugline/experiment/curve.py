@@ -68,6 +68,11 @@ class CurvePoint:
     interval: Interval | None = None
 
     @property
+    def has_all_labels(self) -> bool:
+        """Whether it is the point of all training documents."""
+        return self.n_labels is None
+
+    @property
     def accuracy(self) -> float:
         """The mean over the draws."""
         return statistics.fmean(self.accuracies)
@@ -93,7 +98,7 @@ class LearningCurve:
     @property
     def doubled(self) -> Forecast | None:
         """Forecast for twice as many labels; None if points or test documents don't suffice."""
-        if not self.points or self.points[-1].n_labels is not None or self.points[-1].is_vague:
+        if not self.points or not self.points[-1].has_all_labels or self.points[-1].is_vague:
             return None
         n_documents = [point.n_documents for point in self.points]
         accuracies = [point.accuracy for point in self.points]
@@ -301,11 +306,14 @@ class _CurveFits:
     n_draws: int
     seed: int
     _scores: dict[tuple[str, int | None], DrawScores] = field(default_factory=dict)
+    # Labels per topic of each point; the last point has all of them.
+    _sizes: list[int | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sizes = [*sizes([*self.train.topic_counts().values()]), None]
 
     def measure(self, progress: Progress) -> bool:
         """Make all fits; return whether Ctrl-C ended it early, with some results."""
-        counts = list(self.train.topic_counts().values())
-        self._sizes: list[int | None] = [*sizes(counts), None]
         fits = [(n, 0) for n in self._sizes]
         fits += [(n, draw) for draw in range(1, self.n_draws) for n in self._sizes[:-1]]
         names = list(self.contenders)
@@ -357,6 +365,7 @@ class _CurveFits:
         train, test = self.train.topics, self.test.topics
         names = sorted({*self.train.all_topics(), *self.test.all_topics()})
         y: Any = [train[row] for row in chosen]
+        # Only a `TopicClassifier` of topic paths takes sets of topics; others take an indicator.
         path = getattr(classifier, "topic_path", None)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # topics without texts
             classifier.fit(texts, y if path else to_indicator(y, names))
@@ -474,7 +483,8 @@ def forecast(
     errors = []
     for point in range(len(n)):
         others = np.delete(np.arange(len(n)), point)
-        errors.append(abs(last + _gain(n[others], accuracy[others], n_wanted, n[-1]) - expected))
+        without_point = last + _gain(n[others], accuracy[others], n_wanted, n_from=n[-1])
+        errors.append(abs(without_point - expected))
     checked = None
     if len(n) > _MIN_POINTS:
         before = float(accuracy[-2] + _gain(n[:-1], accuracy[:-1], n[-1]))
