@@ -123,7 +123,7 @@ def test_from_probabilities_rejects_invalid_answers(
 def test_reliability_curve_gives_counts_and_intervals() -> None:
     bins = reliability_curve([0.5, 0.6, 0.9, 1.0], [True, False, True, False], n_bins=2)
     assert [tuple(b) for b in bins] == [(2, 0.55, 1), (2, 0.95, 1)]
-    assert (bins[0].share, bins[0].interval) == (0.5, wilson(1, 2))
+    assert (bins[0].fraction_right, bins[0].interval) == (0.5, wilson(1, 2))
 
 
 @given(seeds, st.integers(1, 20))
@@ -134,7 +134,7 @@ def test_reliability_curve_bins_hold_every_document_once(seed: int, n_bins: int)
     assert sum(b.n_documents for b in bins) == 50
     assert sum(b.n_right for b in bins) == pytest.approx(right.sum())
     assert (np.diff([b.probability for b in bins]) > -1e-12).all()
-    gap = sum(b.n_documents * abs(b.probability - b.share) for b in bins) / 50
+    gap = sum(b.n_documents * abs(b.probability - b.fraction_right) for b in bins) / 50
     assert calibration_error(proba, right, n_bins) == pytest.approx(gap)
 
 

@@ -476,7 +476,11 @@ class Evaluation(BaseEvaluation):
             "calibration_error": none_if_nan(self.calibration_error),
             "calibration_error_by_chance": none_if_nan(self.chance_error),
             "reliability": [
-                {"n_documents": b.n_documents, "probability": b.probability, "right": b.share}
+                {
+                    "n_documents": b.n_documents,
+                    "probability": b.probability,
+                    "right": b.fraction_right,
+                }
                 for b in self.reliability()
             ],
             "topics": [topic.to_dict() for topic in self.per_topic()],

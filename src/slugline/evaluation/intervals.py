@@ -35,9 +35,9 @@ def wilson(n_right: float, n: float, z: float = Z_95) -> Interval:
     ----------
     Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """
-    share, z2 = n_right / n, z**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    margin = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    fraction, z2 = n_right / n, z**2
+    middle = (fraction + z2 / (2 * n)) / (1 + z2 / n)
+    margin = z / (1 + z2 / n) * math.sqrt(fraction * (1 - fraction) / n + z2 / (4 * n * n))
     return Interval(max(0.0, middle - margin), min(1.0, middle + margin))
 
 

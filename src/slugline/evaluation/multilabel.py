@@ -444,7 +444,11 @@ class MultilabelEvaluation(BaseEvaluation):
             "calibration_error": none_if_nan(self.calibration_error),
             "calibration_error_by_chance": none_if_nan(self.chance_error),
             "reliability": [
-                {"n_decisions": b.n_documents, "probability": b.probability, "right": b.share}
+                {
+                    "n_decisions": b.n_documents,
+                    "probability": b.probability,
+                    "right": b.fraction_right,
+                }
                 for b in self.reliability()
             ],
             "topics": [

@@ -31,13 +31,13 @@ class Bin(NamedTuple):
     n_right: float
 
     @property
-    def share(self) -> float:
-        """Return the fraction of right predictions."""
+    def fraction_right(self) -> float:
+        """Fraction of right predictions."""
         return self.n_right / self.n_documents
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95 % interval of the coverage."""
+        """Wilson's 95 % interval of the fraction of right predictions."""
         return wilson(self.n_right, self.n_documents)
 
 
@@ -69,10 +69,10 @@ def reliability_curve(
     values, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
     # Predictions of equal probability count the same, so that the order of documents doesn't
     # matter.
-    share = (np.bincount(codes, right) / counts)[codes]
+    fraction_right = (np.bincount(codes, right) / counts)[codes]
     order = np.argsort(proba, kind="stable")
     return [
-        Bin(len(rows), float(values[codes][rows].mean()), float(share[rows].sum()))
+        Bin(len(rows), float(values[codes][rows].mean()), float(fraction_right[rows].sum()))
         for rows in np.array_split(order, min(n_bins, proba.size))
     ]
 
@@ -172,9 +172,9 @@ class CoverageCurve:
         indices = np.flatnonzero(self.n_right >= accuracy * self.n_answered)
         return self._point(int(indices[-1])) if len(indices) else None
 
-    def with_coverage(self, share: float) -> CoveragePoint:
+    def with_coverage(self, coverage: float) -> CoveragePoint:
         """Return the point with the fewest answers of at least this coverage."""
-        return self._point(int(np.searchsorted(self.n_answered, share * self.n_documents)))
+        return self._point(int(np.searchsorted(self.n_answered, coverage * self.n_documents)))
 
     def points(self, most: int = 200) -> list[CoveragePoint]:
         """Return points at evenly spaced coverages, the fewest answers first."""

@@ -159,7 +159,11 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
     end = min(len(text), start + _N_CHARACTERS)
     before, after = "… " if start else "", " …" if end < len(text) else ""
     shift = len(before) - start
-    inside = [(a + shift, b + shift, share) for a, b, share in spans if a >= start and b <= end]
+    inside = [
+        (a + shift, b + shift, attribution)
+        for a, b, attribution in spans
+        if a >= start and b <= end
+    ]
     return highlight(f"{before}{text[start:end]}{after}", inside)
 
 

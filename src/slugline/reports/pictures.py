@@ -121,7 +121,7 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
     )
     chart.line([(0, 0), (1, 1)], "training", width=1, dashed=True)
     for group in bins:
-        chart.dot((group.probability, group.share), "validation", group.interval)
+        chart.dot((group.probability, group.fraction_right), "validation", group.interval)
     return chart.svg("Fraction of right answers by their probability")
 
 
