@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 from collections.abc import Callable
@@ -361,8 +362,13 @@ def test_train_corrections_rejects_a_file_without_corrections(
     assert not Path("news.slug").exists()
 
 
-def test_train_corrections_reads_a_file_that_is_being_written(run: Run) -> None:
+def test_train_corrections_reads_a_file_that_is_being_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     correct("c.db", *FLOWERS)
+    # Whenever it writes or closes the file, it waits for the other, by default for five seconds.
+    impatient = functools.partial(CorrectionStore, patience=0.1)
+    monkeypatch.setattr("slugline.cli.train_corrections.CorrectionStore", impatient)
     with contextlib.closing(sqlite3.connect("c.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert run(*TRAIN, "--corrections", "c.db").code == 0
