@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 # A misspelt topic has at most this fraction of the documents of the topic that was meant.
 _MAX_FRACTION = 0.2
 # Words with fewer letters, such as "type" and "tape", are often one letter apart.
 _MIN_LETTERS = 5
-_LAST_WORD, _FIRST_WORD = re.compile(r"[^\W\d_]*$"), re.compile(r"^[^\W\d_]*")
 
 
 class Misspelling(NamedTuple):
@@ -71,9 +69,14 @@ def has_one_letter_wrong(topic: str, other: str) -> bool:
     is_swapped = len(topic) == 2 and topic == other[::-1]
     if not is_swapped and max(len(topic), len(other)) != 1:
         return False
-    around = len(_LAST_WORD.findall(before)[0]) + len(_FIRST_WORD.findall(after)[0])
+    around = _count_first_letters(reversed(before)) + _count_first_letters(after)
     n_letters = around + min(len(topic), len(other))
     return (topic + other).isalpha() and n_letters >= _MIN_LETTERS
+
+
+def _count_first_letters(characters: Iterable[str]) -> int:
+    """Return the number of letters before the first other character."""
+    return sum(1 for _ in itertools.takewhile(str.isalpha, characters))
 
 
 def _common_prefix(first: str, second: str) -> str:
