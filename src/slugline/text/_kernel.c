@@ -520,13 +520,18 @@ static int count_all(Work *work, FeatureGroup *feature_groups, Py_ssize_t n_feat
         int64_t n_words = (int64_t)(work->reader.words.size / sizeof(Word));
         if (!push(&work->out_words, &n_words, sizeof n_words))
             return 0;
-        if (work->vectors && !sum_document(work->vectors, &work->reader, document))
-            return 0;
+        if (work->vectors)
+            expect_words(work->vectors, &work->reader);
         for (Py_ssize_t i = 0; i < n_feature_groups; i++)
             if (!find_columns(work, feature_groups + i) || !put_counts(work, feature_groups[i].first))
                 return 0;
+        if (work->vectors && !sum_before(work->vectors, &work->reader, document))
+            return 0;
         at += length + 1; /* a space follows */
     }
+    if (work->vectors && n_documents)
+        sum_rows(work->vectors,
+                 work->vectors->to_sums + (n_documents - 1) * work->vectors->n_columns);
     return 1;
 }
 

@@ -17,7 +17,8 @@
 /* As in vector_table.py. */
 #define ROW_BITS 22
 #define ROW_MASK ((UINT64_C(1) << ROW_BITS) - 1)
-#define FILTER_SHIFT 12
+#define PIECE_SHIFT 12
+#define BEGINNING_SHIFT 36
 #define MAX_COLUMNS 1024
 #define MAX_PIECE 64
 #define ZERO 8
@@ -57,7 +58,7 @@ static inline void expect_place(const void *place)
    --------------------------------------------------------------------------------------------- */
 
 #define NO_ROW UINT32_MAX
-#define WORDS_AHEAD 8 /* words whose slots are fetched: tables are larger than the processor's cache */
+#define N_EXPECTED 64 /* words whose slots are fetched: tables are larger than the processor's cache */
 
 static inline size_t slot_of(const Vectors *vectors, uint64_t hash)
 {
@@ -88,10 +89,10 @@ static inline int put_row(Vectors *vectors, uint32_t row)
     return push(&vectors->found, &row, sizeof row);
 }
 
-/* Return 0 for hashes of no word of the table, and seldom 1 for such. */
-static inline uint64_t may_have_row(const Vectors *vectors, uint64_t hash)
+/* Return the bit of a number in the filter. */
+static inline uint64_t filter_bit(const Vectors *vectors, uint64_t number)
 {
-    size_t bit = (size_t)(hash >> FILTER_SHIFT) & (8 * vectors->n_slots - 1);
+    size_t bit = (size_t)number & (8 * vectors->n_slots - 1);
     return vectors->filter[bit >> 3] >> (bit & 7) & 1;
 }
 
@@ -153,7 +154,9 @@ static int put_pieces(Vectors *vectors, const unsigned char *at, const unsigned 
             if (n < shortest)
                 continue;
             hashes[n] = hash_last(state, block, (size_t)(end - block));
-            possible |= may_have_row(vectors, hashes[n]) << (n - 1);
+            if (n == shortest && !filter_bit(vectors, hashes[n] >> BEGINNING_SHIFT))
+                break;
+            possible |= filter_bit(vectors, hashes[n] >> PIECE_SHIFT) << (n - 1);
         }
         uint32_t row = NO_ROW;
         for (; possible && row == NO_ROW; possible ^= UINT64_C(1) << (n - 1)) {
@@ -205,6 +208,15 @@ static int is_number(const unsigned char *at, size_t length)
     return 1;
 }
 
+/* Have the slots of a document's words fetched. */
+static void expect_words(const Vectors *vectors, const Reader *reader)
+{
+    const Word *words = (const Word *)reader->words.bytes;
+    size_t n_words = reader->words.size / sizeof(Word);
+    for (size_t i = 0; i < n_words && i < N_EXPECTED; i++)
+        expect_place(vectors->slots + slot_of(vectors, words[i].hash));
+}
+
 /* Put the rows of a document's words; 0 if there is no memory. `known` is the fraction of it. */
 static int put_rows(Vectors *vectors, const Reader *reader, float *known)
 {
@@ -216,8 +228,8 @@ static int put_rows(Vectors *vectors, const Reader *reader, float *known)
     for (size_t i = 0; i < n_words; i++) {
         const Word *word = words + i;
         const unsigned char *at = text + word->start;
-        if (i + WORDS_AHEAD < n_words)
-            expect_place(vectors->slots + slot_of(vectors, words[i + WORDS_AHEAD].hash));
+        if (i + N_EXPECTED < n_words)
+            expect_place(vectors->slots + slot_of(vectors, words[i + N_EXPECTED].hash));
         uint32_t row = find_row(vectors, word->hash);
         if (row != NO_ROW) {
             if (!put_row(vectors, row))
@@ -294,14 +306,13 @@ static void sum_rows(const Vectors *vectors, float *to)
     scale_total(to, total, vectors->n_columns, vectors->scale);
 }
 
-/* Write the sum of the vectors of a document's words, and how much of it is known; 0 if there is no
-   memory. */
-static int sum_document(Vectors *vectors, const Reader *reader, size_t document)
+/* Write the sum of the document before this one, whose rows have been fetched meanwhile, and put the
+   rows of this one; 0 if there is no memory. */
+static int sum_before(Vectors *vectors, const Reader *reader, size_t document)
 {
-    if (!put_rows(vectors, reader, vectors->to_known + document))
-        return 0;
-    sum_rows(vectors, vectors->to_sums + document * vectors->n_columns);
-    return 1;
+    if (document)
+        sum_rows(vectors, vectors->to_sums + (document - 1) * vectors->n_columns);
+    return put_rows(vectors, reader, vectors->to_known + document);
 }
 
 /* ------------------------------------------------------------------------------------------------

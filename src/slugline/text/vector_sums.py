@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, I64, U8, Mask
+from slugline.base.arrays import F32, I64, U8, U64, Mask
 from slugline.text.characters import is_unspaced
 from slugline.text.hashing import hash_spans
 from slugline.text.sparse import ranges, row_lengths, row_offsets
@@ -95,7 +95,7 @@ def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
     rows = table.find_rows(words.hashes)
     is_unknown = rows < 0
     part_owners, part_starts, part_ends = _divide_words(array, words, is_unknown)
-    part_rows = _rows_of_spans(table, array, part_starts, part_ends)
+    part_rows = table.find_rows(_hash_between(array, part_starts, part_ends))
     remaining = part_rows < 0
     piece_parts, piece_starts, piece_ends, piece_rows = _find_pieces(
         table, array, part_starts[remaining], part_ends[remaining]
@@ -155,13 +155,22 @@ def _find_pieces(
     shortest = np.repeat(shortest, n_characters)
     lengths = np.zeros(len(positions), dtype=np.int64)
     rows = np.full(len(positions), -1, dtype=np.int64)
+
+    def hash_pieces(numbers: I64, n_characters: I64 | int) -> U64:
+        places = positions[numbers]
+        return _hash_between(array, characters[places], characters[places + n_characters])
+
+    may_begin = np.flatnonzero(shortest <= n_left)
+    beginnings = hash_pieces(may_begin, shortest[may_begin])
+    may_begin = may_begin[table.may_begin_pieces(beginnings)]
     for length in range(header.longest_piece, 0, -1):
-        candidates = np.flatnonzero((rows < 0) & (length >= shortest) & (length <= n_left))
-        places = positions[candidates]
-        rows[candidates] = _rows_of_spans(
-            table, array, characters[places], characters[places + length], of_pieces=True
-        )
-        lengths[candidates[rows[candidates] >= 0]] = length
+        is_possible = (rows < 0) & (length >= shortest) & (length <= n_left)
+        numbers = may_begin[is_possible[may_begin]]
+        hashes = hash_pieces(numbers, length)
+        may_match = table.may_be_pieces(hashes)
+        numbers = numbers[may_match]
+        rows[numbers] = table.find_rows(hashes[may_match])
+        lengths[numbers[rows[numbers] >= 0]] = length
     chosen = _walk(lengths)
     places = positions[chosen]
     parts = np.repeat(np.arange(len(starts)), n_characters)[chosen]
@@ -178,13 +187,5 @@ def _walk(lengths: I64) -> I64:
     return np.array(chosen, dtype=np.int64)
 
 
-def _rows_of_spans(
-    table: VectorTable, array: U8, starts: I64, ends: I64, *, of_pieces: bool = False
-) -> I64:
-    hashes = hash_spans(array, starts, ends - starts)
-    if not of_pieces:
-        return table.find_rows(hashes)
-    rows = np.full(len(hashes), -1, dtype=np.int64)
-    possible = np.flatnonzero(table.may_have_rows(hashes))
-    rows[possible] = table.find_rows(hashes[possible])
-    return rows
+def _hash_between(array: U8, starts: I64, ends: I64) -> U64:
+    return hash_spans(array, starts, ends - starts)

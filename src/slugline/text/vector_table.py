@@ -5,7 +5,7 @@ these sections, each of which begins at a multiple of 64 bytes:
 
 ======= ================================ ===========================================================
 slots   uint64, n_slots                  hash table of the words, see `VectorTable.find_rows`
-filter  uint8, n_slots                   a bit for each word, see `VectorTable.may_have_rows`
+filter  uint8, n_slots                   bits of pieces, see `VectorTable.may_be_pieces`
 factors uint16, n_words                  what each word's numbers are multiplied by
 rows    uint8, (n_words, n_columns / 2)  numbers from -7 to 7, plus 8: byte `j` holds column `j` in
                                          its low half and `j + n_columns / 2` in its high half
@@ -40,8 +40,10 @@ from slugline.base.checks import check_whole, has_surrogates, short_repr
 from slugline.base.files import PathLike, write_whole
 from slugline.base.wording import counted
 from slugline.errors import DataError, EncoderError, Parameter, os_errors_as
+from slugline.text.characters import is_unspaced
+from slugline.text.hashing import hash_spans
 from slugline.text.sparse import row_lengths, row_offsets
-from slugline.text.tokens import find_words
+from slugline.text.tokens import Words, find_words
 
 #: The rules by which texts are read, see `slugline.text.vector_sums`.
 RULES = 1
@@ -49,8 +51,9 @@ MAX_COLUMNS = 1024
 #: The number of bits of a row's number in a slot; the other bits are those of the hash.
 ROW_BITS = 22
 _ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
-# Bits of a word's hash: from these on for its first slot, and for its bit of the filter.
-_SLOT_SHIFT, _FILTER_SHIFT = np.uint64(32), np.uint64(12)
+# The bits of a hash from these on are the number of a word's first slot, of a piece's bit in the
+# filter, and of the bit of the first characters of a piece.
+_SLOT_SHIFT, _PIECE_SHIFT, _BEGINNING_SHIFT = np.uint64(32), np.uint64(12), np.uint64(36)
 _MAGIC = b"SLUGVEC1"
 _N_BITS = 4
 # The largest absolute value of a number, what is added to it, and the largest factor.
@@ -188,9 +191,13 @@ class VectorTable:
     def _offsets(self) -> I64:
         return row_offsets(self.lengths)
 
-    def may_have_rows(self, hashes: U64) -> Mask:
-        """Return False for hashes of no word of the table, and seldom True for such."""
-        return _may_be_in(self.filter, hashes)
+    def may_be_pieces(self, hashes: U64) -> Mask:
+        """Return True for the hashes of words that may be pieces, and seldom for others."""
+        return _has_bits(self.filter, hashes >> _PIECE_SHIFT)
+
+    def may_begin_pieces(self, hashes: U64) -> Mask:
+        """Return the same for hashes of the first characters of pieces, as many as the shortest."""
+        return _has_bits(self.filter, hashes >> _BEGINNING_SHIFT)
 
     def find_rows(self, hashes: U64) -> I64:
         """Return the row of the word with each hash, or -1.
@@ -343,9 +350,9 @@ def write_table(
     check_whole("longest_piece", longest_piece, 1, _MAX_PIECE)
     check_whole("shortest_piece", shortest_piece, 1, _MAX_PIECE)
     check_whole("shortest_unspaced_piece", shortest_unspaced_piece, 1, _MAX_PIECE)
-    text, lengths, hashes = _read_words(words)
+    text, lengths, found = _read_words(words)
     scale, factors, rows = _quantise(vectors)
-    slots, filter_ = _make_slots(hashes)
+    slots = _make_slots(found.hashes)
     notes = msgspec.json.encode(_Notes(tuple(languages)))
     header = Header(
         version=version,
@@ -364,7 +371,7 @@ def write_table(
     start = _FIELDS.pack(_MAGIC, *header).ljust(_N_CHECKED, b"\0")
     start += struct.pack("<I", zlib.crc32(start))
     data = start + bytes(_N_HEADER - _N_DIGESTED)
-    arrays = slots, filter_, factors, rows, lengths.astype(np.uint8)
+    arrays = slots, _make_filter(found, header), factors, rows, lengths.astype(np.uint8)
     sections = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays]
     for section, size in zip([*sections, text, notes], _section_sizes(header)[1:], strict=True):
         data += section.ljust(size, b"\0")
@@ -390,8 +397,8 @@ def _check_vectors(words: Sequence[str], vectors: F32) -> None:
         raise DataError(Parameter("vectors"), " holds NaN or infinity; leave out such words.")
 
 
-def _read_words(words: Sequence[str]) -> tuple[bytes, I64, U64]:
-    """Return the words as UTF-8, the number of bytes of each, and their hashes."""
+def _read_words(words: Sequence[str]) -> tuple[bytes, I64, Words]:
+    """Return the words as UTF-8, the number of bytes of each, and the words with their hashes."""
     if has_surrogates("".join(words)):
         raise DataError("a word has a lone surrogate in it, which is no character; leave it out.")
     found = find_words(words)
@@ -415,15 +422,15 @@ def _read_words(words: Sequence[str]) -> tuple[bytes, I64, U64]:
     if (n_each > 1).any():
         wrong = words[int(first[n_each > 1].min())]
         raise DataError(f"the word {short_repr(wrong)} occurs twice; leave out one of the two.")
-    return text, lengths, found.hashes
+    return text, lengths, found
 
 
 def _first_slots(hashes: U64, n_slots: int) -> I64:
     return (hashes >> _SLOT_SHIFT).astype(np.int64) & (n_slots - 1)
 
 
-def _make_slots(hashes: U64) -> tuple[U64, U8]:
-    """Return the hash table and the filter of the words with these hashes."""
+def _make_slots(hashes: U64) -> U64:
+    """Return the hash table of the words with these hashes."""
     n_slots = 1 << (len(hashes) * 4 // _USED_SLOTS).bit_length()
     slots = [0] * n_slots
     entries = hashes & ~_ROW_MASK
@@ -433,23 +440,36 @@ def _make_slots(hashes: U64) -> tuple[U64, U8]:
         while slots[slot]:
             slot = (slot + 1) % n_slots
         slots[slot] = entry
-    filter_ = np.zeros(n_slots, dtype=np.uint8)
-    bits = _filter_bits(filter_, hashes)
-    np.bitwise_or.at(filter_, bits >> 3, _bit_masks(bits))
-    return np.array(slots, dtype=np.uint64), filter_
+    return np.array(slots, dtype=np.uint64)
 
 
-def _filter_bits(filter_: U8, hashes: U64) -> I64:
-    return (hashes >> _FILTER_SHIFT).astype(np.int64) & (8 * len(filter_) - 1)
+def _make_filter(words: Words, header: Header) -> U8:
+    """Return the bits of words that may be pieces, and of their first characters."""
+    array = np.frombuffer(words.buffer, dtype=np.uint8)
+    unspaced = is_unspaced(array, words.starts)
+    shortest = np.where(unspaced, header.shortest_unspaced_piece, header.shortest_piece)
+    characters = np.flatnonzero((array & 0xC0) != 0x80)
+    first = np.searchsorted(characters, words.starts)
+    n_characters = np.searchsorted(characters, words.ends) - first
+    pieces = np.flatnonzero((n_characters >= shortest) & (n_characters <= header.longest_piece))
+    starts, ends = words.starts[pieces], characters[(first + shortest)[pieces]]
+    beginnings = hash_spans(array, starts, ends - starts)
+    filter_ = np.zeros(header.n_slots, dtype=np.uint8)
+    for numbers in (words.hashes[pieces] >> _PIECE_SHIFT, beginnings >> _BEGINNING_SHIFT):
+        places, bits = _filter_bits(filter_, numbers)
+        np.bitwise_or.at(filter_, places, bits)
+    return filter_
 
 
-def _bit_masks(bits: I64) -> U8:
-    return np.left_shift(1, bits & 7).astype(np.uint8)
+def _filter_bits(filter_: U8, numbers: U64) -> tuple[I64, U8]:
+    """Return the byte of each number's bit in a filter, and the bit."""
+    bits = numbers.astype(np.int64) & (8 * len(filter_) - 1)
+    return bits >> 3, np.left_shift(1, bits & 7).astype(np.uint8)
 
 
-def _may_be_in(filter_: U8, hashes: U64) -> Mask:
-    bits = _filter_bits(filter_, hashes)
-    return (filter_[bits >> 3] & _bit_masks(bits)) != 0
+def _has_bits(filter_: U8, numbers: U64) -> Mask:
+    places, bits = _filter_bits(filter_, numbers)
+    return (filter_[places] & bits) != 0
 
 
 def _quantise(vectors: F32) -> tuple[float, U16, U8]:
