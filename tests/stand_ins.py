@@ -31,12 +31,15 @@ class Letters:
 class Meanings:
     """Encodes a text by how many words it has of each meaning; counts what it is asked.
 
-    A word has one meaning or none.
+    A word has one meaning or none. `has_unknown_texts` is whether texts without a meaning are left
+    to words alone.
     """
 
     name = "meanings"
     digest = "1"
     is_thread_safe = True
+
+    has_unknown_texts = False
 
     def __init__(self, meanings: Mapping[str, int], width: int = 4) -> None:
         self.meanings, self.width = meanings, width
@@ -85,3 +88,13 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, make: Callable[[], Any]
     """Let `make` return the encoder of a name, which may be a new one, until the test is over."""
     entry = registry.ENCODERS.get(name) or registry.ENCODERS["use"]
     monkeypatch.setitem(registry.ENCODERS, name, replace(entry, make=make))
+
+
+def register_only(monkeypatch: pytest.MonkeyPatch, makers: Mapping[str, Callable[[], Any]]) -> None:
+    """Let the registry have no other encoders than these, until the test is over."""
+    entry = registry.ENCODERS["use"]
+    # From the last to the first, as they are put back in the opposite order.
+    for name in reversed([*registry.ENCODERS]):
+        monkeypatch.delitem(registry.ENCODERS, name)
+    for name, make in makers.items():
+        monkeypatch.setitem(registry.ENCODERS, name, replace(entry, make=make))

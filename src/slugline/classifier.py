@@ -37,8 +37,8 @@ from slugline.corpus.topic_sets import (
 )
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
-from slugline.learning.encoder.registry import AUTO, Encoder, combinations
-from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner
+from slugline.learning.encoder.registry import AUTO, BUILT_IN, Encoder, combinations
+from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner, is_linear
 from slugline.model.decider import Decider
 from slugline.model.decision import Decision
 from slugline.model.dense import encoder_warnings
@@ -89,14 +89,15 @@ class TopicClassifier(TextEstimator):
     encoder : str or an object with `encode`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, with
         as much weight as helps on held-out documents. A name of
-        `slugline.learning.encoder.registry` ("use", "e5"), several with commas between them in any
-        order, or "auto": the combination of these, or none, that does best on held-out documents;
-        see `fitted_.encoder_choice`. An object's `encode(list of str)` returns an array, shape
-        (n_texts, n_columns). See `docs/explanation/encoder.md`.
+        `slugline.learning.encoder.registry` ("vectors", "use", "e5"), several with commas between
+        them in any order, or "auto": the combination of these, or none, that does best on held-out
+        documents; see `fitted_.encoder_choice`. An object's `encode(list of str)` returns an array,
+        shape (n_texts, n_columns). See `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
-        What topics are about, in a sentence or two, for the encoder. Documents add to them with as
-        much weight as helps on held-out ones, and a topic need not have any. `fit([], [])` learns
-        from descriptions alone: scores are then cosines, and probabilities are not calibrated.
+        What topics are about, in a sentence or two, for the encoder, or for "vectors" if you name
+        none. Documents add to them with as much weight as helps on held-out ones, and a topic need
+        not have any. `fit([], [])` learns from descriptions alone: scores are then cosines, and
+        probabilities are not calibrated.
     feature_groups : sequence of FeatureGroup, optional
         The groups of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
@@ -246,8 +247,8 @@ class TopicClassifier(TextEstimator):
 
         Warns
         -----
-        EncoderWarning : if the encoder is left out, as it improves nothing; or if there is none to
-            choose, or none is chosen and `X_unlabelled` needs one.
+        EncoderWarning : if the encoder is left out, as it improves nothing, unless it is "vectors";
+            or if none is chosen and `X_unlabelled` needs one.
         """
         settings = self.to_settings()
         unlabelled = None
@@ -685,9 +686,12 @@ class TopicClassifier(TextEstimator):
         return settings
 
     def _settings(self, learner: Learner) -> FitSettings:
+        chosen = self.encoder
+        if chosen is None and self.descriptions and is_linear(learner):
+            chosen = BUILT_IN
         encoder: CheckedEncoder | tuple[str, ...] | None = None
-        if self.encoder is not None:
-            encoder = combinations() if self.encoder == AUTO else get_encoder(self.encoder)
+        if chosen is not None:
+            encoder = combinations() if chosen == AUTO else get_encoder(chosen)
         return FitSettings(
             learner=learner,
             feature_groups=self.feature_groups,

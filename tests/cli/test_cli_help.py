@@ -137,7 +137,7 @@ def test_usage_error_proposes_the_nearest_option_or_command(run: Run) -> None:
         ("slugline ro", ["plain,rollback"]),
         ("slugline rollback --js", ["plain,--json"]),
         ("slugline train --learner n", ["plain,network"]),
-        ("slugline train --encoder ", ["plain,use", "plain,e5", "plain,use,e5", "plain,auto"]),
+        ("slugline train --encoder u", ["plain,use", "plain,use,e5"]),
         ("slugline train --output ", ["file,"]),
         (
             "slugline train re",

@@ -61,7 +61,7 @@ def test_heldout_scores_equal_those_of_a_fit_without_the_group(n_rows: int) -> N
     for group in fit._groups(y, np.arange(n_rows)):
         rest = np.setdiff1d(np.arange(n_rows), group)
         expected = reference(X[rest], y[rest], 4, 0.7)(X[group])
-        left_out = found.heldout_scores(group, 0.7)
+        left_out = found.heldout_scores(group[np.newaxis], 0.7)
         np.testing.assert_allclose(
             left_out - left_out.mean(axis=1, keepdims=True),
             expected - expected.mean(axis=1, keepdims=True),

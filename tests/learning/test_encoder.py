@@ -101,7 +101,7 @@ def test_encode_passes_on_keyboard_interrupt() -> None:
 
 @pytest.mark.parametrize("wrong", ["elmo", "", None, 3, Letters, object()])
 def test_get_encoder_rejects_what_is_no_encoder(wrong: Any) -> None:
-    with pytest.raises(OptionError, match=r"^`encoder` is .*; give use, e5, several with"):
+    with pytest.raises(OptionError, match=r"^`encoder` is .*; give vectors, use, e5, several with"):
         get_encoder(wrong)
 
 

@@ -307,7 +307,7 @@ def test_fit_linear_without_heldout_rows_has_the_usual_calibration() -> None:
 
 def test_cross_validate_scores_rows_by_weights_that_have_not_seen_them() -> None:
     found = fit_linear(X, Labels.from_topics(NOISY), FitContext(N_TOPICS, cross_validate=True))
-    rows, judged = found.heldout
+    rows, judged, _ = found.heldout
 
     # Those that look wrong have taught nothing, and yet they show how often topics are wrong.
     assert found.n_suspect_labels > 0
@@ -320,7 +320,7 @@ def test_cross_validate_scores_rows_by_weights_that_have_not_seen_them() -> None
 
 def test_cross_validate_of_random_topics_is_right_by_chance_only() -> None:
     y = np.random.default_rng(5).integers(0, N_TOPICS, N_ROWS)
-    rows, judged = fit_linear(
+    rows, judged, _ = fit_linear(
         X, Labels.from_topics(y), FitContext(N_TOPICS, cross_validate=True), clean=False
     ).heldout
     assert np.mean(judged.argmax(axis=1) == y[rows]) < 3 / N_TOPICS
@@ -338,7 +338,7 @@ def test_cross_validate_of_many_topics_learns_from_part_of_the_rows(
 
     monkeypatch.setattr(steps, "Minibatches", Counted)
     limits = FitLimits(max_topics=1, negatives_per_positive=3)
-    rows, judged = fit(y=Y, limits=limits).heldout
+    rows, judged, _ = fit(y=Y, limits=limits).heldout
 
     assert len(sizes) == 2 * N_TOPICS  # for all rows, and for a third
     assert max(sizes) < N_ROWS / 3

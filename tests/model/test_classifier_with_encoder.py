@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, EncoderError, EncoderWarning, OptionError
+from slugline.explanation.explain import explain
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import DenseHead
@@ -124,6 +125,20 @@ def test_encoder_compares_cosines_with_one_text_per_topic(meanings: Meanings) ->
     head = head_of(classifier)
     assert (head.sparse_factor, head.encoder_weight) == (0, 1)
     assert classifier.decision_function(["wheat", "?"]).tolist() == [[0, 15, 0], [0, 0, 0]]
+
+
+def test_words_alone_answer_a_text_of_which_the_encoder_knows_nothing(meanings: Meanings) -> None:
+    meanings.has_unknown_texts = True
+    classifier = TopicClassifier(encoder=meanings).fit(["rye", "debt", "striker"], TOPICS)
+    fitted, texts = classifier.fitted_, ["debt?", "?"]
+    meanings.meanings = {}
+    words = fitted.features.transform(texts)
+    expected = fitted.learner.decision_function(words)
+    assert np.array_equal(classifier.decision_function(texts), expected)
+    assert np.array_equal(classifier.predict_proba(texts), fitted.learner.predict_proba(words))
+    with_words = explain(fitted, "debt?")
+    assert with_words.score == pytest.approx(expected[0].max(), rel=1e-6)
+    assert "encoder" not in str(with_words)
 
 
 @pytest.mark.parametrize("texts", [["wheat"], ["wheat", "rye", "corn"]], ids=["one", "three"])
@@ -261,8 +276,7 @@ def test_encoder_rejects_options_that_it_does_not_support(
 @pytest.mark.parametrize("encoder", ["bert", 7, Meanings], ids=str)
 def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
     with pytest.raises(
-        OptionError,
-        match=r"^`encoder` is .*; give use, e5, several with commas between them, an obj",
+        OptionError, match=r"^`encoder` is .*; give vectors, use, e5, several with commas between"
     ):
         fit(encoder)
 

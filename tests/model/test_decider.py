@@ -218,7 +218,7 @@ def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
     predictions = fitted.heldout_predictions
     assert predictions is not None
     assert learner.heldout_scores_ is not None
-    rows, scores = learner.heldout_scores_
+    rows, scores, _ = learner.heldout_scores_
     assert predictions.n_documents == len(rows) == pytest.approx(share * len(texts), abs=3)
     proba = learner.calibration.proba(scores)
     np.testing.assert_array_equal(predictions.probabilities, proba.max(axis=1))
@@ -434,16 +434,17 @@ def test_decide_splits_each_text_into_words_once(
     fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
+    join_texts = text_words.join_texts
 
     def join(texts: list[str]) -> Any:
         read.extend(texts)
-        return text_words.join_texts(texts)
+        return join_texts(texts)
 
     def find_words(texts: list[str]) -> Any:
         read.extend(texts)
         return text_words.find_words(texts)
 
-    monkeypatch.setattr(counting, "join_texts", join)
+    monkeypatch.setattr(text_words, "join_texts", join)
     monkeypatch.setattr(counting, "find_words", find_words)
     fitted.decide(["corn goal", "Das Kraut"], coverage=0.9)
     assert read == ["corn goal", "Das Kraut"]

@@ -167,11 +167,21 @@ def test_descriptions_must_be_a_mapping() -> None:
         described(descriptions=["grain"]).fit([], [])
 
 
-def test_descriptions_need_an_encoder() -> None:
-    with pytest.raises(OptionError) as caught:
-        described(encoder=None).fit(TEXTS, TOPICS)
+def test_descriptions_are_read_by_word_vectors_if_no_encoder_is_named() -> None:
+    described_topics = {"grain": "Wheat and corn", "sport": "Football and other sports"}
+    classifier = TopicClassifier(descriptions=described_topics).fit([], [])
+    assert classifier.fitted_.encoder is not None
+    assert classifier.fitted_.encoder.name == "vectors"
+    assert classifier.predict(["barley", "the goalkeeper"]).tolist() == ["grain", "sport"]
+
+
+def test_descriptions_of_unknown_words_are_rejected() -> None:
+    classifier = TopicClassifier(descriptions={"grain": "Wheat", "bank": "qqqq zzzz"})
+    with pytest.raises(DataError) as caught:
+        classifier.fit([], [])
     assert str(caught.value) == (
-        '`descriptions` need an encoder that reads them; give one as well: `encoder="use"`.'
+        "`descriptions`: the encoder vectors knows too few words of the description of 'bank'; "
+        "give one in a language that it knows, or none."
     )
 
 
@@ -271,7 +281,6 @@ def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
     ("options", "message"),
     [
         ([], "Missing argument 'DATA': name documents to learn from, or describe topics with "),
-        (["--topics", "topics.csv"], "--topics need an encoder that reads them; give one as well"),
         (
             ["--topics", "topics.csv", "--encoder", "use", "--test", "docs.csv"],
             "--test needs documents, and --topics has descriptions alone; leave it out, or name ",
@@ -293,7 +302,7 @@ def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
             "--topics need an encoder that reads them; give one as well",
         ),
     ],
-    ids=["nothing", "no encoder", "test", "curve", "overwrite", "network", "network alone"],
+    ids=["nothing", "test", "curve", "overwrite", "network", "network alone"],
 )
 @pytest.mark.usefixtures("_files")
 def test_train_topics_rejects_invalid_combinations(

@@ -381,7 +381,7 @@ def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
     if not data and "topics" not in given:
         raise OptionError(
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
-            "--topics and name an --encoder."
+            "--topics."
         )
     for rule in RULES:
         message = rule.violation(given, values)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, Integers
+from slugline.base.arrays import F32, F64, Integers, Mask
 from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.wording import counted, nearest
 from slugline.corpus.corpus import Corpus
@@ -18,6 +18,7 @@ from slugline.corpus.topic_sets import as_sets, check_documents, sets_with_paren
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.explanation import attribution
 from slugline.explanation.explanation import Explanation, Reason, TrainingExample
+from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.decider import Decider
@@ -36,6 +37,53 @@ _MAX_ENCODED = 16_000
 # ... but no fewer than this.
 _MIN_PARTS = 10
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
+
+
+class WordRows(NamedTuple):
+    """What the words of a text add to its row, in the columns of encoders that sum their vectors.
+
+    Attributes
+    ----------
+    starts, ends : int array, shape (n_words,)
+        The positions of the words in the bytes of the words.
+    rows : float64 array, shape (n_words, encoder.width)
+        Their sum is the text's row in these columns; other columns are 0.
+    columns : bool array, shape (encoder.width,)
+    """
+
+    starts: Integers
+    ends: Integers
+    rows: F64
+    columns: Mask
+
+    @classmethod
+    def divide(cls, text: str, encoder: CheckedEncoder, row: F64) -> WordRows | None:
+        """Divide the row of a text among its words; None if no encoder sums vectors of words."""
+        parts = encoder.parts or (encoder,)
+        widths = [part.width or len(row) for part in parts]
+        columns, spans = np.zeros(len(row), dtype=bool), [np.zeros((0, 2), dtype=np.intp)]
+        rows = [np.zeros((0, len(row)))]
+        for part, end, width in zip(parts, np.cumsum(widths).tolist(), widths, strict=True):
+            if part.word_sum is None:
+                continue
+            contributions = part.word_sum.word_contributions(text)
+            own = slice(end - width, end)
+            columns[own] = True
+            if contributions and row[own].any():
+                firsts, lasts, vectors = zip(*contributions, strict=True)
+                of_words = np.zeros((len(vectors), len(row)))
+                of_words[:, own] = vectors
+                length = np.linalg.norm(of_words.sum(axis=0))
+                rows.append(of_words * (np.linalg.norm(row[own]) / (length or 1.0)))
+                spans.append(np.array([firsts, lasts]).T)
+        if not columns.any():
+            return None
+        starts, ends = np.concatenate(spans).T
+        return cls(starts, ends, np.concatenate(rows), columns)
+
+    def attributions(self, weights: F64) -> attribution.SpanAttributions:
+        """Return the attribution of each word, given the weights of all columns."""
+        return attribution.SpanAttributions(self.starts, self.ends, self.rows @ weights)
 
 
 class EncodedParts(NamedTuple):
@@ -132,9 +180,10 @@ def explain(
     The attributions of all words and phrases add up to the score minus that of an empty text. For a
     linear learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and
     for mixtures, integrated gradients over the learners' scores; see
-    `slugline.explanation.attribution`. The encoder's attribution is divided among the sentences of
-    the text, or the words of a single one; see `EncodedParts`. Attributions are calculated in
-    float64, and include the rounding error of the model's score in float32, some millionths.
+    `slugline.explanation.attribution`. Word vectors get exact attributions as well; see `WordRows`.
+    The attribution of any other encoder is divided among the sentences of the text, or the words of
+    a single one; see `EncodedParts`. Attributions are calculated in float64, and include the
+    rounding error of the model's score in float32, some millionths.
 
     Parameters
     ----------
@@ -149,8 +198,8 @@ def explain(
         Number of places of words and phrases to list, the strongest first. The last reason sums up
         the others.
     split_encoder : bool, default True
-        If False, the encoder's attribution is one reason without a place, which needs no further
-        encodings; use this for thousands of texts.
+        If False, the attribution of an encoder other than word vectors is one reason without a
+        place, which needs no further encodings; use this for thousands of texts.
     corpus : Corpus or (texts, topics), optional
         The training documents, among which the examples are found: documents of the topic that
         share most of the reasons. Similarity is the inner product of a document's row, of length 1,
@@ -178,16 +227,18 @@ def explain(
         *map(names.index, others),
     ]
     words = find_words([text])
-    parts = None
-    if split_encoder and fitted.dense is not None and answer.encoded is not None and len(words):
-        parts = EncodedParts.leave_out(text, words, fitted.dense)
+    division = None
+    if fitted.dense is not None and answer.encoded is not None:
+        division = _EncoderDivision.divide(
+            text, words, fitted.dense, answer.encoded, split=split_encoder
+        )
     first, *rest = (
         _explain_topic(
             fitted,
             answer,
             words,
             number,
-            parts=parts,
+            division=division,
             given=given,
             against=against,
             max_reasons=max_reasons,
@@ -204,7 +255,7 @@ def _explain_topic(
     words: Words,
     number: int,
     *,
-    parts: EncodedParts | None,
+    division: _EncoderDivision | None,
     given: _GivenTopics | None,
     against: Topic | None,
     max_reasons: int,
@@ -220,14 +271,11 @@ def _explain_topic(
     by_column = attributions[:n_columns]
     places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, by_column)
     other_reasons = _column_reasons(fitted.features, answer.X.indices, by_column)
-    if fitted.dense is not None and answer.encoded is not None:
-        by_encoder = float(attributions[-1])
-        if parts is None:
-            other_reasons.insert(0, Reason(_BY_ENCODER, None, None, by_encoder))
-        else:
-            weights = fitted.dense.weights.astype(np.float64) @ factors
-            by_part = parts.attributions(weights, by_encoder)
-            places = attribution.merge_attributions([places, by_part])
+    if division is not None:
+        of_encoder, undivided = division.attributions(factors, float(attributions[-1]))
+        places = attribution.merge_attributions([places, *of_encoder])
+        if undivided:
+            other_reasons.insert(0, Reason(_BY_ENCODER, None, None, undivided))
     return Explanation(
         text=answer.text,
         topic=names[number],
@@ -244,6 +292,55 @@ def _explain_topic(
         threshold=None if given is None else given.threshold(number),
         is_given=None if given is None else names[number] in given.with_parents,
     )
+
+
+class _EncoderDivision(NamedTuple):
+    """How the encoder's attribution is divided among the words and sentences of a text.
+
+    Attributes
+    ----------
+    dense : DenseHead
+    row : float64 array, shape (encoder.width,)
+        The encoder's row of the text.
+    words : WordRows or None
+        None if no encoder sums vectors of words.
+    parts : EncodedParts or None
+        None if what other encoders add is not divided.
+    """
+
+    dense: DenseHead
+    row: F64
+    words: WordRows | None
+    parts: EncodedParts | None
+
+    @classmethod
+    def divide(
+        cls, text: str, words: Words, dense: DenseHead, row: F64, *, split: bool
+    ) -> _EncoderDivision:
+        """Divide the row among words if it is a sum of theirs, and, if `split`, among sentences."""
+        of_words = WordRows.divide(text, dense.encoder, row)
+        is_whole = of_words is not None and of_words.columns.all()
+        needs_parts = split and not is_whole and len(words)
+        parts = EncodedParts.leave_out(text, words, dense) if needs_parts else None
+        return cls(dense, row, of_words, parts)
+
+    def attributions(
+        self, factors: F64, by_encoder: float
+    ) -> tuple[list[attribution.SpanAttributions], float]:
+        """Return attributions of words and parts, and the remaining one, which has no place."""
+        weights = self.dense.weights.astype(np.float64) @ factors
+        places = []
+        if self.words is not None:
+            of_words = self.words.attributions(weights)
+            if self.words.columns.all():
+                exact = attribution.adjust_to_sum(of_words.values, by_encoder)
+                return [of_words._replace(values=exact)], 0.0
+            places.append(of_words)
+            by_encoder -= float(of_words.values.sum())
+            weights = np.where(self.words.columns, 0, weights)
+        if self.parts is None:
+            return places, by_encoder
+        return [*places, self.parts.attributions(weights, by_encoder)], 0.0
 
 
 class _GivenTopics(NamedTuple):
@@ -322,9 +419,10 @@ class _Answer:
         self.encoded: F64 | None = None  # the encoder's row, if the encoder is used for this text
         if fitted.dense is not None and fitted.dense.needs_encoder(proba, words)[0]:
             encoded = fitted.dense.rows([text], fitted.features.n_jobs)
-            self.encoded = encoded[0].astype(np.float64)
-            scores = fitted.dense.add_scores(scores, encoded)
-            proba = fitted.dense.predict_proba(scores)
+            if fitted.dense.encoder.find_known(encoded)[0]:
+                self.encoded = encoded[0].astype(np.float64)
+                scores = fitted.dense.add_scores(scores, encoded)
+                proba = fitted.dense.predict_proba(scores)
         if fitted.multilabel_rule is not None:
             proba = fitted.multilabel_rule.make_consistent(proba)
         self.scores, self.proba = scores[0], proba[0]

@@ -30,6 +30,8 @@ class HeldOutScores(NamedTuple):
 
     rows: Index  # shape (n_rows,)
     scores: F32  # shape (n_rows, n_topics)
+    #: The rows that all weights were learned from; None if they differ, as with several folds.
+    training: Index | None = None
 
     def calibration(self, labels: Labels, costs: F32) -> AnyCalibration:
         """Fit a calibration to the scores, given labels and costs of all rows."""

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, Index
+from slugline.base.arrays import F32, Index, Mask
+from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
 from slugline.corpus.documents import Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
-from slugline.learning.encoder.registry import ENCODERS, RECOMMENDED
+from slugline.learning.encoder.registry import RECOMMENDED
+from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, LinearModel, is_linear
 from slugline.model.settings import FitSettings
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.encoder.fit import Names, UnlabelledRows
-    from slugline.learning.heldout import HeldOutScores
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
 
@@ -61,10 +62,12 @@ class EncodedDocuments:
         Of the learner.
     rows : float32 array, shape (n_documents + n_descriptions, encoder.width)
         The rows of documents come first, then those of descriptions.
+    is_known : bool array, shape (n_documents,)
+        A mask of the documents of which the encoder knows something.
     all_labels : Labels
         Of `rows`.
     context : FitContext
-        With a weight for each of `rows`.
+        With a weight for each of `rows`: 0 for documents of which the encoder knows nothing.
     settings : FitSettings
     unlabelled : UnlabelledScores or None
     """
@@ -77,6 +80,7 @@ class EncodedDocuments:
     learner: LinearModel
     heldout: HeldOutScores
     rows: F32
+    is_known: Mask
     all_labels: Labels
     context: FitContext
     settings: FitSettings
@@ -85,8 +89,35 @@ class EncodedDocuments:
     @property
     def without_encoder(self) -> tuple[None, HeldOutProba]:
         """The result for a useless encoder: no head, and the learner's held-out probabilities."""
-        rows, scores = self.heldout
+        rows, scores = self.heldout.rows, self.heldout.scores
         return None, (rows, self.learner.calibration.proba(scores))
+
+    @property
+    def known_heldout(self) -> HeldOutScores:
+        """The held-out scores of those documents of which the encoder knows something."""
+        rows, scores, training = self.heldout
+        is_known = self.is_known[rows]
+        if training is not None:
+            training = training[self.is_known[training]]
+        return HeldOutScores(rows[is_known], scores[is_known], training)
+
+    @property
+    def is_too_foreign(self) -> bool:
+        """Whether the encoder doesn't know enough of the documents to be measured on them."""
+        if self.is_known.all() or self.settings.descriptions:
+            return False
+        topics = self.labels.take(self.known_heldout.rows).topics
+        return len(np.unique(topics)) < (1 if self.labels.multilabel else 2)
+
+    def with_unknown(self, rows: Index, proba: F32) -> HeldOutProba:
+        """Return held-out probabilities with those of documents that words alone answer."""
+        if self.is_known.all():
+            return rows, proba
+        is_unknown = ~self.is_known[self.heldout.rows]
+        by_words = self.learner.calibration.proba(self.heldout.scores[is_unknown])
+        all_rows = np.concatenate([rows, self.heldout.rows[is_unknown]])
+        order = np.argsort(all_rows)
+        return all_rows[order], np.concatenate([proba, by_words])[order]
 
 
 def add_multilabel_encoder(
@@ -95,13 +126,22 @@ def add_multilabel_encoder(
     """Return the head for multilabel documents, and held-out probabilities of the summed scores."""
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
+    if encoded.is_too_foreign:
+        return encoded.without_encoder
+    heldout = encoded.known_heldout
     head, scores = fit_multilabel_head(
-        encoded.rows, encoded.all_labels, len(encoded.texts), encoded.context, encoded.heldout
+        encoded.rows,
+        encoded.all_labels,
+        len(encoded.texts),
+        encoded.context,
+        (heldout.rows, heldout.scores),
     )
     if head is None:
         return encoded.without_encoder
     dense = DenseHead.from_head(encoded.encoder, head)
-    return dense, None if scores is None else (encoded.heldout.rows, dense.predict_proba(scores))
+    if scores is None:
+        return dense, None
+    return dense, encoded.with_unknown(heldout.rows, dense.predict_proba(scores))
 
 
 def add_single_label_encoder(
@@ -116,7 +156,9 @@ def add_single_label_encoder(
     from slugline.learning.encoder.described import fit_described_head
     from slugline.learning.encoder.fit import fit_encoder_head
 
-    heldout, descriptions = encoded.heldout, encoded.settings.descriptions
+    if encoded.is_too_foreign:
+        return encoded.without_encoder
+    heldout, descriptions = encoded.known_heldout, encoded.settings.descriptions
     names, encoded_names = _encode_names(encoded)
     options: dict[str, Any] = {
         "names": encoded_names,
@@ -137,7 +179,12 @@ def add_single_label_encoder(
     else:
         heldout_rows = heldout.rows
         head, scores = fit_encoder_head(
-            encoded.rows, encoded.all_labels, encoded.context, heldout, **options
+            encoded.rows,
+            encoded.all_labels,
+            encoded.context,
+            (heldout.rows, heldout.scores),
+            training=heldout.training if encoded.encoder.is_fast else None,
+            **options,
         )
     if head is None:
         return encoded.without_encoder
@@ -153,14 +200,16 @@ def add_single_label_encoder(
     )
     proba, rows = dense.predict_proba(scores[is_unique]), heldout_rows[is_unique]
     has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
-    if not has_all_topics or len(heldout_rows) > len(heldout.rows):
-        return dense, (rows, proba)  # some topics are only described, or have a single document
-    return _add_cascade(encoded, dense, heldout.scores[is_unique], rows, proba)
+    # Words can't answer if topics are only described, or have a single document.
+    words_can_answer = has_all_topics and len(heldout_rows) == len(heldout.rows)
+    if words_can_answer and not encoded.encoder.is_fast:
+        dense, proba = _add_cascade(encoded, dense, heldout.scores[is_unique], rows, proba)
+    return dense, encoded.with_unknown(rows, proba)
 
 
 def _add_cascade(
     encoded: EncodedDocuments, dense: DenseHead, scores_by_words: F32, rows: Index, proba: F32
-) -> tuple[DenseHead, HeldOutProba]:
+) -> tuple[DenseHead, F32]:
     """Return the head with a cascade, and the probabilities of rows by both of them."""
     by_words = encoded.learner.calibration.proba(scores_by_words)
     weight = encoded.context.sample_weight
@@ -168,7 +217,7 @@ def _add_cascade(
     if cascade is not None:
         is_sure = cascade.is_sure(by_words)
         proba[is_sure] = by_words[is_sure]
-    return replace(dense, cascade=cascade), (rows, proba)
+    return replace(dense, cascade=cascade), proba
 
 
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
@@ -180,7 +229,8 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.fit import ABSENT_SCORE
 
-    (heldout_rows, scores), y = encoded.heldout, encoded.labels.topics
+    heldout, y = encoded.known_heldout, encoded.labels.topics
+    heldout_rows, scores = heldout.rows, heldout.scores
     learner, context, X = encoded.learner, encoded.context, encoded.X
     weight = context.sample_weight
     counted = np.arange(len(y)) if weight is None else np.flatnonzero(weight[: len(y)])
@@ -281,7 +331,11 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
             Parameter("X_unlabelled"),
             ".",
         )
-    return UnlabelledRows(_encode(unlabelled.texts, encoded), unlabelled.scores)
+    rows = _encode(unlabelled.texts, encoded)
+    is_known = encoded.encoder.find_known(rows)
+    if not is_known.any():
+        return None
+    return UnlabelledRows(rows[is_known], unlabelled.scores[is_known])
 
 
 def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
@@ -302,7 +356,9 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
         return [], None
     words = [_NO_WORD.sub(" ", str(name)).strip() for name in undescribed]
-    return words, Names(_encode(words, encoded), topics.encode(undescribed))
+    rows, y = _encode(words, encoded), topics.encode(undescribed)
+    is_known = encoded.encoder.find_known(rows)
+    return words, Names(rows[is_known], y[is_known]) if is_known.any() else None
 
 
 def resolve_encoder(
@@ -329,16 +385,17 @@ def resolve_encoder(
 
 
 def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> list[str]:
-    """Return warnings if a model lacks an encoder, or unlabelled texts, that were asked for."""
-    choice = fitted.encoder_choice
+    """Return warnings if a model lacks an encoder, or unlabelled texts, that were asked for.
+
+    A fast encoder costs nothing, and so may be left out without a word.
+    """
     if fitted.encoder is not None or encoder is None:
         return []
-    if choice is None:
-        return [get_encoder(encoder).omission_warning]
-    is_missing = {*ENCODERS} <= {*choice.missing}
-    missing = f"there is no encoder to choose; type: {ENCODERS[RECOMMENDED].install_command}"
+    if fitted.encoder_choice is None:
+        checked = get_encoder(encoder)
+        return [] if checked.is_fast and not has_unlabelled else [checked.omission_warning]
     ignored = Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")
-    return [missing] * is_missing + [ignored] * has_unlabelled
+    return [ignored] * has_unlabelled
 
 
 def encode_documents(
@@ -367,9 +424,14 @@ def encode_documents(
         return None
     if (heldout := learner.heldout_scores_) is None:
         return None
+    rows = encode_with_descriptions(encoder, texts, settings, context.progress)
+    is_known = encoder.find_known(rows[: len(texts)])
     weight = context.sample_weight
+    if weight is None and not is_known.all():
+        weight = np.ones(len(texts), dtype=np.float32)
     if weight is not None:  # a description counts like a document of weight 1
-        weight = np.concatenate([weight, np.ones(len(described), dtype=np.float32)])
+        of_descriptions = np.ones(len(described), dtype=np.float32)
+        weight = np.concatenate([np.where(is_known, weight, 0), of_descriptions])
     return EncodedDocuments(
         encoder=encoder,
         texts=texts,
@@ -378,7 +440,8 @@ def encode_documents(
         topics=topics,
         learner=learner,
         heldout=heldout,
-        rows=encode_with_descriptions(encoder, texts, settings, context.progress),
+        rows=rows,
+        is_known=is_known,
         all_labels=Labels.concatenate(labels, described),
         context=replace(context, sample_weight=weight),
         settings=settings,
@@ -389,16 +452,28 @@ def encode_documents(
 def encode_with_descriptions(
     encoder: CheckedEncoder, texts: Sequence[str], settings: FitSettings, progress: Progress
 ) -> F32:
-    """Return the encoder's rows of documents, then of descriptions."""
+    """Return the encoder's rows of documents, then of descriptions.
+
+    Raise DataError if the encoder knows nothing of a description.
+    """
     from slugline.learning.encoder.rows import encode
 
     everything = [*texts, *settings.descriptions.values()]
-    return encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
+    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
+    is_known = encoder.find_known(rows[len(texts) :])
+    for topic, is_read in zip(settings.descriptions, is_known.tolist(), strict=True):
+        if not is_read:
+            raise DataError(
+                Parameter("descriptions"),
+                f": the encoder {encoder.name} knows too few words of the description of "
+                f"{short_repr(topic)}; give one in a language that it knows, or none.",
+            )
+    return rows
 
 
 def linear_heldout(learner: Learner) -> HeldOutProba | None:
     """Return the held-out probabilities of a linear learner; None if there are none."""
     if not is_linear(learner) or learner.heldout_scores_ is None:
         return None  # not a linear learner, or it has learned in parts
-    rows, scores = learner.heldout_scores_
-    return rows, learner.calibration.proba(scores)
+    heldout = learner.heldout_scores_
+    return heldout.rows, learner.calibration.proba(heldout.scores)

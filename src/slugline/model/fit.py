@@ -276,7 +276,9 @@ def _learn_words(
         )
     rows = features.fit_transform(documents.texts, context.progress)
     # Where probabilities matter, held-out scores of all documents are worth several fits.
-    needs_all_scores = settings.encoder is not None or settings.min_precision is not None
+    encoder = settings.encoder
+    is_fast = isinstance(encoder, CheckedEncoder) and encoder.is_fast
+    needs_all_scores = not (encoder is None or is_fast) or settings.min_precision is not None
     context = replace(context, cross_validate=needs_all_scores)
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels

@@ -18,7 +18,7 @@ from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.topic_sets import split_rows
 from slugline.learning.learner import Learner, is_linear
-from slugline.text.features import Features, WordCounts
+from slugline.text.features import FeatureBatch, Features, WordCounts
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.registry import WordSum
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
     from slugline.model.heldout import HeldOutPredictions
@@ -228,7 +229,8 @@ class Fitted:
     def decision_function(self, X: Iterable[str]) -> F32:
         """Return scores, shape (n_documents, n_topics); the predicted topic has the largest one.
 
-        If the encoder need not read a text, its scores are those of words alone.
+        If the encoder need not read a text, or knows nothing of it, its scores are those of words
+        alone.
         """
         if self.dense is not None:
             return self._with_encoder(self.dense, X)[0]
@@ -257,15 +259,47 @@ class Fitted:
 
     def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return the scores, the probabilities and the word counts of texts."""
+        if (word_sum := dense.encoder.word_sum) is not None:
+            return self._with_sums(dense, word_sum, X)
         learner: Any = self.learner  # always a LinearModel
         texts = check_texts(X)  # a list, as texts are read twice
         scores, words = self._answer(learner.decision_function, texts)
         proba = learner.calibration.proba(scores)
-        rows = np.flatnonzero(dense.needs_encoder(proba, words))
-        needed = [texts[row] for row in rows.tolist()]
-        scores[rows] = dense.decision_function(scores[rows], needed, self.features.n_jobs)
-        proba[rows] = dense.predict_proba(scores[rows])
+        needed = np.flatnonzero(dense.needs_encoder(proba, words))
+        if len(needed):
+            encoded = dense.rows([texts[row] for row in needed.tolist()], self.features.n_jobs)
+            is_known = dense.encoder.find_known(encoded)
+            rows = needed[is_known]
+            scores[rows] = dense.add_scores(scores[rows], encoded[is_known])
+            proba[rows] = dense.predict_proba(scores[rows])
         return scores, proba, words
+
+    def _with_sums(
+        self, dense: DenseHead, word_sum: WordSum, X: Iterable[str]
+    ) -> tuple[F32, F32, WordCounts]:
+        """Return the same as `_with_encoder`, summing the vectors of words as they are counted."""
+        batches = self.features.read_parts(X, word_sum.table)
+        parts = [(*self._add_sums(dense, word_sum, batch), batch.words) for batch in batches]
+        if len(parts) == 1:
+            return parts[0]
+        scores, proba, words = zip(*parts, strict=True)
+        return np.concatenate(scores), np.concatenate(proba), WordCounts.concatenate(words)
+
+    def _add_sums(
+        self, dense: DenseHead, word_sum: WordSum, batch: FeatureBatch
+    ) -> tuple[F32, F32]:
+        """Return the scores and the probabilities of texts whose vectors have been summed."""
+        learner: Any = self.learner  # always a LinearModel
+        scores = learner.decision_function(batch.rows)
+        rows = dense.encoder.unit_rows(word_sum.to_rows(batch.text_sums), len(scores))
+        is_known = dense.encoder.find_known(rows)
+        summed = dense.add_scores(scores, rows)
+        proba = dense.predict_proba(summed)
+        if not is_known.all():
+            unknown = np.flatnonzero(~is_known)
+            summed[unknown] = scores[unknown]
+            proba[unknown] = learner.calibration.proba(scores[unknown])
+        return summed, proba
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the results of a learner's method for texts, and the word counts of texts."""

@@ -78,6 +78,13 @@ class FeatureBatch(NamedTuple):
     words: WordCounts
     sums: TextSums | None = None
 
+    @property
+    def text_sums(self) -> TextSums:
+        """The sums, of texts that were read with a table of word vectors."""
+        if self.sums is None:
+            raise ValueError("texts were read without a table of word vectors")
+        return self.sums
+
 
 # Features -----------------------------------------------------------------------------------------
 

@@ -134,6 +134,16 @@ class _Sample(NamedTuple):
     scores: F32
     context: FitContext
 
+    def take(self, documents: Index) -> _Sample:
+        """Return some of the documents."""
+        weight = self.context.sample_weight
+        return _Sample(
+            [self.texts[row] for row in documents.tolist()],
+            self.labels.take(documents),
+            self.scores[documents],
+            replace(self.context, sample_weight=None if weight is None else weight[documents]),
+        )
+
 
 def _draw_sample(
     texts: Sequence[str], labels: Labels, heldout: HeldOutScores, context: FitContext
@@ -165,8 +175,12 @@ def _sample_positions(texts: Sequence[str], labels: Labels, documents: Index, se
 
 def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) -> _Result:
     """Return the result of words with an encoder; that of words alone if it doesn't help."""
-    texts, labels, scores, context = sample
-    rows = encode(texts, encoder, n_jobs=context.n_jobs, progress=context.progress)
+    n_jobs, progress = sample.context.n_jobs, sample.context.progress
+    rows = encode(sample.texts, encoder, n_jobs=n_jobs, progress=progress)
+    known = np.flatnonzero(encoder.find_known(rows))  # words alone answer the others
+    if not len(known):
+        return baseline._replace(name=encoder.name)
+    rows, (texts, labels, scores, context) = rows[known], sample.take(known)
     heldout_words = (np.arange(len(texts)), scores)
     if labels.multilabel:
         head, combined_scores = fit_multilabel_head(
@@ -179,7 +193,8 @@ def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) ->
         )
     if head is None or combined_scores is None:  # no help, or nothing to measure on
         return baseline._replace(name=encoder.name)
-    return _Result.from_proba(encoder.name, head.calibration.proba(combined_scores), labels)
+    result = _Result.from_proba(encoder.name, head.calibration.proba(combined_scores), labels)
+    return baseline.replace_documents(known, result)
 
 
 class _Result(NamedTuple):
@@ -194,6 +209,12 @@ class _Result(NamedTuple):
         kind = label_type(multilabel=labels.multilabel)
         losses = kind.log_losses(kind.to_scores(proba), labels)
         return cls(name, kind.are_right(proba, labels), losses)
+
+    def replace_documents(self, documents: Index, result: _Result) -> _Result:
+        """Return the results with those of some documents replaced, and the other name."""
+        right, losses = self.right.copy(), self.losses.copy()
+        right[documents], losses[documents] = result.right, result.losses
+        return _Result(result.name, right, losses)
 
     def trial(self) -> EncoderTrial:
         return EncoderTrial(self.name, float(self.right.mean()), float(self.losses.mean()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from slugline.base.arrays import F16, F32
+from slugline.base.arrays import F32, Floats, Integers, Mask
 from slugline.base.checks import option_error
 from slugline.base.wording import counted
 from slugline.errors import EncoderError, Message, Parameter
@@ -76,14 +76,21 @@ def make_encoder(names: Sequence[str]) -> CheckedEncoder:
 
 
 class CheckedEncoder:
-    """An encoder whose rows have unit length, half precision, and a constant width.
+    """An encoder whose rows have unit length, a constant width, and half precision if it is slow.
 
     Attributes
     ----------
     name : str
         The encoder's name, or else the name of its type, for messages and model files.
+    version : str or None
+        The version of its weights, if it has one.
     is_thread_safe : bool
         Whether several threads may call it at once.
+    is_fast : bool
+        Whether it is as fast as counting words. Its rows are then neither cached nor rounded to
+        half precision, and it reads every text.
+    has_unknown_texts : bool
+        Whether a row of zeros says that it knows nothing of a text, which words alone then answer.
     batch_texts : int
         Number of texts in each call.
     width : int or None
@@ -96,7 +103,10 @@ class CheckedEncoder:
         self._encoder = encoder
         kind = type(encoder)
         self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
+        self.version = _words(encoder, "version")
         self.is_thread_safe = getattr(encoder, "is_thread_safe", False) is True
+        self.is_fast = getattr(encoder, "is_fast", False) is True
+        self.has_unknown_texts = getattr(encoder, "has_unknown_texts", False) is True
         size = getattr(encoder, "batch_texts", None)
         self.batch_texts = size if isinstance(size, int) and size > 0 else _BATCH_TEXTS
         self.width: int | None = None
@@ -136,8 +146,19 @@ class CheckedEncoder:
             "model uses words only.",
         )
 
-    def encode(self, texts: list[str]) -> F16:
-        """Return float16 rows of unit length, shape (n_texts, width); rows of zeros stay zeros.
+    def find_known(self, rows: Floats) -> Mask:
+        """Return a mask of the texts of which it knows something, given their rows."""
+        if not self.has_unknown_texts:
+            return np.ones(len(rows), dtype=bool)
+        return np.asarray(rows.any(axis=1))
+
+    @property
+    def word_sum(self) -> registry.WordSum | None:
+        """The encoder if its rows are sums of vectors of words; else None."""
+        return self._encoder if isinstance(self._encoder, registry.WordSum) else None
+
+    def encode(self, texts: list[str]) -> Floats:
+        """Return rows of unit length, shape (n_texts, width); rows of zeros stay zeros.
 
         Half precision changes no topic and halves the cache. Raise EncoderError if the encoder
         fails, or doesn't return one row of finite numbers for each text, all of the same width.
@@ -154,13 +175,28 @@ class CheckedEncoder:
             ) from error
         return self.unit_rows(output, len(texts))
 
-    def unit_rows(self, output: Any, n_texts: int) -> F16:
+    def unit_rows(self, output: Any, n_texts: int) -> Floats:
         """Return the encoder's output, of unit length; raise EncoderError if it is invalid."""
         rows = self._checked(output, n_texts)
         # In double precision, as squares may be too large or too small for float32.
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+        squares += self._n_unknown_parts(rows)
+        lengths = np.sqrt(squares)
         lengths[lengths == 0] = 1
-        return (rows / lengths[:, None]).astype(np.float32).astype(np.float16)
+        unit = (rows / lengths[:, None]).astype(np.float32)
+        return unit if self.is_fast else unit.astype(np.float16)
+
+    def _n_unknown_parts(self, rows: F32) -> Integers | int:
+        """Return how many of the joined encoders know nothing of each text.
+
+        These count as columns of length 1, so that the others have the same weight as ever.
+        """
+        if not self.parts or not self.has_unknown_texts:
+            return 0
+        ends = np.cumsum([part.width for part in self.parts])
+        parts = zip(self.parts, np.split(rows, ends[:-1], axis=1), strict=True)
+        n_unknown = np.sum([~part.find_known(part_rows) for part, part_rows in parts], axis=0)
+        return np.where(rows.any(axis=1), n_unknown, 0)
 
     def _checked(self, output: Any, n_texts: int) -> F32:
         """Return the encoder's output as float32; raise EncoderError if it is invalid."""
@@ -220,13 +256,16 @@ class JoinedEncoder:
         self.parts = tuple(parts)
         self.name = ",".join(part.name for part in parts)
         self.is_thread_safe = all(part.is_thread_safe for part in parts)
+        self.is_fast = all(part.is_fast for part in parts)
+        self.has_unknown_texts = any(part.has_unknown_texts for part in parts)
+        self.version = " ".join(part.version for part in parts if part.version)
 
     @property
     def digest(self) -> str:
         """The digests of all encoders."""
         return " ".join(part.digest for part in self.parts)
 
-    def encode(self, texts: list[str]) -> F16:
+    def encode(self, texts: list[str]) -> Floats:
         """Return one row per text, with the columns of all encoders."""
         return np.hstack([part.encode(texts) for part in self.parts])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.learning.calibration import AnyCalibration, Calibration, log_losses
+from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores, spread
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -21,6 +23,8 @@ from slugline.learning.learner import FitContext
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 # The penalty if there are no rows to choose it by.
 _USUAL = 1.0
+# The penalty if rows are many, as there are hundreds.
+_USUAL_OF_MANY = 3.0
 # The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
 # predicted.
 _PRIOR_POWER = 0.5
@@ -30,8 +34,9 @@ _TOGETHER = 128
 # Numbers of rows by which the penalty is chosen: more rows hardly change it, and with thousands of
 # topics, only fewer are affordable.
 _MAX_HELD_OUT, _MIN_HELD_OUT, _MAX_SCORES = 10_000, 500, 2_000_000
-# The number of rows that are converted to double precision at a time.
-_AT_ONCE = 4096
+# The number of rows that are converted to double precision at a time, and of numbers that are
+# computed at a time for groups of rows.
+_AT_ONCE, _MAX_NUMBERS = 4096, 1 << 17
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,8 @@ def fit_dense_head(
     scores = np.empty((len(y), n_topics), dtype=np.float32)
     others = np.flatnonzero(costs == 0)
     scores[others] = X[others] @ weights + biases
-    for group in groups:
-        scores[group] = factor * shape.heldout_scores(group, penalty)
+    for stack in shape.stack_groups(groups):
+        scores[stack.ravel()] = factor * shape.heldout_scores(stack, penalty)
     least_known = scores.min(axis=1, keepdims=True, where=~absent, initial=np.inf)
     scores[:, absent] = np.minimum(least_known - 1, least)
     return DenseFit(weights.astype(np.float32), biases.astype(np.float32), scores, float(penalty))
@@ -122,9 +127,10 @@ def _best_penalty(
     y, costs = shape.y[rows][has_others], shape.costs[rows][has_others].astype(np.float32)
     if not len(y) or (y == y[0]).all():
         return _USUAL, 1.0
+    stacks = [(stack, shape.project(stack)) for stack in shape.stack_groups(sampled_groups)]
     candidates = []
     for penalty in penalties:
-        parts = [shape.heldout_scores(group, penalty) for group in sampled_groups]
+        parts = [shape.heldout_scores(stack, penalty, rows) for stack, rows in stacks]
         scores = np.concatenate(parts)[has_others]
         factor = fit_score_factors([scores], y, costs)[0]
         losses = log_losses(scores * np.float32(factor), y)
@@ -188,28 +194,64 @@ class _DiscriminantAnalysis(CentredRows):
         biases = -(self._means * scaled).sum(axis=1) / 2 - self.centre @ weights
         return weights, biases + _prior(self._totals)
 
-    def heldout_scores(self, group: Index, penalty: float) -> F32:
-        """Return leave-group-out scores of a group of rows, all of different topics."""
-        topics, costs, others = self.y[group], self.costs[group], self._weight_of_others(group)
-        ratio = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
+    def stack_groups(self, groups: Sequence[Index]) -> Iterator[Index]:
+        """Yield neighbouring groups of equal size, shape (n_groups, group_size), not too many."""
+        for size, equal in itertools.groupby(groups, len):
+            same_size = list(equal)
+            n_numbers = size * (self.n_topics + 2 * self._basis.shape[1])
+            n_together = max(1, _MAX_NUMBERS // n_numbers)
+            for start in range(0, len(same_size), n_together):
+                yield np.stack(same_size[start : start + n_together])
+
+    def project(self, stack: Index) -> F64:
+        """Return the centred rows of a stack of groups in the coordinates of the eigenvectors."""
+        return self.centred(stack.ravel()) @ self._basis
+
+    def heldout_scores(self, stack: Index, penalty: float, rows: F64 | None = None) -> F32:
+        """Return leave-group-out scores of groups of rows, each of different topics.
+
+        Parameters
+        ----------
+        stack : int array, shape (n_groups, group_size)
+        penalty : float
+        rows : float64 array, shape (n_groups * group_size, n_components), optional
+            The result of `project`.
+
+        Returns
+        -------
+        float32 array, shape (n_groups * group_size, n_topics)
+        """
+        shape, y = stack.shape, self.y[stack]
+        costs, others = self.costs[stack], self._weight_of_others(stack)
+        ratio = np.divide(costs, others, out=np.zeros(shape), where=others > 0)
         # In these coordinates, the penalized covariance is the identity.
         roots = np.sqrt(self._values + penalty)
-        row = self.centred(group) @ self._basis / roots
+        row = ((self.project(stack) if rows is None else rows) / roots).reshape(*shape, -1)
         means = self._means / roots
-        deviations = row - means[topics]
-        means[topics] -= ratio[:, None] * deviations
+        deviations = row - means[y]
         # Without the group, the covariance differs from the identity in a few directions.
-        stretched = deviations * np.sqrt(ratio * self._totals[topics])[:, None]
-        inverse = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
-        of_means = means @ stretched.T
-        products = row @ means.T + row @ stretched.T @ inverse @ of_means.T
-        squares = (means * means).sum(axis=1) + (of_means @ inverse * of_means).sum(axis=1)
-        totals = self._totals.copy()
-        totals[topics] = others
-        scores = totals.sum() * (products - squares / 2) + _prior(totals)
-        unknown = np.flatnonzero(others == 0)
-        scores[unknown, topics[unknown]] = scores[unknown].min(axis=1)
-        return scores.astype(np.float32)
+        stretched = deviations * np.sqrt(ratio * self._totals[y])[..., np.newaxis]
+        transposed = stretched.transpose(0, 2, 1)
+        inverse = np.linalg.inv(np.eye(shape[1]) - stretched @ transposed)
+        # The means of the group's own topics change, by a multiple of its rows' deviations.
+        change = ratio[..., np.newaxis] * deviations
+        own = np.arange(shape[0])[:, np.newaxis], slice(None), y
+        products, of_means = row @ means.T, stretched @ means.T
+        products[own] -= (row @ change.transpose(0, 2, 1)).transpose(0, 2, 1)
+        of_means[own] -= (stretched @ change.transpose(0, 2, 1)).transpose(0, 2, 1)
+        squares = np.tile((means * means).sum(axis=1), (shape[0], 1))
+        np.put_along_axis(squares, y, ((means[y] - change) ** 2).sum(axis=2), axis=1)
+        scaled = inverse @ of_means
+        products += (row @ transposed) @ scaled
+        squares += (of_means * scaled).sum(axis=1)
+        totals = np.tile(self._totals, (shape[0], 1))
+        np.put_along_axis(totals, y, others, axis=1)
+        scores = products - (squares / 2)[:, np.newaxis]
+        scores *= totals.sum(axis=1)[:, np.newaxis, np.newaxis]
+        scores += _prior(totals)[:, np.newaxis]
+        group, place = np.nonzero(others == 0)
+        scores[group, place, y[group, place]] = scores[group, place].min(axis=1)
+        return scores.reshape(stack.size, -1).astype(np.float32)
 
 
 def _prior(totals: F64) -> F64:
@@ -232,6 +274,9 @@ SHARPNESS = 15.0
 _MAIN_WEIGHT = 0.8
 # The number of rows by which weights of encoders are chosen; more rows hardly change them.
 _MAX_SHARED = 2_000
+# The number of rows by which scores of words and a fast encoder are added; more would take as long
+# as learning.
+_MAX_FUSED = 1_000
 # The number of rounds in which unlabelled rows get topics, and the weight of an unlabelled row
 # whose topic is certain, as a multiple of the mean weight of rows. Chosen by cross-validation on
 # training splits, with 5 to 40 labels per topic.
@@ -268,6 +313,7 @@ def fit_encoder_head(
     context: FitContext,
     heldout: tuple[Index, F32],
     *,
+    training: Index | None = None,
     names: Names | None = None,
     widths: Sequence[int] = (),
     unlabelled: UnlabelledRows | None = None,
@@ -286,6 +332,10 @@ def fit_encoder_head(
     context : FitContext
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
+    training : int array, shape (n_training,), optional
+        The documents that scores by words were learned from. The encoder's scores of the held-out
+        documents are then learned from these, too, which is much faster than to leave out each
+        document in turn.
     names : Names, optional
         Names count as documents if that lowers the log loss on held-out documents.
     widths : sequence of int, optional
@@ -307,6 +357,7 @@ def fit_encoder_head(
         heldout_rows=heldout_rows,
         words=words,
         costs=None if weight is None else weight[heldout_rows],
+        training=training,
     )
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
@@ -352,17 +403,23 @@ class HeadTask:
     heldout_rows: Index
     words: F32
     costs: F32 | None
+    training: Index | None = None
 
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
         """Return the task with further rows of weight 1."""
-        weight = self.weight
+        weight, training = self.weight, self.training
+        if training is not None:
+            training = np.append(training, len(self.y) + np.arange(len(y)))
         if weight is not None:
             weight = np.concatenate([weight, np.ones(len(y), dtype=np.float32)])
         y = np.concatenate([self.y, y])
-        return replace(self, rows=np.concatenate([self.rows, rows]), y=y, weight=weight)
+        rows = np.concatenate([self.rows, rows])
+        return replace(self, rows=rows, y=y, weight=weight, training=training)
 
     def fit(self, scale: F32) -> HeadFit:
         """Fit to columns multiplied by `scale`, and measure on the held-out rows."""
+        if self.training is not None:
+            return self._fit_training(self.training, scale)
         dense = fit_dense_head(self.rows * scale, self.y, self.n_topics, self.weight)
         # Scores are centred over topics: a constant makes no difference between known topics, but
         # it would for a new topic.
@@ -370,14 +427,35 @@ class HeadTask:
         weights = dense.weights * scale[:, np.newaxis]
         return self.fuse(scale, weights, dense.biases, scores)
 
+    def _fit_training(self, training: Index, scale: F32) -> HeadFit:
+        """Fit to the training rows, measure on the held-out rows, and fit to all rows."""
+        # Words gain more from further documents than an encoder does. With all documents, which are
+        # three times as many as the training rows, words are as much better than the encoder as
+        # they are here if the encoder has only half of these rows.
+        first = training[::2]
+        others = np.setdiff1d(np.arange(len(self.y)), first, assume_unique=True)
+        of_first = self._class_sums(first, scale)
+        weights, biases = of_first.solve(_USUAL_OF_MANY)
+        scores = centre(self.rows[self.heldout_rows] @ (scale[:, np.newaxis] * weights) + biases)
+        weights, biases = (of_first + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
+        return self.fuse(scale, scale[:, np.newaxis] * weights, biases, scores)
+
+    def _class_sums(self, rows: Index, scale: F32) -> ClassSums:
+        weight = None if self.weight is None else self.weight[rows]
+        X = self.rows[rows] if len(scale) == 1 else self.rows[rows] * scale
+        return ClassSums.from_rows(X, self.y[rows], self.n_topics, weight)
+
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
         """Add the scores of the held-out rows to those of words, and measure the sum."""
-        y = self.y[self.heldout_rows]
-        fusion = fuse_scores(self.words, scores, y, self.costs)
+        step = 1 if self.training is None else -(-len(scores) // _MAX_FUSED)
+        y, costs = self.y[self.heldout_rows[::step]], self.costs
+        costs = None if costs is None else costs[::step]
+        words, encoded = self.words[::step], scores[::step]
+        fusion = fuse_scores(words, encoded, y, costs)
         sparse, factor = np.float32(fusion.sparse_factor), np.float32(fusion.dense_factor)
-        right = fusion.calibration.proba(sparse * self.words + factor * scores)
+        right = fusion.calibration.proba(sparse * words + factor * encoded)
         log_right = np.log(right[np.arange(len(y)), y].astype(np.float64))
-        loss = -float(np.average(log_right, weights=self.costs))
+        loss = -float(np.average(log_right, weights=costs))
         return HeadFit(self, scale, weights, biases, scores, fusion, loss)
 
     def scales(self, widths: Sequence[int]) -> list[F32]:

@@ -177,9 +177,10 @@ class _Loss:
         return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
     def _log_proba(self, factors: F64) -> F64:
-        from scipy.special import log_softmax  # in double precision, unlike ours
-
-        return log_softmax(np.tensordot(factors, self._scores, 1), axis=1)
+        scores = np.tensordot(factors, self._scores, 1)
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return scores
 
     def _losses(self, factors: F64) -> F64:
         return -self._log_proba(factors)[self._rows, self._y]

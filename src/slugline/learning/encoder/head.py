@@ -12,7 +12,7 @@ from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import percent
 
 if TYPE_CHECKING:
-    from slugline.base.arrays import F32, Mask
+    from slugline.base.arrays import F32, Floats, Mask
     from slugline.learning.calibration import AnyCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.fit import EncoderHead
@@ -175,12 +175,6 @@ class DenseHead:
             & (words.n_words > 0)
         )
 
-    def decision_function(
-        self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None
-    ) -> F32:
-        """Return summed scores, shape (n_documents, n_topics), given those of words."""
-        return self.add_scores(sparse, self.rows(texts, n_jobs)) if texts else sparse
-
     def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> F32:
         """Return the encoder's rows of texts, shape (n_documents, encoder.width)."""
         from slugline.learning.encoder.rows import encode
@@ -189,7 +183,7 @@ class DenseHead:
             texts, self.encoder, n_jobs=n_jobs, cache_rows=self.cache_rows, progress=self.progress
         )
 
-    def add_scores(self, sparse: F32, rows: F32) -> F32:
+    def add_scores(self, sparse: F32, rows: Floats) -> F32:
         """Return summed scores, given those of words and the encoder's rows."""
         # In double precision, so that a text's scores don't depend on the number of texts.
         dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases

@@ -7,12 +7,16 @@ encoder that comes with Slugline, such as one that sums word vectors from a tabl
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from slugline.base.arrays import F32
 from slugline.base.lazy import install_command
+
+if TYPE_CHECKING:
+    from slugline.text.vector_sums import TextSums
+    from slugline.text.vector_table import VectorTable
 
 #: The value that stands for the encoder, or none, that does best on held-out documents.
 AUTO: Final = "auto"
@@ -23,12 +27,34 @@ class Encoder(Protocol):
     """Turns texts into rows of numbers; only `encode` is required.
 
     Optional attributes: `name` for messages; `digest`, a string that changes with the weights;
-    `is_thread_safe`, whether several threads may call it at once; `batch_texts`, the number of
-    texts in a call.
+    `version` of the weights; `is_thread_safe`, whether several threads may call it at once;
+    `is_fast`, whether it is as fast as counting words, so that nothing is gained by keeping rows or
+    by leaving texts to words alone; `has_unknown_texts`, whether a row of zeros says that it knows
+    nothing of a text, which words alone then answer; `batch_texts`, the number of texts in a call.
+    An encoder that sums vectors of words also has `word_contributions`; see `WordSum`.
     """
 
     def encode(self, texts: list[str], /) -> Any:
         """Return an array, shape (n_texts, n_columns)."""
+
+
+@runtime_checkable
+class WordSum(Encoder, Protocol):
+    """An encoder whose rows are sums of vectors of words, up to their length."""
+
+    @property
+    def table(self) -> VectorTable:
+        """The table of the vectors."""
+
+    def to_rows(self, sums: TextSums, /) -> F32:
+        """Return the rows of texts, given the sums of their vectors."""
+
+    def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
+        """Return where each word begins and ends, and its vector, shape (n_columns,).
+
+        Places are those in the buffer of `slugline.text.tokens.find_words([text])`. The text's row
+        is proportional to the sum of the vectors.
+        """
 
 
 @dataclass(frozen=True)
@@ -40,7 +66,9 @@ class RegisteredEncoder:
     title : str
         The full name, such as "multilingual E5 small".
     languages : str
-        The languages that it knows, such as "16 languages", with a note if it is slow.
+        The languages that it knows, such as "16 languages".
+    speed : str
+        A note on its speed, such as "slow"; empty if there is nothing to say.
     licence : str
         The licence of its weights.
     extra : str or None
@@ -52,6 +80,7 @@ class RegisteredEncoder:
 
     title: str
     languages: str
+    speed: str
     licence: str
     extra: str | None
     make: Callable[[], Encoder]
@@ -60,6 +89,12 @@ class RegisteredEncoder:
     def install_command(self) -> str:
         """The command that installs it; empty if it is part of Slugline."""
         return "" if self.extra is None else install_command(self.extra)
+
+
+def _make_vectors() -> Encoder:
+    from slugline.learning.encoder.vectors import WordVectorEncoder
+
+    return WordVectorEncoder()
 
 
 def _make_use() -> Encoder:
@@ -76,21 +111,33 @@ def _make_e5() -> Encoder:
 
 #: All encoders by name, the fastest first.
 ENCODERS: dict[str, RegisteredEncoder] = {
+    "vectors": RegisteredEncoder(
+        title="word vectors from the Universal Sentence Encoder",
+        languages="16 languages",
+        speed="as fast as words",
+        licence="Apache 2.0",
+        extra=None,
+        make=_make_vectors,
+    ),
     "use": RegisteredEncoder(
         title="Universal Sentence Encoder",
         languages="16 languages",
+        speed="",
         licence="Apache 2.0",
         extra="encoder",
         make=_make_use,
     ),
     "e5": RegisteredEncoder(
         title="multilingual E5 small",
-        languages="a hundred languages, slow",
+        languages="a hundred languages",
+        speed="slow",
         licence="MIT",
         extra="e5",
         make=_make_e5,
     ),
 }
+#: The encoder that comes with Slugline. It reads descriptions of topics if no other is named.
+BUILT_IN: Final = "vectors"
 #: The encoder that is recommended if there are few documents.
 RECOMMENDED = "use"
 
@@ -113,15 +160,33 @@ def sort_names(names: tuple[str, ...]) -> tuple[str, ...]:
 def combinations() -> tuple[str, ...]:
     """Return all encoders and combinations of encoders, as comma-separated lists.
 
+    They are sorted from fast to slow: first by the slowest encoder, then by the next one.
+
     >>> combinations()
-    ('use', 'e5', 'use,e5')
+    ('vectors', 'use', 'vectors,use', 'e5', 'vectors,e5', 'use,e5', 'vectors,use,e5')
     """
-    sizes = range(1, len(ENCODERS) + 1)
-    groups = itertools.chain.from_iterable(itertools.combinations(ENCODERS, n) for n in sizes)
-    return tuple(map(",".join, groups))
+    groups: list[tuple[str, ...]] = [()]
+    for name in ENCODERS:
+        groups += [(*group, name) for group in groups]
+    return tuple(map(",".join, groups[1:]))
+
+
+def describe_names(names: str) -> str:
+    """Return a comma-separated list of names, with the full name and languages of each.
+
+    >>> describe_names("use,mine")
+    'use (Universal Sentence Encoder, 16 languages), mine'
+    """
+    return ", ".join(
+        f"{name} ({ENCODERS[name].title}, {ENCODERS[name].languages})" if name in ENCODERS else name
+        for name in names.split(",")
+    )
 
 
 def describe_choices() -> str:
     """Return a phrase with the valid names and the languages that they know."""
-    names = ", ".join(f"{name} ({entry.languages})" for name, entry in ENCODERS.items())
+    names = ", ".join(
+        f"{name} ({', '.join(filter(None, (entry.languages, entry.speed)))})"
+        for name, entry in ENCODERS.items()
+    )
     return f"{names}, several with commas between them, or {AUTO}"

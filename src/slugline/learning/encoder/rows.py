@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from slugline.base.arrays import F16, F32
+from slugline.base.arrays import F16, F32, Floats
 from slugline.base.checks import count_threads
 from slugline.base.databases import write_ahead
 from slugline.base.files import cache_folder
@@ -221,7 +221,8 @@ def encode(
 ) -> F32:
     """Return a float32 row of unit length for each text, shape (n_texts, n_columns).
 
-    Rows are cached as they are made: after Ctrl-C or an error, the next call continues.
+    Rows are cached as they are made: after Ctrl-C or an error, the next call continues. Rows of a
+    fast encoder are made faster than they are found.
 
     Parameters
     ----------
@@ -238,11 +239,13 @@ def encode(
     DataError, EncoderError : if a text is not a string, or the encoder fails.
     """
     documents = check_texts(texts)
-    checked = get_encoder(encoder)
+    checked, n_threads = get_encoder(encoder), count_threads(n_jobs)
+    if checked.is_fast and not checked.parts:
+        return _encode_fast(documents, checked, n_threads)
     # In the order of the texts, so that calls of the encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
     works = [
-        _Encoding(part, count_threads(n_jobs), progress or SILENT)
+        _Encoding(part, n_threads, SILENT if part.is_fast else progress or SILENT)
         for part in checked.parts or (checked,)
     ]
     rows = np.hstack([_encode_distinct(distinct, work, cache_rows) for work in works])
@@ -265,8 +268,15 @@ def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int |
     return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
 
 
-def _encode_distinct(texts: Sequence[str], work: _Encoding, cache_rows: bool) -> F16:
-    if not cache_rows:
+def _encode_fast(texts: list[str], encoder: CheckedEncoder, n_threads: int) -> F32:
+    n_threads = min(n_threads, -(-len(texts) // encoder.batch_texts))  # a pool takes time
+    batches = [rows for _, rows in _Encoding(encoder, n_threads, SILENT).chunks(texts or [""])]
+    rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
+    return rows[: len(texts)].astype(np.float32, copy=False)
+
+
+def _encode_distinct(texts: Sequence[str], work: _Encoding, cache_rows: bool) -> Floats:
+    if work.encoder.is_fast or not cache_rows:
         return np.concatenate([rows for _, rows in work.chunks(list(texts))])
     with RowCache(work.encoder.digest) as cache:
         return _through_cache(texts, work, cache)
@@ -294,7 +304,7 @@ class _Encoding:
     n_jobs: int
     progress: Progress
 
-    def chunks(self, texts: list[str]) -> Generator[tuple[int, F16], None, None]:
+    def chunks(self, texts: list[str]) -> Generator[tuple[int, Floats], None, None]:
         """Yield the position of the first text and the rows of each chunk of texts, in order."""
         step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
@@ -324,9 +334,9 @@ def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
 
     Batches are small, and on a busy machine, threads of BLAS would wait for each other most of the
     time. The limit applies to the whole process: if several threads encode at once, the first one
-    sets and lifts it.
+    sets and lifts it. Fast encoders use no BLAS.
     """
-    if encoder.is_thread_safe and _LIMITING.acquire(blocking=False):
+    if encoder.is_thread_safe and not encoder.is_fast and _LIMITING.acquire(blocking=False):
         try:
             with _thread_pools().limit(limits=1, user_api="blas"):
                 yield

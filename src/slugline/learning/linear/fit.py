@@ -534,7 +534,8 @@ def score_heldout_rows(
             scores.append(scale_heldout_scores(part, len(train) / len(clean_rows)))
     heldout = np.concatenate(parts)
     order = np.argsort(heldout)
-    return HeldOutScores(heldout[order], np.concatenate(scores)[order])
+    training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
+    return HeldOutScores(heldout[order], np.concatenate(scores)[order], training)
 
 
 def scores_in_folds(

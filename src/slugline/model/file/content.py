@@ -68,6 +68,12 @@ def find_encoder(
         )
     # Encoders stay in the order of the file, which determines the columns.
     encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
+    if encoder.version != (needed.version or None):
+        raise EncoderError(
+            f"{path} was made with version {needed.version or 'unknown'} of the encoder "
+            f"{needed.name}, and this Slugline has version {encoder.version or 'unknown'}; install "
+            "a version of Slugline that has the former, or train the model again."
+        )
     if encoder.digest != needed.digest:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, and {encoder.name} is another one or "
@@ -221,6 +227,7 @@ def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.Unset
         name=dense.encoder.name,
         digest=dense.encoder.digest,
         width=len(dense.weights),
+        version=dense.encoder.version or msgspec.UNSET,
         sparse_factor=dense.sparse_factor,
         uniform_weight=calibration["uniform_weight"],
         high_temperature_weight=calibration["high_temperature_weight"],

@@ -84,6 +84,10 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     weight: _Fraction
     #: Missing if the encoder reads every text.
     cascade: CascadeInfo | msgspec.UnsetType = msgspec.UNSET
+    #: The version of the encoder's weights; missing if the encoder has none.
+    version: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENCODER_NAME)] | msgspec.UnsetType
+    ) = msgspec.UNSET
     #: Number of unlabelled texts that the head learned from as well; missing if there are none.
     n_unlabelled: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = (
         msgspec.UNSET

@@ -1,0 +1,114 @@
+"""Sums over rows from which a linear discriminant analysis is computed, in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, F64, I64
+
+# The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
+# predicted.
+_PRIOR_POWER = 0.5
+# The number of rows that are multiplied in single precision and then added in double.
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class ClassSums:
+    """Sums over rows by topic; those of several sets of rows are added.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows of a weight over 0.
+    totals : float64 array, shape (n_topics,)
+        The total weight of each topic's rows.
+    sums : float64 array, shape (n_topics, n_columns)
+        The weighted sum of each topic's rows.
+    products : float64 array, shape (n_columns, n_columns)
+        The weighted sum of the products of each row with itself.
+    """
+
+    n_rows: int
+    totals: F64
+    sums: F64
+    products: F64
+
+    @classmethod
+    def empty(cls, n_topics: int, n_columns: int) -> ClassSums:
+        """Return the sums of no rows."""
+        return cls(
+            0, np.zeros(n_topics), np.zeros((n_topics, n_columns)), np.zeros((n_columns, n_columns))
+        )
+
+    @classmethod
+    def from_rows(
+        cls, X: F32, y: I64, n_topics: int, sample_weight: F32 | None = None
+    ) -> ClassSums:
+        """Return the sums of rows.
+
+        Parameters
+        ----------
+        X : float32 array, shape (n_rows, n_columns)
+        y : int array, shape (n_rows,)
+        n_topics : int
+        sample_weight : float32 array, shape (n_rows,), optional
+        """
+        weight = np.ones(len(y), dtype=np.float32) if sample_weight is None else sample_weight
+        total = cls.empty(n_topics, X.shape[1])
+        for start in range(0, len(y), _AT_ONCE):
+            piece = slice(start, start + _AT_ONCE)
+            rows, costs = X[piece], weight[piece]
+            by_topic = sp.csr_array(
+                (costs, y[piece], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)
+            ).T
+            weighted = rows if sample_weight is None else costs[:, np.newaxis] * rows
+            total.totals[:] += np.bincount(y[piece], costs, n_topics)
+            total.sums[:] += by_topic @ rows
+            total.products[:] += weighted.T @ rows
+        return cls(int(np.count_nonzero(weight)), total.totals, total.sums, total.products)
+
+    def __add__(self, other: ClassSums) -> ClassSums:
+        return ClassSums(
+            self.n_rows + other.n_rows,
+            self.totals + other.totals,
+            self.sums + other.sums,
+            self.products + other.products,
+        )
+
+    def solve(self, penalty: float) -> tuple[F32, F32]:
+        """Return the weights and biases of a discriminant analysis; there must be rows.
+
+        Parameters
+        ----------
+        penalty : float
+            For rows of unit length with a mean weight of 1.
+
+        Returns
+        -------
+        weights : float32 array, shape (n_columns, n_topics)
+        biases : float32 array, shape (n_topics,)
+            Topics without rows get a score below those of all others, for any row of unit length.
+        """
+        from scipy.linalg import cho_factor, cho_solve
+
+        n_columns, total = len(self.products), self.totals.sum()
+        is_known = self.totals > 0
+        totals, sums = self.totals[is_known], self.sums[is_known]
+        means = sums / totals[:, np.newaxis]
+        within = self.products - sums.T @ means
+        within += penalty * total / self.n_rows * np.eye(n_columns)
+        # Centring changes the scores of all topics by the same amount.
+        centre = sums.sum(axis=0) / total
+        means -= centre
+        known_weights = total * cho_solve(cho_factor(within), means.T)
+        known_biases = -(means * known_weights.T).sum(axis=1) / 2 - centre @ known_weights
+        known_biases += _PRIOR_POWER * np.log(totals)
+        weights = np.zeros((n_columns, len(is_known)))
+        least = (known_biases - np.linalg.norm(known_weights, axis=0)).max() - 1
+        biases = np.full(len(is_known), least)
+        weights[:, is_known], biases[is_known] = known_weights, known_biases
+        return weights.astype(np.float32), biases.astype(np.float32)

@@ -1,0 +1,90 @@
+"""The table of word vectors that comes with Slugline, as an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from slugline.base.arrays import F32
+from slugline.errors import EncoderError
+from slugline.text.vector_sums import TextSums
+from slugline.text.vector_table import VectorTable
+from slugline.text.word_vectors import WordContribution, WordVectors, open_table
+
+# A text of which the table knows a smaller fraction is left to words alone: what it knows of such
+# a text, such as names and borrowed words, says little of what the text is about.
+_LEAST_KNOWN = 0.5
+# Large enough that Python's loop over batches takes no time, and small enough to share among
+# threads.
+_BATCH_TEXTS = 1024
+
+
+class WordVectorEncoder:
+    """Sums the vectors of the words of a text.
+
+    Parameters
+    ----------
+    vectors : WordVectors, optional
+        By default, the table that comes with Slugline, whose file is mapped and not read.
+    """
+
+    name = "vectors"
+    is_thread_safe = True
+    is_fast = True
+    has_unknown_texts = True
+    batch_texts = _BATCH_TEXTS
+
+    def __init__(self, vectors: WordVectors | None = None) -> None:
+        self._vectors = open_table() if vectors is None else vectors
+
+    def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
+        return _find, (self.digest,)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the table, and the least fraction that it must know of a text."""
+        return f"{self._vectors.digest} {_LEAST_KNOWN}"
+
+    @property
+    def version(self) -> str:
+        """The version of the table."""
+        return str(self._vectors.version)
+
+    @property
+    def table(self) -> VectorTable:
+        """The table, whose vectors may be summed in the pass that counts words."""
+        return self._vectors.table
+
+    def encode(self, texts: Sequence[str]) -> F32:
+        """Return the sum of the vectors of each text's words, shape (n_texts, n_columns).
+
+        Texts of which the table knows little have a row of zeros.
+        """
+        return self.to_rows(self._vectors.sum_texts(texts))
+
+    def to_rows(self, sums: TextSums) -> F32:
+        """Return sums, but rows of zeros for texts of which the table knows little."""
+        is_known = sums.known >= _LEAST_KNOWN
+        return sums.sums if is_known.all() else np.where(is_known[:, np.newaxis], sums.sums, 0)
+
+    def word_contributions(self, text: str) -> Sequence[WordContribution]:
+        """Return the vector of each known word of a text, and its place."""
+        return self._vectors.word_contributions(text)
+
+
+def _find(digest: str) -> WordVectorEncoder:
+    """Return the encoder of this digest, as pickles hold no table.
+
+    Raises
+    ------
+    EncoderError : if this machine has another table.
+    """
+    encoder = WordVectorEncoder()
+    if encoder.digest != digest:
+        raise EncoderError(
+            "the model was pickled with another table of word vectors than the one of this "
+            f"Slugline (version {encoder.version}); install the same version of Slugline on both "
+            "sides."
+        )
+    return encoder
