@@ -34,9 +34,9 @@ N_CHARACTERS = 280
 
 _SPACES = re.compile(r"\s+")
 _CUT = "…"
-# A passage in which all words are marked is hard to read: spans that count less than this share of
-# the strongest one are left out.
-_FAINTEST = 0.3
+# A passage in which all words are marked is hard to read: spans are left out whose attribution is
+# less than this fraction of the strongest one.
+_MIN_ATTRIBUTION = 0.3
 # At most so many characters of a word are left out at the end of a passage.
 _LONGEST_REST = 20
 
@@ -47,8 +47,8 @@ class Quote(NamedTuple):
     """A passage of a text on one line, with an ellipsis where it is cut."""
 
     text: str
-    # Of (start, end, share): `text[start:end]` adds `share` to a score; the strongest spans, in
-    # reading order
+    # The strongest spans in reading order, as (start, end, attribution): `text[start:end]` adds
+    # `attribution` to a score.
     spans: list[Span]
 
 
@@ -62,15 +62,15 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
     start, end = _at_spaces(text, start, min(len(text), start + most))
     lead, tail = _CUT if start else "", _CUT if end < len(text) else ""
     visible = [
-        (max(a, start) - start, min(b, end) - start, share)
-        for a, b, share in spans
+        (max(a, start) - start, min(b, end) - start, attribution)
+        for a, b, attribution in spans
         if a < end and b > start
     ]
-    least = _FAINTEST * max((abs(share) for *_, share in visible), default=0)
-    strong = [span for span in visible if abs(span[2]) >= least]
+    strongest = max((abs(attribution) for *_, attribution in visible), default=0)
+    strong = [span for span in visible if abs(span[2]) >= _MIN_ATTRIBUTION * strongest]
     cut, moved = _shorten_spaces(text[start:end], strong, text.find("\n") - start)
     n = len(lead)
-    return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, share) for a, b, share in moved])
+    return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, attribution) for a, b, attribution in moved])
 
 
 def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
@@ -79,10 +79,10 @@ def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
         return 0
     ordered = sorted(spans)
     starts = [start for start, _, _ in ordered]
-    # The shares before each span, so that those in between are a difference.
+    # The total attribution before each span, so that a passage's attribution is a difference.
     before = [0.0]
-    for _, _, share in ordered:
-        before.append(before[-1] + abs(share))
+    for _, _, attribution in ordered:
+        before.append(before[-1] + abs(attribution))
     best, begin = 0.0, 0
     for number, start in enumerate(starts):
         last = bisect.bisect_right(starts, start + most // 2)
@@ -116,7 +116,7 @@ def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[
             n += 1
     places.append(n)
     line = "".join(characters).rstrip()
-    moved = [(places[a], min(places[b], len(line)), share) for a, b, share in spans]
+    moved = [(places[a], min(places[b], len(line)), attribution) for a, b, attribution in spans]
     return line, [span for span in moved if span[0] < span[1]]
 
 
@@ -126,8 +126,9 @@ def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[
 N_TERMS, _N_LOOKED_AT = 8, 60
 #: The power of the variance of whether a document has a term.
 POWER = 1 / 3
-# A run of characters gives way to a longer one around it that counts at least this share.
-_NEARLY = 0.5
+# A term in a script without spaces gives way to a longer one around it that has at least this
+# fraction of its strength.
+_MIN_STRENGTH_OF_LONGER = 0.5
 
 
 class TopicTerms(NamedTuple):
@@ -158,16 +159,16 @@ def strongest_terms(
     -------
     list of TopicTerms; empty if the learner isn't linear, or columns lack an idf or names.
     """
-    rarity = fitted.features.idf_
-    if not is_linear(fitted.learner) or any(part is None for part in rarity):
+    idf_by_group = fitted.features.idf_
+    if not is_linear(fitted.learner) or any(group is None for group in idf_by_group):
         return []
-    idf = np.concatenate([part for part in rarity if part is not None])
+    idf = np.concatenate([group for group in idf_by_group if group is not None])
     n_documents = max(1, fitted.n_documents)
-    share = np.clip(document_frequency(idf, n_documents) / n_documents, 0, 1)
-    spread = idf.astype(np.float64) * (share * (1 - share)) ** POWER
+    fraction = np.clip(document_frequency(idf, n_documents) / n_documents, 0, 1)
+    spread = idf.astype(np.float64) * (fraction * (1 - fraction)) ** POWER
     n_columns = [vocabulary.n_columns for vocabulary in fitted.features.vocabularies_]
     is_ngram = np.repeat(
-        [b.kind in NGRAM_LENGTHS for b in fitted.features.feature_groups], n_columns
+        [group.kind in NGRAM_LENGTHS for group in fitted.features.feature_groups], n_columns
     )
     weights = fitted.learner.weights.tocsc()
     names = fitted.topics.names
@@ -213,7 +214,7 @@ def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
             other
             for other, other_strength in candidates
             if len(other) > len(term)
-            and other_strength >= _NEARLY * strength
+            and other_strength >= _MIN_STRENGTH_OF_LONGER * strength
             and _is_unspaced(term)
             and term in other
         )
