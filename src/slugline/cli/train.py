@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,7 +76,8 @@ def train(request: TrainRequest) -> None:
             "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and --curve "
             "need; leave them out, or give a --test file."
         )
-    experiment, quantization, retraining = _save(request, _fit(request, documents, corrections))
+    training = _save(request, _fit(request, documents, corrections))
+    experiment = training.experiment
     advise(request.settings, experiment.fitted, documents.train, experiment.evaluation)
     curves = (
         _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
@@ -88,9 +89,9 @@ def train(request: TrainRequest) -> None:
         request.output,
         tested,
         report=report,
-        quantization=quantization,
+        quantization=training.quantization,
         curves=curves,
-        retraining=retraining,
+        retraining=training.retraining,
     )
     if report is not None:  # without a test there is none
         _write_report(results, report)
@@ -100,7 +101,8 @@ def train(request: TrainRequest) -> None:
     exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
 
 
-class _Training(NamedTuple):
+@dataclass(frozen=True)
+class _Training:
     """The outcome of training, and of saving the model."""
 
     experiment: Experiment
@@ -244,26 +246,25 @@ def _fit(
 
 def _save(request: TrainRequest, training: _Training) -> _Training:
     """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
-    experiment, _, retraining = training
+    experiment, retraining = training.experiment, training.retraining
     if experiment.n_learned >= _MANY:
         say("saving the model")
     if retraining is None or request.corrections is None:
-        experiment, quantization, _ = save_model(
-            experiment, request.output, quantize=request.quantize
-        )
-        return _Training(experiment, quantization)
+        saved = save_model(experiment, request.output, quantize=request.quantize)
+        return _Training(saved.experiment, saved.quantization)
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
     fitted = check_retraining(retraining, request, force=request.corrections.force)
     experiment = replace(experiment, fitted=fitted)
     try:
-        experiment, quantization, is_unchanged = save_model(
+        saved = save_model(
             experiment, request.output, quantize=request.quantize, retraining=retraining
         )
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
     note_learned(request.corrections.path, retraining, request.output)
-    return _Training(experiment, quantization, replace(retraining, is_unchanged=is_unchanged))
+    retraining = replace(retraining, is_unchanged=saved.is_unchanged)
+    return _Training(saved.experiment, saved.quantization, retraining)
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,26 @@ from slugline.model.file.generations import earlier_files, keep_current
 if TYPE_CHECKING:
     from slugline.corrections.learning import CorrectionResult
     from slugline.learning.encoder.head import DenseHead
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model that was saved.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        With the evaluation of the weights in the file.
+    quantization : QuantizationResult or None
+        What weights of fewer bits cost; None if all weights were stored as they are.
+    is_unchanged : bool
+        Whether corrections led to the bytes that the file already had, so that it was left as it
+        was.
+    """
+
+    experiment: Experiment
+    quantization: QuantizationResult | None = None
+    is_unchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,25 +89,15 @@ def save_model(
     *,
     quantize: Literal["float16", "int8"] | None = None,
     retraining: CorrectionResult | None = None,
-) -> tuple[Experiment, QuantizationResult | None, bool]:
+) -> SavedModel:
     """Save the model, keeping the file before it if `slugline rollback` may be needed.
 
     A model trained with corrections only replaces another one if its file can be loaded and gives
     answers, and if the bytes differ.
 
-    Returns
-    -------
-    experiment : Experiment
-        With the evaluation of the weights in the file.
-    quantization : QuantizationResult or None
-        None if all weights were stored as they are.
-    is_unchanged : bool
-        Whether corrections led to the bytes that the file already has, which is then left
-        unchanged.
-
     Raises
     ------
-    TrainingError : if the model of corrections can't be loaded, or asked.
+    TrainingError : if a model trained with corrections can't be loaded, or gives no answers.
     """
     content = None
     if retraining is not None and path.exists():
@@ -98,7 +108,7 @@ def save_model(
             saved = _write_model(experiment, trial, quantize, retraining.card_notes())
             content = ask_file(trial, retraining.merged.test.texts)
             if filecmp.cmp(trial, path, shallow=False):
-                return *saved, True
+                return replace(saved, is_unchanged=True)
         finally:
             trial.unlink(missing_ok=True)
     fitted = experiment.fitted
@@ -108,17 +118,17 @@ def save_model(
         keep_current(path)
     if content is not None:
         write(path, content)
-        return *saved, False
+        return saved
     notes = retraining.card_notes() if retraining else ""
-    return *_write_model(experiment, path, quantize, notes), False
+    return _write_model(experiment, path, quantize, notes)
 
 
 def _write_model(
     experiment: Experiment, path: Path, quantize: Literal["float16", "int8"] | None, notes: str
-) -> tuple[Experiment, QuantizationResult | None]:
+) -> SavedModel:
     if quantize is not None:
         quantization = save_quantized(experiment, path, quantize=quantize, card_notes=notes)
-        return quantization.experiment, quantization
+        return SavedModel(quantization.experiment, quantization)
     content = to_model_file(
         experiment.fitted,
         metrics=experiment.metrics,
@@ -126,7 +136,7 @@ def _write_model(
         card_notes=notes,
     )
     write(path, content)
-    return experiment, None
+    return SavedModel(experiment)
 
 
 def print_results(results: TrainingResults, as_json: bool) -> None:
