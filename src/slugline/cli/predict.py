@@ -242,10 +242,13 @@ class _LineWriter(NamedTuple):
         encode = msgspec.json.Encoder(enc_hook=str).encode
         out = sys.stdout.buffer
         for answer in answers:
-            line = _line(answer, self.unit, self.top)
-            if self.explained is not None and not isinstance(answer, BadRow):
-                line["reasons"] = _reasons(self.explained, answer)
-            out.write(printable_json(encode(line).decode()).encode() + b"\n")
+            if isinstance(answer, BadRow):
+                fields = _error_fields(answer, self.unit)
+            else:
+                fields = _answer_fields(answer, self.top)
+                if self.explained is not None:
+                    fields["reasons"] = _reasons(self.explained, answer)
+            out.write(printable_json(encode(fields).decode()).encode() + b"\n")
         # The process that writes the next rows may be waiting for these answers.
         out.flush()
 
@@ -271,26 +274,35 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     ]
 
 
-def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
-    if isinstance(answer, BadRow):
-        row_id = {} if answer.id in (None, "") else {"id": compact(answer.id)}
-        return {unit: answer.at, **row_id, "error": answer.problem}
+def _error_fields(row: BadRow, unit: str) -> dict[str, Any]:
+    """Return the fields of a row that could not be read."""
+    row_id = {} if row.id in (None, "") else {"id": compact(row.id)}
+    return {unit: row.at, **row_id, "error": row.problem}
+
+
+def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
+    """Return the fields of an answer, with `top` guesses if that is over 1, or if it is unsure."""
     decision = answer.decision
-    line: dict[str, Any] = {}
-    if answer.id is not None:
-        line["id"] = compact(answer.id)
-    multilabel = decision.topics is not None
-    if multilabel:
-        line["topics"] = None if decision.reason else decision.topics
-        line["probabilities"] = [round(p, 4) for p in decision.probabilities]
+    row_id = {} if answer.id is None else {"id": compact(answer.id)}
+    guesses = None
+    if decision.reason or top > 1:
+        n_guesses = len(decision.top) if decision.reason else top
+        guesses = [
+            {"topic": topic, "probability": round(probability, 4)}
+            for topic, probability in decision.top[:n_guesses]
+        ]
+    reason = str(decision.reason) if decision.reason else None
+    fields: dict[str, Any]
+    optional: dict[str, Any]
+    if decision.topics is None:
+        fields = {"topic": decision.topic, "probability": round(decision.probability, 4)}
+        optional = {"reason": reason, "topics": guesses}
     else:
-        line |= {"topic": decision.topic, "probability": round(decision.probability, 4)}
-    if decision.reason:
-        line["reason"] = str(decision.reason)
-    if top > 1 or decision.reason:
-        guesses = decision.top if decision.reason else decision.top[:top]
-        name = "guesses" if multilabel else "topics"
-        line[name] = [{"topic": guess, "probability": round(p, 4)} for guess, p in guesses]
-    if decision.conformal_set is not None:
-        line["set"] = decision.conformal_set
-    return line
+        fields = {
+            "topics": None if decision.reason else decision.topics,
+            "probabilities": [round(probability, 4) for probability in decision.probabilities],
+        }
+        optional = {"reason": reason, "guesses": guesses}
+    optional["set"] = decision.conformal_set
+    present = {name: value for name, value in optional.items() if value is not None}
+    return {**row_id, **fields, **present}
