@@ -316,7 +316,7 @@ def test_train_warns_of_a_single_topic(run: Run, news: News) -> None:
     assert done.out.startswith("n.csv: learned 1 topic from 72 documents in ")
     assert warnings_of(done) == [
         "all 72 documents have the topic 'all': there is nothing to tell apart, and the model "
-        "will always answer it. Add documents of other topics."
+        "will always give it. Add documents of other topics."
     ]
 
 

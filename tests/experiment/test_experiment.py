@@ -12,7 +12,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
-from slugline.errors import DataError, NotFittedError, OptionError
+from slugline.errors import DataError, Message, NotFittedError, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.evaluate import evaluate_fitted
 from slugline.experiment.experiment import run_experiment
@@ -138,6 +138,18 @@ def test_run_experiment_warns_of_a_loss_that_is_still_falling(corpus: Corpus) ->
     assert run_experiment(classifier.to_settings(), corpus).warnings == (
         STILL_FALLING.format(3, 6),
     )
+
+
+def test_run_experiment_names_the_parameters_of_its_warnings(corpus: Corpus) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner(hidden=[2], epochs=3))
+    warnings = run_experiment(classifier.to_settings(), corpus).warnings
+
+    advice = " ".join(
+        Message(warning).render(lambda parameter: f"--{parameter.name} {parameter.value}")
+        for warning in warnings
+    )
+    assert "Train with --hidden 64, or without it." in advice
+    assert "Use --epochs 6." in advice
 
 
 def test_run_experiment_does_not_warn_of_a_layer_as_wide_as_the_topics(corpus: Corpus) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from slugline.errors import Message, Parameter
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markdown_it import MarkdownIt
@@ -33,11 +35,25 @@ def template_environment(package: str, folder: str = "templates") -> Environment
 
 def render_sentence(
     environment: Environment, template: str, block: str, values: Mapping[str, Any]
-) -> str:
-    """Return the plain text of a block of a Jinja template, on one line."""
+) -> Message:
+    """Return the plain text of a block of a Jinja template, on one line.
+
+    Where a block calls `parameter(name)` or `parameter(name, value)`, the text keeps a `Parameter`.
+    """
+    parameters: list[Parameter] = []
+
+    def parameter(name: str, value: object = None) -> str:
+        parameters.append(Parameter(name, value))
+        return str(parameters[-1])
+
     filled = environment.get_template(template)
-    lines = "".join(filled.blocks[block](filled.new_context(dict(values)))).split("\n")
-    return " ".join(filter(None, lines))
+    context = filled.new_context({**values, "parameter": parameter})
+    text = " ".join(filter(None, "".join(filled.blocks[block](context)).split("\n")))
+    message = Message()
+    for each in parameters:
+        before, _, text = text.partition(str(each))
+        message = Message(message, before, each)
+    return Message(message, text)
 
 
 def style_sheet(*names: str) -> str:

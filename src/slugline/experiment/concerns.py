@@ -13,6 +13,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError, Message
+from slugline.learning.learner import is_network
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
 
@@ -87,12 +88,12 @@ def known_document_warnings(
 def fit_warnings(fitted: Fitted) -> list[str]:
     """Return warnings about settings that cost accuracy, or about how training ended."""
     unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
-    warnings = [_warning("unused_column", name=name) for name in unused]
+    warnings: list[str] = [_warning("unused_column", name=name) for name in unused]
     n_topics = len(fitted.topics)
-    widths = fitted.learner.settings().get("hidden", ())
-    narrow = [units for units in widths if units < n_topics]
-    if narrow:
-        warnings.append(_warning("narrow_layer", n_units=narrow[0], n_topics=n_topics))
+    hidden = fitted.learner.network.layers[:-1] if is_network(fitted.learner) else ()
+    narrow = next((layer for layer in hidden if layer.units < n_topics), None)
+    if narrow is not None:
+        warnings.append(_warning("narrow_layer", n_units=narrow.units, n_topics=n_topics))
     if not fitted.n_documents and fitted.descriptions:
         warnings.append(_warning("no_documents"))
     history = fitted.history
@@ -131,7 +132,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     return warnings
 
 
-def _warning(block: str, **values: Any) -> str:
+def _warning(block: str, **values: Any) -> Message:
     return render_sentence(_environment(), "concerns.txt.j2", block, values)
 
 

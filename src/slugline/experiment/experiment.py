@@ -148,7 +148,7 @@ class Experiment(TitledRows):
     @property
     def n_suspect_labels(self) -> int:
         """Training documents that were left out, as their topics look wrong."""
-        return int(self.fitted.learner.settings().get("n_suspect_labels", 0))
+        return self.fitted.n_suspect_labels
 
     @property
     def best_epoch(self) -> int | None:

@@ -109,6 +109,8 @@ class LinearModel(BatchLearner, Protocol):
     """A learner whose scores are a bias plus the sum of the weights of terms."""
 
     biases: F32  # shape (n_topics,)
+    #: Number of training documents that were left out, as their topics look wrong.
+    n_suspect_labels: int
     #: Held-out scores of some training rows, by weights that were learned from other rows.
     heldout_scores_: HeldOutScores | None
 

@@ -178,6 +178,11 @@ class Fitted:
         return self.n_documents - self.n_unlearned
 
     @property
+    def n_suspect_labels(self) -> int:
+        """Number of training documents that the learner left out, as their topics look wrong."""
+        return self.learner.n_suspect_labels if is_linear(self.learner) else 0
+
+    @property
     def columns(self) -> tuple[TableColumn, ...]:
         """The columns, besides the text, that its predictions depend on."""
         return tuple(c for c in self.features.table_columns if c.kind != UNUSED)

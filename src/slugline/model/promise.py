@@ -125,11 +125,11 @@ def describe_label_doubts(fitted: Fitted) -> str:
     """
     if fitted.multilabel:
         return ""
-    values = {"n_suspect_labels": fitted.learner.settings().get("n_suspect_labels", 0)}
+    values = {"n_suspect_labels": fitted.n_suspect_labels}
     errors = fitted.heldout_predictions and fitted.heldout_predictions.confident_errors
     if errors:
         values |= {"n_sure": errors.n_sure, "n_wrong": errors.n_wrong}
-    if values["n_suspect_labels"] or (errors and errors.has_likely_label_errors):
+    if fitted.n_suspect_labels or (errors and errors.has_likely_label_errors):
         return _sentence("labels", values)
     return ""
 
