@@ -85,13 +85,13 @@ def test_check_promise_compares_the_precision_with_the_test(
 ) -> None:
     promise = check_promise(fitted, 0.95, None, tested)
     assert promise.status == status
-    assert promise.is_broken == (status == "broken")
+    assert promise.is_missed == (status == "broken")
     assert promise.text == said
 
 
 def test_check_promise_reports_an_unreachable_precision_before_any_test(fitted: Fitted) -> None:
     promise = check_promise(fitted, 0.95, "Label more.", AnswerCounts(100, 80, 80, 0.8))
-    assert promise.is_broken
+    assert promise.is_missed
     assert promise.text == (
         "The model is unsure of every text, and none of the 100 test documents is answered: no "
         "threshold reaches the precision of 0.95 that it was trained for. Label more."

@@ -232,7 +232,7 @@ def tested_decider(
 def print_broken_promise(tested: TestedDecider | None, as_json: bool = False) -> None:
     """Print a message if the requested precision isn't reached; with JSON, on standard error."""
     promise = tested.promise if tested else None
-    if promise is None or not promise.is_broken:
+    if promise is None or not promise.is_missed:
         return
     if as_json:
         warn([promise.text])

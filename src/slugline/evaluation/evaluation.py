@@ -196,12 +196,13 @@ def _predict_part(y_true: Integers, raw_proba: Floats) -> tuple[npt.NDArray[np.g
     probabilities.check_probabilities(proba)
     rows, is_known = np.arange(len(true)), true >= 0
     predicted = proba.argmax(axis=1)
-    of_true = np.where(is_known, proba[rows, true], 0.0)
+    true_proba = np.where(is_known, proba[rows, true], 0.0)
     # As in a stable sort, the first of equally probable topics comes first.
-    before = np.arange(proba.shape[1]) < true[:, np.newaxis]
-    above = (proba > of_true[:, np.newaxis]) | ((proba == of_true[:, np.newaxis]) & before)
-    n_above = np.where(is_known, above.sum(axis=1), proba.shape[1])
-    squared_error = np.einsum("ij,ij->i", proba, proba) - 2 * of_true + 1
+    is_before = np.arange(proba.shape[1]) < true[:, np.newaxis]
+    column = true_proba[:, np.newaxis]
+    is_above = (proba > column) | ((proba == column) & is_before)
+    n_above = np.where(is_known, is_above.sum(axis=1), proba.shape[1])
+    squared_error = np.einsum("ij,ij->i", proba, proba) - 2 * true_proba + 1
     return true, predicted, proba[rows, predicted], n_above, squared_error
 
 
@@ -223,7 +224,7 @@ def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
 # Evaluation ---------------------------------------------------------------------------------------
 
 #: The numbers `k` of `Evaluation.top_k` in `to_dict`.
-TOP = (2, 3, 5, 10)
+TOP_KS = (2, 3, 5, 10)
 
 
 class BaseEvaluation(TitledRows, ABC):
@@ -253,10 +254,10 @@ class BaseEvaluation(TitledRows, ABC):
 
     def per_topic(self) -> list[TopicMetrics]:
         """Return the metrics of each topic, in the order of `topics`."""
-        return topic_metrics(self.topics, *self._totals())
+        return topic_metrics(self.topics, *self._topic_counts())
 
     @abstractmethod
-    def _totals(self) -> tuple[I64, I64, I64]:
+    def _topic_counts(self) -> tuple[I64, I64, I64]:
         """Return counts of right, true and predicted documents by topic; see `topic_metrics`."""
 
     @property
@@ -346,8 +347,8 @@ class Evaluation(BaseEvaluation):
         pairs = np.where(is_known, predictions.true, n - 1) * n + predictions.predicted
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
         # In the precision of the probabilities, as model files store all bits of the loss.
-        of_true = np.where(is_known, proba[np.arange(len(y_true)), y_true], 0)
-        log_loss = float(np.abs(np.log(np.maximum(of_true, np.finfo(np.float32).tiny))).mean())
+        true_proba = np.where(is_known, proba[np.arange(len(y_true)), y_true], 0)
+        log_loss = float(np.abs(np.log(np.maximum(true_proba, np.finfo(np.float32).tiny))).mean())
         return cls(names, confusion, log_loss, predictions, seed)
 
     @property
@@ -391,7 +392,7 @@ class Evaluation(BaseEvaluation):
     @property
     def weighted_f1(self) -> float:
         """Mean F1 weighted by the number of documents that have each topic."""
-        return float(weighted_f1(*self._totals()))
+        return float(weighted_f1(*self._topic_counts()))
 
     @property
     def weighted_f1_interval(self) -> Interval:
@@ -425,10 +426,10 @@ class Evaluation(BaseEvaluation):
 
     @property
     def top_ks(self) -> list[int]:
-        """The numbers of 2, 3, 5 and 10 below the number of topics; empty without predictions."""
-        return [k for k in TOP if k < self.n_known] if self.predictions is not None else []
+        """Those of 2, 3, 5 and 10 below the number of topics; empty without predictions."""
+        return [k for k in TOP_KS if k < self.n_known] if self.predictions is not None else []
 
-    def _totals(self) -> tuple[I64, I64, I64]:
+    def _topic_counts(self) -> tuple[I64, I64, I64]:
         return np.diag(self.confusion), self.confusion.sum(axis=1), self.confusion.sum(axis=0)
 
     @cached_property
@@ -449,14 +450,14 @@ class Evaluation(BaseEvaluation):
 
         return bootstrap(self.confusion[kinds], f1_means, seed=self.seed)
 
-    def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
+    def confusions(self, max_pairs: int = 10) -> list[tuple[str, str, int]]:
         """Return the most common mistakes: true topic, predicted topic, number of documents."""
         # With thousands of topics, most pairs are never confused.
         true, predicted = np.nonzero(self.confusion)
         is_wrong = true != predicted
         true, predicted = true[is_wrong], predicted[is_wrong]
         counts = self.confusion[true, predicted]
-        order = np.argsort(-counts, kind="stable")[:most]
+        order = np.argsort(-counts, kind="stable")[:max_pairs]
         pairs = zip(true[order], predicted[order], counts[order].tolist(), strict=True)
         return [(self.topics[a], self.topics[b], n) for a, b, n in pairs]
 

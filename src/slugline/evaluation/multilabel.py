@@ -42,8 +42,9 @@ def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
     true, predicted : sparse bool arrays, shape (n_documents, n_topics)
         The true topics of each document, and the topics that it is given.
     """
-    right, *totals = (np.array(part.nnz) for part in (true.multiply(predicted), true, predicted))
-    return Scores(*(float(score) for score in precision_recall_f1(right, totals[0], totals[1])))
+    n_right = np.array(true.multiply(predicted).nnz)
+    scores = precision_recall_f1(n_right, np.array(true.nnz), np.array(predicted.nnz))
+    return Scores(*(float(score) for score in scores))
 
 
 def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
@@ -53,9 +54,9 @@ def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
     topic that is neither true nor predicted as 0, unless `labels` leaves it out. See `micro_scores`
     for the parameters.
     """
-    right, of_true, of_predicted = count_decisions(true, predicted, axis=0)
-    occurs = of_true + of_predicted > 0
-    scores = precision_recall_f1(right[occurs], of_true[occurs], of_predicted[occurs])
+    n_right, n_true, n_predicted = count_decisions(true, predicted, axis=0)
+    occurs = n_true + n_predicted > 0
+    scores = precision_recall_f1(n_right[occurs], n_true[occurs], n_predicted[occurs])
     return Scores(*(float(score.sum() / max(1, len(score))) for score in scores))
 
 
@@ -71,9 +72,9 @@ def samples_scores(true: csr_array, predicted: csr_array) -> Scores:
 
 def count_decisions(true: csr_array, predicted: csr_array, axis: int) -> tuple[I64, I64, I64]:
     """Return counts of right, true and predicted topics by topic (axis 0) or document (axis 1)."""
-    parts = true.multiply(predicted), true, predicted
-    right, of_true, of_predicted = (part.sum(axis=axis, dtype=np.int64) for part in parts)
-    return right, of_true, of_predicted
+    indicators = true.multiply(predicted), true, predicted
+    n_right, n_true, n_predicted = (each.sum(axis=axis, dtype=np.int64) for each in indicators)
+    return n_right, n_true, n_predicted
 
 
 # Rankings -----------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ class Ranking:
         Number of topics that rank above each true topic, ordered by document and then by rank. If
         topics are equally probable, the first one ranks higher.
     document : int64 array, shape (n_true,)
-        Number of the document, from 0, ascending.
+        Number of the document, from 0, ascending. Documents without true topics aren't counted.
     """
 
     rank: I64
@@ -106,19 +107,20 @@ class Ranking:
         """
         rows = np.repeat(np.arange(true.shape[0]), np.diff(true.indptr))
         columns, n_topics = true.indices, proba.shape[1]
+        # Unknown topics keep their columns as ranks, which are after those of all known topics.
         rank = columns.astype(np.int64)
         (in_range,) = np.nonzero(columns < n_topics)
         step = max(1, _BATCH_SIZE // max(1, n_topics))
         for part in np.split(in_range, range(step, len(in_range), step)):
             column = columns[part, np.newaxis]
-            all_of_row = proba[rows[part]]
-            target = np.take_along_axis(all_of_row, column, axis=1)
-            is_above = (all_of_row > target) | (
-                (all_of_row == target) & (np.arange(n_topics) < column)
-            )
+            row_proba = proba[rows[part]]
+            true_proba = np.take_along_axis(row_proba, column, axis=1)
+            is_before = np.arange(n_topics) < column
+            is_above = (row_proba > true_proba) | ((row_proba == true_proba) & is_before)
             rank[part] = np.count_nonzero(is_above, axis=1)
         order = np.lexsort((rank, rows))
-        return cls(rank[order], np.unique(rows, return_inverse=True)[1].astype(np.int64))
+        _, document = np.unique(rows, return_inverse=True)
+        return cls(rank[order], document.astype(np.int64))
 
     @property
     def n_true(self) -> I64:
@@ -159,9 +161,10 @@ class Ranking:
 # Evaluation ---------------------------------------------------------------------------------------
 
 #: The numbers `k` of precision and nDCG in `to_dict`.
-TOP = (1, 3, 5)
-#: A less probable topic is hardly a decision, and doesn't count for calibration.
-LEAST_PROBABILITY = 0.05
+TOP_KS = (1, 3, 5)
+# Topics that are no more probable don't count for calibration: nearly all topics of a document are
+# clearly wrong.
+_MIN_PROBABILITY = 0.05
 
 
 class TopicPair(NamedTuple):
@@ -249,16 +252,15 @@ class MultilabelEvaluation(BaseEvaluation):
 
         if not len(y_true):
             raise DataError("there are no documents to evaluate; give at least one.")
-        shape = (len(topics),) if thresholds is None else thresholds.shape
-        if proba.shape != (len(y_true), len(topics)) or shape != (len(topics),):
+        thresholds_shape = (len(topics),) if thresholds is None else thresholds.shape
+        if proba.shape != (len(y_true), len(topics)) or thresholds_shape != (len(topics),):
             raise DataError(
                 f"there are {counted(len(y_true), 'document')}, {counted(len(topics), 'topic')}, "
                 f"probabilities of shape {proba.shape} and thresholds of shape "
-                f"{shape}; give a row of probabilities for each document, and a column "
+                f"{thresholds_shape}; give a row of probabilities for each document, and a column "
                 "and a threshold for each topic."
             )
         probabilities.check_probabilities(proba)
-        names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
         if answered is None:
             if thresholds is None:
                 raise DataError(
@@ -268,10 +270,11 @@ class MultilabelEvaluation(BaseEvaluation):
                     " are both None; give one of them.",
                 )
             answered = proba >= thresholds
-        predicted = csr_array(answered)
-        predicted.resize(len(y_true), len(names))
+        names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
         true = Topics(names).encode_sets(y_true, bool)
-        return cls(names, true, predicted, proba, thresholds, seed, separator)
+        given = csr_array(answered)
+        given.resize(len(y_true), len(names))
+        return cls(names, true, given, proba, thresholds, seed, separator)
 
     @classmethod
     def from_answers(
@@ -354,13 +357,13 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def top_ks(self) -> list[int]:
-        """The numbers of 1, 3 and 5 up to the number of topics."""
-        return [k for k in TOP if k <= self.n_known]
+        """Those of the numbers 1, 3 and 5 that don't exceed the number of topics."""
+        return [k for k in TOP_KS if k <= self.n_known]
 
     @cached_property
     def _decisions(self) -> tuple[Floats, Mask]:
-        """The probabilities over `LEAST_PROBABILITY`, and whether the documents have the topics."""
-        rows, columns = np.nonzero(self.proba > LEAST_PROBABILITY)
+        """The probabilities over 0.05, and whether the documents have the topics."""
+        rows, columns = np.nonzero(self.proba > _MIN_PROBABILITY)
         return self.proba[rows, columns], _look_up(self.true, rows, columns)
 
     @property
@@ -368,7 +371,7 @@ class MultilabelEvaluation(BaseEvaluation):
         rows, columns = self.answered.nonzero()
         return self.proba[rows, columns], _look_up(self.true, rows, columns)
 
-    def _totals(self) -> tuple[I64, I64, I64]:
+    def _topic_counts(self) -> tuple[I64, I64, I64]:
         return count_decisions(self.true, self.answered, axis=0)
 
     def levels(self) -> list[tuple[int, int, Scores]]:
@@ -380,32 +383,36 @@ class MultilabelEvaluation(BaseEvaluation):
         scores = (micro_scores(self.true[:, part], self.answered[:, part]) for part in parts)
         return list(zip(itertools.count(1), map(len, parts), scores, strict=False))
 
-    def pairs(self, most: int = 10) -> list[TopicPair]:
+    def pairs(self, max_pairs: int = 10) -> list[TopicPair]:
         """Return the pairs of topics that most documents have together, as true or given topics."""
         from scipy.sparse import triu
 
-        counts = [(part.astype(np.int64).T @ part) for part in (self.true, self.answered)]
-        either = triu(counts[0].maximum(counts[1]), k=1).tocoo()
-        order = np.argsort(-either.data, kind="stable")[:most]
+        n_true = self.true.astype(np.int64).T @ self.true
+        n_given = self.answered.astype(np.int64).T @ self.answered
+        larger = triu(n_true.maximum(n_given), k=1).tocoo()
+        order = np.argsort(-larger.data, kind="stable")[:max_pairs]
         return [
-            TopicPair(self.topics[a], self.topics[b], int(counts[0][a, b]), int(counts[1][a, b]))
-            for a, b in zip(either.row[order].tolist(), either.col[order].tolist(), strict=True)
+            TopicPair(self.topics[a], self.topics[b], int(n_true[a, b]), int(n_given[a, b]))
+            for a, b in zip(larger.row[order].tolist(), larger.col[order].tolist(), strict=True)
         ]
 
-    def missed(self, most: int | None = None) -> list[TopicMistake]:
+    def missed(self, max_mistakes: int | None = None) -> list[TopicMistake]:
         """Return topics that documents have but aren't given, the least probable first."""
-        return self._mistakes(self.true > self.answered, 1, most)
+        return self._mistakes(self.true > self.answered, max_mistakes, ascending=True)
 
-    def added(self, most: int | None = None) -> list[TopicMistake]:
+    def added(self, max_mistakes: int | None = None) -> list[TopicMistake]:
         """Return topics that documents are given but don't have, the most probable first."""
-        return self._mistakes(self.answered > self.true, -1, most)
+        return self._mistakes(self.answered > self.true, max_mistakes, ascending=False)
 
-    def _mistakes(self, wrong: csr_array, sign: int, most: int | None) -> list[TopicMistake]:
+    def _mistakes(
+        self, wrong: csr_array, max_mistakes: int | None, *, ascending: bool
+    ) -> list[TopicMistake]:
+        """Return the mistakes in an indicator, sorted by probability."""
         rows, columns = wrong.nonzero()
         proba = np.zeros(len(rows))
         is_known = columns < self.n_known
         proba[is_known] = self.proba[rows[is_known], columns[is_known]]
-        order = np.argsort(sign * proba, kind="stable")[:most]
+        order = np.argsort(proba if ascending else -proba, kind="stable")[:max_mistakes]
         names = [self.topics[column] for column in columns[order].tolist()]
         mistakes = zip(rows[order].tolist(), names, proba[order].tolist(), strict=True)
         return [TopicMistake(*mistake) for mistake in mistakes]
@@ -417,11 +424,11 @@ class MultilabelEvaluation(BaseEvaluation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as plain data for JSON; an undefined ratio is None."""
-        names = "micro", "macro", "samples"
-        averages = zip(
-            names, (self.micro, self.macro, self.samples), self.f1_intervals, strict=True
-        )
-        levels = [{"depth": n, "n_topics": m} | f._asdict() for n, m, f in self.levels()]
+        averages = {"micro": self.micro, "macro": self.macro, "samples": self.samples}
+        levels = [
+            {"depth": depth, "n_topics": n_topics} | scores._asdict()
+            for depth, n_topics, scores in self.levels()
+        ]
         thresholds = self.thresholds_by_topic()
         return {
             "n_documents": self.n_documents,
@@ -429,7 +436,9 @@ class MultilabelEvaluation(BaseEvaluation):
             "exact_match_interval": list(self.interval),
             **{
                 name: scores._asdict() | {"f1_interval": list(interval)}
-                for name, scores, interval in averages
+                for (name, scores), interval in zip(
+                    averages.items(), self.f1_intervals, strict=True
+                )
             },
             "hamming_loss": self.hamming_loss,
             "top_k": [
@@ -515,8 +524,8 @@ class ResampledF1:
         parts = (true.multiply(predicted), true, predicted)
         self._parts = [part.astype(np.int64) for part in parts]
         self._sizes = [part.sum(axis=1) for part in self._parts]
-        right, of_true, of_predicted = self._sizes
-        self._f1 = f1_scores(right, of_true, of_predicted, undefined=1.0)
+        n_right, n_true, n_predicted = self._sizes
+        self._f1 = f1_scores(n_right, n_true, n_predicted, undefined=1.0)
         self._is_averaged = is_averaged
 
     def __call__(self, counts: I64) -> F64:

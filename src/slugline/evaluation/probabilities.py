@@ -168,17 +168,17 @@ class CoverageCurve:
         return CoveragePoint(threshold, self.n_documents, *counts)
 
     def with_accuracy(self, accuracy: float) -> CoveragePoint | None:
-        """Return the point with the most answers of at least this accuracy, if any."""
+        """Return the point with the most answers and at least this accuracy, if any."""
         indices = np.flatnonzero(self.n_right >= accuracy * self.n_answered)
         return self._point(int(indices[-1])) if len(indices) else None
 
     def with_coverage(self, coverage: float) -> CoveragePoint:
-        """Return the point with the fewest answers of at least this coverage."""
+        """Return the point with the fewest answers and at least this coverage."""
         return self._point(int(np.searchsorted(self.n_answered, coverage * self.n_documents)))
 
-    def points(self, most: int = 200) -> list[CoveragePoint]:
+    def points(self, max_points: int = 200) -> list[CoveragePoint]:
         """Return points at evenly spaced coverages, the fewest answers first."""
-        n_answered = np.linspace(self.n_documents, 1, min(most, self.n_documents))
+        n_answered = np.linspace(self.n_documents, 1, min(max_points, self.n_documents))
         indices = np.unique(np.searchsorted(self.n_answered, n_answered))
         return [self._point(index) for index in indices.tolist()]
 

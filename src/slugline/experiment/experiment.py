@@ -96,7 +96,7 @@ class Experiment(TitledRows):
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         promise = self.promise
-        rows = [("warning", promise.text)] if promise and promise.is_broken else []
+        rows = [("warning", promise.text)] if promise and promise.is_missed else []
         rows.append(
             ("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")
         )

@@ -62,8 +62,8 @@ class PromiseCheck:
         return f"{self.headline} {self.details}".rstrip()
 
     @property
-    def is_broken(self) -> bool:
-        """Whether the precision is not kept, which users must read before anything else."""
+    def is_missed(self) -> bool:
+        """Whether the promise is broken or out of reach, which users must read first."""
         return self.status in ("unreachable", "broken")
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,19 +84,23 @@ def check_promise(
     unreachable_reason : str or None
         If no threshold reaches it: which precision can be promised, and what to do. Else None.
     tested : AnswerCounts or None
+        The answers to test documents; None without a test.
     """
     status = _status(wanted, unreachable_reason, tested)
-    values: dict[str, Any] = {"wanted": wanted, "confidence": CONFIDENCE}
-    values |= {"multilabel": fitted.multilabel, "labels": describe_label_doubts(fitted)}
-    values["n_documents"] = tested.n_documents if tested else 0
+    values: dict[str, Any] = {
+        "wanted": wanted,
+        "confidence": CONFIDENCE,
+        "multilabel": fitted.multilabel,
+        "labels": describe_label_doubts(fitted),
+        "n_documents": 0 if tested is None else tested.n_documents,
+    }
     if tested is not None and tested.n_answers:
         low, high = wilson(tested.n_right, tested.n_answers)
-        n = tested.n_answers
-        topics_given = f"{n:,} {'topic' if n == 1 else 'topics'} given"
+        answers = counted(tested.n_answers, "topic" if fitted.multilabel else "answer")
         values |= {
             "coverage": tested.coverage,
-            "precision": tested.n_right / n,
-            "answers": topics_given if fitted.multilabel else counted(n, "answer"),
+            "precision": tested.n_right / tested.n_answers,
+            "answers": f"{answers} given" if fitted.multilabel else answers,
             "interval": f"(95 % confidence interval: {100 * low:.1f} to {100 * high:.1f} %)",
         }
     details = _sentence("after_broken", values) if status == "broken" else unreachable_reason or ""
@@ -125,11 +129,10 @@ def describe_label_doubts(fitted: Fitted) -> str:
     """
     if fitted.multilabel:
         return ""
-    values = {"n_suspect_labels": fitted.n_suspect_labels}
-    errors = fitted.heldout_predictions and fitted.heldout_predictions.confident_errors
-    if errors:
-        values |= {"n_sure": errors.n_sure, "n_wrong": errors.n_wrong}
-    if fitted.n_suspect_labels or (errors and errors.has_likely_label_errors):
+    heldout = fitted.heldout_predictions
+    errors = None if heldout is None else heldout.confident_errors
+    if fitted.n_suspect_labels or (errors is not None and errors.has_likely_label_errors):
+        values = {"n_suspect_labels": fitted.n_suspect_labels, "errors": errors}
         return _sentence("labels", values)
     return ""
 

@@ -174,7 +174,7 @@ def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> lis
     It has at most `max_topics` topics, and none if there is no mistake.
     """
     topics: dict[str, None] = {}  # a set that keeps its order
-    for topic, predicted, _ in evaluation.confusions(most=evaluation.confusion.size):
+    for topic, predicted, _ in evaluation.confusions(max_pairs=evaluation.confusion.size):
         if len(topics | {topic: None, predicted: None}) <= max_topics:
             topics |= {topic: None, predicted: None}
     indices = [evaluation.topics.index(topic) for topic in topics]

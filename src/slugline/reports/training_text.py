@@ -93,7 +93,7 @@ def doubtful_labels(experiment: Experiment) -> str | None:
 def broken_promise(experiment: Experiment) -> str | None:
     """Return advice if the requested precision isn't reached; else None."""
     promise = experiment.promise
-    if promise is None or not promise.is_broken:
+    if promise is None or not promise.is_missed:
         return None
     return promise.details
 
@@ -122,7 +122,7 @@ def missed_topics(experiment: Experiment) -> str | None:
 def _confused_topics(experiment: Experiment) -> str | None:
     evaluation = cast("Evaluation", experiment.tested.evaluation)
     topics = {metrics.topic for metrics in _trained_topics(experiment)}
-    confusions = evaluation.confusions(most=evaluation.confusion.size)
+    confusions = evaluation.confusions(max_pairs=evaluation.confusion.size)
     mistakes = [confusion for confusion in confusions if confusion[0] in topics]
     pairs = Counter[frozenset[str]]()
     for topic, predicted, n in mistakes:

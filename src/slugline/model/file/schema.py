@@ -251,7 +251,7 @@ def write_card(
         terms=map(_describe_terms, info.feature_groups),
         thresholds=thresholds,
         promise=promise and promise.text,
-        is_broken=promise is not None and promise.is_broken,
+        is_missed=promise is not None and promise.is_missed,
         manual_thresholds=_manual_thresholds(info, thresholds),
         separator=repr(info.multilabel_rule.separator) if info.multilabel_rule else "",
         learner=describe_learner(info.learner),
