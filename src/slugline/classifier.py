@@ -57,7 +57,7 @@ from slugline.model.own_thresholds import (
 from slugline.model.settings import FitSettings, draw_seed
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
-from slugline.text.table_columns import check_column_names, odd_cells, odd_cells_note
+from slugline.text.table_columns import check_column_names, describe_odd_cells, odd_cells_note
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -655,16 +655,16 @@ class TopicClassifier(TextEstimator):
             return choose_learner(self.learner)
         return super()._nested_estimator(name)
 
-    def _set_inner(self, name: str, values: dict[str, Any]) -> None:
-        part = self._nested_estimator(name)
-        if name == "learner" and part is not None and part is not self.learner:
-            before = part.get_params()
-            part.set_params(**values)
-            # A name stays one if nothing changes: `tune` needs it.
-            if part.get_params() != before:
-                self.learner = part
+    def _set_nested_params(self, name: str, values: dict[str, Any]) -> None:
+        learner = self._nested_estimator(name) if name == "learner" else None
+        if learner is not None and learner is not self.learner:
+            before = learner.get_params()
+            learner.set_params(**values)
+            # The name of a learner stays if nothing changes: `tune` needs it.
+            if learner.get_params() != before:
+                self.learner = learner
             return
-        super()._set_inner(name, values)
+        super()._set_nested_params(name, values)
 
     def to_settings(self) -> FitSettings:
         """Return the checked settings of a fit; a seed is drawn if `random_state` is none.
@@ -746,7 +746,7 @@ class TopicClassifier(TextEstimator):
         texts = read_table(X, self.text, tuple(self.columns or ()))[0]
         if self.columns:
             texts = check_texts(texts)
-            if note := odd_cells_note(odd_cells(texts, self._fitted().columns).values()):
+            if note := odd_cells_note(describe_odd_cells(texts, self._fitted().columns).values()):
                 warnings.warn(note, errors.ColumnWarning, stacklevel=3)
         return texts
 

@@ -17,8 +17,8 @@ from slugline.text.table_columns import (
     MAX_COLUMNS,
     TableColumn,
     check_column_names,
+    describe_odd_cells,
     learn_columns,
-    odd_cells,
     odd_cells_note,
 )
 
@@ -183,15 +183,19 @@ def test_feature_group_rejects_the_kind_columns() -> None:
             TableColumn("amount", "number", bins)
 
 
-def test_odd_cells_reports_missing_columns_and_odd_cells() -> None:
+def test_describe_odd_cells_reports_missing_columns_and_odd_cells() -> None:
     columns = [TableColumn("product"), TableColumn("amount", "number", (1.0,))]
     texts = texts_with("amount", [1, None, "lots"])
-    note = odd_cells_note(odd_cells(texts, columns).values())
+    note = odd_cells_note(describe_odd_cells(texts, columns).values())
     assert note == (
         "there is no column 'product'; 'lots' in column 'amount' is not a number: counted as "
         "missing"
     )
-    assert odd_cells(texts_with("product", [None]), columns[:1]) == odd_cells([], columns) == {}
+    assert (
+        describe_odd_cells(texts_with("product", [None]), columns[:1])
+        == describe_odd_cells([], columns)
+        == {}
+    )
 
 
 TEXTS = [

@@ -42,44 +42,44 @@ class TextEstimator:
         params = {name: getattr(self, name) for name in self._parameter_names()}
         if deep:
             for name in [*params]:
-                part = self._nested_estimator(name)
-                inner = {} if part is None else part.get_params()
-                params |= {f"{name}__{key}": value for key, value in inner.items()}
+                nested = self._nested_estimator(name)
+                if nested is not None:
+                    params |= {f"{name}__{key}": v for key, v in nested.get_params().items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
         """Change some arguments of the constructor, or parameters of these arguments."""
-        inner: dict[str, dict[str, Any]] = {}
+        nested_params: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
-            outer, separator, key = name.partition("__")
-            if outer not in self._parameter_names():
+            own_name, separator, key = name.partition("__")
+            if own_name not in self._parameter_names():
                 raise OptionError(
                     f"{type(self).__name__} has no parameter {name!r}; "
                     f"choose one of {', '.join(self._parameter_names())}."
                 )
             if separator:
-                inner.setdefault(outer, {})[key] = value
+                nested_params.setdefault(own_name, {})[key] = value
             else:
                 setattr(self, name, value)
-        for name, values in inner.items():
-            self._set_inner(name, values)
+        for name, values in nested_params.items():
+            self._set_nested_params(name, values)
         return self
 
     def _nested_estimator(self, name: str) -> Any:
         """Return the value of a parameter if it has parameters of its own, else None."""
         value = getattr(self, name)
-        is_part = hasattr(value, "get_params") and not isinstance(value, type)
-        return value if is_part else None
+        is_estimator = hasattr(value, "get_params") and not isinstance(value, type)
+        return value if is_estimator else None
 
-    def _set_inner(self, name: str, values: dict[str, Any]) -> None:
-        part = self._nested_estimator(name)
-        if part is None:
+    def _set_nested_params(self, name: str, values: dict[str, Any]) -> None:
+        nested = self._nested_estimator(name)
+        if nested is None:
             raise OptionError(
                 Parameter(name),
                 f" is {getattr(self, name)!r}, which has no parameter "
                 f"{next(iter(values))!r}; give an object that has it.",
             )
-        part.set_params(**values)
+        nested.set_params(**values)
 
     # Output ---------------------------------------------------------------------------------------
 
@@ -97,15 +97,15 @@ class TextEstimator:
 
     def _to_output(self, columns: F32, names: list[str], X: object) -> Any:
         """Return columns for the rows of `X` in the format chosen by `set_output`."""
-        default = _config("transform_output", "default")
-        kind = getattr(self, "_sklearn_output_config", {}).get("transform", default)
-        if kind == "default":
+        default = _sklearn_setting("transform_output", "default")
+        container = getattr(self, "_sklearn_output_config", {}).get("transform", default)
+        if container == "default":
             return columns
-        frames = importlib.import_module(kind)
-        if kind == "polars":
-            return frames.DataFrame(columns, schema=names, orient="row")
-        index = X.index if isinstance(X, frames.Series) else None
-        return frames.DataFrame(columns, columns=names, index=index)
+        library = importlib.import_module(container)
+        if container == "polars":
+            return library.DataFrame(columns, schema=names, orient="row")
+        index = X.index if isinstance(X, library.Series) else None
+        return library.DataFrame(columns, columns=names, index=index)
 
     # Metadata routing -----------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class TextEstimator:
         return self._set_requests("score", {"sample_weight": sample_weight})
 
     def _set_requests(self, method: str, requests: dict[str, Request]) -> Self:
-        if not _config("enable_metadata_routing", False):
+        if not _sklearn_setting("enable_metadata_routing", False):
             raise OptionError(
                 f"`set_{method}_request` needs metadata routing, which is off; call "
                 "sklearn.set_config(enable_metadata_routing=True)."
@@ -179,7 +179,7 @@ class TextEstimator:
         self._metadata_request = routing
         return self
 
-    # What it is -----------------------------------------------------------------------------------
+    # Representation and tags ----------------------------------------------------------------------
 
     def __repr__(self) -> str:
         return format_call(self)
@@ -197,7 +197,7 @@ class TextEstimator:
         )
 
 
-def _config(name: str, default: object) -> Any:
+def _sklearn_setting(name: str, default: object) -> Any:
     """Return a setting of scikit-learn; the default if scikit-learn hasn't been imported."""
     sklearn = sys.modules.get("sklearn")
     return sklearn.get_config()[name] if sklearn else default

@@ -22,7 +22,7 @@ from slugline.model.decider import Decider
 from slugline.model.decision import describe_unsure
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
-from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
+from slugline.text.table_columns import describe_odd_cells, odd_cells_note, unused_note
 
 # Words that are shown by default; characters of a text that is shown in colour.
 _N_WORDS, _N_CHARACTERS = 15, 4000
@@ -132,7 +132,7 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
             )
         cells[name] = value.removeprefix(f"{name}=")
     row = RowText(text, cells) if names else text
-    remarks = odd_cells([row], fitted.columns).values()
+    remarks = describe_odd_cells([row], fitted.columns).values()
     for note in (odd_cells_note(remarks), unused_note(cells, fitted.features.table_columns)):
         if note:
             say(note)

@@ -15,7 +15,7 @@ from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError, Message
 from slugline.learning.learner import is_network
 from slugline.model.fitted import Fitted
-from slugline.text.table_columns import odd_cells, odd_cells_note
+from slugline.text.table_columns import describe_odd_cells, odd_cells_note
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -120,7 +120,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
             is_cut = group.max_terms is not None
             values = {"known_fraction": known_fraction, "is_cut": is_cut}
             warnings.append(_warning("unknown_words", **values))
-    if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
+    if note := odd_cells_note(describe_odd_cells(test.texts, fitted.columns).values()):
         warnings.append(Message(f"{test.name}: ", note, "."))
     topics = {str(name) for name in fitted.topics.names}
     sets = as_sets(test.topics)

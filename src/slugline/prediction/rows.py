@@ -33,7 +33,7 @@ from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.model.decider import Decider
 from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.fitted import Fitted
-from slugline.text.table_columns import TableColumn, odd_cells, odd_cells_note
+from slugline.text.table_columns import TableColumn, describe_odd_cells, odd_cells_note
 
 
 class Columns(NamedTuple):
@@ -245,7 +245,7 @@ def _note_odd_cells(
     for batch in batches:
         if columns and announce:
             texts = [row.text for row in batch if isinstance(row, Prediction)]
-            remarks = odd_cells(texts, [c for c in columns if c.name not in announced])
+            remarks = describe_odd_cells(texts, [c for c in columns if c.name not in announced])
             announced |= remarks.keys()
             if remarks:
                 announce(odd_cells_note(remarks.values()))

@@ -12,7 +12,7 @@ from slugline.corpus.documents import RowText
 from slugline.errors import DataError, Parameter
 from slugline.serving.requests import Cells
 from slugline.serving.served_models import ServedModel
-from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
+from slugline.text.table_columns import describe_odd_cells, odd_cells_note, unused_note
 
 
 def add_columns(
@@ -51,7 +51,7 @@ def add_columns(
         return list(texts), UNSET
     documents: list[str] = [RowText(text, row) for text, row in zip(texts, rows, strict=True)]
     notes = [
-        odd_cells_note(odd_cells(documents, model.fitted.columns).values()),
+        odd_cells_note(describe_odd_cells(documents, model.fitted.columns).values()),
         unused_note((name for row in rows for name in row), model.fitted.features.table_columns),
     ]
     return documents, "; ".join(filter(None, notes)) or UNSET

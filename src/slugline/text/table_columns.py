@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import chain, pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -34,26 +34,25 @@ MAX_BINS = 64
 MAX_NAME = 200
 # Number of bins of a column of numbers.
 _N_BINS = 8
-# Up to so many distinct numbers are treated as names, such as priorities.
+# Up to this many distinct numbers are treated as names, such as priorities.
 _FEW_NUMBERS = 12
 # Minimum fraction of numbers, or dates, among the cells of a column of that kind.
 _MIN_FRACTION = 0.8
 # A permutation test decides whether a column is used, as an uninformative column makes a model
 # worse if there are few texts. These are the maximum number of documents, the number of
-# permutations of their topics, and by how many standard deviations the statistic must exceed that
-# of permutations.
-_N_EVALUATED = 20_000
+# permutations of their topics, and the minimum number of standard deviations by which the statistic
+# exceeds the mean of permutations.
+_MAX_TESTED = 20_000
 _N_PERMUTATIONS = 30
 _MIN_DEVIATIONS = 3.0
-# Minimum fraction of the statistic in excess of that of permutations: a learner can't distinguish
-# the two parts, and the statistic of many rare values in few documents is mostly chance.
+# If a column has many rare values, most of its statistic is chance, which a learner would take for
+# information: at least this fraction must be in excess of the mean of permutations.
 _MIN_EXCESS = 0.75
-# From this number of cells on, a column is rejected if more than `_MAX_UNIQUE` of its values are
-# unique.
-_ENOUGH_CELLS = 50
-_MAX_UNIQUE = 0.8
-# From this number of cells on, a column of unique values only is rejected.
+# A column whose values are nearly all different has text or ids, and is rejected: from `_MIN_CELLS`
+# cells on if all values are unique, and from `_MANY_CELLS` on if this fraction of them is.
 _MIN_CELLS = 20
+_MANY_CELLS = 50
+_MAX_UNIQUE = 0.8
 # Whole numbers that are all unique are ids if they are spaced more evenly than random numbers, the
 # standard deviation of whose gaps is their mean: up to this fraction of the mean.
 _MAX_GAP_DEVIATION = 0.7
@@ -80,9 +79,6 @@ MONTHS = (
     "December",
 )
 
-# Makes the function of topics that returns the statistic of these and the terms of documents.
-_MakeStatistic: TypeAlias = Callable[[Integers, I64, Any], Callable[[Any], float]]
-
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
@@ -92,8 +88,9 @@ class TableColumn:
     ----------
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
-        The terms are values; quantile bins; or weekday, month and hour. A column that is hardly
-        more informative about the topics than chance is unused.
+        Words have a term for each value, numbers have one for their quantile bin, and dates have
+        terms for weekday, month and hour. An unused column has no terms, as it is hardly more
+        informative about the topics than chance.
     bins : tuple of float, default ()
         The ascending bounds between bins of numbers.
     """
@@ -105,7 +102,9 @@ class TableColumn:
     def __post_init__(self) -> None:
         is_name = isinstance(self.name, str) and 0 < len(self.name) <= MAX_NAME
         if not is_name or has_surrogates(self.name):
-            raise option_error("name", self.name, f"a name of 1 to {MAX_NAME} whole characters")
+            raise option_error(
+                "name", self.name, f"1 to {MAX_NAME} characters, none of them a surrogate"
+            )
         check_choice("kind", self.kind, tuple(_READERS))
         is_ascending = all(first < second for first, second in pairwise(self.bins))
         if len(self.bins) > MAX_BINS or not all(map(is_number, self.bins)) or not is_ascending:
@@ -141,8 +140,8 @@ class TableColumn:
             return []
         values = [] if _is_blank(cell) else _READERS[self.kind](cell)
         if self.kind == NUMBER:
-            places = np.searchsorted(self.bins, values, side="right").tolist()
-            values = [self.bin_names()[place] for place in places]
+            indices = np.searchsorted(self.bins, values, side="right").tolist()
+            values = [self.bin_names()[index] for index in indices]
         elif self.kind == DATE:
             values = [part for when in values for part in _date_parts(when)]
         return [f"{self.label}={value}" for value in values or [MISSING]]
@@ -288,31 +287,27 @@ def learn_columns(
             advice = Message(f"there are {listed}; {likely}")
         raise DataError(f"the documents have no column {short_repr(name)}; ", advice)
     columns = [_learn_column(name, [cells_of(text).get(name) for text in texts]) for name in names]
-    y, make_statistic = _encode(topics)
-    rows = np.random.default_rng(0).permutation(len(texts))[:_N_EVALUATED]
-    sample, y = [texts[i] for i in rows.tolist()], y[rows]
+    rows = np.random.default_rng(0).permutation(len(texts))[:_MAX_TESTED]
+    sample, y = [texts[i] for i in rows.tolist()], _encode(topics)[rows]
     return tuple(
-        column
-        if _is_informative(column, sample, y, make_statistic)
-        else replace(column, kind=UNUSED, bins=())
+        column if _is_informative(column, sample, y) else replace(column, kind=UNUSED, bins=())
         for column in columns
     )
 
 
-def _encode(topics: Sequence[Topic] | Sequence[TopicSet]) -> tuple[Any, _MakeStatistic]:
-    """Return numbers of topics or, of sets, indicator rows; and the function for a statistic."""
+def _encode(topics: Sequence[Topic] | Sequence[TopicSet]) -> Any:
+    """Return the number of each topic, or a sparse indicator array of sets of topics."""
     if is_multilabel(topics):
         sets = as_sets(topics)
-        return Topics.fit(chain.from_iterable(sets)).encode_sets(sets), _set_statistic
+        return Topics.fit(chain.from_iterable(sets)).encode_sets(sets)
     numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
-    return np.array([numbers[topic] for topic in topics], dtype=np.int64), _topic_statistic
+    return np.array([numbers[topic] for topic in topics], dtype=np.int64)
 
 
-def _is_informative(
-    column: TableColumn, texts: Sequence[str], y: Any, make_statistic: _MakeStatistic
-) -> bool:
-    """Whether terms of a column tell more about the topics than about permuted ones."""
+def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
+    """Whether the terms of a column tell more about the topics `y` than about permuted ones."""
     words = find_column_terms(texts, [column])
+    make_statistic = _single_label_statistic if y.ndim == 1 else _multilabel_statistic
     statistic = make_statistic(words.distinct[1], words.indptr, y)
     random = np.random.default_rng(0)
     permuted = [statistic(y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)]
@@ -321,8 +316,12 @@ def _is_informative(
     return observed - float(np.mean(permuted)) > min_excess
 
 
-def _topic_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
-    """Return a function of `y`: the G statistic of terms and topics, summed over terms."""
+def _single_label_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
+    """Return a function that computes half the G statistic of terms and topics.
+
+    Its argument is `y` or a permutation of it, the number of each document's topic. For o documents
+    that have a term and a topic, and e expected ones, the statistic is the sum of o ln(o / e).
+    """
     rows = np.arange(len(y)).repeat(row_lengths(indptr))
     n_topics = int(y.max(initial=0)) + 1
     expected = np.outer(np.bincount(terms), np.bincount(y, minlength=n_topics) / len(y)).ravel()
@@ -335,8 +334,13 @@ def _topic_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], fl
     return statistic
 
 
-def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], float]:
-    """Return a function of indicator rows: the summed G statistic of each term and topic."""
+def _multilabel_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], float]:
+    """Return a function that computes half the G statistic of each term and topic, summed.
+
+    Its argument is `y` or a permutation of its rows, a sparse indicator array. If o of the n
+    documents with a term have a topic, and the fraction p of all documents has it, the statistic is
+    o ln(o / (n p)) + (n - o) ln((n - o) / (n (1 - p))).
+    """
     from scipy.special import rel_entr
 
     X = count_matrix(terms, indptr, int(terms.max(initial=-1)) + 1).astype(np.float64)
@@ -349,33 +353,44 @@ def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], floa
         counts = (X.T @ y[:, usable]).tocoo()
         n, p = sizes[counts.row], fractions[usable][counts.col]
         gains = rel_entr(counts.data, n * p) + rel_entr(n - counts.data, n * (1 - p))
-        # If no document of a term has a topic, all its documents lack the topic.
+        # Where o is 0, the statistic is -n ln(1 - p): that is added for all terms and topics, and
+        # subtracted for those that have documents in common.
         return float(np.sum(gains + n * log_absent[counts.col]) - sizes.sum() * log_absent.sum())
 
     return statistic
 
 
 def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
+    """Return a column of the kind of its cells; DataError if they are text or ids."""
     cells = [cell for cell in cells if not _is_blank(cell)]
     numbers = [number for cell in cells for number in _read_numbers(cell)]
-    if numbers and len(numbers) >= _MIN_FRACTION * len(cells) and len({*numbers}) > _FEW_NUMBERS:
-        if len(numbers) >= _ENOUGH_CELLS and _are_ids(numbers):
-            lowest, highest = (f"{end(numbers):.0f}" for end in (min, max))
-            raise DataError(
-                f"column {short_repr(name)} has {counted(len(numbers), 'different whole number')} "
-                f"from {lowest} to {highest}, which count up like ids; leave it out."
-            )
+    is_numeric = len(numbers) >= _MIN_FRACTION * len(cells)
+    if is_numeric and len({*numbers}) > _FEW_NUMBERS:
+        _check_not_ids(name, numbers)
         quantiles = np.quantile(numbers, np.arange(1, _N_BINS) / _N_BINS)
-        # As in terms.
+        # Rounded as in the names of bins.
         bounds = sorted({float(f"{bound:g}") for bound in quantiles.tolist()})
         return TableColumn(name, NUMBER, tuple(bounds))
-    if len(numbers) < _MIN_FRACTION * len(cells):
-        n_dates = sum(map(len, map(_read_dates, cells)))
-        if cells and n_dates >= _MIN_FRACTION * len(cells):
+    if cells and not is_numeric:
+        n_dates = sum(len(_read_dates(cell)) for cell in cells)
+        if n_dates >= _MIN_FRACTION * len(cells):
             return TableColumn(name, DATE)
+    _check_not_text(name, cells)
+    return TableColumn(name)
+
+
+def _check_not_ids(name: str, numbers: Sequence[float]) -> None:
+    if len(numbers) >= _MANY_CELLS and _are_ids(numbers):
+        raise DataError(
+            f"column {short_repr(name)} has {counted(len(numbers), 'different whole number')} from "
+            f"{min(numbers):.0f} to {max(numbers):.0f}, which count up like ids; leave it out."
+        )
+
+
+def _check_not_text(name: str, cells: Sequence[Any]) -> None:
     values = Counter(value for cell in cells for value in _read_words(cell))
     n_unique = sum(n == 1 for n in values.values())
-    max_unique = _MAX_UNIQUE if len(cells) >= _ENOUGH_CELLS else 1
+    max_unique = _MAX_UNIQUE if len(cells) >= _MANY_CELLS else 1
     if len(cells) >= _MIN_CELLS and n_unique >= max_unique * len(cells):
         raise DataError(
             f"column {short_repr(name)} has {counted(len(values), 'value')} in {len(cells):,} "
@@ -384,7 +399,6 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
             Parameter("text"),
             ", or leave it out.",
         )
-    return TableColumn(name)
 
 
 def _are_ids(numbers: Sequence[float]) -> bool:
@@ -411,54 +425,62 @@ def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> W
     ['product=missing', 'product=missing']
     """
     numbers: dict[str, int] = {}
-    by_cell: list[dict[Any, list[int]]] = [{} for _ in columns]
-
-    def terms(place: int, cells: Mapping[str, Any]) -> list[int]:
-        cell = cells.get(columns[place].name)
-        key = (type(cell), str(cell))
-        if key not in by_cell[place]:
-            by_cell[place][key] = [
-                numbers.setdefault(term, len(numbers)) for term in columns[place].terms(cell)
-            ]
-        return by_cell[place][key]
-
-    rows = [
-        [number for place in range(len(columns)) for number in terms(place, cells)]
-        for cells in map(cells_of, texts)
-    ]
+    # Of each column, the numbers of the terms of each distinct cell.
+    caches: list[dict[tuple[type, str], list[int]]] = [{} for _ in columns]
+    rows = []
+    for cells in map(cells_of, texts):
+        row: list[int] = []
+        for column, cache in zip(columns, caches, strict=True):
+            cell = cells.get(column.name)
+            key = (type(cell), str(cell))
+            if key not in cache:
+                terms = column.terms(cell)
+                cache[key] = [numbers.setdefault(term, len(numbers)) for term in terms]
+            row += cache[key]
+        rows.append(row)
     data = [term.encode("utf-8", "surrogatepass") for term in numbers]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
     buffer, starts = b"".join([*data, PADDING]), row_offsets(lengths)[:-1]
     hashes = hash_spans(np.frombuffer(buffer, dtype=np.uint8), starts, lengths)
-    places = np.array([number for row in rows for number in row], dtype=np.int64)
-    n_each = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    terms_of_rows = np.array(list(chain.from_iterable(rows)), dtype=np.int64)
+    n_terms = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     return Words(
-        buffer, starts[places], (starts + lengths)[places], row_offsets(n_each), hashes[places]
+        buffer,
+        starts[terms_of_rows],
+        (starts + lengths)[terms_of_rows],
+        row_offsets(n_terms),
+        hashes[terms_of_rows],
     )
 
 
-def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str, str]:
+def describe_odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str, str]:
     """Return remarks, by column, on columns that are missing or have cells of another kind."""
+    remarks: dict[str, str] = {}
     rows = [*map(cells_of, texts)]
-    remarks = {}
-    for column in columns if rows else ():
+    if not rows:
+        return remarks
+    for column in columns:
         name = short_repr(column.name)
         if not any(column.name in cells for cells in rows):
             remarks[column.name] = f"there is no column {name}"
             continue
-        odd = next((c for c in (r.get(column.name) for r in rows) if column.is_odd(c)), None)
-        if odd is not None:
-            remarks[column.name] = f"{short_repr(odd)} in column {name} is not a {column.kind}"
+        odd_cells = filter(column.is_odd, (cells.get(column.name) for cells in rows))
+        odd_cell = next(odd_cells, None)
+        if odd_cell is not None:
+            remarks[column.name] = f"{short_repr(odd_cell)} in column {name} is not a {column.kind}"
     return remarks
 
 
 def odd_cells_note(remarks: Iterable[str]) -> str:
-    """Return a note from the remarks of `odd_cells`; empty without remarks."""
-    return f"{summary}: counted as missing" if (summary := "; ".join(remarks)) else ""
+    """Return a note from the remarks of `describe_odd_cells`; empty without remarks."""
+    summary = "; ".join(remarks)
+    return f"{summary}: counted as missing" if summary else ""
 
 
 def unused_note(names: Iterable[str], columns: Sequence[TableColumn]) -> str:
     """Return a note on the named columns that are unused; empty if there are none."""
     unused = {column.name for column in columns if column.kind == UNUSED}
     listed = ", ".join(short_repr(name) for name in dict.fromkeys(names) if name in unused)
-    return listed and f"the model doesn't use {listed}: hardly better than chance in training"
+    if not listed:
+        return ""
+    return f"the model doesn't use {listed}: hardly better than chance in training"
