@@ -101,7 +101,7 @@ def bits(sets: Sequence[str] = BITS_SETS) -> str:
 
 N_FOLDS, N_HALVES, N_LABELS = 3, 20, 10
 # Training documents of a set that are used, and documents that a draw is tested on.
-MOST_USED, MOST_TESTED = 6000, 2000
+MAX_USED, MAX_TESTED = 6000, 2000
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -132,7 +132,7 @@ def halves(sets: Sequence[str] = NAMES) -> str:
     rows.append(["mean", *(f"{value:.3f}" for value in scores.mean(axis=0).ravel())])
     return (
         f"Accuracy over {N_FOLDS} folds of the training documents, and with {N_LABELS} labels a "
-        f"topic; at most {MOST_USED:,} documents a set.\n\n{table(header, rows)}\n\n"
+        f"topic; at most {MAX_USED:,} documents a set.\n\n{table(header, rows)}\n\n"
         f"{_gap_table(scores.mean(axis=2))}"
     )
 
@@ -163,10 +163,10 @@ def _gap_table(scores: np.ndarray) -> str:
 def _score_recipes(name: str) -> list[list[float]]:
     """Return each recipe's accuracy on all labels, and on few."""
     train, _ = load(name)
-    train = select(train, np.random.default_rng(0).permutation(len(train))[:MOST_USED])
+    train = select(train, np.random.default_rng(0).permutation(len(train))[:MAX_USED])
     folds = list(KFold(N_FOLDS, shuffle=True, random_state=0).split(train.texts))
     few = draw(train.topics, N_LABELS, seed=0)
-    others = np.setdiff1d(np.arange(len(train)), few)[:MOST_TESTED]
+    others = np.setdiff1d(np.arange(len(train)), few)[:MAX_TESTED]
     # A set may have no more labels than that.
     tested = others if len(others) else few
     return [
@@ -306,7 +306,7 @@ def correction_weight(sets: Sequence[str] = WEIGHT_SETS, folds: int = 5) -> str:
         fractions[name] = score(name)
         progress(name, fractions[name])
     parts = [
-        f"{folds} folds of up to {MOST_USED:,} training documents of each set; accuracy on the "
+        f"{folds} folds of up to {MAX_USED:,} training documents of each set; accuracy on the "
         "fold held out, in %, by the number of documents that a correction counts as.\n"
     ]
     for number, note in enumerate(SCENARIOS):
@@ -327,7 +327,7 @@ def _score_weights(name: str, n_folds: int) -> list[np.ndarray]:
     """Return means over folds for each scenario: weights x (accuracy, corrections now right)."""
     rng = np.random.default_rng(0)
     train, _ = load(name)
-    train = select(train, np.sort(rng.permutation(len(train))[:MOST_USED]))
+    train = select(train, np.sort(rng.permutation(len(train))[:MAX_USED]))
     folds = make_folds(train.topics, n_folds, seed=0)
     means = []
     for scenario in SCENARIOS.values():

@@ -35,7 +35,7 @@ _ROWS = 1 << 16
 _SHARE, _ARRAYS = 1 / 3, 12
 _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
 # Bytes of blocks that a task may sum in any case.
-_MOST_ADDED = 1 << 27
+_MAX_ADDED = 1 << 27
 # The fraction of memory that rows may take before Dask moves them to the disk.
 _SPILLED = 0.6
 
@@ -201,7 +201,7 @@ def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[s
         # Out: to one worker, then on, level by level. Back: level by level, and by the scheduler.
         parts["network"] = (2 * levels + 3) * 4 * dense / machines.network
         # Three for each row range of a group that fits into a worker, and one for a sum of two.
-        limit = max(_MOST_ADDED, _SHARE * machines.memory / machines.threads)
+        limit = max(_MAX_ADDED, _SHARE * machines.memory / machines.threads)
         n_ranges = n_groups * math.ceil(n_bytes * machines.n / n_groups / limit)
         parts["scheduler"] = (3 * n_ranges + n_groups) * costs.seconds_per_task
     return parts

@@ -45,7 +45,7 @@ N_TOPICS = 100
 # Passes of both descents for a batch of topics, about, to extrapolate whole jobs by.
 _PASSES_PER_BATCH = 41
 # Tasks, and weights that are sent, to measure the cost of both.
-_N_TASKS, _MOST_WEIGHTS = 2000, 1 << 25
+_N_TASKS, _MAX_WEIGHTS = 2000, 1 << 25
 
 
 @contextlib.contextmanager
@@ -137,7 +137,7 @@ def _to_costs(
 def _cluster_costs(client: Any) -> dict[str, float]:
     """Return what tasks cost the scheduler, and the bytes a second of arrays, there and back."""
     per_task = seconds(lambda: client.gather(client.map(abs, range(_N_TASKS), pure=False)))
-    array = np.ones(_MOST_WEIGHTS, dtype=np.float32)
+    array = np.ones(_MAX_WEIGHTS, dtype=np.float32)
     sent = seconds(lambda: client.gather(client.scatter([array], direct=False, hash=False)))
     # Four hops.
     return {"seconds_per_task": per_task / _N_TASKS, "loopback": 4 * array.nbytes / sent}
@@ -270,7 +270,7 @@ def _time_products(block: RowBlock, width: int) -> list[str]:
 
 # As in `slugline.stream.descents`, up to this many weights are all retained between descents. Of
 # more, one in eight is retained here, which is more than there.
-_MOST_RETAINED, _ONE_IN = 1 << 28, 8
+_MAX_RETAINED, _ONE_IN = 1 << 28, 8
 
 
 class _Stop(Exception):  # noqa: N818
@@ -354,7 +354,7 @@ class _CheckpointStub:
             for topics in blocks[:-1]:
                 width = topics.stop - topics.start
                 make_weights = (
-                    _dense_weights if n_columns * n_topics <= _MOST_RETAINED else _sparse_weights
+                    _dense_weights if n_columns * n_topics <= _MAX_RETAINED else _sparse_weights
                 )
                 state.iterates[topics.start] = Iterate(
                     make_weights(n_columns, width), np.zeros(width)

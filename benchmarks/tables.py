@@ -99,7 +99,7 @@ ENCODINGS = {
 #: What a reader knows: nothing, a model that learned from such files, or what the user names.
 KNOWLEDGE = ("nothing", "nothing", "a model", "named")
 # The most rows; and how many files have rows that don't fit, and how many are those of each.
-_MOST_ROWS, _BAD_FILES, _BAD_ROWS = 40, 0.3, 0.1
+_MAX_ROWS, _BAD_FILES, _BAD_ROWS = 40, 0.3, 0.1
 #: What a row does that doesn't fit.
 FAULTS = ("too many", "too few", "after a quote")
 
@@ -140,7 +140,7 @@ def make_file(encoding: str, rng: random.Random) -> TableFile:
         lineterminator=newline,
     )
     writer.writerow(names)
-    for number in range(rng.randint(1, _MOST_ROWS)):
+    for number in range(rng.randint(1, _MAX_ROWS)):
         text = _text(sentences.split("|"), letters, newline, rng)
         text = text.encode(encoding, "ignore").decode(encoding)
         others = [str(rng.randint(100, 999_999)) for _ in names[1:]]

@@ -85,7 +85,7 @@ def test_check_takes_test_metrics_on_trust_without_the_test_file(run: Run) -> No
     assert (untested.code, untested.err) == (
         0,
         "a.slug: not measured again: test_accuracy, test_macro_f1, test_log_loss, test_documents, "
-        "majority_baseline; for that, give the --test file\n",
+        "majority_baseline; give the test file with --test to measure them\n",
     )
 
 

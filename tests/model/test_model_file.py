@@ -471,7 +471,7 @@ def test_save_refuses_a_model_too_large_to_load(
 def test_save_refuses_more_buckets_than_a_file_may_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classifier_file, "_MOST_BUCKETS", 300)
+    monkeypatch.setattr(classifier_file, "_MAX_BUCKETS", 300)
     with pytest.raises(DataError) as caught:
         fit("linear", feature_groups=HASHED).save(tmp_path / "a.slug")
     assert str(caught.value) == (

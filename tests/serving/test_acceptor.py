@@ -58,7 +58,7 @@ class Listening:
         raise BlockingIOError
 
 
-def begin(hosts: list[str], most_waiting: int = 1000) -> tuple[list[list[str]], list[Connection]]:
+def begin(hosts: list[str], max_waiting: int = 1000) -> tuple[list[list[str]], list[Connection]]:
     """Return the addresses that each round begins with, and all connections."""
     rounds: list[list[str]] = []
 
@@ -75,8 +75,8 @@ def begin(hosts: list[str], most_waiting: int = 1000) -> tuple[list[list[str]], 
             patch.setattr(loop, "add_reader", lambda _, reader: readers.append(reader))
             patch.setattr(loop, "remove_reader", lambda _: None)
             patch.setattr(loop, "connect_accepted_socket", connect)
-            accepting = Acceptor(listening, asyncio.Protocol, most_waiting)
-            for _ in range(len(hosts) // acceptor._MOST_ACCEPTED + 1):
+            accepting = Acceptor(listening, asyncio.Protocol, max_waiting)
+            for _ in range(len(hosts) // acceptor._MAX_ACCEPTED + 1):
                 readers[0]()
             while not rounds or rounds[-1]:
                 rounds.append([])
@@ -92,7 +92,7 @@ def begin(hosts: list[str], most_waiting: int = 1000) -> tuple[list[list[str]], 
 def test_acceptor_begins_a_few_connections_in_a_round() -> None:
     rounds, _ = begin(["a"] * 10)
     assert sum(map(len, rounds)) == 10
-    assert max(map(len, rounds)) <= 2 * acceptor._MOST_OPENED  # two rounds, at most, are looked at
+    assert max(map(len, rounds)) <= 2 * acceptor._MAX_OPENED  # two rounds, at most, are looked at
 
 
 def test_acceptor_lets_networks_take_turns() -> None:
@@ -103,7 +103,7 @@ def test_acceptor_lets_networks_take_turns() -> None:
 
 
 def test_acceptor_closes_connections_of_the_network_that_has_most() -> None:
-    rounds, connections = begin(["a"] * 30 + ["b"] * 5, most_waiting=20)
+    rounds, connections = begin(["a"] * 30 + ["b"] * 5, max_waiting=20)
     begun = [host for each in rounds for host in each]
     assert (begun.count("a"), begun.count("b")) == (15, 5)
     assert [each.host for each in connections if each.is_closed] == ["a"] * 15

@@ -45,7 +45,7 @@ def test_heartbeats_report_health_and_readiness() -> None:
     beats.reset(0)
     beats.beat(1)
     assert said(beats) == [(200, "ok"), (200, "ready: 1 of 2 workers")]
-    beats.end()
+    beats.note_ending()
     assert said(beats) == [(200, "ok"), (503, "ending")]
 
 

@@ -39,8 +39,8 @@ def check(
 ) -> None:
     """Retrain MODEL from its data and check that the file is byte-identical.
 
-    Nothing is written. The exit status is 1 if the models differ; versions of Python or NumPy may
-    differ if the model is the same. DATA is what MODEL was trained on.
+    DATA is what MODEL was trained on. Nothing is written. The exit status is 1 if the models
+    differ, and 0 if only the recorded versions of Python or NumPy do.
     """
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
@@ -57,7 +57,7 @@ def check(
         )
     if result.not_measured:
         names = ", ".join(result.not_measured)
-        say(f"{model}: not measured again: {names}; for that, give the --test file")
+        say(f"{model}: not measured again: {names}; give the test file with --test to measure them")
     if as_json:
         print_json(result.to_dict())
     else:
@@ -77,8 +77,8 @@ def _print(result: ReproducibilityCheck) -> None:
         )
         return
     if result.is_same_model:
-        same = f"the same model, {_other(result)}; its weights are the same bytes"
-        show(f"{result.model}: {same}")
+        difference = _describe_difference(result)
+        show(f"{result.model}: the same model, {difference}; its weights are the same bytes")
     else:
         show(f"{result.model}: not identical")
     rows = [
@@ -87,13 +87,15 @@ def _print(result: ReproducibilityCheck) -> None:
     print_table([("", "in the file", "now"), *rows])
 
 
-def _other(result: ReproducibilityCheck) -> str:
+def _describe_difference(result: ReproducibilityCheck) -> str:
     has_versions = any(d.what.startswith("versions.") for d in result.differences)
     return "other versions" if has_versions else "packed differently"
 
 
 def _format_value(value: Any) -> str:
-    return "-" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "-"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _likely_cause(result: ReproducibilityCheck) -> str:

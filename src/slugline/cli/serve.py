@@ -24,7 +24,7 @@ from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.tokens import read_tokens
 
 
-def _settings(function: Callable[..., None]) -> Callable[..., None]:
+def _settings_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add an option for each of the `ServeSettings`."""
     hints = get_type_hints(ServeSettings, include_extras=True)
     for field in reversed(fields(ServeSettings)):
@@ -35,9 +35,10 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
         function = click.option(
             flag,
             field.name,
-            type=_type(hint, meta),
+            type=_option_type(hint, meta),
             default=field.default,
-            is_flag=hint is bool or None,  # see `option`
+            # As in `option`, not False, which would read `--port -1` as two options.
+            is_flag=True if hint is bool else None,
             multiple=get_origin(hint) is tuple,
             metavar=meta.extra["metavar"] or None,
             help=meta.description,
@@ -56,17 +57,21 @@ class _QuotedWords(click.types.StringParamType):
         try:
             return [rv] if Path(rv).exists() else shlex.split(rv)
         except ValueError as error:
-            raise OptionError(f"{rv[:200]!r} in a variable has {error}; add it.") from None
+            raise OptionError(
+                f"{rv[:200]!r} in an environment variable can't be split into words ({error}); "
+                "check its quotation marks and backslashes."
+            ) from None
 
 
-def _type(hint: Any, meta: Any) -> Any:
+def _option_type(hint: Any, meta: Any) -> Any:
     """Return the type of an option."""
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
     if hint == tuple[str, ...]:
         return _QuotedWords()
-    kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
-    if kind not in (int, float) or meta.ge is meta.le is None:
+    # The type of values: `str` of `str | None` and of `str`.
+    kind = get_args(hint)[0] if get_args(hint) else hint
+    if meta.ge is None and meta.le is None:
         return kind
     return (click.IntRange if kind is int else click.FloatRange)(meta.ge, meta.le)
 
@@ -81,7 +86,7 @@ def _type(hint: Any, meta: Any) -> Any:
     type=_QuotedWords(),
     nargs=-1,
 )
-@_settings
+@_settings_options
 @option(
     "--token-file FILE",
     "Answer only requests with one of the tokens in FILE (one per line).",
@@ -107,7 +112,7 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     tokens = () if token_file is None else read_tokens(token_file)
     serve_settings = ServeSettings(tokens=tokens, **settings)
     serve_settings.check_learning()
-    _ = serve_settings.proxy_networks  # so that an invalid one is an error at once
+    serve_settings.check_proxies()
     if not insecure:
         serve_settings.check_is_guarded()
     is_json = serve_settings.log_format == "json"

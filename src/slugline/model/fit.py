@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 # Documents with whole-number weights are repeated if there are at most this many in all, so that
 # weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
 # linear learner finds exact weights for as many documents.
-_MOST_REPEATED = 500
+_MAX_REPEATED = 500
 
 
 def fit(
@@ -73,7 +73,7 @@ def fit(
     progress : Progress, optional
     """
     _check_not_empty(corpus, settings)
-    documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight, _MOST_REPEATED)
+    documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight, _MAX_REPEATED)
     task, progress = documents.task, check_progress(progress)
     _check_needs(settings, has_texts=bool(documents), has_validation=validation is not None)
     unlabelled_texts = check_unlabelled(

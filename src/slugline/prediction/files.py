@@ -530,11 +530,11 @@ def _ending(path: Path) -> str:
 
 # Maximum numbers of bytes and of rows of a row group, which is in memory as a whole.
 _GROUP_BYTES = 1 << 26
-_FEWEST_ROWS, _MOST_ROWS = 2048, 122_880
+_FEWEST_ROWS, _MAX_ROWS = 2048, 122_880
 # Minimum for the longest JSON line that DuckDB reads: its own default.
 _LEAST_LINE = 1 << 24
-_MOST_COLUMNS = 10_000
-_MOST_INTEGER = 2**63
+_MAX_COLUMNS = 10_000
+_MAX_INTEGER = 2**63
 # The type of a column by the kinds of its cells; other columns are text.
 _TYPES = {
     frozenset({"bool"}): "BOOLEAN",
@@ -607,9 +607,9 @@ class ParquetAnswers(AnswerFile):
                 kinds = self._kinds.setdefault(name, set())
                 if value is not None:
                     kinds.add(_kind(value))
-            if len(self._kinds) > _MOST_COLUMNS:
+            if len(self._kinds) > _MAX_COLUMNS:
                 raise DataError(
-                    f"the rows have more than {_MOST_COLUMNS:,} columns; write JSON lines."
+                    f"the rows have more than {_MAX_COLUMNS:,} columns; write JSON lines."
                 )
         line = self._encode(row) + b"\n"
         self._longest = max(self._longest, len(line))
@@ -633,7 +633,7 @@ class ParquetAnswers(AnswerFile):
             select_list = f"g.*, {select_list}"
             source = f"{input_table} AS g POSITIONAL JOIN {source}"
         bytes_each = self._n_bytes // max(self._n_rows, 1) + 1
-        n_rows = min(max(_GROUP_BYTES // bytes_each, _FEWEST_ROWS), _MOST_ROWS)
+        n_rows = min(max(_GROUP_BYTES // bytes_each, _FEWEST_ROWS), _MAX_ROWS)
         options = f"FORMAT parquet, USE_TMP_FILE false, ROW_GROUP_SIZE {n_rows}"
         select = f"SELECT {select_list} FROM {source}"  # noqa: S608 (all names are quoted)
         return f"COPY ({select}) TO {_text(self._target)} ({options})", parameters
@@ -674,7 +674,7 @@ def _check_distinct(names: Iterable[str]) -> None:
 
 def _kind(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return "int" if -_MOST_INTEGER <= value < _MOST_INTEGER else "number"
+        return "int" if -_MAX_INTEGER <= value < _MAX_INTEGER else "number"
     return type(value).__name__
 
 

@@ -18,8 +18,8 @@ from slugline.serving.served_models import ServedModel
 from slugline.serving.service_errors import BusyError
 
 # Texts, and characters, of a batch: larger ones are hardly faster, and later requests wait longer.
-_MOST_TEXTS = 128
-_MOST_CHARACTERS = 1 << 17
+_MAX_TEXTS = 128
+_MAX_CHARACTERS = 1 << 17
 # A batch of fewer texts is done so soon that new texts wait for its thread: two threads would
 # mostly wait for the interpreter's lock.
 _FEW_TEXTS = 32
@@ -151,7 +151,7 @@ class BatchQueue:
     def _next_batch(self) -> _Batch:
         """Take the next texts of one model from the queue."""
         batch: _Batch = []
-        n_texts, n_characters = _MOST_TEXTS, _MOST_CHARACTERS
+        n_texts, n_characters = _MAX_TEXTS, _MAX_CHARACTERS
         while self._waiting and n_texts > 0 and n_characters > 0:
             request = self._waiting[0]
             if request.future.done():  # cancelled: nobody waits for it

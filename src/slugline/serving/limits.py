@@ -9,7 +9,7 @@ from slugline.base.wording import counted
 from slugline.serving.service_errors import LimitError
 
 #: The most texts of a request that a server may be set to take, and characters of each.
-MOST_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
+MAX_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ All front ends use the same sentences, which name the field, what was found, and
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from slugline.base.wording import counted, join_words, nearest
 from slugline.errors import DataError, Message, Parameter
 
 _T = TypeVar("_T")
-# How messages call the types of JSON.
+# Names of the types of JSON in messages.
 _TYPE_NAMES: dict[type[inspect.Type], str] = {
     inspect.StrType: "a string",
     inspect.IntType: "a whole number",
@@ -28,10 +29,10 @@ _TYPE_NAMES: dict[type[inspect.Type], str] = {
     inspect.DictType: "an object",
     inspect.StructType: "an object",
 }
-# How they call strings that match a pattern.
+# Names of strings that match a pattern.
 _PATTERN_NAMES = {r"\S": "a string that is not blank"}
-# Characters of an unknown name that are compared with the names of fields.
-_LONGEST_NAME = 100
+# Maximum number of characters of an unknown name that are compared with the names of fields.
+_MAX_NAME_LENGTH = 100
 
 
 def to_request(values: object, kind: type[_T]) -> _T:
@@ -63,28 +64,24 @@ def _problems(path: str, value: object, kind: inspect.Type) -> Iterator[Message]
             yield from _field_problems(value, member)
         case ((inspect.IntType() | inspect.FloatType()), (int() | float())):
             yield from _range_problems(path, value, member)
-        case (
-            (inspect.StrType() | inspect.ListType() | inspect.DictType()),
-            (str() | list() | dict()),
-        ):
+        case inspect.StrType(), str():
             yield from _length_problems(path, value, member)
-    match member, value:
-        case inspect.StrType(pattern=str(pattern)), str() if not re.search(pattern, value):
-            allowed = _PATTERN_NAMES.get(pattern, f"a string that matches {pattern}")
-            yield Message(Parameter(path), f" is {short_repr(value)}; give {allowed}.")
-        case inspect.ListType(item_type=item_type), list():
+            yield from _pattern_problems(path, value, member.pattern)
+        case inspect.ListType(), list():
+            yield from _length_problems(path, value, member)
             for index, item in enumerate(value):
-                yield from _problems(f"{path}[{index}]", item, item_type)
-        case inspect.DictType(value_type=value_type), dict():
+                yield from _problems(f"{path}[{index}]", item, member.item_type)
+        case inspect.DictType(), dict():
+            yield from _length_problems(path, value, member)
             for name, item in value.items():
-                yield from _problems(f"{path}[{short_repr(name)}]", item, value_type)
+                yield from _problems(f"{path}[{short_repr(name)}]", item, member.value_type)
 
 
 def _field_problems(value: dict[str, object], kind: inspect.StructType) -> Iterator[Message]:
     """Yield what is wrong with the fields of an object."""
     fields = {field.encode_name: field for field in kind.fields}
     for name in (each for each in value if each not in fields):
-        near = nearest(name[:_LONGEST_NAME], [*fields])
+        near = nearest(name[:_MAX_NAME_LENGTH], [*fields])
         listed = ", ".join(f"`{each}`" for each in fields)
         advice = f"did you mean `{near}`?" if near else f"the fields are {listed}."
         yield Message(f"there is no field {short_repr(name)}; {advice}")
@@ -99,28 +96,33 @@ def _field_problems(value: dict[str, object], kind: inspect.StructType) -> Itera
 def _length_problems(
     path: str, value: Sized, kind: inspect.StrType | inspect.ListType | inspect.DictType
 ) -> Iterator[Message]:
-    """Yield whether a string, list or object is too short or too long."""
-    noun = "character" if isinstance(value, str) else "item"
-    n = counted(len(value), noun)
+    """Yield what is wrong with the length of a string, list or object."""
+    length = counted(len(value), "character" if isinstance(value, str) else "item")
     if kind.min_length is not None and len(value) < kind.min_length:
-        yield Message(Parameter(path), f" has {n}; give at least {kind.min_length:,}.")
+        yield Message(Parameter(path), f" has {length}; give at least {kind.min_length:,}.")
     if kind.max_length is not None and len(value) > kind.max_length:
-        yield Message(Parameter(path), f" has {n}; give at most {kind.max_length:,}.")
+        yield Message(Parameter(path), f" has {length}; give at most {kind.max_length:,}.")
+
+
+def _pattern_problems(path: str, value: str, pattern: str | None) -> Iterator[Message]:
+    """Yield what is wrong with a string that doesn't match a pattern."""
+    if pattern is not None and not re.search(pattern, value):
+        allowed = _PATTERN_NAMES.get(pattern, f"a string that matches {pattern}")
+        yield Message(Parameter(path), f" is {short_repr(value)}; give {allowed}.")
 
 
 def _range_problems(
     path: str, value: float, kind: inspect.IntType | inspect.FloatType
 ) -> Iterator[Message]:
-    """Yield whether a number is too small or too large."""
-    bounds = (("at least", kind.ge), ("over", kind.gt), ("at most", kind.le), ("under", kind.lt))
-    is_valid = (
-        (kind.ge is None or value >= kind.ge)
-        and (kind.gt is None or value > kind.gt)
-        and (kind.le is None or value <= kind.le)
-        and (kind.lt is None or value < kind.lt)
-    )
-    if not is_valid:
-        words = [f"{word} {bound:,}" for word, bound in bounds if bound is not None]
+    """Yield what is wrong with a number that is too small or too large."""
+    limits: list[tuple[str, Callable[[float, float], bool], float | None]] = [
+        ("at least", operator.ge, kind.ge),
+        ("over", operator.gt, kind.gt),
+        ("at most", operator.le, kind.le),
+        ("under", operator.lt, kind.lt),
+    ]
+    if any(bound is not None and not holds(value, bound) for _, holds, bound in limits):
+        words = [f"{word} {bound:,}" for word, _, bound in limits if bound is not None]
         allowed = f"{_TYPE_NAMES[type(kind)]} of {' and '.join(words)}"
         yield Message(Parameter(path), f" is {short_repr(value)}; give {allowed}.")
 
@@ -165,6 +167,6 @@ def _describe_value(value: object) -> str:
 
 def _describe_types(kinds: list[inspect.Type]) -> str:
     names = [_TYPE_NAMES[type(kind)] for kind in kinds]
-    if "a number" in names:  # which a whole number is as well
+    if "a number" in names:  # a whole number is a number
         names = [name for name in names if name != "a whole number"]
     return join_words(names, last="or")

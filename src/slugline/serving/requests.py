@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS
+from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 
 Cell = str | int | float | bool | list[str] | None
 #: Values of the columns besides the text, by name.
@@ -39,7 +39,7 @@ class ClassifyOptions(ServiceRequest, frozen=True, kw_only=True):
     ] = None
     explain: Annotated[bool, Meta(description="Give the words that speak for each answer.")] = False
     columns: Annotated[
-        Cells | Annotated[list[Cells], Meta(max_length=MOST_TEXTS)],
+        Cells | Annotated[list[Cells], Meta(max_length=MAX_TEXTS)],
         Meta(
             description="Values of the columns that the model uses besides the text, by name; "
             "one object for each of several texts. A column that is left out counts as missing."
@@ -67,7 +67,7 @@ class ExplainRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 #: Topics that a correction may have.
-MOST_TOPICS = 1000
+MAX_TOPICS = 1000
 _RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
 
 
@@ -81,7 +81,7 @@ class CorrectionRequest(ServiceRequest, frozen=True, kw_only=True):
         _RightTopic | UnsetType, Meta(description="The right topic, which may be new.")
     ] = UNSET
     topics: Annotated[
-        Annotated[list[_RightTopic], Meta(max_length=MOST_TOPICS)] | UnsetType,
+        Annotated[list[_RightTopic], Meta(max_length=MAX_TOPICS)] | UnsetType,
         Meta(description="All right topics, perhaps none, for a multi-label model."),
     ] = UNSET
     model: ModelName = None

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
-from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS, Limits
+from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS, Limits
 from slugline.serving.tokens import Token
 
 _GIGABYTE = 1 << 30
@@ -21,7 +21,7 @@ _FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
 # Values of a request besides each text: cells of columns, and their names.
 _VALUES = 50
 # Bytes a second at which a file must arrive, beyond the timeout of all requests.
-_SLOWEST = 250_000
+_MIN_FILE_RATE = 250_000
 
 
 def _setting(
@@ -131,9 +131,7 @@ class ServeSettings:
     max_file: Annotated[
         int, _limit("Bytes of a table sent to the page.", "BYTES", ge=1024, le=_GIGABYTE)
     ] = 1 << 26
-    max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=MOST_TEXTS)] = (
-        Limits.texts
-    )
+    max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=MAX_TEXTS)] = Limits.texts
     max_characters: Annotated[int, _limit("Characters of a text.", "N", ge=1, le=LONGEST_TEXT)] = (
         Limits.characters
     )
@@ -183,7 +181,7 @@ class ServeSettings:
     def file_timeout(self, n_bytes: int | None = None) -> float:
         """Return the seconds that a file, by default of `max_file` bytes, may take to arrive."""
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
-        return self.timeout + n_bytes / _SLOWEST
+        return self.timeout + n_bytes / _MIN_FILE_RATE
 
     @property
     def train_options(self) -> tuple[str, ...]:
@@ -206,7 +204,7 @@ class ServeSettings:
 
     @functools.cached_property
     def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks of `proxies`; raises OptionError if one isn't an address or a network."""
+        """The networks of `proxies`; see `check_proxies`."""
         networks = []
         for proxy in self.proxies:
             try:
@@ -217,6 +215,10 @@ class ServeSettings:
                     "network such as 10.0.0.0/8."
                 ) from None
         return tuple(networks)
+
+    def check_proxies(self) -> None:
+        """Raise an OptionError unless each of the `proxies` is an address or a network."""
+        _ = self.proxy_networks
 
     def is_proxy(self, address: str) -> bool:
         """Whether a connection comes from one of the `proxies`."""

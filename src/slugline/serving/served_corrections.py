@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 # The corrections ----------------------------------------------------------------------------------
 
 # Corrected texts that a summary asks the model about: the first ones.
-_MOST_ASKED = 1000
+_MAX_ASKED = 1000
 
 
 class HeldCorrection(NamedTuple):
@@ -124,7 +124,7 @@ class ServedCorrections:
         state = self.store.last(), n_corrections, model.digest
         if model.name not in self._summaries or self._summaries[model.name][0] != state:
             rows = (row for row in self.store.rows() if row.model == model.name)
-            summary = summarize(rows, model.fitted, max_asked=_MOST_ASKED)
+            summary = summarize(rows, model.fitted, max_asked=_MAX_ASKED)
             self._summaries[model.name] = state, summary
         return self._summaries[model.name][1]
 

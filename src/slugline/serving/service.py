@@ -87,11 +87,11 @@ _log = logging.getLogger("slugline.server")
 _T = TypeVar("_T")
 
 # Topics of results that are made at once: meanwhile, the interpreter's lock blocks the event loop.
-_MOST_GUESSES_AT_ONCE = 2000
+_MAX_GUESSES_AT_ONCE = 2000
 # Texts whose columns are checked on the event loop.
 _FEW_TEXTS = 100
 # Tables that are answered at a time, as some rows of each are in memory.
-_MOST_TABLES = 16
+_MAX_TABLES = 16
 # What became of the last training from corrections, by its outcome.
 _FAILED_OUTCOMES = {"failed": "failed", "held back": "gave no model that can be used"}
 
@@ -292,7 +292,7 @@ class Service:
     @contextlib.contextmanager
     def count_table(self) -> Iterator[None]:
         """Count a table while it is read or answered; BusyError if there are too many."""
-        if self._n_tables >= _MOST_TABLES:
+        if self._n_tables >= _MAX_TABLES:
             raise BusyError
         self._n_tables += 1
         try:
@@ -424,12 +424,12 @@ class Service:
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:
     """Whether a reply takes so long to make that it is made in parts, on a thread."""
-    return options.explain or n_texts * options.top > _MOST_GUESSES_AT_ONCE
+    return options.explain or n_texts * options.top > _MAX_GUESSES_AT_ONCE
 
 
 def parts_of_reply(n_texts: int, top: int) -> Iterator[slice]:
     """Yield slices of the texts of a long reply, so that others have their turn in between."""
-    n_at_once = max(1, _MOST_GUESSES_AT_ONCE // top)
+    n_at_once = max(1, _MAX_GUESSES_AT_ONCE // top)
     for first in range(0, n_texts, n_at_once):
         yield slice(first, first + n_at_once)
 

@@ -10,7 +10,7 @@ from slugline.errors import OptionError
 # Characters of a token: fewer could be guessed.
 _SHORTEST_TOKEN = 16
 # Bytes of the file.
-_MOST_TOKEN_BYTES = 1 << 16
+_MAX_TOKEN_BYTES = 1 << 16
 # Characters of the name of a token, as of who corrects.
 _LONGEST_NAME = 200
 
@@ -44,10 +44,10 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_TOKEN_BYTES + 1)
+            content = file.read(_MAX_TOKEN_BYTES + 1)
     except OSError as error:
         raise OptionError(f"--token-file {path}: {error.strerror}; check the path.") from error
-    if len(content) > _MOST_TOKEN_BYTES:
+    if len(content) > _MAX_TOKEN_BYTES:
         raise OptionError(f"--token-file {path} is too large for a file of tokens.")
     try:
         lines = content.decode("ascii").splitlines()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Cascade ------------------------------------------------------------------------------------------
 
 # The largest fraction of right answers that a cascade may lose.
-_MOST_LOST = 0.002
+_MAX_LOST = 0.002
 # The loss that is assumed for one further text, in right answers, even if held-out texts show no
 # loss.
 _UNSEEN = 0.5
@@ -71,7 +71,7 @@ class Cascade(NamedTuple):
         losses = losses[order] * costs
         unseen = (_UNSEEN * costs.mean()) ** 2 if len(costs) else 0.0
         most = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen)
-        n_sure = int(np.searchsorted(most, _MOST_LOST * costs.sum(), side="right"))
+        n_sure = int(np.searchsorted(most, _MAX_LOST * costs.sum(), side="right"))
         if n_sure < len(sureness):  # rows of equal sureness are treated alike
             n_sure = int(np.searchsorted(-sureness, -sureness[n_sure]))
         if not n_sure:

@@ -88,7 +88,7 @@ def find_encoder(
 
 _Value = TypeVar("_Value")
 # The limit on hash buckets of all feature groups with terms, each of which takes 4 bytes of memory.
-_MOST_BUCKETS = 1 << 26
+_MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
 _LEARNER, _IDF, _DENSE, _HELDOUT = "learner.", "idf.", "dense.", "heldout."
 _THRESHOLDS = "multilabel_rule.thresholds"
@@ -478,10 +478,10 @@ def _data_layout(
 
 def _check_buckets(feature_groups: Sequence[schema.FeatureGroupInfo]) -> None:
     n_buckets = sum(group.n_buckets or 0 for group in feature_groups if group.n_terms)
-    if n_buckets > _MOST_BUCKETS:
+    if n_buckets > _MAX_BUCKETS:
         raise DataError(
             f"the feature groups have {n_buckets:,} hash buckets, and in a model file they may "
-            f"have {_MOST_BUCKETS:,}; give them fewer ",
+            f"have {_MAX_BUCKETS:,}; give them fewer ",
             Parameter("n_buckets"),
             ".",
         )

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
-from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS
+from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 from slugline.serving.replies import Classification, Result, round_number
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
 from slugline.serving.served_corrections import HeldCorrection
@@ -38,9 +38,7 @@ class ClassifyRequest(ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify: `text`, or `texts`."""
 
     text: _TextField | UnsetType = UNSET
-    texts: Annotated[list[_TextField], Meta(min_length=1, max_length=MOST_TEXTS)] | UnsetType = (
-        UNSET
-    )
+    texts: Annotated[list[_TextField], Meta(min_length=1, max_length=MAX_TEXTS)] | UnsetType = UNSET
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

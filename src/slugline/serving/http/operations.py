@@ -92,9 +92,9 @@ class Operation:
         return str(self.handler.__doc__).partition("\n")[0]
 
 
-_MOST_ID = 10**18 - 1
-_ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": _MOST_ID}
-_AFTER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": _MOST_ID}
+_MAX_ID = 10**18 - 1
+_ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": _MAX_ID}
+_AFTER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": _MAX_ID}
 
 OPERATIONS = (
     Operation(

@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 24
 _END_BYTES = 1024
 _CHUNK_BYTES = 1 << 16
 # Lines that wait to be answered; then, the client has to wait with writing.
-_MOST_WAITING = 1
+_MAX_WAITING = 1
 # JSON-RPC id, searched near both ends of an oversized line; quotes in texts are escaped.
 _ID = re.compile(rb'(?<!\\)"id"\s*:\s*(\d{1,15}|"[\w.-]{1,100}")')
 
@@ -80,7 +80,7 @@ class InputLines:
         self._loop = asyncio.get_running_loop()
         # None after the last line.
         self._lines: asyncio.Queue[bytes | TruncatedLine | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_MOST_WAITING)
+        self._room = threading.Semaphore(_MAX_WAITING)
         threading.Thread(target=self._read, name="slugline-lines", daemon=True).start()
 
     def end(self) -> None:

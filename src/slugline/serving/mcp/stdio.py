@@ -35,11 +35,11 @@ from slugline.serving.service import Service
 _log = logging.getLogger("slugline.mcp")
 
 # Calls that are held at a time, each with a message of up to `MAX_BYTES`.
-_MOST_CALLS = 64
+_MAX_CALLS = 64
 # Seconds for answers to come after the input has ended.
-_PATIENCE = 30.0
+_TIMEOUT_SECONDS = 30.0
 # Topics that are named to every agent; it can ask for the others.
-_MOST_TOPICS = 20
+_MAX_TOPICS = 20
 
 
 def run(names: list[str], corrections: Path | None, min_precision: float | None) -> None:
@@ -63,7 +63,7 @@ def make_server(service: Service) -> Server[Any]:
     """Return the MCP server of a service."""
     tools = {tool.name: tool for tool in available_tools(service)}
     descriptions = [_describe(tool, service) for tool in tools.values()]
-    calls = anyio.CapacityLimiter(_MOST_CALLS)
+    calls = anyio.CapacityLimiter(_MAX_CALLS)
 
     async def list_tools(context: object, params: object) -> types.ListToolsResult:  # noqa: ARG001
         return types.ListToolsResult(tools=descriptions)
@@ -77,7 +77,7 @@ def make_server(service: Service) -> Server[Any]:
             raise MCPError(types.INVALID_PARAMS, message)
         if not calls.available_tokens:
             return _error_result(
-                f"{_MOST_CALLS} calls already wait for answers; try again when they have them."
+                f"{_MAX_CALLS} calls already wait for answers; try again when they have them."
             )
         async with calls:
             return await _call(tools[params.name], service, params.arguments or {})
@@ -111,7 +111,7 @@ async def _answer(server: Server[Any]) -> None:
         # The SDK only iterates over the lines; it points sys.stdout to standard error.
         async with stdio_server(cast(Any, lines)) as (reader, writer):
             await server.run(
-                CallReceiver(cast(Any, reader), pending, _PATIENCE),
+                CallReceiver(cast(Any, reader), pending, _TIMEOUT_SECONDS),
                 AnswerSender(cast(Any, writer), pending),
                 server.create_initialization_options(),
             )
@@ -140,7 +140,7 @@ def _instructions(service: Service) -> str:
     lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
     for model in service.models.all():
         names = [str(name) for name in model.fitted.topics.names]
-        listed = join_words(names, _MOST_TOPICS, last=None)
+        listed = join_words(names, _MAX_TOPICS, last=None)
         lines.append(f"- {model.name}, with {len(names)} topics: {listed}")
     return "\n".join(lines)
 

@@ -31,7 +31,7 @@ N_SHOWN = 5
 # Probability from which topics are suggested that aren't assigned; all are if the model is unsure.
 _LIKELY = 0.05
 # Characters of the text that are shown with marks.
-_MOST_MARKED = 20_000
+_MAX_MARKED = 20_000
 # Words that are named on either side, and characters of one of them.
 _N_WORDS, _LONGEST_WORD = 6, 40
 
@@ -137,8 +137,8 @@ def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
         why_unsure=why_unsure(decision.reason) if decision.reason else "",
         bars=bars,
         explained_topic=explanation.topic,
-        marked=explanation.to_html(_MOST_MARKED),
-        is_cut=len(text) > _MOST_MARKED,
+        marked=explanation.to_html(_MAX_MARKED),
+        is_cut=len(text) > _MAX_MARKED,
         is_approximate=explanation.is_approximate,
         words_for=_strongest(model, words, +1),
         words_against=_strongest(model, words, -1),
@@ -164,7 +164,7 @@ def _strongest(model: ServedModel, words: Iterable[WordAttribution], sign: int) 
 # The tab ------------------------------------------------------------------------------------------
 
 # The most likely topics, which are listed; topics that the form for corrections offers.
-_MOST_TOPICS, _MOST_OFFERED = 500, 5000
+_MAX_TOPICS, _MAX_OFFERED = 500, 5000
 
 
 def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
@@ -206,7 +206,7 @@ async def classify_text(
     """
     if not text.strip():
         return None
-    n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
+    n_topics = min(len(model.fitted.topics), _MAX_TOPICS)
     service = service_of(request)
     try:
         answer = await in_time(request, service.answer_text(model, text, n_topics, topic))
@@ -241,9 +241,9 @@ def classify_page(
         title="What is this text about?",
         text=text,
         samples=samples_for(model),
-        topics=model.fitted.topics.names[:_MOST_OFFERED],
+        topics=model.fitted.topics.names[:_MAX_OFFERED],
         columns=[
-            (column, values[:_MOST_OFFERED], cells_of(text).get(column.name, ""))
+            (column, values[:_MAX_OFFERED], cells_of(text).get(column.name, ""))
             for column, values in model.fitted.column_values()
         ],
         **template_values(answer, correction),

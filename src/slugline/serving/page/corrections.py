@@ -22,7 +22,7 @@ from slugline.serving.page.rendering import (
 )
 from slugline.serving.page.wording import word_error
 from slugline.serving.request_checks import to_request
-from slugline.serving.requests import MOST_TOPICS, CorrectionRequest
+from slugline.serving.requests import MAX_TOPICS, CorrectionRequest
 from slugline.serving.served_corrections import ServedCorrections
 from slugline.serving.served_models import ServedModel
 from slugline.serving.web.ids import parse_id
@@ -32,14 +32,14 @@ from slugline.serving.web.state import call_of, in_time, service_of
 # The form -----------------------------------------------------------------------------------------
 
 # Corrections that wait for approval, above the others in the list.
-_MOST_HELD = 20
+_MAX_HELD = 20
 
 
 async def post_correction(request: Request) -> Response:
     """Save a correction, and show in the form that it was saved, or why not."""
     model = requested_model(request)
     _ = service_of(request).corrections  # without them, there is no form to fill in again
-    form = await read_form(request, n_more=MOST_TOPICS)
+    form = await read_form(request, n_more=MAX_TOPICS)
     text = form.get("text", "")
     try:
         correction = _read_correction(form, model)
@@ -68,7 +68,7 @@ async def post_undo(request: Request) -> Response:
     """Undo corrections; it isn't an error if one was already undone."""
     model = requested_model(request)
     corrections = service_of(request).corrections
-    form = await read_form(request, n_more=_MOST_HELD)
+    form = await read_form(request, n_more=_MAX_HELD)
     ids = _ids(form)
     for each in ids:
         await corrections.undo(each)
@@ -80,7 +80,7 @@ async def post_undo(request: Request) -> Response:
 async def post_approvals(request: Request) -> Response:
     """Approve corrections, and show the list again."""
     requested_model(request)
-    form = await read_form(request, n_more=_MOST_HELD)
+    form = await read_form(request, n_more=_MAX_HELD)
     ids = _ids(form)
     n_approved = await service_of(request).approve_corrections(ids, call_of(request))
     return _back_to_list(request, approved=ids[0], n=n_approved)
@@ -207,7 +207,7 @@ class HeldRow(NamedTuple):
 async def _held_values(request: Request, corrections: ServedCorrections) -> dict[str, Any]:
     """Return the latest corrections that wait for approval, and the number of all that wait."""
     call = call_of(request)
-    latest, n_held = await corrections.held(_MOST_HELD)
+    latest, n_held = await corrections.held(_MAX_HELD)
     held = [
         HeldRow(
             row=correction,

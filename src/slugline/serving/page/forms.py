@@ -10,7 +10,7 @@ from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import service_of, web_state
 
 _FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 20
+_MAX_FIELDS = 20
 # Bytes of each further field.
 _FIELD_BYTES = 1 << 10
 
@@ -40,7 +40,7 @@ async def read_form(
     settings = web_state(request).settings
     most = settings.max_form + n_more * _FIELD_BYTES if most is None else most
     body = await read_body(request, most, settings.timeout)
-    n_fields = _MOST_FIELDS + n_more
+    n_fields = _MAX_FIELDS + n_more
     if len(body) <= SMALL_FORM:  # escapes take long
         return ImmutableMultiDict(parse_form(body, n_fields))
     return ImmutableMultiDict(await service_of(request).threads.run(parse_form, body, n_fields))

@@ -34,7 +34,12 @@ _TABS = {"/": "Classify", "/table": "Table", "/model": "Model", "/corrections": 
 
 
 def requested_model(request: Request) -> ServedModel:
-    """Return the model that the address names, or the first; UnknownModelError without one."""
+    """Return the model that the address names, or the first model if it names none.
+
+    Raises
+    ------
+    UnknownModelError : if there is no model of that name.
+    """
     return service_of(request).find_model(request.query_params.get("model"), call_of(request))
 
 
@@ -52,7 +57,7 @@ def render_page(
         "path": request.scope["path"],
         "takes_corrections": service.takes_corrections and not model.fitted.columns,
         "static": STATIC,
-        # For links that stay with the model.
+        # The query of links, so that the next page shows the same model.
         "query": {} if model is models[0] else {"model": model.name},
         "version": __version__,
         "has_tokens": bool(web_state(request).settings.tokens),

@@ -28,16 +28,16 @@ def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
     # Of two, the one that clients try for "localhost".
     addresses.sort(key=lambda candidate: candidate[0] != socket.AF_INET)
     family, kind, protocol, _, address = addresses[0]
-    listening = socket.socket(family, kind, protocol)
+    listener = socket.socket(family, kind, protocol)
     try:
         if sys.platform != "win32":  # where it would let two servers have one port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
     except OSError as error:
-        listening.close()
+        listener.close()
         raise ServerError(_explain_bind_error(error, host, port, option)) from None
-    return listening
+    return listener
 
 
 def _explain_bind_error(error: OSError, host: str, port: int, option: str) -> str:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two heartbeats of a worker.
 BEAT_SECONDS = 0.5
-# Seconds without a heartbeat after which a worker counts as hanging: far more than it is ever busy.
-_HANGS_SECONDS = 10.0
+# Seconds without a heartbeat after which a worker counts as hanging: far longer than it is busy.
+_HANGING_SECONDS = 10.0
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -50,38 +50,41 @@ class Heartbeats:
     """
 
     def __init__(self, n_workers: int, clock: Callable[[], float] = time.monotonic) -> None:
-        # The last beat of each, 0 before the first one; and whether the server is ending.
-        self._memory = memoryview(mmap.mmap(-1, 8 * (n_workers + 1))).cast("d")
-        self._clock, self._n_workers = clock, n_workers
+        self._clock = clock
+        memory = memoryview(mmap.mmap(-1, 8 * (n_workers + 1))).cast("d")
+        # The time of each worker's last beat, 0 before the first one.
+        self._last_beats = memory[:n_workers]
+        # One number: 1 if the server is ending, else 0.
+        self._ending = memory[n_workers:]
 
     def beat(self, worker: int) -> None:
         """Note that the event loop of a worker runs."""
-        self._memory[worker] = self._clock()
+        self._last_beats[worker] = self._clock()
 
     def reset(self, worker: int) -> None:
         """Note that a worker has ended and is replaced."""
-        self._memory[worker] = 0.0
+        self._last_beats[worker] = 0.0
 
-    def end(self) -> None:
+    def note_ending(self) -> None:
         """Note that the server is ending."""
-        self._memory[self._n_workers] = 1.0
+        self._ending[0] = 1.0
 
     def health(self) -> tuple[int, Probe]:
         """Return the status and reply for /health: 503 if a worker hangs."""
         now = self._clock()
-        for worker, last in enumerate(self._memory[: self._n_workers]):
-            if last and now - last > _HANGS_SECONDS:
+        for worker, last in enumerate(self._last_beats):
+            if last and now - last > _HANGING_SECONDS:
                 return 503, Probe(f"worker {worker} has not answered for {now - last:.0f} seconds")
         return 200, Probe("ok")
 
     def readiness(self) -> tuple[int, Probe]:
         """Return the status and reply for /ready: 200 if a worker answers requests."""
-        if self._memory[self._n_workers]:
+        if self._ending[0]:
             return 503, Probe("ending")
-        now, beats = self._clock(), self._memory[: self._n_workers]
-        n_running = sum(now - last <= _HANGS_SECONDS for last in beats if last)
+        now, beats = self._clock(), self._last_beats.tolist()
+        n_running = sum(now - last <= _HANGING_SECONDS for last in beats if last)
         if n_running:
-            return 200, Probe(f"ready: {n_running} of {self._n_workers} workers")
+            return 200, Probe(f"ready: {n_running} of {len(beats)} workers")
         return 503, Probe("hanging" if any(beats) else "starting")
 
 
@@ -90,7 +93,7 @@ def make_probe_app(beats: Heartbeats) -> Callable[[Scope, Receive, Send], object
     probes = {"/health": beats.health, "/ready": beats.readiness}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        status, reply = 404, Probe("there are /health and /ready here")
+        status, reply = 404, Probe("not found; the probes are /health and /ready")
         if scope["path"] in probes and scope["method"] in ("GET", "HEAD"):
             status, reply = probes[scope["path"]]()
         headers = {"Cache-Control": "no-store"}
@@ -102,8 +105,9 @@ def make_probe_app(beats: Heartbeats) -> Callable[[Scope, Receive, Send], object
 
 # The process --------------------------------------------------------------------------------------
 
-# Seconds for a probe to arrive, and most connections.
-_PATIENCE, _MOST_CONNECTIONS = 5.0, 64
+# Maximum number of seconds until a request has arrived.
+_TIMEOUT_SECONDS = 5.0
+_MAX_CONNECTIONS = 64
 
 
 class _ProbeServer(uvicorn.Server):
@@ -128,10 +132,11 @@ class ProbeProcess:
 
     Parameters
     ----------
-    listening : socket
+    probe_socket : socket
+        Where probes arrive.
     beats : Heartbeats
-    main_listening : socket
-        The socket of its parent, which it closes.
+    main_socket : socket
+        Where other requests arrive. The process closes its copy of it.
 
     Attributes
     ----------
@@ -140,9 +145,9 @@ class ProbeProcess:
     """
 
     def __init__(
-        self, listening: socket.socket, beats: Heartbeats, main_listening: socket.socket
+        self, probe_socket: socket.socket, beats: Heartbeats, main_socket: socket.socket
     ) -> None:
-        self._listening, self._beats, self._main_listening = listening, beats, main_listening
+        self._probe_socket, self._beats, self._main_socket = probe_socket, beats, main_socket
         self.id = 0
 
     def start(self) -> None:
@@ -152,9 +157,9 @@ class ProbeProcess:
             return
         status = 1
         try:
-            self._main_listening.close()
+            self._main_socket.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # Ended last, by the process that started it.
+            # The parent gets these as well, and ends this process after all workers.
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
                 signal.signal(number, signal.SIG_IGN)
             self._answer()
@@ -176,14 +181,14 @@ class ProbeProcess:
             make_probe_app(self._beats),
             log_config=None,
             access_log=False,
-            http=make_protocol(_PATIENCE, _PATIENCE, _MOST_CONNECTIONS),
+            http=make_protocol(_TIMEOUT_SECONDS, _TIMEOUT_SECONDS, _MAX_CONNECTIONS),
             lifespan="off",
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=int(_PATIENCE),
+            timeout_keep_alive=int(_TIMEOUT_SECONDS),
             ws="none",
         )
         # uvicorn would log a warning for each malformed request.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        _ProbeServer(config).run(sockets=[self._listening])
+        _ProbeServer(config).run(sockets=[self._probe_socket])

@@ -52,7 +52,7 @@ def run_process(
     settings: ServeSettings,
     models: ServedModels,
     metrics: Metrics,
-    listening: socket.socket,
+    listener: socket.socket,
     *,
     learns: bool = True,
     beat: Callable[[], None] | None = None,
@@ -74,7 +74,7 @@ def run_process(
             settings.timeout,
             # A file arrives, and waits for its answer.
             settings.file_timeout() + settings.timeout,
-            _most_connections(settings),
+            _max_connections(settings),
         ),
         lifespan="off",
         proxy_headers=False,
@@ -97,19 +97,19 @@ def run_process(
             learner.open()
             if learns:
                 learner.start()
-        _Server(config, service, settings, beat).run(sockets=[listening])
+        _Server(config, service, settings, beat).run(sockets=[listener])
 
 
-def _most_connections(settings: ServeSettings) -> int:
+def _max_connections(settings: ServeSettings) -> int:
     """Return the limit of connections, which leaves some file descriptors for files."""
     try:
         import resource
     except ModuleNotFoundError:  # on Windows
         return settings.max_connections
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if most == resource.RLIM_INFINITY:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
         return settings.max_connections
-    return max(1, min(settings.max_connections, most - _FILES))
+    return max(1, min(settings.max_connections, limit - _FILES))
 
 
 def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
@@ -173,7 +173,7 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
             return
         await super().startup([])
-        most = _most_connections(self._settings)
+        limit = _max_connections(self._settings)
 
         def make_protocol() -> asyncio.Protocol:
             protocol: Any = self.config.http_protocol_class
@@ -182,7 +182,7 @@ class _Server(uvicorn.Server):
             )
             return made
 
-        acceptors: list[Any] = [Acceptor(each, make_protocol, most) for each in sockets or ()]
+        acceptors: list[Any] = [Acceptor(each, make_protocol, limit) for each in sockets or ()]
         self.servers = acceptors
 
     @contextlib.contextmanager

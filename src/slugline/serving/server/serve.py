@@ -44,12 +44,12 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
         )
     beats = Heartbeats(settings.workers)
     with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
+        listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
         probes = None
         if settings.health_port is not None:
             probe_socket = bind(settings.host, settings.health_port, option="--health-port")
             stack.enter_context(contextlib.closing(probe_socket))
-            probes = ProbeProcess(probe_socket, beats, listening)
+            probes = ProbeProcess(probe_socket, beats, listener)
             stack.callback(probes.end)
             probes.start()
             _log.info("answering probes at %shealth", _address(probe_socket))
@@ -59,13 +59,13 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
         make_learner(settings, models)
         operations = [operation.name for operation in OPERATIONS]
         metrics = Metrics(settings.workers, operations, [model.name for model in models.all()])
-        announce(_address(listening))
+        announce(_address(listener))
         if forks:
-            Workers(settings, models, metrics, listening, beats, probes).run()
+            Workers(settings, models, metrics, listener, beats, probes).run()
         else:
-            run_process(settings, models, metrics, listening)
+            run_process(settings, models, metrics, listener)
 
 
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -42,12 +42,12 @@ class Workers:
         settings: ServeSettings,
         models: ServedModels,
         metrics: Metrics,
-        listening: socket.socket,
+        listener: socket.socket,
         beats: Heartbeats,
         probes: ProbeProcess | None,
     ) -> None:
         self._settings, self._models = settings, models
-        self._metrics, self._listening = metrics, listening
+        self._metrics, self._listener = metrics, listener
         self._beats, self._probes = beats, probes
         # By process id.
         self._running: dict[int, _Worker] = {}
@@ -89,7 +89,7 @@ class Workers:
                 self._settings,
                 self._models,
                 self._metrics,
-                self._listening,
+                self._listener,
                 learns=worker == 0,
                 beat=functools.partial(self._beats.beat, worker),
             )
@@ -123,8 +123,8 @@ class Workers:
         """Send a signal to all workers; except for SIGHUP, the server ends."""
         if number != signal.SIGHUP and not self._is_ending:
             self._is_ending = True
-            self._beats.end()
-            self._listening.close()
+            self._beats.note_ending()
+            self._listener.close()
             signal.setitimer(signal.ITIMER_REAL, self._settings.grace + 1.5)
         for child in list(self._running):
             with contextlib.suppress(ProcessLookupError):

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 # Connections that are accepted, and opened, in a round.
-_MOST_ACCEPTED, _MOST_OPENED = 64, 4
+_MAX_ACCEPTED, _MAX_OPENED = 64, 4
 # Seconds until the next try after descriptors or memory ran out.
 _PAUSE = 0.1
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -39,33 +39,33 @@ class Acceptor:
 
     Parameters
     ----------
-    listening : socket
+    listener : socket
     make_protocol : callable
         Returns the protocol of a connection.
-    most_waiting : int
+    max_waiting : int
         Maximum number of connections that are accepted but not yet opened. Beyond them, the network
         with the most connections loses its latest one.
     """
 
     def __init__(
         self,
-        listening: socket.socket,
+        listener: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
-        most_waiting: int,
+        max_waiting: int,
     ) -> None:
-        self._listening, self._make_protocol = listening, make_protocol
-        self._most_waiting, self._n_waiting = most_waiting, 0
+        self._listener, self._make_protocol = listener, make_protocol
+        self._max_waiting, self._n_waiting = max_waiting, 0
         self._waiting: OrderedDict[str, deque[socket.socket]] = OrderedDict()
         self._opening: set[asyncio.Task[object]] = set()
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = self._is_closed = False
-        listening.setblocking(False)
+        listener.setblocking(False)
         self._listen()
 
     def close(self) -> None:
         """Stop accepting connections, and close those that still wait to be served."""
         self._is_closed = True
-        self._loop.remove_reader(self._listening)
+        self._loop.remove_reader(self._listener)
         for queue in self._waiting.values():
             for connection in queue:
                 connection.close()
@@ -76,18 +76,18 @@ class Acceptor:
 
     def _listen(self) -> None:
         if not self._is_closed:
-            self._loop.add_reader(self._listening, self._accept)
+            self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_MOST_ACCEPTED):
+        for _ in range(_MAX_ACCEPTED):
             try:
-                connection, address = self._listening.accept()
+                connection, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:
                 if error.errno not in _SCARCE:
                     raise
-                self._loop.remove_reader(self._listening)
+                self._loop.remove_reader(self._listener)
                 self._loop.call_later(_PAUSE, self._listen)
                 break
             self._add(connection, origin_of(address[0]))
@@ -99,7 +99,7 @@ class Acceptor:
         connection.setblocking(False)
         self._waiting.setdefault(origin, deque()).append(connection)
         self._n_waiting += 1
-        if self._n_waiting > self._most_waiting:
+        if self._n_waiting > self._max_waiting:
             most = max(self._waiting, key=lambda each: len(self._waiting[each]))
             self._take(most, last=True).close()
 
@@ -115,7 +115,7 @@ class Acceptor:
     def _open_some(self) -> None:
         """Open a few connections, of different networks if possible."""
         self._is_scheduled = False
-        for _ in range(_MOST_OPENED):
+        for _ in range(_MAX_OPENED):
             if not self._waiting:
                 return
             connection = self._take(next(iter(self._waiting)))

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 # Bytes of a head, of trailers, or of a chunk's extensions.
-_MOST_OTHER_BYTES = 1 << 16
-_MOST_FIELDS = 128
+_MAX_OTHER_BYTES = 1 << 16
+_MAX_FIELDS = 128
 # Pipelined requests: those that wait for earlier ones on the same connection.
-_MOST_PIPELINED = 8
+_MAX_PIPELINED = 8
 # Bytes that the parser gets at a time, so that limits hold within a large read.
 _PIECE = 1 << 12
 # Bytes of an answer that a client must read within the time limit, or the rest.
 _SLOWEST_READER = 1 << 16
 # Bytes of all answers that clients have not read yet.
-_MOST_UNSENT = 1 << 23
+_MAX_UNSENT = 1 << 23
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -102,7 +102,7 @@ class _Protocol(HttpToolsProtocol):
             self._n_other += len(piece)
             super().data_received(piece)
             self._pass_on_body()
-            if self._n_other > _MOST_OTHER_BYTES:
+            if self._n_other > _MAX_OTHER_BYTES:
                 if self._is_in_head and self._is_idle:
                     self.transport.write(_TOO_LARGE)
                     self.transport.close()
@@ -118,7 +118,7 @@ class _Protocol(HttpToolsProtocol):
             self._abort()
 
     def on_message_begin(self) -> None:
-        if len(self.pipeline) >= _MOST_PIPELINED:
+        if len(self.pipeline) >= _MAX_PIPELINED:
             raise ValueError("too many requests wait")
         self._is_in_head, self._is_complete = True, False
         self._set_deadline(self.timeout)
@@ -127,7 +127,7 @@ class _Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_in_head:  # a trailer, which is ignored
             return
-        if len(self.headers) >= _MOST_FIELDS:
+        if len(self.headers) >= _MAX_FIELDS:
             raise ValueError("too many header fields")
         super().on_header(name, value)
 
@@ -193,7 +193,7 @@ class _Protocol(HttpToolsProtocol):
         self._check_reader()
         # Each answer is held in memory until its last byte is sent.
         paused = [other for other in self._connections if other.flow.write_paused]
-        if len(paused) > 1 and sum(other._n_held for other in paused) > _MOST_UNSENT:
+        if len(paused) > 1 and sum(other._n_held for other in paused) > _MAX_UNSENT:
             max(paused, key=lambda other: other._n_held)._abort()
 
     def resume_writing(self) -> None:

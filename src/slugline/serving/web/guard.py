@@ -40,7 +40,7 @@ _LOGIN, _STATIC = "/login", "/static/"
 #: Paths that take a file.
 _FILES = "/table/"
 # Bodies of the largest size that are held at a time.
-_MOST_BODIES = 3
+_MAX_BODIES = 3
 
 # The browser loads, runs and sends only to this server, and no other page may frame it.
 _HEADERS: list[tuple[bytes, bytes]] = [
@@ -70,7 +70,7 @@ class _Load:
     @property
     def is_full(self) -> bool:
         """Whether they take more memory or disk than they may together."""
-        return self._n_bytes > _MOST_BODIES * self.most
+        return self._n_bytes > _MAX_BODIES * self.most
 
     @contextlib.contextmanager
     def add(self, n_bytes: int) -> Iterator[None]:
