@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
-from slugline.exporting.page import render_page
+from slugline.explanation.explain import explain
+from slugline.exporting.page import render_page, why_unsure
 from slugline.exporting.parts import ModelParts, model_parts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-__all__ = ["Answers", "OpenPage", "open_page"]
+__all__ = [
+    "Answers",
+    "OpenPage",
+    "check_answers",
+    "check_fractions",
+    "open_page",
+    "without_numbers",
+]
 
 # Half characters would not survive the way to the browser: they go as JSON in ASCII.
 _ANSWERS = """(texts) => {
@@ -98,3 +108,57 @@ def open_page(
     assert page.inner_text("#trouble") == ""
     assert errors == []
     return OpenPage(page, parts)
+
+
+# Answers like those of Python ---------------------------------------------------------------------
+
+
+def check_answers(opened: OpenPage, texts: list[str]) -> None:
+    """Hold what the page says of texts against Python."""
+    fitted, decider = opened.parts.fitted, opened.parts.decider
+    said = opened.answers(texts)
+    proba, counts = fitted.predict_with_words(texts)
+    assert said.best == proba.argmax(axis=1).tolist()
+    assert np.abs(said.proba - proba).max() < 1e-5
+    decisions = decider.decide_from_proba(texts, proba, counts)
+    names = fitted.topics.names
+    assert [[names[i] for i in given] for given in said.given] == [
+        decision.topics if fitted.multilabel else [decision.topic] * (decision.reason is None)
+        for decision in decisions
+    ]
+    expected = [None if each.reason is None else why_unsure(each.reason) for each in decisions]
+    assert [without_numbers(reason) for reason in said.reasons] == [
+        without_numbers(reason) for reason in expected
+    ]
+    for ours, theirs in zip(said.reasons, expected, strict=True):
+        assert _numbers(ours) == pytest.approx(_numbers(theirs), abs=2e-5)
+
+
+_NUMBER = r"\d+(?:\.\d+)?"
+
+
+def without_numbers(reason: str | None) -> str | None:
+    """Return a reason with a sign in place of each number."""
+    return None if reason is None else re.sub(_NUMBER, "#", reason)
+
+
+def _numbers(reason: str | None) -> list[float]:
+    # Another processor may round the last of the two digits to the other side.
+    return [round(float(number) / 100, 1) for number in re.findall(_NUMBER, reason or "")]
+
+
+def check_fractions(opened: OpenPage, texts: list[str], topics: list[int]) -> None:
+    """Hold the shares of words in texts against those of `explain`."""
+    fitted = opened.parts.fitted
+    for text, topic, spans in zip(texts, topics, opened.spans(texts, topics), strict=True):
+        explained = explain(fitted, text, fitted.topics.names[topic], max_reasons=1_000_000)
+        reasons = [(start, end, share) for _, start, end, share in explained.reasons]
+        assert _by_place(spans) == pytest.approx(_by_place(reasons), abs=1e-5)
+
+
+def _by_place(spans: Iterable[tuple[Any, Any, float]]) -> dict[tuple[Any, Any], float]:
+    found: dict[tuple[Any, Any], float] = {}
+    for start, end, share in spans:
+        found[start, end] = found.get((start, end), 0) + share
+    # Shares that cancel leave nothing, or what rounding makes of it.
+    return {place: share for place, share in found.items() if abs(share) > 1e-7}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -112,20 +113,46 @@ def test_export_warns_about_a_large_page(
 # What is refused --------------------------------------------------------------------------------
 
 
-def test_model_page_rejects_a_model_with_an_encoder(
-    news: News, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def encoder_model(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file of a model with an encoder that doesn't come with Slugline."""
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
     meanings = {word: i for i, words in enumerate(WORDS.values()) for word in words}
     TopicClassifier(encoder=Meanings(meanings)).fit(texts, topics).save(path)
-    assert run("export", path) == (
+    return path
+
+
+@pytest.mark.parametrize("name", ["meanings", "use", "vectors,use", "e5"])
+def test_model_page_rejects_a_model_with_another_encoder_than_vectors(
+    name: str, encoder_model: Path, run: Run
+) -> None:
+    rename_encoder(encoder_model, name)
+    assert run("export", encoder_model) == (
         2,
         "",
-        f"slugline: error: {path} can't be exported: it needs a sentence encoder, which a page "
-        "can't contain; train without one.\n",
+        f"slugline: error: {encoder_model} can't be exported: it needs the encoder {name}, and a "
+        "page can contain only word vectors; train with --encoder vectors.\n",
     )
+
+
+def test_model_page_rejects_other_word_vectors(encoder_model: Path, run: Run) -> None:
+    rename_encoder(encoder_model, "vectors")
+    result = run("export", encoder_model)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"slugline: error: {encoder_model} was made with ")
+    assert result.err.count("\n") == 1
+    assert not list(Path().glob("*.html"))
+
+
+def rename_encoder(path: Path, name: str) -> None:
+    """Write another name for the encoder that a model needs."""
+    file = container.read(path)
+    assert file.info.encoder is not msgspec.UNSET
+    encoder = msgspec.structs.replace(file.info.encoder, name=name)
+    info = msgspec.structs.replace(file.info, encoder=encoder)
+    container.write(path, replace(file, info=info))
 
 
 @pytest.mark.parametrize(

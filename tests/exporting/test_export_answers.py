@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,10 @@ import numpy as np
 import pytest
 
 from browsers import chromium
-from exported_pages import OpenPage, open_page
+from exported_pages import OpenPage, check_answers, check_fractions, open_page, without_numbers
 from many_texts import many_texts, script_words
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.documents import Topic
-from slugline.explanation.explain import explain
 from slugline.exporting.page import why_unsure
 from slugline.model.decision import Unsure
 from slugline.text.characters import normalize_nfc
@@ -44,54 +42,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shipped(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenPage:
     return open_page(browser, "reuters46", tmp_path_factory.mktemp("page"))
-
-
-def check_answers(opened: OpenPage, texts: list[str]) -> None:
-    """Hold what the page says of texts against Python."""
-    fitted, decider = opened.parts.fitted, opened.parts.decider
-    said = opened.answers(texts)
-    proba, counts = fitted.predict_with_words(texts)
-    assert said.best == proba.argmax(axis=1).tolist()
-    assert np.abs(said.proba - proba).max() < 1e-5
-    decisions = decider.decide_from_proba(texts, proba, counts)
-    names = fitted.topics.names
-    assert [[names[i] for i in given] for given in said.given] == [
-        decision.topics if fitted.multilabel else [decision.topic] * (decision.reason is None)
-        for decision in decisions
-    ]
-    expected = [None if each.reason is None else why_unsure(each.reason) for each in decisions]
-    assert [_words(reason) for reason in said.reasons] == [_words(reason) for reason in expected]
-    for ours, theirs in zip(said.reasons, expected, strict=True):
-        assert _numbers(ours) == pytest.approx(_numbers(theirs), abs=2e-5)
-
-
-_NUMBER = r"\d+(?:\.\d+)?"
-
-
-def _words(reason: str | None) -> str | None:
-    return None if reason is None else re.sub(_NUMBER, "#", reason)
-
-
-def _numbers(reason: str | None) -> list[float]:
-    # Another processor may round the last of the two digits to the other side.
-    return [round(float(number) / 100, 1) for number in re.findall(_NUMBER, reason or "")]
-
-
-def check_fractions(opened: OpenPage, texts: list[str], topics: list[int]) -> None:
-    """Hold the shares of words in texts against those of `explain`."""
-    fitted = opened.parts.fitted
-    for text, topic, spans in zip(texts, topics, opened.spans(texts, topics), strict=True):
-        explained = explain(fitted, text, fitted.topics.names[topic], max_reasons=1_000_000)
-        reasons = [(start, end, share) for _, start, end, share in explained.reasons]
-        assert _by_place(spans) == pytest.approx(_by_place(reasons), abs=1e-5)
-
-
-def _by_place(spans: Iterable[tuple[Any, Any, float]]) -> dict[tuple[Any, Any], float]:
-    found: dict[tuple[Any, Any], float] = {}
-    for start, end, share in spans:
-        found[start, end] = found.get((start, end), 0) + share
-    # Shares that cancel leave nothing, or what rounding makes of it.
-    return {place: share for place, share in found.items() if abs(share) > 1e-7}
 
 
 # Characters -------------------------------------------------------------------------------------
@@ -280,7 +230,7 @@ def test_exported_page_of_a_trained_model_answers_like_python(
         assert many in opened.answers(mixed).reasons
         assert ([] in opened.answers(["the"]).given) == (name != "several")
     if name == "unsure":
-        reasons = {str(_words(reason)) for reason in opened.answers(asked).reasons}
+        reasons = {str(without_numbers(reason)) for reason in opened.answers(asked).reasons}
         assert reasons >= {
             *("None", "There is no text.", "The text has no words."),
             "The model doesn’t know # of the # words.",

@@ -26,7 +26,7 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
-        A linear model without an encoder; others can't be exported.
+        A linear model without an encoder, or with the one named vectors; others can't be exported.
     path : path of the page
     min_precision : float from 0 to under 1, optional
         The fraction of answers that must be right; with 0, every text gets an answer. By default,
@@ -38,6 +38,7 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
 
     Raises
     ------
+    EncoderError : if the model needs other word vectors than those of this version of Slugline.
     ModelFileError : if the model can't be loaded.
     OptionError : if it can't be exported, or no threshold reaches the precision.
     SluglineError : if the page can't be written; an earlier file then stays.

@@ -35,8 +35,8 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
     """Write a model as one HTML file that answers in the browser, offline.
 
     It needs neither Python nor a server: open the file, or send it to somebody.
-    Weights are rounded to int8. Models with an encoder, nets and mixtures can't
-    be exported.
+    Weights are rounded to int8. Word vectors (--encoder vectors) are included;
+    models with other encoders, nets and mixtures can't be exported.
 
     For example:
 

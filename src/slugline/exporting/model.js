@@ -53,8 +53,9 @@ async function loadModel(facts, data) {
   const bounds = new Uint32Array(first + 1);
   for (let column = 0; column < first; column++) bounds[column + 1] = bounds[column] + arrays.counts[column];
   const { topics: topicOf, biases, thresholds, slopes, intercepts, bend } = arrays;
-  const characters = makeCharacters(arrays, facts.lowerMany);
-  return { ...facts, groups, weights, bounds, topicOf, biases, thresholds, slopes, intercepts, bend, characters };
+  const calibration = { ...facts.calibration, slopes, intercepts, bend };
+  const characters = makeCharacters(arrays, facts.lowerMany), head = loadHead(facts.head, arrays);
+  return { ...facts, groups, weights, bounds, topicOf, biases, thresholds, calibration, characters, head };
 }
 
 function idfOf(arrays, number) {
@@ -138,7 +139,10 @@ function countCells(group, { columns, ...facts }, cells) {
   return counts;
 }
 
-/** Return the row of a text, and the places of its known terms, for each feature group. */
+/**
+ * Return the row of a text, and the places of its known terms, for each feature group, and its word
+ * vectors, null if words alone answer it.
+ */
 function rowOf(model, text, cells) {
   const reading = readText(text, model.characters);
   const groups = model.groups.map((group) => {
@@ -156,7 +160,7 @@ function rowOf(model, text, cells) {
     return { group, places, counts, values: weigh(model, group, counts) };
   });
   scale(model, groups);
-  return { reading, groups };
+  return { reading, groups, vectors: model.head && vectorsOf(model.head, reading, model.characters) };
 }
 
 /** Return the weight of each term, before the row is scaled. */
@@ -186,7 +190,8 @@ function scale(model, groups) {
 
 /** Answer a text: probabilities of all topics in their order, those given, and why it is unsure. */
 function classify(model, text, cells = []) {
-  const row = rowOf(model, text, cells), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
+  const row = rowOf(model, text, cells), scores = scoresOf(model, row);
+  const probabilities = probabilitiesOf(row.vectors ? model.head.calibration : model.calibration, scores);
   const parents = model.multilabel?.parents ?? []; // [topic, its parent], parents first
   if (model.multilabel?.ends.length) makePathProbabilities(model.multilabel, probabilities);
   else for (const [topic, parent] of parents) probabilities[topic] = Math.min(probabilities[topic], probabilities[parent]);
@@ -235,7 +240,7 @@ function pathOf({ parents, ends }, thresholds, probabilities, order) {
   return order.filter((topic) => chosen.has(topic));
 }
 
-function scoresOf(model, { groups }) {
+function scoresOf(model, { groups, vectors }) {
   const sums = new Float64Array(model.topics.length);
   for (const { group, values } of groups) {
     for (const [column, value] of values) {
@@ -243,10 +248,11 @@ function scoresOf(model, { groups }) {
       for (let i = from; i < to; i++) sums[model.topicOf[i]] += value * model.weights[i];
     }
   }
-  return Float32Array.from(sums, (sum, topic) => round(sum) + model.biases[topic]);
+  const scores = Float32Array.from(sums, (sum, topic) => round(sum) + model.biases[topic]);
+  return vectors ? addScores(model.head, scores, vectors.values) : scores;
 }
 
-function probabilitiesOf({ inverseTemperature, uniformWeight, highTemperatureWeight, topics, slopes, intercepts, bend }, scores) {
+function probabilitiesOf({ inverseTemperature, uniformWeight, highTemperatureWeight, slopes, intercepts, bend }, scores) {
   let found;
   if (slopes) {
     return scores.map((score, topic) => {
@@ -262,7 +268,7 @@ function probabilitiesOf({ inverseTemperature, uniformWeight, highTemperatureWei
     const all = powers(scores, round(inverseTemperature)), sum = total(all);
     found = all.map((power) => power / sum);
   }
-  return uniformWeight ? found.map((each) => each * round(1 - uniformWeight) + round(uniformWeight / topics.length)) : found;
+  return uniformWeight ? found.map((each) => each * round(1 - uniformWeight) + round(uniformWeight / scores.length)) : found;
 }
 
 /** Return log(1 + exp(score)). */
@@ -338,22 +344,27 @@ function fixed(value, digits) {
  *
  * Positions are those of points of the reading. Spans that end after point `until` are left out.
  */
-function attributionsOf(model, { groups, reading }, topic, until = Infinity) {
-  const found = new Map(), width = reading.points.length + 1;
+function attributionsOf(model, { groups, reading, vectors }, topic, until = Infinity) {
+  const found = new Map(), width = reading.points.length + 1, factor = vectors ? model.head.sparseFactor : 1;
+  const add = (start, end, attribution) => {
+    const key = start * width + end;
+    if (end <= until) found.set(key, (found.get(key) ?? 0) + attribution);
+  };
   for (const { group, places, counts, values } of groups) {
     const each = new Map();
     for (const [column, value] of values) {
-      const attribution = (value * weightOf(model, group.first + column, topic)) / counts.get(column);
+      const attribution = (factor * value * weightOf(model, group.first + column, topic)) / counts.get(column);
       if (attribution) each.set(column, attribution);
     }
     for (const { column, start, end, word, isPhrase } of places) {
       const attribution = each.get(column);
-      if (attribution === undefined || (isPhrase ? end : reading.ends[word]) > until) continue;
+      if (attribution === undefined) continue;
       // The attribution of a character n-gram belongs to its word.
-      const key = isPhrase ? start * width + end : reading.starts[word] * width + reading.ends[word];
-      found.set(key, (found.get(key) ?? 0) + attribution);
+      if (isPhrase) add(start, end, attribution);
+      else add(reading.starts[word], reading.ends[word], attribution);
     }
   }
+  if (vectors) attributeToVectors(model.head, vectors, topic, ({ start, end }, each) => add(start, end, each));
   const spans = [...found].map(([key, attribution]) => ({ start: Math.floor(key / width), end: key % width, attribution }));
   return spans.filter(({ attribution }) => attribution).sort((a, b) => a.start - b.start || a.end - b.end);
 }

@@ -22,7 +22,7 @@ from slugline.model.file.shipped import SHIPPED
 #: The size of a page, in bytes, from which phones take long to open it.
 LARGE_PAGE = 20_000_000
 
-_SCRIPTS = ("text.js", "model.js", "page.js")
+_SCRIPTS = ("text.js", "vectors.js", "model.js", "page.js")
 
 
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
@@ -40,7 +40,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 
     Raises
     ------
-    ModelFileError, OptionError : see `slugline.exporting.parts.model_parts`.
+    EncoderError, ModelFileError, OptionError : see `slugline.exporting.parts.model_parts`.
     """
     return render_page(model_parts(model, min_precision=min_precision), str(model))
 
@@ -59,6 +59,7 @@ def render_page(parts: ModelParts, model: str) -> str:
         samples=samples() if model in SHIPPED else (),
         columns=parts.fitted.column_values(),
         card=render_markdown(card, level=2),
+        notice=parts.notice,
         facts=_json({**parts.facts, "arrays": listing}),
         weights=data,
         script=script,

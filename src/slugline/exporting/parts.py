@@ -18,12 +18,15 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import I64, U8, U64, Integers
 from slugline.errors import OptionError, Parameter
-from slugline.learning.calibration import Calibration, TopicCalibration
+from slugline.exporting.vectors import PageVectors
+from slugline.learning.calibration import AnyCalibration, TopicCalibration
+from slugline.learning.encoder.head import DenseHead
+from slugline.learning.encoder.registry import BUILT_IN
 from slugline.learning.learner import LinearModel, is_linear
 from slugline.model.decider import Decider
 from slugline.model.file import container
 from slugline.model.file.container import quantize
-from slugline.model.file.content import from_model_file, to_model_file
+from slugline.model.file.content import find_encoder, from_model_file, to_model_file
 from slugline.model.file.schema import ModelFile
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
@@ -196,6 +199,7 @@ def _composes(character: str, first: str, second: str) -> bool:
 _KINDS = (*KINDS, COLUMNS)
 _WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_HEAD_WEIGHTS = "dense.weights"
 _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "topics", "counts"))
 
 
@@ -212,6 +216,8 @@ class ModelParts(NamedTuple):
     facts : dict
         Plain data for JSON.
     arrays : dict of str to array
+    notice : list of str
+        Paragraphs on the word vectors that the page contains; none if it contains none.
     """
 
     fitted: Fitted
@@ -219,6 +225,7 @@ class ModelParts(NamedTuple):
     card: str
     facts: dict[str, Any]
     arrays: ArraysByName
+    notice: list[str]
 
 
 def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = None) -> ModelParts:
@@ -233,11 +240,12 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    OptionError : if the model needs an encoder, isn't linear or has terms that the scripts don't
-        know, or if no threshold reaches the precision.
+    EncoderError : if the model needs another table of word vectors.
+    OptionError : if the model needs an encoder other than word vectors, isn't linear or has terms
+        that the scripts don't know, or if no threshold reaches the precision.
     """
     original, fitted = _read(model)
-    calibration = _check_learner(model, fitted).calibration
+    learner = _check_learner(model, fitted)
     file = to_model_file(
         fitted,
         metrics=original.info.metrics,
@@ -245,7 +253,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
         weight_type="int8",
         card_notes=original.info.card_notes,
     )
-    fitted = from_model_file(file)
+    fitted = from_model_file(file, fitted.encoder)
     decider = Decider.from_fitted(fitted, min_precision)
     arrays: ArraysByName = {**characters().tables}
     columns_by_group = []
@@ -256,22 +264,32 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     arrays |= _weights(file, columns_by_group)
     thresholds = decider.decision_thresholds
     arrays["thresholds"] = decider.thresholds if thresholds is None else thresholds
-    if isinstance(calibration, TopicCalibration):
-        arrays |= calibration.arrays()
-    facts = _facts(fitted, calibration, decider)
-    return ModelParts(fitted, decider, file.card, facts, arrays)
+    arrays |= learner.calibration.arrays()
+    facts = _facts(fitted, learner.calibration, decider)
+    notice: list[str] = []
+    if fitted.dense is not None and (word_sum := fitted.dense.encoder.word_sum) is not None:
+        vectors = PageVectors.choose(word_sum.table, fitted)
+        arrays |= vectors.arrays | _head_arrays(file, fitted.dense)
+        facts["head"] = _head_facts(fitted.dense) | {"vectors": vectors.facts}
+        notice = vectors.notice
+    return ModelParts(fitted, decider, file.card, facts, arrays, notice)
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
-    """Return the content of a model file, and its model; raise OptionError if it has an encoder."""
+    """Return the content of a model file, and its model; raise OptionError for most encoders."""
     path = model_path(model)
     file = container.read(path)
-    if file.info.encoder is not msgspec.UNSET:
+    needed = file.info.encoder
+    if needed is not msgspec.UNSET and needed.name != BUILT_IN:
         raise _export_error(
-            model, "it needs a sentence encoder, which a page can't contain; train without one"
+            model,
+            f"it needs the encoder {needed.name}, and a page can contain only word vectors; train "
+            "with ",
+            Parameter("encoder", BUILT_IN),
         )
+    encoder = find_encoder(path, needed, None)
     try:
-        return file, from_model_file(file)
+        return file, from_model_file(file, encoder)
     # As in `load_model`, parts that don't fit together may raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
@@ -306,9 +324,7 @@ def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel
     return fitted.learner
 
 
-def _facts(
-    fitted: Fitted, calibration: Calibration | TopicCalibration, decider: Decider
-) -> dict[str, Any]:
+def _facts(fitted: Fitted, calibration: AnyCalibration, decider: Decider) -> dict[str, Any]:
     feature_groups = [
         {
             "kind": group.kind,
@@ -331,14 +347,9 @@ def _facts(
         if usual is None
         else {"rate": usual.rate, "maxExcess": usual.max_excess},
         "lowerMany": characters().lower_many,
+        "calibration": _calibration_facts(calibration),
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
     }
-    if isinstance(calibration, Calibration):
-        facts |= {
-            "inverseTemperature": calibration.inverse_temperature,
-            "uniformWeight": calibration.uniform_weight,
-            "highTemperatureWeight": calibration.high_temperature_weight,
-        }
     if (rule := fitted.multilabel_rule) is not None:
         facts["multilabel"] = {
             "atLeastOne": rule.at_least_one,
@@ -348,6 +359,35 @@ def _facts(
             "precision": decider.precision,
         }
     return facts
+
+
+def _calibration_facts(calibration: AnyCalibration) -> dict[str, float]:
+    """Return the plain data of a calibration; that of several topics has only arrays."""
+    if isinstance(calibration, TopicCalibration):
+        return {}
+    return {
+        "inverseTemperature": calibration.inverse_temperature,
+        "uniformWeight": calibration.uniform_weight,
+        "highTemperatureWeight": calibration.high_temperature_weight,
+    }
+
+
+def _head_facts(dense: DenseHead) -> dict[str, Any]:
+    return {
+        "sparseFactor": dense.sparse_factor,
+        "calibration": _calibration_facts(dense.calibration),
+    }
+
+
+def _head_arrays(file: ModelFile, dense: DenseHead) -> ArraysByName:
+    """Return the head's arrays; its weights, shape (n_columns, n_topics), are int8."""
+    quantized = quantize(file.arrays, "int8")
+    return {
+        "head.weights": quantized[_HEAD_WEIGHTS],
+        "head.scale": quantized[_HEAD_WEIGHTS + ".scale"],
+        "head.biases": dense.biases,
+        **{f"head.{name}": array for name, array in dense.calibration.arrays().items()},
+    }
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from slugline.text.vector_sums import TextSums
 from slugline.text.vector_table import VectorTable
 from slugline.text.word_vectors import WordContribution, WordVectors, open_table
 
-# A text of which the table knows a smaller fraction is left to words alone: what it knows of such
-# a text, such as names and borrowed words, says little of what the text is about.
-_LEAST_KNOWN = 0.5
+#: A text of which the table knows a smaller fraction is left to words alone: what it knows of such
+#: a text, such as names and borrowed words, says little of what the text is about.
+LEAST_KNOWN = 0.5
 # Large enough that Python's loop over batches takes no time, and small enough to share among
 # threads.
 _BATCH_TEXTS = 1024
@@ -44,7 +44,7 @@ class WordVectorEncoder:
     @property
     def digest(self) -> str:
         """The digest of the table, and the least fraction that it must know of a text."""
-        return f"{self._vectors.digest} {_LEAST_KNOWN}"
+        return f"{self._vectors.digest} {LEAST_KNOWN}"
 
     @property
     def version(self) -> str:
@@ -65,7 +65,7 @@ class WordVectorEncoder:
 
     def to_rows(self, sums: TextSums) -> F32:
         """Return sums, but rows of zeros for texts of which the table knows little."""
-        is_known = sums.known >= _LEAST_KNOWN
+        is_known = sums.known >= LEAST_KNOWN
         return sums.sums if is_known.all() else np.where(is_known[:, np.newaxis], sums.sums, 0)
 
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
