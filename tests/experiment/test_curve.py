@@ -23,8 +23,8 @@ from slugline.experiment.curve import (
     CurvePoint,
     LearningCurve,
     LearningCurves,
+    labels_per_topic,
     learning_curves,
-    sizes,
 )
 
 
@@ -150,8 +150,10 @@ def test_learning_curves_take_three_labels_per_topic() -> None:
     [([300, 300], [5, 10, 20, 50, 100, 200]), ([8, 8], [1, 2, 5]), ([1, 1], []), ([2, 900], None)],
     ids=["many", "few", "one each", "unbalanced"],
 )
-def test_sizes_stop_short_of_all_documents(counts: list[int], expected: list[int] | None) -> None:
-    found = sizes(counts)
+def test_labels_per_topic_stop_short_of_all_documents(
+    counts: list[int], expected: list[int] | None
+) -> None:
+    found = labels_per_topic(counts)
     assert found == sorted(found)
     assert all(sum(min(n, count) for count in counts) < 0.9 * sum(counts) for n in found)
     assert expected is None or found == expected
@@ -228,7 +230,7 @@ def test_learning_curves_interrupted_return_the_points_so_far(
     curves = learning_curves(corpus, progress=StopAfter(2))
     assert curves.interrupted
     assert [point.n_labels for point in curves.curves[0].points] == [5, 10]
-    assert curves.curves[0].doubled is None
+    assert curves.curves[0].forecast_of_doubled is None
 
 
 def test_learning_curves_interrupted_in_a_later_draw_return_a_whole_curve(
@@ -237,7 +239,7 @@ def test_learning_curves_interrupted_in_a_later_draw_return_a_whole_curve(
     corpus = Corpus(texts, topics, "news")
     curves = learning_curves(corpus, progress=StopAfter(5))
     assert [len(point.accuracies) for point in curves.curves[0].points] == [2, 1, 1, 1]
-    assert curves.curves[0].doubled is not None
+    assert curves.curves[0].forecast_of_doubled is not None
 
 
 def test_learning_curves_interrupted_before_a_point_raise(

@@ -49,10 +49,9 @@ def test_forecast_continues_from_the_last_measured_point() -> None:
 
 def test_forecast_checks_the_law_at_the_last_point() -> None:
     found = expected([0.2, 0.6, 0.8, 0.9])
-    assert found.checked is not None
-    n, said, measured = found.checked
-    assert (n, measured) == (10_000, 0.9)
-    assert said == pytest.approx(0.9, abs=1e-9)
+    assert found.check is not None
+    assert (found.check.n_documents, found.check.measured) == (10_000, 0.9)
+    assert found.check.forecast == pytest.approx(0.9, abs=1e-9)
 
 
 def test_forecast_range_is_wider_if_the_law_fails_or_tests_are_few() -> None:
@@ -66,7 +65,7 @@ def test_forecast_range_is_wider_if_the_law_fails_or_tests_are_few() -> None:
 
 
 def test_forecast_needs_three_points_and_four_for_a_check() -> None:
-    assert expected([0.2, 0.6, 0.8]).checked is None
+    assert expected([0.2, 0.6, 0.8]).check is None
     assert forecast([10, 100], [0.2, 0.6], 200, wilson(30, 50)) is None
 
 

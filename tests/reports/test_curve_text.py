@@ -53,7 +53,7 @@ def test_describe_forecast_says_if_labels_would_hardly_help() -> None:
 
 def test_describe_forecast_needs_enough_test_documents() -> None:
     few = curve(*FEW, (None, 10_000, 0.5), n_test=2)
-    assert few.doubled is None
+    assert few.forecast_of_doubled is None
     assert describe_forecast(few) == (
         "ours: 2 test documents are too few to say what more labels would gain; test on more."
     )

@@ -15,7 +15,7 @@ from slugline.base.wording import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError, Parameter
-from slugline.experiment.curve import one_vs_rest
+from slugline.experiment.curve import make_multilabel
 from slugline.experiment.evaluate import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.registry import RECOMMENDED
@@ -117,7 +117,7 @@ _NOT_IN_ALL = {False: "tfidf-logistic", True: "majority"}
 def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
     """Return a new, unfitted model of `MODELS`; for several topics, pipelines are one-vs-rest."""
     model = MODELS[name].make(seed, n_threads)
-    return one_vs_rest(model) if multilabel else model
+    return make_multilabel(model) if multilabel else model
 
 
 def choose_models(

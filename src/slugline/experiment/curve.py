@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,10 +34,13 @@ from slugline.model.settings import FitSettings
 DEFAULT = "Slugline"
 
 
-# Labels per topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
-_STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
-# An interval of accuracy that is wider says next to nothing: that of a dozen test documents.
-_VAGUE = 0.5
+# First digits of the numbers of labels per topic.
+_FIRST_DIGITS = (1, 2, 5)
+# The usual smallest number of labels per topic. Curves with fewer points than `_MIN_SIZES` begin
+# at 1.
+_USUAL_START, _MIN_SIZES = 5, 3
+# A wider interval of the accuracy, as that of a dozen test documents, says next to nothing.
+_MAX_WIDTH = 0.5
 
 
 class Classifier(Protocol):
@@ -55,16 +58,25 @@ class CurvePoint:
     """Accuracy after learning from `n_labels` documents of each topic.
 
     If documents have several topics, micro-F1 takes the place of accuracy.
+
+    Attributes
+    ----------
+    n_labels : int or None
+        Labels per topic; None for all.
+    n_documents : int
+        Number of training documents. Of topics with fewer than `n_labels`, it has all.
+    accuracies : tuple of float
+        The accuracy of each draw.
+    n_test : int
+    interval : Interval or None
+        The 95 % interval of the mean accuracy; see `slugline.experiment.curve_intervals`. None if
+        there are too few draws.
     """
 
-    # Labels per topic; None for all.
     n_labels: int | None
-    # Documents learned from; topics with fewer than `n_labels` give all of theirs.
     n_documents: int
-    # One for each draw of documents.
     accuracies: tuple[float, ...]
     n_test: int
-    # The 95 % interval of the mean; see `slugline.experiment.curve_intervals`. None of few draws.
     interval: Interval | None = None
 
     @property
@@ -78,14 +90,14 @@ class CurvePoint:
         return statistics.fmean(self.accuracies)
 
     @property
-    def range(self) -> Interval:
-        """The interval or, with few draws, that of as many test documents."""
+    def accuracy_range(self) -> Interval:
+        """The interval; with too few draws, the one due to the choice of test documents alone."""
         return self.interval or wilson(self.accuracy * self.n_test, self.n_test)
 
     @property
     def is_vague(self) -> bool:
         """Whether the accuracy may be nearly anything, as there are few test documents."""
-        return self.range.high - self.range.low > _VAGUE
+        return self.accuracy_range.high - self.accuracy_range.low > _MAX_WIDTH
 
 
 @dataclass(frozen=True)
@@ -96,13 +108,15 @@ class LearningCurve:
     points: tuple[CurvePoint, ...]
 
     @property
-    def doubled(self) -> Forecast | None:
+    def forecast_of_doubled(self) -> Forecast | None:
         """Forecast for twice as many labels; None if points or test documents don't suffice."""
         if not self.points or not self.points[-1].has_all_labels or self.points[-1].is_vague:
             return None
         n_documents = [point.n_documents for point in self.points]
         accuracies = [point.accuracy for point in self.points]
-        return forecast(n_documents, accuracies, 2 * n_documents[-1], self.points[-1].range)
+        return forecast(
+            n_documents, accuracies, 2 * n_documents[-1], self.points[-1].accuracy_range
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,7 +182,14 @@ def _labels(point: CurvePoint) -> str:
 
 
 def _curve_dict(curve: LearningCurve, score: str) -> dict[str, Any]:
-    doubled = curve.doubled
+    doubled = curve.forecast_of_doubled
+    twice_the_labels = None
+    if doubled is not None:
+        twice_the_labels = {
+            "n_documents": doubled.n_documents,
+            score: doubled.accuracy,
+            "range": [doubled.low, doubled.high],
+        }
     return {
         "name": curve.name,
         "points": [
@@ -181,18 +202,16 @@ def _curve_dict(curve: LearningCurve, score: str) -> dict[str, Any]:
             }
             for point in curve.points
         ],
-        "twice_the_labels": None
-        if doubled is None
-        else {
-            "n_documents": doubled.n_documents,
-            score: doubled.accuracy,
-            "range": [doubled.low, doubled.high],
-        },
+        "twice_the_labels": twice_the_labels,
     }
 
 
-def one_vs_rest(model: Any) -> Any:
-    """Return a model for several topics: a pipeline gets a classifier for each."""
+def make_multilabel(model: Any) -> Any:
+    """Return the model, changed so that it can learn several topics.
+
+    The last step of a scikit-learn pipeline becomes a one-vs-rest classifier. Other models stay as
+    they are.
+    """
     if hasattr(model, "steps"):
         from sklearn.multiclass import OneVsRestClassifier
 
@@ -203,10 +222,11 @@ def one_vs_rest(model: Any) -> Any:
 
 def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
     """Return factories by name, for these settings with and without their encoder."""
-    settings = replace(settings, min_precision=None)  # accuracy takes no thresholds
-    of_words = replace(settings, encoder=None, descriptions={})
+    # No threshold: the accuracy counts an answer to every document.
+    settings = replace(settings, min_precision=None)
+    without_encoder = replace(settings, encoder=None, descriptions={})
     factories: dict[str, Callable[[], Classifier]] = {
-        DEFAULT: partial(TopicClassifier.from_settings, of_words)
+        DEFAULT: partial(TopicClassifier.from_settings, without_encoder)
     }
     encoder = settings.encoder
     if encoder is not None:
@@ -305,28 +325,28 @@ class _CurveFits:
     contenders: Mapping[str, Callable[[], Classifier]]
     n_draws: int
     seed: int
-    _scores: dict[tuple[str, int | None], DrawScores] = field(default_factory=dict)
+    # By name of the classifier, and labels per topic.
+    _scores: dict[tuple[str, int | None], DrawScores] = field(init=False, default_factory=dict)
     # Labels per topic of each point; the last point has all of them.
     _sizes: list[int | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._sizes = [*sizes([*self.train.topic_counts().values()]), None]
+        self._sizes = [*labels_per_topic([*self.train.topic_counts().values()]), None]
 
     def measure(self, progress: Progress) -> bool:
         """Make all fits; return whether Ctrl-C ended it early, with some results."""
-        fits = [(n, 0) for n in self._sizes]
-        fits += [(n, draw) for draw in range(1, self.n_draws) for n in self._sizes[:-1]]
-        names = list(self.contenders)
+        draws = [(n, 0) for n in self._sizes]
+        draws += [(n, draw) for draw in range(1, self.n_draws) for n in self._sizes[:-1]]
+        fits = [(n, draw, name) for n, draw in draws for name in self.contenders]
         try:
-            for number, (n, draw) in enumerate(fits):
-                for place, name in enumerate(names):
-                    step = "all labels" if n is None else f"{counted(n, 'label')} per topic"
-                    n_done, n_fits = number * len(names) + place, len(fits) * len(names)
-                    progress.update(f"{name}: {step}, draw {draw + 1}", n_done / n_fits)
-                    chosen = self._drawn(n, draw)
-                    scores = self._document_scores(name, chosen)
-                    empty = DrawScores(len(self.train), len(self.test))
-                    self._scores.setdefault((name, n), empty).add(chosen, scores)
+            for n_done, (n, draw, name) in enumerate(fits):
+                step = "all labels" if n is None else f"{counted(n, 'label')} per topic"
+                progress.update(f"{name}: {step}, draw {draw + 1}", n_done / len(fits))
+                rows = self._rows_of_draw(n, draw)
+                scores = self._document_scores(name, rows)
+                if (name, n) not in self._scores:
+                    self._scores[name, n] = DrawScores(len(self.train), len(self.test))
+                self._scores[name, n].add(rows, scores)
         except KeyboardInterrupt:
             if not self._scores:
                 raise
@@ -338,33 +358,34 @@ class _CurveFits:
         measured = [n for n in self._sizes if (name, n) in self._scores]
         scores = [self._scores[name, n] for n in measured]
         return tuple(
-            CurvePoint(n, of_size.n_documents[0], tuple(of_size.means), len(self.test), interval)
-            for n, of_size, interval in zip(measured, scores, curve_intervals(scores), strict=True)
+            CurvePoint(n, draws.n_documents[0], tuple(draws.means), len(self.test), interval)
+            for n, draws, interval in zip(measured, scores, curve_intervals(scores), strict=True)
         )
 
-    def _document_scores(self, name: str, chosen: Index) -> F64:
-        """Return the scores of test documents after learning from the chosen ones."""
-        texts = [self.train.texts[row] for row in chosen]
+    def _document_scores(self, name: str, rows: Index) -> F64:
+        """Return the scores of test documents after learning from some rows."""
+        texts = [self.train.texts[row] for row in rows]
         classifier = self.contenders[name]()
         if self.train.multilabel:
-            evaluation = self._evaluate(one_vs_rest(classifier), texts, chosen)
+            evaluation = self._evaluate(make_multilabel(classifier), texts, rows)
             true, given = evaluation.true.astype(np.float64), evaluation.answered.astype(np.float64)
             counts = (true.multiply(given), given, true)
             return f1_scores(*(np.asarray(part.sum(axis=1)).ravel() for part in counts))
-        # Of few labels, an encoder may well be left out: that is what the curve is to show.
+        # A warning says that the encoder was left out, as it often is with few labels.
         with warnings.catch_warnings(action="ignore", category=EncoderWarning):
-            classifier.fit(texts, [self.train.topics[row] for row in chosen])
+            classifier.fit(texts, [self.train.topics[row] for row in rows])
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
         return (predicted == np.array(self.test.topics, dtype=object)).astype(np.float64)
 
     def _evaluate(
-        self, classifier: Classifier, texts: list[str], chosen: Index
+        self, classifier: Classifier, texts: list[str], rows: Index
     ) -> MultilabelEvaluation:
+        """Return the evaluation of a multilabel classifier that learned from some rows."""
         from scipy.sparse import csr_array
 
         train, test = self.train.topics, self.test.topics
         names = sorted({*self.train.all_topics(), *self.test.all_topics()})
-        y: Any = [train[row] for row in chosen]
+        y: Any = [train[row] for row in rows]
         # Only a `TopicClassifier` of topic paths takes sets of topics; others take an indicator.
         path = getattr(classifier, "topic_path", None)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # topics without texts
@@ -376,7 +397,7 @@ class _CurveFits:
         truth = topics.encode_sets(test, bool)
         return MultilabelEvaluation.from_answers(names, truth, csr_array(answers, dtype=bool))
 
-    def _drawn(self, n: int | None, draw: int) -> Index:
+    def _rows_of_draw(self, n: int | None, draw: int) -> Index:
         """Return the rows of the documents that a draw learns from."""
         if n is None:
             return np.arange(len(self.train))
@@ -384,19 +405,19 @@ class _CurveFits:
         return np.flatnonzero(ranks < n)
 
 
-def sizes(counts: Sequence[int]) -> list[int]:
+def labels_per_topic(counts: Sequence[int]) -> list[int]:
     """Return the numbers of labels per topic to learn from: 5, 10, 20, 50 and so on.
 
     They end well below the total number of documents; if topics are small, they begin at 1.
 
-    >>> sizes([300, 300]), sizes([8, 8])
+    >>> labels_per_topic([300, 300]), labels_per_topic([8, 8])
     ([5, 10, 20, 50, 100, 200], [1, 2, 5])
     """
-    steps = [digit * 10**power for power in range(9) for digit in _STEPS]
-    most = 0.9 * sum(counts)
-    fitting = [n for n in steps if sum(min(n, count) for count in counts) < most]
-    usual = [n for n in fitting if n >= _BEGIN]
-    return usual if len(usual) >= _FEWEST_SIZES else fitting
+    candidates = [digit * 10**power for power in range(9) for digit in _FIRST_DIGITS]
+    max_documents = 0.9 * sum(counts)
+    sizes = [n for n in candidates if sum(min(n, count) for count in counts) < max_documents]
+    usual = [n for n in sizes if n >= _USUAL_START]
+    return usual if len(usual) >= _MIN_SIZES else sizes
 
 
 # Forecasts ----------------------------------------------------------------------------------------
@@ -417,26 +438,42 @@ class PowerLaw:
         return self.scale * n**-self.slope
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """The accuracy to expect with more documents."""
+class ForecastCheck(NamedTuple):
+    """A forecast from all points but the last, compared with the last point."""
 
     n_documents: int
-    # The expected accuracy and its range, which follows from forecasts that leave one point out,
-    # the error of a forecast that could be checked, and the interval of the last point.
+    forecast: float
+    measured: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The accuracy to expect with more documents.
+
+    Attributes
+    ----------
+    n_documents : int
+    accuracy : float
+    low, high : float
+        The range of the accuracy. It follows from forecasts that leave one point out, the error of
+        the `check`, and the interval of the last point.
+    check : ForecastCheck or None
+        None if there are too few points.
+    """
+
+    n_documents: int
     accuracy: float
     low: float
     high: float
-    # A number of documents, the accuracy forecast from fewer documents, and the measured one.
-    checked: tuple[int, float, float] | None = None
+    check: ForecastCheck | None = None
 
 
 def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> PowerLaw:
     """Return the power law that fits error rates best, by least squares of logarithms.
 
     Points are weighted by their number of documents, since the first points, at which a classifier
-    is hardly better than chance, follow no such law. With a lower limit on the error, forecasts
-    were less accurate.
+    is hardly better than chance, follow no such law. Laws with a lower limit on the error forecast
+    accuracies less well.
 
     Parameters
     ----------
@@ -451,10 +488,11 @@ def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> Powe
     n = np.asarray(n_documents, dtype=np.float64)
     x, y = np.log(n), np.log(np.maximum(errors, 1e-6))
     weights = n / n.sum()
-    middle, height = weights @ x, weights @ y
-    covariance, variance = weights @ ((x - middle) * (y - height)), weights @ (x - middle) ** 2
+    x_mean, y_mean = weights @ x, weights @ y
+    covariance = weights @ ((x - x_mean) * (y - y_mean))
+    variance = weights @ (x - x_mean) ** 2
     slope = max(0.0, -float(covariance / variance))
-    return PowerLaw(math.exp(height + slope * middle), slope)
+    return PowerLaw(math.exp(y_mean + slope * x_mean), slope)
 
 
 def forecast(
@@ -485,16 +523,17 @@ def forecast(
         others = np.delete(np.arange(len(n)), point)
         without_point = last + _gain(n[others], accuracy[others], n_wanted, n_from=n[-1])
         errors.append(abs(without_point - expected))
-    checked = None
+    check = None
     if len(n) > _MIN_POINTS:
         before = float(accuracy[-2] + _gain(n[:-1], accuracy[:-1], n[-1]))
-        checked = (int(n[-1]), before, last)
-        # The error over this many doublings, for a forecast over one.
+        check = ForecastCheck(int(n[-1]), before, last)
+        # Per doubling, as the forecast is usually for twice as many documents.
         errors.append(abs(before - last) / max(1.0, math.log2(n[-1] / n[-2])))
     low = max(0.0, expected - math.hypot(max(errors), last - measured.low))
     high = min(1.0, expected + math.hypot(max(errors), measured.high - last))
-    low = max(0.0, min(low, high - (measured.high - measured.low)))  # though 1 cuts it off
-    return Forecast(n_wanted, expected, low, high, checked)
+    # Where 1 cuts off the range, it extends downwards instead.
+    low = max(0.0, min(low, high - (measured.high - measured.low)))
+    return Forecast(n_wanted, expected, low, high, check)
 
 
 def _gain(n: F64, accuracy: F64, n_wanted: float, n_from: float | None = None) -> float:

@@ -69,7 +69,7 @@ def accuracy_by_network(networks: Sequence[tuple[str, SeedSummary]], marked: str
 def accuracy_by_labels(curves: LearningCurves) -> str:
     """Return the accuracy by number of training documents, with dashes to the forecast."""
     measured = [curve for curve in curves.curves if curve.points]
-    forecasts = [curve.doubled for curve in measured]
+    forecasts = [curve.forecast_of_doubled for curve in measured]
     points = [point for curve in measured for point in curve.points]
     intervals = [point.interval or (point.accuracy, point.accuracy) for point in points]
     intervals += [(forecast.low, forecast.high) for forecast in forecasts if forecast]
