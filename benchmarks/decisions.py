@@ -321,9 +321,9 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         right_scores = fitted.heldout_predictions.scores
         assert right_scores is not None
         assert fitted.learner.heldout_scores_ is not None
-        rows, heldout = fitted.learner.heldout_scores_
-        y = fitted.topics.encode(train.topics)[rows]
-        heldout_proba = fitted.learner.calibration.proba(heldout)
+        heldout = fitted.learner.heldout_scores_
+        y = fitted.topics.encode(train.topics)[heldout.rows]
+        heldout_proba = fitted.learner.calibration.proba(heldout.scores)
         proba = fitted.predict_proba(test.texts)
         true_topics = np.arange(len(test)), fitted.topics.encode(test.topics)
         for name, score in scores.items():

@@ -135,10 +135,10 @@ def outcome(news: News) -> CorrectionResult:
 def test_learn_from_corrections_predicts_corrected_topics(outcome: CorrectionResult) -> None:
     fitted = outcome.experiment.fitted
     assert fitted.predict(["tulip and rose of the garden"]).tolist() == ["flowers"]
-    assert outcome.merged.new_topics == ["flowers"]
-    assert outcome.now_right.n_asked == 10
-    assert outcome.now_right.n_before == 0
-    assert outcome.now_right.n_after == 9, "flowers, from other flowers"
+    assert outcome.training_sets.new_topics == ["flowers"]
+    assert outcome.corrected_accuracy.n_asked == 10
+    assert outcome.corrected_accuracy.n_before == 0
+    assert outcome.corrected_accuracy.n_after == 9, "flowers, from other flowers"
 
 
 def test_learn_from_corrections_tests_on_no_corrected_text(
@@ -146,10 +146,10 @@ def test_learn_from_corrections_tests_on_no_corrected_text(
 ) -> None:
     train, test = corpus(news).split(0.3, random_state=0)
     text = a_text_to_test_on(news)
-    assert outcome.merged.n_from_test == test.texts.count(text) > 0
-    assert outcome.merged.base.texts == train.texts
+    assert outcome.training_sets.n_from_test == test.texts.count(text) > 0
+    assert outcome.training_sets.base.texts == train.texts
     assert outcome.experiment.tested.test.texts == [other for other in test.texts if other != text]
-    assert text in outcome.merged.learned.texts
+    assert text in outcome.training_sets.learned.texts
     assert outcome.experiment.test_fraction == 0.3
 
 
@@ -161,7 +161,9 @@ def test_learn_from_corrections_compares_models_on_the_same_documents(
     after = outcome.experiment.fitted.predict(test.texts)
     right = np.mean(after == np.array(test.topics, dtype=object))
     assert outcome.paired.accuracy.first == pytest.approx(right)
-    base = TopicClassifier().fit(outcome.merged.base.texts, outcome.merged.base.topics)
+    base = TopicClassifier().fit(
+        outcome.training_sets.base.texts, outcome.training_sets.base.topics
+    )
     assert outcome.paired.accuracy.second == pytest.approx(base.score(test.texts, test.topics))
     assert sum(change.n_documents for change in outcome.topics) == len(test)
     assert outcome.passes
@@ -213,16 +215,19 @@ def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -
     )
     promise = outcome.promise
     assert not outcome.worse_topics
-    assert not outcome.is_worse
+    assert not outcome.is_accuracy_worse
     if min_precision is None:  # nobody asked for sure answers, but they are less probable
-        assert (promise.precision_before, promise.n_answered_after) == (0, len(outcome.merged.test))
+        assert (promise.precision_before, promise.n_answered_after) == (
+            0,
+            len(outcome.training_sets.test),
+        )
         assert outcome.why_not().startswith(
             "probabilities of topic 'bank' fell, though answers may be the same: on the test "
             "documents, the right topic is 0."
         )
         return
     assert (promise.precision_before, promise.precision_after) == (0.9, 0.9)
-    assert promise.n_answered_after < promise.n_answered_before <= len(outcome.merged.test)
+    assert promise.n_answered_after < promise.n_answered_before <= len(outcome.training_sets.test)
     assert outcome.why_not() == (
         f"clearly fewer texts are answered: {promise.n_answered_after} of the test documents, "
         f"instead of {promise.n_answered_before} before"
@@ -238,7 +243,7 @@ def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -
 
 def test_why_not_counts_many_worse_topics(outcome: CorrectionResult) -> None:
     change = dataclasses.replace(outcome.topics[0], is_worse=True)
-    many = dataclasses.replace(outcome, topics=(change,) * 5, is_worse=True)
+    many = dataclasses.replace(outcome, topics=(change,) * 5, is_accuracy_worse=True)
     assert many.why_not().count("got clearly worse: ") == 3
     assert "2 more topics got clearly worse; of all 26 test documents, 0 are right only" in (
         many.why_not()
@@ -249,18 +254,18 @@ def test_learn_from_corrections_takes_a_single_correction(news: News) -> None:
     found = to_corpus(corrected(("tulip", "flowers")), "c.db")
     assert learn_from_corrections(
         TopicClassifier().to_settings(), corpus(news), found
-    ).now_right == (1, 0, 0)
+    ).corrected_accuracy == (1, 0, 0)
 
 
 def test_learn_from_corrections_asks_about_a_third_with_many_documents(
     news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.corrections.learning._MANY", 10)
+    monkeypatch.setattr("slugline.corrections.learning._MAX_CROSS_VALIDATED", 10)
     found = to_corpus(corrected(*((f"tulip {n}", "flowers") for n in range(9))), "c.db")
     assert (
         learn_from_corrections(
             TopicClassifier().to_settings(), corpus(news), found
-        ).now_right.n_asked
+        ).corrected_accuracy.n_asked
         == 3
     )
 
@@ -274,7 +279,7 @@ def test_learn_from_corrections_trains_a_net(news: News) -> None:
         corpus(news[60:], "test"),
     )
     assert found.experiment.test_fraction is None
-    assert found.now_right.n_asked == 6
+    assert found.corrected_accuracy.n_asked == 6
 
 
 def test_learn_from_corrections_asks_nothing_if_all_data_are_corrected(news: News) -> None:
@@ -284,7 +289,7 @@ def test_learn_from_corrections_asks_nothing_if_all_data_are_corrected(news: New
         to_corpus(corrected(*news[:1]), "c.db"),
         test=corpus(news[60:], "test"),
     )
-    assert found.now_right == (0, 0, 0)
+    assert found.corrected_accuracy == (0, 0, 0)
 
 
 def test_learn_from_corrections_takes_data_that_are_all_corrected(news: News) -> None:
@@ -295,7 +300,7 @@ def test_learn_from_corrections_takes_data_that_are_all_corrected(news: News) ->
         to_corpus(corrected(*some), "c.db"),
         test=corpus(news[60:], "test"),
     )
-    assert found.merged.n_replaced == len({text for text, _ in some})
+    assert found.training_sets.n_replaced == len({text for text, _ in some})
     assert found.experiment.notes[-1].endswith("; 12 documents with these texts left out")
 
 

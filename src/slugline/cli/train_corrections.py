@@ -205,7 +205,7 @@ def _note_doubts(path: Path, reviewed: Review) -> None:
 def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
     """Note in their file which corrections the model that was written has learned from."""
     digest = file_sha256(output)[: container.DIGEST_LENGTH]
-    numbers = [int(number) for number in result.merged.corrections.places or ()]
+    numbers = [int(number) for number in result.training_sets.corrections.places or ()]
     try:
         with CorrectionStore(path, create=False) as store:
             store.mark_learned(numbers, digest)
@@ -258,7 +258,7 @@ def hold_back(result: CorrectionResult, request: TrainRequest, advice: str) -> N
 
 def print_retraining(result: CorrectionResult, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
-    name = result.merged.corrections.name
+    name = result.training_sets.corrections.name
     show("", f"what {name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
     if result.held:

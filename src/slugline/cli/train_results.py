@@ -101,12 +101,12 @@ def save_model(
     """
     content = None
     if retraining is not None and path.exists():
-        from slugline.corrections.learning import ask_file
+        from slugline.corrections.learning import check_model_file
 
         trial = path.with_name(f".{path.name}.trial")
         try:
             saved = _write_model(experiment, trial, quantize, retraining.card_notes())
-            content = ask_file(trial, retraining.merged.test.texts)
+            content = check_model_file(trial, retraining.training_sets.test.texts)
             if filecmp.cmp(trial, path, shallow=False):
                 return replace(saved, is_unchanged=True)
         finally:

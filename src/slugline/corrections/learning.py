@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 # Training sets ------------------------------------------------------------------------------------
 
-# The largest number of model names in a message.
+# Maximum number of models or topics named in a message.
 _N_SHOWN = 5
 
 
@@ -91,7 +91,7 @@ def to_corpus(
         earlier = latest.pop(key, None)
         n_changed += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
-    topics = [topic_names(correction.topic) for correction in latest.values()]
+    topics = [stringify_topic(correction.topic) for correction in latest.values()]
     if len({type(topic) for topic in topics}) > 1:
         raise DataError(
             f"{name} holds corrections to one topic and corrections to several, from before and "
@@ -129,7 +129,7 @@ def to_corpus(
     )
 
 
-def topic_names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
+def stringify_topic(topic: Topic | TopicSet) -> str | tuple[str, ...]:
     """Return a topic as a string, or a tuple of topics as strings."""
     if isinstance(topic, tuple):
         return tuple(str(name).strip() for name in topic)
@@ -230,10 +230,10 @@ def _is_uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
 # Learning ----------------------------------------------------------------------------------------
 
 # Corrected texts are answered by models that learned from the other corrections: three models, each
-# without a third of the corrections; or one model if there are so many documents that learning
-# takes long.
-_N_FOLDS, _MANY = 3, 20_000
-# The largest number of clearly worse topics in a message.
+# without a third of the corrections; or one of them if there are more documents than
+# `_MAX_CROSS_VALIDATED`, as learning takes long.
+_N_FOLDS, _MAX_CROSS_VALIDATED = 3, 20_000
+# Maximum number of clearly worse topics in a message.
 _N_WORSE = 3
 # A number as Python writes it, of 64 bits at most.
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
@@ -264,14 +264,14 @@ class CorrectionResult:
     ----------
     experiment : Experiment
         The experiment with corrections.
-    merged : TrainingSets
+    training_sets : TrainingSets
     paired : PairedComparison
         The models with (first) and without (second) corrections on the test documents.
     topics : tuple of TopicChange
-    is_worse : bool
+    is_accuracy_worse : bool
         Whether accuracy over all topics got clearly worse.
     promise : PromiseChange
-    now_right : CorrectedAccuracy
+    corrected_accuracy : CorrectedAccuracy
     problem : str
         Why the file of the new model can't be used; empty if it can.
     probabilities : tuple of ProbabilityChange
@@ -290,12 +290,12 @@ class CorrectionResult:
     """
 
     experiment: Experiment
-    merged: TrainingSets
+    training_sets: TrainingSets
     paired: PairedComparison
     topics: tuple[TopicChange, ...]
-    is_worse: bool
+    is_accuracy_worse: bool
     promise: PromiseChange
-    now_right: CorrectedAccuracy
+    corrected_accuracy: CorrectedAccuracy
     problem: str = ""
     probabilities: tuple[ProbabilityChange, ...] = ()
     people: tuple[PersonContradictions, ...] = ()
@@ -323,7 +323,7 @@ class CorrectionResult:
         n_more = len(self.worse_topics) - _N_WORSE
         if n_more > 0:
             reasons.append(f"{counted(n_more, 'more topic')} got clearly worse")
-        if self.is_worse:
+        if self.is_accuracy_worse:
             reasons.append(
                 f"of all {counted(self.paired.n_documents, 'test document')}, "
                 f"{self.paired.n_second:,} are right only without the corrections, and "
@@ -339,8 +339,8 @@ class CorrectionResult:
         return "; ".join(filter(None, reasons))
 
     def card_notes(self) -> str:
-        """A sentence for the model card, in Markdown."""
-        corrections = self.merged.corrections
+        """Return a sentence for the model card, in Markdown."""
+        corrections = self.training_sets.corrections
         return (
             f"Learned from {counted(len(corrections), 'corrected text')} as well, each of which "
             f"counted as a document (SHA-256 {corrections.digest()})."
@@ -348,18 +348,18 @@ class CorrectionResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the experiment as plain data for JSON."""
-        merged = self.merged
+        sets = self.training_sets
         return {
-            "source": merged.corrections.name,
-            "notes": list(merged.corrections.notes),
-            "n_texts": len(merged.corrections),
-            "n_replaced": merged.n_replaced,
-            "n_from_test": merged.n_from_test,
-            "new_topics": merged.new_topics,
+            "source": sets.corrections.name,
+            "notes": list(sets.corrections.notes),
+            "n_texts": len(sets.corrections),
+            "n_replaced": sets.n_replaced,
+            "n_from_test": sets.n_from_test,
+            "new_topics": sets.new_topics,
             "missing_topics": [*self.missing_topics],
             "held": held_dicts(self.held),
             "is_unchanged": self.is_unchanged,
-            "now_right": self.now_right._asdict(),
+            "now_right": self.corrected_accuracy._asdict(),
             "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),
             "topics": [change.to_dict() for change in self.topics],
@@ -411,55 +411,50 @@ def learn_from_corrections(
     if test is None:
         check_can_set_aside_test(train)
         train, test = train.split(test_fraction, settings.random_state)
-    merged = merge_corrections(train, test, corrections)
-    experiment = run_experiment(settings, merged.learned, merged.test, progress=progress)
+    sets = merge_corrections(train, test, corrections)
+    experiment = run_experiment(settings, sets.learned, sets.test, progress=progress)
     experiment = replace(
         experiment,
         test_fraction=test_fraction if is_split else None,
-        notes=(*notes, _note(merged)),
+        notes=(*notes, _note_on_corrections(sets)),
         n_skipped=n_skipped,
     )
-    refit = _Refit(experiment.fitted, progress)
-    before = refit(merged.base, min_precision=settings.min_precision)
-    return _compare_models(merged, experiment, before, refit, replaced)
-
-
-@dataclass(frozen=True)
-class _Refit:
-    """Fits models to other documents with the settings, including tuned ones, of a model."""
-
-    fitted: Fitted
-    progress: Progress | None
-
-    def __call__(self, corpus: Corpus, min_precision: float | None = None) -> Fitted:
-        settings = FitSettings.from_fitted(self.fitted, n_jobs=self.fitted.features.n_jobs)
-        settings = replace(settings, min_precision=min_precision)
-        return fit(corpus, settings, progress=self.progress)
+    # Tuned settings are part of the fitted model's, and not tuned again.
+    fitted = experiment.fitted
+    tuned_settings = FitSettings.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
+    refit_settings = replace(tuned_settings, min_precision=settings.min_precision)
+    before = fit(sets.base, refit_settings, progress=progress)
+    corrected_accuracy = _corrected_accuracy(
+        sets, before, replace(tuned_settings, min_precision=None), fitted.seed, progress
+    )
+    return _compare_models(sets, experiment, before, replaced, corrected_accuracy)
 
 
 def _compare_models(
-    merged: TrainingSets,
+    sets: TrainingSets,
     experiment: Experiment,
     before: Fitted,
-    refit: _Refit,
     replaced: Fitted | None,
+    corrected_accuracy: CorrectedAccuracy,
 ) -> CorrectionResult:
-    """Compare both models on test documents and corrected texts."""
+    """Return the result, which compares both models on the test documents."""
     after = experiment.fitted
-    texts, y_true = merged.test.texts, merged.test.topics
+    texts, y_true = sets.test.texts, sets.test.topics
     answers_before, answers_after = _answers(before, texts), _answers(after, texts)
     answered_before, answered_after = _is_answered(before, texts), _is_answered(after, texts)
     changes = topic_changes(
         y_true,
         answers_before,
         answers_after,
-        [*merged.corrections.all_topics()],
+        [*sets.corrections.all_topics()],
         n_newly_answered=int((answered_after & ~answered_before).sum()),
         n_no_longer_answered=int((answered_before & ~answered_after).sum()),
     )
-    promises = [Decider.from_fitted(model).promise for model in (before, replaced or before)]
+    promised_before = Decider.from_fitted(before).promise
+    if replaced is not None:
+        promised_before = max(promised_before, Decider.from_fitted(replaced).promise)
     promise = PromiseChange(
-        precision_before=max(promises),
+        precision_before=promised_before,
         precision_after=Decider.from_fitted(after).promise,
         n_answered_before=int(answered_before.sum()),
         n_answered_after=int(answered_after.sum()),
@@ -469,7 +464,7 @@ def _compare_models(
     names_replaced = [] if replaced is None else _topic_names(replaced)
     return CorrectionResult(
         experiment=experiment,
-        merged=merged,
+        training_sets=sets,
         paired=compare_paired(
             y_true,
             answers_after,
@@ -478,9 +473,9 @@ def _compare_models(
             seed=after.seed,
         ),
         topics=tuple(changes.topics),
-        is_worse=changes.is_accuracy_worse,
+        is_accuracy_worse=changes.is_accuracy_worse,
         promise=promise,
-        now_right=_corrected_accuracy(merged, before, refit, after.seed),
+        corrected_accuracy=corrected_accuracy,
         missing_topics=tuple(name for name in names_replaced if name not in {*names_after}),
         probabilities=tuple(
             probability_changes(
@@ -490,7 +485,7 @@ def _compare_models(
     )
 
 
-def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
+def check_model_file(path: Path, texts: Sequence[str]) -> ModelFile:
     """Return the content of a model file, after checking that the model in it can answer texts.
 
     Raises
@@ -519,14 +514,14 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
     return replace(fitted, topics=Topics([int(name) for name in names]))
 
 
-def _note(merged: TrainingSets) -> str:
-    corrections = merged.corrections
+def _note_on_corrections(sets: TrainingSets) -> str:
+    corrections = sets.corrections
     note = (
         f"learned from {counted(len(corrections), 'corrected text')} of {corrections.name} as "
         "well, each of which counts as a document"
     )
-    if merged.n_replaced:
-        note += f"; {counted(merged.n_replaced, 'document')} with these texts left out"
+    if sets.n_replaced:
+        note += f"; {counted(sets.n_replaced, 'document')} with these texts left out"
     return note
 
 
@@ -548,27 +543,29 @@ def _probability_table(fitted: Fitted, texts: Sequence[str]) -> ProbabilityTable
 
 
 def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
-    return [topic_names(topic) for topic in fitted.answers(texts)] if texts else []
+    return [stringify_topic(topic) for topic in fitted.answers(texts)] if texts else []
 
 
 def _corrected_accuracy(
-    merged: TrainingSets, before: Fitted, refit: _Refit, seed: int
+    sets: TrainingSets, before: Fitted, settings: FitSettings, seed: int, progress: Progress | None
 ) -> CorrectedAccuracy:
     """Count right answers to corrected texts by cross-validation over the corrections."""
-    corrections = merged.corrections
+    corrections = sets.corrections
     n_asked = n_before = n_after = 0
     n_folds = min(_N_FOLDS, len(corrections))
     folds = make_folds(corrections.topics, n_folds, seed) if n_folds > 1 else np.array([0])
-    for fold in range(1 if len(merged.learned) > _MANY else n_folds):
+    n_evaluated = 1 if len(sets.learned) > _MAX_CROSS_VALIDATED else n_folds
+    for fold in range(n_evaluated):
         rows = np.flatnonzero(folds == fold).tolist()
-        corpus = merged.without(rows)
+        corpus = sets.without(rows)
         if not len(corpus):
             continue
         texts = [corrections.texts[row] for row in rows]
         y_true = [corrections.topics[row] for row in rows]
         n_asked += len(rows)
         n_before += _count_right(y_true, _answers(before, texts))
-        n_after += _count_right(y_true, _answers(refit(corpus), texts))
+        after = fit(corpus, settings, progress=progress)
+        n_after += _count_right(y_true, _answers(after, texts))
     return CorrectedAccuracy(n_asked, n_before, n_after)
 
 

@@ -16,7 +16,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import MIN_CORRECTIONS_OF_TOPIC, Approval, Doubt, find_bursts
 from slugline.corrections.gate import PersonContradictions
-from slugline.corrections.learning import check_same_kind, normalize_spaces, topic_names
+from slugline.corrections.learning import check_same_kind, normalize_spaces, stringify_topic
 from slugline.model.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def review(
     """
     corrections = [row for row in corrections if normalize_spaces(row.text)]
     texts = [correction.text for correction in corrections]
-    renamed = rename(Corpus(texts, [topic_names(row.topic) for row in corrections], "corrections"))
+    renamed = rename(
+        Corpus(texts, [stringify_topic(row.topic) for row in corrections], "corrections")
+    )
     if corrections:
         check_same_kind(train, renamed)
     topics = list(map(frozenset, as_sets(renamed.topics)))

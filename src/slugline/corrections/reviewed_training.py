@@ -87,7 +87,7 @@ def learn_from_review(
         result,
         held=tuple(held.items()),
         people=reviewed.people(),
-        n_unapproved=_count_unapproved(reviewed, learnable, result.merged.new_topics),
+        n_unapproved=_count_unapproved(reviewed, learnable, result.training_sets.new_topics),
     )
 
 
