@@ -140,7 +140,7 @@ def share_rows(*, always: bool) -> Iterator[None]:
         yield
         return
     with (
-        mock.patch.object(DaskEngine, "topic_parallel", return_value=None),
+        mock.patch.object(DaskEngine, "plan_topic_parallel", return_value=None),
         mock.patch.object(engine, "_MIN_PER_COLUMN", 0),
     ):
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -29,82 +30,96 @@ class LessonNumber(NamedTuple):
 
 def compare_with_lesson(result: NotebookResult) -> list[LessonNumber]:
     """Return the lesson's numbers beside ours, in the order of the lesson's steps."""
-    steps = (_data, _training, _baselines, _predictions, _bottleneck, _experiments)
-    return [LessonNumber(*row) for step in steps for row in step(result)]
+    return [
+        *_data(result),
+        *_training(result),
+        *_baselines(result),
+        *_predictions(result),
+        *_bottleneck(result),
+        *_experiments(result),
+    ]
 
 
-_Rows = list[tuple[str, str, str, str]]
-
-
-def _data(result: NotebookResult) -> _Rows:
+def _data(result: NotebookResult) -> list[LessonNumber]:
     data, lesson = result.data, result.notebook["data"]
-    same = data.examples[0].sha256 == lesson["example_sha256"]
+    is_same_text = data.examples[0].sha256 == lesson["example_sha256"]
+    row = partial(LessonNumber, "Data")
     return [
-        ("Data", "training wires", number(lesson["n_train"], 0), number(data.n_train, 0)),
-        ("Data", "test wires", number(lesson["n_test"], 0), number(data.n_test, 0)),
-        ("Data", "topics", str(lesson["n_topics"]), str(data.n_topics)),
-        ("Data", "text of wire 0", "printed", "the same" if same else "different"),
+        row("training wires", number(lesson["n_train"], 0), number(data.n_train, 0)),
+        row("test wires", number(lesson["n_test"], 0), number(data.n_test, 0)),
+        row("topics", str(lesson["n_topics"]), str(data.n_topics)),
+        row("text of wire 0", "printed", "the same" if is_same_text else "different"),
     ]
 
 
-def _training(result: NotebookResult) -> _Rows:
+def _training(result: NotebookResult) -> list[LessonNumber]:
     curves, lesson = result.curves, result.notebook["curves"]
-    retrained, on_all = result.retrained, result.retrained_on_all
-    first, second = f"{curves.epochs} epochs", f"{retrained.epochs} epochs, from scratch"
-    third = "Best epoch of each seed, all wires"
-    best = mean_and_sd(curves.best_epoch, 0 if curves.best_epoch.sd is None else 1)
-    loss, accuracy = number(lesson["val_loss_lowest"]), percent(lesson["val_accuracy_peak"])
-    peak, test = mean_and_sd_percent(curves.val_accuracy_peak), result.notebook["retrained"]
-    test_loss, test_accuracy = number(test["test_loss"]), percent(test["test_accuracy"])
+    first = partial(LessonNumber, f"{curves.epochs} epochs")
+    best_epoch = mean_and_sd(curves.best_epoch, 0 if curves.best_epoch.sd is None else 1)
+    lesson_loss, lesson_accuracy = lesson["val_loss_lowest"], lesson["val_accuracy_peak"]
+
+    retrained, lesson_test = result.retrained, result.notebook["retrained"]
+    second = partial(LessonNumber, f"{retrained.epochs} epochs, from scratch")
+    test_loss, test_accuracy = retrained.test_loss, retrained.test_accuracy
+    lesson_test_loss = number(lesson_test["test_loss"])
+    lesson_test_accuracy = percent(lesson_test["test_accuracy"])
+
+    on_all = result.retrained_on_all
+    third = partial(LessonNumber, "Best epoch of each seed, all wires")
     return [
-        (first, "best epoch", str(lesson["best_epoch"]), best),
-        (first, "lowest validation loss", loss, mean_and_sd(curves.val_loss_lowest)),
-        (first, "highest validation accuracy", accuracy, peak),
-        (second, "test loss", test_loss, mean_and_sd(retrained.test_loss)),
-        (second, "test accuracy", test_accuracy, mean_and_sd_percent(retrained.test_accuracy)),
-        (third, "test loss", NONE_GIVEN, mean_and_sd(on_all.test_loss)),
-        (third, "test accuracy", NONE_GIVEN, mean_and_sd_percent(on_all.test_accuracy)),
+        first("best epoch", str(lesson["best_epoch"]), best_epoch),
+        first("lowest validation loss", number(lesson_loss), mean_and_sd(curves.val_loss_lowest)),
+        first(
+            "highest validation accuracy",
+            percent(lesson_accuracy),
+            mean_and_sd_percent(curves.val_accuracy_peak),
+        ),
+        second("test loss", lesson_test_loss, mean_and_sd(test_loss)),
+        second("test accuracy", lesson_test_accuracy, mean_and_sd_percent(test_accuracy)),
+        third("test loss", NONE_GIVEN, mean_and_sd(on_all.test_loss)),
+        third("test accuracy", NONE_GIVEN, mean_and_sd_percent(on_all.test_accuracy)),
     ]
 
 
-def _baselines(result: NotebookResult) -> _Rows:
+def _baselines(result: NotebookResult) -> list[LessonNumber]:
     ours, lesson = result.baselines, result.notebook["baselines"]
-    always, shuffled = f"always “{ours.majority_topic}”", percent(lesson["shuffled"])
+    row = partial(LessonNumber, "Baselines")
     return [
-        ("Baselines", "shuffled topics", shuffled, mean_and_sd_percent(ours.shuffled)),
-        ("Baselines", always, NONE_GIVEN, percent(ours.majority)),
+        row("shuffled topics", percent(lesson["shuffled"]), mean_and_sd_percent(ours.shuffled)),
+        row(f"always “{ours.majority_topic}”", NONE_GIVEN, percent(ours.majority)),
     ]
 
 
-def _predictions(result: NotebookResult) -> _Rows:
+def _predictions(result: NotebookResult) -> list[LessonNumber]:
     ours, lesson = result.predictions, result.notebook["predictions"]
+    row = partial(LessonNumber, "Test wire 0")
     difference = result.integer_labels.max_difference
-    answer = f"{ours.argmax} ({ours.topic})"
     change = f"{difference:.0e}" if difference else "none"
     return [
-        ("Test wire 0", "probabilities", str(lesson["shape"][0]), str(ours.shape[0])),
-        ("Test wire 0", "their sum", number(lesson["sum"], 4), number(ours.sum, 4)),
-        ("Test wire 0", "most likely topic", str(lesson["argmax"]), answer),
-        ("Integer labels", "largest change in a loss", "none", change),
+        row("probabilities", str(lesson["shape"][0]), str(ours.shape[0])),
+        row("their sum", number(lesson["sum"], 4), number(ours.sum, 4)),
+        row("most likely topic", str(lesson["argmax"]), f"{ours.argmax} ({ours.topic})"),
+        LessonNumber("Integer labels", "largest change in a loss", "none", change),
     ]
 
 
-def _bottleneck(result: NotebookResult) -> _Rows:
-    ours, peak = result.bottleneck, result.notebook["bottleneck"]["val_accuracy_peak"]
-    step, ours_peak = (
-        f"Bottleneck {widths(ours.hidden)}",
-        mean_and_sd_percent(ours.val_accuracy_peak),
-    )
+def _bottleneck(result: NotebookResult) -> list[LessonNumber]:
+    ours, lesson = result.bottleneck, result.notebook["bottleneck"]
+    row = partial(LessonNumber, f"Bottleneck {widths(ours.hidden)}")
     return [
-        (step, "highest validation accuracy", percent(peak), ours_peak),
-        (step, "test accuracy", NONE_GIVEN, mean_and_sd_percent(ours.test_accuracy)),
+        row(
+            "highest validation accuracy",
+            percent(lesson["val_accuracy_peak"]),
+            mean_and_sd_percent(ours.val_accuracy_peak),
+        ),
+        row("test accuracy", NONE_GIVEN, mean_and_sd_percent(ours.test_accuracy)),
     ]
 
 
-def _experiments(result: NotebookResult) -> _Rows:
+def _experiments(result: NotebookResult) -> list[LessonNumber]:
     accuracy = percent(result.notebook["retrained"]["test_accuracy"])
     return [
-        (
+        LessonNumber(
             "Test accuracy",
             widths(experiment.hidden),
             accuracy if experiment.hidden == result.retrained.hidden else NONE_GIVEN,
@@ -135,7 +150,7 @@ def notebook_page(result: NotebookResult) -> str:
 def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
     wide, narrow, lesson = result.curves, result.bottleneck, result.notebook
 
-    def curves(name: str, network: EpochCurves, colour: str) -> pictures.NetworkCurves:
+    def network_curves(name: str, network: EpochCurves, colour: str) -> pictures.NetworkCurves:
         seeds = [seed["val_accuracy"] for seed in network.seeds]
         label = f"{widths(network.hidden)} units"
         return pictures.NetworkCurves(label, seeds, lesson[name]["val_accuracy"], colour)
@@ -143,7 +158,10 @@ def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
     return {
         "curves": History(wide.seeds[0]).charts(lesson["curves"]),
         "bottleneck": pictures.accuracy_curves(
-            [curves("curves", wide, "validation"), curves("bottleneck", narrow, "best")]
+            [
+                network_curves("curves", wide, "validation"),
+                network_curves("bottleneck", narrow, "best"),
+            ]
         ),
         "experiments": pictures.accuracy_by_network(
             [(widths(e.hidden), e.test_accuracy) for e in result.experiments],

@@ -1,4 +1,4 @@
-"""Numbers for the sentences on the newswire lesson, in the templates `lesson` and `rules`."""
+"""Sentences on the newswire lesson, worded in the templates `lesson` and `rules`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Numbers for the sentences on a training run with multilabel data.
+"""Sentences on a training run with multilabel data.
 
-The sentences are in the templates `multilabel`, `probabilities` and `advice`.
+Their wording is in the templates `multilabel`, `probabilities` and `advice`; the functions here
+compute the numbers.
 """
 
 from __future__ import annotations
@@ -23,20 +24,22 @@ from slugline.reports.training_text import (
     shared_texts,
 )
 
-#: A topic with a lower precision is given wrongly more often than rightly.
-WRONG = 0.5
+#: Topics with a lower precision are wrong more often than right.
+MIN_PRECISION = 0.5
 
 
 def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> dict[str, str]:
     """Return the text of each section, by its name."""
-    texts, n_topics = shared_texts(experiment), np.diff(evaluation.true.indptr)
-    n_without = int(np.count_nonzero(n_topics == 0))
-    more = sentences(
-        "multilabel.txt.j2", evaluation=evaluation, n_topics=n_topics, n_without=n_without
+    n_topics = np.diff(evaluation.true.indptr)
+    texts = shared_texts(experiment) | sentences(
+        "multilabel.txt.j2",
+        evaluation=evaluation,
+        n_topics=n_topics,
+        n_without=int(np.count_nonzero(n_topics == 0)),
     )
-    data = f"{texts['data']} {more.pop('topics')}"
-    baselines = f"{more.pop('exact_match')} {texts['baselines']}"
-    return texts | more | {"data": data, "baselines": baselines}
+    texts["data"] += f" {texts.pop('topics')}"
+    texts["baselines"] = f"{texts.pop('exact_match')} {texts['baselines']}"
+    return texts
 
 
 # Probabilities ------------------------------------------------------------------------------------
@@ -79,7 +82,7 @@ def advice(experiment: Experiment, evaluation: MultilabelEvaluation) -> list[str
 
 
 def _added_topics(evaluation: MultilabelEvaluation) -> str | None:
-    topics = [metrics for metrics in evaluation.per_topic() if metrics.precision < WRONG]
+    topics = [metrics for metrics in evaluation.per_topic() if metrics.precision < MIN_PRECISION]
     if not topics:
         return None
     examples = [

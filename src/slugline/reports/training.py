@@ -31,7 +31,7 @@ from slugline.text.feature_groups import FeatureGroup
 
 #: Miscalibration is reported if the error is at least this many times the error that perfectly
 #: calibrated probabilities would have by chance.
-MISCALIBRATED = 3
+MISCALIBRATION_FACTOR = 3
 #: The accuracy for which a threshold is suggested.
 TARGET_ACCURACY = 0.95
 #: Number of top-k accuracies in the report.
@@ -55,7 +55,7 @@ def describe_reliability(
         interval=wilson(n_right, n),
         error=evaluation.calibration_error,
         chance=evaluation.chance_error,
-        miscalibrated=MISCALIBRATED,
+        miscalibration_factor=MISCALIBRATION_FACTOR,
         n_bins=len(bins),
         n=n,
         are_few=n < _MIN_PER_GROUP * len(bins),
@@ -88,7 +88,7 @@ N_CONFUSED = 12
 
 def training_page(
     experiment: Experiment,
-    by_labels: LearningCurves | None = None,
+    learning_curves: LearningCurves | None = None,
     quantization: QuantizationResult | None = None,
     evidence: QualitativeEvidence | None = None,
     corrected: CorrectionResult | None = None,
@@ -98,7 +98,7 @@ def training_page(
     Parameters
     ----------
     experiment : Experiment
-    by_labels : LearningCurves, optional
+    learning_curves : LearningCurves, optional
         Results of the same settings with fewer labels, for a section of the report.
     quantization : QuantizationResult, optional
         How much accuracy is lost by weights of fewer bits.
@@ -113,9 +113,9 @@ def training_page(
         "generator": REPORT_GENERATOR,
         "experiment": experiment,
         "evaluation": evaluation,
-        "curves": [] if experiment.history is None else experiment.history.charts(),
-        "by_labels": _by_labels(by_labels),
-        "corrected": _corrected(corrected),
+        "epoch_charts": [] if experiment.history is None else experiment.history.charts(),
+        "learning_curves": _learning_curves(learning_curves),
+        "corrected": _corrections(corrected),
         "evidence": evidence,
         "promise": experiment.promise,
         "topics": sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
@@ -153,9 +153,9 @@ class ConfusedTopic:
     ----------
     topic : str
     counts : list of int
-        For each topic of the table, in the order of its rows.
+        Number of answers with each topic of the table, in the order of its rows.
     n_elsewhere : int
-        Answers that are not in the table.
+        Number of answers with a topic that is not in the table.
     """
 
     topic: str
@@ -171,12 +171,13 @@ class ConfusedTopic:
 def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> list[ConfusedTopic]:
     """Return the rows of the confusion matrix with the most common mistakes, in this order.
 
-    It has at most `max_topics` topics, and none if there is no mistake.
+    There are at most `max_topics` rows, and none if there is no mistake.
     """
     topics: dict[str, None] = {}  # a set that keeps its order
     for topic, predicted, _ in evaluation.confusions(max_pairs=evaluation.confusion.size):
-        if len(topics | {topic: None, predicted: None}) <= max_topics:
-            topics |= {topic: None, predicted: None}
+        with_both = topics | {topic: None, predicted: None}
+        if len(with_both) <= max_topics:
+            topics = with_both
     indices = [evaluation.topics.index(topic) for topic in topics]
     rows = []
     for index in indices:
@@ -222,7 +223,7 @@ def _probabilities_multilabel(
     }
 
 
-def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
+def _learning_curves(curves: LearningCurves | None) -> dict[str, Any] | None:
     """Return the chart of accuracy by number of labels, with its table and sentences."""
     if curves is None:
         return None
@@ -237,7 +238,7 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
     }
 
 
-def _corrected(outcome: CorrectionResult | None) -> dict[str, Any] | None:
+def _corrections(outcome: CorrectionResult | None) -> dict[str, Any] | None:
     """Return the effect of corrections as named sentences and a table of topics."""
     if outcome is None:
         return None

@@ -1,6 +1,7 @@
-"""Numbers for the sentences on a training run, its learning curves and its corrections.
+"""Sentences on a training run, its learning curves and its corrections.
 
-The sentences are in the templates `run`, `training`, `advice`, `curve` and `corrections`.
+Their wording is in the templates `run`, `training`, `advice`, `curve` and `corrections`; the
+functions here compute the numbers.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from slugline.experiment.experiment import Experiment
 from slugline.model.promise import describe_label_doubts
 from slugline.reports.render import number, quoted, sentence, sentences
 
-#: A topic with a lower recall is missed.
-MISSED = 0.5
+#: Topics with a lower recall are missed more often than found.
+MIN_RECALL = 0.5
 #: With a wider interval of the accuracy, settings can't be compared.
 WIDE_INTERVAL = 0.05
 #: Topics named in a sentence.
@@ -36,11 +37,15 @@ BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 def section_texts(experiment: Experiment) -> dict[str, str]:
     """Return the text of each section, by its name."""
-    texts, evaluation = shared_texts(experiment), experiment.tested.evaluation
-    topics = _trained_topics(experiment)
-    more = sentences("training.txt.j2", experiment=experiment, evaluation=evaluation, topics=topics)
-    data = f"{texts['data']} {more.pop('unknown', '')}".rstrip()
-    return texts | more | {"data": data}
+    texts = shared_texts(experiment) | sentences(
+        "training.txt.j2",
+        experiment=experiment,
+        evaluation=experiment.tested.evaluation,
+        topics=_trained_topics(experiment),
+    )
+    if "unknown" in texts:
+        texts["data"] += f" {texts.pop('unknown')}"
+    return texts
 
 
 def shared_texts(experiment: Experiment) -> dict[str, str]:
@@ -101,10 +106,10 @@ def broken_promise(experiment: Experiment) -> str | None:
 def missed_topics(experiment: Experiment) -> str | None:
     """Return advice if topics are missed more often than found; else None."""
     tested = [metrics for metrics in _trained_topics(experiment) if metrics.n_documents]
-    missed = [metrics for metrics in by_size(tested) if metrics.recall < MISSED]
+    missed = [metrics for metrics in by_size(tested) if metrics.recall < MIN_RECALL]
     if not missed:
         return None
-    others = [metrics for metrics in tested if metrics.recall >= MISSED]
+    others = [metrics for metrics in tested if metrics.recall >= MIN_RECALL]
     return sentence(
         "advice.txt.j2",
         "missed",
@@ -121,17 +126,22 @@ def missed_topics(experiment: Experiment) -> str | None:
 
 def _confused_topics(experiment: Experiment) -> str | None:
     evaluation = cast("Evaluation", experiment.tested.evaluation)
-    topics = {metrics.topic for metrics in _trained_topics(experiment)}
+    trained = {metrics.topic for metrics in _trained_topics(experiment)}
     confusions = evaluation.confusions(max_pairs=evaluation.confusion.size)
-    mistakes = [confusion for confusion in confusions if confusion[0] in topics]
-    pairs = Counter[frozenset[str]]()
-    for topic, predicted, n in mistakes:
-        pairs[frozenset((topic, predicted))] += n
-    # Of pairs that are confused equally often, the one with the most common mistake comes first.
-    n_confused = max(pairs.values(), default=0)
+    mistakes = [(topic, other, n) for topic, other, n in confusions if topic in trained]
+    # Mistakes in either direction.
+    n_by_pair = Counter[frozenset[str]]()
+    for topic, other, n in mistakes:
+        n_by_pair[frozenset((topic, other))] += n
+    n_confused = max(n_by_pair.values(), default=0)
     if n_confused < 2:
         return None
-    pair = next((a, b) for a, b, _ in mistakes if pairs[frozenset((a, b))] == n_confused)
+    # Of pairs that are confused equally often, the one with the most common mistake comes first.
+    pair = next(
+        (topic, other)
+        for topic, other, _ in mistakes
+        if n_by_pair[frozenset((topic, other))] == n_confused
+    )
     return sentence(
         "advice.txt.j2",
         "confused",
@@ -239,11 +249,11 @@ _N_NEW_TOPICS = 10
 
 
 def summarize_corrections(outcome: CorrectionResult) -> list[tuple[str, str]]:
-    """Return the corrections and what they changed, as pairs of a name and words."""
+    """Return the corrections and what they changed, as pairs of a name and a sentence."""
     texts = sentences(
         "corrections.txt.j2",
         outcome=outcome,
-        new_topics=join_words(outcome.merged.new_topics, _N_NEW_TOPICS, last=None),
+        new_topics=join_words(outcome.training_sets.new_topics, _N_NEW_TOPICS, last=None),
         n_tested=sum(change.n_documents > 0 for change in outcome.topics),
         n_enough=sum(change.n_documents >= MIN_CHANGED for change in outcome.topics),
         min_documents=MIN_CHANGED,

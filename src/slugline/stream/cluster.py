@@ -359,7 +359,7 @@ class DaskEngine(Engine):
         n_bytes = max(_MAX_SUMMED, min(available, 1 << 40))
         return max(1, int(n_bytes) // max(1, max(self._sizes.values(), default=1)))
 
-    def topic_parallel(
+    def plan_topic_parallel(
         self, n_columns: int, width: int, n_tasks: int
     ) -> TopicParallelEngine | None:
         """Return a runner of descents on workers that each hold all rows; see `Engine`."""

@@ -264,7 +264,7 @@ class StreamTraining:
             return
         objective = Objective.from_rows(self._rows, topic_counts, min_key)
         engine, width = self._rows.engine, batches[0].stop - batches[0].start
-        parallel = engine.topic_parallel(self._rows.n_columns, width, len(batches))
+        parallel = engine.plan_topic_parallel(self._rows.n_columns, width, len(batches))
         if parallel is not None:
             self._descend_parallel(parallel, objective, batches, tolerance)
             return

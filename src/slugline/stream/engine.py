@@ -56,7 +56,7 @@ class Engine(BlockSums, Protocol):
     def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
 
-    def topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> TopicParallel | None:
+    def plan_topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> TopicParallel | None:
         """Return a runner of whole descents, each on one worker that holds all rows.
 
         Parameters

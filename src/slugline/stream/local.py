@@ -71,13 +71,18 @@ class BlockStore:
 
     def put(self, number: int, block: Any) -> None:
         """Replace a block."""
-        previous, self._blocks[number], self._sizes[number] = self._blocks[number], None, 0
+        previous = self._blocks[number]
         if isinstance(previous, _BlockInFiles):
             previous.remove()
+        # The previous block neither needs memory nor is read again if writing fails.
+        self._blocks[number] = None
+        self._sizes[number] = 0
         size = sum(array.nbytes for array in block if isinstance(array, np.ndarray))
         if sum(self._sizes) + size > self._max_bytes:
-            block, size = _BlockInFiles(type(block), tuple(map(self._to_file, block))), 0
-        self._blocks[number], self._sizes[number] = block, size
+            self._blocks[number] = _BlockInFiles(type(block), tuple(map(self._to_file, block)))
+        else:
+            self._blocks[number] = block
+            self._sizes[number] = size
 
     def close(self) -> None:
         """Remove all blocks and files."""
@@ -194,7 +199,7 @@ class LocalEngine(Engine):
         """Return the sum of a function over all blocks, and the values that it stores for them."""
         return self._sum(function, shared, None, into, stores=True)
 
-    def topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> None:
+    def plan_topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> None:
         """Return None: descents run sequentially, each on all threads."""
 
     def _map(self, function: BlockFunction, shared: tuple[Any, ...]) -> Iterator[Any]:
@@ -221,7 +226,9 @@ class LocalEngine(Engine):
         def work(group: slice) -> tuple[Arrays, list[Any]]:
             # A generator, so that only one block at a time is in memory.
             blocks = (self._store[number] for number in range(group.start, group.stop))
-            arguments = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
+            arguments: Iterable[tuple[Any, ...]] = ((block,) for block in blocks)
+            if stored is not None:
+                arguments = zip(blocks, stored[group], strict=True)
             return sum_group(function, arguments, shared, pool.take(), stores=stores)
 
         total = TreeSum(pool)
