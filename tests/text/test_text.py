@@ -82,6 +82,11 @@ def test_map_chunks_takes_long_texts_one_by_one() -> None:
     assert [len(chunk) for chunk in map_chunks(list, documents)] == [1] * 6
 
 
+def test_map_chunks_limits_the_number_of_texts() -> None:
+    sizes = ChunkSizes(texts_per_step=4, max_texts=8)
+    assert [len(chunk) for chunk in map_chunks(list, [""] * 19, sizes=sizes)] == [8, 8, 3]
+
+
 @given(DOCUMENTS.map(reference_words), DOCUMENTS.map(reference_words))
 @example(["\0" * 7 + "\x08"], ["\0" * 8])
 @example(["a", "a\0"], ["a" * 8, "a" * 9, "a" * 9 + "\0", "a" * 16, "a" * 17])

@@ -49,11 +49,15 @@ class ChunkSizes(NamedTuple):
     max_step_characters : int
         If the texts of a step have more characters than this together, each of them becomes a chunk
         of its own, since temporary arrays are many times as large as the texts.
+    max_texts : int
+        A chunk ends once it has this many texts, however short they are, since each of them may
+        have a row of word vectors.
     """
 
     characters: int = 1 << 18
     texts_per_step: int = 64
     max_step_characters: int = 1 << 22
+    max_texts: int = 1 << 14
 
 
 CHUNK_SIZES = ChunkSizes()
@@ -175,7 +179,7 @@ def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
             continue
         size += step_size
         chunk += step
-        if size >= sizes.characters:
+        if size >= sizes.characters or len(chunk) >= sizes.max_texts:
             yield chunk
             chunk, size = [], 0
     if chunk:
