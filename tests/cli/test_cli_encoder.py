@@ -14,8 +14,9 @@ import pytest
 from conftest import WORDS
 from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
+from slugline.learning.encoder import registry
 from slugline.learning.encoder.registry import describe_choices
-from stand_ins import Nameless, Use, register
+from stand_ins import Nameless, Use, register, register_only
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
@@ -80,8 +81,7 @@ def test_train_unlabelled_leaves_out_test_documents(run: Run, few_csv: Path) -> 
 def test_train_unlabelled_warns_if_no_encoder_was_chosen(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("use", "e5"):
-        register(monkeypatch, name, missing)
+    register_only(monkeypatch, {"use": missing, "e5": missing})
     Path("more.txt").write_text("wheat and rye\n")
     result = run("train", few_csv, "--encoder", "auto", "--unlabelled", "more.txt", "-o", "a.slug")
     assert result.code == 0
@@ -91,7 +91,7 @@ def test_train_unlabelled_warns_if_no_encoder_was_chosen(
 def test_train_encoder_auto_prints_the_choice(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register(monkeypatch, "e5", missing)
+    register_only(monkeypatch, {"use": registry.ENCODERS["use"].make, "e5": missing})
     result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
     assert result.code == 0
     (line,) = (line for line in result.err.splitlines() if "chosen on" in line)

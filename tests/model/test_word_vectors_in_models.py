@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import EncoderError
+from slugline.errors import EncoderError, OptionError
 from slugline.experiment.suggest import suggest
 from slugline.explanation.explain import explain
 from slugline.learning.encoder.head import DenseHead
@@ -103,6 +103,49 @@ def test_number_of_threads_makes_no_difference() -> None:
     texts = [f"{text} {row}" for row, text in enumerate(documents()[0] * 50)]
     one, three = fit(n_jobs=1), fit(n_jobs=3)
     np.testing.assert_array_equal(one.predict_proba(texts), three.predict_proba(texts))
+
+
+# Where vectors can't be learned -------------------------------------------------------------------
+
+
+def test_partial_fit_learns_words_alone() -> None:
+    texts, topics = documents()
+    with_vectors = TopicClassifier(encoder="vectors").partial_fit(texts, topics, classes=TOPICS)
+    words = TopicClassifier().partial_fit(texts, topics, classes=TOPICS)
+    np.testing.assert_array_equal(with_vectors.predict_proba(texts), words.predict_proba(texts))
+
+
+def test_partial_fit_after_fit_keeps_the_vectors() -> None:
+    classifier = fit()
+    before = head_of(classifier)
+    classifier.partial_fit(*documents())
+    assert head_of(classifier) is before
+    assert classifier.predict(NEW).tolist() == [*TOPICS]
+
+
+def test_fit_stream_learns_words_alone() -> None:
+    batches = [documents(), documents()]
+    with_vectors = TopicClassifier(encoder="vectors").fit_stream(batches)
+    words = TopicClassifier().fit_stream(batches)
+    texts = documents()[0]
+    np.testing.assert_array_equal(with_vectors.predict_proba(texts), words.predict_proba(texts))
+
+
+def test_net_learns_words_alone() -> None:
+    assert fit(learner="network").fitted_.dense is None
+
+
+def test_tuned_learner_is_joined_by_vectors() -> None:
+    fitted = fit(tune=1.0).fitted_
+    assert fitted.tuning is not None
+    assert fitted.dense is not None
+
+
+def test_descriptions_need_a_learner_that_takes_vectors() -> None:
+    with pytest.raises(OptionError, match=r"^`encoder` goes with the linear learner only"):
+        fit(learner="network", descriptions={"grain": "wheat"})
+    with pytest.raises(OptionError, match="says is learned from all documents at once"):
+        TopicClassifier(descriptions={"grain": "wheat"}).partial_fit(*documents(), classes=TOPICS)
 
 
 # Files and copies ---------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def advise(
 ) -> None:
     """Recommend an encoder if held-out documents, or the small number of documents, suggest it."""
     counts = train.topic_counts().values()
-    is_default = is_linear(settings.learner) and settings.encoder is None
+    is_default = is_linear(settings.learner) and not settings.needs_encoder
     if is_quiet() or not is_default or len(counts) < 2 or train.multilabel:
         return
     typical, message = statistics.median(counts), None

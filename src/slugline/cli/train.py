@@ -207,7 +207,7 @@ def _fit(
 ) -> _Training:
     """Fit and test the classifier, and print warnings."""
     retraining = None
-    cached = "" if request.settings.encoder is None else "; finished encodings are cached"
+    cached = "" if not request.settings.needs_encoder else "; finished encodings are cached"
     message = f"interrupted; no model was saved{cached}"
     with explain_interrupt(lambda: message), show_progress() as progress:
         if corrections is None:

@@ -83,7 +83,7 @@ def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
     """Raise an error if there are no documents, or for settings that need all documents at once."""
     if not texts:
         raise DataError("there are no documents to learn from; give at least one.")
-    if settings.encoder is not None:
+    if settings.needs_encoder:
         raise OptionError(
             "what an ",
             Parameter("encoder"),

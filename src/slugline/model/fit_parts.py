@@ -28,7 +28,7 @@ def is_learned_in_parts(
     texts: Sequence[str], feature_groups: Sequence[FeatureGroup], settings: FitSettings
 ) -> bool:
     """Return whether there are so many texts that they are learned in parts, without vocabulary."""
-    is_simple = settings.encoder is None and all(group.n_buckets for group in feature_groups)
+    is_simple = not settings.needs_encoder and all(group.n_buckets for group in feature_groups)
     return len(texts) > _MANY_DOCUMENTS and is_simple
 
 

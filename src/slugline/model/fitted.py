@@ -296,7 +296,7 @@ class Fitted:
         """Return the scores and the probabilities of texts whose vectors have been summed."""
         learner: Any = self.learner  # always a LinearModel
         scores = learner.decision_function(batch.rows)
-        rows = dense.encoder.unit_rows(word_sum.to_rows(batch.text_sums), len(scores))
+        rows = word_sum.to_rows(batch.text_sums)
         is_known = dense.encoder.find_known(rows)
         summed = dense.add_scores(scores, rows)
         proba = dense.predict_proba(summed)

@@ -130,6 +130,8 @@ class FitSettings:
                 Parameter("encoder", "use"),
                 ".",
             )
+        if not self.needs_encoder:
+            return
         if self.tune:
             raise OptionError(
                 Parameter("tune"),
@@ -144,6 +146,16 @@ class FitSettings:
                 Parameter("learner"),
                 f" is a {type(self.learner).__name__}; leave one of them out.",
             )
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether there is an encoder that must not be left out where it can't be used.
+
+        A fast encoder may be left out, unless it is to read descriptions.
+        """
+        if isinstance(self.encoder, CheckedEncoder) and self.encoder.is_fast:
+            return bool(self.descriptions)
+        return self.encoder is not None
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> FitSettings:

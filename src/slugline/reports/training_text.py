@@ -20,6 +20,7 @@ from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.curve_intervals import FEWEST_DRAWS
 from slugline.experiment.experiment import Experiment
+from slugline.learning.encoder.registry import describe_names
 from slugline.model.promise import describe_label_doubts
 from slugline.reports.render import number, quoted, sentence, sentences
 
@@ -52,9 +53,11 @@ def shared_texts(experiment: Experiment) -> dict[str, str]:
     """Return the texts that don't depend on how many topics a document has."""
     topics = by_size(_trained_topics(experiment))
     tested = [metrics for metrics in topics if metrics.n_documents]
+    encoder = experiment.fitted.encoder
     return sentences(
         "run.txt.j2",
         experiment=experiment,
+        knowledge="" if encoder is None else describe_names(encoder.name),
         topics=topics,
         # Untested topics are listed only where all topics fit into the sentence.
         listed_topics=topics if len(topics) <= 2 * N_NAMED else tested,

@@ -258,8 +258,13 @@ def _check_settings(settings: FitSettings) -> LinearModel:
             f" is a {type(settings.learner).__name__}, and fit_stream learns a linear "
             "one; use fit, or leave it at its default.",
         )
-    for name in ("tune", "encoder", "topic_path"):
-        if getattr(settings, name):
+    whole = {
+        "tune": bool(settings.tune),
+        "encoder": settings.needs_encoder,
+        "topic_path": settings.topic_path is not None,
+    }
+    for name, is_given in whole.items():
+        if is_given:
             raise OptionError(
                 Parameter(name), " needs all documents at once; use fit, or leave it out."
             )

@@ -95,12 +95,15 @@ class CheckedEncoder:
         Number of texts in each call.
     width : int or None
         Number of columns; None before the first text.
+    word_sum : WordSum or None
+        The encoder if its rows are sums of vectors of words.
     parts : tuple of CheckedEncoder
         The encoders that it joins; empty if it is a single encoder.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self.word_sum = encoder if isinstance(encoder, registry.WordSum) else None
         kind = type(encoder)
         self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
         self.version = _words(encoder, "version")
@@ -152,11 +155,6 @@ class CheckedEncoder:
             return np.ones(len(rows), dtype=bool)
         return np.asarray(rows.any(axis=1))
 
-    @property
-    def word_sum(self) -> registry.WordSum | None:
-        """The encoder if its rows are sums of vectors of words; else None."""
-        return self._encoder if isinstance(self._encoder, registry.WordSum) else None
-
     def encode(self, texts: list[str]) -> Floats:
         """Return rows of unit length, shape (n_texts, width); rows of zeros stay zeros.
 
@@ -173,7 +171,11 @@ class CheckedEncoder:
                 f"the encoder {self.name} failed on {counted(len(texts), 'text')} with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return self.unit_rows(output, len(texts))
+        if self.word_sum is None:
+            return self.unit_rows(output, len(texts))
+        rows: F32 = output
+        self.check_width(rows.shape[1])
+        return rows
 
     def unit_rows(self, output: Any, n_texts: int) -> Floats:
         """Return the encoder's output, of unit length; raise EncoderError if it is invalid."""

@@ -40,14 +40,14 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class WordSum(Encoder, Protocol):
-    """An encoder whose rows are sums of vectors of words, up to their length."""
+    """An encoder whose rows are sums of vectors of words, scaled to unit length by itself."""
 
     @property
     def table(self) -> VectorTable:
         """The table of the vectors."""
 
     def to_rows(self, sums: TextSums, /) -> F32:
-        """Return the rows of texts, given the sums of their vectors."""
+        """Return the rows of texts, given the sums of their vectors, which may be overwritten."""
 
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
         """Return where each word begins and ends, and its vector, shape (n_columns,).
@@ -172,15 +172,20 @@ def combinations() -> tuple[str, ...]:
 
 
 def describe_names(names: str) -> str:
-    """Return a comma-separated list of names, with the full name and languages of each.
+    """Return a phrase for a comma-separated list of names.
 
     >>> describe_names("use,mine")
-    'use (Universal Sentence Encoder, 16 languages), mine'
+    'the sentence encoders use and mine'
+    >>> describe_names("vectors")
+    'word vectors from the Universal Sentence Encoder (16 languages)'
     """
-    return ", ".join(
-        f"{name} ({ENCODERS[name].title}, {ENCODERS[name].languages})" if name in ENCODERS else name
-        for name in names.split(",")
-    )
+    own = {n: ENCODERS[n] for n in names.split(",") if n in ENCODERS and not ENCODERS[n].extra}
+    others = [name for name in names.split(",") if name not in own]
+    phrases = [f"{entry.title} ({entry.languages})" for entry in own.values()]
+    if others:
+        noun = "encoder" if len(others) == 1 else "encoders"
+        phrases.append(f"the sentence {noun} {' and '.join(others)}")
+    return " and ".join(phrases)
 
 
 def describe_choices() -> str:

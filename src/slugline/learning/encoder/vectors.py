@@ -57,16 +57,20 @@ class WordVectorEncoder:
         return self._vectors.table
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """Return the sum of the vectors of each text's words, shape (n_texts, n_columns).
-
-        Texts of which the table knows little have a row of zeros.
-        """
+        """Return a row for each text, shape (n_texts, n_columns); see `to_rows`."""
         return self.to_rows(self._vectors.sum_texts(texts))
 
     def to_rows(self, sums: TextSums) -> F32:
-        """Return sums, but rows of zeros for texts of which the table knows little."""
-        is_known = sums.known >= LEAST_KNOWN
-        return sums.sums if is_known.all() else np.where(is_known[:, np.newaxis], sums.sums, 0)
+        """Return sums of unit length, but rows of zeros for texts of which the table knows little.
+
+        The sums are overwritten.
+        """
+        rows = sums.sums
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        is_known = (sums.known >= LEAST_KNOWN) & (lengths > 0)
+        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=is_known)
+        rows *= scale[:, np.newaxis]
+        return rows
 
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
         """Return the vector of each known word of a text, and its place."""

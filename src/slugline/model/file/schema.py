@@ -14,6 +14,7 @@ from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
+from slugline.learning.encoder.registry import describe_names
 from slugline.model.promise import PromiseCheck
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
 from slugline.text.table_columns import MAX_NAME as MAX_COLUMN_NAME
@@ -248,6 +249,7 @@ def write_card(
     environment.filters |= {"counted": counted, "percent": percent}
     return environment.get_template("card.md.j2").render(
         info=info,
+        knowledge=describe_names(info.encoder.name) if info.encoder else "",
         terms=map(_describe_terms, info.feature_groups),
         thresholds=thresholds,
         promise=promise and promise.text,
