@@ -900,7 +900,9 @@ def test_compare_models_rejects_documents_with_nothing_to_compare(
 
 def test_n_folds_may_not_exceed_the_documents() -> None:
     corpus = Corpus(["a", "b", "c", "d"], ["x", "y"] * 2, "it")
-    with pytest.raises(OptionError, match="`n_folds` is 5, and it has 4 documents; give at most"):
+    with pytest.raises(
+        OptionError, match="`n_folds` is 5, but it has only 4 documents; give at most"
+    ):
         compare_models(corpus, ["majority"])
 
 
