@@ -23,7 +23,7 @@ def test_passage_of_a_short_text_is_whole_with_one_line_break() -> None:
 
 def test_passage_of_a_long_text_is_cut_between_words() -> None:
     text = "word " * 200 + "the wheat harvest " + "word " * 200
-    quote = passage(text, [span(text, "wheat", 0.5), (0, 4, 0.1)], most=60)
+    quote = passage(text, [span(text, "wheat", 0.5), (0, 4, 0.1)], max_characters=60)
     assert quote.text.startswith("…word ")
     assert quote.text.endswith(" word…")
     assert len(quote.text) <= 62
@@ -33,7 +33,7 @@ def test_passage_of_a_long_text_is_cut_between_words() -> None:
 def test_passage_prefers_several_words_to_one_slightly_stronger() -> None:
     text = "silver " + "word " * 100 + "wheat and corn"
     spans = [span(text, "silver", 0.5), span(text, "wheat", 0.4), span(text, "corn", -0.4)]
-    quote = passage(text, spans, most=60)
+    quote = passage(text, spans, max_characters=60)
     assert quote.text.endswith("wheat and corn")
     assert len(quote.spans) == 2
 
@@ -45,13 +45,13 @@ def test_passage_does_not_mark_weak_words() -> None:
 
 
 def test_passage_cuts_a_text_without_spaces() -> None:
-    quote = passage("麦" * 500, [(250, 251, 1.0)], most=60)
+    quote = passage("麦" * 500, [(250, 251, 1.0)], max_characters=60)
     assert len(quote.text) == 62
     assert [quote.text[a:b] for a, b, _ in quote.spans] == ["麦"]
 
 
 def test_passage_without_marks_is_the_beginning() -> None:
-    assert passage("word " * 50, [], most=11) == Quote("word word…", [])
+    assert passage("word " * 50, [], max_characters=11) == Quote("word word…", [])
     assert passage("", []) == Quote("", [])
 
 

@@ -900,7 +900,7 @@ def test_serve_rejects_a_proxy_that_is_not_an_address(run: Any) -> None:
 
 
 def test_failed_tries_are_forgotten_with_time_and_many_addresses() -> None:
-    tries = FailedTries(most=2, seconds=0.1, n_addresses=3)
+    tries = FailedTries(max_tries=2, seconds=0.1, n_addresses=3)
     for address in ("a", "a", "b", "c"):
         tries.add(address)
     with pytest.raises(HttpProblem, match="too many wrong tokens"):

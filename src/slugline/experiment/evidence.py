@@ -52,14 +52,14 @@ class Quote(NamedTuple):
     spans: list[Span]
 
 
-def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote:
+def passage(text: str, spans: Sequence[Span], max_characters: int = N_CHARACTERS) -> Quote:
     """Return the passage of at most `most` characters whose spans count most.
 
     `spans` are (start, end, attribution), as `slugline.explanation.explanation.highlight` takes
     them.
     """
-    start = _weightiest(spans, len(text), most)
-    start, end = _at_spaces(text, start, min(len(text), start + most))
+    start = _weightiest(spans, len(text), max_characters)
+    start, end = _at_spaces(text, start, min(len(text), start + max_characters))
     lead, tail = _CUT if start else "", _CUT if end < len(text) else ""
     visible = [
         (max(a, start) - start, min(b, end) - start, attribution)
@@ -73,9 +73,9 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
     return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, attribution) for a, b, attribution in moved])
 
 
-def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
+def _weightiest(spans: Sequence[Span], length: int, max_characters: int) -> int:
     """Return the start of the passage whose spans count most, for or against a topic."""
-    if length <= most:
+    if length <= max_characters:
         return 0
     ordered = sorted(spans)
     starts = [start for start, _, _ in ordered]
@@ -85,10 +85,10 @@ def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
         before.append(before[-1] + abs(attribution))
     best, begin = 0.0, 0
     for number, start in enumerate(starts):
-        last = bisect.bisect_right(starts, start + most // 2)
+        last = bisect.bisect_right(starts, start + max_characters // 2)
         if before[last] - before[number] > best:
             best, begin = before[last] - before[number], start
-    return min(max(0, begin - most // 4), length - most)
+    return min(max(0, begin - max_characters // 4), length - max_characters)
 
 
 def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:

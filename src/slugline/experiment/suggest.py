@@ -128,8 +128,8 @@ def suggest(
     if fitted.multilabel_rule is not None:
         guesses = [*map(tuple, split_rows(fitted.multilabel_rule.decide(proba), names, proba))]
     return [
-        Suggestion(row, documents[row], guess, float(most))
-        for row, guess, most in zip(chosen, guesses, proba.max(axis=1), strict=True)
+        Suggestion(row, documents[row], guess, float(probability))
+        for row, guess, probability in zip(chosen, guesses, proba.max(axis=1), strict=True)
     ]
 
 
@@ -198,8 +198,8 @@ def _most_doubtful(
 ) -> tuple[Index, F64]:
     """Return the rows and scores of the `n` most uncertain and typical documents."""
     best, scores = rows[:0], np.zeros(0)
-    most = _BLOCK if fitted.dense is None else _ENCODED_BLOCK
-    n_at_once = max(1, min(most, _CELLS // len(fitted.topics)))
+    max_rows = _BLOCK if fitted.dense is None else _ENCODED_BLOCK
+    n_at_once = max(1, min(max_rows, _CELLS // len(fitted.topics)))
     for start in range(0, len(rows), n_at_once):
         group = rows[start : start + n_at_once]
         block_texts = [texts[row] for row in group]

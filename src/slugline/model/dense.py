@@ -236,8 +236,8 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     counted = np.arange(len(y)) if weight is None else np.flatnonzero(weight[: len(y)])
     counts = np.bincount(y[counted], minlength=context.n_topics)
     single = counted[counts[y[counted]] == 1]
-    most = max(_MIN_SINGLE, _MAX_SCORES // context.n_topics)
-    single = single[:: -(-len(single) // most) or 1]
+    max_rows = max(_MIN_SINGLE, _MAX_SCORES // context.n_topics)
+    single = single[:: -(-len(single) // max_rows) or 1]
     of_single = learner.decision_function(X[single])
     of_single[np.arange(len(single)), y[single]] = ABSENT_SCORE
     absent_scores = np.full(context.n_topics, np.nan, dtype=np.float32)

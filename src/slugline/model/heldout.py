@@ -83,8 +83,8 @@ class SparseProba:
         """Return sparse probabilities from dense ones, shape (n_documents, n_topics)."""
         is_stored = proba >= _MIN_STORED
         if np.count_nonzero(is_stored) > _MAX_STORED:
-            most = np.partition(proba[is_stored], -_MAX_STORED)[-_MAX_STORED]
-            is_stored = proba > most
+            highest_dropped = np.partition(proba[is_stored], -_MAX_STORED)[-_MAX_STORED]
+            is_stored = proba > highest_dropped
         is_stored |= is_exact
         documents, topics = np.nonzero(is_stored)
         stored = proba[documents, topics]

@@ -43,14 +43,14 @@ class Limits:
 
         Each text gets `top` topics.
         """
-        most = min(self.explained, self.texts) if explain else self.texts
+        max_texts = min(self.explained, self.texts) if explain else self.texts
         if not texts:
             raise LimitError("there are no texts", "give at least one")
         n_texts = counted(len(texts), "text")
-        if len(texts) > most:
+        if len(texts) > max_texts:
             kind = "a request with reasons" if explain else "a request"
             raise LimitError(
-                f"there are {n_texts}, and {kind} may have {most:,}", "ask in several requests"
+                f"there are {n_texts}, and {kind} may have {max_texts:,}", "ask in several requests"
             )
         if len(texts) * top > self.guesses:
             raise LimitError(

@@ -11,7 +11,7 @@ module                contents
 `request_checks`      requests checked against their types, and sentences on what is wrong
 `replies`             types of replies, made from decisions and explanations
 `service_errors`      errors with their parts, which front ends word
-`limits`              most texts, characters and topics of a request
+`limits`              maximum texts, characters and topics of a request
 `served_models`       models by name; a changed file replaces the version before
 `batch_queue`         texts of many requests, classified in batches on threads
 `background`          slow functions on threads, interrupted once they are abandoned

@@ -16,14 +16,14 @@ _FIELD_BYTES = 1 << 10
 
 
 async def read_form(
-    request: Request, most: int | None = None, *, n_more: int = 0
+    request: Request, max_bytes: int | None = None, *, n_more: int = 0
 ) -> ImmutableMultiDict[str, str]:
     """Return the fields of a form.
 
     Parameters
     ----------
     request : Request
-    most : int, optional
+    max_bytes : int, optional
         Maximum bytes of the form; by default, as many as a form with a text may have.
     n_more : int, default 0
         Further fields, such as one for each column beside the text.
@@ -38,8 +38,9 @@ async def read_form(
             415, f"a form was expected, and the body is of type {media_type[:100]!r}."
         )
     settings = web_state(request).settings
-    most = settings.max_form + n_more * _FIELD_BYTES if most is None else most
-    body = await read_body(request, most, settings.timeout)
+    if max_bytes is None:
+        max_bytes = settings.max_form + n_more * _FIELD_BYTES
+    body = await read_body(request, max_bytes, settings.timeout)
     n_fields = _MAX_FIELDS + n_more
     if len(body) <= SMALL_FORM:  # escapes take long
         return ImmutableMultiDict(parse_form(body, n_fields))

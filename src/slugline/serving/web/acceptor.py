@@ -100,8 +100,8 @@ class Acceptor:
         self._waiting.setdefault(origin, deque()).append(connection)
         self._n_waiting += 1
         if self._n_waiting > self._max_waiting:
-            most = max(self._waiting, key=lambda each: len(self._waiting[each]))
-            self._take(most, last=True).close()
+            network = max(self._waiting, key=lambda each: len(self._waiting[each]))
+            self._take(network, last=True).close()
 
     def _take(self, origin: str, *, last: bool = False) -> socket.socket:
         """Remove the first or last connection of a network, whose next turn then comes last."""

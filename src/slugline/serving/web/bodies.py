@@ -38,21 +38,21 @@ def content_length(field: str) -> int | None:
     return int(digits) if field.isascii() and field.isdecimal() and len(digits) < 19 else None
 
 
-async def read_body(request: Request, most: int, timeout: float) -> bytes:
+async def read_body(request: Request, max_bytes: int, timeout: float) -> bytes:
     """Return the body of a request; see `stream_body`."""
     parts: list[bytes] = []
-    await stream_body(request, most, timeout, parts.append)
+    await stream_body(request, max_bytes, timeout, parts.append)
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
 async def stream_body(
-    request: Request, most: int, timeout: float, take: Callable[[bytes], object]
+    request: Request, max_bytes: int, timeout: float, take: Callable[[bytes], object]
 ) -> None:
     """Pass the parts of a request's body to `take` as they arrive.
 
     Raises
     ------
-    HttpProblem : 413 if it has over `most` bytes, 408 if it takes longer than `timeout` seconds,
+    HttpProblem : 413 if it has over `max_bytes`, 408 if it takes longer than `timeout` seconds,
         415 if it is compressed.
     """
     encoding = request.headers.get("content-encoding", "identity")
@@ -61,15 +61,15 @@ async def stream_body(
             415, f"the body is {encoding!r}-encoded; send it without an encoding.",
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
-    if (content_length(request.headers.get("content-length", "0")) or 0) > most:
+    if (content_length(request.headers.get("content-length", "0")) or 0) > max_bytes:
         await _discard(request)
-        raise _too_large(most)
+        raise _too_large(max_bytes)
     n_bytes = 0
     try:
         async with asyncio.timeout(timeout):
             async for part in request.stream():
                 n_bytes += len(part)
-                if n_bytes > most:
+                if n_bytes > max_bytes:
                     break
                 take(part)
     except TimeoutError:
@@ -78,9 +78,9 @@ async def stream_body(
         ) from None
     except ClientDisconnect:
         raise HttpProblem(400, "the connection ended before the body did.") from None
-    if n_bytes > most:
+    if n_bytes > max_bytes:
         await _discard(request)
-        raise _too_large(most)
+        raise _too_large(max_bytes)
 
 
 async def _discard(request: Request) -> None:
@@ -194,9 +194,9 @@ def parse_form(body: bytes, most_fields: int) -> list[tuple[str, str]]:
     return [(name, value.replace("\r\n", "\n")) for name, value in pairs]
 
 
-def _too_large(most: int) -> HttpProblem:
+def _too_large(max_bytes: int) -> HttpProblem:
     return HttpProblem(
         413,
-        f"the body is larger than {most:,} bytes; send less at a time.",
+        f"the body is larger than {max_bytes:,} bytes; send less at a time.",
         headers={"Connection": "close"},
     )

@@ -61,16 +61,16 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 class _Load:
-    """Bytes of the requests that are being answered, each of which may have up to `most`."""
+    """Bytes of the requests that are being answered, each of which may have `max_bytes`."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._n_bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Whether they take more memory or disk than they may together."""
-        return self._n_bytes > _MAX_BODIES * self.most
+        return self._n_bytes > _MAX_BODIES * self.max_bytes
 
     @contextlib.contextmanager
     def add(self, n_bytes: int) -> Iterator[None]:
@@ -123,10 +123,10 @@ class Guard:
 
         headers = dict(scope["headers"])  # of two with one name, the last one
         load = self._files if scope["path"].startswith(_FILES) else self._bodies
-        most = SMALL_FORM if scope["path"] == _LOGIN else load.most
+        max_bytes = SMALL_FORM if scope["path"] == _LOGIN else load.max_bytes
         self._n_running += 1
         try:
-            with load.add(_expected_bytes(headers, most)):
+            with load.add(_expected_bytes(headers, max_bytes)):
                 try:
                     self._check(scope, headers, is_full=load.is_full)
                     await self._app(scope, receive, send_with_headers)
@@ -274,9 +274,9 @@ def _without_port(host: str) -> str:
     return name if name and port.isdecimal() else host.lower()
 
 
-def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
+def _expected_bytes(headers: dict[bytes, bytes], max_bytes: int) -> int:
     """Return the bytes of memory that a request will take; the limit if its headers don't say."""
     if b"transfer-encoding" in headers:
-        return most
+        return max_bytes
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))
-    return most if claimed is None else min(claimed, most)
+    return max_bytes if claimed is None else min(claimed, max_bytes)

@@ -26,18 +26,18 @@ _T = TypeVar("_T")
 class FailedTries:
     """Wrong tokens by the address that sent them.
 
-    After `most` wrong ones, an address has to wait until `seconds` have gone by since the first.
+    After `max_tries` wrong ones, an address has to wait until `seconds` after the first.
     The latest `n_addresses` addresses are remembered.
     """
 
-    def __init__(self, most: int = 10, seconds: float = 60, n_addresses: int = 10_000) -> None:
-        self._most, self._seconds, self._n_addresses = most, seconds, n_addresses
+    def __init__(self, max_tries: int = 10, seconds: float = 60, n_addresses: int = 10_000) -> None:
+        self._max_tries, self._seconds, self._n_addresses = max_tries, seconds, n_addresses
         self._tries: OrderedDict[str, list[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
         """Raise an HttpProblem if an address has sent too many wrong tokens."""
         times = self._tries.get(address, [])
-        wait = times[0] + self._seconds - time.monotonic() if len(times) >= self._most else 0
+        wait = times[0] + self._seconds - time.monotonic() if len(times) >= self._max_tries else 0
         if wait > 0:
             raise HttpProblem(
                 429,
