@@ -180,10 +180,10 @@ def printable(text: str, keep: str = "\n\t") -> str:
     """
 
     def escape(match: re.Match[str]) -> str:
+        if match[0] in keep:
+            return match[0]
         code = ord(match[0])
-        return (
-            match[0] if match[0] in keep else rf"\x{code:02x}" if code < 256 else rf"\u{code:04x}"
-        )
+        return rf"\x{code:02x}" if code < 256 else rf"\u{code:04x}"
 
     return _INVISIBLE.sub(escape, text)
 

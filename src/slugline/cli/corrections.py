@@ -119,7 +119,9 @@ def _numbers(words: Sequence[str], waiting: Mapping[int, object]) -> list[int]:
     number nor a range.
     """
     numbers: dict[int, None] = {}
-    for word in map(str.strip, ",".join(words).split(",") if words else ()):
+    if not words:
+        return []
+    for word in map(str.strip, ",".join(words).split(",")):
         match = _RANGE.fullmatch(word)
         if word == _HELD:
             numbers.update(dict.fromkeys(sorted(waiting)))

@@ -104,8 +104,7 @@ def explain(
         )
     if data and not explanation.examples:
         say(f"{' '.join(data)}: no document of {explanation.topic} is like the text")
-    decision = Decider.from_fitted(fitted).decide([text])[0] if topic is against is None else None
-    unsure = "" if decision is None or decision.reason is None else describe_unsure(decision)
+    unsure = _describe_unsure(fitted, text) if topic is None and against is None else ""
     if html is not None:
         from slugline.reports.explanation import explanation_page
 
@@ -157,6 +156,12 @@ def _read(text: str) -> str:
             f"standard input holds over {_MAX_BYTES >> 20} MB; explain one text at a time."
         )
     return data.decode("utf-8", "surrogateescape")
+
+
+def _describe_unsure(fitted: Fitted, text: str) -> str:
+    """Return why the model is unsure of a text; empty if it isn't."""
+    [decision] = Decider.from_fitted(fitted).decide([text])
+    return "" if decision.reason is None else describe_unsure(decision)
 
 
 def _print(explanation: Explanation, n_words: int | None) -> None:

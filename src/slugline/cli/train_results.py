@@ -154,8 +154,9 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
         print_table(rows, left_aligned=(0, 2))
     if results.quantization:
         show(results.quantization.summary())
-    for curve in results.curves.curves if results.curves else ():
-        show(describe_forecast(curve))
+    if results.curves is not None:
+        for curve in results.curves.curves:
+            show(describe_forecast(curve))
     if results.report is None:
         print_decisions(results.tested_decider)
         if experiment.fitted.stream is None:

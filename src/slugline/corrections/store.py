@@ -694,7 +694,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 self._check_tables(connection, version)
             if version == FORMAT:
                 return
-            for table in (*(_FIRST_TABLES if version == 0 else ()), *_MORE_TABLES):
+            tables = _FIRST_TABLES + _MORE_TABLES if version == 0 else _MORE_TABLES
+            for table in tables:
                 connection.execute(table)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -723,7 +724,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 "file."
             )
         if version not in _SCHEMAS:
-            raise self._other_tables()
+            raise self._foreign_tables_error()
         return version
 
     def _check_tables(self, connection: sqlite3.Connection, version: int = FORMAT) -> None:
@@ -737,7 +738,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             (len(schema) + 1,),
         ).fetchall()
         if len(entries) != len(schema) or {*entries} != schema:
-            raise self._other_tables()
+            raise self._foreign_tables_error()
 
     def _check_has_numbers(
         self, connection: sqlite3.Connection, table: Literal["corrections", "approvals"]
@@ -756,7 +757,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     # Messages --------------------------------------------------------------------------------
 
-    def _other_tables(self) -> StoreError:
+    def _foreign_tables_error(self) -> StoreError:
         return StoreError(
             f"{self.path} is marked as a file of corrections, but has other tables, indices, views "
             "or triggers than Slugline makes; restore it from a copy, or name another file."

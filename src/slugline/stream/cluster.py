@@ -106,7 +106,9 @@ def sum_blocks(
     before: Arrays | None,
 ) -> Arrays:
     """Return the sum of a function over blocks with their stored values, added to `before`."""
-    arguments = zip(blocks) if stored is None else zip(blocks, stored, strict=True)
+    arguments: Iterable[tuple[Any, ...]] = ((block,) for block in blocks)
+    if stored is not None:
+        arguments = zip(blocks, stored, strict=True)
     return sum_group(function, arguments, shared, _copy(before))[0]
 
 
@@ -114,7 +116,8 @@ def sum_blocks_storing(
     function: BlockFunction, shared: tuple[Any, ...], blocks: list[Any], before: Arrays | None
 ) -> tuple[Arrays, list[Any]]:
     """Return the sum of a function over blocks, and the value to store for each block."""
-    return sum_group(function, zip(blocks), shared, _copy(before), stores=True)
+    arguments = ((block,) for block in blocks)
+    return sum_group(function, arguments, shared, _copy(before), stores=True)
 
 
 def _copy(arrays: Arrays | None) -> Arrays | None:

@@ -21,10 +21,7 @@ _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 _SEPARATORS = (PUNCTUATION + _ASCII_SPACE).encode()
 #: Lower-cases ASCII and turns separators into spaces. Bytes from 128 up belong to multi-byte UTF-8
 #: characters and stay as they are.
-TRANSLATION = bytes(
-    _SPACE if byte in _SEPARATORS else ord(chr(byte).lower()) if byte < 128 else byte
-    for byte in range(256)
-)
+TRANSLATION = bytes(_SPACE if byte in _SEPARATORS else byte for byte in bytes(range(256)).lower())
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
 # Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
 # and the rarer Chinese characters.

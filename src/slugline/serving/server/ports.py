@@ -61,7 +61,9 @@ def _owner(port: int) -> str | None:
                 cells = line.split()
                 if cells[3] == "0A" and int(cells[1].rpartition(":")[2], 16) == port:
                     inodes.add(f"socket:[{cells[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+    if not inodes:
+        return None
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if any(str(file.readlink()) in inodes for file in (process / "fd").iterdir()):
                 name = (process / "comm").read_text("utf-8", "replace").strip()
