@@ -36,8 +36,10 @@ WORDS = {
     "spieler trainer équipe joueur fútbol футбол матч игрок 足球 サッカー 球队 選手 축구 경기 선수 "
     "كرة فريق لاعب ฟุตบอล ทีม",
 }
+HARVESTS = "harvest " * 20
 # Words with apostrophes, of several parts and pieces, of digits, and too long to be read whole.
 ODD = [
+    *(HARVESTS + "q" * 95 + "player", HARVESTS + "q" * 94 + "player"),
     *("l'eau d'été", "opec's farmers’", "'quoted'", "''", "' '", "harvesters wheatfields", "2026"),
     *("1234 42nd", "qqxzv zzqkw", "wheat qqxzvzzqkw", "iphone手机小麦", "x" * 96 + "harvest wheat"),
     *("x" * 94 + "wheat", "小麦農業" * 30 + "銀行", "ข้าวโพดและข้าวสาลี", "🙂", "é\u0301 naïve"),
@@ -192,6 +194,16 @@ def test_exported_page_counts_columns_beside_vectors_like_python(
     assert len({*map(tuple, expected.tolist())}) >= 3
 
 
+def test_exported_page_with_vectors_passes_axe(latin: OpenPage) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = latin.page
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text("utf-8"))
+    page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
+    found: Any = page.evaluate("axe.run()")
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
+    page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = false)")
+
+
 def test_exported_page_marks_words_that_only_vectors_know(opened: OpenPage) -> None:
     page = opened.page
     page.fill("#text", "the crops of farming")
@@ -262,3 +274,6 @@ def test_exported_page_has_the_notice_of_its_vectors(latin: OpenPage, table: Wor
     assert "Copyright Google LLC" in notice
     assert "Apache License, Version 2.0" in notice
     assert "Changes: " in notice
+    page.click("text=The Apache License")
+    licence = (Path(__file__).parents[2] / "LICENSE").read_text("utf-8")
+    assert page.text_content(".notice pre") == licence.removeprefix("\n")

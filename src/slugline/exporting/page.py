@@ -59,7 +59,7 @@ def render_page(parts: ModelParts, model: str) -> str:
         samples=samples() if model in SHIPPED else (),
         columns=parts.fitted.column_values(),
         card=render_markdown(card, level=2),
-        notice=parts.notice,
+        vectors=parts.vectors,
         facts=_json({**parts.facts, "arrays": listing}),
         weights=data,
         script=script,

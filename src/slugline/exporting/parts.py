@@ -216,8 +216,8 @@ class ModelParts(NamedTuple):
     facts : dict
         Plain data for JSON.
     arrays : dict of str to array
-    notice : list of str
-        Paragraphs on the word vectors that the page contains; none if it contains none.
+    vectors : PageVectors or None
+        None if the model uses no word vectors.
     """
 
     fitted: Fitted
@@ -225,7 +225,7 @@ class ModelParts(NamedTuple):
     card: str
     facts: dict[str, Any]
     arrays: ArraysByName
-    notice: list[str]
+    vectors: PageVectors | None
 
 
 def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = None) -> ModelParts:
@@ -266,13 +266,12 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     arrays["thresholds"] = decider.thresholds if thresholds is None else thresholds
     arrays |= learner.calibration.arrays()
     facts = _facts(fitted, learner.calibration, decider)
-    notice: list[str] = []
+    vectors = None
     if fitted.dense is not None and (word_sum := fitted.dense.encoder.word_sum) is not None:
         vectors = PageVectors.choose(word_sum.table, fitted)
         arrays |= vectors.arrays | _head_arrays(file, fitted.dense)
         facts["head"] = _head_facts(fitted.dense) | {"vectors": vectors.facts}
-        notice = vectors.notice
-    return ModelParts(fitted, decider, file.card, facts, arrays, notice)
+    return ModelParts(fitted, decider, file.card, facts, arrays, vectors)
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:

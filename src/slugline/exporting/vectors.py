@@ -28,7 +28,7 @@ from slugline.text.vector_table import VectorTable
 _MIN_FRACTION = 0.001
 # A script with fewer words in the table is always included, as it takes hardly any bytes.
 _FEW_WORDS = 100
-_LICENCE = "The text of the license is also at www.apache.org/licenses/LICENSE-2.0."
+_LICENCE_ADDRESS = "www.apache.org/licenses/LICENSE-2.0"
 # By the first word of the names of their letters. Those of Chinese and Japanese count as one, since
 # many words have letters of several.
 _SCRIPTS = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC"), "Han and kana")
@@ -41,6 +41,8 @@ class PageVectors(NamedTuple):
     ----------
     notice : list of str
         Paragraphs on the words in the page, and on where the vectors come from.
+    licence : str
+        The text of the licence of the vectors.
     facts : dict
         Plain data for JSON.
     arrays : dict of str to array
@@ -49,6 +51,7 @@ class PageVectors(NamedTuple):
     """
 
     notice: list[str]
+    licence: str
     facts: dict[str, Any]
     arrays: dict[str, npt.NDArray[Any]]
 
@@ -76,7 +79,8 @@ class PageVectors(NamedTuple):
             "vectors.rows": table.rows[rows].ravel(),
             "vectors.factors": table.factors[rows].astype(np.int64),
         }
-        return cls([_describe(page_words, len(words)), *_notice()], facts, arrays)
+        notice = [_describe(page_words, len(words)), *_notice()]
+        return cls(notice, _licence(), facts, arrays)
 
 
 def scripts_of(word: str) -> frozenset[str]:
@@ -144,4 +148,12 @@ def _describe(words: Sequence[str], n_all: int) -> str:
 def _notice() -> list[str]:
     """Return the paragraphs of the notice that must accompany the vectors."""
     text = resources.files("slugline.text").joinpath("NOTICE").read_text("utf-8")
-    return [*text.strip().split("\n\n"), _LICENCE]
+    return text.strip().split("\n\n")
+
+
+def _licence() -> str:
+    """Return the text of the licence of the vectors, or its address if it isn't installed."""
+    from importlib import metadata
+
+    # It is also the licence of Slugline.
+    return metadata.distribution("slugline").read_text("licenses/LICENSE") or _LICENCE_ADDRESS
