@@ -18,8 +18,10 @@ from slugline.serving.tokens import Token
 _GIGABYTE = 1 << 30
 # Bytes of a form without its text, and of an encoded character in a form.
 _FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
-# Values of a request besides each text: cells of columns, and their names.
-_VALUES = 50
+# Values of a request for each of its texts: cells of columns, and their names.
+_VALUES_PER_TEXT = 50
+# The number of texts whose values a request may have, however few texts are allowed.
+_MIN_TEXTS = 1000
 # Bytes a second at which a file must arrive, beyond the timeout of all requests.
 _MIN_FILE_RATE = 250_000
 
@@ -88,7 +90,7 @@ class ServeSettings:
     ] = ()
     workers: Annotated[int, _setting("Processes.", "N", ge=1, le=256)] = 1
     threads: Annotated[
-        int, _setting("Threads of each process that classify.", "N", ge=1, le=256)
+        int, _setting("Threads with which each process classifies texts.", "N", ge=1, le=256)
     ] = 2
     min_precision: Annotated[
         float | None,
@@ -152,10 +154,12 @@ class ServeSettings:
         ),
     ] = 1000
     timeout: Annotated[
-        float, _limit("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
+        float,
+        _limit("Time for a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600),
     ] = 30.0
     grace: Annotated[
-        float, _limit("For running requests to finish after SIGTERM.", "SECONDS", ge=0, le=3600)
+        float,
+        _limit("Time for running requests to finish after SIGTERM.", "SECONDS", ge=0, le=3600),
     ] = 30.0
     log_requests: Annotated[bool, _log("Log a line for each request, without texts.")] = False
     log_format: Annotated[
@@ -176,7 +180,7 @@ class ServeSettings:
     @property
     def max_values(self) -> int:
         """Maximum number of values in a request's JSON."""
-        return _VALUES * max(self.max_texts, 1000)
+        return _VALUES_PER_TEXT * max(self.max_texts, _MIN_TEXTS)
 
     def file_timeout(self, n_bytes: int | None = None) -> float:
         """Return the seconds that a file, by default of `max_file` bytes, may take to arrive."""
@@ -186,8 +190,8 @@ class ServeSettings:
     @property
     def train_options(self) -> tuple[str, ...]:
         """Further options of `slugline train`, as typed on the command line."""
-        columns = {"--text": self.text, "--topic": self.topic, "--approve": self.approve}
-        return tuple(f"{name}={value}" for name, value in columns.items() if value is not None)
+        options = {"--text": self.text, "--topic": self.topic, "--approve": self.approve}
+        return tuple(f"{name}={value}" for name, value in options.items() if value is not None)
 
     @functools.cached_property
     def accepted_tokens(self) -> tuple[Token, ...]:
@@ -196,9 +200,9 @@ class ServeSettings:
 
     @property
     def lets_anybody_approve(self) -> bool:
-        """Whether anybody may approve corrections: only users of this machine reach the server.
+        """Whether anybody may approve corrections, as only users of this machine reach the server.
 
-        With tokens, people whose token has a name may approve.
+        If there are tokens, only people whose token has a name may approve.
         """
         return not self.tokens and not self.proxies and is_loopback(self.host)
 

@@ -45,7 +45,7 @@ async def post_correction(request: Request) -> Response:
         correction = _read_correction(form, model)
         reply = await in_time(request, service_of(request).correct(correction, call_of(request)))
     except Exception as error:  # noqa: BLE001 - as the guard does
-        problem = _to_problem(error, request)
+        problem = _form_problem(error, request)
         failed = CorrectionForm(
             text=text,
             topic=form.get("topic", ""),
@@ -56,7 +56,7 @@ async def post_correction(request: Request) -> Response:
     return await _show_form(request, model, CorrectionForm(text, saved=reply))
 
 
-def _to_problem(error: Exception, request: Request) -> HttpProblem:
+def _form_problem(error: Exception, request: Request) -> HttpProblem:
     """Return the problem to show above the form."""
     problem = to_problem(error, request.scope)
     if isinstance(error, SluglineError):

@@ -30,7 +30,17 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class HttpProblem(Exception):  # noqa: N818 - the standard's word
-    """An error response: its status, what was found and what to do, and the index of the text."""
+    """An error response.
+
+    Parameters
+    ----------
+    status : int
+    detail : str
+        What was found, and what to do about it.
+    headers : mapping of str to str, optional
+    index : int, optional
+        The position, counted from 0, of the text that the error is about.
+    """
 
     def __init__(
         self,
@@ -53,7 +63,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     status: int
     detail: str
     request_id: str
-    #: Which of the texts it is, counted from 0.
+    #: The position, counted from 0, of the text that the error is about.
     index: int | None = None
 
 
@@ -71,7 +81,7 @@ def problem_response(problem: HttpProblem, request_id: str) -> Response:
 
 # From errors --------------------------------------------------------------------------------------
 
-# Status of each kind of error; of others of Slugline 422.
+# The status of each kind of error; all other errors of Slugline get 422.
 _STATUSES: tuple[tuple[type[SluglineError], int], ...] = (
     (UnknownModelError, 404),
     (UnknownCorrectionError, 404),
@@ -89,9 +99,9 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
     if isinstance(error, HttpProblem):
         return error
     if isinstance(error, HTTPException):
-        return _not_found(error, scope)
+        return _routing_problem(error, scope)
     if isinstance(error, SluglineError):
-        return _to_problem(error, scope)
+        return _slugline_problem(error, scope)
     request_id = scope["state"]["call"].id
     _log.error(
         "request %s to %s failed",
@@ -103,7 +113,7 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
     return HttpProblem(500, f"an internal error; the log says more under {request_id}.")
 
 
-def _to_problem(error: SluglineError, scope: Scope) -> HttpProblem:
+def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 422)
     headers = None
     if isinstance(error, BusyError):
@@ -116,15 +126,15 @@ def _to_problem(error: SluglineError, scope: Scope) -> HttpProblem:
         index = error.index
     elif isinstance(error, ApprovalError) and error.reason == "no name":
         has_tokens = bool(scope["app"].settings.tokens)
-        detail = (
-            f"{detail}, and {'this one has none' if has_tokens else 'this server has no tokens'}; "
-            "whoever runs the server adds names to the token file, or approves with `slugline "
-            "corrections`."
+        finding = "this one has none" if has_tokens else "this server has no tokens"
+        detail += (
+            f", and {finding}; whoever runs the server adds names to the token file, or approves "
+            "with `slugline corrections`."
         )
     return HttpProblem(status, detail, headers=headers, index=index)
 
 
-def _not_found(error: HTTPException, scope: Scope) -> HttpProblem:
+def _routing_problem(error: HTTPException, scope: Scope) -> HttpProblem:
     path = request_path(scope)
     if error.status_code == 405:
         detail = f"{path} does not answer {scope['method']}; see /docs."
