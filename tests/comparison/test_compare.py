@@ -554,6 +554,11 @@ def test_choose_models_expands_all_and_drops_repeats() -> None:
     assert notes == ()
 
 
+def test_choose_models_adds_a_baseline_that_all_does_not_stand_for() -> None:
+    chosen = choose_models(["all"], baseline="tfidf-logistic")
+    assert [model.name for model in chosen.models].count("tfidf-logistic") == 1
+
+
 def test_choose_models_leaves_out_majority_for_several_topics() -> None:
     note = "the model majority is left out: it takes one topic for each text."
     for names in (["all"], ["majority", "all"]):

@@ -25,11 +25,12 @@ Models: TypeAlias = str | Sequence[Any] | Mapping[str, Any]
 #: Stands for all models that come with Slugline.
 ALL = "all"
 
-_REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+# "module:name", such as "pipelines:mine".
+_IMPORT_PATH = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 class Model(NamedTuple):
-    """A model by name, what it is in a few words, and the estimator that was passed, if any."""
+    """A model: its name, a short description, and the estimator that was passed, if any."""
 
     name: str
     about: str
@@ -37,7 +38,7 @@ class Model(NamedTuple):
 
 
 class ModelChoice(NamedTuple):
-    """The models to compare, and notes on those left out."""
+    """The models to compare, notes on those left out, and the name of the baseline, if any."""
 
     models: tuple[Model, ...]
     notes: tuple[str, ...]
@@ -58,7 +59,7 @@ def _naive_bayes() -> Any:
     return make_pipeline(CountVectorizer(), MultinomialNB())
 
 
-def _words(seed: int, *, logistic: bool = False) -> Any:
+def _tfidf_pipeline(seed: int, *, logistic: bool = False) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -68,7 +69,7 @@ def _words(seed: int, *, logistic: bool = False) -> Any:
     return make_pipeline(TfidfVectorizer(), classifier.set_params(random_state=seed))
 
 
-def _ngrams(seed: int) -> Any:
+def _ngram_pipeline(seed: int) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
@@ -78,7 +79,7 @@ def _ngrams(seed: int) -> Any:
     return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
 
 
-def _ours(**settings: Any) -> Callable[[int, int], Any]:
+def _slugline(**settings: Any) -> Callable[[int, int], Any]:
     return lambda seed, n_threads: TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
 
 
@@ -91,28 +92,30 @@ class _BuiltinModel(NamedTuple):
 MODELS = {
     "majority": _BuiltinModel("always the most common topic", lambda *_: _majority()),
     "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
-    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _words(seed)),
+    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _tfidf_pipeline(seed)),
     "tfidf-logistic": _BuiltinModel(
         "TfidfVectorizer, LogisticRegression with C = 10",
-        lambda seed, _: _words(seed, logistic=True),
+        lambda seed, _: _tfidf_pipeline(seed, logistic=True),
     ),
-    "default": _BuiltinModel("Slugline with default settings", _ours()),
-    "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),
+    "default": _BuiltinModel("Slugline with default settings", _slugline()),
+    "network": _BuiltinModel("Slugline with the lesson's net", _slugline(learner="network")),
     "ngrams-svc": _BuiltinModel(
         "words, pairs and n-grams of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
-        lambda seed, _: _ngrams(seed),
+        lambda seed, _: _ngram_pipeline(seed),
     ),
-    "vectors": _BuiltinModel("Slugline with word vectors", _ours(encoder=BUILT_IN)),
-    "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder=RECOMMENDED)),
+    "vectors": _BuiltinModel("Slugline with word vectors", _slugline(encoder=BUILT_IN)),
+    "encoder": _BuiltinModel("Slugline with a sentence encoder", _slugline(encoder=RECOMMENDED)),
     "tuned": _BuiltinModel(
-        "Slugline, settings searched on the training documents", _ours(tune=True)
+        "Slugline, settings searched on the training documents", _slugline(tune=True)
     ),
 }
 
 
-# Models that `ALL` doesn't stand for: of one topic a document, and of several. One that always
-# gives the same topics would give none.
-_NOT_IN_ALL = {False: "tfidf-logistic", True: "majority"}
+# For documents with several topics, there is no model "majority": it would give none to any text.
+_MAJORITY = "majority"
+# The models for which `ALL` stands, for documents with one topic and with several.
+_ALL_SINGLE_LABEL = [name for name in MODELS if name != "tfidf-logistic"]
+_ALL_MULTILABEL = [name for name in MODELS if name != _MAJORITY]
 
 
 def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
@@ -142,38 +145,45 @@ def choose_models(
     OptionError : if there are none, or one is unknown.
     EncoderError : if the encoder is asked for by name and missing.
     """
-    wanted = _by_name(models)
-    if not wanted:
+    estimators = _by_name(models)
+    if not estimators:
         raise OptionError(
             Parameter("models"),
             f" names no model; name one or more of {', '.join((*MODELS, ALL))}.",
         )
-    reference = None if baseline is None else _reference(wanted, baseline, multilabel)
-    notes = []
-    chosen: dict[str, None] = {}
-    for name, estimator in wanted.items():
-        if name != ALL:
-            if estimator is None:
-                _check_name(name)
-            chosen[name] = None
-            continue
-        chosen |= dict.fromkeys(model for model in MODELS if model != _NOT_IN_ALL[multilabel])
-        missing = _missing_encoder()
-        if missing is not None and "encoder" not in wanted:
-            del chosen["encoder"]
-            notes.append(f"the model encoder is left out: {missing}")
-    if "encoder" in chosen:
+    baseline_name = None
+    if baseline is not None:
+        baseline_name, estimator = _find_baseline(estimators, baseline, multilabel)
+        estimators.setdefault(baseline_name, estimator)
+    for name, estimator in estimators.items():
+        if estimator is None and name != ALL:
+            _check_name(name)
+    names, notes = _expand_all(estimators, multilabel)
+    if "encoder" in names:
         get_encoder(RECOMMENDED)
-    is_named = multilabel and chosen.pop("majority", 0) is None
-    if multilabel and (is_named or ALL in wanted):
+    if multilabel and (_MAJORITY in names or ALL in estimators):
+        names = [name for name in names if name != _MAJORITY]
         notes.append("the model majority is left out: it takes one topic for each text.")
-    if not chosen:
+    if not names:
         raise OptionError(
             Parameter("models"),
             " names majority alone, which takes one topic for each text; name others.",
         )
-    made = [Model(name, _about(name, wanted.get(name)), wanted.get(name)) for name in chosen]
-    return ModelChoice(tuple(made), tuple(notes), reference)
+    chosen = [
+        Model(name, _about(name, estimators.get(name)), estimators.get(name)) for name in names
+    ]
+    return ModelChoice(tuple(chosen), tuple(notes), baseline_name)
+
+
+def _expand_all(estimators: Mapping[str, Any], multilabel: bool) -> tuple[list[str], list[str]]:
+    """Return the distinct names, with those that `ALL` stands for in its place, and notes."""
+    notes = []
+    all_names = _ALL_MULTILABEL if multilabel else _ALL_SINGLE_LABEL
+    if ALL in estimators and "encoder" not in estimators and (missing := _missing_encoder()):
+        all_names = [name for name in all_names if name != "encoder"]
+        notes.append(f"the model encoder is left out: {missing}")
+    names = [each for name in estimators for each in (all_names if name == ALL else [name])]
+    return list(dict.fromkeys(names)), notes
 
 
 def _by_name(models: Any) -> dict[str, Any]:
@@ -207,25 +217,24 @@ def _by_name(models: Any) -> dict[str, Any]:
     return found
 
 
-def _reference(wanted: dict[str, Any], baseline: Any, multilabel: bool) -> str:
-    """Return the name of the baseline, which is added to the models unless it is among them."""
+def _find_baseline(
+    estimators: Mapping[str, Any], baseline: Any, multilabel: bool
+) -> tuple[str, Any]:
+    """Return the name of the baseline, and the estimator if it is one."""
     if isinstance(baseline, str):
-        if multilabel and baseline == "majority":
+        if multilabel and baseline == _MAJORITY:
             raise OptionError(
                 Parameter("baseline"), " is majority, which takes one topic for each text."
             )
-        if baseline not in wanted and not (ALL in wanted and baseline in MODELS):
-            _check_name(baseline, "baseline", [name for name in wanted if name not in MODELS])
-            wanted[baseline] = None
-        return baseline
+        if baseline not in estimators and not (ALL in estimators and baseline in MODELS):
+            _check_name(baseline, "baseline", [name for name in estimators if name not in MODELS])
+        return baseline, None
     if not _is_estimator(baseline):
         raise option_error("baseline", baseline, "the name of a model, or a classifier of texts")
-    for name, model in wanted.items():
+    for name, model in estimators.items():
         if model is baseline:
-            return name
-    name = _free_name(estimator_name(baseline), wanted)
-    wanted[name] = baseline
-    return name
+            return name, baseline
+    return _free_name(estimator_name(baseline), estimators), baseline
 
 
 def _is_estimator(model: Any) -> bool:
@@ -260,7 +269,7 @@ def _free_name(name: str, taken: Collection[str]) -> str:
 
 
 def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()) -> None:
-    if name in MODELS or _REFERENCE.fullmatch(name):
+    if name in MODELS or _IMPORT_PATH.fullmatch(name):
         return
     if ":" in name:
         raise OptionError(
@@ -309,7 +318,7 @@ def check_corpus(corpus: Corpus) -> None:
 def check_folds(corpus: Corpus, folds: I64) -> None:
     """Raise DataError unless each fold leaves two topics to learn.
 
-    If documents have several topics, one is enough, as documents without it are its opposite.
+    If documents have several topics, one topic is enough: documents without it are the other class.
     """
     if corpus.multilabel:
         return
@@ -330,11 +339,11 @@ def fold_notes(corpus: Corpus, n_folds: int) -> Iterator[str]:
     single = sorted(topic for topic, n in counts.items() if n == 1)
     few = sorted(topic for topic, n in counts.items() if 1 < n < n_folds)
     if single:
-        verb, them = ("has", "it is") if len(single) == 1 else ("have", "they are")
+        they_are = "it is" if len(single) == 1 else "they are"
         yield (
             f"{counted(len(single), 'topic')} of {len(counts)}, such as {short_repr(single[0])}, "
-            f"{verb} one document: while {them} tested, no model can know the topic, and all "
-            "answers are wrong."
+            f"{have(len(single))} one document: while {they_are} tested, no model can know the "
+            "topic, and all answers are wrong."
         )
     if few:
         yield (

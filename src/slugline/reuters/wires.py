@@ -165,7 +165,8 @@ _WIRE = re.compile(
     r"<TOPICS>(?P<topics>.*?)</TOPICS>.*?<TEXT[^>]*>(?P<text>.*?)</TEXT>",
     re.DOTALL,
 )
-_TOPIC = re.compile(r"<D>(.*?)</D>")
+# A topic, or an item of another tag.
+_ITEM = re.compile(r"<D>(.*?)</D>")
 _TAGS = re.compile(r"<(PLACES|PEOPLE|ORGS|EXCHANGES|COMPANIES)>(.*?)</\1>")
 _AUTHOR = re.compile(r"<AUTHOR>(.*?)</AUTHOR>", re.DOTALL)
 _TITLE = re.compile(r"<TITLE>(.*?)</TITLE>", re.DOTALL)
@@ -177,10 +178,10 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
     """Yield the wires of one SGML file whose first topic is among the 46."""
     for match in _WIRE.finditer(sgml):
-        topics = tuple(_TOPIC.findall(match["topics"]))
+        topics = tuple(_ITEM.findall(match["topics"]))
         if not topics or topics[0] not in sequences.LABELS:
             continue
-        wire = _wire(match, topics)
+        wire = _to_wire(match, topics)
         if edition == "keras":
             wire = replace(wire, text=_text_in_keras(sgml, match.end("topics")))
         yield wire
@@ -193,25 +194,26 @@ def _modapte(files: list[str]) -> Wires:
         # Nobody assigned topics to the other wires, although some have one.
         if match["indexed"] == "YES" and match["split"] in parts:
             parts[match["split"]].append(match)
-    train_topics, test_topics = (
-        {topic for match in part for topic in _TOPIC.findall(match["topics"])}
-        for part in parts.values()
-    )
-    common_topics = train_topics & test_topics
-    return Wires(*(_wires_with(part, common_topics) for part in parts.values()))
+    train, test = parts["TRAIN"], parts["TEST"]
+    common_topics = _topics_of(train) & _topics_of(test)
+    return Wires(_wires_with(train, common_topics), _wires_with(test, common_topics))
+
+
+def _topics_of(matches: Sequence[re.Match[str]]) -> set[str]:
+    return {topic for match in matches for topic in _ITEM.findall(match["topics"])}
 
 
 def _wires_with(matches: Sequence[re.Match[str]], topics: AbstractSet[str]) -> WireList:
     """Return the wires that have some of these topics, without their other topics."""
     wires = []
     for match in matches:
-        given = [each for each in dict.fromkeys(_TOPIC.findall(match["topics"])) if each in topics]
-        if given:
-            wires.append(_wire(match, given))
+        distinct_topics = dict.fromkeys(_ITEM.findall(match["topics"]))
+        if kept_topics := [topic for topic in distinct_topics if topic in topics]:
+            wires.append(_to_wire(match, kept_topics))
     return WireList(wires)
 
 
-def _wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
+def _to_wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
     headline, body = _headline_and_body(match["text"])
     return Wire(
         text=f"{headline}\n{body}".strip(),
@@ -228,7 +230,7 @@ def _wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
 
 def _fields(markup: str) -> dict[str, tuple[str, ...]]:
     """Return the tags of a wire that are not topics, and its author."""
-    fields = {name.lower(): tuple(_TOPIC.findall(tags)) for name, tags in _TAGS.findall(markup)}
+    fields = {name.lower(): tuple(_ITEM.findall(tags)) for name, tags in _TAGS.findall(markup)}
     author = _AUTHOR.search(markup)
     return fields | {"author": (" ".join(_plain(author[1]).split()),) if author else ()}
 
@@ -236,8 +238,8 @@ def _fields(markup: str) -> dict[str, tuple[str, ...]]:
 def _text_in_keras(sgml: str, start: int) -> str:
     """Return the source text of Keras' file: from the next <BODY> tag to the next closing tag.
 
-    The tag may belong to a later wire. After one wire, its file has no such tag; Keras' file has
-    the word "rn" for this wire, perhaps from a carriage return and a line feed.
+    The <BODY> tag may belong to a later wire. One wire has no such tag after it in its SGML file;
+    its text in Keras' file is the word "rn", perhaps from a carriage return and a line feed.
     """
     begin = sgml.find("<BODY>", start)
     return "rn" if begin < 0 else sgml[begin + len("<BODY>") : sgml.index("</", begin)]
