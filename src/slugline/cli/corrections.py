@@ -58,8 +58,8 @@ def corrections(
       slugline corrections corrections.db --approve 3-12 --withdraw 13
     """
     with CorrectionStore(file, create=False) as store:
-        waiting = store.held()
-        approved, withdrawn = _numbers(approve, waiting), _numbers(withdraw, waiting)
+        held = store.held()
+        approved, withdrawn = _parse_numbers(approve, held), _parse_numbers(withdraw, held)
         if named_twice := sorted({*approved} & {*withdrawn}):
             raise OptionError(
                 f"correction {named_twice[0]} would be both approved and withdrawn; name it once."
@@ -69,22 +69,22 @@ def corrections(
             "approved": [number for number in approved if store.approve(number, who)],
             "withdrawn": [number for number in withdrawn if store.undo(number)],
         }
-        waiting = store.held()
-        rows = [*store.rows()] if show_all else store.get(sorted(waiting))
+        held = store.held()
+        rows = [*store.rows()] if show_all else store.get(sorted(held))
     if as_json:
-        listed = [_to_dict(row, waiting.get(row.id, ())) for row in rows]
-        print_json({"corrections": listed, "n_held": len(waiting), **changes})
+        listed = [_to_dict(row, held.get(row.id, ())) for row in rows]
+        print_json({"corrections": listed, "n_held": len(held), **changes})
         return
-    was_asked = {"approved": bool(approve), "withdrawn": bool(withdraw)}
-    for name, numbers in changes.items():
-        if was_asked[name]:
-            show(f"{name:<10} {counted(len(numbers), 'correction')}")
-    _print_list(rows, waiting)
+    if approve:
+        show(f"approved   {counted(len(changes['approved']), 'correction')}")
+    if withdraw:
+        show(f"withdrawn  {counted(len(changes['withdrawn']), 'correction')}")
+    _print_list(rows, held)
 
 
-def _print_list(rows: Sequence[Correction], waiting: Mapping[int, Sequence[Doubt]]) -> None:
-    verb = "waits" if len(waiting) == 1 else "wait"
-    show(f"{counted(len(waiting), 'correction')} {verb} for approval")
+def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]]) -> None:
+    verb = "waits" if len(held) == 1 else "wait"
+    show(f"{counted(len(held), 'correction')} {verb} for approval")
     for row in rows[:_MAX_LISTED]:
         text = " ".join(row.text.split())
         if len(text) > _MAX_CHARACTERS:
@@ -97,7 +97,7 @@ def _print_list(rows: Sequence[Correction], waiting: Mapping[int, Sequence[Doubt
             f"{row.id}  {_format_time(row.at)}, by {person}, of model {row.model}",
             f"  {text}",
             f"  answered {join_topics(row.answer)}; right is {join_topics(row.topic)}",
-            *(f"  held: {doubt}" for doubt in waiting.get(row.id, ())),
+            *(f"  held: {doubt}" for doubt in held.get(row.id, ())),
         )
         if row.approved is not None:
             approver = f" by {row.approver}" if row.approver else ""
@@ -112,19 +112,17 @@ def _format_time(time: str) -> str:
     return f"{time[:10]} {time[11:16]} UTC"
 
 
-def _numbers(words: Sequence[str], waiting: Mapping[int, object]) -> list[int]:
-    """Return the numbers of the corrections that the arguments name, without duplicates.
+def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[int]:
+    """Return the numbers of the corrections that the values of an option name, without duplicates.
 
-    Warns about ranges in which no correction waits. Raises OptionError if an argument is neither a
+    Warns about ranges in which no correction waits. Raises OptionError if a value is neither a
     number nor a range.
     """
     numbers: dict[int, None] = {}
-    if not words:
-        return []
-    for word in map(str.strip, ",".join(words).split(",")):
+    for word in (part.strip() for value in values for part in value.split(",")):
         match = _RANGE.fullmatch(word)
         if word == _HELD:
-            numbers.update(dict.fromkeys(sorted(waiting)))
+            numbers.update(dict.fromkeys(sorted(held)))
         elif match is None:
             raise OptionError(
                 f"{word[:100]!r} names no correction; give a number such as 3, a range such as "
@@ -137,7 +135,7 @@ def _numbers(words: Sequence[str], waiting: Mapping[int, object]) -> list[int]:
             if first > last:
                 raise OptionError(f"the range {word} ends before it begins; write {last}-{first}.")
             # Only those that wait: a range may be long, and most of it approved long ago.
-            in_range = [number for number in sorted(waiting) if first <= number <= last]
+            in_range = [number for number in sorted(held) if first <= number <= last]
             numbers.update(dict.fromkeys(in_range))
             if not in_range:
                 warn([f"no correction from {first} to {last} waits for approval"])

@@ -71,6 +71,7 @@ def learn_from_review(
         The name of the corrections in messages.
     """
     held = reviewed.held
+    # The notes also count corrections that are blank, or replaced by another one of the same text.
     notes = to_corpus([row for row in corrections if row.id not in held], name).notes
     learnable = _topic_renamer(train, reading)(to_corpus(reviewed.learnable, name))
     learnable = replace(learnable, notes=notes)
@@ -103,8 +104,9 @@ def _count_unapproved(
 ) -> dict[str, int]:
     """Return the number of corrections to each new topic that has no approved correction."""
     approved = {row.id for row in reviewed.learnable if row.approved is not None}
+    # The places of corrections are their ids.
     rows = zip(corrections.places or (), as_sets(corrections.topics), strict=True)
-    by_topic = [(topic, number in approved) for number, topics in rows for topic in topics]
-    approved_topics = {topic for topic, is_approved in by_topic if is_approved}
-    counts = Counter(topic for topic, _ in by_topic if topic not in approved_topics)
+    topic_ids = [(topic, row_id) for row_id, topics in rows for topic in topics]
+    approved_topics = {topic for topic, row_id in topic_ids if row_id in approved}
+    counts = Counter(topic for topic, _ in topic_ids if topic not in approved_topics)
     return {topic: counts[topic] for topic in new_topics if topic in counts}
