@@ -115,7 +115,7 @@ def test_detecting_stream_waits_for_the_end_of_a_line() -> None:
             return super().read1(1)
 
     for encoding in ("utf-8", "cp1252"):
-        stream = LineStream(Pipe("text\nGruß\nKöln\n".encode(encoding)), likely=None)
+        stream = LineStream(Pipe("text\nGruß\nKöln\n".encode(encoding)), detect=True)
         lines = [*iter(lambda: stream.readline(1000), b"")]  # noqa: B023 - is run at once
         assert [line.decode() for line in lines] == ["text\n", "Gruß\n", "Köln\n"]
 

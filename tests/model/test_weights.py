@@ -12,7 +12,12 @@ import pytest
 
 from slugline import FeatureGroup, NeuralLearner, TopicClassifier
 from slugline.corpus.documents import Topics
-from slugline.corpus.sample_weights import class_weights, counted_rows, row_weights, topic_weights
+from slugline.corpus.sample_weights import (
+    counted_rows,
+    row_weights,
+    topic_weight_of_rows,
+    weight_by_topic,
+)
 from slugline.errors import DataError, OptionError
 
 
@@ -60,26 +65,26 @@ def test_row_weights_reject_a_weight_below_zero_and_take_zero() -> None:
 
 def test_topic_weights_balanced_give_each_topic_the_same_total() -> None:
     topics, labels = Topics(["a", "b", "c"]), np.array([0, 0, 0, 1, 2, 2])
-    weights = topic_weights("balanced", topics, labels)
+    weights = topic_weight_of_rows("balanced", topics, labels)
     assert weights is not None
     np.testing.assert_allclose(np.bincount(labels, weights), 2)
 
 
 def test_topic_weights_balanced_ignore_topics_without_rows() -> None:
     topics, labels = Topics(["a", "b", "c", "d"]), np.array([1, 1, 1, 3])
-    weights = topic_weights("balanced", topics, labels)
+    weights = topic_weight_of_rows("balanced", topics, labels)
     assert weights is not None
     np.testing.assert_allclose(np.bincount(labels, weights), [0, 2, 0, 2])
 
 
 def test_topic_weights_of_a_mapping_default_to_one() -> None:
     topics, labels = Topics(["a", "b", "c"]), np.array([2, 0, 1, 2])
-    assert topic_weights(None, topics, labels) is None
-    weights = topic_weights({"c": 3, "a": 0.5}, topics, labels)
+    assert topic_weight_of_rows(None, topics, labels) is None
+    weights = topic_weight_of_rows({"c": 3, "a": 0.5}, topics, labels)
     assert weights is not None
     assert weights.tolist() == [3, 0.5, 1, 3]
     with pytest.raises(OptionError) as caught:
-        topic_weights("equal", topics, labels)
+        topic_weight_of_rows("equal", topics, labels)
     assert str(caught.value) == (
         "`class_weight` is 'equal'; give None, 'balanced' or a mapping of topic to weight."
     )
@@ -87,9 +92,9 @@ def test_topic_weights_of_a_mapping_default_to_one() -> None:
 
 @pytest.mark.parametrize("topic", [-1, 3])
 def test_class_weights_reject_an_unknown_topic(topic: int) -> None:
-    assert class_weights({0: 2, 2: 3}, 3).tolist() == [2, 1, 3]
+    assert weight_by_topic({0: 2, 2: 3}, 3).tolist() == [2, 1, 3]
     with pytest.raises(DataError) as caught:
-        class_weights({topic: 1.0}, 3)
+        weight_by_topic({topic: 1.0}, 3)
     assert str(caught.value) == (f"`class_weight` names topic {topic}, but topics run from 0 to 2.")
 
 

@@ -19,27 +19,30 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Maximum number of bytes to examine; and the minimum number above 127 for a guess of text that is
-# not in a western language.
-_N_SAMPLED, _MIN_FOREIGN = 20_000, 10
+# Maximum number of bytes to examine.
+_MAX_SAMPLE = 20_000
+# Text that isn't in a European language with Latin letters is guessed only if it has at least this
+# many bytes above 127.
+_MIN_FOREIGN = 10
 # The largest fraction of characters above 127 in odd places that a plausible text may have.
 _MAX_ODD = 0.05
 
 # The letters of each language that ASCII lacks.
 _WESTERN = (
-    "äöüßéèàêç",
-    "àâæçèéêëîïôùûüÿœ",
-    "áéíñóúüçà",
-    "áâãàçéêíóôõúü",
-    "àèéìòù",
-    "éëïóöüèêáç",
-    "æøåéèêóôâò",
-    "äöåéàü",
-    "äöüõ",
-    "éèêëïöüçñâà",
+    "äöüßéèàêç",  # German
+    "àâæçèéêëîïôùûüÿœ",  # French
+    "áéíñóúüçà",  # Spanish
+    "áâãàçéêíóôõúü",  # Portuguese
+    "àèéìòù",  # Italian
+    "éëïóöüèêáç",  # Dutch
+    "æøåéèêóôâò",  # Danish and Norwegian
+    "äöåéàü",  # Swedish and Finnish
+    "äöüõ",  # Estonian
+    "éèêëïöüçñâà",  # English, in words of other languages
 )
 _POLISH, _HUNGARIAN, _ROMANIAN = "ąćęłńóśźż", "áéíóöőúüű", "âăîşţșț"
-_CENTRAL = (_POLISH, "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", _HUNGARIAN, _ROMANIAN, "čćđšž")
+_CZECH, _SLOVAK, _SOUTH_SLAVIC = "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", "čćđšž"
+_CENTRAL = (_POLISH, _CZECH, _SLOVAK, _HUNGARIAN, _ROMANIAN, _SOUTH_SLAVIC)
 _TURKISH, _ICELANDIC = ("çğıöşüâîûi\u0307",), ("áðéíóúýþæö",)
 # All of western Europe, for texts of several languages.
 _ALL_WESTERN = ("àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿß",)
@@ -55,7 +58,10 @@ _LATIN = (
     ("cp850", _WESTERN),
     ("mac_roman", _WESTERN),
 )
-_CYRILLIC = ("абвгдежзийклмнопрстуфхцчшщъыьэюяё", "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя")
+_CYRILLIC = (
+    "абвгдежзийклмнопрстуфхцчшщъыьэюяё",  # Russian and Bulgarian
+    "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",  # Ukrainian
+)
 _GREEK = ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",)
 # Encodings of other alphabets; the number of lower-case letters decides between them.
 _OTHERS = (
@@ -71,7 +77,8 @@ _RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
 _BETWEEN = "‘’´–—…·\N{NO-BREAK SPACE}\N{SOFT HYPHEN}"
 # Chinese and Japanese letters may have any sign between them.
 _LETTER = r"[^\W\d_\u2e80-\U0010ffff]"
-# The expressions are compiled on first use, in milliseconds that most files don't need.
+# The expressions below are compiled on first use, which takes milliseconds that most files don't
+# need. An odd sign stands between two letters, or is one that no letter precedes.
 _ODD = rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWEEN}]|[ªº²³])(?={_LETTER}))"
 # Greek, Cyrillic and other letters in a word of ASCII.
 _FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"
@@ -125,7 +132,7 @@ def guess_utf16(head: bytes) -> str | None:
 
     In every script, spaces, line breaks and separators of cells have a zero byte.
     """
-    start = head[: _N_SAMPLED // 2 * 2]
+    start = head[: _MAX_SAMPLE // 2 * 2]
     for encoding, zeros, others in (
         ("utf-16-le", start[1::2], start[::2]),
         ("utf-16-be", start[::2], start[1::2]),
@@ -144,12 +151,12 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 
     A few bytes are enough only for European languages.
     """
-    sample = b"\n".join(samples)[:_N_SAMPLED]
+    sample = b"\n".join(samples)[:_MAX_SAMPLE]
     for encoding, alphabets in _LATIN:
         text = _decode(sample, encoding)
         # A single letter may be another letter or a sign: the ³ of m³ is ł in another encoding.
-        n_distinct = 0 if encoding == "cp1252" else 2
-        is_known = text and _is_in_alphabet(text, alphabets, n_distinct)
+        min_distinct = 0 if encoding == "cp1252" else 2
+        is_known = text and _is_in_alphabet(text, alphabets, min_distinct)
         if text and is_known and not re.search(_LATIN_RUN, text):
             return _choose_western(sample, text) if encoding == "cp1252" else encoding
     if sum(byte > 127 for byte in sample) < _MIN_FOREIGN:
@@ -161,13 +168,9 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     ]
     if plausible:
         return max(plausible, key=lambda guess: guess[0])[1]
-    eastern = [
-        encoding
-        for encoding, is_likely in _EASTERN
-        if is_likely(_decode(sample, encoding, is_cut=True) or "")
-    ]
-    if eastern:
-        return "cp949" if eastern[0] == "euc_kr" else eastern[0]  # of which it is a part
+    for encoding, is_likely in _EASTERN:
+        if is_likely(_decode(sample, encoding, is_cut=True) or ""):
+            return "cp949" if encoding == "euc_kr" else encoding  # cp949 extends EUC-KR
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
@@ -181,7 +184,11 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 def _choose_western(sample: bytes, text: str) -> str:
     """Return cp1252, or Latin-9 if the bytes in which the two differ are letters."""
     latin_9 = _decode(sample, "iso8859-15")
-    if latin_9 and _is_in_alphabet(latin_9, _ALL_WESTERN, 1) and _n_odd(latin_9) < _n_odd(text):
+    if (
+        latin_9
+        and _is_in_alphabet(latin_9, _ALL_WESTERN, 1)
+        and _count_odd(latin_9) < _count_odd(text)
+    ):
         return "iso8859-15"
     return "cp1252"
 
@@ -237,22 +244,23 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
     for line in lines:
         if not line.isascii():
             text = _decode(line, "utf-8", is_part)
-            is_utf8 = text is not None and not (text and _is_by_chance(text))
-            n_utf8 += is_utf8
-            n_others += not is_utf8
+            if text is None or _is_utf8_by_chance(text):
+                n_others += 1
+            else:
+                n_utf8 += 1
     return n_utf8, n_others
 
 
-def _is_by_chance(text: str) -> bool:
+def _is_utf8_by_chance(text: str) -> bool:
     """Whether all characters decoded as UTF-8 are in positions where no language has them.
 
     For example, "Spaß…" in cp1252, read as UTF-8, is "Spa" with a digit of the N'Ko script.
     """
-    return all(
+    return bool(text) and all(
         "\u0180" <= character < "\u0800"
         and character not in _LATIN_BEYOND
-        and _is_ascii_letter(last)
-        for last, character in zip(f" {text}", text, strict=False)
+        and _is_ascii_letter(previous)
+        for previous, character in zip(f" {text}", text, strict=False)
         if character > "\x7f"
     )
 
@@ -261,31 +269,35 @@ def _is_ascii_letter(character: str) -> bool:
     return character.isascii() and character.isalpha()
 
 
-def _is_in_alphabet(text: str, alphabets: Sequence[str], n_distinct: int) -> bool:
+def _is_in_alphabet(text: str, alphabets: Sequence[str], min_distinct: int) -> bool:
     """Whether a text is plausible, with enough distinct letters, all of them of one language."""
     foreign = [character for character in text if character > "\x7f"]
     letters = [c for c in foreign if c not in _SIGNS and c not in _RARE_SIGNS]
     if len(letters) < sum(character in _RARE_SIGNS for character in foreign):
         return False
     small = {*"".join(letters).lower()}
-    if len(small) < n_distinct:
+    if len(small) < min_distinct:
         return False
     return any(small <= {*alphabet} for alphabet in alphabets) and _is_plausible(text)
 
 
 def _is_plausible(text: str) -> bool:
-    """Whether a text has hardly any signs or foreign letters within words."""
-    return _n_odd(text) <= _MAX_ODD * sum(character > "\x7f" for character in text)
+    """Whether a text has hardly any odd characters; see `_count_odd`."""
+    return _count_odd(text) <= _MAX_ODD * sum(character > "\x7f" for character in text)
 
 
-def _n_odd(text: str) -> int:
-    """Return the number of signs and of foreign letters within words."""
-    n_odd, previous = len(re.findall(_ODD, text)) + len(re.findall(_MIXED, text)), " "
-    for character in text:
+def _count_odd(text: str) -> int:
+    """Return the number of characters beyond ASCII that no text has where they are.
+
+    They are signs and foreign letters within words, capitals after small letters, and control
+    characters.
+    """
+    n_odd = len(re.findall(_ODD, text)) + len(re.findall(_MIXED, text))
+    for previous, character in zip(f" {text}", text, strict=False):
         if character > "\x7f":
-            n_odd += character.isupper() and previous.islower()
-            n_odd += "\x7f" < character < "\xa0"  # control characters
-        previous = character
+            is_capital_in_word = character.isupper() and previous.islower()
+            is_control_character = character < "\xa0"
+            n_odd += is_capital_in_word + is_control_character
     return n_odd
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import select
 import stat
-from types import EllipsisType
 from typing import Any, BinaryIO
 
 from slugline.base.checks import short_repr
@@ -135,7 +134,7 @@ class DetectingStream:
     def __init__(self, file: Any, likely: str | None) -> None:
         self.encoding: str | None = None
         self._file, self._likely = file, likely
-        self._stream: Any = None  # after the decision
+        self._stream: Any = None  # until the encoding is decided
         self._has_begun = False
 
     def read1(self, size: int) -> bytes:
@@ -149,7 +148,7 @@ class DetectingStream:
         if self._stream is not None or (piece.isascii() and b"\0" not in piece):
             return piece
         is_cut = True
-        # The reader of a line waits for its end anyway.
+        # Read to the end of a line, for which the caller waits anyway.
         while is_cut and not _shows_encoding(piece) and len(piece) < _MAX_GUESSED:
             more = self._file.read1(size)
             piece, is_cut = piece + more, bool(more)
@@ -185,8 +184,10 @@ class LineStream:
         Whether the file is compressed with gzip.
     encoding : str, optional
         See `check_encoding`.
-    likely : str or None
-        If given, and `encoding` isn't, the encoding is detected; see `DetectingStream`.
+    detect : bool, default False
+        Whether to detect the encoding, if `encoding` is None; see `DetectingStream`.
+    likely : str, optional
+        A likely encoding, for detecting it.
     chunk_bytes : int, default 65536
         Number of bytes to read at a time.
     """
@@ -197,7 +198,8 @@ class LineStream:
         packed: bool = False,
         encoding: str | None = None,
         *,
-        likely: str | EllipsisType | None = ...,
+        detect: bool = False,
+        likely: str | None = None,
         chunk_bytes: int = _CHUNK_BYTES,
     ) -> None:
         self.packed = packed
@@ -207,7 +209,7 @@ class LineStream:
         self._detecting: DetectingStream | None = None
         if encoding is not None:
             self._bytes = Utf8Stream(self._bytes, encoding)
-        elif not isinstance(likely, EllipsisType):
+        elif detect:
             self._bytes = self._detecting = DetectingStream(self._bytes, likely)
         self._size = _plain_size(file)
         self._buffer = b""
@@ -220,7 +222,8 @@ class LineStream:
 
     def readline(self, limit: int) -> bytes:
         """Return the next line with its line end, or its first `limit` bytes; b"" at the end."""
-        end = self._buffer.find(b"\n", self._at, self._at + limit) + 1 or self._read_on(limit)
+        line_break = self._buffer.find(b"\n", self._at, self._at + limit)
+        end = self._read_on(limit) if line_break < 0 else line_break + 1
         line = self._buffer[self._at : end]
         self._at = end
         return line
@@ -263,7 +266,8 @@ class LineStream:
             pieces.append(piece)
             n_bytes += len(piece)
         self._buffer, self._at = b"".join(pieces), 0
-        return self._buffer.find(b"\n", 0, limit) + 1 or min(n_bytes, limit)
+        line_break = self._buffer.find(b"\n", 0, limit)
+        return min(n_bytes, limit) if line_break < 0 else line_break + 1
 
 
 def _plain_size(file: BinaryIO) -> int | None:

@@ -451,7 +451,7 @@ def _standard_input(
         stream = LineStream(sys.stdin.buffer, encoding=encoding)
     else:
         likely = None if layout is None else layout.encoding
-        stream = LineStream(sys.stdin.buffer, likely=likely)
+        stream = LineStream(sys.stdin.buffer, detect=True, likely=likely)
     lines = TextLines(stream.readline, "standard input", encoding=encoding)
     lines.encoding = encoding = encoding or stream.detected
     note = _encoding_note(stream.detected)

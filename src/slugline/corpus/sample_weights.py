@@ -72,6 +72,7 @@ def counted_rows(
     n_rows : int
     sample_weight : float array, shape (n_rows,), or None
     max_rows : int, default 0
+        The largest number of rows, with repetitions.
 
     Returns
     -------
@@ -86,12 +87,12 @@ def counted_rows(
     if sample_weight is None:
         return rows, None
     weights = _check_sample_weight(sample_weight, n_rows)
-    counts = weights.astype(np.float32) > 0  # like `row_weights`
-    if not counts.any():
+    has_weight = weights.astype(np.float32) > 0  # like `row_weights`
+    if not has_weight.any():
         return rows, weights
     if weights.sum() <= max_rows and (weights == np.rint(weights)).all():
         return rows.repeat(weights.astype(np.int64)), None
-    return rows[counts], weights[counts]
+    return rows[has_weight], weights[has_weight]
 
 
 def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
@@ -125,9 +126,7 @@ def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
     return numbers
 
 
-def topic_weights(
-    class_weight: str | Mapping[Any, float] | None, topics: Topics, labels: I64
-) -> F32 | None:
+def topic_weight_of_rows(class_weight: ClassWeight, topics: Topics, labels: I64) -> F32 | None:
     """Return the weight of each row's topic, float32, shape (n_rows,); None if all are 1.
 
     Parameters
@@ -161,7 +160,7 @@ def topic_weights(
     except DataError as error:
         raise DataError(Parameter("class_weight"), f" names an {error}") from None
     by_number = dict(zip(numbers, class_weight.values(), strict=True))
-    return class_weights(by_number, len(topics))[labels]
+    return weight_by_topic(by_number, len(topics))[labels]
 
 
 def check_class_weight(class_weight: Any) -> None:
@@ -181,7 +180,7 @@ def check_class_weight(class_weight: Any) -> None:
             )
 
 
-def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
+def weight_by_topic(class_weight: Mapping[int, float], n_topics: int) -> F32:
     """Return the weight of each topic by its number, float32, shape (n_topics,).
 
     Raises DataError if no topic has such a number. Raises OptionError if a weight is not
@@ -199,9 +198,7 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
     return weights
 
 
-def to_plain_class_weight(
-    class_weight: Literal["balanced"] | Mapping[Any, float] | None,
-) -> Literal["balanced"] | Mapping[Any, float] | None:
+def to_plain_class_weight(class_weight: ClassWeight) -> ClassWeight:
     """Return `class_weight` with plain topics, which a file can hold; see `to_plain_topics`."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight

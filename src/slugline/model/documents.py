@@ -12,7 +12,7 @@ from slugline.base.checks import count_threads
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import compute_digest
-from slugline.corpus.sample_weights import counted_rows, row_weights, topic_weights
+from slugline.corpus.sample_weights import counted_rows, row_weights, topic_weight_of_rows
 from slugline.corpus.topic_sets import is_multilabel, sets_with_parents
 from slugline.learning.learner import FitContext
 from slugline.model.settings import FitSettings
@@ -91,7 +91,7 @@ class TrainingDocuments:
     ) -> FitContext:
         """Return the settings, weights and sizes that a learner needs besides rows and labels."""
         labels = self.task.labels
-        weights = topic_weights(settings.class_weight, self.task.topics, labels.topics)
+        weights = topic_weight_of_rows(settings.class_weight, self.task.topics, labels.topics)
         if weights is not None:
             weights = labels.row_means(weights)
         return FitContext(

@@ -21,7 +21,7 @@ from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.layout import Format, ReadOptions
-from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
+from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_of_rows
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.learner import LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
@@ -358,7 +358,7 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
     """Return the user's weight of each topic; None without weights."""
     if isinstance(settings.class_weight, str):  # "balanced"
         return topic_counts.sum() / (len(topic_counts) * topic_counts)
-    weights = topic_weights(settings.class_weight, topics, np.arange(len(topics)))
+    weights = topic_weight_of_rows(settings.class_weight, topics, np.arange(len(topics)))
     return None if weights is None else weights.astype(np.float64)
 
 

@@ -26,7 +26,7 @@ from slugline.base.checks import check_whole, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.wording import counted, format_lines
-from slugline.corpus.sample_weights import class_weights, row_weights
+from slugline.corpus.sample_weights import row_weights, weight_by_topic
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy
 from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
@@ -66,7 +66,9 @@ class Trainer:
         per_row = None
         if class_weight is not None:
             targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
-            per_row = class_weights(class_weight, self.network.n_topics)[self.loss.topics(targets)]
+            per_row = weight_by_topic(class_weight, self.network.n_topics)[
+                self.loss.topics(targets)
+            ]
         return row_weights(n_rows, sample_weight, per_row)
 
     def train_step(
