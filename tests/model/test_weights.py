@@ -84,7 +84,7 @@ def test_topic_weights_of_a_mapping_default_to_one() -> None:
     assert weights is not None
     assert weights.tolist() == [3, 0.5, 1, 3]
     with pytest.raises(OptionError) as caught:
-        topic_weight_of_rows("equal", topics, labels)
+        topic_weight_of_rows("equal", topics, labels)  # type: ignore[arg-type]
     assert str(caught.value) == (
         "`class_weight` is 'equal'; give None, 'balanced' or a mapping of topic to weight."
     )

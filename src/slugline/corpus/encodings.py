@@ -38,7 +38,7 @@ _WESTERN = (
     "æøåéèêóôâò",  # Danish and Norwegian
     "äöåéàü",  # Swedish and Finnish
     "äöüõ",  # Estonian
-    "éèêëïöüçñâà",  # English, in words of other languages
+    "éèêëïöüçñâà",  # English, in loanwords
 )
 _POLISH, _HUNGARIAN, _ROMANIAN = "ąćęłńóśźż", "áéíóöőúüű", "âăîşţșț"
 _CZECH, _SLOVAK, _SOUTH_SLAVIC = "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", "čćđšž"
@@ -78,7 +78,7 @@ _BETWEEN = "‘’´–—…·\N{NO-BREAK SPACE}\N{SOFT HYPHEN}"
 # Chinese and Japanese letters may have any sign between them.
 _LETTER = r"[^\W\d_\u2e80-\U0010ffff]"
 # The expressions below are compiled on first use, which takes milliseconds that most files don't
-# need. An odd sign stands between two letters, or is one that no letter precedes.
+# need. This one matches a sign between two letters, or one that never follows a letter.
 _ODD = rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWEEN}]|[ªº²³])(?={_LETTER}))"
 # Greek, Cyrillic and other letters in a word of ASCII.
 _FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"

@@ -66,9 +66,8 @@ class Trainer:
         per_row = None
         if class_weight is not None:
             targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
-            per_row = weight_by_topic(class_weight, self.network.n_topics)[
-                self.loss.topics(targets)
-            ]
+            weights = weight_by_topic(class_weight, self.network.n_topics)
+            per_row = weights[self.loss.topics(targets)]
         return row_weights(n_rows, sample_weight, per_row)
 
     def train_step(
