@@ -246,5 +246,5 @@ def test_train_corrections_leaves_a_model_of_the_same_bytes(run: Run) -> None:
     ]
     after = Path("news.slug").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert [*Path().glob("*.before.*")] == [Path("news.slug.before.1")]
+    assert [*Path().glob("*.slug.before.*")] == [Path("news.slug.before.1")]
     assert [*Path().glob(".*.trial")] == []
