@@ -493,7 +493,7 @@ def test_guard_asks_for_a_token_and_never_shows_it(tickets: Path) -> None:
         ("# none\n", "holds no token"),
         ("short\n", "token 1 has 5 characters"),
         ("0123456789abcdef\nwith a space in it", "token 2 has"),
-        ("0123456789abcdeé", "other than ASCII"),
+        ("0123456789abcdeé", "aren't ASCII"),
         ("x" * 70_000, "too large"),
     ],
 )
