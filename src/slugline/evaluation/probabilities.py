@@ -17,8 +17,8 @@ from slugline.evaluation.intervals import Interval, wilson
 
 #: Number of bins.
 N_BINS = 15
-# The largest rounding error of float32 probabilities that should sum to 1.
-_ROUNDED = 1e-5
+# The most by which rounding to float32 may take a probability over 1.
+_MAX_ROUNDING_ERROR = 1e-5
 
 
 class Bin(NamedTuple):
@@ -66,20 +66,20 @@ def reliability_curve(
     check_whole("n_bins", n_bins, 1)
     proba, right = _check_arrays(proba_top, correct)
     check_probabilities(proba)
-    values, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
     # Predictions of equal probability count the same, so that the order of documents doesn't
     # matter.
     fraction_right = (np.bincount(codes, right) / counts)[codes]
     order = np.argsort(proba, kind="stable")
     return [
-        Bin(len(rows), float(values[codes][rows].mean()), float(fraction_right[rows].sum()))
+        Bin(len(rows), float(proba[rows].mean()), float(fraction_right[rows].sum()))
         for rows in np.array_split(order, min(n_bins, proba.size))
     ]
 
 
 def check_probabilities(proba: Floats) -> None:
     """Raise DataError unless all probabilities are from 0 to 1."""
-    if not ((proba >= 0) & (proba <= 1 + _ROUNDED)).all():
+    if not ((proba >= 0) & (proba <= 1 + _MAX_ROUNDING_ERROR)).all():
         raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
 
 

@@ -82,9 +82,9 @@ def apply_weighting(values: F32, weighting: str) -> None:
 
 def sums_of_squares(values: F32, lengths: Integers) -> F64:
     """Return the sum of squares of each row, given the values of all rows and the rows' lengths."""
-    owner = np.arange(len(lengths)).repeat(lengths)
+    row_of_value = np.arange(len(lengths)).repeat(lengths)
     # Summed in order, as in the compiled kernel.
-    sums = np.bincount(owner, np.square(values, dtype=np.float64), len(lengths))
+    sums = np.bincount(row_of_value, np.square(values, dtype=np.float64), len(lengths))
     return sums.astype(np.float64, copy=False)
 
 
@@ -116,8 +116,8 @@ class FeatureGroup:
         Drop terms that occur less often in all documents together.
     n_buckets : int, optional
         Number of hash buckets, a power of two up to `MAX_BUCKETS`: feature hashing instead of a
-        vocabulary. Columns have no names, and processes that share nothing make the same counts.
-        The idf of terms is still learned.
+        vocabulary. Columns then have no names, and separate processes give each term the same
+        column. The idf of terms is still learned.
     columns : tuple of TableColumn, default ()
         The extra columns; only for the kind "columns", which fitting adds.
 
@@ -208,12 +208,13 @@ DEFAULT_GROUPS = {
     )
     for kind in ("words", "lead", "bigrams", "characters")
 }
-# This number and the next ones were chosen by cross-validation, with 10 and 50 documents per topic
-# of 40 sets in 17 languages.
+# The numbers from here to `_WORD_WEIGHT_OF_TWO` were chosen by cross-validation, with 10 and 50
+# documents per topic of 40 sets in 17 languages.
+
 # Up to this number of documents, n-grams of more lengths improve accuracy.
 _FEW = 500
-# With more documents, they do only if a character has this many bits (`benchmarks/run.py choices
-# bits`).
+# With more documents, n-grams of more lengths improve accuracy only if a character has at least
+# this many bits (`benchmarks/run.py choices bits`).
 _MANY_BITS = 5.5
 # An n-gram weighs less than a longer one if characters have fewer bits than this.
 _FULL_WEIGHT_BITS = 5.2
@@ -258,23 +259,29 @@ def default_feature_groups(
     if multilabel:
         return tuple(DEFAULT_GROUPS.values())
     words, characters = (DEFAULT_GROUPS[kind] for kind in ("words", "characters"))
-    bits, are_few = bits_per_character(texts[:_FEW]), is_complete and 0 < len(texts) <= _FEW
+    bits = bits_per_character(texts[:_FEW])
+    are_few = is_complete and 0 < len(texts) <= _FEW
     if bits < _MANY_BITS and not are_few:
         return words, DEFAULT_GROUPS["bigrams"], characters
     weight = _WORD_WEIGHT_OF_TWO if are_few and n_topics == 2 else _WORD_WEIGHT_OF_FEW
-    doubling = min(max(_FULL_WEIGHT_BITS - bits, 0), 1)
     return (
         replace(words, kind="words", weight=weight),
         replace(words, kind="bigrams", weight=weight),
         *(
-            replace(
-                characters,
-                kind=cast("TermKindName", kind),
-                weight=round(2 ** (doubling * (length - 4) / 2), 2),
-            )
+            replace(characters, kind=cast("TermKindName", kind), weight=_ngram_weight(length, bits))
             for kind, length in NGRAM_LENGTHS.items()
         ),
     )
+
+
+def _ngram_weight(length: int, bits: float) -> float:
+    """Return the weight of n-grams of a length, relative to those of four characters.
+
+    For characters of few bits, two more characters double the weight; for characters of
+    `_FULL_WEIGHT_BITS` or more, all lengths have the same weight.
+    """
+    exponent = min(max(_FULL_WEIGHT_BITS - bits, 0), 1)
+    return round(2 ** (exponent * (length - 4) / 2), 2)
 
 
 def bits_per_character(texts: Sequence[str]) -> float:
@@ -339,8 +346,8 @@ class RowWeights:
         self._distinct_weightings = {*self._weightings}
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        plain = [None if rarity is None else aligned(rarity, np.float32) for rarity in self.idf]
-        self._kernel_groups = tuple(zip(first, plain, self._factors.tolist(), strict=True))
+        aligned_idf = [None if each is None else aligned(each, np.float32) for each in self.idf]
+        self._kernel_groups = tuple(zip(first, aligned_idf, self._factors.tolist(), strict=True))
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
@@ -371,24 +378,27 @@ class RowWeights:
         if self._has_idf.all():
             values *= self._all_idf.take(columns)
         elif self._has_idf.any():
-            is_own = counts.repeat_for_entries(self._has_idf)
-            without = np.cumsum(np.where(self._has_idf, 0, self.widths))
-            offsets = counts.repeat_for_entries(without)
-            values[is_own] *= self._all_idf.take((columns - offsets)[is_own])
+            in_idf_group = counts.repeat_for_entries(self._has_idf)
+            # `_all_idf` has no entries for the columns of groups without idf.
+            n_skipped = np.cumsum(np.where(self._has_idf, 0, self.widths))
+            offsets = counts.repeat_for_entries(n_skipped)
+            values[in_idf_group] *= self._all_idf.take((columns - offsets)[in_idf_group])
 
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts
         values *= counts.repeat_for_entries(self._factors)
         sums = sums_of_squares(values, lengths).reshape(-1, len(self.idf))
-        norms = np.sqrt(sum(sums[:, self._has_idf].T, np.zeros(len(sums))))[:, np.newaxis]
+        # Groups are added one after another, as in the compiled kernel.
+        squared_norms = sum(sums[:, self._has_idf].T, np.zeros(len(sums)))
+        norms = np.sqrt(squared_norms)[:, np.newaxis]
         scales = 1 / np.where(self._has_idf & (norms > 0), norms, 1)
         values *= scales.astype(np.float32).ravel().repeat(lengths)
 
     @cached_property
     def _has_idf(self) -> Mask:
-        return np.array([rarity is not None for rarity in self.idf])
+        return np.array([each is not None for each in self.idf])
 
     @cached_property
     def _all_idf(self) -> F32:
         """The idf arrays of all groups that have one, concatenated."""
-        return np.concatenate([rarity for rarity in self.idf if rarity is not None])
+        return np.concatenate([each for each in self.idf if each is not None])
