@@ -21,7 +21,7 @@ class QuantizationResult:
 
     # With the evaluation of the weights in the file.
     experiment: Experiment
-    precision: str
+    weight_type: str
     accuracy_before: float
     accuracy_after: float
     # Size of the file with float32 weights, and of the one saved.
@@ -31,9 +31,9 @@ class QuantizationResult:
     def summary(self) -> str:
         """Return a line that says how weights were stored and what that cost."""
         if self.bytes_after >= self.bytes_before:
-            return f"{self.precision}: {_kilobytes(self.bytes_after)}, no less than with float32"
+            return f"{self.weight_type}: {_kilobytes(self.bytes_after)}, no less than with float32"
         return (
-            f"{self.precision}: accuracy {self.accuracy_before:.4f} before, "
+            f"{self.weight_type}: accuracy {self.accuracy_before:.4f} before, "
             f"{self.accuracy_after:.4f} after; {_kilobytes(self.bytes_before)} before, "
             f"{_kilobytes(self.bytes_after)} after"
         )
@@ -41,7 +41,7 @@ class QuantizationResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the results as plain data for JSON."""
         return {
-            "precision": self.precision,
+            "precision": self.weight_type,
             "accuracy": {"before": self.accuracy_before, "after": self.accuracy_after},
             "bytes": {"before": self.bytes_before, "after": self.bytes_after},
         }
@@ -66,7 +66,7 @@ def save_quantized(
     Raises
     ------
     ModelFileError : if it can't be written; an earlier file then stays.
-    OptionError : if there is no such precision.
+    OptionError : if `quantize` is neither of the two.
     """
     to_file = partial(
         to_model_file,
@@ -83,7 +83,7 @@ def save_quantized(
     write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return QuantizationResult(
         experiment=experiment,
-        precision=file.info.weight_type,
+        weight_type=file.info.weight_type,
         accuracy_before=before.accuracy,
         accuracy_after=after.accuracy,
         bytes_before=len(pack(to_file())),
