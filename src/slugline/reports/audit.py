@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -41,19 +42,19 @@ def other_findings(audit: Audit) -> list[str]:
 def _alike(audit: Audit) -> Iterator[str]:
     """Yield notes on topics that are similar to many others, and on other similar pairs."""
     mixed = [pair for pair in audit.alike if pair.mixed is not None]
-    n_pairs = Counter(name for pair in mixed for name in pair[:2])
-    n_documents = audit.corpus.topic_counts()
+    pair_counts = Counter(name for pair in mixed for name in pair[:2])
+    document_counts = audit.corpus.topic_counts()
     noted: set[tuple[str, str]] = set()
-    for name, n in n_pairs.most_common():
+    for name, _ in pair_counts.most_common():
         pairs = [pair for pair in mixed if name in pair[:2] and pair[:2] not in noted]
-        if n < _MANY_ALIKE or len(pairs) < _MANY_ALIKE:
+        if len(pairs) < _MANY_ALIKE:
             continue
         noted |= {pair[:2] for pair in pairs}
         others = [pair.other if pair.topic == name else pair.topic for pair in pairs]
         yield _sentence(
             "alike",
             topic=name,
-            n_documents=n_documents.get(name, 0),
+            n_documents=document_counts.get(name, 0),
             n_others=len(others),
             examples=join_words(others, _N_EXAMPLES, last=None),
         )
@@ -76,7 +77,7 @@ _sentence = partial(sentence, "audit.txt.j2")
 
 #: Documents with a lower suspicion are not shown.
 MIN_SUSPICION = 0.1
-# The most suspects, and rows of the other tables.
+# The largest number of suspects, and of rows of the other tables.
 _MAX_CARDS, _MAX_ROWS = 100, 50
 # Characters of a text, of its part before the first marked word, and of a text in a table.
 _N_CHARACTERS, _N_BEFORE, _N_SHORT = 560, 120, 140
@@ -99,6 +100,16 @@ class _Card:
     likely: str
     suspect: _Side
     other: _Side | None
+
+
+class _LeakRow(NamedTuple):
+    """The cells of a leak in the table, from left to right."""
+
+    test_place: str
+    training_place: str
+    likeness: str
+    topic: str
+    text: str
 
 
 def audit_page(findings: Findings) -> str:
@@ -133,12 +144,15 @@ def _distinct_suspects(audit: Audit) -> list[int]:
 
 def _card(findings: Findings, row: int) -> _Card:
     finding = findings[row]
-    evidence_row = finding.comparison_row
     return _Card(
         finding=finding,
         likely=join_topics(finding.likely),
         suspect=_side(findings, row, finding),
-        other=None if evidence_row is None else _side(findings, evidence_row, finding),
+        other=(
+            None
+            if finding.comparison_row is None
+            else _side(findings, finding.comparison_row, finding)
+        ),
     )
 
 
@@ -167,13 +181,14 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
     return highlight(f"{before}{text[start:end]}{after}", inside)
 
 
-def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:
+def _leak(findings: Findings, leak: Leak) -> _LeakRow:
+    """Return the row of a leak in the table."""
     topics, texts = findings.audit.corpus.topics, findings.audit.corpus.texts
     topic, test_topic = join_topics(topics[leak.row]), join_topics(topics[leak.test_row])
-    return (
-        findings.place(leak.test_row),
-        findings.place(leak.row),
-        "identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
-        topic if topic == test_topic else f"{test_topic}, but {topic} in training",
-        one_line(texts[leak.test_row], _N_SHORT),
+    return _LeakRow(
+        test_place=findings.place(leak.test_row),
+        training_place=findings.place(leak.row),
+        likeness="identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
+        topic=topic if topic == test_topic else f"{test_topic}, but {topic} in training",
+        text=one_line(texts[leak.test_row], _N_SHORT),
     )

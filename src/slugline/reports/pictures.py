@@ -16,8 +16,8 @@ from slugline.experiment.lesson import SeedSummary
 from slugline.reports.render import shorten
 
 _COLOURS = ("validation", "best", "training")
-# Characters of a topic's name beside the confusion matrix.
-_NAME_LENGTH = 18
+# Characters of a topic's name beside the confusion matrix, and of a model's name and time.
+_NAME_LENGTH, _MODEL_LENGTH = 18, 26
 #: The accuracy of fewer answers is not drawn: each answer changes it much.
 _MIN_ANSWERS = 20
 
@@ -52,8 +52,9 @@ def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
 
 def accuracy_by_network(networks: Sequence[tuple[str, SeedSummary]], marked: str) -> str:
     """Return test accuracies, a row for each network: a dot for each seed, a bar for the mean."""
+    accuracies = [value for _, summary in networks for value in summary.values]
     chart = Chart(
-        Axis.fractions("Test accuracy", [n for _, a in networks for n in a.values], max_steps=5),
+        Axis.fractions("Test accuracy", accuracies, max_steps=5),
         Axis.names("Units in the hidden layers", [label for label, _ in networks]),
     )
     for i, (label, accuracy) in enumerate(networks):
@@ -102,7 +103,10 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
 def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
     """Return the score of each model with its interval, a row for each, the first on top."""
     times = [format_seconds(model.seconds) for model in models]
-    names = [f"{shorten(m.name, 26 - len(t))}, {t}" for m, t in zip(models, times, strict=True)]
+    names = [
+        f"{shorten(model.name, _MODEL_LENGTH - len(time))}, {time}"
+        for model, time in zip(models, times, strict=True)
+    ]
     chart = Chart(
         Axis.fractions(score, [end for model in models for end in model.interval], max_steps=3),
         Axis.names("Model, time to train", names),
@@ -141,14 +145,14 @@ def confusion_matrix(rows: Sequence[tuple[str, Sequence[int], int]]) -> str:
     """
     width = min(_COLUMN, (_MATRIX - _NAMES) / max(1, len(rows)))
     elements = []
-    for number, (topic, counts, n_documents) in enumerate(rows):
-        y, middle = 24 + _ROW * number, width / 2
-        name = f"{number + 1} {shorten(topic, _NAME_LENGTH)}"
-        elements.append(_label(_NAMES + width * number + middle, 16, str(number + 1), "middle"))
+    for row, (topic, counts, n_documents) in enumerate(rows):
+        y, middle = 24 + _ROW * row, width / 2
+        name = f"{row + 1} {shorten(topic, _NAME_LENGTH)}"
+        elements.append(_label(_NAMES + width * row + middle, 16, str(row + 1), "middle"))
         elements.append(_label(_NAMES - 8, y + 15, name, "end"))
-        for place, count in enumerate(counts):
-            left, fraction = _NAMES + width * place, count / max(1, n_documents)
-            colour = "validation" if place == number else "best"
+        for column, count in enumerate(counts):
+            left, fraction = _NAMES + width * column, count / max(1, n_documents)
+            colour = "validation" if column == row else "best"
             elements.append(
                 f'<rect x="{left:g}" y="{y}" width="{width - 1:g}" height="{_ROW - 1}" '
                 f'style="fill: var(--{colour}); fill-opacity: {fraction:.2f}"/>'
