@@ -37,7 +37,7 @@ News = list[tuple[str, str]]
 def model(news: News, tmp_path: Path) -> Path:
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
-    TopicClassifier().fit(texts, topics).save(path)
+    TopicClassifier(encoder=None).fit(texts, topics).save(path)
     return path
 
 
@@ -184,7 +184,7 @@ def test_model_page_rejects_a_column_for_each_bucket(
     monkeypatch.setattr(LinearLearner, "grows", False)
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
-    classifier = TopicClassifier(feature_groups=[FeatureGroup(n_buckets=64)])
+    classifier = TopicClassifier(encoder=None, feature_groups=[FeatureGroup(n_buckets=64)])
     classifier.partial_fit(texts, topics, classes=set(topics)).save(path)
     with pytest.raises(OptionError) as error:
         model_page(path)
@@ -201,9 +201,8 @@ def test_model_page_rejects_an_unknown_kind_of_terms(
     monkeypatch.setitem(cast("Any", terms.KINDS), "verbs", terms.KINDS["words"])
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
-    TopicClassifier(feature_groups=[FeatureGroup(cast("Any", "verbs"))]).fit(texts, topics).save(
-        path
-    )
+    groups = [FeatureGroup(cast("Any", "verbs"))]
+    TopicClassifier(encoder=None, feature_groups=groups).fit(texts, topics).save(path)
     with pytest.raises(OptionError) as error:
         model_page(path)
     assert str(error.value) == (
@@ -290,7 +289,8 @@ def test_facts_are_plain_json_that_ends_no_script(tmp_path: Path) -> None:
     texts = [f"{word} {more}" for word in ("wheat", "goal") for more in "abcde"]
     topics = ["</script><script>alert(1)//", "<!--<script>"]
     path = tmp_path / "m.slug"
-    TopicClassifier().fit(texts, [topics[number // 5] for number in range(10)]).save(path)
+    y = [topics[number // 5] for number in range(10)]
+    TopicClassifier(encoder=None).fit(texts, y).save(path)
     page = model_page(path)
     found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
     assert found is not None

@@ -207,7 +207,7 @@ def test_exported_page_of_a_trained_model_answers_like_python(
 ) -> None:
     (texts, topics), how = MADE[name]
     path = tmp_path / "made.slug"
-    classifier = TopicClassifier(**how).fit(texts, topics)
+    classifier = TopicClassifier(encoder=None, **how).fit(texts, topics)
     if decision := classifier.fitted_.multilabel_rule:  # so that three topics are too many
         most = 1 + bool(decision.parents)
         classifier.fitted_ = replace(
@@ -285,7 +285,7 @@ def test_exported_page_answers_a_blank_text_like_python(
 ) -> None:
     texts = ["wheat and corn prices rose", "quarterly net profit rose"] * 20
     topics: list[Any] = [["grain", "farm"], ["earn"]] if several else ["grain", "earn"]
-    classifier = TopicClassifier().fit(texts, topics * 20)
+    classifier = TopicClassifier(encoder=None).fit(texts, topics * 20)
     classifier.save(tmp_path / "model.slug")
     opened = open_page(browser, tmp_path / "model.slug", tmp_path)
     blank = ["", " ", "\n\t", "\u00a0\u2003", "\x1f"]

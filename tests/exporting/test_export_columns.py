@@ -40,7 +40,7 @@ CELLS = [
 def test_exported_page_counts_columns_like_python(tmp_path: Path) -> None:
     topics = [TOPICS[number % 3] for number in range(300)]
     names = ["product", "amount", "sent", "noise"]
-    classifier = TopicClassifier(columns=names).fit(ROWS, topics)
+    classifier = TopicClassifier(encoder=None, columns=names).fit(ROWS, topics)
     kinds = [column.kind for column in classifier.fitted_.features.table_columns]
     assert kinds == ["words", "number", "date", "unused"]
     classifier.save(tmp_path / "model.slug")

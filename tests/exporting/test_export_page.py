@@ -190,7 +190,7 @@ def test_exported_page_shows_several_topics_as_chips(browser: Browser, tmp_path:
         chosen = rng.sample([*words], k=rng.randint(0, 2))
         texts.append(" ".join(["the", *(w for t in chosen for w in words[t].split()[:2])]))
         topics.append(chosen)
-    model = TopicClassifier().fit(texts, topics)
+    model = TopicClassifier(encoder=None).fit(texts, topics)
     model.save(tmp_path / "m.slug")
     opened = open_page(browser, tmp_path / "m.slug", tmp_path)
     page, fitted = opened.page, opened.parts.fitted
@@ -230,7 +230,9 @@ def test_exported_page_escapes_markup(browser: Browser, tmp_path: Path) -> None:
     texts = [f"{word} {more}" for word in ("wheat", "goal", "loan", "film") for more in "abcde"]
     topics = [MARKUP[number // 5] for number in range(20)]
     path = tmp_path / "<i>m&.slug"
-    TopicClassifier().fit(texts, topics).save(path, card_notes="<script>alert(2)</script> **x**")
+    TopicClassifier(encoder=None).fit(texts, topics).save(
+        path, card_notes="<script>alert(2)</script> **x**"
+    )
     opened = open_page(browser, path, tmp_path)
     page = opened.page
     dialogs: list[str] = []
