@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import runpy
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from data import NAMES, load, select
+from data import LANGUAGES, NAMES, load, select
 from labels import draw
-from measure import map_processes, progress, table
+from measure import map_processes, progress, seconds, table
 from slugline import Corpus, TopicClassifier
 from slugline import load as load_model
 from slugline.base.wording import counted
@@ -364,8 +365,115 @@ def _share_right(classifier: TopicClassifier, corpus: Corpus) -> float:
     return float(is_right.mean())
 
 
+# Held-out scores beside word vectors --------------------------------------------------------------
+
+#: Sets of so many topics that a few labels of each are more than the 500 documents up to which
+#: each is scored by a fit without its fold anyway.
+MANY_TOPICS = ("banking77", "trec50", "stackoverflow", "20ng")
+#: Sets whose texts the word vectors know.
+KNOWN_SETS = (
+    *("trec", "banking77", "stackoverflow", "ag_news", "subj", "custrev", "hint3-powerplay11"),
+    *("trec50", "webkb", *(f"sib200-{language}" for language in LANGUAGES if language != "hi")),
+)
+# Draws with fewer documents are left out: they are scored in the same way by all variants.
+_MIN_DRAWN = 501
+
+
+def few_labels(
+    sets: Sequence[str] = MANY_TOPICS, labels: Sequence[int] = (10, 20, 30, 50), draws: int = 3
+) -> str:
+    """With how many labels a topic held-out scores of all documents are worth it."""
+    constant = "slugline.model.fit.FEW_LABELS_PER_TOPIC"
+    variants = {"one part": 0, "all": max(labels)}
+    note = (
+        "Factors of words and vectors are chosen on one part of the documents, or on all, each "
+        "scored by a fit without its fold."
+    )
+    rows = _score_values(sets, labels, draws, constant, variants, _MIN_DRAWN)
+    return f"{_draws_note(draws)} {note}\n\n{rows}"
+
+
+def standard_errors(
+    sets: Sequence[str] = KNOWN_SETS, labels: Sequence[int] = (5, 10, 20), draws: int = 4
+) -> str:
+    """Whether factors of words and vectors stay near those of one of them."""
+    constant = "slugline.learning.encoder.fusion.MAX_ERRORS_IF_SAFE"
+    variants = {"within one standard error": 1.0, "lowest log loss": 0.0}
+    return f"{_draws_note(draws)}\n\n{_score_values(sets, labels, draws, constant, variants)}"
+
+
+def _draws_note(n_draws: int) -> str:
+    return (
+        f"Accuracy with word vectors on at most {MAX_TESTED:,} training documents, mean of "
+        f"{n_draws} draws of labels from the others; log loss; median seconds of a fit."
+    )
+
+
+def _score_values(
+    sets: Sequence[str],
+    labels: Sequence[int],
+    n_draws: int,
+    constant: str,
+    variants: Mapping[str, float],
+    min_drawn: int = 0,
+) -> str:
+    """Return a table of accuracies, log losses and seconds with each value of a constant."""
+    jobs = [(name, n) for name in sets for n in labels]
+    measure = partial(_score_draws, n_draws=n_draws, constant=constant, values=[*variants.values()])
+    measured = zip(jobs, map_processes(measure, *zip(*jobs, strict=True)), strict=True)
+    found = {job: means for job, means in measured if means[0].n_drawn >= min_drawn}
+    rows = [[name, f"{n}", *map(_cell, means)] for (name, n), means in found.items()]
+    for n in labels:
+        of_labels = [means for (_, n_labels), means in found.items() if n_labels == n]
+        if of_labels:
+            means = np.mean(of_labels, axis=0)
+            rows.append(["mean", f"{n}", *(_cell(DrawMeans(*mean)) for mean in means)])
+    return table(["set", "labels a topic", *variants], rows)
+
+
+class DrawMeans(NamedTuple):
+    """Means over draws, and the median time of a fit."""
+
+    accuracy: float
+    log_loss: float
+    seconds: float
+    n_drawn: float
+
+
+def _cell(means: DrawMeans) -> str:
+    return f"{means.accuracy:.3f}, {means.log_loss:.3f}, {means.seconds:.2f} s"
+
+
+def _score_draws(
+    name: str, n: int, n_draws: int, constant: str, values: Sequence[float]
+) -> list[DrawMeans]:
+    """Return the means of models that are fitted with each value of a constant."""
+    train, _ = load(name)
+    scores: dict[float, list[tuple[float, float, float, float]]] = {value: [] for value in values}
+    for seed in range(n_draws):
+        order = np.random.default_rng(seed).permutation(len(train))
+        n_tested = min(MAX_TESTED, len(train) * 2 // 5)
+        test, rest = select(train, order[:n_tested]), select(train, order[n_tested:])
+        drawn = select(rest, draw(rest.topics, n, seed))
+        test = select(test, np.flatnonzero(np.isin(test.topics, drawn.topics)))
+        for value, of_value in scores.items():
+            with patch(constant, value):
+                classifier = TopicClassifier(encoder="vectors", n_jobs=1)
+                taken = seconds(classifier.fit, drawn.texts, drawn.topics)
+            proba = classifier.predict_proba(test.texts)
+            loss = log_loss(test.topics, proba, labels=classifier.classes_)
+            of_value.append((_share_right(classifier, test), loss, taken, len(drawn)))
+    means = (np.array(of_value).T for of_value in scores.values())
+    return [
+        DrawMeans(accuracy.mean(), loss.mean(), float(np.median(taken)), n_drawn.mean())
+        for accuracy, loss, taken, n_drawn in means
+    ]
+
+
 BENCHMARKS = {
     "parts": parts,
+    "few-labels": few_labels,
+    "standard-errors": standard_errors,
     "bits": bits,
     "halves": halves,
     "shipped-model": shipped_model,
@@ -373,6 +481,8 @@ BENCHMARKS = {
 }
 QUICK = {
     "parts": {"sets": ("trec",)},
+    "few-labels": {"sets": ("banking77",), "labels": (10,), "draws": 1},
+    "standard-errors": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
     "halves": {"sets": ("sib200-de", "sib200-en")},
     "shipped-model": {"folds": 2},
     "correction-weight": {"sets": ("sib200-de",), "folds": 2},

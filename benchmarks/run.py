@@ -52,6 +52,8 @@ SUBJECTS = (
 NOT_IN_ALL = {
     "choices bits",
     "choices correction-weight",
+    "choices few-labels",
+    "choices standard-errors",
     "evaluation f1-intervals",
     "evaluation terms",
     "labels encoders",

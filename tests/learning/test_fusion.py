@@ -89,6 +89,18 @@ def test_fit_score_factors_of_few_rows_stay_near_the_best_model() -> None:
     assert few[1] < many[1]
 
 
+def test_fit_score_factors_within_no_standard_error_have_the_lowest_loss() -> None:
+    good, bad, few_y = scores(2.0)[:12], scores(1.0)[:12], Y[:12]
+
+    def loss_of_few(a: float, b: float) -> float:
+        return -float(log_softmax(a * good + b * bad)[np.arange(12), few_y].mean())
+
+    lowest = loss_of_few(*fit_score_factors([good, bad], few_y, max_errors=0))
+    grid = np.linspace(0, 5, 26)
+    assert lowest <= min(loss_of_few(a, b) for a in grid for b in grid) + 1e-6
+    assert lowest < loss_of_few(*fit_score_factors([good, bad], few_y))
+
+
 def test_fit_score_factors_add_models_that_complement_each_other() -> None:
     half = np.arange(2000) % 2 == 0
     first = np.where(half[:, None], scores(3.0), scores(0.0))

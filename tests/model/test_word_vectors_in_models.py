@@ -11,12 +11,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, OptionError
 from slugline.experiment.suggest import suggest
 from slugline.explanation.explain import explain
 from slugline.learning.encoder.head import DenseHead
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model import fit as model_fit
 from slugline.prediction.model_copy import ModelCopy
 
 TOPICS = ("grain", "bank", "sport")
@@ -53,6 +58,24 @@ def test_vectors_know_words_that_no_document_has() -> None:
     classifier = fit()
     assert classifier.predict(NEW).tolist() == [*TOPICS]
     assert head_of(classifier).cascade is None
+
+
+@pytest.mark.parametrize(("n_per_topic", "expected"), [(2, True), (3, False)])
+def test_fit_scores_all_documents_if_topics_have_few(
+    monkeypatch: pytest.MonkeyPatch, n_per_topic: int, expected: bool
+) -> None:
+    contexts: list[FitContext] = []
+
+    class RecordingLearner(LinearLearner):
+        def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
+            contexts.append(context)
+            super().fit(X, labels, context)
+
+    monkeypatch.setattr(model_fit, "FEW_LABELS_PER_TOPIC", 2)
+    texts = [word for words in SEEN.values() for word in words.split()[:n_per_topic]]
+    topics = np.repeat(TOPICS, n_per_topic).tolist()
+    TopicClassifier(learner=RecordingLearner(), encoder="vectors").fit(texts, topics)
+    assert contexts[0].cross_validate is expected
 
 
 def test_words_alone_answer_texts_of_unknown_words() -> None:

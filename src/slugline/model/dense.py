@@ -155,6 +155,7 @@ def add_single_label_encoder(
     """
     from slugline.learning.encoder.described import fit_described_head
     from slugline.learning.encoder.fit import fit_encoder_head
+    from slugline.learning.encoder.fusion import MAX_ERRORS, MAX_ERRORS_IF_SAFE
 
     if encoded.is_too_foreign:
         return encoded.without_encoder
@@ -178,12 +179,16 @@ def add_single_label_encoder(
         )
     else:
         heldout_rows = heldout.rows
+        training = heldout.training if encoded.encoder.is_fast else None
+        leaves_unknown = encoded.encoder.has_unknown_texts and not encoded.encoder.parts
+        is_safe = leaves_unknown and training is None
         head, scores = fit_encoder_head(
             encoded.rows,
             encoded.all_labels,
             encoded.context,
             (heldout.rows, heldout.scores),
-            training=heldout.training if encoded.encoder.is_fast else None,
+            training=training,
+            max_errors=MAX_ERRORS_IF_SAFE if is_safe else MAX_ERRORS,
             **options,
         )
     if head is None:

@@ -47,6 +47,11 @@ if TYPE_CHECKING:
 # weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
 # linear learner finds exact weights for as many documents.
 _MAX_REPEATED = 500
+#: With a fast encoder and at most so many documents a topic, in the mean, each document is scored
+#: by a fit without its fold (`benchmarks/run.py choices few-labels`) ...
+FEW_LABELS_PER_TOPIC = 25
+# ... if there are at most so many documents, as that takes longer the more topics there are.
+_MAX_IN_FOLDS = 5_000
 
 
 def fit(
@@ -275,11 +280,7 @@ def _learn_words(
             is_interrupted=n_unlearned > 0,
         )
     rows = features.fit_transform(documents.texts, context.progress)
-    # Where probabilities matter, held-out scores of all documents are worth several fits.
-    encoder = settings.encoder
-    is_fast = isinstance(encoder, CheckedEncoder) and encoder.is_fast
-    needs_all_scores = not (encoder is None or is_fast) or settings.min_precision is not None
-    context = replace(context, cross_validate=needs_all_scores)
+    context = replace(context, cross_validate=_needs_all_scores(labels, settings))
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels
         context = replace(context, validation_data=validation_data)
@@ -294,6 +295,20 @@ def _learn_words(
         n_unlearned=n_unlearned,
         is_interrupted=is_interrupted,
     )
+
+
+def _needs_all_scores(labels: Labels, settings: FitSettings) -> bool:
+    """Return whether held-out scores of all documents are worth several fits.
+
+    They are where probabilities matter, with a slow encoder, and where topics have few documents:
+    from a part of these, word vectors say much less of a topic than from all.
+    """
+    encoder = settings.encoder
+    if encoder is None or settings.min_precision is not None:
+        return settings.min_precision is not None
+    is_fast = isinstance(encoder, CheckedEncoder) and encoder.is_fast
+    n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), _MAX_IN_FOLDS)
+    return not is_fast or len(labels) <= n_few
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:

@@ -13,7 +13,13 @@ from threadpoolctl import threadpool_limits
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.learning.calibration import AnyCalibration, Calibration, log_losses
 from slugline.learning.encoder.class_sums import ClassSums
-from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores, spread
+from slugline.learning.encoder.fusion import (
+    MAX_ERRORS,
+    ScoreFusion,
+    fit_score_factors,
+    fuse_scores,
+    spread,
+)
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 
@@ -314,6 +320,7 @@ def fit_encoder_head(
     heldout: tuple[Index, F32],
     *,
     training: Index | None = None,
+    max_errors: float = MAX_ERRORS,
     names: Names | None = None,
     widths: Sequence[int] = (),
     unlabelled: UnlabelledRows | None = None,
@@ -336,6 +343,8 @@ def fit_encoder_head(
         The documents that scores by words were learned from. The encoder's scores of the held-out
         documents are then learned from these, too, which is much faster than to leave out each
         document in turn.
+    max_errors : float, default MAX_ERRORS
+        See `slugline.learning.encoder.fusion.fit_score_factors`.
     names : Names, optional
         Names count as documents if that lowers the log loss on held-out documents.
     widths : sequence of int, optional
@@ -358,6 +367,7 @@ def fit_encoder_head(
         words=words,
         costs=None if weight is None else weight[heldout_rows],
         training=training,
+        max_errors=max_errors,
     )
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
@@ -404,6 +414,7 @@ class HeadTask:
     words: F32
     costs: F32 | None
     training: Index | None = None
+    max_errors: float = MAX_ERRORS
 
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
         """Return the task with further rows of weight 1."""
@@ -451,7 +462,7 @@ class HeadTask:
         y, costs = self.y[self.heldout_rows[::step]], self.costs
         costs = None if costs is None else costs[::step]
         words, encoded = self.words[::step], scores[::step]
-        fusion = fuse_scores(words, encoded, y, costs)
+        fusion = fuse_scores(words, encoded, y, costs, self.max_errors)
         sparse, factor = np.float32(fusion.sparse_factor), np.float32(fusion.dense_factor)
         right = fusion.calibration.proba(sparse * words + factor * encoded)
         log_right = np.log(right[np.arange(len(y)), y].astype(np.float64))

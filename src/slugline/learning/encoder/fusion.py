@@ -25,6 +25,10 @@ _OPTIMISM = 6
 # errors, as an encoder that doesn't know the language may look good on few rows. Chosen by
 # cross-validation on training splits, with 5 to 50 rows per topic.
 _N_ERRORS = 2
+#: Factors may have a log loss above the lowest by so many standard errors. By none if texts that
+#: the encoder doesn't know are left to words, as it can then hardly mislead, and if all rows are
+#: scored. Chosen in the same way (`benchmarks/run.py choices standard-errors`).
+MAX_ERRORS, MAX_ERRORS_IF_SAFE = 1.0, 0.0
 # The number of steps from the best factors to those of the best single model.
 _N_STEPS = 20
 
@@ -48,12 +52,18 @@ class ScoreFusion(NamedTuple):
     encoder_weight: float
 
 
-def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> ScoreFusion:
+def fuse_scores(
+    sparse: F32,
+    dense: F32,
+    y: I64,
+    sample_weight: F32 | None = None,
+    max_errors: float = MAX_ERRORS,
+) -> ScoreFusion:
     """Return the best way to add the scores of words and of an encoder.
 
     For the parameters, see `fit_score_factors`.
     """
-    factors = fit_score_factors([sparse, dense], y, sample_weight)
+    factors = fit_score_factors([sparse, dense], y, sample_weight, max_errors)
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [spread(part) for part in parts]
     summed = parts[0] + parts[1]
@@ -104,16 +114,16 @@ def spread(scores: F32 | F64) -> float:
 
 
 def fit_score_factors(
-    scores: Sequence[F32], y: I64, sample_weight: F32 | None = None
+    scores: Sequence[F32], y: I64, sample_weight: F32 | None = None, max_errors: float = MAX_ERRORS
 ) -> list[float]:
     """Return factors with which the sum of the scores of several models has a low log loss.
 
     The softmax of the sum is then roughly calibrated. A model that doesn't help gets a factor of 0.
 
     With few rows, it is a matter of luck which factors have the lowest log loss. So the factors are
-    as close to those of the best single model as a log loss within one standard error of the lowest
-    allows. The best single model is the first one, unless another one is better by two standard
-    errors.
+    as close to those of the best single model as a log loss within `max_errors` standard errors of
+    the lowest allows. The best single model is the first one, unless another one is better by two
+    standard errors.
 
     Parameters
     ----------
@@ -121,6 +131,8 @@ def fit_score_factors(
         The scores of each model for rows that it has not learned from.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
+    max_errors : float, default MAX_ERRORS
+        With 0, the factors are those of the lowest log loss.
 
     References
     ----------
@@ -135,7 +147,8 @@ def fit_score_factors(
     used = [part[rows].astype(np.float64) for part in scores]
     spreads = np.array([spread(part) or 1.0 for part in used])
     scaled = np.stack([part / size for part, size in zip(used, spreads, strict=True)])
-    factors = _Loss(scaled, y[rows], costs / costs.sum()).one_standard_error_factors()
+    loss = _Loss(scaled, y[rows], costs / costs.sum())
+    factors = loss.factors_near_single_model(max_errors)
     return [float(factor) for factor in factors / spreads]
 
 
@@ -147,7 +160,7 @@ class _Loss:
         self._rows = np.arange(len(y))
         self._own = scores[:, self._rows, y]
 
-    def one_standard_error_factors(self) -> F64:
+    def factors_near_single_model(self, max_errors: float) -> F64:
         """Return the factors closest to a single model's that are about as good as the best."""
         n_models = len(self._scores)
         best = self._lowest(np.ones(n_models))
@@ -159,14 +172,16 @@ class _Loss:
             start = of_one_model[0]
         at_best = self._losses(best)
         steps = (start + step / _N_STEPS * (best - start) for step in range(_N_STEPS))
-        return next((factors for factors in steps if self._is_close(factors, at_best)), best)
+        return next(
+            (factors for factors in steps if self._is_close(factors, at_best, max_errors)), best
+        )
 
-    def _is_close(self, factors: F64, at_best: F64, n_errors: int = 1) -> bool:
-        """Return whether the mean loss is within `n_errors` standard errors of the lowest."""
+    def _is_close(self, factors: F64, at_best: F64, max_errors: float) -> bool:
+        """Return whether the mean loss is within `max_errors` standard errors of the lowest."""
         more = self._losses(factors) - at_best
         mean = self._weights @ more
         variance = self._weights**2 @ (more - mean) ** 2
-        return bool(mean <= n_errors * np.sqrt(variance))
+        return bool(mean <= max_errors * np.sqrt(variance))
 
     def _lowest(self, start: F64) -> F64:
         """Return the best factors for the models whose factor is 1, not 0, in `start`."""
