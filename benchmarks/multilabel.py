@@ -152,7 +152,7 @@ def accuracy(
         rows.append([name, *_f1(true, PEERS[name]().fit(texts, y).predict(test_texts))])
     for average in ("micro", "macro", "samples"):
         progress(f"Slugline {average}")
-        model = TopicClassifier(optimize=average).fit(texts, topics)
+        model = TopicClassifier(encoder=None, optimize=average).fit(texts, topics)
         given = binarizer.transform(model.predict(test_texts))
         rows.append([f"Slugline, `optimize` {average}", *_f1(true, given)])
     for encoder in encoders:
@@ -203,7 +203,7 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
     rows = []
     for precision in precisions:
         progress(precision)
-        model = TopicClassifier(min_precision=precision).fit(texts, topics)
+        model = TopicClassifier(encoder=None, min_precision=precision).fit(texts, topics)
         decisions = model.decide(test_texts)
         given = [set(decision.topics or ()) for decision in decisions]
         n_given = sum(map(len, given))
@@ -290,7 +290,7 @@ def times(*, runs: int = 3) -> str:
     with tempfile.TemporaryDirectory() as folder:
         for run in range(runs):
             progress(f"run {run + 1}")
-            peer, model = words(), TopicClassifier()
+            peer, model = words(), TopicClassifier(encoder=None)
             fits["sklearn"].append(median_seconds(lambda: peer.fit(texts, y), 1))  # noqa: B023
             fits["slugline"].append(median_seconds(lambda: model.fit(texts, topics), 1))  # noqa: B023
             model.save(path := Path(folder, "model.slug"))

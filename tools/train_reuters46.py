@@ -60,7 +60,9 @@ counts for each topic. Cite the collection as "Reuters-21578, Distribution 1.0".
 def train(path: Path) -> QuantizationResult:
     """Train the model, save it at `path`, and return its metrics."""
     parts = load_splits("reuters-corrected")
-    classifier = TopicClassifier(feature_groups=FEATURE_GROUPS, min_precision=MIN_PRECISION)
+    classifier = TopicClassifier(
+        encoder=None, feature_groups=FEATURE_GROUPS, min_precision=MIN_PRECISION
+    )
     experiment = run_experiment(classifier.to_settings(), parts["train"], test=parts["test"])
     experiment = replace(experiment, fitted=keep_largest_weights(experiment.fitted, N_WEIGHTS))
     return save_quantized(experiment, path, "int8", card_notes=NOTES)

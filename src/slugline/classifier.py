@@ -37,7 +37,13 @@ from slugline.corpus.topic_sets import (
 )
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
-from slugline.learning.encoder.registry import AUTO, BUILT_IN, Encoder, combinations
+from slugline.learning.encoder.registry import (
+    AUTO,
+    BUILT_IN,
+    DEFAULT_ENCODER,
+    Encoder,
+    combinations,
+)
 from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner, is_linear
 from slugline.model.decider import Decider
 from slugline.model.decision import Decision
@@ -86,13 +92,18 @@ class TopicClassifier(TextEstimator):
         less accurate on every data set measured. Both learn several topics for a text. A learner
         object has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`,
         or a `Mixture` of several learners.
-    encoder : str or an object with `encode`, optional
-        A pretrained sentence encoder, whose scores are added to those of the linear learner, with
-        as much weight as helps on held-out documents. A name of
-        `slugline.learning.encoder.registry` ("vectors", "use", "e5"), several with commas between
-        them in any order, or "auto": the combination of these, or none, that does best on held-out
-        documents; see `fitted_.encoder_choice`. An object's `encode(list of str)` returns an array,
-        shape (n_texts, n_columns). See `docs/explanation/encoder.md`.
+    encoder : str, an object with `encode`, or None, default None
+        What knows words that no document has, and whose scores are added to those of the linear
+        learner, with as much weight as helps on held-out documents. "vectors" are those of words
+        that come with Slugline. They are left out, without a warning, where no encoder can be used
+        (with other learners, and in `partial_fit`, `fit_stream` and fits of more than 200,000
+        documents, which learn in parts), where they don't help, and, with more than 20,000
+        documents, unless they help on a sample. Other names of
+        `slugline.learning.encoder.registry` are those of sentence encoders ("use", "e5"), several
+        with commas between them in any order, or "auto": the combination of these, or none, that
+        does best on held-out documents; see `fitted_.encoder_choice`. An object's
+        `encode(list of str)` returns an array, shape (n_texts, n_columns). None is for words alone.
+        See `docs/reference/encoders.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two, for the encoder, or for "vectors" if you name
         none. Documents add to them with as much weight as helps on held-out ones, and a topic need
@@ -173,7 +184,7 @@ class TopicClassifier(TextEstimator):
         self,
         *,
         learner: LearnerName | Learner = "linear",
-        encoder: str | Encoder | None = None,
+        encoder: str | Encoder | None = DEFAULT_ENCODER,
         descriptions: Mapping[Any, str] | None = None,
         feature_groups: Sequence[FeatureGroup] | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
@@ -534,9 +545,16 @@ class TopicClassifier(TextEstimator):
         cls, settings: FitSettings, *, text: str | Sequence[str] | None = None
     ) -> TopicClassifier:
         """Return an unfitted classifier with these settings; see `to_settings`."""
+        encoder: str | CheckedEncoder | None
+        if isinstance(settings.encoder, tuple):
+            encoder = AUTO
+        elif settings.encoder is not None and settings.encoder.is_built_in:
+            encoder = BUILT_IN
+        else:
+            encoder = settings.encoder
         return cls(
             learner="linear" if settings.tune else settings.learner,
-            encoder=AUTO if isinstance(settings.encoder, tuple) else settings.encoder,
+            encoder=encoder,
             descriptions=settings.descriptions or None,
             feature_groups=settings.feature_groups,
             class_weight=settings.class_weight,

@@ -82,7 +82,9 @@ def experiment() -> Experiment:
     texts = [f"{word} rose by {n}" for n in range(15) for word in ("wheat", "goal")]
     corpus = Corpus(texts, ["grain", EVIL] * 15, EVIL)
     return replace(
-        run_experiment(TopicClassifier().to_settings(), corpus), seconds=0.5, warnings=("careful",)
+        run_experiment(TopicClassifier(encoder=None).to_settings(), corpus),
+        seconds=0.5,
+        warnings=("careful",),
     )
 
 

@@ -206,7 +206,7 @@ def test_why_not_names_lower_coverage(news: News, min_precision: float | None) -
     banks = [text for text, topic in documents if topic == "bank"]
     # Every third one is wrong: bank stays the best guess, but is no longer a sure one.
     found = [(f"{text} c", "grain" if n % 3 == 0 else "bank") for n, text in enumerate(banks)]
-    classifier = TopicClassifier(min_precision=min_precision)
+    classifier = TopicClassifier(encoder=None, min_precision=min_precision)
     outcome = learn_from_corrections(
         classifier.to_settings(),
         corpus(documents),

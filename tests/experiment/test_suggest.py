@@ -32,7 +32,7 @@ def fitted(news: list[tuple[str, str]]) -> Fitted:
         for (one, topic), (other, _) in pairwise(news[:6])
     ]
     texts, topics = zip(*news, *between, strict=True)
-    return TopicClassifier().fit(texts, topics).fitted_
+    return TopicClassifier(encoder=None).fit(texts, topics).fitted_
 
 
 SURE = [f"wheat and corn and crop of {number}" for number in range(20)]

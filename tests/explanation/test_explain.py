@@ -25,7 +25,7 @@ from stand_ins import Meanings
 TEXT = "Wheat and corn, says the Fed: wheat for the bank's team."
 
 CLASSIFIERS = {
-    "linear": TopicClassifier(),
+    "linear": TopicClassifier(encoder=None),
     "network": TopicClassifier(learner="network"),
     "deep": TopicClassifier(learner=NeuralLearner(hidden=(16, 8))),
     "mixture": TopicClassifier(learner=Mixture([LinearLearner(), NeuralLearner(hidden=(16,))])),
@@ -133,7 +133,7 @@ def test_explain_splits_an_attribution_evenly_over_places(classifier: TopicClass
 def test_explain_spans_both_words_of_a_bigram(news: list[tuple[str, str]]) -> None:
     feature_groups = [FeatureGroup("bigrams")]
     texts, topics = zip(*news, strict=True)
-    classifier = TopicClassifier(feature_groups=feature_groups).fit(texts, topics)
+    classifier = TopicClassifier(encoder=None, feature_groups=feature_groups).fit(texts, topics)
     text = "So the  Rate, and more"
     found = classifier.explain(text, "bank")
     assert {(reason.word, text[reason.start : reason.end]) for reason in found.reasons} <= {

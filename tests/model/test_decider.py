@@ -212,7 +212,7 @@ def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
 ) -> None:
     texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
     topics = many[1] * n_copies
-    classifier = TopicClassifier().fit(texts, topics)
+    classifier = TopicClassifier(encoder=None).fit(texts, topics)
     fitted, learner = classifier.fitted_, classifier.learner_
     assert isinstance(learner, LinearLearner)
     predictions = fitted.heldout_predictions
@@ -225,7 +225,11 @@ def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
     truth = fitted.topics.encode([topics[row] for row in rows.tolist()])
     np.testing.assert_array_equal(predictions.right, proba.argmax(axis=1) == truth)
     # As it is learned for a promise, but with other thresholds.
-    precise = TopicClassifier(min_precision=0.8).fit(texts, topics).fitted_.heldout_predictions
+    precise = (
+        TopicClassifier(encoder=None, min_precision=0.8)
+        .fit(texts, topics)
+        .fitted_.heldout_predictions
+    )
     assert precise is not None
     assert precise.words == predictions.words is not None
 

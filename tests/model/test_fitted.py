@@ -43,7 +43,9 @@ def answers(classifier: TopicClassifier) -> tuple[Any, ...]:
 
 @pytest.fixture(params=LEARNERS)
 def classifier(request: pytest.FixtureRequest, news: News) -> TopicClassifier:
-    return TopicClassifier(learner=LEARNERS[request.param]()).fit(*zip(*news, strict=True))
+    return TopicClassifier(learner=LEARNERS[request.param](), encoder=None).fit(
+        *zip(*news, strict=True)
+    )
 
 
 def test_fitted_is_frozen(classifier: TopicClassifier) -> None:

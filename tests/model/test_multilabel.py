@@ -338,7 +338,7 @@ def test_decide_keeps_the_precision_of_several_topics() -> None:
     texts, sets = documents(1500, seed=3)
     rng = np.random.default_rng(0)
     noisy = [[t for t in topics if rng.random() > 0.1] for topics in sets]
-    model = TopicClassifier(n_jobs=1, min_precision=0.85).fit(texts, noisy)
+    model = TopicClassifier(encoder=None, n_jobs=1, min_precision=0.85).fit(texts, noisy)
     decisions = model.decide(NEW_TEXTS)
     given = [
         (topic, topics)

@@ -220,7 +220,7 @@ def test_partial_fit_learns_new_words(
 
 
 def test_partial_fit_with_few_documents_changes_little(texts: list[str], topics: list[str]) -> None:
-    classifier = TopicClassifier().fit(texts, topics)
+    classifier = TopicClassifier(encoder=None).fit(texts, topics)
     before = classifier.decision_function(texts)
     classifier.partial_fit(texts[:6], topics[:6])
     after = classifier.decision_function(texts)

@@ -11,7 +11,7 @@ from slugline.base.files import write_result
 from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import check_encoder
+from slugline.cli.encoder import parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -58,7 +58,7 @@ def curve(
     topic_path: str | None,
     test: str | None,
     test_fraction: float,
-    encoder: str | None,
+    encoder: str,
     draws: int,
     chart: Path | None,
     seed: int,
@@ -69,15 +69,15 @@ def curve(
 
     It learns from 5, 10, 20 and more labels, or from 1, 2 and 5 if there are few.
 
-    Says in words what twice as many labels would probably gain. With an
-    encoder, it shows the curve of words alone as well. After Ctrl-C, it shows the points so far.
+    Says in words what twice as many labels would probably gain. With another
+    encoder than the default, it shows both curves. After Ctrl-C, it shows the points so far.
 
     For example:
 
       slugline curve tickets.csv --chart curve.svg
       slugline curve tickets.csv --encoder use
     """
-    check_encoder(encoder)
+    checked_encoder = parse_encoder(encoder)
     check_fraction("test_fraction", test_fraction)
     if chart is not None:
         _check_chart(chart, [*data, test, reading.topic_map])
@@ -85,7 +85,7 @@ def curve(
     parts = options.read_parts(data, None, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
     settings = TopicClassifier(
-        encoder=encoder,
+        encoder=checked_encoder,
         n_jobs=threads,
         random_state=seed,
         columns=columns or None,

@@ -22,7 +22,7 @@ from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.errors import DataError, Message, OptionError, ServerError
-from slugline.learning.encoder.registry import AUTO, combinations, describe_choices
+from slugline.learning.encoder.registry import AUTO, DEFAULT_ENCODER, combinations, describe_choices
 from slugline.model.file.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -330,10 +330,13 @@ mistakes = functools.partial(
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=OUTPUT_FILE,
 )
+#: The name of no encoder.
+NO_ENCODER = "none"
 encoder_option = option(
     "--encoder NAME",
-    f"Add a sentence encoder, for few labels: {describe_choices()}.",
-    values=(*combinations(), AUTO),
+    f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone.",
+    values=(*combinations(), AUTO, NO_ENCODER),
+    default=DEFAULT_ENCODER or NO_ENCODER,
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295

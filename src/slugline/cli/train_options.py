@@ -13,7 +13,7 @@ import click
 
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import check_encoder
+from slugline.cli.encoder import parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
@@ -122,7 +122,7 @@ _OPTIONS = (
     options.encoder_option,
     _learning(
         "--unlabelled FILE",
-        "Unlabelled texts to learn from as well; needs --encoder.",
+        "Unlabelled texts to learn from as well, by the encoder.",
         multiple=True,
         parameters=("X_unlabelled",),
     ),
@@ -157,7 +157,7 @@ _OPTIONS = (
     _testing(
         "--curve",
         "Also learn from fewer labels, and estimate in the report what more labels would gain; "
-        "with an encoder, also without it.",
+        "with another encoder than the default, also with that.",
     ),
     _file(
         "--quantize PRECISION",
@@ -241,7 +241,7 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
     """
     given = given_options({**values, **reading._asdict()})
     check_options(given, values)
-    check_encoder(values["encoder"])
+    values = {**values, "encoder": parse_encoder(values["encoder"])}
     if values["quantize"] is not None:
         check_weight_type(values["quantize"])
     corrections = stream = None
@@ -383,6 +383,8 @@ def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics."
         )
+    if values["encoder"] == options.NO_ENCODER:  # goes with everything
+        given = given - {"encoder"}
     for rule in RULES:
         message = rule.violation(given, values)
         if message is not None:

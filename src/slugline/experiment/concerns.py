@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slugline.base.checks import short_repr
@@ -112,14 +112,10 @@ def fit_warnings(fitted: Fitted) -> list[str]:
 def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     """Return warnings about settings, or about a test unlike the training documents."""
     warnings = fit_warnings(fitted)
-    if fitted.dense is None:  # an encoder knows words that the training documents lack
-        # The first feature group is always that of words.
-        words, group = fitted.features.vocabularies_[0], fitted.features.feature_groups[0]
-        known_fraction = words.known_fraction(test.texts)
-        if known_fraction < _KNOWN_WORDS:
-            is_cut = group.max_terms is not None
-            values = {"known_fraction": known_fraction, "is_cut": is_cut}
-            warnings.append(_warning("unknown_words", **values))
+    if (known_fraction := _known_fraction(fitted, test.texts)) < _KNOWN_WORDS:
+        is_cut = fitted.features.feature_groups[0].max_terms is not None
+        values = {"known_fraction": known_fraction, "is_cut": is_cut}
+        warnings.append(_warning("unknown_words", **values))
     if note := odd_cells_note(describe_odd_cells(test.texts, fitted.columns).values()):
         warnings.append(Message(f"{test.name}: ", note, "."))
     topics = {str(name) for name in fitted.topics.names}
@@ -130,6 +126,18 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         values = {"n_unknown": len(unknown), "n": len(test), "example": example}
         warnings.append(_warning("unknown_topics", **values))
     return warnings
+
+
+def _known_fraction(fitted: Fitted, texts: Sequence[str]) -> float:
+    """Return the fraction of words that a model knows; 1 if an encoder may know all of them."""
+    if fitted.encoder is None:
+        # The first feature group is always that of words.
+        return fitted.features.vocabularies_[0].known_fraction(texts)
+    if fitted.encoder.word_sum is None:
+        return 1.0
+    counts = fitted.predict_with_words(texts)[1]
+    n_words = int(counts.n_words.sum())
+    return int(counts.n_known.sum()) / n_words if n_words else float("nan")
 
 
 def _warning(block: str, **values: Any) -> Message:

@@ -28,6 +28,8 @@ from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.curve_intervals import DrawScores, curve_intervals, f1_scores
 from slugline.experiment.evaluate import check_several_topics, check_some_known
 from slugline.experiment.experiment import check_can_set_aside_test
+from slugline.learning.encoder.encoder import default_encoder
+from slugline.learning.encoder.registry import DEFAULT_ENCODER
 from slugline.model.settings import FitSettings
 
 #: The name of the default classifier's curve.
@@ -221,15 +223,16 @@ def make_multilabel(model: Any) -> Any:
 
 
 def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
-    """Return factories by name, for these settings with and without their encoder."""
-    # No threshold: the accuracy counts an answer to every document.
-    settings = replace(settings, min_precision=None)
-    without_encoder = replace(settings, encoder=None, descriptions={})
+    """Return factories by name, for these settings with the default encoder and with their own."""
+    settings = replace(settings, min_precision=None)  # accuracy takes no thresholds
+    encoder, default = settings.encoder, settings
+    is_own = isinstance(encoder, tuple) or (encoder is not None and encoder.name != DEFAULT_ENCODER)
+    if is_own:
+        default = replace(settings, encoder=default_encoder(), descriptions={})
     factories: dict[str, Callable[[], Classifier]] = {
-        DEFAULT: partial(TopicClassifier.from_settings, without_encoder)
+        DEFAULT: partial(TopicClassifier.from_settings, default)
     }
-    encoder = settings.encoder
-    if encoder is not None:
+    if encoder is not None and is_own:
         name = "a chosen encoder" if isinstance(encoder, tuple) else encoder.name
         factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier.from_settings, settings)
     return factories

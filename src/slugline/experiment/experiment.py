@@ -273,7 +273,7 @@ def run_experiment(
         counts,
         settings.descriptions,
         multilabel=train.multilabel,
-        has_encoder=fitted.encoder is not None,
+        has_encoder=fitted.encoder is not None and not fitted.encoder.is_fast,
     )
     if test is not None:
         warnings += concerns.leak_warnings(train, test)

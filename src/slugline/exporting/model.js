@@ -293,12 +293,13 @@ function total(values) {
 }
 
 /** Return why the model is unsure, like `Unsure` of `slugline.model.decider`; null if it is not. */
-function unsureOf(model, { reading, groups }, probabilities, best, chosen) {
+function unsureOf(model, { reading, groups, vectors }, probabilities, best, chosen) {
   if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
   if (model.multilabel && chosen.length > model.multilabel.most) return { kind: "many_topics" };
   if (!model.hasPrecision) return null;
   const words = groups.find(({ group }) => group.kind === "words");
-  const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
+  // Where the table of word vectors knows enough of a text, all words count as known.
+  const n = reading.starts.length, nUnknown = words && !vectors ? n - words.places.length : 0;
   if (n === 0) return { kind: "no_words" };
   if (model.usualWords && isUnusual(model.usualWords, nUnknown, n)) {
     return { kind: "unknown_words", nUnknown, nWords: n };

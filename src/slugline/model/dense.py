@@ -18,7 +18,7 @@ from slugline.corpus.documents import Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
-from slugline.learning.encoder.registry import RECOMMENDED
+from slugline.learning.encoder.registry import BUILT_IN, RECOMMENDED
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, LinearModel, is_linear
@@ -36,6 +36,8 @@ HeldOutProba = tuple[Index, F32]
 
 # With more documents per topic than this, on average, the names of topics add nothing.
 _MAX_FOR_NAMES = 50
+#: With more documents than this, the built-in encoder has to prove on some of them that it helps.
+MAX_UNTRIED = 20_000
 #: Largest number of unlabelled texts to learn from: more of them hardly change anything.
 MAX_UNLABELLED = 5_000
 # Documents that are the only ones of their topics are thinned so that their scores are at most this
@@ -203,6 +205,8 @@ def add_single_label_encoder(
     is_unique = np.array(
         [n_copies[encoded.texts[row]] == 1 for row in heldout_rows.tolist()], dtype=bool
     )
+    if encoded.encoder.is_built_in and not is_unique.any():
+        return encoded.without_encoder  # there is nothing to measure it on
     proba, rows = dense.predict_proba(scores[is_unique]), heldout_rows[is_unique]
     has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
     # Words can't answer if topics are only described, or have a single document.
@@ -283,7 +287,7 @@ def check_unlabelled(
     """
     if X is None:
         return []
-    if settings.encoder is None:
+    if settings.encoder is None or not is_linear(settings.learner):
         raise OptionError(
             Parameter("X_unlabelled"),
             " needs an encoder: unlabelled texts can make a model of words alone worse; pass ",
@@ -375,16 +379,21 @@ def resolve_encoder(
 ) -> tuple[FitSettings, EncoderChoice | None]:
     """Return settings with the encoder that does best on held-out documents, and how it was chosen.
 
-    Settings are returned unchanged, with None, unless they say that an encoder is to be chosen.
+    Settings are returned unchanged, with None, unless they say that an encoder is to be chosen, or
+    name the built-in one and documents are many.
     """
-    if not isinstance(settings.encoder, tuple) or not is_linear(learner):
+    names = settings.encoder
+    if isinstance(names, CheckedEncoder) and names.is_built_in and len(texts) > MAX_UNTRIED:
+        names = (BUILT_IN,)
+    if not isinstance(names, tuple) or settings.descriptions or not is_linear(learner):
         return settings, None
     if (heldout := learner.heldout_scores_) is None:
         return settings, None
     from slugline.learning.encoder.choice import WORDS, choose_encoder
 
-    choice = choose_encoder(texts, labels, learner, heldout, context, settings.encoder)
-    context.progress.note(str(choice))
+    choice = choose_encoder(texts, labels, learner, heldout, context, names)
+    if isinstance(settings.encoder, tuple):
+        context.progress.note(str(choice))
     encoder = None if choice.name == WORDS else get_encoder(choice.name)
     return replace(settings, encoder=encoder), choice
 

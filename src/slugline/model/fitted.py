@@ -284,7 +284,7 @@ class Fitted:
     ) -> tuple[F32, F32, WordCounts]:
         """Return the same as `_with_encoder`, summing the vectors of words as they are counted."""
         batches = self.features.read_parts(X, word_sum.table)
-        parts = [(*self._add_sums(dense, word_sum, batch), batch.words) for batch in batches]
+        parts = [self._add_sums(dense, word_sum, batch) for batch in batches]
         if len(parts) == 1:
             return parts[0]
         scores, proba, words = zip(*parts, strict=True)
@@ -292,8 +292,11 @@ class Fitted:
 
     def _add_sums(
         self, dense: DenseHead, word_sum: WordSum, batch: FeatureBatch
-    ) -> tuple[F32, F32]:
-        """Return the scores and the probabilities of texts whose vectors have been summed."""
+    ) -> tuple[F32, F32, WordCounts]:
+        """Return the same for texts whose vectors have been summed.
+
+        Words of texts of which the table knows enough all count as known.
+        """
         learner: Any = self.learner  # always a LinearModel
         scores = learner.decision_function(batch.rows)
         rows = word_sum.to_rows(batch.text_sums)
@@ -304,7 +307,8 @@ class Fitted:
             unknown = np.flatnonzero(~is_known)
             summed[unknown] = scores[unknown]
             proba[unknown] = learner.calibration.proba(scores[unknown])
-        return summed, proba
+        n_known, n_words = batch.words
+        return summed, proba, WordCounts(np.where(is_known, n_words, n_known), n_words)
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the results of a learner's method for texts, and the word counts of texts."""

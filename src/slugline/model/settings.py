@@ -22,7 +22,7 @@ from slugline.corpus.layout import check_separator
 from slugline.corpus.sample_weights import ClassWeight, check_class_weight
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError, Parameter
-from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.encoder.encoder import CheckedEncoder, default_encoder
 from slugline.learning.learner import Learner, is_linear
 from slugline.model.multilabel_rule import AVERAGES, Average
 from slugline.model.own_thresholds import check_thresholds
@@ -77,7 +77,7 @@ class FitSettings:
     n_jobs: int | None = None
     random_state: int = 0
     #: A tuple has the names of encoders to choose from once words have been learned.
-    encoder: CheckedEncoder | tuple[str, ...] | None = None
+    encoder: CheckedEncoder | tuple[str, ...] | None = field(default_factory=default_encoder)
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
     optimize: Average = "micro"

@@ -210,8 +210,11 @@ class SingleLabelTask:
 
 
 def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
-    """Return the usual rate of unknown words; None if an encoder may know these words."""
-    return words if fitted.dense is None else None
+    """Return the usual rate of unknown words; None if an encoder may know these words.
+
+    An encoder that sums vectors says of which texts it knows enough; see `Fitted._add_sums`.
+    """
+    return words if fitted.encoder is None or fitted.encoder.word_sum is not None else None
 
 
 # Several topics a document ------------------------------------------------------------------------

@@ -285,7 +285,7 @@ def to_summary(model: ServedModel) -> ModelSummary:
 
 def to_card(model: ServedModel) -> ModelCard:
     """Return the card of a model."""
-    info = model.file.info
+    info, encoder = model.file.info, model.fitted.encoder
     return ModelCard(
         name=model.name,
         version=model.digest,
@@ -295,7 +295,7 @@ def to_card(model: ServedModel) -> ModelCard:
         n_documents=info.n_documents,
         metrics=info.metrics,
         min_precision=model.decider.precision,
-        needs_encoder=model.fitted.encoder is not None,
+        needs_encoder=encoder is not None and not encoder.is_built_in,
         card=model.file.card,
     )
 

@@ -179,7 +179,9 @@ class KernelResult(NamedTuple):
 
     def text_sums(self, table: VectorTable) -> TextSums:
         """Return the sums of the vectors of a table that was given to the kernel."""
-        sums, known = (np.frombuffer(each or b"", np.float32) for each in (self.sums, self.known))
+        sums, known = (
+            np.frombuffer(each or bytearray(), np.float32) for each in (self.sums, self.known)
+        )
         return TextSums(sums.reshape(-1, table.header.n_columns), known)
 
 

@@ -57,6 +57,11 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     return CheckedEncoder(encoder)
 
 
+def default_encoder() -> CheckedEncoder | None:
+    """Return the encoder of a fit that names none."""
+    return None if registry.DEFAULT_ENCODER is None else get_encoder(registry.DEFAULT_ENCODER)
+
+
 def make_encoder(names: Sequence[str]) -> CheckedEncoder:
     """Return the encoder with this name, or one that joins the encoders of several names in order.
 
@@ -89,6 +94,8 @@ class CheckedEncoder:
     is_fast : bool
         Whether it is as fast as counting words. Its rows are then neither cached nor rounded to
         half precision, and it reads every text.
+    is_built_in : bool
+        Whether it comes with Slugline, so that nothing has to be installed.
     has_unknown_texts : bool
         Whether a row of zeros says that it knows nothing of a text, which words alone then answer.
     batch_texts : int
@@ -109,6 +116,7 @@ class CheckedEncoder:
         self.version = _words(encoder, "version")
         self.is_thread_safe = getattr(encoder, "is_thread_safe", False) is True
         self.is_fast = getattr(encoder, "is_fast", False) is True
+        self.is_built_in = self.word_sum is not None and self.name == registry.BUILT_IN
         self.has_unknown_texts = getattr(encoder, "has_unknown_texts", False) is True
         size = getattr(encoder, "batch_texts", None)
         self.batch_texts = size if isinstance(size, int) and size > 0 else _BATCH_TEXTS

@@ -138,6 +138,8 @@ ENCODERS: dict[str, RegisteredEncoder] = {
 }
 #: The encoder that comes with Slugline. It reads descriptions of topics if no other is named.
 BUILT_IN: Final = "vectors"
+#: The encoder of a fit that names none.
+DEFAULT_ENCODER: Final[str | None] = None
 #: The encoder that is recommended if there are few documents.
 RECOMMENDED = "use"
 
