@@ -191,6 +191,7 @@ def add_single_label_encoder(
             (heldout.rows, heldout.scores),
             training=training,
             max_errors=MAX_ERRORS_IF_SAFE if is_safe else MAX_ERRORS,
+            is_fast=encoded.encoder.is_fast,
             **options,
         )
     if head is None:

@@ -299,15 +299,16 @@ class Fitted:
         """
         learner: Any = self.learner  # always a LinearModel
         scores = learner.decision_function(batch.rows)
-        rows = word_sum.to_rows(batch.text_sums)
-        is_known = dense.encoder.find_known(rows)
-        summed = dense.add_scores(scores, rows)
+        lengths = word_sum.find_lengths(batch.text_sums)
+        summed = dense.add_sums(scores, batch.text_sums.sums, lengths)
         proba = dense.predict_proba(summed)
-        if not is_known.all():
-            unknown = np.flatnonzero(~is_known)
-            summed[unknown] = scores[unknown]
-            proba[unknown] = learner.calibration.proba(scores[unknown])
         n_known, n_words = batch.words
+        is_known = lengths > 0
+        if is_known.all():
+            return summed, proba, WordCounts(n_words, n_words)
+        unknown = np.flatnonzero(~is_known)
+        summed[unknown] = scores[unknown]
+        proba[unknown] = learner.calibration.proba(scores[unknown])
         return summed, proba, WordCounts(np.where(is_known, n_words, n_known), n_words)
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:

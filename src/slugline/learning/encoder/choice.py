@@ -189,7 +189,7 @@ def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) ->
     else:
         widths = [part.width or 0 for part in encoder.parts]
         head, combined_scores = fit_encoder_head(
-            rows, labels, context, heldout_words, widths=widths
+            rows, labels, context, heldout_words, widths=widths, is_fast=encoder.is_fast
         )
     if head is None or combined_scores is None:  # no help, or nothing to measure on
         return baseline._replace(name=encoder.name)

@@ -27,6 +27,9 @@ from slugline.learning.learner import FitContext
 
 #: The penalties to choose from, for rows of unit length with a mean weight of 1.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+# The penalties to choose from for a fast encoder: trying all of them takes as long as learning from
+# a few hundred texts, and others are hardly ever better.
+_FEW_PENALTIES = (0.3, 1.0, 3.0, 10.0)
 # The penalty if there are no rows to choose it by.
 _USUAL = 1.0
 # The penalty if rows are many, as there are hundreds.
@@ -282,7 +285,7 @@ _MAIN_WEIGHT = 0.8
 _MAX_SHARED = 2_000
 # The number of rows by which scores of words and a fast encoder are added; more would take as long
 # as learning.
-_MAX_FUSED = 1_000
+_MAX_FUSED = 500
 # The number of rounds in which unlabelled rows get topics, and the weight of an unlabelled row
 # whose topic is certain, as a multiple of the mean weight of rows. Chosen by cross-validation on
 # training splits, with 5 to 40 labels per topic.
@@ -324,6 +327,7 @@ def fit_encoder_head(
     names: Names | None = None,
     widths: Sequence[int] = (),
     unlabelled: UnlabelledRows | None = None,
+    is_fast: bool = False,
 ) -> tuple[EncoderHead | None, F32 | None]:
     """Return the encoder head that best improves the scores of words, and held-out sums of both.
 
@@ -353,6 +357,9 @@ def fit_encoder_head(
     unlabelled : UnlabelledRows, optional
         Rows that are assigned to their most likely topics. They don't change factors, calibration
         and held-out sums.
+    is_fast : bool, default False
+        Whether fitting should take little time beside learning from words: fewer penalties are
+        tried, and names always count.
     """
     (heldout_rows, words), y = heldout, labels.topics
     if len(np.unique(y[heldout_rows])) < 2:
@@ -368,12 +375,14 @@ def fit_encoder_head(
         costs=None if weight is None else weight[heldout_rows],
         training=training,
         max_errors=max_errors,
+        penalties=_FEW_PENALTIES if is_fast else PENALTIES,
     )
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
         tasks = [task]
         if names is not None:
-            tasks.append(task.with_rows(names.rows, names.y))
+            with_names = task.with_rows(names.rows, names.y)
+            tasks = [with_names] if is_fast else [task, with_names]
         scales = task.scales(widths)
         fits = [variant.fit(scale) for variant in tasks for scale in scales]
         best = min(fits, key=lambda fit: fit.loss) if len(scales) == 1 else average(fits)
@@ -415,6 +424,7 @@ class HeadTask:
     costs: F32 | None
     training: Index | None = None
     max_errors: float = MAX_ERRORS
+    penalties: Sequence[float] = PENALTIES
 
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
         """Return the task with further rows of weight 1."""
@@ -431,7 +441,8 @@ class HeadTask:
         """Fit to columns multiplied by `scale`, and measure on the held-out rows."""
         if self.training is not None:
             return self._fit_training(self.training, scale)
-        dense = fit_dense_head(self.rows * scale, self.y, self.n_topics, self.weight)
+        X, penalties = self.rows * scale, self.penalties
+        dense = fit_dense_head(X, self.y, self.n_topics, self.weight, penalties=penalties)
         # Scores are centred over topics: a constant makes no difference between known topics, but
         # it would for a new topic.
         scores = centre(dense.scores[self.heldout_rows])

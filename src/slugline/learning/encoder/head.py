@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import percent
 
 if TYPE_CHECKING:
-    from slugline.base.arrays import F32, Floats, Mask
+    from slugline.base.arrays import F32, F64, Floats, Mask
     from slugline.learning.calibration import AnyCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.fit import EncoderHead
@@ -185,9 +186,32 @@ class DenseHead:
 
     def add_scores(self, sparse: F32, rows: Floats) -> F32:
         """Return summed scores, given those of words and the encoder's rows."""
+        return self._add(sparse, self._multiply(rows))
+
+    def add_sums(self, sparse: F32, sums: F32, lengths: F32) -> F32:
+        """Return summed scores, given those of words and rows as sums of vectors of some length.
+
+        Where the length is 0, scores are those of a row of zeros.
+        """
+        dense = self._multiply(sums)
+        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        dense *= scale[:, np.newaxis]
+        return self._add(sparse, dense)
+
+    @cached_property
+    def _weights(self) -> F64:
+        return self.weights.astype(np.float64)
+
+    def _multiply(self, rows: Floats) -> F64:
         # In double precision, so that a text's scores don't depend on the number of texts.
-        dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
-        return (np.float64(self.sparse_factor) * sparse + dense).astype(np.float32)
+        dense: F64 = rows.astype(np.float64) @ self._weights
+        return dense
+
+    def _add(self, sparse: F32, dense: F64) -> F32:
+        """Return summed scores in single precision; `dense` is overwritten."""
+        dense += self.biases
+        dense += np.multiply(sparse, self.sparse_factor, dtype=np.float64)
+        return dense.astype(np.float32)
 
     def predict_proba(self, scores: F32) -> F32:
         """Return the probabilities of summed scores, shape (n_documents, n_topics)."""

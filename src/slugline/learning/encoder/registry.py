@@ -46,8 +46,11 @@ class WordSum(Encoder, Protocol):
     def table(self) -> VectorTable:
         """The table of the vectors."""
 
-    def to_rows(self, sums: TextSums, /) -> F32:
-        """Return the rows of texts, given the sums of their vectors, which may be overwritten."""
+    def find_lengths(self, sums: TextSums, /) -> F32:
+        """Return the lengths of the sums of texts' vectors, by which rows are divided.
+
+        The length is 0 if the encoder knows too little of a text, whose row has only zeros.
+        """
 
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
         """Return where each word begins and ends, and its vector, shape (n_columns,).

@@ -57,20 +57,22 @@ class WordVectorEncoder:
         return self._vectors.table
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """Return a row for each text, shape (n_texts, n_columns); see `to_rows`."""
-        return self.to_rows(self._vectors.sum_texts(texts))
+        """Return a row for each text, shape (n_texts, n_columns).
 
-    def to_rows(self, sums: TextSums) -> F32:
-        """Return sums of unit length, but rows of zeros for texts of which the table knows little.
-
-        The sums are overwritten.
+        Rows have unit length, but those of texts of which the table knows little have only zeros.
         """
+        sums = self._vectors.sum_texts(texts)
+        lengths = self.find_lengths(sums)
+        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         rows = sums.sums
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        is_known = (sums.known >= LEAST_KNOWN) & (lengths > 0)
-        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=is_known)
         rows *= scale[:, np.newaxis]
         return rows
+
+    def find_lengths(self, sums: TextSums) -> F32:
+        """Return the lengths of sums, shape (n_texts,); 0 if the table knows little of a text."""
+        lengths: F32 = np.sqrt(np.einsum("ij,ij->i", sums.sums, sums.sums))
+        lengths[sums.known < LEAST_KNOWN] = 0
+        return lengths
 
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
         """Return the vector of each known word of a text, and its place."""
