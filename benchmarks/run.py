@@ -47,6 +47,7 @@ SUBJECTS = (
     "columns",
     "multilabel",
     "tables",
+    "word_vectors",
 )
 #: Left out by `all`, as they take hours or have no table in results/.
 NOT_IN_ALL = {
@@ -67,6 +68,7 @@ NOT_IN_ALL = {
     "simulation",
     "export",
     "install",
+    "word_vectors",
 }
 PACKAGES = (
     "slugline",

@@ -163,7 +163,9 @@ def test_exported_page_with_vectors_reads_long_texts_and_words(opened: OpenPage)
     check_answers(opened, texts)
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\u3000", "...", "qqxzv zzqkw", "1234", "\u0300"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\u3000", "...", "qqxzv zzqkw", "98765432109", "\u0300"]
+)
 def test_exported_page_answers_texts_without_known_words_by_words_alone(
     text: str, opened: OpenPage
 ) -> None:
@@ -178,10 +180,13 @@ def test_exported_page_counts_columns_beside_vectors_like_python(
     browser: Browser, tmp_path: Path
 ) -> None:
     texts, topics = documents()
-    rows = [
-        RowText(text, {"place": "A" if topic == "bank" or i % 3 else "B"})
-        for i, (text, topic) in enumerate(zip(texts, topics, strict=True))
+    places = ["AB"[i % 2] for i in range(len(texts))]
+    # The place decides where the text doesn't.
+    topics = [
+        topic if i % 3 else {"A": topics[0], "B": topics[-1]}[place]
+        for i, (topic, place) in enumerate(zip(topics, places, strict=True))
     ]
+    rows = [RowText(text, {"place": place}) for text, place in zip(texts, places, strict=True)]
     fit(tmp_path / "model.slug", rows, topics, columns=["place"])
     page = open_page(browser, tmp_path / "model.slug", tmp_path)
     cells = ["A", "B", "", "C"]

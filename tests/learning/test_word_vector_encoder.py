@@ -17,7 +17,7 @@ from slugline.learning.encoder.vectors import WordVectorEncoder
 from stand_ins import Letters, register
 from word_table import small_table
 
-TEXTS = ["the oil price", "Oil", "zzz the qqqqqq", "", "12"]
+TEXTS = ["the oil price", "Oil", f"zzz the {'q' * 60}", "", "12"]
 
 
 @pytest.fixture
