@@ -277,6 +277,14 @@ FOR_WIDE_REGISTERS static void add_block(double *restrict total, const uint32_t 
         total[i] += (double)(int32_t)(sum[i] - zeros);
 }
 
+/* Scale what rows came to if there is no other block. */
+FOR_WIDE_REGISTERS static void scale_block(float *restrict to, const uint32_t *restrict sum,
+                                           size_t n_columns, uint32_t zeros, double scale)
+{
+    for (size_t i = 0; i < n_columns; i++)
+        to[i] = (float)((double)(int32_t)(sum[i] - zeros) * scale);
+}
+
 FOR_WIDE_REGISTERS static void scale_total(float *restrict to, const double *restrict total,
                                            size_t n_columns, double scale)
 {
@@ -284,26 +292,39 @@ FOR_WIDE_REGISTERS static void scale_total(float *restrict to, const double *res
         to[i] = (float)(total[i] * scale);
 }
 
+/* Put in `sum` what up to MAX_ROWS rows come to; return ZERO times their factors. */
+static uint32_t sum_block(const Vectors *vectors, const uint32_t *rows, size_t n_rows, uint32_t *sum)
+{
+    size_t n_bytes = vectors->n_columns / 2;
+    uint32_t n_zeros = 0;
+    memset(sum, 0, vectors->n_columns * sizeof *sum);
+    for (size_t i = 0; i < n_rows; i++) {
+        uint16_t factor = vectors->factors[rows[i]] & MAX_FACTOR;
+        n_zeros += factor;
+        add_row(sum, vectors->rows + rows[i] * n_bytes, n_bytes, factor);
+    }
+    return ZERO * n_zeros;
+}
+
 /* Add the rows that were found for a document. */
 static void sum_rows(const Vectors *vectors, float *to)
 {
     const uint32_t *rows = (const uint32_t *)vectors->found.bytes;
-    size_t n_rows = vectors->found.size / sizeof *rows, n_bytes = vectors->n_columns / 2;
+    size_t n_rows = vectors->found.size / sizeof *rows, n_columns = vectors->n_columns;
     uint32_t sum[MAX_COLUMNS];
     double total[MAX_COLUMNS];
-    memset(total, 0, vectors->n_columns * sizeof *total);
-    for (size_t first = 0; first < n_rows; first += MAX_ROWS) {
-        size_t stop = n_rows - first < MAX_ROWS ? n_rows : first + MAX_ROWS;
-        uint32_t n_zeros = 0;
-        memset(sum, 0, vectors->n_columns * sizeof *sum);
-        for (size_t i = first; i < stop; i++) {
-            uint16_t factor = vectors->factors[rows[i]] & MAX_FACTOR;
-            n_zeros += factor;
-            add_row(sum, vectors->rows + rows[i] * n_bytes, n_bytes, factor);
-        }
-        add_block(total, sum, vectors->n_columns, ZERO * n_zeros);
+    if (n_rows <= MAX_ROWS) {
+        uint32_t zeros = sum_block(vectors, rows, n_rows, sum);
+        scale_block(to, sum, n_columns, zeros, vectors->scale);
+        return;
     }
-    scale_total(to, total, vectors->n_columns, vectors->scale);
+    memset(total, 0, n_columns * sizeof *total);
+    for (size_t first = 0; first < n_rows; first += MAX_ROWS) {
+        size_t n_now = n_rows - first < MAX_ROWS ? n_rows - first : MAX_ROWS;
+        uint32_t zeros = sum_block(vectors, rows + first, n_now, sum);
+        add_block(total, sum, n_columns, zeros);
+    }
+    scale_total(to, total, n_columns, vectors->scale);
 }
 
 /* Write the sum of the document before this one, whose rows have been fetched meanwhile, and put the

@@ -95,6 +95,10 @@ def _sureness(proba: F32) -> F32:
 
 # Head ---------------------------------------------------------------------------------------------
 
+# The number of rows that are converted to double precision at a time, so that they stay in the
+# processor's cache.
+_AT_ONCE = 64
+
 
 @dataclass(frozen=True, eq=False)
 class DenseHead:
@@ -204,8 +208,11 @@ class DenseHead:
 
     def _multiply(self, rows: Floats) -> F64:
         # In double precision, so that a text's scores don't depend on the number of texts.
-        dense: F64 = rows.astype(np.float64) @ self._weights
-        return dense
+        product = np.empty((len(rows), self._weights.shape[1]))
+        for start in range(0, len(rows), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            np.matmul(rows[part].astype(np.float64), self._weights, out=product[part])
+        return product
 
     def _add(self, sparse: F32, dense: F64) -> F32:
         """Return summed scores in single precision; `dense` is overwritten."""
