@@ -464,7 +464,7 @@ def test_audit_corpus_takes_texts_of_megabytes_and_without_words() -> None:
 
 
 def test_measure_gain_finds_a_gain_where_topics_are_wrong() -> None:
-    texts, before, wrong = labelled(180, 50)
+    texts, before, wrong = labelled(180, 90)
     _, right, _ = labelled(180, 0)
     after = [None if row in wrong[:5] else topic for row, topic in enumerate(right)]
     gain = measure_gain(Corpus(texts, before, "news"), after, group_copies(texts), n_jobs=1)

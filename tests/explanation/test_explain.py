@@ -30,16 +30,17 @@ CLASSIFIERS = {
     "deep": TopicClassifier(learner=NeuralLearner(hidden=(16, 8))),
     "mixture": TopicClassifier(learner=Mixture([LinearLearner(), NeuralLearner(hidden=(16,))])),
     "vocabulary": TopicClassifier(
-        feature_groups=[FeatureGroup("words"), FeatureGroup("lead", weight=0.5)]
+        encoder=None, feature_groups=[FeatureGroup("words"), FeatureGroup("lead", weight=0.5)]
     ),
     "buckets": TopicClassifier(
-        feature_groups=[FeatureGroup("words", n_buckets=16), FeatureGroup("bigrams")]
+        encoder=None, feature_groups=[FeatureGroup("words", n_buckets=16), FeatureGroup("bigrams")]
     ),
     "lengths": TopicClassifier(
-        feature_groups=[FeatureGroup(), *map(cast("Any", FeatureGroup), NGRAM_LENGTHS)]
+        encoder=None,
+        feature_groups=[FeatureGroup(), *map(cast("Any", FeatureGroup), NGRAM_LENGTHS)],
     ),
     "counts": TopicClassifier(
-        feature_groups=[FeatureGroup("words", "counts"), FeatureGroup("characters")]
+        encoder=None, feature_groups=[FeatureGroup("words", "counts"), FeatureGroup("characters")]
     ),
 }
 

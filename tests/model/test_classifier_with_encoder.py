@@ -65,7 +65,7 @@ def head_of(classifier: TopicClassifier) -> DenseHead:
 
 
 def test_encoder_recognizes_words_never_seen(meanings: Meanings) -> None:
-    assert TopicClassifier().fit(TRAIN, TRAIN_TOPICS).score(TEST, TEST_TOPICS) < 0.6
+    assert TopicClassifier(encoder=None).fit(TRAIN, TRAIN_TOPICS).score(TEST, TEST_TOPICS) < 0.6
     assert fit(meanings).score(TEST, TEST_TOPICS) == 1
 
 
@@ -92,7 +92,7 @@ def test_encoder_that_does_not_help_is_left_out_with_a_warning() -> None:
         "the answers. The model uses words only."
     )
     assert warning.filename == __file__
-    plain = TopicClassifier().fit(TRAIN, TRAIN_TOPICS)
+    plain = TopicClassifier(encoder=None).fit(TRAIN, TRAIN_TOPICS)
     assert classifier.fitted_.dense is None
     assert classifier.fitted_.encoder is None
     np.testing.assert_array_equal(classifier.predict_proba(TEST), plain.predict_proba(TEST))

@@ -81,7 +81,7 @@ def test_saved_model_names_its_encoder_and_weight(model: Path) -> None:
 
 def test_saved_model_without_an_encoder_does_not_mention_one(tmp_path: Path) -> None:
     path = tmp_path / "plain.slug"
-    TopicClassifier().fit(TEXTS, TOPICS).save(path)
+    TopicClassifier(encoder=None).fit(TEXTS, TOPICS).save(path)
     entries = unzip(path.read_bytes())
     assert "encoder" not in json.loads(entries[JSON])
     assert b"encoder" not in entries[CARD]

@@ -105,8 +105,15 @@ class EncodedDocuments:
 
     @property
     def is_too_foreign(self) -> bool:
-        """Whether the encoder doesn't know enough of the documents to be measured on them."""
-        if self.is_known.all() or self.settings.descriptions:
+        """Whether the encoder doesn't know enough of the documents to be measured on them.
+
+        If there is a single topic, the built-in encoder has nothing to tell apart.
+        """
+        if self.settings.descriptions:
+            return False
+        if self.encoder.is_built_in and len(self.topics) == 1:
+            return True
+        if self.is_known.all():
             return False
         topics = self.labels.take(self.known_heldout.rows).topics
         return len(np.unique(topics)) < (1 if self.labels.multilabel else 2)
