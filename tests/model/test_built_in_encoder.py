@@ -20,8 +20,9 @@ TOPICS = ["bank", "sport"]
 BANK = "loan credit interest debt savings account banker deposit finance currency bond investor"
 SPORT = "goal match striker referee player team stadium championship athlete coach league cup"
 NEW, UNKNOWN = ["money dividend", "hockey tournament"], "qqxzv zzqkw"
-# A sentence in a language of which the table knows too little.
+# Sentences in languages that the table doesn't know; it knows some words of the second one.
 HINDI = "यह पाठ किसी भी शब्दकोश में नहीं है, और मॉडल ने इसे नहीं सीखा"
+SWEDISH = "Min beställning har inte kommit fram ännu, kan ni hjälpa mig"
 
 
 def documents() -> tuple[list[str], list[str]]:
@@ -90,6 +91,6 @@ def test_texts_are_unsure_if_neither_words_nor_vectors_know_them() -> None:
     texts, topics = documents()
     sentences = [f"{a} {b}" for a, b in zip(texts, [texts[-1], *texts[:-1]], strict=True)]
     classifier = classifier_with(min_precision=0.2).fit([*texts, *sentences], [*topics] * 2)
-    decisions = classifier.decide([*NEW, HINDI, UNKNOWN])
+    decisions = classifier.decide([*NEW, HINDI, SWEDISH, UNKNOWN])
     assert [d.reason and d.reason.kind for d in decisions[:2]] == [None] * 2
-    assert [d.reason and d.reason.kind for d in decisions[2:]] == ["unknown_words"] * 2
+    assert [d.reason and d.reason.kind for d in decisions[2:]] == ["unknown_words"] * 3

@@ -2,7 +2,7 @@
 // Python calculates in float32; `round` gives the value that it has at each step.
 
 const round = Math.fround;
-const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
+const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, LEAST_FAMILIAR = 0.5, ROUNDED = 1e-6;
 const LEAST_PROBABILITY = 2 ** -126, LEAST_COMPLEMENT = 2 ** -20;
 // Attributions below this fraction of the largest are not marked; sums below the second fraction are
 // rounding errors.
@@ -298,8 +298,9 @@ function unsureOf(model, { reading, groups, vectors }, probabilities, best, chos
   if (model.multilabel && chosen.length > model.multilabel.most) return { kind: "many_topics" };
   if (!model.hasPrecision) return null;
   const words = groups.find(({ group }) => group.kind === "words");
-  // Where the table of word vectors knows enough of a text, all words count as known.
-  const n = reading.starts.length, nUnknown = words && !vectors ? n - words.places.length : 0;
+  // Where the table of word vectors knows most letters of a text, all words count as known.
+  const isFamiliar = vectors && vectors.known >= LEAST_FAMILIAR;
+  const n = reading.starts.length, nUnknown = words && !isFamiliar ? n - words.places.length : 0;
   if (n === 0) return { kind: "no_words" };
   if (model.usualWords && isUnusual(model.usualWords, nUnknown, n)) {
     return { kind: "unknown_words", nUnknown, nWords: n };

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
 
+# The fraction of a text's letters that a table of word vectors must know. Of texts in other
+# languages, it knows fewer.
+_LEAST_FAMILIAR = 0.5
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:
@@ -295,7 +299,7 @@ class Fitted:
     ) -> tuple[F32, F32, WordCounts]:
         """Return the same for texts whose vectors have been summed.
 
-        Words of texts of which the table knows enough all count as known.
+        Words of texts of which the table knows most letters all count as known.
         """
         learner: Any = self.learner  # always a LinearModel
         scores = learner.decision_function(batch.rows)
@@ -303,13 +307,13 @@ class Fitted:
         summed = dense.add_sums(scores, batch.text_sums.sums, lengths)
         proba = dense.predict_proba(summed)
         n_known, n_words = batch.words
-        is_known = lengths > 0
-        if is_known.all():
-            return summed, proba, WordCounts(n_words, n_words)
-        unknown = np.flatnonzero(~is_known)
-        summed[unknown] = scores[unknown]
-        proba[unknown] = learner.calibration.proba(scores[unknown])
-        return summed, proba, WordCounts(np.where(is_known, n_words, n_known), n_words)
+        is_familiar = batch.text_sums.known >= _LEAST_FAMILIAR
+        words = WordCounts(np.where(is_familiar, n_words, n_known), n_words)
+        unknown = np.flatnonzero(lengths == 0)
+        if len(unknown):
+            summed[unknown] = scores[unknown]
+            proba[unknown] = learner.calibration.proba(scores[unknown])
+        return summed, proba, words
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the results of a learner's method for texts, and the word counts of texts."""
