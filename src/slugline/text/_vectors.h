@@ -84,7 +84,9 @@ static inline uint32_t find_row(const Vectors *vectors, uint64_t hash)
 /* Put a row that is added for a document; 0 if there is no memory. */
 static inline int put_row(Vectors *vectors, uint32_t row)
 {
-    expect_place(vectors->rows + row * (vectors->n_columns / 2));
+    const unsigned char *numbers = vectors->rows + row * (vectors->n_columns / 2);
+    expect_place(numbers);
+    expect_place(numbers + vectors->n_columns / 2 - 1); /* it may begin in one line and end in another */
     expect_place(vectors->factors + row);
     return push(&vectors->found, &row, sizeof row);
 }
