@@ -112,9 +112,9 @@ def test_encoder_head_chooses_weights_of_encoders_on_a_sample(
     task = (rows, Labels.from_topics(y), FitContext(N_TOPICS), (np.arange(len(y)), words))
     fit_dense_head = fit.fit_dense_head
 
-    def counted(X: Floats, *arguments: Any) -> fit.DenseFit:
+    def counted(X: Floats, *arguments: Any, **options: Any) -> fit.DenseFit:
         n_fitted.append(len(X))
-        return fit_dense_head(X, *arguments)
+        return fit_dense_head(X, *arguments, **options)
 
     monkeypatch.setattr(fit, "fit_dense_head", counted)
     widths = (N_COLUMNS, N_COLUMNS)
@@ -128,6 +128,19 @@ def test_encoder_head_chooses_weights_of_encoders_on_a_sample(
     # Of many rows, the likeliest fit has nearly all the weight.
     differences = by_sample.weights - by_all.weights
     assert np.abs(differences).max() < 0.02 * np.abs(by_all.weights).max()
+
+
+def test_encoder_head_of_a_fast_encoder_is_about_the_same_from_fewer_fits() -> None:
+    y = np.arange(1_200) % N_TOPICS
+    rows, words = noisy(y, 3.0, 0), np.zeros((len(y), N_TOPICS), dtype=np.float32)
+    task = (unit(rows), Labels.from_topics(y), FitContext(N_TOPICS), (np.arange(len(y)), words))
+    slow, _ = fit_encoder_head(*task)
+    fast, sums = fit_encoder_head(*task, is_fast=True)
+    assert slow is not None
+    assert fast is not None
+    assert sums is not None
+    assert sums.shape == words.shape
+    assert np.abs(fast.weights - slow.weights).max() < 0.2 * np.abs(slow.weights).max()
 
 
 def test_encoder_head_averages_weights_of_encoders_by_likelihood() -> None:

@@ -76,6 +76,7 @@ def fit_dense_head(
     sample_weight: F32 | None = None,
     *,
     penalties: Sequence[float] = PENALTIES,
+    max_heldout: int = _MAX_HELD_OUT,
 ) -> DenseFit:
     """Fit weights and biases with the penalty that has the lowest log loss on held-out rows.
 
@@ -92,12 +93,14 @@ def fit_dense_head(
         Rows of weight 0 are not learned from.
     penalties : sequence of float
         The penalties to try, in ascending order, over 0.
+    max_heldout : int
+        The largest number of rows by which to choose the penalty.
     """
     costs = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
     learned = np.flatnonzero(costs)
     shape = _DiscriminantAnalysis(X, y, costs / costs[learned].mean(), n_topics)
     groups = _groups(y, learned)
-    penalty, factor = _best_penalty(shape, groups, penalties)
+    penalty, factor = _best_penalty(shape, groups, penalties, max_heldout)
     weights, biases = (factor * part for part in shape.solution(penalty))
     absent = np.bincount(y[learned], minlength=n_topics) == 0
     # A score below those of all other topics, for any row of unit length.
@@ -125,10 +128,10 @@ def _groups(y: I64, rows: Index) -> list[Index]:
 
 
 def _best_penalty(
-    shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float]
+    shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float], max_heldout: int
 ) -> tuple[float, float]:
     """Return the penalty with the lowest log loss on held-out rows, and the factor on scores."""
-    n_wanted = min(_MAX_HELD_OUT, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
+    n_wanted = min(max_heldout, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
     sampled_groups = groups[:: -(-sum(map(len, groups)) // n_wanted)]
     rows = np.concatenate(sampled_groups)
     # The only row of a topic can't be predicted without it, whatever the penalty.
@@ -283,8 +286,8 @@ SHARPNESS = 15.0
 _MAIN_WEIGHT = 0.8
 # The number of rows by which weights of encoders are chosen; more rows hardly change them.
 _MAX_SHARED = 2_000
-# The number of rows by which scores of words and a fast encoder are added; more would take as long
-# as learning.
+# The number of rows by which the penalty of a fast encoder is chosen, and by which its scores are
+# added to those of words; more would take as long as learning.
 _MAX_FUSED = 500
 # The number of rounds in which unlabelled rows get topics, and the weight of an unlabelled row
 # whose topic is certain, as a multiple of the mean weight of rows. Chosen by cross-validation on
@@ -375,7 +378,7 @@ def fit_encoder_head(
         costs=None if weight is None else weight[heldout_rows],
         training=training,
         max_errors=max_errors,
-        penalties=_FEW_PENALTIES if is_fast else PENALTIES,
+        is_fast=is_fast,
     )
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
@@ -424,7 +427,7 @@ class HeadTask:
     costs: F32 | None
     training: Index | None = None
     max_errors: float = MAX_ERRORS
-    penalties: Sequence[float] = PENALTIES
+    is_fast: bool = False
 
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
         """Return the task with further rows of weight 1."""
@@ -441,8 +444,14 @@ class HeadTask:
         """Fit to columns multiplied by `scale`, and measure on the held-out rows."""
         if self.training is not None:
             return self._fit_training(self.training, scale)
-        X, penalties = self.rows * scale, self.penalties
-        dense = fit_dense_head(X, self.y, self.n_topics, self.weight, penalties=penalties)
+        dense = fit_dense_head(
+            self.rows * scale,
+            self.y,
+            self.n_topics,
+            self.weight,
+            penalties=_FEW_PENALTIES if self.is_fast else PENALTIES,
+            max_heldout=_MAX_FUSED if self.is_fast else _MAX_HELD_OUT,
+        )
         # Scores are centred over topics: a constant makes no difference between known topics, but
         # it would for a new topic.
         scores = centre(dense.scores[self.heldout_rows])
@@ -469,7 +478,7 @@ class HeadTask:
 
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
         """Add the scores of the held-out rows to those of words, and measure the sum."""
-        step = 1 if self.training is None else -(-len(scores) // _MAX_FUSED)
+        step = -(-len(scores) // _MAX_FUSED) if self.is_fast else 1
         y, costs = self.y[self.heldout_rows[::step]], self.costs
         costs = None if costs is None else costs[::step]
         words, encoded = self.words[::step], scores[::step]
