@@ -92,7 +92,7 @@ class TopicClassifier(TextEstimator):
         less accurate on every data set measured. Both learn several topics for a text. A learner
         object has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`,
         or a `Mixture` of several learners.
-    encoder : str, an object with `encode`, or None, default None
+    encoder : str, an object with `encode`, or None, default "vectors"
         What knows words that no document has, and whose scores are added to those of the linear
         learner, with as much weight as helps on held-out documents. "vectors" are those of words
         that come with Slugline. They are left out, without a warning, where no encoder can be used

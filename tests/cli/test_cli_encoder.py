@@ -91,6 +91,8 @@ def test_train_unlabelled_warns_if_no_encoder_was_chosen(
 def test_train_encoder_auto_prints_the_choice(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    curve = run("curve", few_csv, "--encoder", "auto", "-q")
+    assert "with a chosen encoder" in curve.out
     register_only(monkeypatch, {"use": registry.ENCODERS["use"].make, "e5": missing})
     result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
     assert result.code == 0
@@ -101,7 +103,6 @@ def test_train_encoder_auto_prints_the_choice(
         line,
     )
     assert "It needs the sentence encoder use" in run("info", "a.slug").out
-    assert "with a chosen encoder" in run("curve", few_csv, "--encoder", "auto", "-q").out
 
 
 def test_train_encoder_json_and_report_name_the_encoder(
@@ -114,8 +115,10 @@ def test_train_encoder_json_and_report_name_the_encoder(
     report = (tmp_path / "a.html").read_text()
     assert "It uses the sentence encoder use as well as words" in report
     assert "<dt>encoder</dt><dd>use, " in report
-    again = json.loads(run("train", few_csv, "-o", "b.slug", "--json", "-q").out)
-    assert again["encoder"] is None
+    default = json.loads(run("train", few_csv, "-o", "b.slug", "--json", "-q").out)
+    assert default["encoder"]["name"] == "vectors"
+    options = ("--encoder", "none", "-o", "b.slug", "--json", "-q")
+    assert json.loads(run("train", few_csv, *options).out)["encoder"] is None
     assert "encoder" not in (tmp_path / "b.html").read_text()
 
 
@@ -178,8 +181,11 @@ def missing() -> None:
 
 HINT = (
     "few.csv: few documents per topic; a sentence encoder would probably help: "
-    f"{install_command('encoder')}, then --encoder use (with ten per topic, +12 points of accuracy "
-    "over words alone, on average over nine sets of short English texts)\n"
+    f"{install_command('encoder')}, then --encoder use"
+)
+OVER_WORDS = (
+    " (with ten per topic, +12 points of accuracy over words alone, on average over nine sets of "
+    "short English texts)\n"
 )
 GAIN = re.compile(
     r"^few\.csv: of \d+ documents, each left out in turn, ([\d.]+) % are right, and ([\d.]+) % "
@@ -199,7 +205,8 @@ def test_train_proposes_encoders_if_none_is_installed(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch, "use", missing)
-    assert HINT in run("train", few_csv).err
+    assert f"{HINT}\n" in run("train", few_csv).err
+    assert f"{HINT}{OVER_WORDS}" in run("train", few_csv, "--encoder", "none").err
 
 
 def test_train_does_not_propose_an_encoder_without_gain(
@@ -228,7 +235,7 @@ def test_train_does_not_measure_an_encoder_on_many_documents(
     monkeypatch.setattr("slugline.cli.encoder._MAX_DOCUMENTS", 40)
     err = run("train", few_csv).err
     assert not GAIN.search(err)
-    assert HINT.replace(f"{install_command('encoder')}, then ", "") in err
+    assert HINT.replace(f"{install_command('encoder')}, then ", "") + "\n" in err
 
 
 @pytest.mark.parametrize(
@@ -319,11 +326,13 @@ def test_train_encoder_rejects_a_missing_package_before_reading(
 # Curves -----------------------------------------------------------------------------------------
 
 
-def test_curve_encoder_adds_the_curve_of_words(run: Run, few_csv: Path) -> None:
-    options = ("--draws", 1, "--encoder", "use", "--json", "-q")
-    words, with_use = json.loads(run("curve", few_csv, *options).out)["curves"]
-    assert (words["name"], with_use["name"]) == ("Slugline", "Slugline with use")
-    assert with_use["points"][0]["accuracy"] > words["points"][0]["accuracy"]
+def test_curve_encoder_adds_the_curve_of_the_default(run: Run, few_csv: Path) -> None:
+    options = ("--draws", 1, "--json", "-q")
+    (words,) = json.loads(run("curve", few_csv, "--encoder", "none", *options).out)["curves"]
+    found = json.loads(run("curve", few_csv, "--encoder", "use", *options).out)["curves"]
+    assert [curve["name"] for curve in found] == ["Slugline", "Slugline with use"]
+    for curve in found:
+        assert curve["points"][0]["accuracy"] > words["points"][0]["accuracy"]
 
 
 def test_train_curve_encoder_reports_both_curves(run: Run, few_csv: Path, tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_train_multilabel_prints_f1_and_exact_match_and_writes_a_report(run: Run
     assert code == 0
     lines = out.splitlines()
     assert lines[0].startswith("wires.jsonl: learned 3 topics, several for a text, from 1")
-    names = ["micro-F1", "macro-F1", "per document", "exact match", "baseline", "model", "report"]
-    assert [line.split("  ")[0] for line in lines[1:8]] == names
+    names = ["micro-F1", "macro-F1", "per document", "exact match", "baseline", "encoder"]
+    assert [line.split("  ")[0] for line in lines[1:9]] == [*names, "model", "report"]
     assert "exact match of always '" in lines[5]
     report = Path("wires.html").read_text()
     assert '<section id="pairs">' in report

@@ -324,12 +324,14 @@ def test_train_warns_of_unknown_words_and_topics_in_the_test(run: Run, news: New
     write_csv("n.csv", news)
     write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
 
-    assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
+    test = ("train", "n.csv", "-q", "--test", "test.csv")
+    assert warnings_of(run(*test, "--encoder", "none")) == [
         "75 % of the words in the test documents are unknown to the model: it judges by the rest. "
         "Learn from more documents, of the kind that you test on.",
         "1 of the 2 test documents has a topic that the model doesn't know, such as 'foot', and "
         "counts as wrong. Train with documents of such topics, or leave them out of the test.",
     ]
+    assert len(warnings_of(run(*test))) == 1  # word vectors know French
 
 
 def test_train_warns_of_a_model_no_better_than_the_baseline(run: Run, news: News) -> None:

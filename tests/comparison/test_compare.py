@@ -530,7 +530,7 @@ def test_compare_models_rejects_a_missing_model_before_the_work(
 
 def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
     names = (
-        "majority, naive-bayes, tfidf-svc, tfidf-logistic, default, network, ngrams-svc, vectors, "
+        "majority, naive-bayes, tfidf-svc, tfidf-logistic, default, network, ngrams-svc, words, "
         "encoder, tuned, all"
     )
     with pytest.raises(OptionError) as error:

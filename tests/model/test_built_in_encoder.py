@@ -12,6 +12,8 @@ from sklearn.model_selection import GridSearchCV
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import OptionError
+from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.linear.learner import LinearLearner
 from slugline.model import dense
 from slugline.model.settings import FitSettings
 
@@ -94,3 +96,12 @@ def test_texts_are_unsure_if_neither_words_nor_vectors_know_them() -> None:
     decisions = classifier.decide([*NEW, HINDI, SWEDISH, UNKNOWN])
     assert [d.reason and d.reason.kind for d in decisions[:2]] == [None] * 2
     assert [d.reason and d.reason.kind for d in decisions[2:]] == ["unknown_words"] * 3
+
+
+def test_fits_that_name_no_encoder_use_vectors() -> None:
+    classifier = fit(TopicClassifier())
+    assert classifier.encoder == "vectors"
+    assert classifier.predict(NEW).tolist() == [*TOPICS]
+    encoder = FitSettings(learner=LinearLearner()).encoder
+    assert isinstance(encoder, CheckedEncoder)
+    assert encoder.is_built_in

@@ -179,7 +179,7 @@ def test_get_params_returns_the_parameters_of_the_constructor() -> None:
     classifier = TopicClassifier()
     assert classifier.get_params(deep=False) == {
         "learner": "linear",
-        "encoder": None,
+        "encoder": "vectors",
         "descriptions": None,
         "feature_groups": None,
         "class_weight": None,

@@ -37,7 +37,7 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
 @options.reading_options
 @option(
     "--models A,B,...",
-    "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, vectors, encoder, tuned, all "
+    "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, words, encoder, tuned, all "
     "of these, tfidf-logistic, or module:name for a scikit-learn pipeline of yours.",
     default="all",
 )

@@ -18,7 +18,7 @@ from slugline.errors import DataError, EncoderError, OptionError, Parameter
 from slugline.experiment.curve import make_multilabel
 from slugline.experiment.evaluate import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
-from slugline.learning.encoder.registry import BUILT_IN, RECOMMENDED
+from slugline.learning.encoder.registry import RECOMMENDED
 
 #: Names of models, classifiers of texts, or these by name.
 Models: TypeAlias = str | Sequence[Any] | Mapping[str, Any]
@@ -103,7 +103,7 @@ MODELS = {
         "words, pairs and n-grams of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
         lambda seed, _: _ngram_pipeline(seed),
     ),
-    "vectors": _BuiltinModel("Slugline with word vectors", _slugline(encoder=BUILT_IN)),
+    "words": _BuiltinModel("Slugline with words alone", _slugline(encoder=None)),
     "encoder": _BuiltinModel("Slugline with a sentence encoder", _slugline(encoder=RECOMMENDED)),
     "tuned": _BuiltinModel(
         "Slugline, settings searched on the training documents", _slugline(tune=True)

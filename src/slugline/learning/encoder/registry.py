@@ -142,7 +142,7 @@ ENCODERS: dict[str, RegisteredEncoder] = {
 #: The encoder that comes with Slugline. It reads descriptions of topics if no other is named.
 BUILT_IN: Final = "vectors"
 #: The encoder of a fit that names none.
-DEFAULT_ENCODER: Final[str | None] = None
+DEFAULT_ENCODER: Final[str | None] = BUILT_IN
 #: The encoder that is recommended if there are few documents.
 RECOMMENDED = "use"
 
