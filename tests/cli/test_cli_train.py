@@ -273,7 +273,7 @@ def test_train_reuters_keeps_the_split_of_its_publisher(run: Run, reuters_data: 
         "n_test": 2246,
         "n_topics": 46,
         "n_skipped": 0,
-        "n_suspect_labels": 0,
+        "n_suspect_labels": 468,
         "notes": [],
     }
     assert figures["baselines"]["majority"] == {"topic": "earn", "accuracy": 813 / 2246}
