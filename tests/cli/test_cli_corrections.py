@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
 TRAIN = ["train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4]
+TRAIN_BY_WORDS = [*TRAIN, "--encoder", "none"]
 
 
 def correct(
@@ -118,10 +119,10 @@ def test_train_corrections_json_holds_what_changed(run: Run) -> None:
 
 
 def test_train_corrections_report_says_what_changed(run: Run, news: News) -> None:
-    run(*TRAIN)
+    run(*TRAIN_BY_WORDS)
     assert 'id="corrections"' not in Path("news.html").read_text()
     correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
-    run(*TRAIN, "--corrections", "c.db", "--force")
+    run(*TRAIN_BY_WORDS, "--corrections", "c.db", "--force")
     page = Path("news.html").read_text()
     section = page[page.index('<section id="corrections">') :].partition("</section>")[0]
     assert "<b>New topics:</b> &lt;script&gt;, flowers." in section
@@ -134,10 +135,10 @@ def test_train_corrections_report_says_what_changed(run: Run, news: News) -> Non
 def test_train_corrections_holds_back_a_model_with_a_clearly_worse_topic(
     run: Run, news: News
 ) -> None:
-    run(*TRAIN)
+    run(*TRAIN_BY_WORDS)
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     correct("c.db", *harmful(news))
-    asked = [*TRAIN, "--corrections", "c.db"]
+    asked = [*TRAIN_BY_WORDS, "--corrections", "c.db"]
     found = run(*asked)
     assert found.code == 1
     *_, message = found.err.splitlines()

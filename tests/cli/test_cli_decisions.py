@@ -21,7 +21,7 @@ Run = Callable[..., Any]
 SURE, MIXED, FOREIGN = (
     "the loan and rate and bond of 1",
     "the loan and wheat and goal of 1",
-    "Das Kraut schmeckt",
+    "यह सब्ज़ी स्वादिष्ट",
 )
 
 

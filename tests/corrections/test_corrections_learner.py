@@ -164,7 +164,7 @@ def test_learning_loop_reports_why_a_model_is_held_back(place: Place, news: News
     place.add(
         *((f"{text} {n}", "sport") for text, topic in news for n in range(10) if topic[0] == "g")
     )
-    learner = place.learner(30, options=["--test-fraction", "0.4"])
+    learner = place.learner(30, options=["--test-fraction", "0.4", "--encoder", "none"])
     learner.start()
     last = wait_for(lambda: learner.state()["last"])
     assert last["outcome"] == "held back"

@@ -189,7 +189,7 @@ def test_why_not_names_a_topic_that_got_worse(news: News) -> None:
     wrong = [(f"{text} {n}", "sport") for text in grains for n in range(10)]
     found = to_corpus(corrected(*wrong), "c")
     harmed = learn_from_corrections(
-        TopicClassifier().to_settings(), corpus(news), found, test_fraction=0.4
+        TopicClassifier(encoder=None).to_settings(), corpus(news), found, test_fraction=0.4
     )
     assert not harmed.passes
     assert "grain" in [change.topic for change in harmed.worse_topics]

@@ -97,7 +97,7 @@ def test_explain_offsets_are_those_of_the_words(text: str) -> None:
         assert " ".join(reason.word.split()) in " ".join(words)
 
 
-OF_ALL_SCRIPTS = TopicClassifier().fit(
+OF_ALL_SCRIPTS = TopicClassifier(encoder=None).fit(
     ["wheat corn wheat", "手机很好 手 か\u3099", "bank é\u0301 😀", "İİ wheat bank corn"] * 3,
     ["a", "b", "c", "d"] * 3,
 )

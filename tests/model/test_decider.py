@@ -342,7 +342,7 @@ def fitted(many: tuple[list[str], list[str]]) -> TopicClassifier:
 
 
 def test_decide_gives_the_reason_of_each_missing_topic(fitted: TopicClassifier) -> None:
-    texts = ["the loan and rate and bond of 1", "Das Kraut schmeckt", "!?", " ", "the and of"]
+    texts = ["the loan and rate and bond of 1", "यह सब्ज़ी स्वादिष्ट", "!?", " ", "the and of"]
     decisions = fitted.decide(texts)
     assert [decision.topic for decision in decisions[:4]] == ["bank", None, None, None]
     reasons = [None, "unknown words: 3 of 3", "no words", "no text"]

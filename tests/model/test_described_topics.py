@@ -299,7 +299,7 @@ def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
         ),
         (
             ["--topics", "topics.csv", "--learner", "network"],
-            "--topics need an encoder that reads them; give one as well",
+            "--topics need word vectors, which go with the linear learner only, and --learner is ",
         ),
     ],
     ids=["nothing", "test", "curve", "overwrite", "network", "network alone"],

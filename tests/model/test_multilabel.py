@@ -673,7 +673,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         ([[1, 1, 0], [0, 0, 1]], r"pass an array: np.array\(y\)"),
         ([["a"], "b"], "in row 1, counted from 0, where others are lists"),
         ([["a"], [["b"]]], r"`y\[1\]` has \['b'\] in row 0"),
-        ([["a"], [None]], r"`y\[1\]` has no topic"),
+        ([["a"], [None]], r"`y\[1\]` has None instead of a topic"),
         ([[], []], "no document has a topic"),
         ([["a"], [1]], "words and numbers"),
         ([["a"], [" "]], "is blank"),

@@ -327,5 +327,8 @@ def test_train_takes_an_encoder_and_descriptions_of_several_topics(
     found = json.loads(run("evaluate", "w.slug", "later.csv", "--json", "-q").out)
     assert found["micro"]["f1"] > 0.9
     assert "use" in run("info", "w.slug").out
-    assert "needs a sentence encoder, which a page can't contain" in run("export", "w.slug").err
+    assert (
+        "needs the encoder use, and a page can contain only word vectors"
+        in run("export", "w.slug").err
+    )
     assert " rye" in run("explain", "w.slug", "rye and debt", "-q").out

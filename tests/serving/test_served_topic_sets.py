@@ -35,7 +35,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sets") / "tickets.slug"
     sets = [SETS[n % 5] for n in range(100)] + [()] * 20
     texts = [f"{text_of(topics, n)} case {n}" for n, topics in enumerate(sets)]
-    classifier = slugline.TopicClassifier(random_state=1).fit(texts, sets)
+    classifier = slugline.TopicClassifier(encoder=None, random_state=1).fit(texts, sets)
     fitted = classifier.fitted_
     assert fitted.multilabel_rule is not None
     # So that three topics are too many.

@@ -414,7 +414,9 @@ def test_parquet_ranges_number_rows_in_the_whole_file() -> None:
     check = SchemaCheck()
     part = RowsReport("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
     check.add(part)
-    with pytest.raises(DataError, match=r"a: line 17 can't be used: torn; fix them, or go on"):
+    with pytest.raises(
+        DataError, match=r"a: line 17 can't be used: torn; fix them, or continue without"
+    ):
         check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
 
 
@@ -532,7 +534,11 @@ def test_dask_partitions_name_bad_rows() -> None:
     ("make", "error", "message"),
     [
         (lambda: bag(["text"]), DataError, "partition 0 of the bag has a str in row 0"),
-        (lambda: bag([("text", None)], 1), DataError, "`topics of partition 0` has no topic"),
+        (
+            lambda: bag([("text", None)], 1),
+            DataError,
+            "`topics of partition 0` has None instead of a topic",
+        ),
         (lambda: frames().text, OptionError, "`source` is a Dask Series; give a Dask DataFrame"),
     ],
     ids=["no pair", "no topic", "a series"],

@@ -368,7 +368,9 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     from slugline.learning.encoder.fit import Names
 
     topics, labels = encoded.topics, encoded.labels
-    present = [topics.names[number] for number in np.unique(labels.topics).tolist()]
+    weight = encoded.context.sample_weight
+    is_learned = slice(None) if weight is None else weight[: len(labels)] > 0
+    present = [topics.names[number] for number in np.unique(labels.topics[is_learned]).tolist()]
     undescribed = [name for name in present if name not in encoded.settings.descriptions]
     if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
         return [], None

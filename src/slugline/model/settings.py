@@ -140,9 +140,13 @@ class FitSettings:
                 " adds to them; leave one of them out.",
             )
         if not is_linear(self.learner):
+            # A fast encoder is needed for descriptions only, and may not have been named.
+            is_fast = isinstance(self.encoder, CheckedEncoder) and self.encoder.is_fast
+            subject = Parameter("descriptions" if is_fast else "encoder")
             raise OptionError(
-                Parameter("encoder"),
-                " goes with the linear learner only, and ",
+                subject,
+                " need word vectors, which go" if is_fast else " goes",
+                " with the linear learner only, and ",
                 Parameter("learner"),
                 f" is a {type(self.learner).__name__}; leave one of them out.",
             )
