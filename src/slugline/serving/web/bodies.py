@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -147,7 +147,8 @@ def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Slower, but it words errors, and takes lone surrogates, as in texts cut inside a
         # character.
-        return to_request(_parse_values(body), decoder.type)
+        kind: Any = decoder.type  # which is a TypeForm since msgspec 0.23
+        return cast("_T", to_request(_parse_values(body), kind))
 
 
 def _parse_values(body: bytes) -> object:
