@@ -31,7 +31,7 @@ from slugline.text.features import Features
 LABELS_PER_TOPIC = (5, 10, 20, 50)
 #: Classifiers of `accuracy`, or names of encoders: use, e5, or "use,e5" for both; with a plus at
 #: the end, such as use+, they also learn from `N_UNLABELLED` of the other training documents.
-COMPARED = ("a", "b", "default", "use")
+COMPARED = ("a", "b", "words", "default", "use")
 # On long texts (b) would take an hour for more; all classifiers are tested on the same ones.
 N_DRAWS, N_TESTED = 5, 1000
 N_UNLABELLED = 2000

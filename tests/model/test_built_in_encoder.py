@@ -89,13 +89,13 @@ def test_copies_keep_the_name_of_the_encoder(tmp_path: Path) -> None:
     assert FitSettings.from_fitted(words.fitted_).encoder is None
 
 
-def test_texts_are_unsure_if_neither_words_nor_vectors_know_them() -> None:
+def test_texts_with_more_new_words_than_usual_are_unsure_though_vectors_know_them() -> None:
     texts, topics = documents()
     sentences = [f"{a} {b}" for a, b in zip(texts, [texts[-1], *texts[:-1]], strict=True)]
     classifier = classifier_with(min_precision=0.2).fit([*texts, *sentences], [*topics] * 2)
-    decisions = classifier.decide([*NEW, HINDI, SWEDISH, UNKNOWN])
+    decisions = classifier.decide([*sentences[:2], *NEW[:2], HINDI, SWEDISH, UNKNOWN])
     assert [d.reason and d.reason.kind for d in decisions[:2]] == [None] * 2
-    assert [d.reason and d.reason.kind for d in decisions[2:]] == ["unknown_words"] * 3
+    assert [d.reason and d.reason.kind for d in decisions[2:]] == ["unknown_words"] * 5
 
 
 def test_fits_that_name_no_encoder_use_vectors() -> None:

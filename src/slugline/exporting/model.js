@@ -2,7 +2,7 @@
 // Python calculates in float32; `round` gives the value that it has at each step.
 
 const round = Math.fround;
-const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, LEAST_FAMILIAR = 0.5, ROUNDED = 1e-6;
+const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
 const LEAST_PROBABILITY = 2 ** -126, LEAST_COMPLEMENT = 2 ** -20;
 // Attributions below this fraction of the largest are not marked; sums below the second fraction are
 // rounding errors.
@@ -293,14 +293,12 @@ function total(values) {
 }
 
 /** Return why the model is unsure, like `Unsure` of `slugline.model.decider`; null if it is not. */
-function unsureOf(model, { reading, groups, vectors }, probabilities, best, chosen) {
+function unsureOf(model, { reading, groups }, probabilities, best, chosen) {
   if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
   if (model.multilabel && chosen.length > model.multilabel.most) return { kind: "many_topics" };
   if (!model.hasPrecision) return null;
   const words = groups.find(({ group }) => group.kind === "words");
-  // Where the table of word vectors knows most letters of a text, all words count as known.
-  const isFamiliar = vectors && vectors.known >= LEAST_FAMILIAR;
-  const n = reading.starts.length, nUnknown = words && !isFamiliar ? n - words.places.length : 0;
+  const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
   if (n === 0) return { kind: "no_words" };
   if (model.usualWords && isUnusual(model.usualWords, nUnknown, n)) {
     return { kind: "unknown_words", nUnknown, nWords: n };

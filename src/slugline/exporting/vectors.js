@@ -131,7 +131,7 @@ function vectorsOf({ table, nColumns }, reading, characters) {
   for (const [row, n] of counts) eachNumber(table, nColumns, row, (i, number) => { sums[i] += n * number; });
   const sum = Float32Array.from(sums, (each) => each * table.scale);
   const length = Math.sqrt(sum.reduce((squares, each) => squares + each * each, 0));
-  return length ? { found, known, length, values: sum.map((each) => each / length) } : null;
+  return length ? { found, length, values: sum.map((each) => each / length) } : null;
 }
 
 /** Add the scores of word vectors to those of words. */

@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
 
-# The fraction of a text's letters that a table of word vectors must know. Of texts in other
-# languages, it knows fewer.
-_LEAST_FAMILIAR = 0.5
-
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:
@@ -299,21 +295,19 @@ class Fitted:
     ) -> tuple[F32, F32, WordCounts]:
         """Return the same for texts whose vectors have been summed.
 
-        Words of texts of which the table knows most letters all count as known.
+        Words that only the table knows count as unknown: texts with more of them than usual are
+        mostly about something else, and held-out documents don't show how they are answered.
         """
         learner: Any = self.learner  # always a LinearModel
         scores = learner.decision_function(batch.rows)
         lengths = word_sum.find_lengths(batch.text_sums)
         summed = dense.add_sums(scores, batch.text_sums.sums, lengths)
         proba = dense.predict_proba(summed)
-        n_known, n_words = batch.words
-        is_familiar = batch.text_sums.known >= _LEAST_FAMILIAR
-        words = WordCounts(np.where(is_familiar, n_words, n_known), n_words)
         unknown = np.flatnonzero(lengths == 0)
         if len(unknown):
             summed[unknown] = scores[unknown]
             proba[unknown] = learner.calibration.proba(scores[unknown])
-        return summed, proba, words
+        return summed, proba, batch.words
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the results of a learner's method for texts, and the word counts of texts."""
