@@ -16,7 +16,7 @@ from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter
+from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter, check_separator
 from slugline.corpus.line_stream import check_encoding
 from slugline.errors import DataError, EncoderError, Parameter
 from slugline.learning.calibration import Calibration, restore_calibration
@@ -325,6 +325,7 @@ def _restore_multilabel_rule(file: schema.ModelFile) -> MultilabelRule | None:
     info = file.info.multilabel_rule
     if info is msgspec.UNSET:
         return None
+    check_separator("topic_path", info.separator)
     rule = MultilabelRule(
         thresholds=file.arrays[_THRESHOLDS],
         at_least_one=info.at_least_one,
