@@ -135,7 +135,7 @@ def _known_fraction(fitted: Fitted, texts: Sequence[str]) -> float:
         return fitted.features.vocabularies_[0].known_fraction(texts)
     if fitted.encoder.word_sum is None:
         return 1.0
-    counts = fitted.predict_with_words(texts)[1]
+    counts = fitted.features.read(texts)[1]
     n_words = int(counts.n_words.sum())
     return int(counts.n_known.sum()) / n_words if n_words else float("nan")
 
