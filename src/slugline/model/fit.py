@@ -303,12 +303,10 @@ def _needs_all_scores(labels: Labels, settings: FitSettings) -> bool:
     They are where probabilities matter, with a slow encoder, and where topics have few documents:
     from a part of these, word vectors say much less of a topic than from all.
     """
-    encoder = settings.encoder
-    if encoder is None or settings.min_precision is not None:
+    if settings.encoder is None or settings.min_precision is not None:
         return settings.min_precision is not None
-    is_fast = isinstance(encoder, CheckedEncoder) and encoder.is_fast
     n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), _MAX_IN_FOLDS)
-    return not is_fast or len(labels) <= n_few
+    return not settings.has_fast_encoder or len(labels) <= n_few
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:

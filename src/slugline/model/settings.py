@@ -141,10 +141,9 @@ class FitSettings:
             )
         if not is_linear(self.learner):
             # A fast encoder is needed for descriptions only, and may not have been named.
-            is_fast = isinstance(self.encoder, CheckedEncoder) and self.encoder.is_fast
-            subject = Parameter("descriptions" if is_fast else "encoder")
+            is_fast = self.has_fast_encoder
             raise OptionError(
-                subject,
+                Parameter("descriptions" if is_fast else "encoder"),
                 " need word vectors, which go" if is_fast else " goes",
                 " with the linear learner only, and ",
                 Parameter("learner"),
@@ -152,14 +151,17 @@ class FitSettings:
             )
 
     @property
+    def has_fast_encoder(self) -> bool:
+        """Whether the encoder is as fast as counting words; False if it is yet to be chosen."""
+        return isinstance(self.encoder, CheckedEncoder) and self.encoder.is_fast
+
+    @property
     def needs_encoder(self) -> bool:
         """Whether there is an encoder that must not be left out where it can't be used.
 
         A fast encoder may be left out, unless it is to read descriptions.
         """
-        if isinstance(self.encoder, CheckedEncoder) and self.encoder.is_fast:
-            return bool(self.descriptions)
-        return self.encoder is not None
+        return bool(self.descriptions) if self.has_fast_encoder else self.encoder is not None
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> FitSettings:
