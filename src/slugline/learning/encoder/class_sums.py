@@ -16,6 +16,11 @@ _PRIOR_POWER = 0.5
 _AT_ONCE = 4096
 
 
+def log_prior(totals: F64) -> F64:
+    """Return the part of the scores of topics that comes from the total weights of their rows."""
+    return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
+
+
 @dataclass(frozen=True)
 class ClassSums:
     """Sums over rows by topic; those of several sets of rows are added.
@@ -106,7 +111,7 @@ class ClassSums:
         means -= centre
         known_weights = total * cho_solve(cho_factor(within), means.T)
         known_biases = -(means * known_weights.T).sum(axis=1) / 2 - centre @ known_weights
-        known_biases += _PRIOR_POWER * np.log(totals)
+        known_biases += log_prior(totals)
         weights = np.zeros((n_columns, len(is_known)))
         least = (known_biases - np.linalg.norm(known_weights, axis=0)).max() - 1
         biases = np.full(len(is_known), least)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.learning.calibration import AnyCalibration, Calibration, log_losses
-from slugline.learning.encoder.class_sums import ClassSums
+from slugline.learning.encoder.class_sums import ClassSums, log_prior
 from slugline.learning.encoder.fusion import (
     MAX_ERRORS,
     ScoreFusion,
@@ -34,9 +34,6 @@ _FEW_PENALTIES = (0.3, 1.0, 3.0, 10.0)
 _USUAL = 1.0
 # The penalty if rows are many, as there are hundreds.
 _USUAL_OF_MANY = 3.0
-# The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
-# predicted.
-_PRIOR_POWER = 0.5
 # The largest number of rows held out together, as a system of as many equations is solved for each
 # group.
 _TOGETHER = 128
@@ -204,7 +201,7 @@ class _DiscriminantAnalysis(CentredRows):
         scaled = self._means * (self._totals.sum() / (self._values + penalty))
         weights = self._basis @ scaled.T
         biases = -(self._means * scaled).sum(axis=1) / 2 - self.centre @ weights
-        return weights, biases + _prior(self._totals)
+        return weights, biases + log_prior(self._totals)
 
     def stack_groups(self, groups: Sequence[Index]) -> Iterator[Index]:
         """Yield neighbouring groups of equal size, shape (n_groups, group_size), not too many."""
@@ -260,15 +257,10 @@ class _DiscriminantAnalysis(CentredRows):
         np.put_along_axis(totals, y, others, axis=1)
         scores = products - (squares / 2)[:, np.newaxis]
         scores *= totals.sum(axis=1)[:, np.newaxis, np.newaxis]
-        scores += _prior(totals)[:, np.newaxis]
+        scores += log_prior(totals)[:, np.newaxis]
         group, place = np.nonzero(others == 0)
         scores[group, place, y[group, place]] = scores[group, place].min(axis=1)
         return scores.reshape(stack.size, -1).astype(np.float32)
-
-
-def _prior(totals: F64) -> F64:
-    """Return the part of the scores of topics that comes from their numbers of rows."""
-    return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
 
 
 def pieces(rows: Index) -> Iterator[Index]:
