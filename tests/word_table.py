@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from slugline.text.vector_table import write_table
 from slugline.text.word_vectors import WordVectors
 
+N_HEADER = 128
+
 WORDS = (
     *("the", "oil", "price", "prices", "opec", "eau", "l", "don't", "naïve", "ölpreis", "öl"),
     *("preis", "rice", "ice", "x", "a" * 12, "b" * 13, "42", "手机", "石油", "石", "油价", "ราคา"),
@@ -39,6 +41,16 @@ def write_small_table(
     vectors = rng.standard_normal((len(words), n_columns)) * rng.uniform(0.01, 2, (len(words), 1))
     write_table(path, words, vectors.astype(np.float32), version=1, languages=("de", "en", "zh"))
     return path
+
+
+def damage(data: bytes, seed: int, fraction: float) -> bytes:
+    """Return the file of a table with random bytes, but for the header and the notes."""
+    rng = np.random.default_rng(seed)
+    body = np.frombuffer(data, dtype=np.uint8).copy()
+    is_changed = rng.random(len(body)) < fraction
+    is_changed[:N_HEADER] = is_changed[-64:] = False
+    body[is_changed] = rng.integers(0, 256, int(is_changed.sum()))
+    return body.tobytes()
 
 
 def small_table(folder: Path) -> WordVectors:

@@ -24,7 +24,7 @@ from slugline.text.features import Features
 from slugline.text.tokens import find_words
 from slugline.text.vector_sums import TextSums, sum_in_arrays
 from slugline.text.vector_table import VectorTable, map_table, write_table
-from word_table import TEXT, WORDS, small_table
+from word_table import TEXT, WORDS, damage, small_table
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -130,12 +130,7 @@ def test_kernel_reads_a_damaged_table_as_numpy_does(
     seed: int, fraction: float, table: VectorTable, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "words.slugvec"
-    rng = np.random.default_rng(seed)
-    body = np.frombuffer(table.path.read_bytes(), dtype=np.uint8).copy()
-    is_changed = rng.random(len(body)) < fraction
-    is_changed[:128] = is_changed[-64:] = False  # neither the header nor the notes
-    body[is_changed] = rng.integers(0, 256, int(is_changed.sum()))
-    path.write_bytes(body.tobytes())
+    path.write_bytes(damage(table.path.read_bytes(), seed, fraction))
     compare(map_table(path), ["oil prices", "石油油价 xoilx", "l'eau unheard " * 9, "", *WORDS])
 
 

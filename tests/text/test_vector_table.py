@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from slugline.errors import DataError, EncoderError, OptionError
 from slugline.text.vector_table import map_table, write_table
 from slugline.text.word_vectors import WordVectors
-from word_table import write_small_table
+from word_table import N_HEADER, damage, write_small_table
 
-N_HEADER = 128
 TEXTS = ["oil prices", "石油油价 xoilx", "l'eau unheard " * 9, ""]
 
 
@@ -188,12 +187,7 @@ def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
     seed: int, fraction: float, data: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "words.slugvec"
-    rng = np.random.default_rng(seed)
-    body = np.frombuffer(data, dtype=np.uint8).copy()
-    is_changed = rng.random(len(body)) < fraction
-    is_changed[:N_HEADER] = is_changed[-64:] = False  # neither the header nor the notes
-    body[is_changed] = rng.integers(0, 256, int(is_changed.sum()))
-    path.write_bytes(body.tobytes())
+    path.write_bytes(damage(data, seed, fraction))
     vectors = WordVectors.open(path)
     sums, known = vectors.sum_texts(TEXTS)
     assert np.isfinite(sums).all()
