@@ -27,7 +27,7 @@ from slugline.evaluation.probabilities import calibration_error
 # The classifiers ----------------------------------------------------------------------------------
 
 
-def words() -> Pipeline:
+def tfidf_of_words() -> Pipeline:
     """Return the two lines of scikit-learn that many start with."""
     return make_pipeline(TfidfVectorizer(), LinearSVC())
 
@@ -93,7 +93,7 @@ def _line(text: str) -> str:
 
 
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
-    "a": words,
+    "a": tfidf_of_words,
     "b": words_and_characters,
     "fasttext": FastText,
     "network": lambda: TopicClassifier(learner="network", n_jobs=1),
@@ -257,7 +257,9 @@ def _scale_by_temperature(classifier: Any, train: Corpus, texts: Sequence[str]) 
     topics = np.array(train.topics)
     numbers = np.searchsorted(classifier.classes_, topics)
     folds = KFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(words(), train.texts, topics, cv=folds, method="decision_function")
+    scores = cross_val_predict(
+        tfidf_of_words(), train.texts, topics, cv=folds, method="decision_function"
+    )
     scores = np.maximum(scores, -100)  # of a topic that no other fold has
 
     def loss(log_factor: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import cross_val_predict
 
-from accuracy import words
+from accuracy import tfidf_of_words
 from data import LANGUAGES, NAMES, data_folder, load, select
 from measure import table
 from slugline import Corpus, TopicClassifier
@@ -56,7 +56,7 @@ class TopAnswers:
 def _temperature_scaled(name: str) -> TopAnswers:
     """Return the answers of (a) with probabilities by temperature scaling."""
     train, test = load(name)
-    model = CalibratedClassifierCV(words(), method="temperature")
+    model = CalibratedClassifierCV(tfidf_of_words(), method="temperature")
     y = np.array(train.topics)
     heldout = cross_val_predict(model, train.texts, y, cv=3, method="predict_proba")
     model.fit(train.texts, y)

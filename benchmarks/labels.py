@@ -123,7 +123,7 @@ def few(
 
 def encoders(
     sets: Sequence[str] = tuple(dict.fromkeys(itertools.chain(*GROUPS.values()))),
-    classifiers: Sequence[str] = ("default", "use", "e5", "use,e5"),
+    classifiers: Sequence[str] = ("words", "default", "use", "e5", "use,e5"),
     labels: Sequence[int] = (10, 200),
     draws: int = 3,
 ) -> str:
@@ -208,7 +208,7 @@ def _mean_table(
 
     ours = [name for name in classifiers if name not in ("a", "b")]
     rows = [[_label(name), *(f"{mean(name, n):.3f}" for n in labels)] for name in classifiers]
-    for base in ("b", "default"):
+    for base in ("b", "words"):
         over = "(b)" if base == "b" else "words alone"
         rows += [
             [f"{_label(name)}, over {over}, points"]

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from accuracy import FastText, stochastic, words
+from accuracy import FastText, stochastic, tfidf_of_words
 from data import synthetic_texts
 from measure import (
     FOLDER,
@@ -49,7 +49,7 @@ STYLES: dict[str, tuple[str, Literal["line", "dashes"]]] = {
 }
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "slugline": TopicClassifier,
-    "a": words,
+    "a": tfidf_of_words,
     "sgd": stochastic,
     "fasttext": lambda: FastText(epoch=5),
 }
