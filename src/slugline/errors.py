@@ -190,7 +190,7 @@ class ServerError(SluglineError, OSError):
 
 
 class StoreError(SluglineError, OSError):
-    """A file of corrections that can't be opened, read or written."""
+    """A file of corrections or labels that can't be opened, read or written."""
 
 
 class TrainingError(SluglineError, ArithmeticError):

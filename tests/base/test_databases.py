@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from slugline.base.databases import write_ahead
+from slugline.base.databases import Database, DatabaseFormat, write_ahead
+from slugline.errors import StoreError
 
 
 def mode(connection: sqlite3.Connection) -> str:
@@ -57,3 +60,81 @@ def test_write_ahead_raises_at_once_for_what_is_no_database(tmp_path: Path) -> N
         pytest.raises(sqlite3.DatabaseError, match="not a database"),
     ):
         write_ahead(connection, 600)
+
+
+# Databases ----------------------------------------------------------------------------------------
+
+FORM = DatabaseFormat(
+    content="labels",
+    tables=(("CREATE TABLE names (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",),),
+    max_row_bytes=1000,
+    place="the file of labels",
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Yield the path of a database with one row, in a folder of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with Database(folder / "names.db", FORM) as database, database.writing() as connection:
+        connection.execute("INSERT INTO names (name) VALUES ('Kim')")
+    yield folder / "names.db"
+    folder.chmod(0o700)
+
+
+def test_database_writes_nothing_if_a_statement_fails(path: Path) -> None:
+    with Database(path, FORM) as database:
+        with pytest.raises(StoreError, match="UNIQUE"), database.writing() as connection:
+            connection.executemany("INSERT INTO names VALUES (?, 'Lee')", [(2,), (1,)])
+        assert database.query_value("SELECT count(*) FROM names") == 1
+
+
+def test_database_names_the_content_of_another_database(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        Database(path, FORM._replace(content="corrections"))
+    assert str(caught.value) == (
+        f"{path} holds no corrections: it is a database of labels; name another file, or one that "
+        "doesn't exist yet."
+    )
+    assert path.read_bytes() == before
+
+
+def test_database_that_is_read_only_rejects_changes(path: Path) -> None:
+    with Database(path, FORM, is_read_only=True) as database:
+        with pytest.raises(StoreError, match="must be able to write"), database.writing() as rows:
+            rows.execute("DELETE FROM names")
+        assert database.query_value("SELECT name FROM names") == "Kim"
+
+
+def test_database_that_is_read_only_sees_what_another_process_writes(path: Path) -> None:
+    with Database(path, FORM) as writer, Database(path, FORM, is_read_only=True) as reader:
+        with writer.writing() as connection:
+            connection.execute("INSERT INTO names (name) VALUES ('Lee')")
+        assert reader.query_value("SELECT count(*) FROM names") == 2
+
+
+def test_database_that_is_read_only_rejects_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    with pytest.raises(StoreError) as caught:
+        Database(path, FORM, is_read_only=True)
+    assert str(caught.value) == f"{path} holds no labels: it is an empty file; name {FORM.place}."
+    assert not path.stat().st_size
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="there are other permissions")
+def test_database_is_read_from_a_folder_without_write_permission(path: Path) -> None:
+    path.chmod(0o444)
+    for parent in (path.parent, *path.parent.parents[:3]):
+        parent.chmod(0o555 if parent == path.parent else 0o755)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        with Database(path, FORM, is_read_only=True) as database:
+            assert database.query_value("SELECT name FROM names") == "Kim"
+    finally:
+        if is_root:
+            os.seteuid(0)

@@ -53,9 +53,8 @@ def test_store_returns_a_correction_as_it_was_added(path: Path, store: Correctio
     more |= {"learned": None, "learned_by": None}
     assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN, **more}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", kept.at)
-    assert store._connection is not None
     for name, value in (("synchronous", 2), ("trusted_schema", 0), ("journal_mode", "wal")):
-        assert store._connection.execute(f"PRAGMA {name}").fetchone() == (value,)
+        assert store._database.query_value(f"PRAGMA {name}") == value
     with CorrectionStore(path) as another:
         assert list(another.rows()) == [kept]
 
@@ -332,16 +331,15 @@ def test_store_acknowledges_nothing_on_a_full_disk_and_recovers(
     path: Path, store: CorrectionStore
 ) -> None:
     kept = add(store)
-    assert store._connection is not None
-    n_pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count = {n_pages}")
+    n_pages = store._database.query_value("PRAGMA page_count")
+    store._database.query_value(f"PRAGMA max_page_count = {n_pages}")
     with pytest.raises(StoreError) as caught:
         add(store, text="x" * 100_000)
     assert str(caught.value) == (
         f"{path} can't be written: the disk is full; free some space and try again."
     )
     assert list(store.rows()) == [kept]
-    store._connection.execute("PRAGMA max_page_count = 100000")
+    store._database.query_value("PRAGMA max_page_count = 100000")
     again = add(store, text="x" * 100_000)
     assert list(store.rows()) == [kept, again]
 
@@ -415,7 +413,10 @@ def test_store_gives_up_on_a_locked_file_after_its_patience(path: Path) -> None:
 
 def test_store_gives_up_on_a_busy_thread_after_its_patience(path: Path) -> None:
     with CorrectionStore(path, patience=0.05) as store:
-        with store._lock, pytest.raises(StoreError, match="another process has been writing"):
+        with (
+            store._database.reading(),
+            pytest.raises(StoreError, match="another process has been writing"),
+        ):
             add(store)
         add(store)
 

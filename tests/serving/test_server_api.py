@@ -931,7 +931,7 @@ def test_damaged_file_of_corrections_gets_503_and_stops_the_start(
         assert asking.get("/ready").json()["problems"] == {}
         whole = path.read_bytes()
         path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
-        state.service.corrections.store._disconnect()  # as after any error
+        state.service.corrections.store._database._disconnect()  # as after any error
         answer = asking.post("/v1/corrections", json={"text": "refund", "topic": 2})
         check_problem(answer, 503, "is damaged")
         assert "is damaged" in asking.get("/ready").json()["problems"]["corrections"]

@@ -1,14 +1,437 @@
-"""SQLite files that several processes open at once."""
+"""SQLite files of Slugline, flushed to disk before a change is acknowledged.
+
+Several threads and processes may use one file. Its content is not trusted, and a file written by
+another program or a later version is left unchanged.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import functools
+import re
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slugline.base.files import PathLike
+from slugline.errors import StoreError
 
 #: Error codes that SQLite returns while another connection writes.
 SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+#: The largest number of a row: 18 digits, as SQLite's integers have at most 19.
+MAX_ID = 10**18 - 1
+# The marks that databases of each kind have in SQLite's header, "slug" and "sllb"; the field is
+# called the application ID.
+_MARKS = {"corrections": 0x736C7567, "labels": 0x736C6C62}
+# The size of SQLite's header.
+_HEADER_BYTES = 100
+_PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 # Number of seconds between attempts.
 _PAUSE = 0.01
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+class DatabaseFormat(NamedTuple):
+    """What databases of one kind hold, and their tables.
+
+    Attributes
+    ----------
+    content : {"corrections", "labels"}
+        What they hold, in messages.
+    tables : tuple of tuple of str
+        The statements that create the tables; those that each version of the format added.
+    max_row_bytes : int
+        The largest size of a row.
+    place : str
+        Where the user finds such a file, in messages.
+    """
+
+    content: str
+    tables: tuple[tuple[str, ...], ...]
+    max_row_bytes: int
+    place: str
+
+    @property
+    def mark(self) -> int:
+        """The application ID in SQLite's header."""
+        return _MARKS[self.content]
+
+    @property
+    def version(self) -> int:
+        """The current version of the format, which SQLite's header contains."""
+        return len(self.tables)
+
+
+class Database(contextlib.AbstractContextManager["Database"]):
+    """A SQLite file with the tables of one format, for several threads; a context manager.
+
+    All methods raise StoreError if the file can't be read or written, or is damaged.
+
+    Parameters
+    ----------
+    path : str or Path
+    form : DatabaseFormat
+    patience : float, default 5.0
+        Seconds to wait while another process or thread writes.
+    create : bool, default True
+        Whether to create a missing file.
+    is_read_only : bool, default False
+        Whether the file is only read, so that it may be in a folder without write permission.
+
+    Raises
+    ------
+    StoreError : if the file is missing, can't be opened, or is of another program or version.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        form: DatabaseFormat,
+        *,
+        patience: float = 5.0,
+        create: bool = True,
+        is_read_only: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._form = form
+        self._patience = patience
+        self._create = create and not is_read_only
+        self._is_read_only = is_read_only
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._is_closed = False
+        #: The error of the last use of the file; None if there was none.
+        self.problem: str | None = None
+        with self._using("opened"):
+            pass
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lock the connection for one thread that reads."""
+        with self._using("read") as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lock the connection for one thread that writes.
+
+        All changes are on disk when the context ends; if it ends with an error, none are.
+        """
+        with self._using("written") as connection, _transaction(connection):
+            yield connection
+
+    def query_value(self, query: str, *values: int | str | bytes) -> Any:
+        """Return the first cell of the first row."""
+        with self.reading() as connection:
+            return connection.execute(query, values).fetchone()[0]
+
+    def check_has_numbers(self, connection: sqlite3.Connection, table: str) -> None:
+        """Raise StoreError if no number is left for a new row, as in a manipulated file."""
+        last = connection.execute(
+            f"SELECT max(coalesce((SELECT max(id) FROM {table}), 0), "  # noqa: S608
+            "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?), 0))",
+            (table,),
+        ).fetchone()[0]
+        if last >= MAX_ID:
+            raise StoreError(
+                f"{self.path} can't be written: it numbers {table} up to {last}, the largest "
+                "number possible; restore it from a copy, or name another file."
+            )
+
+    def damaged_row(self, row: str, error: object) -> StoreError:
+        """Return the error for a row that can't be read; `row` names it, as in "correction 7"."""
+        return StoreError(
+            f"{self.path} is damaged: {row} can't be read ({error}); restore the file from a copy."
+        )
+
+    def close(self) -> None:
+        """Close the file; later calls raise StoreError."""
+        with self._lock:
+            self._is_closed = True
+            self._disconnect()
+
+    # The connection --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
+        """Lock the connection for one thread, and record an error of the file in `problem`."""
+        try:
+            with self._locked(verb) as connection:
+                yield connection
+        except StoreError as error:
+            self.problem = f"{error}"
+            raise
+        self.problem = None
+
+    @contextlib.contextmanager
+    def _locked(self, verb: str) -> Iterator[sqlite3.Connection]:
+        """Lock the connection for one thread; `verb` says in errors what can't be done."""
+        if not self._lock.acquire(timeout=self._patience):
+            raise self._busy(verb)
+        try:
+            yield self._connected()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
+                self._disconnect()  # so that the next call connects again
+            raise self._failed(verb, code, error) from error
+        except UnicodeDecodeError as error:  # of a name in a message of SQLite
+            self._disconnect()
+            raise self._not_utf8() from error
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(
+                f"{self.path} can't be {verb} ({error.strerror or error}); check the folder, or "
+                "name another file."
+            ) from error
+        finally:
+            self._lock.release()
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the connection; raise StoreError if the file was moved.
+
+        Nobody would look for new rows in a moved file, and a new file in its place could clash
+        with processes that still use the log of the old one.
+        """
+        if self._is_closed:
+            raise StoreError(f"{self.path} was closed; open it again.")
+        if self._connection is not None and _identity(self.path) != self._file:
+            self._write_back()
+            raise StoreError(
+                f"{self.path} was moved, removed or replaced while it was in use; put it back, or "
+                "start again."
+            )
+        if self._connection is None:
+            self._connection = self._open()
+            self._file = _identity(self.path)
+        return self._connection
+
+    def _write_back(self) -> None:
+        """Copy the write-ahead log into the file, even if the file was moved."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _disconnect(self) -> None:
+        self._write_back()  # closing does the same, but not if the file was moved
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        self._check_path()
+        is_cut = _has_cut_page(self.path)
+        connection = self._connect()
+        try:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._form.max_row_bytes)
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA synchronous = FULL")
+            self._make_tables(connection)
+            self._check_tables(connection)
+            if not self._is_read_only:
+                write_ahead(connection, self._patience)
+            [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if is_cut and state == "ok":
+                state = "its last page is incomplete"
+            if state != "ok":
+                found = " ".join(str(state).split())  # SQLite's message has several lines
+                raise StoreError(f"{self.path} is damaged ({found}); restore it from a copy.")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_path(self) -> None:
+        """Raise StoreError unless the path can be that of a database."""
+        if self.path.exists() and not self.path.is_file():
+            raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
+        if not self.path.exists() and not self._create:
+            raise StoreError(
+                f"{self.path} doesn't exist; name a file that holds {self._form.content}."
+            )
+        if not self.path.parent.is_dir():
+            raise StoreError(
+                f"there is no folder {self.path.parent} for {self.path.name}; create it, or name "
+                "another file."
+            )
+        # SQLite takes a file of one byte for an empty one.
+        if self.path.exists() and 0 < self.path.stat().st_size < _HEADER_BYTES:
+            raise self._foreign("not an SQLite file")
+
+    def _connect(self) -> sqlite3.Connection:
+        """Return a new connection, which has not read the file yet."""
+        connect = functools.partial(
+            sqlite3.connect, timeout=self._patience, isolation_level=None, check_same_thread=False
+        )
+        if not self._is_read_only:
+            return connect(self.path)
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        connection = connect(uri, uri=True)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as error:
+            # Without write permission for the folder, SQLite can't share the file with a process
+            # that writes. If no such process has left a log, the file is complete.
+            code = error.sqlite_errorcode & 0xFF
+            if code not in _PERMISSION_CODES or _logs(self.path):
+                connection.close()
+                raise
+            connection.close()
+            return connect(f"{uri}&immutable=1", uri=True)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        """Create the tables of a new file, or those that a file of an older version lacks.
+
+        They are created in one transaction, before a new file has a write-ahead log.
+        """
+        if self._version(connection) == self._form.version:
+            return
+        if self._is_read_only:
+            raise self._foreign("an empty file")
+        with _transaction(connection):
+            version = self._version(connection)  # again, as another process may have made them
+            if version == self._form.version:
+                return
+            if version:
+                self._check_tables(connection, version)
+            for tables in self._form.tables[version:]:
+                for table in tables:
+                    connection.execute(table)
+            connection.execute(f"PRAGMA application_id = {self._form.mark}")
+            connection.execute(f"PRAGMA user_version = {self._form.version}")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return the version of the file's format; 0 if the file is empty.
+
+        Raises StoreError if another program or a later version wrote it.
+        """
+        queries = (
+            "PRAGMA application_id",
+            "PRAGMA user_version",
+            "SELECT count(*) FROM sqlite_schema",
+        )
+        mark, version, n_tables = (
+            int(connection.execute(query).fetchone()[0]) for query in queries
+        )
+        if mark == version == n_tables == 0:
+            return 0
+        if mark != self._form.mark:
+            content = next((name for name, other in _MARKS.items() if other == mark), None)
+            raise self._foreign(
+                f"a database of {content}" if content else "the file of another program"
+            )
+        if version > self._form.version:
+            raise StoreError(
+                f"{self.path} holds {self._form.content} in format {version}, which a later "
+                f"Slugline wrote, and this one knows format {self._form.version}; install a newer "
+                "Slugline, or name another file."
+            )
+        if version < 1:
+            raise self._foreign_tables_error()
+        return version
+
+    def _check_tables(self, connection: sqlite3.Connection, version: int | None = None) -> None:
+        """Check that the file has only Slugline's tables, with what SQLite adds to them.
+
+        A trigger, whatever its name, could change rows or delete them.
+        """
+        schema = _schema(self._form.tables[:version])
+        longest = max(len(sql or "") for *_, sql in schema)
+        entries = connection.execute(
+            "SELECT type, name, tbl_name, substr(sql, 1, ?) FROM sqlite_schema LIMIT ?",
+            (longest + 1, len(schema) + 1),
+        ).fetchall()
+        if len(entries) != len(schema) or {*entries} != schema:
+            raise self._foreign_tables_error()
+
+    # Messages --------------------------------------------------------------------------------
+
+    def _foreign_tables_error(self) -> StoreError:
+        return StoreError(
+            f"{self.path} is marked as a file of {self._form.content}, but has other tables, "
+            "indices, views or triggers than Slugline makes; restore it from a copy, or name "
+            "another file."
+        )
+
+    def _foreign(self, kind: str) -> StoreError:
+        return StoreError(
+            f"{self.path} holds no {self._form.content}: it is {kind}; name "
+            + (
+                "another file, or one that doesn't exist yet."
+                if self._create
+                else f"{self._form.place}."
+            )
+        )
+
+    def _not_utf8(self) -> StoreError:
+        return StoreError(
+            f"{self.path} is damaged: one of its texts is not UTF-8; restore it from a copy."
+        )
+
+    def _busy(self, verb: str) -> StoreError:
+        return StoreError(
+            f"{self.path} can't be {verb}: another process has been writing to it for "
+            f"{self._patience:g} s; try again."
+        )
+
+    def _failed(self, verb: str, code: int, error: sqlite3.Error) -> StoreError:
+        failure = f"{self.path} can't be {verb}"
+        if code in SQLITE_LOCKS:
+            return self._busy(verb)
+        if code == sqlite3.SQLITE_FULL:
+            return StoreError(f"{failure}: the disk is full; free some space and try again.")
+        if code in _PERMISSION_CODES:
+            return StoreError(
+                f"{failure} ({error}); Slugline must be able to write to this file and its folder, "
+                "so fix the permissions, or name another file."
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return self._foreign("not an SQLite file")
+        if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
+            return self._not_utf8()  # an error of Python, where SQLite has none
+        if code == sqlite3.SQLITE_CORRUPT:
+            return StoreError(
+                f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
+                "saved with: sqlite3 FILE .recover"
+            )
+        return StoreError(f"{failure} ({error}); check the disk and try again.")
+
+
+@functools.cache
+def _schema(tables: tuple[tuple[str, ...], ...]) -> set[tuple[str, str, str, str | None]]:
+    """Return the rows of `sqlite_schema` once tables were created: type, name, table and SQL."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for statements in tables:
+            for statement in statements:
+                connection.execute(statement)
+        return {*connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit all changes to disk, or none."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
@@ -27,3 +450,60 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
             if not is_locked or time.monotonic() > until:
                 raise
         time.sleep(_PAUSE)
+
+
+def _logs(path: Path) -> list[Path]:
+    """Return the logs of a SQLite file that exist."""
+    logs = (path.with_name(f"{path.name}-{log}") for log in ("wal", "journal"))
+    return [log for log in logs if log.exists()]
+
+
+def _has_cut_page(path: Path) -> bool:
+    """Whether the last page of a SQLite file is incomplete; SQLite would fill it with zeros.
+
+    A page may be incomplete as long as it is also in a log.
+    """
+    if not path.exists() or _logs(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError:  # SQLite says why
+        return False
+    page_bytes = int.from_bytes(header[16:18], "big")
+    page_bytes = 1 << 16 if page_bytes == 1 else page_bytes  # which needs a third byte
+    return page_bytes > 0 and path.stat().st_size % page_bytes != 0
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+# Cells --------------------------------------------------------------------------------------------
+
+
+def to_cell(text: str) -> bytes:
+    """Return a string as bytes: TEXT ends at a NUL and can't contain unpaired surrogates."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def from_cell(cell: Any) -> str:
+    """Return the string of a cell; ValueError unless the cell has bytes of UTF-8."""
+    if not isinstance(cell, bytes):
+        raise ValueError("a text is invalid")
+    return cell.decode("utf-8", "surrogatepass")
+
+
+def is_time(cell: Any) -> bool:
+    """Whether a cell is a time in the format of `utc_now`."""
+    return isinstance(cell, str) and _TIME.fullmatch(cell) is not None
+
+
+def utc_now() -> str:
+    """Return the current time: ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z"."""
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

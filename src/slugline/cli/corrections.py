@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from slugline.base.checks import replace_surrogates
+from slugline.base.databases import MAX_ID
 from slugline.base.wording import counted
 from slugline.cli.options import argument, command, json_option, option
 from slugline.cli.output import print_json, show, warn
 from slugline.corpus.topic_sets import join_topics
 from slugline.corrections.doubts import Doubt
-from slugline.corrections.store import MAX_ID, Correction, CorrectionStore
+from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError, OptionError
 
 # Characters of a text that are shown, and corrections that are listed without --json.

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import IO, Any, TypedDict
 
 from slugline.base.checks import check_whole
+from slugline.base.databases import utc_now
 from slugline.base.files import PathLike, lock
 from slugline.base.wording import counted
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corrections.store import CorrectionStore, utc_now
+from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.shipped import is_shipped
 
