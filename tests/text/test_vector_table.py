@@ -56,7 +56,7 @@ def test_write_table_rounds_vectors_to_15_numbers(n_columns: int, path: Path) ->
     vectors[7] = 0
     write(path, words, vectors.astype(np.float32))
     table = map_table(path)
-    rows = table.scaled(table.integers(np.arange(500)))
+    rows = table.apply_scale(table.unpack(np.arange(500)))
     step = np.abs(vectors).max(axis=1) / 7 + table.header.scale
     assert (np.abs(rows - vectors).max(axis=1) <= step / 2).all()
     assert [table.word(row) for row in range(500)] == words
@@ -87,25 +87,38 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
         ),
         ([], np.ones((0, 8)), "`vectors` has shape (0, 8) for 0 words; give one row for each "),
         (["oil"], np.ones((1, 12)), "`vectors` has 12 columns; give a multiple of 8 up to 1,024."),
-        (["oil"], np.full((1, 8), np.nan), "`vectors` holds NaN or infinity; leave out such "),
-        (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; give words as Slugline reads"),
-        (["x石"], np.ones((1, 8)), "'x石' isn't one word; give words as Slugline reads them."),
-        (["Oil"], np.ones((1, 8)), "Slugline reads 'Oil' in another way; give words in lower case"),
+        (["oil"], np.full((1, 8), np.nan), "`vectors` holds NaN, infinity or a number that "),
+        (["oil"], np.full((1, 8), 1e39), "`vectors` holds NaN, infinity or a number that float32 "),
+        (
+            ["oil"],
+            np.full((1, 8), 1e-41),
+            "`vectors` has a largest absolute value of 1e-41; multiply all vectors by one factor, "
+            "so that it is at least 1e-30.",
+        ),
+        (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; give words as `tokenize` "),
+        (["x石"], np.ones((1, 8)), "'x石' isn't one word; give words as `tokenize` returns them."),
+        (["oil", "Gas"], np.ones((2, 8)), "Slugline reads 'Gas' as 'gas'; give words as "),
         (["é" * 128], np.ones((1, 8)), "'éééé"),
         (["oil", "oil"], np.ones((2, 8)), "the word 'oil' occurs twice; leave out one of the two."),
-        (["\ud800"], np.ones((1, 8)), "a word has a lone surrogate in it, which is no character; "),
+        (["\ud800"], np.ones((1, 8)), "'\\ud800' has a lone surrogate in it; leave it out."),
+        ([1], np.ones((1, 8)), "`words`: document 0 is of type int, not a str; "),
+        ("oil", np.ones((3, 8)), "`words`: the texts are a single string, not a "),
     ],
     ids=[
         "rows",
         "none",
         "columns",
         "NaN",
+        "too large",
+        "too small",
         "two words",
         "scripts",
         "case",
         "long",
         "twice",
         "surrogate",
+        "number",
+        "string",
     ],
 )
 def test_write_table_rejects_what_does_not_fit(
@@ -118,7 +131,9 @@ def test_write_table_rejects_what_does_not_fit(
 
 
 @pytest.mark.parametrize(
-    "options", [{"version": 0}, {"longest_piece": 65}, {"shortest_piece": 0}], ids=str
+    "options",
+    [{"version": 0}, {"version": 1 << 32}, {"longest_piece": 65}, {"shortest_piece": 0}],
+    ids=str,
 )
 def test_write_table_rejects_numbers_out_of_range(options: dict[str, Any], path: Path) -> None:
     with pytest.raises(OptionError):
@@ -144,7 +159,7 @@ def test_map_table_rejects_a_truncated_file(path: Path, data: bytes) -> None:
         )
     for changed in (data[:N_HEADER], data[:-1], data + b"\0"):
         assert message(path, changed) == (
-            f"{path}: has {len(changed):,} bytes in place of {len(data):,}; install slugline again."
+            f"{path}: has {len(changed):,} bytes instead of {len(data):,}; install slugline again."
         )
 
 
@@ -198,7 +213,7 @@ def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, 0.0])
-def test_map_table_rejects_a_scale_that_is_none(scale: float, path: Path, data: bytes) -> None:
+def test_map_table_rejects_an_invalid_scale(scale: float, path: Path, data: bytes) -> None:
     changed = with_checksum(data[:52] + struct.pack("<f", scale) + data[56:])
     assert "is of another version of Slugline" in message(path, changed)
 

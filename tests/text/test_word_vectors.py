@@ -202,6 +202,26 @@ def test_open_table_maps_the_table_of_the_package_once(
     assert pickle.loads(pickle.dumps(open_table())) is open_table()
 
 
+def test_open_table_says_to_install_again_if_its_own_table_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    with pytest.raises(EncoderError, match=r"^can't read .*; install slugline again\.$"):
+        open_table()
+
+
+def test_open_table_rejects_a_table_of_another_version_than_its_name_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_small_table(tmp_path / "word_vectors_2.slugvec")
+    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    with pytest.raises(EncoderError) as caught:
+        open_table(2)
+    assert str(caught.value) == (
+        f"{path}: holds version 1 of the word vectors instead of 2; install slugline again."
+    )
+
+
 def test_open_table_rejects_a_version_that_is_not_there() -> None:
     with pytest.raises(EncoderError) as caught:
         open_table(99)

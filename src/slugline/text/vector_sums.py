@@ -81,12 +81,14 @@ def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
     documents = np.repeat(np.arange(n_documents), row_lengths(words.indptr))
     for first in range(0, len(found.rows), _BATCH_VECTORS):
         batch = slice(first, first + _BATCH_VECTORS)
-        np.add.at(sums, documents[found.owners[batch]], table.integers(found.rows[batch]))
+        np.add.at(sums, documents[found.owners[batch]], table.unpack(found.rows[batch]))
     n_known, n_counted = (
         row_lengths(row_offsets(counts)[words.indptr])
         for counts in (found.n_known, found.n_counted)
     )
-    return TextSums(table.scaled(sums), (n_known / np.maximum(n_counted, 1)).astype(np.float32))
+    return TextSums(
+        table.apply_scale(sums), (n_known / np.maximum(n_counted, 1)).astype(np.float32)
+    )
 
 
 def find_vectors(table: VectorTable, words: Words) -> FoundVectors:

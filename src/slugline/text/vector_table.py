@@ -1,4 +1,4 @@
-"""The file of a table of word vectors: what is in it, how it is written, and how it is mapped.
+"""The file format of tables of word vectors: writing and mapping them.
 
 All numbers are little-endian. A header of 128 bytes, ending with the digest of the file, precedes
 these sections, each of which begins at a multiple of 64 bytes:
@@ -6,7 +6,7 @@ these sections, each of which begins at a multiple of 64 bytes:
 ======= ================================ ===========================================================
 slots   uint64, n_slots                  hash table of the words, see `VectorTable.find_rows`
 filter  uint8, n_slots                   bits of pieces, see `VectorTable.may_be_pieces`
-factors uint16, n_words                  what each word's numbers are multiplied by
+factors uint16, n_words                  factor of each word's numbers
 rows    uint8, (n_words, n_columns / 2)  numbers from -7 to 7, plus 8: byte `j` holds column `j` in
                                          its low half and `j + n_columns / 2` in its high half
 lengths uint8, n_words                   number of bytes of each word
@@ -39,55 +39,61 @@ from slugline.base.arrays import F32, I32, I64, U8, U16, U64, Mask, aligned
 from slugline.base.checks import check_whole, has_surrogates, short_repr
 from slugline.base.files import PathLike, write_whole
 from slugline.base.wording import counted
+from slugline.corpus.documents import check_texts
 from slugline.errors import DataError, EncoderError, Parameter, os_errors_as
 from slugline.text.characters import is_unspaced
 from slugline.text.hashing import hash_spans
 from slugline.text.sparse import row_lengths, row_offsets
 from slugline.text.tokens import Words, find_words
 
-#: The rules by which texts are read, see `slugline.text.vector_sums`.
-RULES = 1
+#: Version of the rules by which texts are read; see `slugline.text.vector_sums`.
+RULES_VERSION = 1
 MAX_COLUMNS = 1024
 #: The number of bits of a row's number in a slot; the other bits are those of the hash.
 ROW_BITS = 22
 _ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
-# The bits of a hash from these on are the number of a word's first slot, of a piece's bit in the
-# filter, and of the bit of the first characters of a piece.
+# How many bits a hash is shifted to get the number of a word's first slot, that of a piece's bit in
+# the filter, and that of the bit of a piece's first characters.
 _SLOT_SHIFT, _PIECE_SHIFT, _BEGINNING_SHIFT = np.uint64(32), np.uint64(12), np.uint64(36)
 _MAGIC = b"SLUGVEC1"
 _N_BITS = 4
-# The largest absolute value of a number, what is added to it, and the largest factor.
+# The largest absolute value of a number, the value that stands for 0, and the largest factor.
 _MAX_NUMBER, _ZERO, _MAX_FACTOR = 7, 8, 4095
-_MAX_WORD = 255
+_MAX_WORD_BYTES = 255
 _ALIGNMENT = 64
-# The checksum and the digest follow at the end.
+# The header: the fields, zeros, the checksum of both, and the digest of all of the file but itself.
 _FIELDS = struct.Struct("<8s11If")
-_N_CHECKED, _N_DIGESTED, _N_HEADER = 92, 96, 128
+_CHECKSUM_START, _DIGEST_START, _HEADER_SIZE = 92, 96, 128
+_MAX_UINT32 = (1 << 32) - 1
+# The largest absolute value of vectors is at least this, as the scale, which is stored in single
+# precision, must not be 0.
+_MIN_LARGEST = 1e-30
+# Characters of a piece.
 _MAX_PIECE = 64
-# At most so many slots of 4 are in use.
-_USED_SLOTS = 3
+# The largest fraction of slots in use: with more, words are further from their first slot.
+_MAX_LOAD_FACTOR = 0.75
 _INSTALL = "install slugline again."
 
 
 class Header(NamedTuple):
-    """What the header of a table says.
+    """The header of a table.
 
     Attributes
     ----------
     version : int
         Version of the table.
-    rules : int
+    rules_version : int
         Version of the rules by which texts are read.
     n_words, n_columns, n_bits, n_slots, n_text, n_notes : int
         Sizes of the sections.
     shortest_piece, shortest_unspaced_piece, longest_piece : int
-        Number of characters of words that may be pieces of an unknown word; the second is for
-        scripts without spaces.
+        Least and largest number of characters of words that may be pieces of an unknown word; the
+        second is for scripts without spaces.
     scale : float
     """
 
     version: int
-    rules: int
+    rules_version: int
     n_words: int
     n_columns: int
     n_bits: int
@@ -112,10 +118,10 @@ class Header(NamedTuple):
         }
 
     def is_valid(self) -> bool:
-        """Return whether the numbers go together, and this version of Slugline can use them."""
+        """Return whether the fields are consistent, and this version of Slugline can use them."""
         shortest = self.shortest_piece, self.shortest_unspaced_piece
         return (
-            self.rules == RULES
+            self.rules_version == RULES_VERSION
             and self.n_bits == _N_BITS
             and 8 <= self.n_columns <= MAX_COLUMNS
             and self.n_columns % 8 == 0
@@ -138,7 +144,7 @@ class VectorTable:
     path : Path
     header : Header
     digest : str
-        SHA-256 of the file but for the digest itself, in hexadecimal.
+        SHA-256 of the file without the digest itself, in hexadecimal.
     slots, filter, factors, rows, lengths, text : arrays
     languages : tuple of str
     """
@@ -156,7 +162,7 @@ class VectorTable:
 
     @functools.cached_property
     def kernel_arguments(self) -> tuple[object, ...]:
-        """The table as the compiled kernel takes it."""
+        """The arguments of the compiled kernel."""
         header = self.header
         return (
             self.slots,
@@ -170,7 +176,7 @@ class VectorTable:
             header.scale,
         )
 
-    def integers(self, rows: I64) -> I32:
+    def unpack(self, rows: I64) -> I32:
         """Return the vectors of rows before they are scaled, shape (n_rows, n_columns)."""
         packed = self.rows[rows]
         numbers = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.int32)
@@ -178,8 +184,8 @@ class VectorTable:
         numbers *= (self.factors[rows] & _MAX_FACTOR)[:, np.newaxis]
         return numbers
 
-    def scaled(self, sums: I64 | I32) -> F32:
-        """Return sums of integers as sums of vectors."""
+    def apply_scale(self, sums: I64 | I32) -> F32:
+        """Return the sums of vectors, given the sums of their integers."""
         return (sums * self.header.scale).astype(np.float32)
 
     def word(self, row: int) -> str:
@@ -192,20 +198,23 @@ class VectorTable:
         return row_offsets(self.lengths)
 
     def may_be_pieces(self, hashes: U64) -> Mask:
-        """Return True for the hashes of words that may be pieces, and seldom for others."""
+        """Return a mask of the hashes of words that may be pieces, and of a few other hashes."""
         return _has_bits(self.filter, hashes >> _PIECE_SHIFT)
 
     def may_begin_pieces(self, hashes: U64) -> Mask:
-        """Return the same for hashes of the first characters of pieces, as many as the shortest."""
+        """Return a mask of the hashes with which pieces may begin, and of a few other hashes.
+
+        The hashes are of as many characters as the shortest piece has.
+        """
         return _has_bits(self.filter, hashes >> _BEGINNING_SHIFT)
 
     def find_rows(self, hashes: U64) -> I64:
         """Return the row of the word with each hash, or -1.
 
-        A word is in the first free slot, counted from slot `hash >> 32` modulo the number of slots.
-        A slot holds the word's row plus 1 in its lowest 22 bits, and in the others the bits of the
-        hash; it is 0 if it is empty. As the lowest bits of hashes are not compared, one in 2^42
-        words that the table lacks is taken for a word whose slot is next to its own.
+        A word is in the first slot that was free, from slot `hash >> 32` modulo the number of slots
+        on. A slot holds the word's row plus 1 in its lowest 22 bits, and the hash in the others; it
+        is 0 if it is empty. As only 42 bits of hashes are compared, a word that the table lacks is
+        taken for one of its n words with a probability of n / 2^42.
         """
         n_slots, n_words = self.header.n_slots, self.header.n_words
         rows = np.full(len(hashes), -1, dtype=np.int64)
@@ -217,16 +226,16 @@ class VectorTable:
             remaining, entries = remaining[is_used], entries[is_used]
             if not remaining.size:
                 break
-            row = (entries & _ROW_MASK).astype(np.int64) - 1
-            same = (entries & ~_ROW_MASK) == (hashes[remaining] & ~_ROW_MASK)
-            same &= (row >= 0) & (row < n_words)
-            rows[remaining[same]] = row[same]
-            remaining = remaining[~same]
+            entry_rows = (entries & _ROW_MASK).astype(np.int64) - 1
+            is_match = (entries & ~_ROW_MASK) == (hashes[remaining] & ~_ROW_MASK)
+            is_match &= (entry_rows >= 0) & (entry_rows < n_words)
+            rows[remaining[is_match]] = entry_rows[is_match]
+            remaining = remaining[~is_match]
             slots[remaining] = (slots[remaining] + 1) & (n_slots - 1)
         return rows
 
     def compute_digest(self) -> str:
-        """Return the digest of the file as it is now, which reads all of it."""
+        """Return the digest of the file as it is now; all of it is read."""
         with _file_errors(self.path):
             return _digest(self.path.read_bytes())
 
@@ -245,18 +254,17 @@ def map_table(path: PathLike) -> VectorTable:
     """
     path = Path(path)
     with _file_errors(path), path.open("rb") as file:
-        start = file.read(_N_HEADER)
-        header = _read_header(path, start)
-        n_bytes, expected = file.seek(0, 2), sum(_section_sizes(header))
+        header_bytes = file.read(_HEADER_SIZE)
+        header = _read_header(path, header_bytes)
+        sizes = _section_sizes(header)
+        n_bytes, expected = file.seek(0, 2), _HEADER_SIZE + sum(sizes)
         if n_bytes != expected:
             raise EncoderError(
-                f"{path}: has {counted(n_bytes, 'byte')} in place of {expected:,}; ", _INSTALL
+                f"{path}: has {counted(n_bytes, 'byte')} instead of {expected:,}; ", _INSTALL
             )
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    arrays, position = {}, _N_HEADER
-    for size, (name, (dtype, n_items)) in zip(
-        _section_sizes(header)[1:], header.sections().items(), strict=True
-    ):
+    arrays, position = {}, _HEADER_SIZE
+    for size, (name, (dtype, n_items)) in zip(sizes, header.sections().items(), strict=True):
         array = np.frombuffer(data, dtype, n_items, position)
         arrays[name] = aligned(array, array.dtype.newbyteorder("="))
         position += size
@@ -264,38 +272,40 @@ def map_table(path: PathLike) -> VectorTable:
     try:
         notes = msgspec.json.decode(arrays.pop("notes").tobytes(), type=_Notes)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _damaged(path) from error
-    return VectorTable(path, header, start[_N_DIGESTED:].hex(), **arrays, languages=notes.languages)
+        raise _damage_error(path) from error
+    digest = header_bytes[_DIGEST_START:].hex()
+    return VectorTable(path, header, digest, **arrays, languages=notes.languages)
 
 
 class _Notes(msgspec.Struct, frozen=True):
     languages: tuple[str, ...]
 
 
-def _read_header(path: Path, start: bytes) -> Header:
-    if len(start) < _N_HEADER or not start.startswith(_MAGIC):
+def _read_header(path: Path, data: bytes) -> Header:
+    """Return the header in the first bytes of a file; raise EncoderError if it is invalid."""
+    if len(data) < _HEADER_SIZE or not data.startswith(_MAGIC):
         raise EncoderError(f"{path}: isn't a table of word vectors; ", _INSTALL)
-    _, *numbers = _FIELDS.unpack_from(start)
-    (checksum,) = struct.unpack_from("<I", start, _N_CHECKED)
-    if zlib.crc32(start[:_N_CHECKED]) != checksum:
-        raise _damaged(path)
-    header = Header(*numbers)
+    _, *fields = _FIELDS.unpack_from(data)
+    (checksum,) = struct.unpack_from("<I", data, _CHECKSUM_START)
+    if zlib.crc32(data[:_CHECKSUM_START]) != checksum:
+        raise _damage_error(path)
+    header = Header(*fields)
     if not header.is_valid():
         raise EncoderError(
-            f"{path}: this table of word vectors (version {header.version}, rules {header.rules}) "
-            "is of another version of Slugline; ",
+            f"{path}: this table of word vectors (version {header.version}, rules "
+            f"{header.rules_version}) is of another version of Slugline; ",
             _INSTALL,
         )
     return header
 
 
 def _section_sizes(header: Header) -> list[int]:
-    """Return the number of bytes of the header and of each section, with zeros at their ends."""
+    """Return the number of bytes of each section, with the zeros after it."""
     sizes = [np.dtype(dtype).itemsize * n for dtype, n in header.sections().values()]
-    return [_N_HEADER, *(size + -size % _ALIGNMENT for size in sizes)]
+    return [size + -size % _ALIGNMENT for size in sizes]
 
 
-def _damaged(path: Path) -> EncoderError:
+def _damage_error(path: Path) -> EncoderError:
     return EncoderError(f"{path}: the table of word vectors is damaged; ", _INSTALL)
 
 
@@ -304,8 +314,9 @@ def _file_errors(path: Path) -> AbstractContextManager[None]:
 
 
 def _digest(data: bytes) -> str:
-    digest = hashlib.sha256(data[:_N_DIGESTED])
-    digest.update(memoryview(data)[_N_HEADER:])
+    """Return the SHA-256 of the bytes of a table, without those of its digest."""
+    digest = hashlib.sha256(data[:_DIGEST_START])
+    digest.update(memoryview(data)[_HEADER_SIZE:])
     return digest.hexdigest()
 
 
@@ -329,11 +340,11 @@ def write_table(
     ----------
     path : path
     words : sequence of str
-        Distinct words of Slugline's, as `tokenize` returns them. If the most frequent ones come
-        first, texts need fewer pages of memory.
+        Distinct words, as `slugline.text.tokens.tokenize` returns them. If the most frequent ones
+        come first, texts need fewer pages of memory.
     vectors : float array, shape (n_words, n_columns)
-        The vector that is added for each word, which includes its weight. The number of columns is
-        a multiple of 8, up to 1,024.
+        The vector that each word adds to the sum of a text, multiplied by the word's weight. The
+        number of columns is a multiple of 8, up to 1,024.
     version : int
     languages : sequence of str
         Codes of the languages of the words.
@@ -342,21 +353,24 @@ def write_table(
 
     Raises
     ------
-    DataError : if a word occurs twice or isn't one of Slugline's, or vectors don't fit the words.
+    DataError : if a word occurs twice or isn't one that `tokenize` returns, or vectors don't fit.
+    OptionError : if a number is out of range.
     """
-    vectors = np.asarray(vectors, dtype=np.float32)
+    words = check_texts(words, "words")
+    with np.errstate(over="ignore"):  # what is too large becomes infinity
+        vectors = np.asarray(vectors, dtype=np.float32)
     _check_vectors(words, vectors)
-    check_whole("version", version, 1)
+    check_whole("version", version, 1, _MAX_UINT32)
     check_whole("longest_piece", longest_piece, 1, _MAX_PIECE)
     check_whole("shortest_piece", shortest_piece, 1, _MAX_PIECE)
     check_whole("shortest_unspaced_piece", shortest_unspaced_piece, 1, _MAX_PIECE)
-    text, lengths, found = _read_words(words)
+    text, lengths, tokens = _read_words(words)
     scale, factors, rows = _quantise(vectors)
-    slots = _make_slots(found.hashes)
+    slots = _make_slots(tokens.hashes)
     notes = msgspec.json.encode(_Notes(tuple(languages)))
     header = Header(
         version=version,
-        rules=RULES,
+        rules_version=RULES_VERSION,
         n_words=len(words),
         n_columns=vectors.shape[1],
         n_bits=_N_BITS,
@@ -368,15 +382,14 @@ def write_table(
         longest_piece=longest_piece,
         scale=scale,
     )
-    start = _FIELDS.pack(_MAGIC, *header).ljust(_N_CHECKED, b"\0")
+    start = _FIELDS.pack(_MAGIC, *header).ljust(_CHECKSUM_START, b"\0")
     start += struct.pack("<I", zlib.crc32(start))
-    data = start + bytes(_N_HEADER - _N_DIGESTED)
-    arrays = slots, _make_filter(found, header), factors, rows, lengths.astype(np.uint8)
+    arrays = slots, _make_filter(tokens, header), factors, rows, lengths.astype(np.uint8)
     sections = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays]
-    for section, size in zip([*sections, text, notes], _section_sizes(header)[1:], strict=True):
-        data += section.ljust(size, b"\0")
-    digest = _digest(data)
-    write_whole(path, start + bytes.fromhex(digest) + data[_N_HEADER:])
+    sizes = zip([*sections, text, notes], _section_sizes(header), strict=True)
+    body = b"".join(section.ljust(size, b"\0") for section, size in sizes)
+    digest = _digest(start + bytes(_HEADER_SIZE - _DIGEST_START) + body)
+    write_whole(path, start + bytes.fromhex(digest) + body)
     return digest
 
 
@@ -394,35 +407,52 @@ def _check_vectors(words: Sequence[str], vectors: F32) -> None:
             f" has {counted(n_columns, 'column')}; give a multiple of 8 up to {MAX_COLUMNS:,}.",
         )
     if not np.isfinite(vectors).all():
-        raise DataError(Parameter("vectors"), " holds NaN or infinity; leave out such words.")
+        raise DataError(
+            Parameter("vectors"),
+            " holds NaN, infinity or a number that float32 can't hold; leave out such words.",
+        )
+    largest = float(np.abs(vectors).max())
+    if 0 < largest < _MIN_LARGEST:
+        raise DataError(
+            Parameter("vectors"),
+            f" has a largest absolute value of {largest:.2g}; multiply all vectors by one factor, "
+            f"so that it is at least {_MIN_LARGEST:g}.",
+        )
 
 
 def _read_words(words: Sequence[str]) -> tuple[bytes, I64, Words]:
-    """Return the words as UTF-8, the number of bytes of each, and the words with their hashes."""
-    if has_surrogates("".join(words)):
-        raise DataError("a word has a lone surrogate in it, which is no character; leave it out.")
-    found = find_words(words)
-    n_each = row_lengths(found.indptr)
-    if (n_each != 1).any():
-        wrong = words[int(np.flatnonzero(n_each != 1)[0])]
-        raise DataError(f"{short_repr(wrong)} isn't one word; give words as Slugline reads them.")
-    text, lengths = found.extract(np.arange(len(found)))
-    if text != "".join(words).encode():
-        wrong = next(word for i, word in enumerate(words) if found.word(i) != word)
+    """Return the words as UTF-8, the number of bytes of each, and their places and hashes."""
+    tokens = find_words(words)
+    for word in words:
+        if has_surrogates(word):
+            raise DataError(f"{short_repr(word)} has a lone surrogate in it; leave it out.")
+    n_tokens = row_lengths(tokens.indptr)
+    if (n_tokens != 1).any():
+        word = words[int(np.flatnonzero(n_tokens != 1)[0])]
         raise DataError(
-            f"Slugline reads {short_repr(wrong)} in another way; give words in lower case and "
-            "normal form C without separators."
+            f"{short_repr(word)} isn't one word; give words as `tokenize` returns them."
         )
-    if lengths.max() > _MAX_WORD:
-        wrong = words[int(lengths.argmax())]
-        raise DataError(f"{short_repr(wrong)} has over {_MAX_WORD} bytes; leave it out.")
+    text, lengths = tokens.extract(np.arange(len(tokens)))
+    if text != "".join(words).encode():
+        word, token = next(
+            (word, token)
+            for word, token in zip(words, map(tokens.word, range(len(words))), strict=True)
+            if token != word
+        )
+        raise DataError(
+            f"Slugline reads {short_repr(word)} as {short_repr(token)}; give words as `tokenize` "
+            "returns them."
+        )
+    if lengths.max() > _MAX_WORD_BYTES:
+        word = words[int(lengths.argmax())]
+        raise DataError(f"{short_repr(word)} has over {_MAX_WORD_BYTES} bytes; leave it out.")
     # Words whose hashes differ in the lowest bits only would be taken for the same, too.
-    compared = found.hashes & ~_ROW_MASK
-    _, first, n_each = np.unique(compared, return_index=True, return_counts=True)
-    if (n_each > 1).any():
-        wrong = words[int(first[n_each > 1].min())]
-        raise DataError(f"the word {short_repr(wrong)} occurs twice; leave out one of the two.")
-    return text, lengths, found
+    compared = tokens.hashes & ~_ROW_MASK
+    _, first, n_equal = np.unique(compared, return_index=True, return_counts=True)
+    if (n_equal > 1).any():
+        word = words[int(first[n_equal > 1].min())]
+        raise DataError(f"the word {short_repr(word)} occurs twice; leave out one of the two.")
+    return text, lengths, tokens
 
 
 def _first_slots(hashes: U64, n_slots: int) -> I64:
@@ -431,7 +461,7 @@ def _first_slots(hashes: U64, n_slots: int) -> I64:
 
 def _make_slots(hashes: U64) -> U64:
     """Return the hash table of the words with these hashes."""
-    n_slots = 1 << (len(hashes) * 4 // _USED_SLOTS).bit_length()
+    n_slots = 1 << int(len(hashes) / _MAX_LOAD_FACTOR).bit_length()
     slots = [0] * n_slots
     entries = hashes & ~_ROW_MASK
     entries += np.arange(1, len(hashes) + 1, dtype=np.uint64)
@@ -456,20 +486,20 @@ def _make_filter(words: Words, header: Header) -> U8:
     beginnings = hash_spans(array, starts, ends - starts)
     filter_ = np.zeros(header.n_slots, dtype=np.uint8)
     for numbers in (words.hashes[pieces] >> _PIECE_SHIFT, beginnings >> _BEGINNING_SHIFT):
-        places, bits = _filter_bits(filter_, numbers)
-        np.bitwise_or.at(filter_, places, bits)
+        indices, bits = _filter_bits(filter_, numbers)
+        np.bitwise_or.at(filter_, indices, bits)
     return filter_
 
 
 def _filter_bits(filter_: U8, numbers: U64) -> tuple[I64, U8]:
-    """Return the byte of each number's bit in a filter, and the bit."""
+    """Return the index of each number's byte in a filter, and its bit in that byte."""
     bits = numbers.astype(np.int64) & (8 * len(filter_) - 1)
     return bits >> 3, np.left_shift(1, bits & 7).astype(np.uint8)
 
 
 def _has_bits(filter_: U8, numbers: U64) -> Mask:
-    places, bits = _filter_bits(filter_, numbers)
-    return (filter_[places] & bits) != 0
+    indices, bits = _filter_bits(filter_, numbers)
+    return (filter_[indices] & bits) != 0
 
 
 def _quantise(vectors: F32) -> tuple[float, U16, U8]:

@@ -1,4 +1,4 @@
-"""Word vectors of the table that comes with the package, or of another one.
+"""Word vectors, from the table that comes with the package or from another one.
 
 `slugline.text.vector_sums` says how texts are read.
 """
@@ -30,13 +30,13 @@ FOLDER = Path(__file__).parent
 
 
 class WordContribution(NamedTuple):
-    """A vector that is added for a word of a text, or for a part or piece of one.
+    """A vector that a word of a text, or a part or piece of the word, adds to the text's sum.
 
     Attributes
     ----------
     start, end : int
-        Bytes of the buffer of `find_words` for this one text: those of the word, or, in a script
-        without spaces, of the piece.
+        Where the word, or in a script without spaces the piece, stands in the buffer of
+        `find_words([text])`, in bytes.
     vector : float32 array, shape (n_columns,)
     """
 
@@ -46,10 +46,10 @@ class WordContribution(NamedTuple):
 
 
 class WordVectors:
-    """Vectors of words, in a table that is mapped from a file.
+    """The vectors of words in a table that is mapped from a file.
 
-    Nothing of the file but its header is read before it is needed. Instances can be used by several
-    threads.
+    Of the file, only the header is read before the vectors are used. Several threads may use an
+    instance.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class WordVectors:
         return cls(map_table(path))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Another machine has the package's own table in another folder.
+        # On another machine, the package's own table may be in another folder.
         if self.table.path == _table_path(self.version):
             return open_table, (self.version,)
         return WordVectors.open, (self.table.path,)
@@ -114,7 +114,7 @@ class WordVectors:
         return self.table.compute_digest() == self.digest
 
     def row(self, word: str) -> int | None:
-        """Return the row of a word as Slugline reads it, in lower case; None if it has none."""
+        """Return the row of a word, as `tokenize` returns it; None if the table lacks it."""
         data = encode_text(word)
         if not data:
             return None
@@ -124,7 +124,7 @@ class WordVectors:
         return None if row < 0 else row
 
     def vector(self, word: str) -> F32:
-        """Return the vector that a word of the table adds to a text, shape (n_columns,).
+        """Return the vector that a word of the table adds to a text's sum, shape (n_columns,).
 
         Raises
         ------
@@ -137,10 +137,10 @@ class WordVectors:
 
     def vectors(self, rows: Sequence[int] | I64) -> F32:
         """Return the vectors of rows, shape (n_rows, n_columns)."""
-        return self.table.scaled(self.table.integers(np.asarray(rows, dtype=np.int64)))
+        return self.table.apply_scale(self.table.unpack(np.asarray(rows, dtype=np.int64)))
 
     def sum_texts(self, texts: Sequence[str], n_threads: int = 1) -> TextSums:
-        """Return the sum of the vectors of each text, and the fraction of it that is known.
+        """Return the sum of each text's vectors, and the fraction of each text that is known.
 
         Raises
         ------
@@ -157,7 +157,7 @@ class WordVectors:
         return TextSums(sums, known)
 
     def word_contributions(self, text: str) -> list[WordContribution]:
-        """Return the vectors that are added for a text, in order."""
+        """Return the vectors of a text's sum, in the order of its words."""
         words = find_words([text])
         found = find_vectors(self.table, words)
         is_piece = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), found.starts)
@@ -174,17 +174,23 @@ def open_table(version: int = VERSION) -> WordVectors:
     ------
     EncoderError : if the package has no table of this version, or it is damaged.
     """
-    return _open_once(_table_path(version))
+    return _open_once(_table_path(version), version)
 
 
 @functools.cache
-def _open_once(path: Path) -> WordVectors:
-    if not path.exists():
+def _open_once(path: Path, version: int) -> WordVectors:
+    if version != VERSION and not path.exists():
         raise EncoderError(
             f"this version of Slugline has no {path.name}; install the version that the model was "
             "trained with, or train the model again."
         )
-    return WordVectors.open(path)
+    vectors = WordVectors.open(path)
+    if vectors.version != version:
+        raise EncoderError(
+            f"{path}: holds version {vectors.version} of the word vectors instead of {version}; ",
+            "install slugline again.",
+        )
+    return vectors
 
 
 def _table_path(version: int) -> Path:
