@@ -125,7 +125,7 @@ function eachNumber({ rows, factors }, nColumns, row, use) {
 /** Return the vectors of a text, with their sum scaled to length 1; null if too little is known. */
 function vectorsOf({ table, nColumns }, reading, characters) {
   const { found, known } = findVectors(table, reading, characters);
-  if (known < table.leastKnown) return null;
+  if (known < round(table.minKnownFraction)) return null;
   const counts = new Map(), sums = new Float64Array(nColumns);
   for (const { row } of found) counts.set(row, (counts.get(row) ?? 0) + 1);
   for (const [row, n] of counts) eachNumber(table, nColumns, row, (i, number) => { sums[i] += n * number; });

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.wording import all_of, counted, join_words
-from slugline.learning.encoder.vectors import LEAST_KNOWN
+from slugline.learning.encoder.vectors import MIN_KNOWN_FRACTION
 from slugline.model.fitted import Fitted
 from slugline.text.terms import COLUMNS
 from slugline.text.vector_table import VectorTable
@@ -72,7 +72,7 @@ class PageVectors(NamedTuple):
             "shortestPiece": header.shortest_piece,
             "shortestUnspacedPiece": header.shortest_unspaced_piece,
             "longestPiece": header.longest_piece,
-            "leastKnown": LEAST_KNOWN,
+            "minKnownFraction": MIN_KNOWN_FRACTION,
         }
         arrays: dict[str, npt.NDArray[Any]] = {
             "vectors.words": np.frombuffer("\n".join(page_words).encode(), dtype=np.uint8),

@@ -1,4 +1,4 @@
-"""The registry of encoders, which are known by name.
+"""The registry of encoders by name.
 
 To add an encoder, write a class with `encode` (see `Encoder`) and add an entry to `ENCODERS`, which
 is sorted from fast to slow: choices, help, completion, `auto` and messages follow from it. An
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slugline.text.vector_sums import TextSums
     from slugline.text.vector_table import VectorTable
 
-#: The value that stands for the encoder, or none, that does best on held-out documents.
+#: Stands for the encoders that do best on held-out documents, or none.
 AUTO: Final = "auto"
 
 
@@ -28,10 +28,10 @@ class Encoder(Protocol):
 
     Optional attributes: `name` for messages; `digest`, a string that changes with the weights;
     `version` of the weights; `is_thread_safe`, whether several threads may call it at once;
-    `is_fast`, whether it is as fast as counting words, so that nothing is gained by keeping rows or
-    by leaving texts to words alone; `has_unknown_texts`, whether a row of zeros says that it knows
+    `is_fast`, whether it is as fast as counting words, so that nothing is gained by caching rows or
+    by leaving texts to words alone; `has_unknown_texts`, whether a row of zeros means that it knows
     nothing of a text, which words alone then answer; `batch_texts`, the number of texts in a call.
-    An encoder that sums vectors of words also has `word_contributions`; see `WordSum`.
+    An encoder that sums word vectors has further methods; see `WordSum`.
     """
 
     def encode(self, texts: list[str], /) -> Any:
@@ -40,23 +40,23 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class WordSum(Encoder, Protocol):
-    """An encoder whose rows are sums of vectors of words, scaled to unit length by itself."""
+    """An encoder whose `encode` returns sums of word vectors, scaled to unit length."""
 
     @property
     def table(self) -> VectorTable:
         """The table of the vectors."""
 
     def find_lengths(self, sums: TextSums, /) -> F32:
-        """Return the lengths of the sums of texts' vectors, by which rows are divided.
+        """Return the lengths of sums, by which they are divided, shape (n_texts,).
 
-        The length is 0 if the encoder knows too little of a text, whose row has only zeros.
+        The length is 0 if the encoder knows too little of a text: its row has only zeros.
         """
 
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
-        """Return where each word begins and ends, and its vector, shape (n_columns,).
+        """Return the start and end of each word, and its vector, shape (n_columns,).
 
-        Places are those in the buffer of `slugline.text.tokens.find_words([text])`. The text's row
-        is proportional to the sum of the vectors.
+        Starts and ends are bytes in the buffer of `slugline.text.tokens.find_words([text])`. The
+        text's row is proportional to the sum of the vectors.
         """
 
 
@@ -67,18 +67,18 @@ class RegisteredEncoder:
     Attributes
     ----------
     title : str
-        The full name, such as "multilingual E5 small".
+        Full name, such as "multilingual E5 small".
     languages : str
         The languages that it knows, such as "16 languages".
     speed : str
-        A note on its speed, such as "slow"; empty if there is nothing to say.
+        A note on its speed, such as "slow", or empty.
     licence : str
-        The licence of its weights.
+        Licence of its weights.
     extra : str or None
-        The extra of Slugline that installs it; None if it is part of Slugline.
+        The extra of Slugline that installs it; None if it comes with Slugline.
     make : callable
-        Returns the encoder, without loading its weights; raises EncoderError if it can't be used
-        here.
+        Returns the encoder, without loading its weights; raises EncoderError if it isn't installed,
+        or isn't the one that was checked.
     """
 
     title: str
@@ -90,7 +90,7 @@ class RegisteredEncoder:
 
     @property
     def install_command(self) -> str:
-        """The command that installs it; empty if it is part of Slugline."""
+        """The command that installs it; empty if it comes with Slugline."""
         return "" if self.extra is None else install_command(self.extra)
 
 
@@ -139,11 +139,11 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         make=_make_e5,
     ),
 }
-#: The encoder that comes with Slugline. It reads descriptions of topics if no other is named.
+#: The encoder that comes with Slugline. It encodes descriptions of topics if no other is named.
 BUILT_IN: Final = "vectors"
 #: The encoder of a fit that names none.
 DEFAULT_ENCODER: Final[str | None] = BUILT_IN
-#: The encoder that is recommended if there are few documents.
+#: The encoder that messages recommend for few documents.
 RECOMMENDED = "use"
 
 
@@ -184,9 +184,10 @@ def describe_names(names: str) -> str:
     >>> describe_names("vectors")
     'word vectors from the Universal Sentence Encoder (16 languages)'
     """
-    own = {n: ENCODERS[n] for n in names.split(",") if n in ENCODERS and not ENCODERS[n].extra}
-    others = [name for name in names.split(",") if name not in own]
-    phrases = [f"{entry.title} ({entry.languages})" for entry in own.values()]
+    all_names = names.split(",")
+    built_in = [name for name in all_names if name in ENCODERS and not ENCODERS[name].extra]
+    others = [name for name in all_names if name not in built_in]
+    phrases = [f"{ENCODERS[name].title} ({ENCODERS[name].languages})" for name in built_in]
     if others:
         noun = "encoder" if len(others) == 1 else "encoders"
         phrases.append(f"the sentence {noun} {' and '.join(others)}")
@@ -194,7 +195,7 @@ def describe_names(names: str) -> str:
 
 
 def describe_choices() -> str:
-    """Return a phrase with the valid names and the languages that they know."""
+    """Return a phrase with the valid names, and the languages and speed of each."""
     names = ", ".join(
         f"{name} ({', '.join(filter(None, (entry.languages, entry.speed)))})"
         for name, entry in ENCODERS.items()

@@ -12,22 +12,22 @@ from slugline.text.vector_sums import TextSums
 from slugline.text.vector_table import VectorTable
 from slugline.text.word_vectors import WordContribution, WordVectors, open_table
 
-#: A text of which the table knows a smaller fraction is left to words alone, as it is in a language
-#: that the table doesn't know. Chosen by cross-validation on training splits: 0.25 loses three
-#: points in Arabic and Russian, whose words are often known in pieces only.
-LEAST_KNOWN = 0.05
-# Large enough that Python's loop over batches takes no time, and small enough to share among
-# threads.
+#: Texts with a smaller known fraction are left to words alone, as they are in a language that the
+#: table doesn't know. Chosen by cross-validation on training splits: 0.25 loses five points of
+#: accuracy in Arabic and Russian, where many words are known in pieces only.
+MIN_KNOWN_FRACTION = 0.05
+# So large that Python's loop over batches takes no time, and so small that threads can share the
+# texts.
 _BATCH_TEXTS = 1024
 
 
 class WordVectorEncoder:
-    """Sums the vectors of the words of a text.
+    """An encoder that sums the vectors of the words of a text.
 
     Parameters
     ----------
     vectors : WordVectors, optional
-        By default, the table that comes with Slugline, whose file is mapped and not read.
+        By default, those of the table that comes with Slugline.
     """
 
     name = "vectors"
@@ -40,12 +40,12 @@ class WordVectorEncoder:
         self._vectors = open_table() if vectors is None else vectors
 
     def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
-        return _find, (self.digest,)
+        return _open_encoder, (self.digest,)
 
     @property
     def digest(self) -> str:
-        """The digest of the table, and the least fraction that it must know of a text."""
-        return f"{self._vectors.digest} {LEAST_KNOWN}"
+        """The digest of the table, and the smallest known fraction of texts that it encodes."""
+        return f"{self._vectors.digest} {MIN_KNOWN_FRACTION}"
 
     @property
     def version(self) -> str:
@@ -60,7 +60,8 @@ class WordVectorEncoder:
     def encode(self, texts: Sequence[str]) -> F32:
         """Return a row for each text, shape (n_texts, n_columns).
 
-        Rows have unit length, but those of texts of which the table knows little have only zeros.
+        Rows have unit length, except for texts of which the table knows too little: their rows have
+        only zeros.
         """
         sums = self._vectors.sum_texts(texts)
         lengths = self.find_lengths(sums)
@@ -70,18 +71,18 @@ class WordVectorEncoder:
         return rows
 
     def find_lengths(self, sums: TextSums) -> F32:
-        """Return the lengths of sums, shape (n_texts,); 0 if the table knows little of a text."""
+        """Return the lengths of sums, shape (n_texts,); 0 if the known fraction is too small."""
         lengths: F32 = np.sqrt(np.einsum("ij,ij->i", sums.sums, sums.sums))
-        lengths[sums.known < LEAST_KNOWN] = 0
+        lengths[sums.known < MIN_KNOWN_FRACTION] = 0
         return lengths
 
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
-        """Return the vector of each known word of a text, and its place."""
+        """Return the vectors of a text's sum, and where their words are."""
         return self._vectors.word_contributions(text)
 
 
-def _find(digest: str) -> WordVectorEncoder:
-    """Return the encoder of this digest, as pickles hold no table.
+def _open_encoder(digest: str) -> WordVectorEncoder:
+    """Return the encoder of a pickle, which holds the digest of its table in place of the table.
 
     Raises
     ------
@@ -90,8 +91,7 @@ def _find(digest: str) -> WordVectorEncoder:
     encoder = WordVectorEncoder()
     if encoder.digest != digest:
         raise EncoderError(
-            "the model was pickled with another table of word vectors than the one of this "
-            f"Slugline (version {encoder.version}); install the same version of Slugline on both "
-            "sides."
+            "the model was pickled with other word vectors than this Slugline has (version "
+            f"{encoder.version}); install the same version of Slugline on both machines."
         )
     return encoder
