@@ -91,7 +91,7 @@ def test_vectors_that_know_no_document_are_left_out_without_a_warning() -> None:
     with warnings.catch_warnings(action="error"):
         with_vectors = TopicClassifier(encoder="vectors").fit(texts, topics)
     assert with_vectors.fitted_.dense is None
-    expected = TopicClassifier().fit(texts, topics).predict_proba(texts)
+    expected = TopicClassifier(encoder=None).fit(texts, topics).predict_proba(texts)
     np.testing.assert_array_equal(with_vectors.predict_proba(texts), expected)
 
 
@@ -134,7 +134,7 @@ def test_number_of_threads_makes_no_difference() -> None:
 def test_partial_fit_learns_words_alone() -> None:
     texts, topics = documents()
     with_vectors = TopicClassifier(encoder="vectors").partial_fit(texts, topics, classes=TOPICS)
-    words = TopicClassifier().partial_fit(texts, topics, classes=TOPICS)
+    words = TopicClassifier(encoder=None).partial_fit(texts, topics, classes=TOPICS)
     np.testing.assert_array_equal(with_vectors.predict_proba(texts), words.predict_proba(texts))
 
 
@@ -149,7 +149,7 @@ def test_partial_fit_after_fit_keeps_the_vectors() -> None:
 def test_fit_stream_learns_words_alone() -> None:
     batches = [documents(), documents()]
     with_vectors = TopicClassifier(encoder="vectors").fit_stream(batches)
-    words = TopicClassifier().fit_stream(batches)
+    words = TopicClassifier(encoder=None).fit_stream(batches)
     texts = documents()[0]
     np.testing.assert_array_equal(with_vectors.predict_proba(texts), words.predict_proba(texts))
 
