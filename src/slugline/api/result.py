@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
+from slugline.base.frames import to_frame
 from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
@@ -45,17 +46,7 @@ class TableResult(TitledRows):
 
         Raises OptionError if neither is installed.
         """
-        try:
-            import pandas as frames
-        except ImportError:
-            try:
-                import polars as frames
-            except ImportError:
-                raise OptionError(
-                    "`to_frame` needs pandas or polars, and neither is installed; "
-                    "pip install pandas, or use `to_records`."
-                ) from None
-        return frames.DataFrame(self.to_records())
+        return to_frame(self.to_records())
 
     def save(self, path: PathLike) -> Path:
         """Write the result to a file, completely or not at all, and return its path.

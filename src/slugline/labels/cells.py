@@ -1,0 +1,217 @@
+"""New documents and labels as cells of a label database, checked."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from slugline.base.checks import has_surrogates, short_repr
+from slugline.base.databases import MAX_ID, to_cell
+from slugline.corpus.documents import check_topic_names
+from slugline.corpus.label_database import MAX_TEXT_BYTES, SELECTION_REASONS, Selection, SkipReason
+from slugline.errors import DataError, OptionError, Parameter
+
+# The largest number of characters of names and keys, and of a note or description.
+_MAX_NAME, _MAX_NOTE = 1000, 100_000
+_MAX_EXAMPLES = 100
+
+
+class NewDocument(NamedTuple):
+    """A document to store.
+
+    Attributes
+    ----------
+    key : str
+        See `document_keys`.
+    text : str
+    columns : mapping of str to object
+        Its other columns, as JSON can hold them.
+    """
+
+    key: str
+    text: str
+    columns: Mapping[str, Any] = MappingProxyType({})
+
+
+class ImportedLabel(NamedTuple):
+    """A label from another tool or model, or that a document was skipped there.
+
+    Attributes
+    ----------
+    document : int
+        The number of the document.
+    topics : tuple of str, or None
+        None for a document that was skipped.
+    at : str or None
+        When it was given, in the format of `slugline.base.databases.utc_now`, if known.
+    note : str or None
+    reason : {"unclear", "none of these", "not for me"}
+        Why it was skipped.
+    """
+
+    document: int
+    topics: tuple[str, ...] | None
+    at: str | None = None
+    note: str | None = None
+    reason: SkipReason = "unclear"
+
+
+def document_keys(texts: Iterable[str], ids: Iterable[object] | None = None) -> list[str]:
+    """Return a key for each document, which doesn't depend on its place.
+
+    The key is the user's id if there is one, and no other document has it; else the digest of the
+    text and its number among equal texts (with the id, if several documents have it).
+
+    >>> document_keys(["a", "b", "a"], [7, 8, None])[:2]
+    ['id 7', 'id 8']
+    >>> first, _, third = document_keys(["a", "b", "a"])
+    >>> first[:13], first[-2:] == " 1", third == first[:-1] + "2"
+    ('text ca978112', True, True)
+    """
+    texts = list(texts)
+    names = [None] * len(texts) if ids is None else ["" if i is None else str(i) for i in ids]
+    if len(names) != len(texts):
+        raise DataError(
+            f"there are {len(texts):,} texts and {len(names):,} ids; give one id for each text."
+        )
+    n_with_id, n_equal, keys = Counter(names), Counter[str](), []
+    for text, name in zip(texts, names, strict=True):
+        if name and n_with_id[name] == 1:
+            keys.append(f"id {name}")
+            continue
+        prefix = f"id {name} text" if name else "text"
+        key = f"{prefix} {hashlib.sha256(to_cell(text)).hexdigest()}"
+        n_equal[key] += 1
+        keys.append(f"{key} {n_equal[key]}")
+    return keys
+
+
+# Cells --------------------------------------------------------------------------------------------
+
+
+def document_cells(document: NewDocument) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the cells key, digest, columns and text."""
+    text = document.text
+    if not isinstance(text, str):
+        raise DataError(Parameter("text"), f" is {short_repr(text)}; give a string.")
+    data = to_cell(text) if len(text) <= MAX_TEXT_BYTES else b""
+    if len(text) > MAX_TEXT_BYTES or len(data) > MAX_TEXT_BYTES:
+        raise DataError(
+            Parameter("text"),
+            f" has {len(text):,} characters, and the text of a document may have "
+            f"{MAX_TEXT_BYTES:,} bytes; shorten it.",
+        )
+    try:
+        columns = msgspec.json.encode(dict(document.columns), enc_hook=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            Parameter("columns"), f" can't be stored as JSON ({error}); leave some out."
+        ) from error
+    if len(columns) > MAX_TEXT_BYTES:
+        raise DataError(
+            Parameter("columns"),
+            f" has {len(columns):,} bytes in JSON, and may have {MAX_TEXT_BYTES:,}; leave some "
+            "out.",
+        )
+    key = name_cell("key", document.key)
+    return key, hashlib.sha256(data).digest(), columns, data
+
+
+def selection_cells(selection: Selection) -> dict[str, Any]:
+    """Return the cells of a selection by column."""
+    if selection.reason not in SELECTION_REASONS:
+        raise OptionError(
+            Parameter("reason"),
+            f" is {short_repr(selection.reason)}; choose one of {', '.join(SELECTION_REASONS)}.",
+        )
+    probability = selection.probability
+    if probability is not None and not _is_positive_probability(probability):
+        raise DataError(
+            Parameter("probability"),
+            f" is {short_repr(probability)}; give a number above 0, up to 1.",
+        )
+    if selection.is_random and probability is None:
+        raise DataError(
+            Parameter("probability"), " is missing; a random draw can't be used later without it."
+        )
+    if selection.is_random and selection.is_guess_shown:
+        raise DataError(
+            Parameter("is_guess_shown"),
+            " is True for a random draw; people follow guesses, so show none there.",
+        )
+    n_candidates = selection.n_candidates
+    if n_candidates is not None and not 0 < n_candidates <= MAX_ID:
+        raise DataError(
+            Parameter("n_candidates"),
+            f" is {short_repr(n_candidates)}; give a count of at least 1.",
+        )
+    guess = selection.guess
+    if guess is not None:
+        check_topic_names(guess.topics)
+    return {
+        "reason": selection.reason,
+        "probability": None if probability is None else float(probability),
+        "n_candidates": None if n_candidates is None else int(n_candidates),
+        "guess": None if guess is None else msgspec.json.encode(guess),
+        "is_guess_shown": int(selection.is_guess_shown),
+    }
+
+
+def _is_positive_probability(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and math.isfinite(value) and 0 < value <= 1
+    except TypeError:
+        return False
+
+
+def name_cell(parameter: str, value: Any) -> bytes:
+    """Return the cell of a name or key; DataError if it is too long, or not a string."""
+    return _text_cell(parameter, value, _MAX_NAME)
+
+
+def note_cell(parameter: str, value: Any) -> bytes:
+    """Return the cell of a note or description; DataError if it is too long, or not a string."""
+    return _text_cell(parameter, value, _MAX_NOTE)
+
+
+def examples_cell(examples: Sequence[str]) -> bytes:
+    """Return the cell of examples of a topic; DataError if there are too many."""
+    if isinstance(examples, str) or len(examples) > _MAX_EXAMPLES:
+        raise DataError(
+            Parameter("examples"),
+            f" is {short_repr(examples)}; give a list of at most {_MAX_EXAMPLES} texts.",
+        )
+    for example in examples:
+        note_cell("examples", example)
+        if has_surrogates(example):
+            raise DataError(
+                Parameter("examples"),
+                f" has {short_repr(example)}, with an unpaired surrogate; leave it out.",
+            )
+    return msgspec.json.encode([*examples])
+
+
+def _text_cell(parameter: str, value: Any, max_length: int) -> bytes:
+    if not isinstance(value, str) or len(value) > max_length:
+        raise DataError(
+            Parameter(parameter),
+            f" is {short_repr(value)}; give a string of at most {max_length:,} characters.",
+        )
+    return to_cell(value)
+
+
+def check_number(number: Any, noun: str) -> None:
+    """Raise DataError for a number that no row can have, or that is too large for SQLite."""
+    if not isinstance(number, int) or not 0 < number <= MAX_ID:
+        raise missing_row(noun, number)
+
+
+def missing_row(noun: str, number: object) -> DataError:
+    """Return the error for a number that refers to no row."""
+    return DataError(f"there is no {noun} {short_repr(number)}; look at the file again.")
