@@ -34,6 +34,11 @@ static inline int borrow_writable_floats(PyObject *array, void *lent)
     return borrow(array, lent, "f", sizeof(float), PyBUF_WRITABLE);
 }
 
+static inline int borrow_writable_bools(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "?", 1, PyBUF_WRITABLE);
+}
+
 static inline int borrow_uint16(PyObject *array, void *lent)
 {
     return borrow(array, lent, "H", sizeof(uint16_t), 0);

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I64
+from slugline.base.arrays import F32, I64, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
@@ -19,6 +19,7 @@ from slugline.corpus.layout import DataLayout
 from slugline.corpus.topic_sets import split_rows
 from slugline.learning.learner import Learner, is_linear
 from slugline.text.features import FeatureBatch, Features, WordCounts
+from slugline.text.sparse import SparseRows
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
-    from slugline.learning.encoder.registry import WordSum
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
     from slugline.model.heldout import HeldOutPredictions
@@ -237,9 +237,9 @@ class Fitted:
         If the encoder need not read a text, or knows nothing of it, its scores are those of words
         alone.
         """
-        if self.dense is not None:
-            return self._with_encoder(self.dense, X)[0]
-        return self._answer(self.learner.decision_function, X)[0]
+        if self._encodes_texts:
+            return self._with_encoder(X)[0]
+        return self._answer(lambda batch: self._score(batch)[0], X)[0]
 
     def answers(self, texts: Sequence[str]) -> Sequence[Any]:
         """Return the topic of each text; for a multilabel model, a tuple of its topics."""
@@ -254,21 +254,25 @@ class Fitted:
 
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the probabilities of texts, and their word counts; each text is read once."""
-        if self.dense is None:
-            proba, words = self._answer(self.learner.predict_proba, X)
+        if self._encodes_texts:
+            _, proba, words = self._with_encoder(X)
         else:
-            _, proba, words = self._with_encoder(self.dense, X)
+            proba, words = self._answer(self._predict_batch, X)
         return (
             proba if self.multilabel_rule is None else self.multilabel_rule.make_consistent(proba)
         ), words
 
-    def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
+    @property
+    def _encodes_texts(self) -> bool:
+        """Whether an encoder reads texts after words have been counted."""
+        return self.dense is not None and self.dense.encoder.word_sum is None
+
+    def _with_encoder(self, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return the scores, the probabilities and the word counts of texts."""
-        if (word_sum := dense.encoder.word_sum) is not None:
-            return self._with_sums(dense, word_sum, X)
+        dense: Any = self.dense
         learner: Any = self.learner  # always a LinearModel
         texts = check_texts(X)  # a list, as texts are read twice
-        scores, words = self._answer(learner.decision_function, texts)
+        scores, words = self._answer(lambda batch: learner.decision_function(batch.rows), texts)
         proba = learner.calibration.proba(scores)
         needed = np.flatnonzero(dense.needs_encoder(proba, words))
         if len(needed):
@@ -279,43 +283,41 @@ class Fitted:
             proba[rows] = dense.predict_proba(scores[rows])
         return scores, proba, words
 
-    def _with_sums(
-        self, dense: DenseHead, word_sum: WordSum, X: Iterable[str]
-    ) -> tuple[F32, F32, WordCounts]:
-        """Return the same as `_with_encoder`, summing the vectors of words as they are counted."""
-        batches = self.features.read_parts(X, word_sum.table)
-        parts = [self._add_sums(dense, word_sum, batch) for batch in batches]
-        if len(parts) == 1:
-            return parts[0]
-        scores, proba, words = zip(*parts, strict=True)
-        return np.concatenate(scores), np.concatenate(proba), WordCounts.concatenate(words)
+    def _predict_batch(self, batch: FeatureBatch) -> F32:
+        """Return the probabilities of a batch; texts unknown to the table are left to words."""
+        learner: Any = self.learner  # reads SparseRows; a LinearModel if there is a head
+        if self.dense is None:
+            return learner.predict_proba(batch.rows)
+        scores, is_known = self._score(batch)
+        proba = self.dense.predict_proba(scores)
+        if is_known is not None and not is_known.all():
+            proba[~is_known] = learner.calibration.proba(scores[~is_known])
+        return proba
 
-    def _add_sums(
-        self, dense: DenseHead, word_sum: WordSum, batch: FeatureBatch
-    ) -> tuple[F32, F32, WordCounts]:
-        """Return the same for texts whose vectors have been summed.
-
-        Words that only the table knows count as unknown: texts with more of them than usual are
-        mostly about something else, and held-out documents don't show how they are answered.
-        """
-        learner: Any = self.learner  # always a LinearModel
+    def _score(self, batch: FeatureBatch) -> tuple[F32, Mask | None]:
+        """Return the scores of a batch, and which of them include those of word vectors."""
+        learner: Any = self.learner  # reads SparseRows
         scores = learner.decision_function(batch.rows)
-        lengths = word_sum.find_lengths(batch.text_sums)
-        summed = dense.add_sums(scores, batch.text_sums.sums, lengths)
-        proba = dense.predict_proba(summed)
-        unknown = np.flatnonzero(lengths == 0)
-        if len(unknown):
-            summed[unknown] = scores[unknown]
-            proba[unknown] = learner.calibration.proba(scores[unknown])
-        return summed, proba, batch.words
+        if self.dense is None or (word_sum := self.dense.encoder.word_sum) is None:
+            return scores, None
+        return scores, self.dense.add_sums(scores, batch.text_sums, word_sum.min_known_fraction)
 
-    def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
-        """Return the results of a learner's method for texts, and the word counts of texts."""
+    def _answer(
+        self, function: Callable[[FeatureBatch], F32], X: Iterable[str]
+    ) -> tuple[F32, WordCounts]:
+        """Return the results of a function of batches of texts, and the word counts of texts.
+
+        The vectors of words are summed as they are counted. Words that only the table of vectors
+        knows count as unknown: texts with more of them than usual are mostly about something else,
+        and held-out documents don't show how they are answered.
+        """
         if not is_linear(self.learner):
             rows, words = self.features.read(X)
-            return function(rows), words
+            return function(FeatureBatch(SparseRows.from_csr(rows), words)), words
         # A linear learner treats each row on its own, so that texts can be read in parts.
-        parts = [(function(part.rows), part.words) for part in self.features.read_parts(X)]
+        word_sum = None if self.dense is None else self.dense.encoder.word_sum
+        batches = self.features.read_parts(X, None if word_sum is None else word_sum.table)
+        parts = [(function(batch), batch.words) for batch in batches]
         if len(parts) == 1:
             return parts[0]
         answers, counts = zip(*parts, strict=True)

@@ -212,7 +212,7 @@ class SingleLabelTask:
 def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
     """Return the usual rate of unknown words; None if an encoder may know these words.
 
-    With word vectors, the rate stays that of words; see `Fitted._add_sums`.
+    With word vectors, the rate stays that of words; see `Fitted._answer`.
     """
     return words if fitted.encoder is None or fitted.encoder.word_sum is not None else None
 

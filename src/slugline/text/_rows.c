@@ -1,7 +1,8 @@
-/* Weighs the rows of documents, and sums the weights of their terms for each topic.
+/* Weighs the rows of documents, and sums the weights of their terms for each topic, and those of
+   sums of word vectors.
 
-   This is what slugline/text/feature_groups.py and SciPy's product of a sparse and a dense matrix
-   do, in the same order, so that results are the same, bit for bit. All work is on memory that the
+   This is what slugline/text/feature_groups.py, SciPy's product of a sparse and a dense matrix, and
+   slugline/learning/encoder/head.py do, in the same order, so that results are the same, bit for bit. All work is on memory that the
    caller lends. Columns are checked, and what bounds all that is read is copied before it is checked,
    as the caller's arrays may overlap, and another thread may write to them. */
 
@@ -472,7 +473,162 @@ done:
     return result;
 }
 
+/* ------------------------------------------------------------------------------------------------
+   Scores of sums of word vectors
+   --------------------------------------------------------------------------------------------- */
+
+#define WIDTH 8 /* numbers that are summed side by side */
+#define N_TERMS 4 /* of a sum that are added at once */
+#define N_TOGETHER 3 /* times WIDTH topics: a vector's numbers are then loaded as often less */
+
+/* The sums of the vectors of texts, and what makes scores of them. */
+typedef struct {
+    const float *sums, *known, *weights, *biases;
+    size_t n_columns, n_topics; /* the number of columns is a multiple of WIDTH */
+    float min_known_fraction, factor;
+} Vectors;
+
+/* Return the length of a vector. */
+static inline float length_of(const float *vector, size_t n_columns)
+{
+    float squares[WIDTH] = {0};
+    for (size_t i = 0; i < n_columns; i += WIDTH)
+        for (size_t n = 0; n < WIDTH; n++)
+            squares[n] += vector[i + n] * vector[i + n];
+    for (size_t half = WIDTH / 2; half; half /= 2)
+        for (size_t n = 0; n < half; n++)
+            squares[n] += squares[n + half];
+    return sqrtf(squares[0]);
+}
+
+/* Add to sums the terms of N_TERMS columns, each for WIDTH topics. */
+static inline void add_terms(float *restrict sums, const float *restrict vector,
+                             const float *restrict weights)
+{
+#ifdef __GNUC__
+#pragma GCC unroll 1 /* else GCC rearranges the loop around it, which takes much longer */
+#endif
+    for (size_t i = 0; i < WIDTH; i++)
+        sums[i] += (vector[0] * weights[i] + vector[1] * weights[WIDTH + i])
+            + (vector[2] * weights[2 * WIDTH + i] + vector[3] * weights[3 * WIDTH + i]);
+}
+
+/* Multiply a vector by the weights of WIDTH topics. */
+static inline void multiply(const float *vector, const float *weights, size_t n_columns,
+                            float *products)
+{
+    float sums[WIDTH] = {0};
+    for (size_t i = 0; i < n_columns; i += N_TERMS)
+        add_terms(sums, vector + i, weights + i * WIDTH);
+    memcpy(products, sums, sizeof sums);
+}
+
+/* Do the same for N_TOGETHER times as many topics. */
+static inline void multiply_together(const float *vector, const float *weights, size_t n_columns,
+                                     float *products)
+{
+    float a[WIDTH] = {0}, b[WIDTH] = {0}, c[WIDTH] = {0};
+    size_t n = n_columns * WIDTH;
+    for (size_t i = 0; i < n_columns; i += N_TERMS, weights += N_TERMS * WIDTH) {
+        add_terms(a, vector + i, weights);
+        add_terms(b, vector + i, weights + n);
+        add_terms(c, vector + i, weights + 2 * n);
+    }
+    memcpy(products, a, sizeof a);
+    memcpy(products + WIDTH, b, sizeof b);
+    memcpy(products + 2 * WIDTH, c, sizeof c);
+}
+
+/* Add the scores of one vector to those of words, times a factor. */
+static inline void add_vector(const Vectors *vectors, const float *vector, float length,
+                              float *restrict scores)
+{
+    float scale = 1 / length, products[N_TOGETHER * WIDTH];
+    for (size_t topic = 0, n_now; topic < vectors->n_topics; topic += n_now) {
+        const float *weights = vectors->weights + topic * vectors->n_columns;
+        size_t n_left = vectors->n_topics - topic;
+        if (n_left > (N_TOGETHER - 1) * WIDTH)
+            multiply_together(vector, weights, vectors->n_columns, products);
+        else
+            multiply(vector, weights, vectors->n_columns, products);
+        n_now = n_left > (N_TOGETHER - 1) * WIDTH ? N_TOGETHER * WIDTH : WIDTH;
+        n_now = n_left < n_now ? n_left : n_now;
+        for (size_t i = 0; i < n_now; i++)
+            scores[topic + i] = scores[topic + i] * vectors->factor
+                + (products[i] * scale + vectors->biases[topic + i]);
+    }
+}
+
+FOR_WIDE_REGISTERS static void add_vectors(const Vectors *vectors, size_t n_rows, float *scores,
+                                           unsigned char *is_known)
+{
+    for (size_t row = 0; row < n_rows; row++, scores += vectors->n_topics) {
+        const float *vector = vectors->sums + row * vectors->n_columns;
+        float length = length_of(vector, vectors->n_columns);
+        is_known[row] = length > 0 && vectors->known[row] >= vectors->min_known_fraction;
+        if (is_known[row])
+            add_vector(vectors, vector, length, scores);
+    }
+}
+
+PyDoc_STRVAR(add_vector_scores_doc,
+"add_vector_scores(sums, known, min_known_fraction, weights, biases, factor, scores, is_known)\n--\n\n"
+"Add to scores, times a factor, those of sums of vectors, scaled to length 1.\n\n"
+"Parameters\n"
+"----------\n"
+"sums : float32 array, shape (n_rows, n_columns)\n"
+"    The number of columns is a multiple of 8.\n"
+"known : float32 array, shape (n_rows,)\n"
+"min_known_fraction : float\n"
+"    Scores of rows of which less is known stay as they are, and those of sums of length 0.\n"
+"weights : float32 array, shape (n_groups, n_columns, 8)\n"
+"    Those of 8 topics each; in the last group, of the topics that are left, and zeros.\n"
+"biases : float32 array, shape (n_topics,)\n"
+"factor : float\n"
+"scores : float32 array, shape (n_rows, n_topics)\n"
+"    Changed in place.\n"
+"is_known : bool array, shape (n_rows,)\n"
+"    Changed in place: whether scores were added.");
+
+static PyObject *add_vector_scores(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer lent[6];
+    PyObject *result = NULL;
+    Vectors vectors;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&fO&O&fO&O&", borrow_floats, lent, borrow_floats, lent + 1,
+                          &vectors.min_known_fraction, borrow_floats, lent + 2, borrow_floats, lent + 3,
+                          &vectors.factor, borrow_writable_floats, lent + 4, borrow_writable_bools,
+                          lent + 5))
+        goto done;
+    vectors.sums = lent[0].buf;
+    vectors.known = lent[1].buf;
+    vectors.weights = lent[2].buf;
+    vectors.biases = lent[3].buf;
+    size_t n_rows = (size_t)lent[5].len, n_sums = (size_t)lent[0].len / sizeof(float);
+    size_t n_weights = (size_t)lent[2].len / sizeof(float);
+    vectors.n_topics = (size_t)lent[3].len / sizeof(float);
+    size_t n_padded = (vectors.n_topics + WIDTH - 1) / WIDTH * WIDTH;
+    vectors.n_columns = n_padded ? n_weights / n_padded : 0;
+    if (vectors.n_columns % WIDTH || n_weights != vectors.n_columns * n_padded
+        || n_sums != n_rows * vectors.n_columns
+        || (size_t)lent[1].len / sizeof(float) != n_rows
+        || (size_t)lent[4].len / sizeof(float) != n_rows * vectors.n_topics) {
+        fail("arrays that do not fit together");
+        goto done;
+    }
+    PyThreadState *state = begin(n_sums);
+    add_vectors(&vectors, n_rows, lent[4].buf, lent[5].buf);
+    end(state);
+    result = Py_BuildValue("");
+done:
+    release_arrays(lent, 6);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"add_vector_scores", add_vector_scores, METH_VARARGS, add_vector_scores_doc},
     {"add_sparse_products", add_sparse_products, METH_VARARGS, add_sparse_products_doc},
     {"weigh", weigh, METH_VARARGS, weigh_doc},
     {"add_products", add_products, METH_VARARGS, add_products_doc},

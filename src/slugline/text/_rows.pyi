@@ -3,6 +3,17 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
+def add_vector_scores(
+    sums: Floats,
+    known: Floats,
+    min_known_fraction: float,
+    weights: Floats,
+    biases: Floats,
+    factor: float,
+    scores: Floats,
+    is_known: npt.NDArray[np.bool_],
+    /,
+) -> None: ...
 def weigh(
     values: Floats,
     columns: npt.NDArray[np.int32],

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _MAX_PART = 100
 _SPACE, _APOSTROPHE = b" '"
 _FIRST_DIGIT, _LAST_DIGIT = b"09"
+# Numbers of columns whose squares are added first; a table's columns are a multiple of it.
+_SQUARES = 8
 # Vectors that are unpacked at once.
 _BATCH_VECTORS = 4096
 
@@ -50,6 +52,22 @@ class TextSums(NamedTuple):
 
     sums: F32
     known: F32
+
+    def lengths(self, min_known_fraction: float) -> F32:
+        """Return the lengths of the sums, shape (n_texts,); 0 for texts of which less is known.
+
+        Squares are added in the same order on any machine, unlike in NumPy's own sums.
+        """
+        squares = self.sums * self.sums
+        totals = squares[:, :_SQUARES].copy()
+        for start in range(_SQUARES, squares.shape[1], _SQUARES):
+            totals += squares[:, start : start + _SQUARES]
+        while totals.shape[1] > 1:
+            half = totals.shape[1] // 2
+            totals = totals[:, :half] + totals[:, half:]
+        lengths: F32 = np.sqrt(totals[:, 0])
+        lengths[self.known < np.float32(min_known_fraction)] = 0
+        return lengths
 
 
 class FoundVectors(NamedTuple):

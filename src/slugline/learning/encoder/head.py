@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from slugline.base.arrays import aligned
 from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import percent
+from slugline.text import sparse
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32, F64, Floats, Mask
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.fit import EncoderHead
     from slugline.text.features import WordCounts
+    from slugline.text.vector_sums import TextSums
 
 # Cascade ------------------------------------------------------------------------------------------
 
@@ -98,6 +101,8 @@ def _sureness(proba: F32) -> F32:
 # The number of rows that are converted to double precision at a time, so that they stay in the
 # processor's cache.
 _AT_ONCE = 64
+# The numbers of columns and of topics whose terms the kernel adds at once.
+_N_TERMS, _N_TOPICS = 4, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,19 +193,64 @@ class DenseHead:
             texts, self.encoder, n_jobs=n_jobs, cache_rows=self.cache_rows, progress=self.progress
         )
 
-    def add_scores(self, sparse: F32, rows: Floats) -> F32:
+    def add_scores(self, by_words: F32, rows: Floats) -> F32:
         """Return summed scores, given those of words and the encoder's rows."""
-        return self._add(sparse, self._multiply(rows))
+        dense = self._multiply(rows)
+        dense += self.biases
+        dense += np.multiply(by_words, self.sparse_factor, dtype=np.float64)
+        return dense.astype(np.float32)
 
-    def add_sums(self, sparse: F32, sums: F32, lengths: F32) -> F32:
-        """Return summed scores, given those of words and rows as sums of vectors of some length.
+    def add_sums(self, scores: F32, text_sums: TextSums, min_known_fraction: float) -> Mask:
+        """Add to the scores of words, in place, those of sums of vectors; return where.
 
-        Where the length is 0, scores are those of a row of zeros.
+        The compiled kernel and NumPy add in the same order, on any machine and for any number of
+        texts.
+
+        Parameters
+        ----------
+        scores : float32 array, shape (n_texts, n_topics)
+        text_sums : TextSums
+        min_known_fraction : float
+            The scores of texts of which the table knows less stay as they are.
         """
-        dense = self._multiply(sums)
-        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-        dense *= scale[:, np.newaxis]
-        return self._add(sparse, dense)
+        if not sparse.has_kernel():
+            return self._add_sums_in_arrays(scores, text_sums, min_known_fraction)
+        is_known = np.empty(len(scores), dtype=bool)
+        sparse.kernel.add_vector_scores(
+            text_sums.sums,
+            text_sums.known,
+            min_known_fraction,
+            *self._kernel_arrays,
+            self.sparse_factor,
+            scores,
+            is_known,
+        )
+        return is_known
+
+    def _add_sums_in_arrays(
+        self, scores: F32, text_sums: TextSums, min_known_fraction: float
+    ) -> Mask:
+        lengths = text_sums.lengths(min_known_fraction)
+        is_known: Mask = lengths > 0
+        sums, products = text_sums.sums, np.zeros_like(scores)
+        for i in range(0, len(self.weights), _N_TERMS):
+            a, b, c, d = (
+                sums[:, column, np.newaxis] * self.weights[column]
+                for column in range(i, i + _N_TERMS)
+            )
+            products += (a + b) + (c + d)
+        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=is_known)
+        dense = products * scale[:, np.newaxis] + self.biases
+        scores[is_known] = (scores * np.float32(self.sparse_factor) + dense)[is_known]
+        return is_known
+
+    @cached_property
+    def _kernel_arrays(self) -> tuple[F32, F32]:
+        """The weights by groups of `_N_TOPICS` topics, as the kernel reads them, and the biases."""
+        n_columns, n_topics = self.weights.shape
+        padded = np.pad(self.weights, ((0, 0), (0, -n_topics % _N_TOPICS)))
+        groups = padded.reshape(n_columns, -1, _N_TOPICS).transpose(1, 0, 2)
+        return np.ascontiguousarray(groups), aligned(self.biases)
 
     @cached_property
     def _weights(self) -> F64:
@@ -213,12 +263,6 @@ class DenseHead:
             part = slice(start, start + _AT_ONCE)
             np.matmul(rows[part].astype(np.float64), self._weights, out=product[part])
         return product
-
-    def _add(self, sparse: F32, dense: F64) -> F32:
-        """Return summed scores in single precision; `dense` is overwritten."""
-        dense += self.biases
-        dense += np.multiply(sparse, self.sparse_factor, dtype=np.float64)
-        return dense.astype(np.float32)
 
     def predict_proba(self, scores: F32) -> F32:
         """Return the probabilities of summed scores, shape (n_documents, n_topics)."""

@@ -15,7 +15,6 @@ from slugline.base.arrays import F32
 from slugline.base.lazy import install_command
 
 if TYPE_CHECKING:
-    from slugline.text.vector_sums import TextSums
     from slugline.text.vector_table import VectorTable
 
 #: Stands for the encoders that do best on held-out documents, or none.
@@ -46,11 +45,9 @@ class WordSum(Encoder, Protocol):
     def table(self) -> VectorTable:
         """The table of the vectors."""
 
-    def find_lengths(self, sums: TextSums, /) -> F32:
-        """Return the lengths of sums, by which they are divided, shape (n_texts,).
-
-        The length is 0 if the encoder knows too little of a text: its row has only zeros.
-        """
+    @property
+    def min_known_fraction(self) -> float:
+        """The row of a text of which the table knows a smaller fraction has only zeros."""
 
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
         """Return the start and end of each word, and its vector, shape (n_columns,).

@@ -8,7 +8,6 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.errors import EncoderError
-from slugline.text.vector_sums import TextSums
 from slugline.text.vector_table import VectorTable
 from slugline.text.word_vectors import WordContribution, WordVectors, open_table
 
@@ -34,6 +33,7 @@ class WordVectorEncoder:
     is_thread_safe = True
     is_fast = True
     has_unknown_texts = True
+    min_known_fraction = MIN_KNOWN_FRACTION
     batch_texts = _BATCH_TEXTS
 
     def __init__(self, vectors: WordVectors | None = None) -> None:
@@ -64,17 +64,11 @@ class WordVectorEncoder:
         only zeros.
         """
         sums = self._vectors.sum_texts(texts)
-        lengths = self.find_lengths(sums)
+        lengths = sums.lengths(self.min_known_fraction)
         scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         rows = sums.sums
         rows *= scale[:, np.newaxis]
         return rows
-
-    def find_lengths(self, sums: TextSums) -> F32:
-        """Return the lengths of sums, shape (n_texts,); 0 if the known fraction is too small."""
-        lengths: F32 = np.sqrt(np.einsum("ij,ij->i", sums.sums, sums.sums))
-        lengths[sums.known < MIN_KNOWN_FRACTION] = 0
-        return lengths
 
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
         """Return the vectors of a text's sum, and where their words are."""
