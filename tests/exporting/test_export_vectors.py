@@ -15,7 +15,7 @@ from exported_pages import OpenPage, check_answers, check_fractions, open_page
 from many_texts import many_texts
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import RowText
-from slugline.exporting.vectors import PageVectors, scripts_of
+from slugline.exporting.vectors import PageVectors, find_scripts
 from slugline.model.fitted import Fitted
 from slugline.text.word_vectors import WordVectors, open_table
 
@@ -56,7 +56,7 @@ def documents(is_used: Callable[[str], bool] = bool) -> tuple[list[str], list[An
 
 
 def is_latin(word: str) -> bool:
-    return scripts_of(word) == {"Latin"}
+    return find_scripts(word) == {"Latin"}
 
 
 def pairs() -> tuple[list[str], list[Any]]:
@@ -228,7 +228,7 @@ def test_exported_page_has_the_words_of_its_models_scripts(
     assert {*words} >= {*filter(is_latin, table.words)}
     # Scripts of few words are always there.
     common = {"Han and kana", "Cyrillic", "Thai", "Hangul", "Arabic"}
-    assert not any(scripts_of(word) & common for word in words)
+    assert not any(find_scripts(word) & common for word in words)
     check_answers(latin, [*filter(is_latin, table.words)][::50] + ODD[:12])
 
 
@@ -250,7 +250,7 @@ def test_page_vectors_leave_out_a_script_of_hardly_any_term(
     texts[0] += " " + " ".join(common) + " пшеница"
     fitted = fit(tmp_path / "model.slug", texts, topics)
     words = bytes(PageVectors.choose(table.table, fitted).arrays["vectors.words"]).decode()
-    assert not any("Cyrillic" in scripts_of(word) for word in words.split("\n"))
+    assert not any("Cyrillic" in find_scripts(word) for word in words.split("\n"))
 
 
 def test_page_vectors_have_all_words_if_topics_are_described(

@@ -1,4 +1,4 @@
-// Word vectors: the words of a text that are in the table, the sum of their vectors, and its scores.
+// Word vectors: finds the words of a text in the table, sums their vectors, and scores the sum.
 // The rules are those of Python's `slugline.text.vector_sums`.
 
 const ZERO = 8, MAX_PART = 100;
@@ -23,8 +23,8 @@ function arraysOf(arrays, prefix) {
 }
 
 /**
- * Return the row of each word, the most characters of any word, and, by its first character, the most
- * of those that begin with it.
+ * Return the row of each word, the number of characters of the longest word, and that of the longest
+ * word with each first character.
  */
 function wordIndex(bytes) {
   const words = new TextDecoder().decode(bytes).split("\n").filter((word) => word);
@@ -39,16 +39,16 @@ function wordIndex(bytes) {
   return { rowOf, longest, longestFrom };
 }
 
-/** Return the row of the word that stands from `start` to before `end`, or -1. */
+/** Return the row of the word from `start` up to but not including `end`, or -1. */
 function findRow({ rowOf, longest }, points, start, end) {
   return end - start > longest ? -1 : rowOf.get(String.fromCodePoint(...points.slice(start, end))) ?? -1;
 }
 
 /**
- * Return the rows of a text's words, or of parts and pieces of those that have none, and the fraction
- * of the text that is known.
+ * Return the rows of a text's words, or of the parts and pieces of words without a row, and the known
+ * fraction of the text.
  *
- * Each row has the `start` and `end` of the span in the reading's points that it is attributed to.
+ * Each row has the `start` and `end` of the span of the reading's points to which it is attributed.
  */
 function findVectors(table, reading, characters) {
   const { points, starts, ends } = reading, found = [];
@@ -77,7 +77,7 @@ function findVectors(table, reading, characters) {
   return { found, known: round(nKnown / Math.max(nCounted, 1)) };
 }
 
-/** Whether a word has only ASCII digits. */
+/** Return whether a word has only ASCII digits. */
 function isNumber(points, start, end) {
   for (let i = start; i < end; i++) if (points[i] < DIGITS[0] || points[i] > DIGITS[1]) return false;
   return true;
@@ -95,7 +95,7 @@ function partsOf(points, start, end) {
   return parts;
 }
 
-/** Return the longest words that a part of a word is made of, from the left. */
+/** Return the words of the table that a part of a word is divided into: from the left, the longest. */
 function piecesOfPart(table, points, { start, end }, isUnspaced) {
   const shortest = isUnspaced ? table.shortestUnspacedPiece : table.shortestPiece, pieces = [];
   const last = isUnspaced ? end : Math.min(end, start + MAX_PART);
@@ -116,13 +116,13 @@ function piecesOfPart(table, points, { start, end }, isUnspaced) {
 function eachNumber({ rows, factors }, nColumns, row, use) {
   const half = nColumns / 2, factor = factors[row];
   for (let i = 0; i < half; i++) {
-    const pair = rows[row * half + i];
-    use(i, ((pair & 15) - ZERO) * factor);
-    use(half + i, ((pair >> 4) - ZERO) * factor);
+    const byte = rows[row * half + i];
+    use(i, ((byte & 15) - ZERO) * factor);
+    use(half + i, ((byte >> 4) - ZERO) * factor);
   }
 }
 
-/** Return the vectors of a text, with their sum scaled to length 1; null if too little is known. */
+/** Return the vectors of a text, and their sum scaled to length 1; null if too little is known. */
 function vectorsOf({ table, nColumns }, reading, characters) {
   const { found, known } = findVectors(table, reading, characters);
   if (known < round(table.minKnownFraction)) return null;
@@ -143,7 +143,7 @@ function addScores({ sparseFactor, weights, biases }, scores, values) {
   });
 }
 
-/** Call `use(vector, attribution)` for each vector of a text, given what it adds to a topic's score. */
+/** Call `use(vector, attribution)` for each vector of a text and its part of a topic's score. */
 function attributeToVectors({ table, nColumns, weights, biases }, { found, length }, topic, use) {
   const attributions = new Map();
   for (const vector of found) {

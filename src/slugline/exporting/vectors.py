@@ -1,7 +1,7 @@
-"""Chooses the words of a table of word vectors that a page needs, and packs their vectors.
+"""Chooses the word vectors of an exported page.
 
-These are the words in scripts that the model learned from: a page with the words of all scripts
-would take nearly twice as many bytes as one with those in Latin script.
+They are those of the words in scripts that the model learned from: with the words of all scripts, a
+page would take nearly twice as many bytes as with those in Latin script.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from slugline.model.fitted import Fitted
 from slugline.text.terms import COLUMNS
 from slugline.text.vector_table import VectorTable
 
-# The fraction of a model's terms that must be in a script. In a large collection of one language,
-# a few words are in any script.
+# A script is one that a model learned from if at least this fraction of its terms is in it: in a
+# large collection of one language, a few words are in any script.
 _MIN_FRACTION = 0.001
 # A script with fewer words in the table is always included, as it takes hardly any bytes.
 _FEW_WORDS = 100
 _LICENCE_ADDRESS = "www.apache.org/licenses/LICENSE-2.0"
-# By the first word of the names of their letters. Those of Chinese and Japanese count as one, since
-# many words have letters of several.
+# Names of scripts by the first word of their letters' Unicode names, if they differ. The scripts of
+# Chinese and Japanese count as one, since many words have letters of several.
 _SCRIPTS = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC"), "Han and kana")
 
 
@@ -40,14 +40,14 @@ class PageVectors(NamedTuple):
     Attributes
     ----------
     notice : list of str
-        Paragraphs on the words in the page, and on where the vectors come from.
+        Paragraphs that say which words the page has, and where the vectors come from.
     licence : str
-        The text of the licence of the vectors.
+        Text of the vectors' licence.
     facts : dict
         Plain data for JSON.
     arrays : dict of str to array
         "vectors.words" has the words in UTF-8, one on each line. "vectors.rows" and
-        "vectors.factors" are sections of the table; see `slugline.text.vector_table`.
+        "vectors.factors" have their vectors, in the form of `slugline.text.vector_table`.
     """
 
     notice: list[str]
@@ -59,7 +59,7 @@ class PageVectors(NamedTuple):
     def choose(cls, table: VectorTable, fitted: Fitted) -> PageVectors:
         """Return the vectors of the words that the page of a model needs.
 
-        If topics are described, these are all words: the model may have been made for texts in
+        These are all words if topics are described: such a model may be meant for texts in
         languages that it didn't learn from.
         """
         header = table.header
@@ -79,22 +79,22 @@ class PageVectors(NamedTuple):
             "vectors.rows": table.rows[rows].ravel(),
             "vectors.factors": table.factors[rows].astype(np.int64),
         }
-        notice = [_describe(page_words, len(words)), *_notice()]
-        return cls(notice, _licence(), facts, arrays)
+        notice = [_describe_words(page_words, len(words)), *_read_notice()]
+        return cls(notice, _read_licence(), facts, arrays)
 
 
-def scripts_of(word: str) -> frozenset[str]:
+def find_scripts(word: str) -> frozenset[str]:
     """Return the names of the scripts of a word's letters.
 
-    >>> sorted(scripts_of("iphone手机")), scripts_of("1987")
+    >>> sorted(find_scripts("iphone手机")), find_scripts("1987")
     (['Han and kana', 'Latin'], frozenset())
     """
-    return frozenset(filter(None, map(_script, word)))
+    return frozenset(filter(None, map(_find_script, word)))
 
 
 @functools.cache
-def _script(character: str) -> str:
-    """Return the name of a letter's script; of other characters, nothing."""
+def _find_script(character: str) -> str:
+    """Return the name of a letter's script; an empty string for other characters."""
     if not character.isalpha():
         return ""
     name = unicodedata.name(character, "").split(" ")[0].split("-")[0]
@@ -106,54 +106,53 @@ def _choose_rows(words: Sequence[str], fitted: Fitted) -> Sequence[int]:
     rows = range(len(words))
     if fitted.descriptions:
         return rows
-    scripts, counts = _model_scripts(fitted), Counter(_script_names(words))
-    scripts |= {name for name, n in counts.items() if n < _FEW_WORDS}
-    return [row for row in rows if scripts_of(words[row]) <= scripts]
+    scripts = _find_model_scripts(fitted)
+    scripts |= {script for script, n in _count_scripts(words).items() if n < _FEW_WORDS}
+    return [row for row in rows if find_scripts(words[row]) <= scripts]
 
 
-def _model_scripts(fitted: Fitted) -> frozenset[str]:
-    """Return the scripts of a model's terms, but for those that hardly occur."""
-    terms = [*_terms(fitted)]
-    least = _MIN_FRACTION * len(terms)
-    counts = Counter(_script_names(terms))
-    return frozenset(name for name, n in counts.items() if n >= least)
+def _find_model_scripts(fitted: Fitted) -> frozenset[str]:
+    """Return the scripts of a model's terms, except those that hardly occur."""
+    terms = [*_text_terms(fitted)]
+    min_count = _MIN_FRACTION * len(terms)
+    return frozenset(script for script, n in _count_scripts(terms).items() if n >= min_count)
 
 
-def _script_names(words: Iterable[str]) -> Iterator[str]:
-    """Return the name of each script of each word."""
-    return itertools.chain.from_iterable(map(scripts_of, words))
+def _count_scripts(words: Iterable[str]) -> Counter[str]:
+    """Return the number of words with letters of each script."""
+    return Counter(itertools.chain.from_iterable(map(find_scripts, words)))
 
 
-def _terms(fitted: Fitted) -> Iterator[str]:
-    """Return the terms of texts, without those of columns beside them."""
+def _text_terms(fitted: Fitted) -> Iterator[str]:
+    """Yield the terms of texts, without those of other columns."""
     features = fitted.features
     for group, vocabulary in zip(features.feature_groups, features.vocabularies_, strict=True):
         if group.kind != COLUMNS:
             yield from vocabulary.terms
 
 
-def _describe(words: Sequence[str], n_all: int) -> str:
-    """Return a paragraph on the words of a page."""
-    if len(words) == n_all:
-        return f"This page contains the vectors of {all_of(n_all, 'word')} of Slugline's table."
-    common = [name for name, n in Counter(_script_names(words)).most_common() if n >= _FEW_WORDS]
+def _describe_words(words: Sequence[str], n_table: int) -> str:
+    """Return a paragraph on the words of a page, given the number of words of the table."""
+    if len(words) == n_table:
+        return f"This page contains the vectors of {all_of(n_table, 'word')} of Slugline's table."
+    common = [script for script, n in _count_scripts(words).most_common() if n >= _FEW_WORDS]
     scripts = f" ({join_words(common)})" if common else ""
     return (
-        f"This page contains the vectors of {counted(len(words), 'word')} of the {n_all:,} of "
+        f"This page contains the vectors of {counted(len(words), 'word')} of the {n_table:,} of "
         "Slugline's table: those in the scripts of the documents that the model learned from"
         f"{scripts}. In texts in other scripts, it knows only the words of these documents."
     )
 
 
-def _notice() -> list[str]:
+def _read_notice() -> list[str]:
     """Return the paragraphs of the notice that must accompany the vectors."""
     text = resources.files("slugline.text").joinpath("NOTICE").read_text("utf-8")
     return text.strip().split("\n\n")
 
 
-def _licence() -> str:
-    """Return the text of the licence of the vectors, or its address if it isn't installed."""
+def _read_licence() -> str:
+    """Return the text of the vectors' licence, or its address if it isn't installed."""
     from importlib import metadata
 
-    # It is also the licence of Slugline.
+    # Slugline has the same licence.
     return metadata.distribution("slugline").read_text("licenses/LICENSE") or _LICENCE_ADDRESS
