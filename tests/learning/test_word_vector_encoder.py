@@ -41,6 +41,14 @@ def test_encode_leaves_texts_of_unknown_words_to_words_alone(encoder: WordVector
     np.testing.assert_allclose(np.linalg.norm(rows[:2], axis=1), 1, rtol=1e-6)
 
 
+def test_encode_leaves_out_texts_below_the_smallest_known_fraction(
+    encoder: WordVectorEncoder,
+) -> None:
+    known = [3 / 60, 3 / 61]  # the smallest fraction is 0.05
+    rows = encoder.encode([f"the {'q' * round(3 / fraction - 3)}" for fraction in known])
+    assert rows.any(axis=1).tolist() == [True, False]
+
+
 def test_rows_are_neither_rounded_nor_cached(
     encoder: WordVectorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
