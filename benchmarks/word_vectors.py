@@ -1,4 +1,4 @@
-"""How the table of word vectors was chosen: by cross-validation on training documents alone."""
+"""Compares tables of word vectors on held-out training documents, as the choices were made."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ SETS = (
     *("trec", "banking77", "stackoverflow", "ag_news", "subj"),
     *(f"sib200-{language}" for language in ("en", "de", "ru", "ar", "tr", "ja", "zh", "hi", "sw")),
 )
-#: The fraction of the training documents, and the number, that models are tried on at most.
-TESTED_FRACTION, N_TESTED = 0.4, 1000
+#: Models are tested on this fraction of the training documents, but on at most so many.
+TEST_FRACTION, MAX_TEST = 0.4, 1000
 
 
 def variants(
@@ -50,18 +50,18 @@ def variants(
     """Accuracy with tables that differ from ours in one choice, on held-out training documents."""
     with tempfile.TemporaryDirectory() as folder:
         encoders: dict[str, WordVectorEncoder | None] = {"words alone": None}
-        encoders |= _make_tables(Path(folder), variants)
-        means = {name: _accuracies(name, encoders, labels, draws) for name in sets}
+        encoders |= _make_encoders(Path(folder), variants)
+        accuracies = {name: _measure_set(name, encoders, labels, draws) for name in sets}
     parts = [
-        "Accuracy with so many labels per topic, on other training documents; mean of "
+        "Accuracy by the number of labels per topic, on other training documents; mean of "
         f"{draws} draws.\n"
     ]
     for i, n in enumerate(labels):
         rows = [
             [
                 variant,
-                *(f"{means[name][variant][i]:.3f}" for name in sets),
-                f"{np.mean([means[name][variant][i] for name in sets]):.3f}",
+                *(f"{accuracies[name][variant][i]:.3f}" for name in sets),
+                f"{np.mean([accuracies[name][variant][i] for name in sets]):.3f}",
             ]
             for variant in encoders
         ]
@@ -69,8 +69,8 @@ def variants(
     return "\n".join(parts)
 
 
-def _make_tables(folder: Path, names: Sequence[str]) -> dict[str, WordVectorEncoder | None]:
-    """Return encoders with the tables of variants, for which pieces are encoded only once."""
+def _make_encoders(folder: Path, names: Sequence[str]) -> dict[str, WordVectorEncoder | None]:
+    """Return encoders with the tables of variants; pieces are encoded once for all of them."""
     tool = runpy.run_path(str(TOOL))
     encoder = tool["load_encoder"]()
     progress("encoding the pieces of the vocabulary")
@@ -84,40 +84,41 @@ def _make_tables(folder: Path, names: Sequence[str]) -> dict[str, WordVectorEnco
 
 
 class _Split(NamedTuple):
-    """Training documents that models may learn from, and others that they are tried on."""
+    """Training documents that models may learn from, and others that they are tested on."""
 
-    learned: Corpus
-    tested: Corpus
+    train: Corpus
+    test: Corpus
 
 
 @functools.cache
 def _split(name: str, seed: int) -> _Split:
-    train, _ = load(name)
-    learned, tested = train.split(TESTED_FRACTION, random_state=seed)
-    rows = np.random.default_rng(seed).permutation(len(tested))[:N_TESTED]
-    return _Split(learned, select(tested, rows))
+    documents, _ = load(name)
+    train, test = documents.split(TEST_FRACTION, random_state=seed)
+    rows = np.random.default_rng(seed).permutation(len(test))[:MAX_TEST]
+    return _Split(train, select(test, rows))
 
 
-def _accuracies(
+def _measure_set(
     name: str, encoders: Mapping[str, WordVectorEncoder | None], labels: Sequence[int], n_draws: int
 ) -> dict[str, list[float]]:
-    """Return the accuracy with each number of labels, by the name of the table."""
+    """Return the accuracies with each number of labels, by the name of the variant."""
     accuracies = {}
     for variant, encoder in encoders.items():
         progress(f"{name}, {variant}")
         accuracies[variant] = [
-            float(np.mean([_accuracy(name, encoder, n, seed) for seed in range(n_draws)]))
+            float(np.mean([_measure_draw(name, encoder, n, seed) for seed in range(n_draws)]))
             for n in labels
         ]
     return accuracies
 
 
-def _accuracy(name: str, encoder: WordVectorEncoder | None, n: int, seed: int) -> float:
-    learned, tested = _split(name, seed)
-    rows = draw(learned.topics, n, seed).tolist()
+def _measure_draw(name: str, encoder: WordVectorEncoder | None, n: int, seed: int) -> float:
+    """Return the accuracy of a model that has learned from `n` documents of each topic."""
+    train, test = _split(name, seed)
+    rows = draw(train.topics, n, seed).tolist()
     classifier = TopicClassifier(encoder=encoder, n_jobs=1)
-    classifier.fit([learned.texts[i] for i in rows], [learned.topics[i] for i in rows])
-    return float(np.mean(classifier.predict(tested.texts) == np.array(tested.topics)))
+    classifier.fit([train.texts[i] for i in rows], [train.topics[i] for i in rows])
+    return float(np.mean(classifier.predict(test.texts) == np.array(test.topics)))
 
 
 BENCHMARKS = {"variants": variants}
