@@ -108,7 +108,8 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     report = labelled.take_report()
     columns, layout = "", report.layout
     named_columns = (options.text, options.topic or options.topic_columns)
-    if rows.has_names and None in named_columns and layout is not None:
+    is_guessed = rows.has_names and not rows.is_described and None in named_columns
+    if is_guessed and layout is not None:
         columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
     advice = Message(*((" Slugline ", columns, ".") if columns else ()))
     advice += _separator_advice(documents, layout)

@@ -7,16 +7,19 @@ a withdrawal is a row of its own that refers to an earlier one, and is applied o
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import Database, DatabaseFormat, from_cell, is_time, to_cell
+from slugline.base.wording import counted, join_words
 from slugline.corpus.documents import check_topic_names
-from slugline.errors import DataError
+from slugline.corpus.rows import RowIterator, make_row
+from slugline.errors import DataError, StoreError
 
 #: The largest size of a text, and of the other columns of a document in JSON, in bytes of UTF-8.
 MAX_TEXT_BYTES = 16 << 20
@@ -434,6 +437,8 @@ _decode_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_guess = msgspec.json.Decoder(ModelGuess).decode
 _decode_columns = msgspec.json.Decoder(dict[str, Any]).decode
+#: The setting that says whether documents may have several topics: "yes" or "no".
+MULTILABEL = "multilabel"
 #: The columns of an assignment in a query, without its coder's.
 ASSIGNMENT_COLUMNS = (
     "assignments.id, assignments.at, assignments.coder, assignments.document, "
@@ -625,11 +630,17 @@ class LabelReader:
             last[coder] = max(decision, last.get(coder, 0))
         return last
 
-    def page(self, after: int, last: int | None = None) -> list[DocumentLabels]:
-        """Return documents with numbers above `after`, up to `last`, as many as memory allows."""
+    def page(
+        self, after: int, last: int | None = None, *, has_texts: bool = True
+    ) -> list[DocumentLabels]:
+        """Return documents with numbers above `after`, up to `last`, as many as memory allows.
+
+        Unless the page `has_texts`, the texts are empty, and there are no columns.
+        """
         documents, replaced, n_bytes = list[StoredDocument](), set[int](), 0
+        columns = DOCUMENT_COLUMNS if has_texts else "id, at, key, replaces, x'7b7d', x''"
         cursor = self.connection.execute(
-            f"SELECT {DOCUMENT_COLUMNS}, EXISTS (SELECT 1 FROM documents AS other "  # noqa: S608
+            f"SELECT {columns}, EXISTS (SELECT 1 FROM documents AS other "  # noqa: S608
             "WHERE other.key = documents.key AND other.replaces = documents.id) "
             "FROM documents WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
             (after, _MAX_NUMBER if last is None else last, _PAGE_ROWS),
@@ -688,18 +699,126 @@ class LabelReader:
         return {number: each for number, each in latest.items() if each.kind != "undo"}
 
 
+# Documents as rows --------------------------------------------------------------------------------
+
+#: The settings that name the user's columns: those of the text, in a JSON list, and of the topic.
+TEXT_COLUMNS, TOPIC_COLUMN = "text columns", "topic column"
+# The documents that are left out, by their status.
+_LEFT_OUT: dict[Status, Callable[[int], str]] = {
+    "open": lambda n: f"{counted(n, 'document')} on which coders disagree",
+    "skipped": lambda n: counted(n, "skipped document"),
+    "unlabelled": lambda n: f"{counted(n, 'document')} without a label",
+    "replaced": lambda n: f"{counted(n, 'document')} whose text has changed since",
+}
+
+
+class LabelledDatabase(NamedTuple):
+    """The documents of a label database that have an answer.
+
+    Attributes
+    ----------
+    rows : iterator of SourceRow
+        Their columns, in the order in which they were stored; each place is a document's number.
+        The cell of the topic is a list if documents may have several.
+    text : tuple of str
+        The columns of the text.
+    topic : str
+        The column of the topic.
+    note : str
+        How many documents are left out, and why; empty if none are.
+    """
+
+    rows: RowIterator
+    text: tuple[str, ...]
+    topic: str
+    note: str
+
+
+def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDatabase:
+    """Return the documents of a label database that have an answer; see `DocumentLabels.answer`.
+
+    Parameters
+    ----------
+    path : Path
+    needs_answers : bool, default True
+        If False, the others are included, without a topic, unless their text has changed since.
+
+    Raises
+    ------
+    DataError : if the file is damaged, of another program or version, or lacks needed answers.
+    """
+    try:
+        database = Database(path, FORMAT, is_read_only=True)
+        with database.reading() as connection:
+            reader = LabelReader(database, connection)
+            text, topic = reader.setting(TEXT_COLUMNS), reader.setting(TOPIC_COLUMN)
+            is_multilabel = reader.setting(MULTILABEL) == "yes"
+        try:
+            columns = ("text",) if text is None else _decode_strings(text) or ("text",)
+        except msgspec.DecodeError as error:
+            raise database.damaged_row(f"setting {TEXT_COLUMNS!r}", error) from error
+        counts = Counter(each.status for each in read_labels(database, has_texts=False))
+    except StoreError as error:
+        raise DataError(*error.parts) from error
+    left_out = [
+        word(counts[status])
+        for status, word in _LEFT_OUT.items()
+        if counts[status] and (needs_answers or status == "replaced")
+    ]
+    note = f"left out: {join_words(left_out)}" if left_out else ""
+    if needs_answers and not counts["settled"] + counts["agreed"]:
+        database.close()
+        found = f" ({join_words(left_out)})" if left_out else ""
+        raise DataError(f"{path} has no document with an answer yet{found}; label some.")
+    topic = topic or "topic"
+    labels = (
+        each
+        for each in read_labels(database)
+        if each.status != "replaced" and (each.answer is not None or not needs_answers)
+    )
+    rows = _label_rows(database, labels, columns, topic, is_multilabel=is_multilabel)
+    return LabelledDatabase(rows, columns, topic, note)
+
+
+def _label_rows(
+    database: Database,
+    labels: Iterator[DocumentLabels],
+    text: tuple[str, ...],
+    topic: str,
+    *,
+    is_multilabel: bool,
+) -> RowIterator:
+    """Yield the row of each document; close the database at the end."""
+    try:
+        with database:
+            for each in labels:
+                values = dict(each.document.columns)
+                if len(text) == 1:
+                    values[text[0]] = each.document.text
+                answer = each.answer
+                if answer is not None:
+                    values[topic] = list(answer) if is_multilabel else answer[0]
+                else:
+                    values[topic] = None
+                yield make_row(each.document.id, values, n_bytes=len(each.document.text))
+    except StoreError as error:
+        raise DataError(*error.parts) from error
+
+
 # The largest integer of SQLite.
 _MAX_NUMBER = (1 << 63) - 1
 
 
-def read_labels(database: Database, after: int = 0) -> Iterator[DocumentLabels]:
+def read_labels(
+    database: Database, after: int = 0, *, has_texts: bool = True
+) -> Iterator[DocumentLabels]:
     """Yield documents with numbers above `after`, in order, with their labels; in bounded memory.
 
-    Each page of documents is read as it is at one moment.
+    Each page of documents is read as it is at one moment; see `LabelReader.page`.
     """
     while True:
         with database.reading() as connection:
-            page = LabelReader(database, connection).page(after)
+            page = LabelReader(database, connection).page(after, has_texts=has_texts)
         if not page:
             return
         yield from page

@@ -29,7 +29,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.frames import Frame
 from slugline.corpus.layout import DataLayout, Format, ReadOptions
-from slugline.corpus.readers import ENDINGS, RowReader, read_frame, read_rows
+from slugline.corpus.readers import ENDINGS, RowReader, is_database, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.reuters.wires import Edition, load_wires
@@ -68,7 +68,8 @@ def load_corpus(
     Parameters
     ----------
     source : str, Path or data frame, or a sequence of them
-        A file, a folder with a sub-folder of `*.txt` files per topic, "-" for standard input, one
+        A file (also a label database), a folder with a sub-folder of `*.txt` files per topic, "-"
+        for standard input, one
         of "tickets" and "tickets-de" (invented help-desk tickets in English and German), "bbc",
         "reuters", "reuters-corrected" and "reuters-modapte" (for Reuters, the training part; in the
         last one, texts have several topics), or a pandas or polars DataFrame. Several sources, of
@@ -188,6 +189,8 @@ def read_corpus(
 def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:
     """Return the format of a model's training data if the name of a file doesn't show one."""
     if layout is None or layout.format is None or Path(source).is_dir():
+        return None
+    if is_database(Path(source)):
         return None
     ending = Path(str(source).lower().removesuffix(".gz")).suffix
     return layout.format if ENDINGS.get(ending) in (None, "txt") else None

@@ -118,6 +118,11 @@ class RowReader:
         return _ALL_FORMATS[self.format].unit
 
     @property
+    def is_described(self) -> bool:
+        """Whether the source says which of its columns are text and topic, as in `layout`."""
+        return self.format == "labels"
+
+    @property
     def has_names(self) -> bool:
         """Whether the source names its columns; otherwise they are "text" and "topic"."""
         return _ALL_FORMATS[self.format].has_names
@@ -129,6 +134,18 @@ class RowReader:
     def fraction_read(self) -> float | None:
         """Return the fraction of the file that has been read; None if unknown."""
         return None if self.stream is None else self.stream.fraction_read()
+
+
+# The first bytes of each SQLite file.
+_SQLITE = b"SQLite format 3\0"
+
+
+def is_database(path: Path) -> bool:
+    """Whether a path is a SQLite file, such as a label database."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def check_format(form: str | None, encoding: str | None) -> str | None:
@@ -163,11 +180,12 @@ def read_rows(
         A path, or "-".
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
         By default, taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
-        also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
-        begins with "{", and as "csv" if that line names columns and is not typed.
+        also with .gz, and .parquet and .xlsx), unless it is a label database. Standard input
+        counts as "jsonl" if its first line begins with "{", and as "csv" if that line names columns
+        and is not typed.
     fallback : str, optional
         The format to assume if none can be recognized, which is an error by default. "txt" is not
-        assumed for a file whose name has an unknown ending.
+        assumed for a file whose name has an unknown ending; it also says that texts need no topics.
     encoding : str, optional
         Any text encoding that Python knows, such as "cp1252" or "utf-16"; by default UTF-8 or, for
         CSV, TSV and text files, the encoding of their first lines. Parquet and Excel files have
@@ -200,7 +218,7 @@ def read_rows(
         name = _check_has_separators(str(path), name, separator)
         _check_kind(path, name)
         if _ALL_FORMATS[name].takes_path:
-            return _path_reader(path, name, encoding, layout)
+            return _path_reader(path, name, encoding, layout, needs_topics=fallback != "txt")
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("rb"))
             is_packed = path.suffix.lower() == ".gz"
@@ -230,7 +248,7 @@ def read_rows(
 
 
 def _path_reader(
-    path: Path, name: str, encoding: str | None, layout: DataLayout | None
+    path: Path, name: str, encoding: str | None, layout: DataLayout | None, *, needs_topics: bool
 ) -> RowReader:
     """Return a reader of a folder, or of a file that isn't read line by line."""
     if name == "xlsx":
@@ -238,6 +256,14 @@ def _path_reader(
 
         columns = () if layout is None else layout.text
         rows, note = excel_rows(path, columns), sheet_note(path, columns)
+    elif name == "labels":
+        from slugline.corpus.label_database import read_label_database
+
+        database = read_label_database(path, needs_answers=needs_topics)
+        rows, note = database.rows, database.note
+        layout = (layout or DataLayout(database.text, database.topic))._replace(
+            text=database.text, topic=database.topic
+        )
     else:
         rows, note = _ALL_FORMATS[name].read(path, encoding), ""
     return RowReader(str(path), name, rows, note=note, layout=layout)
@@ -536,18 +562,9 @@ def _format_of(path: Path, fallback: str | None) -> str:
             f"{path.with_name(path.name[2:])}."
         )
     if path.is_dir():
-        if any(child.is_dir() for child in visible_paths(path)):
-            return "folder"
-        if fallback == "txt" and files_ending(path, ".txt"):
-            return "text files"
-        if files_ending(path, ".parquet"):
-            return "parquet files"
-        if fallback == "txt":
-            raise DataError(
-                f"{path} has no texts to classify; a folder holds a text in each *.txt, or Parquet "
-                "files; name other files individually."
-            )
-        return "folder"
+        return _format_of_folder(path, fallback)
+    if is_database(path):
+        return "labels"
     if path.suffix == ".slug":
         raise DataError(
             f"{path} is a model, not documents; give documents, or let it answer some: "
@@ -570,6 +587,21 @@ def _format_of(path: Path, fallback: str | None) -> str:
             ".",
         )
     return form
+
+
+def _format_of_folder(path: Path, fallback: str | None) -> str:
+    if any(child.is_dir() for child in visible_paths(path)):
+        return "folder"
+    if fallback == "txt" and files_ending(path, ".txt"):
+        return "text files"
+    if files_ending(path, ".parquet"):
+        return "parquet files"
+    if fallback == "txt":
+        raise DataError(
+            f"{path} has no texts to classify; a folder holds a text in each *.txt, or Parquet "
+            "files; name other files individually."
+        )
+    return "folder"
 
 
 def _file_rows(
@@ -606,6 +638,12 @@ def _excel_rows(path: Path, _: str | None) -> RowIterator:
     return excel_rows(path)
 
 
+def _label_rows(path: Path, _: str | None) -> RowIterator:
+    from slugline.corpus.label_database import read_label_database
+
+    return read_label_database(path).rows
+
+
 _FORMATS = {
     "csv": _Format(formats.table_rows),
     "tsv": _Format(partial(formats.table_rows, delimiter="\t")),
@@ -623,6 +661,7 @@ _ALL_FORMATS = {
     "uris": _Format(formats.uri_rows, has_names=False),
     "frame": _Format(frame_rows, unit="row"),
     "text files": _Format(text_file_rows, takes_path=True, unit="file", has_names=False),
+    "labels": _Format(_label_rows, takes_path=True, unit="document"),
     "parquet files": _Format(
         lambda path, _: parquet_folder_rows(path), takes_path=True, unit="row"
     ),

@@ -71,6 +71,7 @@ from slugline.corpus.label_database import (
     DECISION_COLUMNS,
     DOCUMENT_COLUMNS,
     FORMAT,
+    MULTILABEL,
     SETTLEMENT_COLUMNS,
     SKIP_REASONS,
     Assignment,
@@ -105,7 +106,6 @@ _T = TypeVar("_T")
 _MAX_TOPICS = 1000
 # The largest number of rows that are written, or read, together.
 _MAX_ROWS = 1000
-_MULTILABEL = "multilabel"
 
 
 class RandomDraw(NamedTuple):
@@ -216,7 +216,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
     @property
     def is_multilabel(self) -> bool:
         """Whether documents may have several topics, or none."""
-        return self.setting(_MULTILABEL) == "yes"
+        return self.setting(MULTILABEL) == "yes"
 
     def set_multilabel(self, is_multilabel: bool) -> None:
         """Let documents have several topics, or one each.
@@ -227,7 +227,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             if not is_multilabel:
                 self._check_single(connection)
             value = b"yes" if is_multilabel else b"no"
-            self._insert(connection, "settings", name=_MULTILABEL.encode(), value=value)
+            self._insert(connection, "settings", name=MULTILABEL.encode(), value=value)
 
     def _check_single(self, connection: sqlite3.Connection) -> None:
         for table in ("decisions", "settlements"):
@@ -621,7 +621,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             raise DataError(
                 Parameter("topics"), f" has {len(numbers):,} topics; give at most {_MAX_TOPICS:,}."
             )
-        if len(numbers) != 1 and reader.setting(_MULTILABEL) != "yes":
+        if len(numbers) != 1 and reader.setting(MULTILABEL) != "yes":
             raise DataError(
                 Parameter("topics"),
                 f" has {len(numbers)} topics, and documents have one each here; give one.",
