@@ -1,4 +1,4 @@
-"""A small table of word vectors, and texts with words of it."""
+"""A small table of word vectors, and a strategy for texts with its words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ WORDS = (
     *("น้ำมัน", "コーヒー", "नमस्ते", "مرحبا", "ελλάδα", "𠀀𠀁", "été", "oi", "n" * 40),
 )
 
-# Words of the table in other forms, what is like them, and what isn't.
+# Words of the table, also in other forms, similar words, and characters that separate words or that
+# no table has.
 PIECES = st.sampled_from(
     [
         *WORDS,

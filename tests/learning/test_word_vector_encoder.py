@@ -14,8 +14,9 @@ from slugline.learning.encoder import vectors
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.rows import RowCache, encode
 from slugline.learning.encoder.vectors import WordVectorEncoder
+from slugline.text.word_vectors import WordVectors
 from stand_ins import Letters, register
-from word_table import small_table
+from word_table import small_table, write_small_table
 
 TEXTS = ["the oil price", "Oil", f"zzz the {'q' * 60}", "", "12"]
 
@@ -28,8 +29,8 @@ def encoder(tmp_path: Path) -> WordVectorEncoder:
 def test_encode_sums_the_vectors_of_known_words(encoder: WordVectorEncoder, tmp_path: Path) -> None:
     table = small_table(tmp_path)
     rows = encoder.encode(TEXTS)
-    of_all = np.sum([table.vector(word) for word in ("the", "oil", "price")], axis=0)
-    for row, expected in zip(rows, (of_all, table.vector("oil")), strict=False):
+    total = np.sum([table.vector(word) for word in ("the", "oil", "price")], axis=0)
+    for row, expected in zip(rows, (total, table.vector("oil")), strict=False):
         np.testing.assert_allclose(row, expected / np.linalg.norm(expected), rtol=1e-5)
 
 
@@ -49,7 +50,7 @@ def test_encode_leaves_out_texts_below_the_smallest_known_fraction(
     assert rows.any(axis=1).tolist() == [True, False]
 
 
-def test_rows_are_neither_rounded_nor_cached(
+def test_encode_neither_rounds_nor_caches_rows(
     encoder: WordVectorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RowCache, "__enter__", lambda _: pytest.fail("the cache was opened"))
@@ -58,7 +59,7 @@ def test_rows_are_neither_rounded_nor_cached(
     assert (rows != rows.astype(np.float16)).any()
 
 
-def test_rows_do_not_depend_on_batches_and_threads(
+def test_encode_gives_the_same_rows_in_any_batches_and_threads(
     encoder: WordVectorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"the {word}" for word in ("oil", "price", "rice", "ice") * 50]
@@ -67,7 +68,7 @@ def test_rows_do_not_depend_on_batches_and_threads(
     assert np.array_equal(encode(texts, WordVectorEncoder(encoder._vectors), n_jobs=3), expected)
 
 
-def test_contributions_add_up_to_the_row(encoder: WordVectorEncoder) -> None:
+def test_word_contributions_add_up_to_the_row(encoder: WordVectorEncoder) -> None:
     contributions = encoder.word_contributions("The oil price")
     total = np.sum([vector for *_, vector in contributions], axis=0)
     row = encoder.encode(["the oil price"])[0]
@@ -75,7 +76,7 @@ def test_contributions_add_up_to_the_row(encoder: WordVectorEncoder) -> None:
     assert len({start for start, *_ in contributions}) == 3
 
 
-def test_pickle_holds_no_table_and_finds_the_same_one(
+def test_encoder_is_pickled_without_its_table(
     encoder: WordVectorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vectors, "open_table", lambda: encoder._vectors)
@@ -84,12 +85,9 @@ def test_pickle_holds_no_table_and_finds_the_same_one(
     assert pickle.loads(data).digest == encoder.digest
 
 
-def test_pickle_with_another_table_is_rejected(
+def test_encoder_is_not_unpickled_with_another_table(
     encoder: WordVectorEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slugline.text.word_vectors import WordVectors
-    from word_table import write_small_table
-
     data = pickle.dumps(encoder)
     other = WordVectors.open(write_small_table(tmp_path / "other.slugvec", seed=1))
     monkeypatch.setattr(vectors, "open_table", lambda: other)
@@ -97,7 +95,7 @@ def test_pickle_with_another_table_is_rejected(
         pickle.loads(data)
 
 
-def test_digest_and_version_are_those_of_the_table(encoder: WordVectorEncoder) -> None:
+def test_encoder_has_the_digest_and_version_of_its_table(encoder: WordVectorEncoder) -> None:
     checked = get_encoder(encoder)
     assert (checked.name, checked.version, checked.is_fast) == ("vectors", "1", True)
     assert encoder._vectors.digest in encoder.digest

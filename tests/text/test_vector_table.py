@@ -62,7 +62,7 @@ def test_write_table_rounds_vectors_to_15_numbers(n_columns: int, path: Path) ->
     assert [table.word(row) for row in range(500)] == words
 
 
-def test_write_table_states_what_is_in_the_table(path: Path) -> None:
+def test_write_table_writes_a_header_with_version_sizes_and_digest(path: Path) -> None:
     digest = write(path, ["oil"], np.ones((1, 8)), version=3, languages=("de", "en"))
     table = map_table(path)
     assert (table.digest, table.languages) == (digest, ("de", "en"))
@@ -121,7 +121,7 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
         "string",
     ],
 )
-def test_write_table_rejects_what_does_not_fit(
+def test_write_table_rejects_invalid_words_and_vectors(
     words: list[str], vectors: Any, expected: str, path: Path
 ) -> None:
     with pytest.raises(DataError) as caught:

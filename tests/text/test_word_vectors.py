@@ -1,4 +1,4 @@
-"""Sums of word vectors: by the rules, the same bits in any chunks, whatever comes in."""
+"""Word vectors: sums of texts by the rules, with the same bits in any chunks, and the table."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_open_table_rejects_a_table_of_another_version_than_its_name_says(
     )
 
 
-def test_open_table_rejects_a_version_that_is_not_there() -> None:
+def test_open_table_rejects_a_version_without_a_file() -> None:
     with pytest.raises(EncoderError) as caught:
         open_table(99)
     assert str(caught.value) == (

@@ -47,7 +47,7 @@ class WordSum(Encoder, Protocol):
 
     @property
     def min_known_fraction(self) -> float:
-        """The row of a text of which the table knows a smaller fraction has only zeros."""
+        """The smallest known fraction of texts that it encodes; other rows have only zeros."""
 
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
         """Return the start and end of each word, and its vector, shape (n_columns,).

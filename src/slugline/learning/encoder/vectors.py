@@ -26,7 +26,8 @@ class WordVectorEncoder:
     Parameters
     ----------
     vectors : WordVectors, optional
-        By default, those of the table that comes with Slugline.
+        By default, those of the table that comes with Slugline. A pickle holds no table, so only
+        encoders with that table can be unpickled.
     """
 
     name = "vectors"
@@ -76,7 +77,7 @@ class WordVectorEncoder:
 
 
 def _open_encoder(digest: str) -> WordVectorEncoder:
-    """Return the encoder of a pickle, which holds the digest of its table in place of the table.
+    """Return the encoder of a pickle, given the digest of the pickled one.
 
     Raises
     ------
