@@ -37,11 +37,13 @@ WORDS = {
     "كرة فريق لاعب ฟุตบอล ทีม",
 }
 HARVESTS = "harvest " * 20
-# Words with apostrophes, of several parts and pieces, of digits, and too long to be read whole.
+# Words with apostrophes, of several parts and pieces, of digits, and too long to be read whole, and
+# texts on both sides of the smallest known fraction.
 ODD = [
     *(HARVESTS + "q" * 95 + "player", HARVESTS + "q" * 94 + "player"),
     *("l'eau d'été", "opec's farmers’", "'quoted'", "''", "' '", "harvesters wheatfields", "2026"),
     *("1234 42nd", "qqxzv zzqkw", "wheat qqxzvzzqkw", "iphone手机小麦", "x" * 96 + "harvest wheat"),
+    *("the " + "q" * 57, "the " + "q" * 58),
     *("x" * 94 + "wheat", "小麦農業" * 30 + "銀行", "ข้าวโพดและข้าวสาลี", "🙂", "é\u0301 naïve"),
 ]
 

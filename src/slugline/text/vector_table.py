@@ -49,11 +49,11 @@ from slugline.text.tokens import Words, find_words
 #: Version of the rules by which texts are read; see `slugline.text.vector_sums`.
 RULES_VERSION = 1
 MAX_COLUMNS = 1024
-#: The number of bits of a row's number in a slot; the other bits are those of the hash.
+#: Number of bits of a slot that hold a row's number; the others hold bits of the hash.
 ROW_BITS = 22
 _ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
-# How many bits a hash is shifted to get the number of a word's first slot, that of a piece's bit in
-# the filter, and that of the bit of a piece's first characters.
+# A hash shifted to the right by these numbers of bits is the number of a word's first slot, of a
+# piece's bit in the filter, and of the bit of a piece's first characters there.
 _SLOT_SHIFT, _PIECE_SHIFT, _BEGINNING_SHIFT = np.uint64(32), np.uint64(12), np.uint64(36)
 _MAGIC = b"SLUGVEC1"
 _N_BITS = 4
@@ -61,14 +61,14 @@ _N_BITS = 4
 _MAX_NUMBER, _ZERO, _MAX_FACTOR = 7, 8, 4095
 _MAX_WORD_BYTES = 255
 _ALIGNMENT = 64
-# The header: the fields, zeros, the checksum of both, and the digest of all of the file but itself.
+# The header has the fields, zeros, the checksum of both, and the digest of the file without it.
 _FIELDS = struct.Struct("<8s11If")
 _CHECKSUM_START, _DIGEST_START, _HEADER_SIZE = 92, 96, 128
 _MAX_UINT32 = (1 << 32) - 1
 # The largest absolute value of vectors is at least this, as the scale, which is stored in single
 # precision, must not be 0.
 _MIN_LARGEST = 1e-30
-# Characters of a piece.
+# The largest number of characters of a piece.
 _MAX_PIECE = 64
 # The largest fraction of slots in use: with more, words are further from their first slot.
 _MAX_LOAD_FACTOR = 0.75
@@ -386,8 +386,11 @@ def write_table(
     start += struct.pack("<I", zlib.crc32(start))
     arrays = slots, _make_filter(tokens, header), factors, rows, lengths.astype(np.uint8)
     sections = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays]
-    sizes = zip([*sections, text, notes], _section_sizes(header), strict=True)
-    body = b"".join(section.ljust(size, b"\0") for section, size in sizes)
+    sections += text, notes
+    body = b"".join(
+        section.ljust(size, b"\0")
+        for section, size in zip(sections, _section_sizes(header), strict=True)
+    )
     digest = _digest(start + bytes(_HEADER_SIZE - _DIGEST_START) + body)
     write_whole(path, start + bytes.fromhex(digest) + body)
     return digest
@@ -434,14 +437,10 @@ def _read_words(words: Sequence[str]) -> tuple[bytes, I64, Words]:
         )
     text, lengths = tokens.extract(np.arange(len(tokens)))
     if text != "".join(words).encode():
-        word, token = next(
-            (word, token)
-            for word, token in zip(words, map(tokens.word, range(len(words))), strict=True)
-            if token != word
-        )
+        i = next(i for i, word in enumerate(words) if tokens.word(i) != word)
         raise DataError(
-            f"Slugline reads {short_repr(word)} as {short_repr(token)}; give words as `tokenize` "
-            "returns them."
+            f"Slugline reads {short_repr(words[i])} as {short_repr(tokens.word(i))}; give words as "
+            "`tokenize` returns them."
         )
     if lengths.max() > _MAX_WORD_BYTES:
         word = words[int(lengths.argmax())]
