@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
+from string import ascii_lowercase
 from types import SimpleNamespace
 from typing import Any
 
@@ -416,18 +417,49 @@ def test_audit_corpus_leaves_suspects_out_of_later_rounds(monkeypatch: pytest.Mo
     texts, topics, wrong = labelled(200, 8)
     doubted: list[np.ndarray] = []
 
-    def scores(X: object, leads: object, y: np.ndarray, *others: Any) -> np.ndarray:
-        context, _, suspects, _ = others
+    def scores(rows: object, labels: object, context: Any, *others: Any) -> np.ndarray:
+        suspects = others[2]
         scores = np.full((200, context.n_topics), -1, dtype=np.float32)
         scores[np.arange(200), np.arange(200) % 3] = 1
         doubted.append(suspects(scores))
         return scores
 
-    monkeypatch.setattr("slugline.auditing.evidence.heldout_scores", scores)
+    monkeypatch.setattr("slugline.auditing.audit.heldout_scores", scores)
     audit = audited(texts, topics)
     assert doubted[0].sum() == 16
     assert set(np.flatnonzero(doubted[0]).tolist()) >= set(wrong)
     assert set(audit.order[:8].tolist()) == set(wrong)
+
+
+# The fourth word of each list is in no other text.
+MEANINGS = {
+    "food": ("bread", "cheese", "butter", "sausage"),
+    "law": ("court", "judge", "lawyer", "prosecutor"),
+    "music": ("guitar", "piano", "violin", "trumpet"),
+}
+
+
+def test_audit_corpus_knows_the_meaning_of_words_that_no_other_document_has() -> None:
+    texts, topics = [], []
+    for topic, words in MEANINGS.items():
+        texts += [f"{a} {b} {number}" for number in range(4) for a in words[:3] for b in words[:3]]
+        topics += [topic] * 36
+    audit = audited([*texts, "sausage", "prosecutor"], [*topics, "music", "law"])
+    assert audit.order[0] == len(texts)
+    assert audit.likely[len(texts)] == "food"
+
+
+def test_audit_corpus_judges_texts_in_an_unknown_script_by_words_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts, topics, _ = labelled(120, 8)
+    georgian = str.maketrans(
+        {letter: chr(ord(letter) - ord("a") + 0x10D0) for letter in ascii_lowercase}
+    )
+    texts = [text.translate(georgian) for text in texts]
+    suspicion = audited(texts, topics).suspicion
+    monkeypatch.setattr("slugline.auditing.audit.default_encoder", lambda: None)
+    assert audited(texts, topics).suspicion.tolist() == suspicion.tolist()
 
 
 def test_leads_are_the_first_48_words() -> None:

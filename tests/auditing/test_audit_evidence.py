@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -16,12 +14,10 @@ from slugline.auditing.evidence import (
     find_neighbours,
     find_odd_texts,
     find_shared_lines,
-    heldout_scores,
     number_identical,
 )
 from slugline.auditing.suspicion import TopicEvidence, error_probabilities
 from slugline.learning.labels import Labels
-from slugline.learning.learner import FitContext
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -121,7 +117,7 @@ def test_error_probabilities_are_0_for_one_topic() -> None:
     assert error_probabilities(known, seed=0).tolist() == [0, 0, 0]
 
 
-# Neighbours and held-out scores -----------------------------------------------------------------
+# Neighbours -------------------------------------------------------------------------------------
 
 
 def test_find_neighbours_ignores_common_terms(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,42 +158,6 @@ def test_neighbours_fractions_count_topics_of_the_nearest() -> None:
     np.testing.assert_allclose(
         shares, np.array([[0, 3, 1], [4, 0, 0], [0, 0, 0], [3, 1, 0]]) / 4, rtol=1e-6
     )
-
-
-def test_heldout_scores_are_the_mean_of_three_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds: list[tuple[Any, ...]] = []
-
-    def score(X: Any, y: Any, context: Any, folds: Any, is_used: Any, passes: int) -> Any:
-        rounds.append((X, folds.tolist(), is_used.tolist(), passes))
-        return np.full((len(y), context.n_topics), 3.0 ** len(rounds), dtype=np.float32)
-
-    monkeypatch.setattr(evidence, "scores_in_folds", score)
-    monkeypatch.setattr(
-        evidence, "frequency_scores", lambda X, y, n, folds: np.ones((len(y), n), np.float32)
-    )
-    X, leads = sp.csr_array(np.eye(10, dtype=np.float32)), sp.csr_array((10, 2), dtype=np.float32)
-    y, groups = np.arange(10) % 2, np.arange(10)
-    so_far: list[float] = []
-
-    def suspects(scores: np.ndarray) -> np.ndarray:
-        so_far.append(float(scores[0, 0]))
-        return np.arange(10) < len(so_far)
-
-    begun: list[int] = []
-    found = heldout_scores(
-        X, leads, Labels.from_topics(y), FitContext(2, seed=4), groups, suspects, begun.append
-    )
-
-    assert begun == [0, 1, 2]
-    assert [rows is X for rows, *_ in rounds] == [True, False, True]
-    assert rounds[1][0] is leads
-    assert [folds for _, folds, _, _ in rounds] == [
-        evidence.assign_folds(Labels.from_topics(y), groups, seed).tolist() for seed in (4, 5, 6)
-    ]
-    assert [is_used.count(False) for _, _, is_used, _ in rounds] == [0, 1, 2]
-    assert {passes for *_, passes in rounds} == {1}
-    assert so_far == [3 + 1, (3 + 9) / 2 + 1]
-    np.testing.assert_allclose(found, (3 + 9 + 27) / 3 + 1)
 
 
 # Odd texts --------------------------------------------------------------------------------------

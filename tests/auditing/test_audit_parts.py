@@ -26,13 +26,11 @@ from slugline.auditing.audit import (
     find_similar_topics,
 )
 from slugline.auditing.evidence import (
-    assign_folds,
     connect_groups,
     find_near_pairs,
     find_neighbours,
     find_odd_texts,
     find_shared_lines,
-    frequency_scores,
     group_members,
     jaccard,
     number_identical,
@@ -58,7 +56,6 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError
-from slugline.learning.labels import Labels
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -132,42 +129,16 @@ def test_find_leaks_prefers_identical_documents() -> None:
     assert _find_leaks(rows_of(sets), 3, np.arange(6), across) == [Leak(0, 3, 8 / 12)]
 
 
-# What others say --------------------------------------------------------------------------------
+# Neighbours -------------------------------------------------------------------------------------
 
 
-def test_assign_folds_keeps_copies_together() -> None:
-    texts, topics, _ = labelled(60, 0)
+def test_find_neighbours_leaves_out_copies() -> None:
+    texts = labelled(60, 0)[0]
     texts = texts + texts[:20]
     groups = number_identical(texts)
-    y = np.array([hash(topic) % 2 for topic in topics + topics[:20]])
-    folds = assign_folds(Labels.from_topics(y), groups, 0)
-    assert (folds[60:] == folds[:20]).all()
-    assert set(folds.tolist()) == {0, 1, 2, 3, 4}
     near = find_neighbours(Features([FeatureGroup("words")]).fit_transform(texts), groups)
     for row, others in enumerate(near.rows.tolist()):
         assert groups[row] not in groups[[other for other in others if other >= 0]]
-
-
-def test_frequency_scores_are_those_of_naive_bayes() -> None:
-    from sklearn.naive_bayes import MultinomialNB
-
-    texts, topics, _ = labelled(90, 6)
-    # The third topic has few documents, all of them short.
-    texts = [text[: 20 if n % 3 == 2 else 200] for n, text in enumerate(texts) if n % 9 != 2][:60]
-    topics = [topic for n, topic in enumerate(topics) if n % 9 != 2][:60]
-    X = Features([FeatureGroup("words")], 1).fit_transform(texts)
-    y = np.array([["bank", "grain", "sport"].index(topic) for topic in topics])
-    folds = np.arange(60) % 5
-    expected = np.zeros((60, 3))
-    for fold in range(5):
-        bayes = MultinomialNB(alpha=0.01, fit_prior=False).fit(X[folds != fold], y[folds != fold])
-        expected[folds == fold] = bayes.predict_joint_log_proba(X[folds == fold])
-    expected -= expected.mean(axis=1, keepdims=True)
-    found = frequency_scores(X, Labels.from_topics(y), 3, folds)
-    np.testing.assert_allclose(found, 0.1 * expected / expected.std(), atol=1e-4)
-    assert not frequency_scores(
-        X, Labels.from_topics(np.zeros(60, dtype=np.int64)), 1, folds % 3
-    ).any()
 
 
 # Probabilities ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from slugline.auditing import evidence
 from slugline.auditing.evidence import Neighbours, OddText
+from slugline.auditing.scores import N_ROUNDS, DocumentRows, heldout_scores
 from slugline.auditing.suspicion import (
     SetEvidence,
     TopicEvidence,
@@ -27,6 +28,8 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import join_topics, split_rows
 from slugline.errors import DataError
+from slugline.learning.encoder.encoder import default_encoder
+from slugline.learning.encoder.rows import encode
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.model.settings import draw_seed
@@ -112,7 +115,7 @@ AnyEvidence: TypeAlias = TopicEvidence | SetEvidence
 # The time that an audit takes, on average, as a multiple of the time for reading the texts.
 _READINGS = 30
 # The steps of an audit: reading, comparing, and the rounds of judging topics.
-_N_STEPS = 2 + evidence.N_ROUNDS
+_N_STEPS = 2 + N_ROUNDS
 
 
 @dataclass(frozen=True)
@@ -223,16 +226,16 @@ def _audit(
     labels = Labels.encode(topics, corpus.topics, multilabel=corpus.multilabel)
     judge = _TopicJudge(corpus, texts, labels, len(topics), seed)
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
-    scores = evidence.heldout_scores(
-        texts.X,
-        _leads(corpus.texts, texts.X, n_jobs),
+    heldout = heldout_scores(
+        _document_rows(corpus, texts.X, n_jobs),
         labels,
         context,
         texts.groups,
+        judge.is_judged,
         judge.most_suspect,
         lambda n: progress.update("judging topics", (2 + n) / _N_STEPS),
     )
-    by_topic = judge.collect(scores)
+    by_topic = judge.collect(heldout)
     suspicion = judge.suspicion(by_topic)
     words = texts.X[:, : texts.features.vocabularies_[0].n_columns]  # words come first
     is_judged = judge.is_judged
@@ -260,7 +263,7 @@ def _audit(
             # Single-label data only: in multilabel data, topics that often occur together would
             # look similar.
             by_topic.y[:0] if corpus.multilabel else labels.topics[is_judged],
-            scores[:0] if corpus.multilabel else scores[is_judged],
+            heldout[:0] if corpus.multilabel else heldout[is_judged],
         ),
         odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, texts.copies, texts.groups),
         lines=evidence.find_shared_lines(corpus.texts),
@@ -404,6 +407,14 @@ def _check_topics(corpus: Corpus) -> None:
             "others. Give at least two documents of some topic, and check which column holds the "
             "topic."
         )
+
+
+def _document_rows(corpus: Corpus, X: sp.csr_array, n_jobs: int | None) -> DocumentRows:
+    leads = _leads(corpus.texts, X, n_jobs)
+    encoder = default_encoder()
+    if encoder is None or corpus.multilabel:
+        return DocumentRows(X, leads)
+    return DocumentRows(X, leads, encode(corpus.texts, encoder, n_jobs=n_jobs))
 
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:

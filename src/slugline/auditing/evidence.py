@@ -1,23 +1,20 @@
-"""Finds evidence about documents: copies, held-out scores, neighbours, odd texts."""
+"""Finds evidence about documents in their texts: copies, neighbours, odd texts."""
 
 from __future__ import annotations
 
 import functools
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import bdtr
 
-from slugline.base.arrays import F32, F64, I64, U64, Index, Integers, Mask
+from slugline.base.arrays import F32, F64, U64, Index, Integers
 from slugline.base.wording import counted
-from slugline.corpus.splits import make_folds
 from slugline.learning.labels import Labels
-from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import scores_in_folds
 from slugline.text.hashing import mix
 from slugline.text.sparse import ranges, row_lengths, row_offsets
 
@@ -153,15 +150,8 @@ def _equal_pairs(band: U64, rows: Index) -> Index:
     return np.concatenate(pairs)
 
 
-# Held-out scores and neighbours -------------------------------------------------------------------
+# Neighbours ---------------------------------------------------------------------------------------
 
-#: All settings were chosen on training splits of twelve data sets in nine languages, with 8 % of
-#: the topics changed at random, and on newswires, some of which have the text of another wire.
-N_FOLDS, N_ROUNDS = 5, 3
-# Added to the frequencies of terms in a topic before their logarithm.
-_SMOOTHING = 0.01
-# The standard deviation of scores by frequency, relative to those of the classifier.
-_FREQUENCY_WEIGHT = 0.1
 # The number of neighbours of a document, and the largest number of documents in which the terms
 # that they share may occur.
 _N_NEAREST, _MAX_DOCUMENTS = 10, 50
@@ -185,89 +175,6 @@ class Neighbours(NamedTuple):
         cosines = sp.csr_array(near, shape=(len(self.rows), len(self.rows)))
         sums = (cosines @ labels.to_csr(n_topics)).toarray()
         return np.asarray(sums / np.maximum(self.cosine.sum(axis=1, keepdims=True), 1e-9))
-
-
-def assign_folds(labels: Labels, groups: Index, seed: int) -> I64:
-    """Return the fold of each row; rows of a group share it."""
-    n_folds = min(N_FOLDS, len(np.unique(groups)))
-    return make_folds(labels.to_topics(), n_folds, seed, groups)
-
-
-def heldout_scores(
-    X: sp.csr_array,
-    leads: sp.csr_array,
-    labels: Labels,
-    context: FitContext,
-    groups: Index,
-    suspects: Callable[[F32], Mask],
-    on_round: Callable[[int], None] = lambda _: None,
-) -> F32:
-    """Return held-out scores of each row, shape (n_rows, n_topics).
-
-    The scores are the mean of three rounds of cross-validation with different folds. In each round,
-    a classifier learns in one pass: from the rows, then from the beginnings of the texts, then from
-    the rows again. From the second round on, it doesn't learn from suspect rows.
-
-    Parameters
-    ----------
-    X : float32 CSR array, shape (n_rows, n_columns)
-    leads : float32 CSR array, shape (n_rows, n_lead_columns)
-        Rows of the beginnings of the texts, which often show best what a long text is about.
-    labels : Labels
-    context : FitContext
-    groups : int array, shape (n_rows,)
-        Rows in the same group don't judge each other.
-    suspects : callable
-        Returns the suspect rows, given the scores so far.
-    on_round : callable, optional
-        Called with the number of each round, from 0, before it begins.
-    """
-    is_used = np.ones(X.shape[0], dtype=bool)
-    folds = assign_folds(labels, groups, context.seed)
-    by_frequency = frequency_scores(X, labels, context.n_topics, folds)
-    total = np.zeros_like(by_frequency)
-    for number, rows in enumerate((X, leads, X)):
-        on_round(number)
-        if number:
-            is_used = ~suspects(total / np.float32(number) + by_frequency)
-        folds = assign_folds(labels, groups, context.seed + number)
-        total += scores_in_folds(rows, labels, context, folds, is_used, passes=1)
-    total /= N_ROUNDS
-    total += by_frequency
-    return total
-
-
-def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64) -> F32:
-    """Return held-out scores from the frequency of terms in each topic, shape (n_rows, n_topics).
-
-    The mean of each row is 0, and the standard deviation of all scores 0.1.
-
-    References
-    ----------
-    Multinomial naive Bayes: Manning, Raghavan, Schuetze (2008), Introduction to IR, 13.2;
-    with equal priors.
-    """
-    scores = np.zeros((X.shape[0], n_topics), dtype=np.float32)
-    for fold in range(N_FOLDS):
-        test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        scores[test] = (X[test] @ _log_odds(X[train], labels.take(train), n_topics)).toarray()
-        totals = _log_totals(X[train], labels.take(train), n_topics)
-        scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * totals
-    scores -= scores.mean(axis=1, keepdims=True)
-    deviation = scores.std()
-    return scores * np.float32(_FREQUENCY_WEIGHT / deviation) if deviation > 0 else scores
-
-
-def _log_odds(X: sp.csr_array, labels: Labels, n_topics: int) -> sp.csr_array:
-    """Return the weights of terms, minus the weight of a term that the topic doesn't have."""
-    weights = (X.T.tocsr() @ labels.to_csr(n_topics)).tocsr()
-    weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
-    return weights
-
-
-def _log_totals(X: sp.csr_array, labels: Labels, n_topics: int) -> F32:
-    totals = np.bincount(labels.topics, X.sum(axis=1)[labels.rows], n_topics) / _SMOOTHING
-    return np.log(totals + X.shape[1]).astype(np.float32)
 
 
 def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from slugline.auditing.evidence import N_FOLDS
 from slugline.auditing.findings import DECISIONS, column_name, review_form, text_digest
+from slugline.auditing.scores import N_FOLDS
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
