@@ -96,8 +96,8 @@ class TopicClassifier(TextEstimator):
         What knows words that no document has, and whose scores are added to those of the linear
         learner, with as much weight as helps on held-out documents. "vectors" are those of words
         that come with Slugline. They are left out, without a warning, where no encoder can be used
-        (with other learners, and in `partial_fit`, `fit_stream` and fits of more than 200,000
-        documents, which learn in parts), where they don't help, and, with more than 20,000
+        (with other learners, in `fit_stream`, in `partial_fit` of texts with several topics, and in
+        fits of more than 200,000 documents), where they don't help, and, with more than 20,000
         documents, unless they help on a sample. Other names of
         `slugline.learning.encoder.registry` are those of sentence encoders ("use", "e5"), several
         with commas between them in any order, or "auto": the combination of these, or none, that
@@ -290,7 +290,8 @@ class TopicClassifier(TextEstimator):
         After `fit`, or in a loaded classifier, it continues from there. It learns new terms, except
         in feature groups that have a vocabulary, which stays, as its idf does. Batches of a
         thousand documents are fastest. Pass each document only once: probabilities are too high for
-        documents that were learned from before.
+        documents that were learned from before. With the encoder "vectors", their weight depends on
+        how much they help with documents that come next.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ def test_solve_agrees_with_the_head_that_leaves_out_rows() -> None:
     scores, expected = X @ weights + biases, X @ head.weights + head.biases
     # The head is multiplied by a factor that suits held-out rows.
     factor = scores[0, 0] / expected[0, 0]
-    np.testing.assert_allclose(scores, factor * expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scores, factor * expected, rtol=1e-3, atol=1e-3)
 
 
 def test_solve_without_a_penalty_is_linear_discriminant_analysis() -> None:
@@ -51,6 +51,36 @@ def test_sums_of_parts_are_those_of_all_rows(sizes: tuple[int, ...]) -> None:
     for found, expected in zip(total.solve(1.0), once.solve(1.0), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert total.n_rows == 300
+
+
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_sums_without_weights_have_the_same_bits_for_any_parts_and_order(size: int) -> None:
+    X, y = rows(5000)
+    order = np.random.default_rng(1).permutation(5000)
+    total = ClassSums.empty(N_TOPICS, 8)
+    for start in range(0, 5000, size):
+        part = order[start : start + size]
+        total += ClassSums.from_rows(X[part], y[part], N_TOPICS)
+    once = ClassSums.from_rows(X, y, N_TOPICS)
+    for name in ("totals", "sums", "products"):
+        np.testing.assert_array_equal(getattr(total, name), getattr(once, name))
+
+
+def test_subtracting_rows_leaves_the_sums_of_the_others() -> None:
+    X, y = rows(300)
+    others = ClassSums.from_rows(X, y, N_TOPICS) - ClassSums.from_rows(X[:100], y[:100], N_TOPICS)
+    expected = ClassSums.from_rows(X[100:], y[100:], N_TOPICS)
+    assert others.n_rows == 200
+    for name in ("totals", "sums", "products"):
+        np.testing.assert_array_equal(getattr(others, name), getattr(expected, name))
+
+
+def test_restore_returns_the_sums_of_a_file() -> None:
+    X, y = rows(300)
+    sums = ClassSums.from_rows(X, y, N_TOPICS)
+    restored = ClassSums.restore(300, sums.arrays(), (N_TOPICS, 8))
+    for name in ("totals", "sums", "products"):
+        np.testing.assert_allclose(getattr(restored, name), getattr(sums, name), rtol=1e-6)
 
 
 def test_rows_of_weight_two_count_as_two_rows() -> None:

@@ -59,13 +59,6 @@ def test_unlabelled_texts_need_a_learner_that_takes_an_encoder() -> None:
         classifier_with(learner="network").fit(*documents(), X_unlabelled=["money"])
 
 
-def test_vectors_are_left_out_of_fits_in_batches() -> None:
-    texts, topics = documents()
-    with warnings.catch_warnings(action="error"):
-        batches = classifier_with().partial_fit(texts, topics, classes=TOPICS)
-    assert batches.fitted_.dense is None
-
-
 def test_vectors_must_help_on_a_sample_of_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "MAX_UNTRIED", 10)
     choice = fit(classifier_with()).fitted_.encoder_choice

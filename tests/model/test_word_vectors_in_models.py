@@ -131,21 +131,6 @@ def test_number_of_threads_makes_no_difference() -> None:
 # Where vectors can't be learned -------------------------------------------------------------------
 
 
-def test_partial_fit_learns_words_alone() -> None:
-    texts, topics = documents()
-    with_vectors = TopicClassifier(encoder="vectors").partial_fit(texts, topics, classes=TOPICS)
-    words = TopicClassifier(encoder=None).partial_fit(texts, topics, classes=TOPICS)
-    np.testing.assert_array_equal(with_vectors.predict_proba(texts), words.predict_proba(texts))
-
-
-def test_partial_fit_after_fit_keeps_the_vectors() -> None:
-    classifier = fit()
-    before = head_of(classifier)
-    classifier.partial_fit(*documents())
-    assert head_of(classifier) is before
-    assert classifier.predict(NEW).tolist() == [*TOPICS]
-
-
 def test_fit_stream_learns_words_alone() -> None:
     batches = [documents(), documents()]
     with_vectors = TopicClassifier(encoder="vectors").fit_stream(batches)

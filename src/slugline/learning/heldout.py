@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, Index
+from slugline.base.arrays import F32, Index, Mask
 from slugline.learning.calibration import USUAL_CURVE, AnyCalibration
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
@@ -32,6 +32,15 @@ class HeldOutScores(NamedTuple):
     scores: F32  # shape (n_rows, n_topics)
     #: The rows that all weights were learned from; None if they differ, as with several folds.
     training: Index | None = None
+
+    def of_rows(self, mask: Mask) -> HeldOutScores:
+        """Return the scores of the rows of a mask, numbered as if there were no others."""
+        numbers = np.cumsum(mask) - 1
+        chosen = mask[self.rows]
+        training = self.training
+        if training is not None:
+            training = numbers[training[mask[training]]]
+        return HeldOutScores(numbers[self.rows[chosen]], self.scores[chosen], training)
 
     def calibration(self, labels: Labels, costs: F32) -> AnyCalibration:
         """Fit a calibration to the scores, given labels and costs of all rows."""

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
-from slugline.corpus.documents import Topics, check_texts
+from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.encoder.fit import Names, UnlabelledRows
+    from slugline.learning.encoder.head_state import HeadState
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
 
 #: Row numbers of documents, and their probabilities by models that did not learn from them.
 HeldOutProba = tuple[Index, F32]
 
-# With more documents per topic than this, on average, the names of topics add nothing.
-_MAX_FOR_NAMES = 50
+#: With more documents per topic than this, on average, the names of topics add nothing.
+MAX_FOR_NAMES = 50
 #: With more documents than this, the built-in encoder has to prove on some of them that it helps.
 MAX_UNTRIED = 20_000
 #: Largest number of unlabelled texts to learn from: more of them hardly change anything.
@@ -117,6 +118,20 @@ class EncodedDocuments:
             return False
         topics = self.labels.take(self.known_heldout.rows).topics
         return len(np.unique(topics)) < (1 if self.labels.multilabel else 2)
+
+    def head_state(self, head: DenseHead | None) -> HeadState | None:
+        """Return the state from which a fitted head learns from batches; None if it can't.
+
+        A head that learned from descriptions or unlabelled texts, too, stays as it is.
+        """
+        from slugline.learning.encoder.batches import sum_fitted_rows
+
+        settings = self.settings
+        if head is None or self.labels.multilabel or not self.encoder.is_built_in:
+            return None
+        if settings.descriptions or self.unlabelled is not None:
+            return None
+        return sum_fitted_rows(head, self.rows, self.labels.topics, self.context.sample_weight)
 
     def with_unknown(self, rows: Index, proba: F32) -> HeldOutProba:
         """Return held-out probabilities with those of documents that words alone answer."""
@@ -372,12 +387,17 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     is_learned = slice(None) if weight is None else weight[: len(labels)] > 0
     present = [topics.names[number] for number in np.unique(labels.topics[is_learned]).tolist()]
     undescribed = [name for name in present if name not in encoded.settings.descriptions]
-    if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
+    if not undescribed or len(labels) > MAX_FOR_NAMES * len(topics):
         return [], None
-    words = [_NO_WORD.sub(" ", str(name)).strip() for name in undescribed]
+    words = [name_words(name) for name in undescribed]
     rows, y = _encode(words, encoded), topics.encode(undescribed)
     is_known = encoded.encoder.find_known(rows)
     return words, Names(rows[is_known], y[is_known]) if is_known.any() else None
+
+
+def name_words(name: Topic) -> str:
+    """Return the words of the name of a topic."""
+    return _NO_WORD.sub(" ", str(name)).strip()
 
 
 def resolve_encoder(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
@@ -93,7 +94,8 @@ def fit(
     settings, choice = resolve_encoder(
         documents.texts, task.labels, words.learner, context, settings
     )
-    dense, heldout = _add_encoder(documents, words, unlabelled_texts, context, settings)
+    encoder_fit = _add_encoder(documents, words, unlabelled_texts, context, settings)
+    dense, heldout = encoder_fit.head, encoder_fit.heldout
     features, learner, columns = words.without_unused_columns()
     fitted = Fitted(
         topics=task.topics,
@@ -110,6 +112,7 @@ def fit(
         history=words.history,
         tuning=candidate.tuning,
         dense=dense,
+        head_state=encoder_fit.state,
         encoder_choice=choice,
         descriptions={} if dense is None else dict(settings.descriptions),
         layout=corpus.layout,
@@ -320,16 +323,34 @@ def _count_heldout(context: FitContext, n_documents: int, history: History | Non
 # The encoder --------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _EncoderFit:
+    """What was learned with an encoder; each attribute is None if there is none.
+
+    Attributes
+    ----------
+    head : DenseHead or None
+    heldout : HeldOutProba or None
+        By words alone if there is no head.
+    state : HeadState or None
+        The state from which the head learns from batches.
+    """
+
+    head: DenseHead | None
+    heldout: HeldOutProba | None
+    state: HeadState | None = None
+
+
 def _add_encoder(
     documents: TrainingDocuments,
     words: _LearnedWords,
     unlabelled_texts: Sequence[str],
     context: FitContext,
     settings: FitSettings,
-) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the encoder's head and held-out probabilities, each None if there is none."""
+) -> _EncoderFit:
+    """Return the encoder's head and held-out probabilities."""
     if words.rows is None:
-        return None, linear_heldout(words.learner)
+        return _EncoderFit(None, linear_heldout(words.learner))
     task = documents.task
     encoded = encode_documents(
         documents.texts,
@@ -342,4 +363,7 @@ def _add_encoder(
         settings=settings,
         unlabelled=UnlabelledScores.from_learner(unlabelled_texts, words.features, words.learner),
     )
-    return (None, linear_heldout(words.learner)) if encoded is None else task.add_encoder(encoded)
+    if encoded is None:
+        return _EncoderFit(None, linear_heldout(words.learner))
+    head, heldout = task.add_encoder(encoded)
+    return _EncoderFit(head, heldout, encoded.head_state(head))

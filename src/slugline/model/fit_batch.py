@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,20 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import to_plain_class_weight
 from slugline.corpus.topic_sets import check_form, is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.learning.learner import BatchLearner, Learner, learns_in_batches
+from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.labels import Labels
+from slugline.learning.learner import BatchLearner, Learner, is_linear, learns_in_batches
+from slugline.model.dense import MAX_FOR_NAMES, name_words
 from slugline.model.documents import TrainingDocuments, counted_documents
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.task import choose_task
 from slugline.text.features import Features
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.fit import Names
+    from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head_state import HeadState
 
 
 def fit_batch(
@@ -59,11 +67,14 @@ def fit_batch(
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
     rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
     learner.partial_fit(rows, task.labels, replace(context, moved=moved))
+    head_state, dense = _learn_head(before, training, learner, settings)
     digest = training.digest
     return replace(
         before,
         features=features,
         learner=learner,
+        dense=dense,
+        head_state=head_state,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=digest if is_first else documents.chain_digests(before.data_digest, digest),
@@ -77,6 +88,59 @@ def fit_batch(
         stream=None,
         layout=corpus.layout or before.layout,
     )
+
+
+# The encoder --------------------------------------------------------------------------------------
+
+
+def _learn_head(
+    before: Fitted, training: TrainingDocuments, learner: BatchLearner, settings: FitSettings
+) -> tuple[HeadState | None, DenseHead | None]:
+    """Return the state of the encoder's head after the documents, and the head."""
+    labels, state = training.task.labels, before.head_state
+    if before.n_documents == 0:
+        state = _empty_head_state(before.topics, labels, settings)
+    if state is None or not is_linear(learner) or learner.heldout_scores_ is None:
+        return state, before.dense
+    from slugline.learning.encoder.batches import learn_batch, make_head
+    from slugline.learning.encoder.rows import encode
+
+    rows = encode(training.texts, state.encoder, n_jobs=settings.n_jobs)
+    weight = training.context(settings).sample_weight
+    is_learned = state.encoder.find_known(rows)
+    if weight is not None:
+        is_learned &= weight > 0
+        weight = weight[is_learned]
+    names = None
+    if before.n_documents + len(training) <= MAX_FOR_NAMES * len(before.topics):
+        names = _encode_names(before.topics, state.encoder)
+    heldout = learner.heldout_scores_.of_rows(is_learned)
+    y = labels.topics[is_learned]
+    state = learn_batch(state, rows[is_learned], y, weight, heldout, names)
+    return state, make_head(state, names)
+
+
+def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> HeadState | None:
+    """Return the state before the first document; None if word vectors can't be used."""
+    encoder = settings.encoder
+    if not isinstance(encoder, CheckedEncoder) or encoder.word_sum is None:
+        return None
+    if labels.multilabel or len(topics) == 1 or not is_linear(settings.learner):
+        return None
+    from slugline.learning.encoder.head_state import HeadState
+
+    n_columns = encoder.word_sum.table.header.n_columns
+    return HeadState.empty(encoder, len(topics), n_columns)
+
+
+def _encode_names(topics: Topics, encoder: CheckedEncoder) -> Names:
+    """Return the names of all topics that the encoder knows something of."""
+    from slugline.learning.encoder.fit import Names
+    from slugline.learning.encoder.rows import encode
+
+    rows = encode([name_words(name) for name in topics.names], encoder)
+    is_known = encoder.find_known(rows)
+    return Names(rows[is_known], np.flatnonzero(is_known))
 
 
 def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:

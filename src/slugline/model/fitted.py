@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
     from slugline.model.heldout import HeldOutPredictions
@@ -68,6 +69,8 @@ class Fitted:
     dense : DenseHead or None
         The head by which a sentence encoder adds to the learner's scores; None without an encoder,
         or if it doesn't improve the scores.
+    head_state : HeadState or None
+        The state from which `dense` is learned in further batches; None if it stays as it is.
     encoder_choice : EncoderChoice or None
         How the encoder, or none, was chosen; None if there was no choice, or in a loaded model.
     descriptions : mapping of topic to str
@@ -99,6 +102,7 @@ class Fitted:
     history: History | None = None
     tuning: Tuning | None = None
     dense: DenseHead | None = None
+    head_state: HeadState | None = None
     encoder_choice: EncoderChoice | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     heldout_predictions: HeldOutPredictions | None = None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64
+from slugline.errors import DataError
 
 # The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
 # predicted.
 _PRIOR_POWER = 0.5
-# The number of rows that are multiplied in single precision and then added in double.
+# Numbers of rows are rounded to multiples of 1 / `_UNIT`, so that sums of up to 2^27 rows of unit
+# length are exact in double precision. Rounding changes no answer on the data sets measured.
+_UNIT = 8192
+# The largest length of a row that has been rounded.
+_MAX_LENGTH = 1.01
+# The number of rows that are multiplied at a time.
 _AT_ONCE = 4096
 
 
@@ -23,7 +30,10 @@ def log_prior(totals: F64) -> F64:
 
 @dataclass(frozen=True)
 class ClassSums:
-    """Sums over rows by topic; those of several sets of rows are added.
+    """Sums over rows by topic; those of several sets of rows are added and subtracted.
+
+    Without weights, sums are exact: they have the same bits in whichever order rows are added, and
+    subtracting rows leaves the sums of the others.
 
     Attributes
     ----------
@@ -66,7 +76,8 @@ class ClassSums:
         total = cls.empty(n_topics, X.shape[1])
         for start in range(0, len(y), _AT_ONCE):
             piece = slice(start, start + _AT_ONCE)
-            rows, costs = X[piece], weight[piece]
+            rows = np.rint(X[piece].astype(np.float64) * _UNIT) / _UNIT
+            costs = weight[piece].astype(np.float64)
             by_topic = sp.csr_array(
                 (costs, y[piece], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)
             ).T
@@ -76,12 +87,49 @@ class ClassSums:
             total.products[:] += weighted.T @ rows
         return cls(int(np.count_nonzero(weight)), total.totals, total.sums, total.products)
 
+    def arrays(self) -> dict[str, F32]:
+        """Return the arrays of a model file; of the products, which are symmetric, a triangle."""
+        triangle = self.products[np.triu_indices(len(self.products))]
+        arrays = {"totals": self.totals, "sums": self.sums, "products": triangle}
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+    @classmethod
+    def restore(cls, n_rows: int, arrays: Mapping[str, F32], shape: tuple[int, int]) -> ClassSums:
+        """Rebuild sums of shape (n_topics, n_columns) from the untrusted arrays of a model file.
+
+        Raises
+        ------
+        DataError : if arrays have other shapes, or aren't sums of rows of unit length.
+        """
+        n_topics, n_columns = shape
+        totals, sums, triangle = (
+            arrays[name].astype(np.float64) for name in ("totals", "sums", "products")
+        )
+        upper = np.triu_indices(n_columns)
+        if totals.shape != (n_topics,) or sums.shape != shape or triangle.shape != upper[0].shape:
+            raise DataError("sums of an encoder's rows that don't fit its columns and the topics")
+        lengths = np.linalg.norm(sums, axis=1)
+        if totals.min() < 0 or not totals.any() or (lengths > _MAX_LENGTH * totals).any():
+            raise DataError("sums of an encoder's rows that no rows can have")
+        products = np.zeros((n_columns, n_columns))
+        products[upper] = triangle
+        products.T[upper] = triangle
+        return cls(n_rows, totals, sums, products)
+
     def __add__(self, other: ClassSums) -> ClassSums:
         return ClassSums(
             self.n_rows + other.n_rows,
             self.totals + other.totals,
             self.sums + other.sums,
             self.products + other.products,
+        )
+
+    def __sub__(self, other: ClassSums) -> ClassSums:
+        return ClassSums(
+            self.n_rows - other.n_rows,
+            self.totals - other.totals,
+            self.sums - other.sums,
+            self.products - other.products,
         )
 
     def solve(self, penalty: float) -> tuple[F32, F32]:

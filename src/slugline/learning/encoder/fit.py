@@ -584,6 +584,11 @@ def fit_nearest_means(rows: F32, labels: Labels, context: FitContext) -> Encoder
     weight = context.sample_weight
     sums = np.zeros((context.n_topics, rows.shape[1]))
     np.add.at(sums, labels.topics, rows if weight is None else rows * weight[:, np.newaxis])
+    return mean_head(sums)
+
+
+def mean_head(sums: F64) -> EncoderHead:
+    """Return the same, given the sum of each topic's rows, shape (n_topics, n_columns)."""
     lengths = np.linalg.norm(sums, axis=1)
     weights = SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
     # Topics without rows get a score lower than any cosine.

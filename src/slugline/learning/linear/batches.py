@@ -59,6 +59,8 @@ class LinearStream:
         # The number of rows learned from, which is not known for a finished model.
         self._n_learned = np.inf
         self.recent = RecentScores.empty(len(biases), multilabel=calibration.multilabel)
+        #: The scores that the rows of the latest batch got before they were learned from.
+        self.heldout: HeldOutScores | None = None
 
     @classmethod
     def empty(
@@ -190,6 +192,7 @@ class LinearStream:
         if self._is_first:
             self.biases[self._totals == 0] = fit.ABSENT_SCORE
         self._calibrate(problem, heldout)
+        self.heldout = heldout
         self._is_first = False
         self._n_learned += len(rows)
 

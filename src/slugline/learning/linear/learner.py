@@ -69,7 +69,8 @@ class LinearLearner(LinearOptions):
     n_suspect_labels : int
         Number of training documents that were left out.
     heldout_scores_ : HeldOutScores or None
-        After `fit`, the held-out scores of rows; not saved in files.
+        After `fit`, the held-out scores of rows; after a batch, those that its rows got before they
+        were learned from. Not saved in files.
     recent_ : RecentScores or None
         After batches or parts, the scores that the latest rows got before they were learned from;
         not saved in files.
@@ -123,7 +124,7 @@ class LinearLearner(LinearOptions):
         stream.learn(sparse.check_csr(X, stream.n_columns), labels, context)
         self._weights, self._table, self._stream = None, None, stream
         self.biases, self.calibration = stream.biases, stream.calibration
-        self.recent_ = stream.recent
+        self.heldout_scores_, self.recent_ = stream.heldout, stream.recent
         if context.first:
             self.n_suspect_labels = 0
 

@@ -38,6 +38,7 @@ from slugline.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.encoder.registry import Encoder
 
 # The encoder of a model ---------------------------------------------------------------------------
@@ -91,6 +92,7 @@ _Value = TypeVar("_Value")
 _MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
 _LEARNER, _IDF, _DENSE, _HELDOUT = "learner.", "idf.", "dense.", "heldout."
+_SUMS = "encoder_sums."
 _THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
 
@@ -148,7 +150,7 @@ def _content(
         interrupted=fitted.interrupted,
         n_batches=fitted.n_batches,
         card_notes=card_notes,
-        encoder=_encoder_info(fitted.dense),
+        encoder=_encoder_info(fitted.dense, fitted.head_state),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
         heldout=_heldout_info(fitted.heldout_predictions),
@@ -173,14 +175,23 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
     for number, idf in enumerate(fitted.features.idf_):
         if idf is not None:
             arrays[f"{_IDF}{number}"] = idf
-    if fitted.dense is not None:
-        for name, array in fitted.dense.arrays().items():
-            arrays[_DENSE + name] = array
+    arrays |= _head_arrays(fitted)
     if fitted.multilabel_rule is not None:
         arrays[_THRESHOLDS] = fitted.multilabel_rule.thresholds
     if fitted.heldout_predictions is not None:
         for name, array in heldout.to_arrays(fitted.heldout_predictions).items():
             arrays[_HELDOUT + name] = array
+    return arrays
+
+
+def _head_arrays(fitted: Fitted) -> dict[str, F32]:
+    """Return the arrays of an encoder's head, and the sums from which it can learn more."""
+    if fitted.dense is None:
+        return {}
+    arrays = {_DENSE + name: array for name, array in fitted.dense.arrays().items()}
+    if fitted.head_state is not None:
+        sums = fitted.head_state.sums.arrays()
+        arrays |= {_SUMS + name: array for name, array in sums.items()}
     return arrays
 
 
@@ -218,7 +229,9 @@ def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck
     return Decider.from_fitted(fitted).check_promise(tested)
 
 
-def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:
+def _encoder_info(
+    dense: DenseHead | None, state: HeadState | None
+) -> schema.EncoderInfo | msgspec.UnsetType:
     if dense is None:
         return msgspec.UNSET
     calibration = dense.calibration.settings()
@@ -235,6 +248,7 @@ def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.Unset
         cascade=msgspec.UNSET
         if cascade is None
         else schema.CascadeInfo(cascade.threshold, cascade.encoded_fraction),
+        n_summed=msgspec.UNSET if state is None else state.sums.n_rows,
         n_unlabelled=dense.n_unlabelled or msgspec.UNSET,
     )
 
@@ -263,6 +277,20 @@ def _restore_head(
         n_unlabelled=info.n_unlabelled or 0,
         cache_rows=cache_rows,
     )
+
+
+def _restore_head_state(file: schema.ModelFile, head: DenseHead | None) -> HeadState | None:
+    info = file.info.encoder
+    if head is None or info is msgspec.UNSET or info.n_summed is msgspec.UNSET:
+        return None
+    from slugline.learning.encoder.class_sums import ClassSums
+    from slugline.learning.encoder.head_state import HeadState
+
+    if head.encoder.word_sum is None or head.calibration.multilabel:
+        raise DataError("sums of an encoder that no head learns from")
+    shape = len(file.info.topics), info.width
+    sums = ClassSums.restore(info.n_summed, _arrays_of(file, _SUMS), shape)
+    return HeadState.after_fit(head, sums)
 
 
 def _heldout_info(predictions: HeldOutPredictions | None) -> schema.HeldOutInfo | msgspec.UnsetType:
@@ -411,11 +439,13 @@ def from_model_file(
         first += group.n_terms
         feature_groups.append(_restore_group(group))
         vocabularies.append(_restore_columns(feature_groups[-1], terms, rarity))
+    learner = restore(info.learner, _arrays_of(file, _LEARNER))
+    dense = None if encoder is None else _restore_head(file, encoder, cache_rows)
     fitted = Fitted(
         topics=Topics(info.topics),
         topic_counts=np.array(info.topic_counts, dtype=np.int64),
         features=Features.restore(feature_groups, vocabularies, idf),
-        learner=restore(info.learner, _arrays_of(file, _LEARNER)),
+        learner=learner,
         seed=info.seed,
         class_weight=_restore_keys(class_weight, info.topics)
         if isinstance(class_weight, dict)
@@ -426,7 +456,8 @@ def from_model_file(
         validation_digest=info.validation_digest,
         interrupted=info.interrupted,
         n_batches=info.n_batches,
-        dense=None if encoder is None else _restore_head(file, encoder, cache_rows),
+        dense=dense,
+        head_state=_restore_head_state(file, dense),
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
         heldout_predictions=_restore_heldout(file),
         stream=_restore_stream(info),

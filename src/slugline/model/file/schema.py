@@ -89,6 +89,8 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     version: (
         Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENCODER_NAME)] | msgspec.UnsetType
     ) = msgspec.UNSET
+    #: Number of documents in the sums from which the head can learn more; missing without sums.
+    n_summed: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = msgspec.UNSET
     #: Number of unlabelled texts that the head learned from as well; missing if there are none.
     n_unlabelled: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = (
         msgspec.UNSET

@@ -1,0 +1,210 @@
+"""Learns an encoder's head batch by batch, from sums over rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from slugline.base.arrays import F32, I64, Index
+from slugline.errors import DataError
+from slugline.learning.calibration import Calibration
+from slugline.learning.encoder.class_sums import ClassSums
+from slugline.learning.encoder.fit import EncoderHead, Names, centre, mean_head
+from slugline.learning.encoder.fusion import ScoreFusion, fuse_scores
+from slugline.learning.encoder.head import DenseHead
+from slugline.learning.encoder.head_state import HeadState, RecentRows
+from slugline.learning.heldout import HeldOutScores
+
+# The number of recent rows by which scores are added to those of words, and how many standard
+# errors the log loss of the sum may be above the lowest. These numbers were chosen on training
+# splits, with 10 documents a topic to 5,000 documents.
+_MAX_RECENT, _MAX_ERRORS = 1000, 0.0
+# With this many recent rows, new factors fully replace those from before.
+_ENOUGH_ROWS = 50
+# Factors are fitted again when this fraction of the recent rows is new, as that takes longer than
+# learning from a few rows.
+_NEW_FRACTION = 0.2
+# The penalty, chosen likewise.
+_PENALTY = 3.0
+# The largest number of parts of the first batch that are each scored by a head without them.
+_MAX_FOLDS = 20
+
+
+def learn_batch(
+    state: HeadState,
+    rows: F32,
+    y: I64,
+    sample_weight: F32 | None,
+    heldout: HeldOutScores,
+    names: Names | None,
+) -> HeadState:
+    """Return the state after one more batch.
+
+    Parameters
+    ----------
+    state : HeadState
+    rows : float32 array, shape (n_rows, n_columns)
+    y : int array, shape (n_rows,)
+    sample_weight : float32 array, shape (n_rows,), optional
+    heldout : HeldOutScores
+        The scores by words that some of the rows got before they were learned from.
+    names : Names, optional
+        Those of topics with documents count as documents.
+    """
+    n_topics = len(state.sums.totals)
+    # With one thread, as the last bits depend on the number of threads.
+    with threadpool_limits(1, "blas"):
+        if len(rows) <= state.n_learned:
+            encoded = _score(state.sums, names, rows[heldout.rows])
+        else:
+            encoded = _score_in_folds(state.sums, rows, y, sample_weight, heldout, names)
+        costs = np.ones(len(rows), dtype=np.float32) if sample_weight is None else sample_weight
+        recent = state.recent.append(
+            heldout.scores, encoded, y[heldout.rows], costs[heldout.rows], max_rows=_MAX_RECENT
+        )
+        fusion = _fusion_before(state)
+        if _is_worth_fusing(recent):
+            fusion, recent = _fuse(recent, fusion), replace(recent, n_new=0)
+        sums = state.sums + ClassSums.from_rows(rows, y, n_topics, sample_weight)
+    n_learned = state.n_learned + len(rows)
+    return replace(state, sums=sums, recent=recent, fusion=fusion, n_learned=n_learned)
+
+
+def make_head(state: HeadState, names: Names | None) -> DenseHead | None:
+    """Return the head; None if the encoder doesn't help, or there are no rows.
+
+    For the parameters, see `learn_batch`.
+    """
+    fusion = state.fusion
+    if not state.sums.n_rows:
+        return None
+    if fusion is None:
+        return DenseHead.from_head(state.encoder, mean_head(state.sums.sums))
+    if not fusion.encoder_weight:
+        return None
+    with threadpool_limits(1, "blas"):
+        weights, biases = _solve(state.sums, names)
+    factor = np.float32(fusion.dense_factor)
+    head = EncoderHead(
+        np.ascontiguousarray(factor * centre(weights)),
+        factor * centre(biases),
+        fusion.sparse_factor,
+        fusion.calibration,
+        fusion.encoder_weight,
+    )
+    return DenseHead.from_head(state.encoder, head)
+
+
+def sum_fitted_rows(
+    head: DenseHead, rows: F32, y: I64, sample_weight: F32 | None
+) -> HeadState | None:
+    """Return the state after a fit of a head to rows; None if all have weight 0.
+
+    For the parameters, see `learn_batch`.
+    """
+    # With one thread, as the last bits of weighted sums depend on the number of threads.
+    with threadpool_limits(1, "blas"):
+        sums = ClassSums.from_rows(rows, y, head.weights.shape[1], sample_weight)
+    return HeadState.after_fit(head, sums) if sums.n_rows else None
+
+
+def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
+    """Return the weights and biases of a discriminant analysis, with a usual spread of scores.
+
+    Without the scale, the penalty would make scores smaller the fewer rows there are, and factors
+    on the scores of earlier heads would be too large for later ones.
+    """
+    if names is not None:
+        is_present = sums.totals[names.y] > 0
+        rows, y = names.rows[is_present], names.y[is_present]
+        sums += ClassSums.from_rows(rows, y, len(sums.totals))
+    try:
+        weights, biases = sums.solve(_PENALTY)
+    except np.linalg.LinAlgError:  # sums are from a file, which anyone may have written
+        raise DataError(
+            "the model's sums of word vectors are not those of documents; train it again."
+        ) from None
+    total = sums.totals.sum()
+    squares = (sums.sums**2).sum(axis=1) / np.where(sums.totals > 0, sums.totals, 1)
+    variance = (total - squares.sum()) / total / len(weights)  # as rows have length 1
+    scale = np.float32(variance + _PENALTY / sums.n_rows)
+    return scale * weights, scale * biases
+
+
+def _score(sums: ClassSums, names: Names | None, rows: F32) -> F32:
+    """Return the scores of rows, minus their mean over topics."""
+    if not sums.n_rows:
+        return np.zeros((len(rows), len(sums.totals)), dtype=np.float32)
+    weights, biases = _solve(sums, names)
+    return centre(rows @ weights + biases)
+
+
+def _score_in_folds(
+    before: ClassSums,
+    rows: F32,
+    y: I64,
+    sample_weight: F32 | None,
+    heldout: HeldOutScores,
+    names: Names | None,
+) -> F32:
+    """Return the scores of held-out rows by heads that were not learned from these rows."""
+    n_topics = len(before.totals)
+
+    def sums(part: Index) -> ClassSums:
+        weight = None if sample_weight is None else sample_weight[part]
+        return ClassSums.from_rows(rows[part], y[part], n_topics, weight)
+
+    if heldout.training is not None:  # as in `HeadTask.fit`
+        return _score(before + sums(heldout.training[::2]), names, rows[heldout.rows])
+    total = before + sums(np.arange(len(rows)))
+    folds = _make_folds(rows, y)
+    scores = np.empty((len(rows), n_topics), dtype=np.float32)
+    for fold in np.unique(folds[heldout.rows]):
+        part = np.flatnonzero(folds == fold)
+        scores[part] = _score(total - sums(part), names, rows[part])
+    return scores[heldout.rows]
+
+
+def _make_folds(rows: F32, y: I64) -> I64:
+    """Return the fold of each row: equal rows have the same, and others of a topic differ."""
+    _, first, copy_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    topics = y[first]
+    order = np.argsort(topics, kind="stable")
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[order] = np.arange(len(first)) - np.searchsorted(topics[order], topics[order])
+    return rank[copy_of.ravel()] % _MAX_FOLDS
+
+
+# Factors on scores --------------------------------------------------------------------------------
+
+
+def _is_worth_fusing(recent: RecentRows) -> bool:
+    """Return whether scores can be fused by the recent rows, and enough of them are new."""
+    return recent.n_new > _NEW_FRACTION * len(recent.y) and len(np.unique(recent.y)) > 1
+
+
+def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
+    """Return the best way to add scores; with few recent rows, it is much like the one before."""
+    fusion = fuse_scores(recent.words, recent.encoded, recent.y, recent.costs, _MAX_ERRORS)
+    if before is None:
+        return fusion
+    new = min(1.0, len(recent.y) / _ENOUGH_ROWS)
+    old = 1 - new
+    return ScoreFusion(
+        new * fusion.sparse_factor + old * before.sparse_factor,
+        new * fusion.dense_factor + old * before.dense_factor,
+        fusion.calibration.blend(before.calibration, new),
+        new * fusion.encoder_weight + old * before.encoder_weight,
+    )
+
+
+def _fusion_before(state: HeadState) -> ScoreFusion | None:
+    """Return the fusion before a batch; after a fit, the one with which sums give its head."""
+    head = state.fitted
+    if state.fusion is not None or head is None or not isinstance(head.calibration, Calibration):
+        return state.fusion
+    weights = centre(_solve(state.sums, None)[0]).ravel()
+    factor = float(weights @ head.weights.ravel() / ((weights @ weights) or 1.0))
+    return ScoreFusion(head.sparse_factor, max(0.0, factor), head.calibration, head.encoder_weight)

@@ -1,0 +1,92 @@
+"""What an encoder's head is learned from batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slugline.base.arrays import F32, I64
+from slugline.learning.encoder.class_sums import ClassSums
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.encoder import CheckedEncoder
+    from slugline.learning.encoder.fusion import ScoreFusion
+    from slugline.learning.encoder.head import DenseHead
+
+
+@dataclass(frozen=True)
+class RecentRows:
+    """Scores that the latest rows got before they were learned from.
+
+    Attributes
+    ----------
+    words, encoded : float32 arrays, shape (n_rows, n_topics)
+        Scores by words and by the encoder.
+    y : int array, shape (n_rows,)
+    costs : float32 array, shape (n_rows,)
+    n_new : int
+        Number of rows since the scores were last fused.
+    """
+
+    words: F32
+    encoded: F32
+    y: I64
+    costs: F32
+    n_new: int = 0
+
+    @classmethod
+    def empty(cls, n_topics: int) -> RecentRows:
+        """Return no rows."""
+        scores = np.zeros((0, n_topics), dtype=np.float32)
+        return cls(scores, scores, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+
+    def append(self, words: F32, encoded: F32, y: I64, costs: F32, *, max_rows: int) -> RecentRows:
+        """Return the latest of these rows and further ones."""
+        latest = slice(-max_rows, None)
+        return RecentRows(
+            np.concatenate([self.words, words])[latest],
+            np.concatenate([self.encoded, encoded])[latest],
+            np.concatenate([self.y, y])[latest],
+            np.concatenate([self.costs, costs])[latest],
+            self.n_new + len(y),
+        )
+
+
+@dataclass(frozen=True)
+class HeadState:
+    """What an encoder's head is learned from; `slugline.learning.encoder.batches` updates it.
+
+    Attributes
+    ----------
+    encoder : CheckedEncoder
+    sums : ClassSums
+        Of the rows of all documents of which the encoder knows something. The only part that a
+        model file has.
+    recent : RecentRows
+    fusion : ScoreFusion or None
+        None as long as there are no recent rows of two topics.
+    fitted : DenseHead or None
+        The head of a fit, or of a model file, that came before the first batch.
+    n_learned : float
+        Number of documents learned from in batches; infinite after a fit.
+    """
+
+    encoder: CheckedEncoder
+    sums: ClassSums
+    recent: RecentRows
+    fusion: ScoreFusion | None = None
+    fitted: DenseHead | None = None
+    n_learned: float = 0
+
+    @classmethod
+    def empty(cls, encoder: CheckedEncoder, n_topics: int, n_columns: int) -> HeadState:
+        """Return the state before the first batch."""
+        return cls(encoder, ClassSums.empty(n_topics, n_columns), RecentRows.empty(n_topics))
+
+    @classmethod
+    def after_fit(cls, head: DenseHead, sums: ClassSums) -> HeadState:
+        """Return the state after a fit, given its head and the sums of its documents."""
+        recent = RecentRows.empty(len(sums.totals))
+        return cls(head.encoder, sums, recent, fitted=head, n_learned=np.inf)
