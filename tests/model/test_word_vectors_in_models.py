@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -58,6 +61,32 @@ def test_vectors_know_words_that_no_document_has() -> None:
     classifier = fit()
     assert classifier.predict(NEW).tolist() == [*TOPICS]
     assert head_of(classifier).cascade is None
+
+
+_FIT = """
+import sys
+from pathlib import Path
+from slugline import TopicClassifier, load_corpus
+
+tickets = load_corpus(Path(sys.argv[1]) / "tickets.csv")
+TopicClassifier().fit(tickets.texts, tickets.topics).save(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_fit_gives_the_same_bytes_with_another_blas_kernel(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    models = []
+    for kernel in ("", "Nehalem", "Prescott"):  # this processor's, and older ones
+        path = tmp_path / f"{kernel}.slug"
+        subprocess.run(
+            [sys.executable, "-c", _FIT, str(examples), str(path)],
+            env=os.environ | {"OPENBLAS_CORETYPE": kernel},
+            check=True,
+        )
+        assert load(path).fitted_.dense is not None
+        models.append(path.read_bytes())
+    assert len({*models}) == 1
 
 
 @pytest.mark.parametrize(("n_per_topic", "expected"), [(2, True), (3, False)])

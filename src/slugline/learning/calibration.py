@@ -90,7 +90,7 @@ _STARTS = (_USUAL, np.array([3.0, 0.0, -2.0]))
 _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
 # The least probability of a true topic, so that its logarithm is finite.
 _TINY = 1e-30
-# The number of significant digits of a calibration that don't depend on the processor.
+# The number of significant digits of the results of minimisers that don't depend on the processor.
 _DIGITS = 9
 
 
@@ -191,8 +191,16 @@ def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibrat
     options: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": _PRECISION}
     minima = [minimize(loss, start, **options) for start in _STARTS]
     best = _calibration(min(minima, key=lambda minimum: float(minimum.fun)).x)
-    # The last digits depend on the processor, so they are rounded away.
-    return Calibration(*(float(f"{value:.{_DIGITS}g}") for value in best))
+    return Calibration(*map(round_digits, best))
+
+
+def round_digits(value: float) -> float:
+    """Return a minimiser's result without the last digits, which depend on the processor.
+
+    >>> round_digits(0.123456789012)
+    0.123456789
+    """
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _calibration(parameters: F64) -> Calibration:

@@ -14,7 +14,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index
-from slugline.learning.calibration import DEFAULT_CALIBRATION, Calibration, fit_calibration
+from slugline.learning.calibration import (
+    DEFAULT_CALIBRATION,
+    Calibration,
+    fit_calibration,
+    round_digits,
+)
 from slugline.learning.encoder.fit import (
     SHARPNESS,
     EncoderHead,
@@ -362,4 +367,4 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
 
     bounds = [(0.0, _MAX_FACTOR)] * len(parts)
     best = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return [float(factor) for factor in best / spreads]
+    return [round_digits(factor) for factor in best / spreads]

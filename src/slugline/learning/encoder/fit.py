@@ -459,7 +459,9 @@ class HeadTask:
         others = np.setdiff1d(np.arange(len(self.y)), first, assume_unique=True)
         of_first = self._class_sums(first, scale)
         weights, biases = of_first.solve(_USUAL_OF_MANY)
-        scores = centre(self.rows[self.heldout_rows] @ (scale[:, np.newaxis] * weights) + biases)
+        # In double precision, as in single precision more digits depend on the processor.
+        scaled = scale[:, np.newaxis] * weights.astype(np.float64)
+        scores = centre((self.rows[self.heldout_rows] @ scaled + biases).astype(np.float32))
         weights, biases = (of_first + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
         return self.fuse(scale, scale[:, np.newaxis] * weights, biases, scores)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.learning.calibration import Calibration, fit_calibration
+from slugline.learning.calibration import Calibration, fit_calibration, round_digits
 
 # The largest factor on scores whose standard deviation is 1.
 _MAX_FACTOR = 50.0
@@ -149,7 +149,7 @@ def fit_score_factors(
     scaled = np.stack([part / size for part, size in zip(used, spreads, strict=True)])
     loss = _Loss(scaled, y[rows], costs / costs.sum())
     factors = loss.factors_near_single_model(max_errors)
-    return [float(factor) for factor in factors / spreads]
+    return [round_digits(factor) for factor in factors / spreads]
 
 
 class _Loss:

@@ -7,7 +7,12 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, Index, Mask
-from slugline.learning.calibration import TopicCalibration, fit_topic_calibration, sigmoid
+from slugline.learning.calibration import (
+    TopicCalibration,
+    fit_topic_calibration,
+    round_digits,
+    sigmoid,
+)
 from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -163,7 +168,7 @@ def _fit_encoder_weight(scores: F32, words: F32, right: F32, cost: F32) -> tuple
 
     bounds = [(0, _MOST), (0, _MOST), (-_MOST, _MOST)]
     best = minimize(loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(best.fun), float(best.x[1] / (best.x[:2].sum() or 1.0))
+    return float(best.fun), round_digits(best.x[1] / (best.x[:2].sum() or 1.0))
 
 
 def _log_losses(proba: F32, right: F32) -> F64:
@@ -212,7 +217,8 @@ def _place_new(
     def loss(line: F64) -> float:
         return float(_log_losses(curve.proba(line[0] * standard + line[1]), right).mean())
 
-    slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
+    line = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
+    slope, offset = map(round_digits, line)
     described = y[n_documents:, new]
     means = (described.T @ rows[n_documents:]) / described.sum(axis=0)[:, np.newaxis]
     mean, spread = _moments(
