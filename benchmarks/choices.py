@@ -23,6 +23,7 @@ from slugline import load as load_model
 from slugline.base.wording import counted
 from slugline.corpus.splits import make_folds
 from slugline.corrections.learning import merge_corrections
+from slugline.evaluation.probabilities import calibration_error
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.container import pack
 from slugline.model.file.content import from_model_file, to_model_file
@@ -402,10 +403,22 @@ def standard_errors(
     return f"{_draws_note(draws)}\n\n{_score_values(sets, labels, draws, constant, variants)}"
 
 
+def spread(
+    sets: Sequence[str] = (*KNOWN_SETS, "sib200-hu", "sib200-sw"),
+    labels: Sequence[int] = (5, 10, 20),
+    draws: int = 4,
+) -> str:
+    """How large the spread of calibrated scores usually is, if only a few documents show it."""
+    constant = "slugline.learning.encoder.fusion._USUAL_SPREAD"
+    variants = {"any": 1e6} | {f"{value:g}": value for value in (1.2, 0.8, 0.6)}
+    return f"{_draws_note(draws)}\n\n{_score_values(sets, labels, draws, constant, variants)}"
+
+
 def _draws_note(n_draws: int) -> str:
     return (
         f"Accuracy with word vectors on at most {MAX_TESTED:,} training documents, mean of "
-        f"{n_draws} draws of labels from the others; log loss; median seconds of a fit."
+        f"{n_draws} draws of labels from the others; log loss; calibration error of the answer; "
+        "median seconds of a fit."
     )
 
 
@@ -417,7 +430,7 @@ def _score_values(
     variants: Mapping[str, float],
     min_drawn: int = 0,
 ) -> str:
-    """Return a table of accuracies, log losses and seconds with each value of a constant."""
+    """Return a table of the means over draws with each value of a constant."""
     jobs = [(name, n) for name in sets for n in labels]
     measure = partial(_score_draws, n_draws=n_draws, constant=constant, values=[*variants.values()])
     measured = zip(jobs, map_processes(measure, *zip(*jobs, strict=True)), strict=True)
@@ -436,12 +449,14 @@ class DrawMeans(NamedTuple):
 
     accuracy: float
     log_loss: float
+    calibration_error: float
     seconds: float
     n_drawn: float
 
 
 def _cell(means: DrawMeans) -> str:
-    return f"{means.accuracy:.3f}, {means.log_loss:.3f}, {means.seconds:.2f} s"
+    numbers = means.accuracy, means.log_loss, means.calibration_error
+    return ", ".join([*(f"{number:.3f}" for number in numbers), f"{means.seconds:.2f} s"])
 
 
 def _score_draws(
@@ -449,7 +464,7 @@ def _score_draws(
 ) -> list[DrawMeans]:
     """Return the means of models that are fitted with each value of a constant."""
     train, _ = load(name)
-    scores: dict[float, list[tuple[float, float, float, float]]] = {value: [] for value in values}
+    scores: dict[float, list[DrawMeans]] = {value: [] for value in values}
     for seed in range(n_draws):
         order = np.random.default_rng(seed).permutation(len(train))
         n_tested = min(MAX_TESTED, len(train) * 2 // 5)
@@ -461,12 +476,21 @@ def _score_draws(
                 classifier = TopicClassifier(encoder="vectors", n_jobs=1)
                 taken = seconds(classifier.fit, drawn.texts, drawn.topics)
             proba = classifier.predict_proba(test.texts)
-            loss = log_loss(test.topics, proba, labels=classifier.classes_)
-            of_value.append((_share_right(classifier, test), loss, taken, len(drawn)))
-    means = (np.array(of_value).T for of_value in scores.values())
+            is_right = classifier.classes_[proba.argmax(axis=1)] == np.array(test.topics)
+            of_value.append(
+                DrawMeans(
+                    accuracy=float(is_right.mean()),
+                    log_loss=log_loss(test.topics, proba, labels=classifier.classes_),
+                    calibration_error=calibration_error(proba.max(axis=1), is_right),
+                    seconds=taken,
+                    n_drawn=len(drawn),
+                )
+            )
     return [
-        DrawMeans(accuracy.mean(), loss.mean(), float(np.median(taken)), n_drawn.mean())
-        for accuracy, loss, taken, n_drawn in means
+        DrawMeans(*np.mean(draws, axis=0))._replace(
+            seconds=statistics.median(each.seconds for each in draws)
+        )
+        for draws in scores.values()
     ]
 
 
@@ -474,6 +498,7 @@ BENCHMARKS = {
     "parts": parts,
     "few-labels": few_labels,
     "standard-errors": standard_errors,
+    "spread": spread,
     "bits": bits,
     "halves": halves,
     "shipped-model": shipped_model,
@@ -483,6 +508,7 @@ QUICK = {
     "parts": {"sets": ("trec",)},
     "few-labels": {"sets": ("banking77",), "labels": (10,), "draws": 1},
     "standard-errors": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
+    "spread": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
     "halves": {"sets": ("sib200-de", "sib200-en")},
     "shipped-model": {"folds": 2},
     "correction-weight": {"sets": ("sib200-de",), "folds": 2},

@@ -54,6 +54,7 @@ NOT_IN_ALL = {
     "choices bits",
     "choices correction-weight",
     "choices few-labels",
+    "choices spread",
     "choices standard-errors",
     "evaluation f1-intervals",
     "evaluation terms",

@@ -14,7 +14,7 @@ from slugline.classifier import TopicClassifier
 from slugline.learning.calibration import log_losses
 from slugline.learning.encoder import fit
 from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows, fit_encoder_head
-from slugline.learning.encoder.fusion import fuse_scores, spread
+from slugline.learning.encoder.fusion import fit_score_factors, fuse_scores, spread
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from stand_ins import Meanings
@@ -175,12 +175,31 @@ def test_encoder_head_of_few_rows_is_less_sure() -> None:
     first, second = scores(new_y)
     excess = []
     for _ in range(30):
-        fusion = fuse_scores(*scores(y), y)
+        few = scores(y)
+        fusion = fuse_scores(*few, fit_score_factors(few, y), y)
         summed = fusion.sparse_factor * first + fusion.dense_factor * second
         loss = log_losses(summed.astype(np.float32), new_y).mean()
         sharper = log_losses((26 / 20 * summed).astype(np.float32), new_y).mean()
         excess.append(sharper - loss)
     assert np.mean(excess) > 0
+
+
+def test_encoder_head_of_training_rows_has_the_spread_of_heldout_scores() -> None:
+    """The head learns from six times as many rows as the scores that are calibrated."""
+    y = np.arange(240) % N_TOPICS
+    rows, words = noisy(y, 3.0, 8), np.zeros((len(y), N_TOPICS), dtype=np.float32)
+    training, heldout = np.arange(0, 240, 3), np.flatnonzero(np.arange(240) % 3)
+    found, sums = fit_encoder_head(
+        rows,
+        Labels.from_topics(y),
+        FitContext(N_TOPICS),
+        (heldout, words[heldout]),
+        training=training,
+        is_fast=True,
+    )
+    assert found is not None
+    assert sums is not None
+    assert spread(NEW @ found.weights + found.biases) == pytest.approx(spread(sums), rel=0.2)
 
 
 def test_encoder_head_reads_topic_names_if_documents_are_few(

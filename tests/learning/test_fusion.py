@@ -8,7 +8,7 @@ import pytest
 
 from slugline.learning.calibration import log_softmax
 from slugline.learning.encoder import fusion
-from slugline.learning.encoder.fusion import fit_score_factors, fuse_scores
+from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores
 
 Floats = npt.NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -34,6 +34,11 @@ def loss(summed: Floats) -> float:
 
 def best_inverse_temperature(summed: Floats) -> float:
     return min(np.geomspace(0.5, 4, 400), key=lambda factor: loss(np.float32(factor) * summed))
+
+
+def fused(sparse: Floats, dense: Floats, y: npt.NDArray[np.int64] = Y) -> ScoreFusion:
+    """Return the sum with the best factors."""
+    return fuse_scores(sparse, dense, fit_score_factors([sparse, dense], y), y)
 
 
 def test_fit_score_factors_of_one_model_is_its_inverse_temperature() -> None:
@@ -111,7 +116,7 @@ def test_fit_score_factors_add_models_that_complement_each_other() -> None:
 
 def test_fuse_scores_calibrates_the_sum_and_weighs_the_encoder() -> None:
     good, bad = scores(2.0), scores(1.0)
-    found = fuse_scores(bad, good, Y)
+    found = fused(bad, good)
     summed = np.float32(found.sparse_factor) * bad + np.float32(found.dense_factor) * good
     assert best_inverse_temperature(summed) == pytest.approx(1, rel=0.1)
     # The factors are about 2 and 1, and the better scores have a larger spread as well.
@@ -120,19 +125,37 @@ def test_fuse_scores_calibrates_the_sum_and_weighs_the_encoder() -> None:
 
 
 def test_fuse_scores_keeps_a_uniform_weight_for_wrong_topics() -> None:
-    good = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
+    good = scores(6.0)
     wrong = np.where(np.arange(len(Y)) % 10 == 0, (Y + 1) % 4, Y)
-    found = fuse_scores(CONSTANT, good, wrong)
-    assert found.calibration.uniform_weight == pytest.approx(0.1 * 4 / 3, abs=0.02)
+    found = fused(CONSTANT, good, wrong)
+    assert found.calibration.uniform_weight == pytest.approx(0.1 * 4 / 3, abs=0.03)
 
 
 def test_fuse_scores_of_few_rows_keeps_a_uniform_weight() -> None:
-    found = fuse_scores(CONSTANT[:6], 5 * np.eye(4, dtype=np.float32)[Y[:6]], Y[:6])
+    found = fused(CONSTANT[:6], 5 * np.eye(4, dtype=np.float32)[Y[:6]], Y[:6])
     assert found.calibration.uniform_weight >= 1 / 8
 
 
 @pytest.mark.parametrize("of_no_use", [CONSTANT, -scores(2.0)], ids=["the same", "misleading"])
 def test_fuse_scores_ignores_a_useless_model(of_no_use: Floats) -> None:
-    found = fuse_scores(scores(2.0), of_no_use, Y)
+    found = fused(scores(2.0), of_no_use)
     assert found.encoder_weight == 0
     assert found.sparse_factor == pytest.approx(2, rel=0.15)
+
+
+def test_fuse_scores_of_few_rows_has_less_spread_than_of_many() -> None:
+    """By few rows, scores that are right throughout may be right by chance."""
+    separated = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
+    spreads = [
+        found.dense_factor * fusion.spread(separated)
+        for n in (6, 60, 2000)
+        for found in [fused(CONSTANT[:n], separated[:n], Y[:n])]
+    ]
+    assert 0.5 < spreads[0] < spreads[1] < spreads[2]
+
+
+def test_fuse_scores_does_not_depend_on_the_scale_of_scores() -> None:
+    good, bad = scores(2.0)[:50], scores(1.0)[:50]
+    found, plain = fused(bad, np.float32(100) * good, Y[:50]), fused(bad, good, Y[:50])
+    assert 100 * found.dense_factor == pytest.approx(plain.dense_factor, rel=0.02)
+    assert found.sparse_factor == pytest.approx(plain.sparse_factor, rel=0.05)

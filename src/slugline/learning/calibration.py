@@ -164,11 +164,13 @@ class Calibration(NamedTuple):
 DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 
 
-def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibration:
-    """Return the calibration with the lowest mean log loss on held-out rows.
+def fit_calibration(
+    scores: F32, y: I64, weights: F32 | None = None, sd: float | None = None
+) -> Calibration:
+    """Return the calibration of maximum posterior probability, given held-out rows.
 
-    A prior around the usual values counts as much as one row, as the log loss of few rows says
-    little.
+    The prior matters if rows are few, as their log loss says little. By default, it is around the
+    usual calibration for a linear learner's scores.
 
     Parameters
     ----------
@@ -176,6 +178,9 @@ def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibrat
         Scores before softmax of rows that were not learned from.
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
+    sd : float, optional
+        For scores of another kind, whose inverse temperature has a half-normal prior with this
+        standard deviation.
 
     References
     ----------
@@ -186,7 +191,7 @@ def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibrat
     """
     from scipy.optimize import minimize
 
-    loss = _Loss(scores, y, weights)
+    loss = _Loss(scores, y, weights, sd)
     bounds = [_LOG_BOUNDS, _LOGIT_BOUNDS, _LOGIT_BOUNDS]
     options: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": _PRECISION}
     minima = [minimize(loss, start, **options) for start in _STARTS]
@@ -214,14 +219,18 @@ def _calibration(parameters: F64) -> Calibration:
 
 
 class _Loss:
-    """The mean log loss as a function of the parameters of `_calibration`, with its gradient."""
+    """Minus the log posterior divided by the number of rows, with its gradient.
 
-    def __init__(self, scores: F32, y: I64, weights: F32 | None) -> None:
+    It is a function of the parameters of `_calibration`: the mean log loss, plus that of the prior.
+    """
+
+    def __init__(self, scores: F32, y: I64, weights: F32 | None, sd: float | None = None) -> None:
         self._below = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
         self._below -= self._below.max(axis=1, keepdims=True)
         self._true_index = np.arange(len(y)), y
         weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         self._weights = weights / weights.sum(dtype=np.float64)
+        self._sd = sd
 
     def __call__(self, parameters: F64) -> tuple[float, F64]:
         factor, uniform, high = _calibration(parameters)
@@ -238,10 +247,19 @@ class _Loss:
                 (1 - uniform) * (hot - cold) * high * (1 - high / _MAX_WEIGHT),
             ]
         )
-        away = (parameters - _USUAL) / _SPREADS
+        prior, prior_slopes = self._prior(parameters)
         n_rows = len(true_proba)
-        loss = -self._weights @ np.log(true_proba) + np.square(away).sum() / 2 / n_rows
-        return float(loss), -slopes @ (self._weights / true_proba) + away / _SPREADS / n_rows
+        loss = -self._weights @ np.log(true_proba) + prior / n_rows
+        return float(loss), -slopes @ (self._weights / true_proba) + prior_slopes / n_rows
+
+    def _prior(self, parameters: F64) -> tuple[float, F64]:
+        """Return minus the log density of the prior, up to a constant, and its gradient."""
+        away = (parameters - _USUAL) / _SPREADS
+        penalties, slopes = away * away / 2, away / _SPREADS
+        if self._sd is not None:
+            penalties[0] = np.exp(2 * parameters[0]) / self._sd**2 / 2
+            slopes[0] = 2 * penalties[0]
+        return float(penalties.sum()), slopes
 
     def _true_probabilities(self, inverse_temperature: float) -> list[tuple[F64, F64]]:
         """Return the true topics' softmax, and its derivative by the log inverse temperature.

@@ -12,7 +12,7 @@ from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.encoder.fit import EncoderHead, Names, centre, mean_head
-from slugline.learning.encoder.fusion import ScoreFusion, fuse_scores
+from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.head_state import HeadState, RecentRows
 from slugline.learning.heldout import HeldOutScores
@@ -187,7 +187,9 @@ def _is_worth_fusing(recent: RecentRows) -> bool:
 
 def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
     """Return the best way to add scores; with few recent rows, it is much like the one before."""
-    fusion = fuse_scores(recent.words, recent.encoded, recent.y, recent.costs, _MAX_ERRORS)
+    words, encoded, y, costs = recent.words, recent.encoded, recent.y, recent.costs
+    factors = fit_score_factors([words, encoded], y, costs, _MAX_ERRORS)
+    fusion = fuse_scores(words, encoded, factors, y, costs)
     if before is None:
         return fusion
     new = min(1.0, len(recent.y) / _ENOUGH_ROWS)

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.learning.calibration import AnyCalibration, Calibration, log_losses
+from slugline.learning.calibration import AnyCalibration, Calibration, log_losses, round_digits
 from slugline.learning.encoder.class_sums import ClassSums, log_prior
 from slugline.learning.encoder.fusion import (
     MAX_ERRORS,
@@ -278,8 +278,8 @@ SHARPNESS = 15.0
 _MAIN_WEIGHT = 0.8
 # The number of rows by which weights of encoders are chosen; more rows hardly change them.
 _MAX_SHARED = 2_000
-# The number of rows by which the penalty of a fast encoder is chosen, and by which its scores are
-# added to those of words; more would take as long as learning.
+# The number of rows by which a fast encoder's penalty and factor are chosen; more would take as
+# long as learning.
 _MAX_FUSED = 500
 # The number of rounds in which unlabelled rows get topics, and the weight of an unlabelled row
 # whose topic is certain, as a multiple of the mean weight of rows. Chosen by cross-validation on
@@ -455,15 +455,29 @@ class HeadTask:
         # Words gain more from further documents than an encoder does. With all documents, which are
         # three times as many as the training rows, words are as much better than the encoder as
         # they are here if the encoder has only half of these rows.
-        first = training[::2]
-        others = np.setdiff1d(np.arange(len(self.y)), first, assume_unique=True)
+        heldout, first = self.heldout_rows, training[::2]
         of_first = self._class_sums(first, scale)
-        weights, biases = of_first.solve(_USUAL_OF_MANY)
+        scores = self._score(of_first, heldout, scale)
+        # The more rows a fit learns from, the larger the spread of its scores: with those of a fit
+        # to all rows, probabilities would be too high. So they get the spread of the scores that
+        # are calibrated, as far as a fit to two thirds of the rows shows the difference.
+        second = np.concatenate([training[1::2], heldout[::2]])
+        of_both = of_first + self._class_sums(second, scale)
+        of_more_rows = self._score(of_both, heldout[1::2], scale)
+        ratio = spread(scores[1::2]) / (spread(of_more_rows) or 1.0)
+        shrinkage = np.float32(round_digits(ratio))
+        learned = np.concatenate([first, second])
+        others = np.setdiff1d(np.arange(len(self.y)), learned, assume_unique=True)
+        weights, biases = (of_both + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
+        weights, biases = shrinkage * scale[:, np.newaxis] * weights, shrinkage * biases
+        return self.fuse(scale, weights, biases, scores)
+
+    def _score(self, sums: ClassSums, rows: Index, scale: F32) -> F32:
+        """Return the scores of rows by a fit to others, given the sums of these."""
+        weights, biases = sums.solve(_USUAL_OF_MANY)
         # In double precision, as in single precision more digits depend on the processor.
         scaled = scale[:, np.newaxis] * weights.astype(np.float64)
-        scores = centre((self.rows[self.heldout_rows] @ scaled + biases).astype(np.float32))
-        weights, biases = (of_first + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
-        return self.fuse(scale, scale[:, np.newaxis] * weights, biases, scores)
+        return centre((self.rows[rows] @ scaled + biases).astype(np.float32))
 
     def _class_sums(self, rows: Index, scale: F32) -> ClassSums:
         weight = None if self.weight is None else self.weight[rows]
@@ -472,15 +486,19 @@ class HeadTask:
 
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
         """Add the scores of the held-out rows to those of words, and measure the sum."""
+        y, costs = self.y[self.heldout_rows], self.costs
         step = -(-len(scores) // _MAX_FUSED) if self.is_fast else 1
-        y, costs = self.y[self.heldout_rows[::step]], self.costs
-        costs = None if costs is None else costs[::step]
-        words, encoded = self.words[::step], scores[::step]
-        fusion = fuse_scores(words, encoded, y, costs, self.max_errors)
-        sparse, factor = np.float32(fusion.sparse_factor), np.float32(fusion.dense_factor)
-        right = fusion.calibration.proba(sparse * words + factor * encoded)
-        log_right = np.log(right[np.arange(len(y)), y].astype(np.float64))
-        loss = -float(np.average(log_right, weights=costs))
+        factors = fit_score_factors(
+            [self.words[::step], scores[::step]],
+            y[::step],
+            None if costs is None else costs[::step],
+            self.max_errors,
+        )
+        fusion = fuse_scores(self.words, scores, factors, y, costs)
+        sparse, dense = np.float32(fusion.sparse_factor), np.float32(fusion.dense_factor)
+        proba = fusion.calibration.proba(sparse * self.words + dense * scores)
+        log_proba = np.log(proba[np.arange(len(y)), y].astype(np.float64))
+        loss = -float(np.average(log_proba, weights=costs))
         return HeadFit(self, scale, weights, biases, scores, fusion, loss)
 
     def scales(self, widths: Sequence[int]) -> list[F32]:

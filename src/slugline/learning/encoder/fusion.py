@@ -15,12 +15,11 @@ _MAX_FACTOR = 50.0
 # Numbers of rows by which factors are chosen: more rows hardly change them, and with thousands of
 # topics, only fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
-# An inverse temperature is lowered in steps of a fifth as long as the loss grows by less than a
-# tenth of the uniform weight, a difference that rows can't show anyway.
-_STEP, _TOLERANCE, _MIN_INVERSE_TEMPERATURE = 0.8, 0.1, 1e-3
-# With n rows, the inverse temperature is multiplied by n / (n + `_OPTIMISM`). This number suited
-# training splits of many kinds best, with five and ten rows per topic.
-_OPTIMISM = 6
+# The standard deviation of the half-normal prior of the spread of calibrated scores. Rows by which
+# penalties and factors were chosen are predicted better than others, the more so the fewer they
+# are; the prior makes up for it. Chosen by cross-validation on the training splits of 23 sets, with
+# 5 to 50 rows per topic (`benchmarks/run.py choices spread`).
+_USUAL_SPREAD = 0.8
 # The first model counts as the best single model unless another one is better by this many standard
 # errors, as an encoder that doesn't know the language may look good on few rows. Chosen by
 # cross-validation on training splits, with 5 to 50 rows per topic.
@@ -53,59 +52,34 @@ class ScoreFusion(NamedTuple):
 
 
 def fuse_scores(
-    sparse: F32,
-    dense: F32,
-    y: I64,
-    sample_weight: F32 | None = None,
-    max_errors: float = MAX_ERRORS,
+    sparse: F32, dense: F32, factors: Sequence[float], y: I64, sample_weight: F32 | None = None
 ) -> ScoreFusion:
-    """Return the best way to add the scores of words and of an encoder.
+    """Return the calibrated sum of the scores of words and of an encoder.
 
-    For the parameters, see `fit_score_factors`.
+    Parameters
+    ----------
+    sparse, dense : float arrays, shape (n_rows, n_topics)
+        Scores of rows that were not learned from.
+    factors : sequence of float
+        The result of `fit_score_factors`. Calibration multiplies both by the same number.
+    y : int array, shape (n_rows,)
+    sample_weight : float array, shape (n_rows,), optional
     """
-    factors = fit_score_factors([sparse, dense], y, sample_weight, max_errors)
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [spread(part) for part in parts]
     summed = parts[0] + parts[1]
-    fitted = fit_calibration(summed, y, sample_weight)
+    sd = _USUAL_SPREAD / (spread(summed) or 1.0)
+    fitted = fit_calibration(summed, y, sample_weight, sd)
     # If all rows are right, the next one is wrong with about this probability (Laplace's rule of
     # succession).
     fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
-    inverse_temperature = _lower_inverse_temperature(summed, y, sample_weight, fitted)
-    # If there are few rows, and penalties and factors were chosen by them, they look better than
-    # other rows.
-    inverse_temperature *= len(y) / (len(y) + _OPTIMISM)
     encoder_weight = spreads[1] / (sum(spreads) or 1.0)
-    calibration = fitted._replace(inverse_temperature=1.0)
     return ScoreFusion(
-        inverse_temperature * factors[0],
-        inverse_temperature * factors[1],
-        calibration,
+        fitted.inverse_temperature * factors[0],
+        fitted.inverse_temperature * factors[1],
+        fitted._replace(inverse_temperature=1.0),
         encoder_weight,
     )
-
-
-def _lower_inverse_temperature(
-    scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration
-) -> float:
-    """Return a lower inverse temperature if it is about as good.
-
-    If scores separate a few rows perfectly, the best inverse temperature would be infinite.
-    """
-
-    def loss(inverse_temperature: float) -> float:
-        proba = calibration._replace(inverse_temperature=inverse_temperature).proba(scores)
-        right = proba[np.arange(len(y)), y].astype(np.float64)
-        return -float(np.average(np.log(right), weights=sample_weight))
-
-    inverse_temperature = calibration.inverse_temperature
-    max_loss = loss(inverse_temperature) + _TOLERANCE * calibration.uniform_weight
-    while (
-        inverse_temperature > _MIN_INVERSE_TEMPERATURE
-        and loss(inverse_temperature * _STEP) <= max_loss
-    ):
-        inverse_temperature *= _STEP
-    return inverse_temperature
 
 
 def spread(scores: F32 | F64) -> float:
