@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from slugline.serving.web.bodies import SMALL_FORM, body_type, parse_form, read_body
 from slugline.serving.web.problems import HttpProblem
-from slugline.serving.web.state import service_of, web_state
+from slugline.serving.web.state import app_state, service_of
 
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 20
@@ -37,7 +37,7 @@ async def read_form(
         raise HttpProblem(
             415, f"a form was expected, and the body is of type {media_type[:100]!r}."
         )
-    settings = web_state(request).settings
+    settings = app_state(request).settings
     if max_bytes is None:
         max_bytes = settings.max_form + n_more * _FIELD_BYTES
     body = await read_body(request, max_bytes, settings.timeout)

@@ -16,7 +16,7 @@ from slugline.base.html import template_environment
 from slugline.base.wording import counted, whole_percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.reports.render import shorten
-from slugline.serving.page.static_files import STATIC
+from slugline.serving.page.static_files import STATIC_FILES
 from slugline.serving.web.problems import HttpProblem, to_problem
 from slugline.serving.web.state import call_of, service_of, web_state
 
@@ -56,7 +56,7 @@ def render_page(
         "tabs": _TABS.items(),
         "path": request.scope["path"],
         "takes_corrections": service.takes_corrections and not model.fitted.columns,
-        "static": STATIC,
+        "static": STATIC_FILES.addresses,
         # The query of links, so that the next page shows the same model.
         "query": {} if model is models[0] else {"model": model.name},
         "version": __version__,

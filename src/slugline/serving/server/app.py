@@ -19,12 +19,13 @@ from slugline.serving.page.corrections import (
     show_corrections,
 )
 from slugline.serving.page.docs import make_docs_handler
-from slugline.serving.page.login import log_in, log_out, show_login
+from slugline.serving.page.login import log_in, show_login
 from slugline.serving.page.model_card import show_model
 from slugline.serving.page.rendering import Handler, problem_page, show_problems
-from slugline.serving.page.static_files import static_file
+from slugline.serving.page.static_files import STATIC_FILES
 from slugline.serving.page.table import answer_table, show_table, write_table
 from slugline.serving.web.guard import Guard
+from slugline.serving.web.login import log_out
 from slugline.serving.web.state import WebState, web_state
 
 if TYPE_CHECKING:
@@ -90,5 +91,5 @@ PAGE_ROUTES: Sequence[BaseRoute] = (
     _route("/login", "GET", show_login),
     _route("/login", "POST", log_in),
     _route("/logout", "POST", log_out),
-    Route("/static/{name}", static_file),
+    Route("/static/{name}", STATIC_FILES.send),
 )

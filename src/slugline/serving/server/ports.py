@@ -40,6 +40,12 @@ def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
     return listener
 
 
+def address_of(listener: socket.socket) -> str:
+    """Return the address of the page that a listening socket serves."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
 def _explain_bind_error(error: OSError, host: str, port: int, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
         owner = _owner(port)

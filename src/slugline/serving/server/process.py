@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import functools
 import gc
 import logging
-import math
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any
-
-import uvicorn
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.store import CorrectionStore
@@ -27,11 +22,13 @@ from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
+from slugline.serving.server.app_server import AppServer
 from slugline.serving.server.probes import BEAT_SECONDS
 from slugline.serving.service import Service
-from slugline.serving.web.acceptor import Acceptor
-from slugline.serving.web.connections import make_protocol
 from slugline.serving.web.state import WebState
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _log = logging.getLogger("slugline.server")
 
@@ -42,10 +39,6 @@ _WATCH_SECONDS = 1.0
 _GARBAGE = (20_000, 20, 20)
 # Seconds for which a thread that classifies may keep the event loop waiting.
 _SWITCH_SECONDS = 0.0005
-# File descriptors for other things than connections.
-_FILES = 64
-# Seconds after which an idle connection is closed.
-_KEEP_ALIVE_SECONDS = 75
 
 
 def run_process(
@@ -66,26 +59,7 @@ def run_process(
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)
     service = Service.from_settings(settings, models, metrics, store, learner)
-    config = uvicorn.Config(
-        make_app(WebState(settings, service)),
-        log_config=None,
-        access_log=False,
-        http=make_protocol(
-            settings.timeout,
-            # A file arrives, and waits for its answer.
-            settings.file_timeout() + settings.timeout,
-            _max_connections(settings),
-        ),
-        lifespan="off",
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=math.ceil(settings.grace),
-        ws="none",
-    )
-    # uvicorn would log a warning for each malformed request.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    app = make_app(WebState(settings, service))
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Objects that stay need not be examined by each collection.
     gc.freeze()
@@ -97,19 +71,7 @@ def run_process(
             learner.open()
             if learns:
                 learner.start()
-        _Server(config, service, settings, beat).run(sockets=[listener])
-
-
-def _max_connections(settings: ServeSettings) -> int:
-    """Return the limit of connections, which leaves some file descriptors for files."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # on Windows
-        return settings.max_connections
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return settings.max_connections
-    return max(1, min(settings.max_connections, limit - _FILES))
+        _Server(app, service, settings, beat).run(sockets=[listener])
 
 
 def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
@@ -141,18 +103,18 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
     )
 
 
-class _Server(uvicorn.Server):
+class _Server(AppServer):
     """Answers requests, and watches the models' files."""
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        app: ASGIApp,
         service: Service,
         settings: ServeSettings,
         beat: Callable[[], None] | None,
     ) -> None:
-        super().__init__(config)
-        self._service, self._settings, self._beat = service, settings, beat
+        super().__init__(app, settings)
+        self._service, self._beat = service, beat
         self._parent = os.getppid()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -167,40 +129,6 @@ class _Server(uvicorn.Server):
         finally:
             watching.cancel()
             beating.cancel()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if sys.platform == "win32":  # its event loop can't watch a listening socket
-            await super().startup(sockets)
-            return
-        await super().startup([])
-        limit = _max_connections(self._settings)
-
-        def make_protocol() -> asyncio.Protocol:
-            protocol: Any = self.config.http_protocol_class
-            made: asyncio.Protocol = protocol(
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            return made
-
-        acceptors: list[Any] = [Acceptor(each, make_protocol, limit) for each in sockets or ()]
-        self.servers = acceptors
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Finish running requests after a signal, and end without a traceback.
-
-        uvicorn itself would raise the signal again afterwards.
-        """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle_exit)
-        yield
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Shows where a thread hangs, such as in reading from a dead file system.
-        if not self.should_exit:
-            faulthandler.dump_traceback_later(self._settings.grace + 1, exit=True)
-        super().handle_exit(sig, frame)
 
     async def _send_heartbeats(self) -> None:
         """Send heartbeats as long as the event loop runs."""

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 from collections.abc import Callable
 
 from slugline.corrections.store import CorrectionStore
@@ -15,7 +14,7 @@ from slugline.serving.http.operations import OPERATIONS
 from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
-from slugline.serving.server.ports import bind
+from slugline.serving.server.ports import address_of, bind
 from slugline.serving.server.probes import Heartbeats, ProbeProcess
 from slugline.serving.server.process import make_learner, run_process
 from slugline.serving.server.workers import Workers
@@ -52,20 +51,15 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
             probes = ProbeProcess(probe_socket, beats, listener)
             stack.callback(probes.end)
             probes.start()
-            _log.info("answering probes at %shealth", _address(probe_socket))
+            _log.info("answering probes at %shealth", address_of(probe_socket))
         models = ServedModels.load(names, settings.min_precision)
         if settings.corrections is not None:  # so that an error appears before the start
             CorrectionStore(settings.corrections).close()
         make_learner(settings, models)
         operations = [operation.name for operation in OPERATIONS]
         metrics = Metrics(settings.workers, operations, [model.name for model in models.all()])
-        announce(_address(listener))
+        announce(address_of(listener))
         if forks:
             Workers(settings, models, metrics, listener, beats, probes).run()
         else:
             run_process(settings, models, metrics, listener)
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from starlette.requests import cookie_parser
 
-from slugline.serving.metrics import PAGE
 from slugline.serving.service import Call
 from slugline.serving.service_errors import BusyError
 from slugline.serving.web.bodies import SMALL_FORM, content_length
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from slugline.serving.web.state import WebState
+    from slugline.serving.web.state import AppState
 
 
 _log = logging.getLogger("slugline.server")
@@ -90,7 +89,7 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, state: WebState, show: Callable[[Scope, HttpProblem], Response]
+        self, app: ASGIApp, state: AppState, show: Callable[[Scope, HttpProblem], Response]
     ) -> None:
         self._app, self._state, self._show = app, state, show
         settings = state.settings
@@ -109,7 +108,7 @@ class Guard:
             return
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
-        # For `web_state`; without it, Starlette's router would answer to unknown paths itself.
+        # For `app_state`; without it, Starlette's router would answer to unknown paths itself.
         scope["app"] = self._state
         scope["state"] = {"call": Call(id=request_id)}
         status = 0
@@ -144,10 +143,8 @@ class Guard:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request that has ended, and log it if the settings say so."""
-        call, metrics = scope["state"]["call"], self._state.service.metrics
-        operation = scope["state"].get("operation", PAGE)
-        metrics.count_request(operation, "" if call.model is None else call.model.name, status)
-        metrics.observe("request_duration_seconds", seconds)
+        call = scope["state"]["call"]
+        self._state.count_request(scope, status, seconds)
         if self._state.settings.log_requests or self._state.settings.log_texts:
             line = "%s %s %d %.1f ms, %s"
             parts = scope["method"], request_path(scope), status, 1000 * seconds, call.id
@@ -220,15 +217,11 @@ class Guard:
         )
 
     def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
-        model = scope["state"]["call"].model or self._state.service.models.default
         message["headers"] += _HEADERS
         if not scope["path"].startswith(_STATIC) or message["status"] >= 400:
             message["headers"].append(_NO_STORE)
-        message["headers"] += [
-            (b"x-request-id", request_id.encode()),
-            (b"x-model", model.name.encode("ascii", "backslashreplace")),
-            (b"x-model-version", model.digest.encode()),
-        ]
+        message["headers"].append((b"x-request-id", request_id.encode()))
+        message["headers"] += self._state.response_headers(scope["state"]["call"])
 
 
 def token_cookie(token: str) -> str:

@@ -119,7 +119,7 @@ def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
     if isinstance(error, BusyError):
         headers = _BUSY_HEADERS
     elif isinstance(error, StoreError):
-        _log.error("corrections can't be stored: %s", error)
+        _log.error("nothing can be stored: %s", error)
         headers = _STORE_HEADERS
     detail, index = str(error), None
     if isinstance(error, LimitError):
@@ -135,11 +135,11 @@ def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
 
 
 def _routing_problem(error: HTTPException, scope: Scope) -> HttpProblem:
-    path = request_path(scope)
+    path, advice = request_path(scope), scope["app"].advice
     if error.status_code == 405:
-        detail = f"{path} does not answer {scope['method']}; see /docs."
+        detail = f"{path} does not answer {scope['method']}; {advice}."
     else:
-        detail = f"there is nothing at {path}; see /docs."
+        detail = f"there is nothing at {path}; {advice}."
     return HttpProblem(error.status_code, detail, headers=error.headers)
 
 

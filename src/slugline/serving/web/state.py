@@ -8,8 +8,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from slugline.serving.metrics import PAGE
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.service import Call, Service
 from slugline.serving.web.problems import HttpProblem
@@ -77,16 +78,53 @@ def is_https(scope: Scope, settings: ServeSettings) -> bool:
 
 
 @dataclass(eq=False)
-class WebState:
-    """State that the handlers of a process share."""
+class AppState:
+    """State that the handlers and the guard of any application share."""
 
     settings: ServeSettings
+    failed_tries: FailedTries = field(default_factory=FailedTries, kw_only=True)
+    #: Where people find what there is, for a message.
+    advice: ClassVar[str] = "open the page at /"
+
+    def count_request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request that was answered, for metrics."""
+
+    def response_headers(self, call: Call) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
+        """Return headers for the response to a call."""
+        return []
+
+
+@dataclass(eq=False)
+class WebState(AppState):
+    """State of an application that serves models."""
+
     service: Service
-    failed_tries: FailedTries = field(default_factory=FailedTries)
+    advice: ClassVar[str] = "see /docs"
+
+    def count_request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request by its operation and model."""
+        call, metrics = scope["state"]["call"], self.service.metrics
+        operation = scope["state"].get("operation", PAGE)
+        metrics.count_request(operation, "" if call.model is None else call.model.name, status)
+        metrics.observe("request_duration_seconds", seconds)
+
+    def response_headers(self, call: Call) -> list[tuple[bytes, bytes]]:
+        """Return headers that name the model."""
+        model = call.model or self.service.models.default
+        return [
+            (b"x-model", model.name.encode("ascii", "backslashreplace")),
+            (b"x-model-version", model.digest.encode()),
+        ]
+
+
+def app_state(request: Request) -> AppState:
+    """Return the state of the application that got a request."""
+    state: AppState = request.scope["app"]
+    return state
 
 
 def web_state(request: Request) -> WebState:
-    """Return the state of the application that got a request."""
+    """Return the state of the application that got a request and serves models."""
     state: WebState = request.scope["app"]
     return state
 
@@ -112,7 +150,7 @@ async def in_time(request: Request, answer: Awaitable[_T]) -> _T:
     ------
     HttpProblem : 504 if there is no answer in time, 400 if the client has left.
     """
-    timeout = web_state(request).settings.timeout
+    timeout = app_state(request).settings.timeout
     try:
         async with asyncio.timeout(timeout):
             return await while_connected(request, answer)

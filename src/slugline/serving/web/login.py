@@ -1,0 +1,47 @@
+"""Checks tokens that people type, and remembers browsers by a cookie."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from slugline.serving.web.guard import COOKIE, is_among, token_cookie
+from slugline.serving.web.state import app_state, client_address, is_https
+
+# Seconds for which a browser stays logged in.
+_MONTH = 30 * 24 * 3600
+
+
+def accept_token(request: Request, token: str) -> Response | None:
+    """Return a response that sets the cookie of a browser; None if the token is not valid.
+
+    Raises HttpProblem 429 if the address has sent too many wrong tokens.
+    """
+    state = app_state(request)
+    settings = state.settings
+    if not is_among(
+        token.encode(), [accepted.secret.encode() for accepted in settings.accepted_tokens]
+    ):
+        address = client_address(request.scope, settings)
+        state.failed_tries.check(address)
+        state.failed_tries.add(address)
+        return None
+    response = RedirectResponse("/", 303)
+    response.set_cookie(
+        COOKIE,
+        token_cookie(token),
+        max_age=_MONTH,
+        httponly=True,
+        # With "strict", people who follow a link to the page would be asked again. The guard
+        # rejects cross-site requests.
+        samesite="lax",
+        secure=is_https(request.scope, settings),
+    )
+    return response
+
+
+async def log_out(request: Request) -> Response:  # noqa: ARG001
+    """Delete the cookie of a browser."""
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(COOKIE)
+    return response
