@@ -108,6 +108,13 @@ def test_store_returns_any_text_and_columns_unchanged(store: LabelStore, text: s
     assert store.find_document("id 8") is None
 
 
+def test_store_finds_documents_by_text_and_key(store: LabelStore) -> None:
+    store.add_documents([NewDocument("id 7", "old"), NewDocument("id 8", "Zinc")])
+    store.add_documents([NewDocument("id 7", "new")])
+    assert store.find_texts(["Zinc", "old", "new", "none"]) == {"Zinc": [4, 6], "new": [7]}
+    assert store.find_keys(["id 8", "id 7", "none"]) == {"id 8": 6, "id 7": 7}
+
+
 def test_store_gives_a_changed_text_no_label_of_the_old_one(store: LabelStore) -> None:
     [old] = store.add_documents([NewDocument("id 7", "old")])
     give(store, "Kim", old, "grain")
@@ -553,7 +560,7 @@ def test_store_keeps_settings(path: Path, store: LabelStore) -> None:
         "CREATE TRIGGER other AFTER INSERT ON decisions BEGIN DELETE FROM decisions; END",
         "CREATE TABLE other (name)",
         "DROP TABLE settlements",
-        "DROP INDEX assignments_of_coders",
+        "DROP INDEX assignments_by_coder",
     ],
 )
 def test_store_leaves_a_file_with_another_schema_alone(

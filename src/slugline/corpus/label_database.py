@@ -41,11 +41,12 @@ FORMAT = DatabaseFormat(
             "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "replaces INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, "
             "columns BLOB NOT NULL, text BLOB NOT NULL, UNIQUE (key, replaces))",
+            "CREATE INDEX documents_by_text ON documents (digest)",
             "CREATE TABLE assignments (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "coder INTEGER NOT NULL, document INTEGER NOT NULL, reason TEXT NOT NULL, "
             "probability REAL, n_candidates INTEGER, guess BLOB, is_guess_shown INTEGER NOT NULL)",
-            "CREATE INDEX assignments_of_documents ON assignments (document, coder)",
-            "CREATE INDEX assignments_of_coders ON assignments (coder)",
+            "CREATE INDEX assignments_by_document ON assignments (document, coder)",
+            "CREATE INDEX assignments_by_coder ON assignments (coder)",
             "CREATE TABLE decisions (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "assignment INTEGER NOT NULL, supersedes INTEGER NOT NULL, kind TEXT NOT NULL, "
             "topics BLOB NOT NULL, reason TEXT, note BLOB, is_guess_shown INTEGER NOT NULL, "

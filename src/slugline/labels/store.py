@@ -290,6 +290,31 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             ).fetchone()
             return None if cells is None else self._reader(connection).document(cells)
 
+    def find_keys(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return the number of the latest document with each key that there is."""
+        query = "SELECT max(id) FROM documents WHERE key = ?"
+        with self._database.reading() as connection:
+            found = [(key, connection.execute(query, (to_cell(key),)).fetchone()) for key in keys]
+        return {key: int(row[0]) for key, row in found if row[0] is not None}
+
+    def find_texts(self, texts: Iterable[str]) -> dict[str, list[int]]:
+        """Return the numbers of the documents with each text that there is, in order.
+
+        Documents that others have replaced are left out.
+        """
+        query = (
+            "SELECT id FROM documents WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM documents AS "
+            "other WHERE other.key = documents.key AND other.replaces = documents.id) ORDER BY id"
+        )
+        found: dict[str, list[int]] = {}
+        with self._database.reading() as connection:
+            for text in dict.fromkeys(texts):
+                digest = hashlib.sha256(to_cell(text)).digest()
+                numbers = [int(row[0]) for row in connection.execute(query, (digest,))]
+                if numbers:
+                    found[text] = numbers
+        return found
+
     def document_labels(self, number: int) -> DocumentLabels:
         """Return a document by number with its labels; DataError if there is none."""
         with self._database.reading() as connection:

@@ -1,0 +1,160 @@
+"""Argilla's records in JSON: fields, metadata, and responses to one question."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from slugline.corpus.columns import known_text_columns
+from slugline.labels.formats.exchange import (
+    EXTRA,
+    ExchangedDocument,
+    ExchangedLabel,
+    Fields,
+    LabelTool,
+    persons,
+)
+
+# The field and the question of exported records.
+_FIELD, _QUESTION = "text", "topic"
+# Argilla's users have UUIDs; those of other coders are derived from their names.
+_NAMES = uuid.UUID("6f1f0f2c-5d0a-4a3e-9a5e-736c7567736c")
+
+
+class _Response(msgspec.Struct, frozen=True):
+    value: object = None
+    user_id: str | None = None
+    status: str | None = None
+
+
+class _Suggestion(msgspec.Struct, frozen=True):
+    value: object = None
+    score: object = None
+    agent: str | None = None
+
+
+def _matches(values: Mapping[str, Any]) -> bool:
+    return "fields" in values and any(
+        name in values for name in ("responses", "suggestions", "metadata", "_server_id")
+    )
+
+
+def _read(fields: Fields) -> ExchangedDocument:
+    texts = fields.take("fields", dict[str, object], {})
+    name = _text_name(texts, fields)
+    text = texts.pop(name)
+    if not isinstance(text, str):
+        raise fields.error(f"the field {name!r} is not a text")
+    by_question = fields.take("responses", dict[str, list[_Response]], {})
+    suggestions = fields.take("suggestions", dict[str, _Suggestion], {})
+    questions = [question for question, responses in by_question.items() if responses]
+    questions = [*dict.fromkeys([*questions, *suggestions])]
+    if len(questions) > 1:
+        raise fields.error(
+            f"there are answers to several questions ({', '.join(map(repr, questions))})",
+            "keep those to one question",
+        )
+    labels = [
+        ExchangedLabel(response.user_id, _topics(response.value, fields))
+        for responses in by_question.values()
+        for response in responses
+        if response.status != "draft"
+    ]
+    for suggestion in suggestions.values():
+        topics = _topics(suggestion.value, fields)
+        if topics is not None:
+            agent = suggestion.agent or "suggestions"
+            labels.append(ExchangedLabel(agent, topics, kind="imported"))
+    columns: dict[str, Any] = {**texts, **fields.take("metadata", dict[str, object], {})}
+    return ExchangedDocument(fields.place, fields.take_id(), text, columns, tuple(labels))
+
+
+def _text_name(texts: Mapping[str, object], fields: Fields) -> str:
+    known = known_text_columns(texts, ())
+    names = ["text"] if "text" in known else [*known][:1] or [*texts]
+    if len(names) != 1:
+        raise fields.error(
+            f"there are {len(texts)} fields, and none is called 'text'",
+            "rename one of them to text",
+        )
+    return names[0]
+
+
+def _topics(value: object, fields: Fields) -> tuple[str, ...] | None:
+    """Return the topics of a response: one, or a list of several; None if there is no value."""
+    if value is None:
+        return None
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str) for each in values):
+        raise fields.error(
+            f"the response {value!r} is no label", "only label questions can be read, of any number"
+        )
+    return tuple(dict.fromkeys(map(str, values)))
+
+
+def _write(document: ExchangedDocument) -> dict[str, Any]:
+    responses = [
+        {"value": _value(label.topics), "user_id": _user(label.coder or "")}
+        for label in persons(document.labels)
+        if label.topics is not None
+    ]
+    suggestion = next(
+        (each for each in document.labels if each.kind == "imported" and each.topics is not None),
+        None,
+    )
+    suggestions: dict[str, Any] = {}
+    if suggestion is not None and suggestion.topics is not None:
+        value = _value(suggestion.topics)
+        suggestions[_QUESTION] = {"value": value, "score": None, "agent": suggestion.coder}
+    metadata = {name: value for name, value in document.columns.items() if name != _FIELD}
+    return {
+        "id": str(document.id),
+        "fields": {_FIELD: document.text},
+        "metadata": metadata,
+        "suggestions": suggestions,
+        "responses": {_QUESTION: responses} if responses else {},
+        "vectors": {},
+        "_server_id": None,
+    }
+
+
+def _value(topics: tuple[str, ...]) -> str | list[str]:
+    return topics[0] if len(topics) == 1 else list(topics)
+
+
+def _user(coder: str) -> str:
+    """Return a UUID for a coder: the name itself if it is one."""
+    try:
+        return str(uuid.UUID(coder))
+    except ValueError:
+        return str(uuid.uuid5(_NAMES, coder))
+
+
+def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
+    labels = [*labels]
+    given = [frozenset(each.topics) for each in persons(labels) if each.topics is not None]
+    imported = [each for each in labels if each.kind == "imported" and each.topics is not None]
+    first = frozenset(imported[0].topics or ()) if imported else None
+    return frozenset(Counter(given).items()), first
+
+
+def _place_extra(item: dict[str, Any], extra: str) -> None:
+    item["metadata"][EXTRA] = extra
+
+
+ARGILLA = LabelTool(
+    name="argilla",
+    title="Argilla",
+    form="json",
+    has_line_per_coder=False,
+    matches=_matches,
+    read=_read,
+    write=_write,
+    view=_view,
+    place_extra=_place_extra,
+    take_extra=lambda columns: columns.pop(EXTRA, None),
+)

@@ -1,0 +1,91 @@
+"""doccano's JSONL of text classification: one list of labels for each document."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+from slugline.labels.formats.exchange import (
+    EXTRA,
+    ExchangedDocument,
+    ExchangedLabel,
+    Fields,
+    LabelTool,
+    find_answer,
+)
+
+_COMMENTS = "Comments"
+_VERSION_ADVICE = "export it from doccano 1.5 or later, in a project of text classification"
+
+
+def _matches(values: Mapping[str, Any]) -> bool:
+    has_labels = any(name in values for name in ("label", "cats", "annotations", "labels"))
+    return "text" in values and "id" in values and (has_labels or _COMMENTS in values)
+
+
+def _read(fields: Fields) -> ExchangedDocument:
+    for name, content in (("annotations", "numbers of labels"), ("entities", "spans")):
+        if name in fields:
+            raise fields.error(f"{name!r} holds {content}, not names of topics", _VERSION_ADVICE)
+    number, text = fields.take_id(), fields.take_text()
+    topics = _take_topics(fields)
+    comments = fields.take(_COMMENTS, list[str], [])
+    labels: tuple[ExchangedLabel, ...] = ()
+    if topics:
+        note = "\n".join(comments) or None
+        labels = (ExchangedLabel(topics=tuple(dict.fromkeys(topics)), note=note),)
+    return ExchangedDocument(fields.place, number, text, fields.rest(), labels)
+
+
+def _take_topics(fields: Fields) -> list[str]:
+    """Return the labels of a document; DataError if they are not names."""
+    names = [name for name in ("label", "labels", "cats") if name in fields]
+    if len(names) > 1:
+        raise fields.error(f"there are both {names[0]!r} and {names[1]!r}")
+    if not names:
+        return []
+    values = fields.take(names[0], list[object], [])
+    if any(isinstance(value, list) for value in values):
+        raise fields.error("a label is of a part of the text, not of all of it", _VERSION_ADVICE)
+    odd = next((value for value in values if not isinstance(value, str)), None)
+    if odd is not None:
+        raise fields.error(f"the label {odd!r} is not a name", _VERSION_ADVICE)
+    return [str(value) for value in values]
+
+
+def _write(document: ExchangedDocument) -> dict[str, Any]:
+    answer = find_answer(document.labels)
+    notes = [label.note for label in document.labels if label.note]
+    columns = {name: value for name, value in document.columns.items() if name not in _OWN}
+    return {
+        "id": document.id,
+        "text": document.text,
+        **columns,
+        "label": list(answer or ()),
+        _COMMENTS: notes,
+    }
+
+
+_OWN = ("id", "text", "label", "labels", "cats", _COMMENTS)
+
+
+def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
+    return frozenset(find_answer(labels) or ())
+
+
+def _place_extra(item: dict[str, Any], extra: str) -> None:
+    item[EXTRA] = extra
+
+
+DOCCANO = LabelTool(
+    name="doccano",
+    title="doccano",
+    form="jsonl",
+    has_line_per_coder=False,
+    matches=_matches,
+    read=_read,
+    write=_write,
+    view=_view,
+    place_extra=_place_extra,
+    take_extra=lambda columns: columns.pop(EXTRA, None),
+)

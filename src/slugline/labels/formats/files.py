@@ -1,0 +1,419 @@
+"""Imports labels from files of other tools, and exports labels to them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from slugline.base.databases import to_cell
+from slugline.base.files import PathLike, os_advice, whole_file
+from slugline.corpus.documents import check_topic_names
+from slugline.corpus.label_database import CoderKind, DocumentLabels
+from slugline.errors import DataError, OutputError, SluglineError
+from slugline.labels.cells import ImportedLabel, NewDocument
+from slugline.labels.formats.argilla import ARGILLA
+from slugline.labels.formats.doccano import DOCCANO
+from slugline.labels.formats.exchange import (
+    ExchangedDocument,
+    ExchangedLabel,
+    LabelTool,
+    find_tool,
+    read_exchange,
+    write_exchange,
+)
+from slugline.labels.formats.label_studio import LABEL_STUDIO
+from slugline.labels.formats.prodigy import PRODIGY
+from slugline.labels.store import LabelStore
+
+#: The tools whose files can be read and written, by name.
+TOOLS = {tool.name: tool for tool in (LABEL_STUDIO, ARGILLA, PRODIGY, DOCCANO)}
+# The number of documents that are stored together.
+_BATCH = 1000
+
+
+class ImportReport(NamedTuple):
+    """What an import has stored.
+
+    Attributes
+    ----------
+    n_documents : int
+        Number of documents, or lines about documents, in the file.
+    n_new_documents : int
+        Number of documents that the store did not have.
+    n_labels : int
+        Number of labels in the file, skipped documents included.
+    n_new_labels : int
+        Number of labels that the store did not have.
+    n_unknown : int
+        Number of documents that were left out as they have no text, and the store has none with
+        their id.
+    n_changed : int
+        Number of documents that were left out as the store has another text with their id.
+    """
+
+    n_documents: int
+    n_new_documents: int
+    n_labels: int
+    n_new_labels: int
+    n_unknown: int = 0
+    n_changed: int = 0
+
+
+class ExportReport(NamedTuple):
+    """What an export has written.
+
+    Attributes
+    ----------
+    n_documents : int
+    n_labels : int
+        Number of labels of coders, skipped documents included.
+    n_open : int
+        Number of documents on which coders disagree; formats with one list of topics for a
+        document have none there.
+    """
+
+    n_documents: int
+    n_labels: int
+    n_open: int
+
+
+# Import -------------------------------------------------------------------------------------------
+
+
+def import_file(
+    store: LabelStore, path: PathLike, *, coder: str | None = None, kind: CoderKind = "person"
+) -> ImportReport:
+    """Store the labels in a file that Label Studio, doccano, Argilla or Prodigy exported.
+
+    A document of the file is the stored one with the same key, if Slugline wrote the file, or with
+    the same text; others are added. The entire file is checked before anything is stored, and an
+    import can be repeated. A store without labels becomes multilabel if a document of the file has
+    several topics.
+
+    Parameters
+    ----------
+    store : LabelStore
+    path : str or Path
+    coder : str, optional
+        Who gave the labels; by default, whom the file names, or else the tool.
+    kind : {"person", "imported"}
+        What that coder is.
+
+    Raises
+    ------
+    DataError : if the file is of no such tool, or can't be read; the message names the place.
+    """
+    path = Path(path)
+    tool = find_tool(path, TOOLS.values())
+    if tool is None:
+        titles = ", ".join(each.title for each in TOOLS.values())
+        raise DataError(
+            f"{path} is not a file of a labelling tool that Slugline knows ({titles}); export JSON "
+            "or JSONL there, or give a table with a column of topics."
+        )
+    return import_documents(
+        store,
+        lambda: read_exchange(path, tool),
+        tool.name,
+        coder=coder,
+        kind=kind,
+        has_line_per_coder=tool.has_line_per_coder,
+    )
+
+
+def import_documents(
+    store: LabelStore,
+    read: Callable[[], Iterable[ExchangedDocument]],
+    source: str,
+    *,
+    coder: str | None = None,
+    kind: CoderKind = "person",
+    has_line_per_coder: bool = False,
+) -> ImportReport:
+    """Store exchanged documents and their labels; see `import_file`.
+
+    Parameters
+    ----------
+    store : LabelStore
+    read : callable
+        Return the documents; called twice, as they are checked first.
+    source : str
+        The name of the tool: of coders without a name, and of keys.
+    coder, kind : see `import_file`
+    has_line_per_coder : bool, default False
+        Whether a document that two coders labelled occurs twice.
+    """
+    _check(store, read())
+    importer = _Importer(
+        store, source, coder=coder, kind=kind, has_line_per_coder=has_line_per_coder
+    )
+    documents = iter(read())
+    while batch := list(itertools.islice(documents, _BATCH)):
+        importer.add(batch)
+    return importer.report()
+
+
+def _check(store: LabelStore, documents: Iterable[ExchangedDocument]) -> None:
+    """Check all labels of a file; let an empty store have several topics if some label has them."""
+    has_labels = next(store.decisions(), None) is not None
+    is_multilabel, needs_several = store.is_multilabel, False
+    names: set[str] = set()
+    for document in documents:
+        for label in document.labels:
+            new = [topic for topic in label.topics or () if topic not in names]
+            try:
+                check_topic_names(new)
+            except DataError as error:
+                raise DataError(f"{document.place}: ", *error.parts) from error
+            names.update(new)
+            if len(label.topics or ()) > 1 and not is_multilabel:
+                needs_several = True
+                if has_labels:
+                    raise DataError(
+                        f"{document.place}: there are {len(label.topics or ())} topics, and "
+                        f"documents have one each in {store.path}; import the file into another "
+                        "one, or keep one topic."
+                    )
+    if needs_several:
+        store.set_multilabel(True)
+
+
+class _Importer:
+    """Stores documents and labels batch by batch."""
+
+    def __init__(
+        self,
+        store: LabelStore,
+        source: str,
+        *,
+        coder: str | None,
+        kind: CoderKind,
+        has_line_per_coder: bool,
+    ) -> None:
+        self._store, self._source = store, source
+        self._coder, self._kind = coder, kind
+        self._has_line_per_coder = has_line_per_coder
+        self._is_multilabel = store.is_multilabel
+        # The documents with each text, by its digest, and how many of them were matched by each
+        # coder.
+        self._equal: dict[bytes, list[int]] = {}
+        self._n_seen: Counter[tuple[bytes, str | None]] = Counter()
+        self._n_documents = self._n_new_documents = self._n_labels = self._n_new_labels = 0
+        self._n_unknown = self._n_changed = 0
+
+    def report(self) -> ImportReport:
+        """Return what was stored so far."""
+        return ImportReport(
+            n_documents=self._n_documents,
+            n_new_documents=self._n_new_documents,
+            n_labels=self._n_labels,
+            n_new_labels=self._n_new_labels,
+            n_unknown=self._n_unknown,
+            n_changed=self._n_changed,
+        )
+
+    def add(self, batch: Sequence[ExchangedDocument]) -> None:
+        """Store a batch."""
+        self._n_documents += len(batch)
+        numbers = self._find_documents(batch)
+        by_coder: dict[tuple[str, CoderKind], list[ImportedLabel]] = defaultdict(list)
+        settlements = []
+        for document, number in zip(batch, numbers, strict=True):
+            if number is None:
+                continue
+            for label in document.labels:
+                self._n_labels += 1
+                if label.is_settlement:
+                    settlements.append((number, label))
+                else:
+                    imported = self._imported_label(number, label)
+                    by_coder[self._coder_of(label)].append(imported)
+        for (name, kind), labels in by_coder.items():
+            self._store.add_coder(name, kind)
+            self._n_new_labels += self._store.import_labels(name, labels)
+        for number, label in settlements:
+            self._n_new_labels += self._settle(number, label)
+
+    def _coder_of(self, label: ExchangedLabel) -> tuple[str, CoderKind]:
+        if self._coder is not None:
+            return self._coder, self._kind
+        return label.coder or self._source, label.kind
+
+    def _imported_label(self, number: int, label: ExchangedLabel) -> ImportedLabel:
+        topics, reason = label.topics, label.reason
+        if topics == () and not self._is_multilabel:
+            topics, reason = None, "none of these"
+        return ImportedLabel(number, topics, label.at, label.note, reason)
+
+    def _settle(self, number: int, label: ExchangedLabel) -> bool:
+        """Store a settlement unless it is the current one; return whether it is new."""
+        person, _ = self._coder_of(label)
+        self._store.add_coder(person)
+        for topic in label.topics or ():
+            self._store.add_topic(topic, person)
+        current = self._store.document_labels(number).settlement
+        if current is not None:
+            topics = current.topics if current.kind == "label" else None
+            if (topics, current.person.name) == (label.topics, person):
+                return False
+        self._store.settle(
+            number,
+            label.topics,
+            person,
+            note=label.note,
+            supersedes=None if current is None else current.id,
+        )
+        return True
+
+    def _find_documents(self, batch: Sequence[ExchangedDocument]) -> list[int | None]:
+        """Return the number of each document, which is added if it is not stored yet.
+
+        None if a document has neither a text nor a key that is stored, or has a key of another
+        text.
+        """
+        keys = [key for each in batch for key in (each.key, self._own_key(each)) if key]
+        keyed = self._store.find_keys(keys)
+        texts = {_digest(each.text): each.text for each in batch if each.text is not None}
+        missing = [text for digest, text in texts.items() if digest not in self._equal]
+        found = self._store.find_texts(missing)
+        self._equal.update((_digest(text), found.get(text, [])) for text in missing)
+        new: list[NewDocument] = []  # while they have no number, -1 stands for the first one
+        numbers = [self._find(document, keyed, new) for document in batch]
+        added = self._store.add_documents(new)
+        self._n_new_documents += len(added)
+        for digest in texts:
+            self._equal[digest] = [added[-n - 1] if n < 0 else n for n in self._equal[digest]]
+        return [added[-n - 1] if n is not None and n < 0 else n for n in numbers]
+
+    def _find(
+        self, document: ExchangedDocument, keyed: dict[str, int], new: list[NewDocument]
+    ) -> int | None:
+        """Return the number of one document; if it is not stored, append it to `new`."""
+        key, text = document.key, document.text
+        if text is None:
+            number = keyed.get(key or "")
+            self._n_unknown += number is None
+            return number
+        digest = _digest(text)
+        equal = self._equal[digest]
+        if key is not None and key in keyed:
+            if keyed[key] in equal:
+                return keyed[key]
+            self._n_changed += 1
+            return None
+        own_key = self._own_key(document)
+        if own_key and keyed.get(own_key) in equal:
+            return keyed[own_key]
+        if key is None:
+            coder = document.labels[0].coder if document.labels else None
+            counter = (digest, coder if self._has_line_per_coder else None)
+            n_seen = self._n_seen[counter]
+            self._n_seen[counter] += 1
+            if n_seen < len(equal):
+                return equal[n_seen]
+            key = own_key or f"text {digest.hex()} {n_seen + 1}"
+            if key in keyed:  # of another text
+                key = f"{key} text {digest.hex()}"
+        new.append(NewDocument(key, text, document.columns))
+        keyed[key] = -len(new)
+        equal.append(-len(new))
+        return -len(new)
+
+    def _own_key(self, document: ExchangedDocument) -> str:
+        """Return a key from the tool's id; empty if there is none, or Slugline wrote a key."""
+        return "" if document.key or document.id == "" else f"{self._source} {document.id}"
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(to_cell(text)).digest()
+
+
+# Export -------------------------------------------------------------------------------------------
+
+
+def export_file(store: LabelStore, path: PathLike, tool: LabelTool) -> ExportReport:
+    """Write all documents with their labels to a file that a tool can import.
+
+    The file appears when it is complete.
+
+    Raises OutputError if it can't be written.
+    """
+    counts: Counter[str] = Counter()
+
+    def documents() -> Iterator[ExchangedDocument]:
+        for each in store.labels():
+            if not each.is_replaced:
+                document = to_exchange(each, tool.name)
+                counts["documents"] += 1
+                counts["labels"] += len(document.labels)
+                counts["open"] += each.status == "open"
+                yield document
+
+    with write_errors(path), whole_file(path) as file:
+        for piece in write_exchange(documents(), tool):
+            file.write(piece)
+    return ExportReport(counts["documents"], counts["labels"], counts["open"])
+
+
+@contextmanager
+def write_errors(path: PathLike) -> Iterator[None]:
+    """Convert an OSError while a file is written to an OutputError."""
+    try:
+        yield
+    except SluglineError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
+            "another place."
+        ) from error
+
+
+def to_exchange(labels: DocumentLabels, source: str) -> ExchangedDocument:
+    """Return a document with the labels of all coders; `source` is the tool whose id it gets."""
+    document = labels.document
+    exchanged = [
+        ExchangedLabel(
+            coder=decision.assignment.coder.name,
+            topics=decision.topics if decision.kind == "label" else None,
+            at=decision.at,
+            note=decision.note,
+            reason=decision.reason or "unclear",
+            kind=decision.assignment.coder.kind,
+        )
+        for decision in labels.decisions
+    ]
+    settlement = labels.settlement
+    if settlement is not None:
+        exchanged.append(
+            ExchangedLabel(
+                coder=settlement.person.name,
+                topics=settlement.topics if settlement.kind == "label" else None,
+                at=settlement.at,
+                note=settlement.note,
+                is_settlement=True,
+            )
+        )
+    return ExchangedDocument(
+        place="",
+        id=_exchanged_id(document.key, source, document.id),
+        text=document.text,
+        columns=document.columns,
+        labels=tuple(exchanged),
+        key=document.key,
+    )
+
+
+def _exchanged_id(key: str, source: str, number: int) -> str | int:
+    """Return the id that a tool gave to a document, or the user's id, or else its number."""
+    for prefix in (f"{source} ", "id "):
+        if key.startswith(prefix):
+            name = key.removeprefix(prefix).partition(" text ")[0]
+            is_number = name.isdecimal() and str(int(name)) == name
+            return int(name) if is_number else name
+    return number
