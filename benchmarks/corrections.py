@@ -8,7 +8,6 @@ import datetime
 import hashlib
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from data import load, select
-from measure import child_command, progress, table
+from kills import make_text, run_round
+from measure import progress, table
 from slugline import Corpus, TopicClassifier, load_corpus
 from slugline.corrections.learning import learn_from_corrections, merge_corrections, to_corpus
 from slugline.corrections.review import Review, review
@@ -31,12 +31,6 @@ from slugline.model.fitted import Fitted
 N_THREADS, N_PROCESSES = 4, 2
 # Rounds with one file; then a new one is made.
 ROUNDS_PER_FILE = 10
-
-
-def make_text(seed: str, n: int) -> str:
-    """Return a text of 10 to 30,000 characters."""
-    rng = random.Random(f"{seed} {n}")  # noqa: S311 - nothing secret
-    return f"{rng.random()} " * int(10 ** rng.uniform(0, 3.2))
 
 
 def compute_digest(text: str) -> str:
@@ -70,40 +64,6 @@ def add_until_killed(path: str, seed: str) -> None:
             thread.join()
 
 
-def run_round(path: Path, seed: int, rng: random.Random, *, at_once: bool) -> list[list[str]]:
-    """Run processes, and kill each at its own random moment; return what they acknowledged."""
-    running = [
-        subprocess.Popen(
-            child_command("corrections", "add_until_killed", str(path), f"{seed}{n}"),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(N_PROCESSES)
-    ]
-    acknowledged: list[list[str]] = []
-
-    def listen(process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        first = None if at_once else process.stdout.readline()
-        timer = threading.Timer(rng.uniform(0, 0.6 if at_once else 0.3), process.kill)
-        timer.start()
-        lines = [*([] if first is None else [first]), *process.stdout]
-        acknowledged.extend(line.split() for line in lines if line.endswith("\n"))
-        timer.join()
-
-    listeners = [threading.Thread(target=listen, args=[process]) for process in running]
-    for listener in listeners:
-        listener.start()
-    for listener in listeners:
-        listener.join()
-    for process in running:
-        if process.wait() != -9:
-            raise SystemExit(f"a process ended by itself, with {process.returncode}")
-        assert process.stdout is not None
-        process.stdout.close()
-    return acknowledged
-
-
 def check_file(path: Path, added: dict[int, str], undone: set[int]) -> tuple[int, list[int]]:
     """Return how many corrections are in the file, and which acknowledged ones it has lost."""
     with CorrectionStore(path) as store:
@@ -133,7 +93,9 @@ def kill_rounds(n_rounds: int, seed: int, folder: Path) -> dict[str, float]:
         is_new = number % ROUNDS_PER_FILE == 0
         if is_new:
             path, added, undone = folder / f"{number}.db", {}, set()
-        for action, n, digest in run_round(path, seed + number, rng, at_once=is_new):
+        arguments = [(str(path), f"{seed + number}{n}") for n in range(N_PROCESSES)]
+        lines = run_round("corrections", "add_until_killed", arguments, rng, at_once=is_new)
+        for action, n, digest in lines:
             if action == "added":
                 added[int(n)] = digest
                 n_added += 1

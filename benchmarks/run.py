@@ -39,6 +39,7 @@ SUBJECTS = (
     "evaluation",
     "serving",
     "corrections",
+    "label_store",
     "export",
     "streams",
     "reproducibility",
