@@ -96,7 +96,7 @@ class TopicClassifier(TextEstimator):
         What knows words that no document has, and whose scores are added to those of the linear
         learner, with as much weight as helps on held-out documents. "vectors" are those of words
         that come with Slugline. They are left out, without a warning, where no encoder can be used
-        (with other learners, in `fit_stream`, in `partial_fit` of texts with several topics, and in
+        (with other learners, in `fit_stream` and `partial_fit` of texts with several topics, and in
         fits of more than 200,000 documents), where they don't help, and, with more than 20,000
         documents, unless they help on a sample. Other names of
         `slugline.learning.encoder.registry` are those of sentence encoders ("use", "e5"), several

@@ -160,14 +160,6 @@ def test_number_of_threads_makes_no_difference() -> None:
 # Where vectors can't be learned -------------------------------------------------------------------
 
 
-def test_fit_stream_learns_words_alone() -> None:
-    batches = [documents(), documents()]
-    with_vectors = TopicClassifier(encoder="vectors").fit_stream(batches)
-    words = TopicClassifier(encoder=None).fit_stream(batches)
-    texts = documents()[0]
-    np.testing.assert_array_equal(with_vectors.predict_proba(texts), words.predict_proba(texts))
-
-
 def test_net_learns_words_alone() -> None:
     assert fit(learner="network").fitted_.dense is None
 

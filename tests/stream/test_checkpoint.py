@@ -32,6 +32,7 @@ from safetensors.numpy import load_file, save
 from slugline.base.progress import Progress, SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
+from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.linear.newton import TOLERANCE, DescentState, Iterate
 from slugline.stream import checkpoint, descents
 from slugline.stream.checkpoint import RunningDescent, StreamState, remove_checkpoint
@@ -68,6 +69,9 @@ class StopAt(SilentProgress):
                 raise self.how
 
 
+VECTORS = get_encoder("vectors").digest[:16]
+
+
 @dataclass
 class Job:
     """One job, which may be stopped and begun again."""
@@ -76,6 +80,7 @@ class Job:
     folder: Path
     blocks: Any = WORDS
     class_weight: Any = None
+    encoder: Any = "vectors"
 
     def run(
         self,
@@ -90,6 +95,7 @@ class Job:
             n_jobs=1,
             feature_groups=self.blocks,
             class_weight=self.class_weight,
+            encoder=self.encoder,
             min_precision=min_precision,
         )
         return classifier.fit_stream(
@@ -122,7 +128,9 @@ def test_fit_stream_resumes_from_every_step_with_the_same_bytes(
 ) -> None:
     monkeypatch.setattr(descents, "_MAX_DENSE", most_kept)
     counting = StopAt(-1)
-    wanted = saved(job.run(counting, checkpoint=None), job.folder)
+    whole = job.run(counting, checkpoint=None)
+    assert whole.fitted_.dense is not None
+    wanted = saved(whole, job.folder)
     for n in range(1, counting.reported + 1, stride):
         with pytest.raises(StoppedError):
             job.run(StopAt(n))
@@ -277,8 +285,9 @@ def test_require_same_job_names_another_tolerance_before_documents_are_read(job:
     [
         ({"class_weight": "balanced"}, 'weights of topics: "equal" there, "balanced" in this job'),
         ({"blocks": [FeatureGroup("words", "counts", n_buckets=1 << 10)] * 2}, "other terms"),
+        ({"encoder": None}, f"word vectors: {VECTORS} there, none in this job"),
     ],
-    ids=["class_weight", "blocks"],
+    ids=["class_weight", "blocks", "encoder"],
 )
 def test_require_same_job_names_other_settings(
     job: Job, changes: dict[str, Any], named: str

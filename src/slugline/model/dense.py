@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 #: Row numbers of documents, and their probabilities by models that did not learn from them.
 HeldOutProba = tuple[Index, F32]
 
-#: With more documents per topic than this, on average, the names of topics add nothing.
-MAX_FOR_NAMES = 50
+# With more documents per topic than this, on average, the names of topics add nothing.
+_MAX_FOR_NAMES = 50
 #: With more documents than this, the built-in encoder has to prove on some of them that it helps.
 MAX_UNTRIED = 20_000
 #: Largest number of unlabelled texts to learn from: more of them hardly change anything.
@@ -387,16 +387,27 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     is_learned = slice(None) if weight is None else weight[: len(labels)] > 0
     present = [topics.names[number] for number in np.unique(labels.topics[is_learned]).tolist()]
     undescribed = [name for name in present if name not in encoded.settings.descriptions]
-    if not undescribed or len(labels) > MAX_FOR_NAMES * len(topics):
+    if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
         return [], None
-    words = [name_words(name) for name in undescribed]
+    words = list(map(_split_name, undescribed))
     rows, y = _encode(words, encoded), topics.encode(undescribed)
     is_known = encoded.encoder.find_known(rows)
     return words, Names(rows[is_known], y[is_known]) if is_known.any() else None
 
 
-def name_words(name: Topic) -> str:
-    """Return the words of the name of a topic."""
+def encode_names(topics: Topics, encoder: CheckedEncoder, n_documents: int) -> Names | None:
+    """Return the encoder's rows of the names of all topics; None if there are many documents."""
+    from slugline.learning.encoder.fit import Names
+    from slugline.learning.encoder.rows import encode
+
+    if n_documents > _MAX_FOR_NAMES * len(topics):
+        return None
+    rows = encode(list(map(_split_name, topics.names)), encoder)
+    is_known = encoder.find_known(rows)
+    return Names(rows[is_known], np.flatnonzero(is_known))
+
+
+def _split_name(name: Topic) -> str:
     return _NO_WORD.sub(" ", str(name)).strip()
 
 

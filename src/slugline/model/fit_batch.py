@@ -19,7 +19,7 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, Learner, is_linear, learns_in_batches
-from slugline.model.dense import MAX_FOR_NAMES, name_words
+from slugline.model.dense import encode_names
 from slugline.model.documents import TrainingDocuments, counted_documents
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
@@ -27,7 +27,6 @@ from slugline.model.task import choose_task
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
-    from slugline.learning.encoder.fit import Names
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.encoder.head_state import HeadState
 
@@ -111,9 +110,8 @@ def _learn_head(
     if weight is not None:
         is_learned &= weight > 0
         weight = weight[is_learned]
-    names = None
-    if before.n_documents + len(training) <= MAX_FOR_NAMES * len(before.topics):
-        names = _encode_names(before.topics, state.encoder)
+    n_documents = before.n_documents + len(training)
+    names = encode_names(before.topics, state.encoder, n_documents)
     heldout = learner.heldout_scores_.of_rows(is_learned)
     y = labels.topics[is_learned]
     state = learn_batch(state, rows[is_learned], y, weight, heldout, names)
@@ -131,16 +129,6 @@ def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> 
 
     n_columns = encoder.word_sum.table.header.n_columns
     return HeadState.empty(encoder, len(topics), n_columns)
-
-
-def _encode_names(topics: Topics, encoder: CheckedEncoder) -> Names:
-    """Return the names of all topics that the encoder knows something of."""
-    from slugline.learning.encoder.fit import Names
-    from slugline.learning.encoder.rows import encode
-
-    rows = encode([name_words(name) for name in topics.names], encoder)
-    is_known = encoder.find_known(rows)
-    return Names(rows[is_known], np.flatnonzero(is_known))
 
 
 def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,16 @@ from slugline.corpus.labelled import RowsReport
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import DocumentBlock
+from slugline.stream.vectors import VectorBlock, VectorSummer
 from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
 from slugline.text.feature_groups import FeatureGroup, RowWeights, idf
 from slugline.text.features import Features
 from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets
 from slugline.text.tokens import map_chunks
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.encoder import CheckedEncoder
 
 
 class CountedBlock(NamedTuple):
@@ -45,6 +49,7 @@ class BlockStatistics(NamedTuple):
     topics: dict[Topic, int]  # Documents of each topic
     # Smallest and largest number of topics of a document; None for single-label data.
     topic_set_sizes: tuple[int, int] | None
+    vectors: VectorBlock | None = None  # None without word vectors, and for multilabel data
 
     @property
     def n_entries(self) -> int:
@@ -62,26 +67,49 @@ class BlockSummary(NamedTuple):
 
 
 def count_block(
-    documents: DocumentBlock, feature_groups: Sequence[FeatureGroup]
+    documents: DocumentBlock,
+    feature_groups: Sequence[FeatureGroup],
+    encoder: CheckedEncoder | None = None,
 ) -> tuple[CountedBlock | None, BlockSummary]:
-    """Return the counted terms of a block, None if it has no documents, and its summary."""
+    """Return the counted terms of a block, None if it has no documents, and its summary.
+
+    With an encoder that sums the vectors of words, they are summed in the same pass.
+    """
     texts, topics, reports = documents
     digest = compute_digest(texts, topics)
     if not texts:
         return None, BlockSummary(None, reports, 0, digest)
-    block, statistics = count_terms(texts, topics, feature_groups)
+    block, statistics = count_terms(texts, topics, feature_groups, encoder)
     return block, BlockSummary(statistics, reports, len(texts), digest)
 
 
 def count_terms(
-    texts: Sequence[str], topics: Sequence[Any], feature_groups: Sequence[FeatureGroup]
+    texts: Sequence[str],
+    topics: Sequence[Any],
+    feature_groups: Sequence[FeatureGroup],
+    encoder: CheckedEncoder | None = None,
 ) -> tuple[CountedBlock, BlockStatistics]:
-    """Count the terms of documents, by hash bucket of each feature group."""
+    """Count the terms of documents, by hash bucket of each feature group; see `count_block`."""
+    n_labels = sizes = None
+    labels: Sequence[Topic] = topics
+    if is_multilabel(topics):
+        n_labels = np.fromiter(map(len, topics), dtype=np.int32, count=len(topics))
+        sizes = int(n_labels.min()), int(n_labels.max())
+        labels = [topic for topic_set in topics for topic in topic_set]
+    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(labels))}
+    y = np.fromiter((numbers[topic] for topic in labels), dtype=np.int32, count=len(labels))
+    keys = np.fromiter(map(_hash_text, texts), dtype=np.uint64, count=len(texts))
+    word_sum = None if encoder is None or n_labels is not None else encoder.word_sum
+    vectors = None if word_sum is None else VectorSummer(word_sum, y, tuple(numbers), keys)
     tables = [HashedColumns(group.n_buckets or 1, group.kind) for group in feature_groups]
     kinds, stack = [group.kind for group in feature_groups], RowStack()
-    counter = make_counter(feature_groups[-1].columns)
-    for tokens in map_chunks(lambda chunk: counter.prepare(chunk, kinds), texts):
-        stack.append(counter.count(tokens, tables, learn=True).entries)
+    table = None if word_sum is None else word_sum.table
+    counter = make_counter(feature_groups[-1].columns, table)
+    for chunk in map_chunks(lambda chunk: counter.prepare(chunk, kinds), texts):
+        counts = counter.count(chunk, tables, learn=True)
+        stack.append(counts.entries)
+        if vectors is not None and counts.sums is not None:
+            vectors.add(counts.sums)
     widths = [table.n_columns for table in tables]
     for part in stack.parts():
         part.offset_columns(widths)
@@ -91,20 +119,12 @@ def count_terms(
     all_buckets = np.concatenate(
         [group_buckets + offset for group_buckets, offset in zip(buckets, offsets, strict=True)]
     )
-    n_labels = sizes = None
-    labels: Sequence[Topic] = topics
-    if is_multilabel(topics):
-        n_labels = np.fromiter(map(len, topics), dtype=np.int32, count=len(topics))
-        sizes = int(n_labels.min()), int(n_labels.max())
-        labels = [topic for topic_set in topics for topic in topic_set]
-    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(labels))}
-    y = np.fromiter((numbers[topic] for topic in labels), dtype=np.int32, count=len(labels))
     block = CountedBlock(
         values=entries.values,
         buckets=all_buckets.astype(np.int32)[entries.columns],
         lengths=entries.lengths.astype(np.int64),
         y=y,
-        keys=np.fromiter(map(_hash_text, texts), dtype=np.uint64, count=len(texts)),
+        keys=keys,
         names=tuple(numbers),
         n_labels=n_labels,
     )
@@ -115,6 +135,7 @@ def count_terms(
         n_documents=np.split(n_documents, np.cumsum(widths)[:-1]),
         topics=dict(zip(numbers, np.bincount(y).tolist(), strict=True)),
         topic_set_sizes=sizes,
+        vectors=None if vectors is None else vectors.block(),
     )
     return block, statistics
 

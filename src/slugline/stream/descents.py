@@ -23,11 +23,11 @@ from slugline.stream.local import write_memmap
 
 # Rows of all blocks ------------------------------------------------------------------------------
 
-# Number of different keys of rows.
-_N_KEYS = 1 << 64
-# One in so many rows is held out from the first descent, for calibration, unless there are more
-# scores of these than calibration needs.
-_HELDOUT_RATIO = 5
+#: Number of different keys of rows.
+N_KEYS = 1 << 64
+#: One in so many rows is held out from the first descent, for calibration, unless there are more
+#: scores of these than calibration needs.
+HELDOUT_RATIO = 5
 # With very many topics, whose scores are many, this number of rows is still held out.
 _MIN_HELDOUT = 500
 #: Maximum number of dense weights: of all columns, for a batch of topics.
@@ -86,6 +86,12 @@ class RowBlocks:
         return fit.topic_batches(self.n_topics, -(-self.n_topics // n_batches))
 
 
+def max_heldout_rows(n_topics: int, *, multilabel: bool) -> int:
+    """Return the largest number of rows to hold out."""
+    max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
+    return max(_MIN_HELDOUT, max_scores // n_topics)
+
+
 def hold_out_rows(
     engine: Engine,
     n_columns: int,
@@ -97,9 +103,8 @@ def hold_out_rows(
 ) -> RowBlocks:
     """Return the rows of an engine, of which as many are held out as calibration needs."""
     n_topics = len(topic_counts)
-    max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
-    max_heldout = max(_MIN_HELDOUT, max_scores // n_topics)
-    min_key = _N_KEYS * min(max_heldout, n_rows // _HELDOUT_RATIO) // n_rows
+    max_heldout = max_heldout_rows(n_topics, multilabel=multilabel)
+    min_key = N_KEYS * min(max_heldout, n_rows // HELDOUT_RATIO) // n_rows
     column_counts, training_topic_counts, n_training = engine.sum_blocks(
         sums.training_counts, n_topics, min_key
     )

@@ -22,7 +22,9 @@ from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_of_rows
+from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
+from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
@@ -38,6 +40,7 @@ from slugline.stream.descents import RowBlocks, StreamResult, StreamTraining, ho
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
+from slugline.stream.vectors import StreamHead, VectorStatistics, fit_head
 from slugline.text.feature_groups import N_EXAMINED
 from slugline.text.features import Features
 
@@ -74,8 +77,20 @@ def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, toleran
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
             "tolerances": repr(float(tolerance)),
             **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
+            "word vectors": _vectors_digest(settings),
         }
     )
+
+
+def _vectors_digest(settings: FitSettings) -> str:
+    encoder = _word_vectors(settings)
+    return "none" if encoder is None else encoder.digest[:_DIGITS]
+
+
+def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
+    """Return the encoder if it is that of word vectors, which streams can learn from; else None."""
+    encoder = settings.encoder
+    return encoder if isinstance(encoder, CheckedEncoder) and encoder.is_built_in else None
 
 
 def require_same_documents(
@@ -197,8 +212,8 @@ Dask collection
         Dask data frames have columns as files do; bags have pairs or mappings. Without a client,
         their partitions are computed on this machine.
     settings : FitSettings
-        The settings, with a linear learner, whose `passes` and `clean` are ignored, and without an
-        encoder or `tune`.
+        The settings, with a linear learner, whose `passes` and `clean` are ignored, and without
+        `tune` or an encoder other than "vectors", which is left out if texts have several topics.
     options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
@@ -279,6 +294,7 @@ class _DocumentCounts:
     """Counts from reading documents into the blocks of an engine."""
 
     terms: TermStatistics
+    vectors: VectorStatistics | None  # None without word vectors, and for multilabel data
     topics: Topics
     topic_counts: I64  # shape (n_topics,): documents of each topic
     block_sizes: list[int]  # Number of entries of each block
@@ -292,17 +308,22 @@ def _read_documents(
     if not texts:  # an error is raised below
         settings = replace(settings, columns=())
     feature_groups = settings.batch_feature_groups(texts, topics)
-    terms = TermStatistics(feature_groups)
+    terms, encoder = TermStatistics(feature_groups), _word_vectors(settings)
+    if is_multilabel(topics):
+        encoder = None
+    vectors = None if encoder is None else VectorStatistics(encoder)
     counts: Counter[Topic] = Counter()
     block_sizes = []
     note = ""
-    for summary in engine.read_blocks(count_block, documents.partitions(), feature_groups):
+    for summary in engine.read_blocks(count_block, documents.partitions(), feature_groups, encoder):
         documents.add(summary.reports, summary.n_documents, summary.digest)
         if not note and (note := documents.columns_note):
             progress.note(note)
         if summary.statistics is None:
             continue
         terms.add(summary.statistics)
+        if vectors is not None and summary.statistics.vectors is not None:
+            vectors.add(summary.statistics.vectors, summary.n_documents)
         counts.update(summary.statistics.topics)
         block_sizes.append(summary.statistics.n_entries)
         progress.update("reading", None, f"{documents.n_documents:,} documents")
@@ -313,7 +334,7 @@ def _read_documents(
     _note_rows(documents, counts, progress)
     names = Topics.fit(counts)
     topic_counts = np.array([counts[name] for name in names.names])
-    return _DocumentCounts(terms, names, topic_counts, block_sizes)
+    return _DocumentCounts(terms, vectors, names, topic_counts, block_sizes)
 
 
 def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Progress) -> None:
@@ -402,7 +423,8 @@ def _to_fitted(
 ) -> Fitted:
     learner = learner.learned(result.weights, result.biases, result.calibration)
     features, columns = features.without(learner.unused_columns())
-    evaluation = _evaluate_heldout(result, counts, settings)
+    stream_head = _fit_head(result, counts, documents, settings)
+    evaluation = _evaluate_heldout(result, stream_head, counts, settings)
     return Fitted(
         topics=counts.topics,
         features=features,
@@ -414,6 +436,8 @@ def _to_fitted(
         topic_counts=counts.topic_counts,
         n_unlearned=result.n_unused,
         interrupted=result.interrupted,
+        dense=None if stream_head is None else stream_head.head,
+        head_state=None if stream_head is None else stream_head.state,
         heldout_predictions=None if result.interrupted else evaluation.predictions,
         stream=StreamRecord(
             n_passes=result.n_passes,
@@ -426,12 +450,33 @@ def _to_fitted(
     )
 
 
+def _fit_head(
+    result: StreamResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
+) -> StreamHead | None:
+    """Return the head of word vectors; None if there is nothing to measure it on."""
+    if counts.vectors is None or not len(result.heldout.rows):
+        return None
+    return fit_head(
+        counts.vectors,
+        result.heldout,
+        result.calibration,
+        counts.topics,
+        documents.n_documents,
+        _class_weights(counts.topic_counts, settings, counts.topics),
+    )
+
+
 def _evaluate_heldout(
-    result: StreamResult, counts: _DocumentCounts, settings: FitSettings
+    result: StreamResult,
+    stream_head: StreamHead | None,
+    counts: _DocumentCounts,
+    settings: FitSettings,
 ) -> _HeldoutEvaluation:
     """Evaluate the first descent on held-out rows; for multilabel data, choose thresholds."""
     rows, labels, scores = result.heldout
     proba: F32 = result.calibration.proba(scores)
+    if stream_head is not None:
+        scores, proba = stream_head.scores, stream_head.proba
     precision = settings.min_precision
     if counts.terms.topic_set_sizes is None:
         y = labels.topics

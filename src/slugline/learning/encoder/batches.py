@@ -57,7 +57,7 @@ def learn_batch(
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
         if len(rows) <= state.n_learned:
-            encoded = _score(state.sums, names, rows[heldout.rows])
+            encoded = score_rows(state.sums, names, rows[heldout.rows])
         else:
             encoded = _score_in_folds(state.sums, rows, y, sample_weight, heldout, names)
         costs = np.ones(len(rows), dtype=np.float32) if sample_weight is None else sample_weight
@@ -133,12 +133,21 @@ def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
     return scale * weights, scale * biases
 
 
-def _score(sums: ClassSums, names: Names | None, rows: F32) -> F32:
-    """Return the scores of rows, minus their mean over topics."""
+def score_rows(sums: ClassSums, names: Names | None, rows: F32) -> F32:
+    """Return the scores of rows by a head, before its factor, minus their mean over topics.
+
+    Parameters
+    ----------
+    sums : ClassSums
+        Of the documents that the head learns from.
+    names : Names, optional
+    rows : float32 array, shape (n_rows, n_columns)
+    """
     if not sums.n_rows:
         return np.zeros((len(rows), len(sums.totals)), dtype=np.float32)
     weights, biases = _solve(sums, names)
-    return centre(rows @ weights + biases)
+    # In double precision, as in single precision more digits depend on the processor.
+    return centre((rows @ weights.astype(np.float64) + biases).astype(np.float32))
 
 
 def _score_in_folds(
@@ -157,13 +166,13 @@ def _score_in_folds(
         return ClassSums.from_rows(rows[part], y[part], n_topics, weight)
 
     if heldout.training is not None:  # as in `HeadTask.fit`
-        return _score(before + sums(heldout.training[::2]), names, rows[heldout.rows])
+        return score_rows(before + sums(heldout.training[::2]), names, rows[heldout.rows])
     total = before + sums(np.arange(len(rows)))
     folds = _make_folds(rows, y)
     scores = np.empty((len(rows), n_topics), dtype=np.float32)
     for fold in np.unique(folds[heldout.rows]):
         part = np.flatnonzero(folds == fold)
-        scores[part] = _score(total - sums(part), names, rows[part])
+        scores[part] = score_rows(total - sums(part), names, rows[part])
     return scores[heldout.rows]
 
 

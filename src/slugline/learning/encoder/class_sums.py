@@ -14,9 +14,9 @@ from slugline.errors import DataError
 # The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
 # predicted.
 _PRIOR_POWER = 0.5
-# Numbers of rows are rounded to multiples of 1 / `_UNIT`, so that sums of up to 2^27 rows of unit
-# length are exact in double precision. Rounding changes no answer on the data sets measured.
-_UNIT = 8192
+#: Numbers of rows are rounded to multiples of 1 / `UNIT`, so that sums of up to 2^27 rows of unit
+#: length are exact in double precision. Rounding changes no answer on the data sets measured.
+UNIT = 8192
 # The largest length of a row that has been rounded.
 _MAX_LENGTH = 1.01
 # The number of rows that are multiplied at a time.
@@ -76,7 +76,7 @@ class ClassSums:
         total = cls.empty(n_topics, X.shape[1])
         for start in range(0, len(y), _AT_ONCE):
             piece = slice(start, start + _AT_ONCE)
-            rows = np.rint(X[piece].astype(np.float64) * _UNIT) / _UNIT
+            rows = np.rint(X[piece].astype(np.float64) * UNIT) / UNIT
             costs = weight[piece].astype(np.float64)
             by_topic = sp.csr_array(
                 (costs, y[piece], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)
@@ -131,6 +131,18 @@ class ClassSums:
             self.sums - other.sums,
             self.products - other.products,
         )
+
+    def with_topic_weights(self, weights: F64) -> ClassSums:
+        """Return the sums with a weight for each topic, shape (n_topics,); all rows have weight 1.
+
+        Rows are spread around the means of their topics as without weights.
+        """
+        counts = np.where(self.totals > 0, self.totals, 1)[:, np.newaxis]
+        within = self.products - self.sums.T @ (self.sums / counts)
+        totals, sums = weights * self.totals, weights[:, np.newaxis] * self.sums
+        within *= totals.sum() / self.totals.sum()
+        n_rows = int(self.totals[weights > 0].sum())
+        return ClassSums(n_rows, totals, sums, within + sums.T @ (self.sums / counts))
 
     def solve(self, penalty: float) -> tuple[F32, F32]:
         """Return the weights and biases of a discriminant analysis; there must be rows.

@@ -1,0 +1,252 @@
+"""Learns the weights of word vectors from a stream, whose texts are read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.base.arrays import F32, F64, I32, I64, U64
+from slugline.corpus.documents import Topic, Topics
+from slugline.learning.calibration import AnyCalibration
+from slugline.learning.encoder.class_sums import UNIT, ClassSums
+from slugline.learning.heldout import HeldOutScores
+from slugline.model.dense import MAX_UNTRIED, encode_names
+from slugline.stream.descents import HELDOUT_RATIO, N_KEYS, HeldOutRows, max_heldout_rows
+from slugline.text.vector_sums import TextSums
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.encoder import CheckedEncoder
+    from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head_state import HeadState
+    from slugline.learning.encoder.registry import WordSum
+
+# The type of the numbers of rows as multiples of 1 / `UNIT`.
+_ROW_TYPE = np.int16
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+class VectorBlock(NamedTuple):
+    """Sums over the rows of a block's documents, and the rows that may be held out.
+
+    Rows are sums of word vectors, scaled to length 1, or zeros if the table doesn't know a text.
+
+    Attributes
+    ----------
+    sums : ClassSums
+        With the block's topics.
+    topics : tuple of topics
+    positions : int64 array, shape (n_candidates,)
+        Positions in the block of the documents that may be held out.
+    keys : uint64 array, shape (n_candidates,)
+    rows : int16 array, shape (n_candidates, n_columns)
+        As multiples of 1 / `UNIT`.
+    """
+
+    sums: ClassSums
+    topics: tuple[Topic, ...]
+    positions: I64
+    keys: U64
+    rows: npt.NDArray[np.int16]
+
+
+class VectorSummer:
+    """Sums the rows of a block's documents, chunk by chunk.
+
+    Parameters
+    ----------
+    word_sum : WordSum
+    y : int32 array, shape (n_documents,)
+        Numbers of the topics of the documents.
+    topics : sequence of topics
+    keys : uint64 array, shape (n_documents,)
+    """
+
+    def __init__(self, word_sum: WordSum, y: I32, topics: Sequence[Topic], keys: U64) -> None:
+        self._word_sum, self._y, self._topics, self._keys = word_sum, y, tuple(topics), keys
+        self._sums = ClassSums.empty(len(topics), word_sum.table.header.n_columns)
+        self._candidates: list[tuple[I64, F32]] = []
+        self._n_documents = 0
+
+    def add(self, text_sums: TextSums) -> None:
+        """Add the next documents."""
+        lengths = text_sums.lengths(self._word_sum.min_known_fraction)
+        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        rows: F32 = text_sums.sums * scale[:, np.newaxis]
+        first = self._n_documents
+        self._n_documents += len(rows)
+        y, keys = self._y[first : self._n_documents], self._keys[first : self._n_documents]
+        is_known = lengths > 0
+        self._sums += ClassSums.from_rows(
+            rows[is_known], y[is_known].astype(np.int64), len(self._topics)
+        )
+        candidates = np.flatnonzero(keys < np.uint64(N_KEYS // HELDOUT_RATIO))
+        self._candidates.append((candidates.astype(np.int64) + first, rows[candidates]))
+
+    def block(self) -> VectorBlock:
+        """Return the sums and rows of all documents."""
+        positions = np.concatenate([positions for positions, _ in self._candidates])
+        rows = np.concatenate([rows for _, rows in self._candidates])
+        return VectorBlock(
+            self._sums,
+            self._topics,
+            positions,
+            self._keys[positions],
+            np.rint(rows * UNIT).astype(_ROW_TYPE),
+        )
+
+
+class VectorStatistics:
+    """Sums over the rows of all documents, added block by block, and rows that may be held out.
+
+    Sums are exact, so that they don't depend on the blocks.
+
+    Parameters
+    ----------
+    encoder : CheckedEncoder
+        The encoder, which sums the vectors of words.
+    """
+
+    def __init__(self, encoder: CheckedEncoder) -> None:
+        self.encoder = encoder
+        self._n_rows = self._n_documents = 0
+        self._totals: dict[Topic, float] = {}
+        self._sums: dict[Topic, F64] = {}
+        self._products: F64 | float = 0.0
+        self._positions = np.zeros(0, dtype=np.int64)
+        self._keys = np.zeros(0, dtype=np.uint64)
+        self._rows = np.zeros((0, _n_columns(encoder)), dtype=_ROW_TYPE)
+
+    def add(self, block: VectorBlock, n_documents: int) -> None:
+        """Add the next block of a number of documents."""
+        self._n_rows += block.sums.n_rows
+        for topic, total, row in zip(
+            block.topics, block.sums.totals.tolist(), block.sums.sums, strict=True
+        ):
+            self._totals[topic] = self._totals.get(topic, 0.0) + total
+            self._sums[topic] = self._sums.get(topic, 0.0) + row
+        self._products = self._products + block.sums.products
+        self._add_candidates(block, n_documents)
+
+    def _add_candidates(self, block: VectorBlock, n_documents: int) -> None:
+        """Add the rows that may be held out, and drop those for which there are too many by now."""
+        positions = block.positions + self._n_documents
+        self._n_documents += n_documents
+        rows = np.concatenate([self._rows, block.rows])
+        positions = np.concatenate([self._positions, positions])
+        keys = np.concatenate([self._keys, block.keys])
+        n_heldout = max_heldout_rows(len(self._totals), multilabel=False)
+        max_key = min(N_KEYS // HELDOUT_RATIO, N_KEYS * n_heldout // self._n_documents + 1)
+        is_candidate = keys <= np.uint64(max_key)
+        self._positions, self._keys = positions[is_candidate], keys[is_candidate]
+        self._rows = rows[is_candidate]
+
+    def class_sums(self, topics: Topics) -> ClassSums:
+        """Return the sums of all documents."""
+        return ClassSums(
+            self._n_rows,
+            np.array([self._totals[name] for name in topics.names]),
+            np.stack([self._sums[name] for name in topics.names]),
+            np.asarray(self._products),
+        )
+
+    def heldout_rows(self, rows: I64) -> F32:
+        """Return the encoder's rows of held-out documents, given their numbers in reading order."""
+        places = np.searchsorted(self._positions, rows)
+        return self._rows[places].astype(np.float32) / np.float32(UNIT)
+
+
+def _n_columns(encoder: CheckedEncoder) -> int:
+    return 0 if encoder.word_sum is None else encoder.word_sum.table.header.n_columns
+
+
+# Learning -----------------------------------------------------------------------------------------
+
+
+class StreamHead(NamedTuple):
+    """What was learned of word vectors, and what it adds to the scores of held-out rows.
+
+    Attributes
+    ----------
+    state : HeadState
+    head : DenseHead or None
+        None if vectors don't help.
+    scores, proba : float32 arrays, shape (n_heldout, n_topics)
+        Of held-out rows, by words and vectors together.
+    """
+
+    state: HeadState
+    head: DenseHead | None
+    scores: F32
+    proba: F32
+
+
+def fit_head(
+    vectors: VectorStatistics,
+    heldout: HeldOutRows,
+    calibration: AnyCalibration,
+    topics: Topics,
+    n_documents: int,
+    topic_weights: F64 | None,
+) -> StreamHead | None:
+    """Return the head of word vectors; None if the table knows no document.
+
+    Held-out rows are scored by a head of the other rows, and then learned from, too. With many
+    documents, vectors are left out unless they lower the log loss on held-out rows by more than a
+    standard error.
+
+    Parameters
+    ----------
+    vectors : VectorStatistics
+    heldout : HeldOutRows
+        With scores by words.
+    calibration : Calibration
+        Of words.
+    topics : Topics
+    n_documents : int
+    topic_weights : float64 array, shape (n_topics,), optional
+        The user's.
+    """
+    from slugline.learning.encoder.batches import learn_batch, make_head, score_rows
+    from slugline.learning.encoder.head_state import HeadState
+
+    total = vectors.class_sums(topics)
+    if not total.n_rows or len(topics) == 1:
+        return None
+    names = encode_names(topics, vectors.encoder, n_documents)
+    rows, y = vectors.heldout_rows(heldout.rows), heldout.labels.topics
+    known = np.flatnonzero(rows.any(axis=1))
+    rows, y, words = rows[known], y[known], heldout.scores[known]
+    training = total - ClassSums.from_rows(rows, y, len(topics))
+    costs = None
+    if topic_weights is not None:
+        training, total = (sums.with_topic_weights(topic_weights) for sums in (training, total))
+        costs = topic_weights.astype(np.float32)[y]
+    state = replace(HeadState.empty(vectors.encoder, *total.sums.shape), sums=training)
+    state = replace(state, n_learned=np.inf)
+    state = learn_batch(state, rows, y, costs, HeldOutScores(np.arange(len(known)), words), names)
+    state = replace(state, sums=total)
+    head = make_head(state, names)
+    scores, proba = heldout.scores.copy(), calibration.proba(heldout.scores)
+    fusion = state.fusion
+    if head is None or fusion is None:
+        return StreamHead(state, head, scores, proba)
+    encoded = score_rows(training, names, rows)
+    summed = np.float32(fusion.sparse_factor) * words + np.float32(fusion.dense_factor) * encoded
+    by_both = fusion.calibration.proba(summed)
+    if n_documents > MAX_UNTRIED and not _is_better(by_both, proba[known], y):
+        return StreamHead(state, None, scores, proba)
+    scores[known], proba[known] = summed, by_both
+    return StreamHead(state, head, scores, proba)
+
+
+def _is_better(proba: F32, before: F32, y: I64) -> bool:
+    """Return whether probabilities lower the log loss by more than a standard error."""
+    rows = np.arange(len(y))
+    gains = np.log(proba[rows, y].astype(np.float64)) - np.log(before[rows, y].astype(np.float64))
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
