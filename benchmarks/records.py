@@ -1,8 +1,8 @@
 """Results of benchmarks as data: a CSV file for each table, and one that lists them.
 
 A benchmark returns Markdown. `record_results` writes each of its tables to `results/TABLE.csv`, and
-a row with the command, the date and the versions to `results/tables.csv`. README.md, RESULTS.md and
-the site take their numbers from there.
+a row with the command, the date, the versions and the default encoder to `results/tables.csv`.
+README.md, RESULTS.md and the site take their numbers from there.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class TableRecord:
     note: str  # what was measured, and how
     date: str  # YYYY-MM-DD
     versions: str
+    default_encoder: str  # the encoder of models for which a benchmark names none; "none" for words
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,18 @@ def _parse_cell(cell: str) -> str:
 
 
 def record_results(
-    benchmark: str, command: str, text: str, date: str, versions: str, folder: Path = FOLDER
+    benchmark: str,
+    command: str,
+    text: str,
+    date: str,
+    versions: str,
+    default_encoder: str,
+    folder: Path = FOLDER,
 ) -> list[str]:
     """Write the tables of a benchmark's output in place of its earlier ones; return their names.
 
-    A single table has the name of the benchmark; those of several end in their titles.
+    A single table has the name of the benchmark; those of several end in their titles. For the
+    other parameters, see `TableRecord`.
     """
     tables = parse_tables(text)
     if not tables:
@@ -117,6 +125,7 @@ def record_results(
                 note=table.note,
                 date=date,
                 versions=versions,
+                default_encoder=default_encoder,
             )
         )
     write_index(folder, records)

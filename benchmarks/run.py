@@ -5,9 +5,10 @@
     python benchmarks/run.py SUBJECT NAME --help   show their options
     python benchmarks/run.py all --record          run all but the longest, and write results/
 
-A subject is a module with a dictionary BENCHMARKS of functions that return Markdown; their keyword
-arguments become options of the command line. The module's dictionary QUICK has the arguments of a
-run that takes seconds (--quick), to check that a benchmark works.
+Models have the default encoder where a benchmark names none; results/tables.csv says which one it
+was. A subject is a module with a dictionary BENCHMARKS of functions that return Markdown; their
+keyword arguments become options of the command line. The module's dictionary QUICK has the
+arguments of a run that takes seconds (--quick), to check that a benchmark works.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from measure import progress, timed
 from records import record_results
 from slugline.errors import DownloadError
+from slugline.learning.encoder.registry import DEFAULT_ENCODER
 
 SUBJECTS = (
     "accuracy",
@@ -202,7 +204,14 @@ def run_one(
     progress(f"{subject} {name}: {seconds:.0f} s")
     if is_recorded:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        record_results(f"{subject} {name}", command, text, today, describe_versions())
+        record_results(
+            f"{subject} {name}",
+            command,
+            text,
+            today,
+            describe_versions(),
+            DEFAULT_ENCODER or "none",
+        )
 
 
 if __name__ == "__main__":

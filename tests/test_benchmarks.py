@@ -56,7 +56,9 @@ Another machine differs.
 def test_record_results_writes_a_table_for_each_heading(
     records: ModuleType, tmp_path: Path
 ) -> None:
-    names = records.record_results("scale fit", "run", TWO_TABLES, "2026-01-02", "v", tmp_path)
+    names = records.record_results(
+        "scale fit", "run", TWO_TABLES, "2026-01-02", "v", "none", tmp_path
+    )
 
     assert names == ["scale-fit-seconds", "scale-fit-memory"]
     assert records.read_rows(tmp_path / "scale-fit-seconds.csv") == [
@@ -73,6 +75,7 @@ def test_record_results_writes_a_table_for_each_heading(
         note="Medians of 3 rounds.",
         date="2026-01-02",
         versions="v",
+        default_encoder="none",
     )
     assert (memory.title, memory.note) == ("Memory", "Another machine differs.")
 
@@ -82,11 +85,12 @@ def test_record_results_replaces_tables_of_the_same_benchmark_only(
 ) -> None:
     table = "| set, labels | 5 |\n|---|---|\n| trec | 0.4 |"
     for benchmark in ("labels few", "labels encoders"):
-        records.record_results(benchmark, "run", f"{table}\n\n{table}", "2026-01-02", "v", tmp_path)
+        records.record_results(
+            benchmark, "run", f"{table}\n\n{table}", "2026-01-02", "v", "none", tmp_path
+        )
 
-    assert records.record_results("labels few", "", table, "2026-01-03", "", tmp_path) == [
-        "labels-few"
-    ]
+    names = records.record_results("labels few", "", table, "2026-01-03", "", "none", tmp_path)
+    assert names == ["labels-few"]
     assert [record.table for record in records.read_index(tmp_path)] == [
         "labels-encoders-set",
         "labels-encoders-set-2",
@@ -102,7 +106,7 @@ def test_record_results_replaces_tables_of_the_same_benchmark_only(
 
 def test_record_results_rejects_a_text_without_a_table(records: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^scale fit prints no table"):
-        records.record_results("scale fit", "run", "Nothing.", "2026-01-02", "v", tmp_path)
+        records.record_results("scale fit", "run", "Nothing.", "2026-01-02", "v", "none", tmp_path)
 
 
 def test_recorded_tables_are_complete_and_listed(records: ModuleType) -> None:

@@ -328,7 +328,8 @@ def test_train_encoder_rejects_a_missing_package_before_reading(
 
 def test_curve_encoder_adds_the_curve_of_the_default(run: Run, few_csv: Path) -> None:
     options = ("--draws", 1, "--json", "-q")
-    (words,) = json.loads(run("curve", few_csv, "--encoder", "none", *options).out)["curves"]
+    default, words = json.loads(run("curve", few_csv, "--encoder", "none", *options).out)["curves"]
+    assert [default["name"], words["name"]] == ["Slugline", "Slugline with words alone"]
     found = json.loads(run("curve", few_csv, "--encoder", "use", *options).out)["curves"]
     assert [curve["name"] for curve in found] == ["Slugline", "Slugline with use"]
     for curve in found:

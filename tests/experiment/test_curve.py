@@ -23,6 +23,7 @@ from slugline.experiment.curve import (
     CurvePoint,
     LearningCurve,
     LearningCurves,
+    classifiers_to_compare,
     labels_per_topic,
     learning_curves,
 )
@@ -273,6 +274,28 @@ def test_learning_curves_reject_documents_without_a_curve(
     with pytest.raises(DataError) as caught:
         learning_curves(numbered(**counts))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["Slugline"]),
+        ({"encoder": "vectors"}, ["Slugline"]),
+        ({"encoder": None}, ["Slugline", "Slugline with words alone"]),
+        ({"encoder": "auto"}, ["Slugline", "Slugline with a chosen encoder"]),
+        ({"encoder": None, "learner": "network"}, ["Slugline"]),
+    ],
+    ids=str,
+)
+def test_classifiers_to_compare_are_the_default_and_another(
+    options: dict[str, Any], names: list[str]
+) -> None:
+    factories = classifiers_to_compare(TopicClassifier(**options, min_precision=0.9).to_settings())
+    assert [*factories] == names
+    settings = [factory().to_settings() for factory in factories.values()]  # type: ignore[attr-defined]
+    own = TopicClassifier(**options).to_settings().encoder
+    assert (settings[-1].encoder is None) == (own is None)
+    assert {each.min_precision for each in settings} == {None}
 
 
 def test_n_draws_must_be_positive() -> None:

@@ -30,11 +30,13 @@ from slugline.experiment.evaluate import check_several_topics, check_some_known
 from slugline.experiment.experiment import check_can_set_aside_test
 from slugline.learning.encoder.encoder import default_encoder
 from slugline.learning.encoder.registry import DEFAULT_ENCODER
+from slugline.learning.learner import is_linear
 from slugline.model.settings import FitSettings
 
 #: The name of the default classifier's curve.
 DEFAULT = "Slugline"
-
+# Where a classifier is named after its encoder, the name of one without an encoder.
+_WORDS = "words alone"
 
 # First digits of the numbers of labels per topic.
 _FIRST_DIGITS = (1, 2, 5)
@@ -225,17 +227,21 @@ def make_multilabel(model: Any) -> Any:
 def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
     """Return factories by name, for these settings with the default encoder and with their own."""
     settings = replace(settings, min_precision=None)  # accuracy takes no thresholds
-    encoder, default = settings.encoder, settings
-    is_own = isinstance(encoder, tuple) or (encoder is not None and encoder.name != DEFAULT_ENCODER)
-    if is_own:
-        default = replace(settings, encoder=default_encoder(), descriptions={})
-    factories: dict[str, Callable[[], Classifier]] = {
-        DEFAULT: partial(TopicClassifier.from_settings, default)
-    }
-    if encoder is not None and is_own:
+    make_own = partial(TopicClassifier.from_settings, settings)
+    encoder = settings.encoder
+    if encoder is None:
+        name = _WORDS
+    else:
         name = "a chosen encoder" if isinstance(encoder, tuple) else encoder.name
-        factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier.from_settings, settings)
-    return factories
+    # Other learners leave out the default encoder.
+    is_words = encoder is None and not is_linear(settings.learner)
+    if is_words or name == (DEFAULT_ENCODER or _WORDS):
+        return {DEFAULT: make_own}
+    default = replace(settings, encoder=default_encoder(), descriptions={})
+    return {
+        DEFAULT: partial(TopicClassifier.from_settings, default),
+        f"{DEFAULT} with {name}": make_own,
+    }
 
 
 def learning_curves(
