@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -316,6 +317,17 @@ def test_cross_validate_scores_rows_by_weights_that_have_not_seen_them() -> None
     on_new = np.mean(scores(found).argmax(axis=1) == Y_NEW)
     assert np.mean(right[~WRONG]) == pytest.approx(on_new, abs=0.08)
     assert np.mean(right[WRONG]) < 0.1
+
+
+def test_cross_validate_stops_after_the_fold_in_which_scores_are_enough() -> None:
+    labels, few = Labels.from_topics(NOISY), FitLimits(few_rows=0)
+    context = FitContext(N_TOPICS, cross_validate=True)
+    of_all = fit_linear(X, labels, context, limits=few).heldout
+    context = replace(context, n_enough=N_ROWS // 3)
+    rows, heldout_scores, training = fit_linear(X, labels, context, limits=few).heldout
+    assert N_ROWS // 3 <= len(rows) < 0.6 * N_ROWS  # two of four folds
+    assert np.array_equal(heldout_scores, of_all.scores[rows])
+    assert training is None
 
 
 def test_cross_validate_of_random_topics_is_right_by_chance_only() -> None:

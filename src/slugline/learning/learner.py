@@ -303,6 +303,9 @@ class FitContext:
         Whether to spend several fits on cross-validated scores of all rows. If not, a linear
         learner computes scores of some rows with weights learned from a few others: these scores
         are good enough for calibration, but lower.
+    n_enough : int, optional
+        Number of cross-validated scores after which no other fold is fitted, unless rows are few;
+        by default, all rows are scored.
     moved : int array, shape (n_columns_before,), or None if no column has moved
         For `partial_fit`: the new position of each earlier column.
     progress : Progress
@@ -316,6 +319,7 @@ class FitContext:
     first: bool = False
     n_jobs: int = 1
     cross_validate: bool = False
+    n_enough: int | None = None
     moved: Index | None = None
     progress: Progress = SILENT
 

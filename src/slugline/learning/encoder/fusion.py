@@ -138,7 +138,7 @@ class _Loss:
         """Return the factors closest to a single model's that are about as good as the best."""
         n_models = len(self._scores)
         best = self._lowest(np.ones(n_models))
-        if n_models == 1:
+        if n_models == 1 or not max_errors:
             return best
         of_one_model = [self._lowest(model) for model in np.eye(n_models)]
         start = min(of_one_model, key=lambda factors: self._weights @ self._losses(factors))
@@ -165,18 +165,20 @@ class _Loss:
         loss = self._loss_and_gradient
         return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
-    def _log_proba(self, factors: F64) -> F64:
-        scores = np.tensordot(factors, self._scores, 1)
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
-        return scores
-
     def _losses(self, factors: F64) -> F64:
-        return -self._log_proba(factors)[self._rows, self._y]
+        return self._losses_and_powers(factors)[0]
 
     def _loss_and_gradient(self, factors: F64) -> tuple[float, F64]:
         """Return the mean loss and its gradient with respect to the factors."""
-        log_proba = self._log_proba(factors)
-        expected = (self._scores * np.exp(log_proba)).sum(axis=2)
-        loss = -float(self._weights @ log_proba[self._rows, self._y])
-        return loss, (expected - self._own) @ self._weights
+        losses, powers, totals = self._losses_and_powers(factors)
+        expected = np.einsum("mij,ij->mi", self._scores, powers) / totals
+        return float(self._weights @ losses), (expected - self._own) @ self._weights
+
+    def _losses_and_powers(self, factors: F64) -> tuple[F64, F64, F64]:
+        """Return the loss of each row, e to the power of its summed scores, and their totals."""
+        summed = np.tensordot(factors, self._scores, 1)
+        summed -= summed.max(axis=1, keepdims=True)
+        own = summed[self._rows, self._y]
+        powers = np.exp(summed, out=summed)
+        totals = powers.sum(axis=1)
+        return np.log(totals) - own, powers, totals

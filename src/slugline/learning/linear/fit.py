@@ -523,7 +523,10 @@ def score_heldout_rows(
     if n_folds > 1:
         topics = labels.take(rows).to_topics()
         fold_of[rows] = make_folds(topics, n_folds, problem.context.seed, groups)
+    n_enough = len(labels) if problem.are_few(rows) else problem.context.n_enough or len(labels)
     for fold in range(n_folds if in_folds else 1):
+        if sum(map(len, parts)) >= n_enough:
+            break
         is_test = (fold_of == fold) == in_folds
         train, test = clean_rows[~is_test[clean_rows]], scored[is_test[scored]]
         if not labels.multilabel:  # topics outside the training rows can't be predicted
