@@ -263,7 +263,7 @@ def test_page_vectors_have_all_words_if_topics_are_described(
     words = bytes(vectors.arrays["vectors.words"]).decode().split("\n")
     assert sorted(words) == words == sorted(table.words)
     assert vectors.notice[0] == (
-        f"This page contains the vectors of all {len(table):,} words of Slugline's table."
+        f"This page contains the vectors of all {len(table):,} words of the model's table."
     )
 
 
@@ -273,9 +273,9 @@ def test_exported_page_has_the_notice_of_its_vectors(latin: OpenPage, table: Wor
     page.click("text=About its word vectors")
     n_words = page.evaluate("page.model.head.table.rowOf.size")
     assert page.inner_text(".notice p >> nth=0") == (
-        f"This page contains the vectors of {n_words:,} words of the {len(table):,} of Slugline's "
-        "table: those in the scripts of the documents that the model learned from (Latin). In "
-        "texts in other scripts, it knows only the words of these documents."
+        f"This page contains the vectors of {n_words:,} words of the {len(table):,} of the "
+        "model's table: those in the scripts of the documents that the model learned from (Latin). "
+        "In texts in other scripts, it knows only the words of these documents."
     )
     notice = page.inner_text(".notice")
     assert "Copyright Google LLC" in notice

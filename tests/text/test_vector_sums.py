@@ -130,6 +130,7 @@ def test_kernel_reads_a_damaged_table_as_numpy_does(
     seed: int, fraction: float, table: VectorTable, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "words.slugvec"
+    assert table.path is not None
     path.write_bytes(damage(table.path.read_bytes(), seed, fraction))
     compare(map_table(path), ["oil prices", "石油油价 xoilx", "l'eau unheard " * 9, "", *WORDS])
 

@@ -277,7 +277,7 @@ def run_experiment(
     )
     if test is not None:
         warnings += concerns.leak_warnings(train, test)
-    warnings += encoder_warnings(fitted, settings.encoder, has_unlabelled=unlabelled is not None)
+    warnings += encoder_warnings(fitted, settings, has_unlabelled=unlabelled is not None)
     experiment = Experiment(
         fitted=fitted,
         name=train.name,

@@ -279,14 +279,15 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
     path = model_path(model)
     file = container.read(path)
     needed = file.info.encoder
-    if needed is not msgspec.UNSET and needed.name != BUILT_IN:
+    is_in_file = file.info.distillation is not msgspec.UNSET
+    if needed is not msgspec.UNSET and needed.name != BUILT_IN and not is_in_file:
         raise _export_error(
             model,
             f"it needs the encoder {needed.name}, and a page can contain only word vectors; train "
             "with ",
             Parameter("encoder", BUILT_IN),
         )
-    encoder = find_encoder(path, needed, None)
+    encoder = find_encoder(path, file, None)
     try:
         return file, from_model_file(file, encoder)
     # As in `load_model`, parts that don't fit together may raise any type of error.

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.wording import all_of, counted, join_words
+from slugline.learning.encoder.registry import describe_licences
 from slugline.learning.encoder.vectors import MIN_KNOWN_FRACTION
 from slugline.model.fitted import Fitted
 from slugline.text.terms import COLUMNS
@@ -79,7 +80,11 @@ class PageVectors(NamedTuple):
             "vectors.rows": table.rows[rows].ravel(),
             "vectors.factors": table.factors[rows].astype(np.int64),
         }
-        notice = [_describe_words(page_words, len(words)), *_read_notice()]
+        notice = [
+            _describe_words(page_words, len(words)),
+            *_describe_teacher(fitted),
+            *_read_notice(),
+        ]
         return cls(notice, _read_licence(), facts, arrays)
 
 
@@ -134,14 +139,29 @@ def _text_terms(fitted: Fitted) -> Iterator[str]:
 def _describe_words(words: Sequence[str], n_table: int) -> str:
     """Return a paragraph on the words of a page, given the number of words of the table."""
     if len(words) == n_table:
-        return f"This page contains the vectors of {all_of(n_table, 'word')} of Slugline's table."
+        return f"This page contains the vectors of {all_of(n_table, 'word')} of the model's table."
     common = [script for script, n in _count_scripts(words).most_common() if n >= _FEW_WORDS]
     scripts = f" ({join_words(common)})" if common else ""
     return (
         f"This page contains the vectors of {counted(len(words), 'word')} of the {n_table:,} of "
-        "Slugline's table: those in the scripts of the documents that the model learned from"
+        "the model's table: those in the scripts of the documents that the model learned from"
         f"{scripts}. In texts in other scripts, it knows only the words of these documents."
     )
+
+
+def _describe_teacher(fitted: Fitted) -> list[str]:
+    """Return a paragraph on the encoder that vectors were distilled from, if they were."""
+    from slugline.learning.encoder.distilled import DistilledEncoder
+
+    encoder = None if fitted.encoder is None else fitted.encoder.word_sum
+    if not isinstance(encoder, DistilledEncoder):
+        return []
+    teacher = encoder.record.teacher
+    licence = describe_licences(teacher)
+    return [
+        f"The vectors were distilled from {teacher}{f' ({licence})' if licence else ''}, and from "
+        "the table of word vectors that comes with Slugline."
+    ]
 
 
 def _read_notice() -> list[str]:

@@ -439,18 +439,33 @@ def resolve_encoder(
     return replace(settings, encoder=encoder), choice
 
 
-def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> list[str]:
+def encoder_warnings(fitted: Fitted, settings: FitSettings, *, has_unlabelled: bool) -> list[str]:
     """Return warnings if a model lacks an encoder, or unlabelled texts, that were asked for.
 
     A fast encoder costs nothing, and so may be left out without a word.
     """
-    if fitted.encoder is not None or encoder is None:
+    encoder = settings.encoder
+    if encoder is None:
+        return []
+    if fitted.encoder is not None:
+        if settings.distil and fitted.encoder.is_built_in and fitted.encoder_choice is None:
+            return [_not_distilled(encoder)]
         return []
     if fitted.encoder_choice is None:
-        checked = get_encoder(encoder)
+        checked: Any = encoder
         return [] if checked.is_fast and not has_unlabelled else [checked.omission_warning]
     ignored = Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")
     return [ignored] * has_unlabelled
+
+
+def _not_distilled(encoder: Any) -> str:
+    """Return a warning that the word vectors that come with Slugline take the place of others."""
+    return Message(
+        f"the word vectors distilled from {encoder.name} helped less on held-out documents than "
+        "those that come with Slugline, which the model uses in their place; with more texts in ",
+        Parameter("X_unlabelled"),
+        ", they may help more.",
+    )
 
 
 def encode_documents(

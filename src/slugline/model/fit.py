@@ -21,13 +21,13 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, choose_learner, is_linear
 from slugline.model.cross_validation import cross_validate
 from slugline.model.dense import (
-    HeldOutProba,
     UnlabelledScores,
     check_unlabelled,
     encode_documents,
     linear_heldout,
     resolve_encoder,
 )
+from slugline.model.distillation import EncoderFit, distil
 from slugline.model.documents import TrainingDocuments
 from slugline.model.fit_descriptions import fit_descriptions
 from slugline.model.fit_parts import is_learned_in_parts, rows_in_parts
@@ -39,8 +39,6 @@ from slugline.text.features import Features
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from slugline.learning.encoder.head import DenseHead
-    from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
@@ -98,6 +96,14 @@ def fit(
         documents.texts, task.labels, words.learner, context, settings
     )
     encoder_fit = _add_encoder(documents, words, unlabelled_texts, context, settings)
+    if settings.distil:
+
+        def fit_with(encoder: CheckedEncoder) -> EncoderFit:
+            chosen = replace(settings, encoder=encoder, distil=False)
+            return _add_encoder(documents, words, unlabelled_texts, context, chosen)
+
+        texts, labels = documents.texts, task.labels
+        encoder_fit = distil(encoder_fit, fit_with, texts, unlabelled_texts, labels, context)
     dense, heldout = encoder_fit.head, encoder_fit.heldout
     features, learner, columns = words.without_unused_columns()
     fitted = Fitted(
@@ -332,34 +338,16 @@ def _count_heldout(context: FitContext, n_documents: int, history: History | Non
 # The encoder --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _EncoderFit:
-    """What was learned with an encoder; each attribute is None if there is none.
-
-    Attributes
-    ----------
-    head : DenseHead or None
-    heldout : HeldOutProba or None
-        By words alone if there is no head.
-    state : HeadState or None
-        The state from which the head learns from batches.
-    """
-
-    head: DenseHead | None
-    heldout: HeldOutProba | None
-    state: HeadState | None = None
-
-
 def _add_encoder(
     documents: TrainingDocuments,
     words: _LearnedWords,
     unlabelled_texts: Sequence[str],
     context: FitContext,
     settings: FitSettings,
-) -> _EncoderFit:
+) -> EncoderFit:
     """Return the encoder's head and held-out probabilities."""
     if words.rows is None:
-        return _EncoderFit(None, linear_heldout(words.learner))
+        return EncoderFit(None, linear_heldout(words.learner))
     task = documents.task
     encoded = encode_documents(
         documents.texts,
@@ -373,6 +361,6 @@ def _add_encoder(
         unlabelled=UnlabelledScores.from_learner(unlabelled_texts, words.features, words.learner),
     )
     if encoded is None:
-        return _EncoderFit(None, linear_heldout(words.learner))
+        return EncoderFit(None, linear_heldout(words.learner))
     head, heldout = task.add_encoder(encoded)
-    return _EncoderFit(head, heldout, encoded.head_state(head))
+    return EncoderFit(head, heldout, encoded.head_state(head))

@@ -59,7 +59,11 @@ _MAGIC = b"SLUGVEC1"
 _N_BITS = 4
 # The largest absolute value of a number, the value that stands for 0, and the largest factor.
 _MAX_NUMBER, _ZERO, _MAX_FACTOR = 7, 8, 4095
-_MAX_WORD_BYTES = 255
+#: The largest number of bytes of a word.
+MAX_WORD_BYTES = 255
+# The longest run of used slots of a table in memory, which bounds the time of look-ups. Of tables
+# of 98,303 random words, which fill three quarters of their slots, the longest run had 215 slots.
+_MAX_RUN = 2000
 _ALIGNMENT = 64
 # The header has the fields, zeros, the checksum of both, and the digest of the file without it.
 _FIELDS = struct.Struct("<8s11If")
@@ -141,7 +145,8 @@ class VectorTable:
 
     Attributes
     ----------
-    path : Path
+    path : Path or None
+        None for a table in memory.
     header : Header
     digest : str
         SHA-256 of the file without the digest itself, in hexadecimal.
@@ -149,7 +154,7 @@ class VectorTable:
     languages : tuple of str
     """
 
-    path: Path
+    path: Path | None
     header: Header
     digest: str
     slots: U64
@@ -236,6 +241,8 @@ class VectorTable:
 
     def compute_digest(self) -> str:
         """Return the digest of the file as it is now; all of it is read."""
+        if self.path is None:  # it was checked when the table was read
+            return self.digest
         with _file_errors(self.path):
             return _digest(self.path.read_bytes())
 
@@ -263,17 +270,51 @@ def map_table(path: PathLike) -> VectorTable:
                 f"{path}: has {counted(n_bytes, 'byte')} instead of {expected:,}; ", _INSTALL
             )
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        return _read_sections(data, header, path)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _damage_error(path) from error
+
+
+def read_table(data: bytes) -> VectorTable:
+    """Return a table in memory from the content of its file, which may be from any source.
+
+    Raises
+    ------
+    DataError : if it is damaged or of another version, or could make look-ups slow.
+    """
+    try:
+        header = _read_header(Path("the table"), data[:_HEADER_SIZE])
+    except EncoderError as error:
+        raise DataError(str(error)) from error
+    if len(data) != _HEADER_SIZE + sum(_section_sizes(header)):
+        n_bytes = counted(len(data), "byte")
+        raise DataError(f"a table of word vectors has {n_bytes}, too many or too few")
+    table = _read_sections(data, header, None)
+    if table.digest != _digest(data) or int(table.lengths.sum()) != header.n_text:
+        raise DataError("a table of word vectors is damaged")
+    if _longest_run(table.slots != 0) > _MAX_RUN:
+        raise DataError("the slots of a table of word vectors are not those of a hash table")
+    return table
+
+
+def _longest_run(is_used: Mask) -> int:
+    """Return the largest number of neighbours that are all True."""
+    free = np.flatnonzero(~is_used)
+    return int(np.diff(free, prepend=-1, append=len(is_used)).max()) - 1
+
+
+def _read_sections(data: mmap.mmap | bytes, header: Header, path: Path | None) -> VectorTable:
+    """Return the table whose file has this content."""
     arrays, position = {}, _HEADER_SIZE
+    sizes = _section_sizes(header)
     for size, (name, (dtype, n_items)) in zip(sizes, header.sections().items(), strict=True):
         array = np.frombuffer(data, dtype, n_items, position)
         arrays[name] = aligned(array, array.dtype.newbyteorder("="))
         position += size
     arrays["rows"] = arrays["rows"].reshape(header.n_words, -1)
-    try:
-        notes = msgspec.json.decode(arrays.pop("notes").tobytes(), type=_Notes)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _damage_error(path) from error
-    digest = header_bytes[_DIGEST_START:].hex()
+    notes = msgspec.json.decode(arrays.pop("notes").tobytes(), type=_Notes)
+    digest = data[_DIGEST_START:_HEADER_SIZE].hex()
     return VectorTable(path, header, digest, **arrays, languages=notes.languages)
 
 
@@ -356,6 +397,30 @@ def write_table(
     DataError : if a word occurs twice or isn't one that `tokenize` returns, or vectors don't fit.
     OptionError : if a number is out of range.
     """
+    data = pack_table(
+        words,
+        vectors,
+        version=version,
+        languages=languages,
+        shortest_piece=shortest_piece,
+        shortest_unspaced_piece=shortest_unspaced_piece,
+        longest_piece=longest_piece,
+    )
+    write_whole(path, data)
+    return data[_DIGEST_START:_HEADER_SIZE].hex()
+
+
+def pack_table(
+    words: Sequence[str],
+    vectors: F32,
+    *,
+    version: int,
+    languages: Sequence[str],
+    shortest_piece: int,
+    shortest_unspaced_piece: int,
+    longest_piece: int,
+) -> bytes:
+    """Return the content of the file of a table; see `write_table`."""
     words = check_texts(words, "words")
     with np.errstate(over="ignore"):  # what is too large becomes infinity
         vectors = np.asarray(vectors, dtype=np.float32)
@@ -392,8 +457,7 @@ def write_table(
         for section, size in zip(sections, _section_sizes(header), strict=True)
     )
     digest = _digest(start + bytes(_HEADER_SIZE - _DIGEST_START) + body)
-    write_whole(path, start + bytes.fromhex(digest) + body)
-    return digest
+    return start + bytes.fromhex(digest) + body
 
 
 def _check_vectors(words: Sequence[str], vectors: F32) -> None:
@@ -442,9 +506,9 @@ def _read_words(words: Sequence[str]) -> tuple[bytes, I64, Words]:
             f"Slugline reads {short_repr(words[i])} as {short_repr(tokens.word(i))}; give words as "
             "`tokenize` returns them."
         )
-    if lengths.max() > _MAX_WORD_BYTES:
+    if lengths.max() > MAX_WORD_BYTES:
         word = words[int(lengths.argmax())]
-        raise DataError(f"{short_repr(word)} has over {_MAX_WORD_BYTES} bytes; leave it out.")
+        raise DataError(f"{short_repr(word)} has over {MAX_WORD_BYTES} bytes; leave it out.")
     # Words whose hashes differ in the lowest bits only would be taken for the same, too.
     compared = tokens.hashes & ~_ROW_MASK
     _, first, n_equal = np.unique(compared, return_index=True, return_counts=True)

@@ -88,13 +88,16 @@ class WordVectors:
         # On another machine, the package's own table may be in another folder.
         if self.table.path == _table_path(self.version):
             return open_table, (self.version,)
+        if self.table.path is None:
+            return WordVectors, (self.table,)
         return WordVectors.open, (self.table.path,)
 
     def __len__(self) -> int:
         return self.table.header.n_words
 
     def __repr__(self) -> str:
-        return f"<WordVectors {self.table.path.name}: {len(self):,} x {self.n_columns}>"
+        name = "in memory" if self.table.path is None else self.table.path.name
+        return f"<WordVectors {name}: {len(self):,} x {self.n_columns}>"
 
     @property
     def words(self) -> Iterator[str]:

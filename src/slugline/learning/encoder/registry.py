@@ -191,6 +191,18 @@ def describe_names(names: str) -> str:
     return " and ".join(phrases)
 
 
+def describe_licences(names: str) -> str:
+    """Return the licences of the weights of registered encoders in a comma-separated list.
+
+    >>> describe_licences("use,e5"), describe_licences("mine")
+    ('use: Apache 2.0, e5: MIT', '')
+    """
+    known = [(name, ENCODERS[name].licence) for name in names.split(",") if name in ENCODERS]
+    if len(known) == 1:
+        return known[0][1]
+    return ", ".join(f"{name}: {licence}" for name, licence in known)
+
+
 def describe_choices() -> str:
     """Return a phrase with the valid names, and the languages and speed of each."""
     names = ", ".join(

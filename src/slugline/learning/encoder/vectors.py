@@ -1,4 +1,4 @@
-"""The table of word vectors that comes with Slugline, as an encoder."""
+"""Tables of word vectors as encoders."""
 
 from __future__ import annotations
 
@@ -20,38 +20,27 @@ MIN_KNOWN_FRACTION = 0.05
 _BATCH_TEXTS = 1024
 
 
-class WordVectorEncoder:
+class TableEncoder:
     """An encoder that sums the vectors of the words of a text.
 
     Parameters
     ----------
-    vectors : WordVectors, optional
-        By default, those of the table that comes with Slugline. A pickle holds no table, so only
-        encoders with that table can be unpickled.
+    vectors : WordVectors
     """
 
-    name = "vectors"
     is_thread_safe = True
     is_fast = True
     has_unknown_texts = True
     min_known_fraction = MIN_KNOWN_FRACTION
     batch_texts = _BATCH_TEXTS
 
-    def __init__(self, vectors: WordVectors | None = None) -> None:
-        self._vectors = open_table() if vectors is None else vectors
-
-    def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
-        return _open_encoder, (self.digest,)
+    def __init__(self, vectors: WordVectors) -> None:
+        self._vectors = vectors
 
     @property
     def digest(self) -> str:
         """The digest of the table, and the smallest known fraction of texts that it encodes."""
         return f"{self._vectors.digest} {MIN_KNOWN_FRACTION}"
-
-    @property
-    def version(self) -> str:
-        """The version of the table."""
-        return str(self._vectors.version)
 
     @property
     def table(self) -> VectorTable:
@@ -74,6 +63,30 @@ class WordVectorEncoder:
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
         """Return the vectors of a text's sum, and where their words are."""
         return self._vectors.word_contributions(text)
+
+
+class WordVectorEncoder(TableEncoder):
+    """An encoder with the table of word vectors that comes with Slugline.
+
+    Parameters
+    ----------
+    vectors : WordVectors, optional
+        By default, those of the table that comes with Slugline. A pickle holds no table, so only
+        encoders with that table can be unpickled.
+    """
+
+    name = "vectors"
+
+    def __init__(self, vectors: WordVectors | None = None) -> None:
+        super().__init__(open_table() if vectors is None else vectors)
+
+    def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
+        return _open_encoder, (self.digest,)
+
+    @property
+    def version(self) -> str:
+        """The version of the table."""
+        return str(self._vectors.version)
 
 
 def _open_encoder(digest: str) -> WordVectorEncoder:

@@ -36,6 +36,7 @@ from slugline.text.table_columns import TableColumn
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from slugline.learning.encoder.distilled import DistilledEncoder
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.encoder.head_state import HeadState
@@ -45,23 +46,32 @@ if TYPE_CHECKING:
 
 
 def find_encoder(
-    path: PathLike, needed: schema.EncoderInfo | msgspec.UnsetType, chosen: str | Encoder | None
+    path: PathLike, file: schema.ModelFile, chosen: str | Encoder | None
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
-    `chosen` is the encoder that the user passed; None stands for a registered one, whose weights
-    are not loaded yet. `path` is for messages.
+    If the file contains the encoder's word vectors, it is made from them. `chosen` is the encoder
+    that the user passed; None stands for a registered one, whose weights are not loaded yet. `path`
+    is for messages.
 
     Raises
     ------
     EncoderError : if the encoder is missing, must be passed, or is not the right one.
+    ModelFileError : if the file's word vectors are damaged.
     """
+    needed = file.info.encoder
     if needed is msgspec.UNSET:
         return None
     from slugline.learning.encoder.encoder import get_encoder, make_encoder
     from slugline.learning.encoder.registry import split_names
 
     names = split_names(needed.name)
+    if file.info.distillation is not msgspec.UNSET:
+        try:
+            chosen, names = _restore_distilled(file, file.info.distillation, needed), None
+        # If parts don't fit together, NumPy may raise any type of error.
+        except Exception as error:
+            raise container.damaged_error(path, error) from error
     if chosen is None and names is None:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, which doesn't come with Slugline; "
@@ -85,6 +95,45 @@ def find_encoder(
     return encoder
 
 
+def _restore_distilled(
+    file: schema.ModelFile, info: schema.DistillationInfo, needed: schema.EncoderInfo
+) -> DistilledEncoder:
+    """Return the encoder from its word vectors; raise DataError if they don't fit together."""
+    from slugline.learning.encoder.distilled import DistillationRecord, DistilledEncoder
+    from slugline.learning.encoder.encoder import CheckedEncoder
+
+    data = file.arrays[_DISTILLED]
+    if data.dtype != np.uint8:
+        raise DataError(f"word vectors of type {data.dtype}")
+    record = DistillationRecord(**msgspec.structs.asdict(info))
+    encoder = DistilledEncoder(data.tobytes(), record)
+    if CheckedEncoder(encoder).digest != needed.digest:
+        raise DataError("its word vectors aren't those that it was saved with")
+    return encoder
+
+
+def _distillation_info(dense: DenseHead | None) -> schema.DistillationInfo | msgspec.UnsetType:
+    encoder = _distilled_encoder(dense)
+    if encoder is None:
+        return msgspec.UNSET
+    return schema.DistillationInfo(**encoder.record._asdict())
+
+
+def _distilled_arrays(dense: DenseHead | None) -> dict[str, npt.NDArray[Any]]:
+    encoder = _distilled_encoder(dense)
+    return {} if encoder is None else {_DISTILLED: np.frombuffer(encoder.data, dtype=np.uint8)}
+
+
+def _distilled_encoder(dense: DenseHead | None) -> DistilledEncoder | None:
+    """Return the encoder of a head if its word vectors belong in the file."""
+    if dense is None or dense.encoder.word_sum is None or dense.encoder.is_built_in:
+        return None
+    from slugline.learning.encoder.distilled import DistilledEncoder
+
+    encoder = dense.encoder.word_sum
+    return encoder if isinstance(encoder, DistilledEncoder) else None
+
+
 # Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
@@ -93,6 +142,8 @@ _MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
 _LEARNER, _IDF, _DENSE, _HELDOUT = "learner.", "idf.", "dense.", "heldout."
 _SUMS = "encoder_sums."
+# The name of the array with the content of a table of word vectors.
+_DISTILLED = "distilled.table"
 _THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
 
@@ -151,6 +202,7 @@ def _content(
         n_batches=fitted.n_batches,
         card_notes=card_notes,
         encoder=_encoder_info(fitted.dense, fitted.head_state),
+        distillation=_distillation_info(fitted.dense),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
         heldout=_heldout_info(fitted.heldout_predictions),
@@ -175,7 +227,7 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
     for number, idf in enumerate(fitted.features.idf_):
         if idf is not None:
             arrays[f"{_IDF}{number}"] = idf
-    arrays |= _head_arrays(fitted)
+    arrays |= _head_arrays(fitted) | _distilled_arrays(fitted.dense)
     if fitted.multilabel_rule is not None:
         arrays[_THRESHOLDS] = fitted.multilabel_rule.thresholds
     if fitted.heldout_predictions is not None:
@@ -412,7 +464,7 @@ def load_model(
     """
     path = model_path(path)
     file = container.read(path) if data is None else container.unpack(data, path)
-    checked = find_encoder(path, file.info.encoder, encoder)
+    checked = find_encoder(path, file, encoder)
     try:
         return from_model_file(file, checked, cache_rows=False), file
     # If parts don't fit together, NumPy and SciPy may raise any type of error.
@@ -531,7 +583,9 @@ def _restore_columns(group: FeatureGroup, terms: list[str], rarity: F32 | None) 
 def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
         # The types of other arrays are checked by the code that reads them.
-        has_own_type = name.startswith(_HELDOUT) or name.endswith((".topics", ".counts"))
+        has_own_type = name.startswith((_HELDOUT, _DISTILLED)) or name.endswith(
+            (".topics", ".counts")
+        )
         if array.dtype != np.float32 and not has_own_type:
             raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not float32")
 
@@ -551,8 +605,8 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
         )
     if file.info.encoder is not msgspec.UNSET:
         _check_dense(fitted, file.info.encoder)
-    elif fitted.descriptions:
-        raise DataError("descriptions of topics without an encoder")
+    elif fitted.descriptions or file.info.distillation is not msgspec.UNSET:
+        raise DataError("descriptions of topics, or word vectors, without an encoder")
     for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
         is_there = "unknown" if name in file.arrays else "missing"
         raise DataError(f"array {short_repr(name)} is {is_there}")

@@ -14,7 +14,7 @@ from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
-from slugline.learning.encoder.registry import describe_names
+from slugline.learning.encoder.registry import describe_licences, describe_names
 from slugline.model.promise import PromiseCheck
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
 from slugline.text.table_columns import MAX_NAME as MAX_COLUMN_NAME
@@ -95,6 +95,16 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     n_unlabelled: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
+
+
+class DistillationInfo(msgspec.Struct, frozen=True):
+    """Word vectors in the file; see `slugline.learning.encoder.distilled.DistillationRecord`."""
+
+    teacher: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENCODER_NAME)]
+    n_unlabelled: _Count
+    n_heldout: _Count
+    accuracy: _Fraction
+    teacher_accuracy: _Fraction
 
 
 class UnknownWordInfo(msgspec.Struct, frozen=True):
@@ -199,6 +209,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     card_notes: str
     # Each of the following fields is missing if the model has no such part.
     encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
+    #: The word vectors that the encoder sums, if the file contains them.
+    distillation: DistillationInfo | msgspec.UnsetType = msgspec.UNSET
     #: Descriptions of topics, by topic.
     descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     heldout: HeldOutInfo | msgspec.UnsetType = msgspec.UNSET
@@ -252,6 +264,7 @@ def write_card(
     return environment.get_template("card.md.j2").render(
         info=info,
         knowledge=describe_names(info.encoder.name) if info.encoder else "",
+        licence=describe_licences(info.distillation.teacher) if info.distillation else "",
         terms=map(_describe_terms, info.feature_groups),
         thresholds=thresholds,
         promise=promise and promise.text,
