@@ -74,19 +74,18 @@ def document_keys(texts: Iterable[str], ids: Iterable[object] | None = None) -> 
     >>> first[:13], first[-2:] == " 1", third == first[:-1] + "2"
     ('text ca978112', True, True)
     """
-    texts = list(texts)
-    names = [None] * len(texts) if ids is None else ["" if i is None else str(i) for i in ids]
-    if len(names) != len(texts):
+    digests = [hashlib.sha256(to_cell(text)).hexdigest() for text in texts]
+    names = [None] * len(digests) if ids is None else ["" if i is None else str(i) for i in ids]
+    if len(names) != len(digests):
         raise DataError(
-            f"there are {len(texts):,} texts and {len(names):,} ids; give one id for each text."
+            f"there are {len(digests):,} texts and {len(names):,} ids; give one id for each text."
         )
     n_with_id, n_equal, keys = Counter(names), Counter[str](), []
-    for text, name in zip(texts, names, strict=True):
+    for digest, name in zip(digests, names, strict=True):
         if name and n_with_id[name] == 1:
             keys.append(f"id {name}")
             continue
-        prefix = f"id {name} text" if name else "text"
-        key = f"{prefix} {hashlib.sha256(to_cell(text)).hexdigest()}"
+        key = f"id {name} text {digest}" if name else f"text {digest}"
         n_equal[key] += 1
         keys.append(f"{key} {n_equal[key]}")
     return keys

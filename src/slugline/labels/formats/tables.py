@@ -1,0 +1,357 @@
+"""The user's own files: labels read from a column, and written back with all columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+
+from slugline.base.files import PathLike, whole_file
+from slugline.corpus.columns import (
+    column_names,
+    find_columns,
+    find_id_column,
+    find_text_columns,
+    known_topic_column,
+    peek,
+    row_text,
+)
+from slugline.corpus.dialects import TableDialect, table_cell, table_writer
+from slugline.corpus.excel_columns import SheetColumns, change_sheet
+from slugline.corpus.label_database import TOPIC_COLUMN, CoderKind
+from slugline.corpus.layout import ReadOptions, TopicForm
+from slugline.corpus.readers import RowReader, read_dialect, read_rows
+from slugline.corpus.rows import BadRow, SourceRow, join_advice
+from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topics, topic_name
+from slugline.errors import DataError, OptionError, Parameter
+from slugline.labels.cells import document_keys
+from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
+from slugline.labels.formats.files import ImportReport, import_documents, write_errors
+from slugline.labels.store import LabelStore
+from slugline.prediction.files import ExcelTable
+from slugline.prediction.rows import compact
+
+#: Endings of files to which the rows of a user's file can be written.
+ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# The separator of topics in a cell, unless the user names another.
+_SEPARATOR = ";"
+
+
+class TableExport(NamedTuple):
+    """What was written to a user's file.
+
+    Attributes
+    ----------
+    n_rows : int
+    n_labelled : int
+        Number of rows that have an answer in the store.
+    topic : str
+        The column of the topic.
+    """
+
+    n_rows: int
+    n_labelled: int
+    topic: str
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def import_table(
+    store: LabelStore,
+    path: PathLike,
+    coder: str,
+    *,
+    kind: CoderKind = "imported",
+    options: ReadOptions | None = None,
+    id_column: str | None = None,
+) -> ImportReport:
+    """Store the labels in a column of a table, such as predictions of a language model.
+
+    A row is about the document with its id, if the table has ids, or else with its text. A table
+    with ids needs no texts. Rows without a topic are left out, and documents that the store lacks
+    are added.
+
+    Parameters
+    ----------
+    store : LabelStore
+    path : str or Path
+    coder : str
+    kind : {"person", "imported"}
+    options : ReadOptions, optional
+        Columns, format and encoding, as for data.
+    id_column : str, optional
+        By default "id", if there is such a column.
+
+    Raises
+    ------
+    DataError : if a row can't be read; the message names its place.
+    OptionError : if a column that was named doesn't exist.
+    """
+    options = options or ReadOptions()
+    return import_documents(
+        store, lambda: _read_table(Path(path), options, id_column), coder, coder=coder, kind=kind
+    )
+
+
+class _Columns(NamedTuple):
+    """The columns of a table: its text, topic and id, and how several topics are written."""
+
+    text: tuple[str, ...]
+    topic: str | None
+    id: str | None
+    form: TopicForm | None
+    is_sheet: bool
+
+    def text_of(self, row: SourceRow) -> str | None:
+        """Return the text of a row; None if it has none."""
+        text = row_text(row, self.text, is_sheet=self.is_sheet) if self.text else None
+        return text if isinstance(text, str) else None
+
+    def id_of(self, row: SourceRow) -> str:
+        """Return the id of a row; empty if it has none."""
+        return "" if self.id is None else topic_name(row.values.get(self.id))
+
+
+def _read_table(
+    path: Path, options: ReadOptions, id_column: str | None
+) -> Iterator[ExchangedDocument]:
+    """Yield the labelled rows of a table."""
+    rows, head = _open(path, options)
+    columns = _find_columns(rows, head, options, id_column)
+    if columns.topic is None:
+        raise DataError(
+            f"{path} has no column that is known as topic; name one with ", Parameter("topic"), "."
+        )
+    for row in itertools.chain(head, rows):
+        place = f"{rows.name}, {rows.unit} {row.at}"
+        if isinstance(row, BadRow):
+            raise DataError(f"{place}: {row.problem}; ", join_advice([row]), ".")
+        try:
+            topics = read_topics(row.values.get(columns.topic), columns.form)
+        except BadTopicsError as error:
+            raise DataError(f"{place}: {error}; correct the file.") from error
+        if not topics:
+            continue
+        text, name = columns.text_of(row), columns.id_of(row)
+        if text is None and not name:
+            raise DataError(f"{place}: there is neither a text nor an id; correct the file.")
+        label = ExchangedLabel(topics=(topics,) if isinstance(topics, str) else topics)
+        others = {
+            name: _plain(value)
+            for name, value in row.values.items()
+            if name not in (*columns.text, columns.topic)
+        }
+        key = f"id {name}" if name else None
+        yield ExchangedDocument(place, "", text, others, (label,), key)
+
+
+def _open(path: Path, options: ReadOptions) -> tuple[RowReader, list[SourceRow | BadRow]]:
+    """Return a reader of a table and its first rows."""
+    layout = options.layout
+    rows = read_rows(
+        path,
+        format=options.format,
+        encoding=options.encoding,
+        separator=options.separator,
+        layout=layout,
+    )
+    return rows, peek(rows)
+
+
+def _find_columns(
+    rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions, id_column: str | None
+) -> _Columns:
+    name = find_id_column(rows.name, head, id_column)
+    texts, topic = find_columns(
+        rows.name, head, options.text, options.topic, name, layout=rows.layout
+    )
+    if not texts and name is None:
+        find_text_columns(rows.name, head, options.text, layout=rows.layout)  # which says why
+    return _Columns(texts, topic, name, options.topic_form(), rows.format == "xlsx")
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as plain data."""
+    if not isinstance(value, msgspec.Raw):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except RecursionError:
+        return bytes(value).decode()
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def export_table(
+    store: LabelStore,
+    source: PathLike,
+    output: PathLike,
+    *,
+    options: ReadOptions | None = None,
+    id_column: str | None = None,
+) -> TableExport:
+    """Write the rows of the user's file with all columns, and the answers as topics.
+
+    A table keeps its encoding, separator, quotes and line ends, and an Excel file everything but
+    the cells of the topic. Rows whose document has no answer stay as they are.
+
+    Parameters
+    ----------
+    store : LabelStore
+    source : str or Path
+    output : str or Path
+        Its ending decides the format; see `ENDINGS`. The file appears when it is complete.
+    options : ReadOptions, optional
+        Columns, format and encoding of the source, as for data. By default, the topic column is
+        that of the source, that of the store's settings, or "topic".
+    id_column : str, optional
+        By default "id", if there is such a column.
+
+    Raises
+    ------
+    DataError : if the source can't be read, or the format can't hold a topic.
+    OptionError : if the output has another ending, or a column that was named doesn't exist.
+    OutputError : if the file can't be written.
+    """
+    source, output, options = Path(source), Path(output), options or ReadOptions()
+    ending = output.suffix.lower()
+    if ending not in ENDINGS:
+        raise OptionError(
+            Parameter("output"),
+            f" is {output}; use a name that ends in one of {', '.join(ENDINGS)}.",
+        )
+    topics = _answers_by_key(store)
+    rows, head = _open(source, options)
+    columns = _find_columns(rows, head, options._replace(topic=None), id_column)
+    # Another column may be the only one left, but is not to be overwritten.
+    known = known_topic_column(column_names(head), columns.text)
+    topic = options.topic or known or store.setting(TOPIC_COLUMN) or "topic"
+    keys = _row_keys(itertools.chain(head, rows), columns)
+    form = columns.form
+    if form is None and store.is_multilabel:
+        is_json = ending in (".json", ".jsonl")
+        form = TopicForm("array") if is_json else TopicForm("separator", _SEPARATOR)
+    answers = [topics.get(key) for key in keys]
+    cells = [{} if answer is None else _cells(answer, topic, form) for answer in answers]
+    with write_errors(output), whole_file(output) as file:
+        _write_rows(file, ending, source, options, topic, cells)
+    return TableExport(len(cells), sum(answer is not None for answer in answers), topic)
+
+
+def _answers_by_key(store: LabelStore) -> dict[str, tuple[str, ...]]:
+    return {each.document.key: each.answer for each in store.labels() if each.answer is not None}
+
+
+def _row_keys(rows: Iterable[SourceRow | BadRow], columns: _Columns) -> list[str]:
+    """Return the key of each row; empty for a row without a text."""
+    has_text: list[bool] = []
+    ids: list[str] = []
+
+    def texts() -> Iterator[str]:
+        for row in rows:
+            text = columns.text_of(row) if isinstance(row, SourceRow) else None
+            has_text.append(text is not None and bool(text.strip()))
+            if isinstance(row, SourceRow) and text is not None and has_text[-1]:
+                ids.append(columns.id_of(row))
+                yield text
+
+    keys = iter(document_keys(texts(), ids))  # which reads the ids after the texts
+    return [next(keys) if is_valid else "" for is_valid in has_text]
+
+
+def _cells(answer: tuple[str, ...], topic: str, form: TopicForm | None) -> dict[str, Any]:
+    """Return the cells of an answer by column."""
+    if form is None:
+        return {topic: answer[0]}
+    written = format_topics(answer, form)
+    return dict(written) if isinstance(written, dict) else {topic: written}
+
+
+def _write_rows(
+    file: BinaryIO,
+    ending: str,
+    source: Path,
+    options: ReadOptions,
+    topic: str,
+    cells: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write the rows of a source, read once more, with new cells."""
+    rows, head = _open(source, options)
+    if ending == ".xlsx" and rows.format == "xlsx":
+        _write_sheet(file, source, rows, head, topic, cells)
+        return
+    names = [*dict.fromkeys([*column_names(head), *itertools.chain.from_iterable(cells)])]
+    values = _changed_values(rows, head, cells)
+    if ending in (".json", ".jsonl"):
+        _write_json(file, values, is_array=ending == ".json")
+        return
+    if ending == ".xlsx":
+        with closing(ExcelTable(file)) as table:
+            table.writerow(map(table.cell, names))
+            for row in values:
+                table.writerow([table.cell(row.get(name)) for name in names])
+            table.save()
+        return
+    dialect = read_dialect(rows).with_characters(
+        str(cell) for row in cells for cell in row.values()
+    )
+    if rows.format not in ("csv", "tsv"):
+        dialect = TableDialect(delimiter=_DELIMITERS[ending])
+    writer = table_writer(file, dialect)
+    writer.writerow(names)
+    for row in values:
+        writer.writerow([table_cell(row.get(name)) for name in names])
+
+
+def _changed_values(
+    rows: RowReader, head: Sequence[SourceRow | BadRow], cells: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the cells of each row with new ones; DataError if the file has changed meanwhile."""
+    for row, new in itertools.zip_longest(itertools.chain(head, rows), cells):
+        if row is None or new is None:
+            raise _changed_error(rows)
+        yield {**row.values, **new}
+
+
+def _changed_error(rows: RowReader) -> DataError:
+    return DataError(f"{rows.name} was changed while it was read; try again.")
+
+
+def _write_json(file: BinaryIO, values: Iterable[dict[str, Any]], *, is_array: bool) -> None:
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    separator = b",\n" if is_array else b"\n"
+    pieces = (encode({name: compact(cell) for name, cell in row.items()}) for row in values)
+    file.write(b"[" if is_array else b"")
+    for number, piece in enumerate(pieces):
+        file.write(piece if number == 0 else separator + piece)
+    file.write(b"]\n" if is_array else b"\n")
+
+
+def _write_sheet(
+    file: BinaryIO,
+    source: Path,
+    rows: RowReader,
+    head: Sequence[SourceRow | BadRow],
+    topic: str,
+    cells: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write a copy of an Excel file with new cells, in a new column if there is none yet."""
+    places = [int(row.at) for row in itertools.chain(head, rows)]
+    if len(places) != len(cells):
+        raise _changed_error(rows)
+    changes = {at: new for at, new in zip(places, cells, strict=True) if new}
+    if topic in column_names(head):
+        file.write(change_sheet(source, changes, rows.known_columns))
+        return
+    with closing(SheetColumns(source, rows.known_columns)) as sheet:
+        sheet.begin([topic])
+        for at, new in changes.items():
+            sheet.add_row(at, new.values())
+        sheet.write(file)

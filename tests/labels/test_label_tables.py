@@ -1,0 +1,209 @@
+"""The user's own files: labels are read from a column, and written back with all columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.loading import load_corpus
+from slugline.corpus.readers import read_rows
+from slugline.errors import DataError, OptionError
+from slugline.labels.cells import NewDocument, document_keys
+from slugline.labels.formats.files import ImportReport
+from slugline.labels.formats.tables import TableExport, export_table, import_table
+from slugline.labels.store import LabelStore
+
+TEXTS = ["Wheat rose", "same", "same", "Zinc"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LabelStore]:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.add_coder("Kim")
+        yield store
+
+
+def add(store: LabelStore, ids: list[object] | None, *topics: str | None) -> None:
+    """Store the texts, with topics by Kim."""
+    keys = document_keys(TEXTS, ids)
+    store.add_documents(NewDocument(key, text) for key, text in zip(keys, TEXTS, strict=True))
+    for number, topic in enumerate(topics, 1):
+        if topic is not None:
+            if store.codebook().find(topic) is None:
+                store.add_topic(topic, "Kim")
+            store.settle(number, [topic], "Kim")
+
+
+# Import -------------------------------------------------------------------------------------------
+
+
+def test_import_table_finds_documents_by_id_without_texts(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    add(store, [7, 8, 9, 10])
+    path = tmp_path / "llm.csv"
+    path.write_text("id,topic\n9,grain\n7,earn\n11,earn\n8,\n")
+    report = import_table(store, path, "llm")
+    assert report == ImportReport(3, 0, 2, 2, n_unknown=1)
+    assert [[d.topics for d in each.decisions] for each in store.labels()] == [
+        [("earn",)],
+        [],
+        [("grain",)],
+        [],
+    ]
+    assert store.coders()[-1].kind == "imported"
+
+
+def test_import_table_finds_documents_by_text(store: LabelStore, tmp_path: Path) -> None:
+    add(store, None)
+    path = tmp_path / "old.jsonl"
+    rows = [("same", "a"), ("new", "b"), ("same", "c"), ("Zinc", "a")]
+    path.write_text("".join(json.dumps({"text": t, "topic": x, "n": 1}) + "\n" for t, x in rows))
+    report = import_table(store, path, "Lee", kind="person")
+    assert report == ImportReport(4, 1, 4, 4)
+    assert [each.answer for each in store.labels()] == [None, ("a",), ("c",), ("a",), ("b",)]
+    document = store.document(5)
+    assert (document.key, document.columns) == (document_keys(["new"])[0], {"n": 1})
+    assert import_table(store, path, "Lee", kind="person").n_new_labels == 0
+
+
+def test_import_table_leaves_rows_with_another_text_out(store: LabelStore, tmp_path: Path) -> None:
+    add(store, [7, 8, 9, 10])
+    path = tmp_path / "llm.csv"
+    path.write_text("id,text,topic\n7,Wheat fell,grain\n10,Zinc,metal\n")
+    report = import_table(store, path, "llm")
+    assert report == ImportReport(2, 0, 1, 1, n_changed=1)
+
+
+def test_import_table_reads_several_topics(store: LabelStore, tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("text,topic\nx,a;b\ny,b\n")
+    import_table(store, path, "Lee", options=ReadOptions(topic_separator=";"))
+    assert store.is_multilabel
+    assert [each.decisions[0].topics for each in store.labels()] == [("a", "b"), ("b",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,text\n7,x\n", "{} has no column that is known as topic; name one with `topic`."),
+        ("id,text,topic\n7,x,a,b\n", "{}, line 2: 4 cells instead of 3; fix them."),
+        ("id,topic\n7,a\n,b\n", "{}, line 3: there is neither a text nor an id; correct the file."),
+        ("id,topic\n7,a\n8,x\0y\n", "{}, line 3: a NUL character; delete NULs"),
+    ],
+)
+def test_import_table_names_the_place_of_what_it_can_not_read(
+    store: LabelStore, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    before = store.last_change()
+    with pytest.raises(DataError) as caught:
+        import_table(store, path, "llm")
+    assert str(caught.value).startswith(message.format(path))
+    assert store.last_change() == before
+
+
+# Export -------------------------------------------------------------------------------------------
+
+
+def test_export_table_writes_a_table_as_it_came_in(store: LabelStore, tmp_path: Path) -> None:
+    add(store, [7, 8, 9, 10], "größer; als", None, "earn")
+    source, output = tmp_path / "a.csv", tmp_path / "b.csv"
+    lines = ["id;Betreff;text;n", "7;ä;Wheat rose;1", "8;;same;2", '9;"b;c";same;', "10;d;Zinc;4"]
+    source.write_bytes("\r\n".join([*lines, ""]).encode("cp1252"))
+    export = export_table(store, source, output)
+    assert export == TableExport(4, 2, "topic")
+    assert output.read_bytes().decode("cp1252").split("\r\n") == [
+        "id;Betreff;text;n;topic",
+        '7;ä;Wheat rose;1;"größer; als"',
+        "8;;same;2;",
+        '9;"b;c";same;;earn',
+        "10;d;Zinc;4;",
+        "",
+    ]
+
+
+def test_export_table_fills_the_topic_column_of_the_source(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    add(store, None, None, "b", "c")
+    source, output = tmp_path / "a.csv", tmp_path / "b.csv"
+    source.write_text("queue,text,product\n,Zinc,p\n,same,q\nkept,Wheat rose,r\nold,same,s\n")
+    assert export_table(store, source, output) == TableExport(4, 2, "queue")
+    assert output.read_text() == (
+        "queue,text,product\n,Zinc,p\nb,same,q\nkept,Wheat rose,r\nc,same,s\n"
+    )
+
+
+def test_export_table_overwrites_no_other_column(store: LabelStore, tmp_path: Path) -> None:
+    add(store, None, "a")
+    source, output = tmp_path / "a.csv", tmp_path / "b.csv"
+    source.write_text("text,product\nWheat rose,p\n")
+    export_table(store, source, output)
+    assert output.read_text() == "text,product,topic\nWheat rose,p,a\n"
+
+
+def test_export_table_keeps_json_values(store: LabelStore, tmp_path: Path) -> None:
+    store.set_multilabel(True)
+    add(store, None, "a", "b")
+    rows = [{"text": text, "list": [1, {"a": None}], "n": 1.5} for text in TEXTS]
+    source = tmp_path / "a.jsonl"
+    source.write_text("".join(json.dumps(row, indent=None) + "\n" for row in rows))
+    export_table(store, source, tmp_path / "b.jsonl")
+    lines = [*map(json.loads, (tmp_path / "b.jsonl").read_text().splitlines())]
+    assert lines == [{**rows[0], "topic": ["a"]}, {**rows[1], "topic": ["b"]}, *rows[2:]]
+    export_table(store, source, tmp_path / "b.json", options=ReadOptions(topic="tags"))
+    assert json.loads((tmp_path / "b.json").read_text())[0] == {**rows[0], "tags": ["a"]}
+    export_table(store, source, tmp_path / "b.csv")
+    assert load_corpus(tmp_path / "b.csv", topic_separator=";", text="text").topics == [
+        ("a",),
+        ("b",),
+        (),
+        (),
+    ]
+
+
+@pytest.mark.parametrize("header", [("text", "n"), ("text", "topic", "n")])
+def test_export_table_keeps_an_excel_file(
+    store: LabelStore, tmp_path: Path, header: tuple[str, ...]
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    add(store, None, "007", None, "c")
+    book = openpyxl.Workbook()
+    book.active.append(header)
+    for text in TEXTS:
+        book.active.append([text, *["" for _ in header[2:]], 5])
+    source, output = tmp_path / "a.xlsx", tmp_path / "b.xlsx"
+    book.save(source)
+    export_table(store, source, output)
+    rows = [dict(row.values) for row in read_rows(output)]
+    assert [row.get("topic") or "" for row in rows] == ["007", "", "c", ""]
+    assert [row["n"] for row in rows] == [5] * 4
+    export_table(store, tmp_path / "b.xlsx", tmp_path / "c.csv")
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == 5
+
+
+def test_export_table_rejects_another_ending(store: LabelStore, tmp_path: Path) -> None:
+    with pytest.raises(OptionError) as caught:
+        export_table(store, tmp_path / "a.csv", tmp_path / "b.docx")
+    assert str(caught.value) == (
+        f"`output` is {tmp_path / 'b.docx'}; use a name that ends in one of .csv, .tsv, .jsonl, "
+        ".json, .xlsx."
+    )
+
+
+def test_export_table_says_which_topic_a_separator_splits(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    store.set_multilabel(True)
+    add(store, None, "a;b")
+    source = tmp_path / "a.csv"
+    source.write_text("text,n\nWheat rose,1\n")
+    with pytest.raises(DataError, match="topic 'a;b' has ';' in its name"):
+        export_table(store, source, tmp_path / "b.csv")
+    assert not (tmp_path / "b.csv").exists()
