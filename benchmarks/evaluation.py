@@ -334,6 +334,7 @@ def explanations(texts: int = 500, corpus: str = "reuters-corrected") -> str:
 def _classifiers_to_explain() -> Iterator[tuple[str, TopicClassifier]]:
     """Yield unfitted classifiers; that with the encoder if it is installed."""
     yield "linear", TopicClassifier()
+    yield "linear, words alone", TopicClassifier(encoder=None)
     yield "network, one hidden layer", TopicClassifier(learner="network")
     deep = NeuralLearner(hidden=(64, 64))
     yield "network, two hidden layers", TopicClassifier(learner=deep)
