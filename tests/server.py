@@ -71,15 +71,15 @@ def client(state: WebState, **options: Any) -> TestClient:
 
 
 @contextlib.contextmanager
-def running(*args: object) -> Iterator[Address]:
-    """Run `slugline serve` with these arguments on a free port; yield its address.
+def running(*args: object, command: str = "serve") -> Iterator[Address]:
+    """Run `slugline serve`, or another command, on a free port; yield its address.
 
     What it says goes to a file, so that it never waits for a reader, and into the failure of a test
     that finds it ended or ending badly.
     """
-    command = [sys.executable, "-m", "slugline", "serve", "--port", "0", *map(str, args)]
+    words_typed = [sys.executable, "-m", "slugline", command, "--port", "0", *map(str, args)]
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=dict(os.environ))
+        process = subprocess.Popen(words_typed, stdout=said, stderr=said, env=dict(os.environ))
 
         def words() -> str:
             return os.pread(said.fileno(), 1 << 20, 0).decode(errors="replace")

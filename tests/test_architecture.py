@@ -223,6 +223,7 @@ def test_library_does_not_import_the_command_line_or_http(path: Path) -> None:
 # (the service and its types), which know none of the folders.
 SERVING_FOLDERS: dict[str, set[str]] = {
     "server": {"http", "page", "web"},
+    "labelling": {"server", "web"},
     "http": {"web"},
     "page": {"web"},
     "web": set(),

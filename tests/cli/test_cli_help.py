@@ -18,7 +18,18 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 #: Commands whose options have more than one panel.
-GROUPED = {"train", "predict", "evaluate", "audit", "check", "compare", "curve", "suggest", "serve"}
+GROUPED = {
+    "train",
+    "predict",
+    "evaluate",
+    "audit",
+    "check",
+    "compare",
+    "curve",
+    "suggest",
+    "label",
+    "serve",
+}
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
     word: Annotated[str, Meta(pattern="^[a-z]+$")] | int = 1
     items: Annotated[list[Annotated[str, Meta(max_length=3)]], Meta(max_length=2)] = []
     cells: Annotated[dict[str, bool | None], Meta(max_length=2)] | list[int] = {}
+    choice: Literal["a", "b"] | None = None
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
         (
             {"name": "abc", "zzzz\ud800": 1},
             r"there is no field 'zzzz\ud800'; the fields are `name`, `number`, `fraction`, "
-            "`word`, `items`, `cells`.",
+            "`word`, `items`, `cells`, `choice`.",
         ),
         ({"name": 1}, "`name` is 1; give a string."),
         ({"name": "a"}, "`name` has 1 character; give at least 2."),
@@ -57,6 +58,8 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
         ({"name": "abc", "items": ["a"] * 3}, "`items` has 3 items; give at most 2."),
         ({"name": "abc", "items": ["a", {}]}, "`items[1]` is an object; give a string."),
         ({"name": "abc", "items": ["aaaa"]}, "`items[0]` has 4 characters; give at most 3."),
+        ({"name": "abc", "choice": "c"}, "`choice` is 'c'; give 'a', 'b' or null."),
+        ({"name": "abc", "choice": 1}, "`choice` is 1; give 'a', 'b' or null."),
         ({"name": "abc", "cells": 1}, "`cells` is 1; give an object or a list."),
         ({"name": "abc", "cells": {"a": 1}}, "`cells['a']` is 1; give true or false or null."),
         ({"name": "abc", "cells": [1, "b"]}, "`cells[1]` is 'b'; give a whole number."),

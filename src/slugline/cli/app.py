@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "Measure several models on the same folds: accuracy, time and memory.",
     "curve": "Learn from more and more labels per topic, and show how accuracy grows.",
     "suggest": "Pick the unlabelled texts whose labels would help MODEL most.",
+    "label": "Give topics to texts on a page in the browser, alone or with others.",
     "serve": "Serve models over HTTP: a web page at /, API docs at /docs.",
     "mcp": "Serve models to AI agents over MCP.",
     "export": "Write a model as one HTML file that answers in the browser, offline.",

@@ -142,7 +142,8 @@ def _has_type(value: object, kind: inspect.Type) -> bool:
         case bool():
             return isinstance(kind, inspect.BoolType)
         case str():
-            return isinstance(kind, inspect.StrType)
+            is_choice = isinstance(kind, inspect.LiteralType) and value in kind.values
+            return is_choice or isinstance(kind, inspect.StrType)
         case int():
             return isinstance(kind, inspect.IntType | inspect.FloatType)
         case float():
@@ -166,7 +167,14 @@ def _describe_value(value: object) -> str:
 
 
 def _describe_types(kinds: list[inspect.Type]) -> str:
-    names = [_TYPE_NAMES[type(kind)] for kind in kinds]
+    names = [name for kind in kinds for name in _type_names(kind)]
     if "a number" in names:  # a whole number is a number
         names = [name for name in names if name != "a whole number"]
     return join_words(names, last="or")
+
+
+def _type_names(kind: inspect.Type) -> list[str]:
+    """Return the names of what a type allows: of each choice, or of the type."""
+    if isinstance(kind, inspect.LiteralType):
+        return [repr(choice) for choice in kind.values]
+    return [_TYPE_NAMES[type(kind)]]

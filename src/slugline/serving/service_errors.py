@@ -126,3 +126,10 @@ class ApprovalError(SluglineError):
             if correction_id is None
             else f"correction {correction_id} is your own; somebody else has to approve it."
         )
+
+
+class WrongCoderError(SluglineError):
+    """A decision about a text that was given to another coder."""
+
+    def __init__(self, owner: str, coder: str) -> None:
+        super().__init__(f"this text was given to {owner}, not to {coder}; load the page again.")

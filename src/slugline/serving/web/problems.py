@@ -19,6 +19,7 @@ from slugline.serving.service_errors import (
     NoCorrectionsError,
     UnknownCorrectionError,
     UnknownModelError,
+    WrongCoderError,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ _STATUSES: tuple[tuple[type[SluglineError], int], ...] = (
     (UnknownCorrectionError, 404),
     (NoCorrectionsError, 404),
     (ApprovalError, 403),
+    (WrongCoderError, 403),
     (BusyError, 503),
     (StoreError, 503),
 )

@@ -1,0 +1,165 @@
+"""`slugline label`: a page on which people give topics to texts."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from slugline.base.wording import counted
+from slugline.cli import options
+from slugline.cli.options import OUTPUT_FILE, argument, command, option, requiring_extra
+from slugline.cli.output import log_to_standard_error, say
+from slugline.cli.output_paths import check_not_read
+from slugline.corpus.topics import read_descriptions
+from slugline.errors import OptionError
+from slugline.labels.draws import RandomSelector
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments, TextTable, resume_notes, stored_text_columns
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.tokens import Token, read_tokens
+
+# Bytes of a request: a note, or the description of a topic with examples.
+_MAX_BODY = 1 << 20
+
+
+@command()
+@argument(
+    "file",
+    "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz).",
+    metavar="TEXTS",
+)
+@option(
+    "--output -o FILE",
+    "Keep labels in FILE, a SQLite database; if it exists, go on with it.",
+    type=OUTPUT_FILE,
+    required=True,
+)
+@option(
+    "--topics FILE",
+    "Topics to begin with: a CSV or TSV file with the columns name and description.",
+    type=Path,
+)
+@option("--multiple", "Let a text have several topics, or none.")
+@option("--coder NAME", "Your name, to be stored with each label.", show_default="of your login")
+@option("--blind", "Never show what the model would answer.")
+@option(
+    "--double FRACTION",
+    "Fraction of each coder's texts that another coder gets as well, to measure agreement.",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+)
+@option("--host ADDRESS", "Address.", default=ServeSettings.host)
+@option("--port N", "Port; 0 for any that is free.", type=click.IntRange(0, 65535), default=8080)
+@option(
+    "--token-file FILE",
+    "Let everybody in who has a token in FILE: a name and a token per line.",
+    type=Path,
+)
+@option(
+    "--allowed-host NAME",
+    "A host name of this machine, such as labels.example.org; repeatable.",
+    multiple=True,
+)
+@option("--insecure", "Let other machines use the page without a token.")
+@options.text_option
+@options.format_option
+@options.encoding_option
+@options.separator_option
+@options.quiet_option
+def label(
+    file: str,
+    output: Path,
+    topics: Path | None,
+    multiple: bool,
+    coder: str | None,
+    blind: bool,
+    double: float,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    allowed_host: Sequence[str],
+    insecure: bool,
+    text: str | None,
+    format: str | None,  # noqa: A002
+    encoding: str | None,
+    separator: str | None,
+) -> None:
+    """Give topics to texts on a page in the browser, alone or with others.
+
+    Each label is on disk before the next text appears; stop with Ctrl-C, and repeat the command to
+    go on. Other commands read FILE as data.
+
+    For example:
+
+      slugline label tickets.csv -o labels.db
+      slugline train labels.db -o tickets.slug
+    """
+    with requiring_extra("serve", "labelling needs"):
+        from slugline.serving.labelling.app import serve_labels
+        from slugline.serving.labelling.service import LabelService
+    check_not_read("--output", output, [file, topics])
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        tokens=() if token_file is None else _read_named_tokens(token_file),
+        allowed_hosts=tuple(allowed_host),
+        max_body=_MAX_BODY,
+    )
+    if not insecure:
+        settings.check_is_guarded()
+    descriptions = {} if topics is None else read_descriptions(topics)
+    with LabelStore(output) as store:
+        person = store.add_coder(coder or _login_name()).name
+        if text is None:
+            stored = stored_text_columns(store)
+            text = None if stored in (None, ("text",)) else ",".join(stored or ())
+        _, unlabelled = options.read_unlabelled(
+            file, None, text=text, format=format, encoding=encoding, separator=separator
+        )
+        table = TextTable.from_texts(file, unlabelled)
+        del unlabelled
+        assignments = RowAssignments.from_store(table, store)
+        for note in resume_notes(assignments, table):
+            say(note)
+        table.remember_source(store)
+        if multiple and not store.is_multilabel:
+            store.set_multilabel(True)
+        _add_topics(store, descriptions, person)
+        selector = RandomSelector(assignments, double_fraction=double)
+        service = LabelService(store, table, assignments, selector, person, is_blind=blind)
+        log_to_standard_error(("asyncio",))
+        say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
+        serve_labels(settings, service, lambda address: say(f"listening at {address}"))
+
+
+def _read_named_tokens(path: Path) -> tuple[str, ...]:
+    """Return the lines of a file of tokens; OptionError if one has no name."""
+    lines = read_tokens(path)
+    tokens = [Token.parse(line) for line in lines]
+    for number, token in enumerate(tokens, 1):
+        if token.name is None:
+            raise OptionError(
+                f"--token-file {path}: token {number} has no name, and labels are stored with the "
+                "name of their coder; write a line such as `anna TOKEN`."
+            )
+    return lines
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
+        raise OptionError("your login has no name; give one with --coder NAME.") from None
+
+
+def _add_topics(store: LabelStore, descriptions: dict[str, str], coder: str) -> None:
+    """Add topics, and give those that there are the descriptions of the file."""
+    for name, description in descriptions.items():
+        topic = store.add_topic(name, coder, description=description)
+        if topic.description != description:
+            store.describe_topic(
+                topic.name, coder, description=description, examples=topic.examples
+            )

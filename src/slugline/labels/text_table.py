@@ -1,0 +1,218 @@
+"""The texts of the user's file, and which of them coders have."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from slugline.base.arrays import Index, Mask
+from slugline.base.wording import counted
+from slugline.corpus.columns import column_names, find_id_column, known_topic_column
+from slugline.corpus.label_database import TEXT_COLUMNS, TOPIC_COLUMN, StoredDocument
+from slugline.corpus.loading import UnlabelledTexts
+from slugline.errors import DataError, Message, OptionError, Parameter
+from slugline.labels.cells import NewDocument, document_keys
+from slugline.labels.store import LabelStore
+
+#: The setting that names the user's file.
+SOURCE = "source"
+
+
+class TextTable:
+    """Texts to label, by row, with their keys and other columns.
+
+    Attributes
+    ----------
+    name : str
+        The user's file.
+    texts : list of str
+    keys : list of str
+        See `document_keys`.
+    text_columns : tuple of str
+    topic_column : str
+        The column in which an export has the topics.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        texts: Sequence[str],
+        columns: Sequence[Mapping[str, Any]] = (),
+        *,
+        ids: Sequence[object] | None = None,
+        text_columns: tuple[str, ...] = ("text",),
+        topic_column: str = "topic",
+    ) -> None:
+        self.name, self.texts = name, [*texts]
+        self.keys = document_keys(self.texts, ids)
+        self.text_columns, self.topic_column = text_columns, topic_column
+        self._columns = columns
+        self._rows = {key: row for row, key in enumerate(self.keys)}
+
+    @classmethod
+    def from_texts(cls, name: str, unlabelled: UnlabelledTexts) -> TextTable:
+        """Return the texts of a file."""
+        names = column_names(unlabelled.rows)
+        id_column = find_id_column(name, unlabelled.rows[:1], None)
+        text = unlabelled.columns
+        return cls(
+            name,
+            unlabelled.texts,
+            [row.values for row in unlabelled.rows],
+            ids=None
+            if id_column is None or id_column in text
+            else [row.values.get(id_column) for row in unlabelled.rows],
+            text_columns=text,
+            topic_column=known_topic_column(names, text) or "topic",
+        )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def document(self, row: int) -> NewDocument:
+        """Return the document of a row, to be stored."""
+        columns = self._columns[row] if self._columns else {}
+        if len(self.text_columns) == 1:  # else an export needs each of them
+            columns = {name: cell for name, cell in columns.items() if name != self.text_columns[0]}
+        return NewDocument(self.keys[row], self.texts[row], columns)
+
+    def find_row(self, document: StoredDocument) -> int | None:
+        """Return the row that has this document; None if it is gone, or has another text now."""
+        row = self._rows.get(document.key)
+        return row if row is not None and self.texts[row] == document.text else None
+
+    def remember_source(self, store: LabelStore) -> None:
+        """Store the name of the file and of its columns.
+
+        Raises
+        ------
+        OptionError : if the labels in the store are of texts in other columns.
+        """
+        stored = stored_text_columns(store)
+        if stored is not None and stored != self.text_columns:
+            raise OptionError(
+                f"the labels in {store.path} are of texts in {','.join(stored)}; give that as ",
+                Parameter("text"),
+                ", or name another file for the labels.",
+            )
+        wanted = {
+            SOURCE: self.name,
+            TEXT_COLUMNS: json.dumps(self.text_columns),
+            TOPIC_COLUMN: self.topic_column,
+        }
+        changed = {name: value for name, value in wanted.items() if store.setting(name) != value}
+        if changed:
+            store.set_settings(changed)
+
+
+def stored_text_columns(store: LabelStore) -> tuple[str, ...] | None:
+    """Return the text columns of the user's file that labels are of; None if there are none yet."""
+    stored = store.setting(TEXT_COLUMNS)
+    try:
+        return None if stored is None else tuple(map(str, json.loads(stored)))
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{store.path} is damaged: its setting {TEXT_COLUMNS!r} can't be read; restore the "
+            "file from a copy."
+        ) from error
+
+
+class RowAssignments:
+    """Which rows of a table each coder has, so that nobody gets what another coder has.
+
+    Attributes
+    ----------
+    n_missing : int
+        Labelled documents that the user's file no longer has, with the text that was labelled.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._is_free: Mask = np.ones(n_rows, dtype=np.bool_)
+        self._coders: defaultdict[int, set[str]] = defaultdict(set)
+        self._declined: defaultdict[str, set[int]] = defaultdict(set)
+        self._drawn: dict[int, str] = {}  # random draws that one coder has
+        self.n_missing = 0
+
+    @classmethod
+    def from_store(cls, table: TextTable, store: LabelStore) -> RowAssignments:
+        """Return the assignments that a store has.
+
+        Raises
+        ------
+        DataError : if it has labels, and of none of the texts.
+        """
+        result = cls(len(table))
+        rows: dict[int, int] = {}
+        n_documents = 0
+        for each in store.labels():
+            row = table.find_row(each.document)
+            n_documents += bool(each.decisions)
+            if row is None:
+                result.n_missing += bool(each.decisions) and not each.is_replaced
+                continue
+            rows[each.document.id] = row
+            for decision in each.decisions:
+                assignment = decision.assignment
+                if assignment.coder.kind == "person":
+                    name = assignment.coder.name
+                    result.add(row, name, is_random=assignment.selection.is_random)
+                    if decision.reason == "not for me":
+                        result.decline(row, name)
+        if n_documents and n_documents == result.n_missing:
+            raise DataError(
+                f"{store.path} has labels of {counted(n_documents, 'other document')}, and none "
+                f"of them is in {table.name}; give the file that was labelled, or name another "
+                "file for the labels."
+            )
+        for coder in store.coders():
+            for assignment in store.open_assignments(coder.name):
+                if coder.kind == "person" and assignment.document in rows:
+                    is_random = assignment.selection.is_random
+                    result.add(rows[assignment.document], coder.name, is_random=is_random)
+        return result
+
+    def add(self, row: int, coder: str, *, is_random: bool = False) -> None:
+        """Note that a coder has a row; nobody else gets it, unless it is to be coded twice."""
+        if is_random and not self._coders[row]:
+            self._drawn[row] = coder
+        else:
+            self._drawn.pop(row, None)
+        self._coders[row].add(coder)
+        self._is_free[row] = False
+
+    def decline(self, row: int, coder: str) -> None:
+        """Note that a coder leaves a row to others."""
+        self._declined[coder].add(row)
+        self._drawn.pop(row, None)
+        self._is_free[row] = True
+
+    def n_coders(self, row: int) -> int:
+        """Return how many coders have or had a row."""
+        return len(self._coders.get(row, ()))
+
+    def free_rows(self, coder: str) -> Index:
+        """Return the rows that nobody has, without those that this coder left to others."""
+        rows: Index = np.flatnonzero(self._is_free)
+        declined = self._declined.get(coder)
+        if not declined:
+            return rows
+        return rows[~np.isin(rows, [*declined])]
+
+    def drawn_by_others(self, coder: str) -> Index:
+        """Return the random draws that one other coder has, and nobody else."""
+        rows = [row for row, other in self._drawn.items() if other != coder]
+        return np.array(rows, dtype=np.int64)
+
+
+def resume_notes(assignments: RowAssignments, table: TextTable) -> Iterator[str]:
+    """Yield what to tell the user about labels that the file of texts doesn't have any more."""
+    if assignments.n_missing:
+        verb = "is" if assignments.n_missing == 1 else "are"
+        yield Message(
+            f"{counted(assignments.n_missing, 'labelled document')} {verb} no longer in "
+            f"{table.name}, or with another text; the labels are kept"
+        )

@@ -1,0 +1,60 @@
+"""The application on whose page people give topics, and its server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route, Router
+
+from slugline.serving.labelling.handlers import HANDLERS, LabelState
+from slugline.serving.labelling.page import (
+    STATIC_FILES,
+    log_in,
+    problem_page,
+    show_login,
+    show_page,
+)
+from slugline.serving.labelling.service import LabelService
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.server.app_server import AppServer
+from slugline.serving.server.ports import address_of, bind
+from slugline.serving.web.guard import Guard
+from slugline.serving.web.login import log_out
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+
+def make_label_app(state: LabelState) -> ASGIApp:
+    """Return the application."""
+    routes = [
+        *(Route(path, handler, methods=[method]) for (path, method), handler in HANDLERS.items()),
+        Route("/", show_page),
+        Route("/login", show_login, methods=["GET"]),
+        Route("/login", log_in, methods=["POST"]),
+        Route("/logout", log_out, methods=["POST"]),
+        Route("/static/{name}", STATIC_FILES.send),
+    ]
+    return Guard(Router(routes, redirect_slashes=False), state, problem_page)
+
+
+def serve_labels(
+    settings: ServeSettings, service: LabelService, announce: Callable[[str], object]
+) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; then close the file of labels.
+
+    `announce` receives the address when the server listens.
+
+    Raises
+    ------
+    ServerError : if the address can't be used.
+    """
+    state = LabelState(settings, service)
+    with contextlib.ExitStack() as stack:
+        stack.callback(service.close)
+        stack.callback(state.threads.close)
+        listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
+        announce(address_of(listener))
+        AppServer(make_label_app(state), settings).run(sockets=[listener])

@@ -1,0 +1,124 @@
+"""Handlers of the label page, which translate JSON to calls of the service, and replies to JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slugline.base.checks import replace_surrogates
+from slugline.serving.background import BackgroundThreads
+from slugline.serving.labelling.requests import (
+    AddTopicRequest,
+    DecideRequest,
+    DescribeTopicRequest,
+    MergeTopicRequest,
+    NextRequest,
+    RenameTopicRequest,
+    SeparateTopicRequest,
+    TextRequest,
+    UndoRequest,
+)
+from slugline.serving.labelling.service import LabelService
+from slugline.serving.web.bodies import body_type, parse_json, read_body
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import AppState, call_of, in_time
+
+_T = TypeVar("_T")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(eq=False)
+class LabelState(AppState):
+    """State of an application on whose page people give topics."""
+
+    service: LabelService
+    threads: BackgroundThreads = field(default_factory=lambda: BackgroundThreads(2))
+
+
+def label_state(request: Request) -> LabelState:
+    """Return the state of the application that got a request."""
+    state: LabelState = request.scope["app"]
+    return state
+
+
+def coder_of(request: Request) -> str:
+    """Return the name of the request's token; without tokens, that of the service's coder."""
+    return call_of(request).person or label_state(request).service.coder
+
+
+def read_handler(read: Callable[[LabelService, str], object]) -> Handler:
+    """Return a handler that replies with what a method of the service returns."""
+
+    async def handle(request: Request) -> Response:
+        return await _answer(request, read)
+
+    return handle
+
+
+def change_handler(kind: type[_T], change: Callable[[LabelService, str, _T], object]) -> Handler:
+    """Return a handler that passes the request in a body to a method of the service."""
+    decoder = msgspec.json.Decoder(kind)
+
+    async def handle(request: Request) -> Response:
+        body = await _read_json(request, decoder)
+        return await _answer(request, lambda service, coder: change(service, coder, body))
+
+    return handle
+
+
+async def health(request: Request) -> Response:  # noqa: ARG001
+    """Report that the process answers."""
+    return _json_response({"status": "ok"})
+
+
+#: The handler of each path and method.
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("/v1/state", "GET"): read_handler(LabelService.state),
+    ("/v1/progress", "GET"): read_handler(LabelService.progress),
+    ("/v1/recent", "GET"): read_handler(LabelService.recent),
+    ("/v1/codebook", "GET"): read_handler(lambda service, _: service.codebook()),
+    ("/v1/text", "POST"): change_handler(TextRequest, LabelService.find_text),
+    ("/v1/next", "POST"): change_handler(NextRequest, LabelService.next_text),
+    ("/v1/decide", "POST"): change_handler(DecideRequest, LabelService.decide),
+    ("/v1/undo", "POST"): change_handler(UndoRequest, LabelService.undo),
+    ("/v1/topics", "POST"): change_handler(AddTopicRequest, LabelService.add_topic),
+    ("/v1/topics/describe", "POST"): change_handler(
+        DescribeTopicRequest, LabelService.describe_topic
+    ),
+    ("/v1/topics/rename", "POST"): change_handler(RenameTopicRequest, LabelService.rename_topic),
+    ("/v1/topics/merge", "POST"): change_handler(MergeTopicRequest, LabelService.merge_topic),
+    ("/v1/topics/separate", "POST"): change_handler(
+        SeparateTopicRequest, LabelService.separate_topic
+    ),
+    ("/health", "GET"): health,
+}
+
+
+async def _answer(request: Request, work: Callable[[LabelService, str], object]) -> Response:
+    state = label_state(request)
+    coder = coder_of(request)
+    reply = await in_time(request, state.threads.run(work, state.service, coder))
+    return _json_response(reply)
+
+
+def _json_response(value: object) -> Response:
+    try:
+        content = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a text was cut inside a character
+        content = msgspec.json.encode(replace_surrogates(msgspec.to_builtins(value)))
+    return Response(content, media_type="application/json")
+
+
+async def _read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+    media_type = body_type(request)
+    if media_type != "application/json":
+        raise HttpProblem(
+            415, f"the body is of type {media_type[:100]!r}; send `Content-Type: application/json`."
+        )
+    settings = label_state(request).settings
+    return parse_json(await read_body(request, settings.max_body, settings.timeout), decoder)

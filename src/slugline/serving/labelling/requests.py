@@ -1,0 +1,201 @@
+"""Types of requests of the label page, with their limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from slugline.corpus.label_database import SkipReason
+from slugline.serving.requests import ServiceRequest
+
+_Number = Annotated[int, Meta(ge=1, le=10**18 - 1)]
+_Name = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")]
+_Note = Annotated[str, Meta(max_length=100_000)]
+# What the page calls an intended change, so that a repeated one is made once.
+_RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
+
+
+class NextRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Asks for a text to label, besides those that the page already has, by assignment."""
+
+    held: Annotated[list[_Number], Meta(max_length=100)] = msgspec.field(default_factory=list)
+
+
+class TextRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Asks for the text of an assignment."""
+
+    assignment: _Number
+
+
+class DecideRequest(ServiceRequest, frozen=True, kw_only=True):
+    """A decision about an assignment: topics, or the reason to skip it."""
+
+    assignment: _Number
+    request: _RequestName
+    kind: Literal["label", "skip"]
+    topics: Annotated[list[_Name], Meta(max_length=1000)] = msgspec.field(default_factory=list)
+    reason: SkipReason | None = None
+    note: _Note | None = None
+    #: The number of the decision that it replaces.
+    supersedes: _Number | None = None
+
+
+class UndoRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Takes a decision back."""
+
+    decision: _Number
+    request: _RequestName
+
+
+class AddTopicRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Adds a topic, even if its name is similar to another's if `is_sure`."""
+
+    name: _Name
+    request: _RequestName
+    is_sure: bool = False
+
+
+class DescribeTopicRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Gives a topic a description and examples."""
+
+    name: _Name
+    request: _RequestName
+    description: _Note = ""
+    examples: Annotated[list[_Note], Meta(max_length=100)] = msgspec.field(default_factory=list)
+
+
+class RenameTopicRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Renames a topic."""
+
+    name: _Name
+    new_name: _Name
+    request: _RequestName
+
+
+class MergeTopicRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Merges a topic into another one."""
+
+    name: _Name
+    into: _Name
+    request: _RequestName
+
+
+class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Undoes the merge of a topic, given by number."""
+
+    topic: _Number
+    request: _RequestName
+
+
+# Replies ------------------------------------------------------------------------------------------
+
+
+class GuessReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model would answer."""
+
+    topics: list[str]
+    probability: float
+
+
+class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A coder's decision."""
+
+    id: int
+    at: str
+    assignment: int
+    kind: str
+    topics: list[str]
+    reason: str | None
+    note: str | None
+
+
+class TextReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to label, or one that was labelled."""
+
+    assignment: int
+    text: str
+    #: The other columns: names and values.
+    columns: list[tuple[str, str]]
+    guess: GuessReply | None
+    decision: DecisionReply | None
+
+
+class NextReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The next text; None if none is left."""
+
+    text: TextReply | None
+
+
+class RecentDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the latest decisions, with the beginning of its text."""
+
+    decision: DecisionReply
+    excerpt: str
+
+
+class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest decisions, the latest first."""
+
+    decisions: list[RecentDecision]
+
+
+class TopicReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic of the codebook."""
+
+    id: int
+    name: str
+    description: str
+    examples: list[str]
+    changed: str
+
+
+class MergedTopic(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic that was merged into another one."""
+
+    id: int
+    name: str
+    into: str
+
+
+class CodebookReply(msgspec.Struct, frozen=True, kw_only=True):
+    """All topics in the order in which they were added."""
+
+    topics: list[TopicReply]
+    merged: list[MergedTopic]
+
+
+class AddTopicReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The topic that was added; or, if `topic` is None, the similar one that may be meant."""
+
+    topic: TopicReply | None
+    similar: str | None = None
+
+
+class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is labelled."""
+
+    n_texts: int
+    n_labelled: int
+    n_skipped: int
+    n_disagreements: int
+    #: Labels of this coder.
+    n_mine: int
+    by_topic: dict[str, int]
+    #: Labels of random draws, and how many more the accuracy needs.
+    n_random: int
+    n_needed: int
+
+
+class StateReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page needs to begin."""
+
+    #: Distinguishes this coder's labels in this file from others that had the same address.
+    place: str
+    source: str
+    coder: str
+    is_multilabel: bool
+    is_blind: bool
+    codebook: CodebookReply
+    progress: ProgressReply

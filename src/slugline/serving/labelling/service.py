@@ -1,0 +1,389 @@
+"""The operations of the label page, each of which is a method of `LabelService`.
+
+Nothing here depends on Starlette: `handlers` translates. The methods block, so that they are to be
+run on threads; each takes the name of the coder who asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+
+from slugline.corpus.label_database import (
+    Assignment,
+    Codebook,
+    CodebookTopic,
+    LabelDecision,
+    StoredDocument,
+)
+from slugline.corpus.misspellings import has_one_letter_wrong
+from slugline.errors import DataError
+from slugline.labels.draws import Selector
+from slugline.labels.store import LabelCounts, LabelStore
+from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.serving.labelling.requests import (
+    AddTopicReply,
+    AddTopicRequest,
+    CodebookReply,
+    DecideRequest,
+    DecisionReply,
+    DescribeTopicRequest,
+    GuessReply,
+    MergedTopic,
+    MergeTopicRequest,
+    NextReply,
+    NextRequest,
+    ProgressReply,
+    RecentDecision,
+    RecentReply,
+    RenameTopicRequest,
+    SeparateTopicRequest,
+    StateReply,
+    TextReply,
+    TextRequest,
+    TopicReply,
+    UndoRequest,
+)
+from slugline.serving.service_errors import WrongCoderError
+
+# Characters of a text in the list of the latest decisions, and decisions in it.
+_EXCERPT, _N_RECENT = 120, 30
+# How often a text is drawn again that another process has given to somebody in the meantime.
+_MAX_TRIES = 1000
+# Labels of random draws that an accuracy needs.
+_MIN_DRAWS = 50
+
+
+class LabelService:
+    """Gives texts to coders, and stores what they decide.
+
+    Parameters
+    ----------
+    store : LabelStore
+    table : TextTable
+    assignments : RowAssignments
+    selector : Selector
+    coder : str
+        The coder of requests without a token.
+    is_blind : bool, default False
+        Whether no guess of the model is ever shown.
+    """
+
+    def __init__(
+        self,
+        store: LabelStore,
+        table: TextTable,
+        assignments: RowAssignments,
+        selector: Selector,
+        coder: str,
+        *,
+        is_blind: bool = False,
+    ) -> None:
+        self.store, self.coder = store, coder
+        self._table, self._assignments, self._selector = table, assignments, selector
+        self._is_blind = is_blind
+        self._selecting, self._reading = threading.Lock(), threading.Lock()
+        self._counts: tuple[tuple[int, ...], LabelCounts] | None = None
+        self._histories: dict[str, _History] = {}
+
+    def close(self) -> None:
+        """Close the file of labels."""
+        self.store.close()
+
+    # Texts -----------------------------------------------------------------------------------
+
+    def state(self, coder: str) -> StateReply:
+        """Return what the page needs to begin; the coder is stored if they are new."""
+        added = self.store.add_coder(coder)
+        place = f"{self.store.path.resolve()}\n{added.id}\n{added.at}"
+        return StateReply(
+            place=hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:16],
+            source=self._table.name,
+            coder=coder,
+            is_multilabel=self.store.is_multilabel,
+            is_blind=self._is_blind,
+            codebook=self.codebook(),
+            progress=self.progress(coder),
+        )
+
+    def next_text(self, coder: str, request: NextRequest) -> NextReply:
+        """Return a text for a coder: one that they haven't decided yet, or a new one."""
+        held = set(request.held)
+        with self._selecting:
+            for assignment in self.store.open_assignments(coder):
+                if assignment.id not in held:
+                    return NextReply(text=self._text(assignment))
+            selected = self._select(coder)
+        return NextReply(text=None if selected is None else self._text(selected))
+
+    def _select(self, coder: str) -> Assignment | None:
+        """Return a new assignment; None if no text is left."""
+        for _ in range(_MAX_TRIES):
+            selected = self._selector.select_next(coder)
+            if selected is None:
+                return None
+            row, selection = selected
+            [document] = self.store.add_documents([self._table.document(row)])
+            if not self._has_decided(coder, document):
+                assignment = self.store.assign(
+                    coder, document, selection, max_coders=self._assignments.n_coders(row) + 1
+                )
+                if assignment is not None:
+                    self._assignments.add(row, coder, is_random=selection.is_random)
+                    return assignment
+            self._assignments.add(row, "")  # another process has given it to somebody
+        return None
+
+    def _has_decided(self, coder: str, document: int) -> bool:
+        decisions = self.store.document_labels(document).decisions
+        return any(each.assignment.coder.name == coder for each in decisions)
+
+    def find_text(self, coder: str, request: TextRequest) -> TextReply:
+        """Return the text of an assignment, with the present decision about it."""
+        assignment = self._own_assignment(coder, request.assignment)
+        return self._text(assignment, self._history(coder).current(assignment.id))
+
+    def _own_assignment(self, coder: str, number: int) -> Assignment:
+        assignment = self.store.assignment(number)
+        if assignment.coder.name != coder:
+            raise WrongCoderError(assignment.coder.name, coder)
+        return assignment
+
+    def _text(self, assignment: Assignment, decision: LabelDecision | None = None) -> TextReply:
+        document = self.store.document(assignment.document)
+        selection = assignment.selection
+        guess = None
+        if selection.guess is not None and selection.is_guess_shown and not self._is_blind:
+            topics, probability = selection.guess
+            guess = GuessReply(topics=list(topics), probability=probability)
+        return TextReply(
+            assignment=assignment.id,
+            text=document.text,
+            columns=_other_columns(document, self._table.text_columns),
+            guess=guess,
+            decision=None if decision is None else self._decision(decision),
+        )
+
+    # Decisions -------------------------------------------------------------------------------
+
+    def decide(self, coder: str, request: DecideRequest) -> DecisionReply:
+        """Store a decision; it is on disk when this returns."""
+        assignment = self._own_assignment(coder, request.assignment)
+        is_guess_shown = assignment.selection.is_guess_shown and not self._is_blind
+        if request.kind == "label":
+            decision = self.store.label(
+                assignment.id,
+                request.topics,
+                note=request.note,
+                is_guess_shown=is_guess_shown,
+                supersedes=request.supersedes,
+                request=request.request,
+            )
+        else:
+            decision = self.store.skip(
+                assignment.id,
+                request.reason or "unclear",
+                note=request.note,
+                is_guess_shown=is_guess_shown,
+                supersedes=request.supersedes,
+                request=request.request,
+            )
+        if decision.reason == "not for me":
+            row = self._table.find_row(self.store.document(assignment.document))
+            if row is not None:
+                with self._selecting:
+                    self._assignments.decline(row, coder)
+        return self._decision(decision)
+
+    def undo(self, coder: str, request: UndoRequest) -> TextReply:
+        """Take a decision back; return its text, which has no decision then."""
+        decision = self._history(coder).find(request.decision)
+        if decision is None:
+            raise DataError("this decision is not one of yours; load the page again.")
+        self.store.undo(request.decision, request=request.request)
+        return self._text(decision.assignment)
+
+    def recent(self, coder: str) -> RecentReply:
+        """Return the latest decisions of a coder."""
+        return RecentReply(
+            decisions=[
+                RecentDecision(
+                    decision=self._decision(decision),
+                    excerpt=_excerpt(self.store.document(decision.assignment.document).text),
+                )
+                for decision in self._history(coder).latest(_N_RECENT)
+            ]
+        )
+
+    def _history(self, coder: str) -> _History:
+        with self._reading:
+            history = self._histories.setdefault(coder, _History(self.store, coder))
+            history.refresh()
+            return history
+
+    def _decision(self, decision: LabelDecision) -> DecisionReply:
+        topics = self.store.codebook().current_names(decision.topic_ids)
+        return DecisionReply(
+            id=decision.id,
+            at=decision.at,
+            assignment=decision.assignment.id,
+            kind=decision.kind,
+            topics=list(topics),
+            reason=decision.reason,
+            note=decision.note,
+        )
+
+    # Topics ----------------------------------------------------------------------------------
+
+    def codebook(self) -> CodebookReply:
+        """Return all topics."""
+        codebook = self.store.codebook()
+        return CodebookReply(
+            topics=[_topic(topic) for topic in codebook.topics()],
+            merged=[
+                MergedTopic(id=topic.id, name=topic.name, into=codebook.resolve(topic.id).name)
+                for topic in codebook.all_topics()
+                if topic.merged_into is not None
+            ],
+        )
+
+    def add_topic(self, coder: str, request: AddTopicRequest) -> AddTopicReply:
+        """Add a topic, unless a similar one may be meant."""
+        name = " ".join(request.name.split())
+        similar = None if request.is_sure else find_similar(name, self.store.codebook())
+        if similar is not None:
+            return AddTopicReply(topic=None, similar=similar)
+        topic = self.store.add_topic(name, coder, request=request.request)
+        return AddTopicReply(topic=_topic(topic))
+
+    def describe_topic(self, coder: str, request: DescribeTopicRequest) -> CodebookReply:
+        """Give a topic a new description and new examples."""
+        self.store.describe_topic(
+            request.name,
+            coder,
+            description=request.description.strip(),
+            examples=[each.strip() for each in request.examples if each.strip()],
+            request=request.request,
+        )
+        return self.codebook()
+
+    def rename_topic(self, coder: str, request: RenameTopicRequest) -> CodebookReply:
+        """Rename a topic."""
+        name = " ".join(request.new_name.split())
+        self.store.rename_topic(request.name, name, coder, request=request.request)
+        return self.codebook()
+
+    def merge_topic(self, coder: str, request: MergeTopicRequest) -> CodebookReply:
+        """Merge a topic into another one."""
+        self.store.merge_topic(request.name, request.into, coder, request=request.request)
+        return self.codebook()
+
+    def separate_topic(self, coder: str, request: SeparateTopicRequest) -> CodebookReply:
+        """Undo the merge of a topic."""
+        self.store.separate_topic(request.topic, coder, request=request.request)
+        return self.codebook()
+
+    # Progress --------------------------------------------------------------------------------
+
+    def progress(self, coder: str) -> ProgressReply:
+        """Return how much is labelled."""
+        counts = self._read_counts()
+        by_reason = counts.by_reason
+        n_random = by_reason.get("random", 0) + by_reason.get("double-coded", 0)
+        statuses = counts.by_status
+        n_answered = sum(statuses.get(status, 0) for status in ("agreed", "settled", "open"))
+        return ProgressReply(
+            n_texts=len(self._table),
+            n_labelled=n_answered,
+            n_skipped=statuses.get("skipped", 0),
+            n_disagreements=statuses.get("open", 0),
+            n_mine=counts.by_coder.get(coder, 0),
+            by_topic=counts.by_topic,
+            n_random=n_random,
+            n_needed=max(_MIN_DRAWS - n_random, 0),
+        )
+
+    def _read_counts(self) -> LabelCounts:
+        """Return the counts, which are computed anew once anything has changed."""
+        last = self.store.last_change()
+        if self._counts is None or self._counts[0] != last:
+            self._counts = last, self.store.counts()
+        return self._counts[1]
+
+
+class _History:
+    """The decisions of a coder, of which those since the last look are read."""
+
+    def __init__(self, store: LabelStore, coder: str) -> None:
+        self._store, self._coder = store, coder
+        self._last = 0
+        self._by_id: dict[int, LabelDecision] = {}
+        # By assignment, in the order of the decisions.
+        self._current: dict[int, LabelDecision] = {}
+
+    def refresh(self) -> None:
+        for decision in self._store.decisions(self._last, self._coder):
+            self._by_id[decision.id] = decision
+            self._current.pop(decision.assignment.id, None)
+            self._current[decision.assignment.id] = decision
+            self._last = decision.id
+
+    def find(self, number: int) -> LabelDecision | None:
+        """Return a decision by number; None if the coder has none of this number."""
+        return self._by_id.get(number)
+
+    def current(self, assignment: int) -> LabelDecision | None:
+        """Return the decision about an assignment; None if there is none."""
+        decision = self._current.get(assignment)
+        return None if decision is None or decision.kind == "undo" else decision
+
+    def latest(self, n: int) -> list[LabelDecision]:
+        """Return the latest decisions that were not undone, the latest first."""
+        found = (each for each in reversed([*self._current.values()]) if each.kind != "undo")
+        return [decision for decision, _ in zip(found, range(n), strict=False)]
+
+
+def find_similar(name: str, codebook: Codebook) -> str | None:
+    """Return a topic that may be meant by a new name; None if there is none, or it is the topic.
+
+    Case and spaces are ignored, and one letter may be wrong.
+    """
+    if codebook.find_active(name) is not None:
+        return None
+    former = codebook.find(name)
+    if former is not None:
+        return former.name
+    folded = "".join(name.casefold().split())
+    return next(
+        (
+            other
+            for other in codebook.names()
+            if "".join(other.casefold().split()) == folded or has_one_letter_wrong(name, other)
+        ),
+        None,
+    )
+
+
+def _topic(topic: CodebookTopic) -> TopicReply:
+    return TopicReply(
+        id=topic.id,
+        name=topic.name,
+        description=topic.description,
+        examples=list(topic.examples),
+        changed=topic.changed,
+    )
+
+
+def _other_columns(document: StoredDocument, text_columns: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the names and values of the columns besides the text that have a value."""
+    return [
+        (name, value if isinstance(value, str) else str(value))
+        for name, value in document.columns.items()
+        if name not in text_columns and value is not None and str(value).strip()
+    ]
+
+
+def _excerpt(text: str) -> str:
+    words = " ".join(text[: 4 * _EXCERPT].split())
+    return words if len(words) <= _EXCERPT else f"{words[:_EXCERPT].rstrip()} …"

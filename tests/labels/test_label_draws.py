@@ -1,0 +1,184 @@
+"""Texts of the user's file, who has which, and random draws of the next one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slugline.corpus.label_database import Selection
+from slugline.errors import DataError, OptionError
+from slugline.labels.draws import RandomSelector
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments, TextTable, resume_notes, stored_text_columns
+
+TEXTS = ["Wheat rose", "Net profit fell", "Maize", "Zinc"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LabelStore]:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.add_coder("Kim")
+        store.add_coder("Lee")
+        store.add_topic("grain", "Kim")
+        yield store
+
+
+def give(store: LabelStore, table: TextTable, row: int, coder: str = "Kim") -> int:
+    """Assign a row to a coder as a random draw; return the number of the assignment."""
+    [document] = store.add_documents([table.document(row)])
+    assignment = store.assign(coder, document, Selection("random", 0.25, 4))
+    assert assignment is not None
+    return assignment.id
+
+
+def free(assignments: RowAssignments, coder: str = "Lee") -> list[int]:
+    return [int(row) for row in assignments.free_rows(coder)]
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+def test_text_table_leaves_the_text_out_of_a_documents_columns() -> None:
+    table = TextTable("t.csv", ["a b"], [{"body": "a b", "from": "Ada"}], text_columns=("body",))
+    assert table.document(0).columns == {"from": "Ada"}
+
+
+def test_text_table_keeps_all_columns_of_a_text_from_several() -> None:
+    cells = {"subject": "a", "body": "b"}
+    table = TextTable("t.csv", ["a\nb"], [cells], text_columns=("subject", "body"))
+    assert table.document(0).columns == cells
+
+
+def test_text_table_finds_a_document_after_the_file_was_reordered(store: LabelStore) -> None:
+    give(store, TextTable("t", TEXTS), 1)
+    document = store.document(1)
+    assert TextTable("t", TEXTS[::-1]).find_row(document) == 2
+    assert TextTable("t", ["Other", "Net profit fell!"]).find_row(document) is None
+
+
+def test_text_table_does_not_find_a_document_whose_text_has_changed(store: LabelStore) -> None:
+    give(store, TextTable("t", TEXTS, ids=[1, 2, 3, 4]), 1)
+    changed = TextTable("t", ["Wheat rose", "Net profit rose"], ids=[1, 2])
+    assert changed.find_row(store.document(1)) is None
+
+
+def test_text_table_remembers_its_columns_once(store: LabelStore) -> None:
+    assert stored_text_columns(store) is None
+    table = TextTable("t.csv", ["a"], text_columns=("subject", "body"), topic_column="queue")
+    table.remember_source(store)
+    table.remember_source(store)
+    assert stored_text_columns(store) == ("subject", "body")
+    assert (store.setting("source"), store.setting("topic column")) == ("t.csv", "queue")
+
+
+def test_text_table_rejects_labels_of_other_columns(store: LabelStore) -> None:
+    TextTable("t.csv", ["a"], text_columns=("subject", "body")).remember_source(store)
+    with pytest.raises(OptionError, match="are of texts in subject,body; give that as `text`"):
+        TextTable("t.csv", ["a"], text_columns=("body",)).remember_source(store)
+
+
+def test_stored_text_columns_reports_damage(store: LabelStore) -> None:
+    store.set_settings({"text columns": "no list"})
+    with pytest.raises(DataError, match="is damaged: its setting 'text columns' can't be read"):
+        stored_text_columns(store)
+
+
+# Who has which ------------------------------------------------------------------------------------
+
+
+def test_row_assignments_resume_with_labels_and_open_texts(store: LabelStore) -> None:
+    table = TextTable("t", TEXTS)
+    store.label(give(store, table, 0), ["grain"])
+    give(store, table, 3)
+    assignments = RowAssignments.from_store(TextTable("t", TEXTS[::-1]), store)
+    assert free(assignments) == [1, 2]
+    assert [*resume_notes(assignments, table)] == []
+
+
+def test_row_assignments_free_what_a_coder_leaves_to_others(store: LabelStore) -> None:
+    table = TextTable("t", TEXTS)
+    store.skip(give(store, table, 2), "not for me")
+    assignments = RowAssignments.from_store(table, store)
+    assert (free(assignments), free(assignments, "Kim")) == ([0, 1, 2, 3], [0, 1, 3])
+
+
+def test_row_assignments_ignore_imported_labels(store: LabelStore) -> None:
+    table = TextTable("t", TEXTS)
+    store.add_coder("llm", "imported")
+    give(store, table, 2, "llm")
+    assert free(RowAssignments.from_store(table, store)) == [0, 1, 2, 3]
+
+
+def test_row_assignments_free_the_texts_of_withdrawn_labels(store: LabelStore) -> None:
+    table = TextTable("t", TEXTS)
+    store.label(give(store, table, 0), ["grain"])
+    store.withdraw("Kim", "Lee")
+    assert free(RowAssignments.from_store(table, store)) == [0, 1, 2, 3]
+
+
+def test_row_assignments_count_labels_of_texts_that_are_gone(store: LabelStore) -> None:
+    table = TextTable("t", TEXTS)
+    for row in (0, 1, 2):
+        store.label(give(store, table, row), ["grain"])
+    shorter = TextTable("t", TEXTS[2:])
+    assignments = RowAssignments.from_store(shorter, store)
+    assert [*resume_notes(assignments, shorter)] == [
+        "2 labelled documents are no longer in t, or with another text; the labels are kept"
+    ]
+
+
+def test_row_assignments_reject_labels_of_another_file(store: LabelStore) -> None:
+    store.label(give(store, TextTable("t", TEXTS), 0), ["grain"])
+    with pytest.raises(DataError, match="labels of 1 other document, and none of them is in u;"):
+        RowAssignments.from_store(TextTable("u", ["Something else"]), store)
+
+
+# Draws --------------------------------------------------------------------------------------------
+
+
+def test_random_selector_draws_free_rows_with_equal_probability() -> None:
+    assignments = RowAssignments(4)
+    assignments.add(1, "Lee")
+    selector = RandomSelector(assignments, random_state=0)
+    drawn = [selector.select_next("Kim") for _ in range(600)]
+    assert all(each is not None for each in drawn)
+    counts = Counter(each.row for each in drawn if each is not None)
+    assert {*counts} == {0, 2, 3}
+    assert all(150 < n < 250 for n in counts.values())
+    assert {each.selection for each in drawn if each is not None} == {
+        Selection("random", 1 / 3, n_candidates=3)
+    }
+
+
+def test_random_selector_draws_a_fraction_from_those_of_others() -> None:
+    assignments = RowAssignments(10)
+    for row in (0, 1):
+        assignments.add(row, "Lee", is_random=True)
+    assignments.add(2, "Lee")  # no random draw
+    selector = RandomSelector(assignments, double_fraction=0.25, random_state=0)
+    drawn = [each for _ in range(800) if (each := selector.select_next("Kim")) is not None]
+    double = [each for each in drawn if each.selection.reason == "double-coded"]
+    assert {each.row for each in double} == {0, 1}
+    assert 150 < len(double) < 250
+    assert {each.selection.probability for each in double} == {0.125}
+    assert {each.selection.probability for each in drawn} == {0.125, 0.75 / 7}
+    assert not [*filter(None, (assignments.drawn_by_others("Lee")))]
+
+
+def test_random_selector_does_not_draw_a_third_time() -> None:
+    assignments = RowAssignments(1)
+    selector = RandomSelector(assignments, double_fraction=0.5, random_state=0)
+    for coder in ("Lee", "Kim"):
+        drawn = selector.select_next(coder)
+        assert drawn is not None
+        assignments.add(drawn.row, coder, is_random=True)
+    assert selector.select_next("Ada") is None
+
+
+def test_random_selector_ends_with_the_rows() -> None:
+    assignments = RowAssignments(1)
+    assignments.add(0, "Lee", is_random=True)
+    assert RandomSelector(assignments).select_next("Kim") is None

@@ -1,0 +1,480 @@
+"""The label page over HTTP: texts, decisions, undo, topics, coders, and protection."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from slugline.labels.draws import RandomSelector
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.serving.labelling.app import make_label_app
+from slugline.serving.labelling.handlers import LabelState
+from slugline.serving.labelling.service import LabelService
+from slugline.serving.serve_settings import ServeSettings
+
+TEXTS = ["Wheat rose", "Net profit fell", "<b>Maize</b> & cocoa", "ذهب", " ", "Zinc", "x" * 200_000]
+HTML = {"Accept": "text/html"}
+NAMED = ("Kim 0123456789abcdef", "Lee fedcba9876543210")
+_numbers = itertools.count(1)
+
+
+def name() -> str:
+    """Return the name of a new change."""
+    return f"request {next(_numbers)}"
+
+
+@contextlib.contextmanager
+def labelling(
+    path: Path,
+    texts: list[str] = TEXTS,
+    *,
+    tokens: tuple[str, ...] = (),
+    is_blind: bool = False,
+    **options: Any,
+) -> Iterator[TestClient]:
+    """Yield a client of a page on which texts are labelled, in the file at a path."""
+    columns = [{"text": text, "nr": n, "from": None} for n, text in enumerate(texts)]
+    table = TextTable("texts.csv", texts, columns)
+    store = LabelStore(path)
+    assignments = RowAssignments.from_store(table, store)
+    selector = RandomSelector(assignments, random_state=0, **options)
+    service = LabelService(store, table, assignments, selector, "Kim", is_blind=is_blind)
+    state = LabelState(ServeSettings(tokens=tokens, max_body=1 << 20), service)
+    try:
+        yield TestClient(make_label_app(state), base_url="http://localhost")
+    finally:
+        state.threads.close()
+        service.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with LabelStore(tmp_path / "labels.db") as store:
+        store.add_coder("Kim")
+        for topic in ("grain", "earnings"):
+            store.add_topic(topic, "Kim")
+        return store.path
+
+
+@pytest.fixture
+def page(path: Path) -> Iterator[TestClient]:
+    with labelling(path) as client:
+        yield client
+
+
+def post(page: TestClient, operation: str, token: str = "", **body: Any) -> Any:
+    """Return the reply to an operation, which must succeed."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = page.post(f"/v1/{operation}", json=body, headers=headers)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def next_text(page: TestClient, *held: int, token: str = "") -> Any:
+    return post(page, "next", token, held=[*held])["text"]
+
+
+def decide(page: TestClient, assignment: int, *topics: str, **fields: Any) -> Any:
+    fields = {"kind": "label", "request": name(), "topics": [*topics]} | fields
+    return post(page, "decide", assignment=assignment, **fields)
+
+
+def get(page: TestClient, operation: str) -> Any:
+    response = page.get(f"/v1/{operation}")
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def refusal(page: TestClient, operation: str, **body: Any) -> tuple[int, str]:
+    response = page.post(f"/v1/{operation}", json=body)
+    return response.status_code, response.json()["detail"]
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+def test_next_gives_each_text_once_as_it_is(page: TestClient) -> None:
+    found: list[Any] = []
+    while (text := next_text(page, *(each["assignment"] for each in found))) is not None:
+        found.append(text)
+    assert sorted(each["text"] for each in found) == sorted(TEXTS)
+    assert {each["text"]: each["columns"] for each in found}["Zinc"] == [["nr", "5"]]
+    assert {(each["guess"], each["decision"]) for each in found} == {(None, None)}
+
+
+def test_next_repeats_a_text_that_was_not_decided(page: TestClient, path: Path) -> None:
+    first = next_text(page)
+    assert next_text(page) == first
+    page.close()
+    with labelling(path, TEXTS[::-1]) as resumed:
+        assert next_text(resumed) == first
+
+
+def test_next_gives_no_text_that_another_process_has_given(path: Path) -> None:
+    with labelling(path) as one, labelling(path) as other:
+        seen = []
+        for page in (one, other) * 3:
+            text = next_text(page)
+            decide(page, text["assignment"], "grain")
+            seen.append(text["text"])
+        assert len({*seen}) == 6
+
+
+def test_next_stores_why_a_text_was_selected(page: TestClient, path: Path) -> None:
+    for n in (7, 6):
+        decide(page, next_text(page)["assignment"], "grain")
+        with LabelStore(path) as store:
+            [*_, decision] = store.decisions()
+        selection = decision.assignment.selection
+        assert selection[:3] == ("random", 1 / n, n)
+
+
+# Decisions ----------------------------------------------------------------------------------------
+
+
+def test_decide_stores_topic_note_and_coder(page: TestClient, path: Path) -> None:
+    assignment = next_text(page)["assignment"]
+    reply = decide(page, assignment, "grain", note="sure")
+    assert (reply["topics"], reply["note"], reply["kind"]) == (["grain"], "sure", "label")
+    with LabelStore(path) as store:
+        [decision] = store.decisions()
+    assert (decision.assignment.coder.name, decision.note) == ("Kim", "sure")
+    assert not decision.is_guess_shown
+
+
+def test_decide_stores_a_repeated_request_once(page: TestClient, path: Path) -> None:
+    assignment = next_text(page)["assignment"]
+    replies = [decide(page, assignment, "grain", request="the one click") for _ in range(3)]
+    assert replies[0] == replies[1] == replies[2]
+    with LabelStore(path) as store:
+        assert len([*store.decisions()]) == 1
+
+
+def test_decide_rejects_a_decision_made_elsewhere(page: TestClient) -> None:
+    assignment = next_text(page)["assignment"]
+    first = decide(page, assignment, "grain")
+    status, detail = refusal(
+        *(page, "decide"), assignment=assignment, kind="skip", reason="unclear", request=name()
+    )
+    assert (status, f"has decision {first['id']} now" in detail) == (422, True)
+    assert decide(page, assignment, "earnings", supersedes=first["id"])["topics"] == ["earnings"]
+
+
+@pytest.mark.parametrize("reason", ["unclear", "none of these", "not for me"])
+def test_decide_skips_with_a_reason(page: TestClient, reason: str) -> None:
+    reply = decide(page, next_text(page)["assignment"], kind="skip", reason=reason)
+    assert (reply["kind"], reply["reason"], reply["topics"]) == ("skip", reason, [])
+    assert get(page, "progress")["n_skipped"] == 1
+
+
+def test_decide_takes_several_topics_only_in_a_store_that_is_multilabel(path: Path) -> None:
+    with labelling(path) as page:
+        assignment = next_text(page)["assignment"]
+        body = {"assignment": assignment, "kind": "label", "topics": ["grain", "earnings"]}
+        assert refusal(page, "decide", request=name(), **body)[0] == 422
+        with LabelStore(path) as store:
+            store.set_multilabel(True)
+        assert get(page, "state")["is_multilabel"]
+        assert post(page, "decide", request=name(), **body)["topics"] == ["grain", "earnings"]
+        assert decide(page, next_text(page)["assignment"])["topics"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"kind": "label"}, "`assignment` is missing"),
+        (
+            {"assignment": 1, "request": "r" * 9, "kind": "like"},
+            "`kind` is 'like'; give 'label' or",
+        ),
+        ({"assignment": 1, "kind": "label", "request": "a"}, "`request`"),
+        ({"assignment": 99, "kind": "label", "request": "r" * 9, "topics": ["grain"]}, "no assign"),
+        ({"assignment": 1, "kind": "label", "request": "r" * 9, "topics": ["zinc"]}, "zinc"),
+        ({"assignment": 1, "kind": "label", "request": "r" * 9, "sure": 1}, "no field 'sure'"),
+    ],
+    ids=["missing", "kind", "request", "assignment", "topic", "field"],
+)
+def test_decide_rejects_an_invalid_request(
+    page: TestClient, body: dict[str, Any], detail: str
+) -> None:
+    next_text(page)
+    status, found = refusal(page, "decide", **body)
+    assert (status, detail in found) == (422, True), found
+
+
+def test_undo_gives_the_text_back_to_decide_again(page: TestClient) -> None:
+    text = next_text(page)
+    decision = decide(page, text["assignment"], "grain")
+    undone = [post(page, "undo", decision=decision["id"], request="undo this") for _ in range(2)]
+    assert undone == [text, text]
+    assert next_text(page) == text
+    assert get(page, "progress")["n_labelled"] == 0
+    assert decide(page, text["assignment"], "earnings")["topics"] == ["earnings"]
+
+
+def test_undo_rejects_a_number_that_is_no_decision(page: TestClient) -> None:
+    get(page, "state")
+    assert refusal(page, "undo", decision=7, request=name())[0] == 422
+
+
+def test_recent_lists_the_latest_decisions_of_each_text(page: TestClient) -> None:
+    texts = [next_text(page)]
+    first = decide(page, texts[0]["assignment"], "grain")
+    texts.append(next_text(page))
+    decide(page, texts[1]["assignment"], kind="skip", reason="unclear")
+    decide(page, texts[0]["assignment"], "earnings", supersedes=first["id"])
+    recent = get(page, "recent")["decisions"]
+    assert [each["decision"]["topics"] for each in recent] == [["earnings"], []]
+    assert [each["decision"]["assignment"] for each in recent] == [
+        each["assignment"] for each in texts
+    ]
+    assert recent[0]["excerpt"] == " ".join(texts[0]["text"].split())[:120]
+
+
+def test_text_shows_an_earlier_decision(page: TestClient) -> None:
+    text = next_text(page)
+    decision = decide(page, text["assignment"], "grain", note="why")
+    assert post(page, "text", assignment=text["assignment"]) == text | {"decision": decision}
+
+
+# Topics -------------------------------------------------------------------------------------------
+
+
+def add(page: TestClient, topic: str, **fields: Any) -> Any:
+    return post(page, "topics", name=topic, request=name(), **fields)
+
+
+def test_add_topic_asks_about_similar_ones(page: TestClient) -> None:
+    assert add(page, "  metal   prices ")["topic"]["name"] == "metal prices"
+    for typed, similar in (("earning", "earnings"), ("GRAIN", "grain"), ("metalprices",) * 2):
+        reply = add(page, typed)
+        expected = "metal prices" if similar == "metalprices" else similar
+        assert (reply["topic"], reply["similar"]) == (None, expected)
+    assert add(page, "earning", is_sure=True)["topic"]["name"] == "earning"
+    assert add(page, "grain")["topic"]["name"] == "grain"
+    names = [topic["name"] for topic in get(page, "codebook")["topics"]]
+    assert names == ["grain", "earnings", "metal prices", "earning"]
+
+
+def test_describe_topic_stores_description_and_examples(page: TestClient) -> None:
+    codebook = post(
+        *(page, "topics/describe"),
+        name="grain",
+        description=" Cereals ",
+        examples=["Wheat rose", " "],
+        request=name(),
+    )
+    [grain, _] = codebook["topics"]
+    assert (grain["description"], grain["examples"]) == ("Cereals", ["Wheat rose"])
+    assert codebook == get(page, "codebook")
+
+
+def test_rename_topic_renames_earlier_labels(page: TestClient) -> None:
+    decide(page, next_text(page)["assignment"], "grain")
+    post(page, "topics/rename", name="grain", new_name="cereals", request=name())
+    assert get(page, "recent")["decisions"][0]["decision"]["topics"] == ["cereals"]
+    assert get(page, "progress")["by_topic"] == {"cereals": 1, "earnings": 0}
+    # A page that doesn't know the new name yet.
+    assert decide(page, next_text(page)["assignment"], "grain")["topics"] == ["cereals"]
+    assert add(page, "grain")["similar"] == "cereals"
+
+
+def test_merge_topic_can_be_undone(page: TestClient) -> None:
+    decide(page, next_text(page)["assignment"], "grain")
+    merged = post(page, "topics/merge", name="grain", into="earnings", request=name())
+    assert [topic["name"] for topic in merged["topics"]] == ["earnings"]
+    [topic] = merged["merged"]
+    assert (topic["name"], topic["into"]) == ("grain", "earnings")
+    assert get(page, "progress")["by_topic"] == {"earnings": 1}
+    separate = post(page, "topics/separate", topic=topic["id"], request=name())
+    assert (len(separate["topics"]), separate["merged"]) == (2, [])
+
+
+# Progress -----------------------------------------------------------------------------------------
+
+
+def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
+    for topic in ("grain", "grain", "earnings"):
+        decide(page, next_text(page)["assignment"], topic)
+    assert get(page, "progress") == {
+        "n_texts": 7,
+        "n_labelled": 3,
+        "n_skipped": 0,
+        "n_disagreements": 0,
+        "n_mine": 3,
+        "by_topic": {"grain": 2, "earnings": 1},
+        "n_random": 3,
+        "n_needed": 47,
+    }
+
+
+# Coders -------------------------------------------------------------------------------------------
+
+
+def test_coders_have_their_own_texts(path: Path) -> None:
+    kim, lee = (line.split()[1] for line in NAMED)
+    with labelling(path, tokens=NAMED) as page:
+        for token in (kim, lee):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert page.get("/v1/state", headers=headers).status_code == 200
+        text, other = next_text(page, token=kim), next_text(page, token=lee)
+        assert text["assignment"] != other["assignment"]
+        body = {"assignment": text["assignment"], "kind": "label", "topics": ["grain"]}
+        response = page.post(
+            "/v1/decide",
+            json=body | {"request": name()},
+            headers={"Authorization": f"Bearer {lee}"},
+        )
+        assert response.status_code == 403
+        assert (
+            response.json()["detail"]
+            == "this text was given to Kim, not to Lee; load the page again."
+        )
+
+
+def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
+    kim, lee = (line.split()[1] for line in NAMED)
+    with labelling(path, ["one"], tokens=NAMED, double_fraction=0.5) as page:
+        for token, topic in ((kim, "grain"), (lee, "earnings")):
+            page.get("/v1/state", headers={"Authorization": f"Bearer {token}"})
+            assignment = next_text(page, token=token)["assignment"]
+            body = {"assignment": assignment, "kind": "label", "topics": [topic]}
+            post(page, "decide", token, request=name(), **body)
+        headers = {"Authorization": f"Bearer {lee}"}
+        progress = page.get("/v1/progress", headers=headers).json()
+        assert (progress["n_disagreements"], progress["n_mine"]) == (1, 1)
+        assert next_text(page, token=kim) is None
+
+
+def test_next_gives_a_text_that_is_not_for_one_coder_to_another(path: Path) -> None:
+    kim, lee = (line.split()[1] for line in NAMED)
+    with labelling(path, ["one"], tokens=NAMED) as page:
+        for token in (kim, lee):
+            page.get("/v1/state", headers={"Authorization": f"Bearer {token}"})
+        assignment = next_text(page, token=kim)["assignment"]
+        assert next_text(page, token=lee) is None
+        body = {"assignment": assignment, "kind": "skip", "reason": "not for me"}
+        post(page, "decide", kim, request=name(), **body)
+        assert next_text(page, token=kim) is None
+        assert next_text(page, token=lee)["text"] == "one"
+
+
+# Protection ---------------------------------------------------------------------------------------
+
+
+def test_page_is_html_that_loads_only_its_own_files(page: TestClient) -> None:
+    response = page.get("/", headers=HTML)
+    assert (response.status_code, "<bdi>Kim</bdi>" in response.text) == (200, True)
+    assert "default-src 'none'; script-src 'self'" in response.headers["content-security-policy"]
+    assert response.headers["cache-control"] == "no-store"
+    assert "x-model" not in response.headers
+    addresses = [part.partition('"')[0] for part in response.text.split('"/static/')[1:]]
+    assert len(addresses) == 2
+    for address in addresses:
+        static = page.get(f"/static/{address}")
+        assert (static.status_code, "immutable" in static.headers["cache-control"]) == (200, True)
+
+
+def test_page_asks_for_a_token(path: Path) -> None:
+    with labelling(path, tokens=NAMED) as page:
+        response = page.get("/", headers=HTML, follow_redirects=False)
+        assert (response.status_code, response.headers["location"]) == (303, "/login")
+        assert page.get("/v1/state").status_code == 401
+        wrong = page.post("/login", data={"token": "wrong"})
+        assert (wrong.status_code, "This token is not valid here." in wrong.text) == (403, True)
+        page.post("/login", data={"token": NAMED[1].split()[1]})
+        assert page.get("/v1/state").json()["coder"] == "Lee"
+        page.post("/logout")
+        assert page.get("/v1/state").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "evil.example"}, 421),
+        ({"Content-Type": "text/plain"}, 415),
+    ],
+    ids=["origin", "cross-site", "host", "type"],
+)
+def test_changes_from_other_sites_are_refused(
+    page: TestClient, headers: dict[str, str], status: int
+) -> None:
+    headers = {"Content-Type": "application/json"} | headers
+    response = page.post("/v1/next", content=b"{}", headers=headers)
+    assert response.status_code == status
+
+
+def test_body_over_the_limit_is_refused(page: TestClient) -> None:
+    assert refusal(page, "topics", name="x" * (2 << 20), request=name())[0] == 413
+
+
+def test_unknown_paths_point_to_the_page(page: TestClient) -> None:
+    response = page.get("/nothing")
+    assert response.json()["detail"] == "there is nothing at /nothing; open the page at /."
+    shown = page.get("/nothing", headers=HTML)
+    assert (shown.status_code, "<h1>Not Found</h1>" in shown.text) == (404, True)
+    assert page.get("/v1/next").status_code == 405
+
+
+def test_a_file_that_can_not_be_written_is_reported(page: TestClient, path: Path) -> None:
+    assignment = next_text(page)["assignment"]
+    path.rename(path.with_suffix(".moved"))
+    body = {"assignment": assignment, "kind": "label", "topics": ["grain"], "request": name()}
+    status, detail = refusal(page, "decide", **body)
+    assert (status, str(path) in detail) == (503, True)
+    path.with_suffix(".moved").rename(path)
+    assert post(page, "decide", **body)["topics"] == ["grain"]
+
+
+def test_health_needs_no_token(path: Path) -> None:
+    with labelling(path, tokens=NAMED) as page:
+        assert page.get("/health").json() == {"status": "ok"}
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+def run_label(*words: object) -> tuple[int, str]:
+    """Run `slugline label`, which must end by itself; return its status and what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "slugline", "label", "--port", "0", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
+    texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
+    texts.write_text("text\nWheat rose\nZinc\n")
+    for words, status, message in (
+        ((texts,), 2, "Missing option '--output'"),
+        ((texts, "-o", texts), 2, "--output"),
+        ((tmp_path / "none.csv", "-o", labels), 1, "none.csv"),
+        ((texts, "-o", labels, "--text", "body"), 2, "body"),
+        ((texts, "-o", labels, "--host", "0.0.0.0"), 2, "--token-file"),
+        ((texts, "-o", labels, "--coder", " "), 1, "blank"),
+        ((texts, "-o", tmp_path / "no" / "labels.db"), 1, "labels.db"),
+    ):
+        code, said = run_label(*words)
+        assert (code, message in said, "Traceback" in said) == (status, True, False), said
+    tokens = tmp_path / "tokens"
+    tokens.write_text("0123456789abcdef\n")
+    code, said = run_label(texts, "-o", labels, "--token-file", tokens)
+    assert (code, "token 1 has no name" in said) == (2, True)
+    labels.write_text("no database at all\n" * 100)
+    code, said = run_label(texts, "-o", labels)
+    assert (code, "not an SQLite file" in said) == (1, True), said
