@@ -57,7 +57,7 @@ def count_known(texts: list[str]) -> int:
     return int(encode(texts, "vectors").any(axis=1).sum())
 
 
-def learn_batches(size: int = 4, **options: Any) -> TopicClassifier:
+def learn_batches(size: int = 5, **options: Any) -> TopicClassifier:
     classifier = TopicClassifier(**options)
     for start in range(0, 20, size):
         classifier.partial_fit(*documents(start, start + size), classes=TOPICS)
@@ -74,7 +74,7 @@ def state_of(classifier: TopicClassifier) -> HeadState:
     return classifier.fitted_.head_state
 
 
-@pytest.mark.parametrize("size", [1, 4, 20])
+@pytest.mark.parametrize("size", [1, 5, 20])
 def test_partial_fit_knows_words_that_no_document_has(size: int) -> None:
     classifier = learn_batches(size)
     assert classifier.predict(NEW).tolist() == NEW_TOPICS
@@ -105,6 +105,20 @@ def test_partial_fit_leaves_texts_that_the_table_does_not_know_to_words() -> Non
     classifier.partial_fit(texts * 5, topics * 5)
     assert state_of(classifier).sums.n_rows == count_known(documents()[0])
     assert classifier.predict(texts).tolist() == topics
+
+
+def test_partial_fit_of_foreign_documents_learns_words_alone() -> None:
+    texts, topics = ["मेरा पार्सल", "ऋण ब्याज", "loan"], ["grain", "bank", "bank"]
+    classifier = TopicClassifier().partial_fit(texts, topics, classes=TOPICS)
+    assert classifier.fitted_.dense is None
+    assert state_of(classifier).sums.n_rows == 1
+
+
+def test_partial_fit_of_one_topic_does_not_use_vectors_yet() -> None:
+    texts = SEEN["grain"].split()
+    classifier = TopicClassifier().partial_fit(texts, ["grain"] * 20, classes=TOPICS)
+    classifier.partial_fit(["loan"], ["bank"])
+    assert classifier.fitted_.dense is None
 
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["fitted", "loaded"])

@@ -422,6 +422,8 @@ def learn_from_corrections(
     # Tuned settings are part of the fitted model's, and not tuned again.
     fitted = experiment.fitted
     tuned_settings = FitSettings.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
+    if settings.has_fast_encoder:  # which helps or not with each set of documents
+        tuned_settings = replace(tuned_settings, encoder=settings.encoder)
     refit_settings = replace(tuned_settings, min_precision=settings.min_precision)
     before = fit(sets.base, refit_settings, progress=progress)
     corrected_accuracy = _corrected_accuracy(

@@ -115,7 +115,7 @@ def _learn_head(
     heldout = learner.heldout_scores_.of_rows(is_learned)
     y = labels.topics[is_learned]
     state = learn_batch(state, rows[is_learned], y, weight, heldout, names)
-    return state, make_head(state, names)
+    return state, make_head(state, names, n_documents)
 
 
 def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> HeadState | None:

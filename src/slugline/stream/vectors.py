@@ -231,7 +231,7 @@ def fit_head(
     state = replace(state, n_learned=np.inf)
     state = learn_batch(state, rows, y, costs, HeldOutScores(np.arange(len(known)), words), names)
     state = replace(state, sums=total)
-    head = make_head(state, names)
+    head = make_head(state, names, n_documents)
     scores, proba = heldout.scores.copy(), calibration.proba(heldout.scores)
     fusion = state.fusion
     if head is None or fusion is None:

@@ -23,9 +23,9 @@ from slugline.learning.heldout import HeldOutScores
 _MAX_RECENT, _MAX_ERRORS = 1000, 0.0
 # With this many recent rows, new factors fully replace those from before.
 _ENOUGH_ROWS = 50
-# Factors are fitted again when this fraction of the recent rows is new, as that takes longer than
-# learning from a few rows.
-_NEW_FRACTION = 0.2
+# Factors are fitted again when these fractions of the recent rows, and of all rows, are new, as
+# that takes longer than learning from a few rows, and factors of many rows hardly change.
+_NEW_FRACTION, _NEW_FRACTION_OF_ALL = 0.2, 0.05
 # The penalty, chosen likewise.
 _PENALTY = 3.0
 # The largest number of parts of the first batch that are each scored by a head without them.
@@ -65,23 +65,24 @@ def learn_batch(
             heldout.scores, encoded, y[heldout.rows], costs[heldout.rows], max_rows=_MAX_RECENT
         )
         fusion = _fusion_before(state)
-        if _is_worth_fusing(recent):
+        if _can_fuse(recent) and (fusion is None or _has_enough_new(recent, state.sums.n_rows)):
             fusion, recent = _fuse(recent, fusion), replace(recent, n_new=0)
         sums = state.sums + ClassSums.from_rows(rows, y, n_topics, sample_weight)
     n_learned = state.n_learned + len(rows)
     return replace(state, sums=sums, recent=recent, fusion=fusion, n_learned=n_learned)
 
 
-def make_head(state: HeadState, names: Names | None) -> DenseHead | None:
-    """Return the head; None if the encoder doesn't help, or there are no rows.
+def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseHead | None:
+    """Return the head; None if the encoder doesn't help, or knows too few of the documents.
 
+    If no document has been scored yet, texts are compared with the mean of each topic's documents.
     For the parameters, see `learn_batch`.
     """
     fusion = state.fusion
-    if not state.sums.n_rows:
-        return None
     if fusion is None:
-        return DenseHead.from_head(state.encoder, mean_head(state.sums.sums))
+        is_first = state.sums.n_rows == n_documents and not len(state.recent.y)
+        mean = mean_head(state.sums.sums)
+        return DenseHead.from_head(state.encoder, mean) if is_first else None
     if not fusion.encoder_weight:
         return None
     with threadpool_limits(1, "blas"):
@@ -189,9 +190,13 @@ def _make_folds(rows: F32, y: I64) -> I64:
 # Factors on scores --------------------------------------------------------------------------------
 
 
-def _is_worth_fusing(recent: RecentRows) -> bool:
-    """Return whether scores can be fused by the recent rows, and enough of them are new."""
-    return recent.n_new > _NEW_FRACTION * len(recent.y) and len(np.unique(recent.y)) > 1
+def _can_fuse(recent: RecentRows) -> bool:
+    return len(np.unique(recent.y)) > 1
+
+
+def _has_enough_new(recent: RecentRows, n_rows: int) -> bool:
+    n_enough = max(_NEW_FRACTION * len(recent.y), _NEW_FRACTION_OF_ALL * n_rows)
+    return recent.n_new > n_enough
 
 
 def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
