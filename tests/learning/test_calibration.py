@@ -160,24 +160,24 @@ def test_fit_calibration_of_wrong_extreme_scores_is_nearly_uniform() -> None:
 
 def test_fit_calibration_of_few_rows_with_a_narrow_prior_is_less_sure() -> None:
     scores, y = drawn(Calibration(20.0, 0.2), 3000)
-    few = [fit_calibration(scores[:20], y[:20], sd=sd)[0] for sd in (0.1, 1, 10, 100)]
+    few = [fit_calibration(scores[:20], y[:20], prior_sd=sd)[0] for sd in (0.1, 1, 10, 100)]
     assert few == sorted(few)
     assert few[0] < 1
-    of_many = fit_calibration(scores, y, sd=10)
+    of_many = fit_calibration(scores, y, prior_sd=10)
     assert of_many.inverse_temperature == pytest.approx(20, rel=0.2)
 
 
 @pytest.mark.parametrize("parameters", [(1.7, -4, -2), (2.5, 1, 0), (0, 2, -5)])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("sd", [None, 2.0])
+@pytest.mark.parametrize("prior_sd", [None, 2.0])
 def test_loss_gradient_is_that_of_finite_differences(
-    parameters: tuple[float, ...], weighted: bool, sd: float | None
+    parameters: tuple[float, ...], weighted: bool, prior_sd: float | None
 ) -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(200, 4)).astype(np.float32)
     y = np.where(rng.random(200) < 0.6, scores.argmax(axis=1), rng.integers(4, size=200))
     weights = rng.random(200).astype(np.float32) if weighted else None
-    loss = calibration._Loss(scores, y, weights, sd)
+    loss = calibration._Loss(scores, y, weights, prior_sd)
     at = np.array(parameters, dtype=np.float64)
     steps = 1e-3 * np.eye(3)
     differences = [(loss(at + step)[0] - loss(at - step)[0]) / 2e-3 for step in steps]

@@ -165,7 +165,7 @@ DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 
 
 def fit_calibration(
-    scores: F32, y: I64, weights: F32 | None = None, sd: float | None = None
+    scores: F32, y: I64, weights: F32 | None = None, prior_sd: float | None = None
 ) -> Calibration:
     """Return the calibration of maximum posterior probability, given held-out rows.
 
@@ -178,9 +178,9 @@ def fit_calibration(
         Scores before softmax of rows that were not learned from.
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
-    sd : float, optional
-        For scores of another kind, whose inverse temperature has a half-normal prior with this
-        standard deviation.
+    prior_sd : float, optional
+        The standard deviation of a half-normal prior of the inverse temperature, for scores of
+        another kind.
 
     References
     ----------
@@ -191,7 +191,7 @@ def fit_calibration(
     """
     from scipy.optimize import minimize
 
-    loss = _Loss(scores, y, weights, sd)
+    loss = _Loss(scores, y, weights, prior_sd)
     bounds = [_LOG_BOUNDS, _LOGIT_BOUNDS, _LOGIT_BOUNDS]
     options: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": _PRECISION}
     minima = [minimize(loss, start, **options) for start in _STARTS]
@@ -224,13 +224,15 @@ class _Loss:
     It is a function of the parameters of `_calibration`: the mean log loss, plus that of the prior.
     """
 
-    def __init__(self, scores: F32, y: I64, weights: F32 | None, sd: float | None = None) -> None:
+    def __init__(
+        self, scores: F32, y: I64, weights: F32 | None, prior_sd: float | None = None
+    ) -> None:
         self._below = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
         self._below -= self._below.max(axis=1, keepdims=True)
         self._true_index = np.arange(len(y)), y
         weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         self._weights = weights / weights.sum(dtype=np.float64)
-        self._sd = sd
+        self._prior_sd = prior_sd
 
     def __call__(self, parameters: F64) -> tuple[float, F64]:
         factor, uniform, high = _calibration(parameters)
@@ -256,8 +258,8 @@ class _Loss:
         """Return minus the log density of the prior, up to a constant, and its gradient."""
         away = (parameters - _USUAL) / _SPREADS
         penalties, slopes = away * away / 2, away / _SPREADS
-        if self._sd is not None:
-            penalties[0] = np.exp(2 * parameters[0]) / self._sd**2 / 2
+        if self._prior_sd is not None:
+            penalties[0] = np.exp(2 * parameters[0]) / self._prior_sd**2 / 2
             slopes[0] = 2 * penalties[0]
         return float(penalties.sum()), slopes
 

@@ -456,19 +456,19 @@ class HeadTask:
         # three times as many as the training rows, words are as much better than the encoder as
         # they are here if the encoder has only half of these rows.
         heldout, first = self.heldout_rows, training[::2]
-        of_first = self._class_sums(first, scale)
-        scores = self._score(of_first, heldout, scale)
+        first_sums = self._class_sums(first, scale)
+        scores = self._score(first_sums, heldout, scale)
         # The more rows a fit learns from, the larger the spread of its scores: with those of a fit
         # to all rows, probabilities would be too high. So they get the spread of the scores that
         # are calibrated, as far as a fit to two thirds of the rows shows the difference.
         second = np.concatenate([training[1::2], heldout[::2]])
-        of_both = of_first + self._class_sums(second, scale)
-        of_more_rows = self._score(of_both, heldout[1::2], scale)
-        ratio = spread(scores[1::2]) / (spread(of_more_rows) or 1.0)
+        sums = first_sums + self._class_sums(second, scale)
+        larger_spread = spread(self._score(sums, heldout[1::2], scale)) or 1.0
+        ratio = spread(scores[1::2]) / larger_spread
         shrinkage = np.float32(round_digits(ratio))
         learned = np.concatenate([first, second])
         others = np.setdiff1d(np.arange(len(self.y)), learned, assume_unique=True)
-        weights, biases = (of_both + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
+        weights, biases = (sums + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
         weights, biases = shrinkage * scale[:, np.newaxis] * weights, shrinkage * biases
         return self.fuse(scale, weights, biases, scores)
 

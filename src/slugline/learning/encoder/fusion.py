@@ -68,15 +68,17 @@ def fuse_scores(
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [spread(part) for part in parts]
     summed = parts[0] + parts[1]
-    sd = _USUAL_SPREAD / (spread(summed) or 1.0)
-    fitted = fit_calibration(summed, y, sample_weight, sd)
+    total_spread = spread(summed) or 1.0
+    summed /= np.float32(total_spread)
+    fitted = fit_calibration(summed, y, sample_weight, prior_sd=_USUAL_SPREAD)
     # If all rows are right, the next one is wrong with about this probability (Laplace's rule of
     # succession).
     fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
     encoder_weight = spreads[1] / (sum(spreads) or 1.0)
+    factor = round_digits(fitted.inverse_temperature / total_spread)
     return ScoreFusion(
-        fitted.inverse_temperature * factors[0],
-        fitted.inverse_temperature * factors[1],
+        factor * factors[0],
+        factor * factors[1],
         fitted._replace(inverse_temperature=1.0),
         encoder_weight,
     )
