@@ -15,8 +15,9 @@ from exported_pages import OpenPage, check_answers, check_fractions, open_page
 from many_texts import many_texts
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import RowText
-from slugline.exporting.vectors import PageVectors, find_scripts
+from slugline.exporting.vectors import PageVectors
 from slugline.model.fitted import Fitted
+from slugline.text.characters import find_scripts
 from slugline.text.word_vectors import WordVectors, open_table
 
 if TYPE_CHECKING:

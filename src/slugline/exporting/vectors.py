@@ -6,9 +6,7 @@ page would take nearly twice as many bytes as with those in Latin script.
 
 from __future__ import annotations
 
-import functools
 import itertools
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
@@ -21,6 +19,7 @@ from slugline.base.wording import all_of, counted, join_words
 from slugline.learning.encoder.registry import describe_licences
 from slugline.learning.encoder.vectors import MIN_KNOWN_FRACTION
 from slugline.model.fitted import Fitted
+from slugline.text.characters import find_scripts
 from slugline.text.terms import COLUMNS
 from slugline.text.vector_table import VectorTable
 
@@ -30,9 +29,6 @@ _MIN_FRACTION = 0.001
 # A script with fewer words in the table is always included, as it takes hardly any bytes.
 _FEW_WORDS = 100
 _LICENCE_ADDRESS = "www.apache.org/licenses/LICENSE-2.0"
-# Names of scripts by the first word of their letters' Unicode names, if they differ. The scripts of
-# Chinese and Japanese count as one, since many words have letters of several.
-_SCRIPTS = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC"), "Han and kana")
 
 
 class PageVectors(NamedTuple):
@@ -86,24 +82,6 @@ class PageVectors(NamedTuple):
             *_read_notice(),
         ]
         return cls(notice, _read_licence(), facts, arrays)
-
-
-def find_scripts(word: str) -> frozenset[str]:
-    """Return the names of the scripts of a word's letters.
-
-    >>> sorted(find_scripts("iphone手机")), find_scripts("1987")
-    (['Han and kana', 'Latin'], frozenset())
-    """
-    return frozenset(filter(None, map(_find_script, word)))
-
-
-@functools.cache
-def _find_script(character: str) -> str:
-    """Return the name of a letter's script; an empty string for other characters."""
-    if not character.isalpha():
-        return ""
-    name = unicodedata.name(character, "").split(" ")[0].split("-")[0]
-    return _SCRIPTS.get(name, name.capitalize())
 
 
 def _choose_rows(words: Sequence[str], fitted: Fitted) -> Sequence[int]:

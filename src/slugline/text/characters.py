@@ -22,6 +22,9 @@ _SEPARATORS = (PUNCTUATION + _ASCII_SPACE).encode()
 #: Lower-cases ASCII and turns separators into spaces. Bytes from 128 up belong to multi-byte UTF-8
 #: characters and stay as they are.
 TRANSLATION = bytes(_SPACE if byte in _SEPARATORS else byte for byte in bytes(range(256)).lower())
+# Names of scripts by the first word of their letters' Unicode names, if they differ. The scripts of
+# Chinese and Japanese count as one, since many words have letters of several.
+_SCRIPTS = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC"), "Han and kana")
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
 # Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
 # and the rarer Chinese characters.
@@ -229,3 +232,21 @@ def is_unspaced(array: U8, starts: I64) -> Mask:
     points[wide] = long_points[wide]
     result[is_long] = np.searchsorted(_BOUNDS, points, side="right") % 2 == 1
     return result
+
+
+def find_scripts(word: str) -> frozenset[str]:
+    """Return the names of the scripts of a word's letters.
+
+    >>> sorted(find_scripts("iphone手机")), find_scripts("1987")
+    (['Han and kana', 'Latin'], frozenset())
+    """
+    return frozenset(filter(None, map(_find_script, word)))
+
+
+@functools.cache
+def _find_script(character: str) -> str:
+    """Return the name of a letter's script; an empty string for other characters."""
+    if not character.isalpha():
+        return ""
+    name = unicodedata.name(character, "").split(" ")[0].split("-")[0]
+    return _SCRIPTS.get(name, name.capitalize())

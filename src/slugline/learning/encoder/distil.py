@@ -8,6 +8,7 @@ measured on them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from slugline.base.progress import Progress
 from slugline.learning.encoder.distilled import MAX_WORDS, DistillationRecord, DistilledEncoder
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.rows import encode
-from slugline.text.characters import find_unspaced
+from slugline.text.characters import find_scripts, find_unspaced
 from slugline.text.sparse import row_lengths, row_offsets
 from slugline.text.tokens import find_words
 from slugline.text.vector_sums import find_vectors
@@ -44,6 +45,8 @@ _HELDOUT_FRACTION = 0.2
 _N_STEPS = 40
 # A word of probability p counts a / (a + p); see `tools/make_word_vectors.py`.
 _A = 1e-3
+# The rank of the most frequent word, and the power of counts that weighs words for components.
+_FIRST_RANK, _COMPONENT_POWER = 10, 0.5
 _LEAST = 1e-9
 # As in the table that comes with Slugline.
 _SHORTEST_PIECE, _SHORTEST_UNSPACED_PIECE, _LONGEST_PIECE = 2, 1, 16
@@ -54,7 +57,7 @@ _SHORTEST_PIECE, _SHORTEST_UNSPACED_PIECE, _LONGEST_PIECE = 2, 1, 16
 
 @dataclass(frozen=True)
 class _WordCounts:
-    """Words of texts and of the built-in table, and how often they occur in texts.
+    """Words of texts, those of the built-in table in the same scripts, and their counts in texts.
 
     Attributes
     ----------
@@ -73,8 +76,10 @@ class _WordCounts:
         distinct, numbers = find_words(texts).distinct
         counts = np.bincount(numbers, minlength=len(distinct))
         order = np.argsort(-counts, kind="stable").tolist()
-        words = dict.fromkeys(filter(_may_be_entry, map(distinct.word, order)))
-        words |= dict.fromkeys(open_table().words)
+        of_texts = [distinct.word(number) for number in order]
+        scripts = frozenset(itertools.chain.from_iterable(map(find_scripts, of_texts)))
+        words = dict.fromkeys(filter(_may_be_entry, of_texts))
+        words |= {word: None for word in open_table().words if find_scripts(word) <= scripts}
         first = list(words)[:MAX_WORDS]
         empty = np.zeros((len(first), 8), dtype=np.float32)
         return cls(first, _find_in_texts(read_table(_pack(first, empty)), texts))
@@ -150,7 +155,7 @@ def distil_encoder(
         columns = _single_vectors(counted.words, encoded, totals)
         X = counted.X[len(texts) :] if is_refitted else counted.X
         X, columns = _scale_texts(X, columns)
-        vectors = _refit(X, columns, rows) if is_refitted else _project(X, columns)
+        vectors = _refit(X, columns, rows) if is_refitted else _project(columns)
     width = -(-vectors.shape[1] // 8) * 8
     vectors = np.pad(vectors, ((0, 0), (0, width - vectors.shape[1])))
     record = DistillationRecord(teacher.name, len(unlabelled))
@@ -201,9 +206,14 @@ def _scale_texts(X: sp.csr_array, columns: F32) -> tuple[sp.csr_array, F32]:
     return sp.csr_array(sp.diags_array((1 / lengths).astype(np.float32)) @ X), columns
 
 
-def _project(X: sp.csr_array, columns: F32) -> F32:
-    """Return principal components of the sums of texts."""
-    return columns @ _components(X @ columns, min(N_COLUMNS, columns.shape[1]))
+def _project(columns: F32) -> F32:
+    """Return principal components of the words, of which the frequent ones come first."""
+    # Words of texts are too few to find components: frequencies are those of Zipf's law.
+    counts = 1 / (np.arange(len(columns)) + _FIRST_RANK)
+    weights = (counts**_COMPONENT_POWER).astype(np.float32)
+    mean = np.average(columns, axis=0, weights=weights).astype(np.float32)
+    sample = (columns - mean) * np.sqrt(weights)[:, np.newaxis]
+    return columns @ _components(sample, min(N_COLUMNS, columns.shape[1]))
 
 
 def _components(rows: F32, n: int) -> F32:

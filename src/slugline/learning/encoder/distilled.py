@@ -11,8 +11,9 @@ from slugline.learning.encoder.vectors import TableEncoder
 from slugline.text.vector_table import read_table
 from slugline.text.word_vectors import WordVectors
 
-#: The most words in a table, of which each takes some 80 bytes of a model's file.
-MAX_WORDS = 50_000
+#: The most words in a table, of which each takes some 80 bytes of a model's file; as many as fit
+#: into 131,072 slots.
+MAX_WORDS = 98_303
 _SUFFIX = " (distilled)"
 
 
