@@ -198,7 +198,7 @@ def test_suggest_with_word_vectors_compares_terms() -> None:
 
 def test_doubt_is_1_minus_the_margin_of_the_best_guess() -> None:
     proba = np.array([[0.5, 0.5, 0], [0.7, 0.1, 0.2], [0, 0, 1]], dtype=np.float32)
-    assert module._doubt(proba) == pytest.approx([1, 0.5, 0], abs=1e-6)
+    assert module.doubt(proba) == pytest.approx([1, 0.5, 0], abs=1e-6)
 
 
 def test_doubt_of_several_topics_is_nearness_to_thresholds() -> None:
@@ -206,7 +206,7 @@ def test_doubt_of_several_topics_is_nearness_to_thresholds() -> None:
     decision = MultilabelRule(thresholds, at_least_one=True, max_topics=2)
     proba = np.array([[0.5, 0.2], [0.8, 0.2], [0, 1], [0.5, 0]], dtype=np.float32)
     # Odds of 4 are 4 times those of the threshold.
-    assert module._doubt(proba, decision) == pytest.approx([2, 1.25, 0, 1], abs=1e-4)
+    assert module.doubt(proba, decision) == pytest.approx([2, 1.25, 0, 1], abs=1e-4)
 
 
 def test_suggest_of_several_topics_guesses_the_topics_given() -> None:

@@ -217,8 +217,8 @@ def _most_doubtful(
         block_texts = [texts[row] for row in group]
         typicality = np.maximum(transform(block_texts) @ typical, 0) ** _TYPICALITY
         best = np.concatenate([best, group])
-        doubt = _doubt(fitted.predict_proba(block_texts), fitted.multilabel_rule)
-        scores = np.concatenate([scores, doubt * typicality])
+        doubts = doubt(fitted.predict_proba(block_texts), fitted.multilabel_rule)
+        scores = np.concatenate([scores, doubts * typicality])
         order = np.argsort(-scores, kind="stable")[:n]
         best, scores = best[order], scores[order]
         n_done = start + len(group)
@@ -226,7 +226,7 @@ def _most_doubtful(
     return best, scores
 
 
-def _doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
+def doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
     """Return 1 minus the margin between the two likeliest topics.
 
     For multilabel models, return the sum over topics of min(r, 1 / r), where r is the ratio of the

@@ -1,0 +1,169 @@
+"""The accuracy of a model of today's labels, with an interval that is valid at every look.
+
+Each label counts by the inverse of the probability with which its text was selected, so that labels
+of doubtful texts, which are selected more often, don't make the accuracy look worse than it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F64, Mask
+
+#: With fewer labels, weighted as one that counts fully, no interval is given: it would say nothing.
+MIN_EFFECTIVE = 15
+# The variance of the mixing distribution of a confidence sequence, in units of the variance of one
+# label: the interval is narrowest, for its guarantee, between 50 and 200 labels.
+_MIXTURE_VARIANCE = 0.05
+# Held-out answers come from models that have learned from each other's texts, so that their mean
+# varies more than that of independent ones: by this factor in simulated annotations of training
+# splits.
+_INFLATION = 1.15
+# The number of labels, half of them right, that the variance counts as well: of few, all may be
+# right.
+_N_PRIOR = 4.0
+# How many labels the slope of the control variate has to outweigh.
+_N_SLOPE = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredLabels:
+    """Labels with answers of models that did not learn from them, in the order of selection.
+
+    Attributes
+    ----------
+    is_right : bool array, shape (n_labels,)
+        Whether the answer is the label; False for texts that were skipped.
+    is_skipped : bool array, shape (n_labels,)
+    confidence : float64 array, shape (n_labels,)
+        The model's probability that its answer is right.
+    probability : float64 array, shape (n_labels,)
+        The probability with which each text was selected.
+    n_candidates : float64 array, shape (n_labels,)
+        The number of texts among which it was selected.
+    """
+
+    is_right: Mask
+    is_skipped: Mask
+    confidence: F64
+    probability: F64
+    n_candidates: F64
+
+    def __len__(self) -> int:
+        return len(self.is_right)
+
+
+class AccuracyEstimate(NamedTuple):
+    """An estimate of a model's accuracy on all texts without a label.
+
+    Attributes
+    ----------
+    accuracy : float
+        NaN if there are too few labels.
+    low, high : float
+        The interval; 0 and 1 if there are too few labels.
+    n_labels : int
+        Number of labels that were measured.
+    n_effective : float
+        The number of random draws that would say as much.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    n_labels: int
+    n_effective: float
+
+    @property
+    def width(self) -> float:
+        """The width of the interval."""
+        return self.high - self.low
+
+    def labels_for(self, width: float) -> int:
+        """Return about how many more labels make the interval as narrow as `width`; 0 if it is.
+
+        Widths shrink with the square root of the number of labels.
+        """
+        if self.width <= width:
+            return 0
+        return math.ceil(self.n_labels * ((self.width / width) ** 2 - 1))
+
+
+def estimate_accuracy(
+    labels: MeasuredLabels, mean_confidence: float, *, alpha: float = 0.05
+) -> AccuracyEstimate:
+    """Return the accuracy on texts without a label, with a confidence sequence.
+
+    The model's own confidence is a control variate: it is known for all texts, and differs from its
+    accuracy by what labels show (prediction-powered inference). Somebody may look at the interval
+    after each label, and stop when they like: at all looks together, it misses the accuracy with a
+    probability of at most about `alpha`.
+
+    Parameters
+    ----------
+    labels : MeasuredLabels
+    mean_confidence : float
+        The mean, over texts without a label, of the model's probability that its answer is right.
+    alpha : float, default 0.05
+
+    References
+    ----------
+    Horvitz and Thompson (1952), A generalization of sampling without replacement from a finite
+    universe; Angelopoulos et al. (2023), Prediction-powered inference; Waudby-Smith et al. (2024),
+    Time-uniform central limit theory and asymptotic confidence sequences (the width).
+    """
+    if not len(labels):
+        return AccuracyEstimate(math.nan, 0.0, 1.0, 0, 0.0)
+    weights = 1 / (labels.probability * labels.n_candidates)
+    n_effective = float(weights.sum() ** 2 / (weights**2).sum())
+    if n_effective < MIN_EFFECTIVE:
+        return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective)
+    ends = [
+        _interval(right, labels.confidence, weights, n_effective, mean_confidence, alpha)
+        for right in _bounds(labels)
+    ]
+    accuracy = (ends[0][0] + ends[1][0]) / 2
+    low, high = ends[0][0] - ends[0][1], ends[1][0] + ends[1][1]
+    return AccuracyEstimate(_clip(accuracy), _clip(low), _clip(high), len(labels), n_effective)
+
+
+def _bounds(labels: MeasuredLabels) -> tuple[F64, F64]:
+    """Return which answers are right, skipped ones counting as wrong, and counting as right."""
+    right = labels.is_right & ~labels.is_skipped
+    return right.astype(np.float64), (right | labels.is_skipped).astype(np.float64)
+
+
+def _clip(value: float) -> float:
+    return min(max(float(value), 0.0), 1.0)
+
+
+def _interval(
+    right: F64, confidence: F64, weights: F64, n: float, mean_confidence: float, alpha: float
+) -> tuple[float, float]:
+    """Return an estimate and half the width of its interval."""
+    fractions = weights / weights.sum()
+    slope = _slope(right, confidence, fractions, n)
+    differences = right - slope * confidence
+    difference = float(fractions @ differences)
+    estimate = slope * mean_confidence + difference
+    smoothed = (n * float(fractions @ right) + _N_PRIOR / 2) / (n + _N_PRIOR)
+    observed = float(fractions**2 @ (differences - difference) ** 2) * n / (n - 1)
+    least = smoothed * (1 - smoothed) * (1 - slope / 2) / n
+    variance = max(observed, least)
+    spread = n * _MIXTURE_VARIANCE + 1
+    bound = math.sqrt(2 * spread / (spread - 1) * math.log(math.sqrt(spread) / alpha))
+    return estimate, _INFLATION * bound * math.sqrt(variance)
+
+
+def _slope(right: F64, confidence: F64, fractions: F64, n: float) -> float:
+    """Return the weight of the control variate, from 0 to 1."""
+    deviations = confidence - fractions @ confidence
+    variance = float(fractions @ deviations**2)
+    if variance < 1e-9:
+        return 0.0
+    slope = float(fractions @ (deviations * right)) / variance
+    return min(max(slope, 0.0), 1.0) * n / (n + _N_SLOPE)

@@ -1,0 +1,126 @@
+"""Tests of the accuracy of a model of today's labels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from slugline.labels.accuracy import MeasuredLabels, estimate_accuracy
+from slugline.labels.selection import TextPool, TextSelector
+
+
+def random_draws(n: int, n_right: int, *, n_skipped: int = 0) -> MeasuredLabels:
+    """Return labels of random draws, the first ones right, the last ones skipped."""
+    place = np.arange(n)
+    return MeasuredLabels(
+        is_right=place < n_right,
+        is_skipped=place >= n - n_skipped,
+        confidence=np.full(n, 0.5),
+        probability=np.full(n, 1 / 1000),
+        n_candidates=np.full(n, 1000.0),
+    )
+
+
+def test_estimate_of_random_draws_is_the_fraction_of_right_answers() -> None:
+    estimate = estimate_accuracy(random_draws(100, 80), 0.5)
+    assert estimate.accuracy == pytest.approx(0.8)
+    assert estimate.n_effective == pytest.approx(100)
+    assert 0.6 < estimate.low < 0.8 < estimate.high < 1
+
+
+def test_estimate_with_few_labels_says_nothing() -> None:
+    for n in (0, 5, 14):
+        estimate = estimate_accuracy(random_draws(n, n), 0.5)
+        assert math.isnan(estimate.accuracy)
+        assert (estimate.low, estimate.high, estimate.n_labels) == (0, 1, n)
+
+
+def test_interval_of_answers_that_are_all_right_has_a_width() -> None:
+    estimate = estimate_accuracy(random_draws(30, 30), 0.5)
+    assert estimate.accuracy == pytest.approx(1)
+    assert estimate.low < 0.9
+    assert estimate.high == pytest.approx(1)
+
+
+def test_skipped_texts_bound_the_accuracy_from_both_sides() -> None:
+    without = estimate_accuracy(random_draws(100, 72), 0.5)
+    skipped = estimate_accuracy(random_draws(100, 72, n_skipped=10), 0.5)
+    assert skipped.low == pytest.approx(without.low)
+    assert skipped.high > without.high + 0.05
+    assert skipped.accuracy == pytest.approx(0.77)
+
+
+def test_interval_narrows_with_labels_and_widens_with_its_guarantee() -> None:
+    widths = [estimate_accuracy(random_draws(n, n // 2), 0.5).width for n in (50, 200, 800)]
+    assert widths[0] > 1.7 * widths[1] > 1.7 * 1.7 * widths[2]
+    loose = estimate_accuracy(random_draws(200, 100), 0.5, alpha=0.2)
+    assert loose.width < widths[1]
+
+
+def test_labels_for_a_width_are_none_if_it_is_reached() -> None:
+    estimate = estimate_accuracy(random_draws(200, 100), 0.5)
+    assert estimate.labels_for(estimate.width) == 0
+    assert estimate.labels_for(estimate.width / 2) == 600
+
+
+def test_confidence_that_tells_right_from_wrong_narrows_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(size=200)
+    labels = MeasuredLabels(
+        is_right=rng.uniform(size=200) < confidence**0.2 * (confidence > 0.3),
+        is_skipped=np.zeros(200, dtype=bool),
+        confidence=confidence,
+        probability=np.full(200, 1 / 5000),
+        n_candidates=np.full(200, 5000.0),
+    )
+    blunt = MeasuredLabels(
+        labels.is_right,
+        labels.is_skipped,
+        np.full(200, 0.5),
+        labels.probability,
+        labels.n_candidates,
+    )
+    sharp = estimate_accuracy(labels, 0.5)
+    assert sharp.width < 0.9 * estimate_accuracy(blunt, 0.5).width
+
+
+def test_estimate_of_preferred_texts_has_no_bias() -> None:
+    """Wrong answers are drawn four times as often as right ones, and count a quarter."""
+    n_texts, estimates, naive = 2000, [], []
+    right = np.arange(n_texts) % 4 > 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        selector = TextSelector(TextPool(np.arange(n_texts), rng), rng, 0.25)
+        selector.compare(np.arange(n_texts), lambda rows: np.where(right[rows], 1.0, 4.0))
+        drawn = [selected for _ in range(100) if (selected := selector.select())]
+        is_right = np.array([right[each.row] for each in drawn])
+        labels = MeasuredLabels(
+            is_right=is_right,
+            is_skipped=np.zeros(100, dtype=bool),
+            confidence=np.full(100, 0.5),
+            probability=np.array([each.probability for each in drawn]),
+            n_candidates=np.array([float(each.n_candidates) for each in drawn]),
+        )
+        estimates.append(estimate_accuracy(labels, 0.5).accuracy)
+        naive.append(is_right.mean())
+    assert np.mean(estimates) == pytest.approx(0.75, abs=0.02)
+    assert np.mean(naive) < 0.62
+
+
+def test_interval_holds_at_every_look_in_nearly_all_runs() -> None:
+    n_runs, missed = 200, 0
+    for seed in range(n_runs):
+        is_right = np.random.default_rng(seed).uniform(size=300) < 0.7
+        looks = (random_draws(n, 0) for n in range(20, 301, 10))
+        for look in looks:
+            n = len(look)
+            labels = MeasuredLabels(
+                is_right[:n], look.is_skipped, look.confidence, look.probability, look.n_candidates
+            )
+            estimate = estimate_accuracy(labels, 0.5)
+            if not estimate.low <= 0.7 <= estimate.high:
+                missed += 1
+                break
+    assert missed <= 0.05 * n_runs
