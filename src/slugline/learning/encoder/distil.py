@@ -57,7 +57,7 @@ _SHORTEST_PIECE, _SHORTEST_UNSPACED_PIECE, _LONGEST_PIECE = 2, 1, 16
 
 @dataclass(frozen=True)
 class _WordCounts:
-    """Words of texts, those of the built-in table in the same scripts, and their counts in texts.
+    """Words of texts and of the built-in table, and how often they occur in texts.
 
     Attributes
     ----------

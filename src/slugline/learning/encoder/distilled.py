@@ -27,7 +27,7 @@ class DistillationRecord(NamedTuple):
     n_unlabelled : int
         Number of unlabelled texts.
     n_heldout : int
-        Number of held-out documents, by models of whose other documents accuracies were measured.
+        Number of held-out documents on which the accuracies were measured.
     accuracy, teacher_accuracy : float
         Accuracy with the word vectors, and with the encoder; 0 without held-out documents.
     """
