@@ -648,6 +648,13 @@ def test_export_file_keeps_an_earlier_file_if_it_fails(
     assert path.read_text() == "earlier"
 
 
+def test_export_file_replaces_unpaired_surrogates(store: LabelStore, tmp_path: Path) -> None:
+    store.add_documents([NewDocument("id 1", "half \ud800 a character", {"n": 1})])
+    export_file(store, tmp_path / "a.json", TOOLS["label-studio"])
+    [item] = read(tmp_path / "a.json", "label-studio")
+    assert item["data"] == {"text": "half \ufffd a character", "n": 1}
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_export_file_writes_an_empty_store(store: LabelStore, tmp_path: Path, tool: str) -> None:
     path = tmp_path / "a.json"

@@ -94,7 +94,7 @@ def replace_surrogates(value: Any) -> Any:
     """Return a JSON value whose strings have a replacement character for each lone surrogate."""
     if isinstance(value, str):
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return list(map(replace_surrogates, value))
     if isinstance(value, dict):
         return {replace_surrogates(key): replace_surrogates(item) for key, item in value.items()}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slugline.base.files import PathLike
+from slugline.base.wording import one_line
 from slugline.errors import StoreError
 
 #: Error codes that SQLite returns while another connection writes.
@@ -30,6 +31,8 @@ _MARKS = {"corrections": 0x736C7567, "labels": 0x736C6C62}
 # The size of SQLite's header.
 _HEADER_BYTES = 100
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+# The largest number of characters of a reason.
+_MAX_REASON = 200
 # Number of seconds between attempts.
 _PAUSE = 0.01
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -148,8 +151,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def damaged_row(self, row: str, error: object) -> StoreError:
         """Return the error for a row that can't be read; `row` names it, as in "correction 7"."""
+        reason = one_line(f"{error}", _MAX_REASON)
         return StoreError(
-            f"{self.path} is damaged: {row} can't be read ({error}); restore the file from a copy."
+            f"{self.path} is damaged: {row} can't be read ({reason}); restore the file from a copy."
         )
 
     def close(self) -> None:
@@ -275,23 +279,25 @@ class Database(contextlib.AbstractContextManager["Database"]):
         )
         if not self._is_read_only:
             return connect(self.path)
-        uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        connection = connect(uri, uri=True)
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.OperationalError as error:
-            # Without write permission for the folder, SQLite can't share the file with a process
-            # that writes. If no such process has left a log, the file is complete.
-            code = error.sqlite_errorcode & 0xFF
-            if code not in _PERMISSION_CODES or _logs(self.path):
+        # A connection that may write deletes its log at the end. Without write permission for the
+        # folder, there may be no log, and SQLite can't share the file with a process that writes;
+        # if no such process has left a log, the file is complete.
+        uri = self.path.absolute().as_uri()
+        for mode in ("rw", "ro"):
+            connection = connect(f"{uri}?mode={mode}", uri=True)
+            try:
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            except sqlite3.Error as error:
                 connection.close()
-                raise
-            connection.close()
-            return connect(f"{uri}&immutable=1", uri=True)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+                if code not in _PERMISSION_CODES:
+                    raise
+                if mode == "ro" and _logs(self.path):
+                    raise
+            else:
+                return connection
+        return connect(f"{uri}?mode=ro&immutable=1", uri=True)
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         """Create the tables of a new file, or those that a file of an older version lacks.

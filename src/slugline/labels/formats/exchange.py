@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from slugline.base.checks import short_repr
+from slugline.base.checks import replace_surrogates, short_repr
 from slugline.corpus.label_database import CoderKind, SkipReason
 from slugline.corpus.readers import check_exists, read_rows
 from slugline.corpus.rows import BadRow, join_advice, translate_os_errors
@@ -262,7 +262,15 @@ def _restore(document: ExchangedDocument, extra: object, tool: LabelTool) -> Exc
 
 # Writing ------------------------------------------------------------------------------------------
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def _encode(value: object) -> bytes:
+    """Return JSON, in which unpaired surrogates are replaced: other programs reject them."""
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        return _encoder.encode(replace_surrogates(msgspec.to_builtins(value, enc_hook=str)))
 
 
 def write_exchange(documents: Iterable[ExchangedDocument], tool: LabelTool) -> Iterator[bytes]:
