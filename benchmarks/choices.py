@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -496,11 +497,87 @@ def _score_draws(
     ]
 
 
+# Word vectors batch by batch ----------------------------------------------------------------------
+
+BATCHES_SETS = ("ag_news", "stackoverflow", "trec", "subj", "sib200-en", "sib200-hu")
+# Documents of each topic in the first batch, sizes of the following ones, and numbers of documents
+# after which models are tested.
+N_FIRST, BATCH_SIZE, TESTED_AT = 10, 50, (200, 500, 1000, 2000)
+
+
+def batches(sets: Sequence[str] = BATCHES_SETS, draws: int = 2) -> str:
+    """How much word vectors help in `partial_fit`, with several penalties and recent rows."""
+    module = "slugline.learning.encoder.batches"
+    variants: dict[str, tuple[str | None, Mapping[str, float]]] = {
+        "words alone": (None, {}),
+        "default": ("vectors", {}),
+        "penalty 1": ("vectors", {f"{module}._PENALTY": 1.0}),
+        "500 recent rows": ("vectors", {f"{module}._MAX_RECENT": 500}),
+        "within a standard error": ("vectors", {f"{module}._MAX_ERRORS": 1.0}),
+    }
+    score = partial(_score_batches, n_draws=draws, variants=[*variants.values()])
+    rows = []
+    for name, cells in zip(sets, map_processes(score, sets), strict=True):
+        rows += [[name, *row] for row in cells]
+    note = (
+        f"Accuracy and log loss on at most {MAX_TESTED:,} training documents, mean of "
+        f"{counted(draws, 'draw')}; the first batch has {N_FIRST} documents of each topic."
+    )
+    return f"{note}\n\n{table(['set', 'documents', *variants], rows)}"
+
+
+def _score_batches(
+    name: str, n_draws: int, variants: Sequence[tuple[str | None, Mapping[str, float]]]
+) -> list[list[str]]:
+    """Return a row of the table for each number of documents."""
+    train, _ = load(name)
+    scores: dict[str, list[list[tuple[float, float]]]] = {}
+    for seed in range(n_draws):
+        order = np.random.default_rng(seed).permutation(len(train))
+        n_tested = min(MAX_TESTED, len(train) // 4)
+        test, others = select(train, order[:n_tested]), select(train, order[n_tested:])
+        first = np.array(draw(others.topics, N_FIRST, seed))
+        later = np.setdiff1d(np.arange(len(others)), first)
+        later = np.random.default_rng(seed).permutation(later)
+        ends = [n for n in TESTED_AT if len(first) < n <= len(others)]
+        parts = [first, *np.split(later, np.array(ends) - len(first))[: len(ends)]]
+        labels = ["first", *(f"{end:,}" for end in ends)]
+        for number, (encoder, constants) in enumerate(variants):
+            classifier = TopicClassifier(encoder=encoder, n_jobs=1)
+            for label, part in zip(labels, parts, strict=True):
+                with contextlib.ExitStack() as patches:
+                    for constant, value in constants.items():
+                        patches.enter_context(patch(constant, value))
+                    _learn_batches(classifier, select(others, part), sorted({*train.topics}))
+                of_variants = scores.setdefault(label, [[] for _ in variants])
+                of_variants[number].append(_score(classifier, test))
+    return [
+        [label, *("{:.3f}, {:.3f}".format(*np.mean(pairs, axis=0)) for pairs in of_variants)]
+        for label, of_variants in scores.items()
+    ]
+
+
+def _learn_batches(classifier: TopicClassifier, corpus: Corpus, topics: Sequence[Any]) -> None:
+    is_first = not classifier.__sklearn_is_fitted__()
+    size = len(corpus) if is_first else BATCH_SIZE
+    for start in range(0, len(corpus), size):
+        batch = slice(start, start + size)
+        classifier.partial_fit(corpus.texts[batch], corpus.topics[batch], topics)
+
+
+def _score(classifier: TopicClassifier, test: Corpus) -> tuple[float, float]:
+    """Return the accuracy and the log loss."""
+    proba, y = classifier.predict_proba(test.texts), classifier.topics_.encode(test.topics)
+    of_topics = np.maximum(proba[np.arange(len(y)), y], 1e-9)
+    return float((proba.argmax(axis=1) == y).mean()), -float(np.log(of_topics).mean())
+
+
 BENCHMARKS = {
     "parts": parts,
     "few-labels": few_labels,
     "standard-errors": standard_errors,
     "spread": spread,
+    "batches": batches,
     "bits": bits,
     "halves": halves,
     "shipped-model": shipped_model,

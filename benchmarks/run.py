@@ -54,6 +54,7 @@ SUBJECTS = (
 )
 #: Left out by `all`, as they take hours or have no table in results/.
 NOT_IN_ALL = {
+    "choices batches",
     "choices bits",
     "choices correction-weight",
     "choices few-labels",
