@@ -605,8 +605,10 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
         )
     if file.info.encoder is not msgspec.UNSET:
         _check_dense(fitted, file.info.encoder)
-    elif fitted.descriptions or file.info.distillation is not msgspec.UNSET:
-        raise DataError("descriptions of topics, or word vectors, without an encoder")
+    elif fitted.descriptions:
+        raise DataError("descriptions of topics without an encoder")
+    elif file.info.distillation is not msgspec.UNSET:
+        raise DataError("distilled word vectors without an encoder")
     for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
         is_there = "unknown" if name in file.arrays else "missing"
         raise DataError(f"array {short_repr(name)} is {is_there}")
