@@ -261,6 +261,8 @@ function show(text, message = "") {
   place.classList.toggle("long", words.length > 600);
   place.classList.toggle("message", !text);
   place.scrollTop = 0;
+  find("#card").toggleAttribute("data-assignment", Boolean(text));
+  if (text) find("#card").dataset.assignment = text.assignment;
   showColumns(text?.columns || []);
   showGuess(text?.guess);
   showEarlier(text?.decision);
@@ -448,6 +450,7 @@ async function addTopic(name, isSure = false) {
   showCodebook();
   if (text && text === state.current) choose(reply.topic.name);
   else showTopics();
+  find("#card").focus(); // so that single keys do something again
   say(`${reply.topic.name} is a topic now`);
 }
 
@@ -456,6 +459,7 @@ function askAbout(name, similar) {
   const use = make("button", { type: "button", className: "main", onclick: () => {
     box.hidden = true;
     choose(similar);
+    find("#card").focus();
   } }, "Use ", make("bdi", {}, similar));
   const add = make("button", { type: "button", onclick: () => addTopic(name, true) },
     "Add ", make("bdi", {}, name));
@@ -643,8 +647,7 @@ find("#finder").addEventListener("submit", (event) => {
   if (!typed) return;
   if (first) {
     choose(first.dataset.topic);
-    find("#search").value = "";
-    showTopics();
+    find("#card").focus();
   } else {
     addTopic(typed);
   }
@@ -761,6 +764,7 @@ async function start() {
   takeProgress(reply.progress);
   sendOutbox();
   keepFilled();
+  await whenSaved();
   attempt(async () => takeRecent(await call("/v1/recent")));
 }
 

@@ -1,0 +1,376 @@
+"""The label page in a browser: keys, clicks, lost replies, and for all eyes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from browsers import chromium
+from server import running
+from slugline.labels.store import LabelStore
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = '<img src=x onerror="alert(1)"> wheat & corn'
+BODIES = [HOSTILE, "…", "ارتفع سعر الذهب", ("word " * 40_000).strip()]
+BODIES += [f"the wheat harvest number {n}" for n in range(20)]
+TOPICS = ["grain", "earnings", "metal"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """Return a table of texts: hostile, empty of letters, right to left, and long."""
+    path = tmp_path / "texts.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["nr", "body", "a column with a long name"])
+        writer.writerows([n, body, "x" * 60] for n, body in enumerate(BODIES))
+    return path
+
+
+def write_topics(path: Path, names: list[str]) -> Path:
+    path.write_text("name,description\n" + "".join(f"{name},about {name}\n" for name in names))
+    return path
+
+
+@contextlib.contextmanager
+def labelling(texts: Path, *words: object, topics: list[str] = TOPICS) -> Iterator[str]:
+    """Run `slugline label` on texts; yield its address."""
+    more = ["--topics", write_topics(texts.with_name("topics.csv"), topics)] if topics else []
+    labels = texts.with_name("labels.db")
+    arguments = (texts, "-o", labels, "--text", "body", "--coder", "Kim", *more, *words)
+    with running(*arguments, command="label") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, address: str, *, expected: str = "", **options: Any) -> Iterator[Page]:
+    """Open the page; whatever the browser complains about fails the test, unless expected."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda sent: sent.url.startswith((f"{address}/", "data:")) or complaints.append(sent.url),
+    )
+    page.goto(address)
+    page.locator("#card[data-assignment]").wait_for()
+    try:
+        yield page
+        assert [each for each in complaints if not expected or expected not in each] == []
+    finally:
+        context.close()
+
+
+def shown(page: Page) -> str:
+    """Return the assignment of the text on the screen."""
+    return str(page.locator("#card").get_attribute("data-assignment"))
+
+
+def press(page: Page, *keys: str) -> None:
+    """Press keys, and wait for the next text after each."""
+    for key in keys:
+        before = shown(page)
+        page.keyboard.press(key)
+        page.locator(f"#card:not([data-assignment='{before}'])").wait_for()
+
+
+def decisions(texts: Path) -> list[tuple[str, tuple[str, ...], str | None]]:
+    with LabelStore(texts.with_name("labels.db")) as store:
+        return [(each.kind, each.topics, each.reason) for each in store.decisions()]
+
+
+def wait_until_saved(page: Page) -> None:
+    page.wait_for_function("() => !outbox.entries.length")
+
+
+# Keys and clicks ----------------------------------------------------------------------------------
+
+
+def test_keys_label_skip_and_undo(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1", "3", ",", ".", "-")
+        wait_until_saved(page)
+        before = shown(page)
+        page.keyboard.press("u")
+        page.locator(f"#card:not([data-assignment='{before}'])").wait_for()
+        press(page, "2")
+        wait_until_saved(page)
+        assert shown(page) == before
+    assert decisions(texts) == [
+        ("label", ("grain",), None),
+        ("label", ("metal",), None),
+        ("skip", (), "unclear"),
+        ("skip", (), "none of these"),
+        ("skip", (), "not for me"),
+        ("undo", (), None),
+        ("label", ("earnings",), None),
+    ]
+
+
+def test_keys_can_be_turned_off(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        page.locator("#keys-box summary").click()
+        page.get_by_label("Use single keys").uncheck()
+        before = shown(page)
+        page.locator("#card").focus()
+        page.keyboard.press("1")
+        assert (shown(page), page.locator("#topics kbd").first.is_visible()) == (before, False)
+        page.reload()
+        page.locator("#card[data-assignment]").wait_for()
+        page.keyboard.press("1")
+        assert shown(page) == before
+
+
+def test_tab_and_enter_suffice(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.dataset.topic === 'earnings'"):
+                break
+        press(page, "Enter", "Enter")
+        assert page.evaluate("document.activeElement.dataset.topic") == "earnings"
+        wait_until_saved(page)
+    assert decisions(texts) == [("label", ("earnings",), None)] * 2
+
+
+def test_next_text_is_announced(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1")
+        words = " ".join(page.locator("#text").inner_text().split())
+        said = page.locator("#said").inner_text()
+        assert said.startswith(f"Next text: {words[:100]}".rstrip())
+        assert page.locator("#said").get_attribute("aria-live") == "polite"
+
+
+def test_double_click_labels_one_text(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        page.locator("#topics button").first.dblclick()
+        wait_until_saved(page)
+    assert decisions(texts) == [("label", ("grain",), None)]
+
+
+def test_new_topic_is_typed_and_a_similar_one_is_asked_about(browser: Browser, texts: Path) -> None:
+    with labelling(texts, topics=[]) as address, opened(browser, address) as page:
+        assert page.locator("#no-topics").is_visible()
+        page.get_by_label("Find or add a topic").fill("earnings")
+        press(page, "Enter")
+        page.keyboard.press("/")
+        page.keyboard.type("ernings")
+        page.keyboard.press("Enter")
+        page.locator("#similar", has_text="Did you mean earnings?").wait_for()
+        assert page.evaluate("document.activeElement.innerText") == "Use earnings"
+        press(page, "Enter")
+        page.keyboard.press("/")
+        page.keyboard.type("ea")
+        press(page, "Enter")
+        wait_until_saved(page)
+    assert decisions(texts) == [("label", ("earnings",), None)] * 3
+
+
+def test_several_topics_are_toggled_and_saved_by_enter(browser: Browser, texts: Path) -> None:
+    with labelling(texts, "--multiple") as address, opened(browser, address) as page:
+        page.keyboard.press("1")
+        page.keyboard.press("3")
+        page.keyboard.press("2")
+        page.keyboard.press("2")
+        assert page.locator("#topics [aria-pressed='true']").count() == 2
+        assert page.locator("#done-hint").inner_text() == "grain, metal"
+        press(page, "Enter")
+        assert page.locator("#topics [aria-pressed='true']").count() == 0
+        press(page, "Enter")
+        wait_until_saved(page)
+    assert decisions(texts) == [("label", ("grain", "metal"), None), ("label", (), None)]
+
+
+def test_more_topics_than_keys_are_found_by_typing(browser: Browser, texts: Path) -> None:
+    names = [f"queue {n}" for n in range(60)]
+    with labelling(texts, topics=names) as address, opened(browser, address) as page:
+        press(page, "a")  # the tenth
+        page.keyboard.press("/")
+        page.keyboard.type("ue 55")
+        press(page, "Enter")
+        wait_until_saved(page)
+    assert [topics for _, topics, _ in decisions(texts)] == [("queue 9",), ("queue 55",)]
+
+
+def test_earlier_decision_is_one_click_away(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1", "2", "3")
+        wait_until_saved(page)
+        present = shown(page)
+        page.locator("#recent button", has_text="grain").click()
+        page.locator("#earlier", has_text="grain").wait_for()
+        assert page.locator("[aria-pressed='true']").inner_text().split()[1] == "grain"
+        page.get_by_role("button", name="Keep it").click()
+        assert shown(page) == present
+        page.locator("#recent button", has_text="grain").click()
+        page.locator("#earlier").wait_for()
+        page.locator("#card").focus()
+        press(page, "3")
+        wait_until_saved(page)
+        assert shown(page) == present
+        assert page.locator("#recent b").all_inner_texts() == ["metal", "metal", "earnings"]
+
+
+def test_note_is_kept_with_the_decision(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        page.keyboard.press("n")
+        page.keyboard.type("1 or 2?")
+        page.locator("#card").focus()
+        press(page, "1")
+        assert page.locator("#note").input_value() == ""
+        wait_until_saved(page)
+    with LabelStore(texts.with_name("labels.db")) as store:
+        assert [each.note for each in store.decisions()] == ["1 or 2?"]
+
+
+def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1")
+        wait_until_saved(page)
+        page.keyboard.press("b")
+        entry = page.locator("#codebook details", has_text="grain").first
+        entry.locator("summary").click()
+        entry.get_by_label("What it means").fill("Cereals & maize")
+        entry.get_by_role("button", name="Save").click()
+        page.locator("#said", has_text="The codebook is saved").wait_for()
+        entry.get_by_label("Name").fill("cereals")
+        entry.get_by_role("button", name="Rename").click()
+        page.locator("#recent b", has_text="cereals").wait_for()
+        entry = page.locator("#codebook details", has_text="cereals").first
+        entry.get_by_label("Merge into").select_option("metal")
+        entry.get_by_role("button", name="Merge").click()
+        page.locator("#recent b", has_text="metal").wait_for()
+        assert page.locator("#topics bdi").all_inner_texts() == ["earnings", "metal"]
+        page.get_by_role("button", name="Separate again").click()
+        page.locator("#recent b", has_text="cereals").wait_for()
+
+
+# What goes wrong ----------------------------------------------------------------------------------
+
+
+def test_lost_replies_double_nothing(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
+        n_lost = 0
+
+        def lose_reply(route: Route) -> None:
+            nonlocal n_lost
+            n_lost += 1
+            if n_lost <= 2:
+                route.fetch()  # it arrives, and its reply doesn't
+                route.abort()
+            else:
+                route.continue_()
+
+        page.route("**/v1/decide", lose_reply)
+        page.keyboard.press("1")
+        page.locator(".problem", has_text="1 decision is not saved yet").wait_for()
+        page.get_by_role("button", name="Try now").click()
+        wait_until_saved(page)
+        assert page.locator(".problem").count() == 0
+    assert decisions(texts) == [("label", ("grain",), None)]
+
+
+def test_unsaved_decisions_survive_a_reload(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
+        page.route("**/v1/decide", lambda route: route.abort())
+        press(page, "1", "2")
+        page.locator(".problem", has_text="2 decisions are not saved yet").wait_for()
+        page.unroute("**/v1/decide")
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        page.locator("#card[data-assignment]").wait_for()
+        wait_until_saved(page)
+        page.locator("#recent li").nth(1).wait_for()
+    assert decisions(texts) == [("label", ("grain",), None), ("label", ("earnings",), None)]
+
+
+def test_refused_decision_is_shown_with_its_text(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="422") as page:
+        with LabelStore(texts.with_name("labels.db")) as store:
+            store.label(int(shown(page)), ["metal"])
+        page.keyboard.press("1")
+        problem = page.locator(".problem", has_text="was not saved")
+        problem.get_by_role("button", name="Show this text").click()
+        page.locator("#earlier", has_text="metal").wait_for()
+        assert problem.count() == 0
+
+
+def test_page_says_that_no_text_is_left(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("body\none\ntwo\n")
+    with labelling(path) as address, opened(browser, address) as page:
+        press(page, "1")
+        page.keyboard.press("1")
+        page.locator("#text", has_text="No text is left").wait_for()
+        assert page.locator("#topics button").first.is_disabled()
+        page.locator("#standing", has_text="2 of 2 texts labelled").wait_for()
+
+
+# For all eyes -------------------------------------------------------------------------------------
+
+
+def fill_page(page: Page) -> None:
+    """Bring as much as it can have onto a page."""
+    press(page, "1", "2", ",")
+    page.keyboard.press("b")
+    page.locator("#codebook summary").first.click()
+    page.locator("#keys-box summary").click()
+    page.get_by_label("Find or add a topic").fill("grian" + "x" * 200)
+    page.locator("#add").wait_for()
+
+
+def test_axe_finds_no_violations(browser: Browser, texts: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    names = [*TOPICS, "<b>a very long name</b> " * 8, "короткая тема"]
+    with labelling(texts, topics=names) as address, opened(browser, address) as page:
+        for step in ("empty", "full"):
+            if step == "full":
+                fill_page(page)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                found += [
+                    (step, scheme, each["id"], node["target"], node["failureSummary"])
+                    for each in Axe().run(page).response["violations"]
+                    for node in each["nodes"]
+                ]
+    assert found == []
+
+
+def test_page_fits_into_every_window(browser: Browser, texts: Path) -> None:
+    names = [*TOPICS, "Donaudampfschifffahrtsgesellschaftskapitänsmütze" * 3]
+    with labelling(texts, topics=names) as address, opened(browser, address) as page:
+        fill_page(page)
+        for width in (320, 390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+def test_texts_are_shown_as_they_are(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        seen = set()
+        for _ in range(23):
+            seen.add(page.evaluate("document.querySelector('#text').textContent"))
+            press(page, "1")
+        seen.add(page.evaluate("document.querySelector('#text').textContent"))
+    assert seen == {*BODIES}
