@@ -66,10 +66,7 @@ def opened(browser: Browser, address: str, *, expected: str = "", **options: Any
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda sent: sent.url.startswith((f"{address}/", "data:")) or complaints.append(sent.url),
-    )
+    page.on("request", lambda sent: _check_ours(sent.url, address, complaints))
     page.goto(address)
     page.locator("#card[data-assignment]").wait_for()
     try:
@@ -77,6 +74,11 @@ def opened(browser: Browser, address: str, *, expected: str = "", **options: Any
         assert [each for each in complaints if not expected or expected not in each] == []
     finally:
         context.close()
+
+
+def _check_ours(url: str, address: str, complaints: list[str]) -> None:
+    if not url.startswith((f"{address}/", "data:")):
+        complaints.append(f"asked elsewhere: {url}")
 
 
 def shown(page: Page) -> str:

@@ -1,4 +1,4 @@
-"""Selects the next text of a coder: what a selector is, and random draws."""
+"""Selects the next text of a coder: what a selector does, and random draws."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from slugline.corpus.label_database import Selection
+from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.text_table import RowAssignments
 
 
@@ -18,14 +19,31 @@ class SelectedRow(NamedTuple):
 
 
 class Selector(Protocol):
-    """Selects texts; `serving.labelling` asks it for one at a time."""
+    """Selects texts, one at a time, and may learn from labels how to select better.
+
+    Methods are called from several threads, and must not take long: learning is for a thread of
+    the selector's own.
+    """
 
     def select_next(self, coder: str) -> SelectedRow | None:
-        """Return the next row for a coder, who hasn't got it; None if none is left."""
+        """Return the next row for a coder, who hasn't got it; None if none is left.
+
+        No two calls run at the same time.
+        """
+
+    def notice_change(self) -> None:
+        """Note that labels were stored or taken back."""
+
+    @property
+    def estimate(self) -> AccuracyEstimate | None:
+        """The accuracy of a model of the present labels; None if there is none yet."""
+
+    def close(self) -> None:
+        """End all threads."""
 
 
 class RandomSelector:
-    """Draws texts at random, each with the same probability.
+    """Draws texts at random, each with the same probability; learns nothing.
 
     Parameters
     ----------
@@ -61,3 +79,14 @@ class RandomSelector:
             return SelectedRow(int(self._rng.choice(drawn)), selection)
         selection = Selection("random", (1 - fraction) / free.size, int(free.size))
         return SelectedRow(int(self._rng.choice(free)), selection)
+
+    def notice_change(self) -> None:
+        """Do nothing, as draws don't depend on labels."""
+
+    @property
+    def estimate(self) -> AccuracyEstimate | None:
+        """None, as there is no model."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing, as there are no threads."""

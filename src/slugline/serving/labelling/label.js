@@ -293,10 +293,9 @@ function showColumns(columns) {
 function showGuess(guess) {
   find("#guess").hidden = !guess;
   if (!guess) return;
-  const percent = Math.round(100 * guess.probability);
   find("#guess").replaceChildren(
     "A model of the labels so far would say ", make("b", {}, make("bdi", {}, guess.topics.join(", "))),
-    ` (${percent} %).`,
+    ` (${percent(guess.probability)}).`,
   );
 }
 
@@ -530,10 +529,25 @@ function showStanding() {
   find("#standing").replaceChildren(
     make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
     make("p", {}, facts.join("; "), "."),
-    make("p", { className: "soft" }, progress.n_needed
-      ? `${counted(progress.n_needed, "more label")} and the accuracy can be measured.`
-      : "There are enough labels to measure the accuracy."),
+    ...accuracyLines(progress),
   );
+}
+
+const percent = (fraction) => `${Math.round(100 * fraction)} %`;
+
+// What a model of the labels so far would get right.
+function accuracyLines({ accuracy, n_needed }) {
+  if (!accuracy) {
+    const wanted = `About ${counted(n_needed, "more label")}, of two topics or more`;
+    return [make("p", { className: "soft" },
+      `${wanted}, and the page can say how often a model of them is right.`)];
+  }
+  return [
+    make("p", {}, "A model of these labels is right for about ",
+      make("b", {}, percent(accuracy.accuracy)), " of the other texts."),
+    make("p", { className: "soft" }, `${percent(accuracy.low)} to ${percent(accuracy.high)}, by ` +
+      `${counted(accuracy.n_labels, "label")}; you may look as often as you like.`),
+  ];
 }
 
 // Codebook -----------------------------------------------------------------------------------------

@@ -173,6 +173,15 @@ class AddTopicReply(msgspec.Struct, frozen=True, kw_only=True):
     similar: str | None = None
 
 
+class AccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The accuracy of a model of the present labels, and its interval."""
+
+    accuracy: float
+    low: float
+    high: float
+    n_labels: int
+
+
 class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     """How much is labelled."""
 
@@ -183,8 +192,10 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     #: Labels of this coder.
     n_mine: int
     by_topic: dict[str, int]
-    #: Labels of random draws, and how many more the accuracy needs.
+    #: Labels of random draws.
     n_random: int
+    #: None if there are too few labels, and about how many more it needs.
+    accuracy: AccuracyReply | None
     n_needed: int
 
 

@@ -7,6 +7,7 @@ run on threads; each takes the name of the coder who asks.
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Sequence
 
@@ -19,10 +20,12 @@ from slugline.corpus.label_database import (
 )
 from slugline.corpus.misspellings import has_one_letter_wrong
 from slugline.errors import DataError
+from slugline.labels.accuracy import MIN_EFFECTIVE, AccuracyEstimate
 from slugline.labels.draws import Selector
 from slugline.labels.store import LabelCounts, LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.requests import (
+    AccuracyReply,
     AddTopicReply,
     AddTopicRequest,
     CodebookReply,
@@ -51,8 +54,6 @@ from slugline.serving.service_errors import WrongCoderError
 _EXCERPT, _N_RECENT = 120, 30
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
-# Labels of random draws that an accuracy needs.
-_MIN_DRAWS = 50
 
 
 class LabelService:
@@ -88,7 +89,8 @@ class LabelService:
         self._histories: dict[str, _History] = {}
 
     def close(self) -> None:
-        """Close the file of labels."""
+        """End the selector's threads, and close the file of labels."""
+        self._selector.close()
         self.store.close()
 
     # Texts -----------------------------------------------------------------------------------
@@ -194,6 +196,7 @@ class LabelService:
             if row is not None:
                 with self._selecting:
                     self._assignments.decline(row, coder)
+        self._selector.notice_change()
         return self._decision(decision)
 
     def undo(self, coder: str, request: UndoRequest) -> TextReply:
@@ -202,6 +205,7 @@ class LabelService:
         if decision is None:
             raise DataError("this decision is not one of yours; load the page again.")
         self.store.undo(request.decision, request=request.request)
+        self._selector.notice_change()
         return self._text(decision.assignment)
 
     def recent(self, coder: str) -> RecentReply:
@@ -272,16 +276,19 @@ class LabelService:
         """Rename a topic."""
         name = " ".join(request.new_name.split())
         self.store.rename_topic(request.name, name, coder, request=request.request)
+        self._selector.notice_change()
         return self.codebook()
 
     def merge_topic(self, coder: str, request: MergeTopicRequest) -> CodebookReply:
         """Merge a topic into another one."""
         self.store.merge_topic(request.name, request.into, coder, request=request.request)
+        self._selector.notice_change()
         return self.codebook()
 
     def separate_topic(self, coder: str, request: SeparateTopicRequest) -> CodebookReply:
         """Undo the merge of a topic."""
         self.store.separate_topic(request.topic, coder, request=request.request)
+        self._selector.notice_change()
         return self.codebook()
 
     # Progress --------------------------------------------------------------------------------
@@ -301,7 +308,8 @@ class LabelService:
             n_mine=counts.by_coder.get(coder, 0),
             by_topic=counts.by_topic,
             n_random=n_random,
-            n_needed=max(_MIN_DRAWS - n_random, 0),
+            accuracy=_accuracy(self._selector.estimate),
+            n_needed=max(MIN_EFFECTIVE - n_random, 1),
         )
 
     def _read_counts(self) -> LabelCounts:
@@ -382,6 +390,13 @@ def _other_columns(document: StoredDocument, text_columns: Sequence[str]) -> lis
         for name, value in document.columns.items()
         if name not in text_columns and value is not None and str(value).strip()
     ]
+
+
+def _accuracy(estimate: AccuracyEstimate | None) -> AccuracyReply | None:
+    if estimate is None or math.isnan(estimate.accuracy):
+        return None
+    accuracy, low, high, n_labels, _ = estimate
+    return AccuracyReply(accuracy=accuracy, low=low, high=high, n_labels=n_labels)
 
 
 def _excerpt(text: str) -> str:
