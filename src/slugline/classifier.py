@@ -36,7 +36,7 @@ from slugline.corpus.topic_sets import (
     sets_with_parents,
 )
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder, get_fit_encoder
 from slugline.learning.encoder.registry import (
     AUTO,
     BUILT_IN,
@@ -717,8 +717,10 @@ class TopicClassifier(TextEstimator):
         if chosen is None and self.descriptions and is_linear(learner):
             chosen = BUILT_IN
         encoder: CheckedEncoder | tuple[str, ...] | None = None
-        if chosen is not None:
-            encoder = combinations() if chosen == AUTO else get_encoder(chosen)
+        if chosen == AUTO:
+            encoder = combinations()
+        elif chosen is not None:
+            encoder = get_encoder(chosen) if self.distil else get_fit_encoder(chosen)
         return FitSettings(
             learner=learner,
             feature_groups=self.feature_groups,

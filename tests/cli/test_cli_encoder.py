@@ -54,7 +54,7 @@ def few_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
 def test_train_encoder_prints_how_much_the_encoder_counts(run: Run, few_csv: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug")
     assert result.code == 0
-    said = r"\nencoder +\d+ %  of the decision comes from use(, and the rest from words)?\n"
+    said = r"\nencoder +\d+ %  of the decision comes from vectors,use(, and the rest from words)?\n"
     assert re.search(said, result.out)
     assert "encoding 36 texts with use\n" in result.err
     assert "training documents" not in result.err
@@ -110,11 +110,11 @@ def test_train_encoder_json_and_report_name_the_encoder(
 ) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "--json", "-q")
     found = json.loads(result.out)
-    assert found["encoder"]["name"] == "use"
+    assert found["encoder"]["name"] == "vectors,use"
     assert 0 < found["encoder"]["weight"] <= 1
     report = (tmp_path / "a.html").read_text()
-    assert "It uses the sentence encoder use as well as words" in report
-    assert "<dt>encoder</dt><dd>use, " in report
+    assert "(16 languages) and the sentence encoder use as well as words" in report
+    assert "<dt>encoder</dt><dd>vectors,use, " in report
     default = json.loads(run("train", few_csv, "-o", "b.slug", "--json", "-q").out)
     assert default["encoder"]["name"] == "vectors"
     options = ("--encoder", "none", "-o", "b.slug", "--json", "-q")
@@ -138,9 +138,7 @@ def test_train_encoder_prints_the_fraction_of_texts_it_reads(
     encoded = json.loads(train.out)["encoder"]["encoded_fraction"]
     assert 0 < encoded < 0.5
     printed = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "-q").out
-    assert (
-        f"{encoded:.2f}  fraction of texts that need use; words alone answer the others" in printed
-    )
+    assert f"{encoded:.2f}  fraction of texts that need vectors,use; words and word " in printed
     assert f"in doubt, {round(100 * encoded)} % of the held-out" in run("info", "a.slug").out
     assert run("check", "a.slug", "sure.csv", "-q").out.startswith("a.slug: identical")
     assert "The encoder reads only the" in (tmp_path / "a.html").read_text()
@@ -152,13 +150,13 @@ def test_commands_read_a_model_with_an_encoder(run: Run, few_csv: Path) -> None:
     answer = json.loads(run("predict", "a.slug", "-q", stdin="wheat never seen").out)
     assert answer["topic"] == "grain"
     assert run("check", "a.slug", few_csv, "-q").out.startswith("a.slug: identical; 36 documents")
-    assert "It needs the sentence encoder use, from which " in run("info", "a.slug").out
-    assert json.loads(run("info", "a.slug", "--json").out)["encoder"]["name"] == "use"
+    assert "(16 languages) and the sentence encoder use, from which " in run("info", "a.slug").out
+    assert json.loads(run("info", "a.slug", "--json").out)["encoder"]["name"] == "vectors,use"
 
 
 def test_train_encoder_works_without_a_test_and_quantized(run: Run, few_csv: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "--test-fraction", 0, "--json", "-q")
-    assert json.loads(result.out)["encoder"]["name"] == "use"
+    assert json.loads(result.out)["encoder"]["name"] == "vectors,use"
     result = run("train", few_csv, "--encoder", "use", "--quantize", "int8", "-q")
     assert "int8: accuracy " in result.out
 
@@ -170,9 +168,9 @@ def test_train_encoder_warns_if_the_encoder_does_not_help(
     result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
     assert result.err == (
         "warning: the --encoder use is left out: on held-out documents, it did not improve the "
-        "answers. The model uses words only.\n"
+        "answers. The model uses words and word vectors.\n"
     )
-    assert "encoder" not in run("info", "model.slug").out
+    assert "the sentence encoder" not in run("info", "model.slug").out
 
 
 def missing() -> None:
@@ -331,7 +329,7 @@ def test_curve_encoder_adds_the_curve_of_the_default(run: Run, few_csv: Path) ->
     default, words = json.loads(run("curve", few_csv, "--encoder", "none", *options).out)["curves"]
     assert [default["name"], words["name"]] == ["Slugline", "Slugline with words alone"]
     found = json.loads(run("curve", few_csv, "--encoder", "use", *options).out)["curves"]
-    assert [curve["name"] for curve in found] == ["Slugline", "Slugline with use"]
+    assert [curve["name"] for curve in found] == ["Slugline", "Slugline with vectors,use"]
     for curve in found:
         assert curve["points"][0]["accuracy"] > words["points"][0]["accuracy"]
 
@@ -339,7 +337,7 @@ def test_curve_encoder_adds_the_curve_of_the_default(run: Run, few_csv: Path) ->
 def test_train_curve_encoder_reports_both_curves(run: Run, few_csv: Path, tmp_path: Path) -> None:
     options = ("--curve", "--encoder", "use", "-o", "a.slug", "-q")
     result = run("train", few_csv, *options)
-    for name in ("Slugline", "Slugline with use"):
+    for name in ("Slugline", "Slugline with vectors,use"):
         assert f"\n{name}: " in result.out
         assert f'<th scope="col">{name}</th>' in (tmp_path / "a.html").read_text()
 

@@ -103,7 +103,7 @@ def head_of(X: Floats, y: Any, words: Floats) -> Any:
     n_rows = len(words)
     left_out = np.arange(n_rows), words
     return fit_multilabel_head(
-        X, Labels.from_indicator(y), n_rows, FitContext(y.shape[1]), left_out
+        X, Labels.from_indicator(y), n_rows, FitContext(y.shape[1]), left_out, np.ones(1, "f4")
     )
 
 
@@ -166,8 +166,8 @@ def test_fit_multilabel_head_without_rows_or_topics_returns_none() -> None:
     X, y = made(10)
     nothing = np.zeros((10, 4), dtype=np.float32)
     left_out = np.arange(0), nothing[:0]
-    assert fit_multilabel_head(X, Labels.from_indicator(y), 10, FitContext(4), left_out) == (
-        None,
-        None,
+    of_nothing = fit_multilabel_head(
+        X, Labels.from_indicator(y), 10, FitContext(4), left_out, np.ones(1, "f4")
     )
+    assert of_nothing == (None, None)
     assert head_of(X, sp.csr_array(nothing), nothing) == (None, None)

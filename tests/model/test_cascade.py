@@ -16,7 +16,7 @@ from slugline.errors import ModelFileError
 from slugline.explanation.explain import explain
 from slugline.learning.encoder.head import Cascade
 from slugline.model.decider import Decider
-from stand_ins import Meanings
+from stand_ins import Meanings, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
@@ -68,6 +68,27 @@ def test_cascade_encodes_only_texts_that_words_leave_unsure(
     classifier.predict(SURE)
     classifier.predict_proba(SURE)
     assert encoder.n_texts == n_before
+
+
+def test_cascade_of_a_named_encoder_answers_sure_texts_by_words_and_word_vectors(
+    encoder: Meanings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    register(monkeypatch, "use", lambda: encoder)
+    encoder.name = "use"
+    texts = [text.replace("wheat", "the wheat of parcels") for text in TEXTS]
+    classifier = TopicClassifier(encoder="use").fit(texts[:750], TOPICS[:750])
+    fitted = classifier.fitted_
+    assert fitted.dense is not None
+    assert fitted.dense.encoder.name == "vectors,use"
+    n_before = encoder.n_texts
+    sure = classifier.predict_proba(SURE)
+    assert encoder.n_texts == n_before
+    np.testing.assert_array_equal(sure, fitted.fast_stage.predict_proba(SURE))
+    classifier.save(tmp_path / "a.slug")
+    loaded = load(tmp_path / "a.slug")
+    np.testing.assert_array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
+    explanation = explain(fitted, SURE[0])
+    assert explanation.probability == pytest.approx(sure[0].max(), abs=1e-6)
 
 
 def test_cascade_answers_sure_texts_as_the_learner_of_words_does(

@@ -60,7 +60,7 @@ def test_descriptions_alone_make_a_classifier(tmp_path: Path) -> None:
     classifier.save(path)
     loaded = load(path, Meanings(MEANINGS))
     np.testing.assert_array_equal(loaded.predict_proba(NEW), classifier.predict_proba(NEW))
-    assert "from descriptions of its topics alone, without any document," in loaded.card_
+    assert "from descriptions of its topics alone, without any document.\n" in loaded.card_
     assert "Its probabilities are not calibrated" in loaded.card_
 
 
@@ -232,7 +232,7 @@ def test_train_json_of_descriptions_alone_has_no_evaluation(run: Run) -> None:
     assert found["data"]["n_train"] == 0
     assert found["data"]["n_topics"] == 4
     assert found["evaluation"] is None
-    expected = {"name": "use", "weight": 1.0, "encoded_fraction": 1.0, "n_unlabelled": 0}
+    expected = {"name": "vectors,use", "weight": 1.0, "encoded_fraction": 1.0, "n_unlabelled": 0}
     assert found["encoder"] == expected
 
 

@@ -318,17 +318,17 @@ def test_train_takes_an_encoder_and_descriptions_of_several_topics(
     options = ("--topic-separator", ";", "--encoder", "use", "--topics", "topics.csv")
     code, out, err = run("train", "wires.csv", *options, "-o", "w.slug")
     assert code == 0, err
-    assert "of the decision comes from use" in out
+    assert "of the decision comes from vectors,use" in out
     assert "4  topics, which the encoder also knows by their descriptions" in out
     assert "known by their descriptions alone: 'metal'" in err
-    answer = json.loads(run("predict", "w.slug", "-q", stdin="zinc and rye").out)
-    assert {*answer["topics"]} == {"metal", "grain"}
+    answer = json.loads(run("predict", "w.slug", "-q", stdin="rye").out)
+    assert answer["topics"] == ["grain"]
     assert run("check", "w.slug", "wires.csv", "-q").out.startswith("w.slug: identical; ")
     found = json.loads(run("evaluate", "w.slug", "later.csv", "--json", "-q").out)
     assert found["micro"]["f1"] > 0.9
     assert "use" in run("info", "w.slug").out
     assert (
-        "needs the encoder use, and a page can contain only word vectors"
+        "needs the encoder vectors,use, and a page can contain only word vectors"
         in run("export", "w.slug").err
     )
     assert " rye" in run("explain", "w.slug", "rye and debt", "-q").out

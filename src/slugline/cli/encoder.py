@@ -11,7 +11,7 @@ from slugline.cli.output import is_quiet, say
 from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, SluglineError
 from slugline.experiment.evaluate import AnyEvaluation
-from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.encoder import get_encoder, get_fit_encoder
 from slugline.learning.encoder.registry import (
     AUTO,
     ENCODERS,
@@ -102,7 +102,7 @@ def _measured_gain(settings: FitSettings, fitted: Fitted, train: Corpus) -> str 
         choice = fit(train, settings).encoder_choice
     except SluglineError:  # advice that can't be given is no failure
         return None
-    if choice is None or choice.name != RECOMMENDED:
+    if choice is None or choice.name != get_fit_encoder(RECOMMENDED).name:
         return None
     *_, now, use = choice.trials
     if use.accuracy - now.accuracy < _CLEAR_GAIN:

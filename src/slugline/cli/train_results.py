@@ -224,7 +224,8 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
         f"of the decision comes from {encoder}{words}",
     )
     if dense.cascade is not None:
-        said = f"fraction of texts that need {encoder}; words alone answer the others"
+        fast = "words alone" if dense.cascade.fast_head is None else "words and word vectors"
+        said = f"fraction of texts that need {encoder}; {fast} answer the others"
         yield "encoded", f"{dense.cascade.encoded_fraction:.2f}", said
     if dense.n_unlabelled:
         yield "unlabelled", f"{dense.n_unlabelled:,}", "unlabelled texts used"

@@ -228,9 +228,9 @@ def explain(
     ]
     words = find_words([text])
     division = None
-    if fitted.dense is not None and answer.encoded is not None:
+    if answer.dense is not None and answer.encoded is not None:
         division = _EncoderDivision.divide(
-            text, words, fitted.dense, answer.encoded, split=split_encoder
+            text, words, answer.dense, answer.encoded, split=split_encoder
         )
     first, *rest = (
         _explain_topic(
@@ -266,7 +266,7 @@ def _explain_topic(
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     attributor = attribution.make_attributor(fitted.learner, answer.X.indices, answer.X.data)
-    attributions, bias = _attributions(fitted, answer, attributor, factors, score)
+    attributions, bias = _attributions(answer, attributor, factors, score)
     n_columns = len(answer.X.indices)
     by_column = attributions[:n_columns]
     places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, by_column)
@@ -409,20 +409,25 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
 
 
 class _Answer:
-    """A model's row, scores and probabilities for one text."""
+    """A model's row, scores and probabilities for one text, and the head that it is answered by."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
         self.text = text
         self.X, words = fitted.features.read([text])
         scores = fitted.learner.decision_function(self.X)
         proba = fitted.learner.predict_proba(self.X)
+        self.dense = fitted.dense
+        if self.dense is not None and self.dense.cascade is not None:
+            by_fast = fitted.fast_stage.predict_proba([text])
+            if not self.dense.needs_encoder(by_fast, words)[0]:
+                self.dense = self.dense.cascade.fast_head
         self.encoded: F64 | None = None  # the encoder's row, if the encoder is used for this text
-        if fitted.dense is not None and fitted.dense.needs_encoder(proba, words)[0]:
-            encoded = fitted.dense.rows([text], fitted.features.n_jobs)
-            if fitted.dense.encoder.find_known(encoded)[0]:
+        if self.dense is not None:
+            encoded = self.dense.rows([text], fitted.features.n_jobs)
+            if self.dense.encoder.find_known(encoded)[0]:
                 self.encoded = encoded[0].astype(np.float64)
-                scores = fitted.dense.add_scores(scores, encoded)
-                proba = fitted.dense.predict_proba(scores)
+                scores = self.dense.add_scores(scores, encoded)
+                proba = self.dense.predict_proba(scores)
         if fitted.multilabel_rule is not None:
             proba = fitted.multilabel_rule.make_consistent(proba)
         self.scores, self.proba = scores[0], proba[0]
@@ -430,14 +435,14 @@ class _Answer:
 
 
 def _attributions(
-    fitted: Fitted, answer: _Answer, attributor: attribution.Attributor, factors: F64, score: float
+    answer: _Answer, attributor: attribution.Attributor, factors: F64, score: float
 ) -> tuple[F64, float]:
     """Return what the columns and the encoder add to the score, and the bias."""
     attributions, bias = attributor.attributions(factors), float(attributor.base @ factors)
-    if fitted.dense is not None and answer.encoded is not None:
-        factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
+    if answer.dense is not None and answer.encoded is not None:
+        factor, weights = answer.dense.sparse_factor, answer.dense.weights.astype(np.float64)
         attributions = np.append(factor * attributions, answer.encoded @ weights @ factors)
-        bias = factor * bias + float(fitted.dense.biases @ factors)
+        bias = factor * bias + float(answer.dense.biases @ factors)
     return attribution.adjust_to_sum(attributions, score - bias), bias
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
-from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_fit_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.encoder.registry import BUILT_IN, RECOMMENDED
 from slugline.learning.heldout import HeldOutScores
@@ -27,7 +27,7 @@ from slugline.model.settings import FitSettings
 if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.described import DescribedWords
-    from slugline.learning.encoder.fit import Names, UnlabelledRows
+    from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows
     from slugline.learning.encoder.head_state import HeadState
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
@@ -41,6 +41,9 @@ _MAX_FOR_NAMES = 50
 MAX_UNTRIED = 20_000
 #: Largest number of unlabelled texts to learn from: more of them hardly change anything.
 MAX_UNLABELLED = 5_000
+# A sentence encoder is left out if word vectors have as low a log loss on at least so many held-out
+# documents; fewer say little, and the encoder was asked for.
+_MIN_COMPARED = 20
 # Documents that are the only ones of their topics are thinned so that their scores are at most this
 # many numbers ...
 _MAX_SCORES = 2_000_000
@@ -148,7 +151,7 @@ def add_multilabel_encoder(
     encoded: EncodedDocuments,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
     """Return the head for multilabel documents, and held-out probabilities of the summed scores."""
-    from slugline.learning.encoder.multilabel import fit_multilabel_head
+    from slugline.learning.encoder.multilabel import column_factors, fit_multilabel_head
 
     if encoded.is_too_foreign:
         return encoded.without_encoder
@@ -159,6 +162,7 @@ def add_multilabel_encoder(
         len(encoded.texts),
         encoded.context,
         (heldout.rows, heldout.scores),
+        column_factors(encoded.encoder),
     )
     if head is None:
         return encoded.without_encoder
@@ -177,79 +181,141 @@ def add_single_label_encoder(
     ------
     DataError : if there are unlabelled texts, but too few labelled ones to measure on.
     """
-    from slugline.learning.encoder.described import fit_described_head
-    from slugline.learning.encoder.fit import fit_encoder_head
-    from slugline.learning.encoder.fusion import MAX_ERRORS, MAX_ERRORS_IF_SAFE
-
     if encoded.is_too_foreign:
         return encoded.without_encoder
-    heldout, descriptions = encoded.known_heldout, encoded.settings.descriptions
     names, encoded_names = _encode_names(encoded)
-    options: dict[str, Any] = {
-        "names": encoded_names,
-        "widths": [part.width or 0 for part in encoded.encoder.parts],
-        "unlabelled": _encode_unlabelled(encoded),
-    }
-    if descriptions:
-        by_words = _described_words(encoded)
-        heldout_rows = by_words.rows
-        head, scores = fit_described_head(
-            encoded.rows,
-            encoded.all_labels,
-            len(encoded.texts),
-            encoded.context,
-            by_words,
-            **options,
-        )
-    else:
-        heldout_rows = heldout.rows
-        training = heldout.training if encoded.encoder.is_fast else None
-        leaves_unknown = encoded.encoder.has_unknown_texts and not encoded.encoder.parts
-        is_safe = leaves_unknown and training is None
-        head, scores = fit_encoder_head(
-            encoded.rows,
-            encoded.all_labels,
-            encoded.context,
-            (heldout.rows, heldout.scores),
-            training=training,
-            max_errors=MAX_ERRORS_IF_SAFE if is_safe else MAX_ERRORS,
-            is_fast=encoded.encoder.is_fast,
-            **options,
-        )
-    if head is None:
+    fit_head = _fit_described if encoded.settings.descriptions else _fit_labelled
+    fitted = fit_head(encoded, encoded_names, _encode_unlabelled(encoded))
+    if fitted.head is None:
         return encoded.without_encoder
     n_unlabelled = len(encoded.unlabelled.texts) if encoded.unlabelled else 0
-    dense = DenseHead.from_head(encoded.encoder, head, n_unlabelled)
-    if scores is None:
+    dense = DenseHead.from_head(encoded.encoder, fitted.head, n_unlabelled)
+    if fitted.scores is None:
         return dense, None
     # The encoder's head has learned from the other copies of a text; held-out scores of words come
     # from fits without any copy.
-    n_copies = Counter([*encoded.texts, *descriptions.values(), *names])
+    n_copies = Counter([*encoded.texts, *encoded.settings.descriptions.values(), *names])
     is_unique = np.array(
-        [n_copies[encoded.texts[row]] == 1 for row in heldout_rows.tolist()], dtype=bool
+        [n_copies[encoded.texts[row]] == 1 for row in fitted.rows.tolist()], dtype=bool
     )
     if encoded.encoder.is_built_in and not is_unique.any():
         return encoded.without_encoder  # there is nothing to measure it on
-    proba, rows = dense.predict_proba(scores[is_unique]), heldout_rows[is_unique]
+    proba, rows = dense.predict_proba(fitted.scores[is_unique]), fitted.rows[is_unique]
     has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
     # Words can't answer if topics are only described, or have a single document.
-    words_can_answer = has_all_topics and len(heldout_rows) == len(heldout.rows)
+    words_can_answer = has_all_topics and len(fitted.rows) == len(encoded.known_heldout.rows)
     if words_can_answer and not encoded.encoder.is_fast:
-        dense, proba = _add_cascade(encoded, dense, heldout.scores[is_unique], rows, proba)
+        return _add_fast_stage(encoded, dense, rows, proba)
     return dense, encoded.with_unknown(rows, proba)
 
 
-def _add_cascade(
-    encoded: EncodedDocuments, dense: DenseHead, scores_by_words: F32, rows: Index, proba: F32
-) -> tuple[DenseHead, F32]:
-    """Return the head with a cascade, and the probabilities of rows by both of them."""
-    by_words = encoded.learner.calibration.proba(scores_by_words)
+class _HeldOutHead(NamedTuple):
+    """A fitted head, and its held-out scores; None if it is of no use, or nothing is held out."""
+
+    head: EncoderHead | None
+    scores: F32 | None
+    rows: Index
+
+
+def _fit_described(
+    encoded: EncodedDocuments, names: Names | None, unlabelled: UnlabelledRows | None
+) -> _HeldOutHead:
+    """Return a head that has learned from descriptions as well."""
+    from slugline.learning.encoder.described import fit_described_head
+
+    by_words = _described_words(encoded)
+    head, scores = fit_described_head(
+        encoded.rows,
+        encoded.all_labels,
+        len(encoded.texts),
+        encoded.context,
+        by_words,
+        names=names,
+        widths=encoded.encoder.part_widths,
+        unlabelled=unlabelled,
+    )
+    return _HeldOutHead(head, scores, by_words.rows)
+
+
+def _fit_labelled(
+    encoded: EncodedDocuments, names: Names | None, unlabelled: UnlabelledRows | None
+) -> _HeldOutHead:
+    """Return a head that has learned from labels, and maybe from unlabelled texts."""
+    from slugline.learning.encoder.fit import fit_encoder_head
+    from slugline.learning.encoder.fusion import MAX_ERRORS, MAX_ERRORS_IF_SAFE
+
+    heldout, encoder = encoded.known_heldout, encoded.encoder
+    training = heldout.training if encoder.is_fast else None
+    is_safe = encoder.has_unknown_texts and training is None
+    head, scores = fit_encoder_head(
+        encoded.rows,
+        encoded.all_labels,
+        encoded.context,
+        (heldout.rows, heldout.scores),
+        training=training,
+        max_errors=MAX_ERRORS_IF_SAFE if is_safe else MAX_ERRORS,
+        is_fast=encoder.is_fast,
+        names=names,
+        widths=encoder.part_widths,
+        unlabelled=unlabelled,
+    )
+    return _HeldOutHead(head, scores, heldout.rows)
+
+
+def _add_fast_stage(
+    encoded: EncodedDocuments, dense: DenseHead, rows: Index, proba: F32
+) -> tuple[DenseHead | None, HeldOutProba | None]:
+    """Return the head with a cascade, and the held-out probabilities by both of its stages.
+
+    The fast stage is the model that a fit with the built-in encoder makes, or words alone. If its
+    word vectors have as good a held-out log loss as `dense`, it is the whole model.
+
+    Parameters
+    ----------
+    rows, proba : arrays
+        The held-out probabilities of `dense`.
+    """
+    fast_head, fast = _fit_fast_stage(encoded)
+    if fast is None:
+        return dense, encoded.with_unknown(rows, proba)
+    fast_rows, fast_proba = fast
+    by_fast, y = fast_proba[np.searchsorted(fast_rows, rows)], encoded.labels.topics[rows]
     weight = encoded.context.sample_weight
-    cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[rows])
+    weight = None if weight is None else weight[rows]
+    gain = np.log(proba[np.arange(len(y)), y]) - np.log(by_fast[np.arange(len(y)), y])
+    is_measured = fast_head is not None and len(y) >= _MIN_COMPARED
+    if is_measured and np.average(gain, weights=weight) <= 0:
+        return fast_head, fast
+    cascade = Cascade.from_proba(by_fast, proba, weight)
     if cascade is not None:
-        is_sure = cascade.is_sure(by_words)
-        proba[is_sure] = by_words[is_sure]
-    return replace(dense, cascade=cascade), proba
+        is_sure = cascade.is_sure(by_fast)
+        proba[is_sure] = by_fast[is_sure]
+        cascade = cascade._replace(fast_head=fast_head)
+    return replace(dense, cascade=cascade), encoded.with_unknown(rows, proba)
+
+
+def _fit_fast_stage(encoded: EncodedDocuments) -> tuple[DenseHead | None, HeldOutProba | None]:
+    """Return the head of the built-in encoder; None if words alone are as good."""
+    encoder = encoded.encoder.fast_part
+    if encoder is None:
+        return encoded.without_encoder
+    n_documents = len(encoded.texts)
+    rows = _encode([*encoded.texts, *encoded.settings.descriptions.values()], encoded, encoder)
+    is_known = encoder.find_known(rows)
+    if not is_known[n_documents:].all():  # descriptions in another language
+        return encoded.without_encoder
+    weight = encoded.context.sample_weight
+    if not is_known.all():
+        weight = np.where(is_known, 1 if weight is None else weight, 0).astype(np.float32)
+    fast = replace(
+        encoded,
+        encoder=encoder,
+        rows=rows,
+        is_known=is_known[:n_documents],
+        context=replace(encoded.context, sample_weight=weight),
+        unlabelled=None,
+    )
+    return add_single_label_encoder(fast)
 
 
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
@@ -363,19 +429,19 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
             Parameter("X_unlabelled"),
             ".",
         )
-    rows = _encode(unlabelled.texts, encoded)
+    rows = _encode(unlabelled.texts, encoded, encoded.encoder)
     is_known = encoded.encoder.find_known(rows)
     if not is_known.any():
         return None
     return UnlabelledRows(rows[is_known], unlabelled.scores[is_known])
 
 
-def _encode(texts: Sequence[str], encoded: EncodedDocuments) -> F32:
-    """Return the encoder's rows of texts other than the documents."""
+def _encode(texts: Sequence[str], encoded: EncodedDocuments, encoder: CheckedEncoder) -> F32:
+    """Return an encoder's rows of texts."""
     from slugline.learning.encoder.rows import encode
 
     n_jobs, progress = encoded.settings.n_jobs, encoded.context.progress
-    return encode(texts, encoded.encoder, n_jobs=n_jobs, progress=progress)
+    return encode(texts, encoder, n_jobs=n_jobs, progress=progress)
 
 
 def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | None]:
@@ -390,7 +456,7 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
         return [], None
     words = list(map(_split_name, undescribed))
-    rows, y = _encode(words, encoded), topics.encode(undescribed)
+    rows, y = _encode(words, encoded, encoded.encoder), topics.encode(undescribed)
     is_known = encoded.encoder.find_known(rows)
     return words, Names(rows[is_known], y[is_known]) if is_known.any() else None
 
@@ -435,7 +501,7 @@ def resolve_encoder(
     choice = choose_encoder(texts, labels, learner, heldout, context, names)
     if isinstance(settings.encoder, tuple):
         context.progress.note(str(choice))
-    encoder = None if choice.name == WORDS else get_encoder(choice.name)
+    encoder = None if choice.name == WORDS else get_fit_encoder(choice.name)
     return replace(settings, encoder=encoder), choice
 
 
@@ -445,20 +511,18 @@ def encoder_warnings(fitted: Fitted, settings: FitSettings, *, has_unlabelled: b
     A fast encoder costs nothing, and so may be left out without a word.
     """
     encoder = settings.encoder
-    if encoder is None:
+    if isinstance(encoder, CheckedEncoder) and fitted.encoder_choice is None:
+        if settings.distil and fitted.encoder is not None:
+            return [_not_distilled(encoder)] if fitted.encoder.is_built_in else []
+        is_used = fitted.encoder is not None and fitted.encoder.is_fast == encoder.is_fast
+        is_silent = is_used or (encoder.is_fast and not has_unlabelled)
+        return [] if is_silent else [encoder.omission_warning(fitted.encoder)]
+    if fitted.encoder is not None or encoder is None or not has_unlabelled:
         return []
-    if fitted.encoder is not None:
-        if settings.distil and fitted.encoder.is_built_in and fitted.encoder_choice is None:
-            return [_not_distilled(encoder)]
-        return []
-    if fitted.encoder_choice is None:
-        checked: Any = encoder
-        return [] if checked.is_fast and not has_unlabelled else [checked.omission_warning]
-    ignored = Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")
-    return [ignored] * has_unlabelled
+    return [Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")]
 
 
-def _not_distilled(encoder: Any) -> str:
+def _not_distilled(encoder: CheckedEncoder) -> str:
     """Return a warning that the word vectors that come with Slugline take the place of others."""
     return Message(
         f"the word vectors distilled from {encoder.name} helped less on held-out documents than "

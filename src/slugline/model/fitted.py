@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -238,8 +238,8 @@ class Fitted:
     def decision_function(self, X: Iterable[str]) -> F32:
         """Return scores, shape (n_documents, n_topics); the predicted topic has the largest one.
 
-        If the encoder need not read a text, or knows nothing of it, its scores are those of words
-        alone.
+        If the encoder need not read a text, its scores are those of the fast stage; if it knows
+        nothing of a text, those of words alone.
         """
         if self._encodes_texts:
             return self._with_encoder(X)[0]
@@ -274,25 +274,44 @@ class Fitted:
     def _with_encoder(self, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return the scores, the probabilities and the word counts of texts."""
         dense: Any = self.dense
-        learner: Any = self.learner  # always a LinearModel
         texts = check_texts(X)  # a list, as texts are read twice
-        scores, words = self._answer(lambda batch: learner.decision_function(batch.rows), texts)
-        proba = learner.calibration.proba(scores)
+        both, words = self.fast_stage._answer(self.fast_stage._score_and_predict_batch, texts)
+        scores, proba = (np.ascontiguousarray(part) for part in np.hsplit(both, 2))
         needed = np.flatnonzero(dense.needs_encoder(proba, words))
         if len(needed):
-            encoded = dense.rows([texts[row] for row in needed.tolist()], self.features.n_jobs)
+            needed_texts = [texts[row] for row in needed.tolist()]
+            encoded = dense.rows(needed_texts, self.features.n_jobs)
             is_known = dense.encoder.find_known(encoded)
             rows = needed[is_known]
-            scores[rows] = dense.add_scores(scores[rows], encoded[is_known])
+            # Words are counted once more, which takes far less time than encoding.
+            by_words = self.learner.decision_function(self.features.transform(needed_texts))
+            scores[rows] = dense.add_scores(by_words[is_known], encoded[is_known])
             proba[rows] = dense.predict_proba(scores[rows])
         return scores, proba, words
 
+    @property
+    def fast_stage(self) -> Fitted:
+        """The model that answers texts which the encoder need not read; see `Cascade`."""
+        cascade = None if self.dense is None else self.dense.cascade
+        return replace(self, dense=None if cascade is None else cascade.fast_head)
+
+    def _score_and_predict_batch(self, batch: FeatureBatch) -> F32:
+        """Return the scores of a batch, and then its probabilities, in twice as many columns."""
+        scores, is_known = self._score(batch)
+        return np.hstack([scores, self._calibrate(scores, is_known)])
+
     def _predict_batch(self, batch: FeatureBatch) -> F32:
-        """Return the probabilities of a batch; texts unknown to the table are left to words."""
-        learner: Any = self.learner  # reads SparseRows; a LinearModel if there is a head
+        """Return the probabilities of a batch."""
+        learner: Any = self.learner  # reads SparseRows
         if self.dense is None:
             return learner.predict_proba(batch.rows)
-        scores, is_known = self._score(batch)
+        return self._calibrate(*self._score(batch))
+
+    def _calibrate(self, scores: F32, is_known: Mask | None) -> F32:
+        """Return the probabilities of scores; texts unknown to the table are left to words."""
+        learner: Any = self.learner  # always a LinearModel
+        if self.dense is None:
+            return learner.calibration.proba(scores)
         proba = self.dense.predict_proba(scores)
         if is_known is not None and not is_known.all():
             proba[~is_known] = learner.calibration.proba(scores[~is_known])

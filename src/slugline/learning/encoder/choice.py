@@ -12,9 +12,9 @@ from slugline.base.arrays import F32, Index, Mask
 from slugline.base.wording import counted, percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import EncoderError
-from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_fit_encoder
 from slugline.learning.encoder.fit import fit_encoder_head
-from slugline.learning.encoder.multilabel import fit_multilabel_head
+from slugline.learning.encoder.multilabel import column_factors, fit_multilabel_head
 from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.encoder.rows import encode
 from slugline.learning.heldout import HeldOutScores
@@ -117,7 +117,7 @@ def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, .
     encoders, missing = [], []
     for name in names:
         try:
-            encoders.append(get_encoder(name))
+            encoders.append(get_fit_encoder(name))
         except EncoderError:
             missing.append(name)
     return encoders, tuple(name for name in missing if name in ENCODERS)
@@ -184,12 +184,16 @@ def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) ->
     heldout_words = (np.arange(len(texts)), scores)
     if labels.multilabel:
         head, combined_scores = fit_multilabel_head(
-            rows, labels, len(texts), context, heldout_words
+            rows, labels, len(texts), context, heldout_words, column_factors(encoder)
         )
     else:
-        widths = [part.width or 0 for part in encoder.parts]
         head, combined_scores = fit_encoder_head(
-            rows, labels, context, heldout_words, widths=widths, is_fast=encoder.is_fast
+            rows,
+            labels,
+            context,
+            heldout_words,
+            widths=encoder.part_widths,
+            is_fast=encoder.is_fast,
         )
     if head is None or combined_scores is None:  # no help, or nothing to measure on
         return baseline._replace(name=encoder.name)

@@ -57,6 +57,22 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     return CheckedEncoder(encoder)
 
 
+def get_fit_encoder(encoder: str | Encoder) -> CheckedEncoder:
+    """Return the encoder of a fit: that of names has word vectors as well.
+
+    So "use" is the same as "vectors,use": the vectors improve what is learned, and with words they
+    are the fast stage of a cascade. An object is used as it is.
+
+    Raises
+    ------
+    OptionError, EncoderError : see `get_encoder`.
+    """
+    names = registry.split_names(encoder) if isinstance(encoder, str) else None
+    if names is None:
+        return get_encoder(encoder)
+    return make_encoder(registry.sort_names((*names, *registry.built_in_names())))
+
+
 def default_encoder() -> CheckedEncoder | None:
     """Return the encoder of a fit that names none."""
     return None if registry.DEFAULT_ENCODER is None else get_encoder(registry.DEFAULT_ENCODER)
@@ -148,13 +164,24 @@ class CheckedEncoder:
         return _text_sha256(f"{self.name}\n{self._digest}")
 
     @property
-    def omission_warning(self) -> str:
-        """A warning that a model doesn't use the encoder, with the reason."""
+    def part_widths(self) -> list[int]:
+        """The number of columns of each of its parts, after it has encoded a text."""
+        return [part.width or 0 for part in self.parts]
+
+    @property
+    def fast_part(self) -> CheckedEncoder | None:
+        """The built-in encoder among its parts; None if it isn't one of them."""
+        return next((part for part in self.parts if part.is_built_in), None)
+
+    def omission_warning(self, used: CheckedEncoder | None) -> str:
+        """Return a warning that a model uses another encoder or none instead, with the reason."""
+        parts = self.parts or (self,)
+        names = ",".join(part.name for part in parts if used is None or not part.is_built_in)
         return Message(
             "the ",
             Parameter("encoder"),
-            f" {self.name} is left out: on held-out documents, it did not improve the answers. The "
-            "model uses words only.",
+            f" {names} is left out: on held-out documents, it did not improve the answers. The "
+            f"model uses words {'only' if used is None else 'and word vectors'}.",
         )
 
     def find_known(self, rows: Floats) -> Mask:
@@ -264,7 +291,7 @@ class JoinedEncoder:
 
     def __init__(self, parts: Sequence[CheckedEncoder]) -> None:
         self.parts = tuple(parts)
-        self.name = ",".join(part.name for part in parts)
+        self.name = ",".join(part.name for part in parts)[:MAX_NAME]
         self.is_thread_safe = all(part.is_thread_safe for part in parts)
         self.is_fast = all(part.is_fast for part in parts)
         self.has_unknown_texts = any(part.has_unknown_texts for part in parts)

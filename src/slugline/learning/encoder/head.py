@@ -29,21 +29,25 @@ _MAX_LOST = 0.002
 # The loss that is assumed for one further text, in right answers, even if held-out texts show no
 # loss.
 _UNSEEN = 0.5
-# The least fraction of known words in a text for which words can be enough; about texts in other
-# languages, they say nothing.
+# The least fraction of known words in a text for which the fast stage can be enough; about texts in
+# other languages, it says little.
 _LEAST_KNOWN = 0.5
 
 
 class Cascade(NamedTuple):
-    """Decides which texts are answered by words alone, so that the encoder needn't read them.
+    """Decides which texts are answered by a fast stage, so that the encoder needn't read them.
+
+    The fast stage is words, or words and word vectors.
 
     Attributes
     ----------
     threshold : float
-        The lowest probability by words, of the most likely topic against the second one, at which
-        words are enough.
+        The lowest probability by the fast stage, of the most likely topic against the second one,
+        at which that stage is enough.
     encoded_fraction : float
         Fraction of the held-out documents below the threshold.
+    fast_head : DenseHead or None
+        The head of word vectors, which are part of the fast stage; None if words alone are.
 
     References
     ----------
@@ -52,23 +56,24 @@ class Cascade(NamedTuple):
 
     threshold: float
     encoded_fraction: float
+    fast_head: DenseHead | None = None
 
     @classmethod
-    def from_proba(cls, by_words: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
+    def from_proba(cls, by_fast: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
         """Return the cascade that uses the encoder least and hardly loses accuracy, or None.
 
-        The loss of an answer by words is the difference between the probabilities, by words and
-        encoder together, of the best answer and of this one. The sum of the losses over held-out
+        The loss of an answer by the fast stage is the difference between the probabilities, by the
+        whole model, of the best answer and of this one. The sum of the losses over held-out
         rows, plus one standard error, is within 0.2 % of the number of rows.
 
         Parameters
         ----------
-        by_words, by_both : float32 arrays, shape (n_rows, n_topics)
+        by_fast, by_both : float32 arrays, shape (n_rows, n_topics)
             Calibrated probabilities of held-out rows.
         sample_weight : float32 array, shape (n_rows,), or None
         """
-        costs = np.ones(len(by_words)) if sample_weight is None else sample_weight
-        sureness, answers = _sureness(by_words), by_words.argmax(axis=1)
+        costs = np.ones(len(by_fast)) if sample_weight is None else sample_weight
+        sureness, answers = _sureness(by_fast), by_fast.argmax(axis=1)
         losses = by_both.max(axis=1) - by_both[np.arange(len(answers)), answers]
         order = np.argsort(-sureness, kind="stable")
         costs, sureness = costs[order].astype(np.float64), sureness[order]
@@ -84,7 +89,7 @@ class Cascade(NamedTuple):
         return cls(float(sureness[n_sure - 1]), encoded)
 
     def is_sure(self, proba: F32) -> Mask:
-        """Return a mask of the rows of probabilities by words that are sure enough."""
+        """Return a mask of the rows of probabilities by the fast stage that are sure enough."""
         return _sureness(proba) >= np.float32(self.threshold)
 
 
@@ -180,7 +185,14 @@ class DenseHead:
         return {"weights": self.weights, "biases": self.biases, **self.calibration.arrays()}
 
     def needs_encoder(self, proba: F32, words: WordCounts) -> Mask:
-        """Return a mask of the texts that the encoder has to read, given probabilities by words."""
+        """Return a mask of the texts that the encoder has to read.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_texts, n_topics)
+            The probabilities by the fast stage.
+        words : WordCounts
+        """
         if self.cascade is None:
             return np.ones(len(proba), dtype=bool)
         return ~(

@@ -13,6 +13,7 @@ from slugline.learning.calibration import (
     round_digits,
     sigmoid,
 )
+from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -21,6 +22,10 @@ from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 # The number of scores, and the least number of rows, by which the penalty and the encoder's weight
 # are chosen; more hardly change them.
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
+# The word vectors' part of the squared length of a row if there is a sentence encoder as well. On
+# documents of one to three short training texts, an equal part is worse by up to three points of
+# micro-F1 than none, and this one is as good or better.
+_VECTOR_WEIGHT = 0.2
 # The largest factor on scores, which are mostly between -1 and 1, and the least probability.
 _MOST, _LEAST = 50.0, 1e-6
 
@@ -73,8 +78,25 @@ class _LeastSquares(CentredRows):
         return scores
 
 
+def column_factors(encoder: CheckedEncoder) -> F32:
+    """Return the factors on the columns of a multilabel head, shape (encoder.width,) or (1,)."""
+    if encoder.fast_part is None:
+        return np.ones(1, dtype=np.float32)
+    n = len(encoder.parts)
+    weights = [
+        _VECTOR_WEIGHT if part.is_built_in else (1 - _VECTOR_WEIGHT) / (n - 1)
+        for part in encoder.parts
+    ]
+    return np.repeat(np.sqrt(n * np.array(weights)), encoder.part_widths).astype(np.float32)
+
+
 def fit_multilabel_head(
-    rows: F32, labels: Labels, n_documents: int, context: FitContext, heldout: tuple[Index, F32]
+    rows: F32,
+    labels: Labels,
+    n_documents: int,
+    context: FitContext,
+    heldout: tuple[Index, F32],
+    factors: F32,
 ) -> tuple[EncoderHead | None, F32 | None]:
     """Return the encoder head that best improves the scores of words, and held-out sums of both.
 
@@ -92,7 +114,10 @@ def fit_multilabel_head(
         With a weight for each row.
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
+    factors : float32 array, shape (n_columns,) or (1,)
+        Factors on columns; see `column_factors`.
     """
+    rows = rows * factors
     (heldout_rows, words), y = heldout, labels.to_csr(context.n_topics)
     known = np.flatnonzero(y[:n_documents].sum(axis=0))
     if not len(heldout_rows) or not len(known):
@@ -145,6 +170,7 @@ def fit_multilabel_head(
     slopes[known], intercepts[known] = curves.slopes, curves.intercepts
     calibration = TopicCalibration(slopes, intercepts, curves.bend)
     of_encoder = float(parts[1].std() / (parts[0].std() + parts[1].std() or 1.0))
+    weights *= factors[:, np.newaxis]
     return EncoderHead(weights, biases, 1 - encoder_weight, calibration, of_encoder), sums
 
 

@@ -160,17 +160,28 @@ def sort_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def combinations() -> tuple[str, ...]:
-    """Return all encoders and combinations of encoders, as comma-separated lists.
+    """Return the encoders and combinations of encoders to choose from, as comma-separated lists.
 
-    They are sorted from fast to slow: first by the slowest encoder, then by the next one.
+    They are sorted from fast to slow: first by the slowest encoder, then by the next one. One that
+    comes with Slugline is not combined with others, as a fit adds it to any of them.
 
     >>> combinations()
-    ('vectors', 'use', 'vectors,use', 'e5', 'vectors,e5', 'use,e5', 'vectors,use,e5')
+    ('vectors', 'use', 'e5', 'use,e5')
     """
     groups: list[tuple[str, ...]] = [()]
-    for name in ENCODERS:
-        groups += [(*group, name) for group in groups]
-    return tuple(map(",".join, groups[1:]))
+    for name, entry in ENCODERS.items():
+        if entry.extra is not None:
+            groups += [(*group, name) for group in groups]
+    return (*built_in_names(), *map(",".join, groups[1:]))
+
+
+def built_in_names() -> tuple[str, ...]:
+    """Return the names of the encoders that come with Slugline.
+
+    >>> built_in_names()
+    ('vectors',)
+    """
+    return tuple(name for name, entry in ENCODERS.items() if entry.extra is None)
 
 
 def describe_names(names: str) -> str:

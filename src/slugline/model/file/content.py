@@ -38,7 +38,7 @@ from slugline.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from slugline.learning.encoder.distilled import DistilledEncoder
     from slugline.learning.encoder.encoder import CheckedEncoder
-    from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head import Cascade, DenseHead
     from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.encoder.registry import Encoder
 
@@ -140,8 +140,8 @@ _Value = TypeVar("_Value")
 # The limit on hash buckets of all feature groups with terms, each of which takes 4 bytes of memory.
 _MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
-_LEARNER, _IDF, _DENSE, _HELDOUT = "learner.", "idf.", "dense.", "heldout."
-_SUMS = "encoder_sums."
+_LEARNER, _IDF, _HELDOUT = "learner.", "idf.", "heldout."
+_DENSE, _FAST_HEAD, _SUMS = "dense.", "fast_head.", "encoder_sums."
 # The name of the array with the content of a table of word vectors.
 _DISTILLED = "distilled.table"
 _THRESHOLDS = "multilabel_rule.thresholds"
@@ -237,11 +237,12 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
 
 
 def _head_arrays(fitted: Fitted) -> dict[str, F32]:
-    """Return the arrays of an encoder's head, and the sums from which it can learn more."""
-    if fitted.dense is None:
-        return {}
-    arrays = {_DENSE + name: array for name, array in fitted.dense.arrays().items()}
-    if fitted.head_state is not None:
+    """Return the arrays of encoders' heads, and the sums from which one can learn more."""
+    arrays: dict[str, F32] = {}
+    for prefix, head in ((_DENSE, fitted.dense), (_FAST_HEAD, fitted.fast_stage.dense)):
+        if head is not None:
+            arrays |= {prefix + name: array for name, array in head.arrays().items()}
+    if fitted.dense is not None and fitted.head_state is not None:
         sums = fitted.head_state.sums.arrays()
         arrays |= {_SUMS + name: array for name, array in sums.items()}
     return arrays
@@ -286,34 +287,69 @@ def _encoder_info(
 ) -> schema.EncoderInfo | msgspec.UnsetType:
     if dense is None:
         return msgspec.UNSET
-    calibration = dense.calibration.settings()
-    cascade = dense.cascade
     return schema.EncoderInfo(
         name=dense.encoder.name,
         digest=dense.encoder.digest,
         width=len(dense.weights),
         version=dense.encoder.version or msgspec.UNSET,
-        sparse_factor=dense.sparse_factor,
-        uniform_weight=calibration["uniform_weight"],
-        high_temperature_weight=calibration["high_temperature_weight"],
-        weight=dense.encoder_weight,
-        cascade=msgspec.UNSET
-        if cascade is None
-        else schema.CascadeInfo(cascade.threshold, cascade.encoded_fraction),
+        cascade=_cascade_info(dense.cascade),
         n_summed=msgspec.UNSET if state is None else state.sums.n_rows,
         n_unlabelled=dense.n_unlabelled or msgspec.UNSET,
+        **msgspec.structs.asdict(_head_info(dense)),
     )
 
 
-def _restore_head(
+def _cascade_info(cascade: Cascade | None) -> schema.CascadeInfo | msgspec.UnsetType:
+    if cascade is None:
+        return msgspec.UNSET
+    head = msgspec.UNSET if cascade.fast_head is None else _head_info(cascade.fast_head)
+    return schema.CascadeInfo(cascade.threshold, cascade.encoded_fraction, head)
+
+
+def _head_info(head: DenseHead) -> schema.HeadInfo:
+    calibration = head.calibration.settings()
+    return schema.HeadInfo(
+        sparse_factor=head.sparse_factor,
+        uniform_weight=calibration["uniform_weight"],
+        high_temperature_weight=calibration["high_temperature_weight"],
+        weight=head.encoder_weight,
+    )
+
+
+def _restore_dense(
     file: schema.ModelFile, encoder: CheckedEncoder, cache_rows: bool
 ) -> DenseHead | None:
-    from slugline.learning.encoder.head import Cascade, DenseHead
-
     info = file.info.encoder
     if info is msgspec.UNSET:
         return None
-    arrays = _arrays_of(file, _DENSE)
+    return replace(
+        _restore_head(file, encoder, info, _DENSE),
+        cascade=_restore_cascade(file, encoder, info.cascade) if info.cascade else None,
+        n_unlabelled=info.n_unlabelled or 0,
+        cache_rows=cache_rows,
+    )
+
+
+def _restore_cascade(
+    file: schema.ModelFile, encoder: CheckedEncoder, info: schema.CascadeInfo
+) -> Cascade:
+    from slugline.learning.encoder.head import Cascade
+
+    head = None
+    if info.fast_head is not msgspec.UNSET:
+        if encoder.fast_part is None:
+            raise DataError(f"a fast stage of word vectors with the encoder {encoder.name}")
+        head = _restore_head(file, encoder.fast_part, info.fast_head, _FAST_HEAD)
+    return Cascade(info.threshold, info.encoded_fraction, head)
+
+
+def _restore_head(
+    file: schema.ModelFile, encoder: CheckedEncoder, info: schema.HeadInfo, prefix: str
+) -> DenseHead:
+    """Return the head whose arrays have this prefix."""
+    from slugline.learning.encoder.head import DenseHead
+
+    arrays = _arrays_of(file, prefix)
     weights, biases = (arrays.pop(name) for name in ("weights", "biases"))
     single_label = Calibration(1.0, info.uniform_weight, info.high_temperature_weight)
     return DenseHead(
@@ -323,11 +359,6 @@ def _restore_head(
         sparse_factor=info.sparse_factor,
         calibration=restore_calibration(arrays, biases, single_label),
         encoder_weight=info.weight,
-        cascade=Cascade(info.cascade.threshold, info.cascade.encoded_fraction)
-        if info.cascade
-        else None,
-        n_unlabelled=info.n_unlabelled or 0,
-        cache_rows=cache_rows,
     )
 
 
@@ -492,7 +523,7 @@ def from_model_file(
         feature_groups.append(_restore_group(group))
         vocabularies.append(_restore_columns(feature_groups[-1], terms, rarity))
     learner = restore(info.learner, _arrays_of(file, _LEARNER))
-    dense = None if encoder is None else _restore_head(file, encoder, cache_rows)
+    dense = None if encoder is None else _restore_dense(file, encoder, cache_rows)
     fitted = Fitted(
         topics=Topics(info.topics),
         topic_counts=np.array(info.topic_counts, dtype=np.int64),
@@ -638,11 +669,12 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
     dense = fitted.dense
     if dense is None or not is_linear(fitted.learner):
         raise DataError("an encoder with a learner that is not linear")
-    shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
-    for name, shape in shapes.items():
-        actual = getattr(dense, name).shape
-        if actual != shape:
-            raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
+    _check_shapes(dense, info.width, len(fitted.topics))
+    fast_head = fitted.fast_stage.dense
+    if fast_head is not None and (word_sum := fast_head.encoder.word_sum) is not None:
+        _check_shapes(fast_head, word_sum.table.header.n_columns, len(fitted.topics))
+        if fast_head.calibration.multilabel:
+            raise DataError("calibration curves of topics in the fast stage of a cascade")
     if dense.calibration.multilabel != fitted.multilabel:
         raise DataError(
             "the encoder's head and the decision rule disagree on whether a document may have "
@@ -650,6 +682,14 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
         )
     if dense.cascade is not None and fitted.multilabel:
         raise DataError("a cascade in a multilabel model")
+
+
+def _check_shapes(head: DenseHead, width: int, n_topics: int) -> None:
+    """Raise DataError unless the arrays of an encoder's head have the right shapes."""
+    for name, shape in {"weights": (width, n_topics), "biases": (n_topics,)}.items():
+        actual = getattr(head, name).shape
+        if actual != shape:
+            raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
 
 
 def _plain_weights(

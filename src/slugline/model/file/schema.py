@@ -64,25 +64,32 @@ class FeatureGroupInfo(msgspec.Struct, frozen=True):
     ) = msgspec.UNSET
 
 
+class HeadInfo(msgspec.Struct, frozen=True):
+    """The numbers of an encoder's head; see `slugline.learning.encoder.head`."""
+
+    sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
+    uniform_weight: _CalibrationWeight
+    high_temperature_weight: _CalibrationWeight
+    #: The encoder's part in the spread of scores over topics, from 0 to 1.
+    weight: _Fraction
+
+
 class CascadeInfo(msgspec.Struct, frozen=True):
-    """The texts for which words are enough; see `slugline.learning.encoder.head.Cascade`."""
+    """The texts for which a fast stage is enough; see `slugline.learning.encoder.head.Cascade`."""
 
     threshold: _Fraction
     encoded_fraction: _Fraction
+    #: Missing if words alone are the fast stage.
+    fast_head: HeadInfo | msgspec.UnsetType = msgspec.UNSET
 
 
-class EncoderInfo(msgspec.Struct, frozen=True):
+class EncoderInfo(HeadInfo, frozen=True):
     """The encoder that a model needs, and its head; see `slugline.learning.encoder.head`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENCODER_NAME)]
     #: A hash that changes with the encoder or its weights.
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
-    sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
-    uniform_weight: _CalibrationWeight
-    high_temperature_weight: _CalibrationWeight
-    #: The encoder's part in the spread of scores over topics, from 0 to 1.
-    weight: _Fraction
     #: Missing if the encoder reads every text.
     cascade: CascadeInfo | msgspec.UnsetType = msgspec.UNSET
     #: The version of the encoder's weights; missing if the encoder has none.
