@@ -266,6 +266,31 @@ def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) ->
         page.locator("#recent b", has_text="cereals").wait_for()
 
 
+def test_disagreements_are_settled_one_after_the_other(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1", "2")
+        wait_until_saved(page)
+        present = shown(page)
+        with LabelStore(texts.with_name("labels.db")) as store:
+            store.add_coder("Lee")
+            for each in [each for each in store.labels() if each.decisions]:
+                selection = each.decisions[0].assignment.selection
+                assignment = store.assign("Lee", each.document.id, selection)
+                assert assignment is not None
+                store.label(assignment.id, ["metal"])
+        page.reload()
+        page.get_by_role("button", name="Settle 2 disagreements").click()
+        page.locator("#earlier", has_text="Kim: grain").wait_for()
+        press(page, "3")
+        page.locator("#earlier", has_text="Kim: earnings").wait_for()
+        press(page, ".")
+        page.locator("#standing", has_text="disagree").wait_for(state="detached")
+        assert shown(page) == present
+    with LabelStore(texts.with_name("labels.db")) as store:
+        settled = [each for each in store.labels() if each.settlement is not None]
+        assert [each.answer for each in settled] == [("metal",), None]
+
+
 # What goes wrong ----------------------------------------------------------------------------------
 
 

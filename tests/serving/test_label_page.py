@@ -38,7 +38,7 @@ def labelling(
     texts: list[str] = TEXTS,
     *,
     tokens: tuple[str, ...] = (),
-    is_blind: bool = False,
+    settlers: tuple[str, ...] = (),
     **options: Any,
 ) -> Iterator[TestClient]:
     """Yield a client of a page on which texts are labelled, in the file at a path."""
@@ -47,7 +47,7 @@ def labelling(
     store = LabelStore(path)
     assignments = RowAssignments.from_store(table, store)
     selector = RandomSelector(assignments, random_state=0, **options)
-    service = LabelService(store, table, assignments, selector, "Kim", is_blind=is_blind)
+    service = LabelService(store, table, assignments, selector, "Kim", settlers=settlers)
     state = LabelState(ServeSettings(tokens=tokens, max_body=1 << 20), service)
     try:
         yield TestClient(make_label_app(state), base_url="http://localhost")
@@ -344,7 +344,7 @@ def test_coders_have_their_own_texts(path: Path) -> None:
 
 def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
     kim, lee = (line.split()[1] for line in NAMED)
-    with labelling(path, ["one"], tokens=NAMED, double_fraction=0.5) as page:
+    with labelling(path, ["one"], tokens=NAMED, double_fraction=0.5, settlers=("Lee",)) as page:
         for token, topic in ((kim, "grain"), (lee, "earnings")):
             page.get("/v1/state", headers={"Authorization": f"Bearer {token}"})
             assignment = next_text(page, token=token)["assignment"]
@@ -354,6 +354,23 @@ def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
         progress = page.get("/v1/progress", headers=headers).json()
         assert (progress["n_disagreements"], progress["n_mine"]) == (1, 1)
         assert next_text(page, token=kim) is None
+
+        [found] = page.get("/v1/disagreements", headers=headers).json()["disagreements"]
+        assert [(each["coder"], each["decision"]["topics"]) for each in found["labels"]] == [
+            ("Kim", ["grain"]),
+            ("Lee", ["earnings"]),
+        ]
+        body = {"document": found["document"], "kind": "label", "topics": ["grain"]}
+        refused = page.post(
+            "/v1/settle",
+            json=body | {"request": name()},
+            headers={"Authorization": f"Bearer {kim}"},
+        )
+        assert refused.status_code == 403
+        assert refused.json()["detail"].startswith("disagreements are settled by Lee;")
+        assert post(page, "settle", lee, request=name(), **body)["n_disagreements"] == 0
+        reply = page.get("/v1/disagreements", headers=headers).json()
+        assert reply["disagreements"] == []
 
 
 def test_next_gives_a_text_that_is_not_for_one_coder_to_another(path: Path) -> None:

@@ -51,6 +51,12 @@ _MAX_BODY = 1 << 20
     type=click.FloatRange(0, 1),
     default=0.0,
 )
+@option(
+    "--settler settlers NAME",
+    "Who may settle disagreements of coders; repeatable.",
+    multiple=True,
+    show_default="everybody",
+)
 @option("--host ADDRESS", "Address.", default=ServeSettings.host)
 @option("--port N", "Port; 0 for any that is free.", type=click.IntRange(0, 65535), default=8080)
 @option(
@@ -77,6 +83,7 @@ def label(
     coder: str | None,
     blind: bool,
     double: float,
+    settlers: Sequence[str],
     host: str,
     port: int,
     token_file: Path | None,
@@ -129,7 +136,9 @@ def label(
             store.set_multilabel(True)
         _add_topics(store, descriptions, person)
         selector = RandomSelector(assignments, double_fraction=double)
-        service = LabelService(store, table, assignments, selector, person, is_blind=blind)
+        service = LabelService(
+            store, table, assignments, selector, person, is_blind=blind, settlers=settlers
+        )
         log_to_standard_error(("asyncio",))
         say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
         serve_labels(settings, service, lambda address: say(f"listening at {address}"))

@@ -6,8 +6,10 @@ Each front end words an error for its users: HTTP names fields and gives a statu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from slugline.base.wording import join_words
 from slugline.errors import DataError, Parameter, SluglineError
 
 __all__ = [
@@ -17,8 +19,10 @@ __all__ = [
     "LimitError",
     "MisspeltTopicError",
     "NoCorrectionsError",
+    "SettlementError",
     "UnknownCorrectionError",
     "UnknownModelError",
+    "WrongCoderError",
 ]
 
 
@@ -133,3 +137,12 @@ class WrongCoderError(SluglineError):
 
     def __init__(self, owner: str, coder: str) -> None:
         super().__init__(f"this text was given to {owner}, not to {coder}; load the page again.")
+
+
+class SettlementError(SluglineError):
+    """A settlement by a coder who may not settle disagreements."""
+
+    def __init__(self, settlers: Sequence[str]) -> None:
+        super().__init__(
+            f"disagreements are settled by {join_words(settlers)}; tell them about it."
+        )

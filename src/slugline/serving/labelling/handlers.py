@@ -20,6 +20,7 @@ from slugline.serving.labelling.requests import (
     NextRequest,
     RenameTopicRequest,
     SeparateTopicRequest,
+    SettleRequest,
     TextRequest,
     UndoRequest,
 )
@@ -82,6 +83,8 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("/v1/progress", "GET"): read_handler(LabelService.progress),
     ("/v1/recent", "GET"): read_handler(LabelService.recent),
     ("/v1/codebook", "GET"): read_handler(lambda service, _: service.codebook()),
+    ("/v1/disagreements", "GET"): read_handler(lambda service, _: service.disagreements()),
+    ("/v1/settle", "POST"): change_handler(SettleRequest, LabelService.settle),
     ("/v1/text", "POST"): change_handler(TextRequest, LabelService.find_text),
     ("/v1/next", "POST"): change_handler(NextRequest, LabelService.next_text),
     ("/v1/decide", "POST"): change_handler(DecideRequest, LabelService.decide),

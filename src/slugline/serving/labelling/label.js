@@ -29,6 +29,7 @@ const state = {
   topics: [], // of the codebook
   merged: [],
   isMultilabel: false,
+  maySettle: false,
   coder: "",
   current: null, // the text on the screen
   queue: [], // texts that come next
@@ -261,18 +262,19 @@ function show(text, message = "") {
   place.classList.toggle("long", words.length > 600);
   place.classList.toggle("message", !text);
   place.scrollTop = 0;
-  find("#card").toggleAttribute("data-assignment", Boolean(text));
-  if (text) find("#card").dataset.assignment = text.assignment;
+  if (text) find("#card").dataset.assignment = text.assignment ?? `document ${text.document}`;
+  else delete find("#card").dataset.assignment;
   showColumns(text?.columns || []);
   showGuess(text?.guess);
   showEarlier(text?.decision);
+  if (text?.labels) showDisagreement(text);
   find("#note").value = text?.decision?.note || "";
   find("#note-box").open = Boolean(find("#note").value);
   find("#search").value = "";
   find("#similar").hidden = true;
   showTopics();
   if (text || message || state.isAtEnd) {
-    const intro = text?.decision ? "Earlier text" : text ? "Next text" : "";
+    const intro = text?.labels ? "A text on which coders disagree" : text?.decision ? "Earlier text" : text ? "Next text" : "";
     say(`${intro}${intro ? ": " : ""}${shorten(words, 400)}`);
   }
 }
@@ -301,6 +303,7 @@ function showGuess(guess) {
 
 function showEarlier(decision) {
   find("#eyebrow").textContent = decision ? "A text you decided about" : "Text";
+  find("#eyebrow").classList.toggle("unseen", !decision && !state.current?.labels);
   find("#earlier")?.remove();
   if (!decision) return;
   const keep = make("button", { type: "button", onclick: showNext }, "Keep it");
@@ -329,6 +332,10 @@ function decide(kind, reason = null) {
   if (!text) return;
   const topics = kind === "label" ? [...state.chosen] : [];
   if (kind === "label" && !state.isMultilabel && topics.length !== 1) return;
+  if (text.labels) {
+    settle(text, kind, topics);
+    return;
+  }
   const body = {
     assignment: text.assignment, request: requestName(), kind, topics, reason,
     note: find("#note").value.trim() || null, supersedes: text.decision?.id ?? null,
@@ -367,7 +374,7 @@ async function goBack(assignment) {
 function interpose(text) {
   state.queue = state.queue.filter((each) => each.assignment !== text.assignment);
   const { current } = state;
-  if (current && !current.decision && current.assignment !== text.assignment) {
+  if (current && !current.decision && !current.labels && current.assignment !== text.assignment) {
     state.queue.unshift(current);
   }
   show(text);
@@ -384,6 +391,44 @@ async function undo(decision) {
   showRecent();
   refreshProgress();
   interpose(text);
+}
+
+// Disagreements ------------------------------------------------------------------------------------
+
+async function showDisagreements() {
+  await whenSaved();
+  const reply = await attempt(() => call("/v1/disagreements"));
+  if (!reply) return;
+  const [first] = reply.disagreements;
+  if (first) interpose({ ...first, guess: null, decision: null });
+  else showNext();
+}
+
+function showDisagreement({ labels }) {
+  find("#eyebrow").textContent = "Coders disagree on this text";
+  const rows = labels.map(({ coder, decision }) => make(
+    "li", {}, make("bdi", {}, coder), ": ", make("b", {}, make("bdi", {}, named(decision))),
+    decision.note ? make("span", { className: "soft" }, ` (${decision.note})`) : "",
+  ));
+  find("#eyebrow").after(make(
+    "div", { id: "earlier", className: "notice" },
+    make("ul", {}, ...rows), make("p", {}, "What you choose now settles it."),
+    make("p", { className: "row" },
+      make("button", { type: "button", onclick: showNext }, "Leave it open")),
+  ));
+}
+
+async function settle({ document: number }, kind, topics) {
+  const note = find("#note").value.trim() || null;
+  const request = requestName();
+  const progress = await attempt(() => call("/v1/settle", {
+    document: number, request, kind, topics, note,
+  }));
+  if (!progress) return;
+  takeProgress(progress);
+  state.current = null;
+  if (progress.n_disagreements) showDisagreements();
+  else showNext();
 }
 
 // Topics -------------------------------------------------------------------------------------------
@@ -526,9 +571,14 @@ function showStanding() {
     progress.n_skipped ? `${number(progress.n_skipped)} skipped` : null,
     progress.n_disagreements ? `coders disagree on ${number(progress.n_disagreements)}` : null,
   ].filter(Boolean);
+  const toSettle = progress.n_disagreements && state.maySettle ? make(
+    "p", {}, make("button", { type: "button", onclick: showDisagreements },
+      `Settle ${counted(progress.n_disagreements, "disagreement")}`),
+  ) : "";
   find("#standing").replaceChildren(
     make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
     make("p", {}, facts.join("; "), "."),
+    toSettle,
     ...accuracyLines(progress),
   );
 }
@@ -771,6 +821,7 @@ async function start() {
     return;
   }
   state.isMultilabel = reply.is_multilabel;
+  state.maySettle = reply.may_settle;
   find("#source").textContent = reply.source;
   find("#question").textContent = reply.is_multilabel ? "Which topics?" : "Which topic?";
   openOutbox(reply.place);

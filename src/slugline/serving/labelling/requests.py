@@ -89,6 +89,16 @@ class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
     request: _RequestName
 
 
+class SettleRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Settles a disagreement: by topics, or by leaving the document without an answer."""
+
+    document: _Number
+    request: _RequestName
+    kind: Literal["label", "skip"]
+    topics: Annotated[list[_Name], Meta(max_length=1000)] = msgspec.field(default_factory=list)
+    note: _Note | None = None
+
+
 # Replies ------------------------------------------------------------------------------------------
 
 
@@ -139,6 +149,28 @@ class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
     """The latest decisions, the latest first."""
 
     decisions: list[RecentDecision]
+
+
+class CoderLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """What a coder decided about a text."""
+
+    coder: str
+    decision: DecisionReply
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to which coders gave different topics."""
+
+    document: int
+    text: str
+    columns: list[tuple[str, str]]
+    labels: list[CoderLabel]
+
+
+class DisagreementsReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The first texts that are to be settled."""
+
+    disagreements: list[Disagreement]
 
 
 class TopicReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,5 +240,7 @@ class StateReply(msgspec.Struct, frozen=True, kw_only=True):
     coder: str
     is_multilabel: bool
     is_blind: bool
+    #: Whether this coder may settle disagreements.
+    may_settle: bool
     codebook: CodebookReply
     progress: ProgressReply

@@ -7,6 +7,7 @@ run on threads; each takes the name of the coder who asks.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import threading
 from collections.abc import Sequence
@@ -29,9 +30,12 @@ from slugline.serving.labelling.requests import (
     AddTopicReply,
     AddTopicRequest,
     CodebookReply,
+    CoderLabel,
     DecideRequest,
     DecisionReply,
     DescribeTopicRequest,
+    Disagreement,
+    DisagreementsReply,
     GuessReply,
     MergedTopic,
     MergeTopicRequest,
@@ -42,16 +46,19 @@ from slugline.serving.labelling.requests import (
     RecentReply,
     RenameTopicRequest,
     SeparateTopicRequest,
+    SettleRequest,
     StateReply,
     TextReply,
     TextRequest,
     TopicReply,
     UndoRequest,
 )
-from slugline.serving.service_errors import WrongCoderError
+from slugline.serving.service_errors import SettlementError, WrongCoderError
 
 # Characters of a text in the list of the latest decisions, and decisions in it.
 _EXCERPT, _N_RECENT = 120, 30
+# Disagreements that are sent at once.
+_N_DISAGREEMENTS = 10
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
 
@@ -69,6 +76,8 @@ class LabelService:
         The coder of requests without a token.
     is_blind : bool, default False
         Whether no guess of the model is ever shown.
+    settlers : sequence of str, optional
+        Who may settle disagreements; by default, everybody.
     """
 
     def __init__(
@@ -80,8 +89,10 @@ class LabelService:
         coder: str,
         *,
         is_blind: bool = False,
+        settlers: Sequence[str] = (),
     ) -> None:
         self.store, self.coder = store, coder
+        self._settlers = frozenset(settlers)
         self._table, self._assignments, self._selector = table, assignments, selector
         self._is_blind = is_blind
         self._selecting, self._reading = threading.Lock(), threading.Lock()
@@ -105,6 +116,7 @@ class LabelService:
             coder=coder,
             is_multilabel=self.store.is_multilabel,
             is_blind=self._is_blind,
+            may_settle=self._may_settle(coder),
             codebook=self.codebook(),
             progress=self.progress(coder),
         )
@@ -237,6 +249,45 @@ class LabelService:
             reason=decision.reason,
             note=decision.note,
         )
+
+    # Disagreements ---------------------------------------------------------------------------
+
+    def _may_settle(self, coder: str) -> bool:
+        return not self._settlers or coder in self._settlers
+
+    def disagreements(self) -> DisagreementsReply:
+        """Return the first texts to which coders gave different topics."""
+        to_settle = (each for each in self.store.labels() if each.status == "open")
+        return DisagreementsReply(
+            disagreements=[
+                Disagreement(
+                    document=each.document.id,
+                    text=each.document.text,
+                    columns=_other_columns(each.document, self._table.text_columns),
+                    labels=[
+                        CoderLabel(
+                            coder=decision.assignment.coder.name, decision=self._decision(decision)
+                        )
+                        for decision in each.decisions
+                    ],
+                )
+                for each in itertools.islice(to_settle, _N_DISAGREEMENTS)
+            ]
+        )
+
+    def settle(self, coder: str, request: SettleRequest) -> ProgressReply:
+        """Store what a person decides about a text on which coders disagree."""
+        if not self._may_settle(coder):
+            raise SettlementError(sorted(self._settlers))
+        self.store.settle(
+            request.document,
+            request.topics if request.kind == "label" else None,
+            coder,
+            note=request.note,
+            request=request.request,
+        )
+        self._selector.notice_change()
+        return self.progress(coder)
 
     # Topics ----------------------------------------------------------------------------------
 
