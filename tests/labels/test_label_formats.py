@@ -14,6 +14,7 @@ from slugline.errors import DataError, OutputError
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.formats.files import TOOLS, ImportReport, export_file, import_file
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import TextTable
 
 # Files as the tools write them --------------------------------------------------------------------
 
@@ -612,6 +613,26 @@ def test_import_file_matches_documents_by_their_text(store: LabelStore, tmp_path
         ("id 7", ("b",)),
         ("doccano 7", ("c",)),
     ]
+
+
+def test_import_file_stores_documents_of_the_users_file(store: LabelStore, tmp_path: Path) -> None:
+    texts = ["Maize", "same", "same", "Zinc"]
+    columns = [{"n": n} for n in range(4)]
+    table = TextTable("a.csv", texts, columns, ids=[7, 8, 9, 10])
+    store.add_documents([table.document(1)])
+    items = [{"id": n, "text": "same", "label": [f"{n}"]} for n in range(4)]
+    items.append({"id": 9, "text": "Zinc", "label": ["metal"]})
+    path = write(tmp_path / "a.jsonl", "doccano", items)
+    report = import_file(store, path, user_file=table)
+    assert report == ImportReport(5, 4, 5, 5)
+    assert [(each.document.key, each.answer) for each in store.labels()] == [
+        ("id 8", ("0",)),
+        ("id 9", ("1",)),
+        ("doccano 2", ("2",)),
+        ("doccano 3", ("3",)),
+        ("id 10", ("metal",)),
+    ]
+    assert store.document(2).columns == {"n": 2}
 
 
 def test_import_file_leaves_a_document_with_another_text_out(

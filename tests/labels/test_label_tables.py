@@ -16,6 +16,7 @@ from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.formats.files import ImportReport
 from slugline.labels.formats.tables import TableExport, export_table, import_table
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import TextTable
 
 TEXTS = ["Wheat rose", "same", "same", "Zinc"]
 
@@ -77,6 +78,17 @@ def test_import_table_leaves_rows_with_another_text_out(store: LabelStore, tmp_p
     path.write_text("id,text,topic\n7,Wheat fell,grain\n10,Zinc,metal\n")
     report = import_table(store, path, "llm")
     assert report == ImportReport(2, 0, 1, 1, n_changed=1)
+
+
+def test_import_table_stores_documents_of_the_users_file(store: LabelStore, tmp_path: Path) -> None:
+    table = TextTable("a.csv", TEXTS, ids=[7, 8, 9, 10])
+    path = tmp_path / "llm.csv"
+    path.write_text("id,topic\n9,grain\n7,earn\n11,earn\n")
+    assert import_table(store, path, "llm", user_file=table).n_unknown == 1
+    assert [(each.document.key, each.document.text) for each in store.labels()] == [
+        ("id 9", "same"),
+        ("id 7", "Wheat rose"),
+    ]
 
 
 def test_import_table_reads_several_topics(store: LabelStore, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import click
 
 from slugline.base.wording import counted
 from slugline.cli import options
+from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.options import OUTPUT_FILE, argument, command, option, requiring_extra
 from slugline.cli.output import log_to_standard_error, say
 from slugline.cli.output_paths import check_not_read
+from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
 from slugline.labels.draws import RandomSelector
@@ -57,6 +60,24 @@ _MAX_BODY = 1 << 20
     multiple=True,
     show_default="everybody",
 )
+@option(
+    "--import import_path FILE",
+    "Add labels from FILE instead of opening the page: an export of Label Studio, doccano, Argilla "
+    "or Prodigy, or a table with topics.",
+    type=Path,
+)
+@option(
+    "--import-coder import_coders NAME=FILE",
+    "Add labels of a language model or an old system, to be compared with yours; repeatable.",
+    multiple=True,
+)
+@option(
+    "--export FILE", "Write TEXTS with their topics to FILE, in its own format.", type=OUTPUT_FILE
+)
+@option(
+    "--export-for TOOL",
+    "Write --export for label-studio, doccano, argilla or prodigy, with the labels of each coder.",
+)
 @option("--host ADDRESS", "Address.", default=ServeSettings.host)
 @option("--port N", "Port; 0 for any that is free.", type=click.IntRange(0, 65535), default=8080)
 @option(
@@ -84,13 +105,17 @@ def label(
     blind: bool,
     double: float,
     settlers: Sequence[str],
+    import_path: Path | None,
+    import_coders: tuple[str, ...],
+    export: Path | None,
+    export_for: str | None,
     host: str,
     port: int,
     token_file: Path | None,
     allowed_host: Sequence[str],
     insecure: bool,
     text: str | None,
-    format: str | None,  # noqa: A002
+    format: Format | None,  # noqa: A002
     encoding: str | None,
     separator: str | None,
 ) -> None:
@@ -104,9 +129,11 @@ def label(
       slugline label tickets.csv -o labels.db
       slugline train labels.db -o tickets.slug
     """
-    with requiring_extra("serve", "labelling needs"):
-        from slugline.serving.labelling.app import serve_labels
-        from slugline.serving.labelling.service import LabelService
+    files = LabelFiles(import_path, import_coders, export, export_for)
+    files.check(file, output)
+    if not files.are_given():
+        with requiring_extra("serve", "labelling needs"):
+            importlib.import_module("slugline.serving.labelling.app")
     check_not_read("--output", output, [file, topics])
     settings = ServeSettings(
         host=host,
@@ -135,6 +162,15 @@ def label(
         if multiple and not store.is_multilabel:
             store.set_multilabel(True)
         _add_topics(store, descriptions, person)
+        if files.are_given():
+            reading = ReadOptions(
+                text=table.text_columns, format=format, encoding=encoding, separator=separator
+            )
+            exchange_labels(store, table, files, person, reading)
+            return
+        from slugline.serving.labelling.app import serve_labels
+        from slugline.serving.labelling.service import LabelService
+
         selector = RandomSelector(assignments, double_fraction=double)
         service = LabelService(
             store, table, assignments, selector, person, is_blind=blind, settlers=settlers

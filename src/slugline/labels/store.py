@@ -905,7 +905,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         statuses, topics = Counter[str](), Counter[str]()
         coders, reasons = Counter[str](), Counter[str]()
         names = self.codebook().names()
-        for each in self.labels():
+        for each in read_labels(self._database, has_texts=False):
             statuses[each.status] += 1
             topics.update(each.answer or ())
             for decision in each.decisions:

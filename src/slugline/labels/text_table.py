@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +85,22 @@ class TextTable:
         """Return the row that has this document; None if it is gone, or has another text now."""
         row = self._rows.get(document.key)
         return row if row is not None and self.texts[row] == document.text else None
+
+    def find_key(self, key: str) -> NewDocument | None:
+        """Return the document with a key; None if there is none."""
+        row = self._rows.get(key)
+        return None if row is None else self.document(row)
+
+    def find_text(self, text: str) -> list[NewDocument]:
+        """Return the documents with a text, in order."""
+        return [self.document(row) for row in self._rows_by_text.get(text, ())]
+
+    @functools.cached_property
+    def _rows_by_text(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, text in enumerate(self.texts):
+            rows.setdefault(text, []).append(row)
+        return rows
 
     def remember_source(self, store: LabelStore) -> None:
         """Store the name of the file and of its columns.

@@ -91,7 +91,7 @@ class LabelTool:
     Attributes
     ----------
     name : str
-        As in the option `--export NAME:FILE`.
+        As in the option `--export-for`.
     title : str
         The tool's name in messages.
     form : {"json", "jsonl"}

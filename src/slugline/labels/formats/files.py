@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from slugline.base.databases import to_cell
 from slugline.base.files import PathLike, os_advice, whole_file
@@ -34,6 +34,16 @@ from slugline.labels.store import LabelStore
 TOOLS = {tool.name: tool for tool in (LABEL_STUDIO, ARGILLA, PRODIGY, DOCCANO)}
 # The number of documents that are stored together.
 _BATCH = 1000
+
+
+class UserFile(Protocol):
+    """The user's file of texts, whose documents are stored only once they have labels."""
+
+    def find_key(self, key: str) -> NewDocument | None:
+        """Return the document with a key; None if there is none."""
+
+    def find_text(self, text: str) -> Sequence[NewDocument]:
+        """Return the documents with a text, in order."""
 
 
 class ImportReport(NamedTuple):
@@ -86,14 +96,19 @@ class ExportReport(NamedTuple):
 
 
 def import_file(
-    store: LabelStore, path: PathLike, *, coder: str | None = None, kind: CoderKind = "person"
+    store: LabelStore,
+    path: PathLike,
+    *,
+    coder: str | None = None,
+    kind: CoderKind = "person",
+    user_file: UserFile | None = None,
 ) -> ImportReport:
     """Store the labels in a file that Label Studio, doccano, Argilla or Prodigy exported.
 
     A document of the file is the stored one with the same key, if Slugline wrote the file, or with
-    the same text; others are added. The entire file is checked before anything is stored, and an
-    import can be repeated. A store without labels becomes multilabel if a document of the file has
-    several topics.
+    the same text; or else the user's one. Others are added. The entire file is checked before
+    anything is stored, and an import can be repeated. A store without labels becomes multilabel if
+    a document of the file has several topics.
 
     Parameters
     ----------
@@ -103,6 +118,7 @@ def import_file(
         Who gave the labels; by default, whom the file names, or else the tool.
     kind : {"person", "imported"}
         What that coder is.
+    user_file : UserFile, optional
 
     Raises
     ------
@@ -123,6 +139,7 @@ def import_file(
         coder=coder,
         kind=kind,
         has_line_per_coder=tool.has_line_per_coder,
+        user_file=user_file,
     )
 
 
@@ -134,6 +151,7 @@ def import_documents(
     coder: str | None = None,
     kind: CoderKind = "person",
     has_line_per_coder: bool = False,
+    user_file: UserFile | None = None,
 ) -> ImportReport:
     """Store exchanged documents and their labels; see `import_file`.
 
@@ -144,13 +162,18 @@ def import_documents(
         Return the documents; called twice, as they are checked first.
     source : str
         The name of the tool: of coders without a name, and of keys.
-    coder, kind : see `import_file`
+    coder, kind, user_file : see `import_file`
     has_line_per_coder : bool, default False
         Whether a document that two coders labelled occurs twice.
     """
     _check(store, read())
     importer = _Importer(
-        store, source, coder=coder, kind=kind, has_line_per_coder=has_line_per_coder
+        store,
+        source,
+        coder=coder,
+        kind=kind,
+        has_line_per_coder=has_line_per_coder,
+        user_file=user_file,
     )
     documents = iter(read())
     while batch := list(itertools.islice(documents, _BATCH)):
@@ -194,8 +217,9 @@ class _Importer:
         coder: str | None,
         kind: CoderKind,
         has_line_per_coder: bool,
+        user_file: UserFile | None,
     ) -> None:
-        self._store, self._source = store, source
+        self._store, self._source, self._user_file = store, source, user_file
         self._coder, self._kind = coder, kind
         self._has_line_per_coder = has_line_per_coder
         self._is_multilabel = store.is_multilabel
@@ -203,6 +227,8 @@ class _Importer:
         # coder.
         self._equal: dict[bytes, list[int]] = {}
         self._n_seen: Counter[tuple[bytes, str | None]] = Counter()
+        # The user's documents with each text that are not stored yet.
+        self._unstored: dict[bytes, list[NewDocument]] = {}
         self._n_documents = self._n_new_documents = self._n_labels = self._n_new_labels = 0
         self._n_unknown = self._n_changed = 0
 
@@ -282,13 +308,21 @@ class _Importer:
         missing = [text for digest, text in texts.items() if digest not in self._equal]
         found = self._store.find_texts(missing)
         self._equal.update((_digest(text), found.get(text, [])) for text in missing)
+        if self._user_file is not None:
+            for text in missing:
+                self._unstored[_digest(text)] = self._find_unstored(text, self._user_file)
         new: list[NewDocument] = []  # while they have no number, -1 stands for the first one
         numbers = [self._find(document, keyed, new) for document in batch]
         added = self._store.add_documents(new)
         self._n_new_documents += len(added)
-        for digest in texts:
+        for digest in {*texts, *(_digest(document.text) for document in new)}:
             self._equal[digest] = [added[-n - 1] if n < 0 else n for n in self._equal[digest]]
         return [added[-n - 1] if n is not None and n < 0 else n for n in numbers]
+
+    def _find_unstored(self, text: str, user_file: UserFile) -> list[NewDocument]:
+        documents = user_file.find_text(text)
+        stored = self._store.find_keys(document.key for document in documents)
+        return [document for document in documents if document.key not in stored]
 
     def _find(
         self, document: ExchangedDocument, keyed: dict[str, int], new: list[NewDocument]
@@ -296,32 +330,54 @@ class _Importer:
         """Return the number of one document; if it is not stored, append it to `new`."""
         key, text = document.key, document.text
         if text is None:
-            number = keyed.get(key or "")
-            self._n_unknown += number is None
-            return number
-        digest = _digest(text)
-        equal = self._equal[digest]
+            return self._find_key(key or "", keyed, new)
+        equal = self._equal[_digest(text)]
         if key is not None and key in keyed:
-            if keyed[key] in equal:
-                return keyed[key]
-            self._n_changed += 1
-            return None
-        own_key = self._own_key(document)
-        if own_key and keyed.get(own_key) in equal:
-            return keyed[own_key]
+            self._n_changed += keyed[key] not in equal
+            return keyed[key] if keyed[key] in equal else None
         if key is None:
-            coder = document.labels[0].coder if document.labels else None
-            counter = (digest, coder if self._has_line_per_coder else None)
-            n_seen = self._n_seen[counter]
-            self._n_seen[counter] += 1
-            if n_seen < len(equal):
-                return equal[n_seen]
-            key = own_key or f"text {digest.hex()} {n_seen + 1}"
-            if key in keyed:  # of another text
-                key = f"{key} text {digest.hex()}"
-        new.append(NewDocument(key, text, document.columns))
-        keyed[key] = -len(new)
-        equal.append(-len(new))
+            return self._find_text(document, text, keyed, new)
+        own = self._user_file.find_key(key) if self._user_file is not None else None
+        if own is None or own.text != text:
+            own = NewDocument(key, text, document.columns)
+        return self._append(own, keyed, new)
+
+    def _find_key(self, key: str, keyed: dict[str, int], new: list[NewDocument]) -> int | None:
+        """Return the number of a document of which the file has no text."""
+        if key in keyed:
+            return keyed[key]
+        own = self._user_file.find_key(key) if self._user_file is not None else None
+        if own is not None:
+            return self._append(own, keyed, new)
+        self._n_unknown += 1
+        return None
+
+    def _find_text(
+        self, document: ExchangedDocument, text: str, keyed: dict[str, int], new: list[NewDocument]
+    ) -> int:
+        """Return the number of a document without a key of Slugline."""
+        digest, key = _digest(text), self._own_key(document)
+        equal, unstored = self._equal[digest], self._unstored.get(digest)
+        if key and keyed.get(key) in equal:
+            return keyed[key]
+        coder = document.labels[0].coder if document.labels else None
+        counter = (digest, coder if self._has_line_per_coder else None)
+        n_seen = self._n_seen[counter]
+        self._n_seen[counter] += 1
+        if n_seen < len(equal):
+            return equal[n_seen]
+        if unstored:
+            return self._append(unstored.pop(0), keyed, new)
+        key = key or f"text {digest.hex()} {n_seen + 1}"
+        if key in keyed:  # of another text
+            key = f"{key} text {digest.hex()}"
+        return self._append(NewDocument(key, text, document.columns), keyed, new)
+
+    def _append(self, document: NewDocument, keyed: dict[str, int], new: list[NewDocument]) -> int:
+        """Append a document to `new`; return the number that stands for its own."""
+        new.append(document)
+        keyed[document.key] = -len(new)
+        self._equal.setdefault(_digest(document.text), []).append(-len(new))
         return -len(new)
 
     def _own_key(self, document: ExchangedDocument) -> str:

@@ -30,7 +30,7 @@ from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topi
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import document_keys
 from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
-from slugline.labels.formats.files import ImportReport, import_documents, write_errors
+from slugline.labels.formats.files import ImportReport, UserFile, import_documents, write_errors
 from slugline.labels.store import LabelStore
 from slugline.prediction.files import ExcelTable
 from slugline.prediction.rows import compact
@@ -70,6 +70,7 @@ def import_table(
     kind: CoderKind = "imported",
     options: ReadOptions | None = None,
     id_column: str | None = None,
+    user_file: UserFile | None = None,
 ) -> ImportReport:
     """Store the labels in a column of a table, such as predictions of a language model.
 
@@ -87,6 +88,8 @@ def import_table(
         Columns, format and encoding, as for data.
     id_column : str, optional
         By default "id", if there is such a column.
+    user_file : UserFile, optional
+        The file that is labelled; its documents are stored if they have a label.
 
     Raises
     ------
@@ -95,7 +98,12 @@ def import_table(
     """
     options = options or ReadOptions()
     return import_documents(
-        store, lambda: _read_table(Path(path), options, id_column), coder, coder=coder, kind=kind
+        store,
+        lambda: _read_table(Path(path), options, id_column),
+        coder,
+        coder=coder,
+        kind=kind,
+        user_file=user_file,
     )
 
 

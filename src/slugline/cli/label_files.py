@@ -1,0 +1,100 @@
+"""Labels that `slugline label` imports from files and exports to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from slugline.base.wording import counted
+from slugline.cli.output import say
+from slugline.cli.output_paths import check_not_read
+from slugline.corpus.layout import ReadOptions
+from slugline.errors import OptionError
+from slugline.labels.formats.exchange import find_tool
+from slugline.labels.formats.files import TOOLS, ImportReport, export_file, import_file
+from slugline.labels.formats.tables import export_table, import_table
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import TextTable
+
+
+class LabelFiles(NamedTuple):
+    """The files of the options --import, --import-coder, --export and --export-for."""
+
+    import_file: Path | None = None
+    import_coders: tuple[str, ...] = ()
+    export: Path | None = None
+    export_for: str | None = None
+
+    def are_given(self) -> bool:
+        """Return whether any file is to be read or written."""
+        return self.import_file is not None or bool(self.import_coders) or self.export is not None
+
+    def check(self, texts: str, store: Path) -> None:
+        """Raise OptionError if an option is invalid, or would overwrite a file that is read."""
+        if self.export_for is not None and self.export is None:
+            raise OptionError("--export-for needs --export FILE.")
+        if self.export_for is not None and self.export_for not in TOOLS:
+            raise OptionError(
+                f"--export-for {self.export_for}: choose one of {', '.join(TOOLS)}, or leave it "
+                f"out for a file like {texts}."
+            )
+        coders = [path for _, path in map(split_coder, self.import_coders)]
+        if self.export is not None:
+            check_not_read("--export", self.export, [texts, store, self.import_file, *coders])
+
+
+def split_coder(value: str) -> tuple[str, Path]:
+    """Return the name and the path in a value of --import-coder, such as llm=predictions.csv."""
+    name, sign, path = value.partition("=")
+    if not (name.strip() and sign and path):
+        raise OptionError(
+            f"--import-coder {value}: write a name and a file, such as llm=predictions.csv."
+        )
+    return name.strip(), Path(path)
+
+
+def exchange_labels(
+    store: LabelStore, table: TextTable, files: LabelFiles, person: str, options: ReadOptions
+) -> None:
+    """Import and export labels, and say what was done; `options` are those of the texts."""
+    if files.import_file is not None:
+        path = files.import_file
+        if find_tool(path, TOOLS.values()) is not None:
+            report = import_file(store, path, user_file=table)
+        else:
+            report = import_table(store, path, person, kind="person", user_file=table)
+        _say_imported(path, report)
+    for name, path in map(split_coder, files.import_coders):
+        if find_tool(path, TOOLS.values()) is not None:
+            report = import_file(store, path, coder=name, kind="imported", user_file=table)
+        else:
+            report = import_table(store, path, name, user_file=table)
+        _say_imported(path, report)
+    if files.export is None:
+        return
+    if files.export_for is None:
+        export = export_table(store, table.name, files.export, options=options)
+        say(
+            f"{files.export}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic "
+            f"in column {export.topic!r}"
+        )
+        return
+    tool = TOOLS[files.export_for]
+    written = export_file(store, files.export, tool)
+    note = f"; coders disagree on {written.n_open:,}" if written.n_open else ""
+    say(
+        f"{files.export}: {counted(written.n_documents, 'document')} with "
+        f"{counted(written.n_labels, 'label')} for {tool.title}{note}"
+    )
+
+
+def _say_imported(path: Path, report: ImportReport) -> None:
+    parts = [
+        f"{counted(report.n_labels, 'label')}, {report.n_new_labels:,} of them new",
+        f"{counted(report.n_new_documents, 'new document')}",
+    ]
+    if report.n_unknown:
+        parts.append(f"left out: {counted(report.n_unknown, 'row')} with an unknown id and no text")
+    if report.n_changed:
+        parts.append(f"left out: {counted(report.n_changed, 'text')} that changed since")
+    say(f"{path}: {'; '.join(parts)}")

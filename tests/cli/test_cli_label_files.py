@@ -1,0 +1,96 @@
+"""`slugline label` with files: labels of other tools come in, and go out again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.labels.store import LabelStore
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+COMMAND = ("label", "t.csv", "-o", "l.db", "--coder", "Kim", "-q")
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path: Path) -> None:
+    """Have texts, an export of doccano, and answers of a model in the folder."""
+    (tmp_path / "t.csv").write_text("id,body,price\n7,Wheat rose,1\n8,same,2\n9,same,3\n")
+    items = [
+        {"id": 5, "text": "same", "label": ["a"], "Comments": []},
+        {"id": 6, "text": "Wheat rose", "label": ["b"], "Comments": ["sure"]},
+    ]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (tmp_path / "llm.csv").write_text("id,topic\n7,x\n9,y\n10,z\n")
+
+
+def test_label_imports_and_exports_labels(run: Run, tmp_path: Path) -> None:
+    files = ("--import", "d.jsonl", "--import-coder", "llm=llm.csv", "--export", "out.csv")
+    assert run(*COMMAND[:-1], *files).err.splitlines() == [
+        "t.csv: read column 'body' as text; name another with --text",
+        "d.jsonl: 2 labels, 2 of them new; 2 new documents",
+        "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row with an unknown id and "
+        "no text",
+        "out.csv: 3 rows, 2 with a topic in column 'topic'",
+    ]
+    assert (tmp_path / "out.csv").read_text() == (
+        "id,body,price,topic\n7,Wheat rose,1,b\n8,same,2,a\n9,same,3,\n"
+    )
+    with LabelStore(tmp_path / "l.db") as store:
+        assert [(coder.name, coder.kind) for coder in store.coders()] == [
+            ("Kim", "person"),
+            ("doccano", "person"),
+            ("llm", "imported"),
+        ]
+
+
+def test_label_exports_for_a_tool_and_imports_that_again(run: Run, tmp_path: Path) -> None:
+    run(*COMMAND, "--import", "d.jsonl")
+    assert run(*COMMAND, "--export", "p.jsonl", "--export-for", "prodigy").code == 0
+    lines = [*map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())]
+    assert [(line["text"], line["accept"], line["id"]) for line in lines] == [
+        ("same", ["a"], "8"),
+        ("Wheat rose", ["b"], "7"),
+    ]
+    other = ("label", "t.csv", "-o", "other.db", "--coder", "Kim", "-q")
+    assert run(*other, "--import", "p.jsonl").code == 0
+    with LabelStore(tmp_path / "other.db") as one, LabelStore(tmp_path / "l.db") as two:
+        assert [each.answer for each in one.labels()] == [each.answer for each in two.labels()]
+
+
+def test_label_imports_a_table_as_labels_of_the_coder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,topic\nWheat rose,grain\n")
+    assert run(*COMMAND, "--import", "mine.csv").code == 0
+    with LabelStore(tmp_path / "l.db") as store:
+        [labels] = store.labels()
+        assert labels.decisions[0].assignment.coder.name == "Kim"
+        assert (labels.document.key, labels.answer) == ("id 7", ("grain",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--export", "t.csv"), "--export t.csv: would overwrite an input file; name another one."),
+        (("--export-for", "prodigy"), "--export-for needs --export FILE."),
+        (
+            ("--export", "o.json", "--export-for", "excel"),
+            "--export-for excel: choose one of label-studio, argilla, prodigy, doccano, or leave "
+            "it out for a file like t.csv.",
+        ),
+        (
+            ("--import-coder", "llm.csv"),
+            "--import-coder llm.csv: write a name and a file, such as llm=predictions.csv.",
+        ),
+    ],
+)
+def test_label_rejects_invalid_files(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(*COMMAND, *arguments)
+    assert (result.code, result.err) == (2, f"slugline: error: {message}\n")
+    assert not (tmp_path / "l.db").exists()
