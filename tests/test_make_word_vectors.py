@@ -102,6 +102,6 @@ def test_make_table_writes_the_same_bytes_again(encoder: Any, tmp_path: Path) ->
     assert len(digests) == 1
     assert paths[0].read_bytes() == paths[1].read_bytes()
     table = WordVectors.open(paths[0])
-    assert [*table.words] == words(encoder)
+    assert [*table] == words(encoder)
     assert (table.version, table.n_columns) == (TOOL["VERSION"], 8)
     assert {table.digest} == digests

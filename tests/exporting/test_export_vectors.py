@@ -138,7 +138,7 @@ def test_exported_page_with_vectors_answers_like_python(
     (texts, topics), options = MODELS[name]
     fit(tmp_path / "model.slug", texts, topics, **options)
     page = open_page(browser, tmp_path / "model.slug", tmp_path)
-    known = random.Random(1).sample([*table.words], 3000)
+    known = random.Random(1).sample([*table], 3000)
     texts = texts + ODD + many_texts(400, 3, known)
     check_answers(page, texts)
     n_topics = len(page.parts.fitted.topics)
@@ -149,11 +149,11 @@ def test_exported_page_with_vectors_answers_like_python(
 def test_exported_page_with_vectors_answers_5000_texts_like_python(
     opened: OpenPage, table: WordVectors
 ) -> None:
-    check_answers(opened, many_texts(5000, 4, [*table.words]))
+    check_answers(opened, many_texts(5000, 4, [*table]))
 
 
 def test_exported_page_finds_every_word_of_the_table(opened: OpenPage, table: WordVectors) -> None:
-    words = [*table.words]
+    words = [*table]
     found = opened.page.evaluate(
         "(words) => words.map((word) => page.model.head.table.rowOf.get(word) ?? -1)", words
     )
@@ -228,11 +228,11 @@ def test_exported_page_has_the_words_of_its_models_scripts(
     latin: OpenPage, table: WordVectors
 ) -> None:
     words = latin.page.evaluate("[...page.model.head.table.rowOf.keys()]")
-    assert {*words} >= {*filter(is_latin, table.words)}
+    assert {*words} >= {*filter(is_latin, table)}
     # Scripts of few words are always there.
     common = {"Han and kana", "Cyrillic", "Thai", "Hangul", "Arabic"}
     assert not any(find_scripts(word) & common for word in words)
-    check_answers(latin, [*filter(is_latin, table.words)][::50] + ODD[:12])
+    check_answers(latin, [*filter(is_latin, table)][::50] + ODD[:12])
 
 
 def test_exported_page_answers_other_scripts_by_words_alone(latin: OpenPage) -> None:
@@ -249,7 +249,7 @@ def test_page_vectors_leave_out_a_script_of_hardly_any_term(
     table: WordVectors, tmp_path: Path
 ) -> None:
     texts, topics = documents(is_latin)
-    common = [word for word in table.words if is_latin(word)][:4000]
+    common = [word for word in table if is_latin(word)][:4000]
     texts[0] += " " + " ".join(common) + " пшеница"
     fitted = fit(tmp_path / "model.slug", texts, topics)
     words = bytes(PageVectors.choose(table.table, fitted).arrays["vectors.words"]).decode()
@@ -262,7 +262,7 @@ def test_page_vectors_have_all_words_if_topics_are_described(
     fitted = fit(tmp_path / "model.slug", *documents(is_latin), descriptions=DESCRIPTIONS)
     vectors = PageVectors.choose(table.table, fitted)
     words = bytes(vectors.arrays["vectors.words"]).decode().split("\n")
-    assert sorted(words) == words == sorted(table.words)
+    assert sorted(words) == words == sorted(table)
     assert vectors.notice[0] == (
         f"This page contains the vectors of all {len(table):,} words of the model's table."
     )

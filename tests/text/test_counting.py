@@ -392,11 +392,11 @@ KEYS = np.zeros(4, dtype=np.uint64)
         (("syllables", 4, SLOTS, None, 0, None, -1, 0), "a group is of no kind that there is"),
         (
             ("words", 3, None, None, 0, None, -1, 0),
-            "the number of slots is no power of two up to 2^30",
+            "the number of slots is not a power of two up to 2^30",
         ),
         (
             ("words", 0, None, None, 0, None, -1, 0),
-            "the number of slots is no power of two up to 2^30",
+            "the number of slots is not a power of two up to 2^30",
         ),
         (("words", 8, SLOTS, None, 0, None, -1, 0), "a table is not of the size that it has to be"),
         (
@@ -417,7 +417,7 @@ KEYS = np.zeros(4, dtype=np.uint64)
         (("words", 64, None, None, 0, KEYS[:2], -1, 0), "a group's tables do not fit together"),
         (("words", 64, SLOTS, None, 0, KEYS[:2], 0, 0), "a group's tables do not fit together"),
         (("words", 4, SLOTS, KEYS, 1, KEYS[:2], -1, 0), "a group's tables do not fit together"),
-        ("words", "a group is no tuple"),
+        ("words", "a group is not a tuple"),
     ],
 )
 def test_kernel_rejects_tables_that_do_not_fit(block: Any, message: str) -> None:

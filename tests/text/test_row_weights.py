@@ -146,7 +146,7 @@ BLOCK = (0, IDF, 1.0)
         ([1 << 62, 3], (BLOCK,), "arrays that do not fit together"),
         ([1, 1, 1], (BLOCK, BLOCK), "arrays that do not fit together"),
         ([3], (), "arrays that do not fit together"),
-        ([3], ("words",), "a group is no tuple"),
+        ([3], ("words",), "a group is not a tuple"),
         ([3], ((0, IDF[:2], 1.0),), "a column that there is not"),
         ([3], ((1, IDF, 1.0),), "a column that there is not"),
     ],

@@ -177,9 +177,9 @@ SIZE = "a table is not of the size that it has to be"
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ("words", "a table of vectors is no tuple"),
-        ((SLOTS[:3], FILTER[:3], FACTORS, ROWS, 8, *PIECES), "the number of slots is no power of "),
-        ((SLOTS[:0], FILTER[:0], FACTORS, ROWS, 8, *PIECES), "the number of slots is no power of "),
+        ("words", "a table of vectors is not a tuple"),
+        ((SLOTS[:3], FILTER[:3], FACTORS, ROWS, 8, *PIECES), "the number of slots is not a power"),
+        ((SLOTS[:0], FILTER[:0], FACTORS, ROWS, 8, *PIECES), "the number of slots is not a power"),
         ((SLOTS, FILTER[:3], FACTORS, ROWS, 8, *PIECES), SIZE),
         ((SLOTS, FILTER, FACTORS[:2], ROWS, 8, *PIECES), SIZE),
         ((SLOTS, FILTER, FACTORS, ROWS, 16, *PIECES), SIZE),

@@ -179,7 +179,7 @@ def test_sum_texts_rejects_a_text_that_is_no_str(table: WordVectors) -> None:
 
 
 def test_word_vectors_have_the_words_of_the_table(table: WordVectors) -> None:
-    assert tuple(table.words) == WORDS
+    assert tuple(table) == WORDS
     assert [table.row(word) for word in WORDS] == [*range(len(WORDS))]
     assert [table.row(word) for word in ("", "OIL", "oil price", "unheard", "\ud800")] == [None] * 5
     np.testing.assert_array_equal(table.vector("oil"), table.vectors([1])[0])

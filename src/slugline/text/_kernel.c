@@ -30,12 +30,12 @@ typedef struct {
     Reader reader;
     Vectors *vectors;           /* or NULL */
     int is_over;                /* whether a column is over what 32 bits can count */
-    Pile hashes;                /* of uint64_t: those of a document's words or pairs */
-    Pile columns, spare;        /* of uint32_t: those of one document's terms in one group */
-    Pile marks, outlines;       /* of BucketBits and uint64_t: those of these columns, 0 in between */
-    Pile bounds;                /* of pointers: where a word's characters begin */
-    Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
-    Pile out_terms, out_words;  /* of int64_t */
+    GrowingBuffer hashes;          /* of uint64_t: those of a document's words or pairs */
+    GrowingBuffer columns, spare;  /* of uint32_t: those of one document's terms in one group */
+    GrowingBuffer marks, outlines; /* of BucketBits and uint64_t: those of the columns, 0 in between */
+    GrowingBuffer bounds;          /* of pointers: where a word's characters begin */
+    GrowingBuffer out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
+    GrowingBuffer out_terms, out_words;                 /* of int64_t */
 } Work;
 
 /* ------------------------------------------------------------------------------------------------
@@ -75,11 +75,11 @@ typedef struct {
     int learns;         /* whether unseen buckets get a column */
     int32_t n_before, n_columns; /* before this call, and so far */
     int32_t first;      /* what is added to columns that are returned */
-    Pile names, lengths; /* of what has been learned: bytes, and int64_t */
+    GrowingBuffer names, lengths; /* of what has been learned: bytes, and int64_t */
     int failed;          /* whether there was no memory for these */
     CachedWord *cache;        /* hash table of words */
     size_t n_cached;      /* a power of two, or 0 without one */
-    Pile cached_columns;
+    GrowingBuffer cached_columns;
     Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if there is none */
 } FeatureGroup;
 
@@ -279,7 +279,7 @@ static inline void expect_known(const FeatureGroup *group, const Word *word, int
 /* Add columns that are followed by room for `COPIED` more, as must be the place where they go. */
 static inline int add_columns(Work *work, const char *columns, size_t size)
 {
-    if (size + COPIED > work->columns.room - work->columns.size
+    if (size + COPIED > work->columns.capacity - work->columns.size
         && !make_room(&work->columns, size + COPIED))
         return 0;
     char *to = work->columns.bytes + work->columns.size;
@@ -521,17 +521,20 @@ static int count_all(Work *work, FeatureGroup *feature_groups, Py_ssize_t n_feat
         if (!push(&work->out_words, &n_words, sizeof n_words))
             return 0;
         if (work->vectors)
-            expect_words(work->vectors, &work->reader);
+            prefetch_slots(work->vectors, &work->reader);
         for (Py_ssize_t i = 0; i < n_feature_groups; i++)
             if (!find_columns(work, feature_groups + i) || !put_counts(work, feature_groups[i].first))
                 return 0;
-        if (work->vectors && !sum_before(work->vectors, &work->reader, document))
-            return 0;
+        if (work->vectors) {
+            if (document) /* the rows of the previous one have been fetched meanwhile */
+                sum_rows(work->vectors, document - 1);
+            if (!put_rows(work->vectors, &work->reader, document))
+                return 0;
+        }
         at += length + 1; /* a space follows */
     }
     if (work->vectors && n_documents)
-        sum_rows(work->vectors,
-                 work->vectors->to_sums + (n_documents - 1) * work->vectors->n_columns);
+        sum_rows(work->vectors, n_documents - 1);
     return 1;
 }
 
@@ -555,7 +558,7 @@ static int read_group(PyObject *item, FeatureGroup *group, Py_ssize_t n_bytes)
     unsigned long long multiplier;
     int n_columns, first;
     if (!PyTuple_Check(item))
-        return fail("a group is no tuple");
+        return fail("a group is not a tuple");
     if (!PyArg_ParseTuple(item, "snOOKOii", &kind, &n_slots, &columns, &keys, &multiplier,
                           &groups, &n_columns, &first))
         return 0;
@@ -563,7 +566,7 @@ static int read_group(PyObject *item, FeatureGroup *group, Py_ssize_t n_bytes)
     if (group->kind < 0)
         return fail("a group is of no kind that there is");
     if (n_slots < 1 || n_slots > 1 << 30 || n_slots & (n_slots - 1))
-        return fail("the number of slots is no power of two up to 2^30");
+        return fail("the number of slots is not a power of two up to 2^30");
     group->n_slots = (size_t)n_slots;
     group->multiplier = multiplier;
     for (group->shift = 64; n_slots > 1; n_slots >>= 1)
@@ -630,10 +633,10 @@ static void unlearn(FeatureGroup *group)
             group->columns[i] = -1;
 }
 
-static PyObject *as_bytes(const Pile *pile)
+static PyObject *as_bytes(const GrowingBuffer *buffer)
 {
     /* A bytearray can be written to, as an array made of it must be. */
-    return PyByteArray_FromStringAndSize(pile->bytes, (Py_ssize_t)pile->size);
+    return PyByteArray_FromStringAndSize(buffer->bytes, (Py_ssize_t)buffer->size);
 }
 
 static PyObject *result_of(const Work *work, const FeatureGroup *feature_groups, Py_ssize_t n_feature_groups)
@@ -747,12 +750,12 @@ done:
     free(feature_groups);
     free(own_lengths);
     close_vectors(&vectors);
-    Pile *piles[] = {&work.reader.text, &work.reader.words, &work.hashes, &work.columns, &work.spare,
-                     &work.marks, &work.outlines, &work.bounds,
-                     &work.out_columns, &work.out_values, &work.out_lengths, &work.out_terms,
-                     &work.out_words};
-    for (size_t i = 0; i < sizeof piles / sizeof *piles; i++)
-        free(piles[i]->bytes);
+    GrowingBuffer *buffers[] = {&work.reader.text, &work.reader.words, &work.hashes, &work.columns,
+                                &work.spare, &work.marks, &work.outlines, &work.bounds,
+                                &work.out_columns, &work.out_values, &work.out_lengths,
+                                &work.out_terms, &work.out_words};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]->bytes);
     release_arrays(&text, 1);
     release_arrays(&lengths, 1);
     release_arrays(&ascii, 1);

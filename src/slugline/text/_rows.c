@@ -2,9 +2,9 @@
    sums of word vectors.
 
    This is what slugline/text/feature_groups.py, SciPy's product of a sparse and a dense matrix, and
-   slugline/learning/encoder/head.py do, in the same order, so that results are the same, bit for bit. All work is on memory that the
-   caller lends. Columns are checked, and what bounds all that is read is copied before it is checked,
-   as the caller's arrays may overlap, and another thread may write to them. */
+   slugline/learning/encoder/head.py do, in the same order, so that results are the same, bit for bit.
+   All work is on the caller's arrays. Columns are checked, and numbers that say how much is read are
+   copied before they are checked, as arrays may overlap, and another thread may write to them. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -17,7 +17,7 @@
 
 #include "_arrays.h"
 
-/* Of what takes long, there is a version for newer processors, with the same results. */
+/* Functions that take long are also compiled for AVX2; the results are the same. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
 #else
@@ -109,7 +109,7 @@ static int read_group(PyObject *item, Group *group)
     PyObject *idf;
     long long first;
     if (!PyTuple_Check(item)) {
-        fail("a group is no tuple");
+        fail("a group is not a tuple");
         return 0;
     }
     if (!PyArg_ParseTuple(item, "LOf", &first, &idf, &group->factor))
@@ -477,81 +477,81 @@ done:
    Scores of sums of word vectors
    --------------------------------------------------------------------------------------------- */
 
-#define WIDTH 8 /* numbers that are summed side by side */
-#define N_TERMS 4 /* of a sum that are added at once */
-#define N_TOGETHER 3 /* times WIDTH topics: a vector's numbers are then loaded as often less */
+#define TOPICS_AT_ONCE 8 /* as in head.py; as many squares are summed at once, as in vector_sums.py */
+#define COLUMNS_AT_ONCE 4 /* as in head.py */
+#define GROUPS_AT_ONCE 3 /* of topics: a number of a vector is then loaded once for all of them */
 
-/* The sums of the vectors of texts, and what makes scores of them. */
+/* Sums of the vectors of texts, and the weights that turn them into scores. */
 typedef struct {
     const float *sums, *known, *weights, *biases;
-    size_t n_columns, n_topics; /* the number of columns is a multiple of WIDTH */
+    size_t n_columns, n_topics; /* the number of columns is a multiple of 8 */
     float min_known_fraction, factor;
-} Vectors;
+} VectorScores;
 
 /* Return the length of a vector. */
 static inline float length_of(const float *vector, size_t n_columns)
 {
-    float squares[WIDTH] = {0};
-    for (size_t i = 0; i < n_columns; i += WIDTH)
-        for (size_t n = 0; n < WIDTH; n++)
+    float squares[TOPICS_AT_ONCE] = {0};
+    for (size_t i = 0; i < n_columns; i += TOPICS_AT_ONCE)
+        for (size_t n = 0; n < TOPICS_AT_ONCE; n++)
             squares[n] += vector[i + n] * vector[i + n];
-    for (size_t half = WIDTH / 2; half; half /= 2)
+    for (size_t half = TOPICS_AT_ONCE / 2; half; half /= 2)
         for (size_t n = 0; n < half; n++)
             squares[n] += squares[n + half];
     return sqrtf(squares[0]);
 }
 
-/* Add to sums the terms of N_TERMS columns, each for WIDTH topics. */
+/* Add to sums the terms of COLUMNS_AT_ONCE columns, each for TOPICS_AT_ONCE topics. */
 static inline void add_terms(float *restrict sums, const float *restrict vector,
                              const float *restrict weights)
 {
 #ifdef __GNUC__
 #pragma GCC unroll 1 /* else GCC rearranges the loop around it, which takes much longer */
 #endif
-    for (size_t i = 0; i < WIDTH; i++)
-        sums[i] += (vector[0] * weights[i] + vector[1] * weights[WIDTH + i])
-            + (vector[2] * weights[2 * WIDTH + i] + vector[3] * weights[3 * WIDTH + i]);
+    for (size_t i = 0; i < TOPICS_AT_ONCE; i++)
+        sums[i] += (vector[0] * weights[i] + vector[1] * weights[TOPICS_AT_ONCE + i])
+            + (vector[2] * weights[2 * TOPICS_AT_ONCE + i] + vector[3] * weights[3 * TOPICS_AT_ONCE + i]);
 }
 
-/* Multiply a vector by the weights of WIDTH topics. */
+/* Multiply a vector by the weights of TOPICS_AT_ONCE topics. */
 static inline void multiply(const float *vector, const float *weights, size_t n_columns,
                             float *products)
 {
-    float sums[WIDTH] = {0};
-    for (size_t i = 0; i < n_columns; i += N_TERMS)
-        add_terms(sums, vector + i, weights + i * WIDTH);
+    float sums[TOPICS_AT_ONCE] = {0};
+    for (size_t i = 0; i < n_columns; i += COLUMNS_AT_ONCE)
+        add_terms(sums, vector + i, weights + i * TOPICS_AT_ONCE);
     memcpy(products, sums, sizeof sums);
 }
 
-/* Do the same for N_TOGETHER times as many topics. */
-static inline void multiply_together(const float *vector, const float *weights, size_t n_columns,
+/* Multiply a vector by the weights of GROUPS_AT_ONCE groups of topics. */
+static inline void multiply_groups(const float *vector, const float *weights, size_t n_columns,
                                      float *products)
 {
-    float a[WIDTH] = {0}, b[WIDTH] = {0}, c[WIDTH] = {0};
-    size_t n = n_columns * WIDTH;
-    for (size_t i = 0; i < n_columns; i += N_TERMS, weights += N_TERMS * WIDTH) {
+    float a[TOPICS_AT_ONCE] = {0}, b[TOPICS_AT_ONCE] = {0}, c[TOPICS_AT_ONCE] = {0};
+    size_t n = n_columns * TOPICS_AT_ONCE;
+    for (size_t i = 0; i < n_columns; i += COLUMNS_AT_ONCE, weights += COLUMNS_AT_ONCE * TOPICS_AT_ONCE) {
         add_terms(a, vector + i, weights);
         add_terms(b, vector + i, weights + n);
         add_terms(c, vector + i, weights + 2 * n);
     }
     memcpy(products, a, sizeof a);
-    memcpy(products + WIDTH, b, sizeof b);
-    memcpy(products + 2 * WIDTH, c, sizeof c);
+    memcpy(products + TOPICS_AT_ONCE, b, sizeof b);
+    memcpy(products + 2 * TOPICS_AT_ONCE, c, sizeof c);
 }
 
 /* Add the scores of one vector to those of words, times a factor. */
-static inline void add_vector(const Vectors *vectors, const float *vector, float length,
+static inline void add_vector(const VectorScores *vectors, const float *vector, float length,
                               float *restrict scores)
 {
-    float scale = 1 / length, products[N_TOGETHER * WIDTH];
+    float scale = 1 / length, products[GROUPS_AT_ONCE * TOPICS_AT_ONCE];
     for (size_t topic = 0, n_now; topic < vectors->n_topics; topic += n_now) {
         const float *weights = vectors->weights + topic * vectors->n_columns;
         size_t n_left = vectors->n_topics - topic;
-        if (n_left > (N_TOGETHER - 1) * WIDTH)
-            multiply_together(vector, weights, vectors->n_columns, products);
+        if (n_left > (GROUPS_AT_ONCE - 1) * TOPICS_AT_ONCE)
+            multiply_groups(vector, weights, vectors->n_columns, products);
         else
             multiply(vector, weights, vectors->n_columns, products);
-        n_now = n_left > (N_TOGETHER - 1) * WIDTH ? N_TOGETHER * WIDTH : WIDTH;
+        n_now = n_left > (GROUPS_AT_ONCE - 1) * TOPICS_AT_ONCE ? GROUPS_AT_ONCE * TOPICS_AT_ONCE : TOPICS_AT_ONCE;
         n_now = n_left < n_now ? n_left : n_now;
         for (size_t i = 0; i < n_now; i++)
             scores[topic + i] = scores[topic + i] * vectors->factor
@@ -559,7 +559,7 @@ static inline void add_vector(const Vectors *vectors, const float *vector, float
     }
 }
 
-FOR_WIDE_REGISTERS static void add_vectors(const Vectors *vectors, size_t n_rows, float *scores,
+FOR_WIDE_REGISTERS static void add_vectors(const VectorScores *vectors, size_t n_rows, float *scores,
                                            unsigned char *is_known)
 {
     for (size_t row = 0; row < n_rows; row++, scores += vectors->n_topics) {
@@ -595,7 +595,7 @@ static PyObject *add_vector_scores(PyObject *module, PyObject *arguments)
     (void)module;
     Py_buffer lent[6];
     PyObject *result = NULL;
-    Vectors vectors;
+    VectorScores vectors;
     memset(lent, 0, sizeof lent);
     if (!PyArg_ParseTuple(arguments, "O&O&fO&O&fO&O&", borrow_floats, lent, borrow_floats, lent + 1,
                           &vectors.min_known_fraction, borrow_floats, lent + 2, borrow_floats, lent + 3,
@@ -609,9 +609,9 @@ static PyObject *add_vector_scores(PyObject *module, PyObject *arguments)
     size_t n_rows = (size_t)lent[5].len, n_sums = (size_t)lent[0].len / sizeof(float);
     size_t n_weights = (size_t)lent[2].len / sizeof(float);
     vectors.n_topics = (size_t)lent[3].len / sizeof(float);
-    size_t n_padded = (vectors.n_topics + WIDTH - 1) / WIDTH * WIDTH;
+    size_t n_padded = (vectors.n_topics + TOPICS_AT_ONCE - 1) / TOPICS_AT_ONCE * TOPICS_AT_ONCE;
     vectors.n_columns = n_padded ? n_weights / n_padded : 0;
-    if (vectors.n_columns % WIDTH || n_weights != vectors.n_columns * n_padded
+    if (vectors.n_columns % TOPICS_AT_ONCE || n_weights != vectors.n_columns * n_padded
         || n_sums != n_rows * vectors.n_columns
         || (size_t)lent[1].len / sizeof(float) != n_rows
         || (size_t)lent[4].len / sizeof(float) != n_rows * vectors.n_topics) {

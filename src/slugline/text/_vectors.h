@@ -2,8 +2,8 @@
 
    This is what `sum_in_arrays` of slugline/text/vector_sums.py does in array operations, by the same
    rules; sums of integers are exact, so that results are the same, bit for bit. The table is memory
-   that the caller lends, and that is mapped from a file: whatever is read in it is checked before it
-   is used as a place, so that a damaged table leads to wrong sums at worst. */
+   of the caller, mapped from a file: whatever is read there is checked before it is used as an index,
+   so that a damaged table leads to wrong sums at worst. */
 
 #ifndef SLUGLINE_VECTORS_H
 #define SLUGLINE_VECTORS_H
@@ -28,28 +28,28 @@
 
 #define MAX_ROWS (1 << 16) /* that are added in 32 bits: numbers of up to 8 * MAX_FACTOR */
 
-/* A table of word vectors, and what is done with it. */
+/* A table of word vectors, and the sums of documents. */
 typedef struct {
     const uint64_t *slots;
     const unsigned char *filter, *rows;
     const uint16_t *factors;
-    size_t n_slots, n_words; /* the number of slots is a power of two */
+    size_t n_slots, n_words;   /* the number of slots is a power of two */
     size_t n_columns, longest_piece;
     size_t shortest_piece, shortest_unspaced_piece;
     double scale;
-    Py_buffer lent[4];  /* what was borrowed */
-    Pile found;         /* of uint32_t: the rows that are added for a document */
-    PyObject *sums, *known; /* bytearrays: what is returned */
+    Py_buffer buffers[4];      /* of the table's sections */
+    GrowingBuffer found;       /* of uint32_t: the rows that are added for a document */
+    PyObject *sums, *known;    /* bytearrays: what is returned */
     float *to_sums, *to_known; /* their bytes */
 } Vectors;
 
-/* Have the processor fetch what will be read. */
-static inline void expect_place(const void *place)
+/* Fetch what will be read soon into the processor's cache. */
+static inline void prefetch(const void *address)
 {
 #ifdef __GNUC__
-    __builtin_prefetch(place);
+    __builtin_prefetch(address);
 #else
-    (void)place;
+    (void)address;
 #endif
 }
 
@@ -58,7 +58,7 @@ static inline void expect_place(const void *place)
    --------------------------------------------------------------------------------------------- */
 
 #define NO_ROW UINT32_MAX
-#define N_EXPECTED 64 /* words whose slots are fetched: tables are larger than the processor's cache */
+#define N_PREFETCHED 64 /* words: tables are larger than the processor's cache */
 
 static inline size_t slot_of(const Vectors *vectors, uint64_t hash)
 {
@@ -85,9 +85,9 @@ static inline uint32_t find_row(const Vectors *vectors, uint64_t hash)
 static inline int put_row(Vectors *vectors, uint32_t row)
 {
     const unsigned char *numbers = vectors->rows + row * (vectors->n_columns / 2);
-    expect_place(numbers);
-    expect_place(numbers + vectors->n_columns / 2 - 1); /* it may begin in one line and end in another */
-    expect_place(vectors->factors + row);
+    prefetch(numbers);
+    prefetch(numbers + vectors->n_columns / 2 - 1); /* it may begin in one line and end in another */
+    prefetch(vectors->factors + row);
     return push(&vectors->found, &row, sizeof row);
 }
 
@@ -210,18 +210,19 @@ static int is_number(const unsigned char *at, size_t length)
     return 1;
 }
 
-/* Have the slots of a document's words fetched. */
-static void expect_words(const Vectors *vectors, const Reader *reader)
+/* Prefetch the slots of a document's first words. */
+static void prefetch_slots(const Vectors *vectors, const Reader *reader)
 {
     const Word *words = (const Word *)reader->words.bytes;
     size_t n_words = reader->words.size / sizeof(Word);
-    for (size_t i = 0; i < n_words && i < N_EXPECTED; i++)
-        expect_place(vectors->slots + slot_of(vectors, words[i].hash));
+    for (size_t i = 0; i < n_words && i < N_PREFETCHED; i++)
+        prefetch(vectors->slots + slot_of(vectors, words[i].hash));
 }
 
-/* Put the rows of a document's words; 0 if there is no memory. `known` is the fraction of it. */
-static int put_rows(Vectors *vectors, const Reader *reader, float *known)
+/* Put the rows of a document's words, and write its known fraction; 0 if there is no memory. */
+static int put_rows(Vectors *vectors, const Reader *reader, size_t document)
 {
+    float *known = vectors->to_known + document;
     const unsigned char *text = (const unsigned char *)reader->text.bytes;
     const Word *words = (const Word *)reader->words.bytes;
     size_t n_words = reader->words.size / sizeof(Word), n_unknown = 0, n_numbers = 0, n_known = 0;
@@ -230,8 +231,8 @@ static int put_rows(Vectors *vectors, const Reader *reader, float *known)
     for (size_t i = 0; i < n_words; i++) {
         const Word *word = words + i;
         const unsigned char *at = text + word->start;
-        if (i + N_EXPECTED < n_words)
-            expect_place(vectors->slots + slot_of(vectors, words[i + N_EXPECTED].hash));
+        if (i + N_PREFETCHED < n_words)
+            prefetch(vectors->slots + slot_of(vectors, words[i + N_PREFETCHED].hash));
         uint32_t row = find_row(vectors, word->hash);
         if (row != NO_ROW) {
             if (!put_row(vectors, row))
@@ -271,7 +272,8 @@ FOR_WIDE_REGISTERS static void add_row(uint32_t *restrict sum, const unsigned ch
         second[i] += (uint16_t)((row[i] >> 4) * factor);
 }
 
-/* Add to totals what rows came to. In 32 bits, it is right once ZERO times the factors is taken off. */
+/* Add the sum of a block of rows to totals. `zeros` is subtracted from each number in 32 bits, where
+   the difference is right even if the sum has overflowed. */
 FOR_WIDE_REGISTERS static void add_block(double *restrict total, const uint32_t *restrict sum,
                                          size_t n_columns, uint32_t zeros)
 {
@@ -279,7 +281,7 @@ FOR_WIDE_REGISTERS static void add_block(double *restrict total, const uint32_t 
         total[i] += (double)(int32_t)(sum[i] - zeros);
 }
 
-/* Scale what rows came to if there is no other block. */
+/* Scale the sum of the only block of rows. */
 FOR_WIDE_REGISTERS static void scale_block(float *restrict to, const uint32_t *restrict sum,
                                            size_t n_columns, uint32_t zeros, double scale)
 {
@@ -294,7 +296,8 @@ FOR_WIDE_REGISTERS static void scale_total(float *restrict to, const double *res
         to[i] = (float)(total[i] * scale);
 }
 
-/* Put in `sum` what up to MAX_ROWS rows come to; return ZERO times their factors. */
+/* Write the sum of up to MAX_ROWS rows, of which ZERO isn't subtracted yet, to `sum`; return the
+   number to subtract from each column. */
 static uint32_t sum_block(const Vectors *vectors, const uint32_t *rows, size_t n_rows, uint32_t *sum)
 {
     size_t n_bytes = vectors->n_columns / 2;
@@ -308,9 +311,10 @@ static uint32_t sum_block(const Vectors *vectors, const uint32_t *rows, size_t n
     return ZERO * n_zeros;
 }
 
-/* Add the rows that were found for a document. */
-static void sum_rows(const Vectors *vectors, float *to)
+/* Write the scaled sum of the rows that were found for a document. */
+static void sum_rows(const Vectors *vectors, size_t document)
 {
+    float *to = vectors->to_sums + document * vectors->n_columns;
     const uint32_t *rows = (const uint32_t *)vectors->found.bytes;
     size_t n_rows = vectors->found.size / sizeof *rows, n_columns = vectors->n_columns;
     uint32_t sum[MAX_COLUMNS];
@@ -329,22 +333,13 @@ static void sum_rows(const Vectors *vectors, float *to)
     scale_total(to, total, n_columns, vectors->scale);
 }
 
-/* Write the sum of the document before this one, whose rows have been fetched meanwhile, and put the
-   rows of this one; 0 if there is no memory. */
-static int sum_before(Vectors *vectors, const Reader *reader, size_t document)
-{
-    if (document)
-        sum_rows(vectors, vectors->to_sums + (document - 1) * vectors->n_columns);
-    return put_rows(vectors, reader, vectors->to_known + document);
-}
-
 /* ------------------------------------------------------------------------------------------------
    What Python gives and gets
    --------------------------------------------------------------------------------------------- */
 
-static int borrow_bytes(PyObject *array, void *lent)
+static int borrow_bytes(PyObject *array, void *buffer)
 {
-    return borrow(array, lent, "B", 1, 0);
+    return borrow(array, buffer, "B", 1, 0);
 }
 
 static PyObject *new_floats(size_t n_rows, size_t n_columns)
@@ -359,17 +354,18 @@ static PyObject *new_floats(size_t n_rows, size_t n_columns)
 static int open_vectors(PyObject *item, Vectors *vectors, size_t n_documents)
 {
     Py_ssize_t n_columns, shortest, shortest_unspaced, longest;
-    Py_buffer *slots = vectors->lent, *filter = slots + 1, *factors = slots + 2;
+    Py_buffer *slots = vectors->buffers, *filter = slots + 1, *factors = slots + 2;
     Py_buffer *rows = slots + 3;
     if (!PyTuple_Check(item))
-        return fail("a table of vectors is no tuple");
+        return fail("a table of vectors is not a tuple");
     if (!PyArg_ParseTuple(item, "O&O&O&O&nnnnd", borrow_uint64, slots, borrow_bytes, filter,
-                          borrow_uint16, factors, borrow_bytes, rows, &n_columns, &shortest, &shortest_unspaced, &longest, &vectors->scale))
+                          borrow_uint16, factors, borrow_bytes, rows, &n_columns, &shortest,
+                          &shortest_unspaced, &longest, &vectors->scale))
         return 0;
     vectors->n_slots = (size_t)slots->len / sizeof(uint64_t);
     vectors->n_words = (size_t)factors->len / sizeof(uint16_t);
     if (!vectors->n_slots || vectors->n_slots & (vectors->n_slots - 1))
-        return fail("the number of slots is no power of two");
+        return fail("the number of slots is not a power of two");
     if (n_columns < 2 || n_columns > MAX_COLUMNS || n_columns % 2)
         return fail("the number of columns is odd or too large");
     if (shortest < 1 || shortest_unspaced < 1 || longest < 1 || longest > MAX_PIECE)
@@ -399,7 +395,7 @@ static void close_vectors(Vectors *vectors)
     Py_XDECREF(vectors->sums);
     Py_XDECREF(vectors->known);
     free(vectors->found.bytes);
-    release_arrays(vectors->lent, sizeof vectors->lent / sizeof *vectors->lent);
+    release_arrays(vectors->buffers, sizeof vectors->buffers / sizeof *vectors->buffers);
 }
 
 #endif

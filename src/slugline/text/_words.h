@@ -2,7 +2,7 @@
 
    Words and their hashes are those of tokens.py and hashing.py. Whatever a table of characters can
    say comes from Python as such, and so does the normal form of a document in which characters may
-   change each other. Any bytes will do: what is no UTF-8 is taken for characters of one byte. */
+   change each other. Any bytes will do: those that aren't UTF-8 are taken for characters of one byte each. */
 
 #ifndef SLUGLINE_WORDS_H
 #define SLUGLINE_WORDS_H
@@ -17,7 +17,7 @@
 #define N_TABLED 0x20000
 #define N_CHARACTERS (N_TABLED + 17)
 
-/* Of what takes long, there is a version for newer processors, with the same results. */
+/* Functions that take long are also compiled for AVX2; the results are the same. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
 #else
@@ -30,32 +30,32 @@
 
 typedef struct {
     char *bytes;
-    size_t size, room;
-} Pile;
+    size_t size, capacity;
+} GrowingBuffer;
 
-/* Make room for so many bytes more; 0 if there is no memory. */
-static inline int make_room(Pile *pile, size_t more)
+/* Make room for `more` bytes; 0 if there is no memory. */
+static inline int make_room(GrowingBuffer *buffer, size_t more)
 {
-    if (more <= pile->room - pile->size)
+    if (more <= buffer->capacity - buffer->size)
         return 1;
-    if (more > SIZE_MAX / 4 - pile->size)
+    if (more > SIZE_MAX / 4 - buffer->size)
         return 0;
-    size_t room = pile->size + more + pile->size / 2 + 64;
-    char *bytes = realloc(pile->bytes, room);
+    size_t capacity = buffer->size + more + buffer->size / 2 + 64;
+    char *bytes = realloc(buffer->bytes, capacity);
     if (!bytes)
         return 0;
-    pile->bytes = bytes;
-    pile->room = room;
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
     return 1;
 }
 
-static inline int push(Pile *pile, const void *bytes, size_t size)
+static inline int push(GrowingBuffer *buffer, const void *bytes, size_t size)
 {
-    if (size > pile->room - pile->size && !make_room(pile, size))
+    if (size > buffer->capacity - buffer->size && !make_room(buffer, size))
         return 0;
     if (size) /* there may be no place for nothing */
-        memcpy(pile->bytes + pile->size, bytes, size);
-    pile->size += size;
+        memcpy(buffer->bytes + buffer->size, bytes, size);
+    buffer->size += size;
     return 1;
 }
 
@@ -91,8 +91,8 @@ typedef struct {
     int is_normal;              /* whether the document is in lower case and in normal form C */
     PyObject *normalize;        /* what returns a document, by its number, that is */
     PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
-    Pile text;                  /* a document's words, with one space before, between and after */
-    Pile words;                 /* of Word */
+    GrowingBuffer text;         /* a document's words, with one space before, between and after */
+    GrowingBuffer words;        /* of Word */
 } Reader;
 
 static inline uint64_t load(const unsigned char *at)
@@ -188,7 +188,7 @@ static inline unsigned char *put_character(unsigned char *to, uint32_t point)
 
 /* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
 
-   Where words begin and end, no processor could foresee: there are no branches. */
+   Branches here would be mispredicted, as words begin and end irregularly, so there are none. */
 static size_t read_ascii(Reader *reader, const unsigned char *at, size_t n_left, unsigned char **end,
                          int *state)
 {

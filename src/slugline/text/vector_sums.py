@@ -15,6 +15,7 @@ are added. The compiled kernel follows the same rules in `_vectors.h`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 _MAX_PART = 100
 _SPACE, _APOSTROPHE = b" '"
 _FIRST_DIGIT, _LAST_DIGIT = b"09"
-# Numbers of columns whose squares are added first; a table's columns are a multiple of it.
-_SQUARES = 8
+# The number of squares that are added at once, as in _rows.c (TOPICS_AT_ONCE); a table's number of
+# columns is a multiple of it.
+_SQUARES_AT_ONCE = 8
 # Vectors that are unpacked at once.
 _BATCH_VECTORS = 4096
 
@@ -47,7 +49,7 @@ class TextSums(NamedTuple):
     known : float32 array, shape (n_texts,)
         Fraction of the characters of a text's words that belong to words of the table, or, in
         scripts without spaces, to pieces that are in the table. Apostrophes don't count, nor do
-        unknown words of ASCII digits. It is 0 without words.
+        ASCII numbers that aren't in the table. 0 if there are no words.
     """
 
     sums: F32
@@ -59,9 +61,9 @@ class TextSums(NamedTuple):
         Squares are added in the same order on any machine, unlike in NumPy's own sums.
         """
         squares = self.sums * self.sums
-        totals = squares[:, :_SQUARES].copy()
-        for start in range(_SQUARES, squares.shape[1], _SQUARES):
-            totals += squares[:, start : start + _SQUARES]
+        totals = squares[:, :_SQUARES_AT_ONCE].copy()
+        for start in range(_SQUARES_AT_ONCE, squares.shape[1], _SQUARES_AT_ONCE):
+            totals += squares[:, start : start + _SQUARES_AT_ONCE]
         while totals.shape[1] > 1:
             half = totals.shape[1] // 2
             totals = totals[:, :half] + totals[:, half:]
@@ -70,23 +72,46 @@ class TextSums(NamedTuple):
         return lengths
 
 
-class FoundVectors(NamedTuple):
-    """The rows of a table that words add to the sums of their documents, in reading order.
+class Spans(NamedTuple):
+    """Words, or parts or pieces of words.
 
     Attributes
     ----------
-    rows, owners : int64 arrays, shape (n_vectors,)
-        Each row, and the index of the word it belongs to.
-    starts, ends : int64 arrays, shape (n_vectors,)
-        The bytes of the word, or of the part or piece of it that is in the table.
+    owners : int64 array, shape (n_spans,)
+        The index of the word that each belongs to.
+    starts, ends : int64 arrays, shape (n_spans,)
+        In bytes.
+    rows : int64 array, shape (n_spans,)
+        Each one's row in the table; -1 if it isn't there.
+    """
+
+    owners: I64
+    starts: I64
+    ends: I64
+    rows: I64
+
+    def take(self, rows: Mask | I64) -> Spans:
+        """Return the spans with these indices, or where a mask is True."""
+        return Spans(*(array[rows] for array in self))
+
+    @classmethod
+    def concatenate(cls, spans: Sequence[Spans]) -> Spans:
+        """Return one after another."""
+        return cls(*map(np.concatenate, zip(*spans, strict=True)))
+
+
+class FoundVectors(NamedTuple):
+    """The words of texts that are in a table, or the parts and pieces of words.
+
+    Attributes
+    ----------
+    spans : Spans
+        Those that add a vector to the sums of their documents, in reading order.
     n_known, n_counted : int64 arrays, shape (n_words,)
         Number of known characters of each word, and of all its characters that count.
     """
 
-    rows: I64
-    owners: I64
-    starts: I64
-    ends: I64
+    spans: Spans
     n_known: I64
     n_counted: I64
 
@@ -94,12 +119,13 @@ class FoundVectors(NamedTuple):
 def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
     """Return the sums of the vectors of documents."""
     found = find_vectors(table, words)
+    owners, rows = found.spans.owners, found.spans.rows
     n_documents = len(words.indptr) - 1
     sums = np.zeros((n_documents, table.header.n_columns), dtype=np.int64)
     documents = np.repeat(np.arange(n_documents), row_lengths(words.indptr))
-    for first in range(0, len(found.rows), _BATCH_VECTORS):
+    for first in range(0, len(rows), _BATCH_VECTORS):
         batch = slice(first, first + _BATCH_VECTORS)
-        np.add.at(sums, documents[found.owners[batch]], table.unpack(found.rows[batch]))
+        np.add.at(sums, documents[owners[batch]], table.unpack(rows[batch]))
     n_known, n_counted = (
         row_lengths(row_offsets(counts)[words.indptr])
         for counts in (found.n_known, found.n_counted)
@@ -110,64 +136,49 @@ def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
 
 
 def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
-    """Return the rows of words, or of the parts and pieces of words that have none."""
+    """Return the words that have vectors, and the parts and pieces of others that have them."""
     array = np.frombuffer(words.buffer, dtype=np.uint8)
     rows = table.find_rows(words.hashes)
     is_unknown = rows < 0
-    part_owners, part_starts, part_ends = _divide_words(array, words, is_unknown)
-    part_rows = table.find_rows(_hash_between(array, part_starts, part_ends))
-    remaining = part_rows < 0
-    piece_parts, piece_starts, piece_ends, piece_rows = _find_pieces(
-        table, array, part_starts[remaining], part_ends[remaining]
-    )
-    owners = [
-        np.flatnonzero(~is_unknown),
-        part_owners[~remaining],
-        part_owners[remaining][piece_parts],
-    ]
-    starts = words.starts[~is_unknown], part_starts[~remaining], piece_starts
-    ends = words.ends[~is_unknown], part_ends[~remaining], piece_ends
-    order = np.argsort(np.concatenate(starts), kind="stable")
-    all_rows = np.concatenate([rows[~is_unknown], part_rows[~remaining], piece_rows])[order]
-    all_owners, all_starts, all_ends = (
-        np.concatenate(each)[order] for each in (owners, starts, ends)
-    )
-    n_letters = row_offsets(((array & 0xC0) != 0x80) & (array != _APOSTROPHE))
-    counts = _count_between(n_letters, all_starts, all_ends)
+    whole_words = Spans(np.arange(len(words)), words.starts, words.ends, rows)
+    parts = _find_parts(table, array, words, is_unknown)
+    pieces = _find_pieces(table, array, parts.take(parts.rows < 0))
+    known = Spans.concatenate([whole_words.take(~is_unknown), parts.take(parts.rows >= 0)])
     # Pieces of words with spaces around them say little of what is known.
-    is_word = np.isin(all_starts, piece_starts, invert=True)
-    counts[~(is_word | is_unspaced(array, all_starts))] = 0
+    counted = Spans.concatenate([known, pieces.take(is_unspaced(array, pieces.starts))])
+    n_letters = row_offsets(((array & 0xC0) != 0x80) & (array != _APOSTROPHE))
     n_known = np.zeros(len(words), dtype=np.int64)
-    np.add.at(n_known, all_owners, counts)
+    np.add.at(n_known, counted.owners, _count_between(n_letters, counted.starts, counted.ends))
     n_counted = _count_between(n_letters, words.starts, words.ends)
     n_others = row_offsets((array < _FIRST_DIGIT) | (array > _LAST_DIGIT))
     n_counted[is_unknown & (_count_between(n_others, words.starts, words.ends) == 0)] = 0
-    return FoundVectors(all_rows, all_owners, all_starts, all_ends, n_known, n_counted)
+    spans = Spans.concatenate([known, pieces])
+    order = np.argsort(spans.starts, kind="stable")
+    return FoundVectors(spans.take(order), n_known, n_counted)
 
 
 def _count_between(offsets: I64, starts: I64, ends: I64) -> I64:
     return offsets[ends] - offsets[starts]
 
 
-def _divide_words(array: U8, words: Words, is_unknown: Mask) -> tuple[I64, I64, I64]:
-    """Return the words that the parts of unknown words belong to, and their starts and ends."""
+def _find_parts(table: VectorTable, array: U8, words: Words, is_unknown: Mask) -> Spans:
+    """Return the parts of unknown words, between apostrophes."""
     is_edge = (array == _SPACE) | (array == _APOSTROPHE)
     edges = np.flatnonzero(is_edge[1:] != is_edge[:-1]) + 1
     starts, ends = edges[0::2], edges[1::2]
     owners = np.searchsorted(words.starts, starts, side="right") - 1
     remaining = is_unknown[owners]
-    return owners[remaining], starts[remaining], ends[remaining]
+    owners, starts, ends = owners[remaining], starts[remaining], ends[remaining]
+    return Spans(owners, starts, ends, table.find_rows(_hash_between(array, starts, ends)))
 
 
-def _find_pieces(
-    table: VectorTable, array: U8, starts: I64, ends: I64
-) -> tuple[I64, I64, I64, I64]:
-    """Return the longest matches in parts of words: part, start, end and row of each piece."""
+def _find_pieces(table: VectorTable, array: U8, parts: Spans) -> Spans:
+    """Return the longest matches in parts of words, from the left."""
     header = table.header
     characters = np.flatnonzero((array & 0xC0) != 0x80)
-    first = np.searchsorted(characters, starts)
-    unspaced = is_unspaced(array, starts)
-    n_characters = np.searchsorted(characters, ends) - first
+    first = np.searchsorted(characters, parts.starts)
+    unspaced = is_unspaced(array, parts.starts)
+    n_characters = np.searchsorted(characters, parts.ends) - first
     n_characters = np.where(unspaced, n_characters, np.minimum(n_characters, _MAX_PART))
     positions = ranges(first, n_characters)
     n_left = np.repeat(first + n_characters, n_characters) - positions
@@ -193,8 +204,9 @@ def _find_pieces(
         lengths[numbers[rows[numbers] >= 0]] = length
     chosen = _walk(lengths)
     places = positions[chosen]
-    parts = np.repeat(np.arange(len(starts)), n_characters)[chosen]
-    return parts, characters[places], characters[places + lengths[chosen]], rows[chosen]
+    owners = np.repeat(parts.owners, n_characters)[chosen]
+    starts, ends = characters[places], characters[places + lengths[chosen]]
+    return Spans(owners, starts, ends, rows[chosen])
 
 
 def _walk(lengths: I64) -> I64:

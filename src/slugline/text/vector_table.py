@@ -149,7 +149,8 @@ class VectorTable:
         None for a table in memory.
     header : Header
     digest : str
-        SHA-256 of the file without the digest itself, in hexadecimal.
+        SHA-256 of the file without the digest itself, in hexadecimal, as the file states it; see
+        `check_digest`.
     slots, filter, factors, rows, lengths, text : arrays
     languages : tuple of str
     """
@@ -246,6 +247,18 @@ class VectorTable:
         with _file_errors(self.path):
             return _digest(self.path.read_bytes())
 
+    def check_digest(self) -> None:
+        """Raise EncoderError if the file isn't what its digest says.
+
+        All of the file is read in the first call. Fits call it, predictions don't.
+        """
+        if not self._has_its_digest:
+            raise EncoderError(f"{self.path}: the table of word vectors was changed; ", _INSTALL)
+
+    @functools.cached_property
+    def _has_its_digest(self) -> bool:
+        return self.compute_digest() == self.digest
+
 
 # Mapping ------------------------------------------------------------------------------------------
 
@@ -254,6 +267,7 @@ def map_table(path: PathLike) -> VectorTable:
     """Map the file of a table.
 
     The header and the size of the file are checked, but not its digest: that would read all of it.
+    `VectorTable.check_digest` does.
 
     Raises
     ------

@@ -46,10 +46,10 @@ class WordContribution(NamedTuple):
 
 
 class WordVectors:
-    """The vectors of words in a table that is mapped from a file.
+    """The vectors of words in a table, which is usually mapped from a file.
 
-    Of the file, only the header is read before the vectors are used. Several threads may use an
-    instance.
+    Iterating over it gives the words, in the order of the table's rows. Of the file, only the
+    header is read before the vectors are used. Several threads may use an instance.
 
     Parameters
     ----------
@@ -58,21 +58,10 @@ class WordVectors:
     Attributes
     ----------
     table : VectorTable
-    n_columns : int
-    version : int
-        Version of the table.
-    digest : str
-        SHA-256 that distinguishes tables, as the file states it; see `check_digest`.
-    languages : tuple of str
-        Codes of the languages of the words.
     """
 
     def __init__(self, table: VectorTable) -> None:
         self.table = table
-        self.n_columns = table.header.n_columns
-        self.version = table.header.version
-        self.digest = table.digest
-        self.languages = table.languages
 
     @classmethod
     def open(cls, path: PathLike) -> WordVectors:
@@ -95,26 +84,27 @@ class WordVectors:
     def __len__(self) -> int:
         return self.table.header.n_words
 
+    def __iter__(self) -> Iterator[str]:
+        return map(self.table.word, range(len(self)))
+
     def __repr__(self) -> str:
         name = "in memory" if self.table.path is None else self.table.path.name
         return f"<WordVectors {name}: {len(self):,} x {self.n_columns}>"
 
     @property
-    def words(self) -> Iterator[str]:
-        """The words of the table, in the order of its rows."""
-        return map(self.table.word, range(len(self)))
+    def n_columns(self) -> int:
+        """The number of columns of a vector."""
+        return self.table.header.n_columns
 
-    def check_digest(self) -> None:
-        """Raise EncoderError if the file isn't what its digest says; reads all of it once."""
-        if not self._has_its_digest:
-            raise EncoderError(
-                f"{self.table.path}: the table of word vectors was changed; ",
-                "install slugline again.",
-            )
+    @property
+    def version(self) -> int:
+        """The version of the table."""
+        return self.table.header.version
 
-    @functools.cached_property
-    def _has_its_digest(self) -> bool:
-        return self.table.compute_digest() == self.digest
+    @property
+    def digest(self) -> str:
+        """The digest of the table, as its file states it."""
+        return self.table.digest
 
     def row(self, word: str) -> int | None:
         """Return the row of a word, as `tokenize` returns it; None if the table lacks it."""
@@ -162,11 +152,11 @@ class WordVectors:
     def word_contributions(self, text: str) -> list[WordContribution]:
         """Return the vectors of a text's sum, in the order of its words."""
         words = find_words([text])
-        found = find_vectors(self.table, words)
-        is_piece = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), found.starts)
-        starts = np.where(is_piece, found.starts, words.starts[found.owners]).tolist()
-        ends = np.where(is_piece, found.ends, words.ends[found.owners]).tolist()
-        vectors = self.vectors(found.rows)
+        spans = find_vectors(self.table, words).spans
+        is_piece = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), spans.starts)
+        starts = np.where(is_piece, spans.starts, words.starts[spans.owners]).tolist()
+        ends = np.where(is_piece, spans.ends, words.ends[spans.owners]).tolist()
+        vectors = self.vectors(spans.rows)
         return [*map(WordContribution, starts, ends, vectors)]
 
 

@@ -79,7 +79,7 @@ class _WordCounts:
         of_texts = [distinct.word(number) for number in order]
         scripts = frozenset(itertools.chain.from_iterable(map(find_scripts, of_texts)))
         words = dict.fromkeys(filter(_may_be_entry, of_texts))
-        words |= {word: None for word in open_table().words if find_scripts(word) <= scripts}
+        words |= {word: None for word in open_table() if find_scripts(word) <= scripts}
         first = list(words)[:MAX_WORDS]
         empty = np.zeros((len(first), 8), dtype=np.float32)
         return cls(first, _find_in_texts(read_table(_pack(first, empty)), texts))
@@ -97,7 +97,7 @@ def _may_be_entry(word: str) -> bool:
 def _find_in_texts(table: VectorTable, texts: Sequence[str]) -> sp.csr_array:
     """Return how often each word of a table is found in texts."""
     words = find_words(texts)
-    found = find_vectors(table, words)
+    found = find_vectors(table, words).spans
     documents = np.repeat(np.arange(len(texts)), row_lengths(words.indptr))[found.owners]
     indptr = row_offsets(np.bincount(documents, minlength=len(texts)))
     ones = np.ones(len(found.rows), dtype=np.float32)
