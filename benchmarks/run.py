@@ -206,12 +206,7 @@ def run_one(
     if is_recorded:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         record_results(
-            f"{subject} {name}",
-            command,
-            text,
-            today,
-            describe_versions(),
-            DEFAULT_ENCODER or "none",
+            f"{subject} {name}", command, text, today, describe_versions(), DEFAULT_ENCODER
         )
 
 

@@ -716,6 +716,8 @@ class TopicClassifier(TextEstimator):
         chosen = self.encoder
         if chosen is None and self.descriptions and is_linear(learner):
             chosen = BUILT_IN
+        if chosen == BUILT_IN and not self.descriptions and not is_linear(learner):
+            chosen = None  # so that a table which can't be used isn't opened
         encoder: CheckedEncoder | tuple[str, ...] | None = None
         if chosen == AUTO:
             encoder = combinations()

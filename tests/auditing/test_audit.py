@@ -17,6 +17,7 @@ from slugline.auditing.audit import Audit, SimilarTopics, _leads, audit_corpus, 
 from slugline.auditing.evidence import Neighbours, OddText
 from slugline.auditing.findings import Findings
 from slugline.auditing.repair import Gain, measure_gain
+from slugline.auditing.scores import DocumentRows
 from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
@@ -458,7 +459,10 @@ def test_audit_corpus_judges_texts_in_an_unknown_script_by_words_alone(
     )
     texts = [text.translate(georgian) for text in texts]
     suspicion = audited(texts, topics).suspicion
-    monkeypatch.setattr("slugline.auditing.audit.default_encoder", lambda: None)
+    monkeypatch.setattr(
+        "slugline.auditing.audit._document_rows",
+        lambda corpus, X, n_jobs: DocumentRows(X, _leads(corpus.texts, X, n_jobs)),
+    )
     assert audited(texts, topics).suspicion.tolist() == suspicion.tolist()
 
 

@@ -21,11 +21,14 @@ from slugline.errors import EncoderError, OptionError
 from slugline.experiment.suggest import suggest
 from slugline.explanation.explain import explain
 from slugline.learning.encoder.head import DenseHead
+from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model import fit as model_fit
 from slugline.prediction.model_copy import ModelCopy
+from slugline.text import word_vectors
+from slugline.text.word_vectors import WordVectors, open_table
 
 TOPICS = ("grain", "bank", "sport")
 # Each stands in one text, so that words alone know nothing of other texts.
@@ -158,6 +161,40 @@ def test_number_of_threads_makes_no_difference() -> None:
 
 
 # Where vectors can't be learned -------------------------------------------------------------------
+
+
+@pytest.fixture
+def altered_encoder(tmp_path: Path) -> WordVectorEncoder:
+    """Word vectors from a table of which one byte was changed."""
+    path = open_table().table.path
+    assert path is not None
+    data = bytearray(path.read_bytes())
+    data[5_000_000] ^= 1
+    (tmp_path / "altered.slugvec").write_bytes(data)
+    return WordVectorEncoder(WordVectors.open(tmp_path / "altered.slugvec"))
+
+
+def test_fit_rejects_an_altered_table(altered_encoder: WordVectorEncoder) -> None:
+    classifier = TopicClassifier(encoder=altered_encoder)
+    with pytest.raises(EncoderError, match="the table of word vectors was changed"):
+        classifier.fit(*documents())
+    with pytest.raises(EncoderError, match="the table of word vectors was changed"):
+        classifier.partial_fit(*documents(), classes=TOPICS)
+
+
+def test_fit_stream_rejects_an_altered_table(altered_encoder: WordVectorEncoder) -> None:
+    classifier = TopicClassifier(encoder=altered_encoder)
+    with pytest.raises(EncoderError, match="the table of word vectors was changed"):
+        classifier.fit_stream([documents()])
+
+
+def test_fit_of_a_net_does_not_open_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    assert TopicClassifier(learner="network").fit(*documents()).fitted_.dense is None
+    with pytest.raises(EncoderError, match="can't read the word vectors"):
+        TopicClassifier().fit(*documents())
 
 
 def test_net_learns_words_alone() -> None:

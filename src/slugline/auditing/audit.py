@@ -411,9 +411,10 @@ def _check_topics(corpus: Corpus) -> None:
 
 def _document_rows(corpus: Corpus, X: sp.csr_array, n_jobs: int | None) -> DocumentRows:
     leads = _leads(corpus.texts, X, n_jobs)
-    encoder = default_encoder()
-    if encoder is None or corpus.multilabel:
+    if corpus.multilabel:
         return DocumentRows(X, leads)
+    encoder = default_encoder()
+    encoder.check_table()
     return DocumentRows(X, leads, encode(corpus.texts, encoder, n_jobs=n_jobs))
 
 

@@ -336,7 +336,7 @@ encoder_option = option(
     "--encoder NAME",
     f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone.",
     values=(*combinations(), AUTO, NO_ENCODER),
-    default=DEFAULT_ENCODER or NO_ENCODER,
+    default=DEFAULT_ENCODER,
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295

@@ -235,7 +235,7 @@ def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Clas
         name = "a chosen encoder" if isinstance(encoder, tuple) else encoder.name
     # Other learners leave out the default encoder.
     is_words = encoder is None and not is_linear(settings.learner)
-    if is_words or name == (DEFAULT_ENCODER or _WORDS):
+    if is_words or name == DEFAULT_ENCODER:
         return {DEFAULT: make_own}
     if settings.distil:
         name += ", distilled"

@@ -592,8 +592,9 @@ def encode_with_descriptions(
     """
     from slugline.learning.encoder.rows import encode
 
-    everything = [*texts, *settings.descriptions.values()]
-    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
+    encoder.check_table()
+    texts_and_descriptions = [*texts, *settings.descriptions.values()]
+    rows = encode(texts_and_descriptions, encoder, n_jobs=settings.n_jobs, progress=progress)
     is_known = encoder.find_known(rows[len(texts) :])
     for topic, is_read in zip(settings.descriptions, is_known.tolist(), strict=True):
         if not is_read:

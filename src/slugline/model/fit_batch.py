@@ -104,6 +104,7 @@ def _learn_head(
     from slugline.learning.encoder.batches import learn_batch, make_head
     from slugline.learning.encoder.rows import encode
 
+    state.encoder.check_table()
     rows = encode(training.texts, state.encoder, n_jobs=settings.n_jobs)
     weight = training.context(settings).sample_weight
     is_learned = state.encoder.find_known(rows)

@@ -17,7 +17,7 @@ from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.topic_sets import split_rows
-from slugline.learning.learner import Learner, is_linear
+from slugline.learning.learner import Learner, LinearModel, is_linear
 from slugline.text.features import FeatureBatch, Features, WordCounts
 from slugline.text.sparse import SparseRows
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
@@ -67,8 +67,8 @@ class Fitted:
     tuning : Tuning or None
         None without tuning, in a loaded model, or after batches.
     dense : DenseHead or None
-        The head by which a sentence encoder adds to the learner's scores; None without an encoder,
-        or if it doesn't improve the scores.
+        The head by which an encoder adds to the scores of a linear learner; None without an
+        encoder, or if it doesn't improve the scores.
     head_state : HeadState or None
         The state from which `dense` is learned in further batches; None if it stays as it is.
     encoder_choice : EncoderChoice or None
@@ -205,7 +205,7 @@ class Fitted:
 
     @property
     def encoder(self) -> CheckedEncoder | None:
-        """The sentence encoder that it needs; None if it needs none."""
+        """The encoder of its `dense` head; None if it has none."""
         return None if self.dense is None else self.dense.encoder
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
@@ -241,9 +241,9 @@ class Fitted:
         If the encoder need not read a text, its scores are those of the fast stage; if it knows
         nothing of a text, those of words alone.
         """
-        if self._encodes_texts:
-            return self._with_encoder(X)[0]
-        return self._answer(lambda batch: self._score(batch)[0], X)[0]
+        if (dense := self._text_head) is not None:
+            return self._with_encoder(dense, X)[0]
+        return self._map_batches(lambda batch: self._score(batch)[0], X)[0]
 
     def answers(self, texts: Sequence[str]) -> Sequence[Any]:
         """Return the topic of each text; for a multilabel model, a tuple of its topics."""
@@ -258,24 +258,31 @@ class Fitted:
 
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the probabilities of texts, and their word counts; each text is read once."""
-        if self._encodes_texts:
-            _, proba, words = self._with_encoder(X)
+        if (dense := self._text_head) is not None:
+            _, proba, words = self._with_encoder(dense, X)
         else:
-            proba, words = self._answer(self._predict_batch, X)
-        return (
-            proba if self.multilabel_rule is None else self.multilabel_rule.make_consistent(proba)
-        ), words
+            proba, words = self._map_batches(self._predict_batch, X)
+        if self.multilabel_rule is not None:
+            proba = self.multilabel_rule.make_consistent(proba)
+        return proba, words
 
     @property
-    def _encodes_texts(self) -> bool:
-        """Whether an encoder reads texts after words have been counted."""
-        return self.dense is not None and self.dense.encoder.word_sum is None
+    def _text_head(self) -> DenseHead | None:
+        """The head if its encoder reads texts after words have been counted; else None."""
+        return None if self.dense is None or self.dense.encoder.word_sum else self.dense
 
-    def _with_encoder(self, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
+    @property
+    def _linear_learner(self) -> LinearModel:
+        """The learner of a model with a head, which is always linear."""
+        if not is_linear(self.learner):
+            raise TypeError("the learner of a model with a head isn't linear")
+        return self.learner
+
+    def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return the scores, the probabilities and the word counts of texts."""
-        dense: Any = self.dense
         texts = check_texts(X)  # a list, as texts are read twice
-        both, words = self.fast_stage._answer(self.fast_stage._score_and_predict_batch, texts)
+        fast = self.fast_stage
+        both, words = fast._map_batches(fast._score_and_predict_batch, texts)
         scores, proba = (np.ascontiguousarray(part) for part in np.hsplit(both, 2))
         needed = np.flatnonzero(dense.needs_encoder(proba, words))
         if len(needed):
@@ -302,37 +309,38 @@ class Fitted:
 
     def _predict_batch(self, batch: FeatureBatch) -> F32:
         """Return the probabilities of a batch."""
-        learner: Any = self.learner  # reads SparseRows
         if self.dense is None:
-            return learner.predict_proba(batch.rows)
+            return self.learner.predict_proba(batch.rows)
         return self._calibrate(*self._score(batch))
 
     def _calibrate(self, scores: F32, is_known: Mask | None) -> F32:
-        """Return the probabilities of scores; texts unknown to the table are left to words."""
-        learner: Any = self.learner  # always a LinearModel
+        """Return the probabilities of scores.
+
+        Those of texts that the table of word vectors doesn't know are computed by words alone.
+        """
         if self.dense is None:
-            return learner.calibration.proba(scores)
+            return self._linear_learner.calibration.proba(scores)
         proba = self.dense.predict_proba(scores)
         if is_known is not None and not is_known.all():
-            proba[~is_known] = learner.calibration.proba(scores[~is_known])
+            proba[~is_known] = self._linear_learner.calibration.proba(scores[~is_known])
         return proba
 
     def _score(self, batch: FeatureBatch) -> tuple[F32, Mask | None]:
-        """Return the scores of a batch, and which of them include those of word vectors."""
-        learner: Any = self.learner  # reads SparseRows
-        scores = learner.decision_function(batch.rows)
+        """Return the scores of a batch, and a mask of those that include scores of word vectors.
+
+        The mask is None for models without word vectors.
+        """
+        scores = self.learner.decision_function(batch.rows)
         if self.dense is None or (word_sum := self.dense.encoder.word_sum) is None:
             return scores, None
         return scores, self.dense.add_sums(scores, batch.text_sums, word_sum.min_known_fraction)
 
-    def _answer(
+    def _map_batches(
         self, function: Callable[[FeatureBatch], F32], X: Iterable[str]
     ) -> tuple[F32, WordCounts]:
         """Return the results of a function of batches of texts, and the word counts of texts.
 
-        The vectors of words are summed as they are counted. Words that only the table of vectors
-        knows count as unknown: texts with more of them than usual are mostly about something else,
-        and held-out documents don't show how they are answered.
+        Word vectors are summed in the pass that counts words.
         """
         if not is_linear(self.learner):
             rows, words = self.features.read(X)
@@ -343,8 +351,8 @@ class Fitted:
         parts = [(function(batch), batch.words) for batch in batches]
         if len(parts) == 1:
             return parts[0]
-        answers, counts = zip(*parts, strict=True)
-        return np.concatenate(answers), WordCounts.concatenate(counts)
+        results, counts = zip(*parts, strict=True)
+        return np.concatenate(results), WordCounts.concatenate(counts)
 
 
 def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:

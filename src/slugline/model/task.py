@@ -210,9 +210,11 @@ class SingleLabelTask:
 
 
 def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
-    """Return the usual rate of unknown words; None if an encoder may know these words.
+    """Return the usual rate of unknown words; None if a sentence encoder may know these words.
 
-    With word vectors, the rate stays that of words; see `Fitted._answer`.
+    Words that only the table of word vectors knows count as unknown: texts with more of them than
+    usual are mostly about something else, and held-out documents don't show how well the model
+    answers such texts.
     """
     return words if fitted.encoder is None or fitted.encoder.word_sum is not None else None
 

@@ -311,6 +311,8 @@ def _read_documents(
     terms, encoder = TermStatistics(feature_groups), _word_vectors(settings)
     if is_multilabel(topics):
         encoder = None
+    if encoder is not None:
+        encoder.check_table()
     vectors = None if encoder is None else VectorStatistics(encoder)
     counts: Counter[Topic] = Counter()
     block_sizes = []

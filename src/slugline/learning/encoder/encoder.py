@@ -73,9 +73,9 @@ def get_fit_encoder(encoder: str | Encoder) -> CheckedEncoder:
     return make_encoder(registry.sort_names((*names, *registry.built_in_names())))
 
 
-def default_encoder() -> CheckedEncoder | None:
+def default_encoder() -> CheckedEncoder:
     """Return the encoder of a fit that names none."""
-    return None if registry.DEFAULT_ENCODER is None else get_encoder(registry.DEFAULT_ENCODER)
+    return get_encoder(registry.DEFAULT_ENCODER)
 
 
 def make_encoder(names: Sequence[str]) -> CheckedEncoder:
@@ -183,6 +183,15 @@ class CheckedEncoder:
             f" {names} is left out: on held-out documents, it did not improve the answers. The "
             f"model uses words {'only' if used is None else 'and word vectors'}.",
         )
+
+    def check_table(self) -> None:
+        """Raise EncoderError if a table of word vectors was changed on disk.
+
+        All of it is read, once per process; see `VectorTable.check_digest`.
+        """
+        for encoder in self.parts or (self,):
+            if encoder.word_sum is not None:
+                encoder.word_sum.table.check_digest()
 
     def find_known(self, rows: Floats) -> Mask:
         """Return a mask of the texts of which it knows something, given their rows."""

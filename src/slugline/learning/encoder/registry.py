@@ -139,7 +139,7 @@ ENCODERS: dict[str, RegisteredEncoder] = {
 #: The encoder that comes with Slugline. It encodes descriptions of topics if no other is named.
 BUILT_IN: Final = "vectors"
 #: The encoder of a fit that names none.
-DEFAULT_ENCODER: Final[str | None] = BUILT_IN
+DEFAULT_ENCODER: Final = BUILT_IN
 #: The encoder that messages recommend for few documents.
 RECOMMENDED = "use"
 
