@@ -41,6 +41,12 @@ QUESTIONS = (
         "howto/no-labels start/unlabelled",
     ),
     Question(
+        "Several of us want to label texts, in a browser.",
+        "label in the browser",
+        "Texte zu mehreren im Browser beschriften",
+        "howto/label",
+    ),
+    Question(
         "Which texts should I label next?",
         "what to label next",
         "Welche Texte soll ich als Nächstes beschriften?",

@@ -78,12 +78,27 @@ _MAX_BODY = 1 << 20
     "--export-for TOOL",
     "Write --export for label-studio, doccano, argilla or prodigy, with the labels of each coder.",
 )
-@option("--host ADDRESS", "Address.", default=ServeSettings.host)
-@option("--port N", "Port; 0 for any that is free.", type=click.IntRange(0, 65535), default=8080)
+@option(
+    "--host ADDRESS",
+    "Address.",
+    default=ServeSettings.host,
+    envvar="SLUGLINE_HOST",
+    show_envvar=True,
+)
+@option(
+    "--port N",
+    "Port; 0 for any that is free.",
+    type=click.IntRange(0, 65535),
+    default=ServeSettings.port,
+    envvar="SLUGLINE_PORT",
+    show_envvar=True,
+)
 @option(
     "--token-file FILE",
     "Let everybody in who has a token in FILE: a name and a token per line.",
     type=Path,
+    envvar="SLUGLINE_TOKEN_FILE",
+    show_envvar=True,
 )
 @option(
     "--allowed-host NAME",
@@ -147,14 +162,7 @@ def label(
     descriptions = {} if topics is None else read_descriptions(topics)
     with LabelStore(output) as store:
         person = store.add_coder(coder or _login_name()).name
-        if text is None:
-            stored = stored_text_columns(store)
-            text = None if stored in (None, ("text",)) else ",".join(stored or ())
-        _, unlabelled = options.read_unlabelled(
-            file, None, text=text, format=format, encoding=encoding, separator=separator
-        )
-        table = TextTable.from_texts(file, unlabelled)
-        del unlabelled
+        table = _read_table(store, file, text, format, encoding, separator)
         assignments = RowAssignments.from_store(table, store)
         for note in resume_notes(assignments, table):
             say(note)
@@ -178,6 +186,24 @@ def label(
         log_to_standard_error(("asyncio",))
         say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
         serve_labels(settings, service, lambda address: say(f"listening at {address}"))
+
+
+def _read_table(
+    store: LabelStore,
+    file: str,
+    text: str | None,
+    form: Format | None,
+    encoding: str | None,
+    separator: str | None,
+) -> TextTable:
+    """Return the texts of a file, by default of the columns that the store has labels of."""
+    if text is None:
+        stored = stored_text_columns(store)
+        text = None if stored in (None, ("text",)) else ",".join(stored or ())
+    _, unlabelled = options.read_unlabelled(
+        file, None, text=text, format=form, encoding=encoding, separator=separator
+    )
+    return TextTable.from_texts(file, unlabelled)
 
 
 def _read_named_tokens(path: Path) -> tuple[str, ...]:

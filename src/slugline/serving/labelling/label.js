@@ -587,6 +587,7 @@ const percent = (fraction) => `${Math.round(100 * fraction)} %`;
 
 // What a model of the labels so far would get right.
 function accuracyLines({ accuracy, n_needed }) {
+  if (!accuracy && !n_needed) return [];
   if (!accuracy) {
     const wanted = `About ${counted(n_needed, "more label")}, of two topics or more`;
     return [make("p", { className: "soft" },

@@ -360,7 +360,7 @@ class LabelService:
             by_topic=counts.by_topic,
             n_random=n_random,
             accuracy=_accuracy(self._selector.estimate),
-            n_needed=max(MIN_EFFECTIVE - n_random, 1),
+            n_needed=max(MIN_EFFECTIVE - n_random, 0),
         )
 
     def _read_counts(self) -> LabelCounts:
