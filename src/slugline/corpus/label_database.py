@@ -550,6 +550,8 @@ class LabelReader:
         try:
             if probability is not None and not 0 < float(probability) <= 1:
                 raise ValueError("a probability is invalid")
+            if n_candidates is not None and not isinstance(n_candidates, int):
+                raise ValueError("a number of candidates is invalid")
             return Assignment(
                 number,
                 _time(at),
