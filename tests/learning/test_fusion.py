@@ -82,6 +82,16 @@ def test_fit_score_factors_ignore_rows_of_weight_zero() -> None:
     assert fit_score_factors([good, other], Y, weight) == pytest.approx(expected, rel=1e-3)
 
 
+def test_fit_score_factors_sample_rows_with_a_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "_MAX_ROWS", 1000)
+    good, weight = scores(2.0), np.ones(2000, dtype=np.float32)
+    weight[np.unique(np.linspace(0, 1999, 1000).astype(np.intp))] = 0
+    is_weighted = weight > 0
+    expected = fit_score_factors([good[is_weighted]], Y[is_weighted])
+    assert fit_score_factors([good], Y, weight) == pytest.approx(expected)
+    assert expected[0] == pytest.approx(2, rel=0.2)
+
+
 def test_fit_score_factors_use_a_sample_of_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusion, "_MAX_ROWS", 500)
     assert fit_score_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)

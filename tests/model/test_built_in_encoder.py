@@ -55,12 +55,16 @@ def test_grid_search_compares_words_alone_with_vectors() -> None:
 
 
 def test_unlabelled_texts_need_a_learner_that_takes_an_encoder() -> None:
-    with pytest.raises(OptionError, match="needs an encoder"):
+    with pytest.raises(OptionError) as raised:
         classifier_with(learner="network").fit(*documents(), X_unlabelled=["money"])
+    assert str(raised.value) == (
+        "`X_unlabelled` goes with the linear learner only, and `learner` is a NeuralLearner; leave "
+        "one of them out."
+    )
 
 
 def test_vectors_must_help_on_a_sample_of_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "MAX_UNTRIED", 10)
+    monkeypatch.setattr(dense, "MAX_WITHOUT_TRIAL", 10)
     choice = fit(classifier_with()).fitted_.encoder_choice
     assert choice is not None
     assert [trial.name for trial in choice.trials] == ["words alone", "vectors"]

@@ -95,7 +95,7 @@ def test_unlabelled_texts_are_sampled_evenly_if_many(monkeypatch: pytest.MonkeyP
         (
             *(TEXTS, TOPICS, UNLABELLED, {"encoder": None}, OptionError),
             "`X_unlabelled` needs an encoder: unlabelled texts can make a model of words alone "
-            'worse; pass `encoder="use"`, or leave `X_unlabelled` out.',
+            'worse; pass `encoder="vectors"`, or leave `X_unlabelled` out.',
         ),
         (
             *(TEXTS, [[topic] for topic in TOPICS], UNLABELLED, {}, OptionError),

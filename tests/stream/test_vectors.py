@@ -118,7 +118,7 @@ def test_fit_stream_weights_topics_of_vectors(weight: Any) -> None:
 def test_fit_stream_of_many_documents_keeps_vectors_only_if_they_help(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(vectors, "MAX_UNTRIED", 10)
+    monkeypatch.setattr(vectors, "MAX_WITHOUT_TRIAL", 10)
     assert learn().fitted_.dense is not None
     # Each text names its topic in words that the table doesn't know, beside words of any topic.
     unknown = [

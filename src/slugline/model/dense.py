@@ -18,7 +18,7 @@ from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_fit_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
-from slugline.learning.encoder.registry import BUILT_IN, RECOMMENDED
+from slugline.learning.encoder.registry import BUILT_IN
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, LinearModel, is_linear
@@ -37,8 +37,8 @@ HeldOutProba = tuple[Index, F32]
 
 # With more documents per topic than this, on average, the names of topics add nothing.
 _MAX_FOR_NAMES = 50
-#: With more documents than this, the built-in encoder has to prove on some of them that it helps.
-MAX_UNTRIED = 20_000
+#: With more documents, the built-in encoder is used only if it helps on a sample of them.
+MAX_WITHOUT_TRIAL = 20_000
 #: Largest number of unlabelled texts to learn from: more of them hardly change anything.
 MAX_UNLABELLED = 5_000
 # A sentence encoder is left out if word vectors have as low a log loss on at least so many held-out
@@ -53,6 +53,24 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
+class EncoderFit:
+    """What was learned with an encoder; each attribute is None if there is none.
+
+    Attributes
+    ----------
+    head : DenseHead or None
+    heldout : HeldOutProba or None
+        By words alone if there is no head.
+    state : HeadState or None
+        The state from which the head learns from batches.
+    """
+
+    head: DenseHead | None
+    heldout: HeldOutProba | None
+    state: HeadState | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class EncodedDocuments:
     """Documents as rows of words, which a linear learner was fitted to, and of an encoder.
 
@@ -93,10 +111,10 @@ class EncodedDocuments:
     unlabelled: UnlabelledScores | None
 
     @property
-    def without_encoder(self) -> tuple[None, HeldOutProba]:
+    def result_without_encoder(self) -> EncoderFit:
         """The result for a useless encoder: no head, and the learner's held-out probabilities."""
         rows, scores = self.heldout.rows, self.heldout.scores
-        return None, (rows, self.learner.calibration.proba(scores))
+        return EncoderFit(None, (rows, self.learner.calibration.proba(scores)))
 
     @property
     def known_heldout(self) -> HeldOutScores:
@@ -108,19 +126,20 @@ class EncodedDocuments:
         return HeldOutScores(rows[is_known], scores[is_known], training)
 
     @property
-    def is_too_foreign(self) -> bool:
-        """Whether the encoder doesn't know enough of the documents to be measured on them.
+    def can_measure_encoder(self) -> bool:
+        """Whether the encoder knows held-out documents of two topics at least.
 
-        If there is a single topic, the built-in encoder has nothing to tell apart.
+        One is enough for multilabel documents, and none is needed with descriptions. If there is a
+        single topic, the built-in encoder has nothing to tell apart.
         """
         if self.settings.descriptions:
-            return False
-        if self.encoder.is_built_in and len(self.topics) == 1:
             return True
-        if self.is_known.all():
+        if self.encoder.is_built_in and len(self.topics) == 1:
             return False
+        if self.is_known.all():
+            return True
         topics = self.labels.take(self.known_heldout.rows).topics
-        return len(np.unique(topics)) < (1 if self.labels.multilabel else 2)
+        return len(np.unique(topics)) >= (1 if self.labels.multilabel else 2)
 
     def head_state(self, head: DenseHead | None) -> HeadState | None:
         """Return the state from which a fitted head learns from batches; None if it can't.
@@ -136,7 +155,7 @@ class EncodedDocuments:
             return None
         return sum_fitted_rows(head, self.rows, self.labels.topics, self.context.sample_weight)
 
-    def with_unknown(self, rows: Index, proba: F32) -> HeldOutProba:
+    def add_unknown_documents(self, rows: Index, proba: F32) -> HeldOutProba:
         """Return held-out probabilities with those of documents that words alone answer."""
         if self.is_known.all():
             return rows, proba
@@ -147,14 +166,12 @@ class EncodedDocuments:
         return all_rows[order], np.concatenate([proba, by_words])[order]
 
 
-def add_multilabel_encoder(
-    encoded: EncodedDocuments,
-) -> tuple[DenseHead | None, HeldOutProba | None]:
+def add_multilabel_encoder(encoded: EncodedDocuments) -> EncoderFit:
     """Return the head for multilabel documents, and held-out probabilities of the summed scores."""
     from slugline.learning.encoder.multilabel import column_factors, fit_multilabel_head
 
-    if encoded.is_too_foreign:
-        return encoded.without_encoder
+    if not encoded.can_measure_encoder:
+        return encoded.result_without_encoder
     heldout = encoded.known_heldout
     head, scores = fit_multilabel_head(
         encoded.rows,
@@ -165,48 +182,47 @@ def add_multilabel_encoder(
         column_factors(encoded.encoder),
     )
     if head is None:
-        return encoded.without_encoder
+        return encoded.result_without_encoder
     dense = DenseHead.from_head(encoded.encoder, head)
     if scores is None:
-        return dense, None
-    return dense, encoded.with_unknown(heldout.rows, dense.predict_proba(scores))
+        return EncoderFit(dense, None)
+    proba = encoded.add_unknown_documents(heldout.rows, dense.predict_proba(scores))
+    return EncoderFit(dense, proba)
 
 
-def add_single_label_encoder(
-    encoded: EncodedDocuments,
-) -> tuple[DenseHead | None, HeldOutProba | None]:
+def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
     """Return the head for documents of one topic, and held-out probabilities of the summed scores.
 
     Raises
     ------
     DataError : if there are unlabelled texts, but too few labelled ones to measure on.
     """
-    if encoded.is_too_foreign:
-        return encoded.without_encoder
+    if not encoded.can_measure_encoder:
+        return encoded.result_without_encoder
     names, encoded_names = _encode_names(encoded)
     fit_head = _fit_described if encoded.settings.descriptions else _fit_labelled
     fitted = fit_head(encoded, encoded_names, _encode_unlabelled(encoded))
     if fitted.head is None:
-        return encoded.without_encoder
+        return encoded.result_without_encoder
     n_unlabelled = len(encoded.unlabelled.texts) if encoded.unlabelled else 0
     dense = DenseHead.from_head(encoded.encoder, fitted.head, n_unlabelled)
     if fitted.scores is None:
-        return dense, None
+        return EncoderFit(dense, None)
     # The encoder's head has learned from the other copies of a text; held-out scores of words come
-    # from fits without any copy.
+    # from fits without any copy. So only texts that occur once are measured.
     n_copies = Counter([*encoded.texts, *encoded.settings.descriptions.values(), *names])
     is_unique = np.array(
         [n_copies[encoded.texts[row]] == 1 for row in fitted.rows.tolist()], dtype=bool
     )
     if encoded.encoder.is_built_in and not is_unique.any():
-        return encoded.without_encoder  # there is nothing to measure it on
+        return encoded.result_without_encoder  # there is nothing to measure it on
     proba, rows = dense.predict_proba(fitted.scores[is_unique]), fitted.rows[is_unique]
     has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
     # Words can't answer if topics are only described, or have a single document.
     words_can_answer = has_all_topics and len(fitted.rows) == len(encoded.known_heldout.rows)
     if words_can_answer and not encoded.encoder.is_fast:
         return _add_fast_stage(encoded, dense, rows, proba)
-    return dense, encoded.with_unknown(rows, proba)
+    return EncoderFit(dense, encoded.add_unknown_documents(rows, proba))
 
 
 class _HeldOutHead(NamedTuple):
@@ -264,7 +280,7 @@ def _fit_labelled(
 
 def _add_fast_stage(
     encoded: EncodedDocuments, dense: DenseHead, rows: Index, proba: F32
-) -> tuple[DenseHead | None, HeldOutProba | None]:
+) -> EncoderFit:
     """Return the head with a cascade, and the held-out probabilities by both of its stages.
 
     The fast stage is the model that a fit with the built-in encoder makes, or words alone. If its
@@ -275,35 +291,36 @@ def _add_fast_stage(
     rows, proba : arrays
         The held-out probabilities of `dense`.
     """
-    fast_head, fast = _fit_fast_stage(encoded)
-    if fast is None:
-        return dense, encoded.with_unknown(rows, proba)
-    fast_rows, fast_proba = fast
+    fast = _fit_fast_stage(encoded)
+    if fast.heldout is None:
+        return EncoderFit(dense, encoded.add_unknown_documents(rows, proba))
+    fast_rows, fast_proba = fast.heldout
     by_fast, y = fast_proba[np.searchsorted(fast_rows, rows)], encoded.labels.topics[rows]
     weight = encoded.context.sample_weight
     weight = None if weight is None else weight[rows]
     gain = np.log(proba[np.arange(len(y)), y]) - np.log(by_fast[np.arange(len(y)), y])
-    is_measured = fast_head is not None and len(y) >= _MIN_COMPARED
+    is_measured = fast.head is not None and len(y) >= _MIN_COMPARED
     if is_measured and np.average(gain, weights=weight) <= 0:
-        return fast_head, fast
+        return fast
     cascade = Cascade.from_proba(by_fast, proba, weight)
     if cascade is not None:
         is_sure = cascade.is_sure(by_fast)
         proba[is_sure] = by_fast[is_sure]
-        cascade = cascade._replace(fast_head=fast_head)
-    return replace(dense, cascade=cascade), encoded.with_unknown(rows, proba)
+        cascade = cascade._replace(fast_head=fast.head)
+    heldout = encoded.add_unknown_documents(rows, proba)
+    return EncoderFit(replace(dense, cascade=cascade), heldout)
 
 
-def _fit_fast_stage(encoded: EncodedDocuments) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the head of the built-in encoder; None if words alone are as good."""
+def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:
+    """Return a fit with the built-in encoder; without a head if words alone are as good."""
     encoder = encoded.encoder.fast_part
     if encoder is None:
-        return encoded.without_encoder
+        return encoded.result_without_encoder
     n_documents = len(encoded.texts)
     rows = _encode([*encoded.texts, *encoded.settings.descriptions.values()], encoded, encoder)
     is_known = encoder.find_known(rows)
     if not is_known[n_documents:].all():  # descriptions in another language
-        return encoded.without_encoder
+        return encoded.result_without_encoder
     weight = encoded.context.sample_weight
     if not is_known.all():
         weight = np.where(is_known, 1 if weight is None else weight, 0).astype(np.float32)
@@ -376,11 +393,18 @@ def check_unlabelled(
     """
     if X is None:
         return []
-    if settings.encoder is None or not is_linear(settings.learner):
+    if not is_linear(settings.learner):
+        raise OptionError(
+            Parameter("X_unlabelled"),
+            " goes with the linear learner only, and ",
+            Parameter("learner"),
+            f" is a {type(settings.learner).__name__}; leave one of them out.",
+        )
+    if settings.encoder is None:
         raise OptionError(
             Parameter("X_unlabelled"),
             " needs an encoder: unlabelled texts can make a model of words alone worse; pass ",
-            Parameter("encoder", RECOMMENDED),
+            Parameter("encoder", BUILT_IN),
             ", or leave ",
             Parameter("X_unlabelled"),
             " out.",
@@ -490,7 +514,7 @@ def resolve_encoder(
     name the built-in one and documents are many.
     """
     names = settings.encoder
-    if isinstance(names, CheckedEncoder) and names.is_built_in and len(texts) > MAX_UNTRIED:
+    if isinstance(names, CheckedEncoder) and names.is_built_in and len(texts) > MAX_WITHOUT_TRIAL:
         names = (BUILT_IN,)
     if not isinstance(names, tuple) or settings.descriptions or not is_linear(learner):
         return settings, None
@@ -508,7 +532,7 @@ def resolve_encoder(
 def encoder_warnings(fitted: Fitted, settings: FitSettings, *, has_unlabelled: bool) -> list[str]:
     """Return warnings if a model lacks an encoder, or unlabelled texts, that were asked for.
 
-    A fast encoder costs nothing, and so may be left out without a word.
+    A fast encoder costs nothing, and so may be left out without a warning.
     """
     encoder = settings.encoder
     if isinstance(encoder, CheckedEncoder) and fitted.encoder_choice is None:
@@ -596,8 +620,8 @@ def encode_with_descriptions(
     texts_and_descriptions = [*texts, *settings.descriptions.values()]
     rows = encode(texts_and_descriptions, encoder, n_jobs=settings.n_jobs, progress=progress)
     is_known = encoder.find_known(rows[len(texts) :])
-    for topic, is_read in zip(settings.descriptions, is_known.tolist(), strict=True):
-        if not is_read:
+    for topic, is_topic_known in zip(settings.descriptions, is_known.tolist(), strict=True):
+        if not is_topic_known:
             raise DataError(
                 Parameter("descriptions"),
                 f": the encoder {encoder.name} knows too few words of the description of "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,29 +15,7 @@ from slugline.learning.encoder.registry import BUILT_IN
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.model.dense import HeldOutProba
-
-if TYPE_CHECKING:
-    from slugline.learning.encoder.head import DenseHead
-    from slugline.learning.encoder.head_state import HeadState
-
-
-@dataclass(frozen=True)
-class EncoderFit:
-    """What was learned with an encoder; each attribute is None if there is none.
-
-    Attributes
-    ----------
-    head : DenseHead or None
-    heldout : HeldOutProba or None
-        By words alone if there is no head.
-    state : HeadState or None
-        The state from which the head learns from batches.
-    """
-
-    head: DenseHead | None
-    heldout: HeldOutProba | None
-    state: HeadState | None = None
+from slugline.model.dense import EncoderFit
 
 
 def distil(

@@ -21,13 +21,14 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, choose_learner, is_linear
 from slugline.model.cross_validation import cross_validate
 from slugline.model.dense import (
+    EncoderFit,
     UnlabelledScores,
     check_unlabelled,
     encode_documents,
     linear_heldout,
     resolve_encoder,
 )
-from slugline.model.distillation import EncoderFit, distil
+from slugline.model.distillation import distil
 from slugline.model.documents import TrainingDocuments
 from slugline.model.fit_descriptions import fit_descriptions
 from slugline.model.fit_parts import is_learned_in_parts, rows_in_parts
@@ -46,13 +47,14 @@ if TYPE_CHECKING:
 # weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
 # linear learner finds exact weights for as many documents.
 _MAX_REPEATED = 500
-#: With a fast encoder and at most so many documents a topic, in the mean, documents are scored by
-#: fits without their fold (`benchmarks/run.py choices few-labels`) ...
+#: With a fast encoder, each document is scored by a fit without its fold if there are at most this
+#: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `_MAX_IN_FOLDS`
+#: in all, as more topics take longer.
 FEW_LABELS_PER_TOPIC = 25
-# ... if there are at most so many documents, as that takes longer the more topics there are.
 _MAX_IN_FOLDS = 5_000
-# So many scores are enough then: no other fold is fitted. With all scores, accuracy and log loss
-# are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of ohsumed).
+# Once this many documents have been scored, no other fold is fitted. With all scores, accuracy and
+# log loss are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of
+# ohsumed).
 _N_ENOUGH = 350
 
 
@@ -164,7 +166,7 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
 # Validation documents -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _ValidationSet:
     """Documents to find the best epoch on, and their digest."""
 
@@ -314,8 +316,9 @@ def _with_cross_validation(
 ) -> FitContext:
     """Return the context of a fit that cross-validates scores where these are worth several fits.
 
-    They are where probabilities matter, with a slow encoder, and where topics have few documents:
-    from a part of these, word vectors say much less of a topic than from all.
+    They are if `min_precision` is given, with a slow encoder, and with word vectors if topics have
+    few documents: a head that is fitted without a part of few documents is much worse than one
+    fitted to all.
     """
     if settings.min_precision is not None:
         return replace(context, cross_validate=True)
@@ -362,5 +365,5 @@ def _add_encoder(
     )
     if encoded is None:
         return EncoderFit(None, linear_heldout(words.learner))
-    head, heldout = task.add_encoder(encoded)
-    return EncoderFit(head, heldout, encoded.head_state(head))
+    encoder_fit = task.add_encoder(encoded)
+    return replace(encoder_fit, state=encoded.head_state(encoder_fit.head))

@@ -29,6 +29,7 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, Learner, learns_in_batches
 from slugline.model.dense import (
     EncodedDocuments,
+    EncoderFit,
     HeldOutProba,
     add_multilabel_encoder,
     add_single_label_encoder,
@@ -42,7 +43,6 @@ from slugline.model.settings import FitSettings
 from slugline.text.features import UnknownWordRate
 
 if TYPE_CHECKING:
-    from slugline.learning.encoder.head import DenseHead
     from slugline.learning.tuning import Metric
 
 
@@ -70,10 +70,8 @@ class ClassificationTask(Protocol):
     def tuning_metric(self) -> Metric:
         """Return the metric by which a search for better settings compares candidates."""
 
-    def add_encoder(
-        self, encoded: EncodedDocuments
-    ) -> tuple[DenseHead | None, HeldOutProba | None]:
-        """Return the best encoder head, None if it doesn't help, and held-out probabilities."""
+    def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
+        """Return the best head of the encoder, if one helps, with held-out probabilities."""
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:
         """Return the rows among `rows` that a model of the training rows can predict."""
@@ -165,9 +163,7 @@ class SingleLabelTask:
 
         return ACCURACY
 
-    def add_encoder(
-        self, encoded: EncodedDocuments
-    ) -> tuple[DenseHead | None, HeldOutProba | None]:
+    def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
         """Return a head whose probabilities are from softmax."""
         return add_single_label_encoder(encoded)
 
@@ -292,9 +288,7 @@ class MultilabelTask:
 
         return Metric(f"{self.settings.optimize}-F1", f1)
 
-    def add_encoder(
-        self, encoded: EncodedDocuments
-    ) -> tuple[DenseHead | None, HeldOutProba | None]:
+    def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
         """Return a head with a separate probability for each topic."""
         return add_multilabel_encoder(encoded)
 

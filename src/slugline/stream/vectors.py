@@ -14,7 +14,7 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.learning.calibration import AnyCalibration
 from slugline.learning.encoder.class_sums import UNIT, ClassSums
 from slugline.learning.heldout import HeldOutScores
-from slugline.model.dense import MAX_UNTRIED, encode_names
+from slugline.model.dense import MAX_WITHOUT_TRIAL, encode_names
 from slugline.stream.descents import HELDOUT_RATIO, N_KEYS, HeldOutRows, max_heldout_rows
 from slugline.text.vector_sums import TextSums
 
@@ -239,7 +239,7 @@ def fit_head(
     encoded = score_rows(training, names, rows)
     summed = np.float32(fusion.sparse_factor) * words + np.float32(fusion.dense_factor) * encoded
     by_both = fusion.calibration.proba(summed)
-    if n_documents > MAX_UNTRIED and not _is_better(by_both, proba[known], y):
+    if n_documents > MAX_WITHOUT_TRIAL and not _is_better(by_both, proba[known], y):
         return StreamHead(state, None, scores, proba)
     scores[known], proba[known] = summed, by_both
     return StreamHead(state, head, scores, proba)

@@ -1,4 +1,4 @@
-"""Sums over rows from which a linear discriminant analysis is computed, in any order."""
+"""Sums over rows, in whichever order they come, from which a discriminant analysis is computed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def log_prior(totals: F64) -> F64:
     return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassSums:
     """Sums over rows by topic; those of several sets of rows are added and subtracted.
 
@@ -44,7 +44,7 @@ class ClassSums:
     sums : float64 array, shape (n_topics, n_columns)
         The weighted sum of each topic's rows.
     products : float64 array, shape (n_columns, n_columns)
-        The weighted sum of the products of each row with itself.
+        The weighted sum of the outer products of rows with themselves: X.T @ diag(weight) @ X.
     """
 
     n_rows: int
@@ -73,19 +73,21 @@ class ClassSums:
         sample_weight : float32 array, shape (n_rows,), optional
         """
         weight = np.ones(len(y), dtype=np.float32) if sample_weight is None else sample_weight
-        total = cls.empty(n_topics, X.shape[1])
+        n_columns = X.shape[1]
+        totals, sums = np.zeros(n_topics), np.zeros((n_topics, n_columns))
+        products = np.zeros((n_columns, n_columns))
         for start in range(0, len(y), _AT_ONCE):
-            piece = slice(start, start + _AT_ONCE)
-            rows = np.rint(X[piece].astype(np.float64) * UNIT) / UNIT
-            costs = weight[piece].astype(np.float64)
+            batch = slice(start, start + _AT_ONCE)
+            rows = np.rint(X[batch].astype(np.float64) * UNIT) / UNIT
+            row_weights = weight[batch].astype(np.float64)
             by_topic = sp.csr_array(
-                (costs, y[piece], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)
+                (row_weights, y[batch], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)
             ).T
-            weighted = rows if sample_weight is None else costs[:, np.newaxis] * rows
-            total.totals[:] += np.bincount(y[piece], costs, n_topics)
-            total.sums[:] += by_topic @ rows
-            total.products[:] += weighted.T @ rows
-        return cls(int(np.count_nonzero(weight)), total.totals, total.sums, total.products)
+            weighted = rows if sample_weight is None else row_weights[:, np.newaxis] * rows
+            totals += np.bincount(y[batch], row_weights, n_topics)
+            sums += by_topic @ rows
+            products += weighted.T @ rows
+        return cls(int(np.count_nonzero(weight)), totals, sums, products)
 
     def arrays(self) -> dict[str, F32]:
         """Return the arrays of a model file; of the products, which are symmetric, a triangle."""
@@ -173,7 +175,7 @@ class ClassSums:
         known_biases = -(means * known_weights.T).sum(axis=1) / 2 - centre @ known_weights
         known_biases += log_prior(totals)
         weights = np.zeros((n_columns, len(is_known)))
-        least = (known_biases - np.linalg.norm(known_weights, axis=0)).max() - 1
-        biases = np.full(len(is_known), least)
+        min_bias = (known_biases - np.linalg.norm(known_weights, axis=0)).max() - 1
+        biases = np.full(len(is_known), min_bias)
         weights[:, is_known], biases[is_known] = known_weights, known_biases
         return weights.astype(np.float32), biases.astype(np.float32)

@@ -97,7 +97,9 @@ def make_encoder(names: Sequence[str]) -> CheckedEncoder:
 
 
 class CheckedEncoder:
-    """An encoder whose rows have unit length, a constant width, and half precision if it is slow.
+    """Wraps an encoder so that its rows have unit length and a constant width.
+
+    Rows have half precision, unless the encoder is fast.
 
     Attributes
     ----------
@@ -235,7 +237,8 @@ class CheckedEncoder:
     def _n_unknown_parts(self, rows: F32) -> Integers | int:
         """Return how many of the joined encoders know nothing of each text.
 
-        These count as columns of length 1, so that the others have the same weight as ever.
+        These count as columns of length 1, so that the weight of the other encoders doesn't depend
+        on them.
         """
         if not self.parts or not self.has_unknown_texts:
             return 0

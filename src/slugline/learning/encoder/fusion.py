@@ -24,9 +24,10 @@ _USUAL_SPREAD = 0.8
 # errors, as an encoder that doesn't know the language may look good on few rows. Chosen by
 # cross-validation on training splits, with 5 to 50 rows per topic.
 _N_ERRORS = 2
-#: Factors may have a log loss above the lowest by so many standard errors. By none if texts that
-#: the encoder doesn't know are left to words, as it can then hardly mislead, and if all rows are
-#: scored. Chosen in the same way (`benchmarks/run.py choices standard-errors`).
+#: Factors may have a log loss above the lowest by this many standard errors. MAX_ERRORS_IF_SAFE is
+#: for encoders that can hardly mislead, as they leave texts that they don't know to words alone, if
+#: all rows have held-out scores. Chosen in the same way (`benchmarks/run.py choices
+#: standard-errors`).
 MAX_ERRORS, MAX_ERRORS_IF_SAFE = 1.0, 0.0
 # The number of steps from the best factors to those of the best single model.
 _N_STEPS = 20
@@ -107,6 +108,7 @@ def fit_score_factors(
         The scores of each model for rows that it has not learned from.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
+        Over 0 for some row.
     max_errors : float, default MAX_ERRORS
         With 0, the factors are those of the lowest log loss.
 
@@ -116,14 +118,15 @@ def fit_score_factors(
     Friedman, Olshen and Stone (1984), Classification and regression trees: the rule of one standard
     error.
     """
-    # Evenly spaced rows, the same each time.
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+    # Evenly spaced rows among those with a weight, the same each time.
     n_rows = min(_MAX_ROWS, max(_MIN_ROWS, _MAX_SCORES // scores[0].shape[1]))
-    rows = np.unique(np.linspace(0, len(y) - 1, n_rows).astype(np.intp))
-    costs = np.ones(len(rows)) if sample_weight is None else sample_weight[rows].astype(np.float64)
+    weighted = np.flatnonzero(weights)
+    rows = weighted[np.unique(np.linspace(0, len(weighted) - 1, n_rows).astype(np.intp))]
     used = [part[rows].astype(np.float64) for part in scores]
     spreads = np.array([spread(part) or 1.0 for part in used])
     scaled = np.stack([part / size for part, size in zip(used, spreads, strict=True)])
-    loss = _Loss(scaled, y[rows], costs / costs.sum())
+    loss = _Loss(scaled, y[rows], weights[rows] / weights[rows].sum())
     factors = loss.factors_near_single_model(max_errors)
     return [round_digits(factor) for factor in factors / spreads]
 
@@ -134,7 +137,7 @@ class _Loss:
     def __init__(self, scores: F64, y: I64, weights: F64) -> None:
         self._scores, self._y, self._weights = scores, y, weights
         self._rows = np.arange(len(y))
-        self._own = scores[:, self._rows, y]
+        self._label_scores = scores[:, self._rows, y]
 
     def factors_near_single_model(self, max_errors: float) -> F64:
         """Return the factors closest to a single model's that are about as good as the best."""
@@ -142,21 +145,22 @@ class _Loss:
         best = self._lowest(np.ones(n_models))
         if n_models == 1 or not max_errors:
             return best
-        of_one_model = [self._lowest(model) for model in np.eye(n_models)]
-        start = min(of_one_model, key=lambda factors: self._weights @ self._losses(factors))
-        if self._is_close(of_one_model[0], self._losses(start), _N_ERRORS):
-            start = of_one_model[0]
-        at_best = self._losses(best)
+        single_model_factors = [self._lowest(model) for model in np.eye(n_models)]
+        start = min(single_model_factors, key=lambda factors: self._weights @ self._losses(factors))
+        if self._is_close(single_model_factors[0], self._losses(start), _N_ERRORS):
+            start = single_model_factors[0]
+        lowest_losses = self._losses(best)
         steps = (start + step / _N_STEPS * (best - start) for step in range(_N_STEPS))
         return next(
-            (factors for factors in steps if self._is_close(factors, at_best, max_errors)), best
+            (factors for factors in steps if self._is_close(factors, lowest_losses, max_errors)),
+            best,
         )
 
-    def _is_close(self, factors: F64, at_best: F64, max_errors: float) -> bool:
+    def _is_close(self, factors: F64, lowest_losses: F64, max_errors: float) -> bool:
         """Return whether the mean loss is within `max_errors` standard errors of the lowest."""
-        more = self._losses(factors) - at_best
-        mean = self._weights @ more
-        variance = self._weights**2 @ (more - mean) ** 2
+        differences = self._losses(factors) - lowest_losses
+        mean = self._weights @ differences
+        variance = self._weights**2 @ (differences - mean) ** 2
         return bool(mean <= max_errors * np.sqrt(variance))
 
     def _lowest(self, start: F64) -> F64:
@@ -174,13 +178,13 @@ class _Loss:
         """Return the mean loss and its gradient with respect to the factors."""
         losses, powers, totals = self._losses_and_powers(factors)
         expected = np.einsum("mij,ij->mi", self._scores, powers) / totals
-        return float(self._weights @ losses), (expected - self._own) @ self._weights
+        return float(self._weights @ losses), (expected - self._label_scores) @ self._weights
 
     def _losses_and_powers(self, factors: F64) -> tuple[F64, F64, F64]:
         """Return the loss of each row, e to the power of its summed scores, and their totals."""
         summed = np.tensordot(factors, self._scores, 1)
         summed -= summed.max(axis=1, keepdims=True)
-        own = summed[self._rows, self._y]
+        of_labels = summed[self._rows, self._y]
         powers = np.exp(summed, out=summed)
         totals = powers.sum(axis=1)
-        return np.log(totals) - own, powers, totals
+        return np.log(totals) - of_labels, powers, totals

@@ -1,4 +1,4 @@
-"""Adds the scores of a sentence encoder to those of words."""
+"""The head of a model with an encoder: adds the encoder's scores to those of words."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _MAX_LOST = 0.002
 # The loss that is assumed for one further text, in right answers, even if held-out texts show no
 # loss.
 _UNSEEN = 0.5
-# The least fraction of known words in a text for which the fast stage can be enough; about texts in
-# other languages, it says little.
-_LEAST_KNOWN = 0.5
+# The smallest fraction of known words in a text for which the fast stage can be enough; about texts
+# in other languages, it says little.
+_MIN_KNOWN_WORDS_FRACTION = 0.5
 
 
 class Cascade(NamedTuple):
@@ -72,20 +72,20 @@ class Cascade(NamedTuple):
             Calibrated probabilities of held-out rows.
         sample_weight : float32 array, shape (n_rows,), or None
         """
-        costs = np.ones(len(by_fast)) if sample_weight is None else sample_weight
+        weights = np.ones(len(by_fast)) if sample_weight is None else sample_weight
         sureness, answers = _sureness(by_fast), by_fast.argmax(axis=1)
         losses = by_both.max(axis=1) - by_both[np.arange(len(answers)), answers]
         order = np.argsort(-sureness, kind="stable")
-        costs, sureness = costs[order].astype(np.float64), sureness[order]
-        losses = losses[order] * costs
-        unseen = (_UNSEEN * costs.mean()) ** 2 if len(costs) else 0.0
-        most = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen)
-        n_sure = int(np.searchsorted(most, _MAX_LOST * costs.sum(), side="right"))
+        weights, sureness = weights[order].astype(np.float64), sureness[order]
+        losses = losses[order] * weights
+        unseen_variance = (_UNSEEN * weights.mean()) ** 2 if len(weights) else 0.0
+        loss_bounds = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen_variance)
+        n_sure = int(np.searchsorted(loss_bounds, _MAX_LOST * weights.sum(), side="right"))
         if n_sure < len(sureness):  # rows of equal sureness are treated alike
             n_sure = int(np.searchsorted(-sureness, -sureness[n_sure]))
         if not n_sure:
             return None
-        encoded = float(costs[n_sure:].sum() / costs.sum())
+        encoded = float(weights[n_sure:].sum() / weights.sum())
         return cls(float(sureness[n_sure - 1]), encoded)
 
     def is_sure(self, proba: F32) -> Mask:
@@ -106,8 +106,8 @@ def _sureness(proba: F32) -> F32:
 # The number of rows that are converted to double precision at a time, so that they stay in the
 # processor's cache.
 _AT_ONCE = 64
-# The numbers of columns and of topics whose terms the kernel adds at once.
-_N_TERMS, _N_TOPICS = 4, 8
+# The numbers of columns and of topics whose products the kernel adds at once, as in _rows.c.
+_COLUMNS_AT_ONCE, _TOPICS_AT_ONCE = 4, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +116,7 @@ class DenseHead:
 
     Attributes
     ----------
+    encoder : CheckedEncoder
     weights, biases : float32 arrays, shape (encoder.width, n_topics) and (n_topics,)
     sparse_factor : float
         Factor on the scores of words.
@@ -173,12 +174,12 @@ class DenseHead:
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder's name, weight and fraction of texts, for JSON."""
         encoded = 1.0 if self.cascade is None else self.cascade.encoded_fraction
-        facts = {
+        return {
             "name": self.encoder.name,
             "weight": self.encoder_weight,
             "encoded_fraction": encoded,
+            "n_unlabelled": self.n_unlabelled,
         }
-        return facts | {"n_unlabelled": self.n_unlabelled}
 
     def arrays(self) -> dict[str, F32]:
         """Return the arrays of a model file."""
@@ -197,7 +198,7 @@ class DenseHead:
             return np.ones(len(proba), dtype=bool)
         return ~(
             self.cascade.is_sure(proba)
-            & (words.n_known >= _LEAST_KNOWN * words.n_words)
+            & (words.n_known >= _MIN_KNOWN_WORDS_FRACTION * words.n_words)
             & (words.n_words > 0)
         )
 
@@ -217,7 +218,9 @@ class DenseHead:
         return dense.astype(np.float32)
 
     def add_sums(self, scores: F32, text_sums: TextSums, min_known_fraction: float) -> Mask:
-        """Add to the scores of words, in place, those of sums of vectors; return where.
+        """Add the scores of sums of vectors to those of words, in place; return a mask.
+
+        The mask is of the texts whose scores were changed.
 
         The compiled kernel and NumPy add in the same order, on any machine and for any number of
         texts.
@@ -249,10 +252,10 @@ class DenseHead:
         lengths = text_sums.lengths(min_known_fraction)
         is_known: Mask = lengths > 0
         sums, products = text_sums.sums, np.zeros_like(scores)
-        for i in range(0, len(self.weights), _N_TERMS):
+        for i in range(0, len(self.weights), _COLUMNS_AT_ONCE):
             a, b, c, d = (
                 sums[:, column, np.newaxis] * self.weights[column]
-                for column in range(i, i + _N_TERMS)
+                for column in range(i, i + _COLUMNS_AT_ONCE)
             )
             products += (a + b) + (c + d)
         scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=is_known)
@@ -262,22 +265,22 @@ class DenseHead:
 
     @cached_property
     def _kernel_arrays(self) -> tuple[F32, F32]:
-        """The weights by groups of `_N_TOPICS` topics, as the kernel reads them, and the biases."""
+        """The weights by groups of topics, as the kernel reads them, and the biases."""
         n_columns, n_topics = self.weights.shape
-        padded = np.pad(self.weights, ((0, 0), (0, -n_topics % _N_TOPICS)))
-        groups = padded.reshape(n_columns, -1, _N_TOPICS).transpose(1, 0, 2)
+        padded = np.pad(self.weights, ((0, 0), (0, -n_topics % _TOPICS_AT_ONCE)))
+        groups = padded.reshape(n_columns, -1, _TOPICS_AT_ONCE).transpose(1, 0, 2)
         return np.ascontiguousarray(groups), aligned(self.biases)
 
     @cached_property
-    def _weights(self) -> F64:
+    def _double_weights(self) -> F64:
         return self.weights.astype(np.float64)
 
     def _multiply(self, rows: Floats) -> F64:
         # In double precision, so that a text's scores don't depend on the number of texts.
-        product = np.empty((len(rows), self._weights.shape[1]))
+        product = np.empty((len(rows), self._double_weights.shape[1]))
         for start in range(0, len(rows), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            np.matmul(rows[part].astype(np.float64), self._weights, out=product[part])
+            np.matmul(rows[part].astype(np.float64), self._double_weights, out=product[part])
         return product
 
     def predict_proba(self, scores: F32) -> F32:
