@@ -55,7 +55,7 @@ def fit(texts_without_labels: list[str] | None = None, **options: Any) -> TopicC
 
 def encoder_of(classifier: TopicClassifier) -> DistilledEncoder:
     assert classifier.fitted_.encoder is not None
-    encoder = classifier.fitted_.encoder.word_sum
+    encoder = classifier.fitted_.encoder.summing_encoder
     assert isinstance(encoder, DistilledEncoder)
     return encoder
 

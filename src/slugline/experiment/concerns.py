@@ -133,7 +133,7 @@ def _known_fraction(fitted: Fitted, texts: Sequence[str]) -> float:
     if fitted.encoder is None:
         # The first feature group is always that of words.
         return fitted.features.vocabularies_[0].known_fraction(texts)
-    if fitted.encoder.word_sum is None:
+    if fitted.encoder.summing_encoder is None:
         return 1.0
     counts = fitted.features.read(texts)[1]
     n_words = int(counts.n_words.sum())

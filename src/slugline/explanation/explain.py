@@ -64,9 +64,9 @@ class WordRows(NamedTuple):
         columns, spans = np.zeros(len(row), dtype=bool), [np.zeros((0, 2), dtype=np.intp)]
         rows = [np.zeros((0, len(row)))]
         for part, end, width in zip(parts, np.cumsum(widths).tolist(), widths, strict=True):
-            if part.word_sum is None:
+            if part.summing_encoder is None:
                 continue
-            contributions = part.word_sum.word_contributions(text)
+            contributions = part.summing_encoder.word_contributions(text)
             own = slice(end - width, end)
             columns[own] = True
             if contributions and row[own].any():

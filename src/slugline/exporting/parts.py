@@ -267,8 +267,8 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     arrays |= learner.calibration.arrays()
     facts = _facts(fitted, learner.calibration, decider)
     vectors = None
-    if fitted.dense is not None and (word_sum := fitted.dense.encoder.word_sum) is not None:
-        vectors = PageVectors.choose(word_sum.table, fitted)
+    if fitted.dense is not None and (encoder := fitted.dense.encoder.summing_encoder) is not None:
+        vectors = PageVectors.choose(encoder.table, fitted)
         arrays |= vectors.arrays | _head_arrays(file, fitted.dense)
         facts["head"] = _head_facts(fitted.dense) | {"vectors": vectors.facts}
     return ModelParts(fitted, decider, file.card, facts, arrays, vectors)

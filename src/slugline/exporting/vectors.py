@@ -131,7 +131,7 @@ def _describe_teacher(fitted: Fitted) -> list[str]:
     """Return a paragraph on the encoder that vectors were distilled from, if they were."""
     from slugline.learning.encoder.distilled import DistilledEncoder
 
-    encoder = None if fitted.encoder is None else fitted.encoder.word_sum
+    encoder = None if fitted.encoder is None else fitted.encoder.summing_encoder
     if not isinstance(encoder, DistilledEncoder):
         return []
     teacher = encoder.record.teacher

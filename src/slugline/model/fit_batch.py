@@ -122,13 +122,13 @@ def _learn_head(
 def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> HeadState | None:
     """Return the state before the first document; None if word vectors can't be used."""
     encoder = settings.encoder
-    if not isinstance(encoder, CheckedEncoder) or encoder.word_sum is None:
+    if not isinstance(encoder, CheckedEncoder) or encoder.summing_encoder is None:
         return None
     if labels.multilabel or len(topics) == 1 or not is_linear(settings.learner):
         return None
     from slugline.learning.encoder.head_state import HeadState
 
-    n_columns = encoder.word_sum.table.header.n_columns
+    n_columns = encoder.summing_encoder.table.header.n_columns
     return HeadState.empty(encoder, len(topics), n_columns)
 
 

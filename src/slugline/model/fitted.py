@@ -269,7 +269,7 @@ class Fitted:
     @property
     def _text_head(self) -> DenseHead | None:
         """The head if its encoder reads texts after words have been counted; else None."""
-        return None if self.dense is None or self.dense.encoder.word_sum else self.dense
+        return None if self.dense is None or self.dense.encoder.summing_encoder else self.dense
 
     @property
     def _linear_learner(self) -> LinearModel:
@@ -331,9 +331,9 @@ class Fitted:
         The mask is None for models without word vectors.
         """
         scores = self.learner.decision_function(batch.rows)
-        if self.dense is None or (word_sum := self.dense.encoder.word_sum) is None:
+        if self.dense is None or (encoder := self.dense.encoder.summing_encoder) is None:
             return scores, None
-        return scores, self.dense.add_sums(scores, batch.text_sums, word_sum.min_known_fraction)
+        return scores, self.dense.add_sums(scores, batch.text_sums, encoder.min_known_fraction)
 
     def _map_batches(
         self, function: Callable[[FeatureBatch], F32], X: Iterable[str]
@@ -346,8 +346,8 @@ class Fitted:
             rows, words = self.features.read(X)
             return function(FeatureBatch(SparseRows.from_csr(rows), words)), words
         # A linear learner treats each row on its own, so that texts can be read in parts.
-        word_sum = None if self.dense is None else self.dense.encoder.word_sum
-        batches = self.features.read_parts(X, None if word_sum is None else word_sum.table)
+        encoder = None if self.encoder is None else self.encoder.summing_encoder
+        batches = self.features.read_parts(X, None if encoder is None else encoder.table)
         parts = [(function(batch), batch.words) for batch in batches]
         if len(parts) == 1:
             return parts[0]

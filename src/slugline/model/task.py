@@ -212,7 +212,7 @@ def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRa
     usual are mostly about something else, and held-out documents don't show how well the model
     answers such texts.
     """
-    return words if fitted.encoder is None or fitted.encoder.word_sum is not None else None
+    return words if fitted.encoder is None or fitted.encoder.summing_encoder is not None else None
 
 
 # Several topics a document ------------------------------------------------------------------------

@@ -295,7 +295,7 @@ def to_card(model: ServedModel) -> ModelCard:
         n_documents=info.n_documents,
         metrics=info.metrics,
         min_precision=model.decider.precision,
-        needs_encoder=encoder is not None and encoder.word_sum is None,
+        needs_encoder=encoder is not None and encoder.summing_encoder is None,
         card=model.file.card,
     )
 

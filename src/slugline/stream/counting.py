@@ -99,11 +99,11 @@ def count_terms(
     numbers = {topic: number for number, topic in enumerate(dict.fromkeys(labels))}
     y = np.fromiter((numbers[topic] for topic in labels), dtype=np.int32, count=len(labels))
     keys = np.fromiter(map(_hash_text, texts), dtype=np.uint64, count=len(texts))
-    word_sum = None if encoder is None or n_labels is not None else encoder.word_sum
-    vectors = None if word_sum is None else VectorSummer(word_sum, y, tuple(numbers), keys)
+    summing = None if encoder is None or n_labels is not None else encoder.summing_encoder
+    vectors = None if summing is None else VectorSummer(summing, y, tuple(numbers), keys)
     tables = [HashedColumns(group.n_buckets or 1, group.kind) for group in feature_groups]
     kinds, stack = [group.kind for group in feature_groups], RowStack()
-    table = None if word_sum is None else word_sum.table
+    table = None if summing is None else summing.table
     counter = make_counter(feature_groups[-1].columns, table)
     for chunk in map_chunks(lambda chunk: counter.prepare(chunk, kinds), texts):
         counts = counter.count(chunk, tables, learn=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.encoder.head_state import HeadState
-    from slugline.learning.encoder.registry import WordSum
+    from slugline.learning.encoder.registry import SummingEncoder
 
 # The type of the numbers of rows as multiples of 1 / `UNIT`.
 _ROW_TYPE = np.int16
@@ -60,22 +60,22 @@ class VectorSummer:
 
     Parameters
     ----------
-    word_sum : WordSum
+    encoder : SummingEncoder
     y : int32 array, shape (n_documents,)
         Numbers of the topics of the documents.
     topics : sequence of topics
     keys : uint64 array, shape (n_documents,)
     """
 
-    def __init__(self, word_sum: WordSum, y: I32, topics: Sequence[Topic], keys: U64) -> None:
-        self._word_sum, self._y, self._topics, self._keys = word_sum, y, tuple(topics), keys
-        self._sums = ClassSums.empty(len(topics), word_sum.table.header.n_columns)
+    def __init__(self, encoder: SummingEncoder, y: I32, topics: Sequence[Topic], keys: U64) -> None:
+        self._encoder, self._y, self._topics, self._keys = encoder, y, tuple(topics), keys
+        self._sums = ClassSums.empty(len(topics), encoder.table.header.n_columns)
         self._candidates: list[tuple[I64, F32]] = []
         self._n_documents = 0
 
     def add(self, text_sums: TextSums) -> None:
         """Add the next documents."""
-        lengths = text_sums.lengths(self._word_sum.min_known_fraction)
+        lengths = text_sums.lengths(self._encoder.min_known_fraction)
         scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         rows: F32 = text_sums.sums * scale[:, np.newaxis]
         first = self._n_documents
@@ -162,7 +162,7 @@ class VectorStatistics:
 
 
 def _n_columns(encoder: CheckedEncoder) -> int:
-    return 0 if encoder.word_sum is None else encoder.word_sum.table.header.n_columns
+    return 0 if encoder.summing_encoder is None else encoder.summing_encoder.table.header.n_columns
 
 
 # Learning -----------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class CheckedEncoder:
         Number of texts in each call.
     width : int or None
         Number of columns; None before the first text.
-    word_sum : WordSum or None
+    summing_encoder : SummingEncoder or None
         The encoder if its rows are sums of vectors of words.
     parts : tuple of CheckedEncoder
         The encoders that it joins; empty if it is a single encoder.
@@ -128,13 +128,13 @@ class CheckedEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self.word_sum = encoder if isinstance(encoder, registry.WordSum) else None
+        self.summing_encoder = encoder if isinstance(encoder, registry.SummingEncoder) else None
         kind = type(encoder)
         self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
         self.version = _words(encoder, "version")
         self.is_thread_safe = getattr(encoder, "is_thread_safe", False) is True
         self.is_fast = getattr(encoder, "is_fast", False) is True
-        self.is_built_in = self.word_sum is not None and self.name == registry.BUILT_IN
+        self.is_built_in = self.summing_encoder is not None and self.name == registry.BUILT_IN
         self.has_unknown_texts = getattr(encoder, "has_unknown_texts", False) is True
         size = getattr(encoder, "batch_texts", None)
         self.batch_texts = size if isinstance(size, int) and size > 0 else _BATCH_TEXTS
@@ -192,8 +192,8 @@ class CheckedEncoder:
         All of it is read, once per process; see `VectorTable.check_digest`.
         """
         for encoder in self.parts or (self,):
-            if encoder.word_sum is not None:
-                encoder.word_sum.table.check_digest()
+            if encoder.summing_encoder is not None:
+                encoder.summing_encoder.table.check_digest()
 
     def find_known(self, rows: Floats) -> Mask:
         """Return a mask of the texts of which it knows something, given their rows."""
@@ -217,7 +217,7 @@ class CheckedEncoder:
                 f"the encoder {self.name} failed on {counted(len(texts), 'text')} with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        if self.word_sum is None:
+        if self.summing_encoder is None:
             return self.unit_rows(output, len(texts))
         rows: F32 = output
         self.check_width(rows.shape[1])

@@ -30,7 +30,7 @@ class Encoder(Protocol):
     `is_fast`, whether it is as fast as counting words, so that nothing is gained by caching rows or
     by leaving texts to words alone; `has_unknown_texts`, whether a row of zeros means that it knows
     nothing of a text, which words alone then answer; `batch_texts`, the number of texts in a call.
-    An encoder that sums word vectors has further methods; see `WordSum`.
+    An encoder that sums word vectors has further methods; see `SummingEncoder`.
     """
 
     def encode(self, texts: list[str], /) -> Any:
@@ -38,7 +38,7 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
-class WordSum(Encoder, Protocol):
+class SummingEncoder(Encoder, Protocol):
     """An encoder whose `encode` returns sums of word vectors, scaled to unit length."""
 
     @property

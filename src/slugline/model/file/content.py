@@ -126,11 +126,11 @@ def _distilled_arrays(dense: DenseHead | None) -> dict[str, npt.NDArray[Any]]:
 
 def _distilled_encoder(dense: DenseHead | None) -> DistilledEncoder | None:
     """Return the encoder of a head if its word vectors belong in the file."""
-    if dense is None or dense.encoder.word_sum is None or dense.encoder.is_built_in:
+    if dense is None or dense.encoder.summing_encoder is None or dense.encoder.is_built_in:
         return None
     from slugline.learning.encoder.distilled import DistilledEncoder
 
-    encoder = dense.encoder.word_sum
+    encoder = dense.encoder.summing_encoder
     return encoder if isinstance(encoder, DistilledEncoder) else None
 
 
@@ -369,7 +369,7 @@ def _restore_head_state(file: schema.ModelFile, head: DenseHead | None) -> HeadS
     from slugline.learning.encoder.class_sums import ClassSums
     from slugline.learning.encoder.head_state import HeadState
 
-    if head.encoder.word_sum is None or head.calibration.multilabel:
+    if head.encoder.summing_encoder is None or head.calibration.multilabel:
         raise DataError("sums of an encoder that no head learns from")
     shape = len(file.info.topics), info.width
     sums = ClassSums.restore(info.n_summed, _arrays_of(file, _SUMS), shape)
@@ -671,8 +671,8 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
         raise DataError("an encoder with a learner that is not linear")
     _check_shapes(dense, info.width, len(fitted.topics))
     fast_head = fitted.fast_stage.dense
-    if fast_head is not None and (word_sum := fast_head.encoder.word_sum) is not None:
-        _check_shapes(fast_head, word_sum.table.header.n_columns, len(fitted.topics))
+    if fast_head is not None and (encoder := fast_head.encoder.summing_encoder) is not None:
+        _check_shapes(fast_head, encoder.table.header.n_columns, len(fitted.topics))
         if fast_head.calibration.multilabel:
             raise DataError("calibration curves of topics in the fast stage of a cascade")
     if dense.calibration.multilabel != fitted.multilabel:
