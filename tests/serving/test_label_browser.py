@@ -91,7 +91,7 @@ def press(page: Page, *keys: str) -> None:
     for key in keys:
         before = shown(page)
         page.keyboard.press(key)
-        page.locator(f"#card:not([data-assignment='{before}'])").wait_for()
+        page.locator(f"#card[data-assignment]:not([data-assignment='{before}'])").wait_for()
 
 
 def decisions(texts: Path) -> list[tuple[str, tuple[str, ...], str | None]]:
@@ -112,7 +112,7 @@ def test_keys_label_skip_and_undo(browser: Browser, texts: Path) -> None:
         wait_until_saved(page)
         before = shown(page)
         page.keyboard.press("u")
-        page.locator(f"#card:not([data-assignment='{before}'])").wait_for()
+        page.locator(f"#card[data-assignment]:not([data-assignment='{before}'])").wait_for()
         press(page, "2")
         wait_until_saved(page)
         assert shown(page) == before
@@ -230,6 +230,18 @@ def test_earlier_decision_is_one_click_away(browser: Browser, texts: Path) -> No
         wait_until_saved(page)
         assert shown(page) == present
         assert page.locator("#recent b").all_inner_texts() == ["metal", "metal", "earnings"]
+
+
+def test_earlier_decisions_are_listed_on_demand(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, *"3112112111111")
+        wait_until_saved(page)
+        page.reload()
+        page.locator("#recent li").first.wait_for()
+        page.get_by_role("button", name="Show earlier ones").click()
+        page.locator("#recent b", has_text="metal").wait_for()
+        assert page.locator("#recent li").count() == 13
+        assert not page.get_by_role("button", name="Show earlier ones").is_visible()
 
 
 def test_note_is_kept_with_the_decision(browser: Browser, texts: Path) -> None:

@@ -232,12 +232,24 @@ def test_recent_lists_the_latest_decisions_of_each_text(page: TestClient) -> Non
     texts.append(next_text(page))
     decide(page, texts[1]["assignment"], kind="skip", reason="unclear")
     decide(page, texts[0]["assignment"], "earnings", supersedes=first["id"])
-    recent = get(page, "recent")["decisions"]
+    recent = post(page, "recent")["decisions"]
     assert [each["decision"]["topics"] for each in recent] == [["earnings"], []]
     assert [each["decision"]["assignment"] for each in recent] == [
         each["assignment"] for each in texts
     ]
     assert recent[0]["excerpt"] == " ".join(texts[0]["text"].split())[:120]
+
+
+def test_recent_goes_back_to_the_first_decision(path: Path) -> None:
+    with labelling(path, [f"text {n}" for n in range(20)]) as page:
+        ids = [decide(page, next_text(page)["assignment"], "grain")["id"] for _ in range(18)]
+        found: list[int] = []
+        while True:
+            reply = post(page, "recent", before=found[-1] if found else None)
+            found += [each["decision"]["id"] for each in reply["decisions"]]
+            if not reply["has_more"]:
+                break
+        assert found == ids[::-1]
 
 
 def test_text_shows_an_earlier_decision(page: TestClient) -> None:
@@ -281,7 +293,7 @@ def test_describe_topic_stores_description_and_examples(page: TestClient) -> Non
 def test_rename_topic_renames_earlier_labels(page: TestClient) -> None:
     decide(page, next_text(page)["assignment"], "grain")
     post(page, "topics/rename", name="grain", new_name="cereals", request=name())
-    assert get(page, "recent")["decisions"][0]["decision"]["topics"] == ["cereals"]
+    assert post(page, "recent")["decisions"][0]["decision"]["topics"] == ["cereals"]
     assert get(page, "progress")["by_topic"] == {"cereals": 1, "earnings": 0}
     # A page that doesn't know the new name yet.
     assert decide(page, next_text(page)["assignment"], "grain")["topics"] == ["cereals"]

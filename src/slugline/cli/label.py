@@ -186,6 +186,7 @@ def label(
         log_to_standard_error(("asyncio",))
         say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
         serve_labels(settings, service, lambda address: say(f"listening at {address}"))
+        say(f"labels are in {output}; to learn from them: slugline train {output} -o model.slug")
 
 
 def _read_table(

@@ -18,6 +18,7 @@ from slugline.serving.labelling.requests import (
     DescribeTopicRequest,
     MergeTopicRequest,
     NextRequest,
+    RecentRequest,
     RenameTopicRequest,
     SeparateTopicRequest,
     SettleRequest,
@@ -81,7 +82,7 @@ async def health(request: Request) -> Response:  # noqa: ARG001
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("/v1/state", "GET"): read_handler(LabelService.state),
     ("/v1/progress", "GET"): read_handler(LabelService.progress),
-    ("/v1/recent", "GET"): read_handler(LabelService.recent),
+    ("/v1/recent", "POST"): change_handler(RecentRequest, LabelService.recent),
     ("/v1/codebook", "GET"): read_handler(lambda service, _: service.codebook()),
     ("/v1/disagreements", "GET"): read_handler(lambda service, _: service.disagreements()),
     ("/v1/settle", "POST"): change_handler(SettleRequest, LabelService.settle),

@@ -36,6 +36,7 @@ const state = {
   chosen: new Set(), // topics of the current text, by name
   recent: [], // the latest decisions: {decision, excerpt, isSaved}
   progress: null,
+  hasMore: false, // whether there are earlier decisions than these
   isAtEnd: false,
 };
 
@@ -253,6 +254,8 @@ function showNext() {
 
 // Show a text, or a message in its place.
 function show(text, message = "") {
+  // What was typed while this text was awaited is for it.
+  const keepsTyped = text && !text.decision && !state.current;
   state.current = text;
   state.chosen = new Set(text?.decision?.topics || []);
   const place = find("#text");
@@ -268,10 +271,12 @@ function show(text, message = "") {
   showGuess(text?.guess);
   showEarlier(text?.decision);
   if (text?.labels) showDisagreement(text);
-  find("#note").value = text?.decision?.note || "";
-  find("#note-box").open = Boolean(find("#note").value);
-  find("#search").value = "";
-  find("#similar").hidden = true;
+  if (!keepsTyped) {
+    find("#note").value = text?.decision?.note || "";
+    find("#note-box").open = Boolean(find("#note").value);
+    find("#search").value = "";
+    find("#similar").hidden = true;
+  }
   showTopics();
   if (text || message || state.isAtEnd) {
     const intro = text?.labels ? "A text on which coders disagree" : text?.decision ? "Earlier text" : text ? "Next text" : "";
@@ -290,6 +295,10 @@ function showColumns(columns) {
   ));
   find("#columns").replaceChildren(...cells);
   find("#columns").hidden = !cells.length;
+  // What scrolls must be reached by keyboard.
+  const scrolls = find("#columns").scrollHeight > find("#columns").clientHeight;
+  find("#columns").toggleAttribute("tabindex", scrolls);
+  if (scrolls) find("#columns").tabIndex = 0;
 }
 
 function showGuess(guess) {
@@ -517,10 +526,11 @@ function askAbout(name, similar) {
 
 // What was decided, and how far it is --------------------------------------------------------------
 
-const N_RECENT = 8;
+// The number of decisions that are listed; more if somebody wants to see more.
+let nListed = 8;
 
 function showRecent() {
-  const rows = state.recent.slice(0, N_RECENT).map(({ decision, excerpt, isSaved }) => make(
+  const rows = state.recent.slice(0, nListed).map(({ decision, excerpt, isSaved }) => make(
     "li", {}, make(
       "button", { type: "button", onclick: () => goBack(decision.assignment) },
       make("b", {}, make("bdi", {}, named(decision))),
@@ -533,6 +543,22 @@ function showRecent() {
   if (hadFocus) find("#recent button")?.focus();
   find("#no-recent").hidden = rows.length > 0;
   find("#undo").disabled = !rows.length;
+  find("#earlier-ones").hidden = !state.hasMore && state.recent.length <= nListed;
+}
+
+async function showMore() {
+  await whenSaved();
+  const before = state.recent.at(-1)?.decision.id;
+  if (state.hasMore && before) {
+    const reply = await attempt(() => call("/v1/recent", { before }));
+    if (!reply) return;
+    state.recent.push(...reply.decisions.map((each) => ({ ...each, isSaved: true })));
+    state.hasMore = reply.has_more;
+  }
+  const first = nListed;
+  nListed = state.recent.length;
+  showRecent();
+  findAll("#recent button")[first]?.focus();
 }
 
 let refreshing;
@@ -635,7 +661,7 @@ async function changeTopic(change, body) {
   if (!codebook) return;
   document.activeElement?.blur();
   takeCodebook(codebook);
-  attempt(async () => takeRecent(await call("/v1/recent"))); // names may have changed
+  attempt(async () => takeRecent(await call("/v1/recent", {}))); // names may have changed
   refreshProgress();
   say("The codebook is saved");
 }
@@ -704,6 +730,7 @@ find("#done").addEventListener("click", (event) => {
 find("#undo").addEventListener("click", (event) => {
   if (event.detail <= 1) undo();
 });
+find("#earlier-ones").addEventListener("click", showMore);
 find("#search").addEventListener("input", showTopics);
 find("#finder").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -794,7 +821,8 @@ function focusOn(selector) {
 
 // Start --------------------------------------------------------------------------------------------
 
-function takeRecent({ decisions }) {
+function takeRecent({ decisions, has_more }) {
+  state.hasMore = has_more;
   const pending = state.recent.filter((each) => !each.isSaved);
   state.recent = [...pending, ...decisions.map((each) => ({ ...each, isSaved: true }))];
   showRecent();
@@ -831,7 +859,7 @@ async function start() {
   sendOutbox();
   keepFilled();
   await whenSaved();
-  attempt(async () => takeRecent(await call("/v1/recent")));
+  attempt(async () => takeRecent(await call("/v1/recent", {})));
 }
 
 start();

@@ -20,13 +20,19 @@ _RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
 class NextRequest(ServiceRequest, frozen=True, kw_only=True):
     """Asks for a text to label, besides those that the page already has, by assignment."""
 
-    held: Annotated[list[_Number], Meta(max_length=100)] = msgspec.field(default_factory=list)
+    held: Annotated[list[_Number], Meta(max_length=1000)] = msgspec.field(default_factory=list)
 
 
 class TextRequest(ServiceRequest, frozen=True, kw_only=True):
     """Asks for the text of an assignment."""
 
     assignment: _Number
+
+
+class RecentRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Asks for the latest decisions, or for those before one of them."""
+
+    before: _Number | None = None
 
 
 class DecideRequest(ServiceRequest, frozen=True, kw_only=True):
@@ -149,6 +155,8 @@ class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
     """The latest decisions, the latest first."""
 
     decisions: list[RecentDecision]
+    #: Whether there are earlier ones.
+    has_more: bool
 
 
 class CoderLabel(msgspec.Struct, frozen=True, kw_only=True):

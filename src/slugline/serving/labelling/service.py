@@ -44,6 +44,7 @@ from slugline.serving.labelling.requests import (
     ProgressReply,
     RecentDecision,
     RecentReply,
+    RecentRequest,
     RenameTopicRequest,
     SeparateTopicRequest,
     SettleRequest,
@@ -56,7 +57,7 @@ from slugline.serving.labelling.requests import (
 from slugline.serving.service_errors import SettlementError, WrongCoderError
 
 # Characters of a text in the list of the latest decisions, and decisions in it.
-_EXCERPT, _N_RECENT = 120, 30
+_EXCERPT, _N_RECENT = 120, 8
 # Disagreements that are sent at once.
 _N_DISAGREEMENTS = 10
 # How often a text is drawn again that another process has given to somebody in the meantime.
@@ -220,16 +221,18 @@ class LabelService:
         self._selector.notice_change()
         return self._text(decision.assignment)
 
-    def recent(self, coder: str) -> RecentReply:
-        """Return the latest decisions of a coder."""
+    def recent(self, coder: str, request: RecentRequest) -> RecentReply:
+        """Return the latest decisions of a coder, or those before one of them."""
+        found = self._history(coder).latest(_N_RECENT + 1, request.before)
         return RecentReply(
+            has_more=len(found) > _N_RECENT,
             decisions=[
                 RecentDecision(
                     decision=self._decision(decision),
                     excerpt=_excerpt(self.store.document(decision.assignment.document).text),
                 )
-                for decision in self._history(coder).latest(_N_RECENT)
-            ]
+                for decision in found[:_N_RECENT]
+            ],
         )
 
     def _history(self, coder: str) -> _History:
@@ -397,10 +400,14 @@ class _History:
         decision = self._current.get(assignment)
         return None if decision is None or decision.kind == "undo" else decision
 
-    def latest(self, n: int) -> list[LabelDecision]:
+    def latest(self, n: int, before: int | None = None) -> list[LabelDecision]:
         """Return the latest decisions that were not undone, the latest first."""
-        found = (each for each in reversed([*self._current.values()]) if each.kind != "undo")
-        return [decision for decision, _ in zip(found, range(n), strict=False)]
+        found = (
+            each
+            for each in reversed([*self._current.values()])
+            if each.kind != "undo" and (before is None or each.id < before)
+        )
+        return [*itertools.islice(found, n)]
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:
