@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from slugline.labels.accuracy import MeasuredLabels, estimate_accuracy
-from slugline.labels.selection import TextPool, TextSelector
+from slugline.labels.selection import SelectionWeights, TextSelector
 
 
 def random_draws(n: int, n_right: int, *, n_skipped: int = 0) -> MeasuredLabels:
@@ -92,9 +93,15 @@ def test_estimate_of_preferred_texts_has_no_bias() -> None:
     right = np.arange(n_texts) % 4 > 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        selector = TextSelector(TextPool(np.arange(n_texts), rng), rng, 0.25)
-        selector.compare(np.arange(n_texts), lambda rows: np.where(right[rows], 1.0, 4.0))
-        drawn = [selected for _ in range(100) if (selected := selector.select())]
+        selector, free = TextSelector(rng, 0.25), np.arange(n_texts)
+        weights = np.where(right, 1.0, 4.0)
+        selector.weights = SelectionWeights(free, weights, weights.__getitem__)
+        drawn = []
+        for _ in range(100):
+            selected = selector.select(free)
+            assert selected is not None
+            drawn.append(selected)
+            free = free[free != selected.row]
         is_right = np.array([right[each.row] for each in drawn])
         labels = MeasuredLabels(
             is_right=is_right,
@@ -124,3 +131,9 @@ def test_interval_holds_at_every_look_in_nearly_all_runs() -> None:
                 missed += 1
                 break
     assert missed <= 0.05 * n_runs
+
+
+def test_estimate_without_confidence_of_other_texts_counts_labels_alone() -> None:
+    draws = replace(random_draws(100, 80), confidence=np.linspace(1, 0, 100))
+    assert estimate_accuracy(draws, None).accuracy == pytest.approx(0.8)
+    assert estimate_accuracy(draws, 0.9).accuracy != pytest.approx(0.8)

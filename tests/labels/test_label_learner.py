@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from slugline import TopicClassifier
-from slugline.labels.learner import LabelledText, LabelModel, learn_labels
-from slugline.labels.selection import TextPool, TextSelector
+from slugline.labels.labelled_texts import LabelledText
+from slugline.labels.learner import LabelModel, learn_labels
 
 WORDS = {
     "grain": ["wheat", "maize", "barley", "harvest"],
@@ -23,40 +24,45 @@ def texts_and_topics(n: int) -> tuple[list[str], list[str]]:
     ], topics
 
 
-def learn(
+def labelled_texts(
     n_labels: int, *, skips: int = 0, is_measured: bool = True, several: bool = False
-) -> tuple[LabelModel | None, TextSelector]:
-    """Return a model of random draws, and the selector."""
-    texts, topics = texts_and_topics(120)
-    rng = np.random.default_rng(0)
-    selector = TextSelector(TextPool(np.arange(120), rng), rng)
-    labelled = []
-    for number in range(n_labels):
-        selected = selector.select()
-        assert selected is not None
-        topic = topics[selected.row]
-        answer = (topic, "all") if several else (topic,)
-        labelled.append(
-            LabelledText(
-                selected.row,
-                None if number < skips else answer,
-                selected.probability,
-                selected.n_candidates,
-                is_measured,
-            )
+) -> list[LabelledText]:
+    """Return random draws, the first ones skipped."""
+    return [
+        LabelledText(
+            text,
+            None if row < skips else ((topic, "all") if several else (topic,)),
+            1 / 200,
+            200,
+            is_measured,
         )
-    return learn_labels(texts, labelled, selector, TopicClassifier(n_jobs=1)), selector
+        for row, (text, topic) in enumerate(zip(*texts_and_topics(n_labels), strict=True))
+    ]
+
+
+def make_classifier() -> TopicClassifier:
+    return TopicClassifier(n_jobs=1)
+
+
+def learn(labelled: list[LabelledText]) -> LabelModel | None:
+    """Return a model of labels."""
+    return learn_labels(labelled, texts_and_topics(60)[0], make_classifier)
+
+
+def learned(labelled: list[LabelledText]) -> LabelModel:
+    model = learn(labelled)
+    assert model is not None
+    return model
 
 
 def test_learn_labels_needs_two_labels_of_two_topics() -> None:
-    assert learn(0)[0] is None
-    assert learn(2)[0] is None
-    assert learn(12, skips=12)[0] is None
+    assert learn([]) is None
+    assert learn(labelled_texts(2)) is None
+    assert learn(labelled_texts(12, skips=12)) is None
 
 
 def test_learn_labels_guesses_and_knows_its_accuracy() -> None:
-    model, _ = learn(40)
-    assert model is not None
+    model = learned(labelled_texts(40))
     assert model.n_labels == 40
     assert model.guess("wheat harvest")[0] == ("grain",)
     assert model.estimate.n_labels == 40
@@ -64,29 +70,49 @@ def test_learn_labels_guesses_and_knows_its_accuracy() -> None:
     assert model.estimate.accuracy > 0.8
 
 
-def test_learn_labels_prefers_doubtful_texts_from_then_on() -> None:
-    _, selector = learn(40)
-    assert any(not selected.is_random for _ in range(20) if (selected := selector.select()))
+def test_learn_labels_weighs_the_sample_by_doubt() -> None:
+    model = learned(labelled_texts(40))
+    sure, unsure = model.weigh(["wheat harvest", "wheat loan"])
+    assert unsure > sure
+    assert model.sample_weights == pytest.approx(model.weigh(texts_and_topics(60)[0]))
+
+
+def test_learn_labels_without_other_texts_has_an_estimate() -> None:
+    model = learn_labels(labelled_texts(40), [], make_classifier)
+    assert model is not None
+    assert model.estimate.accuracy > 0.8
+    assert len(model.sample_weights) == 0
 
 
 def test_learn_labels_counts_skipped_texts_as_bounds() -> None:
-    complete, with_skips = learn(40)[0], learn(40, skips=8)[0]
-    assert complete is not None
-    assert with_skips is not None
+    complete, with_skips = learned(labelled_texts(40)), learned(labelled_texts(40, skips=8))
     assert with_skips.n_labels == 32
     assert with_skips.estimate.n_labels == 40
     assert with_skips.estimate.width > complete.estimate.width
 
 
 def test_learn_labels_leaves_out_what_may_not_be_measured() -> None:
-    model, _ = learn(40, is_measured=False)
-    assert model is not None
+    model = learned(labelled_texts(40, is_measured=False))
     assert model.estimate.n_labels == 0
     assert np.isnan(model.estimate.accuracy)
 
 
 def test_learn_labels_measures_several_topics_by_exact_sets() -> None:
-    model, _ = learn(60, several=True)
-    assert model is not None
+    model = learned(labelled_texts(60, several=True))
     assert {*model.guess("bank debt")[0]} == {"money", "all"}
     assert model.estimate.accuracy > 0.7
+
+
+def test_learn_labels_counts_a_topic_with_one_label_as_wrong() -> None:
+    alone = LabelledText("zinc", ("metal",), 1 / 200, 200, is_measured=True)
+    model = learned([*labelled_texts(40), alone])
+    assert model.heldout.is_right.tolist()[-1] is False
+    assert model.heldout.topics[-1] == ()
+
+
+def test_learn_labels_of_many_labels_has_answers_held_out_for_all() -> None:
+    labelled = labelled_texts(400)
+    model = learned(labelled)
+    assert model.fitted.heldout_predictions is not None
+    assert not np.isnan(model.heldout.confidence).any()
+    assert model.heldout.is_right.mean() > 0.9

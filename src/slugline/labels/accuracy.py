@@ -94,7 +94,7 @@ class AccuracyEstimate(NamedTuple):
 
 
 def estimate_accuracy(
-    labels: MeasuredLabels, mean_confidence: float, *, alpha: float = 0.05
+    labels: MeasuredLabels, mean_confidence: float | None, *, alpha: float = 0.05
 ) -> AccuracyEstimate:
     """Return the accuracy on texts without a label, with a confidence sequence.
 
@@ -106,8 +106,9 @@ def estimate_accuracy(
     Parameters
     ----------
     labels : MeasuredLabels
-    mean_confidence : float
-        The mean, over texts without a label, of the model's probability that its answer is right.
+    mean_confidence : float or None
+        The mean, over texts without a label, of the model's probability that its answer is right;
+        None if it is unknown, so that only labels count.
     alpha : float, default 0.05
 
     References
@@ -142,14 +143,14 @@ def _clip(value: float) -> float:
 
 
 def _interval(
-    right: F64, confidence: F64, weights: F64, n: float, mean_confidence: float, alpha: float
+    right: F64, confidence: F64, weights: F64, n: float, mean_confidence: float | None, alpha: float
 ) -> tuple[float, float]:
     """Return an estimate and half the width of its interval."""
     fractions = weights / weights.sum()
-    slope = _slope(right, confidence, fractions, n)
+    slope = 0.0 if mean_confidence is None else _slope(right, confidence, fractions, n)
     differences = right - slope * confidence
     difference = float(fractions @ differences)
-    estimate = slope * mean_confidence + difference
+    estimate = difference + slope * (mean_confidence or 0.0)
     smoothed = (n * float(fractions @ right) + _N_PRIOR / 2) / (n + _N_PRIOR)
     observed = float(fractions**2 @ (differences - difference) ** 2) * n / (n - 1)
     least = smoothed * (1 - smoothed) * (1 - slope / 2) / n

@@ -42,6 +42,43 @@ class Selector(Protocol):
         """End all threads."""
 
 
+class DoubleDraws:
+    """Draws texts for a second coder from the random draws of others.
+
+    Parameters
+    ----------
+    assignments : RowAssignments
+    fraction : float
+        The probability with which a coder gets such a text, if there is one.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(
+        self, assignments: RowAssignments, fraction: float, rng: np.random.Generator
+    ) -> None:
+        self._assignments, self._fraction, self._rng = assignments, fraction, rng
+
+    def draw(self, coder: str, n_free: int) -> tuple[float, SelectedRow | None]:
+        """Return the probability that such a text is drawn, and the text; None if it is not.
+
+        Parameters
+        ----------
+        coder : str
+        n_free : int
+            Number of texts that the coder could get instead.
+        """
+        if not self._fraction:
+            return 0.0, None
+        drawn = self._assignments.drawn_by_others(coder)
+        if not drawn.size:
+            return 0.0, None
+        fraction = self._fraction if n_free else 1.0
+        if self._rng.random() >= fraction:
+            return fraction, None
+        selection = Selection("double-coded", fraction / drawn.size, int(drawn.size))
+        return fraction, SelectedRow(int(self._rng.choice(drawn)), selection)
+
+
 class RandomSelector:
     """Draws texts at random, each with the same probability; learns nothing.
 
@@ -62,21 +99,15 @@ class RandomSelector:
         random_state: int | None = None,
     ) -> None:
         self._assignments = assignments
-        self._double_fraction = double_fraction
         self._rng = np.random.default_rng(random_state)
+        self._double_draws = DoubleDraws(assignments, double_fraction, self._rng)
 
     def select_next(self, coder: str) -> SelectedRow | None:
         """Return a random row; with probability `double_fraction`, one that another coder drew."""
         free = self._assignments.free_rows(coder)
-        drawn = self._assignments.drawn_by_others(coder) if self._double_fraction else free[:0]
-        fraction = self._double_fraction if drawn.size else 0.0
-        if not free.size and not drawn.size:
-            return None
-        if not free.size:
-            fraction = 1.0 if drawn.size and self._double_fraction else 0.0
-        if self._rng.random() < fraction:
-            selection = Selection("double-coded", fraction / drawn.size, int(drawn.size))
-            return SelectedRow(int(self._rng.choice(drawn)), selection)
+        fraction, double = self._double_draws.draw(coder, len(free))
+        if double is not None or not free.size:
+            return double
         selection = Selection("random", (1 - fraction) / free.size, int(free.size))
         return SelectedRow(int(self._rng.choice(free)), selection)
 

@@ -8,12 +8,13 @@ known, all labels count in an estimate of accuracy (`slugline.labels.accuracy`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64, Index, Mask
+from slugline.base.arrays import F32, F64, Index, Mask
+from slugline.learning.encoder.vectors import WordVectorEncoder
 
 # The power of doubt, which is 1 minus the margin between the two likeliest topics. In simulated
 # annotations of training splits, models learned as much as from the most doubtful texts; with a
@@ -21,6 +22,8 @@ from slugline.base.arrays import F64, Index, Mask
 _DOUBT_POWER = 4
 #: The largest number of texts whose doubt is compared; they are drawn at random if there are more.
 MAX_COMPARED = 5000
+# Vectors of at most so many selected texts are compared with those of others.
+_MAX_SPREAD = 500
 
 
 class SelectedText(NamedTuple):
@@ -44,122 +47,101 @@ class SelectedText(NamedTuple):
     n_candidates: int
 
 
-class TextPool:
-    """The texts that may still be selected.
+class SelectionWeights(NamedTuple):
+    """Weights of texts, by which those that aren't random draws are selected.
 
-    Parameters
+    Attributes
     ----------
-    rows : int array, shape (n_texts,)
-        Distinct rows of texts, ascending.
-    rng : numpy.random.Generator
+    rows : int array, shape (n_rows,)
+        A random sample of the texts that may be selected, ascending.
+    values : float64 array, shape (n_rows,)
+        The weight of each row, at least 0.
+    weigh : callable
+        Returns the weight of each of some rows.
     """
 
-    def __init__(self, rows: Index, rng: np.random.Generator) -> None:
-        self._rows, self._rng = rows, rng
-        self._is_free: Mask = np.ones(len(rows), dtype=bool)
-        self.n_free = len(rows)
-
-    def take(self, row: int) -> None:
-        """Take a row out of the pool; nothing happens if it isn't in it."""
-        place = int(np.searchsorted(self._rows, row))
-        if place < len(self._rows) and self._rows[place] == row and self._is_free[place]:
-            self._is_free[place] = False
-            self.n_free -= 1
-
-    def free_rows(self) -> Index:
-        """Return the rows in the pool."""
-        return self._rows[self._is_free]
-
-    def is_free(self, rows: Index) -> Mask:
-        """Return a mask of the rows, all of them rows of texts, that are in the pool."""
-        return self._is_free[np.searchsorted(self._rows, rows)]
-
-    def draw(self) -> int:
-        """Return a row that is drawn at random; the pool must not be empty."""
-        for _ in range(32):  # as long as most rows are free, one is found at once
-            place = int(self._rng.integers(len(self._rows)))
-            if self._is_free[place]:
-                return int(self._rows[place])
-        return int(self._rng.choice(self.free_rows()))
-
-    def sample(self, n: int) -> Index:
-        """Return up to `n` rows that are drawn at random, in order."""
-        free = self.free_rows()
-        if len(free) <= n:
-            return free
-        return np.sort(self._rng.choice(free, n, replace=False))
+    rows: Index
+    values: F64
+    weigh: Callable[[Index], F64]
 
 
 class TextSelector:
-    """Selects texts from a pool.
+    """Selects texts.
+
+    Attributes
+    ----------
+    random_fraction : float
+        The probability of a random draw. It may be changed at any time, in view of labels too: each
+        text has the probability that it had at its moment.
+    weights : SelectionWeights or None
+        It may be replaced by another thread at any time. All texts are random draws if it is None,
+        or if all weights are 0.
 
     Parameters
     ----------
-    pool : TextPool
     rng : numpy.random.Generator
     random_fraction : float, default 1 / 3
-        The probability of a random draw.
     """
 
-    def __init__(
-        self, pool: TextPool, rng: np.random.Generator, random_fraction: float = 1 / 3
-    ) -> None:
-        self.pool, self._rng, self.random_fraction = pool, rng, random_fraction
-        self._weigh: Callable[[Index], F64] | None = None
-        self._compared: Index = np.zeros(0, dtype=np.intp)
-        self._weights: F64 = np.zeros(0)
+    def __init__(self, rng: np.random.Generator, random_fraction: float = 1 / 3) -> None:
+        self._rng, self.random_fraction = rng, random_fraction
+        self.weights: SelectionWeights | None = None
 
-    def compare(self, rows: Index, weigh: Callable[[Index], F64]) -> None:
-        """Let texts be selected by new weights.
+    def sample(self, free: Index, n: int = MAX_COMPARED) -> Index:
+        """Return up to `n` of the rows, drawn at random, ascending."""
+        if len(free) <= n:
+            return free
+        return np.sort(self._rng.choice(free, n, replace=False, shuffle=False))
 
-        Parameters
-        ----------
-        rows : int array, shape (n_rows,)
-            A sample of the pool, in order; texts that are not random draws are selected from these.
-        weigh : callable
-            Returns the weight of each of some rows, at least 0.
-        """
-        self._weigh, self._compared, self._weights = weigh, rows, weigh(rows)
-
-    def select(self, *, is_blind: bool = True) -> SelectedText | None:
-        """Take a text out of the pool and return it; None if there is none.
+    def select(self, free: Index, *, is_blind: bool = True) -> SelectedText | None:
+        """Return one of the rows; None if there is none.
 
         Parameters
         ----------
+        free : int array, shape (n_free,)
+            The rows that may be selected, ascending.
         is_blind : bool, default True
             Whether the label will not depend on how the text was selected. If the model's guess is
             to be shown with texts that aren't random draws, only random draws can count.
         """
-        pool = self.pool
-        if not pool.n_free:
+        n_free = len(free)
+        if not n_free:
             return None
-        is_free = pool.is_free(self._compared)
-        self._compared, self._weights = self._compared[is_free], self._weights[is_free]
-        total = float(self._weights.sum())
-        fraction = self.random_fraction if total > 0 else 1.0
+        weights = self.weights
+        if weights is not None:
+            is_free = _is_in(weights.rows, free)
+            rows, values = weights.rows[is_free], weights.values[is_free]
+            total = float(values.sum())
+        if weights is None or not total > 0:
+            return SelectedText(int(self._rng.choice(free)), True, 1 / n_free, n_free)
+        fraction = self.random_fraction
         is_random = self._rng.random() < fraction
         if is_random:
-            row = pool.draw()
+            row = int(self._rng.choice(free))
         else:
-            row = int(self._rng.choice(self._compared, p=self._weights / total))
+            row = int(self._rng.choice(rows, p=values / total))
         relative = 0.0
-        if total > 0 and (is_blind or not is_random):
+        if is_blind or not is_random:
             # Texts that weren't compared could have been, each with the same probability.
-            relative = self._weight(row) * len(self._compared) / total
+            relative = _weight(weights, row) * len(rows) / total
         probability = (1 - fraction) * relative
         if is_blind or is_random:
             probability += fraction
-        selected = SelectedText(row, is_random, probability / pool.n_free, pool.n_free)
-        pool.take(row)
-        return selected
+        return SelectedText(row, is_random, min(probability / n_free, 1.0), n_free)
 
-    def _weight(self, row: int) -> float:
-        """Return the weight of a row."""
-        place = int(np.searchsorted(self._compared, row))
-        if place < len(self._compared) and self._compared[place] == row:
-            return float(self._weights[place])
-        assert self._weigh is not None  # noqa: S101 - some weights are over 0
-        return float(self._weigh(np.array([row], dtype=np.intp))[0])
+
+def _is_in(rows: Index, others: Index) -> Mask:
+    """Return which rows are among others, both ascending."""
+    places = np.searchsorted(others, rows)
+    return others[np.minimum(places, len(others) - 1)] == rows
+
+
+def _weight(weights: SelectionWeights, row: int) -> float:
+    """Return the weight of a row."""
+    place = int(np.searchsorted(weights.rows, row))
+    if place < len(weights.rows) and weights.rows[place] == row:
+        return float(weights.values[place])
+    return float(weights.weigh(np.array([row], dtype=np.intp))[0])
 
 
 def doubt_weights(doubt: F64) -> F64:
@@ -167,7 +149,7 @@ def doubt_weights(doubt: F64) -> F64:
     return (doubt + 0.02) ** _DOUBT_POWER
 
 
-def distance_weights(vectors: F64, selected: F64) -> F64:
+def distance_weights(vectors: F32, selected: F32) -> F64:
     """Return the squared distance of each row from the nearest of the selected ones.
 
     Parameters
@@ -183,4 +165,42 @@ def distance_weights(vectors: F64, selected: F64) -> F64:
     if not len(selected):
         return np.ones(len(vectors))
     nearest = (vectors @ selected.T).max(axis=1)
-    return np.maximum(1 - nearest, 0.0) ** 2
+    return np.maximum(1 - nearest.astype(np.float64), 0.0) ** 2
+
+
+class VectorSpread:
+    """Weighs a sample of texts by how far their word vectors are from those that were selected.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        All texts.
+    rows : int array, shape (n_rows,)
+        Those of the sample, ascending.
+    """
+
+    def __init__(self, texts: Sequence[str], rows: Index) -> None:
+        self._texts, self._rows, self._encoder = texts, rows, WordVectorEncoder()
+        self._vectors = self._encode(rows)
+        self._selected: list[F32] = []
+        self._weights = distance_weights(self._vectors, self._vectors[:0])
+
+    def _encode(self, rows: Index) -> F32:
+        return self._encoder.encode([self._texts[row] for row in rows.tolist()])
+
+    def add(self, text: str) -> None:
+        """Add a text that was selected."""
+        if len(self._selected) < _MAX_SPREAD:
+            vector = self._encoder.encode([text])
+            weights = distance_weights(self._vectors, vector)
+            self._weights = np.minimum(self._weights, weights) if self._selected else weights
+            self._selected.append(vector)
+
+    def weights(self) -> SelectionWeights:
+        """Return the present weights."""
+        selected = np.concatenate([self._vectors[:0], *self._selected])
+
+        def weigh(rows: Index) -> F64:
+            return distance_weights(self._encode(rows), selected)
+
+        return SelectionWeights(self._rows, self._weights, weigh)

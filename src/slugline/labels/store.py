@@ -526,6 +526,17 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             ).fetchall()
             return [reader.assignment(cells) for cells in rows]
 
+    def first_assignments(self) -> dict[int, Assignment]:
+        """Return the first assignment to a person of each document that has one."""
+        with self._database.reading() as connection:
+            reader = self._reader(connection)
+            rows = connection.execute(
+                f"SELECT {ASSIGNMENT_COLUMNS} FROM assignments WHERE id IN "  # noqa: S608
+                "(SELECT min(assignments.id) FROM assignments JOIN coders ON coders.id = coder "
+                "WHERE kind = 'person' GROUP BY document)"
+            ).fetchall()
+            return {each.document: each for each in map(reader.assignment, rows)}
+
     def assigned_documents(self) -> dict[int, int]:
         """Return the number of coders of each document that has any."""
         with self._database.reading() as connection:

@@ -1,0 +1,241 @@
+"""What is known of a model of labels: its accuracy, that of topics, and what to expect of more."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F64, Mask
+from slugline.base.wording import counted
+from slugline.labels.accuracy import (
+    MIN_EFFECTIVE,
+    AccuracyEstimate,
+    MeasuredLabels,
+    estimate_accuracy,
+)
+from slugline.labels.labelled_texts import LabelledText
+
+# Further labels hardly pay if twice as many would bring less than the first number, and surely less
+# than the second.
+_SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
+# Fewest labels for a forecast.
+_MIN_TO_FORECAST = 40
+
+
+class TopicAccuracy(NamedTuple):
+    """The accuracy on the texts of one topic.
+
+    Attributes
+    ----------
+    topic : str
+    n_labels : int
+        Number of labels that were measured.
+    estimate : AccuracyEstimate
+        In several topics, a text counts as right if all of its topics are right.
+    """
+
+    topic: str
+    n_labels: int
+    estimate: AccuracyEstimate
+
+
+class DoublingForecast(NamedTuple):
+    """What twice as many labels would bring.
+
+    Attributes
+    ----------
+    n_labels : int
+        Twice the number of present labels.
+    gain : float
+        The accuracy that they are expected to add.
+    low, high : float
+        A 95 % interval of the gain.
+    """
+
+    n_labels: int
+    gain: float
+    low: float
+    high: float
+
+    @property
+    def hardly_pays(self) -> bool:
+        """Whether the gain is small, and surely not large."""
+        return self.gain < _SMALL_GAIN and self.high < _LARGE_GAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReport:
+    """What is known of a model of labels.
+
+    Attributes
+    ----------
+    n_labels : int
+        Number of labels that it has learned from.
+    estimate : AccuracyEstimate
+        Its accuracy on texts without a label.
+    topics : tuple of TopicAccuracy
+        Topics with enough labels, those with the lowest accuracy first.
+    doubling : DoublingForecast or None
+        None if there are too few labels to tell.
+    """
+
+    n_labels: int
+    estimate: AccuracyEstimate
+    topics: tuple[TopicAccuracy, ...] = ()
+    doubling: DoublingForecast | None = None
+
+    def labels_for_precision(self, precision: float) -> int | None:
+        """Return about how many more labels let the interval begin at `precision`; 0 if it does.
+
+        None is returned if no number of labels does, as today's accuracy is not above `precision`.
+        """
+        estimate = self.estimate
+        if estimate.low >= precision:
+            return 0
+        if not estimate.accuracy > precision:
+            return None
+        half = estimate.accuracy - estimate.low
+        wanted = estimate.accuracy - precision
+        return estimate.labels_for(estimate.width * wanted / half)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report in sentences."""
+        estimate = self.estimate
+        if math.isnan(estimate.accuracy):
+            yield (
+                f"{counted(self.n_labels, 'label')}, of which too few are measured to know the "
+                "accuracy"
+            )
+            return
+        yield (
+            f"{counted(self.n_labels, 'label')}: right for {estimate.accuracy:.0%} of the other "
+            f"texts ({estimate.low:.0%} to {estimate.high:.0%})"
+        )
+        for topic, _, of_topic in self.topics:
+            yield f"{topic}: {of_topic.accuracy:.0%} ({of_topic.low:.0%} to {of_topic.high:.0%})"
+        if self.doubling is None:
+            return
+        if self.doubling.hardly_pays:
+            yield "further labels hardly pay"
+        else:
+            n, gain, low, high = self.doubling
+            yield (
+                f"with {n:,} labels, expect {100 * gain:.1f} points more "
+                f"({100 * low:.1f} to {100 * high:.1f})"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it; numbers that are unknown are None."""
+        return {
+            "n_labels": self.n_labels,
+            **_estimate_dict(self.estimate),
+            "topics": [
+                {"topic": each.topic} | _estimate_dict(each.estimate) for each in self.topics
+            ],
+            "doubling": None
+            if self.doubling is None
+            else self.doubling._asdict() | {"hardly_pays": self.doubling.hardly_pays},
+        }
+
+
+def _estimate_dict(estimate: AccuracyEstimate) -> dict[str, Any]:
+    accuracy = None if math.isnan(estimate.accuracy) else estimate.accuracy
+    return {
+        "accuracy": accuracy,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n_measured": estimate.n_labels,
+    }
+
+
+def accuracy_by_topic(
+    labelled: Sequence[LabelledText], is_right: Mask
+) -> tuple[TopicAccuracy, ...]:
+    """Return the accuracy on the texts of each topic with enough labels, the lowest first.
+
+    Skipped texts, which may have any topic, don't count.
+
+    Parameters
+    ----------
+    labelled : sequence of LabelledText
+    is_right : bool array
+        Whether the held-out answer to each text with an answer is right.
+    """
+    by_topic: defaultdict[str, list[tuple[LabelledText, bool]]] = defaultdict(list)
+    answered = [each for each in labelled if each.topics is not None]
+    for each, right in zip(answered, is_right.tolist(), strict=True):
+        for topic in (each.topics or ()) if each.is_measured else ():
+            by_topic[topic].append((each, right))
+    found = []
+    for topic, pairs in by_topic.items():
+        estimate = estimate_accuracy(_measured(pairs), None)
+        if estimate.n_effective >= MIN_EFFECTIVE:
+            found.append(TopicAccuracy(topic, len(pairs), estimate))
+    return tuple(sorted(found, key=lambda each: each.estimate.accuracy))
+
+
+def _measured(pairs: Sequence[tuple[LabelledText, bool]]) -> MeasuredLabels:
+    return MeasuredLabels(
+        is_right=np.array([right for _, right in pairs], dtype=bool),
+        is_skipped=np.zeros(len(pairs), dtype=bool),
+        confidence=np.zeros(len(pairs)),
+        probability=np.array([each.probability for each, _ in pairs], dtype=np.float64),
+        n_candidates=np.array([each.n_candidates for each, _ in pairs], dtype=np.float64),
+    )
+
+
+def _draw_weights(measured: Sequence[LabelledText]) -> F64:
+    """Return the inverse of each text's probability, beside that of a random draw."""
+    probability = np.array([each.probability for each in measured], dtype=np.float64)
+    n_candidates = np.array([each.n_candidates for each in measured], dtype=np.float64)
+    return 1 / (probability * n_candidates)
+
+
+def forecast_doubling(
+    answered: Sequence[LabelledText], is_right: Mask, half_right: F64
+) -> DoublingForecast | None:
+    """Return what twice as many labels would bring; None if too few are measured.
+
+    The error falls by the same factor each time that labels are doubled (a power law): what the
+    second half of the labels brought says what as many more will bring.
+
+    Parameters
+    ----------
+    answered : sequence of LabelledText
+    is_right : bool array, shape (n_answered,)
+        Whether held-out answers are right.
+    half_right : float64 array, shape (n_answered,)
+        The fraction of models of half of the labels, without that text, that are right.
+
+    References
+    ----------
+    Cortes et al. (1994), Learning curves: asymptotic values and rate of convergence.
+    """
+    is_measured = np.array([each.is_measured for each in answered], dtype=bool)
+    if is_measured.sum() < _MIN_TO_FORECAST:
+        return None
+    weights = _draw_weights([each for each in answered if each.is_measured])
+    fractions = weights / weights.sum()
+    differences = is_right[is_measured] - half_right[is_measured]
+    last_gain = float(fractions @ differences)
+    error = float(fractions @ ~is_right[is_measured])
+    n = 1 / float((fractions**2).sum())
+    spread = math.sqrt(float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1))
+    low, high = last_gain - 1.96 * spread, last_gain + 1.96 * spread
+    return DoublingForecast(
+        n_labels=2 * len(answered),
+        gain=_next_gain(error, last_gain),
+        low=_next_gain(error, low),
+        high=_next_gain(error, high),
+    )
+
+
+def _next_gain(error: float, last_gain: float) -> float:
+    """Return how much the error falls next, if it fell by `last_gain` to `error`."""
+    gain = max(last_gain, 0.0)
+    return error * gain / (error + gain) if gain else 0.0

@@ -1,0 +1,278 @@
+"""Selects the next text of a coder by a model of the labels, learned in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from slugline.base.arrays import F64, Index
+from slugline.classifier import TopicClassifier
+from slugline.corpus.label_database import ModelGuess, Selection, SelectionReason
+from slugline.labels.accuracy import AccuracyEstimate
+from slugline.labels.draws import DoubleDraws, SelectedRow
+from slugline.labels.label_report import LabelReport
+from slugline.labels.labelled_texts import read_labelled
+from slugline.labels.learner import LabelModel, MakeClassifier, learn_labels, report_labels
+from slugline.labels.selection import MAX_COMPARED, SelectionWeights, TextSelector, VectorSpread
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments, TextTable
+
+#: With fewer labels, texts are spread by their vectors rather than selected by the model's doubt.
+MIN_LABELS = 20
+# Guesses are shown once there are so many labels for each topic of the codebook.
+_MIN_PER_TOPIC = 3
+# Until the interval is so wide, the fraction of random draws stays as it was at first.
+_NARROW = 0.10
+#: The smallest fraction of random draws, unless less is asked for.
+MIN_RANDOM_FRACTION = 0.1
+# Seconds that `close` waits for a fit.
+_PATIENCE = 10.0
+
+
+def choose_random_fraction(first_fraction: float, estimate: AccuracyEstimate | None) -> float:
+    """Return the fraction of random draws: fewer once the interval is narrow.
+
+    Its width shrinks with the square root of the number of random draws, so that of twice as many
+    labels, half are needed to keep it.
+    """
+    if estimate is None or estimate.width >= _NARROW:
+        return first_fraction
+    least = min(first_fraction, MIN_RANDOM_FRACTION)
+    return max(least, first_fraction * (estimate.width / _NARROW) ** 2)
+
+
+def _make_classifier() -> TopicClassifier:
+    return TopicClassifier(n_jobs=1)
+
+
+class LearningSelector:
+    """Selects random draws and texts that a model doubts; see `slugline.labels.draws.Selector`.
+
+    Before there are 20 labels, texts that aren't random draws are spread by their word vectors. Of
+    many texts, a random sample is compared.
+
+    Attributes
+    ----------
+    problem : str or None
+        Why the last fit failed; labels are kept, and the next change is learned from again.
+
+    Parameters
+    ----------
+    store : LabelStore
+    table : TextTable
+    assignments : RowAssignments
+    random_fraction : float, default 1 / 3
+        The fraction of random draws at first. Once the interval of the accuracy is narrower than
+        0.1, there are fewer, down to `MIN_RANDOM_FRACTION`.
+    double_fraction : float, default 0.0
+        See `RandomSelector`.
+    is_blind : bool, default False
+        Whether no guess of the model is ever shown. All labels count in the accuracy then, else
+        random draws and what was labelled before guesses were shown.
+    make_classifier : callable, optional
+    random_state : int, optional
+    """
+
+    def __init__(
+        self,
+        store: LabelStore,
+        table: TextTable,
+        assignments: RowAssignments,
+        *,
+        random_fraction: float = 1 / 3,
+        double_fraction: float = 0.0,
+        is_blind: bool = False,
+        make_classifier: MakeClassifier = _make_classifier,
+        random_state: int | None = None,
+    ) -> None:
+        self._store, self._table, self._assignments = store, table, assignments
+        self._first_fraction, self._is_blind = random_fraction, is_blind
+        self._make_classifier = make_classifier
+        rng = np.random.default_rng(random_state)
+        self._selector = TextSelector(rng, random_fraction)
+        self._double_draws = DoubleDraws(assignments, double_fraction, rng)
+        self._spread: VectorSpread | None = None
+        self._model: LabelModel | None = None
+        self._report: LabelReport | None = None
+        self._n_topics = 0
+        self._changing = threading.Lock()
+        self.problem: str | None = None
+        self._learner = LatestTask(self._learn)
+        self._learner.request()
+
+    def select_next(self, coder: str) -> SelectedRow | None:
+        """Return the next row for a coder, and why it was selected; None if none is left."""
+        free = self._assignments.free_rows(coder)
+        double_fraction, double = self._double_draws.draw(coder, len(free))
+        if double is not None or not len(free):
+            return double
+        with self._changing:
+            return self._select(free, double_fraction)
+
+    def _select(self, free: Index, double_fraction: float) -> SelectedRow:
+        model = self._model
+        shows_guess = not self._is_blind and model is not None and self._has_enough(model)
+        selected = self._selector.select(free, is_blind=not shows_guess)
+        assert selected is not None  # noqa: S101 - there are free rows
+        text = self._table.texts[selected.row]
+        if self._spread is not None:
+            self._spread.add(text)
+            self._selector.weights = self._spread.weights()
+        reason: SelectionReason = "random"
+        if not selected.is_random:
+            reason = "spread" if model is None else "suggested"
+        selection = Selection(
+            reason,
+            (1 - double_fraction) * selected.probability,
+            selected.n_candidates,
+            None if model is None else ModelGuess(*model.guess(text)),
+            is_guess_shown=shows_guess and not selected.is_random,
+        )
+        return SelectedRow(selected.row, selection)
+
+    def _has_enough(self, model: LabelModel) -> bool:
+        return model.n_labels >= _MIN_PER_TOPIC * self._n_topics
+
+    def notice_change(self) -> None:
+        """Let the model be learned anew, in another thread."""
+        self._learner.request()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all changes are learned from; return whether they are."""
+        return self._learner.wait(timeout)
+
+    @property
+    def model(self) -> LabelModel | None:
+        """The model of the present labels; None if there is none yet."""
+        return self._model
+
+    @property
+    def estimate(self) -> AccuracyEstimate | None:
+        """The accuracy of the model of the present labels; None if there is none yet."""
+        model = self._model
+        return None if model is None else model.estimate
+
+    @property
+    def report(self) -> LabelReport | None:
+        """What is known of the model, or of one a moment ago; None if there is none yet."""
+        return self._report
+
+    @property
+    def random_fraction(self) -> float:
+        """The present fraction of random draws."""
+        return self._selector.random_fraction
+
+    def close(self) -> None:
+        """End the thread, after a fit that is running."""
+        self._learner.close(_PATIENCE)
+
+    # Learning, in the other thread -----------------------------------------------------------
+
+    def _learn(self) -> None:
+        try:
+            self._learn_labels()
+            self.problem = None
+        except Exception as error:  # noqa: BLE001 - coders go on, with the model that there is
+            self.problem = str(error) or type(error).__name__
+
+    def _learn_labels(self) -> None:
+        labelled = read_labelled(self._store, self._table)
+        self._n_topics = len(self._store.codebook().topics())
+        texts = self._table.texts
+        rows = self._selector.sample(self._assignments.free_rows(""), MAX_COMPARED)
+        model = None
+        if sum(each.topics is not None for each in labelled) >= MIN_LABELS:
+            sample = [texts[row] for row in rows.tolist()]
+            model = learn_labels(labelled, sample, self._make_classifier)
+        if model is None:
+            self._spread_texts(rows, [each.text for each in labelled])
+            return
+
+        def weigh(some: Index) -> F64:
+            return model.weigh([texts[row] for row in some.tolist()])
+
+        with self._changing:
+            self._model, self._spread = model, None
+            self._selector.weights = SelectionWeights(rows, model.sample_weights, weigh)
+            self._selector.random_fraction = choose_random_fraction(
+                self._first_fraction, model.estimate
+            )
+        if self._learner.is_latest:  # what follows takes longer, and is of the latest labels
+            self._report = report_labels(model, self._make_classifier)
+
+    def _spread_texts(self, rows: Index, labelled: list[str]) -> None:
+        """Let texts be selected by their distance from those with a label."""
+        if self._spread is not None:
+            return  # it is told of each text that is selected
+        spread = VectorSpread(self._table.texts, rows)
+        for text in labelled:
+            spread.add(text)
+        with self._changing:
+            self._model = self._report = None
+            self._spread, self._selector.weights = spread, spread.weights()
+
+
+class LatestTask:
+    """Runs a function in a thread once it is requested, again if it was requested meanwhile.
+
+    At most one call runs at a time. After a call, the thread rests for as long, so that other
+    threads get half of the time.
+
+    Parameters
+    ----------
+    function : callable
+        It must not raise.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._changed = threading.Condition()
+        self._n_requests = self._n_started = self._n_done = 0
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="learn-labels", daemon=True)
+        self._thread.start()
+
+    def request(self) -> None:
+        """Let the function be called; nothing happens if the task is closed."""
+        with self._changed:
+            self._n_requests += 1
+            self._changed.notify_all()
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether nothing was requested since the last call began, nor the task closed."""
+        return not self._is_closed and self._n_started == self._n_requests
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all requests are done; return whether they are."""
+        with self._changed:
+            wanted = self._n_requests
+            self._changed.wait_for(lambda: self._is_closed or self._n_done >= wanted, timeout)
+            return self._n_done >= wanted
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the thread; wait for a call that is running."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._is_closed or self._n_requests > self._n_started
+                )
+                if self._is_closed:
+                    return
+                self._n_started = self._n_requests
+            started = time.monotonic()
+            self._function()
+            seconds = time.monotonic() - started
+            with self._changed:
+                self._n_done = self._n_started
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._is_closed, seconds)
