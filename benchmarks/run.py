@@ -42,6 +42,7 @@ SUBJECTS = (
     "serving",
     "corrections",
     "label_store",
+    "labelling",
     "export",
     "streams",
     "reproducibility",

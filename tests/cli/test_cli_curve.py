@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ def test_curve_prints_a_table_and_what_twice_the_labels_would_bring(run: Run) ->
 
 def test_curve_reports_progress_on_standard_error(run: Run) -> None:
     result = run("curve", "news.csv", *NAMED, "--draws", 1)
-    assert result.err.splitlines() == [
+    # On a busy machine, a line says how much time is left, and a long step has several.
+    lines = [re.sub(r"  [\d:]+ left", "", line) for line in result.err.splitlines()]
+    assert [*dict.fromkeys(lines)] == [
         "  0%  Slugline: 5 labels per topic, draw 1",
         " 25%  Slugline: 10 labels per topic, draw 1",
         " 50%  Slugline: 20 labels per topic, draw 1",
