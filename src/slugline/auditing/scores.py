@@ -28,13 +28,14 @@ _SMOOTHING = 0.01
 # The standard deviation of scores by frequency, relative to those of the classifier.
 _FREQUENCY_WEIGHT = 0.1
 # The penalty of the discriminant analysis of vectors; the largest spread of its scores over topics,
-# relative to the spread of the scores of words; and the number of documents by which the spread is
-# chosen. Chosen on training splits, with 4 to 20 % of the topics changed, at random or to similar
-# ones: with a limit of 2, a set with eight documents of each topic loses more than others gain.
+# relative to the spread of the scores of words; and the number of documents by which the factor on
+# scores is chosen. These were chosen on training splits, with 4 to 20 % of the topics changed, at
+# random or to similar ones. With a largest spread of 2, a set with eight documents of each topic
+# loses more than others gain.
 _PENALTY, _MAX_SPREAD, _N_FUSED = 3.0, 1.0, 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DocumentRows:
     """Documents as rows for classifiers.
 
@@ -81,7 +82,7 @@ def heldout_scores(
     labels : Labels
     context : FitContext
     groups : int array, shape (n_rows,)
-        Rows in the same group don't judge each other.
+        Rows of a group are held out together.
     is_judged : bool array, shape (n_rows,)
         A mask of the rows whose topic rows of other groups have as well. The weight of vectors is
         chosen by these rows.
@@ -161,10 +162,10 @@ def vector_factor(by_terms: F32, by_vectors: F32, y: I64, rows: Index) -> np.flo
     spreads = [spread(part) for part in scores] if len(rows) else [0.0, 0.0]
     if not all(spreads):
         return np.float32(0)
-    of_terms, of_vectors = fit_score_factors(scores, y[rows])
+    factor_of_terms, factor_of_vectors = fit_score_factors(scores, y[rows])
     factor = _MAX_SPREAD * spreads[0] / spreads[1]
-    if of_vectors < factor * of_terms:
-        factor = of_vectors / of_terms
+    if factor_of_vectors < factor * factor_of_terms:
+        factor = factor_of_vectors / factor_of_terms
     return np.float32(factor)
 
 

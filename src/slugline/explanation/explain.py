@@ -409,7 +409,7 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
 
 
 class _Answer:
-    """A model's row, scores and probabilities for one text, and the head that it is answered by."""
+    """A model's row, scores and probabilities for one text, and the head that answers it."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
         self.text = text

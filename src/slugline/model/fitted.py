@@ -243,7 +243,8 @@ class Fitted:
         """
         if (dense := self._text_head) is not None:
             return self._with_encoder(dense, X)[0]
-        return self._map_batches(lambda batch: self._score(batch)[0], X)[0]
+        (scores,), _ = self._map_batches(lambda batch: (self._score(batch)[0],), X)
+        return scores
 
     def answers(self, texts: Sequence[str]) -> Sequence[Any]:
         """Return the topic of each text; for a multilabel model, a tuple of its topics."""
@@ -261,7 +262,7 @@ class Fitted:
         if (dense := self._text_head) is not None:
             _, proba, words = self._with_encoder(dense, X)
         else:
-            proba, words = self._map_batches(self._predict_batch, X)
+            (proba,), words = self._map_batches(lambda batch: (self._predict_batch(batch),), X)
         if self.multilabel_rule is not None:
             proba = self.multilabel_rule.make_consistent(proba)
         return proba, words
@@ -282,8 +283,7 @@ class Fitted:
         """Return the scores, the probabilities and the word counts of texts."""
         texts = check_texts(X)  # a list, as texts are read twice
         fast = self.fast_stage
-        both, words = fast._map_batches(fast._score_and_predict_batch, texts)
-        scores, proba = (np.ascontiguousarray(part) for part in np.hsplit(both, 2))
+        (scores, proba), words = fast._map_batches(fast._score_and_predict_batch, texts)
         needed = np.flatnonzero(dense.needs_encoder(proba, words))
         if len(needed):
             needed_texts = [texts[row] for row in needed.tolist()]
@@ -302,10 +302,10 @@ class Fitted:
         cascade = None if self.dense is None else self.dense.cascade
         return replace(self, dense=None if cascade is None else cascade.fast_head)
 
-    def _score_and_predict_batch(self, batch: FeatureBatch) -> F32:
-        """Return the scores of a batch, and then its probabilities, in twice as many columns."""
+    def _score_and_predict_batch(self, batch: FeatureBatch) -> tuple[F32, F32]:
+        """Return the scores and the probabilities of a batch."""
         scores, is_known = self._score(batch)
-        return np.hstack([scores, self._calibrate(scores, is_known)])
+        return scores, self._calibrate(scores, is_known)
 
     def _predict_batch(self, batch: FeatureBatch) -> F32:
         """Return the probabilities of a batch."""
@@ -336,9 +336,9 @@ class Fitted:
         return scores, self.dense.add_sums(scores, batch.text_sums, encoder.min_known_fraction)
 
     def _map_batches(
-        self, function: Callable[[FeatureBatch], F32], X: Iterable[str]
-    ) -> tuple[F32, WordCounts]:
-        """Return the results of a function of batches of texts, and the word counts of texts.
+        self, function: Callable[[FeatureBatch], tuple[F32, ...]], X: Iterable[str]
+    ) -> tuple[tuple[F32, ...], WordCounts]:
+        """Return the arrays that a function returns for batches of texts, and the word counts.
 
         Word vectors are summed in the pass that counts words.
         """
@@ -352,7 +352,8 @@ class Fitted:
         if len(parts) == 1:
             return parts[0]
         results, counts = zip(*parts, strict=True)
-        return np.concatenate(results), WordCounts.concatenate(counts)
+        arrays = tuple(map(np.concatenate, zip(*results, strict=True)))
+        return arrays, WordCounts.concatenate(counts)
 
 
 def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:

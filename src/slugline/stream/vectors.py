@@ -169,7 +169,7 @@ def _n_columns(encoder: CheckedEncoder) -> int:
 
 
 class StreamHead(NamedTuple):
-    """What was learned of word vectors, and what it adds to the scores of held-out rows.
+    """The head of word vectors, and the scores of held-out rows with it.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class StreamHead(NamedTuple):
     head : DenseHead or None
         None if vectors don't help.
     scores, proba : float32 arrays, shape (n_heldout, n_topics)
-        Of held-out rows, by words and vectors together.
+        Of held-out rows, by words and vectors together, or by words alone without a head.
     """
 
     state: HeadState
@@ -196,9 +196,9 @@ def fit_head(
 ) -> StreamHead | None:
     """Return the head of word vectors; None if the table knows no document.
 
-    Held-out rows are scored by a head of the other rows, and then learned from, too. With many
-    documents, vectors are left out unless they lower the log loss on held-out rows by more than a
-    standard error.
+    Held-out rows are scored by a head that was learned from the other rows, and are then learned
+    from as well. With many documents, vectors are left out unless they lower the log loss on
+    held-out rows by more than a standard error.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def fit_head(
     topics : Topics
     n_documents : int
     topic_weights : float64 array, shape (n_topics,), optional
-        The user's.
+        The weights of the documents of each topic, as the user gave them.
     """
     from slugline.learning.encoder.batches import learn_batch, make_head, score_rows
     from slugline.learning.encoder.head_state import HeadState
@@ -223,13 +223,13 @@ def fit_head(
     known = np.flatnonzero(rows.any(axis=1))
     rows, y, words = rows[known], y[known], heldout.scores[known]
     training = total - ClassSums.from_rows(rows, y, len(topics))
-    costs = None
+    weights = None
     if topic_weights is not None:
         training, total = (sums.with_topic_weights(topic_weights) for sums in (training, total))
-        costs = topic_weights.astype(np.float32)[y]
+        weights = topic_weights.astype(np.float32)[y]
     state = replace(HeadState.empty(vectors.encoder, *total.sums.shape), sums=training)
     state = replace(state, n_learned=np.inf)
-    state = learn_batch(state, rows, y, costs, HeldOutScores(np.arange(len(known)), words), names)
+    state = learn_batch(state, rows, y, weights, HeldOutScores(np.arange(len(known)), words), names)
     state = replace(state, sums=total)
     head = make_head(state, names, n_documents)
     scores, proba = heldout.scores.copy(), calibration.proba(heldout.scores)

@@ -23,10 +23,10 @@ from slugline.learning.heldout import HeldOutScores
 _MAX_RECENT, _MAX_ERRORS = 1000, 0.0
 # With this many recent rows, new factors fully replace those from before.
 _ENOUGH_ROWS = 50
-# Factors are fitted again when these fractions of the recent rows, and of all rows, are new, as
-# that takes longer than learning from a few rows, and factors of many rows hardly change.
+# Factors are fitted again only when more than these fractions of the recent rows, and of all rows,
+# are new: that takes longer than learning from a few rows, and factors of many rows hardly change.
 _NEW_FRACTION, _NEW_FRACTION_OF_ALL = 0.2, 0.05
-# The penalty, chosen likewise.
+# The penalty, chosen in the same way.
 _PENALTY = 3.0
 # The largest number of parts of the first batch that are each scored by a head without them.
 _MAX_FOLDS = 20
@@ -60,9 +60,9 @@ def learn_batch(
             encoded = score_rows(state.sums, names, rows[heldout.rows])
         else:
             encoded = _score_in_folds(state.sums, rows, y, sample_weight, heldout, names)
-        costs = np.ones(len(rows), dtype=np.float32) if sample_weight is None else sample_weight
+        weights = np.ones(len(rows), dtype=np.float32) if sample_weight is None else sample_weight
         recent = state.recent.append(
-            heldout.scores, encoded, y[heldout.rows], costs[heldout.rows], max_rows=_MAX_RECENT
+            heldout.scores, encoded, y[heldout.rows], weights[heldout.rows], max_rows=_MAX_RECENT
         )
         fusion = _fusion_before(state)
         if _can_fuse(recent) and (fusion is None or _has_enough_new(recent, state.sums.n_rows)):
@@ -114,8 +114,8 @@ def sum_fitted_rows(
 def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
     """Return the weights and biases of a discriminant analysis, with a usual spread of scores.
 
-    Without the scale, the penalty would make scores smaller the fewer rows there are, and factors
-    on the scores of earlier heads would be too large for later ones.
+    Otherwise, the penalty would make scores smaller the fewer rows there are, and factors that were
+    fitted to the scores of earlier heads would be too large for later ones.
     """
     if names is not None:
         is_present = sums.totals[names.y] > 0
@@ -201,18 +201,17 @@ def _has_enough_new(recent: RecentRows, n_rows: int) -> bool:
 
 def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
     """Return the best way to add scores; with few recent rows, it is much like the one before."""
-    words, encoded, y, costs = recent.words, recent.encoded, recent.y, recent.costs
-    factors = fit_score_factors([words, encoded], y, costs, _MAX_ERRORS)
-    fusion = fuse_scores(words, encoded, factors, y, costs)
+    sparse, dense = recent.word_scores, recent.encoder_scores
+    factors = fit_score_factors([sparse, dense], recent.y, recent.weights, _MAX_ERRORS)
+    fusion = fuse_scores(sparse, dense, factors, recent.y, recent.weights)
     if before is None:
         return fusion
-    new = min(1.0, len(recent.y) / _ENOUGH_ROWS)
-    old = 1 - new
+    weight = min(1.0, len(recent.y) / _ENOUGH_ROWS)
     return ScoreFusion(
-        new * fusion.sparse_factor + old * before.sparse_factor,
-        new * fusion.dense_factor + old * before.dense_factor,
-        fusion.calibration.blend(before.calibration, new),
-        new * fusion.encoder_weight + old * before.encoder_weight,
+        weight * fusion.sparse_factor + (1 - weight) * before.sparse_factor,
+        weight * fusion.dense_factor + (1 - weight) * before.dense_factor,
+        fusion.calibration.blend(before.calibration, weight),
+        weight * fusion.encoder_weight + (1 - weight) * before.encoder_weight,
     )
 
 

@@ -32,22 +32,24 @@ from slugline.text.word_vectors import open_table
 N_COLUMNS = 128
 # With fewer unlabelled texts, vectors are those of single words.
 _MIN_TEXTS = 100
-# Words of the built-in table that texts lack get the vectors that a ridge regression from their
-# built-in ones predicts; its penalty is this multiple of the mean square of a column.
+# The vectors of words of the built-in table that no text has are predicted from their built-in
+# vectors by ridge regression. Its penalty is this multiple of the mean square of a column.
 _WORD_PENALTY = 0.1
-# Multiples of the mean square of a column, or of the mean squared length of a row, that are tried
-# as penalties.
+# The penalties to choose from: multiples of the mean square of a column for the linear map, and of
+# the mean squared length of a row for the words' own differences.
 _MAP_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _RIDGE_PENALTIES = (1.0, 3.0, 10.0, 30.0)
 # The fraction of unlabelled texts by which the penalty of the second regression is chosen.
 _HELDOUT_FRACTION = 0.2
-# Steps of conjugate gradients: more change no digit that four bits can hold.
+# The number of steps of conjugate gradients; further steps change no digit that four bits can hold.
 _N_STEPS = 40
-# A word of probability p counts a / (a + p); see `tools/make_word_vectors.py`.
+# The weight of a word of probability p is a / (a + p); see `tools/make_word_vectors.py`.
 _A = 1e-3
-# The rank of the most frequent word, and the power of counts that weighs words for components.
+# The rank of the most frequent word in Zipf's law, and the power of its counts by which words are
+# weighted when components are computed.
 _FIRST_RANK, _COMPONENT_POWER = 10, 0.5
-_LEAST = 1e-9
+# The smallest denominator, and the smallest mean square in a penalty.
+_MIN_DENOMINATOR = 1e-9
 # As in the table that comes with Slugline.
 _SHORTEST_PIECE, _SHORTEST_UNSPACED_PIECE, _LONGEST_PIECE = 2, 1, 16
 
@@ -55,7 +57,7 @@ _SHORTEST_PIECE, _SHORTEST_UNSPACED_PIECE, _LONGEST_PIECE = 2, 1, 16
 # Words --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _WordCounts:
     """Words of texts and of the built-in table, and how often they occur in texts.
 
@@ -64,7 +66,7 @@ class _WordCounts:
     words : list of str
         The words of texts come first, the most frequent ones first.
     X : sparse float32 array, shape (n_texts, n_words)
-        Words that a table finds in texts, pieces of words included.
+        How often each word is found in each text, also as a piece of a word.
     """
 
     words: list[str]
@@ -76,20 +78,21 @@ class _WordCounts:
         distinct, numbers = find_words(texts).distinct
         counts = np.bincount(numbers, minlength=len(distinct))
         order = np.argsort(-counts, kind="stable").tolist()
-        of_texts = [distinct.word(number) for number in order]
-        scripts = frozenset(itertools.chain.from_iterable(map(find_scripts, of_texts)))
-        words = dict.fromkeys(filter(_may_be_entry, of_texts))
+        text_words = [distinct.word(number) for number in order]
+        scripts = frozenset(itertools.chain.from_iterable(map(find_scripts, text_words)))
+        words = dict.fromkeys(filter(_may_be_entry, text_words))
         words |= {word: None for word in open_table() if find_scripts(word) <= scripts}
-        first = list(words)[:MAX_WORDS]
-        empty = np.zeros((len(first), 8), dtype=np.float32)
-        return cls(first, _find_in_texts(read_table(_pack(first, empty)), texts))
+        most_frequent = list(words)[:MAX_WORDS]
+        no_vectors = np.zeros((len(most_frequent), 8), dtype=np.float32)
+        table = read_table(_pack(most_frequent, no_vectors))
+        return cls(most_frequent, _find_in_texts(table, texts))
 
 
 def _may_be_entry(word: str) -> bool:
     """Return whether a word of a text may be in a table.
 
-    In scripts without spaces, what is between punctuation counts as a word; of those, the table has
-    only pieces.
+    In scripts without spaces, all that is between punctuation is a word; a table has only pieces of
+    such words.
     """
     return len(word.encode("utf-8", "replace")) <= MAX_WORD_BYTES and not find_unspaced(word)
 
@@ -163,51 +166,51 @@ def distil_encoder(
 
 
 def _single_vectors(words: Sequence[str], encoded: F32, totals: F64) -> F32:
-    """Return columns of each word by the encoder, then those of the built-in table.
+    """Return the columns of each word: those by the encoder, then those of the built-in table.
 
-    `encoded` has the rows of those words that occur in texts, with `totals` over 0.
+    `encoded` has the rows of the words that occur in texts, whose `totals` are over 0.
     """
     used = np.flatnonzero(totals)
     built_in = open_table().sum_texts(words).sums
     mean = np.average(encoded, axis=0, weights=totals[used]).astype(np.float32)
     weights = _word_weights(words, built_in, totals)
-    known = _unit(encoded - mean) * weights[used, np.newaxis]
+    by_encoder = _unit(encoded - mean) * weights[used, np.newaxis]
     squares = built_in[used].T @ built_in[used]
-    penalty = _WORD_PENALTY * max(float(np.trace(squares)) / len(squares), _LEAST)
+    penalty = _WORD_PENALTY * max(float(np.trace(squares)) / len(squares), _MIN_DENOMINATOR)
     to_encoded = np.linalg.solve(
         squares + np.float32(penalty) * np.eye(len(squares), dtype=np.float32),
-        built_in[used].T @ known,
+        built_in[used].T @ by_encoder,
     )
-    own = built_in @ to_encoded
-    own[used] = known
-    return np.hstack([own, built_in]).astype(np.float32)
+    columns = built_in @ to_encoded
+    columns[used] = by_encoder
+    return np.hstack([columns, built_in]).astype(np.float32)
 
 
 def _word_weights(words: Sequence[str], built_in: F32, totals: F64) -> F32:
-    """Return how much each word counts: the length of its built-in vector if it has one.
+    """Return the weight of each word: the length of its built-in vector if it has one.
 
-    That length says how much a word tells of a text; other words count by their frequency.
+    That length shows how much a word says about a text. Other words are weighted by frequency.
     """
     lengths = np.linalg.norm(built_in, axis=1)
-    has_own = open_table().table.find_rows(find_words(words).hashes) >= 0
-    mean = float(lengths[has_own].mean()) if has_own.any() else 1.0
+    is_built_in = open_table().table.find_rows(find_words(words).hashes) >= 0
+    mean = float(lengths[is_built_in].mean()) if is_built_in.any() else 1.0
     by_frequency = mean * _A / (_A + totals / totals.sum())
-    return np.where(has_own, lengths, by_frequency).astype(np.float32)
+    return np.where(is_built_in, lengths, by_frequency).astype(np.float32)
 
 
 def _scale_texts(X: sp.csr_array, columns: F32) -> tuple[sp.csr_array, F32]:
-    """Return texts whose sums have unit length, and columns whose two groups weigh the same."""
+    """Return texts whose sums have unit length, and columns whose two groups have equal weight."""
     n_built_in = open_table().n_columns
     sums = X @ columns
     for group in (slice(0, -n_built_in), slice(-n_built_in, None)):
         mean_square = float(np.square(sums[:, group]).sum(axis=1).mean())
-        columns[:, group] /= np.float32(np.sqrt(max(mean_square, _LEAST)))
-    lengths = np.maximum(np.linalg.norm(X @ columns, axis=1), _LEAST)
+        columns[:, group] /= np.float32(np.sqrt(max(mean_square, _MIN_DENOMINATOR)))
+    lengths = np.maximum(np.linalg.norm(X @ columns, axis=1), _MIN_DENOMINATOR)
     return sp.csr_array(sp.diags_array((1 / lengths).astype(np.float32)) @ X), columns
 
 
 def _project(columns: F32) -> F32:
-    """Return principal components of the words, of which the frequent ones come first."""
+    """Return principal components of the words, which are sorted from frequent to rare."""
     # Words of texts are too few to find components: frequencies are those of Zipf's law.
     counts = 1 / (np.arange(len(columns)) + _FIRST_RANK)
     weights = (counts**_COMPONENT_POWER).astype(np.float32)
@@ -230,8 +233,8 @@ def _components(rows: F32, n: int) -> F32:
 def _refit(X: sp.csr_array, columns: F32, rows: F32) -> F32:
     """Return vectors whose sums come close to the encoder's rows of texts.
 
-    A linear map of `columns` comes first, which also gives vectors to words that no text has. Then
-    each word of texts gets a difference of its own.
+    A linear map of `columns` is fitted first, which also gives vectors to words that no text has.
+    Then a difference is added to the vector of each word of texts.
     """
     targets = rows - rows.mean(axis=0)
     targets = targets @ _components(targets, min(N_COLUMNS, targets.shape[1]))
@@ -242,36 +245,36 @@ def _refit(X: sp.csr_array, columns: F32, rows: F32) -> F32:
 
 
 def _fit_map(sums: F32, targets: F32) -> F32:
-    """Return the ridge regression of targets on sums, by leave-one-out error."""
+    """Return the ridge regression of targets on sums with the lowest leave-one-out error."""
     squares, vectors = np.linalg.eigh(sums.T.astype(np.float64) @ sums)
     squares, mean = np.maximum(squares, 0), float(squares.mean())
     rotated = sums @ vectors
     products = rotated.T @ targets
-    best, least = np.zeros((sums.shape[1], targets.shape[1])), np.inf
+    mapping, lowest_loss = np.zeros((sums.shape[1], targets.shape[1])), np.inf
     for penalty in _MAP_PENALTIES:
         inverse = 1 / (squares + penalty * mean)
         leverages = np.square(rotated) @ inverse
         errors = targets - rotated @ (inverse[:, np.newaxis] * products)
-        errors /= np.maximum(1 - leverages, _LEAST)[:, np.newaxis]
+        errors /= np.maximum(1 - leverages, _MIN_DENOMINATOR)[:, np.newaxis]
         loss = float(np.square(errors).mean())
-        if loss < least:
-            least, best = loss, vectors @ (inverse[:, np.newaxis] * products)
-    return best.astype(np.float32)
+        if loss < lowest_loss:
+            lowest_loss, mapping = loss, vectors @ (inverse[:, np.newaxis] * products)
+    return mapping.astype(np.float32)
 
 
 def _fit_differences(X: sp.csr_array, targets: F32) -> F32:
-    """Return the ridge regression of targets on words, zeros if it doesn't help on other texts."""
+    """Return the ridge regression of targets on words; zeros if it doesn't help on other texts."""
     mean = float(X.multiply(X).sum()) / X.shape[0]
     is_heldout = np.arange(X.shape[0]) % round(1 / _HELDOUT_FRACTION) == 0
-    best, least = 0.0, float(np.square(targets[is_heldout]).mean())
+    best_penalty, lowest_loss = 0.0, float(np.square(targets[is_heldout]).mean())
     for penalty in _RIDGE_PENALTIES:
         differences = _solve(X[~is_heldout], targets[~is_heldout], penalty * mean)
         loss = float(np.square(targets[is_heldout] - X[is_heldout] @ differences).mean())
-        if loss < least:
-            best, least = penalty, loss
-    if not best:
+        if loss < lowest_loss:
+            best_penalty, lowest_loss = penalty, loss
+    if not best_penalty:
         return np.zeros((X.shape[1], targets.shape[1]), dtype=np.float32)
-    return _solve(X, targets, best * mean)
+    return _solve(X, targets, best_penalty * mean)
 
 
 def _solve(X: sp.csr_array, targets: F32, penalty: float) -> F32:
@@ -285,13 +288,15 @@ def _solve(X: sp.csr_array, targets: F32, penalty: float) -> F32:
     squares = np.square(residuals).sum(axis=0)
     for _ in range(_N_STEPS):
         products = X @ (X.T @ directions) + np.float32(penalty) * directions
-        steps = squares / np.maximum((directions * products).sum(axis=0), _LEAST)
+        steps = squares / np.maximum((directions * products).sum(axis=0), _MIN_DENOMINATOR)
         solution += steps * directions
         residuals -= steps * products
         before, squares = squares, np.square(residuals).sum(axis=0)
-        directions = residuals + squares / np.maximum(before, _LEAST) * directions
+        directions = residuals + squares / np.maximum(before, _MIN_DENOMINATOR) * directions
     return np.asarray(X.T @ solution, dtype=np.float32)
 
 
 def _unit(rows: F32) -> F32:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(_LEAST))
+    return rows / np.maximum(
+        np.linalg.norm(rows, axis=1, keepdims=True), np.float32(_MIN_DENOMINATOR)
+    )

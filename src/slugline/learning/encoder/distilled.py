@@ -11,14 +11,14 @@ from slugline.learning.encoder.vectors import TableEncoder
 from slugline.text.vector_table import read_table
 from slugline.text.word_vectors import WordVectors
 
-#: The most words in a table, of which each takes some 80 bytes of a model's file; as many as fit
-#: into 131,072 slots.
+#: The largest number of words in a table: as many as fit into 131,072 slots. Each takes some 80
+#: bytes of a model's file.
 MAX_WORDS = 98_303
 _SUFFIX = " (distilled)"
 
 
 class DistillationRecord(NamedTuple):
-    """What was distilled from which texts, and how good the model then was.
+    """Record of a distillation, and of the accuracy with and without the encoder.
 
     Attributes
     ----------

@@ -58,10 +58,10 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
 
 
 def get_fit_encoder(encoder: str | Encoder) -> CheckedEncoder:
-    """Return the encoder of a fit: that of names has word vectors as well.
+    """Return the encoder of a fit: word vectors are added to encoders that are given by name.
 
-    So "use" is the same as "vectors,use": the vectors improve what is learned, and with words they
-    are the fast stage of a cascade. An object is used as it is.
+    So "use" is the same as "vectors,use". The vectors improve the answers, and words and vectors
+    together are the fast stage of a cascade. An object is used as it is.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an encoder's head is learned from batch by batch."""
+"""The state from which an encoder's head is learned batch by batch."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head import DenseHead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecentRows:
     """Scores that the latest rows got before they were learned from.
 
     Attributes
     ----------
-    words, encoded : float32 arrays, shape (n_rows, n_topics)
-        Scores by words and by the encoder.
+    word_scores, encoder_scores : float32 arrays, shape (n_rows, n_topics)
     y : int array, shape (n_rows,)
-    costs : float32 array, shape (n_rows,)
+    weights : float32 array, shape (n_rows,)
     n_new : int
         Number of rows since the scores were last fused.
     """
 
-    words: F32
-    encoded: F32
+    word_scores: F32
+    encoder_scores: F32
     y: I64
-    costs: F32
+    weights: F32
     n_new: int = 0
 
     @classmethod
@@ -42,28 +41,30 @@ class RecentRows:
         scores = np.zeros((0, n_topics), dtype=np.float32)
         return cls(scores, scores, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
 
-    def append(self, words: F32, encoded: F32, y: I64, costs: F32, *, max_rows: int) -> RecentRows:
+    def append(
+        self, word_scores: F32, encoder_scores: F32, y: I64, weights: F32, *, max_rows: int
+    ) -> RecentRows:
         """Return the latest of these rows and further ones."""
         latest = slice(-max_rows, None)
         return RecentRows(
-            np.concatenate([self.words, words])[latest],
-            np.concatenate([self.encoded, encoded])[latest],
+            np.concatenate([self.word_scores, word_scores])[latest],
+            np.concatenate([self.encoder_scores, encoder_scores])[latest],
             np.concatenate([self.y, y])[latest],
-            np.concatenate([self.costs, costs])[latest],
+            np.concatenate([self.weights, weights])[latest],
             self.n_new + len(y),
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadState:
-    """What an encoder's head is learned from; `slugline.learning.encoder.batches` updates it.
+    """The state from which a head is learned; `slugline.learning.encoder.batches` updates it.
 
     Attributes
     ----------
     encoder : CheckedEncoder
     sums : ClassSums
-        Of the rows of all documents of which the encoder knows something. The only part that a
-        model file has.
+        Of the rows of all documents of which the encoder knows something. Model files have only
+        this part of the state.
     recent : RecentRows
     fusion : ScoreFusion or None
         None as long as there are no recent rows of two topics.

@@ -162,8 +162,8 @@ def sort_names(names: tuple[str, ...]) -> tuple[str, ...]:
 def combinations() -> tuple[str, ...]:
     """Return the encoders and combinations of encoders to choose from, as comma-separated lists.
 
-    They are sorted from fast to slow: first by the slowest encoder, then by the next one. One that
-    comes with Slugline is not combined with others, as a fit adds it to any of them.
+    They are sorted from fast to slow: first by the slowest encoder, then by the next one. Encoders
+    that come with Slugline are not combined with others here, as a fit adds them to all.
 
     >>> combinations()
     ('vectors', 'use', 'e5', 'use,e5')
