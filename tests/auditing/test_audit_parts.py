@@ -179,6 +179,15 @@ def test_one_right_follows_enumeration(copied: list[int]) -> None:
     assert found[n:].tolist() == suspicion[n:].tolist()
 
 
+@pytest.mark.parametrize("suspicion", [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+def test_compare_copies_of_certain_topics_returns_finite_probabilities(
+    suspicion: list[float],
+) -> None:
+    with np.errstate(all="raise", under="ignore"):
+        after = compare_copies(np.array(suspicion), np.array([0, 1]), [np.array([0, 1])])
+    assert np.isfinite(after).all()
+
+
 def test_compare_copies_leaves_agreeing_copies() -> None:
     before = np.array([0.1, 0.2, 0.3])
     after = compare_copies(before, np.array([0, 0, 1]), [np.array([0, 1])])

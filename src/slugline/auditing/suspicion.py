@@ -232,6 +232,7 @@ def _one_right(wrong: F64, counts: Index) -> F64:
     counts : int array, shape (n_topics,)
         Number of copies with each topic.
     """
+    wrong = np.clip(wrong, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
     is_wrong, is_right = counts * np.log(wrong), counts * np.log1p(-wrong)
     either = np.logaddexp(is_wrong, is_right)
     none = is_wrong.sum()
