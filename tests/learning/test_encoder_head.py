@@ -143,6 +143,24 @@ def test_encoder_head_of_a_fast_encoder_is_about_the_same_from_fewer_fits() -> N
     assert np.abs(fast.weights - slow.weights).max() < 0.2 * np.abs(slow.weights).max()
 
 
+@pytest.mark.parametrize("widths", [(), (N_COLUMNS // 2, N_COLUMNS // 2)])
+def test_encoder_head_samples_heldout_rows_with_a_weight(
+    widths: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "_MAX_FUSED", len(NEW_Y) // 2)
+    monkeypatch.setattr(fit, "_MAX_SHARED", len(NEW_Y) // 2)
+    weight = np.ones(len(NEW_Y), dtype=np.float32)
+    weight[::2] = 0  # those that a sample of half of the rows would have
+    words = np.zeros((len(NEW_Y), N_TOPICS), dtype=np.float32)
+    context = FitContext(N_TOPICS, sample_weight=weight)
+    labels, heldout = Labels.from_topics(NEW_Y), (np.arange(len(NEW_Y)), words)
+    found, sums = fit_encoder_head(NEW, labels, context, heldout, widths=widths, is_fast=True)
+    assert found is not None
+    assert sums is not None
+    assert np.isfinite(sums).all()
+    assert accuracy(found, noisy(NEW_Y, 3.0, 6)) > 0.5
+
+
 def test_encoder_head_averages_weights_of_encoders_by_likelihood() -> None:
     rows = unit(np.hstack([ROWS, unit(np.random.default_rng(4).normal(size=ROWS.shape))]))
     words = np.zeros((len(Y), N_TOPICS), dtype=np.float32)

@@ -45,7 +45,7 @@ _MAX_HELD_OUT, _MIN_HELD_OUT, _MAX_SCORES = 10_000, 500, 2_000_000
 _AT_ONCE, _MAX_NUMBERS = 4096, 1 << 17
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DenseFit:
     """A linear discriminant analysis.
 
@@ -406,7 +406,7 @@ class HeadFit(NamedTuple):
     loss: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadTask:
     """Labelled rows, and the scores by words of held-out documents."""
 
@@ -487,11 +487,11 @@ class HeadTask:
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
         """Add the scores of the held-out rows to those of words, and measure the sum."""
         y, costs = self.y[self.heldout_rows], self.costs
-        step = -(-len(scores) // _MAX_FUSED) if self.is_fast else 1
+        sample = self._sample_heldout(_MAX_FUSED) if self.is_fast else slice(None)
         factors = fit_score_factors(
-            [self.words[::step], scores[::step]],
-            y[::step],
-            None if costs is None else costs[::step],
+            [self.words[sample], scores[sample]],
+            y[sample],
+            None if costs is None else costs[sample],
             self.max_errors,
         )
         fusion = fuse_scores(self.words, scores, factors, y, costs)
@@ -501,21 +501,27 @@ class HeadTask:
         loss = -float(np.average(log_proba, weights=costs))
         return HeadFit(self, scale, weights, biases, scores, fusion, loss)
 
+    def _sample_heldout(self, max_rows: int) -> Index:
+        """Return evenly spaced indices of held-out rows among those with a weight."""
+        n_rows = len(self.heldout_rows)
+        weighted = np.arange(n_rows) if self.costs is None else np.flatnonzero(self.costs)
+        return weighted[:: -(-len(weighted) // max_rows) or 1]
+
     def scales(self, widths: Sequence[int]) -> list[F32]:
         """Return factors on columns to try; of many rows, those that are best on a sample."""
         scales = _column_scales(widths)
-        step = -(-len(self.heldout_rows) // _MAX_SHARED)
-        if step == 1 or len(scales) == 1:
+        if len(self.heldout_rows) <= _MAX_SHARED or len(scales) == 1:
             return scales
-        rows = self.heldout_rows[::step]
+        sampled = self._sample_heldout(_MAX_SHARED)
+        rows = self.heldout_rows[sampled]
         sample = replace(
             self,
             rows=self.rows[rows],
             y=self.y[rows],
             weight=None if self.weight is None else self.weight[rows],
             heldout_rows=np.arange(len(rows)),
-            words=self.words[::step],
-            costs=None if self.costs is None else self.costs[::step],
+            words=self.words[sampled],
+            costs=None if self.costs is None else self.costs[sampled],
         )
         return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 
