@@ -17,7 +17,9 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, OptionError
+from slugline.experiment.reproducibility import check_reproducible
 from slugline.experiment.suggest import suggest
 from slugline.explanation.explain import explain
 from slugline.learning.encoder.head import DenseHead
@@ -164,14 +166,21 @@ def test_number_of_threads_makes_no_difference() -> None:
 
 
 @pytest.fixture
-def altered_encoder(tmp_path: Path) -> WordVectorEncoder:
-    """Word vectors from a table of which one byte was changed."""
+def altered_table(tmp_path: Path) -> Path:
+    """A copy of the package's table with one other byte."""
     path = open_table().table.path
     assert path is not None
     data = bytearray(path.read_bytes())
     data[5_000_000] ^= 1
-    (tmp_path / "altered.slugvec").write_bytes(data)
-    return WordVectorEncoder(WordVectors.open(tmp_path / "altered.slugvec"))
+    altered = tmp_path / path.name
+    altered.write_bytes(data)
+    return altered
+
+
+@pytest.fixture
+def altered_encoder(altered_table: Path) -> WordVectorEncoder:
+    """Word vectors from the altered table."""
+    return WordVectorEncoder(WordVectors.open(altered_table))
 
 
 def test_fit_rejects_an_altered_table(altered_encoder: WordVectorEncoder) -> None:
@@ -244,6 +253,15 @@ def test_file_names_the_table_and_predicts_the_same(model: Path) -> None:
     assert info.encoder is not msgspec.UNSET
     assert (info.encoder.name, info.encoder.version) == ("vectors", "1")
     np.testing.assert_array_equal(loaded.predict_proba(NEW), fit().predict_proba(NEW))
+
+
+def test_check_reproducible_rejects_an_altered_table(
+    model: Path, altered_table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_vectors, "FOLDER", altered_table.parent)
+    load(model).predict(NEW)  # reads only a part of the table
+    with pytest.raises(EncoderError, match="the table of word vectors was changed"):
+        check_reproducible(model, Corpus.from_documents(*documents()))
 
 
 def test_load_names_the_version_of_a_missing_table(model: Path) -> None:

@@ -2,7 +2,8 @@
 
    Words and their hashes are those of tokens.py and hashing.py. Whatever a table of characters can
    say comes from Python as such, and so does the normal form of a document in which characters may
-   change each other. Any bytes will do: those that aren't UTF-8 are taken for characters of one byte each. */
+   change each other. Any bytes will do: those that aren't UTF-8 are taken for characters of one
+   byte each. */
 
 #ifndef SLUGLINE_WORDS_H
 #define SLUGLINE_WORDS_H
