@@ -18,7 +18,6 @@ from slugline.cli.output_paths import check_not_read
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
-from slugline.labels.draws import RandomSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable, resume_notes, stored_text_columns
 from slugline.serving.serve_settings import ServeSettings
@@ -47,6 +46,13 @@ _MAX_BODY = 1 << 20
 )
 @option("--multiple", "Let a text have several topics, or none.")
 @option("--coder NAME", "Your name, to be stored with each label.", show_default="of your login")
+@option(
+    "--random FRACTION",
+    "Fraction of texts that are drawn at random, and so tell how often a model of the labels is "
+    "right; fewer once that is known well.",
+    type=click.FloatRange(0.05, 1),
+    default=0.33,
+)
 @option("--blind", "Never show what the model would answer.")
 @option(
     "--double FRACTION",
@@ -117,6 +123,7 @@ def label(
     topics: Path | None,
     multiple: bool,
     coder: str | None,
+    random: float,
     blind: bool,
     double: float,
     settlers: Sequence[str],
@@ -176,10 +183,18 @@ def label(
             )
             exchange_labels(store, table, files, person, reading)
             return
+        from slugline.labels.learning_selector import LearningSelector
         from slugline.serving.labelling.app import serve_labels
         from slugline.serving.labelling.service import LabelService
 
-        selector = RandomSelector(assignments, double_fraction=double)
+        selector = LearningSelector(
+            store,
+            table,
+            assignments,
+            random_fraction=random,
+            double_fraction=double,
+            is_blind=blind,
+        )
         service = LabelService(
             store, table, assignments, selector, person, is_blind=blind, settlers=settlers
         )
