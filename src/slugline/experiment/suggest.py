@@ -28,24 +28,24 @@ from slugline.text.features import Features
 #: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
 Rows: TypeAlias = Any
 
-# Documents that tell which terms are common, and what a typical document is; an encoder, which
-# takes longer, needs to be told only the latter.
+# Numbers of documents from which the frequencies of terms and the mean document are computed, and
+# from which an encoder, which takes longer, gets the mean document.
 _N_TYPICAL, _N_ENCODED = 20_000, 2000
-# Documents whose time is measured.
+# The number of documents whose time is measured.
 _N_TIMED = 100
-# Documents that are classified at a time, and cells of their probabilities.
+# The largest numbers of documents that are classified at a time, and of their probabilities.
 _BLOCK, _CELLS = 4096, 1 << 22
 _ENCODED_BLOCK = 256  # takes about a second
-# Doubtful documents to choose each suggestion from: with 5 or 20, a simulated annotator got no
-# further, nor did it with another power of how typical they are.
-_N_EACH = 10
-_TYPICALITY = 0.5
-# Dimensions in which the candidates are grouped.
+# The number of doubtful documents from which each suggestion is chosen, and the power of their
+# similarity to the mean document. A simulated annotator got no further with 5 or 20 documents, or
+# with another power.
+_N_CANDIDATES, _TYPICALITY = 10, 0.5
+# The number of dimensions in which the candidates are grouped.
 _N_DIMENSIONS = 100
 # The least distance of a probability from 0 and 1.
-_SURE = 1e-6
+_MIN_PROBABILITY = 1e-6
 # Two documents are near duplicates if the cosine of their rows is at least this.
-_SAME = 0.9
+_MIN_DUPLICATE_COSINE = 0.9
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def suggest(
             fitted, [documents[row] for row in _sample(rows, n_typical, seed)], progress
         )
         best, scores = _most_doubtful(
-            fitted, documents, rows, transform, typical, _N_EACH * n, progress
+            fitted, documents, rows, transform, typical, _N_CANDIDATES * n, progress
         )
     candidates = transform([documents[row] for row in best])
     chosen = best[_spread(candidates, scores, n, seed)].tolist()
@@ -239,7 +239,7 @@ def doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
         from scipy.special import logit
 
         pair = proba.astype(np.float64), decision.thresholds.astype(np.float64)
-        logits = [logit(part.clip(_SURE, 1 - _SURE)) for part in pair]
+        logits = [logit(part.clip(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY)) for part in pair]
         return np.asarray(np.exp(-np.abs(logits[0] - logits[1])).sum(axis=1))
     if proba.shape[1] == 1:
         return np.ones(len(proba))
@@ -257,7 +257,7 @@ def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
     for row in in_order:
         if len(chosen) == n:
             break
-        if likeness[row] < _SAME:
+        if likeness[row] < _MIN_DUPLICATE_COSINE:
             chosen.append(row)
             likeness = np.maximum(likeness, linear_kernel(rows, rows[[row]]).ravel())
             likeness[row] = 1.0

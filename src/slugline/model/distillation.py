@@ -55,7 +55,7 @@ def distil(
     built_in = fit_with(get_encoder(BUILT_IN))
     rows = _common_rows([teacher, student, built_in])
     by_teacher, by_student, by_built_in = (
-        _measure(each, rows, labels) for each in (teacher, student, built_in)
+        _measure(fit, rows, labels) for fit in (teacher, student, built_in)
     )
     if built_in.head is not None and by_built_in.log_loss < by_student.log_loss:
         progress.note(
@@ -85,19 +85,19 @@ def _common_rows(fits: Sequence[EncoderFit]) -> Index:
     return common
 
 
-class _Measured(NamedTuple):
+class _HeldOutMetrics(NamedTuple):
     """Accuracy and log loss on held-out documents; both are 0 without any."""
 
     accuracy: float
     log_loss: float
 
 
-def _measure(fit: EncoderFit, rows: Index, labels: Labels) -> _Measured:
+def _measure(fit: EncoderFit, rows: Index, labels: Labels) -> _HeldOutMetrics:
     if fit.heldout is None or not len(rows):
-        return _Measured(0.0, 0.0)
+        return _HeldOutMetrics(0.0, 0.0)
     all_rows, all_proba = fit.heldout
     order = np.argsort(all_rows)
     proba = all_proba[order[np.searchsorted(all_rows, rows, sorter=order)]]
     true, kind = labels.take(rows), label_type(multilabel=labels.multilabel)
     losses = kind.log_losses(kind.to_scores(proba), true)
-    return _Measured(float(kind.are_right(proba, true).mean()), float(losses.mean()))
+    return _HeldOutMetrics(float(kind.are_right(proba, true).mean()), float(losses.mean()))

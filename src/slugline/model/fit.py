@@ -101,8 +101,8 @@ def fit(
     if settings.distil:
 
         def fit_with(encoder: CheckedEncoder) -> EncoderFit:
-            chosen = replace(settings, encoder=encoder, distil=False)
-            return _add_encoder(documents, words, unlabelled_texts, context, chosen)
+            encoder_settings = replace(settings, encoder=encoder, distil=False)
+            return _add_encoder(documents, words, unlabelled_texts, context, encoder_settings)
 
         texts, labels = documents.texts, task.labels
         encoder_fit = distil(encoder_fit, fit_with, texts, unlabelled_texts, labels, context)
