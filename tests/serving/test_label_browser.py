@@ -342,6 +342,27 @@ def test_unsaved_decisions_survive_a_reload(browser: Browser, texts: Path) -> No
     assert decisions(texts) == [("label", ("grain",), None), ("label", ("earnings",), None)]
 
 
+def test_unsaved_decisions_of_two_windows_survive(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="Failed to load") as page:
+        other = page.context.new_page()
+        other.goto(address)
+        for window, key in ((page, "1"), (other, "2")):
+            window.locator("#card[data-assignment]").wait_for()
+            window.route("**/v1/decide", lambda route: route.abort())
+            press(window, key)
+            window.locator(".problem", has_text="not saved yet").wait_for()
+        other.on("dialog", lambda dialog: dialog.accept())
+        other.close()
+        page.unroute("**/v1/decide")
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        page.locator("#card[data-assignment]").wait_for()
+        wait_until_saved(page)
+        page.locator(".problem", has_text="was not saved").wait_for()
+    # Both showed the same text, and what came second was refused.
+    assert [topics for _, topics, _ in decisions(texts)] == [("grain",)]
+
+
 def test_refused_decision_is_shown_with_its_text(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address, expected="422") as page:
         with LabelStore(texts.with_name("labels.db")) as store:

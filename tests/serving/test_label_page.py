@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from slugline.labels.draws import RandomSelector
+from slugline.corpus.label_database import ModelGuess, Selection
+from slugline.labels.draws import RandomSelector, SelectedRow
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app
@@ -39,6 +40,8 @@ def labelling(
     *,
     tokens: tuple[str, ...] = (),
     settlers: tuple[str, ...] = (),
+    is_blind: bool = False,
+    selector_class: type[RandomSelector] = RandomSelector,
     **options: Any,
 ) -> Iterator[TestClient]:
     """Yield a client of a page on which texts are labelled, in the file at a path."""
@@ -46,8 +49,10 @@ def labelling(
     table = TextTable("texts.csv", texts, columns)
     store = LabelStore(path)
     assignments = RowAssignments.from_store(table, store)
-    selector = RandomSelector(assignments, random_state=0, **options)
-    service = LabelService(store, table, assignments, selector, "Kim", settlers=settlers)
+    selector = selector_class(assignments, random_state=0, **options)
+    service = LabelService(
+        store, table, assignments, selector, "Kim", is_blind=is_blind, settlers=settlers
+    )
     state = LabelState(ServeSettings(tokens=tokens, max_body=1 << 20), service)
     try:
         yield TestClient(make_label_app(state), base_url="http://localhost")
@@ -136,6 +141,27 @@ def test_next_stores_why_a_text_was_selected(page: TestClient, path: Path) -> No
             [*_, decision] = store.decisions()
         selection = decision.assignment.selection
         assert selection[:3] == ("random", 1 / n, n)
+
+
+class GuessingSelector(RandomSelector):
+    """Draws texts at random, with the guess that a model makes about others."""
+
+    def select_next(self, coder: str) -> SelectedRow | None:
+        selected = super().select_next(coder)
+        assert selected is not None
+        guess = ModelGuess(("grain",), 0.75)
+        return SelectedRow(selected.row, Selection("suggested", 0.1, 7, guess, is_guess_shown=True))
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_next_shows_a_guess_unless_it_is_blind(path: Path, is_blind: bool) -> None:
+    with labelling(path, selector_class=GuessingSelector, is_blind=is_blind) as page:
+        text = next_text(page)
+        assert text["guess"] == (None if is_blind else {"topics": ["grain"], "probability": 0.75})
+        decide(page, text["assignment"], "earnings")
+        with LabelStore(path) as store:
+            [decision] = store.decisions()
+        assert decision.is_guess_shown is not is_blind
 
 
 # Decisions ----------------------------------------------------------------------------------------

@@ -109,12 +109,18 @@ async function attempt(work) {
 // They stay in the browser's storage until the server has them, so that a closed window loses none.
 const outbox = { entries: [], key: "", isSending: false, hideUnsaved: null, wake: null };
 
+// Take over what other windows of this place left. If they are still open, both send it, and the
+// server stores it once.
 function openOutbox(place) {
-  outbox.key = `slugline-label ${place}`;
+  const prefix = `slugline-label ${place} `;
+  outbox.key = prefix + requestName();
   try {
-    outbox.entries = JSON.parse(localStorage.getItem(outbox.key) || "[]");
+    const others = Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+    for (const key of others) outbox.entries.push(...JSON.parse(localStorage.getItem(key)));
+    keepOutbox();
+    for (const key of others) localStorage.removeItem(key);
   } catch {
-    outbox.entries = [];
+    // A browser may forbid storage.
   }
 }
 
