@@ -110,10 +110,10 @@ class TopicClassifier(TextEstimator):
         unlabelled texts `fit` gets, the closer they come to the encoder. If they help less on
         held-out documents than "vectors", the model uses these. See `docs/howto/distil.md`.
     descriptions : mapping of topic to str, optional
-        What topics are about, in a sentence or two, for the encoder, or for "vectors" if you name
-        none. Documents add to them with as much weight as helps on held-out ones, and a topic need
-        not have any. `fit([], [])` learns from descriptions alone: scores are then cosines, and
-        probabilities are not calibrated.
+        What topics are about, in a sentence or two, for the encoder to read. Documents add to them
+        with as much weight as helps on held-out ones, and a topic need not have any. `fit([], [])`
+        learns from descriptions alone: scores are then cosines, and probabilities are not
+        calibrated.
     feature_groups : sequence of FeatureGroup, optional
         The groups of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
@@ -714,8 +714,6 @@ class TopicClassifier(TextEstimator):
 
     def _settings(self, learner: Learner) -> FitSettings:
         chosen = self.encoder
-        if chosen is None and self.descriptions and is_linear(learner):
-            chosen = BUILT_IN
         if chosen == BUILT_IN and not self.descriptions and not is_linear(learner):
             chosen = None  # so that a table which can't be used isn't opened
         encoder: CheckedEncoder | tuple[str, ...] | None = None

@@ -175,6 +175,15 @@ def test_descriptions_are_read_by_word_vectors_if_no_encoder_is_named() -> None:
     assert classifier.predict(["barley", "the goalkeeper"]).tolist() == ["grain", "sport"]
 
 
+def test_descriptions_without_an_encoder_are_rejected() -> None:
+    with pytest.raises(OptionError) as caught:
+        described(encoder=None).fit(TEXTS, TOPICS)
+    assert str(caught.value) == (
+        "`descriptions` need an encoder that reads them, and `encoder` is none; leave `encoder` "
+        'out for word vectors, or name a sentence encoder: `encoder="use"`.'
+    )
+
+
 def test_descriptions_of_unknown_words_are_rejected() -> None:
     classifier = TopicClassifier(descriptions={"grain": "Wheat", "bank": "qqqq zzzz"})
     with pytest.raises(DataError) as caught:
@@ -244,6 +253,16 @@ def test_check_rejects_a_model_of_descriptions_alone(run: Run) -> None:
     assert result.err == (
         "slugline: error: a.slug: it was made from descriptions of topics alone, so there are no "
         "documents to train it on again; `slugline evaluate` tests it on some.\n"
+    )
+
+
+@pytest.mark.usefixtures("_files")
+def test_train_with_topics_rejects_words_alone(run: Run) -> None:
+    result = run("train", "--topics", "topics.csv", "--encoder", "none", "-q")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "slugline: error: --topics need an encoder that reads them, and --encoder is none; leave "
+        "--encoder out for word vectors, or name a sentence encoder: --encoder use.\n"
     )
 
 

@@ -120,7 +120,11 @@ class FitSettings:
         elif self.descriptions:
             raise OptionError(
                 Parameter("descriptions"),
-                " need an encoder that reads them; give one as well: ",
+                " need an encoder that reads them, and ",
+                Parameter("encoder"),
+                " is none; leave ",
+                Parameter("encoder"),
+                " out for word vectors, or name a sentence encoder: ",
                 Parameter("encoder", "use"),
                 ".",
             )
