@@ -20,7 +20,7 @@ from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, ModelFileError
 from slugline.learning.encoder.encoder import get_encoder
-from stand_ins import Letters, Meanings, Nameless
+from stand_ins import Letters, Meanings, Nameless, Use, register
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
@@ -97,6 +97,23 @@ def test_load_asks_for_a_custom_encoder(model: Path) -> None:
     )
 
 
+def test_load_says_what_a_model_needs_if_a_package_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def miss() -> None:
+        raise EncoderError("the encoder use needs a package; type: pip install package")
+
+    register(monkeypatch, "use", lambda: Use(WORDS))
+    path = tmp_path / "a.slug"
+    TopicClassifier(encoder="use", descriptions={"a": "the wheat"}).fit(TEXTS, TOPICS).save(path)
+    register(monkeypatch, "use", miss)
+    with pytest.raises(EncoderError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}: the encoder use needs a package; type: pip install package"
+    )
+
+
 def test_load_refuses_another_encoder(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(model, Letters())
@@ -124,6 +141,22 @@ def test_loaded_model_does_not_cache_encodings(model: Path, tmp_path: Path) -> N
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("encoder", ["vectors", "use"])
+def test_card_of_descriptions_names_what_reads_them(
+    encoder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    register(monkeypatch, "use", lambda: Use(WORDS))
+    names = {"vectors": "its word vectors", "use": "its word vectors and use"}
+    descriptions = {"grain": "wheat and corn", "bank": "loans of a bank"}
+    classifier = TopicClassifier(encoder=encoder, descriptions=descriptions).fit([], [])
+    classifier.save(tmp_path / "a.slug")
+    card = load(tmp_path / "a.slug").card_
+    assert "It needs word vectors from the Universal Sentence Encoder (16 languages)" in card
+    assert ", by which it compares texts with the descriptions.\n" in card
+    limits = f"It knows the topics that are described, and the languages of {names[encoder]} only"
+    assert limits in card
+
+
 def test_saved_model_keeps_descriptions(tmp_path: Path) -> None:
     path = tmp_path / "described.slug"
     described = {0: "wheat", 7: "loan and\nbond"}
@@ -132,6 +165,7 @@ def test_saved_model_keeps_descriptions(tmp_path: Path) -> None:
     loaded = load(path, Meanings(WORDS))
     assert loaded.fitted_.descriptions == described
     assert loaded.get_params()["descriptions"] == described
+    assert "It learned from descriptions of 2 topics as well.\n" in loaded.card_
     assert "- 0: wheat\n- 7: loan and bond\n" in loaded.card_
     again = loaded.fit(TEXTS, [0, 7] * 3)
     again.save(tmp_path / "again.slug")

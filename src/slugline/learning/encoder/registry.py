@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from slugline.base.arrays import F32
 from slugline.base.lazy import install_command
+from slugline.base.wording import join_words
 
 if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
@@ -136,7 +137,7 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         make=_make_e5,
     ),
 }
-#: The encoder that comes with Slugline. It encodes descriptions of topics if no other is named.
+#: The encoder that comes with Slugline.
 BUILT_IN: Final = "vectors"
 #: The encoder of a fit that names none.
 DEFAULT_ENCODER: Final = BUILT_IN
@@ -200,6 +201,16 @@ def describe_names(names: str) -> str:
         noun = "encoder" if len(others) == 1 else "encoders"
         phrases.append(f"the sentence {noun} {' and '.join(others)}")
     return " and ".join(phrases)
+
+
+def list_names(names: str) -> str:
+    """Return the names of a comma-separated list in a phrase.
+
+    >>> list_names("vectors,use,e5"), list_names("mine")
+    ('word vectors, use and e5', 'mine')
+    """
+    listed = ["word vectors" if name == BUILT_IN else name for name in names.split(",")]
+    return join_words(listed)
 
 
 def describe_licences(names: str) -> str:

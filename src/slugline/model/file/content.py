@@ -77,8 +77,11 @@ def find_encoder(
             f"{path} was made with the encoder {needed.name}, which doesn't come with Slugline; "
             "in Python, pass it: slugline.load(path, encoder=...)."
         )
-    # Encoders stay in the order of the file, which determines the columns.
-    encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
+    try:
+        # Encoders stay in the order of the file, which determines the columns.
+        encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
+    except EncoderError as error:
+        raise EncoderError(f"{path}: {error}") from error
     if encoder.version != (needed.version or None):
         raise EncoderError(
             f"{path} was made with version {needed.version or 'unknown'} of the encoder "

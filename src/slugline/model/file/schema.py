@@ -14,7 +14,7 @@ from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
-from slugline.learning.encoder.registry import describe_licences, describe_names
+from slugline.learning.encoder.registry import describe_licences, describe_names, list_names
 from slugline.model.promise import PromiseCheck
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
 from slugline.text.table_columns import MAX_NAME as MAX_COLUMN_NAME
@@ -272,6 +272,7 @@ def write_card(
         info=info,
         knowledge=describe_names(info.encoder.name) if info.encoder else "",
         licence=describe_licences(info.distillation.teacher) if info.distillation else "",
+        languages=_name_languages(info),
         terms=map(_describe_terms, info.feature_groups),
         thresholds=thresholds,
         promise=promise and promise.text,
@@ -283,6 +284,15 @@ def write_card(
             (_words(name), _format_number(name, value)) for name, value in info.metrics.items()
         ],
     )
+
+
+def _name_languages(info: ModelInfo) -> str:
+    """Return the names of what knows languages beside the training data; empty if nothing does."""
+    if info.distillation:
+        names = info.distillation.teacher
+    else:
+        names = info.encoder.name if info.encoder else ""
+    return list_names(names).replace("word vectors", "its word vectors")
 
 
 def _manual_thresholds(
