@@ -245,7 +245,7 @@ def test_random_state_generator_decides_the_test_as_well(corpus: Corpus) -> None
 def test_save_quantized_measures_the_weights_in_the_file(
     corpus: Corpus, tmp_path: Path, precision: Any
 ) -> None:
-    experiment = run_experiment(TopicClassifier(learner="linear").to_settings(), corpus)
+    experiment = run_experiment(TopicClassifier(encoder=None).to_settings(), corpus)
     path = tmp_path / "small.slug"
 
     done = save_quantized(experiment, path, precision, card_notes="Of silos.")
@@ -267,7 +267,7 @@ def test_save_quantized_measures_the_weights_in_the_file(
         "accuracy": {"before": experiment.tested.evaluation.accuracy, "after": after.accuracy},
         "bytes": {"before": full, "after": path.stat().st_size},
     }
-    # Linear weights have no more digits than a float16, as which they are stored in any case.
+    # Weights of words have no more digits than a float16, as which they are stored in any case.
     is_smaller = precision == "int8"
     assert (done.bytes_after < done.bytes_before) == is_smaller
     size = f"{path.stat().st_size / 1000:,.0f} kB"

@@ -323,6 +323,9 @@ def test_train_takes_an_encoder_and_descriptions_of_several_topics(
     assert "known by their descriptions alone: 'metal'" in err
     answer = json.loads(run("predict", "w.slug", "-q", stdin="rye").out)
     assert answer["topics"] == ["grain"]
+    # The stand-in knows these words, and the word vectors beside it say little about them.
+    of_metal = load("w.slug").predict_proba(["rye", "zinc and rye", "zinc"])[:, 2]
+    assert of_metal[0] < of_metal[1] < of_metal[2]
     assert run("check", "w.slug", "wires.csv", "-q").out.startswith("w.slug: identical; ")
     found = json.loads(run("evaluate", "w.slug", "later.csv", "--json", "-q").out)
     assert found["micro"]["f1"] > 0.9
