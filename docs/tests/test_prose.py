@@ -17,7 +17,8 @@ from slugline.cli.app import COMMANDS
 from slugline.corrections.gate import ALPHA, MIN_CHANGED, clearly_worse
 from slugline.experiment.evidence import N_OF_PAIR, N_PAIRS, N_SUREST
 from slugline.learning.encoder import e5, universal
-from slugline.learning.encoder.encoder import MAX_WIDTH
+from slugline.learning.encoder.encoder import MAX_WIDTH, get_encoder
+from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.heldout import MAX_PREDICTIONS
@@ -127,6 +128,24 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     many = read_words("howto/many-files.md")
     (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+), (\w+), (\w+)\)", many)
     assert {*formats} == {*FORMATS}
+
+
+def test_table_of_encoders_is_that_of_the_registry() -> None:
+    page = (ROOT / "docs/reference/encoders.md").read_text("utf-8")
+    cells = re.findall(r"^\| `([\w,]+)` \| (.*?) \| (.*?) \| (\d+) \|", page, re.M)
+    expected = [
+        (
+            name,
+            "none: it comes with Slugline" if entry.extra is None else f"`{entry.extra}`",
+            entry.languages,
+            str(get_encoder(name).encode(["a text"]).shape[1]),
+        )
+        for name, entry in ENCODERS.items()
+    ]
+    assert cells == expected
+    for name, entry in ENCODERS.items():
+        section = page.partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+        assert f"({entry.licence})" in section
 
 
 def test_tables_have_all_errors_variables_and_fields() -> None:
