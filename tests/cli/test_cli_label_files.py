@@ -94,3 +94,15 @@ def test_label_rejects_invalid_files(
     result = run(*COMMAND, *arguments)
     assert (result.code, result.err) == (2, f"slugline: error: {message}\n")
     assert not (tmp_path / "l.db").exists()
+
+
+def test_label_imports_the_topic_column_of_the_texts_that_is_named(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("body,about\nWheat rose,grain\nZinc,\n")
+    command = (*COMMAND, "--text", "body")
+    run(*command, "--topic", "about", "--import", "t.csv")
+    with LabelStore(tmp_path / "l.db") as store:
+        assert [each.answer for each in store.labels()] == [("grain",)]
+    run(*command, "--export", "out.csv")  # the name of the column is stored
+    assert (tmp_path / "out.csv").read_text() == "body,about\nWheat rose,grain\nZinc,\n"

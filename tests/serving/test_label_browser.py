@@ -434,3 +434,17 @@ def test_texts_are_shown_as_they_are(browser: Browser, texts: Path) -> None:
             press(page, "1")
         seen.add(page.evaluate("document.querySelector('#text').textContent"))
     assert seen == {*BODIES}
+
+
+def test_topics_of_the_file_are_hidden_and_long_names_are_shortened(
+    browser: Browser, tmp_path: Path
+) -> None:
+    texts = tmp_path / "texts.csv"
+    texts.write_text("body,topic,price\n" + "".join(f"text {n},metal,7\n" for n in range(5)))
+    with (
+        labelling(texts, topics=["x" * 1000, "metal"]) as address,
+        opened(browser, address) as page,
+    ):
+        assert page.locator("#columns").inner_text().split() == ["price", "7"]
+        name = page.locator("#topics bdi").first
+        assert name.inner_text() == "x" * 100 + " …"

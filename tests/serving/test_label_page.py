@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,7 +46,9 @@ def labelling(
     **options: Any,
 ) -> Iterator[TestClient]:
     """Yield a client of a page on which texts are labelled, in the file at a path."""
-    columns = [{"text": text, "nr": n, "from": None} for n, text in enumerate(texts)]
+    columns = [
+        {"text": text, "nr": n, "from": None, "topic": "grain"} for n, text in enumerate(texts)
+    ]
     table = TextTable("texts.csv", texts, columns)
     store = LabelStore(path)
     assignments = RowAssignments.from_store(table, store)
@@ -521,7 +524,12 @@ def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
         ((texts, "-o", texts), 2, "--output"),
         ((tmp_path / "none.csv", "-o", labels), 1, "none.csv"),
         ((texts, "-o", labels, "--text", "body"), 2, "body"),
-        ((texts, "-o", labels, "--host", "0.0.0.0"), 2, "--token-file"),
+        ((texts, "-o", labels, "--topic", "text"), 2, "--topic is 'text', and the columns of"),
+        (
+            (texts, "-o", labels, "--host", "0.0.0.0"),
+            2,
+            "where anybody could read the texts and give topics to them; give a --token-file",
+        ),
         ((texts, "-o", labels, "--coder", " "), 1, "blank"),
         ((texts, "-o", tmp_path / "no" / "labels.db"), 1, "labels.db"),
     ):
@@ -534,3 +542,14 @@ def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
     labels.write_text("no database at all\n" * 100)
     code, said = run_label(texts, "-o", labels)
     assert (code, "not an SQLite file" in said) == (1, True), said
+
+
+@pytest.mark.slow
+def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(tmp_path: Path) -> None:
+    texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
+    texts.write_text("text\nWheat rose\nZinc\n")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        code, said = run_label(texts, "-o", labels, "--port", other.getsockname()[1])
+    assert (code, "is taken" in said, labels.exists()) == (1, True, False), said

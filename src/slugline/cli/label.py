@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib
 from collections.abc import Sequence
@@ -9,18 +10,27 @@ from pathlib import Path
 
 import click
 
+from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.options import OUTPUT_FILE, argument, command, option, requiring_extra
 from slugline.cli.output import log_to_standard_error, say
 from slugline.cli.output_paths import check_not_read
+from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import RowAssignments, TextTable, resume_notes, stored_text_columns
+from slugline.labels.text_table import (
+    RowAssignments,
+    TextTable,
+    resume_notes,
+    stored_text_columns,
+    stored_topic_column,
+)
 from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.server.ports import address_of, bind
 from slugline.serving.tokens import Token, read_tokens
 
 # Bytes of a request: a note, or the description of a topic with examples.
@@ -113,6 +123,9 @@ _MAX_BODY = 1 << 20
 )
 @option("--insecure", "Let other machines use the page without a token.")
 @options.text_option
+@option(
+    "--topic COLUMN", "Column for topics in TEXTS, which coders don't see.", show_default="guessed"
+)
 @options.format_option
 @options.encoding_option
 @options.separator_option
@@ -137,6 +150,7 @@ def label(
     allowed_host: Sequence[str],
     insecure: bool,
     text: str | None,
+    topic: str | None,
     format: Format | None,  # noqa: A002
     encoding: str | None,
     separator: str | None,
@@ -165,11 +179,15 @@ def label(
         max_body=_MAX_BODY,
     )
     if not insecure:
-        settings.check_is_guarded()
+        settings.check_is_guarded("read the texts and give topics to them")
     descriptions = {} if topics is None else read_descriptions(topics)
-    with LabelStore(output) as store:
+    with contextlib.ExitStack() as stack:
+        if not files.are_given():
+            # Before the file of labels is made, which shouldn't be left behind if this fails.
+            listener = stack.enter_context(contextlib.closing(bind(host, port)))
+        store = stack.enter_context(LabelStore(output))
         person = store.add_coder(coder or _login_name()).name
-        table = _read_table(store, file, text, format, encoding, separator)
+        table = _read_table(store, file, text, topic, format, encoding, separator)
         assignments = RowAssignments.from_store(table, store)
         for note in resume_notes(assignments, table):
             say(note)
@@ -179,7 +197,11 @@ def label(
         _add_topics(store, descriptions, person)
         if files.are_given():
             reading = ReadOptions(
-                text=table.text_columns, format=format, encoding=encoding, separator=separator
+                text=table.text_columns,
+                topic=topic,
+                format=format,
+                encoding=encoding,
+                separator=separator,
             )
             exchange_labels(store, table, files, person, reading)
             return
@@ -199,8 +221,14 @@ def label(
             store, table, assignments, selector, person, is_blind=blind, settlers=settlers
         )
         log_to_standard_error(("asyncio",))
+        if table.has_topics():
+            say(
+                f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
+                f"see; to take them as labels: slugline label {file} -o {output} --import {file}"
+            )
         say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
-        serve_labels(settings, service, lambda address: say(f"listening at {address}"))
+        say(f"listening at {address_of(listener)}")
+        serve_labels(settings, service, listener)
         say(f"labels are in {output}; to learn from them: slugline train {output} -o model.slug")
 
 
@@ -208,18 +236,21 @@ def _read_table(
     store: LabelStore,
     file: str,
     text: str | None,
+    topic: str | None,
     form: Format | None,
     encoding: str | None,
     separator: str | None,
 ) -> TextTable:
-    """Return the texts of a file, by default of the columns that the store has labels of."""
+    """Return the texts of a file; by default, its columns are those that the store knows."""
     if text is None:
         stored = stored_text_columns(store)
         text = None if stored in (None, ("text",)) else ",".join(stored or ())
     _, unlabelled = options.read_unlabelled(
         file, None, text=text, format=form, encoding=encoding, separator=separator
     )
-    return TextTable.from_texts(file, unlabelled)
+    if topic is None:
+        topic = stored_topic_column(store, column_names(unlabelled.rows))
+    return TextTable.from_texts(file, unlabelled, topic)
 
 
 def _read_named_tokens(path: Path) -> tuple[str, ...]:

@@ -56,13 +56,24 @@ def split_coder(value: str) -> tuple[str, Path]:
 def exchange_labels(
     store: LabelStore, table: TextTable, files: LabelFiles, person: str, options: ReadOptions
 ) -> None:
-    """Import and export labels, and say what was done; `options` are those of the texts."""
+    """Import and export labels, and say what was done; `options` are those of the texts.
+
+    They hold for a file to import as well if it is that of the texts.
+    """
     if files.import_file is not None:
         path = files.import_file
         if find_tool(path, TOOLS.values()) is not None:
             report = import_file(store, path, user_file=table)
         else:
-            report = import_table(store, path, person, kind="person", user_file=table)
+            is_source = path == Path(table.name)
+            report = import_table(
+                store,
+                path,
+                person,
+                kind="person",
+                options=options if is_source else None,
+                user_file=table,
+            )
         _say_imported(path, report)
     for name, path in map(split_coder, files.import_coders):
         if find_tool(path, TOOLS.values()) is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from slugline.base.arrays import Index, Mask
+from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.corpus.columns import column_names, find_id_column, known_topic_column
 from slugline.corpus.label_database import TEXT_COLUMNS, TOPIC_COLUMN, StoredDocument
@@ -35,7 +36,7 @@ class TextTable:
         See `document_keys`.
     text_columns : tuple of str
     topic_column : str
-        The column in which an export has the topics.
+        The column in which an export has the topics. Coders don't see it.
     """
 
     def __init__(
@@ -55,9 +56,23 @@ class TextTable:
         self._rows = {key: row for row, key in enumerate(self.keys)}
 
     @classmethod
-    def from_texts(cls, name: str, unlabelled: UnlabelledTexts) -> TextTable:
-        """Return the texts of a file."""
+    def from_texts(
+        cls, name: str, unlabelled: UnlabelledTexts, topic: str | None = None
+    ) -> TextTable:
+        """Return the texts of a file; its column of topics is guessed unless it is given.
+
+        Raises
+        ------
+        OptionError : if there is no such column, or it is a column of the text.
+        """
         names = column_names(unlabelled.rows)
+        if topic is not None and (topic not in names or topic in unlabelled.columns):
+            others = [other for other in names if other not in unlabelled.columns]
+            raise OptionError(
+                Parameter("topic"),
+                f" is {short_repr(topic)}, and the columns of {name} besides the text are "
+                f"{short_repr(others)}; name one of them, or leave it out.",
+            )
         id_column = find_id_column(name, unlabelled.rows[:1], None)
         text = unlabelled.columns
         return cls(
@@ -68,7 +83,7 @@ class TextTable:
             if id_column is None or id_column in text
             else [row.values.get(id_column) for row in unlabelled.rows],
             text_columns=text,
-            topic_column=known_topic_column(names, text) or "topic",
+            topic_column=topic or known_topic_column(names, text) or "topic",
         )
 
     def __len__(self) -> int:
@@ -80,6 +95,11 @@ class TextTable:
         if len(self.text_columns) == 1:  # else an export needs each of them
             columns = {name: cell for name, cell in columns.items() if name != self.text_columns[0]}
         return NewDocument(self.keys[row], self.texts[row], columns)
+
+    def has_topics(self) -> bool:
+        """Return whether a row has a value in the column of topics."""
+        cells = (columns.get(self.topic_column) for columns in self._columns)
+        return any(cell is not None and str(cell).strip() for cell in cells)
 
     def find_row(self, document: StoredDocument) -> int | None:
         """Return the row that has this document; None if it is gone, or has another text now."""
@@ -124,6 +144,12 @@ class TextTable:
         changed = {name: value for name, value in wanted.items() if store.setting(name) != value}
         if changed:
             store.set_settings(changed)
+
+
+def stored_topic_column(store: LabelStore, names: Collection[str]) -> str | None:
+    """Return the topic column of the user's file that labels go to; None if the file lacks it."""
+    stored = store.setting(TOPIC_COLUMN)
+    return stored if stored in names else None
 
 
 def stored_text_columns(store: LabelStore) -> tuple[str, ...] | None:

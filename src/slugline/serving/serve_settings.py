@@ -254,12 +254,15 @@ class ServeSettings:
                 "model learns again; give it, or leave --learn-from out."
             )
 
-    def check_is_guarded(self) -> None:
-        """Raise an OptionError if other machines could reach the server without a token."""
+    def check_is_guarded(self, danger: str = "use the models and send corrections") -> None:
+        """Raise an OptionError if other machines could reach the server without a token.
+
+        `danger` is what anybody could do then.
+        """
         if not self.tokens and not is_loopback(self.host):
             raise OptionError(
-                f"--host {self.host} can be reached from other machines, where anybody could use "
-                "the models and send corrections; give a --token-file, or --insecure to allow that."
+                f"--host {self.host} can be reached from other machines, where anybody could "
+                f"{danger}; give a --token-file, or --insecure to allow that."
             )
 
 

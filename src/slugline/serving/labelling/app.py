@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import socket
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route, Router
@@ -19,7 +19,6 @@ from slugline.serving.labelling.page import (
 from slugline.serving.labelling.service import LabelService
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.server.app_server import AppServer
-from slugline.serving.server.ports import address_of, bind
 from slugline.serving.web.guard import Guard
 from slugline.serving.web.login import log_out
 
@@ -40,21 +39,10 @@ def make_label_app(state: LabelState) -> ASGIApp:
     return Guard(Router(routes, redirect_slashes=False), state, problem_page)
 
 
-def serve_labels(
-    settings: ServeSettings, service: LabelService, announce: Callable[[str], object]
-) -> None:
-    """Answer requests until SIGTERM or Ctrl-C; then close the file of labels.
-
-    `announce` receives the address when the server listens.
-
-    Raises
-    ------
-    ServerError : if the address can't be used.
-    """
+def serve_labels(settings: ServeSettings, service: LabelService, listener: socket.socket) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; then close the file of labels."""
     state = LabelState(settings, service)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
         stack.callback(state.threads.close)
-        listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
-        announce(address_of(listener))
         AppServer(make_label_app(state), settings).run(sockets=[listener])

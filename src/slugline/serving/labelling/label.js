@@ -19,6 +19,8 @@ function make(tag, properties = {}, ...children) {
 
 // Texts that are fetched before they are shown.
 const N_AHEAD = 2;
+// Characters of a topic's name that are shown.
+const TOPIC_LENGTH = 100;
 // Letters that are no keys of topics, as they do something else.
 const COMMANDS = "unb";
 const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
@@ -311,7 +313,7 @@ function showGuess(guess) {
   find("#guess").hidden = !guess;
   if (!guess) return;
   find("#guess").replaceChildren(
-    "A model of the labels so far would say ", make("b", {}, make("bdi", {}, guess.topics.join(", "))),
+    "A model of the labels so far would say ", make("b", {}, make("bdi", {}, listed(guess.topics))),
     ` (${percent(guess.probability)}).`,
   );
 }
@@ -332,7 +334,9 @@ function showEarlier(decision) {
 }
 
 const named = (decision) => (decision.kind === "skip" ? `skipped, ${decision.reason}`
-  : decision.topics.join(", ") || "no topic");
+  : listed(decision.topics) || "no topic");
+
+const listed = (topics) => topics.map((topic) => shorten(topic, TOPIC_LENGTH)).join(", ");
 
 function localTime(at) {
   const when = new Date(at);
@@ -465,10 +469,10 @@ function showTopics() {
     const button = row.firstChild;
     const [key, name, count] = button.children;
     button.dataset.topic = topic.name;
-    button.title = topic.description;
+    button.title = topic.name.length > TOPIC_LENGTH ? topic.name : topic.description;
     key.textContent = keyOf(index) || "";
     key.hidden = !key.textContent || !usesKeys();
-    name.textContent = topic.name;
+    name.textContent = shorten(topic.name, TOPIC_LENGTH);
     count.textContent = state.progress?.by_topic[topic.name] || "";
     const isChosen = state.chosen.has(topic.name);
     button.setAttribute("aria-pressed", String(isChosen));
@@ -490,7 +494,7 @@ function showTopics() {
   find("#done-row").hidden = !state.isMultilabel;
   find("#done").disabled = !state.current;
   const n_chosen = state.chosen.size;
-  find("#done-hint").textContent = n_chosen ? [...state.chosen].join(", ") : "no topic";
+  find("#done-hint").textContent = n_chosen ? listed([...state.chosen]) : "no topic";
   for (const button of findAll("[data-skip]")) button.disabled = !state.current;
 }
 
@@ -510,7 +514,7 @@ async function addTopic(name, isSure = false) {
   if (text && text === state.current) choose(reply.topic.name);
   else showTopics();
   find("#card").focus(); // so that single keys do something again
-  say(`${reply.topic.name} is a topic now`);
+  say(`${shorten(reply.topic.name, TOPIC_LENGTH)} is a topic now`);
 }
 
 function askAbout(name, similar) {
@@ -519,11 +523,12 @@ function askAbout(name, similar) {
     box.hidden = true;
     choose(similar);
     find("#card").focus();
-  } }, "Use ", make("bdi", {}, similar));
+  } }, "Use ", make("bdi", {}, shorten(similar, TOPIC_LENGTH)));
   const add = make("button", { type: "button", onclick: () => addTopic(name, true) },
-    "Add ", make("bdi", {}, name));
+    "Add ", make("bdi", {}, shorten(name, TOPIC_LENGTH)));
   box.replaceChildren(
-    make("p", {}, "Did you mean ", make("b", {}, make("bdi", {}, similar)), "?"),
+    make("p", {}, "Did you mean ",
+      make("b", {}, make("bdi", {}, shorten(similar, TOPIC_LENGTH))), "?"),
     make("p", { className: "row" }, use, add),
   );
   box.hidden = false;
@@ -702,7 +707,7 @@ function codebookEntry(topic, isOpen) {
   };
   return make(
     "details", { open: isOpen, "data-topic": topic.id },
-    make("summary", {}, make("bdi", {}, topic.name),
+    make("summary", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)),
       make("span", { className: "soft" }, shorten(topic.description, 100))),
     make("form", { className: "fields", onsubmit: save },
       make("p", {}, make("label", { htmlFor: description.id }, "What it means"), description),

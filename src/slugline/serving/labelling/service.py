@@ -175,7 +175,7 @@ class LabelService:
         return TextReply(
             assignment=assignment.id,
             text=document.text,
-            columns=_other_columns(document, self._table.text_columns),
+            columns=_other_columns(document, self._table),
             guess=guess,
             decision=None if decision is None else self._decision(decision),
         )
@@ -266,7 +266,7 @@ class LabelService:
                 Disagreement(
                     document=each.document.id,
                     text=each.document.text,
-                    columns=_other_columns(each.document, self._table.text_columns),
+                    columns=_other_columns(each.document, self._table),
                     labels=[
                         CoderLabel(
                             coder=decision.assignment.coder.name, decision=self._decision(decision)
@@ -441,12 +441,13 @@ def _topic(topic: CodebookTopic) -> TopicReply:
     )
 
 
-def _other_columns(document: StoredDocument, text_columns: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the names and values of the columns besides the text that have a value."""
+def _other_columns(document: StoredDocument, table: TextTable) -> list[tuple[str, str]]:
+    """Return the names and values of the columns besides text and topic that have a value."""
+    hidden = (*table.text_columns, table.topic_column)
     return [
         (name, value if isinstance(value, str) else str(value))
         for name, value in document.columns.items()
-        if name not in text_columns and value is not None and str(value).strip()
+        if name not in hidden and value is not None and str(value).strip()
     ]
 
 
