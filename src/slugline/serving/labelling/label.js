@@ -119,6 +119,7 @@ function openOutbox(place) {
   try {
     const others = Object.keys(localStorage).filter((key) => key.startsWith(prefix));
     for (const key of others) outbox.entries.push(...JSON.parse(localStorage.getItem(key)));
+    outbox.entries.sort((a, b) => a.at - b.at);
     keepOutbox();
     for (const key of others) localStorage.removeItem(key);
   } catch {
@@ -360,7 +361,7 @@ function decide(kind, reason = null) {
     note: find("#note").value.trim() || null, supersedes: text.decision?.id ?? null,
   };
   const excerpt = shorten(text.text, 80);
-  outbox.entries.push({ body, excerpt });
+  outbox.entries.push({ body, excerpt, at: Date.now() });
   keepOutbox();
   const decision = { ...body, id: null, at: new Date().toISOString() };
   state.recent = state.recent.filter((each) => each.decision.assignment !== text.assignment);
