@@ -12,6 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Mask
 from slugline.base.wording import counted
+from slugline.evaluation.intervals import Z_95
 from slugline.labels.accuracy import (
     MIN_EFFECTIVE,
     AccuracyEstimate,
@@ -23,6 +24,11 @@ from slugline.labels.labelled_texts import LabelledText
 # Further labels hardly pay if twice as many would bring less than the first number, and surely less
 # than the second.
 _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
+# What twice as many labels bring, in units of what the second half of the present ones brought; and
+# the standard error of that, in units of the one of labels, as models of other labels differ, too.
+# Both were chosen in simulated annotations of six training splits, from 100 labels to 200 and from
+# 200 to 400: forecasts were half a point too high on average, and all of 25 intervals held.
+_NEXT_GAIN, _SPREAD = 0.6, 2.0
 # Fewest labels for a forecast.
 _MIN_TO_FORECAST = 40
 
@@ -201,8 +207,7 @@ def forecast_doubling(
 ) -> DoublingForecast | None:
     """Return what twice as many labels would bring; None if too few are measured.
 
-    The error falls by the same factor each time that labels are doubled (a power law): what the
-    second half of the labels brought says what as many more will bring.
+    It is less than what the second half of the labels brought, by a fixed factor.
 
     Parameters
     ----------
@@ -211,10 +216,6 @@ def forecast_doubling(
         Whether held-out answers are right.
     half_right : float64 array, shape (n_answered,)
         The fraction of models of half of the labels, without that text, that are right.
-
-    References
-    ----------
-    Cortes et al. (1994), Learning curves: asymptotic values and rate of convergence.
     """
     is_measured = np.array([each.is_measured for each in answered], dtype=bool)
     if is_measured.sum() < _MIN_TO_FORECAST:
@@ -223,19 +224,12 @@ def forecast_doubling(
     fractions = weights / weights.sum()
     differences = is_right[is_measured] - half_right[is_measured]
     last_gain = float(fractions @ differences)
-    error = float(fractions @ ~is_right[is_measured])
     n = 1 / float((fractions**2).sum())
-    spread = math.sqrt(float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1))
-    low, high = last_gain - 1.96 * spread, last_gain + 1.96 * spread
+    variance = float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1)
+    half_width = Z_95 * _SPREAD * math.sqrt(variance)
     return DoublingForecast(
         n_labels=2 * len(answered),
-        gain=_next_gain(error, last_gain),
-        low=_next_gain(error, low),
-        high=_next_gain(error, high),
+        gain=max(_NEXT_GAIN * last_gain, 0.0),
+        low=max(_NEXT_GAIN * (last_gain - half_width), 0.0),
+        high=max(_NEXT_GAIN * (last_gain + half_width), 0.0),
     )
-
-
-def _next_gain(error: float, last_gain: float) -> float:
-    """Return how much the error falls next, if it fell by `last_gain` to `error`."""
-    gain = max(last_gain, 0.0)
-    return error * gain / (error + gain) if gain else 0.0

@@ -1,0 +1,157 @@
+"""Tests of the report on a model of labels."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from slugline.base.arrays import F64
+from slugline.labels.accuracy import AccuracyEstimate
+from slugline.labels.label_report import (
+    DoublingForecast,
+    LabelReport,
+    TopicAccuracy,
+    accuracy_by_topic,
+    forecast_doubling,
+)
+from slugline.labels.labelled_texts import LabelledText
+
+ESTIMATE = AccuracyEstimate(0.8, 0.7, 0.9, 100, 100.0)
+UNKNOWN = AccuracyEstimate(math.nan, 0.0, 1.0, 3, 3.0)
+
+
+def draws(n: int, *topics: str, is_measured: bool = True) -> list[LabelledText]:
+    """Return random draws with these topics."""
+    return [LabelledText(f"no {i}", topics or None, 0.001, 1000, is_measured) for i in range(n)]
+
+
+def right_until(n: int) -> F64:
+    """Return for each of 100 answers whether it is one of the first."""
+    return (np.arange(100) < n).astype(np.float64)
+
+
+# Topics -------------------------------------------------------------------------------------------
+
+
+def test_accuracy_by_topic_lists_topics_with_enough_labels_the_lowest_first() -> None:
+    labelled = [*draws(40, "grain"), *draws(40, "money"), *draws(5, "metal")]
+    is_right = np.arange(85) % 40 < np.repeat([36, 24, 0], [40, 40, 5])
+    topics = accuracy_by_topic(labelled, is_right)
+    assert [each.topic for each in topics] == ["money", "grain"]
+    assert [each.n_labels for each in topics] == [40, 40]
+    assert [each.estimate.accuracy for each in topics] == pytest.approx([0.6, 0.9])
+    assert all(each.estimate.low < each.estimate.accuracy for each in topics)
+
+
+def test_accuracy_by_topic_ignores_skipped_texts_and_those_that_are_not_measured() -> None:
+    labelled = [*draws(9), *draws(40, "grain"), *draws(20, "grain", is_measured=False)]
+    [grain] = accuracy_by_topic(labelled, np.arange(60) < 40)
+    assert (grain.n_labels, grain.estimate.accuracy) == (40, 1)
+
+
+def test_accuracy_by_topic_counts_a_text_for_each_of_its_topics() -> None:
+    topics = accuracy_by_topic(draws(30, "grain", "money"), np.arange(30) < 15)
+    assert [each.topic for each in topics] == ["grain", "money"]
+    assert [each.estimate.accuracy for each in topics] == pytest.approx([0.5, 0.5])
+
+
+def test_accuracy_by_topic_weighs_labels_by_the_inverse_of_their_probability() -> None:
+    doubtful = [each._replace(probability=0.004) for each in draws(40, "grain")]
+    [grain] = accuracy_by_topic([*draws(40, "grain"), *doubtful], np.arange(80) < 40)
+    assert grain.estimate.accuracy == pytest.approx(0.8)
+
+
+# Twice as many labels -----------------------------------------------------------------------------
+
+
+def test_forecast_doubling_is_less_than_what_the_second_half_brought() -> None:
+    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 80, right_until(70))
+    assert forecast is not None
+    assert forecast.n_labels == 200
+    assert forecast.gain == pytest.approx(0.06)
+    assert 0 <= forecast.low < forecast.gain < forecast.high
+    assert not forecast.hardly_pays
+
+
+def test_forecast_doubling_is_never_below_0() -> None:
+    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 70, right_until(80))
+    assert forecast is not None
+    assert forecast.gain == forecast.low == 0
+
+
+def test_forecast_doubling_needs_40_measured_labels() -> None:
+    right = np.ones(60, dtype=bool)
+    labelled = [*draws(39, "grain"), *draws(21, "grain", is_measured=False)]
+    assert forecast_doubling(labelled, right, np.ones(60)) is None
+    assert forecast_doubling(draws(60, "grain"), right, np.ones(60)) is not None
+
+
+def test_hardly_pays_needs_a_small_gain_that_is_surely_not_large() -> None:
+    assert DoublingForecast(200, 0.005, 0.0, 0.02).hardly_pays
+    assert not DoublingForecast(200, 0.005, 0.0, 0.04).hardly_pays
+    assert not DoublingForecast(200, 0.015, 0.0, 0.02).hardly_pays
+
+
+# Reports ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("precision", "n"), [(0.6, 0), (0.7, 0), (0.75, 300), (0.8, None), (0.9, None)]
+)
+def test_labels_for_precision_lets_the_interval_begin_there(precision: float, n: int) -> None:
+    found = LabelReport(n_labels=100, estimate=ESTIMATE).labels_for_precision(precision)
+    assert found == (n if n is None else pytest.approx(n, abs=1))
+
+
+def test_labels_for_precision_is_unknown_without_an_estimate() -> None:
+    assert LabelReport(n_labels=3, estimate=UNKNOWN).labels_for_precision(0.5) is None
+
+
+def test_lines_say_what_is_known() -> None:
+    report = LabelReport(
+        n_labels=1000,
+        estimate=ESTIMATE,
+        topics=(TopicAccuracy("grain", 20, ESTIMATE),),
+        doubling=DoublingForecast(2000, 0.021, 0.0, 0.05),
+    )
+    assert [*report.lines()] == [
+        "1,000 labels: right for 80% of the other texts (70% to 90%)",
+        "grain: 80% (70% to 90%)",
+        "with 2,000 labels, expect 2.1 points more (0.0 to 5.0)",
+    ]
+
+
+def test_lines_say_that_further_labels_hardly_pay() -> None:
+    doubling = DoublingForecast(2000, 0.001, 0.0, 0.01)
+    report = LabelReport(n_labels=1000, estimate=ESTIMATE, doubling=doubling)
+    assert [*report.lines()][-1] == "further labels hardly pay"
+
+
+def test_lines_say_that_too_few_labels_are_measured() -> None:
+    assert [*LabelReport(n_labels=3, estimate=UNKNOWN).lines()] == [
+        "3 labels, of which too few are measured to know the accuracy"
+    ]
+
+
+def test_to_dict_is_json_without_nan() -> None:
+    report = LabelReport(n_labels=3, estimate=UNKNOWN)
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False)) == {
+        "n_labels": 3,
+        "accuracy": None,
+        "low": 0.0,
+        "high": 1.0,
+        "n_measured": 3,
+        "topics": [],
+        "doubling": None,
+    }
+    complete = LabelReport(
+        n_labels=100,
+        estimate=ESTIMATE,
+        topics=(TopicAccuracy("grain", 20, ESTIMATE),),
+        doubling=DoublingForecast(200, 0.01, 0.0, 0.02),
+    ).to_dict()
+    assert complete["topics"][0]["topic"] == "grain"
+    assert complete["doubling"]["hardly_pays"] is False
