@@ -13,6 +13,7 @@ import click
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.cli import options
+from slugline.cli.label_agreement import check_agreement, print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.options import OUTPUT_FILE, argument, command, option, requiring_extra
 from slugline.cli.output import log_to_standard_error, say
@@ -95,6 +96,12 @@ _MAX_BODY = 1 << 20
     "Write --export for label-studio, doccano, argilla or prodigy, with the labels of each coder.",
 )
 @option(
+    "--agreement",
+    "Print how far coders agree, with each other and with imported ones, instead of opening the "
+    "page.",
+)
+@option("--json as_json", "Print --agreement as JSON.")
+@option(
     "--host ADDRESS",
     "Address.",
     default=ServeSettings.host,
@@ -144,6 +151,8 @@ def label(
     import_coders: tuple[str, ...],
     export: Path | None,
     export_for: str | None,
+    agreement: bool,
+    as_json: bool,
     host: str,
     port: int,
     token_file: Path | None,
@@ -167,6 +176,10 @@ def label(
     """
     files = LabelFiles(import_path, import_coders, export, export_for)
     files.check(file, output)
+    check_agreement(agreement=agreement, as_json=as_json)
+    if agreement and not files.are_given():
+        print_agreement(output, as_json=as_json)
+        return
     if not files.are_given():
         with requiring_extra("serve", "labelling needs"):
             importlib.import_module("slugline.serving.labelling.app")
@@ -204,6 +217,8 @@ def label(
                 separator=separator,
             )
             exchange_labels(store, table, files, person, reading)
+            if agreement:
+                print_agreement(output, as_json=as_json)
             return
         from slugline.labels.learning_selector import LearningSelector
         from slugline.serving.labelling.app import serve_labels

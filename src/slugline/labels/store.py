@@ -13,8 +13,8 @@ to an earlier one. Several threads and processes may use one file.
 - `settle` answers for coders who disagree; `withdraw` takes back all labels of a coder.
 - `import_labels` stores labels of another tool or model at once.
 - `labels` yields documents with the decision of each coder and the answer, `random_draws` what
-  became of random draws, `decisions` the history; `counts` counts. `to_records` and `to_frame`
-  return tables.
+  became of random draws, `current_decisions` the decision about each assignment, `decisions` the
+  history; `counts` counts. `to_records` and `to_frame` return tables.
 
 Records (`Selection`, `LabelDecision`, `DocumentLabels`, ...) are defined in
 `slugline.corpus.label_database`, and new documents and labels in `slugline.labels.cells`.
@@ -890,6 +890,25 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
 
         Draws of a text that the user has changed since are left out.
         """
+        for assignment, decision in self._decided(
+            "assignments.reason IN ('random', 'double-coded')", after
+        ):
+            yield RandomDraw(assignment, decision)
+
+    def current_decisions(self) -> Iterator[LabelDecision]:
+        """Yield the current decision about each assignment, in the order of assignments.
+
+        A coder may have several assignments of one document. Decisions that were undone or
+        withdrawn are left out, and those about a text that the user has changed since.
+        """
+        for _, decision in self._decided("1", 0):
+            if decision is not None:
+                yield decision
+
+    def _decided(
+        self, condition: str, after: int
+    ) -> Iterator[tuple[Assignment, LabelDecision | None]]:
+        """Yield assignments with numbers above `after`, and the current decision about each."""
         while True:
             with self._database.reading() as connection:
                 reader = self._reader(connection)
@@ -898,18 +917,18 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                     f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
                     "FROM assignments LEFT JOIN decisions ON decisions.id = "
                     "(SELECT max(id) FROM decisions WHERE assignment = assignments.id) "
-                    "WHERE assignments.reason IN ('random', 'double-coded') "
+                    f"WHERE {condition} "
                     "AND assignments.id > ? AND NOT EXISTS "
                     "(SELECT 1 FROM documents JOIN documents AS other ON other.key = documents.key "
                     "AND other.replaces = documents.id WHERE documents.id = document) "
                     "ORDER BY assignments.id LIMIT ?",
                     (after, _MAX_ROWS),
                 ).fetchall()
-                page = [_random_draw(reader, withdrawn, cells) for cells in rows]
+                page = [_decided_assignment(reader, withdrawn, cells) for cells in rows]
             if not page:
                 return
             yield from page
-            after = page[-1].assignment.id
+            after = page[-1][0].id
 
     def counts(self) -> LabelCounts:
         """Return the numbers of documents by status, and of labels by topic, coder and reason."""
@@ -1084,15 +1103,15 @@ def _read_settlement(reader: LabelReader, number: int) -> Settlement:
     return reader.settlement(_find(reader.connection, "settlements", SETTLEMENT_COLUMNS, number))
 
 
-def _random_draw(
+def _decided_assignment(
     reader: LabelReader, withdrawn: Mapping[int, int], cells: Sequence[Any]
-) -> RandomDraw:
+) -> tuple[Assignment, LabelDecision | None]:
     assignment = reader.assignment(cells[:9])
     if cells[9] is None:
-        return RandomDraw(assignment, None)
+        return assignment, None
     decision = reader.decision(cells)
     is_valid = decision.kind != "undo" and decision.id > withdrawn.get(assignment.coder.id, 0)
-    return RandomDraw(assignment, decision if is_valid else None)
+    return assignment, decision if is_valid else None
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

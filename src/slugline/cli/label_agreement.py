@@ -1,0 +1,150 @@
+"""The tables of `slugline label --agreement`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slugline.base.wording import counted, join_words, percent
+from slugline.cli.output import print_json, print_table, show
+from slugline.errors import OptionError
+from slugline.evaluation.agreement import Coefficient
+from slugline.labels.agreement import (
+    Agreement,
+    GroupAgreement,
+    ImportedAgreement,
+    TopicConfusion,
+    measure_agreement,
+)
+from slugline.labels.store import LabelStore
+
+# The largest number of topics that are confused, or coders who confuse them, that are listed.
+_MAX_LISTED = 10
+
+
+def check_agreement(*, agreement: bool, as_json: bool) -> None:
+    """Raise OptionError if there is nothing to print as JSON."""
+    if as_json and not agreement:
+        raise OptionError("--json needs --agreement.")
+
+
+def print_agreement(path: Path, *, as_json: bool) -> None:
+    """Print how far the coders of a label database agree."""
+    with LabelStore(path, create=False, is_read_only=True) as store:
+        agreement = measure_agreement(store)
+    if as_json:
+        print_json(agreement.to_dict())
+        return
+    _print_people(agreement)
+    _print_coders(agreement)
+    for imported in agreement.imported:
+        _print_imported(imported)
+
+
+def _print_people(agreement: Agreement) -> None:
+    people = agreement.people
+    if not people.n_documents:
+        show(
+            "No text has labels of two persons yet; let two or more label, with --double 0.1 for "
+            "one text in ten."
+        )
+        return
+    show(
+        f"{counted(people.n_documents, 'text')} with labels of two persons or more, "
+        f"{agreement.n_random:,} of them random draws"
+    )
+    _print_group(people)
+
+
+def _print_group(group: GroupAgreement) -> None:
+    """Print alpha, the agreement on each topic, and what is confused."""
+    print_table(
+        [
+            ("", "value", "95 % interval"),
+            ("same topics", *_percent_cells(group.exact)),
+            ("Krippendorff's alpha", *_number_cells(group.alpha)),
+        ]
+    )
+    if not group.alpha.is_defined:
+        show("Alpha is undefined, as all have the same topics; label more texts.")
+    show()
+    rows = [("topic", "texts", "other agrees", "95 % interval", "alpha", "95 % interval")]
+    for each in group.topics:
+        n = f"{each.agreement.n_documents:,}"
+        cells = _percent_cells(each.agreement) + _number_cells(each.alpha)
+        rows.append((each.topic, n, *cells))
+    print_table(rows)
+    if group.confusions:
+        show()
+        confusions = [_confusion_row(each) for each in group.confusions[:_MAX_LISTED]]
+        header = ("confused", "with", "texts", "who gave the first / the second")
+        print_table([header, *confusions], (0, 1, 3))
+
+
+def _confusion_row(confusion: TopicConfusion) -> tuple[str, ...]:
+    first, second = confusion.topics
+    coders = [f"{coder} / {other} {n:,}" for (coder, other), n in confusion.by_coders.items()]
+    listed = join_words(coders, _MAX_LISTED, last=None)
+    return first, second or "(not given)", f"{confusion.n_documents:,}", listed
+
+
+def _print_coders(agreement: Agreement) -> None:
+    if not agreement.coders:
+        return
+    show()
+    has_repeated = any(each.repeated.is_defined for each in agreement.coders)
+    rows = [["coder", "labels", "skipped", "others agree", "95 % interval", "texts"]]
+    if has_repeated:
+        rows[0] += ["same again", "95 % interval", "texts"]
+    for each in agreement.coders:
+        name = each.coder if each.kind == "person" else f"{each.coder} (imported)"
+        row = [name, f"{each.n_labels:,}", f"{each.n_skipped:,}"]
+        for coefficient in (each.others, each.repeated)[: 1 + has_repeated]:
+            row += [*_percent_cells(coefficient), f"{coefficient.n_documents:,}"]
+        rows.append(row)
+    print_table(rows)
+
+
+def _print_imported(imported: ImportedAgreement) -> None:
+    group, test = imported.agreement, imported.test
+    show("", f"{imported.coder} beside people: {counted(group.n_documents, 'text')}")
+    if group.n_documents:
+        _print_group(group)
+        show()
+    if test.problem is not None:
+        show(f"Whether {imported.coder} may replace a person can't be tested: {test.problem}.")
+        return
+    n_won = sum(person.is_won for person in test.persons)
+    verdict = "may" if test.is_passed else "may not"
+    show(
+        f"By the alternative annotator test, {imported.coder} {verdict} replace a person: it wins "
+        f"against {n_won} of {len(test.persons)}, as it agrees with the others at least as well "
+        f"on {percent(test.advantage)} of the texts (epsilon {test.epsilon:g})."
+    )
+    rows = [("person", "texts", f"{imported.coder} as good", "person as good", "p")]
+    rows += [
+        (
+            each.person,
+            f"{each.n_documents:,}",
+            percent(each.advantage),
+            percent(each.person_advantage),
+            f"{each.p_value:.3f}",
+        )
+        for each in test.persons
+    ]
+    print_table(rows)
+
+
+def _percent_cells(coefficient: Coefficient) -> tuple[str, str]:
+    """Return a value and its interval in percent."""
+    if not coefficient.is_defined:
+        return "-", "-"
+    low, high = coefficient.interval
+    return percent(coefficient.value, 0), f"{percent(low, 0)} to {percent(high, 0)}"
+
+
+def _number_cells(coefficient: Coefficient) -> tuple[str, str]:
+    """Return a value and its interval with two digits."""
+    if not coefficient.is_defined:
+        return "-", "-"
+    low, high = coefficient.interval
+    return f"{coefficient.value:.2f}", f"{low:.2f} to {high:.2f}"

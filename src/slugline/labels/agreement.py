@@ -1,0 +1,534 @@
+"""How far coders agree, with themselves, with each other, and people with an imported coder.
+
+A label counts here if its coder saw nothing that others, or a model, said about the text: labels
+that were given beside a model's guess, in an audit, or to near copies at once are left out. Topics
+are compared by their names of today. Settlements don't count, as the labels that were settled do.
+
+Examples
+--------
+>>> import tempfile
+>>> from pathlib import Path
+>>> from slugline.labels.cells import ImportedLabel, NewDocument
+>>> folder = tempfile.TemporaryDirectory()
+>>> store = LabelStore(Path(folder.name, "labels.db"))
+>>> documents = store.add_documents(NewDocument(f"id {n}", f"Text {n}") for n in range(40))
+>>> for name, n_billing in (("Kim", 20), ("Lee", 24)):
+...     coder = store.add_coder(name)
+...     topics = [("billing",)] * n_billing + [("delivery",)] * (40 - n_billing)
+...     n = store.import_labels(name, map(ImportedLabel, documents, topics))
+>>> agreement = measure_agreement(store)
+>>> agreement.people.alpha.value.__round__(2), agreement.people.exact.value
+(0.8, 0.9)
+>>> for confusion in agreement.people.confusions:
+...     print(confusion.topics, confusion.n_documents, confusion.by_coders)
+('billing', 'delivery') 4 {('Lee', 'Kim'): 4}
+>>> store.close(); folder.cleanup()
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from slugline.base.checks import short_repr
+from slugline.base.frames import to_frame
+from slugline.corpus.label_database import Coder, CoderKind, LabelDecision
+from slugline.errors import OptionError, Parameter
+from slugline.evaluation.agreement import (
+    EPSILON,
+    AlternativeAnnotatorTest,
+    Coefficient,
+    Ratings,
+    agreement_ratio,
+    alternative_annotator_test,
+    exact_agreement,
+    krippendorff_alpha,
+    undefined,
+)
+from slugline.evaluation.evaluation import none_if_nan
+from slugline.labels.store import LabelStore
+
+# What a coder was told, or did at once, makes these labels depend on others.
+_DEPENDENT = ("near copy", "audit")
+
+AgreementTable = Literal["topics", "coders", "pairs", "confusions"]
+
+
+class TopicAgreement(NamedTuple):
+    """How far coders agree on one topic.
+
+    Attributes
+    ----------
+    topic : str
+    agreement : Coefficient
+        How often another coder gives the topic, too, if one does; from documents to which at least
+        one of them gave it.
+    alpha : Coefficient
+        Krippendorff's alpha of giving it or not.
+    """
+
+    topic: str
+    agreement: Coefficient
+    alpha: Coefficient
+
+
+class TopicConfusion(NamedTuple):
+    """Two topics that coders gave to the same documents, one each.
+
+    Attributes
+    ----------
+    topics : tuple of str
+        Two names in alphabetic order. The second is empty if a coder gave the first and the other
+        one nothing in its place, as is possible if documents may have several topics.
+    n_documents : int
+    by_coders : dict of tuple to int
+        The number of documents by the coder who gave the first topic, and the one who gave the
+        second.
+    """
+
+    topics: tuple[str, str]
+    n_documents: int
+    by_coders: dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True)
+class GroupAgreement:
+    """How far a group of coders agrees.
+
+    Attributes
+    ----------
+    alpha : Coefficient
+        Krippendorff's alpha; of topic sets by MASI similarity.
+    exact : Coefficient
+        How often two coders give a document exactly the same topics.
+    topics : tuple of TopicAgreement
+        In the order of the codebook; those that nobody gave are left out.
+    confusions : tuple of TopicConfusion
+        The most frequent first.
+    """
+
+    alpha: Coefficient
+    exact: Coefficient
+    topics: tuple[TopicAgreement, ...]
+    confusions: tuple[TopicConfusion, ...]
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents that two coders labelled."""
+        return self.exact.n_documents
+
+
+class CoderAgreement(NamedTuple):
+    """One coder beside the others.
+
+    Attributes
+    ----------
+    coder : str
+    kind : {"person", "imported"}
+    n_labels, n_skipped : int
+        Numbers of documents.
+    others : Coefficient
+        How often another person gives exactly the same topics.
+    repeated : Coefficient
+        How often the coder gives the same topics when a text comes again.
+    """
+
+    coder: str
+    kind: CoderKind
+    n_labels: int
+    n_skipped: int
+    others: Coefficient
+    repeated: Coefficient
+
+
+class PairAgreement(NamedTuple):
+    """Two coders, of whom at least one is a person.
+
+    Attributes
+    ----------
+    first, second : str
+    exact : Coefficient
+    alpha : Coefficient
+    """
+
+    first: str
+    second: str
+    exact: Coefficient
+    alpha: Coefficient
+
+
+class ImportedAgreement(NamedTuple):
+    """An imported coder, such as a language model, beside people; never taken as truth.
+
+    Attributes
+    ----------
+    coder : str
+    agreement : GroupAgreement
+        Of the coder with each person.
+    test : AlternativeAnnotatorTest
+    """
+
+    coder: str
+    agreement: GroupAgreement
+    test: AlternativeAnnotatorTest
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the coders of a store agree; see `measure_agreement`.
+
+    Attributes
+    ----------
+    people : GroupAgreement
+    n_random : int
+        How many of its documents are random draws. Others are, on average, harder or easier.
+    coders : tuple of CoderAgreement
+    pairs : tuple of PairAgreement
+        Coders who labelled the same documents.
+    imported : tuple of ImportedAgreement
+    """
+
+    people: GroupAgreement
+    n_random: int
+    coders: tuple[CoderAgreement, ...]
+    pairs: tuple[PairAgreement, ...]
+    imported: tuple[ImportedAgreement, ...]
+
+    def to_records(self, table: AgreementTable = "topics") -> list[dict[str, Any]]:
+        """Return the rows of a table; undefined values are None.
+
+        Parameters
+        ----------
+        table : {"topics", "coders", "pairs", "confusions"}, default "topics"
+        """
+        if table not in get_args(AgreementTable):
+            raise OptionError(
+                Parameter("table"),
+                f" is {short_repr(table)}; choose one of {', '.join(get_args(AgreementTable))}.",
+            )
+        if table == "topics":
+            return _topic_records(self.people)
+        if table == "coders":
+            return [
+                {
+                    "coder": each.coder,
+                    "kind": each.kind,
+                    "n_labels": each.n_labels,
+                    "n_skipped": each.n_skipped,
+                    **_cells("others", each.others),
+                    **_cells("repeated", each.repeated),
+                }
+                for each in self.coders
+            ]
+        if table == "pairs":
+            return [
+                {
+                    "first": each.first,
+                    "second": each.second,
+                    **_cells("exact", each.exact),
+                    **_cells("alpha", each.alpha),
+                }
+                for each in self.pairs
+            ]
+        return _confusion_records(self.people)
+
+    def to_frame(self, table: AgreementTable = "topics") -> Any:
+        """Return `to_records` as a pandas data frame, or a polars one if pandas is missing.
+
+        Raises OptionError if neither is installed.
+        """
+        return to_frame(self.to_records(table))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {
+            **_group_dict(self.people),
+            "n_random": self.n_random,
+            "coders": self.to_records("coders"),
+            "pairs": self.to_records("pairs"),
+            "imported": [
+                {"coder": each.coder, **_group_dict(each.agreement), "test": _test_dict(each.test)}
+                for each in self.imported
+            ],
+        }
+
+
+def _cells(name: str, coefficient: Coefficient) -> dict[str, Any]:
+    return {
+        name: none_if_nan(coefficient.value),
+        f"{name}_low": none_if_nan(coefficient.interval.low),
+        f"{name}_high": none_if_nan(coefficient.interval.high),
+        f"{name}_n_documents": coefficient.n_documents,
+    }
+
+
+def _topic_records(group: GroupAgreement) -> list[dict[str, Any]]:
+    return [
+        {"topic": each.topic, **_cells("agreement", each.agreement), **_cells("alpha", each.alpha)}
+        for each in group.topics
+    ]
+
+
+def _confusion_records(group: GroupAgreement) -> list[dict[str, Any]]:
+    return [
+        {
+            "first_topic": each.topics[0],
+            "second_topic": each.topics[1],
+            "first_coder": first,
+            "second_coder": second,
+            "n_documents": n,
+        }
+        for each in group.confusions
+        for (first, second), n in each.by_coders.items()
+    ]
+
+
+def _group_dict(group: GroupAgreement) -> dict[str, Any]:
+    return {
+        **_cells("alpha", group.alpha),
+        **_cells("exact", group.exact),
+        "topics": _topic_records(group),
+        "confusions": _confusion_records(group),
+    }
+
+
+def _test_dict(test: AlternativeAnnotatorTest) -> dict[str, Any]:
+    return {
+        "problem": test.problem,
+        "is_passed": test.is_passed,
+        "winning_rate": none_if_nan(test.winning_rate),
+        "advantage": none_if_nan(test.advantage),
+        "epsilon": test.epsilon,
+        "persons": [person._asdict() for person in test.persons],
+    }
+
+
+# Labels of coders ---------------------------------------------------------------------------------
+
+
+class _CoderLabels:
+    """What one coder said.
+
+    Attributes
+    ----------
+    coder : Coder
+    topics : dict of int to frozenset of str
+        The first label of each document.
+    skipped : set of int
+        Documents that were skipped, and not labelled.
+    repeated : list of tuple
+        A document that came again, the coder's first topics and the later ones.
+    random : set of int
+        Documents in `topics` that are random draws.
+    """
+
+    def __init__(self, coder: Coder) -> None:
+        self.coder = coder
+        self.topics: dict[int, frozenset[str]] = {}
+        self.skipped: set[int] = set()
+        self.repeated: list[tuple[int, frozenset[str], frozenset[str]]] = []
+        self.random: set[int] = set()
+
+    def add(self, decision: LabelDecision) -> None:
+        document, selection = decision.assignment.document, decision.assignment.selection
+        if decision.is_guess_shown or selection.reason in _DEPENDENT:
+            return
+        topics = frozenset(decision.topics)
+        if decision.kind == "skip":
+            if document not in self.topics:
+                self.skipped.add(document)
+        elif document not in self.topics:
+            self.topics[document] = topics
+            self.skipped.discard(document)
+            if selection.is_random:
+                self.random.add(document)
+        elif selection.reason == "repeated":
+            self.repeated.append((document, self.topics[document], topics))
+
+
+# The label of a coder: the coder's name, and the topics.
+_NamedTopics = tuple[str, frozenset[str]]
+
+
+class _Unit(NamedTuple):
+    """Labels of a document that are compared with each other."""
+
+    document: int
+    labels: tuple[_NamedTopics, ...]
+
+
+def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreement:
+    """Return how far the coders of a store agree.
+
+    All documents count that two coders labelled, settled ones included; documents that a coder
+    skipped count for the others. Withdrawn labels don't count.
+
+    Parameters
+    ----------
+    store : LabelStore
+    epsilon : float, default 0.15
+        What an imported coder may be worse than a person, as it costs less; see
+        `alternative_annotator_test`. Its authors have 0.2 for experts, 0.15 for skilled coders and
+        0.1 for crowd workers.
+
+    Raises
+    ------
+    StoreError : if the file can't be read, or is damaged.
+    """
+    by_name = {coder.name: _CoderLabels(coder) for coder in store.coders()}
+    for decision in store.current_decisions():
+        coder = decision.assignment.coder
+        by_name.setdefault(coder.name, _CoderLabels(coder)).add(decision)
+    names = store.codebook().names()
+    coders = [each for each in by_name.values() if each.topics or each.skipped]
+    persons = [each for each in coders if each.coder.kind == "person"]
+    imported = [each for each in coders if each.coder.kind == "imported"]
+    units = [unit for unit in _units(persons) if len(unit.labels) > 1]
+    random = set[int]().union(*(each.random for each in persons))
+    return Agreement(
+        _group_agreement(units, names),
+        sum(unit.document in random for unit in units),
+        tuple(_coder_agreement(each, persons) for each in coders),
+        tuple(_pair_agreements(persons, imported)),
+        tuple(_imported_agreement(each, persons, names, epsilon) for each in imported),
+    )
+
+
+def _units(coders: Iterable[_CoderLabels]) -> list[_Unit]:
+    """Return the labels of each document that has any."""
+    labels: dict[int, list[_NamedTopics]] = defaultdict(list)
+    for each in coders:
+        for document, topics in each.topics.items():
+            labels[document].append((each.coder.name, topics))
+    return [_Unit(document, tuple(given)) for document, given in sorted(labels.items())]
+
+
+def _paired_units(first: _CoderLabels, others: Iterable[_CoderLabels]) -> list[_Unit]:
+    """Return what a coder said, and each other one about the same document."""
+    return [
+        _Unit(document, ((first.coder.name, first.topics[document]), (other.coder.name, topics)))
+        for other in others
+        if other is not first
+        for document, topics in other.topics.items()
+        if document in first.topics
+    ]
+
+
+def _ratings(units: Sequence[_Unit]) -> Ratings:
+    sets = [[topics for _, topics in unit.labels] for unit in units]
+    return Ratings.from_topic_sets(sets, [unit.document for unit in units])
+
+
+def _group_agreement(units: Sequence[_Unit], names: Sequence[str]) -> GroupAgreement:
+    """Return the agreement of the coders of each unit, who are at least two."""
+    ratings = _ratings(units)
+    return GroupAgreement(
+        krippendorff_alpha(ratings),
+        exact_agreement(ratings),
+        tuple(_topic_agreements(units, names)),
+        tuple(_confusions(units)),
+    )
+
+
+def _topic_agreements(units: Sequence[_Unit], names: Sequence[str]) -> Iterator[TopicAgreement]:
+    """Yield the agreement on each topic that somebody gave."""
+    n_labels = np.array([len(unit.labels) for unit in units], np.float64)
+    documents = np.array([unit.document for unit in units], np.int64)
+    n_given: dict[str, Counter[int]] = defaultdict(Counter)
+    for number, unit in enumerate(units):
+        for _, topics in unit.labels:
+            for topic in topics:
+                n_given[topic][number] += 1
+    for name in names:
+        if name not in n_given:
+            continue
+        given = np.zeros(len(units))
+        given[[*n_given[name]]] = [*n_given[name].values()]
+        yield TopicAgreement(
+            name,
+            agreement_ratio(given * (given - 1) / (n_labels - 1), given, documents),
+            krippendorff_alpha(Ratings.from_binary_counts(given, n_labels, documents)),
+        )
+
+
+def _confusions(units: Iterable[_Unit]) -> list[TopicConfusion]:
+    """Return pairs of topics of which coders gave one each, the most frequent first."""
+    documents: dict[tuple[str, str], set[int]] = defaultdict(set)
+    by_coders: dict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
+    for unit in units:
+        for (coder, topics), (other, other_topics) in itertools.combinations(unit.labels, 2):
+            only_first, only_second = topics - other_topics, other_topics - topics
+            for pair in itertools.product(only_first or {""}, only_second or {""}):
+                if pair == ("", ""):
+                    continue
+                is_sorted = bool(pair[0]) and (not pair[1] or pair[0] < pair[1])
+                key = pair if is_sorted else (pair[1], pair[0])
+                documents[key].add(unit.document)
+                by_coders[key][(coder, other) if is_sorted else (other, coder)] += 1
+    confusions = [
+        TopicConfusion(key, len(documents[key]), dict(by_coders[key].most_common()))
+        for key in documents
+    ]
+    return sorted(confusions, key=lambda each: (-each.n_documents, each.topics))
+
+
+def _coder_agreement(labels: _CoderLabels, persons: Sequence[_CoderLabels]) -> CoderAgreement:
+    units = _paired_units(labels, persons)
+    repeated = labels.repeated
+    return CoderAgreement(
+        labels.coder.name,
+        labels.coder.kind,
+        len(labels.topics),
+        len(labels.skipped),
+        _fraction_equal(
+            [unit.labels[0][1] == unit.labels[1][1] for unit in units],
+            [unit.document for unit in units],
+        ),
+        _fraction_equal(
+            [first == later for _, first, later in repeated],
+            [document for document, _, _ in repeated],
+        ),
+    )
+
+
+def _fraction_equal(is_equal: Sequence[bool], documents: Sequence[int]) -> Coefficient:
+    if not is_equal:
+        return undefined(0)
+    return agreement_ratio(
+        np.array(is_equal, np.float64), np.ones(len(is_equal)), np.array(documents, np.int64)
+    )
+
+
+def _pair_agreements(
+    persons: Sequence[_CoderLabels], imported: Sequence[_CoderLabels]
+) -> Iterator[PairAgreement]:
+    """Yield the agreement of two persons, and of a person and an imported coder."""
+    pairs = [*itertools.combinations(persons, 2), *itertools.product(persons, imported)]
+    for first, second in pairs:
+        units = _paired_units(first, [second])
+        if units:
+            ratings = _ratings(units)
+            yield PairAgreement(
+                first.coder.name,
+                second.coder.name,
+                exact_agreement(ratings),
+                krippendorff_alpha(ratings),
+            )
+
+
+def _imported_agreement(
+    imported: _CoderLabels, persons: Sequence[_CoderLabels], names: Sequence[str], epsilon: float
+) -> ImportedAgreement:
+    topics: Mapping[str, Mapping[int, frozenset[str]]] = {
+        each.coder.name: each.topics for each in persons
+    }
+    return ImportedAgreement(
+        imported.coder.name,
+        _group_agreement(_paired_units(imported, persons), names),
+        alternative_annotator_test(topics, imported.topics, epsilon=epsilon),
+    )

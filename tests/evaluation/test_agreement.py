@@ -1,0 +1,221 @@
+"""Agreement of coders: published examples, the krippendorff package, and intervals that hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from slugline.evaluation.agreement import (
+    Coefficient,
+    Ratings,
+    agreement_ratio,
+    alternative_annotator_test,
+    exact_agreement,
+    krippendorff_alpha,
+    masi_similarity,
+)
+
+TopicSets = list[list[frozenset[str]]]
+
+
+def topic_sets(observers: Sequence[str]) -> TopicSets:
+    """Return the values of each unit from a string for each observer; a star is a missing value."""
+    units = zip(*observers, strict=True)
+    return [[frozenset(value) for value in unit if value != "*"] for unit in units]
+
+
+def alpha_of(units: TopicSets) -> Coefficient:
+    return krippendorff_alpha(Ratings.from_topic_sets(units))
+
+
+def draw_units(
+    rng: np.random.Generator, n: int, accuracy: float, probabilities: list[float]
+) -> TopicSets:
+    """Return labels of two coders, each of whom knows the topic with probability `accuracy`."""
+    k = len(probabilities)
+    topics = rng.choice(k, n, p=probabilities)
+    guesses = rng.choice(k, (2, n), p=probabilities)
+    labels = np.where(rng.random((2, n)) < accuracy, topics, guesses)
+    return [[frozenset(str(label)) for label in pair] for pair in labels.T]
+
+
+# Krippendorff (2011), Computing Krippendorff's alpha-reliability, sections A to C.
+@pytest.mark.parametrize(
+    ("observers", "alpha"),
+    [
+        pytest.param(["0100000010", "1110010000"], 0.095, id="two values"),
+        pytest.param(["aabbdcccedda", "babbbccceddd"], 0.692, id="five values"),
+        pytest.param(
+            ["123321412***", "1233224125**", "*33323422513", "12332441251*"], 0.743, id="missing"
+        ),
+    ],
+)
+def test_krippendorff_alpha_is_that_of_published_examples(
+    observers: list[str], alpha: float
+) -> None:
+    assert round(alpha_of(topic_sets(observers)).value, 3) == alpha
+
+
+def test_krippendorff_alpha_is_that_of_the_package() -> None:
+    package = pytest.importorskip("krippendorff")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        topics, guesses = rng.integers(0, 4, 30), rng.integers(0, 4, (4, 30))
+        ratings = np.where(rng.random((4, 30)) < 0.6, topics, guesses).astype(float)
+        ratings[rng.random((4, 30)) < 0.3] = np.nan
+        units = [[frozenset([str(v)]) for v in unit if not np.isnan(v)] for unit in ratings.T]
+        expected = package.alpha(reliability_data=ratings, level_of_measurement="nominal")
+        assert alpha_of(units).value == pytest.approx(expected, abs=1e-12)
+
+
+def test_krippendorff_alpha_of_sets_is_that_of_the_package_with_their_distances() -> None:
+    package = pytest.importorskip("krippendorff")
+    rng = np.random.default_rng(1)
+    sets = [frozenset(each) for each in ("", "a", "b", "ab", "bc", "abc")]
+    distances = 1 - masi_similarity(sets).toarray()
+
+    def distance(first: np.ndarray, second: np.ndarray, **_: object) -> np.ndarray:
+        return distances[first.astype(int), second.astype(int)]
+
+    ratings = rng.integers(0, 6, (3, 40)).astype(float)
+    ratings[1:, :20] = ratings[0, :20]
+    ratings[rng.random((3, 40)) < 0.2] = np.nan
+    expected = package.alpha(reliability_data=ratings, level_of_measurement=distance)
+    units = [[sets[int(v)] for v in unit if not np.isnan(v)] for unit in ratings.T]
+    assert alpha_of(units).value == pytest.approx(expected, abs=1e-12)
+
+
+def test_krippendorff_alpha_of_perfect_agreement_is_1_with_a_wide_interval_for_few() -> None:
+    few, many = (alpha_of(topic_sets(["ab" * n, "ab" * n])) for n in (5, 500))
+    assert few.value == many.value == 1
+    assert [few.interval.high, many.interval.high] == pytest.approx([1, 1])
+    assert few.interval.low < 0.5 < 0.98 < many.interval.low
+
+
+def test_krippendorff_alpha_of_random_labels_is_about_0() -> None:
+    units = draw_units(np.random.default_rng(0), 2000, 0.0, [0.5, 0.3, 0.2])
+    alpha = alpha_of(units)
+    assert abs(alpha.value) < 0.05
+    assert alpha.interval.low < 0 < alpha.interval.high
+
+
+@pytest.mark.parametrize("observers", [["aaa", "aaa"], ["abc", "***"], ["", ""]])
+def test_krippendorff_alpha_is_undefined_without_variety_or_pairs(observers: list[str]) -> None:
+    alpha = alpha_of(topic_sets(observers))
+    assert not alpha.is_defined
+    assert math.isnan(alpha.interval.low)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probabilities", [[0.5, 0.5], [0.125] * 8])
+@pytest.mark.parametrize(("accuracy", "n"), [(0.9, 30), (0.97, 30), (0.6, 100)])
+def test_interval_of_alpha_contains_the_truth(
+    probabilities: list[float], accuracy: float, n: int
+) -> None:
+    rng = np.random.default_rng(2)
+    alphas = [alpha_of(draw_units(rng, n, accuracy, probabilities)) for _ in range(200)]
+    # Two coders agree beyond chance if both know the topic.
+    inside = [each.interval.low <= accuracy**2 <= each.interval.high for each in alphas]
+    assert np.mean(inside) > 0.91
+
+
+def test_masi_similarity_is_that_of_the_paper() -> None:
+    # Passonneau (2006), section 3: equal, subset, overlap, disjoint.
+    pairs = [("ab", "ab"), ("ab", "abcd"), ("abc", "bcd"), ("ab", "cd"), ("", ""), ("", "a")]
+    found = [masi_similarity([frozenset(a), frozenset(b)]).toarray()[0, 1] for a, b in pairs]
+    assert found == pytest.approx([1, 2 / 4 * 2 / 3, 2 / 4 / 3, 0, 1, 0])
+
+
+def test_exact_agreement_counts_pairs() -> None:
+    ratings = Ratings.from_topic_sets(topic_sets(["aab", "aba", "abc"]))
+    exact = exact_agreement(ratings)
+    assert exact.value == pytest.approx((1 + 1 / 3 + 0) / 3)
+    assert exact.n_documents == 3
+
+
+def test_agreement_ratio_of_units_of_one_document_is_as_uncertain_as_of_one() -> None:
+    agreements, totals = np.tile([1.0, 0.0], 20), np.ones(40)
+    apart = agreement_ratio(agreements, totals, np.arange(40))
+    together = agreement_ratio(agreements, totals, np.arange(40) // 20 * 20 + np.arange(40) % 2)
+    assert apart.value == together.value == 0.5
+    assert together.n_documents == 4
+    assert together.interval.low < apart.interval.low
+
+
+# The alternative annotator test -------------------------------------------------------------------
+
+
+def labels_of(values: Sequence[str]) -> dict[int, frozenset[str]]:
+    return {n: frozenset([value]) for n, value in enumerate(values) if value != "*"}
+
+
+def draw_persons(n: int) -> tuple[dict[str, dict[int, frozenset[str]]], list[str]]:
+    rng = np.random.default_rng(3)
+    topics = rng.choice(list("abc"), n)
+    persons = {
+        name: labels_of([*np.where(rng.random(n) < 0.75, topics, rng.choice(list("abc"), n))])
+        for name in ("Kim", "Lee", "Ana", "Ben")
+    }
+    return persons, [*topics]
+
+
+def expected_p_values(
+    persons: Mapping[str, Mapping[int, frozenset[str]]],
+    model: Mapping[int, frozenset[str]],
+    epsilon: float,
+) -> list[float]:
+    """Return the corrected p-values by the formulas of Calderon et al. (2025), section 3."""
+    p_values = []
+    for name, labels in persons.items():
+        differences = []
+        for document, topics in labels.items():
+            others = [each[document] for other, each in persons.items() if other != name]
+            by_model = np.mean([model[document] == other for other in others])
+            by_person = np.mean([topics == other for other in others])
+            differences.append(int(by_person >= by_model) - int(by_model >= by_person))
+        p_values.append(stats.ttest_1samp(differences, epsilon, alternative="less").pvalue)
+    return list(stats.false_discovery_control(p_values, method="by"))
+
+
+def test_alternative_annotator_test_follows_the_paper() -> None:
+    persons, topics = draw_persons(60)
+    noisy = labels_of(["abc"[n % 3] if n % 2 else topic for n, topic in enumerate(topics)])
+    for model in (labels_of(topics), noisy):
+        test = alternative_annotator_test(persons, model, epsilon=0.1)
+        found = [person.p_value for person in test.persons]
+        assert found == pytest.approx(expected_p_values(persons, model, 0.1))
+        assert test.winning_rate == np.mean(np.array(found) <= 0.05)
+    assert test.is_passed is False
+    assert alternative_annotator_test(persons, labels_of(topics)).is_passed is True
+
+
+def test_alternative_annotator_test_of_a_model_like_all_persons_is_won() -> None:
+    labels = labels_of("ab" * 20)
+    test = alternative_annotator_test(dict.fromkeys(["Kim", "Lee", "Ana"], labels), labels)
+    assert (test.winning_rate, test.advantage, test.is_passed) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("n_persons", "n_documents", "found"),
+    [
+        (2, 60, "2 of 2 have as many"),
+        (4, 29, "0 of 4 have as many (at most 29)"),
+        (0, 0, "0 of 0 have as many (at most 0)"),
+    ],
+)
+def test_alternative_annotator_test_says_what_is_missing(
+    n_persons: int, n_documents: int, found: str
+) -> None:
+    persons, topics = draw_persons(n_documents)
+    persons = dict([*persons.items()][:n_persons])
+    test = alternative_annotator_test(persons, labels_of(topics))
+    assert test.problem == (
+        "it needs 3 persons, each with 30 documents that another person and this coder labelled "
+        f"too; {found}"
+    )
+    assert test.is_passed is None
+    assert math.isnan(test.winning_rate)
