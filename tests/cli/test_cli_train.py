@@ -245,6 +245,7 @@ def test_train_linear_prints_metrics_without_epochs(run: Run, news_csv: Path) ->
         "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
         "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
         "baseline     0.333  always 'bank'\n"
+        "encoder       43 %  of the decision comes from vectors, and the rest from words\n"
         "model   model.slug\n"
         "report  model.html\n"
     )
@@ -721,7 +722,7 @@ def test_train_quantize_prints_the_cost(run: Run, news_csv: Path) -> None:
     assert cost["bytes"]["after"] == Path("model.slug").stat().st_size < cost["bytes"]["before"]
     assert load("model.slug").info_.metrics["test_accuracy"] == cost["accuracy"]["after"] == 1
     before, after = (f"{cost['bytes'][when] / 1000:,.0f} kB" for when in ("before", "after"))
-    assert out.splitlines()[5] == (
+    assert out.splitlines()[6] == (
         f"int8: accuracy 1.0000 before, 1.0000 after; {before} before, {after} after"
     )
 
