@@ -327,11 +327,23 @@ def test_train_warns_of_unknown_words_and_topics_in_the_test(run: Run, news: New
 
     test = ("train", "n.csv", "-q", "--test", "test.csv")
     assert warnings_of(run(*test, "--encoder", "none")) == [
-        "75 % of the words in the test documents are unknown to the model: it judges by the rest. "
-        "Learn from more documents, of the kind that you test on.",
+        "75 % of the words of a test document, on average, are unknown to the model: it judges by "
+        "the rest. Learn from more documents, of the kind that you test on.",
         "1 of the 2 test documents has a topic that the model doesn't know, such as 'foot', and "
         "counts as wrong. Train with documents of such topics, or leave them out of the test.",
     ]
+    # A long document counts as much as others.
+    texts = [(f"{text} {n}", topic) for n, (text, topic) in enumerate(news[:9])]
+    write_csv("test.csv", [*texts, ("le cours du " * 1000, "grain")])
+    assert warnings_of(run(*test, "--encoder", "none")) == []
+
+
+def test_train_doesnt_say_that_words_are_unknown_which_word_vectors_know(
+    run: Run, news: News
+) -> None:
+    write_csv("n.csv", news)
+    write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
+    test = ("train", "n.csv", "-q", "--test", "test.csv")
     # Word vectors know French, but the training documents don't show how such texts are answered.
     assert len(warnings_of(run(*test))) == 2
 

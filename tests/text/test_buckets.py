@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,13 +31,11 @@ def test_buckets_count_colliding_terms_together() -> None:
     assert Buckets(1).transform(["oil gas oil", "", "tin"]).toarray().tolist() == [[3], [0], [1]]
 
 
-def test_buckets_have_no_names_and_no_unknown_terms() -> None:
+def test_buckets_have_no_names() -> None:
     buckets = Buckets(4, "bigrams")
     assert repr(buckets) == "Buckets(4, kind='bigrams')"
     assert buckets.n_columns == 4
     assert {buckets.term(column) for column in range(4)} == {None}
-    assert buckets.known_fraction(["crude oil", "tin"]) == 1
-    assert math.isnan(buckets.known_fraction(["oil", ""]))
 
 
 # Buckets that have been seen ----------------------------------------------------------------------
@@ -79,7 +76,6 @@ def test_hashed_columns_learn_the_same_in_parts() -> None:
 def test_hashed_columns_have_no_column_for_other_buckets() -> None:
     buckets = seen(["crude oil"])
     assert buckets.transform(["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
-    assert buckets.known_fraction(["oil gas", "crude", "tin"]) == 0.5
 
 
 def test_hashed_columns_count_colliding_terms_with_the_first() -> None:

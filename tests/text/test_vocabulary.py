@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 
@@ -179,33 +178,14 @@ def test_vocabulary_does_not_depend_on_chunks_and_threads(
     monkeypatch.setattr(tokens, "CHUNK_SIZES", tokens.ChunkSizes(chunk_characters))
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
     assert vocabulary.terms == expected.terms
-    assert vocabulary.known_fraction(WIRES, n_threads) == expected.known_fraction(WIRES)
     X, X_expected = vocabulary.transform(WIRES, n_threads), expected.transform(WIRES)
     for part in ("data", "indices", "indptr"):
         assert getattr(X, part).tolist() == getattr(X_expected, part).tolist()
 
 
-@pytest.mark.parametrize("method", ["transform", "known_fraction"])
-def test_vocabulary_names_the_place_of_what_is_no_text(method: str) -> None:
+def test_vocabulary_names_the_place_of_what_is_no_text() -> None:
     with pytest.raises(DataError, match="document 1 is of type NoneType, not a str;"):
-        getattr(Vocabulary(["oil"]), method)(["oil", None])
-
-
-@pytest.mark.parametrize(
-    ("texts", "share"),
-    [
-        pytest.param(["oil oil", "", "grain Oil"], 3 / 4, id="some"),
-        pytest.param(["wheat"], 0.0, id="none"),
-        pytest.param(["crude-oil"], 1.0, id="all"),
-    ],
-)
-def test_known_fraction_counts_words_not_documents(texts: list[str], share: float) -> None:
-    assert Vocabulary(["oil", "crude"]).known_fraction(texts) == share
-
-
-@pytest.mark.parametrize("texts", [[], ["", "..."]], ids=["no texts", "no words"])
-def test_known_fraction_of_no_words_is_nan(texts: list[str]) -> None:
-    assert math.isnan(Vocabulary(["oil"]).known_fraction(texts))
+        Vocabulary(["oil"]).transform(["oil", None])  # type: ignore[list-item]
 
 
 @pytest.mark.slow

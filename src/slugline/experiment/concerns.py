@@ -6,6 +6,8 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slugline.base.checks import short_repr
 from slugline.base.html import render_sentence, template_environment
 from slugline.base.wording import all_of, counted, have, percent
@@ -129,15 +131,17 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
 
 
 def _known_fraction(fitted: Fitted, texts: Sequence[str]) -> float:
-    """Return the fraction of words that a model knows; 1 if an encoder may know all of them."""
-    if fitted.encoder is None:
-        # The first feature group is always that of words.
-        return fitted.features.vocabularies_[0].known_fraction(texts)
-    if fitted.encoder.summing_encoder is None:
+    """Return the mean fraction of a text's words that a model knows.
+
+    It is 1 if an encoder may know all words, and NaN if no text has words.
+    """
+    if fitted.encoder is not None and fitted.encoder.summing_encoder is None:
         return 1.0
     counts = fitted.features.read(texts)[1]
-    n_words = int(counts.n_words.sum())
-    return int(counts.n_known.sum()) / n_words if n_words else float("nan")
+    has_words = counts.n_words > 0
+    if not has_words.any():
+        return float("nan")
+    return float(np.mean(counts.n_known[has_words] / counts.n_words[has_words]))
 
 
 def _warning(block: str, **values: Any) -> Message:

@@ -105,19 +105,6 @@ class TermColumns(ABC):
         parts = map_chunks(lambda chunk: self.count(find_words(chunk)), texts, n_threads)
         return stack_rows(parts, self.n_columns)
 
-    def known_fraction(self, texts: Iterable[str], n_threads: int = 1) -> float:
-        """Return the fraction of all terms in `texts` that have a column; NaN without terms."""
-
-        def count(chunk: Sequence[str]) -> tuple[int, int]:
-            terms = self._find(find_words(chunk))
-            counts = terms.counts()
-            has_column = self.columns_of_spans(terms) >= 0
-            return int(counts[has_column].sum()), int(counts.sum())
-
-        parts = list(map_chunks(count, texts, n_threads))
-        n_terms = sum(n for _, n in parts)
-        return sum(n for n, _ in parts) / n_terms if n_terms else float("nan")
-
     def _find(self, words: Words) -> GroupedTerms:
         return KINDS[self.kind].find(words)
 
