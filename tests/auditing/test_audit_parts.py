@@ -280,6 +280,13 @@ def test_find_similar_topics_by_name_and_by_documents() -> None:
     assert second.mixed == pytest.approx(0.5, abs=0.1)
 
 
+def test_find_similar_topics_by_a_misspelt_name() -> None:
+    counts = {"invoice": 10, "invoise": 1}
+    y, scores = np.zeros(10, dtype=np.int64), np.zeros((10, 2), dtype=np.float32)
+    [pair] = find_similar_topics([*counts], y, scores, counts)
+    assert pair == ("invoise", "invoice", "invoise is probably misspelt", None)
+
+
 def mixed_scores(n_last: int) -> tuple[np.ndarray, np.ndarray]:
     """Return five documents of topics 0 and 1, two of which look like the other, and of topic 2.
 

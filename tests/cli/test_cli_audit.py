@@ -184,7 +184,7 @@ def test_audit_page_shows_copies_and_escapes_texts(run: Run, tmp_path: Path) -> 
         ),
         (
             "the page,bank\n" * 2 + "a goal,sport\na goal,bank\n",
-            "2 texts occur several times, 1 of them under different topics",
+            "2 texts occur several times, 1 of them under different topics: line 124 and 125",
         ),
     ],
     ids=["one", "several", "one of several"],
@@ -200,7 +200,7 @@ def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: 
         file.write("the page has moved,bank\nthe page has moved,sport\nцены на нефть,bank\n")
     out = run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
     assert out[1:] == [
-        "1 text occurs several times, under different topics",
+        "1 text occurs several times, under different topics: line 122 and 123",
         "1 text is in another script: line 124",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -26,6 +26,7 @@ from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.wording import counted, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
+from slugline.corpus.misspellings import find_misspellings
 from slugline.corpus.topic_sets import join_topics, split_rows
 from slugline.errors import DataError
 from slugline.learning.encoder.encoder import default_encoder
@@ -55,8 +56,12 @@ class SimilarTopics(NamedTuple):
     mixed: float | None
 
 
-def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
-    """Return pairs of topics that differ only in case or spaces, or have similar documents.
+def find_similar_topics(
+    names: Sequence[str], y: I64, scores: F32, counts: Mapping[str, int] | None = None
+) -> list[SimilarTopics]:
+    """Return pairs of topics with names or documents that are similar.
+
+    Their names differ only in case or spaces, or one is probably a misspelling of the other.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[Simil
     y : int array, shape (n_rows,)
     scores : float32 array, shape (n_rows, n_topics)
         Held-out scores.
+    counts : mapping of str to int, optional
+        The number of documents of each topic, to find misspelt ones.
     """
     by_key: dict[str, list[str]] = {}
     for name in names:
@@ -73,9 +80,14 @@ def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[Simil
         for group in by_key.values()
         for other in group[1:]
     ]
-    pairs = {pair[:2] for pair in same_name}
-    mixed = [pair for pair in _find_mixed(names, y, scores) if pair[:2] not in pairs]
-    return same_name + sorted(mixed, key=lambda pair: -(pair.mixed or 0))
+    misspelt = [
+        SimilarTopics(topic, meant, f"{topic} is probably misspelt", None)
+        for topic, meant in find_misspellings(counts or {})
+    ]
+    by_name = same_name + misspelt
+    pairs = {frozenset(pair[:2]) for pair in by_name}
+    mixed = [pair for pair in _find_mixed(names, y, scores) if frozenset(pair[:2]) not in pairs]
+    return by_name + sorted(mixed, key=lambda pair: -(pair.mixed or 0))
 
 
 def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
@@ -164,10 +176,17 @@ class Audit:
         return len(self.corpus)
 
     @property
+    def contradicting(self) -> list[Index]:
+        """The rows of each repeated text whose copies have different topics."""
+        topics = self.corpus.topics
+        return [
+            rows for rows in self.copies.identical if len({topics[i] for i in rows.tolist()}) > 1
+        ]
+
+    @property
     def n_contradicting(self) -> int:
         """Number of repeated texts whose copies have different topics."""
-        topics = self.corpus.topics
-        return sum(len({topics[i] for i in rows.tolist()}) > 1 for rows in self.copies.identical)
+        return len(self.contradicting)
 
     def suspects(self, min_suspicion: float = 0.5) -> Index:
         """Return the rows of documents with at least this suspicion, the most suspect first."""
@@ -264,6 +283,7 @@ def _audit(
             # look similar.
             by_topic.y[:0] if corpus.multilabel else labels.topics[is_judged],
             heldout[:0] if corpus.multilabel else heldout[is_judged],
+            corpus.topic_counts(),
         ),
         odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, texts.copies, texts.groups),
         lines=evidence.find_shared_lines(corpus.texts),

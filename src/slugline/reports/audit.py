@@ -21,6 +21,8 @@ from slugline.reports.render import render, sentence, shorten
 
 # Examples in a sentence.
 _N_EXAMPLES = 3
+# Places of copies in a sentence.
+_N_PLACES = 6
 # A topic that is like so many others gets one note for all of them.
 _MANY_ALIKE = 3
 
@@ -32,11 +34,20 @@ def headline(audit: Audit) -> str:
 
 def other_findings(audit: Audit) -> list[str]:
     """Return a sentence for each other kind of finding."""
-    found = [_sentence(kind, audit=audit) for kind in ("identical", "near", "leaks")]
+    found = [
+        _sentence("identical", audit=audit, examples=_contradicting_places(audit)),
+        *(_sentence(kind, audit=audit) for kind in ("near", "leaks")),
+    ]
     found += [*_alike(audit), *_odd(audit)]
     for line, n in audit.lines[:_N_EXAMPLES]:
         found.append(_sentence("line", n=n, line=repr(shorten(line))))
     return [text for text in found if text]
+
+
+def _contradicting_places(audit: Audit) -> str:
+    """Return the places of texts whose copies have different topics, the copies side by side."""
+    rows = [row for rows in audit.contradicting for row in rows.tolist()]
+    return join_words([audit.corpus.places[row] for row in rows], _N_PLACES)
 
 
 def _alike(audit: Audit) -> Iterator[str]:
