@@ -26,8 +26,9 @@ SETS = ("trec", "sib200-en", "sib200-de", "subj", "ag_news", "stackoverflow")
 N_POOL = 3000
 #: Labels of a session, and labels between two looks.
 N_LABELS, EVERY = 200, 10
-#: Random labels whose accuracy is to be reached with fewer, and labels between two looks.
-N_RANDOM, EVERY_SAVED = 500, 20
+#: Random labels whose accuracy is to be reached with fewer; labels of such a session at most, and
+#: between two looks.
+N_RANDOM, N_LAST, EVERY_SAVED = 500, 400, 25
 
 
 def make_classifier() -> TopicClassifier:
@@ -198,16 +199,17 @@ def saved(
             curve, forecast = session_curve(pool, test, seed, random_fraction)
             curves.append(curve)
             forecasts += [] if forecast is None else [forecast]
-            progress(name, seed, targets[-1], curve.get(N_RANDOM))
+            progress(name, seed, targets[-1], curve.get(N_LAST))
         n = labels_needed(curves, float(np.mean(targets)))
         fractions.append(1 - n / N_RANDOM)
         saved_rows.append([name, f"{np.mean(targets):.3f}", f"{n:.0f}", f"{fractions[-1]:.0%}"])
         forecast_rows.append([name, *forecast_cells(forecasts)])
     saved_rows.append(["mean", "-", "-", f"{np.mean(fractions):.0%}"])
     return (
-        f"### Labels saved\n\n{sessions} sessions a set; accuracy on test documents. Labels needed "
-        f"are where the mean accuracy of sessions first reaches that of {N_RANDOM} random labels, "
-        "random draws among them included; sessions end there.\n\n"
+        f"### Labels saved\n\nSessions a set: {sessions}. Accuracy on test documents. Labels "
+        f"needed are where the mean accuracy of sessions first reaches that of {N_RANDOM} random "
+        f"labels, random draws among them included; {N_LAST} if it doesn't, as sessions end there."
+        "\n\n"
         + table(["set", f"accuracy of {N_RANDOM} random labels", "labels", "saved"], saved_rows)
         + f"\n\n### Forecasts\n\nWhat reports at {N_LABELS} labels expected of twice as many, and "
         "what these brought on test documents, in points.\n\n"
@@ -232,7 +234,7 @@ def session_curve(
 ) -> tuple[dict[int, float], Forecast | None]:
     """Return the accuracy by number of labels, and the forecast at `N_LABELS`."""
     curve, report = {}, None
-    for look in label_pool(pool, N_RANDOM, EVERY_SAVED, seed, random_fraction):
+    for look in label_pool(pool, N_LAST, EVERY_SAVED, seed, random_fraction):
         curve[look.n_labels] = measure_accuracy(look.model, test)
         if look.n_labels == N_LABELS:
             report = report_labels(look.model, make_classifier)
@@ -244,7 +246,7 @@ def session_curve(
 
 
 def labels_needed(curves: Sequence[dict[int, float]], target: float) -> float:
-    """Return the number of labels at which the mean of the curves first reaches a target."""
+    """Return at how many labels the mean of the curves first reaches a target, or `N_LAST`."""
     numbers = sorted(curves[0])
     means = [float(np.mean([curve[n] for curve in curves])) for n in numbers]
     last_n, last = numbers[0], means[0]
@@ -253,7 +255,7 @@ def labels_needed(curves: Sequence[dict[int, float]], target: float) -> float:
             gain = mean - last
             return n if gain <= 0 else last_n + (n - last_n) * (target - last) / gain
         last_n, last = n, mean
-    return N_RANDOM
+    return N_LAST
 
 
 def forecast_cells(forecasts: Sequence[Forecast]) -> list[str]:

@@ -13,12 +13,7 @@ import numpy as np
 from slugline.base.arrays import F64, Mask
 from slugline.base.wording import counted
 from slugline.evaluation.intervals import Z_95
-from slugline.labels.accuracy import (
-    MIN_EFFECTIVE,
-    AccuracyEstimate,
-    MeasuredLabels,
-    estimate_accuracy,
-)
+from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
 from slugline.labels.labelled_texts import LabelledText
 
 # Further labels hardly pay if twice as many would bring less than the first number, and surely less
@@ -29,6 +24,9 @@ _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
 # Both were chosen in simulated annotations of six training splits, from 100 labels to 200 and from
 # 200 to 400: forecasts were half a point too high on average, and all of 25 intervals held.
 _NEXT_GAIN, _SPREAD = 0.6, 2.0
+# Fewest labels of a topic, weighted as random draws, for an accuracy of its own: with fewer, the
+# interval is most of the range from 0 to 1.
+_MIN_OF_TOPIC = 25
 # Fewest labels for a forecast.
 _MIN_TO_FORECAST = 40
 
@@ -180,7 +178,7 @@ def accuracy_by_topic(
     found = []
     for topic, pairs in by_topic.items():
         estimate = estimate_accuracy(_measured(pairs), None)
-        if estimate.n_effective >= MIN_EFFECTIVE:
+        if estimate.n_effective >= _MIN_OF_TOPIC:
             found.append(TopicAccuracy(topic, len(pairs), estimate))
     return tuple(sorted(found, key=lambda each: each.estimate.accuracy))
 
