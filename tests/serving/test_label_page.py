@@ -356,6 +356,9 @@ def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
         "n_random": 3,
         "accuracy": None,
         "n_needed": 12,
+        "topics": [],
+        "forecast": None,
+        "problem": None,
     }
 
 

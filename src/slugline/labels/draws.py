@@ -8,6 +8,7 @@ import numpy as np
 
 from slugline.corpus.label_database import Selection
 from slugline.labels.accuracy import AccuracyEstimate
+from slugline.labels.label_report import LabelReport
 from slugline.labels.text_table import RowAssignments
 
 
@@ -37,6 +38,14 @@ class Selector(Protocol):
     @property
     def estimate(self) -> AccuracyEstimate | None:
         """The accuracy of a model of the present labels; None if there is none yet."""
+
+    @property
+    def report(self) -> LabelReport | None:
+        """What is known of that model, or of one a moment ago; None if there is none yet."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no model of the latest labels; None if there is one, or too few labels."""
 
     def close(self) -> None:
         """End all threads."""
@@ -117,6 +126,16 @@ class RandomSelector:
     @property
     def estimate(self) -> AccuracyEstimate | None:
         """None, as there is no model."""
+        return None
+
+    @property
+    def report(self) -> LabelReport | None:
+        """None, as there is no model."""
+        return None
+
+    @property
+    def problem(self) -> str | None:
+        """None, as nothing is learned."""
         return None
 
     def close(self) -> None:

@@ -222,6 +222,22 @@ class AccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
     n_labels: int
 
 
+class TopicAccuracyReply(AccuracyReply, frozen=True, kw_only=True):
+    """The accuracy on the texts of one topic."""
+
+    topic: str
+
+
+class ForecastReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The accuracy that twice as many labels would add, and its interval."""
+
+    n_labels: int
+    gain: float
+    low: float
+    high: float
+    hardly_pays: bool
+
+
 class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     """How much is labelled."""
 
@@ -237,6 +253,11 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     #: None if there are too few labels, and about how many more it needs.
     accuracy: AccuracyReply | None
     n_needed: int
+    #: Topics with enough labels, those with the lowest accuracy first.
+    topics: list[TopicAccuracyReply]
+    forecast: ForecastReply | None
+    #: Why there is no model of the latest labels.
+    problem: str | None
 
 
 class StateReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from slugline.corpus.misspellings import has_one_letter_wrong
 from slugline.errors import DataError
 from slugline.labels.accuracy import MIN_EFFECTIVE, AccuracyEstimate
 from slugline.labels.draws import Selector
+from slugline.labels.label_report import LabelReport
 from slugline.labels.store import LabelCounts, LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.requests import (
@@ -36,6 +37,7 @@ from slugline.serving.labelling.requests import (
     DescribeTopicRequest,
     Disagreement,
     DisagreementsReply,
+    ForecastReply,
     GuessReply,
     MergedTopic,
     MergeTopicRequest,
@@ -51,6 +53,7 @@ from slugline.serving.labelling.requests import (
     StateReply,
     TextReply,
     TextRequest,
+    TopicAccuracyReply,
     TopicReply,
     UndoRequest,
 )
@@ -350,6 +353,7 @@ class LabelService:
     def progress(self, coder: str) -> ProgressReply:
         """Return how much is labelled."""
         counts = self._read_counts()
+        report = self._selector.report
         by_reason = counts.by_reason
         n_random = by_reason.get("random", 0) + by_reason.get("double-coded", 0)
         statuses = counts.by_status
@@ -364,6 +368,9 @@ class LabelService:
             n_random=n_random,
             accuracy=_accuracy(self._selector.estimate),
             n_needed=max(MIN_EFFECTIVE - n_random, 0),
+            topics=[] if report is None else _topic_accuracies(report),
+            forecast=None if report is None else _forecast(report),
+            problem=self._selector.problem,
         )
 
     def _read_counts(self) -> LabelCounts:
@@ -456,6 +463,26 @@ def _accuracy(estimate: AccuracyEstimate | None) -> AccuracyReply | None:
         return None
     accuracy, low, high, n_labels, _ = estimate
     return AccuracyReply(accuracy=accuracy, low=low, high=high, n_labels=n_labels)
+
+
+def _topic_accuracies(report: LabelReport) -> list[TopicAccuracyReply]:
+    return [
+        TopicAccuracyReply(
+            topic=each.topic,
+            accuracy=each.estimate.accuracy,
+            low=each.estimate.low,
+            high=each.estimate.high,
+            n_labels=each.n_labels,
+        )
+        for each in report.topics
+    ]
+
+
+def _forecast(report: LabelReport) -> ForecastReply | None:
+    doubling = report.doubling
+    if doubling is None:
+        return None
+    return ForecastReply(**doubling._asdict(), hardly_pays=doubling.hardly_pays)
 
 
 def _excerpt(text: str) -> str:
