@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from random_selector import RandomSelector
 from slugline.corpus.label_database import Selection
 from slugline.errors import DataError, OptionError
-from slugline.labels.draws import RandomSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable, resume_notes, stored_text_columns
 

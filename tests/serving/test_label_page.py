@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from random_selector import RandomSelector
 from slugline.corpus.label_database import ModelGuess, Selection
-from slugline.labels.draws import RandomSelector, SelectedRow
+from slugline.labels.draws import SelectedRow
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app

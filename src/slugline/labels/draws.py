@@ -1,4 +1,4 @@
-"""Selects the next text of a coder: what a selector does, and random draws."""
+"""Selects the next text of a coder: what a selector does, and draws for a second coder."""
 
 from __future__ import annotations
 
@@ -86,57 +86,3 @@ class DoubleDraws:
             return fraction, None
         selection = Selection("double-coded", fraction / drawn.size, int(drawn.size))
         return fraction, SelectedRow(int(self._rng.choice(drawn)), selection)
-
-
-class RandomSelector:
-    """Draws texts at random, each with the same probability; learns nothing.
-
-    Parameters
-    ----------
-    assignments : RowAssignments
-    double_fraction : float, default 0.0
-        The fraction of a coder's texts that another coder has drawn as well, so that their
-        agreement can be measured.
-    random_state : int, optional
-    """
-
-    def __init__(
-        self,
-        assignments: RowAssignments,
-        *,
-        double_fraction: float = 0.0,
-        random_state: int | None = None,
-    ) -> None:
-        self._assignments = assignments
-        self._rng = np.random.default_rng(random_state)
-        self._double_draws = DoubleDraws(assignments, double_fraction, self._rng)
-
-    def select_next(self, coder: str) -> SelectedRow | None:
-        """Return a random row; with probability `double_fraction`, one that another coder drew."""
-        free = self._assignments.free_rows(coder)
-        fraction, double = self._double_draws.draw(coder, len(free))
-        if double is not None or not free.size:
-            return double
-        selection = Selection("random", (1 - fraction) / free.size, int(free.size))
-        return SelectedRow(int(self._rng.choice(free)), selection)
-
-    def notice_change(self) -> None:
-        """Do nothing, as draws don't depend on labels."""
-
-    @property
-    def estimate(self) -> AccuracyEstimate | None:
-        """None, as there is no model."""
-        return None
-
-    @property
-    def report(self) -> LabelReport | None:
-        """None, as there is no model."""
-        return None
-
-    @property
-    def problem(self) -> str | None:
-        """None, as nothing is learned."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing, as there are no threads."""

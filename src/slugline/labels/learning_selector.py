@@ -68,7 +68,8 @@ class LearningSelector:
         The fraction of random draws at first. Once the interval of the accuracy is narrower than
         0.1, there are fewer, down to `MIN_RANDOM_FRACTION`.
     double_fraction : float, default 0.0
-        See `RandomSelector`.
+        The fraction of a coder's texts that another coder has drawn as well, so that their
+        agreement can be measured.
     is_blind : bool, default False
         Whether no guess of the model is ever shown. All labels count in the accuracy then, else
         random draws and what was labelled before guesses were shown.

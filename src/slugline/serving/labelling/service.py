@@ -12,6 +12,8 @@ import math
 import threading
 from collections.abc import Sequence
 
+import msgspec
+
 from slugline.corpus.label_database import (
     Assignment,
     Codebook,
@@ -452,7 +454,7 @@ def _other_columns(document: StoredDocument, table: TextTable) -> list[tuple[str
     """Return the names and values of the columns besides text and topic that have a value."""
     hidden = (*table.text_columns, table.topic_column)
     return [
-        (name, value if isinstance(value, str) else str(value))
+        (name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
         for name, value in document.columns.items()
         if name not in hidden and value is not None and str(value).strip()
     ]
