@@ -175,6 +175,18 @@ def test_descriptions_are_read_by_word_vectors_if_no_encoder_is_named() -> None:
     assert classifier.predict(["barley", "the goalkeeper"]).tolist() == ["grain", "sport"]
 
 
+def test_descriptions_are_compared_mostly_by_the_sentence_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register(monkeypatch, "use", partial(Use, MEANINGS))
+    texts = {"grain": "corn and wheat", "bank": "credit and debt"}
+    dense = TopicClassifier(encoder="use", descriptions=texts).fit([], []).fitted_.dense
+    assert dense is not None
+    of_vectors, of_use = np.split(dense.weights, [-4])
+    fractions = np.linalg.norm(of_vectors, axis=0) / np.linalg.norm(of_use, axis=0)
+    np.testing.assert_allclose(fractions, 0.2 / 0.8, rtol=1e-2)
+
+
 def test_descriptions_without_an_encoder_are_rejected() -> None:
     with pytest.raises(OptionError) as caught:
         described(encoder=None).fit(TEXTS, TOPICS)

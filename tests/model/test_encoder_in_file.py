@@ -97,23 +97,6 @@ def test_load_asks_for_a_custom_encoder(model: Path) -> None:
     )
 
 
-def test_load_says_what_a_model_needs_if_a_package_is_missing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def miss() -> None:
-        raise EncoderError("the encoder use needs a package; type: pip install package")
-
-    register(monkeypatch, "use", lambda: Use(WORDS))
-    path = tmp_path / "a.slug"
-    TopicClassifier(encoder="use", descriptions={"a": "the wheat"}).fit(TEXTS, TOPICS).save(path)
-    register(monkeypatch, "use", miss)
-    with pytest.raises(EncoderError) as caught:
-        load(path)
-    assert str(caught.value) == (
-        f"{path}: the encoder use needs a package; type: pip install package"
-    )
-
-
 def test_load_refuses_another_encoder(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(model, Letters())

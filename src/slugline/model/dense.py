@@ -168,7 +168,7 @@ class EncodedDocuments:
 
 def add_multilabel_encoder(encoded: EncodedDocuments) -> EncoderFit:
     """Return the head for multilabel documents, and held-out probabilities of the summed scores."""
-    from slugline.learning.encoder.multilabel import column_factors, fit_multilabel_head
+    from slugline.learning.encoder.multilabel import fit_multilabel_head
 
     if not encoded.can_measure_encoder:
         return encoded.result_without_encoder
@@ -179,7 +179,7 @@ def add_multilabel_encoder(encoded: EncodedDocuments) -> EncoderFit:
         len(encoded.texts),
         encoded.context,
         (heldout.rows, heldout.scores),
-        column_factors(encoded.encoder),
+        encoded.encoder.column_factors,
     )
     if head is None:
         return encoded.result_without_encoder
@@ -248,6 +248,7 @@ def _fit_described(
         by_words,
         names=names,
         widths=encoded.encoder.part_widths,
+        factors=encoded.encoder.column_factors,
         unlabelled=unlabelled,
     )
     return _HeldOutHead(head, scores, by_words.rows)

@@ -29,7 +29,9 @@ def fit_descriptions(
 
     topics = task.topics
     rows = encode_with_descriptions(encoder, [], settings, context.progress)
-    labels = task.described_labels()
+    labels, factors = task.described_labels(), encoder.column_factors
+    head = fit_nearest_means(rows * factors, labels, context)
+    head = head._replace(weights=head.weights * factors[:, np.newaxis])
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
     features = Features.restore(
         [FeatureGroup("words", "multi-hot")], [Vocabulary([], "words")], [None]
@@ -45,6 +47,6 @@ def fit_descriptions(
         data_digest=compute_digest([], []),
         n_documents=0,
         topic_counts=task.topic_counts,
-        dense=DenseHead.from_head(encoder, fit_nearest_means(rows, labels, context)),
+        dense=DenseHead.from_head(encoder, head),
         descriptions=dict(settings.descriptions),
     )

@@ -14,7 +14,7 @@ from slugline.corpus.splits import make_folds
 from slugline.errors import EncoderError
 from slugline.learning.encoder.encoder import CheckedEncoder, get_fit_encoder
 from slugline.learning.encoder.fit import fit_encoder_head
-from slugline.learning.encoder.multilabel import column_factors, fit_multilabel_head
+from slugline.learning.encoder.multilabel import fit_multilabel_head
 from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.encoder.rows import encode
 from slugline.learning.heldout import HeldOutScores
@@ -184,7 +184,7 @@ def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) ->
     heldout_words = (np.arange(len(texts)), scores)
     if labels.multilabel:
         head, combined_scores = fit_multilabel_head(
-            rows, labels, len(texts), context, heldout_words, column_factors(encoder)
+            rows, labels, len(texts), context, heldout_words, encoder.column_factors
         )
     else:
         head, combined_scores = fit_encoder_head(

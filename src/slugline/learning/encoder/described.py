@@ -51,6 +51,7 @@ _DISTANCE_PENALTY, _PENALTY_SATURATION = 16.0, 3.0
 _MAX_FACTOR = 50.0
 # A lower bound on squared lengths, which are divided by.
 _LEAST = 1e-12
+_NO_FACTORS = np.ones(1, dtype=np.float32)
 
 
 class DescribedWords(NamedTuple):
@@ -189,6 +190,7 @@ def fit_described_head(
     *,
     names: Names | None = None,
     widths: Sequence[int] = (),
+    factors: F32 = _NO_FACTORS,
     unlabelled: UnlabelledRows | None = None,
 ) -> tuple[EncoderHead | None, F32 | None]:
     """Return the head whose scores are added to those of words, and held-out sums of both.
@@ -208,6 +210,8 @@ def fit_described_head(
     words : DescribedWords
     names : Names, optional
         The names of topics without descriptions; they count less than descriptions.
+    factors : float32 array, shape (n_columns,) or (1,)
+        Factors on columns in the distances from descriptions.
     widths, unlabelled
         See `slugline.learning.encoder.fit.fit_encoder_head`.
     """
@@ -218,9 +222,12 @@ def fit_described_head(
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
-        means = _fit_means(rows, y, n_documents, costs, context.n_topics, names)
+        scaled_names = None if names is None else names._replace(rows=names.rows * factors)
+        means = _fit_means(rows * factors, y, n_documents, costs, context.n_topics, scaled_names)
         strength = means.choose_weight(heldout_rows)
-        moved = np.concatenate([rows[:n_documents], _move(rows[n_documents:], means.offset)])
+        moved = np.concatenate(
+            [rows[:n_documents], _move(rows[n_documents:], means.offset / factors)]
+        )
         task = _make_task(moved, y, context, words)
         dense = _fit_dense(task, widths)
         by_means = centre(means.heldout_scores(heldout_rows, strength).astype(np.float32))
@@ -230,7 +237,11 @@ def fit_described_head(
             combined.calibration.proba(combined.sums), y[heldout_rows], task.costs
         ):
             return None, None
-        weights, biases = combined.add_up(means.solution(strength), (dense.weights, dense.biases))
+        of_means, biases_of_means = means.solution(strength)
+        of_means *= factors[:, np.newaxis]
+        weights, biases = combined.add_up(
+            (of_means, biases_of_means), (dense.weights, dense.biases)
+        )
         if unlabelled is not None:
             before = dense._replace(weights=weights, biases=biases, fusion=combined.fusion)
             after = task.self_train(before, unlabelled)

@@ -22,6 +22,12 @@ from slugline.learning.encoder.registry import Encoder
 MAX_WIDTH = 4096
 #: The largest number of characters of an encoder's name or digest.
 MAX_NAME = 200
+# The word vectors' part of the squared length of a row if there is a sentence encoder as well and
+# nothing measures their parts. By cross-validation on training splits: on documents of one to three
+# short texts, an equal part is worse by up to three points of micro-F1 than none, and this one is
+# as good or better. Of the texts of 16 sets, 54.9 % are nearest to the description of their topic,
+# 54.6 % with an equal part, and 50.8 % without word vectors.
+_VECTOR_WEIGHT = 0.2
 # The number of texts in a call of an encoder, unless the encoder has `batch_texts`.
 _BATCH_TEXTS = 64
 # An encoder without a digest is identified by its rows of `SENTENCES`, rounded to this many digits.
@@ -174,6 +180,21 @@ class CheckedEncoder:
     def fast_part(self) -> CheckedEncoder | None:
         """The built-in encoder among its parts; None if it isn't one of them."""
         return next((part for part in self.parts if part.is_built_in), None)
+
+    @property
+    def column_factors(self) -> F32:
+        """Factors on columns that give word vectors less weight than sentence encoders.
+
+        The shape is (width,), or (1,) without word vectors beside sentence encoders.
+        """
+        if self.fast_part is None:
+            return np.ones(1, dtype=np.float32)
+        n = len(self.parts)
+        weights = [
+            _VECTOR_WEIGHT if part.is_built_in else (1 - _VECTOR_WEIGHT) / (n - 1)
+            for part in self.parts
+        ]
+        return np.repeat(np.sqrt(n * np.array(weights)), self.part_widths).astype(np.float32)
 
     def omission_warning(self, used: CheckedEncoder | None) -> str:
         """Return a warning that a model uses another encoder or none instead, with the reason."""

@@ -13,7 +13,6 @@ from slugline.learning.calibration import (
     round_digits,
     sigmoid,
 )
-from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -22,10 +21,6 @@ from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 # The number of scores, and the least number of rows, by which the penalty and the encoder's weight
 # are chosen; more hardly change them.
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
-# The word vectors' part of the squared length of a row if there is a sentence encoder as well. On
-# documents made of one to three short training texts, micro-F1 with equal parts is up to three
-# points lower than without word vectors, and with this part as high or higher.
-_VECTOR_WEIGHT = 0.2
 # The largest factor on scores, which are mostly between -1 and 1, and the least probability.
 _MOST, _LEAST = 50.0, 1e-6
 
@@ -78,18 +73,6 @@ class _LeastSquares(CentredRows):
         return scores
 
 
-def column_factors(encoder: CheckedEncoder) -> F32:
-    """Return the factors on the columns of a multilabel head, shape (encoder.width,) or (1,)."""
-    if encoder.fast_part is None:
-        return np.ones(1, dtype=np.float32)
-    n = len(encoder.parts)
-    weights = [
-        _VECTOR_WEIGHT if part.is_built_in else (1 - _VECTOR_WEIGHT) / (n - 1)
-        for part in encoder.parts
-    ]
-    return np.repeat(np.sqrt(n * np.array(weights)), encoder.part_widths).astype(np.float32)
-
-
 def fit_multilabel_head(
     rows: F32,
     labels: Labels,
@@ -115,7 +98,7 @@ def fit_multilabel_head(
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
     factors : float32 array, shape (n_columns,) or (1,)
-        Factors on columns; see `column_factors`.
+        Factors on columns; see `CheckedEncoder.column_factors`.
     """
     rows = rows * factors
     (heldout_rows, words), y = heldout, labels.to_csr(context.n_topics)
