@@ -244,6 +244,9 @@ def label(
         say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
         say(f"listening at {address_of(listener)}")
         serve_labels(settings, service, listener)
+        if selector.report is not None:
+            for line in selector.report.lines():
+                say(line)
         say(f"labels are in {output}; to learn from them: slugline train {output} -o model.slug")
 
 
