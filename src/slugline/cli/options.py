@@ -22,7 +22,13 @@ from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.errors import DataError, Message, OptionError, ServerError
-from slugline.learning.encoder.registry import AUTO, DEFAULT_ENCODER, combinations, describe_choices
+from slugline.learning.encoder.registry import (
+    AUTO,
+    BUILT_IN,
+    DEFAULT_ENCODER,
+    combinations,
+    describe_choices,
+)
 from slugline.model.file.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -334,7 +340,8 @@ mistakes = functools.partial(
 NO_ENCODER = "none"
 encoder_option = option(
     "--encoder NAME",
-    f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone.",
+    f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone. "
+    f"Sentence encoders are added to {BUILT_IN}.",
     values=(*combinations(), AUTO, NO_ENCODER),
     default=DEFAULT_ENCODER,
 )
