@@ -22,6 +22,7 @@ from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
+from slugline.labels.label_report import LabelReport
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import (
     RowAssignments,
@@ -244,10 +245,14 @@ def label(
         say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
         say(f"listening at {address_of(listener)}")
         serve_labels(settings, service, listener)
-        if selector.report is not None:
-            for line in selector.report.lines():
-                say(line)
+        _say_report(selector.report)
         say(f"labels are in {output}; to learn from them: slugline train {output} -o model.slug")
+
+
+def _say_report(report: LabelReport | None) -> None:
+    """Say what is known of the model of the labels."""
+    for line in () if report is None else report.lines():
+        say(line)
 
 
 def _read_table(
