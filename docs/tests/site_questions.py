@@ -47,6 +47,12 @@ QUESTIONS = (
         "howto/label",
     ),
     Question(
+        "Do the people who label agree? Does the language model agree with them?",
+        "coders agreement",
+        "Sind sich die Beschrifter einig?",
+        "howto/coders",
+    ),
+    Question(
         "Which texts should I label next?",
         "what to label next",
         "Welche Texte soll ich als Nächstes beschriften?",
