@@ -127,7 +127,7 @@ def _print_imported(imported: ImportedAgreement) -> None:
             f"{each.n_documents:,}",
             percent(each.advantage),
             percent(each.person_advantage),
-            f"{each.p_value:.3f}",
+            "< 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}",
         )
         for each in test.persons
     ]

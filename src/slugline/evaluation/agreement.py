@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.evaluation.intervals import Interval, wilson
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 #: The fewest documents that the alternative annotator test takes of a person, so that the mean of
 #: their differences is about normal, and the fewest persons; both as in the paper.
@@ -23,6 +21,9 @@ MIN_DOCUMENTS, MIN_PERSONS = 30, 3
 EPSILON = 0.15
 # The false discovery rate of the test, and the fraction of persons that a model has to win against.
 _FALSE_DISCOVERY_RATE, _MIN_WINNING_RATE = 0.05, 0.5
+
+# The number of topic sets that are compared with all others at a time.
+_BATCH_SETS = 1000
 
 
 class Coefficient(NamedTuple):
@@ -50,62 +51,77 @@ class Coefficient(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """Values that were given to units, each by a coder.
+    """Units that several coders rated, and how similar the ratings are.
 
-    Units with one value say nothing about agreement, and must be left out.
+    Units with one rating say nothing about agreement, and must be left out.
 
     Attributes
     ----------
-    counts : sparse float64 array, shape (n_units, n_values)
-        How often each value was given to each unit.
-    similarity : sparse float64 array, shape (n_values, n_values)
-        1 for the same value, 0 for values that have nothing in common.
+    n_by_unit : float64 array, shape (n_units,)
+        Number of ratings, at least 2.
+    observed : float64 array, shape (n_units,)
+        Mean similarity of two ratings of the unit, from 0 to 1.
+    equal : float64 array, shape (n_units,)
+        Fraction of pairs of equal ratings.
+    similar : float64 array, shape (n_units,)
+        Sum of the similarities of each rating of the unit with each one of all units.
     documents : int array, shape (n_units,)
-        The document of each unit: units of one document vary together.
+        The document of each unit, from 0: units of one document vary together.
     """
 
-    counts: csr_array
-    similarity: csr_array
+    n_by_unit: F64
+    observed: F64
+    equal: F64
+    similar: F64
     documents: I64
 
     @classmethod
     def from_topic_sets(
         cls, units: Sequence[Sequence[frozenset[str]]], documents: Sequence[int] | None = None
     ) -> Ratings:
-        """Return the ratings of units by topic sets, which are similar as in `masi_similarity`.
+        """Return ratings by topic sets, which are similar as in `TopicSetSimilarity`.
 
         Each unit is a document of its own unless `documents` are given. Units with fewer than two
         sets are left out.
         """
-        from scipy.sparse import csr_array
-
         if documents is None:
             documents = range(len(units))
         kept = [(unit, number) for unit, number in zip(units, documents, strict=True) if unit[1:]]
-        numbers = {topics: n for n, topics in enumerate(dict.fromkeys(_flatten(kept)))}
-        columns = [numbers[topics] for topics in _flatten(kept)]
-        ends = np.cumsum([0, *(len(unit) for unit, _ in kept)])
-        shape = (len(kept), len(numbers))
-        counts = csr_array((np.ones(len(columns)), columns, ends), shape=shape)
-        counts.sum_duplicates()
-        clusters = np.unique([number for _, number in kept], return_inverse=True)[1]
-        return cls(counts, masi_similarity([*numbers]), clusters.astype(np.int64))
+        sets = [topics for unit, _ in kept for topics in unit]
+        numbers = {topics: n for n, topics in enumerate(dict.fromkeys(sets))}
+        similarity = TopicSetSimilarity([*numbers])
+        values = np.array([numbers[topics] for topics in sets], np.int64)
+        n_by_unit = np.array([len(unit) for unit, _ in kept], np.int64)
+        totals = np.bincount(values, minlength=len(numbers)).astype(np.float64)
+        similar = similarity.sum_weighted(totals)
+        of_unit = np.repeat(np.arange(len(kept)), n_by_unit)
+        first, second = _pairs_within(n_by_unit)
+        n_pairs = n_by_unit * (n_by_unit - 1) / 2
+        weights = similarity.of_pairs(values[first], values[second])
+        n = len(kept)
+        return cls(
+            n_by_unit.astype(np.float64),
+            np.bincount(of_unit[first], weights, n) / n_pairs,
+            np.bincount(of_unit[first], values[first] == values[second], n) / n_pairs,
+            np.bincount(of_unit, similar[values], n).astype(np.float64),
+            _number_documents([number for _, number in kept]),
+        )
 
     @classmethod
-    def from_binary_counts(cls, n_given: F64, n_labels: F64, documents: I64) -> Ratings:
-        """Return the ratings of units by whether each coder gave one topic.
+    def from_binary_counts(cls, n_given: F64, n_by_unit: F64, documents: I64) -> Ratings:
+        """Return ratings by whether each coder gave one topic.
 
         Parameters
         ----------
-        n_given, n_labels : float64 array, shape (n_units,)
+        n_given, n_by_unit : float64 array, shape (n_units,)
             The numbers of coders who gave the topic, and of all, who are at least two.
         documents : int array, shape (n_units,)
         """
-        from scipy.sparse import csr_array, eye_array
-
-        counts = csr_array(np.column_stack([n_given, n_labels - n_given]))
-        clusters = np.unique(documents, return_inverse=True)[1].astype(np.int64)
-        return cls(counts, csr_array(eye_array(2)), clusters)
+        n_other = n_by_unit - n_given
+        n_equal = n_given * (n_given - 1) + n_other * (n_other - 1)
+        equal = n_equal / (n_by_unit * (n_by_unit - 1))
+        similar = n_given * n_given.sum() + n_other * n_other.sum()
+        return cls(n_by_unit, equal, equal, similar, _number_documents(documents))
 
     @property
     def n_documents(self) -> int:
@@ -113,44 +129,76 @@ class Ratings:
         return int(self.documents.max(initial=-1)) + 1
 
 
-def _flatten(units: Iterable[tuple[Sequence[frozenset[str]], int]]) -> list[frozenset[str]]:
-    return [topics for unit, _ in units for topics in unit]
+def _number_documents(documents: Sequence[int] | I64) -> I64:
+    """Return the documents numbered from 0."""
+    return np.unique(np.asarray(documents, np.int64), return_inverse=True)[1].astype(np.int64)
 
 
-def masi_similarity(sets: Sequence[frozenset[str]]) -> csr_array:
-    """Return the MASI similarity of topic sets (measuring agreement on set-valued items).
+def _pairs_within(n_by_unit: I64) -> tuple[I64, I64]:
+    """Return the places of both ratings of each pair of a unit, if units follow each other."""
+    starts = np.cumsum(n_by_unit) - n_by_unit
+    pairs = [np.empty((2, 0), np.int64)]
+    for n in np.unique(n_by_unit):
+        offsets = np.array(np.triu_indices(int(n), 1), np.int64)
+        places = starts[n_by_unit == n]
+        pairs.append((offsets[:, :, np.newaxis] + places).reshape(2, -1))
+    first, second = np.concatenate(pairs, axis=1)
+    return first, second
+
+
+class TopicSetSimilarity:
+    """The MASI similarity of topic sets (measuring agreement on set-valued items).
 
     It is the size of the intersection divided by that of the union, times 1 if the sets are equal,
     2/3 if one contains the other, 1/3 if they overlap, and 0 if they don't. Two empty sets are
     equal. Of sets with one topic each, it is 1 if they are equal, and 0 if not.
 
-    Returns
-    -------
-    sparse float64 array, shape (n_sets, n_sets)
+    Parameters
+    ----------
+    sets : sequence of frozenset of str
+        They are referred to by number.
 
     References
     ----------
     Passonneau (2006), Measuring agreement on set-valued items (MASI) for semantic and pragmatic
     annotation.
     """
-    from scipy.sparse import coo_array, csr_array
 
-    topics = {topic: n for n, topic in enumerate(dict.fromkeys(t for each in sets for t in each))}
-    columns = [topics[topic] for each in sets for topic in each]
-    sizes = np.array([len(each) for each in sets], np.float64)
-    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    members = csr_array((np.ones(len(columns)), columns, ends), shape=(len(sets), len(topics)))
-    shared = coo_array(members @ members.T)
-    first, second = sizes[shared.row], sizes[shared.col]
-    smaller, larger = np.minimum(first, second), np.maximum(first, second)
-    factor = np.where(shared.data < smaller, 1 / 3, np.where(smaller < larger, 2 / 3, 1.0))
-    values = factor * shared.data / (first + second - shared.data)
-    # Empty sets share no topic, but are equal.
-    empty = np.flatnonzero(sizes == 0)
-    rows, columns_of_empty = np.repeat(empty, len(empty)), np.tile(empty, len(empty))
-    places = np.append(shared.row, rows), np.append(shared.col, columns_of_empty)
-    data = np.append(values, np.ones(len(rows)))
-    return csr_array((data, places), shape=(len(sets), len(sets)))
+    def __init__(self, sets: Sequence[frozenset[str]]) -> None:
+        from scipy.sparse import csr_array
+
+        topics = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*sets)))}
+        columns = [topics[topic] for each in sets for topic in each]
+        self._sizes = np.array([len(each) for each in sets], np.float64)
+        ends = np.concatenate([[0], np.cumsum(self._sizes)]).astype(np.int64)
+        shape = (len(sets), max(len(topics), 1))
+        self._members = csr_array((np.ones(len(columns)), columns, ends), shape=shape)
+
+    def of_pairs(self, first: I64, second: I64) -> F64:
+        """Return the similarity of each first set with the second one."""
+        shared = self._members[first].multiply(self._members[second]).sum(axis=1)
+        return self._similarity(np.asarray(shared, np.float64).ravel(), first, second)
+
+    def sum_weighted(self, weights: F64) -> F64:
+        """Return, for each set, the sum of its similarities with all sets times their weights."""
+        n = len(self._sizes)
+        sums = np.where(self._sizes == 0, weights[self._sizes == 0].sum(), 0.0)
+        for start in range(0, n, _BATCH_SETS):
+            # Sets that share no topic are not similar, unless both are empty.
+            shared = (self._members[start : start + _BATCH_SETS] @ self._members.T).tocoo()
+            first = shared.row.astype(np.int64) + start
+            second = shared.col.astype(np.int64)
+            similarity = self._similarity(shared.data, first, second)
+            sums += np.bincount(first, similarity * weights[second], n)
+        return sums
+
+    def _similarity(self, shared: F64, first: I64, second: I64) -> F64:
+        """Return the similarity of sets by the number of topics that they share."""
+        sizes, other_sizes = self._sizes[first], self._sizes[second]
+        smaller, larger = np.minimum(sizes, other_sizes), np.maximum(sizes, other_sizes)
+        factor = np.where(shared < smaller, 1 / 3, np.where(smaller < larger, 2 / 3, 1.0))
+        union = sizes + other_sizes - shared
+        return np.where(union > 0, factor * shared / np.maximum(union, 1), 1.0)
 
 
 def krippendorff_alpha(ratings: Ratings) -> Coefficient:
@@ -170,19 +218,17 @@ def krippendorff_alpha(ratings: Ratings) -> Coefficient:
     """
     if not ratings.n_documents:
         return undefined(0)
-    n_by_unit = _row_sums(ratings.counts)
+    n_by_unit = ratings.n_by_unit
     n = float(n_by_unit.sum())
-    observed_by_unit = _observed_agreement(ratings, n_by_unit)
-    observed = float(n_by_unit @ observed_by_unit) / n
-    totals = np.asarray(ratings.counts.sum(axis=0), np.float64).ravel()
-    similar = ratings.similarity @ totals
-    expected = float(totals @ similar - n) / (n * (n - 1))
+    observed = float(n_by_unit @ ratings.observed) / n
+    expected = float(ratings.similar.sum() - n) / (n * (n - 1))
     if math.isclose(expected, 1.0):
         return undefined(ratings.n_documents)
-    expected_by_unit = 2 * (ratings.counts @ similar / n - n_by_unit * expected)
+    expected_by_unit = 2 * (ratings.similar / n - n_by_unit * expected)
     ratio = (1 - observed) / (1 - expected)
-    influence = (n_by_unit * (observed_by_unit - observed) - ratio * expected_by_unit) / n
-    low, high = _interval(observed, influence, ratings.documents, _n_pairs(n_by_unit))
+    influence = (n_by_unit * (ratings.observed - observed) - ratio * expected_by_unit) / n
+    n_pairs = float(n_by_unit @ (n_by_unit - 1)) / 2
+    low, high = _interval(observed, influence, ratings.documents, n_pairs)
     low, high = (max(1 - (1 - end) / (1 - expected), -1.0) for end in (low, high))
     alpha = (observed - expected) / (1 - expected)
     return Coefficient(alpha, Interval(low, high), ratings.n_documents)
@@ -192,9 +238,7 @@ def exact_agreement(ratings: Ratings) -> Coefficient:
     """Return how often two coders give a document exactly the same topics."""
     if not ratings.n_documents:
         return undefined(0)
-    n_by_unit = _row_sums(ratings.counts)
-    n_equal = _row_sums(ratings.counts.multiply(ratings.counts).tocsr()) - n_by_unit
-    return agreement_ratio(n_equal / (n_by_unit - 1), n_by_unit, ratings.documents)
+    return agreement_ratio(ratings.equal * ratings.n_by_unit, ratings.n_by_unit, ratings.documents)
 
 
 def agreement_ratio(agreements: F64, totals: F64, documents: I64) -> Coefficient:
@@ -210,7 +254,7 @@ def agreement_ratio(agreements: F64, totals: F64, documents: I64) -> Coefficient
     agreements, totals, documents = agreements[is_used], totals[is_used], documents[is_used]
     if not len(totals):
         return undefined(0)
-    clusters = np.unique(documents, return_inverse=True)[1].astype(np.int64)
+    clusters = _number_documents(documents)
     ratio = float(agreements.sum() / totals.sum())
     influence = (agreements - ratio * totals) / totals.sum()
     n_documents = int(clusters.max()) + 1
@@ -220,20 +264,6 @@ def agreement_ratio(agreements: F64, totals: F64, documents: I64) -> Coefficient
 def undefined(n_documents: int) -> Coefficient:
     """Return a coefficient without a value."""
     return Coefficient(math.nan, Interval(math.nan, math.nan), n_documents)
-
-
-def _row_sums(counts: csr_array) -> F64:
-    return np.asarray(counts.sum(axis=1), np.float64).ravel()
-
-
-def _observed_agreement(ratings: Ratings, n_by_unit: F64) -> F64:
-    """Return the mean similarity of two values of each unit."""
-    similar = _row_sums(ratings.counts.multiply(ratings.counts @ ratings.similarity).tocsr())
-    return (similar - n_by_unit) / (n_by_unit * (n_by_unit - 1))
-
-
-def _n_pairs(n_by_unit: F64) -> float:
-    return float((n_by_unit * (n_by_unit - 1)).sum() / 2)
 
 
 def _interval(fraction: float, influence: F64, documents: I64, max_effective: float) -> Interval:
@@ -392,11 +422,11 @@ def _advantages(
                 rows.append([document, *(numbers.setdefault(each, len(numbers)) for each in sets)])
     if not rows:
         return np.empty((0, 2))
-    similarity = masi_similarity([*numbers])
+    similarity = TopicSetSimilarity([*numbers])
     documents, by_model, by_person, by_other = np.array(rows, np.int64).T
     _, places, n_others = np.unique(documents, return_inverse=True, return_counts=True)
     model_score, person_score = (
-        np.bincount(places, np.asarray(similarity[values, by_other]).ravel()) / n_others
+        np.bincount(places, similarity.of_pairs(values, by_other)) / n_others
         for values in (by_model, by_person)
     )
     is_equal = np.isclose(model_score, person_score, rtol=0, atol=1e-12)
