@@ -13,7 +13,7 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, Message, NotFittedError, OptionError
-from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.evaluation.evaluation import Evaluation, chance_baseline, majority_baseline
 from slugline.experiment.evaluate import evaluate_fitted
 from slugline.experiment.experiment import run_experiment
 from slugline.experiment.quantization import save_quantized
@@ -58,7 +58,7 @@ def test_run_experiment_sets_test_documents_aside_first(corpus: Corpus) -> None:
     expected = Evaluation.from_probabilities(["bank", "grain", "sport"], labels, proba)
     assert experiment.tested.evaluation.to_dict() == expected.to_dict()
     assert experiment.majority == majority_baseline(learned.topics, kept.topics)[1]
-    assert experiment.shuffled == shuffled_baseline(kept.topics, 3)
+    assert experiment.shuffled == chance_baseline(kept.topics)
 
 
 def test_run_experiment_uses_given_parts(news: News) -> None:

@@ -215,6 +215,15 @@ def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[An
     return topic, sum(y == topic for y in y_test) / len(y_test)
 
 
+def chance_baseline(y: Sequence[Any]) -> float:
+    """Return the mean accuracy of predicting the true topics in all possible orders.
+
+    >>> chance_baseline(["sport", "sport", "arts", "money"])
+    0.375
+    """
+    return sum(n**2 for n in Counter(y).values()) / len(y) ** 2
+
+
 def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
     """Return the accuracy of predicting the true topics in random order, as in the lesson."""
     order = np.random.default_rng(seed).permutation(len(y))

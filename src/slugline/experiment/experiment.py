@@ -14,7 +14,7 @@ from slugline.base.wording import TitledRows, counted, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
-from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
+from slugline.evaluation.evaluation import chance_baseline, majority_baseline
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment import concerns
@@ -73,7 +73,7 @@ class Experiment(TitledRows):
     majority_topic, majority : str, float
         The most common training topic, and its fraction of the test documents; NaN without a test.
     shuffled : float
-        Accuracy of the test topics in random order; NaN without a test.
+        Mean accuracy of the test topics in random order; NaN without a test.
     decisions : DecisionResult, MultilabelDecisionResult or None
         How many test documents got an answer, and how many of the answers are right; None without a
         test, or if no precision was requested.
@@ -325,7 +325,7 @@ def _with_test(
         evaluation=evaluation,
         majority_topic=majority_topic,
         majority=majority,
-        shuffled=shuffled_baseline(true, fitted.seed),
+        shuffled=chance_baseline(true),
         decisions=decide_corpus(fitted, test),
         warnings=(*warnings, *concerns.model_warnings(fitted, test)),
     )

@@ -135,7 +135,7 @@ function legendOf() {
     mark.style.setProperty("--strength", 0.6);
     return element("span", { className: "highlighted" }, mark);
   };
-  return [sign("for", "Marked so"), " speaks for it, ", sign("against", "marked so"),
+  return [sign("for", "Words marked like this"), " speak for it, ", sign("against", "words marked like this"),
     " against it: the deeper the colour, the more. Choose another topic to see its words."];
 }
 
