@@ -296,7 +296,7 @@ def test_predict_answers_no_documents_with_no_lines(
     ("options", "code", "message"),
     [
         (["t.csv", "new.csv"], 2, "new.csv doesn't exist; did you mean -o new.csv?"),
-        (["tt.csv"], 1, "tt.csv doesn't exist; did you mean t.csv?"),
+        (["tt.csv"], 1, "tt.csv doesn't exist; check the path."),
         (
             ["."],
             1,
@@ -422,6 +422,19 @@ def test_predict_rejects_a_missing_model_or_file(
     run: Run, arguments: list[str], message: str
 ) -> None:
     assert run("predict", *arguments) == (1, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.parametrize("model", [[], ["reuters46"]], ids=["only a text", "model and text"])
+@pytest.mark.parametrize("text", ["Is wheat up 3.5 %?", "wheat " * 1000], ids=["short", "long"])
+def test_predict_says_how_to_give_a_text(run: Run, model: list[str], text: str) -> None:
+    shown = text if len(text) < 60 else ("wheat " * 10)[:59] + "…"
+    assert run("predict", *model, text) == (
+        1,
+        "",
+        f"slugline: error: '{shown}' is not a file; if it is a text, pipe it: echo '{shown}' | "
+        f"slugline predict reuters46. To see which words decide: slugline explain reuters46 "
+        f"'{shown}'.\n",
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -785,6 +785,7 @@ def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.Monkey
     ("source", "options", "message"),
     [
         ("tikets.csv", {}, "tikets.csv doesn't exist; did you mean tickets.csv?"),
+        ("tiny.csv", {}, "tiny.csv doesn't exist; check the path."),
         (
             "~$a.xlsx",
             {},
@@ -825,6 +826,7 @@ def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.Monkey
     ],
     ids=[
         "near name",
+        "only the ending is similar",
         "lock file",
         "no near name",
         "unknown ending",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,12 @@ import click
 import msgspec
 
 from slugline.base.names import is_pattern
-from slugline.base.wording import printable, printable_json
+from slugline.base.wording import one_line, printable, printable_json
 from slugline.cli.options import check_model_first, command, is_model
 from slugline.cli.output import is_quiet, say, show_progress, warn
 from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
-from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.decider import Decider
@@ -38,6 +39,8 @@ from slugline.prediction.rows import (
 
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
+# Characters of a text in a message.
+_MAX_TEXT = 60
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
 
@@ -84,6 +87,10 @@ def predict(
       slugline predict model.slug new.csv -o answers.csv
       slugline predict model.slug 'in/*.parquet' -o out/
     """
+    if files:
+        _check_is_no_text(files[0], model or DEFAULT_MODEL)
+    elif model is not None:
+        _check_is_no_text(model, DEFAULT_MODEL)
     if output is not None and explain:
         raise OptionError(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
@@ -147,6 +154,18 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
         "name your own with slugline predict MODEL FILE"
     )
     return DEFAULT_MODEL, [first or "-"]
+
+
+def _check_is_no_text(name: str, model: str) -> None:
+    """Raise DataError if a name is that of no file, and is probably a text to classify."""
+    # In Path.exists, a long text would raise an OSError.
+    if len(name.split()) < 2 or names_documents(name) or os.path.exists(name):  # noqa: PTH110
+        return
+    text = shlex.quote(one_line(name, _MAX_TEXT))
+    raise DataError(
+        f"{text} is not a file; if it is a text, pipe it: echo {text} | slugline predict {model}. "
+        f"To see which words decide: slugline explain {model} {text}."
+    )
 
 
 def _predict_one(

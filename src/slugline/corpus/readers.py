@@ -532,6 +532,9 @@ def similar_path(path: Path) -> str:
     """Return advice on a missing path: a similar name, if there is one."""
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, siblings, _NEAR)
+    # A common ending makes names similar: not nofile.csv and noise5.csv, for example.
+    if near is not None and nearest(path.stem, [Path(near).stem], _NEAR) is None:
+        near = None
     return f"did you mean {path.with_name(near)}?" if near else "check the path."
 
 
