@@ -535,7 +535,7 @@ def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
             "where anybody could read the texts and give topics to them; give a --token-file",
         ),
         ((texts, "-o", labels, "--coder", " "), 1, "blank"),
-        ((texts, "-o", tmp_path / "no" / "labels.db"), 1, "labels.db"),
+        ((texts, "-o", tmp_path / "no" / "labels.db"), 2, "can't write a file there"),
     ):
         code, said = run_label(*words)
         assert (code, message in said, "Traceback" in said) == (status, True, False), said

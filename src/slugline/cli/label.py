@@ -17,7 +17,7 @@ from slugline.cli.label_agreement import check_agreement, print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.options import OUTPUT_FILE, argument, command, option, requiring_extra
 from slugline.cli.output import log_to_standard_error, say
-from slugline.cli.output_paths import check_not_read
+from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
@@ -184,7 +184,7 @@ def label(
     if not files.are_given():
         with requiring_extra("serve", "labelling needs"):
             importlib.import_module("slugline.serving.labelling.app")
-    check_not_read("--output", output, [file, topics])
+    check_target("--output", output, [file, topics])
     settings = ServeSettings(
         host=host,
         port=port,
