@@ -298,7 +298,9 @@ class TopicClassifier(TextEstimator):
         in feature groups that have a vocabulary, which stays, as its idf does. Batches of a
         thousand documents are fastest. Pass each document only once: probabilities are too high for
         documents that were learned from before. With the encoder "vectors", their weight depends on
-        how much they help with documents that come next.
+        how much they help with documents that come next, which batches of a few documents show
+        badly: if there are fewer than some hundred in all, `fit` to all of them at once answers
+        better.
 
         Parameters
         ----------
@@ -372,7 +374,8 @@ class TopicClassifier(TextEstimator):
     def predict(self, X: Texts) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).
 
-        If texts have several topics, a tuple of the topics given to each, the most likely first; or
+        A blank text gets one as well, which says nothing; `decide` gives a reason in its place. If
+        texts have several topics, a tuple of the topics given to each, the most likely first; or
         an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
         """
         fitted = self._fitted()

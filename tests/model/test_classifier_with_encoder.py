@@ -283,8 +283,8 @@ def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
 
 def test_partial_fit_rejects_an_encoder_before_and_after_a_fit(meanings: Meanings) -> None:
     message = (
-        "what an `encoder` says is learned from all documents at once, not batch by batch; call "
-        "fit, or leave the encoder out."
+        "what descriptions or a sentence `encoder` such as use say is learned from all documents "
+        "at once, not batch by batch; call fit, or leave them out for word vectors."
     )
     for classifier in (TopicClassifier(encoder=meanings), fit(meanings)):
         with pytest.raises(OptionError) as caught:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from model_entries import JSON, Arrays, Entries, change_arrays, change_info, rezip, unzip
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderWarning, ModelFileError, OptionError
 from slugline.explanation.explain import explain
@@ -99,6 +100,22 @@ def test_distilled_model_records_its_accuracy_beside_its_teacher(fitted: TopicCl
     assert str(record) == (
         "distilled from meanings: on 24 held-out documents, 100.0 % right, and 100.0 % with "
         "meanings itself"
+    )
+
+
+def test_fit_asks_for_unlabelled_texts_that_distillation_lacked() -> None:
+    class Notes(SilentProgress):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    steps = Notes()
+    classifier = TopicClassifier(encoder=Meanings(WORDS), distil=True)
+    classifier.fit(*documents(), progress=steps)
+    assert steps.notes[-1].endswith(
+        "; from texts without labels, it would learn more words: give them with `X_unlabelled`"
     )
 
 

@@ -219,7 +219,7 @@ def test_tuned_learner_is_joined_by_vectors() -> None:
 def test_descriptions_need_a_learner_that_takes_vectors() -> None:
     with pytest.raises(OptionError, match=r"^`descriptions` need word vectors, which go with"):
         fit(learner="network", descriptions={"grain": "wheat"})
-    with pytest.raises(OptionError, match="says is learned from all documents at once"):
+    with pytest.raises(OptionError, match="say is learned from all documents at once"):
         TopicClassifier(descriptions={"grain": "wheat"}).partial_fit(*documents(), classes=TOPICS)
 
 

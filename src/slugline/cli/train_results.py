@@ -221,7 +221,7 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
     yield (
         "encoder",
         percent(dense.encoder_weight, 0),
-        f"of the decision comes from {encoder}{words}",
+        f"of the decision comes from {' and '.join(encoder.split(','))}{words}",
     )
     if dense.cascade is not None:
         fast = "words alone" if dense.cascade.fast_head is None else "words and word vectors"

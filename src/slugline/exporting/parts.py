@@ -286,6 +286,9 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
             f"it needs the encoder {needed.name}, and a page can contain only word vectors; train "
             "with ",
             Parameter("encoder", BUILT_IN),
+            ", or with ",
+            Parameter("distil", True),
+            " as well, which takes word vectors from the encoder",
         )
     encoder = find_encoder(path, file, None)
     try:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import Index
 from slugline.base.wording import counted, percent
+from slugline.errors import Message, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.registry import BUILT_IN
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.model.dense import EncoderFit
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.distilled import DistillationRecord
 
 
 def distil(
@@ -69,9 +73,19 @@ def distil(
     record = encoder.record._replace(
         n_heldout=len(rows), accuracy=by_student.accuracy, teacher_accuracy=by_teacher.accuracy
     )
-    progress.note(str(record))
+    progress.note(_describe(record))
     checked = CheckedEncoder(DistilledEncoder(encoder.data, record))
     return replace(student, head=student.head.with_encoder(checked))
+
+
+def _describe(record: DistillationRecord) -> str:
+    """Return a note on a distillation, and on what it lacked."""
+    if record.n_unlabelled:
+        return str(record)
+    return Message(
+        f"{record}; from texts without labels, it would learn more words: give them with ",
+        Parameter("X_unlabelled"),
+    )
 
 
 def _common_rows(fits: Sequence[EncoderFit]) -> Index:

@@ -138,10 +138,10 @@ def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
         raise DataError("there are no documents to learn from; give at least one.")
     if settings.needs_encoder:
         raise OptionError(
-            "what an ",
+            "what descriptions or a sentence ",
             Parameter("encoder"),
-            " says is learned from all documents at once, not batch by batch; "
-            "call fit, or leave the encoder out.",
+            " such as use say is learned from all documents at once, not batch by batch; call "
+            "fit, or leave them out for word vectors.",
         )
     if settings.class_weight == "balanced":
         raise OptionError(
