@@ -156,3 +156,8 @@ def test_repr_has_the_singular_for_one_topic() -> None:
     card = write_card(to_model_file(fitted).info)
     assert " from 1 document." in card
     assert "## Its topic\n\n- x\n" in card
+
+
+def test_topic_warnings_shorten_long_names() -> None:
+    [warning] = topic_warnings({"grain": 20, "x" * 1000: 1})
+    assert f"such as {'x' * 59}… (1)" in warning

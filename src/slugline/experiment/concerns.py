@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.checks import short_repr
 from slugline.base.html import render_sentence, template_environment
-from slugline.base.wording import all_of, counted, have, percent
+from slugline.base.wording import all_of, counted, have, one_line, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FEW_DOCUMENTS = 10
 #: Fraction of known test documents from which on there is a warning.
 _LEAK = 0.01
+# Characters of a topic in a warning.
+_MAX_TOPIC = 60
 # Fraction of a test's words below which there is a warning, if the model knows only so many.
 _KNOWN_WORDS = 0.5
 
@@ -51,7 +53,7 @@ def topic_warnings(
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
     if not few or has_encoder:
         return spelled
-    rarest = [f"{topic} ({counts[topic]})" for topic in few[-5:][::-1]]
+    rarest = [f"{one_line(topic, _MAX_TOPIC)} ({counts[topic]})" for topic in few[-5:][::-1]]
     values = {"few": few, "rarest": rarest, "n_topics": len(counts), "fewest": FEW_DOCUMENTS}
     return [*spelled, _warning("few_documents", **values)]
 
