@@ -533,7 +533,7 @@ def test_serve_names_the_process_on_a_port_in_use(run: Any, tmp_path: Path) -> N
         (["--insecure", "--host", "no.such.host.invalid"], 1, "host.invalid is not known here"),
         (["none.slug"], 1, "none.slug"),
         (["reuters46", "reuters46"], 2, "would both be called 'reuters46'"),
-        (["--corrections", "no/folder/c.db"], 1, "no/folder"),
+        (["--corrections", "no/folder/c.db"], 2, "no/folder"),
     ],
 )
 def test_serve_reports_what_can_not_be_served(
@@ -670,8 +670,8 @@ def test_serve_reports_missing_options_for_learning(
 
 def test_serve_names_a_missing_folder_for_corrections(run: Any) -> None:
     result = run("serve", "--port", "0", "--corrections", "none/c.db")
-    assert result.code == 1
-    assert "there is no folder none for c.db; create it, or name another file." in result.err
+    assert result.code == 2
+    assert "--corrections none/c.db: can't write a file there (No such file" in result.err
 
 
 def test_serve_help_shows_bounds_where_there_are_some(run: Any) -> None:

@@ -19,6 +19,7 @@ from slugline.cli.options import (
     requiring_extra,
 )
 from slugline.cli.output import log_to_standard_error, say
+from slugline.cli.output_paths import check_target
 from slugline.errors import OptionError
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.tokens import read_tokens
@@ -113,6 +114,8 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     serve_settings = ServeSettings(tokens=tokens, **settings)
     serve_settings.check_learning()
     serve_settings.check_proxies()
+    if serve_settings.corrections is not None:
+        check_target("--corrections", serve_settings.corrections, models)
     if not insecure:
         serve_settings.check_is_guarded()
     is_json = serve_settings.log_format == "json"
