@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model import dense
 from slugline.model.settings import FitSettings
@@ -102,3 +103,22 @@ def test_fits_that_name_no_encoder_use_vectors() -> None:
     encoder = FitSettings(learner=LinearLearner()).encoder
     assert isinstance(encoder, CheckedEncoder)
     assert encoder.is_built_in
+
+
+def test_documents_in_a_language_that_the_table_does_not_know_are_learned_by_words_alone() -> None:
+    hungarian = ["a csomagom még nem érkezett meg", "hibás összeget vontak le a számlámról"] * 6
+    for row, (first, second) in enumerate(zip(BANK.split(), SPORT.split(), strict=True)):
+        hungarian[row] += f" {first}" if row % 2 == 0 else f" {second}"
+    fitted = classifier_with().fit(hungarian, TOPICS * 6).fitted_
+    assert fitted.dense is None
+    in_parts = classifier_with().partial_fit(hungarian, TOPICS * 6, classes=TOPICS).fitted_
+    assert in_parts.dense is None
+
+
+def test_most_documents_decide_whether_the_table_knows_the_language() -> None:
+    encoder = CheckedEncoder(WordVectorEncoder())
+    known = "my parcel has not arrived yet and I am still waiting for an answer"
+    assert encoder.knows_language([known])
+    assert encoder.knows_language([known, UNKNOWN])
+    assert not encoder.knows_language([known, UNKNOWN, UNKNOWN, UNKNOWN])
+    assert not encoder.knows_language([UNKNOWN])

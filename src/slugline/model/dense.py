@@ -315,7 +315,7 @@ def _add_fast_stage(
 def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:
     """Return a fit with the built-in encoder; without a head if words alone are as good."""
     encoder = encoded.encoder.fast_part
-    if encoder is None:
+    if encoder is None or not encoder.knows_language(encoded.texts):
         return encoded.result_without_encoder
     n_documents = len(encoded.texts)
     rows = _encode([*encoded.texts, *encoded.settings.descriptions.values()], encoded, encoder)
@@ -571,6 +571,8 @@ def encode_documents(
 ) -> EncodedDocuments | None:
     """Return documents with the encoder's rows; None without an encoder or held-out scores.
 
+    The built-in encoder is left out if it doesn't know the language, unless it reads descriptions.
+
     Parameters
     ----------
     described : Labels
@@ -582,6 +584,8 @@ def encode_documents(
     if not isinstance(encoder, CheckedEncoder) or not is_linear(learner):
         return None
     if (heldout := learner.heldout_scores_) is None:
+        return None
+    if not settings.descriptions and not encoder.knows_language(texts):
         return None
     rows = encode_with_descriptions(encoder, texts, settings, context.progress)
     is_known = encoder.find_known(rows[: len(texts)])

@@ -108,6 +108,7 @@ def _learn_head(
     rows = encode(training.texts, state.encoder, n_jobs=settings.n_jobs)
     weight = training.context(settings).sample_weight
     is_learned = state.encoder.find_known(rows)
+    is_learned &= state.encoder.knows_language(training.texts)
     if weight is not None:
         is_learned &= weight > 0
         weight = weight[is_learned]

@@ -216,6 +216,14 @@ class CheckedEncoder:
             if encoder.summing_encoder is not None:
                 encoder.summing_encoder.table.check_digest()
 
+    def knows_language(self, texts: Sequence[str]) -> bool:
+        """Whether documents are to be learned with it: False only for the built-in encoder.
+
+        Held-out documents decide about other encoders, whatever the language.
+        """
+        summing = self.summing_encoder
+        return summing is None or not self.is_built_in or summing.knows_language(texts)
+
     def find_known(self, rows: Floats) -> Mask:
         """Return a mask of the texts of which it knows something, given their rows."""
         if not self.has_unknown_texts:

@@ -50,6 +50,9 @@ class SummingEncoder(Encoder, Protocol):
     def min_known_fraction(self) -> float:
         """The smallest known fraction of texts that it encodes; other rows have only zeros."""
 
+    def knows_language(self, texts: Sequence[str], /) -> bool:
+        """Whether the table knows enough of texts."""
+
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
         """Return the start and end of each word, and its vector, shape (n_columns,).
 
