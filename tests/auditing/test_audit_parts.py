@@ -509,7 +509,7 @@ def test_read_decisions_rejects_other_tables(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"decision,at\ndrop,1\n\xff\0")
     with pytest.raises(DataError, match="has no column 'new_topic', but 'decision', 'at'; it must"):
         read_decisions(tmp_path / "a.csv")
-    with pytest.raises(DataError, match=r"b.csv doesn't exist; did you mean .*a.csv\?"):
+    with pytest.raises(DataError, match=r"b.csv doesn't exist; check the path"):
         read_decisions(tmp_path / "b.csv")
     (tmp_path / "c.csv").write_text("decision,new_topic,at,digest\n")
     with pytest.raises(DataError, match=r"c.csv holds no rows; give the table that was reviewed"):

@@ -138,7 +138,7 @@ def test_train_encoder_prints_the_fraction_of_texts_it_reads(
     encoded = json.loads(train.out)["encoder"]["encoded_fraction"]
     assert 0 < encoded < 0.5
     printed = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "-q").out
-    assert f"{encoded:.2f}  fraction of texts that need vectors,use; words and word " in printed
+    assert f"{encoded:.2f}  fraction of texts that need vectors,use; words alone " in printed
     assert f"in doubt, {round(100 * encoded)} % of the held-out" in run("info", "a.slug").out
     assert run("check", "a.slug", "sure.csv", "-q").out.startswith("a.slug: identical")
     assert "The encoder reads only the" in (tmp_path / "a.html").read_text()

@@ -312,6 +312,7 @@ NOT_RESTORED = {
         "of one run on corrections, and not of the model",
     ),
     "check": "a command of its own",
+    "distil": "the model's file has the vectors, which are used as they are",
     "help_all": "shows the help",
 }
 

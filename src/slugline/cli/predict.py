@@ -159,7 +159,7 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
 def _check_is_no_text(name: str, model: str) -> None:
     """Raise DataError if a name is that of no file, and is probably a text to classify."""
     # In Path.exists, a long text would raise an OSError.
-    if len(name.split()) < 2 or names_documents(name) or os.path.exists(name):  # noqa: PTH110
+    if len(name.split()) < 2 or os.sep in name or names_documents(name) or os.path.exists(name):  # noqa: PTH110
         return
     text = shlex.quote(one_line(name, _MAX_TEXT))
     raise DataError(
