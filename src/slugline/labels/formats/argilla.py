@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 
-from slugline.corpus.columns import known_text_columns
 from slugline.labels.formats.exchange import (
-    EXTRA,
     ExchangedDocument,
     ExchangedLabel,
     Fields,
     LabelTool,
+    choose_text_name,
     persons,
 )
 
@@ -45,7 +44,7 @@ def _matches(values: Mapping[str, Any]) -> bool:
 
 def _read(fields: Fields) -> ExchangedDocument:
     texts = fields.take("fields", dict[str, object], {})
-    name = _text_name(texts, fields)
+    name = choose_text_name([*texts], fields, f"there are {len(texts)} fields")
     text = texts.pop(name)
     if not isinstance(text, str):
         raise fields.error(f"the field {name!r} is not a text")
@@ -71,17 +70,6 @@ def _read(fields: Fields) -> ExchangedDocument:
             labels.append(ExchangedLabel(agent, topics, kind="imported"))
     columns: dict[str, Any] = {**texts, **fields.take("metadata", dict[str, object], {})}
     return ExchangedDocument(fields.place, fields.take_id(), text, columns, tuple(labels))
-
-
-def _text_name(texts: Mapping[str, object], fields: Fields) -> str:
-    known = known_text_columns(texts, ())
-    names = ["text"] if "text" in known else [*known][:1] or [*texts]
-    if len(names) != 1:
-        raise fields.error(
-            f"there are {len(texts)} fields, and none is called 'text'",
-            "rename one of them to text",
-        )
-    return names[0]
 
 
 def _topics(value: object, fields: Fields) -> tuple[str, ...] | None:
@@ -142,10 +130,6 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
     return frozenset(Counter(given).items()), first
 
 
-def _place_extra(item: dict[str, Any], extra: str) -> None:
-    item["metadata"][EXTRA] = extra
-
-
 ARGILLA = LabelTool(
     name="argilla",
     title="Argilla",
@@ -155,6 +139,5 @@ ARGILLA = LabelTool(
     read=_read,
     write=_write,
     view=_view,
-    place_extra=_place_extra,
-    take_extra=lambda columns: columns.pop(EXTRA, None),
+    extra_holder="metadata",
 )

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 from slugline.labels.formats.exchange import (
-    EXTRA,
     ExchangedDocument,
     ExchangedLabel,
     Fields,
@@ -73,10 +72,6 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
     return frozenset(find_answer(labels) or ())
 
 
-def _place_extra(item: dict[str, Any], extra: str) -> None:
-    item[EXTRA] = extra
-
-
 DOCCANO = LabelTool(
     name="doccano",
     title="doccano",
@@ -86,6 +81,4 @@ DOCCANO = LabelTool(
     read=_read,
     write=_write,
     view=_view,
-    place_extra=_place_extra,
-    take_extra=lambda columns: columns.pop(EXTRA, None),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import datetime
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from slugline.base.checks import replace_surrogates, short_repr
+from slugline.corpus.columns import known_text_columns
 from slugline.corpus.label_database import CoderKind, SkipReason
 from slugline.corpus.readers import check_exists, read_rows
 from slugline.corpus.rows import BadRow, join_advice, translate_os_errors
@@ -106,8 +107,8 @@ class LabelTool:
         Return the objects of a document, without the extra field.
     view : callable
         Return what the tool's own fields say of labels, to be compared.
-    place_extra, take_extra : callable
-        Put the extra field into an object, and take it out of a document's columns.
+    extra_holder : str or None
+        The field of an object that holds the extra field; None if the object itself does.
     """
 
     name: str
@@ -118,8 +119,7 @@ class LabelTool:
     read: Callable[[Fields], ExchangedDocument]
     write: Callable[[ExchangedDocument], dict[str, Any]]
     view: Callable[[Iterable[ExchangedLabel]], Hashable]
-    place_extra: Callable[[dict[str, Any], str], None]
-    take_extra: Callable[[dict[str, Any]], object]
+    extra_holder: str | None = None
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -184,6 +184,23 @@ def _reason(error: BaseException) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
+def choose_text_name(names: Sequence[str], fields: Fields, found: str) -> str:
+    """Return the name that a text usually has, or the only name; DataError if there is none.
+
+    Parameters
+    ----------
+    names : sequence of str
+    fields : Fields
+    found : str
+        What the error says of the names, such as "there are 2 fields".
+    """
+    known = known_text_columns(names, ())
+    chosen = ["text"] if "text" in known else [*known][:1] or names
+    if len(chosen) != 1:
+        raise fields.error(f"{found}, and none is called 'text'", "rename one of them to text")
+    return chosen[0]
+
+
 def find_tool(path: str | Path, tools: Iterable[LabelTool]) -> LabelTool | None:
     """Return the tool that wrote a file, as its first object shows; None if none of these did."""
     if _json_form(path) is None:
@@ -205,7 +222,7 @@ def read_exchange(path: str | Path, tool: LabelTool) -> Iterator[ExchangedDocume
             )
         fields = Fields(place, values)
         document = tool.read(fields)
-        extra = tool.take_extra(document.columns)
+        extra = document.columns.pop(EXTRA, None)
         yield document if extra is None else _restore(document, extra, tool)
 
 
@@ -283,7 +300,8 @@ def write_exchange(documents: Iterable[ExchangedDocument], tool: LabelTool) -> I
         for line in _split(document) if tool.has_line_per_coder else [document]:
             item = tool.write(line)
             extra = _Extra(_VERSION, document.key or "", line.labels)
-            tool.place_extra(item, _encode(extra).decode())
+            holder = item if tool.extra_holder is None else item[tool.extra_holder]
+            holder[EXTRA] = _encode(extra).decode()
             yield (b"" if is_first else separator) + _encode(item)
             is_first = False
     yield b"]\n" if tool.form == "json" else b"" if is_first else b"\n"

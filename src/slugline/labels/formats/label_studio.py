@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from slugline.corpus.columns import known_text_columns
 from slugline.labels.formats.exchange import (
     EXTRA,
     ExchangedDocument,
     ExchangedLabel,
     Fields,
     LabelTool,
+    choose_text_name,
     persons,
     to_time,
 )
@@ -62,7 +62,8 @@ def _read(fields: Fields) -> ExchangedDocument:
         )
     data = fields.take("data", dict[str, object], {})
     meta = fields.take("meta", dict[str, object], {})
-    name = _text_name(data, fields)
+    names = [name for name, value in data.items() if isinstance(value, str)]
+    name = choose_text_name(names, fields, f"'data' has {len(names)} texts")
     text = data.pop(name)
     if not isinstance(text, str):
         raise fields.error(f"the field {name!r} of 'data' is not a text")
@@ -83,19 +84,6 @@ def _read(fields: Fields) -> ExchangedDocument:
     if meta:
         columns["meta"] = meta
     return ExchangedDocument(fields.place, fields.take_id(), text, columns, tuple(labels))
-
-
-def _text_name(data: Mapping[str, object], fields: Fields) -> str:
-    """Return the name of the text in the data of a task: a usual one, or the only text."""
-    texts = [name for name, value in data.items() if isinstance(value, str)]
-    known = known_text_columns(texts, ())
-    names = ["text"] if "text" in known else [*known][:1] or texts
-    if len(names) != 1:
-        raise fields.error(
-            f"'data' has {len(texts)} texts, and none is called 'text'",
-            "rename one of them to text",
-        )
-    return names[0]
 
 
 def _read_annotation(annotation: _Annotation, fields: Fields) -> list[ExchangedLabel]:
@@ -193,10 +181,6 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
     )
 
 
-def _place_extra(item: dict[str, Any], extra: str) -> None:
-    item["meta"][EXTRA] = extra
-
-
 LABEL_STUDIO = LabelTool(
     name="label-studio",
     title="Label Studio",
@@ -206,6 +190,5 @@ LABEL_STUDIO = LabelTool(
     read=_read,
     write=_write,
     view=_view,
-    place_extra=_place_extra,
-    take_extra=lambda columns: columns.pop(EXTRA, None),
+    extra_holder="meta",
 )

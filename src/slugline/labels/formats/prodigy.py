@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 from slugline.labels.formats.exchange import (
-    EXTRA,
     ExchangedDocument,
     ExchangedLabel,
     Fields,
@@ -94,10 +93,6 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
     return tuple(None if each.topics is None else frozenset(each.topics) for each in labels)
 
 
-def _place_extra(item: dict[str, Any], extra: str) -> None:
-    item[EXTRA] = extra
-
-
 PRODIGY = LabelTool(
     name="prodigy",
     title="Prodigy",
@@ -107,6 +102,4 @@ PRODIGY = LabelTool(
     read=_read,
     write=_write,
     view=_view,
-    place_extra=_place_extra,
-    take_extra=lambda columns: columns.pop(EXTRA, None),
 )
