@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, Mask
+from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.topic_sets import split_rows
 from slugline.experiment.suggest import doubt
@@ -193,21 +193,14 @@ def _heldout_answers(
     counts = Counter(topic for answer in answers for topic in answer)
     n_alone = sum(any(counts[topic] == 1 for topic in answer) for answer in answers)
     if heldout is None or heldout.rows is None or len(heldout.rows) < len(texts) - n_alone:
-        return _fold_answers(texts, answers, make_classifier)
-    topics: list[tuple[str, ...]] = [()] * len(texts)
-    confidence = np.full(len(texts), np.nan)
-    proba = heldout.dense_proba()
-    confidence[heldout.rows] = _confidence(fitted, proba)
-    for row, answer in zip(heldout.rows.tolist(), _answers(fitted, proba), strict=True):
-        topics[row] = answer
-    return HeldoutAnswers(_equal(topics, answers) & ~np.isnan(confidence), confidence, topics)
+        return _collect_answers(answers, _fold_answers(texts, answers, make_classifier))
+    return _collect_answers(answers, [(heldout.rows, fitted, heldout.dense_proba())])
 
 
 def _fold_answers(
     texts: Sequence[str], answers: Sequence[tuple[str, ...]], make_classifier: MakeClassifier
-) -> HeldoutAnswers:
-    topics: list[tuple[str, ...]] = [()] * len(texts)
-    confidence = np.full(len(texts), np.nan)
+) -> Iterator[tuple[Index, Fitted, F32]]:
+    """Yield the rows of each fold, a model of the others, and its probabilities for the fold."""
     order = np.random.default_rng(0).permutation(len(texts))
     for fold in np.array_split(order, min(_N_FOLDS, len(texts))):
         others = np.setdiff1d(order, fold)
@@ -216,9 +209,18 @@ def _fold_answers(
         fitted = _fit(
             [texts[row] for row in others], [answers[row] for row in others], make_classifier
         )
-        proba = fitted.predict_proba([texts[row] for row in fold])
-        confidence[fold] = _confidence(fitted, proba)
-        for row, answer in zip(fold.tolist(), _answers(fitted, proba), strict=True):
+        yield fold, fitted, fitted.predict_proba([texts[row] for row in fold])
+
+
+def _collect_answers(
+    answers: Sequence[tuple[str, ...]], parts: Iterable[tuple[Index, Fitted, F32]]
+) -> HeldoutAnswers:
+    """Return the answers of models to rows of texts, whose right answers are given."""
+    topics: list[tuple[str, ...]] = [()] * len(answers)
+    confidence = np.full(len(answers), np.nan)
+    for rows, fitted, proba in parts:
+        confidence[rows] = _confidence(fitted, proba)
+        for row, answer in zip(rows.tolist(), _answers(fitted, proba), strict=True):
             topics[row] = answer
     return HeldoutAnswers(_equal(topics, answers) & ~np.isnan(confidence), confidence, topics)
 

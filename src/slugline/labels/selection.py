@@ -150,7 +150,7 @@ def doubt_weights(doubt: F64) -> F64:
 
 
 def distance_weights(vectors: F32, selected: F32) -> F64:
-    """Return the squared distance of each row from the nearest of the selected ones.
+    """Return the squared cosine distance of each row from the nearest of the selected ones.
 
     Parameters
     ----------
