@@ -131,11 +131,10 @@ def vector_scores(vectors: F32, y: I64, n_topics: int, folds: I64, is_used: Mask
     is_known = vectors.any(axis=1)
     # With one thread, as the last bits depend on the number of threads.
     with threadpool_limits(1, "blas"):
-        sums = [
-            ClassSums.from_rows(vectors[rows], y[rows], n_topics)
-            for fold in range(int(folds.max()) + 1)
-            for rows in [np.flatnonzero((folds == fold) & is_used & is_known)]
-        ]
+        sums = []
+        for fold in range(int(folds.max()) + 1):
+            rows = np.flatnonzero((folds == fold) & is_used & is_known)
+            sums.append(ClassSums.from_rows(vectors[rows], y[rows], n_topics))
         for fold in range(len(sums)):
             others = functools.reduce(operator.add, sums[:fold] + sums[fold + 1 :])
             if others.n_rows:

@@ -56,6 +56,11 @@ class MeasuredLabels:
     def __len__(self) -> int:
         return len(self.is_right)
 
+    @property
+    def weights(self) -> F64:
+        """The inverse of each text's probability, relative to that of a random draw."""
+        return 1 / (self.probability * self.n_candidates)
+
 
 class AccuracyEstimate(NamedTuple):
     """An estimate of a model's accuracy on all texts without a label.
@@ -119,7 +124,7 @@ def estimate_accuracy(
     """
     if not len(labels):
         return AccuracyEstimate(math.nan, 0.0, 1.0, 0, 0.0)
-    weights = 1 / (labels.probability * labels.n_candidates)
+    weights = labels.weights
     n_effective = float(weights.sum() ** 2 / (weights**2).sum())
     if n_effective < MIN_EFFECTIVE:
         return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective)

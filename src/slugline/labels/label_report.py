@@ -193,13 +193,6 @@ def _measured(pairs: Sequence[tuple[LabelledText, bool]]) -> MeasuredLabels:
     )
 
 
-def _draw_weights(measured: Sequence[LabelledText]) -> F64:
-    """Return the inverse of each text's probability, beside that of a random draw."""
-    probability = np.array([each.probability for each in measured], dtype=np.float64)
-    n_candidates = np.array([each.n_candidates for each in measured], dtype=np.float64)
-    return 1 / (probability * n_candidates)
-
-
 def forecast_doubling(
     answered: Sequence[LabelledText], is_right: Mask, half_right: F64
 ) -> DoublingForecast | None:
@@ -218,9 +211,10 @@ def forecast_doubling(
     is_measured = np.array([each.is_measured for each in answered], dtype=bool)
     if is_measured.sum() < _MIN_TO_FORECAST:
         return None
-    weights = _draw_weights([each for each in answered if each.is_measured])
-    fractions = weights / weights.sum()
-    differences = is_right[is_measured] - half_right[is_measured]
+    pairs = zip(answered, is_right.tolist(), strict=True)
+    labels = _measured([(each, right) for each, right in pairs if each.is_measured])
+    fractions = labels.weights / labels.weights.sum()
+    differences = labels.is_right - half_right[is_measured]
     last_gain = float(fractions @ differences)
     n = 1 / float((fractions**2).sum())
     variance = float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1)
