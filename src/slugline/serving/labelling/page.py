@@ -24,15 +24,33 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 _MAX_FIELDS = 4
+# The files in `scripts/`, which are joined to one script in this order: what a file does at once,
+# rather than in a function, needs those before it.
+_SCRIPTS = (
+    "elements.js",
+    "requests.js",
+    "state.js",
+    "outbox.js",
+    "texts.js",
+    "decisions.js",
+    "disagreements.js",
+    "topics.js",
+    "recent.js",
+    "progress.js",
+    "codebook.js",
+    "keyboard.js",
+    "start.js",
+)
 
 
 def _read_files() -> dict[str, bytes]:
     folder = files("slugline.serving.labelling")
     shared = style_sheet("colours.css", "answer.css")
     style = folder.joinpath("label.css").read_text("utf-8")
+    scripts = [folder.joinpath("scripts", name).read_text("utf-8") for name in _SCRIPTS]
     return {
         "label.css": f"{shared}\n{style}".encode(),
-        "label.js": folder.joinpath("label.js").read_bytes(),
+        "label.js": "\n".join(scripts).encode(),
     }
 
 

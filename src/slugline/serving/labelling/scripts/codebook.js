@@ -1,0 +1,84 @@
+// The codebook: topics described, renamed, merged and separated.
+
+function takeCodebook(codebook) {
+  state.topics = codebook.topics;
+  state.merged = codebook.merged;
+  showTopics();
+  showCodebook();
+}
+
+function showCodebook() {
+  const box = find("#codebook-box");
+  if (!box.open) return;
+  const isTyping = box.contains(document.activeElement)
+    && document.activeElement.matches("input, textarea");
+  if (isTyping) return;
+  const open = new Set(findAll("#codebook details[open]").map((each) => each.dataset.topic));
+  const entries = state.topics.map((topic) => codebookEntry(topic, open.has(String(topic.id))));
+  const merged = state.merged.map((topic) => make(
+    "li", {}, make("bdi", {}, topic.name), " was merged into ", make("bdi", {}, topic.into), " ",
+    make("button", { type: "button", onclick: () => changeTopic("separate", { topic: topic.id }) },
+      "Separate again"),
+  ));
+  find("#codebook").replaceChildren(
+    ...entries.length ? entries : [make("p", { className: "soft" }, "No topic yet.")],
+    merged.length ? make("ul", { className: "merged" }, ...merged) : "",
+  );
+}
+
+async function changeTopic(change, body) {
+  const request = requestName();
+  const codebook = await attempt(() => call(`/v1/topics/${change}`, { ...body, request }));
+  if (!codebook) return;
+  document.activeElement?.blur();
+  takeCodebook(codebook);
+  attempt(async () => takeRecent(await call("/v1/recent", {}))); // names may have changed
+  refreshProgress();
+  say("The codebook is saved");
+}
+
+function codebookEntry(topic, isOpen) {
+  const id = `topic-${topic.id}`;
+  const description = make("textarea", { id: `${id}-description`, rows: 3, maxLength: 100000 });
+  description.value = topic.description;
+  const examples = make("textarea", { id: `${id}-examples`, rows: 3 });
+  examples.value = topic.examples.map((each) => shorten(each, 1000)).join("\n");
+  const name = make("input", { id: `${id}-name`, value: topic.name, maxLength: 1000 });
+  const others = state.topics.filter((other) => other.id !== topic.id);
+  const into = make("select", { id: `${id}-into` },
+    ...others.map((other) => make("option", { value: other.name }, other.name)));
+  const takeText = make("button", { type: "button", onclick: () => {
+    if (!state.current) return;
+    examples.value = `${examples.value}\n${shorten(state.current.text, 1000)}`.trim();
+  } }, "Take the text above");
+  const save = (event) => {
+    event.preventDefault();
+    changeTopic("describe", {
+      name: topic.name, description: description.value, examples: examples.value.split("\n"),
+    });
+  };
+  const rename = (event) => {
+    event.preventDefault();
+    changeTopic("rename", { name: topic.name, new_name: name.value });
+  };
+  const merge = (event) => {
+    event.preventDefault();
+    changeTopic("merge", { name: topic.name, into: into.value });
+  };
+  return make(
+    "details", { open: isOpen, "data-topic": topic.id },
+    make("summary", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)),
+      make("span", { className: "soft" }, shorten(topic.description, 100))),
+    make("form", { className: "fields", onsubmit: save },
+      make("p", {}, make("label", { htmlFor: description.id }, "What it means"), description),
+      make("p", {}, make("label", { htmlFor: examples.id }, "Examples, one per line"), examples),
+      make("p", { className: "row" }, make("button", { className: "main" }, "Save"), takeText,
+        make("span", { className: "soft" }, `changed ${localTime(topic.changed)}`))),
+    make("form", { className: "row change", onsubmit: rename },
+      make("label", { htmlFor: name.id }, "Name"), name, make("button", {}, "Rename")),
+    others.length ? make("form", { className: "row change", onsubmit: merge },
+      make("label", { htmlFor: into.id }, "Merge into"), into, make("button", {}, "Merge")) : "",
+  );
+}
+
+find("#codebook-box").addEventListener("toggle", showCodebook);

@@ -1,0 +1,41 @@
+// Elements of the page, and values as words.
+"use strict";
+
+const find = (selector, within = document) => within.querySelector(selector);
+const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// Return an element; properties that begin with "on" are listeners.
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name in element && !name.includes("-")) element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+// Characters of a topic's name that are shown.
+const TOPIC_LENGTH = 100;
+
+const shorten = (text, n) => {
+  const words = text.slice(0, 4 * n).split(/\s+/).join(" ").trim();
+  return words.length > n ? `${words.slice(0, n)} …` : words;
+};
+
+const named = (decision) => (decision.kind === "skip" ? `skipped, ${decision.reason}`
+  : listed(decision.topics) || "no topic");
+
+const listed = (topics) => topics.map((topic) => shorten(topic, TOPIC_LENGTH)).join(", ");
+
+function localTime(at) {
+  const when = new Date(at);
+  return Number.isNaN(when.getTime()) ? at
+    : when.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
+}
+
+const number = (n) => n.toLocaleString("en-US");
+const counted = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
+const percent = (fraction) => `${Math.round(100 * fraction)} %`;

@@ -1,0 +1,112 @@
+// Clicks and keys.
+
+// Letters that are no keys of topics, as they do something else.
+const COMMANDS = "unb";
+const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
+  .filter((key) => !COMMANDS.includes(key));
+const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
+
+find("#topics").addEventListener("click", (event) => {
+  // The second click of a double click would be for the next text.
+  if (event.detail > 1 && !state.isMultilabel) return;
+  const button = event.target.closest("button");
+  if (button) choose(button.dataset.topic);
+});
+find(".skips").addEventListener("click", (event) => {
+  const reason = event.target.closest("button")?.dataset.skip;
+  if (reason && event.detail <= 1) decide("skip", reason);
+});
+find("#done").addEventListener("click", (event) => {
+  if (event.detail <= 1) decide("label");
+});
+find("#undo").addEventListener("click", (event) => {
+  if (event.detail <= 1) undo();
+});
+find("#earlier-ones").addEventListener("click", showMore);
+find("#search").addEventListener("input", showTopics);
+find("#finder").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const typed = find("#search").value.trim();
+  const first = find("#topics .first button");
+  if (!typed) return;
+  if (first) {
+    choose(first.dataset.topic);
+    find("#card").focus();
+  } else {
+    addTopic(typed);
+  }
+});
+find("#search").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  find("#search").value = "";
+  showTopics();
+  find("#card").focus();
+});
+
+function usesKeys() {
+  return find("#uses-keys").checked;
+}
+
+find("#uses-keys").addEventListener("change", () => {
+  try {
+    localStorage.setItem("slugline-keys", usesKeys() ? "yes" : "no");
+  } catch {
+    // A browser may forbid storage.
+  }
+  showTopics();
+});
+
+const KEYS = [
+  ["1 to 9, then letters", "choose a topic"],
+  ["/", "find or add a topic"],
+  ["Enter", "done, where a text may have several topics"],
+  [Object.values(SKIP_KEYS).join("  "), `skip: ${Object.keys(SKIP_KEYS).join("; ")}`],
+  ["u or Ctrl+Z", "undo the last one"],
+  ["n", "write a note"],
+  ["b", "open the codebook"],
+];
+
+document.addEventListener("keydown", (event) => {
+  const { key } = event;
+  if (event.repeat || event.altKey || event.isComposing) return;
+  const isTyping = event.target.matches("input:not([type='checkbox']), textarea, select");
+  if (isTyping) return;
+  if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === "z") {
+    event.preventDefault();
+    undo();
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || !usesKeys()) return;
+  if (act(key, event.target)) event.preventDefault();
+});
+
+// Do what a key is for; return whether it is for anything.
+function act(key, target) {
+  if (key === "Enter" && state.isMultilabel && !target.closest("button, summary, a")) {
+    decide("label");
+    return true;
+  }
+  if (key === "/") return focusOn("#search");
+  if (key === "u") return Boolean(undo()) || true;
+  if (key === "n") {
+    find("#note-box").open = true;
+    return focusOn("#note");
+  }
+  if (key === "b") {
+    find("#codebook-box").open = !find("#codebook-box").open;
+    return focusOn("#codebook-box summary");
+  }
+  const reason = Object.keys(SKIP_KEYS).find((each) => SKIP_KEYS[each] === key);
+  if (reason) {
+    decide("skip", reason);
+    return true;
+  }
+  const topic = state.topics[TOPIC_KEYS.indexOf(key.toLowerCase())];
+  if (topic) choose(topic.name);
+  return Boolean(topic);
+}
+
+function focusOn(selector) {
+  find(selector).focus();
+  return true;
+}

@@ -1,0 +1,91 @@
+// How much is labelled, and how often a model of the labels is right.
+
+let refreshing;
+
+// Show the progress soon, and again once the server has had time to learn from the last label.
+function refreshProgress(delays = [300, 3000]) {
+  clearTimeout(refreshing);
+  const [delay, ...later] = delays;
+  refreshing = setTimeout(async () => {
+    try {
+      takeProgress(await call("/v1/progress"));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error; // the next decision asks again
+    }
+    if (later.length) refreshProgress(later);
+  }, delay);
+}
+
+function takeProgress(progress) {
+  state.progress = progress;
+  showStanding();
+  const names = state.topics.map((topic) => topic.name);
+  if (names.join("\n") !== Object.keys(progress.by_topic).join("\n")) {
+    attempt(async () => takeCodebook(await call("/v1/codebook"))); // another coder has changed it
+  } else {
+    showTopics();
+  }
+}
+
+function showStanding() {
+  const { progress } = state;
+  const n_done = progress.n_labelled + progress.n_skipped;
+  const facts = [
+    `${number(progress.n_labelled)} of ${counted(progress.n_texts, "text")} labelled`
+      + (progress.n_mine !== progress.n_labelled ? `, ${number(progress.n_mine)} by you` : ""),
+    progress.n_skipped ? `${number(progress.n_skipped)} skipped` : null,
+    progress.n_disagreements ? `coders disagree on ${number(progress.n_disagreements)}` : null,
+  ].filter(Boolean);
+  const toSettle = progress.n_disagreements && state.maySettle ? make(
+    "p", {}, make("button", { type: "button", onclick: showDisagreements },
+      `Settle ${counted(progress.n_disagreements, "disagreement")}`),
+  ) : "";
+  find("#standing").replaceChildren(
+    make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
+    make("p", {}, facts.join("; "), "."),
+    toSettle,
+    ...accuracyLines(progress),
+  );
+}
+
+function forecastLine({ n_labels, gain, low, high, hardly_pays }) {
+  if (hardly_pays) return "Further labels hardly pay.";
+  const points = (fraction) => (100 * fraction).toFixed(1);
+  return `With ${number(n_labels)} labels, expect ${points(gain)} points more ` +
+    `(${points(low)} to ${points(high)}).`;
+}
+
+function topicTable(topics) {
+  const wasOpen = find("#by-topic")?.open;
+  const rows = topics.map(({ topic, accuracy, low, high }) => make(
+    "tr", {}, make("th", { scope: "row" }, make("bdi", {}, topic)),
+    make("td", {}, percent(accuracy)), make("td", { className: "soft" }, `${percent(low)} to ${percent(high)}`),
+  ));
+  const head = ["Topic", "Right", "Interval"].map((name) => make("th", { scope: "col" }, name));
+  return make("details", { id: "by-topic", open: wasOpen }, make("summary", {}, "By topic"),
+    make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
+}
+
+// What a model of the labels so far would get right.
+function accuracyLines({ accuracy, n_needed, topics, forecast, problem }) {
+  if (problem) {
+    return [make("p", { className: "bad" }, `No model of these labels could be learned: ${problem}`)];
+  }
+  if (!accuracy && !n_needed) {
+    return [make("p", { className: "soft" }, "A model of these labels is being measured.")];
+  }
+  if (!accuracy) {
+    const wanted = `About ${counted(n_needed, "more label")}, of two topics or more`;
+    return [make("p", { className: "soft" },
+      `${wanted}, and the page can say how often a model of them is right.`)];
+  }
+  return [
+    make("p", {}, "A model of these labels is right for about ",
+      make("b", {}, percent(accuracy.accuracy)), " of the other texts."),
+    make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
+      `${percent(accuracy.high)}: 95 % sure, however often you look, by ` +
+      `${counted(accuracy.n_labels, "label")} that count for it.`),
+    forecast ? make("p", {}, forecastLine(forecast)) : "",
+    topics.length ? topicTable(topics) : "",
+  ];
+}

@@ -1,0 +1,61 @@
+// Requests to the server, and messages to the coder.
+
+class Refusal extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+    // Whether the same request may succeed later.
+    this.isTransient = status === 0 || status === 408 || status === 429 || status >= 500;
+  }
+}
+
+async function call(path, body) {
+  let response, reply;
+  try {
+    response = await fetch(path, body === undefined ? {} : {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    reply = await response.json();
+  } catch {
+    throw new Refusal(response && !response.ok ? response.status : 0,
+      "The server does not answer. Is it still running?");
+  }
+  if (response.status === 401) location.assign("/login");
+  if (!response.ok) throw new Refusal(response.status, sentence(reply.detail || reply.title || ""));
+  return reply;
+}
+
+const sentence = (detail) => detail.charAt(0).toUpperCase() + detail.slice(1);
+
+// A name for an intended change: if it is sent twice, the server makes it once.
+function requestName() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function say(words) {
+  find("#said").textContent = words;
+}
+
+// Show a problem until it is dismissed, or the returned function is called.
+function showProblem(message, ...buttons) {
+  const problem = make("div", { className: "problem" }, make("p", {}, message));
+  const close = () => problem.remove();
+  const dismiss = make("button", { type: "button", onclick: close }, "Dismiss");
+  problem.append(make("p", { className: "row" }, ...buttons, buttons.length ? null : dismiss));
+  find("#problems").append(problem);
+  return close;
+}
+
+// Do something that the server may refuse, which is shown then.
+async function attempt(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    showProblem(error.message);
+    return undefined;
+  }
+}

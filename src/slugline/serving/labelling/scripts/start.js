@@ -1,0 +1,37 @@
+// Begins with what the server knows.
+
+async function start() {
+  for (const button of findAll("[data-skip]")) {
+    button.append(" ", make("kbd", {}, SKIP_KEYS[button.dataset.skip]));
+  }
+  find("#keys").append(...KEYS.map(([key, use]) => make(
+    "div", {}, make("dt", {}, make("kbd", {}, key)), make("dd", {}, use),
+  )));
+  try {
+    find("#uses-keys").checked = localStorage.getItem("slugline-keys") !== "no";
+  } catch {
+    // A browser may forbid storage.
+  }
+  let reply;
+  try {
+    reply = await call("/v1/state");
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    show(null, error.message);
+    setTimeout(start, 3000);
+    return;
+  }
+  state.isMultilabel = reply.is_multilabel;
+  state.maySettle = reply.may_settle;
+  find("#source").textContent = reply.source;
+  find("#question").textContent = reply.is_multilabel ? "Which topics?" : "Which topic?";
+  openOutbox(reply.place);
+  takeCodebook(reply.codebook);
+  takeProgress(reply.progress);
+  sendOutbox();
+  keepFilled();
+  await whenSaved();
+  attempt(async () => takeRecent(await call("/v1/recent", {})));
+}
+
+start();

@@ -1,0 +1,16 @@
+// What the page shows.
+
+const state = {
+  topics: [], // of the codebook
+  merged: [],
+  isMultilabel: false,
+  maySettle: false,
+  coder: "",
+  current: null, // the text on the screen
+  queue: [], // texts that come next
+  chosen: new Set(), // topics of the current text, by name
+  recent: [], // the latest decisions: {decision, excerpt, isSaved}
+  progress: null,
+  hasMore: false, // whether there are earlier decisions than these
+  isAtEnd: false,
+};
