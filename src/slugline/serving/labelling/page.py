@@ -48,10 +48,7 @@ def _read_files() -> dict[str, bytes]:
     shared = style_sheet("colours.css", "answer.css")
     style = folder.joinpath("label.css").read_text("utf-8")
     scripts = [folder.joinpath("scripts", name).read_text("utf-8") for name in _SCRIPTS]
-    return {
-        "label.css": f"{shared}\n{style}".encode(),
-        "label.js": "\n".join(scripts).encode(),
-    }
+    return {"label.css": f"{shared}\n{style}".encode(), "label.js": "\n".join(scripts).encode()}
 
 
 STATIC_FILES = StaticFiles(_read_files())
