@@ -59,8 +59,7 @@ def label_pool(
         assert selected is not None
         free = free[free != selected.row]
         text, topic = pool.texts[selected.row], str(pool.topics[selected.row])
-        probability, n_candidates = selected.probability, selected.n_candidates
-        labelled.append(LabelledText(text, (topic,), probability, n_candidates, is_measured=True))
+        labelled.append(LabelledText(text, (topic,), selected.weight))
         if spread is not None:
             spread.add(text)
         if n < MIN_LABELS or n % every:

@@ -19,8 +19,7 @@ def random_draws(n: int, n_right: int, *, n_skipped: int = 0) -> MeasuredLabels:
         is_right=place < n_right,
         is_skipped=place >= n - n_skipped,
         confidence=np.full(n, 0.5),
-        probability=np.full(n, 1 / 1000),
-        n_candidates=np.full(n, 1000.0),
+        weights=np.ones(n),
     )
 
 
@@ -73,16 +72,9 @@ def test_confidence_that_tells_right_from_wrong_narrows_the_interval() -> None:
         is_right=rng.uniform(size=200) < confidence**0.2 * (confidence > 0.3),
         is_skipped=np.zeros(200, dtype=bool),
         confidence=confidence,
-        probability=np.full(200, 1 / 5000),
-        n_candidates=np.full(200, 5000.0),
+        weights=np.ones(200),
     )
-    blunt = MeasuredLabels(
-        labels.is_right,
-        labels.is_skipped,
-        np.full(200, 0.5),
-        labels.probability,
-        labels.n_candidates,
-    )
+    blunt = replace(labels, confidence=np.full(200, 0.5))
     sharp = estimate_accuracy(labels, 0.5)
     assert sharp.width < 0.9 * estimate_accuracy(blunt, 0.5).width
 
@@ -107,8 +99,7 @@ def test_estimate_of_preferred_texts_has_no_bias() -> None:
             is_right=is_right,
             is_skipped=np.zeros(100, dtype=bool),
             confidence=np.full(100, 0.5),
-            probability=np.array([each.probability for each in drawn]),
-            n_candidates=np.array([float(each.n_candidates) for each in drawn]),
+            weights=np.array([each.weight for each in drawn]),
         )
         estimates.append(estimate_accuracy(labels, 0.5).accuracy)
         naive.append(is_right.mean())
@@ -122,11 +113,7 @@ def test_interval_holds_at_every_look_in_nearly_all_runs() -> None:
         is_right = np.random.default_rng(seed).uniform(size=300) < 0.7
         looks = (random_draws(n, 0) for n in range(20, 301, 10))
         for look in looks:
-            n = len(look)
-            labels = MeasuredLabels(
-                is_right[:n], look.is_skipped, look.confidence, look.probability, look.n_candidates
-            )
-            estimate = estimate_accuracy(labels, 0.5)
+            estimate = estimate_accuracy(replace(look, is_right=is_right[: len(look)]), 0.5)
             if not estimate.low <= 0.7 <= estimate.high:
                 missed += 1
                 break
@@ -137,3 +124,11 @@ def test_estimate_without_confidence_of_other_texts_counts_labels_alone() -> Non
     draws = replace(random_draws(100, 80), confidence=np.linspace(1, 0, 100))
     assert estimate_accuracy(draws, None).accuracy == pytest.approx(0.8)
     assert estimate_accuracy(draws, 0.9).accuracy != pytest.approx(0.8)
+
+
+def test_texts_that_labels_say_nothing_about_bound_the_accuracy_from_both_sides() -> None:
+    complete = estimate_accuracy(random_draws(100, 80), 0.5)
+    partial = estimate_accuracy(random_draws(100, 80), 0.5, unmeasured_fraction=0.2)
+    assert partial.low == pytest.approx(0.8 * complete.low)
+    assert partial.high == pytest.approx(0.8 * complete.high + 0.2)
+    assert partial.accuracy == pytest.approx(0.74)

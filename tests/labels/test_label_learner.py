@@ -32,9 +32,7 @@ def labelled_texts(
         LabelledText(
             text,
             None if row < skips else ((topic, "all") if several else (topic,)),
-            1 / 200,
-            200,
-            is_measured,
+            1.0 if is_measured else None,
         )
         for row, (text, topic) in enumerate(zip(*texts_and_topics(n_labels), strict=True))
     ]
@@ -104,7 +102,7 @@ def test_learn_labels_measures_several_topics_by_exact_sets() -> None:
 
 
 def test_learn_labels_counts_a_topic_with_one_label_as_wrong() -> None:
-    alone = LabelledText("zinc", ("metal",), 1 / 200, 200, is_measured=True)
+    alone = LabelledText("zinc", ("metal",), 1.0)
     model = learned([*labelled_texts(40), alone])
     assert model.heldout.is_right.tolist()[-1] is False
     assert model.heldout.topics[-1] == ()

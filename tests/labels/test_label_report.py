@@ -25,7 +25,8 @@ UNKNOWN = AccuracyEstimate(math.nan, 0.0, 1.0, 3, 3.0)
 
 def draws(n: int, *topics: str, is_measured: bool = True) -> list[LabelledText]:
     """Return random draws with these topics."""
-    return [LabelledText(f"no {i}", topics or None, 0.001, 1000, is_measured) for i in range(n)]
+    weight = 1.0 if is_measured else None
+    return [LabelledText(f"no {i}", topics or None, weight) for i in range(n)]
 
 
 def right_until(n: int) -> F64:
@@ -59,7 +60,7 @@ def test_accuracy_by_topic_counts_a_text_for_each_of_its_topics() -> None:
 
 
 def test_accuracy_by_topic_weighs_labels_by_the_inverse_of_their_probability() -> None:
-    doubtful = [each._replace(probability=0.004) for each in draws(40, "grain")]
+    doubtful = [each._replace(weight=0.25) for each in draws(40, "grain")]
     [grain] = accuracy_by_topic([*draws(40, "grain"), *doubtful], np.arange(80) < 40)
     assert grain.estimate.accuracy == pytest.approx(0.8)
 

@@ -68,7 +68,7 @@ class Labelling:
         assert self.selector.problem is None
 
     def labelled(self) -> list[LabelledText]:
-        return read_labelled(self.store, self.table)
+        return read_labelled(self.store, self.table).texts
 
     def reasons(self) -> list[str]:
         """Return why each text was selected."""
@@ -193,14 +193,17 @@ def test_choose_random_fraction_keeps_a_smaller_one_that_is_asked_for() -> None:
 # Labels -------------------------------------------------------------------------------------------
 
 
-def test_read_labelled_returns_answers_with_probabilities_in_order(blind: Labelling) -> None:
+def test_read_labelled_returns_answers_with_weights_in_order(blind: Labelling) -> None:
     blind.label(5)
     labelled = blind.labelled()
     assert [each.topics for each in labelled] == [
         (TOPICS[TEXTS.index(each.text) % 2],) for each in labelled
     ]
-    assert [each.n_candidates for each in labelled] == [120, 119, 118, 117, 116]
-    assert all(each.is_measured for each in labelled)
+    selections = [each.selection for each in blind.store.first_assignments().values()]
+    n_free = 120 - 5
+    assert [each.weight for each in labelled] == pytest.approx(
+        [n_free / each.n_candidates / each.probability / 5 for each in selections]  # type: ignore[operator]
+    )
 
 
 def test_read_labelled_does_not_measure_texts_with_a_guess(guessing: Labelling) -> None:
@@ -224,7 +227,8 @@ def test_read_labelled_counts_skips_and_disagreements_as_no_answer(blind: Labell
     labelled = blind.labelled()
     assert [each.topics for each in labelled] == [None, None]
     assert [each.is_measured for each in labelled] == [True, True]
-    assert labelled[1].probability == first.probability
+    assert first.probability is not None
+    assert labelled[1].weight == pytest.approx(118 / 119 / first.probability / 2)
 
 
 def test_read_labelled_does_not_measure_near_copies_or_texts_that_are_gone(
@@ -239,7 +243,7 @@ def test_read_labelled_does_not_measure_near_copies_or_texts_that_are_gone(
     blind.store.label(copy.id, ["grain"])
     assert [each.is_measured for each in blind.labelled()] == [True, False]
     others = TextTable("t.csv", ["Other"])
-    assert [each.is_measured for each in read_labelled(blind.store, others)] == [False, False]
+    assert [each.is_measured for each in read_labelled(blind.store, others).texts] == [False, False]
 
 
 def test_read_labelled_leaves_out_texts_that_were_replaced(blind: Labelling) -> None:

@@ -41,25 +41,17 @@ class MeasuredLabels:
     is_skipped : bool array, shape (n_labels,)
     confidence : float64 array, shape (n_labels,)
         The model's probability that its answer is right.
-    probability : float64 array, shape (n_labels,)
-        The probability with which each text was selected.
-    n_candidates : float64 array, shape (n_labels,)
-        The number of texts among which it was selected.
+    weights : float64 array, shape (n_labels,)
+        How many texts without a label each one stands for, in any unit: see `LabelledText.weight`.
     """
 
     is_right: Mask
     is_skipped: Mask
     confidence: F64
-    probability: F64
-    n_candidates: F64
+    weights: F64
 
     def __len__(self) -> int:
         return len(self.is_right)
-
-    @property
-    def weights(self) -> F64:
-        """The inverse of each text's probability, relative to that of a random draw."""
-        return 1 / (self.probability * self.n_candidates)
 
 
 class AccuracyEstimate(NamedTuple):
@@ -99,7 +91,11 @@ class AccuracyEstimate(NamedTuple):
 
 
 def estimate_accuracy(
-    labels: MeasuredLabels, mean_confidence: float | None, *, alpha: float = 0.05
+    labels: MeasuredLabels,
+    mean_confidence: float | None,
+    *,
+    unmeasured_fraction: float = 0.0,
+    alpha: float = 0.05,
 ) -> AccuracyEstimate:
     """Return the accuracy on texts without a label, with a confidence sequence.
 
@@ -114,6 +110,9 @@ def estimate_accuracy(
     mean_confidence : float or None
         The mean, over texts without a label, of the model's probability that its answer is right;
         None if it is unknown, so that only labels count.
+    unmeasured_fraction : float, default 0.0
+        The fraction of texts without a label that labels say nothing about, as none of them could
+        be drawn so far. Like skipped texts, all of them may be wrong, or right.
     alpha : float, default 0.05
 
     References
@@ -132,9 +131,16 @@ def estimate_accuracy(
         _interval(right, labels.confidence, weights, n_effective, mean_confidence, alpha)
         for right in _bounds(labels)
     ]
-    accuracy = (ends[0][0] + ends[1][0]) / 2
-    low, high = ends[0][0] - ends[0][1], ends[1][0] + ends[1][1]
-    return AccuracyEstimate(_clip(accuracy), _clip(low), _clip(high), len(labels), n_effective)
+    accuracy = _clip((ends[0][0] + ends[1][0]) / 2)
+    low, high = _clip(ends[0][0] - ends[0][1]), _clip(ends[1][0] + ends[1][1])
+    known = 1 - unmeasured_fraction
+    return AccuracyEstimate(
+        accuracy=known * accuracy + unmeasured_fraction / 2,
+        low=known * low,
+        high=known * high + unmeasured_fraction,
+        n_labels=len(labels),
+        n_effective=n_effective,
+    )
 
 
 def _bounds(labels: MeasuredLabels) -> tuple[F64, F64]:

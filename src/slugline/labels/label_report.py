@@ -188,8 +188,7 @@ def _measured(pairs: Sequence[tuple[LabelledText, bool]]) -> MeasuredLabels:
         is_right=np.array([right for _, right in pairs], dtype=bool),
         is_skipped=np.zeros(len(pairs), dtype=bool),
         confidence=np.zeros(len(pairs)),
-        probability=np.array([each.probability for each, _ in pairs], dtype=np.float64),
-        n_candidates=np.array([each.n_candidates for each, _ in pairs], dtype=np.float64),
+        weights=np.array([each.weight for each, _ in pairs], dtype=np.float64),
     )
 
 

@@ -6,9 +6,13 @@ how it was first assigned to a person, as that is the draw of which the probabil
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from slugline.corpus.label_database import Assignment, DocumentLabels
+import numpy as np
+
+from slugline.corpus.label_database import DocumentLabels, Selection
+from slugline.labels.arrivals import Arrivals, Draw
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -28,23 +32,41 @@ class LabelledText(NamedTuple):
     text : str
     topics : tuple of str, or None
         The answer; None if the text was skipped, or if coders disagree.
-    probability : float or None
-        The probability with which it was selected; None if that is unknown.
-    n_candidates : int or None
-        The number of texts among which it was selected.
-    is_measured : bool
-        Whether it may count in an estimate of accuracy: its probability is known, and nobody saw a
-        guess.
+    weight : float or None
+        How many texts without a label it stands for in an estimate of accuracy, in any unit: the
+        inverse of the probability with which it was selected, relative to that of a random draw.
+        None if it doesn't count, as the probability is unknown, or somebody saw a guess.
     """
 
     text: str
     topics: tuple[str, ...] | None
-    probability: float | None = None
-    n_candidates: int | None = None
-    is_measured: bool = False
+    weight: float | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it counts in an estimate of accuracy."""
+        return self.weight is not None
 
 
-def read_labelled(store: LabelStore, table: TextTable) -> list[LabelledText]:
+class LabelledTexts(NamedTuple):
+    """The texts in a store about which persons decided.
+
+    Attributes
+    ----------
+    texts : list of LabelledText
+        In the order of their draws.
+    unmeasured_fraction : float
+        The fraction of texts without a label that came too lately for labels to say anything about
+        them.
+    """
+
+    texts: list[LabelledText]
+    unmeasured_fraction: float = 0.0
+
+
+def read_labelled(
+    store: LabelStore, table: TextTable, arrivals: Arrivals | None = None
+) -> LabelledTexts:
     """Return the texts in a store about which persons decided, in the order of their draws.
 
     - The answer is that of the document: what coders agree on, or what was settled. If they
@@ -53,44 +75,63 @@ def read_labelled(store: LabelStore, table: TextTable) -> list[LabelledText]:
       learned from, and not measured, since they are not among the texts that accuracy is about.
     - A text that was shown long ago and not decided counts as skipped.
     - A text that is coded twice counts once, as the draw that it was first.
+
+    Parameters
+    ----------
+    store : LabelStore
+    table : TextTable
+    arrivals : Arrivals, optional
+        When the texts of the table came; by default, all were there from the beginning.
     """
-    draws = store.first_assignments()
+    if arrivals is None:
+        arrivals = Arrivals(np.zeros(len(table), dtype=np.intp), (0,))
+    assignments = store.first_assignments()
     undecided = _undecided(store)
-    last = max((draw.id for draw in draws.values()), default=0)
-    labelled: list[tuple[int, LabelledText]] = []
+    last = max((each.id for each in assignments.values()), default=0)
+    draws: list[Draw] = []
+    decided: list[tuple[int, DocumentLabels]] = []
     for each in store.labels():
-        draw = draws.get(each.document.id)
-        if draw is None or each.is_replaced:
+        assignment = assignments.get(each.document.id)
+        if assignment is None or each.is_replaced:
             continue
-        is_left = draw.id in undecided and draw.id <= last - _N_PENDING
-        if each.status == "unlabelled" and not is_left:
-            continue
-        is_in_table = table.find_row(each.document) is not None
-        labelled.append((draw.id, _labelled_text(each, draw, is_in_table=is_in_table)))
-    return [text for _, text in sorted(labelled, key=lambda pair: pair[0])]
+        row = table.find_row(each.document)
+        if row is not None:
+            draws.append(Draw(assignment.id, row, _probability(assignment.selection)))
+        is_left = assignment.id in undecided and assignment.id <= last - _N_PENDING
+        if each.status != "unlabelled" or is_left:
+            decided.append((assignment.id, each))
+    draws.sort()
+    numbers = sorted(
+        each.id for each in assignments.values() if _probability(each.selection) is not None
+    )
+    weights = arrivals.weights(draws, numbers).tolist()
+    weight_of = {draw.number: weight for draw, weight in zip(draws, weights, strict=True)}
+    texts, measured = [], set[int]()
+    for number, each in sorted(decided, key=lambda pair: pair[0]):
+        weight = weight_of.get(number)
+        is_guess_shown = any(decision.is_guess_shown for decision in each.decisions)
+        if weight is None or math.isnan(weight) or is_guess_shown:
+            texts.append(LabelledText(each.document.text, each.answer))
+        else:
+            texts.append(LabelledText(each.document.text, each.answer, weight))
+            measured.add(number)
+    fraction = arrivals.unmeasured_fraction(
+        draws, [draw for draw in draws if draw.number in measured]
+    )
+    return LabelledTexts(texts, fraction)
+
+
+def _probability(selection: Selection) -> float | None:
+    """Return the probability with which a text was selected; None if it is unknown."""
+    if selection.reason not in _DRAWS or not selection.n_candidates:
+        return None
+    if selection.reason == "double-coded":
+        # It was drawn from random draws, each with the same probability, and so is a random draw.
+        return 1 / selection.n_candidates
+    return selection.probability
 
 
 def _undecided(store: LabelStore) -> set[int]:
     """Return the numbers of the assignments about which persons have not decided."""
     persons = [coder.name for coder in store.coders() if coder.kind == "person"]
     return {each.id for name in persons for each in store.open_assignments(name)}
-
-
-def _labelled_text(each: DocumentLabels, draw: Assignment, *, is_in_table: bool) -> LabelledText:
-    selection = draw.selection
-    is_guess_shown = any(decision.is_guess_shown for decision in each.decisions)
-    probability, n_candidates = selection.probability, selection.n_candidates
-    if selection.reason == "double-coded" and n_candidates:
-        # It was drawn from random draws, each with the same probability, and so is a random draw.
-        probability = 1 / n_candidates
-    return LabelledText(
-        text=each.document.text,
-        topics=each.answer,
-        probability=probability,
-        n_candidates=n_candidates,
-        is_measured=is_in_table
-        and selection.reason in _DRAWS
-        and probability is not None
-        and n_candidates is not None
-        and not is_guess_shown,
-    )

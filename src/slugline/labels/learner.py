@@ -92,6 +92,8 @@ def learn_labels(
     labelled: Sequence[LabelledText],
     sample: Sequence[str],
     make_classifier: MakeClassifier = TopicClassifier,
+    *,
+    unmeasured_fraction: float = 0.0,
 ) -> LabelModel | None:
     """Return a model of labels; None if there are too few to learn from.
 
@@ -101,6 +103,8 @@ def learn_labels(
     sample : sequence of str
         A random sample of the texts without a label, whose weights are returned.
     make_classifier : callable
+    unmeasured_fraction : float, default 0.0
+        The fraction of texts without a label that labels say nothing about.
     """
     answered, answers = _split_answers(labelled)
     if not can_learn(answers):
@@ -113,7 +117,9 @@ def learn_labels(
         proba = fitted.predict_proba(sample)
         mean_confidence = float(_confidence(fitted, proba).mean())
         weights = _weights(fitted, proba)
-    estimate = estimate_accuracy(_measure(heldout, labelled), mean_confidence)
+    estimate = estimate_accuracy(
+        _measure(heldout, labelled), mean_confidence, unmeasured_fraction=unmeasured_fraction
+    )
     return LabelModel(fitted, len(answered), estimate, weights, labelled, heldout)
 
 
@@ -243,8 +249,7 @@ def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> Measu
         is_right=np.append(heldout.is_right, False)[place][is_measured],
         is_skipped=~answered[is_measured],
         confidence=all_confidence[place][is_measured],
-        probability=np.array([each.probability for each in measured], dtype=np.float64),
-        n_candidates=np.array([each.n_candidates for each in measured], dtype=np.float64),
+        weights=np.array([each.weight for each in measured], dtype=np.float64),
     )
 
 

@@ -12,6 +12,7 @@ from slugline.base.arrays import F64, Index
 from slugline.classifier import TopicClassifier
 from slugline.corpus.label_database import ModelGuess, Selection, SelectionReason
 from slugline.labels.accuracy import AccuracyEstimate
+from slugline.labels.arrivals import record_arrivals
 from slugline.labels.draws import DoubleDraws, SelectedRow
 from slugline.labels.label_report import LabelReport
 from slugline.labels.labelled_texts import read_labelled
@@ -92,6 +93,7 @@ class LearningSelector:
         self._store, self._table, self._assignments = store, table, assignments
         self._first_fraction, self._is_blind = random_fraction, is_blind
         self._make_classifier = make_classifier
+        self._arrivals = record_arrivals(store, table)
         rng = np.random.default_rng(random_state)
         self._selector = TextSelector(rng, random_fraction)
         self._double_draws = DoubleDraws(assignments, double_fraction, rng)
@@ -180,14 +182,16 @@ class LearningSelector:
             self.problem = str(error) or type(error).__name__
 
     def _learn_labels(self) -> None:
-        labelled = read_labelled(self._store, self._table)
+        labelled, unmeasured_fraction = read_labelled(self._store, self._table, self._arrivals)
         self._n_topics = len(self._store.codebook().topics())
         texts = self._table.texts
         rows = self._selector.sample(self._assignments.free_rows(""), MAX_COMPARED)
         model = None
         if sum(each.topics is not None for each in labelled) >= MIN_LABELS:
             sample = [texts[row] for row in rows.tolist()]
-            model = learn_labels(labelled, sample, self._make_classifier)
+            model = learn_labels(
+                labelled, sample, self._make_classifier, unmeasured_fraction=unmeasured_fraction
+            )
         if model is None:
             self._spread_texts(rows, [each.text for each in labelled])
             return

@@ -46,6 +46,11 @@ class SelectedText(NamedTuple):
     probability: float
     n_candidates: int
 
+    @property
+    def weight(self) -> float:
+        """The inverse of the probability, relative to that of a random draw."""
+        return 1 / (self.probability * self.n_candidates)
+
 
 class SelectionWeights(NamedTuple):
     """Weights of texts, by which those that aren't random draws are selected.
@@ -182,23 +187,25 @@ class VectorSpread:
     def __init__(self, texts: Sequence[str], rows: Index) -> None:
         self._texts, self._rows, self._encoder = texts, rows, WordVectorEncoder()
         self._vectors = self._encode(rows)
-        self._selected: list[F32] = []
-        self._weights = distance_weights(self._vectors, self._vectors[:0])
+        self._selected = np.zeros((_MAX_SPREAD, self._vectors.shape[1]), dtype=np.float32)
+        self._n_selected = 0
+        self._weights = np.ones(len(rows))
 
     def _encode(self, rows: Index) -> F32:
         return self._encoder.encode([self._texts[row] for row in rows.tolist()])
 
     def add(self, text: str) -> None:
         """Add a text that was selected."""
-        if len(self._selected) < _MAX_SPREAD:
+        if self._n_selected < _MAX_SPREAD:
             vector = self._encoder.encode([text])
             weights = distance_weights(self._vectors, vector)
-            self._weights = np.minimum(self._weights, weights) if self._selected else weights
-            self._selected.append(vector)
+            self._weights = np.minimum(self._weights, weights) if self._n_selected else weights
+            self._selected[self._n_selected] = vector
+            self._n_selected += 1
 
     def weights(self) -> SelectionWeights:
         """Return the present weights."""
-        selected = np.concatenate([self._vectors[:0], *self._selected])
+        selected = self._selected[: self._n_selected]
 
         def weigh(rows: Index) -> F64:
             return distance_weights(self._encode(rows), selected)
