@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from slugline.api.audit import audit
     from slugline.api.deployment import export, serve
     from slugline.api.evaluation import compare, evaluate, explain
+    from slugline.api.labelling import export_labels, import_labels, label, measure_agreement
     from slugline.api.training import curve, fit_stream, suggest, train
     from slugline.classifier import TopicClassifier, load
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.loading import load_corpus
     from slugline.errors import SluglineError
+    from slugline.labels.store import LabelStore
     from slugline.learning.linear.learner import LinearLearner
     from slugline.learning.mixture import Mixture
     from slugline.learning.net.layers import Dense
@@ -39,6 +41,7 @@ __all__ = [
     "Corpus",
     "Dense",
     "FeatureGroup",
+    "LabelStore",
     "LinearLearner",
     "Mixture",
     "Network",
@@ -54,9 +57,13 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "export_labels",
     "fit_stream",
+    "import_labels",
+    "label",
     "load",
     "load_corpus",
+    "measure_agreement",
     "predict_files",
     "reuters",
     "serve",
@@ -72,11 +79,13 @@ __getattr__ = partial(
         "slugline.api.audit": ["audit"],
         "slugline.api.deployment": ["export", "serve"],
         "slugline.api.evaluation": ["compare", "evaluate", "explain"],
+        "slugline.api.labelling": ["export_labels", "import_labels", "label", "measure_agreement"],
         "slugline.api.training": ["curve", "fit_stream", "suggest", "train"],
         "slugline.classifier": ["TopicClassifier", "load"],
         "slugline.corpus.corpus": ["Corpus"],
         "slugline.corpus.loading": ["load_corpus"],
         "slugline.errors": ["SluglineError"],
+        "slugline.labels.store": ["LabelStore"],
         "slugline.learning.linear.learner": ["LinearLearner"],
         "slugline.learning.mixture": ["Mixture"],
         "slugline.learning.net.layers": ["Dense"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
 from slugline.labels.label_report import LabelReport
+from slugline.labels.label_setup import add_topics, login_name
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import (
     RowAssignments,
@@ -200,7 +200,7 @@ def label(
             # Before the file of labels is made, which shouldn't be left behind if this fails.
             listener = stack.enter_context(contextlib.closing(bind(host, port)))
         store = stack.enter_context(LabelStore(output))
-        person = store.add_coder(coder or _login_name()).name
+        person = store.add_coder(coder or login_name()).name
         table = _read_table(store, file, text, topic, format, encoding, separator)
         assignments = RowAssignments.from_store(table, store)
         for note in resume_notes(assignments, table):
@@ -208,7 +208,7 @@ def label(
         table.remember_source(store)
         if multiple and not store.is_multilabel:
             store.set_multilabel(True)
-        _add_topics(store, descriptions, person)
+        add_topics(store, descriptions, person)
         if files.are_given():
             reading = ReadOptions(
                 text=table.text_columns,
@@ -287,20 +287,3 @@ def _read_named_tokens(path: Path) -> tuple[str, ...]:
                 "name of their coder; write a line such as `anna TOKEN`."
             )
     return lines
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user may have no name
-        raise OptionError("your login has no name; give one with --coder NAME.") from None
-
-
-def _add_topics(store: LabelStore, descriptions: dict[str, str], coder: str) -> None:
-    """Add topics, and give those that there are the descriptions of the file."""
-    for name, description in descriptions.items():
-        topic = store.add_topic(name, coder, description=description)
-        if topic.description != description:
-            store.describe_topic(
-                topic.name, coder, description=description, examples=topic.examples
-            )

@@ -37,6 +37,7 @@ import numpy as np
 
 from slugline.base.checks import short_repr
 from slugline.base.frames import to_frame
+from slugline.base.wording import TitledRows, counted, percent
 from slugline.corpus.label_database import Coder, CoderKind, LabelDecision
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.agreement import (
@@ -178,9 +179,9 @@ class ImportedAgreement(NamedTuple):
     test: AlternativeAnnotatorTest
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far the coders of a store agree; see `measure_agreement`.
+@dataclass(frozen=True, repr=False)
+class Agreement(TitledRows):
+    """How far the coders of a store agree; see `measure_agreement`. A notebook displays it.
 
     Attributes
     ----------
@@ -198,6 +199,23 @@ class Agreement:
     coders: tuple[CoderAgreement, ...]
     pairs: tuple[PairAgreement, ...]
     imported: tuple[ImportedAgreement, ...]
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        people = self.people
+        title = f"{counted(people.n_documents, 'text')} with labels of two persons or more"
+        rows = [
+            ("same topics", _percent_with_interval(people.exact)),
+            ("Krippendorff's alpha", _number_with_interval(people.alpha)),
+            *(
+                (f"other agrees on {each.topic}", _percent_with_interval(each.agreement))
+                for each in people.topics
+            ),
+            *(
+                (f"{each.coder} has the same topics", _percent_with_interval(each.agreement.exact))
+                for each in self.imported
+            ),
+        ]
+        return title, rows
 
     def to_records(self, table: AgreementTable = "topics") -> list[dict[str, Any]]:
         """Return the rows of a table; undefined values are None.
@@ -256,6 +274,20 @@ class Agreement:
                 for each in self.imported
             ],
         }
+
+
+def _percent_with_interval(coefficient: Coefficient) -> str:
+    if not coefficient.is_defined:
+        return "undefined"
+    low, high = coefficient.interval
+    return f"{percent(coefficient.value, 0)} ({percent(low, 0)} to {percent(high, 0)})"
+
+
+def _number_with_interval(coefficient: Coefficient) -> str:
+    if not coefficient.is_defined:
+        return "undefined"
+    low, high = coefficient.interval
+    return f"{coefficient.value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _cells(name: str, coefficient: Coefficient) -> dict[str, Any]:

@@ -100,6 +100,13 @@ from slugline.labels.cells import (
     note_cell,
     selection_cells,
 )
+from slugline.labels.label_records import (
+    LabelTable,
+    check_label_table,
+    codebook_records,
+    decision_records,
+    document_records,
+)
 
 _T = TypeVar("_T")
 # The largest number of topics of a document.
@@ -164,6 +171,17 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
     Raises
     ------
     StoreError : if the file is missing, can't be opened, or is of another program or version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with LabelStore(f"{folder.name}/labels.db") as store:
+    ...     coder = store.add_coder("Kim")
+    ...     topic = store.add_topic("billing", "Kim", description="Invoices and payments")
+    ...     [(row["name"], row["description"]) for row in store.to_records("codebook")]
+    [('billing', 'Invoices and payments')]
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -956,30 +974,30 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             ]
             return tuple(int(cursor.fetchone()[0]) for cursor in last)
 
-    def to_records(self) -> Iterator[dict[str, Any]]:
-        """Yield a row for each document: its key, text, status, topics and label of each coder."""
-        coders = [coder.name for coder in self.coders()]
-        for each in self.labels():
-            labels = {
-                decision.assignment.coder.name: list(decision.topics)
-                for decision in each.decisions
-                if decision.kind == "label"
-            }
-            yield {
-                "id": each.document.id,
-                "key": each.document.key,
-                "text": each.document.text,
-                "status": each.status,
-                "topics": None if each.answer is None else list(each.answer),
-                **{f"topics of {name}": labels.get(name) for name in coders},
-            }
+    def to_records(self, table: LabelTable = "documents") -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table.
 
-    def to_frame(self) -> Any:
+        Parameters
+        ----------
+        table : {"documents", "labels", "decisions", "codebook"}, default "documents"
+            A row for each document: its id, key, text, status, topics, and the label of each coder;
+            for each current label or skip of a coder, with why the document was selected and with
+            which probability; for each decision, superseded, undone and withdrawn ones included; or
+            for each topic, with its description.
+        """
+        check_label_table(table)
+        if table == "documents":
+            return document_records(self.labels(), self.coders())
+        if table == "codebook":
+            return codebook_records(self.codebook())
+        return decision_records(self.current_decisions() if table == "labels" else self.decisions())
+
+    def to_frame(self, table: LabelTable = "documents") -> Any:
         """Return `to_records` as a pandas data frame, or a polars one if pandas is missing.
 
         Raises OptionError if neither is installed.
         """
-        return to_frame(self.to_records())
+        return to_frame(self.to_records(table))
 
     # Helpers ---------------------------------------------------------------------------------
 

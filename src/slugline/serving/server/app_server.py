@@ -10,6 +10,7 @@ import math
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,11 @@ class AppServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Finish running requests after a signal, and end without a traceback.
 
-        uvicorn itself would raise the signal again afterwards.
+        uvicorn itself would raise the signal again afterwards. Only the main thread gets signals.
         """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)
         yield

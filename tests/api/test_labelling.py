@@ -1,0 +1,254 @@
+"""Labelling from Python: the page in the background, frames, and files of other tools."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import slugline
+from slugline import ServeSettings
+from slugline.api.labelling import LabelPage, Texts
+from slugline.errors import DataError, OptionError, ServerError, StoreError
+from slugline.labels.cells import ImportedLabel, NewDocument
+
+TEXTS = ["My invoice is wrong", "Where is my parcel?", "I forgot my password", "  "]
+ANY_PORT = ServeSettings(port=0)
+
+
+def open_page(
+    output: Path, data: Texts = TEXTS, *, settings: ServeSettings = ANY_PORT, **options: Any
+) -> LabelPage:
+    return slugline.label(
+        data, output, coder="Kim", settings=settings, announce=lambda _: None, **options
+    )
+
+
+def decide(page: LabelPage, topic: str) -> str:
+    """Label the next text on the page; return the text."""
+    text: dict[str, Any] = httpx.post(f"{page.url}v1/next", json={}).json()["text"]
+    answer = {"assignment": text["assignment"], "kind": "label", "topics": [topic]}
+    reply = httpx.post(f"{page.url}v1/decide", json={**answer, "request": text["text"]})
+    assert reply.status_code == 200, reply.text
+    return str(text["text"])
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """Return a label database in which two people labelled, and one text is skipped."""
+    with slugline.LabelStore(tmp_path / "labels.db") as store:
+        documents = store.add_documents(
+            NewDocument(f"id {n}", f"Text {n} of {n % 2}", {"id": str(n)}) for n in range(8)
+        )
+        for name in ("Kim", "Lee"):
+            store.add_coder(name)
+            given = [("billing",) if n % 2 else ("delivery",) for n in range(7)]
+            store.import_labels(name, map(ImportedLabel, documents, given))
+        store.import_labels("Kim", [ImportedLabel(documents[7], None)])
+        store.describe_topic("billing", "Kim", description="Invoices")
+    return store.path
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def test_label_answers_in_the_background_until_it_is_stopped(tmp_path: Path) -> None:
+    with open_page(tmp_path / "labels.db", topics=["billing"]) as page:
+        assert "ended" not in repr(page)
+        assert httpx.get(page.url, headers={"Accept": "text/html"}).status_code == 200
+        text = decide(page, "billing")
+        assert page.url in repr(page)
+        assert page.url in page._repr_html_()
+    assert not page.is_running
+    assert "ended" in repr(page)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(page.url)
+    with slugline.LabelStore(page.path, is_read_only=True) as store:
+        assert [(row["text"], row["topics"]) for row in store.to_records()] == [(text, ["billing"])]
+    page.stop()
+
+
+def test_label_ends_the_earlier_page_of_the_same_labels(tmp_path: Path) -> None:
+    first = open_page(tmp_path / "labels.db", topics={"billing": "Invoices"})
+    port = int(first.url.rstrip("/").rpartition(":")[2])
+    decide(first, "billing")
+    with open_page(tmp_path / "labels.db", settings=ServeSettings(port=port)) as second:
+        assert not first.is_running
+        assert second.url == first.url
+        decide(second, "billing")
+    with slugline.LabelStore(tmp_path / "labels.db") as store:
+        assert store.counts().by_topic == {"billing": 2}
+
+
+def test_label_can_be_called_in_a_thread(tmp_path: Path) -> None:
+    pages: list[LabelPage] = []
+    thread = threading.Thread(target=lambda: pages.append(open_page(tmp_path / "labels.db")))
+    thread.start()
+    thread.join(30)
+    assert httpx.get(f"{pages[0].url}health").json() == {"status": "ok"}
+    pages[0].stop()
+
+
+def test_label_reads_a_data_frame_with_its_columns(tmp_path: Path) -> None:
+    frame = pytest.importorskip("pandas").DataFrame({"id": [7, 8], "text": TEXTS[:2]})
+    with open_page(tmp_path / "labels.db", frame, topics={"billing": "Invoices"}) as page:
+        decide(page, "billing")
+    with slugline.LabelStore(page.path) as store:
+        assert next(store.to_records())["key"] in ("id 7", "id 8")
+
+
+def test_label_reads_a_file_and_says_what_it_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("nr,body\n1,My invoice is wrong\n2,\n", "utf-8")
+    topics = tmp_path / "topics.csv"
+    topics.write_text("name,description\nbilling,Invoices\n", "utf-8")
+    with open_page(tmp_path / "labels.db", path, topics=topics) as page:
+        decide(page, "billing")
+    assert page.notes[-1] == "skipped 1 row without a text to read"
+    assert slugline.export_labels(page.path, tmp_path / "out.csv").n_labelled == 1  # type: ignore[union-attr]
+    assert (tmp_path / "out.csv").read_text("utf-8") == (
+        "nr,body,topic\n1,My invoice is wrong,billing\n2,,\n"
+    )
+
+
+def test_label_rejects_labels_of_other_texts(tmp_path: Path) -> None:
+    with open_page(tmp_path / "labels.db", topics=["billing"]) as page:
+        decide(page, "billing")
+    with pytest.raises(DataError, match=r"has labels of 1 other document"):
+        open_page(tmp_path / "labels.db", ["Another text"])
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"random_fraction": 0}, "random_fraction"),
+        ({"double_fraction": 2}, "double_fraction"),
+        ({"settings": "8080"}, "settings"),
+        ({"topics": [1]}, "topics"),
+        ({"data": [" "]}, "data"),
+    ],
+)
+def test_label_rejects_invalid_parameters(
+    tmp_path: Path, options: dict[str, Any], name: str
+) -> None:
+    with pytest.raises((OptionError, DataError), match=name):
+        slugline.label(
+            **{"data": TEXTS, "output": tmp_path / "labels.db", "settings": ANY_PORT, **options}
+        )
+
+
+def test_label_keeps_other_machines_out_without_a_token(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="anybody could read the texts"):
+        open_page(tmp_path / "labels.db", settings=ServeSettings(host="0.0.0.0", port=0))
+
+
+def test_label_says_which_port_is_taken(tmp_path: Path) -> None:
+    with open_page(tmp_path / "labels.db") as page:
+        port = int(page.url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 is taken"):
+            open_page(tmp_path / "others.db", settings=ServeSettings(port=port))
+    assert not (tmp_path / "others.db").exists()
+
+
+# Frames -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "n_rows", "columns"),
+    [
+        ("documents", 8, {"id", "key", "text", "status", "topics", "topics of Kim"}),
+        ("labels", 15, {"document", "coder", "topics", "skip_reason", "selection", "probability"}),
+        ("decisions", 15, {"document", "coder", "kind", "supersedes"}),
+        ("codebook", 2, {"name", "description", "examples", "merged_into"}),
+    ],
+)
+def test_label_store_gives_frames(labels: Path, table: Any, n_rows: int, columns: set[str]) -> None:
+    pytest.importorskip("pandas")
+    with slugline.LabelStore(labels, is_read_only=True) as store:
+        frame = store.to_frame(table)
+    assert len(frame) == n_rows
+    assert columns <= {*frame.columns}
+
+
+def test_label_store_names_the_topic_that_another_was_merged_into(labels: Path) -> None:
+    with slugline.LabelStore(labels) as store:
+        store.merge_topic("billing", "delivery", "Kim")
+        rows = {row["name"]: row["merged_into"] for row in store.to_records("codebook")}
+    assert rows == {"billing": "delivery", "delivery": None}
+
+
+def test_label_store_rejects_an_unknown_table(labels: Path) -> None:
+    with slugline.LabelStore(labels) as store, pytest.raises(OptionError, match="choose one of"):
+        store.to_records("coders")  # type: ignore[arg-type]
+
+
+def test_a_label_database_is_data(labels: Path) -> None:
+    corpus = slugline.load_corpus(labels)
+    assert corpus.topic_counts() == {"billing": 3, "delivery": 4}
+    assert slugline.train(str(labels)).classifier.classes_.tolist() == ["billing", "delivery"]
+
+
+# Agreement, import and export ---------------------------------------------------------------------
+
+
+def test_measure_agreement_takes_a_path_or_a_store(labels: Path) -> None:
+    by_path = slugline.measure_agreement(labels)
+    with slugline.LabelStore(labels) as store:
+        assert slugline.measure_agreement(store) == by_path
+    assert by_path.people.exact.value == 1
+    assert repr(by_path).startswith("7 texts with labels of two persons or more")
+    assert "Krippendorff" in by_path._repr_html_()
+
+
+@pytest.mark.parametrize("tool", ["label-studio", "argilla", "prodigy", "doccano"])
+def test_labels_are_the_same_after_export_and_import(
+    labels: Path, tmp_path: Path, tool: Any
+) -> None:
+    slugline.export_labels(labels, tmp_path / "file.json", tool=tool)
+    slugline.import_labels(tmp_path / "copy.db", tmp_path / "file.json")
+    rows = []
+    for path in (labels, tmp_path / "copy.db"):
+        with slugline.LabelStore(path) as store:
+            documents = {row["id"]: row["key"] for row in store.to_records()}
+            rows.append(
+                sorted(
+                    (documents[row["document"]], row["coder"], str(row["topics"]), row["at"])
+                    for row in store.to_records("labels")
+                )
+            )
+    assert rows[0] == rows[1]
+
+
+def test_import_labels_stores_documents_under_the_keys_of_the_data(tmp_path: Path) -> None:
+    data = tmp_path / "texts.csv"
+    data.write_text("id,text\n7,Wheat rose\n", "utf-8")
+    answers = tmp_path / "llm.csv"
+    answers.write_text("text,topic\nWheat rose,grain\n", "utf-8")
+    report = slugline.import_labels(
+        tmp_path / "labels.db", answers, coder="llm", kind="imported", data=data
+    )
+    assert report.n_new_labels == 1
+    with slugline.LabelStore(tmp_path / "labels.db") as store:
+        assert [row["key"] for row in store.to_records()] == ["id 7"]
+        assert next(store.to_records("labels"))["coder_kind"] == "imported"
+
+
+def test_export_labels_asks_for_data_that_is_gone(labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="name the file that was labelled, `data`"):
+        slugline.export_labels(labels, tmp_path / "out.csv")
+
+
+def test_functions_reject_what_is_no_label_database(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="`labels` is 7"):
+        slugline.measure_agreement(7)  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        slugline.measure_agreement(tmp_path / "missing.db")
+    with pytest.raises(OptionError, match="`tool` is 'excel'"):
+        slugline.export_labels(
+            slugline.LabelStore(tmp_path / "a.db"),
+            tmp_path / "out",
+            tool="excel",  # type: ignore[arg-type]
+        )
