@@ -5,11 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from server import running
+from slugline.corpus.label_database import Selection
+from slugline.labels.store import LabelStore
 
 pytestmark = pytest.mark.slow
 
@@ -184,3 +190,87 @@ def test_suggest_marks_several_topics_as_not_labelled_yet(run: Run) -> None:
     } == {"?"}
     again = run("train", "train.csv", "label.csv", "--topic-separator", ";", "-o", "b.slug")
     assert "label.csv has no document with a topic; 2 of 2 rows are not labelled yet" in again.err
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def post(address: str, operation: str, **body: Any) -> Any:
+    """Return the reply of the page to an operation."""
+    request = urllib.request.Request(
+        f"{address}/v1/{operation}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        return json.load(reply)
+
+
+def label_next(address: str, topic: str) -> str:
+    """Give a topic to the next text; return its text."""
+    text = post(address, "next")["text"]
+    body = {"kind": "label", "topics": [topic], "request": uuid.uuid4().hex}
+    post(address, "decide", assignment=text["assignment"], **body)
+    return str(text["text"])
+
+
+def test_suggest_page_shows_the_suggested_texts_with_guesses(run: Run, tmp_path: Path) -> None:
+    listed = json.loads(run("suggest", "news.slug", "new.txt", "-n", 2, "-q", "--json").out)
+    arguments = ("news.slug", "new.txt", "-n", 2, "--page", "-o", "labels.db", "--coder", "Kim")
+    with running(*arguments, command="suggest") as address:
+        with urllib.request.urlopen(f"{address}/v1/state", timeout=20) as reply:
+            state = json.load(reply)
+        first = post(address, "next")["text"]
+        labelled = [label_next(address, "sport"), label_next(address, "bank")]
+        assert post(address, "next")["text"] is None
+    assert labelled == [each["text"] for each in listed]
+    assert first["guess"]["topics"] == [listed[0]["guess"]]
+    names = [topic["name"] for topic in state["codebook"]["topics"]]
+    assert (names, state["is_measured"]) == (["bank", "grain", "sport"], False)
+    with LabelStore(tmp_path / "labels.db") as store:
+        stored = [each.assignment for each in store.decisions()]
+    assert {each.coder.name for each in stored} == {"Kim"}
+    assert {each.selection._replace(guess=None) for each in stored} == {
+        Selection("suggested", is_guess_shown=True)
+    }
+    done = run("train", "labels.db", "-q", "--test-fraction", 0, "-o", "more.slug")
+    assert (done.code, "from all 2 documents" in done.out) == (0, True)
+
+
+def test_suggest_page_goes_on_with_texts_that_have_no_label(run: Run, tmp_path: Path) -> None:
+    arguments = ("news.slug", "new.txt", "-n", 9, "--page", "-o", "labels.db")
+    with running(*arguments, command="suggest") as address:
+        labelled = {label_next(address, "sport") for _ in range(3)}
+    with running(*arguments, command="suggest") as address:
+        labelled.add(label_next(address, "sport"))
+    assert labelled == {line for line in LINES if line}
+    result = run("suggest", *arguments, "--port", 0)
+    assert (result.code, result.err.splitlines()[-1]) == (
+        1,
+        "slugline: error: every text of new.txt has a topic, or a label in labels.db.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--page"], "--page needs a file in which labels are kept; add -o labels.db."),
+        (["--page", "-o", "a.csv"], "--output a.csv: with --page, it is a database; name it a.db."),
+        (
+            ["--page", "-o", "a.db", "--json"],
+            "--page opens a page and can't be combined with --json; leave one out.",
+        ),
+        (["--port", "1234"], "--port is for the page; add --page, or leave it out."),
+        (["--page", "-o", "no/a.db"], "--output no/a.db: can't write a file there"),
+    ],
+    ids=["no file", "a table", "json", "no page", "no folder"],
+)
+def test_suggest_page_rejects_invalid_options(run: Run, options: list[str], message: str) -> None:
+    result = run("suggest", "news.slug", "new.txt", *options)
+    assert (result.code, message in result.err) == (2, True), result.err
+
+
+def test_suggest_page_rejects_labels_of_other_texts(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("wheat and rate\nloan and goal\n")
+    with running("news.slug", "new.txt", "--page", "-o", "a.db", command="suggest") as address:
+        label_next(address, "sport")
+    result = run("suggest", "news.slug", "other.txt", "--page", "-o", "a.db", "--port", 0)
+    assert (result.code, "has labels of 1 other document" in result.err) == (1, True), result.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,15 +13,15 @@ from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.label_agreement import check_agreement, print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
-from slugline.cli.options import OUTPUT_FILE, argument, command, option, requiring_extra
-from slugline.cli.output import log_to_standard_error, say
+from slugline.cli.label_page import PageOptions, check_can_open, page_options, serve_page
+from slugline.cli.options import OUTPUT_FILE, argument, command, option
+from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.errors import OptionError
 from slugline.labels.label_report import LabelReport
-from slugline.labels.label_setup import add_topics, login_name
+from slugline.labels.label_setup import add_topics
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import (
     RowAssignments,
@@ -31,12 +30,6 @@ from slugline.labels.text_table import (
     stored_text_columns,
     stored_topic_column,
 )
-from slugline.serving.serve_settings import ServeSettings
-from slugline.serving.server.ports import address_of, bind
-from slugline.serving.tokens import Token, read_tokens
-
-# Bytes of a request: a note, or the description of a topic with examples.
-_MAX_BODY = 1 << 20
 
 
 @command()
@@ -57,7 +50,6 @@ _MAX_BODY = 1 << 20
     type=Path,
 )
 @option("--multiple", "Let a text have several topics, or none.")
-@option("--coder NAME", "Your name, to be stored with each label.", show_default="of your login")
 @option(
     "--random FRACTION",
     "Fraction of texts that are drawn at random, and so tell how often a model of the labels is "
@@ -102,34 +94,7 @@ _MAX_BODY = 1 << 20
     "page.",
 )
 @option("--json as_json", "Print --agreement as JSON.")
-@option(
-    "--host ADDRESS",
-    "Address.",
-    default=ServeSettings.host,
-    envvar="SLUGLINE_HOST",
-    show_envvar=True,
-)
-@option(
-    "--port N",
-    "Port; 0 for any that is free.",
-    type=click.IntRange(0, 65535),
-    default=ServeSettings.port,
-    envvar="SLUGLINE_PORT",
-    show_envvar=True,
-)
-@option(
-    "--token-file FILE",
-    "Let everybody in who has a token in FILE: a name and a token per line.",
-    type=Path,
-    envvar="SLUGLINE_TOKEN_FILE",
-    show_envvar=True,
-)
-@option(
-    "--allowed-host NAME",
-    "A host name of this machine, such as labels.example.org; repeatable.",
-    multiple=True,
-)
-@option("--insecure", "Let other machines use the page without a token.")
+@page_options()
 @options.text_option
 @option(
     "--topic COLUMN", "Column for topics in TEXTS, which coders don't see.", show_default="guessed"
@@ -143,7 +108,6 @@ def label(
     output: Path,
     topics: Path | None,
     multiple: bool,
-    coder: str | None,
     random: float,
     blind: bool,
     double: float,
@@ -154,11 +118,7 @@ def label(
     export_for: str | None,
     agreement: bool,
     as_json: bool,
-    host: str,
-    port: int,
-    token_file: Path | None,
-    allowed_host: Sequence[str],
-    insecure: bool,
+    page: PageOptions,
     text: str | None,
     topic: str | None,
     format: Format | None,  # noqa: A002
@@ -182,25 +142,16 @@ def label(
         print_agreement(output, as_json=as_json)
         return
     if not files.are_given():
-        with requiring_extra("serve", "labelling needs"):
-            importlib.import_module("slugline.serving.labelling.app")
+        check_can_open()
     check_target("--output", output, [file, topics])
-    settings = ServeSettings(
-        host=host,
-        port=port,
-        tokens=() if token_file is None else _read_named_tokens(token_file),
-        allowed_hosts=tuple(allowed_host),
-        max_body=_MAX_BODY,
-    )
-    if not insecure:
-        settings.check_is_guarded("read the texts and give topics to them")
+    settings = page.settings()
     descriptions = {} if topics is None else read_descriptions(topics)
     with contextlib.ExitStack() as stack:
         if not files.are_given():
             # Before the file of labels is made, which shouldn't be left behind if this fails.
-            listener = stack.enter_context(contextlib.closing(bind(host, port)))
+            listener = stack.enter_context(page.listener())
         store = stack.enter_context(LabelStore(output))
-        person = store.add_coder(coder or login_name()).name
+        person = store.add_coder(page.coder_name()).name
         table = _read_table(store, file, text, topic, format, encoding, separator)
         assignments = RowAssignments.from_store(table, store)
         for note in resume_notes(assignments, table):
@@ -222,7 +173,6 @@ def label(
                 print_agreement(output, as_json=as_json)
             return
         from slugline.labels.learning_selector import LearningSelector
-        from slugline.serving.labelling.app import serve_labels
         from slugline.serving.labelling.service import LabelService
 
         selector = LearningSelector(
@@ -236,15 +186,12 @@ def label(
         service = LabelService(
             store, table, assignments, selector, person, is_blind=blind, settlers=settlers
         )
-        log_to_standard_error(("asyncio",))
         if table.has_topics():
             say(
                 f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
                 f"see; to take them as labels: slugline label {file} -o {output} --import {file}"
             )
-        say(f"{counted(len(table), 'text')} to label; Ctrl-C ends")
-        say(f"listening at {address_of(listener)}")
-        serve_labels(settings, service, listener)
+        serve_page(settings, service, listener, f"{counted(len(table), 'text')} to label")
         _say_report(selector.report)
         say(f"labels are in {output}; to learn from them: slugline train {output} -o model.slug")
 
@@ -274,16 +221,3 @@ def _read_table(
     if topic is None:
         topic = stored_topic_column(store, column_names(unlabelled.rows))
     return TextTable.from_texts(file, unlabelled, topic)
-
-
-def _read_named_tokens(path: Path) -> tuple[str, ...]:
-    """Return the lines of a file of tokens; OptionError if one has no name."""
-    lines = read_tokens(path)
-    tokens = [Token.parse(line) for line in lines]
-    for number, token in enumerate(tokens, 1):
-        if token.name is None:
-            raise OptionError(
-                f"--token-file {path}: token {number} has no name, and labels are stored with the "
-                "name of their coder; write a line such as `anna TOKEN`."
-            )
-    return lines

@@ -16,9 +16,17 @@ import click
 from slugline.base.files import write_result
 from slugline.base.wording import counted, printable
 from slugline.cli import options
+from slugline.cli.label_page import (
+    PAGE_PANEL,
+    PageOptions,
+    check_can_open,
+    check_only_with_page,
+    page_options,
+)
 from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.output_paths import check_target
+from slugline.cli.suggest_page import label_suggestions
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic
@@ -64,7 +72,16 @@ from slugline.prediction.files import answer_names, guard_cell
 @options.format_option
 @options.encoding_option
 @options.separator_option
-@option("--output -o CSV", "Where to write.", type=OUTPUT_FILE, show_default="standard output")
+@option(
+    "--output -o FILE",
+    "Where to write the table (.csv); with --page, where to keep the labels.",
+    type=OUTPUT_FILE,
+    show_default="standard output",
+)
+@option(
+    "--page open_page", "Label the suggested texts on a page in the browser instead of in a table."
+)
+@page_options(panel=PAGE_PANEL)
 @options.seed()
 @options.output_options
 def suggest(
@@ -79,6 +96,8 @@ def suggest(
     encoding: str | None,
     separator: str | None,
     output: Path | None,
+    open_page: bool,
+    page: PageOptions,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -93,12 +112,17 @@ def suggest(
     To measure a model, use texts that were chosen at random and that it doesn't learn from. Set
     some aside first, with --random, and fill in their topics, too.
 
+    With --page, the texts come up on the page of `slugline label`, with what MODEL would answer;
+    the labels are kept in a SQLite database, which `slugline train` reads.
+
     For example:
 
       slugline suggest --random unlabelled.csv -n 100 -o test.csv --rest rest.csv
       slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
       slugline train tickets.csv to-label.csv -o tickets.slug
+      slugline suggest tickets.slug unlabelled.csv --page -o labels.db
     """
+    _check_page_options(open_page=open_page, random=random)
     read = functools.partial(
         options.read_unlabelled, text=text, format=format, encoding=encoding, separator=separator
     )
@@ -120,14 +144,21 @@ def suggest(
     if model is None or file is None:
         raise OptionError(f"Missing argument '{'UNLABELLED' if model else 'MODEL'}'.")
     options.check_model_first("suggest", model, file)
-    if output is not None:
+    if open_page:
+        output = _check_page(output, [model, file], as_json)
+    elif output is not None:
         _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
     rows, unlabelled = read(file, fitted.layout)
     layout = fitted.layout
     if topic is not None:
         layout = (layout or DataLayout((), topic))._replace(topic=topic, topic_form=None)
-    unlabelled = _without_labelled(rows, unlabelled, layout)
+    is_open = _find_open(rows, unlabelled, layout)
+    if open_page and output is not None:
+        choose = functools.partial(_choose_texts, fitted, rows, number=number, seed=seed)
+        label_suggestions(fitted, file, unlabelled, is_open, layout, choose, output, page)
+        return
+    unlabelled = _take(unlabelled, is_open)
     suggestions = _choose_texts(fitted, rows, unlabelled.texts, number, seed)
     if as_json:
         print_json([{rows.unit: unlabelled.rows[s.row].at, **_plain(s)} for s in suggestions])
@@ -211,7 +242,8 @@ def _draw_texts(
     if topic is None and rows.has_names:
         topic = known_topic_column(column_names(unlabelled.rows), unlabelled.columns)
     topic = topic or "topic"
-    unlabelled = _without_labelled(rows, unlabelled, DataLayout(unlabelled.columns, topic))
+    is_open = _find_open(rows, unlabelled, DataLayout(unlabelled.columns, topic))
+    unlabelled = _take(unlabelled, is_open)
     texts, items = unlabelled.texts, unlabelled.rows
     drawn = sample_texts(texts, number, seed)
     if as_json:
@@ -245,31 +277,35 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDia
     return file.getvalue()
 
 
-def _without_labelled(
+def _find_open(
     rows: RowReader, unlabelled: UnlabelledTexts, layout: DataLayout | None
-) -> UnlabelledTexts:
-    """Return the texts that have no topic yet, and say how many have one.
+) -> list[bool]:
+    """Return which texts have no topic yet, and say how many have one.
 
     If all of them have one, these may be answers: the topics are ignored.
     """
     if layout is None or not rows.has_names:
-        return unlabelled
+        return [True] * len(unlabelled.rows)
     is_open = [not has_topic(row, layout) for row in unlabelled.rows]
     n_labelled = is_open.count(False)
     if n_labelled == len(is_open):
         say(
             f"{rows.name}: every text already has a topic{_where(layout)}; these topics are ignored"
         )
-        return unlabelled
+        return [True] * len(is_open)
     if n_labelled:
         say(
             f"{rows.name}: {counted(n_labelled, 'text')} with a topic already{_where(layout)} "
             f"{'is' if n_labelled == 1 else 'are'} not suggested"
         )
+    return is_open
+
+
+def _take(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> UnlabelledTexts:
     return replace(
         unlabelled,
-        texts=list(itertools.compress(unlabelled.texts, is_open)),
-        rows=list(itertools.compress(unlabelled.rows, is_open)),
+        texts=list(itertools.compress(unlabelled.texts, is_taken)),
+        rows=list(itertools.compress(unlabelled.rows, is_taken)),
     )
 
 
@@ -287,6 +323,31 @@ def _check_output(flag: str, path: Path, sources: Sequence[str], as_json: bool) 
     if path.suffix.lower() != ".csv":
         raise OptionError(f"{flag} {path}: it is a CSV file; name it {path.stem}.csv.")
     check_target(flag, path, sources)
+
+
+def _check_page_options(*, open_page: bool, random: bool) -> None:
+    if not open_page:
+        check_only_with_page()
+    elif random:
+        raise OptionError(
+            "--random sets texts aside in a table; to label them on a page, give the table to "
+            "`slugline label`."
+        )
+
+
+def _check_page(output: Path | None, sources: Sequence[str], as_json: bool) -> Path:
+    """Return the file of labels of the page; OptionError if the options don't go together."""
+    if as_json:
+        raise OptionError("--page opens a page and can't be combined with --json; leave one out.")
+    if output is None:
+        raise OptionError("--page needs a file in which labels are kept; add -o labels.db.")
+    if output.suffix.lower() == ".csv":
+        raise OptionError(
+            f"--output {output}: with --page, it is a database; name it {output.stem}.db."
+        )
+    check_target("--output", output, sources)
+    check_can_open()
+    return output
 
 
 def _plain(suggestion: Suggestion) -> dict[str, object]:

@@ -269,6 +269,8 @@ class StateReply(msgspec.Struct, frozen=True, kw_only=True):
     coder: str
     is_multilabel: bool
     is_blind: bool
+    #: Whether a model of these labels is learned, whose accuracy is to be shown.
+    is_measured: bool
     #: Whether this coder may settle disagreements.
     may_settle: bool
     codebook: CodebookReply

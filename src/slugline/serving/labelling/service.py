@@ -82,6 +82,8 @@ class LabelService:
         The coder of requests without a token.
     is_blind : bool, default False
         Whether no guess of the model is ever shown.
+    is_measured : bool, default True
+        Whether the selector learns a model of the labels, whose accuracy the page shows.
     settlers : sequence of str, optional
         Who may settle disagreements; by default, everybody.
     """
@@ -95,12 +97,13 @@ class LabelService:
         coder: str,
         *,
         is_blind: bool = False,
+        is_measured: bool = True,
         settlers: Sequence[str] = (),
     ) -> None:
         self.store, self.coder = store, coder
         self._settlers = frozenset(settlers)
         self._table, self._assignments, self._selector = table, assignments, selector
-        self._is_blind = is_blind
+        self._is_blind, self._is_measured = is_blind, is_measured
         self._selecting, self._reading = threading.Lock(), threading.Lock()
         self._counts: tuple[tuple[int, ...], LabelCounts] | None = None
         self._histories: dict[str, _History] = {}
@@ -122,6 +125,7 @@ class LabelService:
             coder=coder,
             is_multilabel=self.store.is_multilabel,
             is_blind=self._is_blind,
+            is_measured=self._is_measured,
             may_settle=self._may_settle(coder),
             codebook=self.codebook(),
             progress=self.progress(coder),

@@ -44,7 +44,7 @@ function showStanding() {
     make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
     make("p", {}, facts.join("; "), "."),
     toSettle,
-    ...accuracyLines(progress),
+    ...state.isMeasured ? accuracyLines(progress) : [],
   );
 }
 

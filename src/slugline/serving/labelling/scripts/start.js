@@ -22,6 +22,7 @@ async function start() {
     return;
   }
   state.isMultilabel = reply.is_multilabel;
+  state.isMeasured = reply.is_measured;
   state.maySettle = reply.may_settle;
   find("#source").textContent = reply.source;
   find("#question").textContent = reply.is_multilabel ? "Which topics?" : "Which topic?";

@@ -4,6 +4,7 @@ const state = {
   topics: [], // of the codebook
   merged: [],
   isMultilabel: false,
+  isMeasured: true, // whether a model of these labels is learned
   maySettle: false,
   coder: "",
   current: null, // the text on the screen

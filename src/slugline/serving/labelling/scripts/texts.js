@@ -97,7 +97,8 @@ function showGuess(guess) {
   find("#guess").hidden = !guess;
   if (!guess) return;
   find("#guess").replaceChildren(
-    "A model of the labels so far would say ", make("b", {}, make("bdi", {}, listed(guess.topics))),
+    state.isMeasured ? "A model of the labels so far would say " : "The model would say ",
+    make("b", {}, make("bdi", {}, listed(guess.topics))),
     ` (${percent(guess.probability)}).`,
   );
 }

@@ -1,0 +1,168 @@
+"""The options of commands that open the label page, and how it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from slugline.cli.options import MAIN, add_options, option, requiring_extra
+from slugline.cli.output import log_to_standard_error, say
+from slugline.errors import OptionError
+from slugline.labels.label_setup import login_name
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.server.ports import address_of, bind
+from slugline.serving.tokens import Token, read_tokens
+
+if TYPE_CHECKING:
+    import socket
+
+    from slugline.serving.labelling.service import LabelService
+
+#: The heading of these options in the help of commands that open the page only if asked to.
+PAGE_PANEL = "The page"
+# Bytes of a request: a note, or the description of a topic with examples.
+_MAX_BODY = 1 << 20
+_NAMES = ("coder", "host", "port", "token_file", "allowed_host", "insecure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """Where the label page is opened, and for whom."""
+
+    coder: str | None
+    host: str
+    port: int
+    token_file: Path | None
+    allowed_host: tuple[str, ...]
+    insecure: bool
+
+    def coder_name(self) -> str:
+        """Return the name of whoever labels without a token; by default, that of the login."""
+        return self.coder or login_name()
+
+    def settings(self) -> ServeSettings:
+        """Return the settings of the server.
+
+        Raises
+        ------
+        OptionError : if other machines could use the page without a token, or a token has no name.
+        """
+        settings = ServeSettings(
+            host=self.host,
+            port=self.port,
+            tokens=() if self.token_file is None else _read_named_tokens(self.token_file),
+            allowed_hosts=self.allowed_host,
+            max_body=_MAX_BODY,
+        )
+        if not self.insecure:
+            settings.check_is_guarded("read the texts and give topics to them")
+        return settings
+
+    @contextlib.contextmanager
+    def listener(self) -> Iterator[socket.socket]:
+        """Bind the port, before work that would be in vain if it is taken."""
+        with contextlib.closing(bind(self.host, self.port)) as listener:
+            yield listener
+
+
+def _read_named_tokens(path: Path) -> tuple[str, ...]:
+    """Return the lines of a file of tokens; OptionError if one has no name."""
+    lines = read_tokens(path)
+    tokens = [Token.parse(line) for line in lines]
+    for number, token in enumerate(tokens, 1):
+        if token.name is None:
+            raise OptionError(
+                f"--token-file {path}: token {number} has no name, and labels are stored with the "
+                "name of their coder; write a line such as `anna TOKEN`."
+            )
+    return lines
+
+
+def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds options; the function gets them as `page`."""
+    added = (
+        option(
+            "--coder NAME",
+            "Your name, to be stored with each label.",
+            show_default="of your login",
+            panel=panel,
+        ),
+        option(
+            "--host ADDRESS",
+            "Address.",
+            default=ServeSettings.host,
+            envvar="SLUGLINE_HOST",
+            show_envvar=True,
+            panel=panel,
+        ),
+        option(
+            "--port N",
+            "Port; 0 for any that is free.",
+            type=click.IntRange(0, 65535),
+            default=ServeSettings.port,
+            envvar="SLUGLINE_PORT",
+            show_envvar=True,
+            panel=panel,
+        ),
+        option(
+            "--token-file FILE",
+            "Let everybody in who has a token in FILE: a name and a token per line.",
+            type=Path,
+            envvar="SLUGLINE_TOKEN_FILE",
+            show_envvar=True,
+            panel=panel,
+        ),
+        option(
+            "--allowed-host NAME",
+            "A host name of this machine, such as labels.example.org; repeatable.",
+            multiple=True,
+            panel=panel,
+        ),
+        option("--insecure", "Let other machines use the page without a token.", panel=panel),
+    )
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def wrapper(**values: object) -> None:
+            found = {name: values.pop(name) for name in _NAMES}
+            function(page=PageOptions(**found), **values)  # type: ignore[arg-type]
+
+        return add_options(wrapper, added)
+
+    return decorate
+
+
+def check_only_with_page() -> None:
+    """Raise OptionError if an option of the page was typed; for commands without --page."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name not in _NAMES:
+            continue
+        if context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            raise OptionError(f"{parameter.opts[0]} is for the page; add --page, or leave it out.")
+
+
+def check_can_open() -> None:
+    """Raise ServerError if the packages of the server are missing."""
+    with requiring_extra("serve", "labelling needs"):
+        importlib.import_module("slugline.serving.labelling.app")
+
+
+def serve_page(
+    settings: ServeSettings, service: LabelService, listener: socket.socket, content: str
+) -> None:
+    """Say where the page is, and what is on it; answer requests until Ctrl-C."""
+    from slugline.serving.labelling.app import serve_labels
+
+    log_to_standard_error(("asyncio",))
+    say(f"{content}; Ctrl-C ends")
+    say(f"listening at {address_of(listener)}")
+    serve_labels(settings, service, listener)
