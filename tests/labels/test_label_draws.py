@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from random_selector import RandomSelector
 from slugline.corpus.label_database import Selection
 from slugline.errors import DataError, OptionError
+from slugline.labels.draws import RepeatedDraws
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable, resume_notes, stored_text_columns
 
@@ -182,3 +185,82 @@ def test_random_selector_ends_with_the_rows() -> None:
     assignments = RowAssignments(1)
     assignments.add(0, "Lee", is_random=True)
     assert RandomSelector(assignments).select_next("Kim") is None
+
+
+# Texts that come again ----------------------------------------------------------------------------
+
+
+def decide(store: LabelStore, n: int, selection: Selection) -> None:
+    """Let Kim label the first texts of a file."""
+    table = TextTable("t", [f"Text {number}" for number in range(n)])
+    for document in store.add_documents(map(table.document, range(n))):
+        assignment = store.assign("Kim", document, selection)
+        assert assignment is not None
+        store.label(assignment.id, ["grain"])
+
+
+def test_repeated_draws_repeat_each_earlier_text_once(store: LabelStore) -> None:
+    decide(store, 12, Selection("suggested", 0.1))
+    draws = RepeatedDraws(1.0, 10, np.random.default_rng(0))
+    found = []
+    while (drawn := draws.draw([*store.current_decisions()])) is not None:
+        decision, selection = drawn
+        assert selection.n_candidates is not None
+        assert selection.probability == 1 / selection.n_candidates
+        found.append(decision.assignment.document)
+        assignment = store.assign("Kim", found[-1], selection)
+        assert assignment is not None
+        store.label(assignment.id, ["grain"])
+        assert len(found) <= 12
+    # Each repeated text is one more that lies between.
+    assert sorted(found[:3]) == [1, 2, 3]
+    assert len({*found}) == len(found)
+
+
+def test_repeated_draws_repeat_a_fraction(store: LabelStore) -> None:
+    decide(store, 30, Selection("random", 0.1))
+    draws = RepeatedDraws(0.2, 10, np.random.default_rng(0))
+    decisions = [*store.current_decisions()]
+    drawn = [draws.draw(decisions) for _ in range(1000)]
+    assert 150 < sum(each is not None for each in drawn) < 250
+    assert {each[0].assignment.document for each in drawn if each is not None} == {*range(1, 21)}
+
+
+@pytest.mark.parametrize("reason", ["near copy", "repeated"])
+def test_repeated_draws_repeat_nothing_that_was_not_read(store: LabelStore, reason: Any) -> None:
+    decide(store, 12, Selection(reason))
+    draws = RepeatedDraws(1.0, 2, np.random.default_rng(0))
+    assert draws.draw([*store.current_decisions()]) is None
+
+
+# Assignments that change --------------------------------------------------------------------------
+
+
+def test_row_assignments_release_a_row(store: LabelStore) -> None:
+    assignments = RowAssignments(3)
+    assignments.add(1, "Kim", is_random=True)
+    assert not assignments.is_free(1)
+    assignments.release(1)
+    assert (assignments.is_free(1), assignments.n_coders(1)) == (True, 0)
+    assert assignments.drawn_by_others("Lee").tolist() == []
+
+
+def test_row_assignments_refresh_after_a_withdrawal(store: LabelStore) -> None:
+    table = TextTable("t", TEXTS)
+    store.label(give(store, table, 1), ["grain"])
+    give(store, table, 2, "Lee")
+    assignments = RowAssignments.from_store(table, store)
+    assert free(assignments) == [0, 3]
+    withdrawal = store.withdraw("Kim", "Lee")
+    assignments.refresh(table, store)
+    assert free(assignments) == [0, 1, 3]
+    store.restore(withdrawal, "Lee")
+    assignments.refresh(table, store)
+    assert free(assignments) == [0, 3]
+
+
+def test_row_assignments_have_the_new_texts_of_a_file_that_grew(store: LabelStore) -> None:
+    store.label(give(store, TextTable("t", TEXTS), 1), ["grain"])
+    grown = TextTable("t", ["New", *TEXTS[::-1], "Newer"])
+    assert free(RowAssignments.from_store(grown, store)) == [0, 1, 2, 4, 5]
+    assert free(RowAssignments.from_store(TextTable("t", TEXTS[:2]), store)) == [0]

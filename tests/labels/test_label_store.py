@@ -424,11 +424,101 @@ def test_store_withdraws_and_restores_the_labels_of_a_coder(store: LabelStore) -
         store.restore(2, "Kim")
 
 
-def test_store_counts_a_coders_latest_label(store: LabelStore) -> None:
+def test_store_withdraws_again_what_was_restored(store: LabelStore) -> None:
+    with pytest.raises(DataError, match="'Kim' has no labels that could be withdrawn"):
+        store.withdraw("Kim", "Lee")
+    give(store, "Kim", 1, "grain")
+    first = store.withdraw("Kim", "Lee", request="click")
+    assert store.withdraw("Kim", "Lee", request="click") == first
+    with pytest.raises(DataError, match="no labels that could be withdrawn"):
+        store.withdraw("Kim", "Lee")
+    [withdrawal] = store.withdrawals()
+    assert (withdrawal.coder.name, withdrawal.person.name) == ("Kim", "Lee")
+    store.restore(first, "Lee")
+    assert store.withdrawals() == []
+    assert store.withdraw("Kim", "Lee") == 3
+    assert statuses(store)[0] == "unlabelled"
+
+
+def test_store_lists_settlements_that_were_not_undone(store: LabelStore) -> None:
+    first = store.settle(1, ["grain"], "Lee")
+    second = store.settle(2, None, "Lee", note="unclear")
+    assert store.settlements(5) == [second, first]
+    assert store.settlements(1) == [second]
+    store.undo_settlement(second.id, "Kim")
+    assert store.settlements(5) == [first]
+
+
+def test_store_keeps_a_coders_label_of_a_text_that_came_again(store: LabelStore) -> None:
     give(store, "Kim", 1, "grain")
     give(store, "Kim", 1, "earn", selection=Selection("repeated"))
-    assert answers(store)[0] == ("earn",)
+    assert answers(store)[0] == ("grain",)
     assert len(store.document_labels(1).decisions) == 1
+    assert [each.topics for each in store.current_decisions()] == [("grain",), ("earn",)]
+
+
+# Near copies --------------------------------------------------------------------------------------
+
+
+COPIES = new_documents(["maize rose", "maize rose.", "Maize rose"])
+
+
+def test_store_labels_near_copies_once(store: LabelStore) -> None:
+    decision = give(store, "Kim", 1, "grain")
+    assignment = decision.assignment.id
+    for _ in range(2):
+        assert store.label_copies(assignment, COPIES, request="click") == 3
+    assert store.label_copies(assignment, COPIES, request="another click") == 0
+    found = store.copies(assignment)
+    assert [each.topics for each in found] == [("grain",)] * 3
+    assert {each.assignment.selection for each in found} == {
+        Selection("near copy", original=assignment)
+    }
+    assert answers(store)[4:] == [("grain",)] * 3
+    with pytest.raises(DataError, match="was used for another change"):
+        store.label_copies(assignment, COPIES[:1], request="click")
+
+
+def test_store_takes_labels_of_near_copies_back(store: LabelStore) -> None:
+    assignment = give(store, "Kim", 1, "grain").assignment.id
+    store.label_copies(assignment, COPIES)
+    assert [store.undo_copies(assignment, request="undo") for _ in range(2)] == [3, 3]
+    assert store.copies(assignment) == []
+    assert answers(store)[4:] == [None] * 3
+    assert store.open_assignments("Kim") == [], "nobody has them"
+    drawn = assign(store, "Kim", 5, selection=Selection("random", 0.5))
+    assert store.first_assignments()[5] == drawn
+    assert store.label_copies(assignment, COPIES) == 2, "one is being decided"
+
+
+def test_store_labels_no_near_copy_that_somebody_has(store: LabelStore) -> None:
+    numbers = store.add_documents(COPIES)
+    give(store, "Lee", numbers[0], "earn")
+    assign(store, "Lee", numbers[1])
+    assignment = give(store, "Kim", 1, "grain").assignment.id
+    assert store.label_copies(assignment, COPIES) == 1
+    assert answers(store)[4:] == [("earn",), None, ("grain",)]
+
+
+def test_store_changes_near_copies_with_their_original(store: LabelStore) -> None:
+    decision = give(store, "Kim", 1, "grain")
+    assignment = decision.assignment.id
+    store.label_copies(assignment, COPIES)
+    store.label(assignment, ["earn"], supersedes=decision.id)
+    assert answers(store)[4:] == [("grain",)] * 3
+    assert store.label_copies(assignment, COPIES[:2]) == 2
+    assert answers(store)[4:] == [("earn",)] * 2 + [("grain",)]
+
+
+def test_store_gives_near_copies_no_label_that_is_missing(store: LabelStore) -> None:
+    skipped = assign(store, "Kim", 1)
+    for skip in (False, True):
+        if skip:
+            store.skip(skipped.id, "unclear")
+        with pytest.raises(DataError, match="has no label that near copies could get"):
+            store.label_copies(skipped.id, COPIES)
+    with pytest.raises(DataError, match="there is no assignment 99"):
+        store.label_copies(99, COPIES)
 
 
 # Random draws -------------------------------------------------------------------------------------

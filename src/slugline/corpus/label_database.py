@@ -44,16 +44,18 @@ FORMAT = DatabaseFormat(
             "CREATE INDEX documents_by_text ON documents (digest)",
             "CREATE TABLE assignments (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "coder INTEGER NOT NULL, document INTEGER NOT NULL, reason TEXT NOT NULL, "
-            "probability REAL, n_candidates INTEGER, guess BLOB, is_guess_shown INTEGER NOT NULL)",
+            "probability REAL, n_candidates INTEGER, guess BLOB, is_guess_shown INTEGER NOT NULL, "
+            "original INTEGER)",
             "CREATE INDEX assignments_by_document ON assignments (document, coder)",
             "CREATE INDEX assignments_by_coder ON assignments (coder)",
+            "CREATE INDEX assignments_by_original ON assignments (original)",
             "CREATE TABLE decisions (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "assignment INTEGER NOT NULL, supersedes INTEGER NOT NULL, kind TEXT NOT NULL, "
             "topics BLOB NOT NULL, reason TEXT, note BLOB, is_guess_shown INTEGER NOT NULL, "
             "UNIQUE (assignment, supersedes))",
             "CREATE TABLE withdrawals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "coder INTEGER NOT NULL, person INTEGER NOT NULL, last_decision INTEGER NOT NULL, "
-            "restores INTEGER NOT NULL, UNIQUE (coder, last_decision, restores))",
+            "restores INTEGER NOT NULL)",
             "CREATE TABLE settlements (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "document INTEGER NOT NULL, supersedes INTEGER NOT NULL, person INTEGER NOT NULL, "
             "kind TEXT NOT NULL, topics BLOB NOT NULL, note BLOB, UNIQUE (document, supersedes))",
@@ -258,6 +260,8 @@ class Selection(NamedTuple):
         What the model said at this moment, whether or not it was shown.
     is_guess_shown : bool
         Whether the coder was to see the guess.
+    original : int or None
+        The number of the assignment whose document a near copy was labelled with.
     """
 
     reason: SelectionReason
@@ -265,6 +269,7 @@ class Selection(NamedTuple):
     n_candidates: int | None = None
     guess: ModelGuess | None = None
     is_guess_shown: bool = False
+    original: int | None = None
 
     @property
     def is_random(self) -> bool:
@@ -353,6 +358,24 @@ class Settlement(NamedTuple):
     supersedes: int | None = None
 
 
+class Withdrawal(NamedTuple):
+    """All labels that a coder had given at a moment, taken back.
+
+    Attributes
+    ----------
+    id : int
+    at : str
+    coder : Coder
+    person : Coder
+        Who withdrew them.
+    """
+
+    id: int
+    at: str
+    coder: Coder
+    person: Coder
+
+
 class StoredDocument(NamedTuple):
     """A document of a label database.
 
@@ -388,7 +411,8 @@ class DocumentLabels(NamedTuple):
     ----------
     document : StoredDocument
     decisions : tuple of LabelDecision
-        The latest decision of each coder, in order; without undone and withdrawn ones.
+        The latest decision of each coder, in order; without undone and withdrawn ones, and without
+        those about texts that came again, which show how steady a coder is and change no label.
     settlement : Settlement or None
         The latest settlement that was not undone.
     is_replaced : bool
@@ -443,8 +467,10 @@ MULTILABEL = "multilabel"
 #: The columns of an assignment in a query, without its coder's.
 ASSIGNMENT_COLUMNS = (
     "assignments.id, assignments.at, assignments.coder, assignments.document, "
-    "assignments.reason, probability, n_candidates, guess, assignments.is_guess_shown"
+    "assignments.reason, probability, n_candidates, guess, assignments.is_guess_shown, original"
 )
+#: How many these are.
+N_ASSIGNMENT_COLUMNS = 10
 #: The columns of a decision, after those of its assignment.
 DECISION_COLUMNS = (
     "decisions.id, decisions.at, decisions.kind, topics, decisions.reason, note, "
@@ -546,12 +572,15 @@ class LabelReader:
 
     def assignment(self, cells: Sequence[Any]) -> Assignment:
         """Return the assignment in a row of `ASSIGNMENT_COLUMNS`; StoreError if it is damaged."""
-        number, at, coder, document, reason, probability, n_candidates, guess, is_shown = cells
+        number, at, coder, document, reason, *draw, guess, is_shown, original = cells
+        probability, n_candidates = draw
         try:
             if probability is not None and not 0 < float(probability) <= 1:
                 raise ValueError("a probability is invalid")
             if n_candidates is not None and not isinstance(n_candidates, int):
                 raise ValueError("a number of candidates is invalid")
+            if original is not None and not isinstance(original, int):
+                raise ValueError("the number of another assignment is invalid")
             return Assignment(
                 number,
                 _time(at),
@@ -563,6 +592,7 @@ class LabelReader:
                     n_candidates,
                     None if guess is None else _decode_guess(guess),
                     bool(is_shown),
+                    original,
                 ),
             )
         except CELL_ERRORS as error:
@@ -570,8 +600,8 @@ class LabelReader:
 
     def decision(self, cells: Sequence[Any]) -> LabelDecision:
         """Return the decision in a row of `ASSIGNMENT_COLUMNS` and `DECISION_COLUMNS`."""
-        assignment = self.assignment(cells[:9])
-        number, at, kind, topics, reason, note, is_shown, supersedes = cells[9:]
+        assignment = self.assignment(cells[:N_ASSIGNMENT_COLUMNS])
+        number, at, kind, topics, reason, note, is_shown, supersedes = cells[N_ASSIGNMENT_COLUMNS:]
         try:
             ids = _decode_numbers(topics)
             return LabelDecision(
@@ -676,13 +706,14 @@ class LabelReader:
         rows = self.connection.execute(
             f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
             "FROM assignments JOIN decisions ON decisions.assignment = assignments.id "
-            "WHERE document >= ? AND document <= ? ORDER BY decisions.id",
+            "WHERE document >= ? AND document <= ? AND assignments.reason <> 'repeated' "
+            "ORDER BY decisions.id",
             (first, last),
         )
         withdrawn = self.withdrawn()
         latest = {cells[0]: cells for cells in rows}  # by assignment
         found: dict[int, dict[int, LabelDecision]] = defaultdict(dict)
-        for cells in sorted(latest.values(), key=lambda cells: cells[9]):
+        for cells in sorted(latest.values(), key=lambda cells: cells[N_ASSIGNMENT_COLUMNS]):
             decision = self.decision(cells)
             coder = decision.assignment.coder.id
             if decision.kind != "undo" and decision.id > withdrawn.get(coder, 0):

@@ -150,6 +150,8 @@ def selection_cells(selection: Selection) -> dict[str, Any]:
             Parameter("n_candidates"),
             f" is {short_repr(n_candidates)}; give a count of at least 1.",
         )
+    if selection.original is not None:
+        check_number(selection.original, "assignment")
     guess = selection.guess
     if guess is not None:
         check_topic_names(guess.topics)
@@ -159,6 +161,7 @@ def selection_cells(selection: Selection) -> dict[str, Any]:
         "n_candidates": None if n_candidates is None else int(n_candidates),
         "guess": None if guess is None else msgspec.json.encode(guess),
         "is_guess_shown": int(selection.is_guess_shown),
+        "original": selection.original,
     }
 
 

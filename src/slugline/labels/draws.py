@@ -1,12 +1,13 @@
-"""Selects the next text of a coder: what a selector does, and draws for a second coder."""
+"""Selects the next text of a coder: what a selector does, and draws of texts that come again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database import LabelDecision, Selection
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.label_report import LabelReport
 from slugline.labels.text_table import RowAssignments
@@ -86,3 +87,51 @@ class DoubleDraws:
             return fraction, None
         selection = Selection("double-coded", fraction / drawn.size, int(drawn.size))
         return fraction, SelectedRow(int(self._rng.choice(drawn)), selection)
+
+
+class RepeatedDraws:
+    """Draws texts that a coder labelled some time ago, to see whether the label is the same.
+
+    These draws are made before any other, so that the probabilities of the others are those of
+    moments at which nothing is repeated.
+
+    Parameters
+    ----------
+    fraction : float
+        The probability with which a coder gets such a text, if there is one.
+    n_between : int
+        How many other texts the coder has decided about since, at least.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, fraction: float, n_between: int, rng: np.random.Generator) -> None:
+        self._fraction, self._n_between, self._rng = fraction, n_between, rng
+
+    def draw(self, decisions: Sequence[LabelDecision]) -> tuple[LabelDecision, Selection] | None:
+        """Return the label whose text comes again; None if nothing is repeated.
+
+        Parameters
+        ----------
+        decisions : sequence of LabelDecision
+            The current decisions of a coder, in order.
+        """
+        if self._rng.random() >= self._fraction:
+            return None
+        shown = [each for each in decisions if each.assignment.selection.reason != "near copy"]
+        n_earlier = max(len(shown) - self._n_between, 0)
+        repeated = {
+            each.assignment.document
+            for each in shown
+            if each.assignment.selection.reason == "repeated"
+        }
+        candidates = [
+            each
+            for each in shown[:n_earlier]
+            if each.kind == "label"
+            and not each.is_guess_shown
+            and each.assignment.document not in repeated
+        ]
+        if not candidates:
+            return None
+        selection = Selection("repeated", self._fraction / len(candidates), len(candidates))
+        return candidates[int(self._rng.integers(len(candidates)))], selection

@@ -16,8 +16,8 @@ from slugline.labels.arrivals import Arrivals, Draw
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# Reasons of selections whose probability is known. Near copies, repeated texts and findings of an
-# audit are selected because of other labels.
+# Reasons of selections whose probability is known. Findings of an audit are selected because of
+# other labels.
 _DRAWS = ("random", "double-coded", "spread", "suggested")
 # A text that was shown counts as skipped once so many others have been shown since: coders might
 # leave the hard ones, and the latest are just being decided.
@@ -75,6 +75,9 @@ def read_labelled(
       learned from, and not measured, since they are not among the texts that accuracy is about.
     - A text that was shown long ago and not decided counts as skipped.
     - A text that is coded twice counts once, as the draw that it was first.
+    - Near copies that were labelled together with a text are left out: a model that has learned
+      from them knows that text, and its answer to it would not be a held-out one. Training reads
+      them.
 
     Parameters
     ----------
@@ -94,9 +97,14 @@ def read_labelled(
         assignment = assignments.get(each.document.id)
         if assignment is None or each.is_replaced:
             continue
+        is_copy = assignment.selection.reason == "near copy"
+        if is_copy and each.status == "unlabelled":
+            continue  # its label was taken back
         row = table.find_row(each.document)
         if row is not None:
             draws.append(Draw(assignment.id, row, _probability(assignment.selection)))
+        if is_copy:
+            continue
         is_left = assignment.id in undecided and assignment.id <= last - _N_PENDING
         if each.status != "unlabelled" or is_left:
             decided.append((assignment.id, each))

@@ -10,6 +10,7 @@ to an earlier one. Several threads and processes may use one file.
   `separate_topic`, `codebook`.
 - `assign` records that a document was selected for a coder, before it is shown; `open_assignments`
   are what a coder hasn't decided yet. Then `label`, `skip` and `undo`.
+- `label_copies` gives the topics of a document to near copies of it, `undo_copies` takes them back.
 - `settle` answers for coders who disagree; `withdraw` takes back all labels of a coder.
 - `import_labels` stores labels of another tool or model at once.
 - `labels` yields documents with the decision of each coder and the answer, `random_draws` what
@@ -72,6 +73,7 @@ from slugline.corpus.label_database import (
     DOCUMENT_COLUMNS,
     FORMAT,
     MULTILABEL,
+    N_ASSIGNMENT_COLUMNS,
     SETTLEMENT_COLUMNS,
     SKIP_REASONS,
     Assignment,
@@ -86,6 +88,7 @@ from slugline.corpus.label_database import (
     Settlement,
     SkipReason,
     StoredDocument,
+    Withdrawal,
     read_labels,
 )
 from slugline.errors import DataError, OptionError, Parameter
@@ -545,12 +548,16 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             return [reader.assignment(cells) for cells in rows]
 
     def first_assignments(self) -> dict[int, Assignment]:
-        """Return the first assignment to a person of each document that has one."""
+        """Return the first assignment to a person of each document that has one.
+
+        A near copy whose label was taken back may have been drawn later; it is that draw then.
+        """
         with self._database.reading() as connection:
             reader = self._reader(connection)
             rows = connection.execute(
                 f"SELECT {ASSIGNMENT_COLUMNS} FROM assignments WHERE id IN "  # noqa: S608
-                "(SELECT min(assignments.id) FROM assignments JOIN coders ON coders.id = coder "
+                "(SELECT coalesce(min(CASE WHEN reason <> 'near copy' THEN assignments.id END), "
+                "min(assignments.id)) FROM assignments JOIN coders ON coders.id = coder "
                 "WHERE kind = 'person' GROUP BY document)"
             ).fetchall()
             return {each.document: each for each in map(reader.assignment, rows)}
@@ -682,6 +689,91 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             )
         return numbers
 
+    # Near copies -----------------------------------------------------------------------------
+
+    def label_copies(
+        self, assignment: int, documents: Sequence[NewDocument], *, request: str | None = None
+    ) -> int:
+        """Give the topics of a document to near copies that its coder has looked at.
+
+        Return how many of them have got these topics: not those that somebody else has, or that
+        their coder decided about in another way, or that have them already. Each is an assignment
+        of its own, with the reason "near copy".
+
+        Parameters
+        ----------
+        assignment : int
+            That of the document, which has a label.
+        documents : sequence of NewDocument
+        request : str, optional
+        """
+        rows = [document_cells(document) for document in documents]
+
+        def change(connection: sqlite3.Connection, reader: LabelReader) -> int:
+            last = self._last_decision(reader, assignment)
+            if last is None or last.kind != "label":
+                raise DataError(
+                    f"assignment {assignment} has no label that near copies could get; label it "
+                    "first."
+                )
+            numbers = [self._add_document(connection, *cells) for cells in rows]
+            return sum(self._label_copy(reader, last, number) for number in numbers)
+
+        content = ("label copies", assignment, *(document.key for document in documents))
+        return self._change(request, content, change, lambda _, n_labels: n_labels)
+
+    def _label_copy(self, reader: LabelReader, label: LabelDecision, document: int) -> bool:
+        """Give the topics of a label to a near copy; return whether it has got them."""
+        connection, assignment = reader.connection, label.assignment
+        is_open = connection.execute(
+            f"SELECT 1 FROM assignments WHERE document = ? AND {_IS_OPEN}",  # noqa: S608
+            (document,),
+        ).fetchone()
+        decisions = [
+            each
+            for each in reader.page(document - 1, document, has_texts=False)[0].decisions
+            if each.assignment.coder.kind == "person"
+        ]
+        last = decisions[0] if len(decisions) == 1 else None
+        if last is not None and last.assignment.selection.original == assignment.id:
+            if {*last.topic_ids} == {*label.topic_ids}:
+                return False
+            copy, supersedes = last.assignment.id, last.id
+        elif decisions or is_open is not None:
+            return False
+        else:
+            selection = selection_cells(Selection("near copy", original=assignment.id))
+            cells = {"coder": assignment.coder.id, "document": document, **selection}
+            copy, supersedes = self._insert(connection, "assignments", **cells), None
+        new = _NewDecision(copy, "label", supersedes=supersedes)
+        self._insert_decision(connection, new, label.topic_ids)
+        return True
+
+    def undo_copies(self, assignment: int, *, request: str | None = None) -> int:
+        """Take back the labels of the near copies of a document; return how many."""
+
+        def change(connection: sqlite3.Connection, reader: LabelReader) -> int:
+            copies = _copies(reader, assignment)
+            for each in copies:
+                undo = _NewDecision(each.assignment.id, "undo", supersedes=each.id)
+                self._insert_decision(connection, undo, ())
+            return len(copies)
+
+        return self._change(request, ("undo copies", assignment), change, lambda _, n: n)
+
+    def copies(self, assignment: int) -> list[LabelDecision]:
+        """Return the labels of near copies that were labelled with a document."""
+        with self._database.reading() as connection:
+            return _copies(self._reader(connection), assignment)
+
+    def _last_decision(self, reader: LabelReader, assignment: int) -> LabelDecision | None:
+        """Return the last decision about an assignment; None if there is none."""
+        _find(reader.connection, "assignments", "id", assignment)
+        row = reader.connection.execute(
+            "SELECT max(id) FROM decisions WHERE assignment = ?", (assignment,)
+        ).fetchone()
+        return None if row[0] is None else _read_decision(reader, row[0])
+
     # Several coders --------------------------------------------------------------------------
 
     def settle(
@@ -752,10 +844,21 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
 
         return self._change(request, ("settle", person, *new), change, _read_settlement)
 
+    def settlements(self, n: int) -> list[Settlement]:
+        """Return the latest settlements that were not undone, up to `n`, the latest first."""
+        with self._database.reading() as connection:
+            reader = self._reader(connection)
+            rows = connection.execute(
+                f"SELECT {SETTLEMENT_COLUMNS} FROM settlements WHERE kind <> 'undo' AND id IN "  # noqa: S608
+                "(SELECT max(id) FROM settlements GROUP BY document) ORDER BY id DESC LIMIT ?",
+                (n,),
+            ).fetchall()
+            return [reader.settlement(cells) for cells in rows]
+
     def withdraw(self, coder: str, person: str, *, request: str | None = None) -> int:
         """Withdraw all labels that a coder has given so far; return the withdrawal's number.
 
-        Labels that the coder gives later count.
+        Labels that the coder gives later count. Raises DataError if there is nothing to withdraw.
         """
 
         def change(connection: sqlite3.Connection, reader: LabelReader) -> int:
@@ -765,6 +868,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                 "JOIN assignments ON assignments.id = assignment WHERE coder = ?",
                 (number,),
             ).fetchone()[0]
+            if last <= reader.withdrawn().get(number, 0):
+                raise DataError(f"{short_repr(coder)} has no labels that could be withdrawn.")
             return self._insert(
                 connection, "withdrawals", coder=number, person=by, last_decision=last, restores=0
             )
@@ -789,6 +894,22 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                     last_decision=last,
                     restores=withdrawal,
                 )
+
+    def withdrawals(self) -> list[Withdrawal]:
+        """Return the withdrawals that were not undone, in order."""
+        with self._database.reading() as connection:
+            coders = self._reader(connection).coders
+            rows = connection.execute(
+                "SELECT id, at, coder, person FROM withdrawals WHERE restores = 0 AND id NOT IN "
+                "(SELECT restores FROM withdrawals) ORDER BY id"
+            ).fetchall()
+            try:
+                return [
+                    Withdrawal(number, at, coders[coder], coders[person])
+                    for number, at, coder, person in rows
+                ]
+            except KeyError as error:
+                raise self._database.damaged_row("a withdrawal", error) from error
 
     def import_labels(
         self, coder: str, labels: Iterable[ImportedLabel], *, add_topics: bool = True
@@ -854,7 +975,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                 None,
             )
         else:
-            assignment, last = cells[0], None if cells[9] is None else reader.decision(cells)
+            assignment = cells[0]
+            last = None if cells[N_ASSIGNMENT_COLUMNS] is None else reader.decision(cells)
         is_skip = label.topics is None
         new = _NewDecision(
             assignment,
@@ -1059,10 +1181,11 @@ class _NewDecision(NamedTuple):
     at: str | None = None
 
 
-# Whether the coder of an assignment has not decided, or took the decision back.
+# Whether the coder of an assignment has not decided, or took the decision back. Near copies that
+# were taken back are texts that nobody has.
 _IS_OPEN = (
-    "coalesce((SELECT kind FROM decisions WHERE assignment = assignments.id "
-    "ORDER BY id DESC LIMIT 1), 'undo') = 'undo'"
+    "(assignments.reason <> 'near copy' AND coalesce((SELECT kind FROM decisions "
+    "WHERE assignment = assignments.id ORDER BY id DESC LIMIT 1), 'undo') = 'undo')"
 )
 
 
@@ -1121,11 +1244,25 @@ def _read_settlement(reader: LabelReader, number: int) -> Settlement:
     return reader.settlement(_find(reader.connection, "settlements", SETTLEMENT_COLUMNS, number))
 
 
+def _copies(reader: LabelReader, assignment: int) -> list[LabelDecision]:
+    """Return the current labels of near copies that were labelled with a document."""
+    withdrawn = reader.withdrawn()
+    rows = reader.connection.execute(
+        f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} FROM assignments "  # noqa: S608
+        "JOIN decisions ON decisions.id = "
+        "(SELECT max(id) FROM decisions WHERE assignment = assignments.id) "
+        "WHERE original = ? ORDER BY assignments.id",
+        (assignment,),
+    ).fetchall()
+    decided = [_decided_assignment(reader, withdrawn, cells) for cells in rows]
+    return [decision for _, decision in decided if decision is not None]
+
+
 def _decided_assignment(
     reader: LabelReader, withdrawn: Mapping[int, int], cells: Sequence[Any]
 ) -> tuple[Assignment, LabelDecision | None]:
-    assignment = reader.assignment(cells[:9])
-    if cells[9] is None:
+    assignment = reader.assignment(cells[:N_ASSIGNMENT_COLUMNS])
+    if cells[N_ASSIGNMENT_COLUMNS] is None:
         return assignment, None
     decision = reader.decision(cells)
     is_valid = decision.kind != "undo" and decision.id > withdrawn.get(assignment.coder.id, 0)

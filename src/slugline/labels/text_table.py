@@ -174,11 +174,14 @@ class RowAssignments:
     """
 
     def __init__(self, n_rows: int) -> None:
-        self._is_free: Mask = np.ones(n_rows, dtype=np.bool_)
+        self._n_rows, self.n_missing = n_rows, 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._is_free: Mask = np.ones(self._n_rows, dtype=np.bool_)
         self._coders: defaultdict[int, set[str]] = defaultdict(set)
         self._declined: defaultdict[str, set[int]] = defaultdict(set)
         self._drawn: dict[int, str] = {}  # random draws that one coder has
-        self.n_missing = 0
 
     @classmethod
     def from_store(cls, table: TextTable, store: LabelStore) -> RowAssignments:
@@ -189,34 +192,44 @@ class RowAssignments:
         DataError : if it has labels, and of none of the texts.
         """
         result = cls(len(table))
-        rows: dict[int, int] = {}
-        n_documents = 0
-        for each in store.labels():
-            row = table.find_row(each.document)
-            n_documents += bool(each.decisions)
-            if row is None:
-                result.n_missing += bool(each.decisions) and not each.is_replaced
-                continue
-            rows[each.document.id] = row
-            for decision in each.decisions:
-                assignment = decision.assignment
-                if assignment.coder.kind == "person":
-                    name = assignment.coder.name
-                    result.add(row, name, is_random=assignment.selection.is_random)
-                    if decision.reason == "not for me":
-                        result.decline(row, name)
+        n_documents = result.refresh(table, store)
         if n_documents and n_documents == result.n_missing:
             raise DataError(
                 f"{store.path} has labels of {counted(n_documents, 'other document')}, and none "
                 f"of them is in {table.name}; give the file that was labelled, or name another "
                 "file for the labels."
             )
+        return result
+
+    def refresh(self, table: TextTable, store: LabelStore) -> int:
+        """Read all assignments again, as after labels were withdrawn.
+
+        Return the number of documents with labels.
+        """
+        self._clear()
+        n_documents = n_missing = 0
+        rows: dict[int, int] = {}
+        for each in store.labels():
+            row = table.find_row(each.document)
+            n_documents += bool(each.decisions)
+            if row is None:
+                n_missing += bool(each.decisions) and not each.is_replaced
+                continue
+            rows[each.document.id] = row
+            for decision in each.decisions:
+                assignment = decision.assignment
+                if assignment.coder.kind == "person":
+                    name = assignment.coder.name
+                    self.add(row, name, is_random=assignment.selection.is_random)
+                    if decision.reason == "not for me":
+                        self.decline(row, name)
+        self.n_missing = n_missing
         for coder in store.coders():
             for assignment in store.open_assignments(coder.name):
                 if coder.kind == "person" and assignment.document in rows:
                     is_random = assignment.selection.is_random
-                    result.add(rows[assignment.document], coder.name, is_random=is_random)
-        return result
+                    self.add(rows[assignment.document], coder.name, is_random=is_random)
+        return n_documents
 
     def add(self, row: int, coder: str, *, is_random: bool = False) -> None:
         """Note that a coder has a row; nobody else gets it, unless it is to be coded twice."""
@@ -232,6 +245,16 @@ class RowAssignments:
         self._declined[coder].add(row)
         self._drawn.pop(row, None)
         self._is_free[row] = True
+
+    def release(self, row: int) -> None:
+        """Note that nobody has a row any more."""
+        self._coders.pop(row, None)
+        self._drawn.pop(row, None)
+        self._is_free[row] = True
+
+    def is_free(self, row: int) -> bool:
+        """Return whether nobody has a row."""
+        return bool(self._is_free[row])
 
     def n_coders(self, row: int) -> int:
         """Return how many coders have or had a row."""
