@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,19 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
+from slugline.serving.http.bodies import encode_json, json_response, read_json
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 from slugline.serving.replies import Classification, Result, round_number
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
 from slugline.serving.served_corrections import HeldCorrection
 from slugline.serving.service import Service, is_long_reply, parts_of_reply
 from slugline.serving.service_errors import UnknownCorrectionError
-from slugline.serving.web.bodies import (
-    FEW_BYTES,
-    body_type,
-    parse_json,
-    parse_large_json,
-    read_body,
-)
 from slugline.serving.web.ids import parse_id
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import call_of, in_time, service_of, web_state
@@ -50,8 +44,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 # Texts --------------------------------------------------------------------------------------------
 
 JSONL = "application/jsonl"
-_T = TypeVar("_T")
-_encode = msgspec.json.Encoder().encode
 _classify = msgspec.json.Decoder(ClassifyRequest)
 _explain = msgspec.json.Decoder(ExplainRequest)
 _correct = msgspec.json.Decoder(CorrectionRequest)
@@ -60,12 +52,12 @@ _correct = msgspec.json.Decoder(CorrectionRequest)
 async def classify(request: Request) -> Response:
     """Classify texts."""
     service = service_of(request)
-    body = await _read_json(request, _classify)
+    body = await read_json(request, _classify)
     answer = service.classify(_texts(body), body, call_of(request))
     reply = await in_time(request, answer)
     if is_long_reply(len(reply.results), body):
         return await _long_response(service, reply, body.top)
-    return _json_response(reply)
+    return json_response(reply)
 
 
 def _texts(body: ClassifyRequest) -> list[str]:
@@ -82,18 +74,18 @@ async def _long_response(service: Service, reply: Classification, top: int) -> R
     for part in parts_of_reply(len(reply.results), top):
         results += await service.threads.run(_encode_results, reply.results[part])
     fields = msgspec.structs.asdict(reply) | {"results": results}
-    return _json_response({name: value for name, value in fields.items() if value is not UNSET})
+    return json_response({name: value for name, value in fields.items() if value is not UNSET})
 
 
 def _encode_results(results: list[Result]) -> list[msgspec.Raw]:
-    return [msgspec.Raw(_encode(result)) for result in results]
+    return [msgspec.Raw(encode_json(result)) for result in results]
 
 
 async def explain_text(request: Request) -> Response:
     """Explain which words speak for a topic."""
-    body = await _read_json(request, _explain)
+    body = await read_json(request, _explain)
     answer = service_of(request).explain(body, call_of(request))
-    return _json_response(await in_time(request, answer))
+    return json_response(await in_time(request, answer))
 
 
 # Corrections --------------------------------------------------------------------------------------
@@ -101,9 +93,9 @@ async def explain_text(request: Request) -> Response:
 
 async def correct(request: Request) -> Response:
     """Store a correction; it is on disk when the reply comes."""
-    body = await _read_json(request, _correct)
+    body = await read_json(request, _correct)
     answer = service_of(request).correct(body, call_of(request))
-    return _json_response(await in_time(request, answer), 201)
+    return json_response(await in_time(request, answer), 201)
 
 
 async def undo_correction(request: Request) -> Response:
@@ -137,7 +129,7 @@ def _to_line(held: HeldCorrection) -> bytes:
     fields = correction._asdict() | {"doubts": [str(doubt) for doubt in held.doubts]}
     if isinstance(correction.topic, tuple):
         fields["topics"] = fields.pop("topic")
-    return _encode(replace_surrogates(fields)) + b"\n"
+    return encode_json(replace_surrogates(fields)) + b"\n"
 
 
 # Models -------------------------------------------------------------------------------------------
@@ -145,13 +137,13 @@ def _to_line(held: HeldCorrection) -> bytes:
 
 async def list_models(request: Request) -> Response:
     """List the models."""
-    return _json_response(service_of(request).list_models())
+    return json_response(service_of(request).list_models())
 
 
 async def show_model(request: Request) -> Response:
     """Send a model's card."""
     name = request.path_params["name"]
-    return _json_response(service_of(request).show_model(name, call_of(request)))
+    return json_response(service_of(request).show_model(name, call_of(request)))
 
 
 # Operation ----------------------------------------------------------------------------------------
@@ -159,7 +151,7 @@ async def show_model(request: Request) -> Response:
 
 async def health(request: Request) -> Response:  # noqa: ARG001
     """Report that the process answers."""
-    return _json_response(Health(status="ok"))
+    return json_response(Health(status="ok"))
 
 
 async def ready(request: Request) -> Response:
@@ -168,33 +160,10 @@ async def ready(request: Request) -> Response:
     if web_state(request).settings.tokens:  # answered without a token, so without paths
         problems = dict.fromkeys(reply.problems, "the log says what is wrong")
         reply = msgspec.structs.replace(reply, problems=problems)
-    return _json_response(reply)
+    return json_response(reply)
 
 
 async def metrics(request: Request) -> Response:
     """Send the metrics in Prometheus' text format."""
     text = service_of(request).metrics.text()
     return Response(text, media_type="text/plain; version=0.0.4")
-
-
-# JSON ---------------------------------------------------------------------------------------------
-
-
-def _json_response(value: object, status: int = 200) -> Response:
-    return Response(_encode(value), status, media_type="application/json")
-
-
-async def _read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return the decoded body of a request; a large body is decoded on a thread."""
-    media_type = body_type(request)
-    if media_type != "application/json":
-        raise HttpProblem(
-            415, f"the body is of type {media_type[:100]!r}; send `Content-Type: application/json`."
-        )
-    settings = web_state(request).settings
-    body = await read_body(request, settings.max_body, settings.timeout)
-    if len(body) <= FEW_BYTES:
-        return parse_json(body, decoder)
-    return await service_of(request).threads.run(
-        parse_large_json, body, decoder, settings.max_values, settings.max_characters
-    )

@@ -12,7 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline._version import __version__
-from slugline.serving.http import handlers
+from slugline.serving.http import handlers, label_studio
+from slugline.serving.label_studio.backend import (
+    BackendHealth,
+    PredictReply,
+    PredictRequest,
+    SetUpReply,
+    SetUpRequest,
+)
 from slugline.serving.replies import (
     Classification,
     CorrectionReply,
@@ -95,6 +102,7 @@ class Operation:
 _MAX_ID = 10**18 - 1
 _ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": _MAX_ID}
 _AFTER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": _MAX_ID}
+_MODEL_NAME = OperationParameter("name", "path", {"type": "string"})
 
 OPERATIONS = (
     Operation(
@@ -146,7 +154,40 @@ OPERATIONS = (
         handlers.show_model,
         reply=ModelCard,
         errors=(404,),
-        parameters=(OperationParameter("name", "path", {"type": "string"}),),
+        parameters=(_MODEL_NAME,),
+    ),
+    Operation(
+        "POST",
+        "/label-studio/{name}/predict",
+        label_studio.label_studio_predict,
+        body=PredictRequest,
+        reply=PredictReply,
+        parameters=(_MODEL_NAME,),
+    ),
+    Operation(
+        "POST",
+        "/label-studio/{name}/setup",
+        label_studio.label_studio_setup,
+        body=SetUpRequest,
+        reply=SetUpReply,
+        parameters=(_MODEL_NAME,),
+    ),
+    Operation(
+        "POST",
+        "/label-studio/{name}/webhook",
+        label_studio.label_studio_webhook,
+        body=label_studio.WebhookRequest,
+        reply=label_studio.WebhookReply,
+        errors=(501,),
+        parameters=(_MODEL_NAME,),
+    ),
+    Operation(
+        "GET",
+        "/label-studio/{name}/health",
+        label_studio.label_studio_health,
+        reply=BackendHealth,
+        errors=(404,),
+        parameters=(_MODEL_NAME,),
     ),
     Operation("GET", "/health", handlers.health, reply=handlers.Health, needs_token=False),
     Operation("GET", "/ready", handlers.ready, reply=Readiness, needs_token=False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import hashlib
 import hmac
@@ -193,11 +195,9 @@ class Guard:
         proxy, lock nobody out.
         """
         header = headers.get(b"authorization", b"")
-        kind, _, token = header.partition(b" ")
         cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
-        bearer = token.strip() if kind.lower() == b"bearer" else b""
         for candidate, accepted in (
-            (bearer, self._tokens),
+            (_sent_token(header), self._tokens),
             (cookies.get(COOKIE, "").encode(), self._cookies),
         ):
             if is_among(candidate, accepted):
@@ -222,6 +222,25 @@ class Guard:
             message["headers"].append(_NO_STORE)
         message["headers"].append((b"x-request-id", request_id.encode()))
         message["headers"] += self._state.response_headers(scope["state"]["call"])
+
+
+def _sent_token(header: bytes) -> bytes:
+    """Return the token of an Authorization header; empty if there is none.
+
+    Programs that know names and passwords alone, such as Label Studio, send it as the password.
+
+    >>> _sent_token(b"Bearer 0123456789abcdef"), _sent_token(b"Basic YW5uYTowMTIzNDU2Nzg5YWJjZGVm")
+    (b'0123456789abcdef', b'0123456789abcdef')
+    """
+    kind, _, value = header.partition(b" ")
+    if kind.lower() == b"bearer":
+        return value.strip()
+    if kind.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 def token_cookie(token: str) -> str:

@@ -1,0 +1,43 @@
+"""Bodies of requests and replies in JSON."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slugline.serving.web.bodies import (
+    FEW_BYTES,
+    body_type,
+    parse_json,
+    parse_large_json,
+    read_body,
+)
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import service_of, web_state
+
+_T = TypeVar("_T")
+encode_json = msgspec.json.Encoder().encode
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Return a value as a response in JSON."""
+    return Response(encode_json(value), status, media_type="application/json")
+
+
+async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return the decoded body of a request; a large body is decoded on a thread."""
+    media_type = body_type(request)
+    if media_type != "application/json":
+        raise HttpProblem(
+            415, f"the body is of type {media_type[:100]!r}; send `Content-Type: application/json`."
+        )
+    settings = web_state(request).settings
+    body = await read_body(request, settings.max_body, settings.timeout)
+    if len(body) <= FEW_BYTES:
+        return parse_json(body, decoder)
+    return await service_of(request).threads.run(
+        parse_large_json, body, decoder, settings.max_values, settings.max_characters
+    )
