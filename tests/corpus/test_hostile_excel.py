@@ -343,11 +343,11 @@ def crafted_parts() -> Iterator[tuple[str, dict[str, Content]]]:
         "cells of a row",
         parts(sheet=times("<c><v>1</v></c>", 1_000_000, _BEGIN + "<row>", "</row>" + _END)),
     )
-    yield "rows", parts(sheet=times('<row><c t="b"><v>1</v></c></row>', 100_000, _BEGIN, _END))
+    yield "rows", parts(sheet=times('<row><c t="b"><v>1</v></c></row>', 50_000, _BEGIN, _END))
     yield "empty rows", parts(sheet=times("<row/>", 1_100_000, _BEGIN, _END))
     yield (
         "sparse",
-        parts(sheet=times('<row><c r="XFD9" t="b"><v>1</v></c></row>', 200_000, _BEGIN, _END)),
+        parts(sheet=times('<row><c r="XFD9" t="b"><v>1</v></c></row>', 50_000, _BEGIN, _END)),
     )
     head = "".join(f'<c t="str"><v>h{n}</v></c>' for n in range(16_000))
     yield (
@@ -355,7 +355,7 @@ def crafted_parts() -> Iterator[tuple[str, dict[str, Content]]]:
         parts(
             sheet=times(
                 "<row><c><v>1</v></c></row>",
-                1_000_000,
+                20_000,
                 f"<worksheet {_NS}><sheetData><row>{head}</row>",
                 _END,
             )
@@ -448,7 +448,9 @@ def rows_to_the_end(name):
     ends.add(name)
 
 def add_columns(name):
+    ends.add(name)  # opening reads all rows, and fails as reading them does
     with closing(SheetColumns(Path(name))) as columns, open(name + ".new", "wb") as file:
+        ends.remove(name)
         columns.begin(["topic", "probability"])
         for row in rows_to_the_end(name):
             columns.add_row(row.at, ["grain", 0.5])
