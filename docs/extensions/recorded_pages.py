@@ -7,7 +7,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 
 NOTE = (
     "The output on this page is recorded: the page needs the Reuters newswires, which can’t be "
@@ -16,14 +16,22 @@ NOTE = (
 )
 
 
-def exclude_pages(app: Sphinx, config: Config) -> None:
+def exclude_pages(app: Sphinx) -> None:
     """Don't execute the pages without their data."""
-    del app
     if "SLUGLINE_DATA" not in os.environ:
-        config.nb_execution_excludepatterns = [
-            *config.nb_execution_excludepatterns,
-            *(f"{page}.ipynb" for page in config.recorded_pages),
-        ]
+        # Not in the configuration, as all pages are read again when that changes.
+        config = app.env.mystnb_config
+        pages = [f"{page}.ipynb" for page in app.config.recorded_pages]
+        patterns = [*config.execution_excludepatterns, *pages]
+        app.env.mystnb_config = config.copy(execution_excludepatterns=patterns)
+
+
+def find_outdated_pages(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    """Return the pages if they were read with data and there are none now, or the reverse."""
+    has_data = "SLUGLINE_DATA" in os.environ
+    was_read = getattr(env, "recorded_pages_had_data", has_data)
+    env.recorded_pages_had_data = has_data
+    return [] if was_read == has_data else app.config.recorded_pages
 
 
 def mark_page(app: Sphinx, doctree: nodes.document) -> None:
@@ -38,7 +46,8 @@ def mark_page(app: Sphinx, doctree: nodes.document) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_config_value("recorded_pages", [], "env", list)
-    # Before myst-nb checks its settings.
-    app.connect("config-inited", exclude_pages, priority=100)
+    # After myst-nb has made its settings.
+    app.connect("builder-inited", exclude_pages, priority=900)
+    app.connect("env-get-outdated", find_outdated_pages)
     app.connect("doctree-read", mark_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
