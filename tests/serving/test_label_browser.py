@@ -303,7 +303,182 @@ def test_disagreements_are_settled_one_after_the_other(browser: Browser, texts: 
         assert [each.answer for each in settled] == [("metal",), None]
 
 
+def disagree(texts: Path, n: int) -> None:
+    """Let another coder give another topic to what the first coder has labelled."""
+    with LabelStore(texts.with_name("labels.db")) as store:
+        store.add_coder("Lee")
+        for each in [each for each in store.labels() if each.decisions][:n]:
+            assignment = store.assign(
+                "Lee", each.document.id, each.decisions[0].assignment.selection
+            )
+            assert assignment is not None
+            store.label(assignment.id, ["metal"])
+
+
+def test_disagreement_left_open_hides_no_other_one(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1", "2", "1")
+        wait_until_saved(page)
+        disagree(texts, 3)
+        page.reload()
+        page.get_by_role("button", name="Settle 3 disagreements").click()
+        page.locator("#card[data-assignment='document 1']").wait_for()
+        page.get_by_role("button", name="Leave it open").click()
+        page.locator("#card[data-assignment='document 2']").wait_for()
+        press(page, "3")
+        page.locator("#card[data-assignment='document 3']").wait_for()
+        page.get_by_role("button", name="Leave it open").click()
+        page.locator("#earlier").wait_for(state="detached")
+        assert not shown(page).startswith("document")
+
+
+def test_note_on_a_disagreement_is_not_that_of_the_next_text(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1")
+        wait_until_saved(page)
+        disagree(texts, 1)
+        page.reload()
+        page.get_by_role("button", name="Settle 1 disagreement").click()
+        page.locator("#earlier", has_text="Kim: grain").wait_for()
+        page.keyboard.press("n")
+        page.keyboard.type("settled so")
+        page.locator("#card").focus()
+        press(page, "3")
+        assert page.locator("#note").input_value() == ""
+        press(page, "1")
+        wait_until_saved(page)
+    with LabelStore(texts.with_name("labels.db")) as store:
+        assert [each.note for each in store.decisions()] == [None, None, None]
+        [settled] = [each.settlement for each in store.labels() if each.settlement is not None]
+        assert settled.note == "settled so"
+
+
+def test_note_and_topics_of_a_text_outlast_a_look_at_an_earlier_one(
+    browser: Browser, texts: Path
+) -> None:
+    with labelling(texts, "--multiple") as address, opened(browser, address) as page:
+        page.keyboard.press("1")
+        press(page, "Enter")
+        wait_until_saved(page)
+        page.keyboard.press("3")
+        page.keyboard.press("n")
+        page.keyboard.type("unsure")
+        page.locator("#recent button", has_text="grain").click()
+        page.locator("#earlier").wait_for()
+        assert page.locator("#note").input_value() == ""
+        page.get_by_role("button", name="Keep it").click()
+        assert page.locator("#note").input_value() == "unsure"
+        assert page.locator("#done-hint").inner_text() == "metal"
+
+
+def test_codebook_keeps_edits_and_long_examples(browser: Browser, texts: Path) -> None:
+    long = "maize " * 400
+    with labelling(texts) as address, opened(browser, address) as page:
+        with LabelStore(texts.with_name("labels.db")) as store:
+            store.describe_topic("grain", "Kim", description="", examples=[long, "rye\nor oats"])
+        page.reload()
+        page.keyboard.press("b")
+        grain = page.locator("#codebook details").first
+        grain.locator("summary").click()
+        grain.get_by_label("What it means").fill("Cereals")
+        page.get_by_label("Find or add a topic").fill("cocoa")
+        press(page, "Enter")  # adds a topic, and so an entry
+        page.locator("#codebook summary", has_text="cocoa").wait_for()
+        assert grain.get_by_label("What it means").input_value() == "Cereals"
+        grain.get_by_role("button", name="Save").click()
+        page.locator("#said", has_text="The codebook is saved").wait_for()
+    with LabelStore(texts.with_name("labels.db")) as store:
+        topic = store.codebook().find("grain")
+        assert topic is not None
+        assert topic.examples == (long.strip(), "rye\nor oats")
+
+
+def test_topics_that_are_numbers_leave_the_codebook_as_it_is(browser: Browser, texts: Path) -> None:
+    with labelling(texts, topics=["10", "2", "1"]) as address, opened(browser, address) as page:
+        asked: list[str] = []
+        page.on("request", lambda sent: asked.append(sent.url))
+        press(page, "1")
+        wait_until_saved(page)
+        page.locator("#standing", has_text="1 of 24 texts labelled").wait_for()
+        assert not [url for url in asked if url.endswith("/v1/codebook")]
+
+
 # What goes wrong ----------------------------------------------------------------------------------
+
+
+def test_decision_without_a_login_is_saved_after_the_next_one(
+    browser: Browser, texts: Path
+) -> None:
+    tokens = texts.with_name("tokens")
+    tokens.write_text("Kim 0123456789abcdef\n")
+    with labelling(texts, "--token-file", tokens) as address:
+        context = browser.new_context()
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.goto(address)
+        for is_again in (False, True):
+            page.get_by_label("Token").fill("0123456789abcdef")
+            page.get_by_role("button", name="Log in").click()
+            page.locator("#card[data-assignment]").wait_for()
+            if not is_again:
+                press(page, "1")
+                wait_until_saved(page)
+                context.clear_cookies()  # as if logged out in another tab
+                page.keyboard.press("2")
+                page.wait_for_url("**/login")
+        wait_until_saved(page)
+        context.close()
+    assert [topics for _, topics, _ in decisions(texts)] == [("grain",), ("earnings",)]
+
+
+def test_damaged_decision_in_storage_does_not_hold_up_others(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
+        page.route("**/v1/decide", lambda route: route.abort())
+        press(page, "1")
+        page.evaluate("localStorage.setItem(outbox.key + 'x', '{')")
+        page.evaluate("localStorage.setItem(outbox.key + 'y', '[null]')")
+        page.unroute("**/v1/decide")
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        page.locator("#card[data-assignment]").wait_for()
+        wait_until_saved(page)
+        assert page.evaluate("Object.keys(localStorage).length") == 0
+    assert decisions(texts) == [("label", ("grain",), None)]
+
+
+def test_waiting_for_an_unsaved_decision_keeps_to_the_delays(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
+        n_sent = 0
+
+        def lose(route: Route) -> None:
+            nonlocal n_sent
+            n_sent += 1
+            route.abort()
+
+        page.route("**/v1/decide", lose)
+        press(page, "1")
+        page.keyboard.press("u")
+        page.wait_for_timeout(1500)
+        assert 1 <= n_sent <= 4
+        page.unroute("**/v1/decide")
+
+
+def test_text_that_another_coder_leaves_is_shown_at_the_end(
+    browser: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("body\none\ntwo\n")
+    with labelling(path) as address, opened(browser, address) as page:
+        press(page, "1")
+        page.keyboard.press("1")
+        page.locator("#text", has_text="No texts left for you").wait_for()
+        wait_until_saved(page)
+        page.locator("#recent button", has_text="grain").first.click()
+        page.get_by_role("button", name="Take it back").click()
+        page.locator("#earlier").wait_for(state="detached")
+        page.evaluate("show(null)")  # as if the text were another coder's, who leaves it
+        page.evaluate("fillLater(0)")
+        page.locator("#card[data-assignment]").wait_for()
 
 
 def test_lost_replies_double_nothing(browser: Browser, texts: Path) -> None:
@@ -321,7 +496,7 @@ def test_lost_replies_double_nothing(browser: Browser, texts: Path) -> None:
 
         page.route("**/v1/decide", lose_reply)
         page.keyboard.press("1")
-        page.locator(".problem", has_text="1 decision is not saved yet").wait_for()
+        page.locator(".problem", has_text="1 decision has not been saved yet").wait_for()
         page.get_by_role("button", name="Try now").click()
         wait_until_saved(page)
         assert page.locator(".problem").count() == 0
@@ -332,7 +507,7 @@ def test_unsaved_decisions_survive_a_reload(browser: Browser, texts: Path) -> No
     with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
         page.route("**/v1/decide", lambda route: route.abort())
         press(page, "1", "2")
-        page.locator(".problem", has_text="2 decisions are not saved yet").wait_for()
+        page.locator(".problem", has_text="2 decisions have not been saved yet").wait_for()
         page.unroute("**/v1/decide")
         page.on("dialog", lambda dialog: dialog.accept())
         page.reload()
@@ -350,7 +525,7 @@ def test_unsaved_decisions_of_two_windows_survive(browser: Browser, texts: Path)
             window.locator("#card[data-assignment]").wait_for()
             window.route("**/v1/decide", lambda route: route.abort())
             press(window, key)
-            window.locator(".problem", has_text="not saved yet").wait_for()
+            window.locator(".problem", has_text="not been saved yet").wait_for()
         # Windows see each other's storage after a moment.
         page.wait_for_function("() => Object.keys(localStorage).length === 2")
         other.close()
@@ -381,7 +556,7 @@ def test_page_says_that_no_text_is_left(browser: Browser, tmp_path: Path) -> Non
     with labelling(path) as address, opened(browser, address) as page:
         press(page, "1")
         page.keyboard.press("1")
-        page.locator("#text", has_text="No text is left").wait_for()
+        page.locator("#text", has_text="No texts left for you").wait_for()
         assert page.locator("#topics button").first.is_disabled()
         page.locator("#standing", has_text="2 of 2 texts labelled").wait_for()
 

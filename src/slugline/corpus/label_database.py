@@ -191,6 +191,11 @@ class Codebook:
             topic = topic._replace(merged_into=None)
         self._topics[topic.id] = topic._replace(changed=change.at)
 
+    @property
+    def version(self) -> int:
+        """The number of the last change; 0 if there is none."""
+        return self.changes[-1].id if self.changes else 0
+
     def topics(self) -> list[CodebookTopic]:
         """Return the topics in use, in the order in which they were added."""
         return [topic for topic in self._topics.values() if topic.merged_into is None]

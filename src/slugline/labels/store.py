@@ -996,12 +996,13 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
 
     # Reading ---------------------------------------------------------------------------------
 
-    def labels(self, after: int = 0) -> Iterator[DocumentLabels]:
+    def labels(self, after: int = 0, *, has_texts: bool = True) -> Iterator[DocumentLabels]:
         """Yield documents with numbers above `after`, in order, with their labels.
 
-        Memory is bounded. Documents that are added during the iteration may be included.
+        Memory is bounded. Documents that are added during the iteration may be included. Unless
+        `has_texts`, the texts are empty and there are no columns.
         """
-        return read_labels(self._database, after)
+        return read_labels(self._database, after, has_texts=has_texts)
 
     def decisions(self, after: int = 0, coder: str | None = None) -> Iterator[LabelDecision]:
         """Yield all decisions with numbers above `after`, in order; of one coder or of all.

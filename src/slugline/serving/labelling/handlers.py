@@ -16,6 +16,7 @@ from slugline.serving.labelling.requests import (
     AddTopicRequest,
     DecideRequest,
     DescribeTopicRequest,
+    DisagreementRequest,
     MergeTopicRequest,
     NextRequest,
     RecentRequest,
@@ -84,7 +85,9 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("/v1/progress", "GET"): read_handler(LabelService.progress),
     ("/v1/recent", "POST"): change_handler(RecentRequest, LabelService.recent),
     ("/v1/codebook", "GET"): read_handler(lambda service, _: service.codebook()),
-    ("/v1/disagreements", "GET"): read_handler(lambda service, _: service.disagreements()),
+    ("/v1/disagreement", "POST"): change_handler(
+        DisagreementRequest, LabelService.find_disagreement
+    ),
     ("/v1/settle", "POST"): change_handler(SettleRequest, LabelService.settle),
     ("/v1/text", "POST"): change_handler(TextRequest, LabelService.find_text),
     ("/v1/next", "POST"): change_handler(NextRequest, LabelService.next_text),

@@ -95,6 +95,12 @@ class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
     request: _RequestName
 
 
+class DisagreementRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Asks for the first text to settle whose number is above `after`."""
+
+    after: Annotated[int, Meta(ge=0, le=10**18 - 1)] = 0
+
+
 class SettleRequest(ServiceRequest, frozen=True, kw_only=True):
     """Settles a disagreement: by topics, or by leaving the document without an answer."""
 
@@ -175,10 +181,10 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     labels: list[CoderLabel]
 
 
-class DisagreementsReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The first texts that are to be settled."""
+class DisagreementReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that is to be settled; None if there is none."""
 
-    disagreements: list[Disagreement]
+    disagreement: Disagreement | None
 
 
 class TopicReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +210,8 @@ class CodebookReply(msgspec.Struct, frozen=True, kw_only=True):
 
     topics: list[TopicReply]
     merged: list[MergedTopic]
+    #: The number of the last change; see `ProgressReply.codebook_version`.
+    version: int
 
 
 class AddTopicReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +256,8 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     #: Labels of this coder.
     n_mine: int
     by_topic: dict[str, int]
+    #: Differs from the version of the page's codebook if that has changed since.
+    codebook_version: int
     #: Labels of random draws.
     n_random: int
     #: None if there are too few labels, and about how many more it needs.

@@ -38,7 +38,8 @@ from slugline.serving.labelling.requests import (
     DecisionReply,
     DescribeTopicRequest,
     Disagreement,
-    DisagreementsReply,
+    DisagreementReply,
+    DisagreementRequest,
     ForecastReply,
     GuessReply,
     MergedTopic,
@@ -63,8 +64,6 @@ from slugline.serving.service_errors import SettlementError, WrongCoderError
 
 # Characters of a text in the list of the latest decisions, and decisions in it.
 _EXCERPT, _N_RECENT = 120, 8
-# Disagreements that are sent at once.
-_N_DISAGREEMENTS = 10
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
 
@@ -267,24 +266,27 @@ class LabelService:
     def _may_settle(self, coder: str) -> bool:
         return not self._settlers or coder in self._settlers
 
-    def disagreements(self) -> DisagreementsReply:
-        """Return the first texts to which coders gave different topics."""
-        to_settle = (each for each in self.store.labels() if each.status == "open")
-        return DisagreementsReply(
-            disagreements=[
-                Disagreement(
-                    document=each.document.id,
-                    text=each.document.text,
-                    columns=_other_columns(each.document, self._table),
-                    labels=[
-                        CoderLabel(
-                            coder=decision.assignment.coder.name, decision=self._decision(decision)
-                        )
-                        for decision in each.decisions
-                    ],
-                )
-                for each in itertools.islice(to_settle, _N_DISAGREEMENTS)
-            ]
+    def find_disagreement(
+        self,
+        coder: str,  # noqa: ARG002
+        request: DisagreementRequest,
+    ) -> DisagreementReply:
+        """Return the first text after a document to which coders gave different topics."""
+        labels = self.store.labels(request.after, has_texts=False)
+        number = next((each.document.id for each in labels if each.status == "open"), None)
+        if number is None:
+            return DisagreementReply(disagreement=None)
+        found = self.store.document_labels(number)
+        return DisagreementReply(
+            disagreement=Disagreement(
+                document=number,
+                text=found.document.text,
+                columns=_other_columns(found.document, self._table),
+                labels=[
+                    CoderLabel(coder=each.assignment.coder.name, decision=self._decision(each))
+                    for each in found.decisions
+                ],
+            )
         )
 
     def settle(self, coder: str, request: SettleRequest) -> ProgressReply:
@@ -313,6 +315,7 @@ class LabelService:
                 for topic in codebook.all_topics()
                 if topic.merged_into is not None
             ],
+            version=codebook.version,
         )
 
     def add_topic(self, coder: str, request: AddTopicRequest) -> AddTopicReply:
@@ -371,6 +374,7 @@ class LabelService:
             n_disagreements=statuses.get("open", 0),
             n_mine=counts.by_coder.get(coder, 0),
             by_topic=counts.by_topic,
+            codebook_version=self.store.codebook().version,
             n_random=n_random,
             accuracy=_accuracy(self._selector.estimate),
             n_needed=max(MIN_EFFECTIVE - n_random, 0),

@@ -1,23 +1,39 @@
 // The codebook: topics described, renamed, merged and separated.
 
-function takeCodebook(codebook) {
+function takeCodebook(codebook, saved = null) {
   state.topics = codebook.topics;
   state.merged = codebook.merged;
+  state.codebookVersion = codebook.version;
   showTopics();
-  showCodebook();
+  showCodebook(saved);
 }
 
-function showCodebook() {
+// The values of the fields of the codebook, before anything is typed.
+const initialValues = new WeakMap();
+
+function isEdited(entry) {
+  return findAll("input, textarea", entry)
+    .some((field) => field.value !== initialValues.get(field));
+}
+
+// Show all topics; entries with edits stay, except that of a topic that was just saved.
+function showCodebook(saved = null) {
   const box = find("#codebook-box");
   if (!box.open) return;
   const isTyping = box.contains(document.activeElement)
     && document.activeElement.matches("input, textarea");
   if (isTyping) return;
-  const open = new Set(findAll("#codebook details[open]").map((each) => each.dataset.topic));
-  const entries = state.topics.map((topic) => codebookEntry(topic, open.has(String(topic.id))));
+  const present = new Map(
+    findAll("#codebook details").map((entry) => [Number(entry.dataset.topic), entry]),
+  );
+  const entries = state.topics.map((topic) => {
+    const entry = present.get(topic.id);
+    return entry && topic.id !== saved && isEdited(entry) ? entry
+      : codebookEntry(topic, Boolean(entry?.open));
+  });
   const merged = state.merged.map((topic) => make(
     "li", {}, make("bdi", {}, topic.name), " was merged into ", make("bdi", {}, topic.into), " ",
-    make("button", { type: "button", onclick: () => changeTopic("separate", { topic: topic.id }) },
+    make("button", { type: "button", onclick: () => changeTopic("separate", { topic: topic.id }, topic.id) },
       "Separate again"),
   ));
   find("#codebook").replaceChildren(
@@ -26,12 +42,12 @@ function showCodebook() {
   );
 }
 
-async function changeTopic(change, body) {
+async function changeTopic(change, body, id) {
   const request = requestName();
   const codebook = await attempt(() => call(`/v1/topics/${change}`, { ...body, request }));
   if (!codebook) return;
   document.activeElement?.blur();
-  takeCodebook(codebook);
+  takeCodebook(codebook, id);
   attempt(async () => takeRecent(await call("/v1/recent", {}))); // names may have changed
   refreshProgress();
   say("The codebook is saved");
@@ -42,8 +58,10 @@ function codebookEntry(topic, isOpen) {
   const description = make("textarea", { id: `${id}-description`, rows: 3, maxLength: 100000 });
   description.value = topic.description;
   const examples = make("textarea", { id: `${id}-examples`, rows: 3 });
-  examples.value = topic.examples.map((each) => shorten(each, 1000)).join("\n");
+  const exampleOf = new Map(topic.examples.map((each) => [shorten(each, 1000), each]));
+  examples.value = [...exampleOf.keys()].join("\n");
   const name = make("input", { id: `${id}-name`, value: topic.name, maxLength: 1000 });
+  for (const field of [description, examples, name]) initialValues.set(field, field.value);
   const others = state.topics.filter((other) => other.id !== topic.id);
   const into = make("select", { id: `${id}-into` },
     ...others.map((other) => make("option", { value: other.name }, other.name)));
@@ -53,17 +71,20 @@ function codebookEntry(topic, isOpen) {
   } }, "Take the text above");
   const save = (event) => {
     event.preventDefault();
+    const lines = examples.value.split("\n");
     changeTopic("describe", {
-      name: topic.name, description: description.value, examples: examples.value.split("\n"),
-    });
+      name: topic.name,
+      description: description.value,
+      examples: lines.map((line) => exampleOf.get(line) ?? line), // as they were before shortening
+    }, topic.id);
   };
   const rename = (event) => {
     event.preventDefault();
-    changeTopic("rename", { name: topic.name, new_name: name.value });
+    changeTopic("rename", { name: topic.name, new_name: name.value }, topic.id);
   };
   const merge = (event) => {
     event.preventDefault();
-    changeTopic("merge", { name: topic.name, into: into.value });
+    changeTopic("merge", { name: topic.name, into: into.value }, topic.id);
   };
   return make(
     "details", { open: isOpen, "data-topic": topic.id },
@@ -81,4 +102,4 @@ function codebookEntry(topic, isOpen) {
   );
 }
 
-find("#codebook-box").addEventListener("toggle", showCodebook);
+find("#codebook-box").addEventListener("toggle", () => showCodebook());

@@ -44,11 +44,16 @@ async function goBack(assignment) {
   if (text) interpose(text);
 }
 
+// Return what is typed and chosen for the text on the screen, which `show` restores.
+function readDraft() {
+  return { note: find("#note").value, topics: [...state.chosen] };
+}
+
 function interpose(text) {
   state.queue = state.queue.filter((each) => each.assignment !== text.assignment);
   const { current } = state;
   if (current && !current.decision && !current.labels && current.assignment !== text.assignment) {
-    state.queue.unshift(current);
+    state.queue.unshift({ ...current, draft: readDraft() });
   }
   show(text);
   find("#card").focus();

@@ -1,15 +1,15 @@
 // Settles texts to which coders gave different topics.
 
-async function showDisagreements() {
+// Show the first text to settle after a document; the next text to label if there is none.
+async function showNextDisagreement(after = 0) {
   await whenSaved();
-  const reply = await attempt(() => call("/v1/disagreements"));
+  const reply = await attempt(() => call("/v1/disagreement", { after }));
   if (!reply) return;
-  const [first] = reply.disagreements;
-  if (first) interpose({ ...first, guess: null, decision: null });
+  if (reply.disagreement) interpose({ ...reply.disagreement, guess: null, decision: null });
   else showNext();
 }
 
-function showDisagreement({ labels }) {
+function showDisagreement({ document: number, labels }) {
   find("#eyebrow").textContent = "Coders disagree on this text";
   const rows = labels.map(({ coder, decision }) => make(
     "li", {}, make("bdi", {}, coder), ": ", make("b", {}, make("bdi", {}, named(decision))),
@@ -19,19 +19,23 @@ function showDisagreement({ labels }) {
     "div", { id: "earlier", className: "notice" },
     make("ul", {}, ...rows), make("p", {}, "What you choose now settles it."),
     make("p", { className: "row" },
-      make("button", { type: "button", onclick: showNext }, "Leave it open")),
+      make("button", { type: "button", onclick: () => showNextDisagreement(number) },
+        "Leave it open"),
+      make("button", { type: "button", onclick: showNext }, "Back to labelling")),
   ));
 }
 
-async function settle({ document: number }, kind, topics) {
-  const note = find("#note").value.trim() || null;
-  const request = requestName();
-  const progress = await attempt(() => call("/v1/settle", {
-    document: number, request, kind, topics, note,
-  }));
-  if (!progress) return;
+async function settle(text, kind, topics) {
+  const draft = readDraft();
+  const body = {
+    document: text.document, request: requestName(), kind, topics, note: draft.note.trim() || null,
+  };
+  show(null, "Saving …"); // so that another key doesn't settle it again
+  const progress = await attempt(() => call("/v1/settle", body));
+  if (!progress) {
+    interpose({ ...text, draft });
+    return;
+  }
   takeProgress(progress);
-  state.current = null;
-  if (progress.n_disagreements) showDisagreements();
-  else showNext();
+  await showNextDisagreement(text.document);
 }

@@ -30,6 +30,7 @@ const named = (decision) => (decision.kind === "skip" ? `skipped, ${decision.rea
 
 const listed = (topics) => topics.map((topic) => shorten(topic, TOPIC_LENGTH)).join(", ");
 
+// Return a time as in 2026-01-31 09:15, which is how Swedes write it.
 function localTime(at) {
   const when = new Date(at);
   return Number.isNaN(when.getTime()) ? at

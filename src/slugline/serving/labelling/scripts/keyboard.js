@@ -87,7 +87,10 @@ function act(key, target) {
     return true;
   }
   if (key === "/") return focusOn("#search");
-  if (key === "u") return Boolean(undo()) || true;
+  if (key === "u") {
+    undo();
+    return true;
+  }
   if (key === "n") {
     find("#note-box").open = true;
     return focusOn("#note");

@@ -1,7 +1,15 @@
 // Decisions that are on their way to the server.
 
 // They stay in the browser's storage until the server has them, so that a closed window loses none.
-const outbox = { entries: [], key: "", isSending: false, hideUnsaved: null, wake: null };
+const outbox = {
+  entries: [],
+  key: "",
+  isStored: true, // whether the browser's storage has all entries
+  isLoggedOut: false,
+  sending: null, // the promise of what is being sent
+  hideUnsaved: null,
+  wake: null, // sends again at once
+};
 
 // Take over what other windows of this place left. If they are still open, both send it, and the
 // server stores it once.
@@ -10,12 +18,21 @@ function openOutbox(place) {
   outbox.key = prefix + requestName();
   try {
     const others = Object.keys(localStorage).filter((key) => key.startsWith(prefix));
-    for (const key of others) outbox.entries.push(...JSON.parse(localStorage.getItem(key)));
+    for (const key of others) outbox.entries.push(...parseEntries(localStorage.getItem(key)));
     outbox.entries.sort((a, b) => a.at - b.at);
     keepOutbox();
-    for (const key of others) localStorage.removeItem(key);
+    if (outbox.isStored) for (const key of others) localStorage.removeItem(key);
   } catch {
     // A browser may forbid storage.
+  }
+}
+
+// Return stored entries; none if they are damaged.
+function parseEntries(stored) {
+  try {
+    return JSON.parse(stored).filter((entry) => entry.body.request);
+  } catch {
+    return [];
   }
 }
 
@@ -23,14 +40,27 @@ function keepOutbox() {
   try {
     if (outbox.entries.length) localStorage.setItem(outbox.key, JSON.stringify(outbox.entries));
     else localStorage.removeItem(outbox.key);
+    outbox.isStored = true;
   } catch {
-    // A browser may forbid storage; the window still has them.
+    outbox.isStored = false; // A browser may forbid storage; the window still has them.
   }
 }
 
-async function sendOutbox() {
-  if (outbox.isSending) return;
-  outbox.isSending = true;
+// Send all entries; return a promise that is fulfilled once each is saved or rejected.
+function sendOutbox() {
+  if (outbox.entries.length) outbox.sending ??= sendEntries();
+  return outbox.sending;
+}
+
+async function sendEntries() {
+  try {
+    await sendEach();
+  } finally {
+    outbox.sending = null;
+  }
+}
+
+async function sendEach() {
   let seconds = 1;
   while (outbox.entries.length) {
     const entry = outbox.entries[0];
@@ -44,6 +74,10 @@ async function sendOutbox() {
       noteSaved(entry, decision);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      if (error.status === 401) {
+        outbox.isLoggedOut = true; // The page that opens after the login sends the entries.
+        return;
+      }
       if (error.isTransient) {
         showUnsaved(error);
         await new Promise((resolve) => {
@@ -58,7 +92,6 @@ async function sendOutbox() {
       }
     }
   }
-  outbox.isSending = false;
 }
 
 function showUnsaved(error) {
@@ -66,8 +99,8 @@ function showUnsaved(error) {
   const n = outbox.entries.length;
   const retry = make("button", { type: "button", onclick: () => outbox.wake?.() }, "Try now");
   outbox.hideUnsaved = showProblem(
-    `${error.message} ${n} ${n === 1 ? "decision is" : "decisions are"} not saved yet; ` +
-    "the page keeps trying.", retry,
+    `${error.message} ${n} ${n === 1 ? "decision has" : "decisions have"} not been saved yet; ` +
+    "retrying.", retry,
   );
 }
 
@@ -94,13 +127,12 @@ function noteRejected(entry, error) {
 
 // Return once all decisions are saved or rejected.
 async function whenSaved() {
-  while (outbox.entries.length) {
-    outbox.wake?.();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  outbox.wake?.();
+  await sendOutbox();
 }
 
 window.addEventListener("beforeunload", (event) => {
-  if (outbox.entries.length) event.preventDefault();
+  const isKept = outbox.isLoggedOut && outbox.isStored;
+  if (outbox.entries.length && !isKept) event.preventDefault();
 });
 window.addEventListener("online", () => outbox.wake?.());

@@ -19,9 +19,8 @@ function refreshProgress(delays = [300, 3000]) {
 function takeProgress(progress) {
   state.progress = progress;
   showStanding();
-  const names = state.topics.map((topic) => topic.name);
-  if (names.join("\n") !== Object.keys(progress.by_topic).join("\n")) {
-    attempt(async () => takeCodebook(await call("/v1/codebook"))); // another coder has changed it
+  if (progress.codebook_version !== state.codebookVersion) { // another coder has changed it
+    attempt(async () => takeCodebook(await call("/v1/codebook")));
   } else {
     showTopics();
   }
@@ -37,7 +36,7 @@ function showStanding() {
     progress.n_disagreements ? `coders disagree on ${number(progress.n_disagreements)}` : null,
   ].filter(Boolean);
   const toSettle = progress.n_disagreements && state.maySettle ? make(
-    "p", {}, make("button", { type: "button", onclick: showDisagreements },
+    "p", {}, make("button", { type: "button", onclick: () => showNextDisagreement() },
       `Settle ${counted(progress.n_disagreements, "disagreement")}`),
   ) : "";
   find("#standing").replaceChildren(
@@ -49,7 +48,7 @@ function showStanding() {
 }
 
 function forecastLine({ n_labels, gain, low, high, hardly_pays }) {
-  if (hardly_pays) return "Further labels hardly pay.";
+  if (hardly_pays) return "More labels are unlikely to help much.";
   const points = (fraction) => (100 * fraction).toFixed(1);
   return `With ${number(n_labels)} labels, expect ${points(gain)} points more ` +
     `(${points(low)} to ${points(high)}).`;
@@ -75,16 +74,16 @@ function accuracyLines({ accuracy, n_needed, topics, forecast, problem }) {
     return [make("p", { className: "soft" }, "A model of these labels is being measured.")];
   }
   if (!accuracy) {
-    const wanted = `About ${counted(n_needed, "more label")}, of two topics or more`;
     return [make("p", { className: "soft" },
-      `${wanted}, and the page can say how often a model of them is right.`)];
+      `After about ${counted(n_needed, "more label")} of at least two topics, this page shows how ` +
+      "often a model trained on them is right.")];
   }
   return [
     make("p", {}, "A model of these labels is right for about ",
       make("b", {}, percent(accuracy.accuracy)), " of the other texts."),
     make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
-      `${percent(accuracy.high)}: 95 % sure, however often you look, by ` +
-      `${counted(accuracy.n_labels, "label")} that count for it.`),
+      `${percent(accuracy.high)} with 95 % confidence, however often you look; measured on ` +
+      `${counted(accuracy.n_labels, "label")}.`),
     forecast ? make("p", {}, forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];

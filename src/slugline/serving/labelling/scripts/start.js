@@ -1,6 +1,6 @@
 // Begins with what the server knows.
 
-async function start() {
+function showKeys() {
   for (const button of findAll("[data-skip]")) {
     button.append(" ", make("kbd", {}, SKIP_KEYS[button.dataset.skip]));
   }
@@ -12,13 +12,16 @@ async function start() {
   } catch {
     // A browser may forbid storage.
   }
+}
+
+async function connect() {
   let reply;
   try {
     reply = await call("/v1/state");
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     show(null, error.message);
-    setTimeout(start, 3000);
+    setTimeout(connect, 3000);
     return;
   }
   state.isMultilabel = reply.is_multilabel;
@@ -35,4 +38,5 @@ async function start() {
   attempt(async () => takeRecent(await call("/v1/recent", {})));
 }
 
-start();
+showKeys();
+connect();

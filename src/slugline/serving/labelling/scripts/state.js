@@ -1,12 +1,12 @@
-// What the page shows.
+// State of the page: the text on the screen, those that come next, and what the server said last.
 
 const state = {
   topics: [], // of the codebook
+  codebookVersion: null,
   merged: [],
   isMultilabel: false,
   isMeasured: true, // whether a model of these labels is learned
   maySettle: false,
-  coder: "",
   current: null, // the text on the screen
   queue: [], // texts that come next
   chosen: new Set(), // topics of the current text, by name

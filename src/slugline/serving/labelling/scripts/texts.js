@@ -3,6 +3,10 @@
 // Texts that are fetched before they are shown.
 const N_AHEAD = 2;
 
+// Seconds until the server is asked again whether a text is left: others may leave one, or take a
+// decision back.
+const END_DELAY = 30;
+
 let filling = null;
 
 // Fetch texts until enough are ahead.
@@ -12,16 +16,18 @@ function fillQueue() {
 }
 
 async function fetchAhead() {
-  while (state.queue.length < N_AHEAD && !state.isAtEnd) {
+  while (state.queue.length < N_AHEAD) {
     const held = [
       ...outbox.entries.map((entry) => entry.body.assignment),
-      ...state.queue.map((text) => text.assignment),
-      ...state.current ? [state.current.assignment] : [],
+      // A disagreement has no assignment.
+      ...[state.current, ...state.queue].flatMap((text) => text?.assignment ?? []),
     ];
     const { text } = await call("/v1/next", { held });
-    if (text === null) state.isAtEnd = true;
-    else if (!isHeld(text.assignment)) state.queue.push(text);
-    if (!state.current) showNext();
+    const wasAtEnd = state.isAtEnd;
+    state.isAtEnd = text === null;
+    if (text && !isHeld(text.assignment)) state.queue.push(text);
+    if (!state.current && !(wasAtEnd && state.isAtEnd)) showNext();
+    if (state.isAtEnd) return;
   }
 }
 
@@ -31,17 +37,25 @@ function isHeld(assignment) {
 }
 
 let fetchDelay = 1;
+let fetchTimer;
 
 async function keepFilled() {
+  clearTimeout(fetchTimer);
   try {
     await fillQueue();
     fetchDelay = 1;
+    if (state.isAtEnd) fillLater(END_DELAY);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (!state.current) show(null, error.message);
-    setTimeout(keepFilled, 1000 * fetchDelay);
+    fillLater(fetchDelay);
     fetchDelay = Math.min(2 * fetchDelay, 15);
   }
+}
+
+function fillLater(seconds) {
+  clearTimeout(fetchTimer);
+  fetchTimer = setTimeout(keepFilled, 1000 * seconds);
 }
 
 function showNext() {
@@ -52,12 +66,13 @@ function showNext() {
 // Show a text, or a message in its place.
 function show(text, message = "") {
   // What was typed while this text was awaited is for it.
-  const keepsTyped = text && !text.decision && !state.current;
+  const keepsTyped = text && !text.decision && !text.draft && !state.current;
+  const { note, topics } = text?.draft ?? text?.decision ?? { note: "", topics: [] };
   state.current = text;
-  state.chosen = new Set(text?.decision?.topics || []);
+  state.chosen = new Set(topics);
   const place = find("#text");
   const words = text ? text.text : message || (state.isAtEnd
-    ? "No text is left for you: all of them are labelled, or others have them." : "…");
+    ? "No texts left for you: all are labelled or assigned to other coders." : "…");
   place.textContent = words;
   place.classList.toggle("long", words.length > 600);
   place.classList.toggle("message", !text);
@@ -69,7 +84,7 @@ function show(text, message = "") {
   showEarlier(text?.decision);
   if (text?.labels) showDisagreement(text);
   if (!keepsTyped) {
-    find("#note").value = text?.decision?.note || "";
+    find("#note").value = note || "";
     find("#note-box").open = Boolean(find("#note").value);
     find("#search").value = "";
     find("#similar").hidden = true;
@@ -98,7 +113,7 @@ function showGuess(guess) {
   if (!guess) return;
   find("#guess").replaceChildren(
     state.isMeasured ? "A model of the labels so far would say " : "The model would say ",
-    make("b", {}, make("bdi", {}, listed(guess.topics))),
+    make("b", {}, make("bdi", {}, listed(guess.topics) || "no topic")),
     ` (${percent(guess.probability)}).`,
   );
 }
@@ -112,8 +127,9 @@ function showEarlier(decision) {
   const takeBack = make("button", { type: "button", onclick: () => undo(decision.id) }, "Take it back");
   find("#eyebrow").after(make(
     "div", { id: "earlier", className: "notice" },
-    make("p", {}, `${localTime(decision.at)}: `, make("b", {}, make("bdi", {}, named(decision))),
-      ". Choose again to change it."),
+    make("p", {}, ...decision.kind === "skip" ? [`You skipped it (${decision.reason})`]
+      : ["You chose ", make("b", {}, make("bdi", {}, named(decision)))],
+    ` at ${localTime(decision.at)}. Choose again to change it.`),
     make("p", { className: "row" }, keep, takeBack),
   ));
 }

@@ -17,7 +17,8 @@ function showTopics() {
     key.textContent = TOPIC_KEYS[index] || "";
     key.hidden = !key.textContent || !usesKeys();
     name.textContent = shorten(topic.name, TOPIC_LENGTH);
-    count.textContent = state.progress?.by_topic[topic.name] || "";
+    const byTopic = state.progress?.by_topic ?? {};
+    count.textContent = Object.hasOwn(byTopic, topic.name) ? byTopic[topic.name] || "" : "";
     const isChosen = state.chosen.has(topic.name);
     button.setAttribute("aria-pressed", String(isChosen));
     button.disabled = !state.current;
