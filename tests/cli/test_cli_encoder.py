@@ -91,7 +91,7 @@ def test_train_unlabelled_warns_if_no_encoder_was_chosen(
 def test_train_encoder_auto_prints_the_choice(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curve = run("curve", few_csv, "--encoder", "auto", "-q")
+    curve = run("curve", few_csv, "--encoder", "auto", "--draws", 1, "-q")
     assert "with a chosen encoder" in curve.out
     register_only(monkeypatch, {"use": registry.ENCODERS["use"].make, "e5": missing})
     result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
