@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from slugline.api.audit import audit
     from slugline.api.deployment import export, serve
     from slugline.api.evaluation import compare, evaluate, explain
-    from slugline.api.labelling import export_labels, import_labels, label, measure_agreement
+    from slugline.api.labelling import (
+        export_codebook,
+        export_labels,
+        import_labels,
+        label,
+        measure_agreement,
+    )
     from slugline.api.training import curve, fit_stream, suggest, train
     from slugline.classifier import TopicClassifier, load
     from slugline.corpus.corpus import Corpus
@@ -57,6 +63,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "export_codebook",
     "export_labels",
     "fit_stream",
     "import_labels",
@@ -79,7 +86,13 @@ __getattr__ = partial(
         "slugline.api.audit": ["audit"],
         "slugline.api.deployment": ["export", "serve"],
         "slugline.api.evaluation": ["compare", "evaluate", "explain"],
-        "slugline.api.labelling": ["export_labels", "import_labels", "label", "measure_agreement"],
+        "slugline.api.labelling": [
+            "export_codebook",
+            "export_labels",
+            "import_labels",
+            "label",
+            "measure_agreement",
+        ],
         "slugline.api.training": ["curve", "fit_stream", "suggest", "train"],
         "slugline.classifier": ["TopicClassifier", "load"],
         "slugline.corpus.corpus": ["Corpus"],

@@ -63,6 +63,22 @@ def test_label_exports_for_a_tool_and_imports_that_again(run: Run, tmp_path: Pat
         assert [each.answer for each in one.labels()] == [each.answer for each in two.labels()]
 
 
+def test_label_exports_the_codebook_which_topics_are_read_from(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "topics.csv").write_text("name,description\na,About a\nb,\n")
+    command = COMMAND[:-1]
+    assert run(*command, "--topics", "topics.csv", "--export-codebook", "c.csv").err.endswith(
+        "c.csv: 2 topics\n"
+    )
+    assert (tmp_path / "c.csv").read_text("utf-8-sig").splitlines() == [
+        "name,description",
+        "a,About a",
+        "b,",
+    ]
+    result = run(*command, "--export-codebook", "c.xml", "--export-for", "label-studio")
+    assert result.err.endswith("c.xml: 2 topics\n")
+    assert '<Choice value="a" hint="About a" />' in (tmp_path / "c.xml").read_text("utf-8")
+
+
 def test_label_imports_a_table_as_labels_of_the_coder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("text,topic\nWheat rose,grain\n")
     assert run(*COMMAND, "--import", "mine.csv").code == 0
@@ -76,7 +92,10 @@ def test_label_imports_a_table_as_labels_of_the_coder(run: Run, tmp_path: Path) 
     ("arguments", "message"),
     [
         (("--export", "t.csv"), "--export t.csv: would overwrite an input file; name another one."),
-        (("--export-for", "prodigy"), "--export-for needs --export FILE."),
+        (
+            ("--export-for", "prodigy"),
+            "--export-for needs --export FILE, or --export-codebook FILE.",
+        ),
         (
             ("--export", "o.json", "--export-for", "excel"),
             "--export-for excel: choose one of label-studio, argilla, prodigy, doccano, or leave "

@@ -10,9 +10,16 @@ from typing import Any
 import pytest
 
 from slugline.corpus.label_database import DocumentLabels, Selection
+from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OutputError
 from slugline.labels.cells import NewDocument, document_keys
-from slugline.labels.formats.files import TOOLS, ImportReport, export_file, import_file
+from slugline.labels.formats.files import (
+    TOOLS,
+    ImportReport,
+    export_codebook,
+    export_file,
+    import_file,
+)
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -103,6 +110,7 @@ ARGILLA: list[dict[str, Any]] = [
             "topic": [{"value": "grain", "user_id": "3e760b76-e19a-480a-b436-a85812b98843"}]
         },
         "vectors": {},
+        "status": "completed",
         "_server_id": "b1",
     },
     {
@@ -112,6 +120,7 @@ ARGILLA: list[dict[str, Any]] = [
         "suggestions": {},
         "responses": {},
         "vectors": {},
+        "status": "pending",
         "_server_id": None,
     },
 ]
@@ -139,8 +148,8 @@ PRODIGY: list[dict[str, Any]] = [
         "answer": "accept",
         "_annotator_id": "news-lee",
     },
-    {"text": "Maize", "_input_hash": 3, "_task_hash": 4, "label": "earn", "answer": "accept"},
     {"text": "Zinc", "_input_hash": 5, "_task_hash": 6, "accept": [], "answer": "ignore"},
+    {"text": "Maize", "_input_hash": 3, "_task_hash": 4, "label": "earn", "answer": "accept"},
 ]
 FILES = {"label-studio": LABEL_STUDIO, "doccano": DOCCANO, "argilla": ARGILLA, "prodigy": PRODIGY}
 
@@ -239,7 +248,38 @@ def test_import_file_reads_prodigy(store: LabelStore, tmp_path: Path) -> None:
         ("news-lee", ("earn",)),
     ]
     assert first.decisions[0].at == "2026-03-09T21:56:08.000Z"
-    assert (second.answer, third.status) == (("earn",), "skipped")
+    assert (second.status, third.answer) == ("skipped", ("earn",))
+
+
+def test_import_file_puts_the_labels_together_that_prodigy_asked_about_in_turn(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    answers = [("grain", "accept"), ("earn", "reject"), ("metal", "accept"), ("ship", "ignore")]
+    common = {"text": "Wheat and zinc", "_input_hash": 1, "_session_id": "news-kim"}
+    items = [
+        {**common, "_task_hash": number, "label": label, "spans": [], "answer": answer}
+        for number, (label, answer) in enumerate(answers)
+    ]
+    items.append({"text": "Gold", "_input_hash": 2, "label": "earn", "answer": "reject"})
+    import_file(store, write(tmp_path / "a.jsonl", "prodigy", items))
+    first, second = store.labels()
+    assert (first.answer, second.status) == (("grain", "metal"), "unlabelled")
+
+
+def test_import_file_names_topics_by_the_texts_of_numbered_options(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    options = [{"id": 1, "text": "grain"}, {"id": 2, "text": "earn"}]
+    item = {"text": "Wheat", "options": options, "accept": [2], "answer": "accept"}
+    import_file(store, write(tmp_path / "a.jsonl", "prodigy", [item]))
+    assert [each.answer for each in store.labels()] == [("earn",)]
+
+
+def test_import_file_reads_a_file_of_one_doccano_coder_as_theirs(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    import_file(store, write(tmp_path / "admin.jsonl", "doccano", DOCCANO), coder="admin")
+    assert [coder.name for coder in store.coders()] == ["admin"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -374,6 +414,79 @@ def test_several_topics_are_the_same_after_a_round_trip(
         assert contents(other) == contents(labelled)
 
 
+# Topics that files show as choices ----------------------------------------------------------------
+
+
+def test_export_file_lists_all_topics_as_options_for_prodigy(
+    labelled: LabelStore, tmp_path: Path
+) -> None:
+    export_file(labelled, tmp_path / "a.jsonl", TOOLS["prodigy"])
+    items = read(tmp_path / "a.jsonl", "prodigy")
+    names = ["grain", "earn", 'a "quoted", topic']
+    assert all([each["id"] for each in item["options"]] == names for item in items)
+    [unlabelled] = [item for item in items if item["text"] == "unlabelled"]
+    assert "answer" not in unlabelled
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True])
+def test_export_file_writes_lists_for_a_question_of_several_labels_in_argilla(
+    labelled: LabelStore, tmp_path: Path, is_multilabel: bool
+) -> None:
+    labelled.set_multilabel(is_multilabel)
+    export_file(labelled, tmp_path / "a.json", TOOLS["argilla"])
+    first = read(tmp_path / "a.json", "argilla")[0]
+    wanted = ["grain"] if is_multilabel else "grain"
+    assert first["responses"]["topic"][0]["value"] == wanted
+    assert first["suggestions"]["topic"]["value"] == (["earn"] if is_multilabel else "earn")
+
+
+def test_export_codebook_writes_the_setup_of_each_tool(
+    labelled: LabelStore, tmp_path: Path
+) -> None:
+    labelled.describe_topic("grain", "Kim", description='Wheat & "maize"')
+    files = {name: tmp_path / name for name in TOOLS}
+    for name, path in files.items():
+        assert export_codebook(labelled, path, TOOLS[name]) == 3
+    assert (
+        files["label-studio"].read_text("utf-8")
+        == """<View>
+  <Text name="text" value="$text" />
+  <Choices name="topic" toName="text" choice="single">
+    <Choice value="grain" hint="Wheat &amp; &quot;maize&quot;" />
+    <Choice value="earn" />
+    <Choice value="a &quot;quoted&quot;, topic" />
+  </Choices>
+</View>
+"""
+    )
+    assert files["prodigy"].read_text("utf-8") == 'grain\nearn\na "quoted", topic\n'
+    assert [each["text"] for each in json.loads(files["doccano"].read_text("utf-8"))] == [
+        "grain",
+        "earn",
+        'a "quoted", topic',
+    ]
+    settings = json.loads(files["argilla"].read_text("utf-8"))
+    assert settings["guidelines"] == '- grain: Wheat & "maize"'
+    [question] = settings["questions"]
+    assert question["settings"]["type"] == "label_selection"
+    assert [each["value"] for each in question["settings"]["options"]][:2] == ["grain", "earn"]
+    labelled.set_multilabel(True)
+    export_codebook(labelled, files["label-studio"], TOOLS["label-studio"])
+    assert 'choice="multiple"' in files["label-studio"].read_text("utf-8")
+
+
+def test_export_codebook_writes_a_table_that_topics_are_read_from(
+    labelled: LabelStore, tmp_path: Path
+) -> None:
+    labelled.describe_topic("grain", "Kim", description="Wheat, maize")
+    export_codebook(labelled, tmp_path / "topics.csv")
+    assert read_descriptions(tmp_path / "topics.csv", may_be_empty=True) == {
+        "grain": "Wheat, maize",
+        "earn": "",
+        'a "quoted", topic': "",
+    }
+
+
 def change_doccano(item: dict[str, Any]) -> None:
     item["label"] = ["metal"]
 
@@ -440,6 +553,16 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
         [{"data": {"text": "x"}, "completions": []}],
         "item 1: 'completions' are annotations of Label Studio before 1.0; export it from a later "
         "one.",
+    ),
+    "JSON-MIN": (
+        "label-studio",
+        [{"id": 1, "text": "x", "q": "a", "annotator": 1, "annotation_id": 2, "lead_time": 0.5}],
+        "item 1: this is JSON-MIN, which doesn't say which field is a topic; export JSON instead.",
+    ),
+    "Argilla 1": (
+        "argilla",
+        [{"text": "x", "annotation": "a", "annotation_agent": "kim", "multi_label": False}],
+        "item 1: 'annotation' is a field of Argilla 1; export the records with Argilla 2.",
     ),
     "no text": (
         "label-studio",

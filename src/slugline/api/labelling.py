@@ -27,7 +27,8 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.evaluation.agreement import EPSILON
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
-from slugline.labels.formats.exchange import find_tool
+from slugline.labels.formats import files
+from slugline.labels.formats.exchange import LabelTool, find_tool
 from slugline.labels.formats.files import (
     TOOLS,
     ExportReport,
@@ -296,7 +297,7 @@ def _descriptions(topics: Mapping[str, str] | Sequence[str] | PathLike | None) -
     if topics is None:
         return {}
     if isinstance(topics, str | os.PathLike):
-        return read_descriptions(os.fspath(topics))
+        return read_descriptions(os.fspath(topics), may_be_empty=True)
     if isinstance(topics, Mapping):
         return dict(topics)
     return dict.fromkeys(check_texts(topics, "topics"), "")
@@ -450,10 +451,9 @@ def export_labels(
     >>> folder.cleanup()
     """
     with _open(labels) as store:
-        if tool is not None:
-            if tool not in TOOLS:
-                raise option_error("tool", tool, f"one of {', '.join(TOOLS)}")
-            return export_file(store, output, TOOLS[tool])
+        found = _find_tool(tool)
+        if found is not None:
+            return export_file(store, output, found)
         source = data or store.setting(SOURCE)
         if source is None or (data is None and not Path(source).is_file()):
             raise OptionError(
@@ -465,6 +465,52 @@ def export_labels(
             )
         reading = ReadOptions(text=stored_text_columns(store), topic=topic)
         return export_table(store, source, output, options=reading)
+
+
+def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = None) -> int:
+    """Write the topics of a label database and their descriptions to a file.
+
+    Parameters
+    ----------
+    labels : LabelStore, or path of a label database
+    output : path
+        A table with the columns "name" and "description", which `label` takes as `topics`.
+    tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
+        Write what this tool gets its labels from instead: a labelling setup, the settings of a
+        dataset, or a list of labels.
+
+    Returns
+    -------
+    int
+        The number of topics.
+
+    Raises
+    ------
+    OptionError : if there is no such tool.
+    OutputError : if the file can't be written.
+
+    Examples
+    --------
+    >>> import slugline, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with slugline.LabelStore(f"{folder.name}/labels.db") as store:
+    ...     coder = store.add_coder("Kim")
+    ...     topic = store.add_topic("billing", "Kim", description="Invoices")
+    ...     slugline.export_codebook(store, f"{folder.name}/topics.csv")
+    1
+    >>> folder.cleanup()
+    """
+    with _open(labels) as store:
+        return files.export_codebook(store, output, _find_tool(tool))
+
+
+def _find_tool(name: Tool | None) -> LabelTool | None:
+    """Return a tool by name; OptionError if there is none."""
+    if name is None:
+        return None
+    if name not in TOOLS:
+        raise option_error("tool", name, f"one of {', '.join(TOOLS)}")
+    return TOOLS[name]
 
 
 def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:

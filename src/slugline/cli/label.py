@@ -89,6 +89,12 @@ from slugline.labels.text_table import (
     "Write --export for label-studio, doccano, argilla or prodigy, with the labels of each coder.",
 )
 @option(
+    "--export-codebook FILE",
+    "Write the topics and their descriptions to FILE, a table for --topics; with --export-for, the "
+    "setup of that tool.",
+    type=OUTPUT_FILE,
+)
+@option(
     "--agreement",
     "Print how far coders agree, with each other and with imported ones, instead of opening the "
     "page.",
@@ -116,6 +122,7 @@ def label(
     import_coders: tuple[str, ...],
     export: Path | None,
     export_for: str | None,
+    export_codebook: Path | None,
     agreement: bool,
     as_json: bool,
     page: PageOptions,
@@ -135,7 +142,7 @@ def label(
       slugline label tickets.csv -o labels.db
       slugline train labels.db -o tickets.slug
     """
-    files = LabelFiles(import_path, import_coders, export, export_for)
+    files = LabelFiles(import_path, import_coders, export, export_for, export_codebook)
     files.check(file, output)
     check_agreement(agreement=agreement, as_json=as_json)
     if agreement and not files.are_given():
@@ -145,7 +152,7 @@ def label(
         check_can_open()
     check_target("--output", output, [file, topics])
     settings = page.settings()
-    descriptions = {} if topics is None else read_descriptions(topics)
+    descriptions = {} if topics is None else read_descriptions(topics, may_be_empty=True)
     with contextlib.ExitStack() as stack:
         if not files.are_given():
             # Before the file of labels is made, which shouldn't be left behind if this fails.

@@ -10,37 +10,48 @@ from slugline.cli.output import say
 from slugline.cli.output_paths import check_not_read
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
-from slugline.labels.formats.exchange import find_tool
-from slugline.labels.formats.files import TOOLS, ImportReport, export_file, import_file
+from slugline.labels.formats.exchange import LabelTool, find_tool
+from slugline.labels.formats.files import (
+    TOOLS,
+    ImportReport,
+    export_codebook,
+    export_file,
+    import_file,
+)
 from slugline.labels.formats.tables import export_table, import_table
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
 
 class LabelFiles(NamedTuple):
-    """The files of the options --import, --import-coder, --export and --export-for."""
+    """The files of the options --import, --import-coder, --export and --export-codebook."""
 
     import_file: Path | None = None
     import_coders: tuple[str, ...] = ()
     export: Path | None = None
     export_for: str | None = None
+    export_codebook: Path | None = None
 
     def are_given(self) -> bool:
         """Return whether any file is to be read or written."""
-        return self.import_file is not None or bool(self.import_coders) or self.export is not None
+        paths = self.import_file, self.export, self.export_codebook
+        return bool(self.import_coders) or any(path is not None for path in paths)
 
     def check(self, texts: str, store: Path) -> None:
         """Raise OptionError if an option is invalid, or would overwrite a file that is read."""
-        if self.export_for is not None and self.export is None:
-            raise OptionError("--export-for needs --export FILE.")
+        if self.export_for is not None and self.export is None and self.export_codebook is None:
+            raise OptionError("--export-for needs --export FILE, or --export-codebook FILE.")
         if self.export_for is not None and self.export_for not in TOOLS:
             raise OptionError(
                 f"--export-for {self.export_for}: choose one of {', '.join(TOOLS)}, or leave it "
                 f"out for a file like {texts}."
             )
         coders = [path for _, path in map(split_coder, self.import_coders)]
+        sources = [texts, store, self.import_file, *coders]
         if self.export is not None:
-            check_not_read("--export", self.export, [texts, store, self.import_file, *coders])
+            check_not_read("--export", self.export, sources)
+        if self.export_codebook is not None:
+            check_not_read("--export-codebook", self.export_codebook, [*sources, self.export])
 
 
 def split_coder(value: str) -> tuple[str, Path]:
@@ -81,20 +92,29 @@ def exchange_labels(
         else:
             report = import_table(store, path, name, user_file=table)
         _say_imported(path, report)
-    if files.export is None:
-        return
-    if files.export_for is None:
-        export = export_table(store, table.name, files.export, options=options)
+    tool = None if files.export_for is None else TOOLS[files.export_for]
+    if files.export is not None:
+        _export(store, table, files.export, tool, options)
+    if files.export_codebook is not None:
+        n_topics = export_codebook(store, files.export_codebook, tool)
+        say(f"{files.export_codebook}: {counted(n_topics, 'topic')}")
+
+
+def _export(
+    store: LabelStore, table: TextTable, path: Path, tool: LabelTool | None, options: ReadOptions
+) -> None:
+    """Write labels for a tool, or the rows of the user's file, and say so."""
+    if tool is None:
+        export = export_table(store, table.name, path, options=options)
         say(
-            f"{files.export}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic "
-            f"in column {export.topic!r}"
+            f"{path}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic in "
+            f"column {export.topic!r}"
         )
         return
-    tool = TOOLS[files.export_for]
-    written = export_file(store, files.export, tool)
+    written = export_file(store, path, tool)
     note = f"; coders disagree on {written.n_open:,}" if written.n_open else ""
     say(
-        f"{files.export}: {counted(written.n_documents, 'document')} with "
+        f"{path}: {counted(written.n_documents, 'document')} with "
         f"{counted(written.n_labels, 'label')} for {tool.title}{note}"
     )
 

@@ -228,15 +228,19 @@ def read_topic_map(
 
 
 def read_descriptions(
-    path: str | Path, likely: str | None = None, fallback: str | None = None
+    path: str | Path,
+    likely: str | None = None,
+    fallback: str | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> dict[str, str]:
     """Return descriptions of topics from a table with the columns "name" and "description".
 
-    The first column may also be called "topic".
-    See `read_topic_map` for parameters and errors.
+    The first column may also be called "topic". With `may_be_empty`, a topic without a description
+    is no error. See `read_topic_map` for the other parameters and errors.
     """
     columns, content = ("name", "description"), "a topic and what it is about"
-    problem = "{!r} has no description; write a few words"
+    problem = None if may_be_empty else "{!r} has no description; write a few words"
     return _read_pairs(path, likely, fallback, columns, content, problem, alias="topic")
 
 
@@ -246,12 +250,13 @@ def _read_pairs(
     fallback: str | None,
     columns: tuple[str, str],
     content: str,
-    problem: str,
+    problem: str | None,
     alias: str | None = None,
 ) -> dict[str, str]:
-    """Return two columns of a table as a mapping; `problem` describes an empty second cell.
+    """Return two columns of a table as a mapping.
 
-    If the first column is missing, the column called `alias` takes its place.
+    `problem` describes an empty second cell; None if that is allowed. If the first column is
+    missing, the column called `alias` takes its place.
     """
     encoding = None if likely is None else check_encoding(likely)
     rows = read_rows(path, fallback=fallback, layout=DataLayout(columns[:1], columns[1], encoding))
@@ -272,8 +277,8 @@ def _read_pairs(
     for row in items:
         name, value = (str(row.values.get(column) or "").strip() for column in columns)
         place = f"{rows.name}, {rows.unit} {row.at}"
-        if not name or not value:
-            reason = problem.format(name) if name else _NO_NAME
+        if not name or (not value and problem is not None):
+            reason = problem.format(name) if name and problem is not None else _NO_NAME
             raise DataError(f"{place}: {reason}, or delete the line.")
         if name in pairs:
             raise DataError(f"{place}: {short_repr(name)} occurs twice; delete one of its lines.")

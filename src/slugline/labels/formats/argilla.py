@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
@@ -13,6 +14,7 @@ from slugline.labels.formats.exchange import (
     ExchangedDocument,
     ExchangedLabel,
     Fields,
+    LabelScheme,
     LabelTool,
     choose_text_name,
     persons,
@@ -36,13 +38,23 @@ class _Suggestion(msgspec.Struct, frozen=True):
     agent: str | None = None
 
 
+# Fields of records of Argilla 1.
+_OLD_FIELDS = ("prediction_agent", "annotation_agent", "multi_label")
+
+
 def _matches(values: Mapping[str, Any]) -> bool:
+    if "annotation" in values and any(name in values for name in _OLD_FIELDS):
+        return True
     return "fields" in values and any(
         name in values for name in ("responses", "suggestions", "metadata", "_server_id")
     )
 
 
 def _read(fields: Fields) -> ExchangedDocument:
+    if "annotation" in fields:
+        raise fields.error(
+            "'annotation' is a field of Argilla 1", "export the records with Argilla 2"
+        )
     texts = fields.take("fields", dict[str, object], {})
     name = choose_text_name([*texts], fields, f"there are {len(texts)} fields")
     text = texts.pop(name)
@@ -84,9 +96,9 @@ def _topics(value: object, fields: Fields) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(map(str, values)))
 
 
-def _write(document: ExchangedDocument) -> dict[str, Any]:
+def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
     responses = [
-        {"value": _value(label.topics), "user_id": _user(label.coder or "")}
+        {"value": _value(label.topics, scheme), "user_id": _user(label.coder or "")}
         for label in persons(document.labels)
         if label.topics is not None
     ]
@@ -96,7 +108,7 @@ def _write(document: ExchangedDocument) -> dict[str, Any]:
     )
     suggestions: dict[str, Any] = {}
     if suggestion is not None and suggestion.topics is not None:
-        value = _value(suggestion.topics)
+        value = _value(suggestion.topics, scheme)
         suggestions[_QUESTION] = {"value": value, "score": None, "agent": suggestion.coder}
     metadata = {name: value for name, value in document.columns.items() if name != _FIELD}
     return {
@@ -110,8 +122,41 @@ def _write(document: ExchangedDocument) -> dict[str, Any]:
     }
 
 
-def _value(topics: tuple[str, ...]) -> str | list[str]:
-    return topics[0] if len(topics) == 1 else list(topics)
+def _value(topics: tuple[str, ...], scheme: LabelScheme) -> str | list[str]:
+    """Return the value of a label question, or a list for one of several labels."""
+    return list(topics) if scheme.is_multilabel or len(topics) != 1 else topics[0]
+
+
+def _write_scheme(scheme: LabelScheme) -> str:
+    """Return the settings of a dataset, with the descriptions as guidelines."""
+    kind = "multi_label_selection" if scheme.is_multilabel else "label_selection"
+    options = [
+        {"value": topic.name, "text": topic.name, "description": topic.description or None}
+        for topic in scheme.topics
+    ]
+    described = [f"- {each.name}: {each.description}" for each in scheme.topics if each.description]
+    question = {
+        "name": _QUESTION,
+        "title": _QUESTION,
+        "description": None,
+        "required": True,
+        "settings": {"type": kind, "options": options},
+    }
+    field = {
+        "name": _FIELD,
+        "title": _FIELD,
+        "required": True,
+        "settings": {"type": "text", "use_markdown": False},
+    }
+    settings = {
+        "guidelines": "\n".join(described) or None,
+        "questions": [question],
+        "fields": [field],
+        "vectors": [],
+        "metadata": [],
+        "allow_extra_metadata": True,
+    }
+    return json.dumps(settings, ensure_ascii=False, indent=2) + "\n"
 
 
 def _user(coder: str) -> str:
@@ -138,6 +183,7 @@ ARGILLA = LabelTool(
     matches=_matches,
     read=_read,
     write=_write,
+    write_scheme=_write_scheme,
     view=_view,
     extra_holder="metadata",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from slugline.labels.formats.exchange import (
     ExchangedDocument,
     ExchangedLabel,
     Fields,
+    LabelScheme,
     LabelTool,
     find_answer,
 )
@@ -52,7 +54,8 @@ def _take_topics(fields: Fields) -> list[str]:
     return [str(value) for value in values]
 
 
-def _write(document: ExchangedDocument) -> dict[str, Any]:
+def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
+    del scheme  # doccano makes labels that it lacks
     answer = find_answer(document.labels)
     notes = [label.note for label in document.labels if label.note]
     columns = {name: value for name, value in document.columns.items() if name not in _OWN}
@@ -72,6 +75,12 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
     return frozenset(find_answer(labels) or ())
 
 
+def _write_scheme(scheme: LabelScheme) -> str:
+    """Return the file of labels that "Import Labels" reads, which has no room for descriptions."""
+    labels = [{"text": topic.name} for topic in scheme.topics]
+    return json.dumps(labels, ensure_ascii=False, indent=2) + "\n"
+
+
 DOCCANO = LabelTool(
     name="doccano",
     title="doccano",
@@ -80,5 +89,6 @@ DOCCANO = LabelTool(
     matches=_matches,
     read=_read,
     write=_write,
+    write_scheme=_write_scheme,
     view=_view,
 )

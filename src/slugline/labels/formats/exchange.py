@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import datetime
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import msgspec
 
 from slugline.base.checks import replace_surrogates, short_repr
 from slugline.corpus.columns import known_text_columns
-from slugline.corpus.label_database import CoderKind, SkipReason
+from slugline.corpus.label_database import CodebookTopic, CoderKind, SkipReason
 from slugline.corpus.readers import check_exists, read_rows
 from slugline.corpus.rows import BadRow, join_advice, translate_os_errors
 from slugline.errors import DataError
@@ -75,6 +76,8 @@ class ExchangedDocument(NamedTuple):
     labels : tuple of ExchangedLabel
     key : str or None
         Its key in the label database that wrote the file, if one did.
+    is_partial : bool
+        Whether the label is one of several, as the tool asks about each topic in turn.
     """
 
     place: str
@@ -83,6 +86,22 @@ class ExchangedDocument(NamedTuple):
     columns: dict[str, Any]
     labels: tuple[ExchangedLabel, ...] = ()
     key: str | None = None
+    is_partial: bool = False
+
+
+class LabelScheme(NamedTuple):
+    """The topics of a label database, which tools show as choices.
+
+    Attributes
+    ----------
+    topics : tuple of CodebookTopic
+        Those in use.
+    is_multilabel : bool
+        Whether documents may have several topics, or none.
+    """
+
+    topics: tuple[CodebookTopic, ...] = ()
+    is_multilabel: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,9 @@ class LabelTool:
     read : callable
         Return the document of an object, with the labels in the tool's own fields.
     write : callable
-        Return the objects of a document, without the extra field.
+        Return the object of a document, without the extra field.
+    write_scheme : callable
+        Return the content of the file from which the tool gets its labels.
     view : callable
         Return what the tool's own fields say of labels, to be compared.
     extra_holder : str or None
@@ -117,7 +138,8 @@ class LabelTool:
     has_line_per_coder: bool
     matches: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Fields], ExchangedDocument]
-    write: Callable[[ExchangedDocument], dict[str, Any]]
+    write: Callable[[ExchangedDocument, LabelScheme], dict[str, Any]]
+    write_scheme: Callable[[LabelScheme], str]
     view: Callable[[Iterable[ExchangedLabel]], Hashable]
     extra_holder: str | None = None
 
@@ -210,10 +232,34 @@ def find_tool(path: str | Path, tools: Iterable[LabelTool]) -> LabelTool | None:
 
 
 def read_exchange(path: str | Path, tool: LabelTool) -> Iterator[ExchangedDocument]:
-    """Yield the documents of a tool's file, in bounded memory.
+    """Yield the documents of a tool's file, in bounded memory but for partial ones.
+
+    Partial documents come last: each with the topics that a coder accepted, one at a time.
 
     Raises DataError, with the place, if an object can't be read.
     """
+    partial: dict[tuple[object, ...], list[ExchangedDocument]] = defaultdict(list)
+    for document in _read_documents(path, tool):
+        if not document.is_partial:
+            yield document
+        elif document.labels:
+            partial[document.id, document.text, document.labels[0].coder].append(document)
+        else:  # a topic was rejected
+            partial.setdefault((document.id, document.text), []).append(document)
+    yield from map(_combine, partial.values())
+
+
+def _combine(documents: Sequence[ExchangedDocument]) -> ExchangedDocument:
+    """Return the first of several documents with the topics of all."""
+    first = documents[0]
+    topics = [topic for each in documents for label in each.labels for topic in label.topics or ()]
+    if not topics:
+        return first
+    label = msgspec.structs.replace(first.labels[0], topics=tuple(dict.fromkeys(topics)))
+    return first._replace(labels=(label,))
+
+
+def _read_documents(path: str | Path, tool: LabelTool) -> Iterator[ExchangedDocument]:
     for place, values in _objects(path):
         if not tool.matches(values):
             raise DataError(
@@ -290,7 +336,9 @@ def _encode(value: object) -> bytes:
         return _encoder.encode(replace_surrogates(msgspec.to_builtins(value, enc_hook=str)))
 
 
-def write_exchange(documents: Iterable[ExchangedDocument], tool: LabelTool) -> Iterator[bytes]:
+def write_exchange(
+    documents: Iterable[ExchangedDocument], tool: LabelTool, scheme: LabelScheme
+) -> Iterator[bytes]:
     """Yield the bytes of a tool's file."""
     separator = b"\n" if tool.form == "jsonl" else b",\n"
     if tool.form == "json":
@@ -298,7 +346,7 @@ def write_exchange(documents: Iterable[ExchangedDocument], tool: LabelTool) -> I
     is_first = True
     for document in documents:
         for line in _split(document) if tool.has_line_per_coder else [document]:
-            item = tool.write(line)
+            item = tool.write(line, scheme)
             extra = _Extra(_VERSION, document.key or "", line.labels)
             holder = item if tool.extra_holder is None else item[tool.extra_holder]
             holder[EXTRA] = _encode(extra).decode()

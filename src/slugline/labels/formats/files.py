@@ -21,6 +21,7 @@ from slugline.labels.formats.doccano import DOCCANO
 from slugline.labels.formats.exchange import (
     ExchangedDocument,
     ExchangedLabel,
+    LabelScheme,
     LabelTool,
     find_tool,
     read_exchange,
@@ -29,6 +30,7 @@ from slugline.labels.formats.exchange import (
 from slugline.labels.formats.label_studio import LABEL_STUDIO
 from slugline.labels.formats.prodigy import PRODIGY
 from slugline.labels.store import LabelStore
+from slugline.prediction.files import table_file
 
 #: The tools whose files can be read and written, by name.
 TOOLS = {tool.name: tool for tool in (LABEL_STUDIO, ARGILLA, PRODIGY, DOCCANO)}
@@ -411,9 +413,34 @@ def export_file(store: LabelStore, path: PathLike, tool: LabelTool) -> ExportRep
                 yield document
 
     with write_errors(path), whole_file(path) as file:
-        for piece in write_exchange(documents(), tool):
+        for piece in write_exchange(documents(), tool, read_scheme(store)):
             file.write(piece)
     return ExportReport(counts["documents"], counts["labels"], counts["open"])
+
+
+def export_codebook(store: LabelStore, path: PathLike, tool: LabelTool | None = None) -> int:
+    """Write the topics in use to a file; return how many there are.
+
+    By default, it is a table with the columns "name" and "description". With a tool, it is what the
+    tool gets its labels from: the labelling setup of Label Studio, the labels of doccano, the
+    settings of a dataset of Argilla, or the list of labels of Prodigy.
+
+    Raises OutputError if it can't be written.
+    """
+    scheme = read_scheme(store)
+    if tool is None:
+        rows = [("name", "description"), *((each.name, each.description) for each in scheme.topics)]
+        content = table_file(rows, ",")
+    else:
+        content = tool.write_scheme(scheme).encode(errors="replace")
+    with write_errors(path), whole_file(path) as file:
+        file.write(content)
+    return len(scheme.topics)
+
+
+def read_scheme(store: LabelStore) -> LabelScheme:
+    """Return the topics in use, and whether a document may have several."""
+    return LabelScheme(tuple(store.codebook().topics()), store.is_multilabel)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 
@@ -12,6 +13,7 @@ from slugline.labels.formats.exchange import (
     ExchangedDocument,
     ExchangedLabel,
     Fields,
+    LabelScheme,
     LabelTool,
     choose_text_name,
     persons,
@@ -49,13 +51,23 @@ class _Annotation(msgspec.Struct, frozen=True):
     model_version: str | None = None
 
 
+# Fields of the export "JSON-MIN", which leaves out what an annotation is about.
+_MIN_FIELDS = ("annotation_id", "annotator", "lead_time")
+
+
 def _matches(values: Mapping[str, Any]) -> bool:
+    if all(name in values for name in _MIN_FIELDS):
+        return True
     return "data" in values and any(
         name in values for name in ("annotations", "predictions", "completions", "is_labeled")
     )
 
 
 def _read(fields: Fields) -> ExchangedDocument:
+    if "annotation_id" in fields:
+        raise fields.error(
+            "this is JSON-MIN, which doesn't say which field is a topic", "export JSON instead"
+        )
     if "completions" in fields:
         raise fields.error(
             "'completions' are annotations of Label Studio before 1.0", "export it from a later one"
@@ -126,7 +138,8 @@ def _read_results(
     return notes, tuple(dict.fromkeys(*chosen.values())) if chosen else None
 
 
-def _write(document: ExchangedDocument) -> dict[str, Any]:
+def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
+    del scheme  # which the project has
     columns = dict(document.columns)
     meta = columns.pop("meta", None)
     columns.pop(_OBJECT, None)
@@ -181,6 +194,20 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
     )
 
 
+def _write_scheme(scheme: LabelScheme) -> str:
+    """Return the labelling setup of a project, with descriptions as hints."""
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Text", name=_OBJECT, value=f"${_OBJECT}")
+    choice = "multiple" if scheme.is_multilabel else "single"
+    choices = ElementTree.SubElement(view, "Choices", name=_CONTROL, toName=_OBJECT, choice=choice)
+    for topic in scheme.topics:
+        tag = ElementTree.SubElement(choices, "Choice", value=topic.name)
+        if topic.description:
+            tag.set("hint", topic.description)
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode") + "\n"
+
+
 LABEL_STUDIO = LabelTool(
     name="label-studio",
     title="Label Studio",
@@ -189,6 +216,7 @@ LABEL_STUDIO = LabelTool(
     matches=_matches,
     read=_read,
     write=_write,
+    write_scheme=_write_scheme,
     view=_view,
     extra_holder="meta",
 )

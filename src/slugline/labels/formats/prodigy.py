@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from slugline.labels.formats.exchange import (
     ExchangedDocument,
     ExchangedLabel,
     Fields,
+    LabelScheme,
     LabelTool,
     to_seconds,
     to_time,
@@ -21,6 +24,13 @@ def _matches(values: Mapping[str, Any]) -> bool:
     return "text" in values and any(
         name in values for name in ("answer", "_task_hash", "_input_hash", "accept", "options")
     )
+
+
+class _Option(msgspec.Struct, frozen=True):
+    """A choice of a task."""
+
+    id: str | int
+    text: str = ""
 
 
 def _read(fields: Fields) -> ExchangedDocument:
@@ -38,24 +48,27 @@ def _read(fields: Fields) -> ExchangedDocument:
     at = to_time(fields.take("_timestamp", object, None), fields)
     note = fields.take("note", str, "") or None
     label: str | None = fields.take("label", str, "") or None
-    accepted = fields.take("accept", list[str] | None, None)  # type: ignore[arg-type]
-    fields.take("options", list[object], [])
-    topics = _topics(answer, label, accepted)
+    is_choice = "accept" in fields or "options" in fields
+    accepted = fields.take("accept", list[str | int], [])
+    options = fields.take("options", list[_Option], [])
     labels: tuple[ExchangedLabel, ...] = ()
-    if answer and not (answer == "reject" and label is not None):
+    if answer == "ignore" or (answer == "reject" and label is None):
+        labels = (ExchangedLabel(coder or session, None, at, note),)
+    elif answer == "accept" and (is_choice or label is not None):
+        topics = _accepted_topics(accepted, options) if is_choice else (str(label),)
         labels = (ExchangedLabel(coder or session, topics, at, note),)
     columns = fields.rest()
-    number = _take_id(columns)
-    return ExchangedDocument(fields.place, number, text, columns, labels)
+    # Without choices, the task was whether one label is right.
+    is_partial = label is not None and not is_choice
+    document = ExchangedDocument(fields.place, _take_id(columns), text, columns, labels)
+    return document._replace(is_partial=is_partial)
 
 
-def _topics(answer: str, label: str | None, accepted: list[str] | None) -> tuple[str, ...] | None:
-    """Return the accepted topics; None for a document that was ignored or rejected."""
-    if answer != "accept":
-        return None
-    if accepted is not None:
-        return tuple(dict.fromkeys(accepted))
-    return None if label is None else (label,)
+def _accepted_topics(accepted: Sequence[str | int], options: Sequence[_Option]) -> tuple[str, ...]:
+    """Return the topics of a choice: the ids of options, or their texts if ids are numbers."""
+    texts = {option.id: option.text for option in options if isinstance(option.id, int)}
+    topics = (each if isinstance(each, str) else texts.get(each) or str(each) for each in accepted)
+    return tuple(dict.fromkeys(topics))
 
 
 def _take_id(columns: dict[str, Any]) -> str | int:
@@ -69,9 +82,11 @@ def _take_id(columns: dict[str, Any]) -> str | int:
     return number if isinstance(number, int) else ""
 
 
-def _write(document: ExchangedDocument) -> dict[str, Any]:
+def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
     columns = {name: value for name, value in document.columns.items() if name not in _OWN}
-    item: dict[str, Any] = {"text": document.text, **columns, "answer": None}
+    # Prodigy trains with all options: those that weren't accepted are wrong.
+    options = [{"id": topic.name, "text": topic.name} for topic in scheme.topics]
+    item: dict[str, Any] = {"text": document.text, **columns, "options": options}
     for label in document.labels[:1]:
         item["accept"] = list(label.topics or ())
         item["answer"] = "ignore" if label.topics is None else "accept"
@@ -81,9 +96,12 @@ def _write(document: ExchangedDocument) -> dict[str, Any]:
             item["_timestamp"] = to_seconds(label.at)
         if label.note is not None:
             item["note"] = label.note
-        if label.topics is not None:
-            item["options"] = [{"id": topic, "text": topic} for topic in label.topics]
     return item
+
+
+def _write_scheme(scheme: LabelScheme) -> str:
+    """Return the file for the option `--label`: a label in each line."""
+    return "".join(f"{topic.name}\n" for topic in scheme.topics)
 
 
 _OWN = ("text", "answer", "accept", "label", "note", "options", "_annotator_id", "_timestamp")
@@ -101,5 +119,6 @@ PRODIGY = LabelTool(
     matches=_matches,
     read=_read,
     write=_write,
+    write_scheme=_write_scheme,
     view=_view,
 )
