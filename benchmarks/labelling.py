@@ -1,24 +1,32 @@
-"""Labelling sessions, simulated: intervals of the accuracy, and labels saved.
+"""Labelling sessions, simulated: intervals of the accuracy, labels saved, and the page's speed.
 
-Somebody labels the texts that `slugline label` selects, without guesses, and answers as the data
-set does. The pool is a sample of the training documents.
+Somebody labels the texts that `slugline label` selects, and answers as the data set does. The pool
+is a sample of the training documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import csv
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import labels
 from data import load, select
-from measure import progress, table
+from measure import chromium, map_processes, progress, table
+from serving import serve_slugline
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
 from slugline.evaluation.intervals import Z_95
 from slugline.labels.labelled_texts import LabelledText
-from slugline.labels.learner import LabelModel, learn_labels, report_labels
-from slugline.labels.learning_selector import MIN_LABELS, choose_random_fraction
+from slugline.labels.learner import LabelModel, find_known_descriptions, learn_labels, report_labels
+from slugline.labels.learning_selector import MIN_LABELS, MIN_PER_TOPIC, choose_random_fraction
 from slugline.labels.selection import SelectionWeights, TextSelector, VectorSpread
 
 SETS = ("trec", "sib200-en", "sib200-de", "subj", "ag_news", "stackoverflow")
@@ -31,9 +39,28 @@ N_LABELS, EVERY = 200, 10
 N_RANDOM, N_LAST, EVERY_SAVED = 500, 400, 25
 
 
-def make_classifier() -> TopicClassifier:
-    """Return the classifier of `slugline label`."""
-    return TopicClassifier(n_jobs=1)
+class SessionSettings(NamedTuple):
+    """How somebody labels.
+
+    Attributes
+    ----------
+    random_fraction : float
+        The fraction of random draws at first.
+    is_blind : bool
+        Whether no guesses are shown. Otherwise, texts with a guess aren't measured.
+    encoder : str
+    descriptions : mapping of str to str
+        The descriptions in the codebook, by topic.
+    """
+
+    random_fraction: float = 1 / 3
+    is_blind: bool = True
+    encoder: str = "vectors"
+    descriptions: Mapping[str, str] = {}
+
+    def make_classifier(self) -> TopicClassifier:
+        """Return the classifier of `slugline label`, with the encoder."""
+        return TopicClassifier(encoder=self.encoder, n_jobs=1)
 
 
 class Look(NamedTuple):
@@ -45,33 +72,43 @@ class Look(NamedTuple):
 
 
 def label_pool(
-    pool: Corpus, n_labels: int, every: int, seed: int, random_fraction: float
+    pool: Corpus, n_labels: int, every: int, seed: int, settings: SessionSettings
 ) -> Iterator[Look]:
     """Label texts of a pool as `slugline label` selects them; yield a look every so many labels."""
-    selector = TextSelector(np.random.default_rng(seed), random_fraction)
+    selector = TextSelector(np.random.default_rng(seed), settings.random_fraction)
     free: Index = np.arange(len(pool.texts))
-    spread: VectorSpread | None = VectorSpread(pool.texts, selector.sample(free))
-    labelled = []
-    for n in range(1, n_labels + 1):
-        if spread is not None:
+    spread = VectorSpread(pool.texts, selector.sample(free))
+    descriptions = find_known_descriptions(settings.descriptions, pool.texts)
+    n_to_guess = MIN_PER_TOPIC * len({*pool.topics})
+    model: LabelModel | None = None
+    labelled: list[LabelledText] = []
+    for n in itertools.count():
+        if n % every == 0 and (descriptions or n >= MIN_LABELS):
+            rows = selector.sample(free)
+            sample = [pool.texts[row] for row in rows]
+            learned = learn_labels(
+                [*labelled], sample, settings.make_classifier, descriptions=descriptions
+            )
+            if learned is not None:
+                model = learned
+                selector.weights = make_weights(model, pool, rows)
+                selector.random_fraction = choose_random_fraction(
+                    settings.random_fraction, model.estimate
+                )
+                yield Look(n, model, free)
+        if n == n_labels:
+            return
+        if model is None:
             selector.weights = spread.weights()
-        selected = selector.select(free)
+        shows_guess = not settings.is_blind and model is not None and model.n_labels >= n_to_guess
+        selected = selector.select(free, is_blind=not shows_guess)
         assert selected is not None
         free = free[free != selected.row]
         text, topic = pool.texts[selected.row], str(pool.topics[selected.row])
-        labelled.append(LabelledText(text, (topic,), selected.weight))
-        if spread is not None:
-            spread.add(text)
-        if n < MIN_LABELS or n % every:
-            continue
-        rows = selector.sample(free)
-        model = learn_labels([*labelled], [pool.texts[row] for row in rows], make_classifier)
+        is_measured = selected.is_random or not shows_guess
+        labelled.append(LabelledText(text, (topic,), selected.weight if is_measured else None))
         if model is None:
-            continue
-        spread = None
-        selector.weights = make_weights(model, pool, rows)
-        selector.random_fraction = choose_random_fraction(random_fraction, model.estimate)
-        yield Look(n, model, free)
+            spread.add(text)
 
 
 def make_weights(model: LabelModel, pool: Corpus, rows: Index) -> SelectionWeights:
@@ -114,29 +151,41 @@ class Session(NamedTuple):
         return 2 * Z_95 * float(np.sqrt(self.accuracy * (1 - self.accuracy) / N_LABELS))
 
 
-def run_session(pool: Corpus, seed: int, random_fraction: float) -> Session:
+def run_session(name: str, seed: int, settings: SessionSettings) -> Session:
     """Compare the interval at each look with the accuracy on all texts without a label."""
-    holds = []
-    for look in label_pool(pool, N_LABELS, EVERY, seed, random_fraction):
+    pool, holds = load_pool(name, seed), []
+    for look in label_pool(pool, N_LABELS, EVERY, seed, settings):
         accuracy = measure_accuracy(look.model, select(pool, look.free))
         estimate = look.model.estimate
         holds.append(estimate.low <= accuracy <= estimate.high)
+    progress(name, seed, accuracy, all(holds))
     return Session(holds, accuracy, estimate.width, estimate.accuracy)
 
 
+def run_sessions(
+    run: Callable[..., Any], sets: Sequence[str], sessions: int
+) -> dict[str, list[Any]]:
+    """Return what a function of set and seed returns, by set; it runs in several processes."""
+    jobs = [*itertools.product(sets, range(sessions))]
+    results = map_processes(run, *zip(*jobs, strict=True))
+    return {name: results[n * sessions : (n + 1) * sessions] for n, name in enumerate(sets)}
+
+
 def intervals(
-    *, sets: tuple[str, ...] = SETS, sessions: int = 3, random_fraction: float = 1 / 3
+    *,
+    sets: tuple[str, ...] = SETS,
+    sessions: int = 3,
+    random_fraction: float = 1 / 3,
+    guesses: bool = False,
 ) -> str:
-    """Sessions in which the interval of the accuracy held at every look, and its width."""
-    rows, found = [], list[Session]()
-    for name in sets:
-        of_set = []
-        for seed in range(sessions):
-            of_set.append(run_session(load_pool(name, seed), seed, random_fraction))
-            progress(name, seed, of_set[-1].accuracy, all(of_set[-1].holds))
-        rows.append([name, *interval_cells(of_set)])
-        found += of_set
-    rows.append(["all", *interval_cells(found)])
+    """Sessions in which the interval of the accuracy held at every look, and its width.
+
+    With --guesses, the page shows guesses, so that only random draws are measured from then on.
+    """
+    settings = SessionSettings(random_fraction, is_blind=not guesses)
+    by_set = run_sessions(partial(run_session, settings=settings), sets, sessions)
+    rows = [[name, *interval_cells(of_set)] for name, of_set in by_set.items()]
+    rows.append(["all", *interval_cells([*itertools.chain.from_iterable(by_set.values())])])
     header = [
         "set",
         "sessions",
@@ -151,7 +200,8 @@ def intervals(
     return (
         f"A look every {EVERY} labels, from {MIN_LABELS} to {N_LABELS}. An interval holds if it "
         "contains the accuracy of the model of that moment on all texts of the pool without a "
-        f"label. Random draws: {random_fraction:.0%} at first. Accuracy and the rest are those at "
+        f"label. Random draws: {random_fraction:.0%} at first; guesses are "
+        f"{'shown' if guesses else 'never shown'}. Accuracy and the rest are those at "
         f"{N_LABELS} labels: means, and medians of the widths. The fixed width is that of a 95 % "
         f"interval from {N_LABELS} random labels at which one looks once.\n\n" + table(header, rows)
     )
@@ -184,29 +234,37 @@ class Forecast(NamedTuple):
     hardly_pays: bool
 
 
+class SavedSession(NamedTuple):
+    """The accuracy of random labels, that of a session by number of labels, and its forecast."""
+
+    target: float
+    curve: dict[int, float]
+    forecast: Forecast | None
+
+
 def saved(
-    *, sets: tuple[str, ...] = SETS, sessions: int = 3, random_fraction: float = 1 / 3
+    *,
+    sets: tuple[str, ...] = SETS,
+    sessions: int = 3,
+    random_fraction: float = 1 / 3,
+    encoder: str = "vectors",
 ) -> str:
     """Labels needed for the accuracy of 500 random ones, and forecasts for twice as many labels."""
+    settings = SessionSettings(random_fraction, encoder=encoder)
+    by_set = run_sessions(partial(run_saved, settings=settings), sets, sessions)
     saved_rows, forecast_rows, fractions = [], [], []
-    for name in sets:
-        _, test = load(name)
-        curves, targets, forecasts = [], [], []
-        for seed in range(sessions):
-            pool = load_pool(name, seed)
-            targets.append(random_accuracy(pool, test, seed))
-            curve, forecast = session_curve(pool, test, seed, random_fraction)
-            curves.append(curve)
-            forecasts += [] if forecast is None else [forecast]
-            progress(name, seed, targets[-1], curve.get(N_LAST))
-        n = labels_needed(curves, float(np.mean(targets)))
+    for name, of_set in by_set.items():
+        target = float(np.mean([session.target for session in of_set]))
+        n = labels_needed([session.curve for session in of_set], target)
         fractions.append(1 - n / N_RANDOM)
-        saved_rows.append([name, f"{np.mean(targets):.3f}", f"{n:.0f}", f"{fractions[-1]:.0%}"])
+        saved_rows.append([name, f"{target:.3f}", f"{n:.0f}", f"{fractions[-1]:.0%}"])
+        forecasts = [session.forecast for session in of_set if session.forecast is not None]
         forecast_rows.append([name, *forecast_cells(forecasts)])
     saved_rows.append(["mean", "-", "-", f"{np.mean(fractions):.0%}"])
     return (
-        f"### Labels saved\n\nSessions a set: {sessions}. Accuracy on test documents. Labels "
-        f"needed are where the mean accuracy of sessions first reaches that of {N_RANDOM} random "
+        f"### Labels saved\n\nEncoder: {encoder}. Sessions a set: {sessions}. Accuracy on "
+        "test documents. Labels needed are where the mean accuracy of sessions first "
+        f"reaches that of {N_RANDOM} random "
         f"labels, random draws among them included; {N_LAST} if it doesn't, as sessions end there."
         "\n\n"
         + table(["set", f"accuracy of {N_RANDOM} random labels", "labels", "saved"], saved_rows)
@@ -219,29 +277,25 @@ def saved(
     )
 
 
-def random_accuracy(pool: Corpus, test: Corpus, seed: int) -> float:
-    """Return the accuracy of a model of random labels."""
+def run_saved(name: str, seed: int, settings: SessionSettings) -> SavedSession:
+    """Compare a session with random labels, and its forecast with what more labels brought."""
+    pool, (_, test) = load_pool(name, seed), load(name)
     rows = np.random.default_rng(seed).permutation(len(pool.texts))[:N_RANDOM]
     drawn = [LabelledText(pool.texts[row], (str(pool.topics[row]),)) for row in rows]
-    model = learn_labels(drawn, [], make_classifier)
+    model = learn_labels(drawn, [], settings.make_classifier)
     assert model is not None
-    return measure_accuracy(model, test)
-
-
-def session_curve(
-    pool: Corpus, test: Corpus, seed: int, random_fraction: float
-) -> tuple[dict[int, float], Forecast | None]:
-    """Return the accuracy by number of labels, and the forecast at `N_LABELS`."""
-    curve, report = {}, None
-    for look in label_pool(pool, N_LAST, EVERY_SAVED, seed, random_fraction):
+    target = measure_accuracy(model, test)
+    curve, doubling = dict[int, float](), None
+    for look in label_pool(pool, N_LAST, EVERY_SAVED, seed, settings):
         curve[look.n_labels] = measure_accuracy(look.model, test)
         if look.n_labels == N_LABELS:
-            report = report_labels(look.model, make_classifier)
-    if report is None or report.doubling is None or 2 * N_LABELS not in curve:
-        return curve, None
-    gain, doubling = curve[2 * N_LABELS] - curve[N_LABELS], report.doubling
+            doubling = report_labels(look.model).doubling
+    progress(name, seed, target, curve.get(N_LAST))
+    if doubling is None or 2 * N_LABELS not in curve:
+        return SavedSession(target, curve, None)
+    gain = curve[2 * N_LABELS] - curve[N_LABELS]
     holds = doubling.low <= gain <= doubling.high
-    return curve, Forecast(gain, holds, doubling.gain, doubling.hardly_pays)
+    return SavedSession(target, curve, Forecast(gain, holds, doubling.gain, doubling.hardly_pays))
 
 
 def labels_needed(curves: Sequence[dict[int, float]], target: float) -> float:
@@ -270,8 +324,173 @@ def forecast_cells(forecasts: Sequence[Forecast]) -> list[str]:
     ]
 
 
-BENCHMARKS = {"intervals": intervals, "saved": saved}
+# Descriptions -------------------------------------------------------------------------------------
+
+#: Descriptions by topic, as somebody may write them who knows what the topics mean.
+DESCRIPTIONS: Mapping[str, Mapping[str, str]] = labels.DESCRIPTIONS | {
+    "ag_news": {
+        "1": "World news: governments, wars, elections and conflicts in other countries",
+        "2": "Sports: games, teams, players and results",
+        "3": "Business: companies, markets, profits, oil prices and jobs",
+        "4": "Science and technology: software, internet, computers, space and research",
+    },
+    "trec": {
+        "ENTY": "Questions about things: animals, food, products, colors, sports, words",
+        "HUM": "Questions about a person or group: who, whose name",
+        "DESC": "Questions for a definition, description, reason or manner: why, how, what is it",
+        "NUM": "Questions for a number: how many, when, how long, how much money, distance, date",
+        "LOC": "Questions about a place: where, which city, country, state or mountain",
+        "ABBR": "Questions about an abbreviation: what does it stand for",
+    },
+    "subj": {
+        "objective": "A sentence of the plot of a film: what happens to the characters",
+        "subjective": "An opinion of a critic on a film: whether it is funny, moving or dull",
+    },
+    "custrev": {
+        "positive": "The customer is happy with the product: great, easy, love it, recommend",
+        "negative": "The customer complains: problem, broken, poor quality, disappointed",
+    },
+}
+#: Numbers of labels at which models with and without descriptions are compared.
+DESCRIBED_LABELS = (0, 10, 20, 30, 50, 100)
+
+
+class DescribedSession(NamedTuple):
+    """The accuracy by number of labels, and whether the interval held at every look."""
+
+    curve: dict[int, float]
+    holds: bool
+
+
+def described(
+    *,
+    sets: tuple[str, ...] = ("sib200-en", "sib200-de", "trec", "subj", "custrev", "ag_news"),
+    sessions: int = 3,
+) -> str:
+    """Accuracy with and without descriptions of topics in the codebook, and the intervals."""
+    rows = []
+    for is_described in (False, True):
+        run = partial(run_described, is_described=is_described)
+        for name, of_set in run_sessions(run, sets, sessions).items():
+            curves = [
+                [session.curve.get(n, np.nan) for n in DESCRIBED_LABELS] for session in of_set
+            ]
+            cells = ["-" if np.isnan(mean) else f"{mean:.3f}" for mean in np.mean(curves, axis=0)]
+            held = f"{np.mean([session.holds for session in of_set]):.3f}"
+            rows.append([name, "yes" if is_described else "no", *cells, held])
+    rows.sort(key=lambda row: sets.index(row[0]))
+    header = ["set", "descriptions", *(f"{n} labels" for n in DESCRIBED_LABELS)]
+    return (
+        f"Sessions a set: {sessions}. Accuracy on all texts of the pool without a label, and the "
+        f"fraction of sessions in which the interval held at every look, one every {EVERY} labels. "
+        f"Without descriptions, there is no model before {MIN_LABELS} labels.\n\n"
+        + table([*header, "held at every look"], rows)
+    )
+
+
+def run_described(name: str, seed: int, *, is_described: bool) -> DescribedSession:
+    """Return the session of a set."""
+    descriptions = DESCRIPTIONS[name.partition("-")[0]] if is_described else {}
+    pool, settings = load_pool(name, seed), SessionSettings(descriptions=descriptions)
+    curve, holds = dict[int, float](), True
+    for look in label_pool(pool, DESCRIBED_LABELS[-1], EVERY, seed, settings):
+        accuracy, estimate = (
+            measure_accuracy(look.model, select(pool, look.free)),
+            look.model.estimate,
+        )
+        curve[look.n_labels] = accuracy
+        holds &= estimate.low <= accuracy <= estimate.high
+    progress(name, seed, is_described, accuracy, holds)
+    return DescribedSession(curve, holds)
+
+
+# The page -----------------------------------------------------------------------------------------
+
+# Resolves to the milliseconds from a key to the frame that shows the next text.
+PRESS_AND_WAIT = """(key) => new Promise((resolve) => {
+  const card = document.getElementById("card");
+  const before = card.dataset.assignment;
+  const started = performance.now();
+  const observer = new MutationObserver(() => {
+    const shown = card.dataset.assignment;
+    if (shown === undefined || shown === before) return;
+    observer.disconnect();
+    requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - started)));
+  });
+  observer.observe(card, { attributes: true });
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+})"""
+#: The set whose texts are repeated, with numbers, until there are enough.
+LATENCY_SET = "ag_news"
+
+
+def latency(*, texts: int = 100_000, keys: int = 200, pause: float = 0.25) -> str:
+    """Milliseconds from a key to the next text on the screen, in Chromium, while models learn."""
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        topic_of, arguments = write_label_files(Path(folder), texts)
+        with serve_slugline(*arguments, command="label") as server:
+            page = browser.new_page()
+            page.goto(server.url)
+            page.locator("#card[data-assignment]").wait_for()
+            milliseconds = [press_key(page, topic_of, pause) for _ in range(keys)]
+            memory = server.memory()
+    cells = [
+        f"{texts:,}",
+        str(keys),
+        f"{np.median(milliseconds):.0f}",
+        f"{np.quantile(milliseconds, 0.99):.0f}",
+        f"{max(milliseconds):.0f}",
+        f"{server.seconds_to_ready:.1f}",
+        f"{memory:.0f}",
+    ]
+    header = [
+        "texts",
+        "keys",
+        "median, ms",
+        "99 of 100, ms",
+        "maximum, ms",
+        "start, s",
+        "memory, MB",
+    ]
+    return (
+        f"A key every {pause} seconds and the time of the answer; models are learned in the "
+        "background. From the key to the frame that shows the next text; memory is that of the "
+        "server.\n\n" + table(header, [cells])
+    )
+
+
+def write_label_files(folder: Path, n_texts: int) -> tuple[dict[str, str], list[str]]:
+    """Write texts and topics; return the key of each text, and arguments of `slugline label`."""
+    train, _ = load(LATENCY_SET)
+    topics = sorted({*map(str, train.topics)})
+    key_of = {}
+    with (folder / "texts.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text"])
+        for number in range(n_texts):
+            row = number % len(train.texts)
+            text = f"{' '.join(train.texts[row].split())} {number}"
+            key_of[text] = str(topics.index(str(train.topics[row])) + 1)
+            writer.writerow([text])
+    with (folder / "topics.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "description"])
+        writer.writerows(DESCRIPTIONS[LATENCY_SET].items())
+    files = [str(folder / name) for name in ("texts.csv", "labels.db", "topics.csv")]
+    return key_of, [files[0], "-o", files[1], "--topics", files[2], "--coder", "Kim"]
+
+
+def press_key(page: Any, key_of: Mapping[str, str], pause: float) -> float:
+    """Give the text on the screen its topic; return the milliseconds until the next one shows."""
+    time.sleep(pause)
+    key = key_of[page.locator("#text").inner_text().strip()]
+    return float(page.evaluate(PRESS_AND_WAIT, key))
+
+
+BENCHMARKS = {"intervals": intervals, "saved": saved, "described": described, "latency": latency}
 QUICK = {
     "intervals": {"sets": ("trec",), "sessions": 1},
     "saved": {"sets": ("trec",), "sessions": 1},
+    "described": {"sets": ("trec",), "sessions": 1},
+    "latency": {"texts": 2000, "keys": 20, "pause": 0.05},
 }

@@ -135,12 +135,11 @@ def _memory_kb(pid: int, name: str) -> int:
 
 
 @contextlib.contextmanager
-def serve_slugline(*arguments: str) -> Iterator[Server]:
-    """Run `slugline serve`."""
+def serve_slugline(*arguments: str, command: str = "serve") -> Iterator[Server]:
+    """Run `slugline serve`, or `slugline label`."""
     port = str(_free_port())
-    with _running(
-        [str(BIN / "slugline"), "serve", "-q", "--port", port, *arguments], port
-    ) as server:
+    words = [str(BIN / "slugline"), command, "-q", "--port", port, *arguments]
+    with _running(words, port, "/ready" if command == "serve" else "/health") as server:
         yield server
 
 
@@ -155,12 +154,14 @@ def serve_peer(model: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: str, **environment: str) -> Iterator[Server]:
+def _running(
+    command: list[str], port: str, probe: str = "/ready", **environment: str
+) -> Iterator[Server]:
     started = time.perf_counter()
     process = subprocess.Popen(command, env=os.environ | environment, cwd=FOLDER)
     url = f"http://127.0.0.1:{port}"
     try:
-        while not _is_ready(f"{url}/ready"):
+        while not _is_ready(f"{url}{probe}"):
             assert process.poll() is None, command
             time.sleep(0.005)
         yield Server(url, process, time.perf_counter() - started)

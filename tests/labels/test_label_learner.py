@@ -7,7 +7,7 @@ import pytest
 
 from slugline import TopicClassifier
 from slugline.labels.labelled_texts import LabelledText
-from slugline.labels.learner import LabelModel, learn_labels
+from slugline.labels.learner import LabelModel, find_known_descriptions, learn_labels, report_labels
 
 WORDS = {
     "grain": ["wheat", "maize", "barley", "harvest"],
@@ -114,3 +114,51 @@ def test_learn_labels_of_many_labels_has_answers_held_out_for_all() -> None:
     assert model.fitted.heldout_predictions is not None
     assert not np.isnan(model.heldout.confidence).any()
     assert model.heldout.is_right.mean() > 0.9
+
+
+# Descriptions -------------------------------------------------------------------------------------
+
+DESCRIPTIONS = {
+    "grain": "Wheat, maize, barley and other harvests",
+    "money": "Banks, loans, debts and interest rates",
+}
+
+
+def learn_described(n_labels: int, descriptions: dict[str, str] = DESCRIPTIONS) -> LabelModel:
+    """Return a model of labels and descriptions."""
+    sample = texts_and_topics(60)[0]
+    labelled = labelled_texts(n_labels)
+    model = learn_labels(labelled, sample, make_classifier, descriptions=descriptions)
+    assert model is not None
+    return model
+
+
+@pytest.mark.parametrize("n_labels", [0, 1, 2, 3])
+def test_learn_labels_begins_with_descriptions(n_labels: int) -> None:
+    model = learn_described(n_labels)
+    assert model.n_labels == n_labels
+    assert model.guess("a wheat harvest")[0] == ("grain",)
+    assert np.isnan(model.estimate.accuracy)
+    assert next(report_labels(model).lines()).startswith(f"{n_labels} label")
+
+
+def test_learn_labels_leaves_out_descriptions_once_there_are_many_labels() -> None:
+    assert learn_described(4).fitted.descriptions == DESCRIPTIONS
+    assert learn_described(100).fitted.descriptions == {}
+
+
+def test_learn_labels_leaves_out_descriptions_that_mislead() -> None:
+    swapped = {"grain": DESCRIPTIONS["money"], "money": DESCRIPTIONS["grain"]}
+    assert learn_described(0, swapped).guess("a wheat harvest")[0] == ("money",)
+    model = learn_described(30, swapped)
+    assert model.fitted.descriptions == {}
+    assert model.guess("a wheat harvest")[0] == ("grain",)
+
+
+def test_find_known_descriptions_leaves_out_what_word_vectors_do_not_know() -> None:
+    texts = texts_and_topics(20)[0]
+    unknown = DESCRIPTIONS | {"metal": "", "other": "ხორბალი"}
+    assert find_known_descriptions(unknown, texts) == DESCRIPTIONS
+    assert find_known_descriptions({"grain": "Wheat"}, texts) == {}
+    assert find_known_descriptions(DESCRIPTIONS, []) == {}
+    assert find_known_descriptions(DESCRIPTIONS, ["ხორბალი მოსავალი"]) == {}

@@ -139,6 +139,21 @@ def test_selector_shows_no_guess_if_it_is_blind(blind: Labelling) -> None:
     assert any(each.guess is not None for each in selections)
 
 
+def test_selector_begins_with_descriptions_of_topics(guessing: Labelling) -> None:
+    assert guessing.selector.model is None
+    guessing.store.describe_topic("grain", "Kim", description="Wheat, maize and harvests")
+    guessing.store.describe_topic("money", "Kim", description="Banks, loans and interest rates")
+    guessing.learn()
+    model = guessing.selector.model
+    assert model is not None
+    assert model.n_labels == 0
+    guessing.label(5)
+    assert {*guessing.reasons()} <= {"random", "suggested"}
+    selections = [each.selection for each in guessing.store.first_assignments().values()]
+    assert all(each.guess is not None for each in selections)
+    assert not any(each.is_guess_shown for each in selections)
+
+
 def test_selector_gives_random_draws_to_a_second_coder(tmp_path: Path) -> None:
     labelling = Labelling(tmp_path / "labels.db", double_fraction=0.5)
     labelling.label(20)

@@ -16,15 +16,22 @@ from slugline.labels.arrivals import record_arrivals
 from slugline.labels.draws import DoubleDraws, SelectedRow
 from slugline.labels.label_report import LabelReport
 from slugline.labels.labelled_texts import read_labelled
-from slugline.labels.learner import LabelModel, MakeClassifier, learn_labels, report_labels
+from slugline.labels.learner import (
+    LabelModel,
+    MakeClassifier,
+    find_known_descriptions,
+    learn_labels,
+    report_labels,
+)
 from slugline.labels.selection import MAX_COMPARED, SelectionWeights, TextSelector, VectorSpread
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
-#: With fewer labels, texts are spread by their vectors rather than selected by the model's doubt.
+#: With fewer labels, and no descriptions of topics, texts are spread by their vectors rather than
+#: selected by the model's doubt.
 MIN_LABELS = 20
-# Guesses are shown once there are so many labels for each topic of the codebook.
-_MIN_PER_TOPIC = 3
+#: Guesses are shown once there are so many labels for each topic of the codebook.
+MIN_PER_TOPIC = 3
 # Until the interval is so wide, the fraction of random draws stays as it was at first.
 _NARROW = 0.10
 #: The smallest fraction of random draws, unless less is asked for.
@@ -52,7 +59,8 @@ def _make_classifier() -> TopicClassifier:
 class LearningSelector:
     """Selects random draws and texts that a model doubts; see `slugline.labels.draws.Selector`.
 
-    Before there are 20 labels, texts that aren't random draws are spread by their word vectors. Of
+    Before there are 20 labels, texts that aren't random draws are spread by their word vectors,
+    unless topics are described in the codebook, so that there is a model from the beginning. Of
     many texts, a random sample is compared.
 
     Attributes
@@ -137,7 +145,7 @@ class LearningSelector:
         return SelectedRow(selected.row, selection)
 
     def _has_enough(self, model: LabelModel) -> bool:
-        return model.n_labels >= _MIN_PER_TOPIC * self._n_topics
+        return model.n_labels >= MIN_PER_TOPIC * self._n_topics
 
     def notice_change(self) -> None:
         """Let the model be learned anew, in another thread."""
@@ -183,14 +191,21 @@ class LearningSelector:
 
     def _learn_labels(self) -> None:
         labelled, unmeasured_fraction = read_labelled(self._store, self._table, self._arrivals)
-        self._n_topics = len(self._store.codebook().topics())
         texts = self._table.texts
         rows = self._selector.sample(self._assignments.free_rows(""), MAX_COMPARED)
+        sample = [texts[row] for row in rows.tolist()]
+        topics = self._store.codebook().topics()
+        self._n_topics = len(topics)
+        descriptions = {topic.name: topic.description for topic in topics}
+        descriptions = find_known_descriptions(descriptions, sample)
         model = None
-        if sum(each.topics is not None for each in labelled) >= MIN_LABELS:
-            sample = [texts[row] for row in rows.tolist()]
+        if descriptions or sum(each.topics is not None for each in labelled) >= MIN_LABELS:
             model = learn_labels(
-                labelled, sample, self._make_classifier, unmeasured_fraction=unmeasured_fraction
+                labelled,
+                sample,
+                self._make_classifier,
+                descriptions=descriptions,
+                unmeasured_fraction=unmeasured_fraction,
             )
         if model is None:
             self._spread_texts(rows, [each.text for each in labelled])
@@ -206,7 +221,7 @@ class LearningSelector:
                 self._first_fraction, model.estimate
             )
         if self._learner.is_latest:  # what follows takes longer, and is of the latest labels
-            self._report = report_labels(model, self._make_classifier)
+            self._report = report_labels(model)
 
     def _spread_texts(self, rows: Index, labelled: list[str]) -> None:
         """Let texts be selected by their distance from those with a label."""
