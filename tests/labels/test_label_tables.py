@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -198,6 +199,106 @@ def test_export_table_keeps_an_excel_file(
     assert [row["n"] for row in rows] == [5] * 4
     export_table(store, tmp_path / "b.xlsx", tmp_path / "c.csv")
     assert len((tmp_path / "c.csv").read_text().splitlines()) == 5
+
+
+PARQUET_COLUMNS = {
+    "id": "n::BIGINT",
+    "text": "texts[n - 6]",
+    "Price": "(n / 3)::DECIMAL(9, 2)",
+    "at": "TIMESTAMP '2026-01-02 03:04:05' + n * INTERVAL 1 DAY",
+    "vector": "[n::FLOAT, 0.5]",
+    "nested": "{'a': n, 'b': [n::VARCHAR, NULL]}",
+    "uuid": "'6f1f0f2c-5d0a-4a3e-9a5e-736c7567736c'::UUID",
+    "blob": "'\\xFF'::BLOB",
+    'a "b", c': "NULLIF(n, 8)::UTINYINT",
+}
+
+
+def write_parquet_source(path: Path, **columns: str) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    values = {**PARQUET_COLUMNS, **columns}
+    listed = ", ".join(f"{sql} AS {_quote(name)}" for name, sql in values.items())
+    texts = ", ".join(f"'{text}'" for text in TEXTS)
+    query = f"SELECT {listed} FROM range(7, 11) r(n), (SELECT [{texts}] AS texts)"  # noqa: S608
+    duckdb.sql(query).write_parquet(str(path))
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_parquet(path: Path) -> tuple[list[str], list[str], list[Any]]:
+    """Return the names, types and rows of a file."""
+    import duckdb
+
+    relation = duckdb.read_parquet(str(path))
+    return relation.columns, [*map(str, relation.types)], relation.fetchall()
+
+
+def test_export_table_adds_topics_to_all_columns_of_parquet(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    write_parquet_source(tmp_path / "in'put*.parquet")
+    add(store, [7, 8, 9, 10], "grain", None, "earn's")
+    report = export_table(store, tmp_path / "in'put*.parquet", tmp_path / "out.parquet")
+    assert report == TableExport(4, 2, "topic")
+    names, types, rows = read_parquet(tmp_path / "out.parquet")
+    write_parquet_source(tmp_path / "plain.parquet")
+    old_names, old_types, old_rows = read_parquet(tmp_path / "plain.parquet")
+    assert (names, types) == ([*old_names, "topic"], [*old_types, "VARCHAR"])
+    assert [row[:-1] for row in rows] == old_rows
+    assert [row[-1] for row in rows] == ["grain", None, "earn's", None]
+
+
+@pytest.mark.parametrize(
+    ("column", "is_multilabel", "expected"),
+    [
+        ("'q' || n", False, ["grain", "q8", "earn", "q10"]),
+        ("['q' || n]", True, [["grain"], ["q8"], ["earn"], ["q10"]]),
+    ],
+    ids=["one topic", "lists"],
+)
+def test_export_table_fills_the_topic_column_of_parquet(
+    store: LabelStore, tmp_path: Path, column: str, is_multilabel: bool, expected: list[Any]
+) -> None:
+    write_parquet_source(tmp_path / "in.parquet", queue=column)
+    add(store, [7, 8, 9, 10], "grain", None, "earn")
+    store.set_multilabel(is_multilabel)
+    export_table(store, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    names, types, rows = read_parquet(tmp_path / "out.parquet")
+    assert (names, types) == read_parquet(tmp_path / "in.parquet")[:2]
+    assert [row[-1] for row in rows] == expected
+    corpus = load_corpus(tmp_path / "out.parquet", text="text", topic="queue")
+    assert corpus.topics[0] == (("grain",) if is_multilabel else "grain")
+
+
+def test_export_table_writes_parquet_from_parquet_alone(store: LabelStore, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nWheat rose\n")
+    add(store, None, "grain")
+    with pytest.raises(OptionError, match=r"in.csv is not Parquet; use another ending"):
+        export_table(store, tmp_path / "in.csv", tmp_path / "out.parquet")
+
+
+def test_export_table_says_which_topic_is_no_number(store: LabelStore, tmp_path: Path) -> None:
+    write_parquet_source(tmp_path / "in.parquet", topic="n")
+    add(store, [7, 8, 9, 10], "grain")
+    with pytest.raises(DataError, match=r"a topic doesn't fit into its column .*'grain'"):
+        export_table(store, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_export_table_writes_no_second_parquet_column_of_a_name(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    write_parquet_source(tmp_path / "in.parquet")
+    add(store, [7, 8, 9, 10], "grain")
+    with pytest.raises(DataError, match="has a column 'Price', which is the same as 'price'"):
+        export_table(
+            store,
+            tmp_path / "in.parquet",
+            tmp_path / "out.parquet",
+            options=ReadOptions(topic="price"),
+        )
 
 
 def test_export_table_rejects_another_ending(store: LabelStore, tmp_path: Path) -> None:

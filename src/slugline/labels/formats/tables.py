@@ -31,12 +31,13 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import document_keys
 from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
 from slugline.labels.formats.files import ImportReport, UserFile, import_documents, write_errors
+from slugline.labels.formats.parquet_columns import write_parquet
 from slugline.labels.store import LabelStore
 from slugline.prediction.files import ExcelTable
 from slugline.prediction.rows import compact
 
 #: Endings of files to which the rows of a user's file can be written.
-ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
+ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # The separator of topics in a cell, unless the user names another.
 _SEPARATOR = ";"
@@ -215,7 +216,8 @@ def export_table(
     store : LabelStore
     source : str or Path
     output : str or Path
-        Its ending decides the format; see `ENDINGS`. The file appears when it is complete.
+        Its ending decides the format; see `ENDINGS`. Parquet is written from Parquet alone. The
+        file appears when it is complete.
     options : ReadOptions, optional
         Columns, format and encoding of the source, as for data. By default, the topic column is
         that of the source, that of the store's settings, or "topic".
@@ -236,16 +238,22 @@ def export_table(
             f" is {output}; use a name that ends in one of {', '.join(ENDINGS)}.",
         )
     topics = _answers_by_key(store)
+    is_parquet = ending == ".parquet"
     rows, head = _open(source, options)
     columns = _find_columns(rows, head, options._replace(topic=None), id_column)
+    if is_parquet and rows.format != "parquet":
+        raise OptionError(
+            Parameter("output"),
+            f" is {output}, and {source} is not Parquet; use another ending, such as .csv.",
+        )
     # Another column may be the only one left, but is not to be overwritten.
     known = known_topic_column(column_names(head), columns.text)
     topic = options.topic or known or store.setting(TOPIC_COLUMN) or "topic"
     keys = _row_keys(itertools.chain(head, rows), columns)
     form = columns.form
     if form is None and store.is_multilabel:
-        is_json = ending in (".json", ".jsonl")
-        form = TopicForm("array") if is_json else TopicForm("separator", _SEPARATOR)
+        has_lists = is_parquet or ending in (".json", ".jsonl")
+        form = TopicForm("array") if has_lists else TopicForm("separator", _SEPARATOR)
     answers = [topics.get(key) for key in keys]
     cells = [{} if answer is None else _cells(answer, topic, form) for answer in answers]
     with write_errors(output), whole_file(output) as file:
@@ -291,6 +299,9 @@ def _write_rows(
     cells: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the rows of a source, read once more, with new cells."""
+    if ending == ".parquet":
+        write_parquet(file, source, cells)
+        return
     rows, head = _open(source, options)
     if ending == ".xlsx" and rows.format == "xlsx":
         _write_sheet(file, source, rows, head, topic, cells)
