@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from random_selector import RandomSelector
@@ -201,7 +200,7 @@ def decide(store: LabelStore, n: int, selection: Selection) -> None:
 
 def test_repeated_draws_repeat_each_earlier_text_once(store: LabelStore) -> None:
     decide(store, 12, Selection("suggested", 0.1))
-    draws = RepeatedDraws(1.0, 10, np.random.default_rng(0))
+    draws = RepeatedDraws(1.0, 10, random_state=0)
     found = []
     while (drawn := draws.draw([*store.current_decisions()])) is not None:
         decision, selection = drawn
@@ -219,7 +218,7 @@ def test_repeated_draws_repeat_each_earlier_text_once(store: LabelStore) -> None
 
 def test_repeated_draws_repeat_a_fraction(store: LabelStore) -> None:
     decide(store, 30, Selection("random", 0.1))
-    draws = RepeatedDraws(0.2, 10, np.random.default_rng(0))
+    draws = RepeatedDraws(0.2, 10, random_state=0)
     decisions = [*store.current_decisions()]
     drawn = [draws.draw(decisions) for _ in range(1000)]
     assert 150 < sum(each is not None for each in drawn) < 250
@@ -229,7 +228,7 @@ def test_repeated_draws_repeat_a_fraction(store: LabelStore) -> None:
 @pytest.mark.parametrize("reason", ["near copy", "repeated"])
 def test_repeated_draws_repeat_nothing_that_was_not_read(store: LabelStore, reason: Any) -> None:
     decide(store, 12, Selection(reason))
-    draws = RepeatedDraws(1.0, 2, np.random.default_rng(0))
+    draws = RepeatedDraws(1.0, 2, random_state=0)
     assert draws.draw([*store.current_decisions()]) is None
 
 

@@ -278,6 +278,61 @@ def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) ->
         page.locator("#recent b", has_text="cereals").wait_for()
 
 
+COPY = "where is the parcel number {} that you promised me for last Monday"
+
+
+@contextlib.contextmanager
+def with_copies(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """Label one of 12 near copies; yield the page once it shows those that nobody has."""
+    texts = tmp_path / "texts.csv"
+    texts.write_text("body\n" + "".join(f"{COPY.format(n)}\n" for n in range(12)))
+    with labelling(texts) as address, opened(browser, address) as page:
+        for _ in range(100):  # until the near copies are found
+            page.keyboard.press("1")
+            wait_until_saved(page)
+            page.wait_for_timeout(200)
+            if page.locator("#copies", has_text="nearly the same").is_visible():
+                break
+            page.keyboard.press("u")
+            page.locator("#no-recent").wait_for()
+        page.keyboard.press("g")
+        page.locator("#copies input").first.wait_for()
+        yield page
+
+
+def test_near_copies_are_looked_at_and_labelled(browser: Browser, tmp_path: Path) -> None:
+    with with_copies(browser, tmp_path) as page:
+        assert page.locator("#copies mark").all_inner_texts()[0].isdigit()
+        n = page.locator("#copies input").count() - 1
+        page.keyboard.press("Space")
+        page.keyboard.press("2")  # it is for no other text
+        page.get_by_role("button", name=f"Label {n} texts as grain").wait_for()
+        page.keyboard.press("Enter")
+        page.locator("#recent", has_text=f"{n} near copies").wait_for()
+        assert page.locator("#copies").is_hidden()
+        page.locator("#standing", has_text=f"{n + 1} of 12 texts labelled").wait_for()
+    found = [each for each in decisions(tmp_path / "texts.csv") if each[0] == "label"]
+    assert found[-n:] == [("label", ("grain",), None)] * n
+
+
+def test_near_copies_are_undone_together(browser: Browser, tmp_path: Path) -> None:
+    with with_copies(browser, tmp_path) as page:
+        page.keyboard.press("Enter")
+        page.locator("#recent button", has_text="near copies").click()
+        page.get_by_role("button", name="Take their labels back").click()
+        page.locator("#standing", has_text="1 of 12 texts labelled").wait_for()
+        assert page.locator("#recent li").count() == 1
+    with LabelStore(tmp_path / "labels.db") as store:
+        assert [each.answer for each in store.labels()].count(("grain",)) == 1
+
+
+def test_near_copies_are_declined_by_escape(browser: Browser, tmp_path: Path) -> None:
+    with with_copies(browser, tmp_path) as page:
+        page.keyboard.press("Escape")
+        assert page.locator("#copies").is_hidden()
+        assert page.evaluate("document.activeElement.id") == "card"
+
+
 def test_disagreements_are_settled_one_after_the_other(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
         press(page, "1", "2")
@@ -591,6 +646,17 @@ def test_axe_finds_no_violations(browser: Browser, texts: Path) -> None:
                     for node in each["nodes"]
                 ]
     assert found == []
+
+
+def test_near_copies_are_for_all_eyes(browser: Browser, tmp_path: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    with with_copies(browser, tmp_path) as page:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert Axe().run(page).response["violations"] == [], scheme
+        page.set_viewport_size({"width": 320, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_page_fits_into_every_window(browser: Browser, texts: Path) -> None:

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
 from slugline.corpus.label_database import ModelGuess, Selection
-from slugline.labels.draws import SelectedRow
+from slugline.labels.draws import RepeatedDraws, SelectedRow
+from slugline.labels.near_copies import NearCopies
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app
@@ -44,6 +45,7 @@ def labelling(
     settlers: tuple[str, ...] = (),
     is_blind: bool = False,
     selector_class: type[RandomSelector] = RandomSelector,
+    repeated_draws: RepeatedDraws | None = None,
     **options: Any,
 ) -> Iterator[TestClient]:
     """Yield a client of a page on which texts are labelled, in the file at a path."""
@@ -54,8 +56,18 @@ def labelling(
     store = LabelStore(path)
     assignments = RowAssignments.from_store(table, store)
     selector = selector_class(assignments, random_state=0, **options)
+    near_copies = NearCopies(texts)
+    assert near_copies.wait(60)
     service = LabelService(
-        store, table, assignments, selector, "Kim", is_blind=is_blind, settlers=settlers
+        store,
+        table,
+        assignments,
+        selector,
+        "Kim",
+        is_blind=is_blind,
+        settlers=settlers,
+        near_copies=near_copies,
+        repeated_draws=repeated_draws,
     )
     state = LabelState(ServeSettings(tokens=tokens, max_body=1 << 20), service)
     try:
@@ -285,7 +297,106 @@ def test_recent_goes_back_to_the_first_decision(path: Path) -> None:
 def test_text_shows_an_earlier_decision(page: TestClient) -> None:
     text = next_text(page)
     decision = decide(page, text["assignment"], "grain", note="why")
+    assert decision.pop("n_copies") == 0
     assert post(page, "text", assignment=text["assignment"]) == text | {"decision": decision}
+
+
+# Near copies --------------------------------------------------------------------------------------
+
+COPIES = [f"Ticket {n}: where is the parcel that you promised me for last Monday" for n in range(6)]
+
+
+@pytest.fixture
+def copies(path: Path) -> Iterator[TestClient]:
+    """Yield a page on six near copies and another text."""
+    with labelling(path, [*COPIES, "Net profit fell"]) as page:
+        yield page
+
+
+def decide_a_copy(page: TestClient) -> Any:
+    """Label the first text that has near copies; return the decision."""
+    while True:
+        decision = decide(page, next_text(page)["assignment"], "grain")
+        if decision["n_copies"]:
+            return decision
+
+
+def test_decide_counts_near_copies_without_a_label(copies: TestClient) -> None:
+    found = [decide(copies, next_text(copies)["assignment"], "grain") for _ in range(7)]
+    assert sorted(each["n_copies"] for each in found) == [0, 0, 1, 2, 3, 4, 5]
+
+
+def test_near_copies_are_labelled_together_once(copies: TestClient, path: Path) -> None:
+    assignment = decide_a_copy(copies)["assignment"]
+    found = post(copies, "copies", assignment=assignment)
+    assert (found["topics"], found["n_more"]) == (["grain"], 0)
+    assert {each["text"] for each in found["copies"]} == {*COPIES} - {found["text"]}
+    keys = [each["key"] for each in found["copies"]][1:]
+    for _ in range(2):
+        body = {"assignment": assignment, "request": "the one click", "keys": keys}
+        assert post(copies, "copies/label", **body) == {"n_copies": 4}
+    with LabelStore(path) as store:
+        reasons = [each.assignment.selection.reason for each in store.decisions()]
+    assert reasons.count("near copy") == 4
+    left = []
+    while (text := next_text(copies)) is not None:
+        left.append(text["text"])
+        decide(copies, text["assignment"], "earnings")
+    assert {*left} - {"Net profit fell"} == {found["copies"][0]["text"]}
+
+
+def test_near_copies_are_listed_as_one_and_undone_together(copies: TestClient) -> None:
+    decision = decide_a_copy(copies)
+    body = {"assignment": decision["assignment"]}
+    keys = [each["key"] for each in post(copies, "copies", **body)["copies"]]
+    post(copies, "copies/label", **body, request=name(), keys=keys)
+    latest, original = post(copies, "recent")["decisions"][:2]
+    assert (latest["n_copies"], latest["original"]) == (5, decision["assignment"])
+    assert latest["excerpt"] == original["excerpt"]
+    assert original["decision"]["id"] == decision["id"]
+    assert [each["topics"] for each in post(copies, "copies", **body)["copies"]] == [["grain"]] * 5
+    n_labelled = get(copies, "progress")["n_labelled"]
+    for _ in range(2):
+        assert post(copies, "copies/undo", **body, request="undo them") == {"n_copies": 5}
+    assert get(copies, "progress")["n_labelled"] == n_labelled - 5
+    assert [each["topics"] for each in post(copies, "copies", **body)["copies"]] == [None] * 5
+    assert next_text(copies) is not None
+
+
+def test_near_copies_of_another_coder_are_refused(path: Path) -> None:
+    kim, lee = (line.split()[1] for line in NAMED)
+    with labelling(path, COPIES, tokens=NAMED) as page:
+        assignment = next_text(page, token=kim)["assignment"]
+        body = {"assignment": assignment, "kind": "label", "topics": ["grain"]}
+        assert post(page, "decide", kim, request=name(), **body)["n_copies"] == 5
+        headers = {"Authorization": f"Bearer {lee}"}
+        response = page.post("/v1/copies", json={"assignment": assignment}, headers=headers)
+        assert response.status_code == 403
+
+
+def test_near_copies_that_are_gone_are_refused(copies: TestClient) -> None:
+    assignment = decide_a_copy(copies)["assignment"]
+    body = {"assignment": assignment, "request": name(), "keys": ["text 1"]}
+    assert "are gone from the file" in refusal(copies, "copies/label", **body)[1]
+
+
+# Texts that come again ----------------------------------------------------------------------------
+
+
+def test_next_repeats_a_text_without_a_word(path: Path) -> None:
+    with labelling(path, repeated_draws=RepeatedDraws(1.0, 3, random_state=0)) as page:
+        first = [next_text(page)]
+        decide(page, first[0]["assignment"], "grain", note="why")
+        for _ in range(3):
+            first.append(next_text(page))
+            decide(page, first[-1]["assignment"], "grain")
+        again = next_text(page)
+        assert again == first[0] | {"assignment": again["assignment"]}
+        decide(page, again["assignment"], "earnings")
+        assert get(page, "progress")["by_topic"] == {"grain": 4, "earnings": 0}
+    with LabelStore(path) as store:
+        [*_, decision] = store.decisions()
+    assert decision.assignment.selection[:3] == ("repeated", 1.0, 1)
 
 
 # Topics -------------------------------------------------------------------------------------------

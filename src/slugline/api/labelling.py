@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slugline.base.checks import option_error, short_repr
+from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.base.lazy import import_extra
 from slugline.base.wording import counted
@@ -27,6 +27,7 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.evaluation.agreement import EPSILON
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
+from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION, RepeatedDraws
 from slugline.labels.formats import files
 from slugline.labels.formats.exchange import LabelTool, find_tool
 from slugline.labels.formats.files import (
@@ -150,6 +151,8 @@ def label(
     random_fraction: float = 0.33,
     blind: bool = False,
     double_fraction: float = 0.0,
+    repeat_fraction: float = REPEAT_FRACTION,
+    repeat_after: int = REPEAT_AFTER,
     settlers: Sequence[str] = (),
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
@@ -186,6 +189,10 @@ def label(
         Never show what the model would answer.
     double_fraction : float from 0 to 1, default 0.0
         The fraction of each coder's texts that another coder gets as well.
+    repeat_fraction : float from 0 to 1, default 0.02
+        The fraction of a coder's texts that come again, to measure how steady the coder is.
+    repeat_after : int, default 50
+        How many other texts come before one that comes again.
     settlers : sequence of str, optional
         Who may settle disagreements of coders; by default everybody.
     text : str or sequence of str, optional
@@ -229,6 +236,8 @@ def label(
     """
     _check_fraction("random_fraction", random_fraction, 0.05)
     _check_fraction("double_fraction", double_fraction, 0.0)
+    _check_fraction("repeat_fraction", repeat_fraction, 0.0)
+    check_whole("repeat_after", repeat_after, 1)
     from slugline.serving.serve_settings import ServeSettings
 
     settings = ServeSettings(max_body=_MAX_BODY) if settings is None else settings
@@ -243,6 +252,7 @@ def label(
         earlier.stop()
     import_extra("uvicorn", "pages to label texts", "serve", OptionError)
     from slugline.labels.learning_selector import LearningSelector
+    from slugline.labels.near_copies import NearCopies
     from slugline.serving.labelling.app import make_label_app
     from slugline.serving.labelling.handlers import LabelState
     from slugline.serving.labelling.service import LabelService
@@ -270,7 +280,15 @@ def label(
             is_blind=blind,
         )
         service = LabelService(
-            store, table, assignments, selector, person, is_blind=blind, settlers=settlers
+            store,
+            table,
+            assignments,
+            selector,
+            person,
+            is_blind=blind,
+            settlers=settlers,
+            near_copies=NearCopies(table.texts),
+            repeated_draws=RepeatedDraws(repeat_fraction, repeat_after),
         )
         stack.callback(service.close)
         state = LabelState(settings, service)

@@ -20,6 +20,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
+from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION, RepeatedDraws
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import add_topics
 from slugline.labels.store import LabelStore
@@ -63,6 +64,18 @@ from slugline.labels.text_table import (
     "Fraction of each coder's texts that another coder gets as well, to measure agreement.",
     type=click.FloatRange(0, 1),
     default=0.0,
+)
+@option(
+    "--repeat FRACTION",
+    "Fraction of a coder's texts that come again later, to measure how steady they are.",
+    type=click.FloatRange(0, 0.5),
+    default=REPEAT_FRACTION,
+)
+@option(
+    "--repeat-after N",
+    "How many other texts come before one that comes again.",
+    type=click.IntRange(min=1),
+    default=REPEAT_AFTER,
 )
 @option(
     "--settler settlers NAME",
@@ -117,6 +130,8 @@ def label(
     random: float,
     blind: bool,
     double: float,
+    repeat: float,
+    repeat_after: int,
     settlers: Sequence[str],
     import_path: Path | None,
     import_coders: tuple[str, ...],
@@ -180,6 +195,7 @@ def label(
                 print_agreement(output, as_json=as_json)
             return
         from slugline.labels.learning_selector import LearningSelector
+        from slugline.labels.near_copies import NearCopies
         from slugline.serving.labelling.service import LabelService
 
         selector = LearningSelector(
@@ -191,7 +207,15 @@ def label(
             is_blind=blind,
         )
         service = LabelService(
-            store, table, assignments, selector, person, is_blind=blind, settlers=settlers
+            store,
+            table,
+            assignments,
+            selector,
+            person,
+            is_blind=blind,
+            settlers=settlers,
+            near_copies=NearCopies(table.texts),
+            repeated_draws=RepeatedDraws(repeat, repeat_after),
         )
         if table.has_topics():
             say(

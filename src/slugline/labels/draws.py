@@ -12,6 +12,9 @@ from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.label_report import LabelReport
 from slugline.labels.text_table import RowAssignments
 
+#: The fraction of a coder's texts that come again, and after how many others, by default.
+REPEAT_FRACTION, REPEAT_AFTER = 0.02, 50
+
 
 class SelectedRow(NamedTuple):
     """A row of a `TextTable`, and why it was selected."""
@@ -97,15 +100,22 @@ class RepeatedDraws:
 
     Parameters
     ----------
-    fraction : float
+    fraction : float, default 0.02
         The probability with which a coder gets such a text, if there is one.
-    n_between : int
+    n_between : int, default 50
         How many other texts the coder has decided about since, at least.
-    rng : numpy.random.Generator
+    random_state : int, optional
     """
 
-    def __init__(self, fraction: float, n_between: int, rng: np.random.Generator) -> None:
-        self._fraction, self._n_between, self._rng = fraction, n_between, rng
+    def __init__(
+        self,
+        fraction: float = REPEAT_FRACTION,
+        n_between: int = REPEAT_AFTER,
+        *,
+        random_state: int | None = None,
+    ) -> None:
+        self._fraction, self._n_between = fraction, n_between
+        self._rng = np.random.default_rng(random_state)
 
     def draw(self, decisions: Sequence[LabelDecision]) -> tuple[LabelDecision, Selection] | None:
         """Return the label whose text comes again; None if nothing is repeated.

@@ -252,9 +252,9 @@ class RowAssignments:
         self._drawn.pop(row, None)
         self._is_free[row] = True
 
-    def is_free(self, row: int) -> bool:
-        """Return whether nobody has a row."""
-        return bool(self._is_free[row])
+    def is_free(self, row: int, coder: str = "") -> bool:
+        """Return whether nobody has a row, and this coder didn't leave it to others."""
+        return bool(self._is_free[row]) and row not in self._declined.get(coder, ())
 
     def n_coders(self, row: int) -> int:
         """Return how many coders have or had a row."""

@@ -14,9 +14,11 @@ from slugline.base.checks import replace_surrogates
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.labelling.requests import (
     AddTopicRequest,
+    CopiesRequest,
     DecideRequest,
     DescribeTopicRequest,
     DisagreementRequest,
+    LabelCopiesRequest,
     MergeTopicRequest,
     NextRequest,
     RecentRequest,
@@ -24,6 +26,7 @@ from slugline.serving.labelling.requests import (
     SeparateTopicRequest,
     SettleRequest,
     TextRequest,
+    UndoCopiesRequest,
     UndoRequest,
 )
 from slugline.serving.labelling.service import LabelService
@@ -93,6 +96,9 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("/v1/next", "POST"): change_handler(NextRequest, LabelService.next_text),
     ("/v1/decide", "POST"): change_handler(DecideRequest, LabelService.decide),
     ("/v1/undo", "POST"): change_handler(UndoRequest, LabelService.undo),
+    ("/v1/copies", "POST"): change_handler(CopiesRequest, LabelService.copies),
+    ("/v1/copies/label", "POST"): change_handler(LabelCopiesRequest, LabelService.label_copies),
+    ("/v1/copies/undo", "POST"): change_handler(UndoCopiesRequest, LabelService.undo_copies),
     ("/v1/topics", "POST"): change_handler(AddTopicRequest, LabelService.add_topic),
     ("/v1/topics/describe", "POST"): change_handler(
         DescribeTopicRequest, LabelService.describe_topic

@@ -33,6 +33,7 @@ _SCRIPTS = (
     "outbox.js",
     "texts.js",
     "decisions.js",
+    "copies.js",
     "disagreements.js",
     "topics.js",
     "recent.js",

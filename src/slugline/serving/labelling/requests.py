@@ -12,6 +12,7 @@ from slugline.serving.requests import ServiceRequest
 
 _Number = Annotated[int, Meta(ge=1, le=10**18 - 1)]
 _Name = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")]
+_Key = Annotated[str, Meta(min_length=1, max_length=100_000)]
 _Note = Annotated[str, Meta(max_length=100_000)]
 # What the page calls an intended change, so that a repeated one is made once.
 _RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
@@ -52,6 +53,27 @@ class UndoRequest(ServiceRequest, frozen=True, kw_only=True):
     """Takes a decision back."""
 
     decision: _Number
+    request: _RequestName
+
+
+class CopiesRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Asks for near copies of the text of an assignment."""
+
+    assignment: _Number
+
+
+class LabelCopiesRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Gives near copies, by key, the topics of the text of an assignment."""
+
+    assignment: _Number
+    request: _RequestName
+    keys: Annotated[list[_Key], Meta(min_length=1, max_length=1000)]
+
+
+class UndoCopiesRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Takes back the labels of near copies that were labelled with the text of an assignment."""
+
+    assignment: _Number
     request: _RequestName
 
 
@@ -133,6 +155,13 @@ class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None
 
 
+class DecideReply(DecisionReply, frozen=True, kw_only=True):
+    """A decision that was stored."""
+
+    #: Texts without a label that are nearly the same as one that was labelled.
+    n_copies: int
+
+
 class TextReply(msgspec.Struct, frozen=True, kw_only=True):
     """A text to label, or one that was labelled."""
 
@@ -155,6 +184,10 @@ class RecentDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     decision: DecisionReply
     excerpt: str
+    #: Near copies that were labelled together, if it is about them; `original` is the assignment of
+    #: the text that they were labelled with, whose excerpt this is.
+    n_copies: int = 0
+    original: int | None = None
 
 
 class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +196,31 @@ class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
     decisions: list[RecentDecision]
     #: Whether there are earlier ones.
     has_more: bool
+
+
+class CopyReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A near copy of a text."""
+
+    key: str
+    text: str
+    #: Its topics if it was labelled together with the text.
+    topics: list[str] | None
+
+
+class CopiesReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A text with near copies: those that were labelled together with it, and those to label."""
+
+    text: str
+    topics: list[str]
+    copies: list[CopyReply]
+    #: Further ones, which are sent once these have labels.
+    n_more: int
+
+
+class CopiesCountReply(msgspec.Struct, frozen=True, kw_only=True):
+    """How many near copies were labelled, or lost their label."""
+
+    n_copies: int
 
 
 class CoderLabel(msgspec.Struct, frozen=True, kw_only=True):

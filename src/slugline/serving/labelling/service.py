@@ -7,7 +7,6 @@ run on threads; each takes the name of the coder who asks.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import threading
 from collections.abc import Sequence
@@ -24,16 +23,23 @@ from slugline.corpus.label_database import (
 from slugline.corpus.misspellings import has_one_letter_wrong
 from slugline.errors import DataError
 from slugline.labels.accuracy import MIN_EFFECTIVE, AccuracyEstimate
-from slugline.labels.draws import Selector
+from slugline.labels.draws import RepeatedDraws, Selector
 from slugline.labels.label_report import LabelReport
+from slugline.labels.near_copies import NearCopies
 from slugline.labels.store import LabelCounts, LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.serving.labelling.history import CoderHistory, ListedDecision
 from slugline.serving.labelling.requests import (
     AccuracyReply,
     AddTopicReply,
     AddTopicRequest,
     CodebookReply,
     CoderLabel,
+    CopiesCountReply,
+    CopiesReply,
+    CopiesRequest,
+    CopyReply,
+    DecideReply,
     DecideRequest,
     DecisionReply,
     DescribeTopicRequest,
@@ -42,6 +48,7 @@ from slugline.serving.labelling.requests import (
     DisagreementRequest,
     ForecastReply,
     GuessReply,
+    LabelCopiesRequest,
     MergedTopic,
     MergeTopicRequest,
     NextReply,
@@ -58,12 +65,15 @@ from slugline.serving.labelling.requests import (
     TextRequest,
     TopicAccuracyReply,
     TopicReply,
+    UndoCopiesRequest,
     UndoRequest,
 )
 from slugline.serving.service_errors import SettlementError, WrongCoderError
 
 # Characters of a text in the list of the latest decisions, and decisions in it.
 _EXCERPT, _N_RECENT = 120, 8
+# Near copies that are sent at once: as many as one can look at.
+_N_COPIES = 100
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
 
@@ -85,6 +95,10 @@ class LabelService:
         Whether the selector learns a model of the labels, whose accuracy the page shows.
     settlers : sequence of str, optional
         Who may settle disagreements; by default, everybody.
+    near_copies : NearCopies, optional
+        Texts of the table that are nearly the same; by default, none are offered.
+    repeated_draws : RepeatedDraws, optional
+        Which texts come again; by default, none.
     """
 
     def __init__(
@@ -98,14 +112,17 @@ class LabelService:
         is_blind: bool = False,
         is_measured: bool = True,
         settlers: Sequence[str] = (),
+        near_copies: NearCopies | None = None,
+        repeated_draws: RepeatedDraws | None = None,
     ) -> None:
         self.store, self.coder = store, coder
         self._settlers = frozenset(settlers)
         self._table, self._assignments, self._selector = table, assignments, selector
         self._is_blind, self._is_measured = is_blind, is_measured
+        self._near_copies, self._repeated_draws = near_copies, repeated_draws
         self._selecting, self._reading = threading.Lock(), threading.Lock()
         self._counts: tuple[tuple[int, ...], LabelCounts] | None = None
-        self._histories: dict[str, _History] = {}
+        self._histories: dict[str, CoderHistory] = {}
 
     def close(self) -> None:
         """End the selector's threads, and close the file of labels."""
@@ -137,8 +154,20 @@ class LabelService:
             for assignment in self.store.open_assignments(coder):
                 if assignment.id not in held:
                     return NextReply(text=self._text(assignment))
-            selected = self._select(coder)
+            selected = self._repeat(coder) or self._select(coder)
         return NextReply(text=None if selected is None else self._text(selected))
+
+    def _repeat(self, coder: str) -> Assignment | None:
+        """Return the assignment of a text that comes again; None if it is the turn of another."""
+        if self._repeated_draws is None:
+            return None
+        drawn = self._repeated_draws.draw(self._history(coder).decisions())
+        if drawn is None:
+            return None
+        number, selection = drawn[0].assignment.document, drawn[1]
+        if self._table.find_row(self.store.document(number)) is None:
+            return None
+        return self.store.assign(coder, number, selection)
 
     def _select(self, coder: str) -> Assignment | None:
         """Return a new assignment; None if no text is left."""
@@ -190,7 +219,7 @@ class LabelService:
 
     # Decisions -------------------------------------------------------------------------------
 
-    def decide(self, coder: str, request: DecideRequest) -> DecisionReply:
+    def decide(self, coder: str, request: DecideRequest) -> DecideReply:
         """Store a decision; it is on disk when this returns."""
         assignment = self._own_assignment(coder, request.assignment)
         is_guess_shown = assignment.selection.is_guess_shown and not self._is_blind
@@ -218,7 +247,8 @@ class LabelService:
                 with self._selecting:
                     self._assignments.decline(row, coder)
         self._selector.notice_change()
-        return self._decision(decision)
+        n_copies = len(self._free_copies(assignment)) if decision.kind == "label" else 0
+        return DecideReply(**msgspec.structs.asdict(self._decision(decision)), n_copies=n_copies)
 
     def undo(self, coder: str, request: UndoRequest) -> TextReply:
         """Take a decision back; return its text, which has no decision then."""
@@ -234,18 +264,24 @@ class LabelService:
         found = self._history(coder).latest(_N_RECENT + 1, request.before)
         return RecentReply(
             has_more=len(found) > _N_RECENT,
-            decisions=[
-                RecentDecision(
-                    decision=self._decision(decision),
-                    excerpt=_excerpt(self.store.document(decision.assignment.document).text),
-                )
-                for decision in found[:_N_RECENT]
-            ],
+            decisions=[self._recent(each) for each in found[:_N_RECENT]],
         )
 
-    def _history(self, coder: str) -> _History:
+    def _recent(self, listed: ListedDecision) -> RecentDecision:
+        original = listed.decision.assignment.selection.original
+        assignment = listed.decision.assignment
+        if original is not None:
+            assignment = self.store.assignment(original)
+        return RecentDecision(
+            decision=self._decision(listed.decision),
+            excerpt=_excerpt(self.store.document(assignment.document).text),
+            n_copies=listed.n_copies,
+            original=original,
+        )
+
+    def _history(self, coder: str) -> CoderHistory:
         with self._reading:
-            history = self._histories.setdefault(coder, _History(self.store, coder))
+            history = self._histories.setdefault(coder, CoderHistory(self.store, coder))
             history.refresh()
             return history
 
@@ -260,6 +296,66 @@ class LabelService:
             reason=decision.reason,
             note=decision.note,
         )
+
+    # Near copies -----------------------------------------------------------------------------
+
+    def copies(self, coder: str, request: CopiesRequest) -> CopiesReply:
+        """Return the near copies of a text that the coder has labelled."""
+        assignment = self._own_assignment(coder, request.assignment)
+        decision = self._history(coder).current(assignment.id)
+        free = self._free_copies(assignment)
+        codebook = self.store.codebook()
+        copies = []
+        for each in self.store.copies(assignment.id)[:_N_COPIES]:
+            document = self.store.document(each.assignment.document)
+            topics = [*codebook.current_names(each.topic_ids)]
+            copies.append(CopyReply(key=document.key, text=document.text, topics=topics))
+        for row in free[: max(_N_COPIES - len(copies), 0)]:
+            key, text = self._table.keys[row], self._table.texts[row]
+            copies.append(CopyReply(key=key, text=text, topics=None))
+        return CopiesReply(
+            text=self.store.document(assignment.document).text,
+            topics=[] if decision is None else [*codebook.current_names(decision.topic_ids)],
+            copies=copies,
+            n_more=len(free) - sum(each.topics is None for each in copies),
+        )
+
+    def _free_copies(self, assignment: Assignment) -> list[int]:
+        """Return the rows of near copies of a text that nobody has."""
+        if self._near_copies is None:
+            return []
+        row = self._table.find_row(self.store.document(assignment.document))
+        rows = [] if row is None else self._near_copies.find(row).tolist()
+        return [each for each in rows if self._assignments.is_free(each, assignment.coder.name)]
+
+    def label_copies(self, coder: str, request: LabelCopiesRequest) -> CopiesCountReply:
+        """Give near copies that the coder has looked at the topics of their original."""
+        assignment = self._own_assignment(coder, request.assignment)
+        found = [self._table.find_key(key) for key in request.keys]
+        documents = [each for each in found if each is not None]
+        if len(documents) < len(found):
+            raise DataError("some of these texts are gone from the file; load the page again.")
+        with self._selecting:  # so that none of them is selected meanwhile
+            n_copies = self.store.label_copies(assignment.id, documents, request=request.request)
+            for each in self.store.copies(assignment.id):
+                row = self._table.find_row(self.store.document(each.assignment.document))
+                if row is not None:
+                    self._assignments.add(row, coder)
+        self._selector.notice_change()
+        return CopiesCountReply(n_copies=n_copies)
+
+    def undo_copies(self, coder: str, request: UndoCopiesRequest) -> CopiesCountReply:
+        """Take the labels of near copies back, so that nobody has these texts."""
+        assignment = self._own_assignment(coder, request.assignment)
+        with self._selecting:
+            copies = self.store.copies(assignment.id)
+            n_copies = self.store.undo_copies(assignment.id, request=request.request)
+            for each in copies:
+                row = self._table.find_row(self.store.document(each.assignment.document))
+                if row is not None:
+                    self._assignments.release(row)
+        self._selector.notice_change()
+        return CopiesCountReply(n_copies=n_copies)
 
     # Disagreements ---------------------------------------------------------------------------
 
@@ -389,42 +485,6 @@ class LabelService:
         if self._counts is None or self._counts[0] != last:
             self._counts = last, self.store.counts()
         return self._counts[1]
-
-
-class _History:
-    """The decisions of a coder, of which those since the last look are read."""
-
-    def __init__(self, store: LabelStore, coder: str) -> None:
-        self._store, self._coder = store, coder
-        self._last = 0
-        self._by_id: dict[int, LabelDecision] = {}
-        # By assignment, in the order of the decisions.
-        self._current: dict[int, LabelDecision] = {}
-
-    def refresh(self) -> None:
-        for decision in self._store.decisions(self._last, self._coder):
-            self._by_id[decision.id] = decision
-            self._current.pop(decision.assignment.id, None)
-            self._current[decision.assignment.id] = decision
-            self._last = decision.id
-
-    def find(self, number: int) -> LabelDecision | None:
-        """Return a decision by number; None if the coder has none of this number."""
-        return self._by_id.get(number)
-
-    def current(self, assignment: int) -> LabelDecision | None:
-        """Return the decision about an assignment; None if there is none."""
-        decision = self._current.get(assignment)
-        return None if decision is None or decision.kind == "undo" else decision
-
-    def latest(self, n: int, before: int | None = None) -> list[LabelDecision]:
-        """Return the latest decisions that were not undone, the latest first."""
-        found = (
-            each
-            for each in reversed([*self._current.values()])
-            if each.kind != "undo" and (before is None or each.id < before)
-        )
-        return [*itertools.islice(found, n)]
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:

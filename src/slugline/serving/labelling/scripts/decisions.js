@@ -61,10 +61,16 @@ function interpose(text) {
 
 async function undo(decision) {
   await whenSaved();
-  const number = decision ?? state.recent.find((each) => each.isSaved)?.decision.id;
+  const last = state.recent.find((each) => each.isSaved);
+  if (!decision && last?.original) {
+    undoCopies(last.original);
+    return;
+  }
+  const number = decision ?? last?.decision.id;
   if (!number) return;
   const text = await attempt(() => call("/v1/undo", { decision: number, request: requestName() }));
   if (!text) return;
+  if (original?.assignment === text.assignment) hideCopies();
   state.recent = state.recent.filter((each) => each.decision.assignment !== text.assignment);
   showRecent();
   refreshProgress();

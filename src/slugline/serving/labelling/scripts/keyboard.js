@@ -1,7 +1,7 @@
 // Clicks and keys.
 
 // Letters that are no keys of topics, as they do something else.
-const COMMANDS = "unb";
+const COMMANDS = "unbg";
 const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
   .filter((key) => !COMMANDS.includes(key));
 const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
@@ -62,6 +62,7 @@ const KEYS = [
   ["Enter", "done, where a text may have several topics"],
   [Object.values(SKIP_KEYS).join("  "), `skip: ${Object.keys(SKIP_KEYS).join("; ")}`],
   ["u or Ctrl+Z", "undo the last one"],
+  ["g", "look at texts that are nearly the same"],
   ["n", "write a note"],
   ["b", "open the codebook"],
 ];
@@ -71,6 +72,10 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat || event.altKey || event.isComposing) return;
   const isTyping = event.target.matches("input:not([type='checkbox']), textarea, select");
   if (isTyping) return;
+  if (event.target.closest("#copies")) { // keys there are for near copies
+    if (key === "Escape") hideCopies();
+    return;
+  }
   if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === "z") {
     event.preventDefault();
     undo();
@@ -89,6 +94,10 @@ function act(key, target) {
   if (key === "/") return focusOn("#search");
   if (key === "u") {
     undo();
+    return true;
+  }
+  if (key === "g") {
+    showCopies();
     return true;
   }
   if (key === "n") {

@@ -112,6 +112,7 @@ function noteSaved(entry, decision) {
   }
   showRecent();
   refreshProgress();
+  if (decision.n_copies) offerCopies(decision, entry.excerpt);
 }
 
 function noteRejected(entry, error) {

@@ -4,12 +4,12 @@
 let nListed = 8;
 
 function showRecent() {
-  const rows = state.recent.slice(0, nListed).map(({ decision, excerpt, isSaved }) => make(
+  const rows = state.recent.slice(0, nListed).map((item) => make(
     "li", {}, make(
-      "button", { type: "button", onclick: () => goBack(decision.assignment) },
-      make("b", {}, make("bdi", {}, named(decision))),
-      make("span", { className: "excerpt", dir: "auto" }, excerpt || "(empty)"),
-      make("span", { className: "soft" }, isSaved ? "" : "saving …"),
+      "button", { type: "button", onclick: () => openDecision(item) },
+      make("b", {}, make("bdi", {}, named(item.decision))),
+      make("span", { className: "excerpt", dir: "auto" }, item.excerpt || "(empty)"),
+      make("span", { className: "soft" }, item.isSaved ? copiesNote(item) : "saving …"),
     ),
   ));
   const hadFocus = find("#recent").contains(document.activeElement);
@@ -18,6 +18,19 @@ function showRecent() {
   find("#no-recent").hidden = rows.length > 0;
   find("#undo").disabled = !rows.length;
   find("#earlier-ones").hidden = !state.hasMore && state.recent.length <= nListed;
+}
+
+const copiesNote = ({ n_copies: n }) => (
+  n ? `${number(n)} near ${n === 1 ? "copy" : "copies"}` : "");
+
+// Show the text of a decision again, or the near copies that were labelled together.
+function openDecision({ decision, excerpt, original: assignment }) {
+  if (!assignment) {
+    goBack(decision.assignment);
+    return;
+  }
+  original = { assignment, topics: decision.topics, excerpt, names: {} };
+  showCopies();
 }
 
 async function showMore() {

@@ -1,0 +1,115 @@
+// Near copies of a text that was labelled: offered, looked at, labelled together and taken back.
+
+// Characters of a near copy that are shown.
+const COPY_LENGTH = 600;
+// The text whose near copies are offered or shown: {assignment, topics, excerpt, names}.
+let original = null;
+
+function offerCopies({ assignment, topics, n_copies }, excerpt) {
+  if (find("#copies form")) return; // the coder is looking at others
+  original = { assignment, topics, excerpt, names: {} };
+  const look = make("button", { type: "button", onclick: showCopies }, "Look at ",
+    n_copies === 1 ? "it " : "them ", usesKeys() ? make("kbd", {}, "g") : "");
+  fillCopies(
+    make("p", { className: "row" },
+      make("span", {}, make("b", {}, counted(n_copies, "text")), n_copies === 1 ? " is" : " are",
+        " nearly the same as “", make("bdi", {}, excerpt), "”, which you labelled ",
+        make("b", {}, make("bdi", {}, listed(topics) || "with no topic")), "."),
+      look, make("button", { type: "button", onclick: hideCopies }, "Not now")),
+  );
+  say(`${counted(n_copies, "text")} nearly the same as the last one`);
+}
+
+function fillCopies(...content) {
+  find("#copies").replaceChildren(
+    make("h2", { id: "copies-title", className: "unseen" }, "Nearly the same"), ...content,
+  );
+  find("#copies").hidden = false;
+}
+
+function hideCopies() {
+  const hadFocus = find("#copies").contains(document.activeElement);
+  find("#copies").hidden = true;
+  find("#copies").replaceChildren();
+  original = null;
+  if (hadFocus) find("#card").focus();
+}
+
+// Show the near copies that are offered, or those of a text that has some.
+async function showCopies() {
+  if (!original) return;
+  await whenSaved();
+  const { assignment } = original;
+  const reply = await attempt(() => call("/v1/copies", { assignment }));
+  if (!reply || original?.assignment !== assignment) return;
+  original = { ...original, topics: reply.topics };
+  const words = new Set(reply.text.toLowerCase().split(/\s+/));
+  const hasLabels = reply.copies.some((copy) => copy.topics);
+  const save = make("button", { className: "main" });
+  const rows = reply.copies.map((copy) => copyRow(copy, words));
+  const form = make(
+    "form", { onsubmit: labelCopies, onchange: () => countCopies(save) },
+    make("p", {}, "You labelled this text ",
+      make("b", {}, make("bdi", {}, listed(reply.topics) || "with no topic")), ":"),
+    make("p", { className: "original", dir: "auto" }, shorten(reply.text, COPY_LENGTH)),
+    make("p", {}, rows.length ? "These are nearly the same; words that differ are marked."
+      : "No other text is nearly the same."),
+    make("ul", {}, ...rows),
+    reply.n_more ? make("p", { className: "soft" },
+      `${number(reply.n_more)} more come once these have a label.`) : "",
+    make("p", { className: "row" }, rows.length ? save : "",
+      hasLabels ? make("button", { type: "button", onclick: () => undoCopies(assignment) },
+        "Take their labels back") : "",
+      make("button", { type: "button", onclick: hideCopies }, rows.length ? "Not now" : "Close")),
+  );
+  fillCopies(form);
+  countCopies(save);
+  (find("input", form) || find("button", form)).focus();
+  find("#copies").scrollIntoView({ block: "nearest" });
+}
+
+function copyRow({ key, text, topics }, words) {
+  const pieces = shorten(text, COPY_LENGTH).split(/(\s+)/).map((piece) => (
+    !piece.trim() || piece === "…" || words.has(piece.toLowerCase()) ? piece : make("mark", {}, piece)));
+  return make(
+    "li", {}, make("label", {},
+      make("input", { type: "checkbox", value: key, checked: true }),
+      make("span", { dir: "auto" }, ...pieces),
+      topics ? make("span", { className: "soft" }, make("bdi", {}, listed(topics) || "no topic")) : ""),
+  );
+}
+
+const checkedKeys = () => findAll("#copies input:checked").map((box) => box.value);
+
+function countCopies(button) {
+  const n = checkedKeys().length;
+  button.disabled = n === 0;
+  button.replaceChildren(`Label ${counted(n, "text")} `, original.topics.length ? "as " : "",
+    make("bdi", {}, listed(original.topics) || "with no topic"));
+}
+
+async function labelCopies(event) {
+  event.preventDefault();
+  const keys = checkedKeys();
+  if (!keys.length) return;
+  const { assignment, topics, names } = original;
+  const request = names[keys.join("\n")] ??= requestName(); // a second click sends the same
+  const reply = await attempt(() => call("/v1/copies/label", { assignment, request, keys }));
+  if (!reply) return;
+  hideCopies();
+  say(`${counted(reply.n_copies, "text")} labelled ${listed(topics)}`);
+  refreshProgress();
+  attempt(async () => takeRecent(await call("/v1/recent", {})));
+}
+
+async function undoCopies(assignment) {
+  const request = requestName();
+  const reply = await attempt(() => call("/v1/copies/undo", { assignment, request }));
+  if (!reply) return;
+  hideCopies();
+  say(`${counted(reply.n_copies, "label")} taken back`);
+  refreshProgress();
+  state.isAtEnd = false; // these texts may come again
+  keepFilled();
+  attempt(async () => takeRecent(await call("/v1/recent", {})));
+}
