@@ -140,7 +140,8 @@ def test_selector_shows_no_guess_if_it_is_blind(blind: Labelling) -> None:
 
 
 def test_selector_begins_with_descriptions_of_topics(guessing: Labelling) -> None:
-    assert guessing.selector.model is None
+    before = guessing.selector.model
+    assert before is None
     guessing.store.describe_topic("grain", "Kim", description="Wheat, maize and harvests")
     guessing.store.describe_topic("money", "Kim", description="Banks, loans and interest rates")
     guessing.learn()
