@@ -306,7 +306,7 @@ def test_export_table_rejects_another_ending(store: LabelStore, tmp_path: Path) 
         export_table(store, tmp_path / "a.csv", tmp_path / "b.docx")
     assert str(caught.value) == (
         f"`output` is {tmp_path / 'b.docx'}; use a name that ends in one of .csv, .tsv, .jsonl, "
-        ".json, .xlsx."
+        ".json, .xlsx, .parquet."
     )
 
 
