@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from slugline.base.databases import Database, DatabaseFormat, write_ahead
-from slugline.errors import StoreError
+from slugline.base.databases import Database, DatabaseFormat, is_time, write_ahead
+from slugline.errors import DataError, StoreError
 
 
 def mode(connection: sqlite3.Connection) -> str:
@@ -114,6 +114,34 @@ def test_database_that_is_read_only_sees_what_another_process_writes(path: Path)
         with writer.writing() as connection:
             connection.execute("INSERT INTO names (name) VALUES ('Lee')")
         assert reader.query_value("SELECT count(*) FROM names") == 2
+
+
+def test_database_reads_rows_of_one_moment(path: Path) -> None:
+    with Database(path, FORM) as writer, Database(path, FORM) as reader:
+        with reader.reading() as rows:
+            n_before = rows.execute("SELECT count(*) FROM names").fetchone()
+            with writer.writing() as connection:
+                connection.execute("INSERT INTO names (name) VALUES ('Lee')")
+            assert rows.execute("SELECT count(*) FROM names").fetchone() == n_before
+        assert reader.query_value("SELECT count(*) FROM names") == n_before[0] + 1
+
+
+def test_database_forgets_an_error_once_the_file_is_used_again(path: Path) -> None:
+    with Database(path, FORM) as database:
+        with pytest.raises(StoreError), database.reading() as rows:
+            rows.execute("SELECT nothing")
+        assert database.problem is not None
+        with pytest.raises(DataError), database.reading():
+            raise DataError("of the caller")
+        assert database.problem is None
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [("2026-01-31T08:15:00.250Z", True), ("2026-02-31T08:15:00.250Z", False), (7, False)],
+)
+def test_is_time_takes_times_that_there_are(time: object, expected: bool) -> None:
+    assert is_time(time) is expected
 
 
 def test_database_that_is_read_only_rejects_an_empty_file(tmp_path: Path) -> None:

@@ -403,7 +403,7 @@ def test_store_gives_up_on_a_locked_file_after_its_patience(path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             add(store)
         assert str(caught.value) == (
-            f"{path} can't be written: another process has been writing to it for 0.05 s; "
+            f"{path} can't be written: another thread or process has been using it for 0.05 s; "
             "try again."
         )
         other.execute("ROLLBACK")
@@ -415,7 +415,7 @@ def test_store_gives_up_on_a_busy_thread_after_its_patience(path: Path) -> None:
     with CorrectionStore(path, patience=0.05) as store:
         with (
             store._database.reading(),
-            pytest.raises(StoreError, match="another process has been writing"),
+            pytest.raises(StoreError, match="another thread or process has been using"),
         ):
             add(store)
         add(store)

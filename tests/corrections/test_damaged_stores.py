@@ -204,7 +204,7 @@ CRAFTED_SCHEMAS = {
     ),
 }
 OTHER_TABLES = (
-    " is marked as a file of corrections, but has other tables, indices, views or triggers than "
+    " is marked as a file of corrections, but has other tables, indexes, views or triggers than "
     "Slugline makes; restore it from a copy, or name another file."
 )
 

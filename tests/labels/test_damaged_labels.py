@@ -206,9 +206,24 @@ def test_codebook_with_a_circle_of_merges_is_damaged() -> None:
             "VALUES ('2026-01-01T00:00:00.000Z', 1, 'merged', 1, 3)",
         ) as path,
         LabelStore(path) as store,
-        pytest.raises(StoreError, match="is damaged"),
     ):
-        list(store.labels())
+        for use in (
+            lambda: [*store.labels()],
+            store.codebook,
+            lambda: store.add_topic("corn", "Kim"),
+        ):
+            with pytest.raises(StoreError, match=r"is damaged: .*merged in a circle"):
+                use()
+
+
+def test_label_of_another_number_of_topics_than_the_file_says_is_damaged() -> None:
+    for topics, n_topics in (("[]", 0), ("[1,2]", 2)):
+        statement = f"UPDATE settlements SET topics = CAST('{topics}' AS BLOB)"  # noqa: S608
+        with stored(good(), statement) as path, pytest.raises(DataError) as caught:
+            load_corpus(path)
+        assert str(caught.value).startswith(
+            f"{path} is damaged: the label of document 2 can't be read (it has {n_topics} topics"
+        )
 
 
 # Full and read-only disks -------------------------------------------------------------------------

@@ -162,12 +162,19 @@ def test_store_returns_why_a_document_was_selected(path: Path, store: LabelStore
     [
         (Selection("chosen", 0.5), "`reason` is 'chosen'; choose one of random, spread,"),  # type: ignore[arg-type]
         (Selection("random"), "`probability` is missing; a random draw can't be used later"),
-        (Selection("suggested", 0), "`probability` is 0; give a number above 0, up to 1."),
-        (Selection("suggested", float("nan")), "`probability` is nan; give a number above 0"),
+        (
+            Selection("suggested", 0),
+            "`probability` is 0; give a probability: above 0 and at most 1.",
+        ),
+        (Selection("suggested", float("nan")), "`probability` is nan; give a probability: above 0"),
         (Selection("suggested", 0.5, 0), "`n_candidates` is 0; give a count of at least 1."),
         (
             Selection("double-coded", 0.5, is_guess_shown=True),
             "`is_guess_shown` is True for a random draw; people follow guesses",
+        ),
+        (
+            Selection("suggested", 0.5, guess=ModelGuess(("grain",), float("nan"))),
+            "`guess` has the probability nan; give one from 0 to 1.",
         ),
     ],
 )
@@ -206,6 +213,20 @@ def test_store_rejects_a_request_name_for_another_change(store: LabelStore) -> N
     assert str(caught.value) == (
         "`request` 'a' was used for another change; make up a new name for each."
     )
+
+
+def test_store_rejects_a_request_name_for_another_description(store: LabelStore) -> None:
+    store.add_topic("gold", "Kim", description="a metal", request="r")
+    with pytest.raises(DataError, match="`request` 'r' was used for another change"):
+        store.add_topic("gold", "Kim", description="a colour", request="r")
+
+
+def test_store_tries_a_refused_assignment_again(store: LabelStore) -> None:
+    store.add_coder("Lee")
+    given = assign(store, "Kim", 1)
+    assert store.assign("Lee", 1, SUGGESTED, max_coders=1, request="r") is None
+    assert store.assign("Lee", 1, SUGGESTED, max_coders=2, request="r") is not None
+    assert given.document == 1
 
 
 def test_store_applies_a_request_once_from_many_threads(path: Path, store: LabelStore) -> None:
@@ -292,20 +313,41 @@ def test_store_becomes_single_label_if_each_label_has_one_topic(store: LabelStor
     assert not store.is_multilabel
 
 
+def test_store_becomes_single_label_once_labels_of_two_topics_were_undone(
+    store: LabelStore,
+) -> None:
+    store.set_multilabel(True)
+    decision = give(store, "Kim", 1, "grain", "earn")
+    with pytest.raises(DataError, match="has a label of several topics, or of none"):
+        store.set_multilabel(False)
+    store.undo(decision.id)
+    store.set_multilabel(False)
+    assert not store.is_multilabel
+
+
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda store: store.label(1, ["grain"]), "there is no assignment 1; look at the file"),
-        (lambda store: store.undo(2**70), f"there is no decision {2**70}; look at the file again."),
-        (lambda store: store.document(0), "there is no document 0; look at the file again."),
-        (lambda store: store.assign("Kim", 9, SUGGESTED), "there is no document 9; look at the fi"),
+        (lambda store: store.label(1, ["grain"]), "there is no assignment 1; reload the page"),
+        (
+            lambda store: store.undo(2**70),
+            f"there is no decision {2**70}; reload the page, or check the number.",
+        ),
+        (
+            lambda store: store.document(0),
+            "there is no document 0; reload the page, or check the number.",
+        ),
+        (
+            lambda store: store.assign("Kim", 9, SUGGESTED),
+            "there is no document 9; reload the page",
+        ),
         (lambda store: store.assign("Max", 1, SUGGESTED), "labels.db has no coder 'Max'; add it f"),
         (lambda store: give(store, "Kim", 1, "gold"), "the codebook has no topic 'gold'; add it"),
         (lambda store: store.label(1, "grain"), "`topics` is 'grain'; give a list."),
         (lambda store: store.skip(1, "no"), "`reason` is 'no'; choose one of unclear, none of"),
         (lambda store: store.settle(1, ["gold"], "Kim"), "the codebook has no topic 'gold'; add"),
-        (lambda store: store.restore(1, "Kim"), "there is no withdrawal 1; look at the file agai"),
-        (lambda store: store.separate_topic(9, "Kim"), "there is no topic 9; look at the file ag"),
+        (lambda store: store.restore(1, "Kim"), "there is no withdrawal 1; reload the page"),
+        (lambda store: store.separate_topic(9, "Kim"), "there is no topic 9; reload the page"),
         (lambda store: store.add_coder(" "), "`name` is blank; name the coder."),
         (lambda store: store.add_coder("Kim", "imported"), "coder 'Kim' is a person already; cho"),
         (lambda store: store.add_topic(" ", "Kim"), "topic ' ' is blank, or contains a NUL"),
@@ -542,6 +584,14 @@ def test_store_returns_random_draws_with_what_became_of_them(store: LabelStore) 
     assert [each.decision for each in store.random_draws()] == [None] * 4
 
 
+def test_store_leaves_open_assignments_of_changed_texts_out(store: LabelStore) -> None:
+    [old] = store.add_documents([NewDocument("id 7", "old")])
+    assign(store, "Kim", old)
+    kept = assign(store, "Kim", 1)
+    store.add_documents([NewDocument("id 7", "new")])
+    assert store.open_assignments("Kim") == [kept]
+
+
 def test_store_leaves_draws_of_changed_texts_out(store: LabelStore) -> None:
     [number] = store.add_documents([NewDocument("id 7", "old")])
     give(store, "Kim", number, "grain", selection=Selection("random", 0.5))
@@ -569,6 +619,24 @@ def test_store_imports_labels_once(store: LabelStore) -> None:
     assert decisions[2].reason == "none of these"
     assert {each.assignment.selection for each in decisions} == {Selection("imported")}
     assert statuses(store) == ["unlabelled"] * 4, "a model's labels are no answers"
+
+
+def test_store_imports_withdrawn_labels_again(store: LabelStore) -> None:
+    store.add_coder("llm", "imported")
+    labels = [ImportedLabel(1, ("grain",))]
+    assert store.import_labels("llm", labels) == 1
+    store.withdraw("llm", "Kim")
+    assert [store.import_labels("llm", labels) for _ in range(2)] == [1, 0]
+    assert [each.topics for each in store.document_labels(1).decisions] == [("grain",)]
+
+
+def test_store_imports_labels_of_merged_topics_once(store: LabelStore) -> None:
+    store.add_coder("llm", "imported")
+    store.add_topic("corn", "Kim")
+    labels = [ImportedLabel(1, ("corn",))]
+    store.import_labels("llm", labels)
+    store.merge_topic("corn", "grain", "Kim")
+    assert store.import_labels("llm", labels) == 0
 
 
 def test_store_imports_nothing_of_a_batch_with_an_error(store: LabelStore) -> None:

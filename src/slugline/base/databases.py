@@ -28,13 +28,10 @@ MAX_ID = 10**18 - 1
 # The marks that databases of each kind have in SQLite's header, "slug" and "sllb"; the field is
 # called the application ID.
 _MARKS = {"corrections": 0x736C7567, "labels": 0x736C6C62}
-# The size of SQLite's header.
-_HEADER_BYTES = 100
+_HEADER_BYTES = 100  # of SQLite's header
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
-# The largest number of characters of a reason.
-_MAX_REASON = 200
-# Number of seconds between attempts.
-_PAUSE = 0.01
+_MAX_REASON_LENGTH = 200
+_RETRY_SECONDS = 0.01
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
@@ -118,8 +115,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread that reads."""
-        with self._using("read") as connection:
+        """Lock the connection for one thread that reads; all is read as it is at one moment."""
+        with self._using("read") as connection, _transaction(connection, "BEGIN"):
             yield connection
 
     @contextlib.contextmanager
@@ -128,7 +125,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
         All changes are on disk when the context ends; if it ends with an error, none are.
         """
-        with self._using("written") as connection, _transaction(connection):
+        with self._using("written") as connection, _transaction(connection, "BEGIN IMMEDIATE"):
             yield connection
 
     def query_value(self, query: str, *values: int | str | bytes) -> Any:
@@ -151,7 +148,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def damaged_row(self, row: str, error: object) -> StoreError:
         """Return the error for a row that can't be read; `row` names it, as in "correction 7"."""
-        reason = one_line(f"{error}", _MAX_REASON)
+        reason = one_line(f"{error}", _MAX_REASON_LENGTH)
         return StoreError(
             f"{self.path} is damaged: {row} can't be read ({reason}); restore the file from a copy."
         )
@@ -166,22 +163,28 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     @contextlib.contextmanager
     def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread, and record an error of the file in `problem`."""
-        try:
-            with self._locked(verb) as connection:
-                yield connection
-        except StoreError as error:
-            self.problem = f"{error}"
-            raise
-        self.problem = None
+        """Lock the connection for one thread, and record an error of the file in `problem`.
 
-    @contextlib.contextmanager
-    def _locked(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread; `verb` says in errors what can't be done."""
+        `verb` says in errors what can't be done.
+        """
         if not self._lock.acquire(timeout=self._patience):
             raise self._busy(verb)
+        problem = None
         try:
-            yield self._connected()
+            with self._translated(verb):
+                yield self._connected()
+        except StoreError as error:
+            problem = f"{error}"
+            raise
+        finally:
+            self.problem = problem
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def _translated(self, verb: str) -> Iterator[None]:
+        """Raise errors of SQLite and of the system as StoreError."""
+        try:
+            yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
@@ -197,14 +200,12 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 f"{self.path} can't be {verb} ({error.strerror or error}); check the folder, or "
                 "name another file."
             ) from error
-        finally:
-            self._lock.release()
 
     def _connected(self) -> sqlite3.Connection:
         """Return the connection; raise StoreError if the file was moved.
 
-        Nobody would look for new rows in a moved file, and a new file in its place could clash
-        with processes that still use the log of the old one.
+        Rows written to a moved file would be lost to everybody, and a new file at this path could
+        be mixed up with the log of the old one.
         """
         if self._is_closed:
             raise StoreError(f"{self.path} was closed; open it again.")
@@ -308,7 +309,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
             return
         if self._is_read_only:
             raise self._foreign("an empty file")
-        with _transaction(connection):
+        with _transaction(connection, "BEGIN IMMEDIATE"):
             version = self._version(connection)  # again, as another process may have made them
             if version == self._form.version:
                 return
@@ -369,7 +370,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
     def _foreign_tables_error(self) -> StoreError:
         return StoreError(
             f"{self.path} is marked as a file of {self._form.content}, but has other tables, "
-            "indices, views or triggers than Slugline makes; restore it from a copy, or name "
+            "indexes, views or triggers than Slugline makes; restore it from a copy, or name "
             "another file."
         )
 
@@ -390,7 +391,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def _busy(self, verb: str) -> StoreError:
         return StoreError(
-            f"{self.path} can't be {verb}: another process has been writing to it for "
+            f"{self.path} can't be {verb}: another thread or process has been using it for "
             f"{self._patience:g} s; try again."
         )
 
@@ -405,6 +406,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 f"{failure} ({error}); Slugline must be able to write to this file and its folder, "
                 "so fix the permissions, or name another file."
             )
+        if code == sqlite3.SQLITE_TOOBIG:
+            limit = self._form.max_row_bytes / 1e6
+            return StoreError(f"{failure}: a row has more than {limit:.1f} MB; shorten it.")
         if code == sqlite3.SQLITE_NOTADB:
             return self._foreign("not an SQLite file")
         if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
@@ -428,9 +432,9 @@ def _schema(tables: tuple[tuple[str, ...], ...]) -> set[tuple[str, str, str, str
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
     """Commit all changes to disk, or none."""
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(begin)
     try:
         yield
         connection.execute("COMMIT")
@@ -455,7 +459,7 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
             is_locked = error.sqlite_errorcode & 0xFF in SQLITE_LOCKS
             if not is_locked or time.monotonic() > until:
                 raise
-        time.sleep(_PAUSE)
+        time.sleep(_RETRY_SECONDS)
 
 
 def _logs(path: Path) -> list[Path]:
@@ -477,7 +481,7 @@ def _has_cut_page(path: Path) -> bool:
     except OSError:  # SQLite says why
         return False
     page_bytes = int.from_bytes(header[16:18], "big")
-    page_bytes = 1 << 16 if page_bytes == 1 else page_bytes  # which needs a third byte
+    page_bytes = 1 << 16 if page_bytes == 1 else page_bytes  # which two bytes can't hold
     return page_bytes > 0 and path.stat().st_size % page_bytes != 0
 
 
@@ -506,7 +510,13 @@ def from_cell(cell: Any) -> str:
 
 def is_time(cell: Any) -> bool:
     """Whether a cell is a time in the format of `utc_now`."""
-    return isinstance(cell, str) and _TIME.fullmatch(cell) is not None
+    if not isinstance(cell, str) or _TIME.fullmatch(cell) is None:
+        return False
+    try:
+        datetime.datetime.fromisoformat(cell)
+    except ValueError:  # as of the 31st of February
+        return False
+    return True
 
 
 def utc_now() -> str:

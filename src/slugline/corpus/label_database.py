@@ -6,6 +6,8 @@ a withdrawal is a row of its own that refers to an earlier one, and is applied o
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,6 +66,8 @@ FORMAT = DatabaseFormat(
     max_row_bytes=2 * MAX_TEXT_BYTES + (1 << 17),
     place="the file of labels that `slugline label -o` makes",
 )
+# The largest integer of SQLite, as a bound where none is asked for.
+_MAX_NUMBER = (1 << 63) - 1
 # The largest number of documents, and of bytes of their texts and columns, that are read together.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 
@@ -211,14 +215,14 @@ class Codebook:
     def resolve(self, number: int) -> CodebookTopic:
         """Return the topic in use that a topic is, or was merged into.
 
-        Raises KeyError if there is no such topic.
+        Raises KeyError if there is no such topic, and ValueError if merges go in a circle.
         """
         topic = self._topics[number]
         for _ in range(len(self._topics)):
             if topic.merged_into is None:
                 return topic
             topic = self._topics[topic.merged_into]
-        raise KeyError(number)  # a circle, as in a manipulated file
+        raise ValueError(f"topic {number} is merged in a circle")  # as in a manipulated file
 
     def find(self, name: str) -> CodebookTopic | None:
         """Return the topic in use with this name, or with this former name; None if none has it."""
@@ -390,7 +394,7 @@ class StoredDocument(NamedTuple):
     at : str
         When it was stored.
     key : str
-        What identifies it in the user's file; see `slugline.labels.store.document_keys`.
+        What identifies it in the user's file; see `slugline.labels.cells.document_keys`.
     text : str
     columns : dict
         Its other columns.
@@ -431,7 +435,7 @@ class DocumentLabels(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """Whether there is one answer.
+        """How far the document is labelled.
 
         "settled" or "agreed" if there is one, "open" if persons disagree, "skipped" if no person
         labelled it and one skipped it (or it was settled so), "replaced" if the text was changed.
@@ -528,13 +532,16 @@ def read_codebook(
                     target,
                 )
             )
-        return Codebook(changes)
+        codebook = Codebook(changes)
+        for topic in codebook.all_topics():
+            codebook.resolve(topic.id)
     except CELL_ERRORS as error:
         raise database.damaged_row(f"change {cells[0]} of the codebook", error) from error
+    return codebook
 
 
 class LabelReader:
-    """Reads labels through one connection, with the codebook and coders of that moment.
+    """Reads labels through one connection, with the codebook and coders of one moment.
 
     Parameters
     ----------
@@ -546,8 +553,16 @@ class LabelReader:
 
     def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
         self._database, self.connection = database, connection
-        self.coders = read_coders(database, connection)
-        self.codebook = read_codebook(database, connection, self.coders)
+
+    @functools.cached_property
+    def coders(self) -> dict[int, Coder]:
+        """All coders by number."""
+        return read_coders(self._database, self.connection)
+
+    @functools.cached_property
+    def codebook(self) -> Codebook:
+        """The codebook."""
+        return read_codebook(self._database, self.connection, self.coders)
 
     def coder(self, name: str) -> Coder:
         """Return a coder by name; DataError if there is none."""
@@ -580,10 +595,14 @@ class LabelReader:
         number, at, coder, document, reason, *draw, guess, is_shown, original = cells
         probability, n_candidates = draw
         try:
-            if probability is not None and not 0 < float(probability) <= 1:
-                raise ValueError("a probability is invalid")
-            if n_candidates is not None and not isinstance(n_candidates, int):
-                raise ValueError("a number of candidates is invalid")
+            if probability is not None and not (
+                isinstance(probability, float) and 0 < probability <= 1
+            ):
+                raise ValueError(f"{short_repr(probability)} is not a probability")
+            if n_candidates is not None and not (
+                isinstance(n_candidates, int) and n_candidates > 0
+            ):
+                raise ValueError(f"{short_repr(n_candidates)} is not a number of candidates")
             if original is not None and not isinstance(original, int):
                 raise ValueError("the number of another assignment is invalid")
             return Assignment(
@@ -657,7 +676,7 @@ class LabelReader:
             raise self._database.damaged_row(f"document {number}", error) from error
 
     def withdrawn(self) -> dict[int, int]:
-        """Return the number of the last decision that was withdrawn of each coder."""
+        """Return, by coder, the number of the last decision that a withdrawal covers."""
         last: dict[int, int] = {}
         for coder, decision in self.connection.execute(
             "SELECT coder, last_decision FROM withdrawals WHERE restores = 0 AND id NOT IN "
@@ -671,7 +690,9 @@ class LabelReader:
     def page(
         self, after: int, last: int | None = None, *, has_texts: bool = True
     ) -> list[DocumentLabels]:
-        """Return documents with numbers above `after`, up to `last`, as many as memory allows.
+        """Return documents with numbers above `after`, up to `last`.
+
+        A page has up to 500 documents, or 4 MiB of texts and columns.
 
         Unless the page `has_texts`, the texts are empty, and there are no columns.
         """
@@ -705,6 +726,13 @@ class LabelReader:
             )
             for document in documents
         ]
+
+    def documents(self, *, has_texts: bool = True) -> Iterator[DocumentLabels]:
+        """Yield all documents in order with their labels, read page by page."""
+        after = 0
+        while page := self.page(after, has_texts=has_texts):
+            yield from page
+            after = page[-1].document.id
 
     def _current_decisions(self, first: int, last: int) -> dict[int, list[LabelDecision]]:
         """Return the latest decision of each coder about each document that has one."""
@@ -787,54 +815,63 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
     DataError : if the file is damaged, of another program or version, or lacks needed answers.
     """
     try:
-        database = Database(path, FORMAT, is_read_only=True)
-        with database.reading() as connection:
-            reader = LabelReader(database, connection)
-            text, topic = reader.setting(TEXT_COLUMNS), reader.setting(TOPIC_COLUMN)
-            is_multilabel = reader.setting(MULTILABEL) == "yes"
-        try:
-            columns = ("text",) if text is None else _decode_strings(text) or ("text",)
-        except msgspec.DecodeError as error:
-            raise database.damaged_row(f"setting {TEXT_COLUMNS!r}", error) from error
-        counts = Counter(each.status for each in read_labels(database, has_texts=False))
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(Database(path, FORMAT, is_read_only=True))
+            # The rows are read at the same moment as the counts.
+            reader = LabelReader(database, stack.enter_context(database.reading()))
+            text, topic = reader.setting(TEXT_COLUMNS), reader.setting(TOPIC_COLUMN) or "topic"
+            try:
+                columns = ("text",) if text is None else _decode_strings(text) or ("text",)
+            except msgspec.DecodeError as error:
+                raise database.damaged_row(f"setting {TEXT_COLUMNS!r}", error) from error
+            counts = Counter(each.status for each in reader.documents(has_texts=False))
+            note = _left_out_note(path, counts, needs_answers=needs_answers)
+            rows = _label_rows(
+                stack.pop_all(), database, reader, columns, topic, needs_answers=needs_answers
+            )
     except StoreError as error:
         raise DataError(*error.parts) from error
+    return LabelledDatabase(rows, columns, topic, note)
+
+
+def _left_out_note(path: Path, counts: Counter[Status], *, needs_answers: bool) -> str:
+    """Return which documents are left out; DataError if no document has a needed answer."""
     left_out = [
         word(counts[status])
         for status, word in _LEFT_OUT.items()
         if counts[status] and (needs_answers or status == "replaced")
     ]
-    note = f"left out: {join_words(left_out)}" if left_out else ""
     if needs_answers and not counts["settled"] + counts["agreed"]:
-        database.close()
         found = f" ({join_words(left_out)})" if left_out else ""
         raise DataError(f"{path} has no document with an answer yet{found}; label some.")
-    topic = topic or "topic"
-    labels = (
-        each
-        for each in read_labels(database)
-        if each.status != "replaced" and (each.answer is not None or not needs_answers)
-    )
-    rows = _label_rows(database, labels, columns, topic, is_multilabel=is_multilabel)
-    return LabelledDatabase(rows, columns, topic, note)
+    return f"left out: {join_words(left_out)}" if left_out else ""
 
 
 def _label_rows(
+    opened: contextlib.ExitStack,
     database: Database,
-    labels: Iterator[DocumentLabels],
+    reader: LabelReader,
     text: tuple[str, ...],
     topic: str,
     *,
-    is_multilabel: bool,
+    needs_answers: bool,
 ) -> RowIterator:
-    """Yield the row of each document; close the database at the end."""
+    """Yield the row of each document; close what is opened at the end."""
     try:
-        with database:
-            for each in labels:
+        with opened:
+            is_multilabel = reader.setting(MULTILABEL) == "yes"
+            for each in reader.documents():
+                if each.status == "replaced" or (needs_answers and each.answer is None):
+                    continue
                 values = dict(each.document.columns)
                 if len(text) == 1:
                     values[text[0]] = each.document.text
                 answer = each.answer
+                if answer is not None and not is_multilabel and len(answer) != 1:
+                    raise database.damaged_row(
+                        f"the label of document {each.document.id}",
+                        f"it has {len(answer)} topics, and should have one",
+                    )
                 if answer is not None:
                     values[topic] = list(answer) if is_multilabel else answer[0]
                 else:
@@ -842,10 +879,6 @@ def _label_rows(
                 yield make_row(each.document.id, values, n_bytes=len(each.document.text))
     except StoreError as error:
         raise DataError(*error.parts) from error
-
-
-# The largest integer of SQLite.
-_MAX_NUMBER = (1 << 63) - 1
 
 
 def read_labels(
@@ -866,11 +899,11 @@ def read_labels(
 
 def _time(cell: Any) -> str:
     if not is_time(cell):
-        raise ValueError("a time is invalid")
+        raise ValueError(f"{short_repr(cell)} is not a time")
     return str(cell)
 
 
 def _choice(cell: Any, choices: Sequence[str]) -> str:
     if cell not in choices:
-        raise ValueError("a word is unknown")
+        raise ValueError(f"{short_repr(cell)} is not one of {', '.join(choices)}")
     return str(cell)

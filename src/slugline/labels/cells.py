@@ -65,8 +65,8 @@ class ImportedLabel(NamedTuple):
 def document_keys(texts: Iterable[str], ids: Iterable[object] | None = None) -> list[str]:
     """Return a key for each document, which doesn't depend on its place.
 
-    The key is the user's id if there is one, and no other document has it; else the digest of the
-    text and its number among equal texts (with the id, if several documents have it).
+    The key is the document's id if it is unique. Otherwise it is made of the id, if there is one,
+    the digest of the text and a number that tells equal texts apart.
 
     >>> document_keys(["a", "b", "a"], [7, 8, None])[:2]
     ['id 7', 'id 8']
@@ -133,7 +133,7 @@ def selection_cells(selection: Selection) -> dict[str, Any]:
     if probability is not None and not _is_positive_probability(probability):
         raise DataError(
             Parameter("probability"),
-            f" is {short_repr(probability)}; give a number above 0, up to 1.",
+            f" is {short_repr(probability)}; give a probability: above 0 and at most 1.",
         )
     if selection.is_random and probability is None:
         raise DataError(
@@ -155,6 +155,11 @@ def selection_cells(selection: Selection) -> dict[str, Any]:
     guess = selection.guess
     if guess is not None:
         check_topic_names(guess.topics)
+        if guess.probability != 0 and not _is_positive_probability(guess.probability):
+            raise DataError(
+                Parameter("guess"),
+                f" has the probability {short_repr(guess.probability)}; give one from 0 to 1.",
+            )
     return {
         "reason": selection.reason,
         "probability": None if probability is None else float(probability),
@@ -196,7 +201,13 @@ def examples_cell(examples: Sequence[str]) -> bytes:
                 Parameter("examples"),
                 f" has {short_repr(example)}, with an unpaired surrogate; leave it out.",
             )
-    return msgspec.json.encode([*examples])
+    cell = msgspec.json.encode([*examples])
+    if len(cell) > MAX_TEXT_BYTES:
+        raise DataError(
+            Parameter("examples"),
+            f" have {len(cell):,} bytes in JSON, and may have {MAX_TEXT_BYTES:,}; leave some out.",
+        )
+    return cell
 
 
 def _text_cell(parameter: str, value: Any, max_length: int) -> bytes:
@@ -216,4 +227,6 @@ def check_number(number: Any, noun: str) -> None:
 
 def missing_row(noun: str, number: object) -> DataError:
     """Return the error for a number that refers to no row."""
-    return DataError(f"there is no {noun} {short_repr(number)}; look at the file again.")
+    return DataError(
+        f"there is no {noun} {short_repr(number)}; reload the page, or check the number."
+    )

@@ -242,7 +242,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
     def set_multilabel(self, is_multilabel: bool) -> None:
         """Let documents have several topics, or one each.
 
-        Raises DataError if they may have one, and some label has several or none.
+        Raises DataError if they may have one, and some label has several or none. Labels that were
+        changed or undone don't count; those of a withdrawn coder do, as they may be restored.
         """
         with self._database.writing() as connection:
             if not is_multilabel:
@@ -251,10 +252,11 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             self._insert(connection, "settings", name=MULTILABEL.encode(), value=value)
 
     def _check_single(self, connection: sqlite3.Connection) -> None:
-        for table in ("decisions", "settlements"):
+        for table, subject in (("decisions", "assignment"), ("settlements", "document")):
             row = connection.execute(
                 f"SELECT id FROM {table} WHERE kind = 'label' AND "  # noqa: S608
-                "(topics = x'5b5d' OR instr(topics, x'2c')) LIMIT 1"  # [] or a comma
+                "(topics = x'5b5d' OR instr(topics, x'2c')) AND "  # [] or a comma
+                f"id IN (SELECT max(id) FROM {table} GROUP BY {subject}) LIMIT 1"
             ).fetchone()
             if row is not None:
                 raise DataError(
@@ -397,7 +399,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                 connection, "codebook", coder=by, kind="added", topic=0, name=to_cell(name), **cells
             )
 
-        return self._change(request, ("add topic", name, coder), change, _read_topic)
+        content = ("add topic", name, coder, description, *examples)
+        return self._change(request, content, change, _read_topic)
 
     def describe_topic(
         self,
@@ -495,7 +498,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
     ) -> Assignment | None:
         """Record that a document was selected for a coder, before it is shown; return that.
 
-        If the coder has not decided about the document yet, return the earlier assignment.
+        If the coder has an open assignment of this document, return that one.
 
         Parameters
         ----------
@@ -537,12 +540,15 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             return _read_assignment(self._reader(connection), number)
 
     def open_assignments(self, coder: str) -> list[Assignment]:
-        """Return what a coder was asked and has not decided, the earliest first."""
+        """Return what a coder was asked and has not decided, the earliest first.
+
+        Assignments of a text that the user has changed since are left out.
+        """
         with self._database.reading() as connection:
             reader = self._reader(connection)
             rows = connection.execute(
                 f"SELECT {ASSIGNMENT_COLUMNS} FROM assignments "  # noqa: S608
-                f"WHERE coder = ? AND {_IS_OPEN} ORDER BY id",
+                f"WHERE coder = ? AND {_IS_OPEN} AND {_IS_CURRENT} ORDER BY id",
                 (reader.coder(coder).id,),
             ).fetchall()
             return [reader.assignment(cells) for cells in rows]
@@ -589,8 +595,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         is_guess_shown : bool, default False
             Whether the coder saw the model's guess.
         supersedes : int, optional
-            The number of the coder's current decision about this assignment, unless there is none
-            or it was undone.
+            Number of the decision that this one replaces; needed if the coder has one about this
+            assignment that was not undone.
         request : str, optional
 
         Raises
@@ -637,7 +643,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         return self._decide(decision, request)
 
     def undo(self, decision: int, *, request: str | None = None) -> LabelDecision:
-        """Take a decision back: the coder has not decided then. Return that as a decision.
+        """Undo a decision, so that its assignment is open again; return the undo, a decision too.
 
         Raises DataError if it is not the current decision about its assignment.
         """
@@ -786,7 +792,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         supersedes: int | None = None,
         request: str | None = None,
     ) -> Settlement:
-        """Store what a person decides about a document on which coders disagree.
+        """Store what a person decides about a document, in place of the labels of its coders.
 
         Parameters
         ----------
@@ -925,17 +931,18 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         coder : str
         labels : iterable of ImportedLabel
         add_topics : bool, default True
-            Whether topics that the codebook lacks are added to it; else they are a DataError.
+            Whether to add topics that the codebook lacks; if False, they raise DataError.
         """
         n_new = 0
         for batch in _batches(labels):
             with self._database.writing() as connection:
                 reader = self._reader(connection)
+                withdrawn = reader.withdrawn().get(reader.coder(coder).id, 0)
                 for label in batch:
                     topics = label.topics or ()
                     if add_topics and any(reader.codebook.find(name) is None for name in topics):
                         reader = self._add_missing_topics(connection, reader, coder, topics)
-                    n_new += self._import_label(connection, reader, coder, label)
+                    n_new += self._import_label(connection, reader, coder, label, withdrawn)
         return n_new
 
     def _add_missing_topics(
@@ -952,9 +959,17 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         return self._reader(connection)
 
     def _import_label(
-        self, connection: sqlite3.Connection, reader: LabelReader, coder: str, label: ImportedLabel
+        self,
+        connection: sqlite3.Connection,
+        reader: LabelReader,
+        coder: str,
+        label: ImportedLabel,
+        last_withdrawn: int,
     ) -> bool:
-        """Store one label unless it is stored already; return whether it is new."""
+        """Store one label unless it is stored already; return whether it is new.
+
+        Decisions up to the number `last_withdrawn` were withdrawn.
+        """
         if label.at is not None and not is_time(label.at):
             raise DataError(Parameter("at"), f" is {short_repr(label.at)}; give a time in UTC.")
         _find(connection, "documents", "id", label.document)
@@ -968,12 +983,9 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         ).fetchone()
         if cells is None:
             selection = selection_cells(Selection("imported"))
-            assignment, last = (
-                self._insert(
-                    connection, "assignments", coder=by, document=label.document, **selection
-                ),
-                None,
-            )
+            row = {"coder": by, "document": label.document, **selection}
+            assignment = self._insert(connection, "assignments", **row)
+            last = None
         else:
             assignment = cells[0]
             last = None if cells[N_ASSIGNMENT_COLUMNS] is None else reader.decision(cells)
@@ -987,8 +999,9 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             at=label.at,
         )
         topics = [] if label.topics is None else self._topic_numbers(reader, label.topics)
-        if last is not None:
-            earlier = (last.kind, {*last.topic_ids}, last.reason, last.note)
+        if last is not None and last.id > last_withdrawn:
+            last_topics = {reader.codebook.resolve(topic).id for topic in last.topic_ids}
+            earlier = (last.kind, last_topics, last.reason, last.note)
             if earlier == (new.kind, {*topics}, new.reason, new.note):
                 return False
         self._insert_decision(connection, new, topics)
@@ -1058,10 +1071,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                     f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
                     "FROM assignments LEFT JOIN decisions ON decisions.id = "
                     "(SELECT max(id) FROM decisions WHERE assignment = assignments.id) "
-                    f"WHERE {condition} "
-                    "AND assignments.id > ? AND NOT EXISTS "
-                    "(SELECT 1 FROM documents JOIN documents AS other ON other.key = documents.key "
-                    "AND other.replaces = documents.id WHERE documents.id = document) "
+                    f"WHERE {condition} AND assignments.id > ? AND {_IS_CURRENT} "
                     "ORDER BY assignments.id LIMIT ?",
                     (after, _MAX_ROWS),
                 ).fetchall()
@@ -1088,7 +1098,10 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         )
 
     def last_change(self) -> tuple[int, ...]:
-        """Return the numbers of the last rows; they differ once anything was stored."""
+        """Return the number of the latest row of each table that labels depend on.
+
+        Any change of labels changes one of them.
+        """
         tables = "documents", "codebook", "assignments", "decisions", "settlements", "withdrawals"
         with self._database.reading() as connection:
             last = [
@@ -1164,7 +1177,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             if row is not None:
                 return read(self._reader(connection), row[1])
             number = change(connection, self._reader(connection))
-            if key is not None:
+            if key is not None and number:  # 0 if nothing was changed
                 connection.execute("INSERT INTO requests VALUES (?, ?, ?)", (key, digest, number))
             return read(self._reader(connection), number)
 
@@ -1187,6 +1200,12 @@ class _NewDecision(NamedTuple):
 _IS_OPEN = (
     "(assignments.reason <> 'near copy' AND coalesce((SELECT kind FROM decisions "
     "WHERE assignment = assignments.id ORDER BY id DESC LIMIT 1), 'undo') = 'undo')"
+)
+
+# Whether the document of an assignment is the latest with its key.
+_IS_CURRENT = (
+    "NOT EXISTS (SELECT 1 FROM documents JOIN documents AS other ON other.key = documents.key "
+    "AND other.replaces = documents.id WHERE documents.id = assignments.document)"
 )
 
 
