@@ -63,6 +63,7 @@ def test_labels_for_a_width_are_none_if_it_is_reached() -> None:
     estimate = estimate_accuracy(random_draws(200, 100), 0.5)
     assert estimate.labels_for(estimate.width) == 0
     assert estimate.labels_for(estimate.width / 2) == 600
+    assert estimate_accuracy(random_draws(5, 5), 0.5).labels_for(0.1) is None
 
 
 def test_confidence_that_tells_right_from_wrong_narrows_the_interval() -> None:

@@ -108,6 +108,23 @@ def test_learn_labels_counts_a_topic_with_one_label_as_wrong() -> None:
     assert model.heldout.topics[-1] == ()
 
 
+def test_guess_has_the_probability_of_the_whole_answer() -> None:
+    model = learned(labelled_texts(60, several=True))
+    topics, probability = model.guess("bank debt")
+    proba = model.fitted.predict_proba(["bank debt"])[0]
+    assert {*topics} == {"money", "all"}
+    right = [
+        p if str(name) in topics else 1 - p
+        for name, p in zip(model.fitted.topics.names, proba, strict=True)
+    ]
+    assert probability == pytest.approx(np.prod(right))
+
+
+def test_learn_labels_of_topics_with_one_label_each_is_impossible() -> None:
+    labelled = [LabelledText(f"text {n}", (f"topic {n}",), 1.0) for n in range(30)]
+    assert learn(labelled) is None
+
+
 def test_learn_labels_of_many_labels_has_answers_held_out_for_all() -> None:
     labelled = labelled_texts(400)
     model = learned(labelled)

@@ -90,6 +90,11 @@ def test_forecast_doubling_needs_40_measured_labels() -> None:
     assert forecast_doubling(draws(60, "grain"), right, np.ones(60)) is not None
 
 
+def test_forecast_doubling_needs_more_than_one_label_with_all_the_weight() -> None:
+    labelled = [draws(1, "grain")[0]._replace(weight=1e6), *draws(59, "grain")]
+    assert forecast_doubling(labelled, np.ones(60, dtype=bool), np.ones(60)) is None
+
+
 def test_hardly_pays_needs_a_small_gain_that_is_surely_not_large() -> None:
     assert DoublingForecast(200, 0.005, 0.0, 0.02).hardly_pays
     assert not DoublingForecast(200, 0.005, 0.0, 0.04).hardly_pays
@@ -121,7 +126,7 @@ def test_lines_say_what_is_known() -> None:
     assert [*report.lines()] == [
         "1,000 labels: right for 80% of the other texts (70% to 90%)",
         "grain: 80% (70% to 90%)",
-        "with 2,000 labels, expect 2.1 points more (0.0 to 5.0)",
+        "with 2,000 labels, accuracy is expected to rise by 2.1 points (0.0 to 5.0)",
     ]
 
 
@@ -133,7 +138,7 @@ def test_lines_say_that_further_labels_hardly_pay() -> None:
 
 def test_lines_say_that_too_few_labels_are_measured() -> None:
     assert [*LabelReport(n_labels=3, estimate=UNKNOWN).lines()] == [
-        "3 labels, of which too few are measured to know the accuracy"
+        "3 labels; too few of them are measured to estimate the accuracy"
     ]
 
 

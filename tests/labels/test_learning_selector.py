@@ -11,6 +11,7 @@ import pytest
 from slugline import TopicClassifier
 from slugline.corpus.label_database import LabelDecision
 from slugline.labels.accuracy import AccuracyEstimate
+from slugline.labels.cells import ImportedLabel
 from slugline.labels.labelled_texts import LabelledText, read_labelled
 from slugline.labels.learning_selector import LatestTask, LearningSelector, choose_random_fraction
 from slugline.labels.store import LabelStore
@@ -140,8 +141,6 @@ def test_selector_shows_no_guess_if_it_is_blind(blind: Labelling) -> None:
 
 
 def test_selector_begins_with_descriptions_of_topics(guessing: Labelling) -> None:
-    before = guessing.selector.model
-    assert before is None
     guessing.store.describe_topic("grain", "Kim", description="Wheat, maize and harvests")
     guessing.store.describe_topic("money", "Kim", description="Banks, loans and interest rates")
     guessing.learn()
@@ -204,6 +203,48 @@ def test_choose_random_fraction_falls_once_the_interval_is_narrow(
 def test_choose_random_fraction_keeps_a_smaller_one_that_is_asked_for() -> None:
     estimate = AccuracyEstimate(0.5, 0.49, 0.51, 100, 100.0)
     assert choose_random_fraction(0.05, estimate) == 0.05
+
+
+# Bad input ----------------------------------------------------------------------------------------
+
+
+def test_selector_gives_each_text_once_to_a_coder_who_declines_all(blind: Labelling) -> None:
+    rows = []
+    for _ in range(120):
+        row, assignment = blind.assign()
+        blind.store.skip(assignment, "not for me")
+        blind.assignments.decline(row, "Kim")
+        rows.append(row)
+    assert sorted(rows) == [*range(120)]
+    assert blind.selector.select_next("Kim") is None
+    assert blind.selector.select_next("Lee") is not None
+    blind.learn()
+    assert blind.selector.estimate is None
+
+
+def test_selector_has_no_model_of_skipped_texts(blind: Labelling) -> None:
+    for _ in range(30):
+        blind.store.skip(blind.assign()[1], "unclear")
+    blind.learn()
+    assert (blind.selector.model, blind.selector.report) == (None, None)
+    assert blind.selector.select_next("Kim") is not None
+
+
+def test_selector_has_no_model_of_one_topic(blind: Labelling) -> None:
+    for _ in range(30):
+        blind.store.label(blind.assign()[1], ["grain"])
+    blind.learn()
+    assert (blind.selector.model, blind.selector.report) == (None, None)
+    assert blind.selector.select_next("Kim") is not None
+
+
+def test_selector_of_no_texts_selects_none(tmp_path: Path) -> None:
+    with LabelStore(tmp_path / "labels.db") as store:
+        table = TextTable("t.csv", [])
+        selector = LearningSelector(store, table, RowAssignments.from_store(table, store))
+        assert selector.wait(60)
+        assert (selector.problem, selector.select_next("Kim")) == (None, None)
+        selector.close()
 
 
 # Labels -------------------------------------------------------------------------------------------
@@ -278,6 +319,15 @@ def test_read_labelled_counts_a_text_left_undecided_as_skipped(blind: Labelling)
     labelled = blind.labelled()
     assert len(labelled) == 21
     assert (labelled[0].text, labelled[0].topics) == (TEXTS[row], None)
+
+
+def test_read_labelled_waits_for_a_text_while_others_are_imported(blind: Labelling) -> None:
+    blind.assign()
+    blind.store.add_coder("llm", "imported")
+    documents = blind.store.add_documents(map(blind.table.document, range(30)))
+    blind.store.import_labels("llm", [ImportedLabel(number, ("grain",)) for number in documents])
+    blind.label(1)
+    assert len(blind.labelled()) == 1
 
 
 # The thread ---------------------------------------------------------------------------------------

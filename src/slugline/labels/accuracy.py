@@ -17,16 +17,16 @@ from slugline.base.arrays import F64, Mask
 #: With fewer labels, weighted as one that counts fully, no interval is given: it would say nothing.
 MIN_EFFECTIVE = 15
 # The variance of the mixing distribution of a confidence sequence, in units of the variance of one
-# label: the interval is narrowest, for its guarantee, between 50 and 200 labels.
+# label: chosen so that the interval is narrowest between 50 and 200 labels.
 _MIXTURE_VARIANCE = 0.05
 # Held-out answers come from models that have learned from each other's texts, so that their mean
 # varies more than that of independent ones: by this factor in simulated annotations of training
 # splits.
 _INFLATION = 1.15
-# The number of labels, half of them right, that the variance counts as well: of few, all may be
-# right.
+# Pseudo-labels, half of them right, added for the variance: a few labels may all be right by
+# chance.
 _N_PRIOR = 4.0
-# How many labels the slope of the control variate has to outweigh.
+# Shrinkage of the slope of the control variate: it is multiplied by n / (n + 10).
 _N_SLOPE = 10.0
 
 
@@ -80,13 +80,16 @@ class AccuracyEstimate(NamedTuple):
         """The width of the interval."""
         return self.high - self.low
 
-    def labels_for(self, width: float) -> int:
+    def labels_for(self, width: float) -> int | None:
         """Return about how many more labels make the interval as narrow as `width`; 0 if it is.
 
-        Widths shrink with the square root of the number of labels.
+        Widths shrink with the square root of the number of labels. None is returned if the accuracy
+        is unknown.
         """
         if self.width <= width:
             return 0
+        if math.isnan(self.accuracy):
+            return None
         return math.ceil(self.n_labels * ((self.width / width) ** 2 - 1))
 
 
@@ -127,12 +130,12 @@ def estimate_accuracy(
     n_effective = float(weights.sum() ** 2 / (weights**2).sum())
     if n_effective < MIN_EFFECTIVE:
         return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective)
-    ends = [
+    (worst, worst_half_width), (best, best_half_width) = (
         _interval(right, labels.confidence, weights, n_effective, mean_confidence, alpha)
-        for right in _bounds(labels)
-    ]
-    accuracy = _clip((ends[0][0] + ends[1][0]) / 2)
-    low, high = _clip(ends[0][0] - ends[0][1]), _clip(ends[1][0] + ends[1][1])
+        for right in _with_skipped_wrong_and_right(labels)
+    )
+    accuracy = _clip((worst + best) / 2)
+    low, high = _clip(worst - worst_half_width), _clip(best + best_half_width)
     known = 1 - unmeasured_fraction
     return AccuracyEstimate(
         accuracy=known * accuracy + unmeasured_fraction / 2,
@@ -143,7 +146,7 @@ def estimate_accuracy(
     )
 
 
-def _bounds(labels: MeasuredLabels) -> tuple[F64, F64]:
+def _with_skipped_wrong_and_right(labels: MeasuredLabels) -> tuple[F64, F64]:
     """Return which answers are right, skipped ones counting as wrong, and counting as right."""
     right = labels.is_right & ~labels.is_skipped
     return right.astype(np.float64), (right | labels.is_skipped).astype(np.float64)
@@ -164,6 +167,7 @@ def _interval(
     estimate = difference + slope * (mean_confidence or 0.0)
     smoothed = (n * float(fractions @ right) + _N_PRIOR / 2) / (n + _N_PRIOR)
     observed = float(fractions**2 @ (differences - difference) ** 2) * n / (n - 1)
+    # A floor, so that a few labels which happen to agree with the model give no narrow interval.
     least = smoothed * (1 - smoothed) * (1 - slope / 2) / n
     variance = max(observed, least)
     spread = n * _MIXTURE_VARIANCE + 1

@@ -13,14 +13,20 @@ import numpy as np
 from slugline.base.arrays import F64, Mask
 from slugline.base.wording import counted
 from slugline.evaluation.intervals import Z_95
-from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
+from slugline.labels.accuracy import (
+    MIN_EFFECTIVE,
+    AccuracyEstimate,
+    MeasuredLabels,
+    estimate_accuracy,
+)
 from slugline.labels.labelled_texts import LabelledText
 
-# Further labels hardly pay if twice as many would bring less than the first number, and surely less
-# than the second.
+# Further labels hardly pay if doubling them is expected to add less than one point of accuracy,
+# with an upper bound below three.
 _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
 # What twice as many labels bring, in units of what the second half of the present ones brought; and
-# the standard error of that, in units of the one of labels, as models of other labels differ, too.
+# the standard error of that, as a multiple of the one from labels alone, since models that learn
+# from other labels differ as well.
 # Both were chosen in simulated annotations of six training splits, from 100 labels to 200 and from
 # 200 to 400: forecasts were half a point too high on average, and all of 25 intervals held.
 _NEXT_GAIN, _SPREAD = 0.6, 2.0
@@ -40,7 +46,7 @@ class TopicAccuracy(NamedTuple):
     n_labels : int
         Number of labels that were measured.
     estimate : AccuracyEstimate
-        In several topics, a text counts as right if all of its topics are right.
+        If texts may have several topics, an answer is right if all of them are.
     """
 
     topic: str
@@ -112,7 +118,7 @@ class LabelReport:
         estimate = self.estimate
         if math.isnan(estimate.accuracy):
             yield (
-                f"{counted(self.n_labels, 'label')}, of which too few are measured to know the "
+                f"{counted(self.n_labels, 'label')}; too few of them are measured to estimate the "
                 "accuracy"
             )
             return
@@ -129,7 +135,7 @@ class LabelReport:
         else:
             n, gain, low, high = self.doubling
             yield (
-                f"with {n:,} labels, expect {100 * gain:.1f} points more "
+                f"with {n:,} labels, accuracy is expected to rise by {100 * gain:.1f} points "
                 f"({100 * low:.1f} to {100 * high:.1f})"
             )
 
@@ -216,6 +222,8 @@ def forecast_doubling(
     differences = labels.is_right - half_right[is_measured]
     last_gain = float(fractions @ differences)
     n = 1 / float((fractions**2).sum())
+    if n < MIN_EFFECTIVE:
+        return None
     variance = float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1)
     half_width = Z_95 * _SPREAD * math.sqrt(variance)
     return DoublingForecast(

@@ -19,8 +19,8 @@ from slugline.labels.text_table import TextTable
 # Reasons of selections whose probability is known. Findings of an audit are selected because of
 # other labels.
 _DRAWS = ("random", "double-coded", "spread", "suggested")
-# A text that was shown counts as skipped once so many others have been shown since: coders might
-# leave the hard ones, and the latest are just being decided.
+# A text counts as skipped once this many texts were shown after it without a decision on it. Coders
+# may put off hard texts; the latest ones may still be open.
 _N_PENDING = 20
 
 
@@ -90,7 +90,8 @@ def read_labelled(
         arrivals = Arrivals(np.zeros(len(table), dtype=np.intp), (0,))
     assignments = store.first_assignments()
     undecided = _undecided(store)
-    last = max((each.id for each in assignments.values()), default=0)
+    numbers = sorted(each.id for each in assignments.values())
+    last_left = numbers[-_N_PENDING - 1] if len(numbers) > _N_PENDING else 0
     draws: list[Draw] = []
     decided: list[tuple[int, DocumentLabels]] = []
     for each in store.labels():
@@ -105,14 +106,14 @@ def read_labelled(
             draws.append(Draw(assignment.id, row, _probability(assignment.selection)))
         if is_copy:
             continue
-        is_left = assignment.id in undecided and assignment.id <= last - _N_PENDING
+        is_left = assignment.id in undecided and assignment.id <= last_left
         if each.status != "unlabelled" or is_left:
             decided.append((assignment.id, each))
     draws.sort()
-    numbers = sorted(
+    drawn = sorted(
         each.id for each in assignments.values() if _probability(each.selection) is not None
     )
-    weights = arrivals.weights(draws, numbers).tolist()
+    weights = arrivals.weights(draws, drawn).tolist()
     weight_of = {draw.number: weight for draw, weight in zip(draws, weights, strict=True)}
     texts, measured = [], set[int]()
     for number, each in sorted(decided, key=lambda pair: pair[0]):

@@ -11,6 +11,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.classifier import TopicClassifier, to_fitted
+from slugline.corpus.label_database import ModelGuess
 from slugline.corpus.topic_sets import split_rows
 from slugline.experiment.suggest import doubt
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
@@ -25,13 +26,13 @@ from slugline.labels.selection import doubt_weights
 from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.model.fitted import Fitted
 
-# The number of labels that two topics need at least.
+# The fewest labels of a topic for a model to learn it; two such topics are needed.
 _MIN_PER_TOPIC = 2
 # Where a fit makes no held-out predictions of all its texts, as with many labels, so many fits
-# make them: in eight simulated annotations of 1,000 texts of training splits, their accuracy was
-# that on other texts on average, and differed by 1.5 points from it.
+# make them. In eight simulated annotations of 1,000 texts of training splits, their mean accuracy
+# equalled that on other texts; single ones differed by 1.5 points on average.
 _N_FOLDS = 10
-# How often labels are halved to see what the second half brought, and the fewest labels for that.
+# Number of random halvings for the forecast, and the fewest labels that can be halved.
 _N_HALVINGS, _MIN_TO_HALVE = 3, 40
 
 # With fewer labels for each description, on average, descriptions are learned from as well: in
@@ -53,10 +54,13 @@ class LabelFitter(NamedTuple):
     make_classifier : callable
     descriptions : mapping of str to str
         Descriptions by topic.
+    is_multilabel : bool
+        Whether models give several topics to a text, or none.
     """
 
     make_classifier: MakeClassifier
     descriptions: Mapping[str, str]
+    is_multilabel: bool
 
     def fit(self, texts: Sequence[str], answers: Sequence[tuple[str, ...]]) -> Fitted | None:
         """Return a model; None if there are too few labels.
@@ -86,8 +90,7 @@ class LabelFitter(NamedTuple):
         answers: Sequence[tuple[str, ...]],
         descriptions: Mapping[str, str],
     ) -> Fitted:
-        is_multilabel = any(len(answer) != 1 for answer in answers)
-        y = answers if is_multilabel else [answer[0] for answer in answers]
+        y = answers if self.is_multilabel else [answer[0] for answer in answers]
         classifier = self.make_classifier()
         if descriptions:
             classifier.set_params(descriptions=descriptions)
@@ -183,10 +186,11 @@ class LabelModel:
         """Return the weights of texts, which grow with the model's doubt."""
         return _weights(self.fitted, self.fitted.predict_proba(texts))
 
-    def guess(self, text: str) -> tuple[tuple[str, ...], float]:
-        """Return the topics that the model gives to a text, and the likeliest one's probability."""
+    def guess(self, text: str) -> ModelGuess:
+        """Return the answer of the model to a text, and the probability that it is right."""
         proba = self.fitted.predict_proba([text])
-        return _answers(self.fitted, proba)[0], float(proba.max())
+        [topics], [confidence] = _answers(self.fitted, proba), _confidence(self.fitted, proba)
+        return ModelGuess(topics, float(confidence))
 
 
 def learn_labels(
@@ -213,7 +217,8 @@ def learn_labels(
     """
     answered, answers = _split_answers(labelled)
     texts = [each.text for each in answered]
-    fitter = LabelFitter(make_classifier, descriptions or {})
+    is_multilabel = any(len(answer) != 1 for answer in answers)
+    fitter = LabelFitter(make_classifier, descriptions or {}, is_multilabel)
     fitted = fitter.fit(texts, answers)
     if fitted is None:
         return None
@@ -286,7 +291,8 @@ def _heldout_answers(
 ) -> HeldoutAnswers:
     """Return held-out answers, from the fit if it made them, else from fits without a fold.
 
-    A text whose topic no other text has, has no held-out answer: it can't be right without it.
+    A text that is the only one of its topic has no held-out answer: no model trained without it
+    knows the topic.
     """
     heldout = fitted.heldout_predictions
     counts = Counter(topic for answer in answers for topic in answer)
@@ -318,28 +324,34 @@ def _collect_answers(
         confidence[rows] = _confidence(fitted, proba)
         for row, answer in zip(rows.tolist(), _answers(fitted, proba), strict=True):
             topics[row] = answer
-    return HeldoutAnswers(_equal(topics, answers) & ~np.isnan(confidence), confidence, topics)
+    return HeldoutAnswers(
+        _is_same_answer(topics, answers) & ~np.isnan(confidence), confidence, topics
+    )
 
 
-def _equal(some: Sequence[tuple[str, ...]], others: Sequence[tuple[str, ...]]) -> Mask:
-    pairs = zip(some, others, strict=True)
-    return np.array([{*answer} == {*other} for answer, other in pairs], dtype=bool)
+def _is_same_answer(
+    predicted: Sequence[tuple[str, ...]], answers: Sequence[tuple[str, ...]]
+) -> Mask:
+    pairs = zip(predicted, answers, strict=True)
+    return np.array([{*topics} == {*answer} for topics, answer in pairs], dtype=bool)
 
 
 def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> MeasuredLabels:
     """Return the labels that may be measured, with held-out answers of the model."""
-    confidence = heldout.confidence
-    usual = float(np.nanmean(confidence)) if not np.isnan(confidence).all() else 0.5
-    answered = np.array([each.topics is not None for each in labelled], dtype=bool)
-    place = np.where(answered, np.cumsum(answered) - 1, len(confidence))
+    is_answered = np.array([each.topics is not None for each in labelled], dtype=bool)
+    is_right = np.zeros(len(labelled), dtype=bool)
+    is_right[is_answered] = heldout.is_right
+    # Texts without an answer, and those without a held-out one, have the mean confidence.
+    is_known = ~np.isnan(heldout.confidence)
+    mean = float(heldout.confidence[is_known].mean()) if is_known.any() else 0.5
+    confidence = np.full(len(labelled), mean)
+    confidence[is_answered] = np.where(is_known, heldout.confidence, mean)
     is_measured = np.array([each.is_measured for each in labelled], dtype=bool)
-    measured = [each for each in labelled if each.is_measured]
-    all_confidence = np.append(np.where(np.isnan(confidence), usual, confidence), usual)
     return MeasuredLabels(
-        is_right=np.append(heldout.is_right, False)[place][is_measured],
-        is_skipped=~answered[is_measured],
-        confidence=all_confidence[place][is_measured],
-        weights=np.array([each.weight for each in measured], dtype=np.float64),
+        is_right=is_right[is_measured],
+        is_skipped=~is_answered[is_measured],
+        confidence=confidence[is_measured],
+        weights=np.array([each.weight for each in labelled if each.is_measured], dtype=np.float64),
     )
 
 
@@ -360,6 +372,6 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
             fitted = model.fitter.fit([texts[row] for row in half], [answers[row] for row in half])
             if fitted is None:
                 return None
-            found = _answers(fitted, fitted.predict_proba([texts[row] for row in other]))
-            right[other] += _equal(found, [answers[row] for row in other])
+            predicted = _answers(fitted, fitted.predict_proba([texts[row] for row in other]))
+            right[other] += _is_same_answer(predicted, [answers[row] for row in other])
     return forecast_doubling(answered, model.heldout.is_right, right / _N_HALVINGS)

@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Index
 from slugline.classifier import TopicClassifier
-from slugline.corpus.label_database import ModelGuess, Selection, SelectionReason
+from slugline.corpus.label_database import Selection, SelectionReason
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.arrivals import record_arrivals
 from slugline.labels.draws import DoubleDraws, SelectedRow
@@ -30,12 +30,14 @@ from slugline.labels.text_table import RowAssignments, TextTable
 #: With fewer labels, and no descriptions of topics, texts are spread by their vectors rather than
 #: selected by the model's doubt.
 MIN_LABELS = 20
-#: Guesses are shown once there are so many labels for each topic of the codebook.
+#: Guesses are shown once there are this many labels per topic of the codebook, on average.
 MIN_PER_TOPIC = 3
 # Until the interval is so wide, the fraction of random draws stays as it was at first.
 _NARROW = 0.10
 #: The smallest fraction of random draws, unless less is asked for.
 MIN_RANDOM_FRACTION = 0.1
+# Number of models in turn that may go without a report, as labels arrive while they are learned.
+_MAX_WITHOUT_REPORT = 10
 # Seconds that `close` waits for a fit.
 _PATIENCE = 10.0
 
@@ -43,8 +45,8 @@ _PATIENCE = 10.0
 def choose_random_fraction(first_fraction: float, estimate: AccuracyEstimate | None) -> float:
     """Return the fraction of random draws: fewer once the interval is narrow.
 
-    Its width shrinks with the square root of the number of random draws, so that of twice as many
-    labels, half are needed to keep it.
+    The width shrinks with the square root of the number of random draws, so that half of the draws
+    keep the width after twice as many labels.
     """
     if estimate is None or estimate.width >= _NARROW:
         return first_fraction
@@ -80,8 +82,8 @@ class LearningSelector:
         The fraction of a coder's texts that another coder has drawn as well, so that their
         agreement can be measured.
     is_blind : bool, default False
-        Whether no guess of the model is ever shown. All labels count in the accuracy then, else
-        random draws and what was labelled before guesses were shown.
+        Whether no guess of the model is ever shown. If True, all labels count towards the accuracy;
+        otherwise only random draws and labels given before guesses were shown.
     make_classifier : callable, optional
     random_state : int, optional
     """
@@ -108,7 +110,7 @@ class LearningSelector:
         self._spread: VectorSpread | None = None
         self._model: LabelModel | None = None
         self._report: LabelReport | None = None
-        self._n_topics = 0
+        self._n_topics = self._n_without_report = 0
         self._changing = threading.Lock()
         self.problem: str | None = None
         self._learner = LatestTask(self._learn)
@@ -139,7 +141,7 @@ class LearningSelector:
             reason,
             (1 - double_fraction) * selected.probability,
             selected.n_candidates,
-            None if model is None else ModelGuess(*model.guess(text)),
+            None if model is None else model.guess(text),
             is_guess_shown=shows_guess and not selected.is_random,
         )
         return SelectedRow(selected.row, selection)
@@ -177,7 +179,7 @@ class LearningSelector:
         return self._selector.random_fraction
 
     def close(self) -> None:
-        """End the thread, after a fit that is running."""
+        """Stop the thread; wait up to 10 seconds for a running fit."""
         self._learner.close(_PATIENCE)
 
     # Learning, in the other thread -----------------------------------------------------------
@@ -220,8 +222,11 @@ class LearningSelector:
             self._selector.random_fraction = choose_random_fraction(
                 self._first_fraction, model.estimate
             )
-        if self._learner.is_latest:  # what follows takes longer, and is of the latest labels
+        # A report takes longer than a model, and waits while labels arrive, up to a limit.
+        self._n_without_report += 1
+        if self._learner.is_latest or self._n_without_report > _MAX_WITHOUT_REPORT:
             self._report = report_labels(model)
+            self._n_without_report = 0
 
     def _spread_texts(self, rows: Index, labelled: list[str]) -> None:
         """Let texts be selected by their distance from those with a label."""

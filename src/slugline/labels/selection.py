@@ -20,6 +20,8 @@ from slugline.learning.encoder.vectors import WordVectorEncoder
 # annotations of training splits, models learned as much as from the most doubtful texts; with a
 # lower power they learned less, and with a higher one, labels said less about accuracy.
 _DOUBT_POWER = 4
+# Added to each doubt, so that every text may be drawn.
+_MIN_DOUBT = 0.02
 #: The largest number of texts whose doubt is compared; they are drawn at random if there are more.
 MAX_COMPARED = 5000
 # Vectors of at most so many selected texts are compared with those of others.
@@ -35,8 +37,8 @@ class SelectedText(NamedTuple):
     is_random : bool
         Whether it is a random draw.
     probability : float
-        The probability with which this text was selected: by either kind of draw, or by its own
-        kind if the label may depend on that.
+        The probability of selecting this text by any kind of draw; only by its own kind unless
+        `is_blind`: see `TextSelector.select`.
     n_candidates : int
         The number of texts among which it was selected.
     """
@@ -71,7 +73,7 @@ class SelectionWeights(NamedTuple):
 
 
 class TextSelector:
-    """Selects texts.
+    """Draws rows at random, some uniformly and the others by weight.
 
     Attributes
     ----------
@@ -106,8 +108,9 @@ class TextSelector:
         free : int array, shape (n_free,)
             The rows that may be selected, ascending.
         is_blind : bool, default True
-            Whether the label will not depend on how the text was selected. If the model's guess is
-            to be shown with texts that aren't random draws, only random draws can count.
+            Whether the coder sees the same page for either kind of draw. If a guess is shown with
+            weighted draws, their labels don't count towards the accuracy, and the probability is
+            that of the kind of draw.
         """
         n_free = len(free)
         if not n_free:
@@ -150,8 +153,8 @@ def _weight(weights: SelectionWeights, row: int) -> float:
 
 
 def doubt_weights(doubt: F64) -> F64:
-    """Return weights of texts from the doubts of a model, each from 0 to 1 (or above)."""
-    return (doubt + 0.02) ** _DOUBT_POWER
+    """Return weights of texts from the doubts of a model about them, at least 0."""
+    return (doubt + _MIN_DOUBT) ** _DOUBT_POWER
 
 
 def distance_weights(vectors: F32, selected: F32) -> F64:
