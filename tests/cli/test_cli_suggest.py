@@ -224,7 +224,7 @@ def test_suggest_page_shows_the_suggested_texts_with_guesses(run: Run, tmp_path:
     assert labelled == [each["text"] for each in listed]
     assert first["guess"]["topics"] == [listed[0]["guess"]]
     names = [topic["name"] for topic in state["codebook"]["topics"]]
-    assert (names, state["is_measured"]) == (["bank", "grain", "sport"], False)
+    assert (names, state["content"]) == (["bank", "grain", "sport"], "suggestions")
     with LabelStore(tmp_path / "labels.db") as store:
         stored = [each.assignment for each in store.decisions()]
     assert {each.coder.name for each in stored} == {"Kim"}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -293,6 +293,13 @@ REVIEW_COLUMNS = (
 # The number of hexadecimal digits of a digest, which shows whether a text was changed. A digest
 # begins with a letter, as a spreadsheet would read some digests, such as 1234e567, as numbers.
 _DIGITS, _LETTER = 16, "d"
+# A key of a document as `slugline.labels.cells.document_keys` makes it of an id, and of an id that
+# several documents have, as when a file is given twice.
+_KEY = re.compile(
+    rf"id (?P<digest>{_LETTER}[0-9a-f]{{{_DIGITS}}}) (?P<part>train|test) (?P<at>.*?)"
+    r"( text [0-9a-f]{64} [0-9]+)?",
+    re.DOTALL,
+)
 # A cell of a spreadsheet holds 32,767 characters; longer texts are truncated, as the table is only
 # for reading them.
 _MAX_CHARACTERS = 32_000
@@ -316,6 +323,29 @@ def text_digest(text: str, topic: Any) -> str:
     topic = topic if isinstance(topic, str) else "\0".join(topic)
     data = f"{len(topic)}:{topic}{text}".encode("utf-8", "surrogatepass")
     return _LETTER + hashlib.sha256(data).hexdigest()[:_DIGITS]
+
+
+class DocumentKey(NamedTuple):
+    """What identifies a document of an audit in a label database."""
+
+    part: str  # "train" or "test"
+    at: str  # its place
+    digest: str
+
+
+def document_id(part: str, at: object, digest: str) -> str:
+    """Return an id for a document, from which a label database makes its key.
+
+    >>> parse_document_key("id " + document_id("train", 12, text_digest("Wheat", "grain")))
+    DocumentKey(part='train', at='12', digest='d53760b8e529fb1e3')
+    """
+    return f"{digest} {part} {at}"
+
+
+def parse_document_key(key: str) -> DocumentKey | None:
+    """Return the parts of a key in a label database; None if it isn't one of an audit."""
+    match = _KEY.fullmatch(key)
+    return None if match is None else DocumentKey(match["part"], match["at"], match["digest"])
 
 
 def column_name(head: str) -> str:

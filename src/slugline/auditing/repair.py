@@ -15,24 +15,34 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from slugline.auditing.findings import DECISIONS, column_name, review_form, text_digest
+from slugline.auditing.findings import DECISIONS, column_name, parse_document_key, text_digest
 from slugline.auditing.scores import N_FOLDS
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
+from slugline.base.databases import Database
 from slugline.base.progress import Progress, check_progress
+from slugline.base.wording import counted
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import TableDialect, table_cell, table_writer
-from slugline.corpus.documents import check_topic_names
+from slugline.corpus.documents import Topic, check_topic_names
 from slugline.corpus.excel_columns import change_sheet
+from slugline.corpus.label_database import (
+    FORMAT,
+    REVIEWED,
+    DocumentLabels,
+    LabelReader,
+    read_labels,
+)
 from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corpus.readers import RowReader, detect_format, read_dialect, read_rows
+from slugline.corpus.readers import RowReader, detect_format, is_database, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_cells import format_topics, read_topics
-from slugline.errors import DataError, Parameter
+from slugline.corpus.topic_sets import TopicSet
+from slugline.errors import DataError, Parameter, StoreError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
@@ -52,7 +62,7 @@ class ReviewDecision(NamedTuple):
 
     place: str  # place of the decision in its table, such as "line 2"
     action: str  # "keep", "relabel" or "drop"
-    new_topic: str  # for "relabel"
+    new_topic: Topic | TopicSet  # for "relabel"
     part: str  # "train" or "test"
     at: str  # place of the document in its source
     digest: str  # see `slugline.auditing.findings.text_digest`
@@ -60,11 +70,13 @@ class ReviewDecision(NamedTuple):
 
 @dataclass(frozen=True)
 class ReviewDecisions:
-    """The decisions in a table, with the name of the table for messages."""
+    """The decisions in a table or label database, with its name for messages."""
 
     table: str
     items: tuple[ReviewDecision, ...]
     note: str = ""  # see `RowReader`
+    # What to do with a decision that can't be carried out.
+    remedy: str = "leave the line out"
 
     def for_part(self, part: str) -> list[ReviewDecision]:
         """Return the decisions about training or test documents."""
@@ -88,19 +100,62 @@ class Repair:
 def read_decisions(
     path: str | Path, likely: str | None = None, form: TopicForm | None = None
 ) -> ReviewDecisions:
-    """Return the decisions in a reviewed table, CSV or Excel.
+    """Return the decisions in a reviewed table, CSV or Excel, or in the database of the page.
 
-    The encoding of the table is detected; `likely` is the encoding of the documents. `form` is the
+    The encoding of a table is detected; `likely` is the encoding of the documents. `form` is the
     result of `review_form`, if documents have several topics. Raises DataError, with the line in
-    its message, if the table can't be read, lacks a column, or has an unknown decision. Raises
-    OptionError if there is no such encoding.
+    its message, if the table can't be read, lacks a column, or has an unknown decision; also if a
+    database has other labels, or is damaged. Raises OptionError if there is no such encoding.
     """
+    if is_database(Path(path)):
+        return _read_database(Path(path), form)
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     encoding = None if likely is None else check_encoding(likely)
     layout = DataLayout(("decision",), "new_topic", encoding)
     rows = read_rows(path, format=kind, layout=layout)
     decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
     return ReviewDecisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
+
+
+def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
+    """Return the decisions that people took on the page of `slugline audit --page`."""
+    decisions, n_open = list[ReviewDecision](), 0
+    try:
+        with Database(path, FORMAT, is_read_only=True) as database:
+            with database.reading() as connection:
+                reviewed = LabelReader(database, connection).setting(REVIEWED)
+            if reviewed is None:
+                raise DataError(
+                    f"{path} has labels of texts, not decisions about suspects; give the file that "
+                    "`slugline audit --page` made, or a reviewed table."
+                )
+            for each in read_labels(database):
+                decision = _stored_decision(each, form)
+                decisions += [] if decision is None else [decision]
+                n_open += each.status == "open"
+    except StoreError as error:
+        raise DataError(*error.parts) from error
+    note = f"left out: {counted(n_open, 'document')} on which people disagree" if n_open else ""
+    return ReviewDecisions(str(path), tuple(decisions), note, "take the decision back on the page")
+
+
+def _stored_decision(each: DocumentLabels, form: TopicForm | None) -> ReviewDecision | None:
+    """Return the decision about a document; None if there is none, or it is unclear.
+
+    Whoever says that none of the topics is right removes the document. A document that gets the
+    topics that it has is kept; see `apply_decisions`.
+    """
+    key = parse_document_key(each.document.key)
+    if key is None:
+        return None
+    place, answer = f"decision about document {each.document.id}", each.answer
+    if answer is not None:
+        topics = answer if form else answer[0]
+        return ReviewDecision(place, "relabel", topics, key.part, key.at, key.digest)
+    reasons = {decision.reason for decision in each.decisions}
+    if each.status == "skipped" and reasons == {"none of these"}:
+        return ReviewDecision(place, "drop", "", key.part, key.at, key.digest)
+    return None
 
 
 def _check_rows(rows: RowReader) -> list[SourceRow]:
@@ -157,9 +212,8 @@ def _parse_decision(
             f"{where}: the part is {short_repr(part)}; it must be train or test, as in the table "
             "that the audit wrote."
         )
-    return ReviewDecision(
-        place, action, new_topic, part, _cell(values, "at"), _cell(values, "digest")
-    )
+    topics = read_topics(new_topic, form) if action == "relabel" else ""
+    return ReviewDecision(place, action, topics, part, _cell(values, "at"), _cell(values, "digest"))
 
 
 def _cell(values: Mapping[str, Any], column: str) -> str:
@@ -181,26 +235,27 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     for row, place in enumerate(corpus.numbered_places()):
         rows.setdefault(str(place), []).append(row)
     topics: list[Any] = list(corpus.topics)
-    form = review_form(corpus)
     places: dict[int, str] = {}
-    applied = decisions.for_part("train")
-    for decision in applied:
+    counts = Counter[str]()
+    for decision in decisions.for_part("train"):
         where = f"{decisions.table}, {decision.place}"
-        row = _find_row(corpus, rows, decision, where)
+        row = _find_row(corpus, rows, decision, where, decisions.remedy)
         if row in places:
             raise DataError(
                 f"{where}: {corpus.unit} {decision.at} has a decision in {places[row]} already; "
                 "keep only one of them."
             )
         places[row] = decision.place
-        if decision.action != "keep":
-            topics[row] = (
-                read_topics(decision.new_topic, form) if decision.action == "relabel" else None
-            )
+        action = decision.action
+        if action == "relabel":
+            is_same = _equal_topics(decision.new_topic, topics[row])
+            action = "keep" if is_same else action
+        if action != "keep":
+            topics[row] = decision.new_topic if action == "relabel" else None
+        counts[action] += 1
     is_left = [topic is not None for topic in topics]
     if not any(is_left):
         raise DataError(f"{decisions.table} drops every document of {corpus.name}; keep some.")
-    counts = Counter(decision.action for decision in applied)
     repaired = replace(
         corpus,
         texts=list(itertools.compress(corpus.texts, is_left)),
@@ -211,13 +266,20 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     return Repair(repaired, topics, new, counts["relabel"], counts["drop"], counts["keep"])
 
 
+def _equal_topics(topics: Topic | TopicSet, others: Topic | TopicSet) -> bool:
+    """Return whether documents have the same topic, or the same topics in any order."""
+    return topics == others or (
+        isinstance(topics, tuple) and isinstance(others, tuple) and {*topics} == {*others}
+    )
+
+
 def _find_row(
-    corpus: Corpus, rows: Mapping[str, list[int]], decision: ReviewDecision, where: str
+    corpus: Corpus, rows: Mapping[str, list[int]], decision: ReviewDecision, where: str, remedy: str
 ) -> int:
     if decision.at not in rows:
         raise DataError(
             f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; give the "
-            "documents that were reviewed, or leave the line out."
+            f"documents that were reviewed, or {remedy}."
         )
     for row in rows[decision.at]:
         if text_digest(corpus.texts[row], corpus.topics[row]) == decision.digest:
@@ -232,7 +294,7 @@ def _find_row(
         Parameter("fold_topics"),
         " and ",
         Parameter("topic_map"),
-        ", audit the documents again, or leave the line out.",
+        f", audit the documents again, or {remedy}.",
     )
 
 
@@ -263,9 +325,8 @@ def whole_rows(
     ------
     DataError : if a file can't be read, or was changed since the corpus was read.
     """
-    for source in sources:
-        if source in NAMED_CORPORA or not (Path(source).is_file() or Path(source).is_dir()):
-            return None
+    if not _can_read_again(sources):
+        return None
     dialect, relabelled = None, list[Values]()
     for rows, row, cells in _changed_rows(sources, corpus, topics, options):
         dialect = dialect or read_dialect(rows)
@@ -296,6 +357,60 @@ def _changed_rows(
     sources: Sequence[str], corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> Iterator[tuple[RowReader, SourceRow | BadRow, Values | None]]:
     """Yield the rows of sources with the cells that change; None for rows to leave out."""
+    layout = corpus.layout if corpus.multilabel else options.layout
+    form = None if layout is None else layout.topic_form
+    for each in _document_rows(sources, corpus, options):
+        if each.number is None:
+            yield each.rows, each.row, {}
+            continue
+        new, row = topics[each.number], each.row
+        is_left = new is not None and isinstance(row, SourceRow)
+        cells = _topic_cells(row.values, each.topic, new, form) if is_left else None
+        yield each.rows, row, cells
+
+
+def other_columns(
+    sources: Sequence[str], corpus: Corpus, numbers: Iterable[int], options: ReadOptions
+) -> dict[int, Values]:
+    """Return the cells besides text and topics of documents, by number.
+
+    Return none if a source is not a file or folder. See `whole_rows` for parameters and errors.
+    """
+    if not _can_read_again(sources):
+        return {}
+    wanted, cells = {*numbers}, dict[int, Values]()
+    form = None if corpus.layout is None else corpus.layout.topic_form
+    indicators = form.columns if form is not None and form.columns else ()
+    for each in _document_rows(sources, corpus, options):
+        if each.number is not None and each.number in wanted and isinstance(each.row, SourceRow):
+            hidden = {*each.text, each.topic, *indicators}
+            values = each.row.values.items()
+            cells[each.number] = {name: cell for name, cell in values if name not in hidden}
+    return cells
+
+
+def _can_read_again(sources: Sequence[str]) -> bool:
+    """Return whether all sources are files or folders."""
+    return not any(
+        source in NAMED_CORPORA or not (Path(source).is_file() or Path(source).is_dir())
+        for source in sources
+    )
+
+
+class _DocumentRow(NamedTuple):
+    """A row of a source of documents."""
+
+    rows: RowReader
+    row: SourceRow | BadRow
+    text: tuple[str, ...]  # the columns of the text
+    topic: str  # that of the topic; empty if there are several
+    number: int | None  # that of the document; None for a bad row, which was skipped
+
+
+def _document_rows(
+    sources: Sequence[str], corpus: Corpus, options: ReadOptions
+) -> Iterator[_DocumentRow]:
+    """Yield the rows of sources; DataError if they were changed since the corpus was read."""
     row_number, places = 0, corpus.numbered_places()
     layout = corpus.layout if corpus.multilabel else options.layout
     form = None if layout is None else layout.topic_form
@@ -308,18 +423,19 @@ def _changed_rows(
             layout=options.layout,
         )
         head = peek(rows)
-        column = ""
+        text: tuple[str, ...] = ("text",)
+        topic = ""
         if form is None or form.kind != "columns":
-            column = find_both_columns(rows.name, head, options.text, options.topic, layout)[1]
+            text, topic = find_both_columns(rows.name, head, options.text, options.topic, layout)
+        elif layout is not None:
+            text = layout.text
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:
-                yield rows, row, {}  # a bad row, which was skipped
+                yield _DocumentRow(rows, row, text, topic, None)
                 continue
-            new = topics[row_number]
+            yield _DocumentRow(rows, row, text, topic, row_number)
             row_number += 1
-            is_left = new is not None and isinstance(row, SourceRow)
-            yield rows, row, _topic_cells(row.values, column, new, form) if is_left else None
     if row_number < len(places):
         raise DataError(f"{corpus.name} was changed while it was read; try again.")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from slugline.base.files import write_result
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words, nearest, one_line, percent
 from slugline.cli import options
+from slugline.cli.audit_page import DEFAULT_OUTPUT, check_page, review_suspects
+from slugline.cli.label_page import PAGE_PANEL, PageOptions, check_only_with_page, page_options
 from slugline.cli.options import OUTPUT_FILE, command, option
 from slugline.cli.output import (
     explain_interrupt,
@@ -41,7 +44,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.readers import read_dialect, read_rows
+from slugline.corpus.readers import is_database, read_dialect, read_rows
 from slugline.corpus.topic_sets import join_topics
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
@@ -52,6 +55,7 @@ from slugline.reports.render import shorten
 # Endings of the files that each option writes.
 _SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
+_DATABASES = (".db", ".sqlite")
 # Characters of a text, and of the topics of a text, in the printed table.
 _MAX_TEXT, _MAX_TOPICS = 48, 40
 # Without decisions, documents with at least this suspicion are dropped to measure the gain.
@@ -67,7 +71,7 @@ _MIN_DROPPED = 0.5
 @option(
     "--output -o FILE",
     "Write a page with the evidence (.html); with --decisions, the repaired documents "
-    "(.jsonl, .csv or .xlsx).",
+    "(.jsonl, .csv or .xlsx); with --page, where to keep the decisions, by default reviewed.db.",
     type=OUTPUT_FILE,
 )
 @option(
@@ -75,12 +79,18 @@ _MIN_DROPPED = 0.5
     "Write the suspects to a table to be reviewed (keep, relabel or drop).",
     type=OUTPUT_FILE,
 )
-@option("--decisions CSV", "Carry out the decisions in a reviewed table.", type=Path)
+@option("--page open_page", "Review the suspects on a page in the browser, alone or with others.")
+@option(
+    "--decisions FILE",
+    "Carry out the decisions in a reviewed table, or in the file that --page made.",
+    type=Path,
+)
 @option(
     "--gain",
     "Measure by cross-validation how much accuracy the decisions gain; without --decisions, the "
     "gain from dropping the suspects.",
 )
+@page_options(panel=PAGE_PANEL)
 @options.seed()
 @options.threads()
 @options.output_options
@@ -92,8 +102,10 @@ def audit(
     number: int,
     output: Path | None,
     review: Path | None,
+    open_page: bool,
     decisions: Path | None,
     gain: bool,
+    page: PageOptions,
     seed: int,
     threads: int | None,
     as_json: bool,
@@ -107,40 +119,42 @@ def audit(
 
       slugline audit tickets.csv --review review.csv -o audit.html
       slugline audit tickets.csv --decisions review.csv -o repaired.jsonl
+      slugline audit tickets.csv --page -o reviewed.db
+      slugline audit tickets.csv --decisions reviewed.db -o repaired.csv
     """
-    files = {"--output": output, "--review": review}
-    targets = {flag: path for flag, path in files.items() if path is not None}
     sources = [*data, like, test, reading.topic_map, decisions]
-    _check_files(targets, sources, is_repair=decisions is not None)
-    if like is not None:
-        reading = reading._replace(layout=load_model(like)[0].layout)
-    parts = options.read_parts(data, None, test, reading)
-    train, test_documents = parts["train"], _numbered_on(parts, test)
-    with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
-        settings = _Settings(seed, threads, progress)
-        if decisions is not None:
-            _repair(train, data, reading, decisions, output, settings, gain=gain, as_json=as_json)
-            return
-        report = audit_corpus(
-            train, test_documents, random_state=seed, n_jobs=threads, progress=progress
-        )
-        measured = _gain_of_dropping(report, settings) if gain else None
-    findings = Findings(report)
-    if review is not None:
-        is_excel = review.suffix.lower() == ".xlsx"
-        delimiter = None if is_excel else _delimiter(data[0], reading)
-        write_result(review, review_table(findings, findings.to_review(), delimiter), "table")
-    if output is not None:
-        write_result(output, audit_page(findings), "report")
-    written = {"review": review, "page": output}
-    names = {description: str(path) for description, path in written.items() if path is not None}
-    if as_json:
-        gain_entry = {"gain": measured.to_dict()} if measured else {}
-        print_json(findings.to_dict(number) | gain_entry | names)
-    else:
-        _print(findings, number, measured)
-        for description, name in names.items():
-            show(f"{description:<8}{name}")
+    outputs = _Outputs(output, review, is_page=open_page, is_repair=decisions is not None)
+    outputs.check(sources)
+    with contextlib.ExitStack() as stack:
+        if open_page:
+            server_settings, listener = page.settings(), stack.enter_context(page.listener())
+        if like is not None:
+            reading = reading._replace(layout=load_model(like)[0].layout)
+        parts = options.read_parts(data, None, test, reading)
+        train, test_documents = parts["train"], _numbered_on(parts, test)
+        with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
+            settings = _Settings(seed, threads, progress)
+            if decisions is not None:
+                _repair(
+                    train, data, reading, decisions, output, settings, gain=gain, as_json=as_json
+                )
+                return
+            report = audit_corpus(
+                train, test_documents, random_state=seed, n_jobs=threads, progress=progress
+            )
+            measured = _gain_of_dropping(report, settings) if gain else None
+        findings = Findings(report)
+        names = outputs.write(findings, lambda: _delimiter(data[0], reading))
+        if as_json:
+            gain_entry = {"gain": measured.to_dict()} if measured else {}
+            print_json(findings.to_dict(number) | gain_entry | names)
+        else:
+            _print(findings, number, measured)
+            for description, name in names.items():
+                show(f"{description:<8}{name}")
+        if open_page:
+            decided = output or DEFAULT_OUTPUT
+            review_suspects(findings, data, reading, decided, page, server_settings, listener)
 
 
 @dataclass(frozen=True)
@@ -169,26 +183,62 @@ def _gain_of_dropping(report: Audit, settings: _Settings) -> Gain | None:
     return settings.measure_gain(corpus, topics, report.copies.groups)
 
 
-def _check_files(
-    targets: Mapping[str, Path], sources: Sequence[str | Path | None], *, is_repair: bool
-) -> None:
-    """Check that every file can be written, has the right extension, and replaces no other."""
-    suffixes = _SUFFIXES | ({"--output": _REPAIRED} if is_repair else {})
-    for number, (flag, path) in enumerate(targets.items()):
-        if is_repair and flag != "--output":
-            raise OptionError(f"{flag} cannot be combined with --decisions.")
-        suffix = path.suffix.lower()
-        if suffix not in suffixes[flag]:
-            if flag == "--output" and suffix in _REPAIRED:
-                raise OptionError(
-                    f"--output {path}: repaired documents need --decisions; add it, or name a "
-                    f"page: {path.stem}.html."
-                )
-            names = " or ".join(path.stem + ending for ending in suffixes[flag])
-            raise OptionError(f"{flag} {path}: name it {names}.")
-        if suffix == ".xlsx":
-            check_ending(path)
-        check_target(flag, path, sources, list(targets.values())[:number])
+@dataclass(frozen=True)
+class _Outputs:
+    """The files of --output and --review, and what --output is."""
+
+    output: Path | None
+    review: Path | None
+    is_page: bool
+    is_repair: bool
+
+    def check(self, sources: Sequence[str | Path | None]) -> None:
+        """Check that each file can be written, has the right ending, and replaces no other."""
+        if self.is_page:
+            if self.is_repair or self.review is not None:
+                other = "--decisions" if self.is_repair else "--review"
+                raise OptionError(f"{other} cannot be combined with --page; leave one out.")
+            check_page(self.output or DEFAULT_OUTPUT, sources)
+            return
+        check_only_with_page()
+        files = {"--output": self.output, "--review": self.review}
+        targets = {flag: path for flag, path in files.items() if path is not None}
+        suffixes = _SUFFIXES | ({"--output": _REPAIRED} if self.is_repair else {})
+        for number, (flag, path) in enumerate(targets.items()):
+            if self.is_repair and flag != "--output":
+                raise OptionError(f"{flag} cannot be combined with --decisions.")
+            _check_ending(flag, path, suffixes[flag])
+            check_target(flag, path, sources, list(targets.values())[:number])
+
+    def write(self, findings: Findings, find_delimiter: Callable[[], str]) -> dict[str, str]:
+        """Write the table and the report; return the name of each file by what it is."""
+        names: dict[str, str] = {}
+        if self.review is not None:
+            is_excel = self.review.suffix.lower() == ".xlsx"
+            delimiter = None if is_excel else find_delimiter()
+            table = review_table(findings, findings.to_review(), delimiter)
+            write_result(self.review, table, "table")
+            names["review"] = str(self.review)
+        if self.output is not None and not self.is_page:
+            write_result(self.output, audit_page(findings), "report")
+            names["page"] = str(self.output)
+        return names
+
+
+def _check_ending(flag: str, path: Path, suffixes: Sequence[str]) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        if flag == "--output" and suffix in _REPAIRED:
+            raise OptionError(
+                f"--output {path}: repaired documents need --decisions; add it, or name a "
+                f"page: {path.stem}.html."
+            )
+        if flag == "--output" and suffix in _DATABASES:
+            raise OptionError(f"--output {path}: a database of decisions needs --page; add it.")
+        names = " or ".join(path.stem + ending for ending in suffixes)
+        raise OptionError(f"{flag} {path}: name it {names}.")
+    if suffix == ".xlsx":
+        check_ending(path)
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
@@ -220,7 +270,8 @@ def _repair(
     decisions = read_decisions(path, layout and layout.encoding, review_form(corpus))
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
     if not decisions.items:
-        warn([f"{path}: no decision is filled in; was the table saved?"])
+        question = "" if is_database(path) else "; was the table saved?"
+        warn([f"{path}: no decision is filled in{question}"])
     repair = apply_decisions(corpus, decisions)
     n_test = len(decisions.for_part("test"))
     if n_test:

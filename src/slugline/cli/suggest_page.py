@@ -79,7 +79,7 @@ def label_suggestions(
             assignments,
             OrderedSelector(assignments, selections),
             coder,
-            is_measured=False,
+            content="suggestions",
         )
         content = f"{len(selections):,} of {counted(len(free), 'text')} to label"
         serve_page(settings, service, listener, content)

@@ -473,6 +473,8 @@ _decode_guess = msgspec.json.Decoder(ModelGuess).decode
 _decode_columns = msgspec.json.Decoder(dict[str, Any]).decode
 #: The setting that says whether documents may have several topics: "yes" or "no".
 MULTILABEL = "multilabel"
+#: The setting that names the data whose suspects are reviewed, if that is what decisions are about.
+REVIEWED = "reviewed data"
 #: The columns of an assignment in a query, without its coder's.
 ASSIGNMENT_COLUMNS = (
     "assignments.id, assignments.at, assignments.coder, assignments.document, "
@@ -819,6 +821,13 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             database = stack.enter_context(Database(path, FORMAT, is_read_only=True))
             # The rows are read at the same moment as the counts.
             reader = LabelReader(database, stack.enter_context(database.reading()))
+            reviewed = reader.setting(REVIEWED)
+            if reviewed is not None:
+                raise DataError(
+                    f"{path} has decisions about suspect documents of {reviewed}, not all of its "
+                    f"labels; carry them out: slugline audit {reviewed} --decisions {path} "
+                    "-o repaired.csv"
+                )
             text, topic = reader.setting(TEXT_COLUMNS), reader.setting(TOPIC_COLUMN) or "topic"
             try:
                 columns = ("text",) if text is None else _decode_strings(text) or ("text",)

@@ -34,6 +34,7 @@ _SCRIPTS = (
     "texts.js",
     "decisions.js",
     "copies.js",
+    "review.js",
     "disagreements.js",
     "topics.js",
     "recent.js",

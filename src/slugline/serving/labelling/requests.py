@@ -133,6 +133,9 @@ class SettleRequest(ServiceRequest, frozen=True, kw_only=True):
     note: _Note | None = None
 
 
+#: What a page shows; see `slugline.serving.labelling.service.LabelService`.
+PageContent = Literal["texts", "suggestions", "suspects"]
+
 # Replies ------------------------------------------------------------------------------------------
 
 
@@ -141,6 +144,14 @@ class GuessReply(msgspec.Struct, frozen=True, kw_only=True):
 
     topics: list[str]
     probability: float
+
+
+class ReviewReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What speaks against the topics that a text has."""
+
+    topics: list[str]
+    proposal: list[str]
+    reasons: list[str]
 
 
 class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +181,7 @@ class TextReply(msgspec.Struct, frozen=True, kw_only=True):
     #: The other columns: names and values.
     columns: list[tuple[str, str]]
     guess: GuessReply | None
+    review: ReviewReply | None
     decision: DecisionReply | None
 
 
@@ -337,8 +349,7 @@ class StateReply(msgspec.Struct, frozen=True, kw_only=True):
     coder: str
     is_multilabel: bool
     is_blind: bool
-    #: Whether a model of these labels is learned, whose accuracy is to be shown.
-    is_measured: bool
+    content: PageContent
     #: Whether this coder may settle disagreements.
     may_settle: bool
     codebook: CodebookReply

@@ -26,6 +26,7 @@ from slugline.labels.accuracy import MIN_EFFECTIVE, AccuracyEstimate
 from slugline.labels.draws import RepeatedDraws, Selector
 from slugline.labels.label_report import LabelReport
 from slugline.labels.near_copies import NearCopies
+from slugline.labels.reviews import Reviewer, TopicReview
 from slugline.labels.store import LabelCounts, LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.history import CoderHistory, ListedDecision
@@ -53,11 +54,13 @@ from slugline.serving.labelling.requests import (
     MergeTopicRequest,
     NextReply,
     NextRequest,
+    PageContent,
     ProgressReply,
     RecentDecision,
     RecentReply,
     RecentRequest,
     RenameTopicRequest,
+    ReviewReply,
     SeparateTopicRequest,
     SettleRequest,
     StateReply,
@@ -91,8 +94,11 @@ class LabelService:
         The coder of requests without a token.
     is_blind : bool, default False
         Whether no guess of the model is ever shown.
-    is_measured : bool, default True
-        Whether the selector learns a model of the labels, whose accuracy the page shows.
+    content : {"texts", "suggestions", "suspects"}, default "texts"
+        What the page shows: texts, and how good a model of their labels is; suggestions of another
+        model; or suspects of an audit, about which people decide.
+    reviewer : Reviewer, optional
+        Knows what speaks against topics that texts have, which is shown with them.
     settlers : sequence of str, optional
         Who may settle disagreements; by default, everybody.
     near_copies : NearCopies, optional
@@ -110,7 +116,8 @@ class LabelService:
         coder: str,
         *,
         is_blind: bool = False,
-        is_measured: bool = True,
+        content: PageContent = "texts",
+        reviewer: Reviewer | None = None,
         settlers: Sequence[str] = (),
         near_copies: NearCopies | None = None,
         repeated_draws: RepeatedDraws | None = None,
@@ -118,7 +125,7 @@ class LabelService:
         self.store, self.coder = store, coder
         self._settlers = frozenset(settlers)
         self._table, self._assignments, self._selector = table, assignments, selector
-        self._is_blind, self._is_measured = is_blind, is_measured
+        self._is_blind, self._content, self._reviewer = is_blind, content, reviewer
         self._near_copies, self._repeated_draws = near_copies, repeated_draws
         self._selecting, self._reading = threading.Lock(), threading.Lock()
         self._counts: tuple[tuple[int, ...], LabelCounts] | None = None
@@ -141,7 +148,7 @@ class LabelService:
             coder=coder,
             is_multilabel=self.store.is_multilabel,
             is_blind=self._is_blind,
-            is_measured=self._is_measured,
+            content=self._content,
             may_settle=self._may_settle(coder),
             codebook=self.codebook(),
             progress=self.progress(coder),
@@ -205,8 +212,10 @@ class LabelService:
     def _text(self, assignment: Assignment, decision: LabelDecision | None = None) -> TextReply:
         document = self.store.document(assignment.document)
         selection = assignment.selection
+        review = None if self._reviewer is None else self._reviewer.review(assignment, document)
         guess = None
-        if selection.guess is not None and selection.is_guess_shown and not self._is_blind:
+        is_guess_shown = selection.is_guess_shown and not self._is_blind and review is None
+        if selection.guess is not None and is_guess_shown:
             topics, probability = selection.guess
             guess = GuessReply(topics=list(topics), probability=probability)
         return TextReply(
@@ -214,6 +223,7 @@ class LabelService:
             text=document.text,
             columns=_other_columns(document, self._table),
             guess=guess,
+            review=None if review is None else _review(review),
             decision=None if decision is None else self._decision(decision),
         )
 
@@ -526,6 +536,12 @@ def _other_columns(document: StoredDocument, table: TextTable) -> list[tuple[str
         for name, value in document.columns.items()
         if name not in hidden and value is not None and str(value).strip()
     ]
+
+
+def _review(review: TopicReview) -> ReviewReply:
+    return ReviewReply(
+        topics=list(review.topics), proposal=list(review.proposal), reasons=list(review.reasons)
+    )
 
 
 def _accuracy(estimate: AccuracyEstimate | None) -> AccuracyReply | None:

@@ -25,8 +25,12 @@ const shorten = (text, n) => {
   return words.length > n ? `${words.slice(0, n)} …` : words;
 };
 
-const named = (decision) => (decision.kind === "skip" ? `skipped, ${decision.reason}`
+const named = (decision) => (decision.kind === "skip" ? skipName(decision.reason)
   : listed(decision.topics) || "no topic");
+
+// Of a suspect, "none of these" means that it is removed from the data.
+const skipName = (reason) => (state.content === "suspects" && reason === "none of these"
+  ? "removed" : `skipped, ${reason}`);
 
 const listed = (topics) => topics.map((topic) => shorten(topic, TOPIC_LENGTH)).join(", ");
 

@@ -1,7 +1,7 @@
 // Clicks and keys.
 
 // Letters that are no keys of topics, as they do something else.
-const COMMANDS = "unbg";
+const COMMANDS = "unbgkc";
 const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
   .filter((key) => !COMMANDS.includes(key));
 const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
@@ -54,6 +54,7 @@ find("#uses-keys").addEventListener("change", () => {
     // A browser may forbid storage.
   }
   showTopics();
+  showReviewKeys();
 });
 
 const KEYS = [
@@ -65,6 +66,7 @@ const KEYS = [
   ["g", "look at texts that are nearly the same"],
   ["n", "write a note"],
   ["b", "open the codebook"],
+  [`${KEEP_KEY}  ${CHANGE_KEY}`, "keep a label that is shown again; change it to what is proposed"],
 ];
 
 document.addEventListener("keydown", (event) => {
@@ -108,6 +110,7 @@ function act(key, target) {
     find("#codebook-box").open = !find("#codebook-box").open;
     return focusOn("#codebook-box summary");
   }
+  if (key === KEEP_KEY || key === CHANGE_KEY) return actReview(key);
   const reason = Object.keys(SKIP_KEYS).find((each) => SKIP_KEYS[each] === key);
   if (reason) {
     decide("skip", reason);

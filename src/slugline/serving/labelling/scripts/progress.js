@@ -29,7 +29,9 @@ function takeProgress(progress) {
 function showStanding() {
   const { progress } = state;
   const n_done = progress.n_labelled + progress.n_skipped;
-  const facts = [
+  const facts = state.content === "suspects" ? [
+    `${number(n_done)} of ${counted(progress.n_texts, "suspect")} decided`,
+  ] : [
     `${number(progress.n_labelled)} of ${counted(progress.n_texts, "text")} labelled`
       + (progress.n_mine !== progress.n_labelled ? `, ${number(progress.n_mine)} by you` : ""),
     progress.n_skipped ? `${number(progress.n_skipped)} skipped` : null,
@@ -43,7 +45,7 @@ function showStanding() {
     make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
     make("p", {}, facts.join("; "), "."),
     toSettle,
-    ...state.isMeasured ? accuracyLines(progress) : [],
+    ...state.content === "texts" ? accuracyLines(progress) : [],
   );
 }
 

@@ -25,10 +25,11 @@ async function connect() {
     return;
   }
   state.isMultilabel = reply.is_multilabel;
-  state.isMeasured = reply.is_measured;
+  state.content = reply.content;
   state.maySettle = reply.may_settle;
   find("#source").textContent = reply.source;
   find("#question").textContent = reply.is_multilabel ? "Which topics?" : "Which topic?";
+  showContent();
   openOutbox(reply.place);
   takeCodebook(reply.codebook);
   takeProgress(reply.progress);

@@ -5,7 +5,7 @@ const state = {
   codebookVersion: null,
   merged: [],
   isMultilabel: false,
-  isMeasured: true, // whether a model of these labels is learned
+  content: "texts", // or "suggestions" of a model, or "suspects" of an audit
   maySettle: false,
   current: null, // the text on the screen
   queue: [], // texts that come next

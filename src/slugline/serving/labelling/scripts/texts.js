@@ -67,12 +67,12 @@ function showNext() {
 function show(text, message = "") {
   // What was typed while this text was awaited is for it.
   const keepsTyped = text && !text.decision && !text.draft && !state.current;
-  const { note, topics } = text?.draft ?? text?.decision ?? { note: "", topics: [] };
+  const { note, topics } = text?.draft ?? text?.decision
+    ?? { note: "", topics: text?.review?.topics ?? [] };
   state.current = text;
   state.chosen = new Set(topics);
   const place = find("#text");
-  const words = text ? text.text : message || (state.isAtEnd
-    ? "No texts left for you: all are labelled or assigned to other coders." : "…");
+  const words = text ? text.text : message || (state.isAtEnd ? END[state.content] : "…");
   place.textContent = words;
   place.classList.toggle("long", words.length > 600);
   place.classList.toggle("message", !text);
@@ -81,6 +81,7 @@ function show(text, message = "") {
   else delete find("#card").dataset.assignment;
   showColumns(text?.columns || []);
   showGuess(text?.guess);
+  showReview(text);
   showEarlier(text?.decision);
   if (text?.labels) showDisagreement(text);
   if (!keepsTyped) {
@@ -92,9 +93,17 @@ function show(text, message = "") {
   showTopics();
   if (text || message || state.isAtEnd) {
     const intro = text?.labels ? "A text on which coders disagree" : text?.decision ? "Earlier text" : text ? "Next text" : "";
-    say(`${intro}${intro ? ": " : ""}${shorten(words, 400)}`);
+    const evidence = find("#review p")?.textContent;
+    say(`${intro}${intro ? ": " : ""}${shorten(words, 400)}${evidence ? ` ${evidence}` : ""}`);
   }
 }
+
+// What is said if no text is left, by what the page shows.
+const END = {
+  texts: "No texts left for you: all are labelled or assigned to other coders.",
+  suggestions: "All suggested texts are labelled, or others have them.",
+  suspects: "All suspects are decided, or others have them.",
+};
 
 function showColumns(columns) {
   const cells = columns.map(([name, value]) => make(
@@ -112,7 +121,7 @@ function showGuess(guess) {
   find("#guess").hidden = !guess;
   if (!guess) return;
   find("#guess").replaceChildren(
-    state.isMeasured ? "A model of the labels so far would say " : "The model would say ",
+    state.content === "texts" ? "A model of the labels so far would say " : "The model would say ",
     make("b", {}, make("bdi", {}, listed(guess.topics) || "no topic")),
     ` (${percent(guess.probability)}).`,
   );

@@ -1,0 +1,148 @@
+"""The suspects of an audit, to be reviewed on the label page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slugline.auditing.findings import (
+    Finding,
+    Findings,
+    document_id,
+    parse_document_key,
+    text_digest,
+)
+from slugline.base.wording import percent
+from slugline.corpus.label_database import (
+    REVIEWED,
+    Assignment,
+    ModelGuess,
+    Selection,
+    StoredDocument,
+)
+from slugline.errors import DataError
+from slugline.labels.ordered_selector import OrderedSelector
+from slugline.labels.reviews import TopicReview
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments, TextTable
+
+# From this probability on, its digits say nothing.
+_CERTAIN = 0.99
+
+
+def open_decisions(path: Path, data: str) -> LabelStore:
+    """Return the store of decisions about suspects of `data`, which is made if there is none.
+
+    Raises
+    ------
+    DataError : if the file has labels of another kind.
+    """
+    store = LabelStore(path)
+    try:
+        _check_decisions(store)
+        if store.setting(REVIEWED) != data:
+            store.set_settings({REVIEWED: data})
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def check_decisions(path: Path) -> None:
+    """Raise DataError if a file exists and isn't one of decisions, before the audit is run."""
+    if path.exists() and path.stat().st_size:
+        with LabelStore(path, create=False) as store:
+            _check_decisions(store)
+
+
+def _check_decisions(store: LabelStore) -> None:
+    if store.setting(REVIEWED) is None and any(store.last_change()):
+        raise DataError(
+            f"{store.path} has labels of texts, not decisions about suspects; name another file."
+        )
+
+
+def decided_rows(findings: Findings, store: LabelStore) -> list[int]:
+    """Return the rows of the training documents about which a store has decisions."""
+    audit = findings.audit
+    rows = {str(audit.corpus.places[row]): row for row in range(audit.n_train)}
+    decided = []
+    for each in store.labels():
+        key = parse_document_key(each.document.key)
+        if key is None or key.at not in rows or not each.decisions:
+            continue
+        row = rows[key.at]
+        if _digest(findings, row) == key.digest:
+            decided.append(row)
+    return decided
+
+
+class AuditReview:
+    """Documents of an audit, in the order in which they are reviewed.
+
+    It is a `slugline.labels.reviews.Reviewer`.
+
+    Attributes
+    ----------
+    table : TextTable
+
+    Parameters
+    ----------
+    findings : Findings
+    rows : sequence of int
+        The rows of the documents in the audit, the most suspect first.
+    columns : mapping of int to mapping
+        Their other columns, as far as they are known.
+    """
+
+    def __init__(
+        self, findings: Findings, rows: Sequence[int], columns: Mapping[int, Mapping[str, Any]]
+    ) -> None:
+        corpus = findings.audit.corpus
+        self._findings, self._rows = findings, list(dict.fromkeys(rows))
+        self.table = TextTable(
+            corpus.name,
+            [corpus.texts[row] for row in self._rows],
+            [columns.get(row, {}) for row in self._rows],
+            ids=[_document_id(findings, row) for row in self._rows],
+        )
+        self._by_key = dict(zip(self.table.keys, self._rows, strict=True))
+
+    def make_selector(self, assignments: RowAssignments) -> OrderedSelector:
+        """Return a selector that gives the documents to people, the most suspect first."""
+        selections = (self._selection(self._findings[row]) for row in self._rows)
+        return OrderedSelector(assignments, dict(enumerate(selections)))
+
+    def _selection(self, finding: Finding) -> Selection:
+        guess = ModelGuess(_topics(finding.likely), finding.suspicion)
+        return Selection("audit", guess=guess, is_guess_shown=True)
+
+    def review(self, assignment: Assignment, document: StoredDocument) -> TopicReview | None:  # noqa: ARG002
+        """Return what speaks against the topics of a document; None if it has changed since."""
+        row = self._by_key.get(document.key)
+        if row is None:
+            return None
+        finding = self._findings[row]
+        topics, likely = _topics(finding.topic), _topics(finding.likely)
+        return TopicReview(topics, likely, (_describe(finding.suspicion), *finding.reasons))
+
+
+def _describe(suspicion: float) -> str:
+    probability = "over 99 %" if suspicion > _CERTAIN else percent(suspicion, 0)
+    return f"the probability that this is wrong: {probability}"
+
+
+def _document_id(findings: Findings, row: int) -> str:
+    audit = findings.audit
+    part = "test" if audit.is_test(row) else "train"
+    return document_id(part, audit.corpus.places[row], _digest(findings, row))
+
+
+def _digest(findings: Findings, row: int) -> str:
+    corpus = findings.audit.corpus
+    return text_digest(corpus.texts[row], corpus.topics[row])
+
+
+def _topics(topics: str | tuple[str, ...]) -> tuple[str, ...]:
+    return topics if isinstance(topics, tuple) else (topics,)

@@ -1,0 +1,71 @@
+// Shows what speaks against the topics of a text, and lets a person keep or change them.
+
+const KEEP_KEY = "k", CHANGE_KEY = "c";
+
+// Show the evidence below the text, if there is any.
+function showReview(text) {
+  find("#review")?.remove();
+  const review = text?.review;
+  if (!review) return;
+  const decides = [
+    reviewButton("Keep", review.topics, KEEP_KEY),
+    canChange(review) ? reviewButton("Change to", review.proposal, CHANGE_KEY) : null,
+  ];
+  const [now, other] = state.content === "suspects"
+    ? [state.isMultilabel ? "Its topics: " : "Its topic is ", "the other documents say "]
+    : ["You said ", "a model of all other labels says "];
+  find("#guess").after(make(
+    "div", { id: "review", className: "notice review" },
+    make("p", {}, now, topicName(review.topics), "; ", other, topicName(review.proposal), "."),
+    make("ul", {}, ...review.reasons.map((reason) => make("li", { dir: "auto" }, reason))),
+    make("p", { className: "row" }, ...decides),
+  ));
+  showReviewKeys();
+}
+
+const topicName = (topics) => make("b", {}, make("bdi", {}, listed(topics) || "no topic"));
+
+// Whether the proposal differs, and has as many topics as a text may have.
+function canChange({ topics, proposal }) {
+  const isAllowed = state.isMultilabel || proposal.length === 1;
+  return isAllowed && [...topics].sort().join("\n") !== [...proposal].sort().join("\n");
+}
+
+function reviewButton(verb, topics, key) {
+  return make(
+    "button", { type: "button", "data-review": key, onclick: (event) => {
+      if (event.detail <= 1) decideReview(topics);
+    } },
+    `${verb} `, make("bdi", {}, listed(topics) || "no topic"), " ", make("kbd", {}, key),
+  );
+}
+
+function showReviewKeys() {
+  for (const key of findAll("#review kbd")) key.hidden = !usesKeys();
+}
+
+function decideReview(topics) {
+  state.chosen = new Set(topics);
+  decide("label");
+}
+
+// Do what a key is for; return whether the text is under review, so that it is for something.
+function actReview(key) {
+  const review = state.current?.review;
+  if (!review || (key === CHANGE_KEY && !canChange(review))) return false;
+  decideReview(key === KEEP_KEY ? review.topics : review.proposal);
+  return true;
+}
+
+// Let the page speak of suspects rather than of texts.
+function showContent() {
+  if (state.content !== "suspects") return;
+  find("h1").textContent = "Review suspects";
+  document.title = "Review suspects – Slugline";
+  find("#question").textContent = state.isMultilabel ? "Which topics are right?"
+    : "Which topic is right?";
+  find(".skips span").textContent = "Or:";
+  find("[data-skip='none of these']").firstChild.textContent = "remove it";
+  find("#no-recent").textContent = "Nothing is decided yet.";
+  find("#codebook-box").hidden = true; // topics are renamed in the data, by --map-topics
+}
