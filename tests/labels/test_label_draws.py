@@ -107,6 +107,44 @@ def test_row_assignments_free_what_a_coder_leaves_to_others(store: LabelStore) -
     assert (free(assignments), free(assignments, "Kim")) == ([0, 1, 2, 3], [0, 1, 3])
 
 
+def test_row_assignments_leave_a_declined_text_to_a_coder_who_has_it() -> None:
+    assignments = RowAssignments(2)
+    assignments.add(0, "Kim", is_random=True)
+    assignments.add(0, "Lee")
+    assignments.decline(0, "Lee")
+    assert free(assignments, "Max") == [1]
+    assignments.decline(0, "Kim")
+    assert (free(assignments, "Max"), free(assignments, "Kim")) == ([0, 1], [1])
+
+
+def test_row_assignments_give_a_reclaimed_text_to_nobody_else() -> None:
+    assignments = RowAssignments(2)
+    assignments.add(0, "Kim")
+    assignments.decline(0, "Kim")
+    assignments.reclaim(1, "Kim")
+    assert free(assignments, "Lee") == [0, 1]
+    assignments.reclaim(0, "Kim")
+    assert free(assignments, "Lee") == [1]
+    assignments.decline(0, "Kim")
+    assert free(assignments, "Lee") == [0, 1]
+
+
+def test_row_assignments_keep_a_text_that_another_process_has_given() -> None:
+    assignments = RowAssignments(2)
+    assignments.mark_taken(0)
+    assignments.decline(0, "Kim")
+    assert (free(assignments, "Lee"), assignments.n_coders(0)) == ([1], 0)
+
+
+def test_row_assignments_reject_another_file_though_a_text_was_changed(store: LabelStore) -> None:
+    table = TextTable("t", ["a", "b"], ids=[1, 2])
+    for row in (0, 1):
+        store.label(give(store, table, row), ["grain"])
+    store.add_documents([TextTable("t", ["new"], ids=[1]).document(0)])
+    with pytest.raises(DataError, match="labels of 1 other document, and none of them is in u;"):
+        RowAssignments.from_store(TextTable("u", ["Something else"]), store)
+
+
 def test_row_assignments_ignore_imported_labels(store: LabelStore) -> None:
     table = TextTable("t", TEXTS)
     store.add_coder("llm", "imported")
@@ -128,7 +166,8 @@ def test_row_assignments_count_labels_of_texts_that_are_gone(store: LabelStore) 
     shorter = TextTable("t", TEXTS[2:])
     assignments = RowAssignments.from_store(shorter, store)
     assert [*resume_notes(assignments, shorter)] == [
-        "2 labelled documents are no longer in t, or with another text; the labels are kept"
+        "2 labelled documents are no longer in t, or have a different text there; their labels are "
+        "kept"
     ]
 
 

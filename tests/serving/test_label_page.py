@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
 from slugline.corpus.label_database import ModelGuess, Selection
+from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
 from slugline.labels.near_copies import NearCopies
 from slugline.labels.store import LabelStore
@@ -475,6 +476,34 @@ def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
     }
 
 
+def test_progress_reads_only_documents_that_have_changed(
+    page: TestClient, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = decide(page, next_text(page)["assignment"], "grain")
+    assert get(page, "progress")["by_topic"]["grain"] == 1
+    with monkeypatch.context() as patch:
+        patch.delattr(LabelStore, "labels")
+        decide(page, next_text(page)["assignment"], "earnings")
+        post(page, "undo", decision=decision["id"], request=name())
+        progress = get(page, "progress")
+    assert progress["by_topic"] == {"grain": 0, "earnings": 1}
+    assert (progress["n_labelled"], progress["n_mine"]) == (1, 1)
+    with LabelStore(path) as other:
+        other.withdraw("Kim", "Kim")
+    assert get(page, "progress")["n_labelled"] == 0
+
+
+def test_progress_counts_imported_texts_among_all(path: Path) -> None:
+    with labelling(path, ["one"]) as page, LabelStore(path) as store:
+        decide(page, next_text(page)["assignment"], "grain")
+        [number] = store.add_documents([NewDocument("id 99", "of another file")])
+        assignment = store.assign("Kim", number, Selection("suggested", 0.5))
+        assert assignment is not None
+        store.label(assignment.id, ["grain"])
+        progress = get(page, "progress")
+    assert (progress["n_texts"], progress["n_labelled"]) == (2, 2)
+
+
 # Coders -------------------------------------------------------------------------------------------
 
 
@@ -527,6 +556,23 @@ def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
         assert refused.json()["detail"].startswith("disagreements are settled by Lee;")
         assert post(page, "settle", lee, request=name(), **body)["n_disagreements"] == 0
         assert post(page, "disagreement", lee)["disagreement"] is None
+
+
+@pytest.mark.parametrize("operation", ["undo", "decide"])
+def test_next_gives_nobody_a_text_that_its_coder_takes_back(path: Path, operation: str) -> None:
+    kim, lee = (line.split()[1] for line in NAMED)
+    with labelling(path, ["one"], tokens=NAMED) as page:
+        for token in (kim, lee):
+            page.get("/v1/state", headers={"Authorization": f"Bearer {token}"})
+        number = next_text(page, token=kim)["assignment"]
+        body = {"assignment": number, "kind": "skip", "reason": "not for me"}
+        skip = post(page, "decide", kim, request=name(), **body)
+        if operation == "undo":
+            post(page, "undo", kim, decision=skip["id"], request=name())
+        else:
+            body = {"assignment": number, "kind": "label", "topics": ["grain"]}
+            post(page, "decide", kim, request=name(), supersedes=skip["id"], **body)
+        assert next_text(page, token=lee) is None
 
 
 def test_next_gives_a_text_that_is_not_for_one_coder_to_another(path: Path) -> None:

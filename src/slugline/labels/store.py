@@ -54,7 +54,6 @@ import contextlib
 import hashlib
 import itertools
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -103,6 +102,7 @@ from slugline.labels.cells import (
     note_cell,
     selection_cells,
 )
+from slugline.labels.label_counts import LabelCounter, LabelCounts
 from slugline.labels.label_records import (
     LabelTable,
     check_label_table,
@@ -131,27 +131,6 @@ class RandomDraw(NamedTuple):
 
     assignment: Assignment
     decision: LabelDecision | None
-
-
-class LabelCounts(NamedTuple):
-    """Numbers of documents and decisions.
-
-    Attributes
-    ----------
-    by_status : dict of str to int
-        Documents by `DocumentLabels.status`.
-    by_topic : dict of str to int
-        Answers with each topic in use, in the order of the codebook.
-    by_coder : dict of str to int
-        Current labels of each coder.
-    by_reason : dict of str to int
-        Current labels by the reason of the selection.
-    """
-
-    by_status: dict[str, int]
-    by_topic: dict[str, int]
-    by_coder: dict[str, int]
-    by_reason: dict[str, int]
 
 
 class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
@@ -338,11 +317,11 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                     found[text] = numbers
         return found
 
-    def document_labels(self, number: int) -> DocumentLabels:
-        """Return a document by number with its labels; DataError if there is none."""
+    def document_labels(self, number: int, *, has_texts: bool = True) -> DocumentLabels:
+        """Return a document by number with its labels, as `labels` does; DataError if none is."""
         with self._database.reading() as connection:
             _find(connection, "documents", "id", number)
-            return self._reader(connection).page(number - 1, number)[0]
+            return self._reader(connection).page(number - 1, number, has_texts=has_texts)[0]
 
     # Coders and topics -----------------------------------------------------------------------
 
@@ -1083,19 +1062,33 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
 
     def counts(self) -> LabelCounts:
         """Return the numbers of documents by status, and of labels by topic, coder and reason."""
-        statuses, topics = Counter[str](), Counter[str]()
-        coders, reasons = Counter[str](), Counter[str]()
-        names = self.codebook().names()
-        for each in read_labels(self._database, has_texts=False):
-            statuses[each.status] += 1
-            topics.update(each.answer or ())
-            for decision in each.decisions:
-                if decision.kind == "label" and not each.is_replaced:
-                    coders[decision.assignment.coder.name] += 1
-                    reasons[decision.assignment.selection.reason] += 1
-        return LabelCounts(
-            dict(statuses), {name: topics[name] for name in names}, dict(coders), dict(reasons)
-        )
+        names, counter = self.codebook().names(), LabelCounter()
+        for each in self.labels(has_texts=False):
+            counter.count(each)
+        return counter.counts(names)
+
+    def changed_documents(self, since: tuple[int, ...]) -> list[int] | None:
+        """Return the numbers of documents whose labels have changed since a `last_change`.
+
+        None if any may have changed, as after a withdrawal, or a change of a topic's name.
+        """
+        documents, codebook, _, decisions, settlements, withdrawals = since
+        with self._database.reading() as connection:
+            is_any = connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM withdrawals WHERE id > ?) OR EXISTS "
+                "(SELECT 1 FROM codebook WHERE id > ? AND kind NOT IN ('added', 'described'))",
+                (withdrawals, codebook),
+            ).fetchone()[0]
+            if is_any:
+                return None
+            rows = connection.execute(
+                "SELECT document FROM decisions JOIN assignments ON assignments.id = assignment "
+                "WHERE decisions.id > ? UNION SELECT document FROM settlements WHERE id > ? "
+                "UNION SELECT id FROM documents WHERE id > ? "
+                "UNION SELECT replaces FROM documents WHERE id > ? AND replaces > 0",
+                (decisions, settlements, documents, documents),
+            )
+            return [int(row[0]) for row in rows]
 
     def last_change(self) -> tuple[int, ...]:
         """Return the number of the latest row of each table that labels depend on.

@@ -106,6 +106,10 @@ class TextTable:
         row = self._rows.get(document.key)
         return row if row is not None and self.texts[row] == document.text else None
 
+    def has_key(self, key: str) -> bool:
+        """Return whether a row has a key."""
+        return key in self._rows
+
     def find_key(self, key: str) -> NewDocument | None:
         """Return the document with a key; None if there is none."""
         row = self._rows.get(key)
@@ -170,7 +174,7 @@ class RowAssignments:
     Attributes
     ----------
     n_missing : int
-        Labelled documents that the user's file no longer has, with the text that was labelled.
+        Number of labelled documents whose text is no longer in the user's file.
     """
 
     def __init__(self, n_rows: int) -> None:
@@ -182,6 +186,7 @@ class RowAssignments:
         self._coders: defaultdict[int, set[str]] = defaultdict(set)
         self._declined: defaultdict[str, set[int]] = defaultdict(set)
         self._drawn: dict[int, str] = {}  # random draws that one coder has
+        self._taken = set[int]()  # rows that somebody in another process has
 
     @classmethod
     def from_store(cls, table: TextTable, store: LabelStore) -> RowAssignments:
@@ -210,10 +215,12 @@ class RowAssignments:
         n_documents = n_missing = 0
         rows: dict[int, int] = {}
         for each in store.labels():
+            if each.is_replaced:
+                continue
             row = table.find_row(each.document)
             n_documents += bool(each.decisions)
             if row is None:
-                n_missing += bool(each.decisions) and not each.is_replaced
+                n_missing += bool(each.decisions)
                 continue
             rows[each.document.id] = row
             for decision in each.decisions:
@@ -238,18 +245,34 @@ class RowAssignments:
         else:
             self._drawn.pop(row, None)
         self._coders[row].add(coder)
+        self._declined[coder].discard(row)
         self._is_free[row] = False
 
     def decline(self, row: int, coder: str) -> None:
-        """Note that a coder leaves a row to others."""
+        """Note that a coder leaves a row to others; it is free unless another coder has it."""
         self._declined[coder].add(row)
         self._drawn.pop(row, None)
-        self._is_free[row] = True
+        others = self._coders.get(row, set()) - {coder}
+        self._is_free[row] = row not in self._taken and all(
+            row in self._declined[other] for other in others
+        )
+
+    def reclaim(self, row: int, coder: str) -> None:
+        """Note that a coder decides about a row after all, if they had left it to others."""
+        if row in self._declined.get(coder, ()):
+            self.add(row, coder)
+
+    def mark_taken(self, row: int) -> None:
+        """Note that somebody in another process has a row."""
+        self._taken.add(row)
+        self._drawn.pop(row, None)
+        self._is_free[row] = False
 
     def release(self, row: int) -> None:
         """Note that nobody has a row any more."""
         self._coders.pop(row, None)
         self._drawn.pop(row, None)
+        self._taken.discard(row)
         self._is_free[row] = True
 
     def is_free(self, row: int, coder: str = "") -> bool:
@@ -277,8 +300,9 @@ class RowAssignments:
 def resume_notes(assignments: RowAssignments, table: TextTable) -> Iterator[str]:
     """Yield what to tell the user about labels that the file of texts doesn't have any more."""
     if assignments.n_missing:
-        verb = "is" if assignments.n_missing == 1 else "are"
+        is_one = assignments.n_missing == 1
+        verb, have, their = ("is", "has", "its") if is_one else ("are", "have", "their")
         yield Message(
             f"{counted(assignments.n_missing, 'labelled document')} {verb} no longer in "
-            f"{table.name}, or with another text; the labels are kept"
+            f"{table.name}, or {have} a different text there; {their} labels are kept"
         )

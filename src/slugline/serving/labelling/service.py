@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,13 +21,14 @@ from slugline.corpus.label_database import (
     StoredDocument,
 )
 from slugline.corpus.misspellings import has_one_letter_wrong
-from slugline.errors import DataError
+from slugline.errors import DataError, StoreError
 from slugline.labels.accuracy import MIN_EFFECTIVE, AccuracyEstimate
 from slugline.labels.draws import RepeatedDraws, Selector
+from slugline.labels.label_counts import LabelCounter, LabelCounts
 from slugline.labels.label_report import LabelReport
 from slugline.labels.near_copies import NearCopies
 from slugline.labels.reviews import Reviewer, TopicReview
-from slugline.labels.store import LabelCounts, LabelStore
+from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.history import CoderHistory, ListedDecision
 from slugline.serving.labelling.requests import (
@@ -79,6 +80,12 @@ _EXCERPT, _N_RECENT = 120, 8
 _N_COPIES = 100
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
+# After so many such tries, what others have is read again.
+_N_MISSES = 20
+# With more changed documents, all are counted again, page by page.
+_MAX_RECOUNTED = 1000
+# The largest number of topics in use.
+_MAX_TOPICS = 1000
 
 
 class LabelService:
@@ -128,7 +135,8 @@ class LabelService:
         self._is_blind, self._content, self._reviewer = is_blind, content, reviewer
         self._near_copies, self._repeated_draws = near_copies, repeated_draws
         self._selecting, self._reading = threading.Lock(), threading.Lock()
-        self._counts: tuple[tuple[int, ...], LabelCounts] | None = None
+        self._counting = threading.Lock()
+        self._counter, self._last_change = LabelCounter(table.has_key), tuple[int, ...]()
         self._histories: dict[str, CoderHistory] = {}
 
     def close(self) -> None:
@@ -178,7 +186,9 @@ class LabelService:
 
     def _select(self, coder: str) -> Assignment | None:
         """Return a new assignment; None if no text is left."""
-        for _ in range(_MAX_TRIES):
+        for n_misses in range(_MAX_TRIES):
+            if n_misses == _N_MISSES:
+                self._assignments.refresh(self._table, self.store)
             selected = self._selector.select_next(coder)
             if selected is None:
                 return None
@@ -191,8 +201,8 @@ class LabelService:
                 if assignment is not None:
                     self._assignments.add(row, coder, is_random=selection.is_random)
                     return assignment
-            self._assignments.add(row, "")  # another process has given it to somebody
-        return None
+            self._assignments.mark_taken(row)  # another process has given it to somebody
+        raise StoreError("another process gives these texts to coders as well; try again.")
 
     def _has_decided(self, coder: str, document: int) -> bool:
         decisions = self.store.document_labels(document).decisions
@@ -224,7 +234,7 @@ class LabelService:
             columns=_other_columns(document, self._table),
             guess=guess,
             review=None if review is None else _review(review),
-            decision=None if decision is None else self._decision(decision),
+            decision=None if decision is None else _decision(decision, self.store.codebook()),
         )
 
     # Decisions -------------------------------------------------------------------------------
@@ -252,38 +262,46 @@ class LabelService:
                 request=request.request,
             )
         if decision.reason == "not for me":
-            row = self._table.find_row(self.store.document(assignment.document))
-            if row is not None:
-                with self._selecting:
-                    self._assignments.decline(row, coder)
+            self._change_row(assignment, self._assignments.decline)
+        elif request.supersedes is not None:
+            self._change_row(assignment, self._assignments.reclaim)
         self._selector.notice_change()
         n_copies = len(self._free_copies(assignment)) if decision.kind == "label" else 0
-        return DecideReply(**msgspec.structs.asdict(self._decision(decision)), n_copies=n_copies)
+        return DecideReply(**msgspec.structs.asdict(_decision(decision)), n_copies=n_copies)
+
+    def _change_row(self, assignment: Assignment, change: Callable[[int, str], None]) -> None:
+        """Let the row of an assignment, if the file still has it, be given to others, or not."""
+        row = self._table.find_row(self.store.document(assignment.document))
+        if row is not None:
+            with self._selecting:
+                change(row, assignment.coder.name)
 
     def undo(self, coder: str, request: UndoRequest) -> TextReply:
         """Take a decision back; return its text, which has no decision then."""
         decision = self._history(coder).find(request.decision)
         if decision is None:
-            raise DataError("this decision is not one of yours; load the page again.")
+            raise DataError(f"there is no decision {request.decision} of yours; reload the page.")
         self.store.undo(request.decision, request=request.request)
+        self._change_row(decision.assignment, self._assignments.reclaim)
         self._selector.notice_change()
         return self._text(decision.assignment)
 
     def recent(self, coder: str, request: RecentRequest) -> RecentReply:
         """Return the latest decisions of a coder, or those before one of them."""
         found = self._history(coder).latest(_N_RECENT + 1, request.before)
+        codebook = self.store.codebook()
         return RecentReply(
             has_more=len(found) > _N_RECENT,
-            decisions=[self._recent(each) for each in found[:_N_RECENT]],
+            decisions=[self._recent(each, codebook) for each in found[:_N_RECENT]],
         )
 
-    def _recent(self, listed: ListedDecision) -> RecentDecision:
+    def _recent(self, listed: ListedDecision, codebook: Codebook) -> RecentDecision:
         original = listed.decision.assignment.selection.original
         assignment = listed.decision.assignment
         if original is not None:
             assignment = self.store.assignment(original)
         return RecentDecision(
-            decision=self._decision(listed.decision),
+            decision=_decision(listed.decision, codebook),
             excerpt=_excerpt(self.store.document(assignment.document).text),
             n_copies=listed.n_copies,
             original=original,
@@ -294,18 +312,6 @@ class LabelService:
             history = self._histories.setdefault(coder, CoderHistory(self.store, coder))
             history.refresh()
             return history
-
-    def _decision(self, decision: LabelDecision) -> DecisionReply:
-        topics = self.store.codebook().current_names(decision.topic_ids)
-        return DecisionReply(
-            id=decision.id,
-            at=decision.at,
-            assignment=decision.assignment.id,
-            kind=decision.kind,
-            topics=list(topics),
-            reason=decision.reason,
-            note=decision.note,
-        )
 
     # Near copies -----------------------------------------------------------------------------
 
@@ -389,7 +395,7 @@ class LabelService:
                 text=found.document.text,
                 columns=_other_columns(found.document, self._table),
                 labels=[
-                    CoderLabel(coder=each.assignment.coder.name, decision=self._decision(each))
+                    CoderLabel(coder=each.assignment.coder.name, decision=_decision(each))
                     for each in found.decisions
                 ],
             )
@@ -427,9 +433,12 @@ class LabelService:
     def add_topic(self, coder: str, request: AddTopicRequest) -> AddTopicReply:
         """Add a topic, unless a similar one may be meant."""
         name = " ".join(request.name.split())
-        similar = None if request.is_sure else find_similar(name, self.store.codebook())
+        codebook = self.store.codebook()
+        similar = None if request.is_sure else find_similar(name, codebook)
         if similar is not None:
             return AddTopicReply(topic=None, similar=similar)
+        if len(codebook.names()) >= _MAX_TOPICS and codebook.find_active(name) is None:
+            raise DataError(f"the codebook has {_MAX_TOPICS:,} topics; merge some first.")
         topic = self.store.add_topic(name, coder, request=request.request)
         return AddTopicReply(topic=_topic(topic))
 
@@ -467,20 +476,21 @@ class LabelService:
 
     def progress(self, coder: str) -> ProgressReply:
         """Return how much is labelled."""
-        counts = self._read_counts()
+        codebook = self.store.codebook()
+        counts = self._read_counts(codebook.names())
         report = self._selector.report
         by_reason = counts.by_reason
         n_random = by_reason.get("random", 0) + by_reason.get("double-coded", 0)
         statuses = counts.by_status
         n_answered = sum(statuses.get(status, 0) for status in ("agreed", "settled", "open"))
         return ProgressReply(
-            n_texts=len(self._table),
+            n_texts=len(self._table) + counts.n_unlisted,
             n_labelled=n_answered,
             n_skipped=statuses.get("skipped", 0),
             n_disagreements=statuses.get("open", 0),
             n_mine=counts.by_coder.get(coder, 0),
             by_topic=counts.by_topic,
-            codebook_version=self.store.codebook().version,
+            codebook_version=codebook.version,
             n_random=n_random,
             accuracy=_accuracy(self._selector.estimate),
             n_needed=max(MIN_EFFECTIVE - n_random, 0),
@@ -489,12 +499,19 @@ class LabelService:
             problem=self._selector.problem,
         )
 
-    def _read_counts(self) -> LabelCounts:
-        """Return the counts, which are computed anew once anything has changed."""
-        last = self.store.last_change()
-        if self._counts is None or self._counts[0] != last:
-            self._counts = last, self.store.counts()
-        return self._counts[1]
+    def _read_counts(self, topics: Sequence[str]) -> LabelCounts:
+        """Return the counts; only documents whose labels have changed are read."""
+        with self._counting:
+            last = self.store.last_change()
+            changed = self.store.changed_documents(self._last_change) if self._last_change else None
+            if changed is None or len(changed) > _MAX_RECOUNTED:
+                for each in self.store.labels(has_texts=False):
+                    self._counter.count(each)
+            else:
+                for number in changed:
+                    self._counter.count(self.store.document_labels(number, has_texts=False))
+            self._last_change = last
+            return self._counter.counts(topics)
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:
@@ -515,6 +532,20 @@ def find_similar(name: str, codebook: Codebook) -> str | None:
             if "".join(other.casefold().split()) == folded or has_one_letter_wrong(name, other)
         ),
         None,
+    )
+
+
+def _decision(decision: LabelDecision, codebook: Codebook | None = None) -> DecisionReply:
+    """Return a reply; with the names of topics in a codebook, if the decision was read before."""
+    names = decision.topics if codebook is None else codebook.current_names(decision.topic_ids)
+    return DecisionReply(
+        id=decision.id,
+        at=decision.at,
+        assignment=decision.assignment.id,
+        kind=decision.kind,
+        topics=list(names),
+        reason=decision.reason,
+        note=decision.note,
     )
 
 
