@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,14 @@ def test_label_ends_the_earlier_page_of_the_same_labels(tmp_path: Path) -> None:
         assert store.counts().by_topic == {"billing": 2}
 
 
+def test_label_ends_an_earlier_page_that_nothing_refers_to(tmp_path: Path) -> None:
+    url = open_page(tmp_path / "labels.db", topics=["billing"]).url
+    gc.collect()
+    port = int(url.rstrip("/").rpartition(":")[2])
+    with open_page(tmp_path / "labels.db", settings=ServeSettings(port=port)) as page:
+        assert page.url == url
+
+
 def test_label_can_be_called_in_a_thread(tmp_path: Path) -> None:
     pages: list[LabelPage] = []
     thread = threading.Thread(target=lambda: pages.append(open_page(tmp_path / "labels.db")))
@@ -151,6 +160,26 @@ def test_label_says_which_port_is_taken(tmp_path: Path) -> None:
         with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 is taken"):
             open_page(tmp_path / "others.db", settings=ServeSettings(port=port))
     assert not (tmp_path / "others.db").exists()
+
+
+def test_label_leaves_no_file_behind_if_the_texts_can_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("a,b,c\n1,2,3\n", "utf-8")
+    with pytest.raises(DataError):
+        open_page(tmp_path / "labels.db", tmp_path / "texts.csv")
+    assert not (tmp_path / "labels.db").exists()
+
+
+def test_label_leaves_the_codebook_as_it_was_changed(tmp_path: Path) -> None:
+    topics = {"billing": "Invoices", "refund": "Money back", "delivery": ""}
+    open_page(tmp_path / "labels.db", topics=topics).stop()
+    with slugline.LabelStore(tmp_path / "labels.db") as store:
+        store.rename_topic("billing", "invoices", "Kim")
+        store.merge_topic("refund", "invoices", "Kim")
+        store.describe_topic("invoices", "Kim", description="Bills")
+    open_page(tmp_path / "labels.db", topics={**topics, "delivery": "Parcels"}).stop()
+    with slugline.LabelStore(tmp_path / "labels.db") as store:
+        codebook = {topic.name: topic.description for topic in store.codebook().topics()}
+    assert codebook == {"invoices": "Bills", "delivery": "Parcels"}
 
 
 # Frames -------------------------------------------------------------------------------------------
@@ -226,9 +255,9 @@ def test_import_labels_stores_documents_under_the_keys_of_the_data(tmp_path: Pat
     data = tmp_path / "texts.csv"
     data.write_text("id,text\n7,Wheat rose\n", "utf-8")
     answers = tmp_path / "llm.csv"
-    answers.write_text("text,topic\nWheat rose,grain\n", "utf-8")
+    answers.write_text("text,answer\nWheat rose,grain\n", "utf-8")
     report = slugline.import_labels(
-        tmp_path / "labels.db", answers, coder="llm", kind="imported", data=data
+        tmp_path / "labels.db", answers, coder="llm", kind="imported", data=data, topic="answer"
     )
     assert report.n_new_labels == 1
     with slugline.LabelStore(tmp_path / "labels.db") as store:

@@ -73,8 +73,8 @@ def test_label_agreement_says_what_is_missing(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "l.db").exists()
     LabelStore(tmp_path / "l.db").close()
     assert run(*COMMAND).out == (
-        "No text has labels of two persons yet; let two or more label, with --double 0.1 for one "
-        "text in ten.\n"
+        "No text has been labelled by two people yet. Start the page with --double 0.1 to have one "
+        "text in ten labelled twice.\n"
     )
 
 

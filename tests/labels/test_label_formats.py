@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.label_database import DocumentLabels, Selection
+from slugline.base.checks import short_repr
+from slugline.corpus.label_database import TOPIC_COLUMN, DocumentLabels, Selection
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OutputError
 from slugline.labels.cells import NewDocument, document_keys
@@ -20,6 +21,7 @@ from slugline.labels.formats.files import (
     export_file,
     import_file,
 )
+from slugline.labels.formats.tables import import_table
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -275,6 +277,32 @@ def test_import_file_names_topics_by_the_texts_of_numbered_options(
     assert [each.answer for each in store.labels()] == [("earn",)]
 
 
+def test_import_file_takes_discarded_responses_as_skips_and_pending_ones_as_none(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    statuses = ["discarded", "draft", "pending", "submitted"]
+    responses = [
+        {"value": None if status == "pending" else "a", "user_id": status, "status": status}
+        for status in statuses
+    ]
+    item = {"fields": {"text": "x"}, "responses": {"topic": responses}}
+    import_file(store, write(tmp_path / "a.json", "argilla", [item]))
+    [labels] = store.labels()
+    assert [(d.assignment.coder.name, d.kind) for d in labels.decisions] == [
+        ("discarded", "skip"),
+        ("submitted", "label"),
+    ]
+
+
+def test_import_file_keeps_comments_on_documents_without_a_label(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    item = {"id": 1, "text": "x", "label": [], "Comments": ["why?"]}
+    import_file(store, write(tmp_path / "a.jsonl", "doccano", [item]))
+    export_file(store, tmp_path / "b.jsonl", TOOLS["doccano"])
+    assert read(tmp_path / "b.jsonl", "doccano")[0]["Comments"] == ["why?"]
+
+
 def test_import_file_reads_a_file_of_one_doccano_coder_as_theirs(
     store: LabelStore, tmp_path: Path
 ) -> None:
@@ -527,6 +555,61 @@ def test_labels_that_were_changed_in_a_tool_count(
         assert other.document_labels(2).document.key == "id x"
 
 
+# Coders, settlements and columns ------------------------------------------------------------------
+
+
+def test_settlements_of_an_imported_coder_are_labels(labelled: LabelStore, tmp_path: Path) -> None:
+    export_file(labelled, tmp_path / "a.json", TOOLS["label-studio"])
+    with LabelStore(tmp_path / "other.db") as other:
+        import_file(other, tmp_path / "a.json", coder="old", kind="imported")
+        assert [(coder.name, coder.kind) for coder in other.coders()] == [("old", "imported")]
+        assert settled(other) == [None] * 7
+
+
+def test_settlements_are_imported_once_though_topics_were_renamed(
+    labelled: LabelStore, tmp_path: Path
+) -> None:
+    export_file(labelled, tmp_path / "a.json", TOOLS["label-studio"])
+    with LabelStore(tmp_path / "other.db") as other:
+        import_file(other, tmp_path / "a.json")
+        other.rename_topic("earn", "earnings", "Kim")
+        last = other.last_change()
+        assert import_file(other, tmp_path / "a.json").n_new_labels == 0
+        assert other.last_change() == last
+        assert "earn" not in other.codebook().names()
+
+
+def test_export_file_hides_the_topic_column_from_coders(
+    labelled: LabelStore, tmp_path: Path
+) -> None:
+    labelled.set_settings({"topic column": "n"})
+    assert labelled.setting(TOPIC_COLUMN) == "n"
+    for name, tool in TOOLS.items():
+        path = tmp_path / name
+        export_file(labelled, path, tool)
+        assert '"n":' not in path.read_text("utf-8")
+        with LabelStore(tmp_path / f"{name}.db") as other:
+            import_file(other, path)
+            assert contents(other) == contents(labelled)
+
+
+def test_import_file_finds_equal_texts_after_documents_that_were_found_by_key(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    table = TextTable("t.csv", ["same", "same"], [{"id": "60"}, {"id": "50"}], ids=[60, 50])
+    import_table(
+        store, write_csv(tmp_path / "a.csv", "id,topic\n60,grain\n"), "llm", user_file=table
+    )
+    items = [{"id": n, "text": "same", "label": ["earn"], "Comments": []} for n in (1, 2)]
+    import_file(store, write(tmp_path / "b.jsonl", "doccano", items), user_file=table)
+    assert [each.document.key for each in store.labels()] == ["id 60", "id 50"]
+
+
+def write_csv(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    return path
+
+
 # What can't be read -------------------------------------------------------------------------------
 
 CHOICES: dict[str, Any] = {"type": "choices", "from_name": "q", "value": {"choices": ["a"]}}
@@ -553,6 +636,58 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
         [{"data": {"text": "x"}, "completions": []}],
         "item 1: 'completions' are annotations of Label Studio before 1.0; export it from a later "
         "one.",
+    ),
+    "an id that is too long": (
+        "doccano",
+        [DOCCANO[0], {"id": "x" * 1001, "text": "x", "label": []}],
+        f"line 2: `key` is {short_repr('doccano ' + 'x' * 1001)}; give a string of at most 1,000 "
+        "characters.",
+    ),
+    "a coder without a name": (
+        "prodigy",
+        [{"text": "x", "answer": "ignore", "_annotator_id": " "}],
+        "line 1: `name` is blank; name the coder.",
+    ),
+    "a person and a model of one name": (
+        "argilla",
+        [
+            {
+                "fields": {"text": "x"},
+                "responses": {"q": [{"value": "a", "user_id": "u"}]},
+                "suggestions": {"q": {"value": "a", "agent": "u"}},
+            }
+        ],
+        "item 1: coder 'u' is a person already; choose another name.",
+    ),
+    "no time": (
+        "prodigy",
+        [
+            {
+                "text": "x",
+                "answer": "ignore",
+                "slugline": '{"version":1,"key":"id 1",'
+                '"labels":[{"at":"2026-99-99T99:99:99.999Z"}]}',
+            }
+        ],
+        "line 1: `at` is '2026-99-99T99:99:99.999Z'; give a time in UTC.",
+    ),
+    "an empty key": (
+        "doccano",
+        [{"id": 1, "text": "x", "label": [], "slugline": '{"version":1,"key":""}'}],
+        "line 1: the field 'slugline' is not as Slugline writes it (Expected `str` of length >= 1 "
+        "- at `$.key`); remove it, or export the file again.",
+    ),
+    "another field of this name": (
+        "doccano",
+        [{"id": 1, "text": "x", "label": [], "slugline": [1]}],
+        "line 1: the field 'slugline' is not a string, as Slugline writes it; remove it, or export "
+        "the file again.",
+    ),
+    "a rating": (
+        "label-studio",
+        [task({"type": "rating", "from_name": "q", "value": {"rating": 4}})],
+        "item 1: there is a result of type 'rating', which is not a choice; only choices about the "
+        "entire text can be read.",
     ),
     "JSON-MIN": (
         "label-studio",
@@ -613,7 +748,8 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
     "ratings": (
         "argilla",
         [{"fields": {"text": "x"}, "responses": {"stars": [{"value": 4, "user_id": "u"}]}}],
-        "item 1: the response 4 is no label; only label questions can be read, of any number.",
+        "item 1: the response 4 is not a label; only questions of one label or several can be "
+        "read.",
     ),
     "two questions of Argilla": (
         "argilla",

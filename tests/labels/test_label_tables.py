@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.loading import load_corpus
+from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError, OptionError
 from slugline.labels.cells import NewDocument, document_keys
@@ -299,6 +299,29 @@ def test_export_table_writes_no_second_parquet_column_of_a_name(
             tmp_path / "out.parquet",
             options=ReadOptions(topic="price"),
         )
+
+
+def test_export_table_finds_rows_by_ids_that_are_written_in_another_way(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    items = [{"text": "a"}, {"text": "b", "id": 7.0}, {"text": "c", "id": " 8 "}]
+    path.write_text("".join(json.dumps(item) + "\n" for item in items), "utf-8")
+    table = TextTable.from_texts(str(path), read_texts(read_rows(path), "text"))
+    assert table.keys[1:] == ["id 7", "id 8"]
+    for number in store.add_documents(map(table.document, range(3))):
+        store.add_topic("grain", "Kim")
+        store.settle(number, ["grain"], "Kim")
+    report = export_table(store, path, tmp_path / "out.jsonl", options=ReadOptions(text="text"))
+    assert report.n_labelled == 3
+
+
+def test_export_table_writes_a_table_without_rows(store: LabelStore, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text\n", "utf-8")
+    export_table(
+        store, tmp_path / "t.csv", tmp_path / "out.jsonl", options=ReadOptions(text="text")
+    )
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
 
 
 def test_export_table_rejects_another_ending(store: LabelStore, tmp_path: Path) -> None:

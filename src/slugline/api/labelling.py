@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import html
 import os
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -104,7 +103,9 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
         return self._selector.report
 
     def stop(self) -> None:
-        """End the page; all labels are in the file."""
+        """Stop the page. Labels that it showed as saved are in the file."""
+        if _pages.get(self.path.resolve()) is self:
+            del _pages[self.path.resolve()]
         self._closers.close()
 
     def wait(self) -> None:
@@ -131,8 +132,8 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
         return f'<p><a href="{url}" target="_blank">{url}</a>; the labels are in {path}.</p>'
 
 
-# The pages that were opened, by the file of their labels.
-_pages: weakref.WeakValueDictionary[Path, LabelPage] = weakref.WeakValueDictionary()
+# The pages that run, by the file of their labels.
+_pages: dict[Path, LabelPage] = {}
 
 
 @atexit.register
@@ -247,7 +248,7 @@ def label(
         settings.check_is_guarded("read the texts and give topics to them")
     descriptions = _descriptions(topics)
     path = Path(output)
-    earlier = _pages.pop(path.resolve(), None)
+    earlier = _pages.get(path.resolve())
     if earlier is not None:
         earlier.stop()
     import_extra("uvicorn", "pages to label texts", "serve", OptionError)
@@ -259,12 +260,17 @@ def label(
     from slugline.serving.server.ports import address_of, bind
     from slugline.serving.server.server_thread import ServerThread
 
+    person = coder or login_name()
+    reading = ReadOptions(text, topic, format=format, encoding=encoding, separator=separator)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
-        store = stack.enter_context(LabelStore(path))
-        person = store.add_coder(coder or login_name()).name
-        reading = ReadOptions(text, topic, format=format, encoding=encoding, separator=separator)
-        table, notes = _read_table(store, data, reading)
+        if not path.exists():  # no file is left behind if the texts can't be read
+            table, notes = _read_table(None, data, reading)
+            store = stack.enter_context(LabelStore(path))
+        else:
+            store = stack.enter_context(LabelStore(path))
+            table, notes = _read_table(store, data, reading)
+        store.add_coder(person)
         assignments = RowAssignments.from_store(table, store)
         notes += map(str, resume_notes(assignments, table))
         table.remember_source(store)
@@ -322,11 +328,11 @@ def _descriptions(topics: Mapping[str, str] | Sequence[str] | PathLike | None) -
 
 
 def _read_table(
-    store: LabelStore, data: Texts, reading: ReadOptions
+    store: LabelStore | None, data: Texts, reading: ReadOptions
 ) -> tuple[TextTable, list[str]]:
-    """Return texts to label with remarks on them; by default, columns are those of the store."""
+    """Return texts to label with remarks on them; by default, columns are those of a store."""
     text = reading.text
-    if text is None:
+    if text is None and store is not None:
         stored = stored_text_columns(store)
         text = None if stored in (None, ("text",)) else stored
     if isinstance(data, str | os.PathLike):
@@ -348,7 +354,9 @@ def _read_table(
     unlabelled = read_texts(rows, text)
     notes = [str(note) for note in (rows.note, unlabelled.note) if note]
     notes += _skip_notes(unlabelled.n_skipped)
-    topic = reading.topic or stored_topic_column(store, column_names(unlabelled.rows))
+    topic = reading.topic
+    if topic is None and store is not None:
+        topic = stored_topic_column(store, column_names(unlabelled.rows))
     return TextTable.from_texts(rows.name, unlabelled, topic), notes
 
 
@@ -411,7 +419,7 @@ def import_labels(
     >>> folder.cleanup()
     """
     with _open(labels, create=True) as store:
-        table = None if data is None else _read_table(store, data, ReadOptions(text, topic))[0]
+        table = None if data is None else _read_table(store, data, ReadOptions())[0]
         if find_tool(os.fspath(path), TOOLS.values()) is not None:
             return import_file(store, path, coder=coder, kind=kind, user_file=table)
         return import_table(
@@ -538,9 +546,9 @@ def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
     ----------
     labels : LabelStore, or path of a label database
     epsilon : float, default 0.15
-        What an imported coder, such as a language model, may be worse than a person in the
-        alternative annotator test, as it costs less. The authors of the test have 0.2 for experts
-        and 0.1 for crowd workers.
+        How much worse than a person an imported coder, such as a language model, may be and still
+        pass the alternative annotator test. Its authors take 0.2 for experts and 0.1 for crowd
+        workers.
 
     Returns
     -------

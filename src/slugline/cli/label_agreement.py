@@ -44,8 +44,8 @@ def _print_people(agreement: Agreement) -> None:
     people = agreement.people
     if not people.n_documents:
         show(
-            "No text has labels of two persons yet; let two or more label, with --double 0.1 for "
-            "one text in ten."
+            "No text has been labelled by two people yet. Start the page with --double 0.1 to have "
+            "one text in ten labelled twice."
         )
         return
     show(
@@ -65,7 +65,7 @@ def _print_group(group: GroupAgreement) -> None:
         ]
     )
     if not group.alpha.is_defined:
-        show("Alpha is undefined, as all have the same topics; label more texts.")
+        show("Alpha is undefined because every label has the same topic; label more texts.")
     show()
     rows = [("topic", "texts", "other agrees", "95 % interval", "alpha", "95 % interval")]
     for each in group.topics:
@@ -98,7 +98,7 @@ def _print_coders(agreement: Agreement) -> None:
     for each in agreement.coders:
         name = each.coder if each.kind == "person" else f"{each.coder} (imported)"
         row = [name, f"{each.n_labels:,}", f"{each.n_skipped:,}"]
-        for coefficient in (each.others, each.repeated)[: 1 + has_repeated]:
+        for coefficient in [each.others, *([each.repeated] if has_repeated else [])]:
             row += [*_percent_cells(coefficient), f"{coefficient.n_documents:,}"]
         rows.append(row)
     print_table(rows)

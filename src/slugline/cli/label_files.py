@@ -76,7 +76,7 @@ def exchange_labels(
         if find_tool(path, TOOLS.values()) is not None:
             report = import_file(store, path, user_file=table)
         else:
-            is_source = path == Path(table.name)
+            is_source = Path(table.name).is_file() and path.samefile(table.name)
             report = import_table(
                 store,
                 path,

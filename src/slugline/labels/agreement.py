@@ -1,4 +1,4 @@
-"""How far coders agree, with themselves, with each other, and people with an imported coder.
+"""Agreement of coders with themselves, with each other, and with an imported coder.
 
 A label counts here if its coder saw nothing that others, or a model, said about the text: labels
 that were given beside a model's guess, in an audit, or to near copies at once are left out. Topics
@@ -35,7 +35,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from slugline.base.checks import short_repr
+from slugline.base.checks import check_fraction, short_repr
 from slugline.base.frames import to_frame
 from slugline.base.wording import TitledRows, counted, percent
 from slugline.corpus.label_database import Coder, CoderKind, LabelDecision
@@ -54,7 +54,7 @@ from slugline.evaluation.agreement import (
 from slugline.evaluation.evaluation import none_if_nan
 from slugline.labels.store import LabelStore
 
-# What a coder was told, or did at once, makes these labels depend on others.
+# Labels given for these reasons depend on other labels.
 _DEPENDENT = ("near copy", "audit")
 
 AgreementTable = Literal["topics", "coders", "pairs", "confusions"]
@@ -67,8 +67,8 @@ class TopicAgreement(NamedTuple):
     ----------
     topic : str
     agreement : Coefficient
-        How often another coder gives the topic, too, if one does; from documents to which at least
-        one of them gave it.
+        If one coder gives the topic, how often another one does, too; over documents to which
+        somebody gave it.
     alpha : Coefficient
         Krippendorff's alpha of giving it or not.
     """
@@ -404,14 +404,16 @@ def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreeme
     ----------
     store : LabelStore
     epsilon : float, default 0.15
-        What an imported coder may be worse than a person, as it costs less; see
+        How much worse than a person an imported coder may be, given that it costs less; see
         `alternative_annotator_test`. Its authors have 0.2 for experts, 0.15 for skilled coders and
         0.1 for crowd workers.
 
     Raises
     ------
+    OptionError : if `epsilon` is not from 0 to under 1.
     StoreError : if the file can't be read, or is damaged.
     """
+    check_fraction("epsilon", epsilon, may_be_0=True)
     by_name = {coder.name: _CoderLabels(coder) for coder in store.coders()}
     for decision in store.current_decisions():
         coder = decision.assignment.coder

@@ -20,10 +20,13 @@ def login_name() -> str:
 
 
 def add_topics(store: LabelStore, descriptions: Mapping[str, str], coder: str) -> None:
-    """Add topics, and give those that there are these descriptions, unless they are empty."""
+    """Add the topics that the codebook never had; describe those that have no description.
+
+    Topics that were renamed, merged or described since are left as they are.
+    """
     for name, description in descriptions.items():
-        topic = store.add_topic(name, coder, description=description)
-        if description and topic.description != description:
-            store.describe_topic(
-                topic.name, coder, description=description, examples=topic.examples
-            )
+        topic = store.codebook().find(name)
+        if topic is None:
+            store.add_topic(name, coder, description=description)
+        elif description and not topic.description and topic.name == name:
+            store.describe_topic(name, coder, description=description, examples=topic.examples)

@@ -13,9 +13,10 @@ import numpy as np
 from slugline.base.arrays import Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
-from slugline.corpus.columns import column_names, find_id_column, known_topic_column
+from slugline.corpus.columns import N_PEEKED, column_names, find_id_column, known_topic_column
 from slugline.corpus.label_database import TEXT_COLUMNS, TOPIC_COLUMN, StoredDocument
 from slugline.corpus.loading import UnlabelledTexts
+from slugline.corpus.topic_cells import topic_name
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.store import LabelStore
@@ -73,7 +74,7 @@ class TextTable:
                 f" is {short_repr(topic)}, and the columns of {name} besides the text are "
                 f"{short_repr(others)}; name one of them, or leave it out.",
             )
-        id_column = find_id_column(name, unlabelled.rows[:1], None)
+        id_column = find_id_column(name, unlabelled.rows[:N_PEEKED], None)
         text = unlabelled.columns
         return cls(
             name,
@@ -81,7 +82,7 @@ class TextTable:
             [row.values for row in unlabelled.rows],
             ids=None
             if id_column is None or id_column in text
-            else [row.values.get(id_column) for row in unlabelled.rows],
+            else [topic_name(row.values.get(id_column)) for row in unlabelled.rows],
             text_columns=text,
             topic_column=topic or known_topic_column(names, text) or "topic",
         )

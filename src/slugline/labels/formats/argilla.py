@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from slugline.base.checks import short_repr
 from slugline.labels.formats.exchange import (
     ExchangedDocument,
     ExchangedLabel,
@@ -70,10 +71,10 @@ def _read(fields: Fields) -> ExchangedDocument:
             "keep those to one question",
         )
     labels = [
-        ExchangedLabel(response.user_id, _topics(response.value, fields))
+        label
         for responses in by_question.values()
         for response in responses
-        if response.status != "draft"
+        if (label := _response_label(response, fields)) is not None
     ]
     for suggestion in suggestions.values():
         topics = _topics(suggestion.value, fields)
@@ -84,6 +85,14 @@ def _read(fields: Fields) -> ExchangedDocument:
     return ExchangedDocument(fields.place, fields.take_id(), text, columns, tuple(labels))
 
 
+def _response_label(response: _Response, fields: Fields) -> ExchangedLabel | None:
+    """Return the label of a response; None if it is not given yet."""
+    if response.status == "discarded":
+        return ExchangedLabel(response.user_id)
+    topics = None if response.status == "draft" else _topics(response.value, fields)
+    return None if topics is None else ExchangedLabel(response.user_id, topics)
+
+
 def _topics(value: object, fields: Fields) -> tuple[str, ...] | None:
     """Return the topics of a response: one, or a list of several; None if there is no value."""
     if value is None:
@@ -91,7 +100,8 @@ def _topics(value: object, fields: Fields) -> tuple[str, ...] | None:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(each, str) for each in values):
         raise fields.error(
-            f"the response {value!r} is no label", "only label questions can be read, of any number"
+            f"the response {short_repr(value)} is not a label",
+            "only questions of one label or several can be read",
         )
     return tuple(dict.fromkeys(map(str, values)))
 

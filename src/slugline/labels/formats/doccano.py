@@ -6,7 +6,9 @@ import json
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
+from slugline.base.checks import short_repr
 from slugline.labels.formats.exchange import (
+    EXTRA,
     ExchangedDocument,
     ExchangedLabel,
     Fields,
@@ -31,11 +33,14 @@ def _read(fields: Fields) -> ExchangedDocument:
     number, text = fields.take_id(), fields.take_text()
     topics = _take_topics(fields)
     comments = fields.take(_COMMENTS, list[str], [])
+    columns = fields.rest()
     labels: tuple[ExchangedLabel, ...] = ()
     if topics:
         note = "\n".join(comments) or None
         labels = (ExchangedLabel(topics=tuple(dict.fromkeys(topics)), note=note),)
-    return ExchangedDocument(fields.place, number, text, fields.rest(), labels)
+    elif comments and EXTRA not in columns:  # else they are notes of labels there
+        columns[_COMMENTS] = comments
+    return ExchangedDocument(fields.place, number, text, columns, labels)
 
 
 def _take_topics(fields: Fields) -> list[str]:
@@ -50,7 +55,7 @@ def _take_topics(fields: Fields) -> list[str]:
         raise fields.error("a label is of a part of the text, not of all of it", _VERSION_ADVICE)
     odd = next((value for value in values if not isinstance(value, str)), None)
     if odd is not None:
-        raise fields.error(f"the label {odd!r} is not a name", _VERSION_ADVICE)
+        raise fields.error(f"the label {short_repr(odd)} is not a name", _VERSION_ADVICE)
     return [str(value) for value in values]
 
 
@@ -58,6 +63,7 @@ def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
     del scheme  # doccano makes labels that it lacks
     answer = find_answer(document.labels)
     notes = [label.note for label in document.labels if label.note]
+    notes = notes or document.columns.get(_COMMENTS, [])
     columns = {name: value for name, value in document.columns.items() if name not in _OWN}
     return {
         "id": document.id,

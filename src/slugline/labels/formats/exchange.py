@@ -9,12 +9,14 @@ labels were changed in the tool, those count.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import datetime
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -61,7 +63,7 @@ class ExchangedLabel(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ExchangedDocument(NamedTuple):
-    """A document in another tool's file, or one line about it.
+    """A document in another tool's file; one of several lines if each coder has their own.
 
     Attributes
     ----------
@@ -78,6 +80,8 @@ class ExchangedDocument(NamedTuple):
         Its key in the label database that wrote the file, if one did.
     is_partial : bool
         Whether the label is one of several, as the tool asks about each topic in turn.
+    hidden_columns : dict
+        Columns that coders are not to see: they are written to the extra field.
     """
 
     place: str
@@ -87,6 +91,7 @@ class ExchangedDocument(NamedTuple):
     labels: tuple[ExchangedLabel, ...] = ()
     key: str | None = None
     is_partial: bool = False
+    hidden_columns: Mapping[str, Any] = MappingProxyType({})
 
 
 class LabelScheme(NamedTuple):
@@ -227,7 +232,8 @@ def find_tool(path: str | Path, tools: Iterable[LabelTool]) -> LabelTool | None:
     """Return the tool that wrote a file, as its first object shows; None if none of these did."""
     if _json_form(path) is None:
         return None
-    first = next(_objects(path), None)
+    with contextlib.closing(_objects(path)) as objects:
+        first = next(objects, None)
     return None if first is None else next((t for t in tools if t.matches(first[1])), None)
 
 
@@ -282,7 +288,7 @@ def _json_form(path: str | Path) -> str | None:
     return {b"[": "json", b"{": "jsonl"}.get(head[:1])
 
 
-def _objects(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _objects(path: str | Path) -> Generator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and the fields of each object in a file; DataError if one is bad."""
     rows = read_rows(path, format=_json_form(path))
     for row in rows:
@@ -292,12 +298,13 @@ def _objects(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield place, row.values
 
 
-class _Extra(msgspec.Struct, frozen=True):
+class _Extra(msgspec.Struct, frozen=True, omit_defaults=True):
     """The content of the extra field."""
 
     version: int
-    key: str
+    key: Annotated[str, msgspec.Meta(min_length=1)]
     labels: tuple[ExchangedLabel, ...] = ()
+    columns: dict[str, Any] = {}
 
 
 _decode_extra = msgspec.json.Decoder(_Extra).decode
@@ -305,8 +312,13 @@ _decode_extra = msgspec.json.Decoder(_Extra).decode
 
 def _restore(document: ExchangedDocument, extra: object, tool: LabelTool) -> ExchangedDocument:
     """Return a document with the key and, unless the tool changed them, labels of `extra`."""
+    if not isinstance(extra, str):
+        raise DataError(
+            f"{document.place}: the field {EXTRA!r} is not a string, as Slugline writes it; remove "
+            "it, or export the file again."
+        )
     try:
-        content = _decode_extra(extra if isinstance(extra, str) else b"")
+        content = _decode_extra(extra)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DataError(
             f"{document.place}: the field {EXTRA!r} is not as Slugline writes it "
@@ -317,7 +329,8 @@ def _restore(document: ExchangedDocument, extra: object, tool: LabelTool) -> Exc
             f"{document.place}: the field {EXTRA!r} is of version {content.version}, which a later "
             "Slugline wrote; install a newer Slugline, or remove the field."
         )
-    document = document._replace(key=content.key)
+    columns = {**document.columns, **content.columns}
+    document = document._replace(key=content.key, columns=columns)
     if tool.view(content.labels) != tool.view(document.labels):
         return document
     return document._replace(labels=content.labels)
@@ -347,12 +360,16 @@ def write_exchange(
     for document in documents:
         for line in _split(document) if tool.has_line_per_coder else [document]:
             item = tool.write(line, scheme)
-            extra = _Extra(_VERSION, document.key or "", line.labels)
+            hidden = dict(document.hidden_columns)
+            extra = _Extra(_VERSION, document.key or "", line.labels, hidden)
             holder = item if tool.extra_holder is None else item[tool.extra_holder]
             holder[EXTRA] = _encode(extra).decode()
             yield (b"" if is_first else separator) + _encode(item)
             is_first = False
-    yield b"]\n" if tool.form == "json" else b"" if is_first else b"\n"
+    if tool.form == "json":
+        yield b"]\n"
+    elif not is_first:
+        yield b"\n"
 
 
 def _split(document: ExchangedDocument) -> list[ExchangedDocument]:

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from slugline.base.databases import to_cell
+from slugline.base.checks import short_repr
+from slugline.base.databases import is_time, to_cell
 from slugline.base.files import PathLike, os_advice, whole_file
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.label_database import CoderKind, DocumentLabels
-from slugline.errors import DataError, OutputError, SluglineError
-from slugline.labels.cells import ImportedLabel, NewDocument
+from slugline.corpus.label_database import TOPIC_COLUMN, CoderKind, DocumentLabels
+from slugline.errors import DataError, OutputError, Parameter, SluglineError
+from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, name_cell, note_cell
 from slugline.labels.formats.argilla import ARGILLA
 from slugline.labels.formats.doccano import DOCCANO
 from slugline.labels.formats.exchange import (
@@ -168,14 +169,10 @@ def import_documents(
     has_line_per_coder : bool, default False
         Whether a document that two coders labelled occurs twice.
     """
-    _check(store, read())
+    coder_of = _coder_finder(source, coder, kind)
+    _check(store, read(), source, coder_of)
     importer = _Importer(
-        store,
-        source,
-        coder=coder,
-        kind=kind,
-        has_line_per_coder=has_line_per_coder,
-        user_file=user_file,
+        store, source, coder_of, has_line_per_coder=has_line_per_coder, user_file=user_file
     )
     documents = iter(read())
     while batch := list(itertools.islice(documents, _BATCH)):
@@ -183,16 +180,63 @@ def import_documents(
     return importer.report()
 
 
-def _check(store: LabelStore, documents: Iterable[ExchangedDocument]) -> None:
-    """Check all labels of a file; let an empty store have several topics if some label has them."""
+_CoderOf = Callable[[ExchangedLabel], tuple[str, CoderKind]]
+
+
+def _coder_finder(source: str, coder: str | None, kind: CoderKind) -> _CoderOf:
+    """Return a function that returns the name and the kind of a label's coder."""
+
+    def coder_of(label: ExchangedLabel) -> tuple[str, CoderKind]:
+        return (label.coder or source, label.kind) if coder is None else (coder, kind)
+
+    return coder_of
+
+
+def _check_cells(document: ExchangedDocument, source: str) -> None:
+    """Raise DataError if a document, or the cells of one of its labels, can't be stored."""
+    key = document.key or _own_key(document, source) or "text"
+    document_cells(NewDocument(key, document.text or "", document.columns))
+    for label in document.labels:
+        if label.note is not None:
+            note_cell("note", label.note)
+        if label.at is not None and not is_time(label.at):
+            raise DataError(Parameter("at"), f" is {short_repr(label.at)}; give a time in UTC.")
+
+
+def _check_coder(name: str, kind: CoderKind, kinds: dict[str, CoderKind]) -> None:
+    """Raise DataError unless there can be this coder; `kinds` are those of all coders so far."""
+    name_cell("name", name)
+    if not name.strip():
+        raise DataError(Parameter("name"), " is blank; name the coder.")
+    if kinds.setdefault(name, kind) != kind:
+        other = "a person" if kinds[name] == "person" else "imported"
+        raise DataError(f"coder {short_repr(name)} is {other} already; choose another name.")
+
+
+def _own_key(document: ExchangedDocument, source: str) -> str:
+    """Return a key from the tool's id; empty if there is none, or Slugline wrote a key."""
+    return "" if document.key or document.id == "" else f"{source} {document.id}"
+
+
+def _check(
+    store: LabelStore, documents: Iterable[ExchangedDocument], source: str, coder_of: _CoderOf
+) -> None:
+    """Check a file; let an empty store have several topics if some label has them."""
     has_labels = next(store.decisions(), None) is not None
     is_multilabel, needs_several = store.is_multilabel, False
     names: set[str] = set()
+    kinds: dict[str, CoderKind] = {each.name: each.kind for each in store.coders()}
     for document in documents:
+        try:
+            _check_cells(document, source)
+        except DataError as error:
+            raise DataError(f"{document.place}: ", *error.parts) from error
         for label in document.labels:
             new = [topic for topic in label.topics or () if topic not in names]
+            name, kind = coder_of(label)
             try:
                 check_topic_names(new)
+                _check_coder(name, kind, kinds)
             except DataError as error:
                 raise DataError(f"{document.place}: ", *error.parts) from error
             names.update(new)
@@ -215,14 +259,13 @@ class _Importer:
         self,
         store: LabelStore,
         source: str,
+        coder_of: _CoderOf,
         *,
-        coder: str | None,
-        kind: CoderKind,
         has_line_per_coder: bool,
         user_file: UserFile | None,
     ) -> None:
         self._store, self._source, self._user_file = store, source, user_file
-        self._coder, self._kind = coder, kind
+        self._coder_of = coder_of
         self._has_line_per_coder = has_line_per_coder
         self._is_multilabel = store.is_multilabel
         # The documents with each text, by its digest, and how many of them were matched by each
@@ -256,7 +299,8 @@ class _Importer:
                 continue
             for label in document.labels:
                 self._n_labels += 1
-                if label.is_settlement:
+                _, kind = self._coder_of(label)
+                if label.is_settlement and kind == "person":
                     settlements.append((number, label))
                 else:
                     imported = self._imported_label(number, label)
@@ -267,31 +311,38 @@ class _Importer:
         for number, label in settlements:
             self._n_new_labels += self._settle(number, label)
 
-    def _coder_of(self, label: ExchangedLabel) -> tuple[str, CoderKind]:
-        if self._coder is not None:
-            return self._coder, self._kind
-        return label.coder or self._source, label.kind
-
     def _imported_label(self, number: int, label: ExchangedLabel) -> ImportedLabel:
-        topics, reason = label.topics, label.reason
-        if topics == () and not self._is_multilabel:
-            topics, reason = None, "none of these"
+        topics = self._stored_topics(label)
+        is_none = topics is None and label.topics is not None
+        reason = "none of these" if is_none else label.reason
         return ImportedLabel(number, topics, label.at, label.note, reason)
+
+    def _stored_topics(self, label: ExchangedLabel) -> tuple[str, ...] | None:
+        """Return the topics of a label; no topic is a skip if documents have one each."""
+        return label.topics if label.topics or self._is_multilabel else None
 
     def _settle(self, number: int, label: ExchangedLabel) -> bool:
         """Store a settlement unless it is the current one; return whether it is new."""
         person, _ = self._coder_of(label)
         self._store.add_coder(person)
-        for topic in label.topics or ():
-            self._store.add_topic(topic, person)
+        given = self._stored_topics(label)
+        codebook = self._store.codebook()
+        for topic in given or ():
+            if codebook.find(topic) is None:
+                self._store.add_topic(topic, person)
+        codebook = self._store.codebook()
+        # By their names of today.
+        topics = None if given is None else [codebook.find(each) for each in given]
+        names = None if topics is None else [each.name for each in topics if each is not None]
         current = self._store.document_labels(number).settlement
         if current is not None:
-            topics = current.topics if current.kind == "label" else None
-            if (topics, current.person.name) == (label.topics, person):
+            settled = {*current.topics} if current.kind == "label" else None
+            same_topics = settled == (None if names is None else {*names})
+            if same_topics and (current.person.name, current.note) == (person, label.note):
                 return False
         self._store.settle(
             number,
-            label.topics,
+            names,
             person,
             note=label.note,
             supersedes=None if current is None else current.id,
@@ -304,9 +355,9 @@ class _Importer:
         None if a document has neither a text nor a key that is stored, or has a key of another
         text.
         """
-        keys = [key for each in batch for key in (each.key, self._own_key(each)) if key]
+        keys = [key for each in batch for key in (each.key, _own_key(each, self._source)) if key]
         keyed = self._store.find_keys(keys)
-        texts = {_digest(each.text): each.text for each in batch if each.text is not None}
+        texts = {_digest(text): text for each in batch if (text := self._text_of(each)) is not None}
         missing = [text for digest, text in texts.items() if digest not in self._equal]
         found = self._store.find_texts(missing)
         self._equal.update((_digest(text), found.get(text, [])) for text in missing)
@@ -317,9 +368,16 @@ class _Importer:
         numbers = [self._find(document, keyed, new) for document in batch]
         added = self._store.add_documents(new)
         self._n_new_documents += len(added)
-        for digest in {*texts, *(_digest(document.text) for document in new)}:
+        for digest in texts:
             self._equal[digest] = [added[-n - 1] if n < 0 else n for n in self._equal[digest]]
         return [added[-n - 1] if n is not None and n < 0 else n for n in numbers]
+
+    def _text_of(self, document: ExchangedDocument) -> str | None:
+        """Return the text of a document, if need be from the user's file."""
+        if document.text is not None or document.key is None or self._user_file is None:
+            return document.text
+        own = self._user_file.find_key(document.key)
+        return None if own is None else own.text
 
     def _find_unstored(self, text: str, user_file: UserFile) -> list[NewDocument]:
         documents = user_file.find_text(text)
@@ -358,7 +416,7 @@ class _Importer:
         self, document: ExchangedDocument, text: str, keyed: dict[str, int], new: list[NewDocument]
     ) -> int:
         """Return the number of a document without a key of Slugline."""
-        digest, key = _digest(text), self._own_key(document)
+        digest, key = _digest(text), _own_key(document, self._source)
         equal, unstored = self._equal[digest], self._unstored.get(digest)
         if key and keyed.get(key) in equal:
             return keyed[key]
@@ -369,7 +427,7 @@ class _Importer:
         if n_seen < len(equal):
             return equal[n_seen]
         if unstored:
-            return self._append(unstored.pop(0), keyed, new)
+            return self._append(unstored[0], keyed, new)
         key = key or f"text {digest.hex()} {n_seen + 1}"
         if key in keyed:  # of another text
             key = f"{key} text {digest.hex()}"
@@ -378,13 +436,12 @@ class _Importer:
     def _append(self, document: NewDocument, keyed: dict[str, int], new: list[NewDocument]) -> int:
         """Append a document to `new`; return the number that stands for its own."""
         new.append(document)
+        digest = _digest(document.text)
         keyed[document.key] = -len(new)
-        self._equal.setdefault(_digest(document.text), []).append(-len(new))
+        self._equal[digest].append(-len(new))
+        unstored = self._unstored.get(digest, [])
+        unstored[:] = [each for each in unstored if each.key != document.key]
         return -len(new)
-
-    def _own_key(self, document: ExchangedDocument) -> str:
-        """Return a key from the tool's id; empty if there is none, or Slugline wrote a key."""
-        return "" if document.key or document.id == "" else f"{self._source} {document.id}"
 
 
 def _digest(text: str) -> bytes:
@@ -402,11 +459,12 @@ def export_file(store: LabelStore, path: PathLike, tool: LabelTool) -> ExportRep
     Raises OutputError if it can't be written.
     """
     counts: Counter[str] = Counter()
+    topic_column = store.setting(TOPIC_COLUMN)
 
     def documents() -> Iterator[ExchangedDocument]:
         for each in store.labels():
             if not each.is_replaced:
-                document = to_exchange(each, tool.name)
+                document = to_exchange(each, tool.name, topic_column)
                 counts["documents"] += 1
                 counts["labels"] += len(document.labels)
                 counts["open"] += each.status == "open"
@@ -457,8 +515,13 @@ def write_errors(path: PathLike) -> Iterator[None]:
         ) from error
 
 
-def to_exchange(labels: DocumentLabels, source: str) -> ExchangedDocument:
-    """Return a document with the labels of all coders; `source` is the tool whose id it gets."""
+def to_exchange(
+    labels: DocumentLabels, source: str, topic_column: str | None = None
+) -> ExchangedDocument:
+    """Return a document with the labels of all coders.
+
+    `source` is the tool whose id it gets, and `topic_column` a column that coders are not to see.
+    """
     document = labels.document
     exchanged = [
         ExchangedLabel(
@@ -486,9 +549,12 @@ def to_exchange(labels: DocumentLabels, source: str) -> ExchangedDocument:
         place="",
         id=_exchanged_id(document.key, source, document.id),
         text=document.text,
-        columns=document.columns,
+        columns={name: value for name, value in document.columns.items() if name != topic_column},
         labels=tuple(exchanged),
         key=document.key,
+        hidden_columns={
+            name: value for name, value in document.columns.items() if name == topic_column
+        },
     )
 
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from slugline.base.checks import short_repr
 from slugline.labels.formats.exchange import (
     EXTRA,
     ExchangedDocument,
@@ -22,6 +23,7 @@ from slugline.labels.formats.exchange import (
 
 # The control tag, and the object tag, of exported labels.
 _CONTROL, _OBJECT = "topic", "text"
+# Label Studio gives numbers of users, not names.
 _USER = "user "
 
 
@@ -124,8 +126,10 @@ def _read_results(
             text = result.value.text
             notes += [text] if isinstance(text, str) else text
         elif result.type != "choices" or result.value.start is not None:
+            is_part = result.value.start is not None
+            about = " about a part of the text" if is_part else ", which is not a choice"
             raise fields.error(
-                f"there is a result of type {result.type!r} about a part of the text",
+                f"there is a result of type {short_repr(result.type)}{about}",
                 "only choices about the entire text can be read",
             )
         else:
@@ -135,13 +139,14 @@ def _read_results(
             f"there are choices for several questions ({', '.join(map(repr, chosen))})",
             "keep those of one question",
         )
-    return notes, tuple(dict.fromkeys(*chosen.values())) if chosen else None
+    topics = next(iter(chosen.values()), None)
+    return notes, None if topics is None else tuple(dict.fromkeys(topics))
 
 
 def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
     del scheme  # which the project has
     columns = dict(document.columns)
-    meta = columns.pop("meta", None)
+    meta = columns.pop("meta") if isinstance(columns.get("meta"), dict) else {}
     columns.pop(_OBJECT, None)
     annotations = [_annotation(label) for label in persons(document.labels)]
     predictions = [
@@ -152,7 +157,7 @@ def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
     return {
         "id": document.id,
         "data": {_OBJECT: document.text, **columns},
-        "meta": dict(meta) if isinstance(meta, dict) else {},
+        "meta": dict(meta),
         "annotations": annotations,
         "predictions": predictions,
     }

@@ -246,7 +246,8 @@ def export_table(
             Parameter("output"),
             f" is {output}, and {source} is not Parquet; use another ending, such as .csv.",
         )
-    # Another column may be the only one left, but is not to be overwritten.
+    # Only a column that is known for topics is overwritten: find_columns would also take any column
+    # that is left over.
     known = known_topic_column(column_names(head), columns.text)
     topic = options.topic or known or store.setting(TOPIC_COLUMN) or "topic"
     keys = _row_keys(itertools.chain(head, rows), columns)
@@ -348,9 +349,14 @@ def _write_json(file: BinaryIO, values: Iterable[dict[str, Any]], *, is_array: b
     separator = b",\n" if is_array else b"\n"
     pieces = (encode({name: compact(cell) for name, cell in row.items()}) for row in values)
     file.write(b"[" if is_array else b"")
-    for number, piece in enumerate(pieces):
-        file.write(piece if number == 0 else separator + piece)
-    file.write(b"]\n" if is_array else b"\n")
+    is_empty = True
+    for piece in pieces:
+        file.write(piece if is_empty else separator + piece)
+        is_empty = False
+    if is_array:
+        file.write(b"]\n")
+    elif not is_empty:
+        file.write(b"\n")
 
 
 def _write_sheet(
@@ -366,11 +372,12 @@ def _write_sheet(
     if len(places) != len(cells):
         raise _changed_error(rows)
     changes = {at: new for at, new in zip(places, cells, strict=True) if new}
-    if topic in column_names(head):
+    names = [*dict.fromkeys(itertools.chain.from_iterable(changes.values()))] or [topic]
+    if all(name in column_names(head) for name in names):
         file.write(change_sheet(source, changes, rows.known_columns))
         return
     with closing(SheetColumns(source, rows.known_columns)) as sheet:
-        sheet.begin([topic])
+        sheet.begin(names)
         for at, new in changes.items():
-            sheet.add_row(at, new.values())
+            sheet.add_row(at, [new.get(name) for name in names])
         sheet.write(file)
