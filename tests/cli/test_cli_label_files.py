@@ -125,3 +125,13 @@ def test_label_imports_the_topic_column_of_the_texts_that_is_named(
         assert [each.answer for each in store.labels()] == [("grain",)]
     run(*command, "--export", "out.csv")  # the name of the column is stored
     assert (tmp_path / "out.csv").read_text() == "body,about\nWheat rose,grain\nZinc,\n"
+
+
+def test_label_rejects_a_settler_without_a_token(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("anna 0123456789abcdef\nben fedcba9876543210\n")
+    ran = run("label", "t.csv", "-o", "l.db", "--token-file", "tokens", "--settler", "ana")
+    assert ran.code == 2
+    assert (
+        "--settler has 'ana', and labels are given by anna and ben; name one of these." in ran.err
+    )
+    assert not (tmp_path / "l.db").exists()

@@ -469,7 +469,7 @@ def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
         "codebook_version": 2,
         "n_random": 3,
         "accuracy": None,
-        "n_needed": 12,
+        "n_needed": 17,
         "topics": [],
         "forecast": None,
         "problem": None,
@@ -491,6 +491,15 @@ def test_progress_reads_only_documents_that_have_changed(
     with LabelStore(path) as other:
         other.withdraw("Kim", "Kim")
     assert get(page, "progress")["n_labelled"] == 0
+
+
+def test_progress_needs_labels_of_two_topics(path: Path) -> None:
+    with labelling(path, [f"text {n}" for n in range(30)]) as page:
+        needed = []
+        for n in range(24):
+            decide(page, next_text(page)["assignment"], "grain" if n < 22 else "earnings")
+            needed.append(get(page, "progress")["n_needed"])
+    assert needed == [*range(19, 0, -1), 1, 1, 1, 0, 0]
 
 
 def test_progress_counts_imported_texts_among_all(path: Path) -> None:

@@ -256,11 +256,12 @@ def label(
     from slugline.labels.near_copies import NearCopies
     from slugline.serving.labelling.app import make_label_app
     from slugline.serving.labelling.handlers import LabelState
-    from slugline.serving.labelling.service import LabelService
+    from slugline.serving.labelling.service import LabelService, check_settlers
     from slugline.serving.server.ports import address_of, bind
     from slugline.serving.server.server_thread import ServerThread
 
     person = coder or login_name()
+    check_settlers(settlers, [each.name or "" for each in settings.accepted_tokens] or [person])
     reading = ReadOptions(text, topic, format=format, encoding=encoding, separator=separator)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))

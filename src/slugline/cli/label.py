@@ -167,6 +167,11 @@ def label(
         check_can_open()
     check_target("--output", output, [file, topics])
     settings = page.settings()
+    if settlers:
+        from slugline.serving.labelling.service import check_settlers
+
+        tokens = settings.accepted_tokens
+        check_settlers(settlers, [token.name or "" for token in tokens] or [page.coder_name()])
     descriptions = {} if topics is None else read_descriptions(topics, may_be_empty=True)
     with contextlib.ExitStack() as stack:
         if not files.are_given():

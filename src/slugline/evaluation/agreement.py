@@ -440,6 +440,6 @@ def _p_value(differences: F64, epsilon: float) -> float:
 
     n, mean = len(differences), float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if error == 0:
+    if np.ptp(differences) == 0:
         return 0.0 if mean < epsilon else 1.0
     return float(stdtr(n - 1, (mean - epsilon) / error))

@@ -330,8 +330,9 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     codebook_version: int
     #: Labels of random draws.
     n_random: int
-    #: None if there are too few labels, and about how many more it needs.
+    #: None if there are too few labels.
     accuracy: AccuracyReply | None
+    #: About how many more labels `accuracy` needs.
     n_needed: int
     #: Topics with enough labels, those with the lowest accuracy first.
     topics: list[TopicAccuracyReply]

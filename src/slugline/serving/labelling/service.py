@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from slugline.base.checks import short_repr
+from slugline.base.wording import join_words
 from slugline.corpus.label_database import (
     Assignment,
     Codebook,
@@ -21,11 +23,12 @@ from slugline.corpus.label_database import (
     StoredDocument,
 )
 from slugline.corpus.misspellings import has_one_letter_wrong
-from slugline.errors import DataError, StoreError
+from slugline.errors import DataError, OptionError, Parameter, StoreError
 from slugline.labels.accuracy import MIN_EFFECTIVE, AccuracyEstimate
 from slugline.labels.draws import RepeatedDraws, Selector
 from slugline.labels.label_counts import LabelCounter, LabelCounts
 from slugline.labels.label_report import LabelReport
+from slugline.labels.learning_selector import MIN_LABELS
 from slugline.labels.near_copies import NearCopies
 from slugline.labels.reviews import Reviewer, TopicReview
 from slugline.labels.store import LabelStore
@@ -479,8 +482,7 @@ class LabelService:
         codebook = self.store.codebook()
         counts = self._read_counts(codebook.names())
         report = self._selector.report
-        by_reason = counts.by_reason
-        n_random = by_reason.get("random", 0) + by_reason.get("double-coded", 0)
+        n_random = counts.by_reason.get("random", 0) + counts.by_reason.get("double-coded", 0)
         statuses = counts.by_status
         n_answered = sum(statuses.get(status, 0) for status in ("agreed", "settled", "open"))
         return ProgressReply(
@@ -493,11 +495,23 @@ class LabelService:
             codebook_version=codebook.version,
             n_random=n_random,
             accuracy=_accuracy(self._selector.estimate),
-            n_needed=max(MIN_EFFECTIVE - n_random, 0),
+            n_needed=self._count_needed(counts),
             topics=[] if report is None else _topic_accuracies(report),
             forecast=None if report is None else _forecast(report),
             problem=self._selector.problem,
         )
+
+    def _count_needed(self, counts: LabelCounts) -> int:
+        """Return about how many more labels it takes to know the accuracy of a model."""
+        estimate = self._selector.estimate
+        if estimate is not None:
+            return max(math.ceil(MIN_EFFECTIVE - estimate.n_effective), 0)
+        n_labels = sum(counts.by_reason.values())
+        # A text that is coded twice counts once, as the draw that it was first.
+        n_measured = n_labels if self._is_blind else counts.by_reason.get("random", 0)
+        n_needed = max(MIN_LABELS - n_labels, MIN_EFFECTIVE - n_measured, 0)
+        n_topics = sum(n > 0 for n in counts.by_topic.values())
+        return n_needed if n_topics > 1 else max(n_needed, 1)
 
     def _read_counts(self, topics: Sequence[str]) -> LabelCounts:
         """Return the counts; only documents whose labels have changed are read."""
@@ -512,6 +526,17 @@ class LabelService:
                     self._counter.count(self.store.document_labels(number, has_texts=False))
             self._last_change = last
             return self._counter.counts(topics)
+
+
+def check_settlers(settlers: Sequence[str], coders: Sequence[str]) -> None:
+    """Raise OptionError unless each of those who may settle disagreements is a coder."""
+    for name in settlers:
+        if name not in coders:
+            raise OptionError(
+                Parameter("settlers"),
+                f" has {short_repr(name)}, and labels are given by {join_words(coders)}; name one "
+                "of these.",
+            )
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:
