@@ -288,6 +288,13 @@ def test_store_assign_leaves_a_document_to_its_coder(store: LabelStore) -> None:
     assert store.assign("Lee", 1, SUGGESTED, max_coders=2) is not None
 
 
+def test_store_assign_gives_a_document_that_an_imported_coder_labelled(store: LabelStore) -> None:
+    store.add_coder("llm", "imported")
+    store.import_labels("llm", [ImportedLabel(1, ("grain",))])
+    assert store.assign("Kim", 1, SUGGESTED, max_coders=1) is not None
+    assert store.assign("Lee", 1, SUGGESTED, max_coders=1) is None
+
+
 @pytest.mark.parametrize("topics", [[], ["grain", "earn"]])
 def test_store_takes_one_topic_unless_it_is_multilabel(
     store: LabelStore, topics: list[str]

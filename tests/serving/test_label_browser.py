@@ -12,6 +12,7 @@ import pytest
 
 from browsers import chromium
 from server import running
+from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
 
 if TYPE_CHECKING:
@@ -276,6 +277,68 @@ def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) ->
         assert page.locator("#topics bdi").all_inner_texts() == ["earnings", "metal"]
         page.get_by_role("button", name="Separate again").click()
         page.locator("#recent b", has_text="cereals").wait_for()
+
+
+def add_second_coder(texts: Path) -> None:
+    """Let Lee give a topic to all texts with a label, and an imported coder as well."""
+    with LabelStore(texts.with_name("labels.db")) as store:
+        store.add_coder("Lee")
+        store.add_coder("llm", "imported")
+        labelled = [each for each in store.labels() if each.decisions]
+        for each in labelled:
+            selection = each.decisions[0].assignment.selection
+            assignment = store.assign("Lee", each.document.id, selection)
+            assert assignment is not None
+            store.label(assignment.id, ["metal"])
+        labels = [ImportedLabel(each.document.id, ("metal",)) for each in labelled]
+        store.import_labels("llm", labels)
+
+
+def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    with labelling(texts) as address, opened(browser, address) as page:
+        summary = page.get_by_text("Coders: how far they agree")
+        summary.click()
+        panel = page.locator("#agreement")
+        panel.get_by_text("No text has labels of two persons yet").wait_for()
+        summary.click()
+        press(page, "1", "3", "3")
+        wait_until_saved(page)
+        add_second_coder(texts)
+        summary.click()
+        panel.get_by_text("3 texts with labels of two persons or more").wait_for()
+        panel.get_by_text("No text has come again yet").wait_for()
+        assert panel.get_by_role("region", name="Agreement of people", exact=True).is_visible()
+        confusions = panel.get_by_role("region", name="Confusions of people").inner_text()
+        assert confusions.split()[-5:] == ["grain", "metal", "1", "Kim", "Lee"]
+        panel.get_by_text("llm may replace a person can’t be tested").wait_for()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert Axe().run(page).response["violations"] == [], scheme
+        page.set_viewport_size({"width": 320, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
+    browser: Browser, texts: Path
+) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "1", "2")
+        wait_until_saved(page)
+        add_second_coder(texts)
+        with LabelStore(texts.with_name("labels.db")) as store:
+            first = next(each for each in store.labels() if each.status == "open")
+            store.settle(first.document.id, ["metal"], "Kim")
+        page.get_by_text("Coders: how far they agree").click()
+        page.get_by_role("button", name="Undo", exact=True).click()
+        page.get_by_role("button", name="Settle 2 disagreements").wait_for()
+        page.get_by_role("button", name="Withdraw the labels of Lee").click()
+        page.get_by_role("button", name="Withdraw 2 labels").click()
+        page.locator("#agreement", has_text="The labels of Lee were withdrawn by Kim").wait_for()
+        page.locator("#standing", has_text="disagree").wait_for(state="detached")
+        page.get_by_role("button", name="Give them back").click()
+        page.get_by_role("button", name="Settle 2 disagreements").wait_for()
 
 
 COPY = "where is the parcel number {} that you promised me for last Monday"

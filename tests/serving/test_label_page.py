@@ -7,6 +7,7 @@ import itertools
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -562,7 +563,9 @@ def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
             headers={"Authorization": f"Bearer {kim}"},
         )
         assert refused.status_code == 403
-        assert refused.json()["detail"].startswith("disagreements are settled by Lee;")
+        assert refused.json()["detail"] == (
+            "disagreements are settled, and labels withdrawn, by Lee; tell them about it."
+        )
         assert post(page, "settle", lee, request=name(), **body)["n_disagreements"] == 0
         assert post(page, "disagreement", lee)["disagreement"] is None
 
@@ -582,6 +585,71 @@ def test_next_gives_nobody_a_text_that_its_coder_takes_back(path: Path, operatio
             body = {"assignment": number, "kind": "label", "topics": ["grain"]}
             post(page, "decide", kim, request=name(), supersedes=skip["id"], **body)
         assert next_text(page, token=lee) is None
+
+
+def test_settlements_are_listed_and_taken_back(path: Path) -> None:
+    with labelling(path, ["one"], double_fraction=0.5) as page:
+        decide(page, next_text(page)["assignment"], "grain")
+        with LabelStore(path) as store:
+            store.add_coder("Lee")
+            assignment = store.assign("Lee", 1, Selection("random", 0.5))
+            assert assignment is not None
+            store.label(assignment.id, ["earnings"])
+        settled = {"document": 1, "kind": "label", "topics": ["grain"], "request": name()}
+        assert page.post("/v1/settle", json=settled).json()["n_disagreements"] == 0
+        [settlement] = get(page, "agreement")["settlements"]
+        assert (settlement["person"], settlement["topics"], settlement["excerpt"]) == (
+            ("Kim", ["grain"], "one")
+        )
+        body = {"settlement": settlement["id"], "request": "take it back"}
+        for _ in range(2):
+            assert page.post("/v1/settle/undo", json=body).json()["settlements"] == []
+        assert get(page, "progress")["n_disagreements"] == 1
+
+
+def wait_for_agreement(page: TestClient) -> Any:
+    for _ in range(300):
+        reply = get(page, "agreement")
+        if reply["is_current"]:
+            return reply["agreement"]
+        time.sleep(0.02)
+    raise AssertionError("the agreement was not measured")
+
+
+def test_agreement_is_measured_for_the_labels_that_there_are(path: Path) -> None:
+    with labelling(path) as page:
+        assert wait_for_agreement(page)["coders"] == []
+        decide(page, next_text(page)["assignment"], "grain")
+        assert not get(page, "agreement")["is_current"]
+        [coder] = wait_for_agreement(page)["coders"]
+        assert (coder["coder"], coder["n_labels"], coder["repeated"]) == ("Kim", 1, None)
+
+
+def test_labels_of_a_coder_are_withdrawn_and_given_back(path: Path) -> None:
+    with labelling(path) as page:
+        text = next_text(page)
+        decide(page, text["assignment"], "grain")
+        [withdrawal] = post(page, "withdraw", coder="Kim", request=name())["withdrawals"]
+        assert (withdrawal["coder"], withdrawal["person"]) == ("Kim", "Kim")
+        assert get(page, "progress")["n_labelled"] == 0
+        assert post(page, "recent")["decisions"] == []
+        seen: list[Any] = []
+        while (other := next_text(page, *(each["assignment"] for each in seen))) is not None:
+            seen.append(other)
+        assert text["text"] in {each["text"] for each in seen}, "it is to be labelled again"
+        assert post(page, "restore", withdrawal=withdrawal["id"])["withdrawals"] == []
+        assert get(page, "progress")["n_labelled"] == 1
+
+
+def test_labels_are_withdrawn_by_those_who_settle(path: Path) -> None:
+    with labelling(path, settlers=("Lee",)) as page:
+        decide(page, next_text(page)["assignment"], "grain")
+        for operation, body in (
+            ("withdraw", {"coder": "Kim", "request": name()}),
+            ("restore", {"withdrawal": 1}),
+            ("settle/undo", {"settlement": 1, "request": name()}),
+        ):
+            assert page.post(f"/v1/{operation}", json=body).status_code == 403
 
 
 def test_next_gives_a_text_that_is_not_for_one_coder_to_another(path: Path) -> None:

@@ -377,12 +377,15 @@ class Withdrawal(NamedTuple):
     coder : Coder
     person : Coder
         Who withdrew them.
+    last_decision : int
+        The number of the last decision that was withdrawn.
     """
 
     id: int
     at: str
     coder: Coder
     person: Coder
+    last_decision: int
 
 
 class StoredDocument(NamedTuple):

@@ -485,7 +485,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         document : int
         selection : Selection
         max_coders : int, optional
-            Return None if so many other coders have the document; by default, any number may.
+            Return None if so many other persons have the document; by default, any number may.
         request : str, optional
         """
         cells = selection_cells(selection)
@@ -500,7 +500,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             if earlier is not None:
                 return int(earlier[0])
             n_others = connection.execute(
-                "SELECT count(DISTINCT coder) FROM assignments WHERE document = ? AND coder <> ?",
+                "SELECT count(DISTINCT coder) FROM assignments JOIN coders ON coders.id = coder "
+                "WHERE document = ? AND coder <> ? AND coders.kind = 'person'",
                 (document, by),
             ).fetchone()[0]
             if max_coders is not None and n_others >= max_coders:
@@ -885,15 +886,15 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         with self._database.reading() as connection:
             coders = self._reader(connection).coders
             rows = connection.execute(
-                "SELECT id, at, coder, person FROM withdrawals WHERE restores = 0 AND id NOT IN "
-                "(SELECT restores FROM withdrawals) ORDER BY id"
+                "SELECT id, at, coder, person, last_decision FROM withdrawals "
+                "WHERE restores = 0 AND id NOT IN (SELECT restores FROM withdrawals) ORDER BY id"
             ).fetchall()
             try:
                 return [
-                    Withdrawal(number, at, coders[coder], coders[person])
-                    for number, at, coder, person in rows
+                    Withdrawal(number, at, coders[coder], coders[person], int(last))
+                    for number, at, coder, person, last in rows
                 ]
-            except KeyError as error:
+            except (KeyError, TypeError, ValueError) as error:
                 raise self._database.damaged_row("a withdrawal", error) from error
 
     def import_labels(

@@ -140,9 +140,10 @@ class WrongCoderError(SluglineError):
 
 
 class SettlementError(SluglineError):
-    """A settlement by a coder who may not settle disagreements."""
+    """A settlement or withdrawal by a coder who may not settle disagreements."""
 
     def __init__(self, settlers: Sequence[str]) -> None:
         super().__init__(
-            f"disagreements are settled by {join_words(settlers)}; tell them about it."
+            f"disagreements are settled, and labels withdrawn, by {join_words(settlers)}; tell "
+            "them about it."
         )

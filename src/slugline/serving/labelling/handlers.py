@@ -23,11 +23,14 @@ from slugline.serving.labelling.requests import (
     NextRequest,
     RecentRequest,
     RenameTopicRequest,
+    RestoreRequest,
     SeparateTopicRequest,
     SettleRequest,
     TextRequest,
     UndoCopiesRequest,
     UndoRequest,
+    UndoSettlementRequest,
+    WithdrawRequest,
 )
 from slugline.serving.labelling.service import LabelService
 from slugline.serving.web.bodies import body_type, parse_json, read_body
@@ -92,6 +95,12 @@ HANDLERS: dict[tuple[str, str], Handler] = {
         DisagreementRequest, LabelService.find_disagreement
     ),
     ("/v1/settle", "POST"): change_handler(SettleRequest, LabelService.settle),
+    ("/v1/settle/undo", "POST"): change_handler(
+        UndoSettlementRequest, LabelService.undo_settlement
+    ),
+    ("/v1/agreement", "GET"): read_handler(lambda service, _: service.agreement()),
+    ("/v1/withdraw", "POST"): change_handler(WithdrawRequest, LabelService.withdraw),
+    ("/v1/restore", "POST"): change_handler(RestoreRequest, LabelService.restore),
     ("/v1/text", "POST"): change_handler(TextRequest, LabelService.find_text),
     ("/v1/next", "POST"): change_handler(NextRequest, LabelService.next_text),
     ("/v1/decide", "POST"): change_handler(DecideRequest, LabelService.decide),

@@ -35,7 +35,7 @@ class CoderHistory:
 
     def __init__(self, store: LabelStore, coder: str) -> None:
         self._store, self._coder = store, coder
-        self._last = 0
+        self._last = self._last_withdrawn = 0
         self._by_id: dict[int, LabelDecision] = {}
         # By assignment, in the order of the decisions.
         self._current: dict[int, LabelDecision] = {}
@@ -47,6 +47,12 @@ class CoderHistory:
             self._current.pop(decision.assignment.id, None)
             self._current[decision.assignment.id] = decision
             self._last = decision.id
+        withdrawn = [
+            each.last_decision
+            for each in self._store.withdrawals()
+            if each.coder.name == self._coder
+        ]
+        self._last_withdrawn = max(withdrawn, default=0)
 
     def find(self, number: int) -> LabelDecision | None:
         """Return a decision by number; None if the coder has none of this number."""
@@ -58,11 +64,15 @@ class CoderHistory:
         return None if decision is None or decision.kind == "undo" else decision
 
     def decisions(self) -> list[LabelDecision]:
-        """Return the decisions that were not undone, in order."""
-        return [each for each in self._current.values() if each.kind != "undo"]
+        """Return the decisions that were not undone or withdrawn, in order."""
+        return [
+            each
+            for each in self._current.values()
+            if each.kind != "undo" and each.id > self._last_withdrawn
+        ]
 
     def latest(self, n: int, before: int | None = None) -> list[ListedDecision]:
-        """Return the latest decisions that were not undone, the latest first.
+        """Return the latest decisions that were not undone or withdrawn, the latest first.
 
         Near copies that were labelled with one text are one item, at the place of the last of them.
         """

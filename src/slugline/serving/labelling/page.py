@@ -40,6 +40,7 @@ _SCRIPTS = (
     "recent.js",
     "progress.js",
     "codebook.js",
+    "agreement.js",
     "keyboard.js",
     "start.js",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -133,6 +133,26 @@ class SettleRequest(ServiceRequest, frozen=True, kw_only=True):
     note: _Note | None = None
 
 
+class UndoSettlementRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Takes a settlement back."""
+
+    settlement: _Number
+    request: _RequestName
+
+
+class WithdrawRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Withdraws all labels that a coder has given so far."""
+
+    coder: _Name
+    request: _RequestName
+
+
+class RestoreRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Gives withdrawn labels back."""
+
+    withdrawal: _Number
+
+
 #: What a page shows; see `slugline.serving.labelling.service.LabelService`.
 PageContent = Literal["texts", "suggestions", "suspects"]
 
@@ -255,6 +275,39 @@ class DisagreementReply(msgspec.Struct, frozen=True, kw_only=True):
     """A text that is to be settled; None if there is none."""
 
     disagreement: Disagreement | None
+
+
+class WithdrawalReply(msgspec.Struct, frozen=True, kw_only=True):
+    """All labels of a coder up to a moment, withdrawn."""
+
+    id: int
+    at: str
+    coder: str
+    person: str
+
+
+class SettlementReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided about a text on which coders disagree."""
+
+    id: int
+    at: str
+    person: str
+    topics: list[str]
+    #: Whether the text is to have no answer.
+    is_skip: bool
+    excerpt: str
+
+
+class AgreementReply(msgspec.Struct, frozen=True, kw_only=True):
+    """How far coders agree, and what was settled and withdrawn."""
+
+    #: `slugline.labels.agreement.Agreement.to_dict`; None until it is measured for the first time.
+    agreement: dict[str, Any] | None
+    #: Whether it is that of the present labels.
+    is_current: bool
+    withdrawals: list[WithdrawalReply]
+    #: The latest settlements, the latest first.
+    settlements: list[SettlementReply]
 
 
 class TopicReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,11 +33,13 @@ from slugline.labels.near_copies import NearCopies
 from slugline.labels.reviews import Reviewer, TopicReview
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.serving.labelling.agreement import AgreementTask
 from slugline.serving.labelling.history import CoderHistory, ListedDecision
 from slugline.serving.labelling.requests import (
     AccuracyReply,
     AddTopicReply,
     AddTopicRequest,
+    AgreementReply,
     CodebookReply,
     CoderLabel,
     CopiesCountReply,
@@ -64,8 +66,10 @@ from slugline.serving.labelling.requests import (
     RecentReply,
     RecentRequest,
     RenameTopicRequest,
+    RestoreRequest,
     ReviewReply,
     SeparateTopicRequest,
+    SettlementReply,
     SettleRequest,
     StateReply,
     TextReply,
@@ -74,6 +78,9 @@ from slugline.serving.labelling.requests import (
     TopicReply,
     UndoCopiesRequest,
     UndoRequest,
+    UndoSettlementRequest,
+    WithdrawalReply,
+    WithdrawRequest,
 )
 from slugline.serving.service_errors import SettlementError, WrongCoderError
 
@@ -81,6 +88,10 @@ from slugline.serving.service_errors import SettlementError, WrongCoderError
 _EXCERPT, _N_RECENT = 120, 8
 # Near copies that are sent at once: as many as one can look at.
 _N_COPIES = 100
+# Settlements that are listed.
+_N_SETTLEMENTS = 20
+# Seconds that `close` waits for the agreement of coders.
+_PATIENCE = 10.0
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
 # After so many such tries, what others have is read again.
@@ -140,11 +151,13 @@ class LabelService:
         self._selecting, self._reading = threading.Lock(), threading.Lock()
         self._counting = threading.Lock()
         self._counter, self._last_change = LabelCounter(table.has_key), tuple[int, ...]()
+        self._agreement = AgreementTask(store)
         self._histories: dict[str, CoderHistory] = {}
 
     def close(self) -> None:
         """End the selector's threads, and close the file of labels."""
         self._selector.close()
+        self._agreement.close(_PATIENCE)
         self.store.close()
 
     # Texts -----------------------------------------------------------------------------------
@@ -406,8 +419,7 @@ class LabelService:
 
     def settle(self, coder: str, request: SettleRequest) -> ProgressReply:
         """Store what a person decides about a text on which coders disagree."""
-        if not self._may_settle(coder):
-            raise SettlementError(sorted(self._settlers))
+        self._check_may_settle(coder)
         self.store.settle(
             request.document,
             request.topics if request.kind == "label" else None,
@@ -417,6 +429,63 @@ class LabelService:
         )
         self._selector.notice_change()
         return self.progress(coder)
+
+    def undo_settlement(self, coder: str, request: UndoSettlementRequest) -> AgreementReply:
+        """Take a settlement back: coders disagree again."""
+        self._check_may_settle(coder)
+        self.store.undo_settlement(request.settlement, coder, request=request.request)
+        self._selector.notice_change()
+        return self.agreement()
+
+    def _check_may_settle(self, coder: str) -> None:
+        if not self._may_settle(coder):
+            raise SettlementError(sorted(self._settlers))
+
+    # Coders ----------------------------------------------------------------------------------
+
+    def agreement(self) -> AgreementReply:
+        """Return how far coders agree, and what was settled and withdrawn."""
+        agreement, is_current = self._agreement.result()
+        return AgreementReply(
+            agreement=agreement,
+            is_current=is_current,
+            withdrawals=[
+                WithdrawalReply(
+                    id=each.id, at=each.at, coder=each.coder.name, person=each.person.name
+                )
+                for each in self.store.withdrawals()
+            ],
+            settlements=[
+                SettlementReply(
+                    id=each.id,
+                    at=each.at,
+                    person=each.person.name,
+                    topics=[*each.topics],
+                    is_skip=each.kind == "skip",
+                    excerpt=_excerpt(self.store.document(each.document).text),
+                )
+                for each in self.store.settlements(_N_SETTLEMENTS)
+            ],
+        )
+
+    def withdraw(self, coder: str, request: WithdrawRequest) -> AgreementReply:
+        """Withdraw all labels that somebody has given so far; others get these texts."""
+        self._check_may_settle(coder)
+        self.store.withdraw(request.coder, coder, request=request.request)
+        return self._refresh()
+
+    def restore(self, coder: str, request: RestoreRequest) -> AgreementReply:
+        """Give withdrawn labels back."""
+        self._check_may_settle(coder)
+        self.store.restore(request.withdrawal, coder)
+        return self._refresh()
+
+    def _refresh(self) -> AgreementReply:
+        """Read again who has which text."""
+        with self._selecting:
+            self._assignments.refresh(self._table, self.store)
+        self._selector.notice_change()
+        return self.agreement()
 
     # Topics ----------------------------------------------------------------------------------
 

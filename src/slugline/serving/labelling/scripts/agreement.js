@@ -1,0 +1,193 @@
+// How far coders agree, with each other, with themselves and with imported ones; what was settled,
+// and whose labels were withdrawn.
+
+// With fewer texts that two persons labelled, intervals are too wide to say much.
+const FEW_TEXTS = 30;
+// Pairs of topics that are listed.
+const N_CONFUSIONS = 10;
+let awaiting;
+
+const isAgreementOpen = () => find("#agreement-box").open;
+
+// Show the agreement; while it is measured, ask again.
+async function refreshAgreement() {
+  clearTimeout(awaiting);
+  if (!isAgreementOpen()) return;
+  const reply = await attempt(() => call("/v1/agreement"));
+  if (reply) takeAgreement(reply);
+}
+
+function takeAgreement(reply) {
+  clearTimeout(awaiting);
+  showAgreement(reply);
+  if (!reply.is_current && isAgreementOpen()) awaiting = setTimeout(refreshAgreement, 1000);
+}
+
+function showAgreement({ agreement, is_current, withdrawals, settlements }) {
+  const box = find("#agreement");
+  const hadFocus = box.contains(document.activeElement);
+  box.replaceChildren(
+    ...agreement ? peopleParts(agreement) : [soft("The agreement is being measured …")],
+    ...agreement && !is_current ? [soft("Newer labels are being counted …")] : [],
+    ...agreement ? coderParts(agreement.coders) : [],
+    ...agreement ? agreement.imported.flatMap(importedParts) : [],
+    ...withdrawalParts(withdrawals), ...settlementParts(settlements),
+  );
+  if (hadFocus) find("#agreement-box summary").focus();
+}
+
+const soft = (...words) => make("p", { className: "soft" }, ...words);
+const nameOf = (name) => make("bdi", {}, shorten(name, TOPIC_LENGTH));
+
+function peopleParts(agreement) {
+  const n = agreement.exact_n_documents;
+  if (!n) {
+    return [soft("No text has labels of two persons yet. Let somebody else label as well, and " +
+      "start the page with --double 0.1: one text in ten goes to two of you then.")];
+  }
+  return [
+    make("p", {}, `${counted(n, "text")} with labels of two persons or more.` +
+      (n < FEW_TEXTS ? " With so few, the intervals are wide." : "")),
+    ...groupParts(agreement, "people"),
+  ];
+}
+
+// Return alpha, the agreement on each topic, and what is confused.
+function groupParts(group, name) {
+  const facts = [
+    ["same topics", ...measured(group, "exact", percent)],
+    ["Krippendorff’s alpha", ...measured(group, "alpha", hundredths)],
+  ];
+  const topics = group.topics.map((each) => [
+    nameOf(each.topic), number(each.agreement_n_documents),
+    ...measured(each, "agreement", percent), ...measured(each, "alpha", hundredths),
+  ]);
+  const head = ["topic", "texts", "other agrees", "95 % interval", "alpha", "95 % interval"];
+  return [
+    table(`Agreement of ${name}`, ["measure", "value", "95 % interval"], facts),
+    topics.length ? table(`Agreement of ${name} by topic`, head, topics) : "",
+    ...confusionParts(group.confusions, name),
+  ];
+}
+
+function confusionParts(confusions, name) {
+  if (!confusions.length) return [soft("No two topics are confused.")];
+  const rows = confusions.slice(0, N_CONFUSIONS).map((each) => [
+    nameOf(each.first_topic), nameOf(each.second_topic || "(not given)"),
+    number(each.n_documents), nameOf(each.first_coder), nameOf(each.second_coder),
+  ]);
+  const head = ["confused", "with", "texts", "the first by", "the second by"];
+  return [table(`Confusions of ${name}`, head, rows)];
+}
+
+function coderParts(coders) {
+  if (!coders.length) return [];
+  const hasRepeated = coders.some((each) => each.repeated_n_documents);
+  const rows = coders.map((each) => [
+    nameOf(each.kind === "person" ? each.coder : `${each.coder} (imported)`),
+    number(each.n_labels), number(each.n_skipped), ...measured(each, "others", percent),
+    ...hasRepeated ? measured(each, "repeated", percent) : [],
+    ...state.maySettle ? [withdrawButton(each)] : [],
+  ]);
+  const head = ["coder", "labels", "skipped", "others agree", "95 % interval",
+    ...hasRepeated ? ["same again", "95 % interval"] : [],
+    ...state.maySettle ? [make("span", { className: "unseen" }, "Withdraw")] : []];
+  return [
+    table("Coders", head, rows),
+    hasRepeated ? "" : soft("No text has come again yet. Some do, after a while, to show whether " +
+      "a coder says the same again."),
+  ];
+}
+
+function withdrawButton({ coder, n_labels }) {
+  if (!n_labels) return "";
+  const ask = make("button", { type: "button" }, "Withdraw",
+    make("span", { className: "unseen" }, " the labels of ", nameOf(coder)));
+  ask.addEventListener("click", () => {
+    const body = { coder, request: requestName() };
+    const sure = make("button", { type: "button", onclick: () => changeCoders("withdraw", body) },
+      `Withdraw ${counted(n_labels, "label")}`);
+    ask.replaceWith(sure, " ", make("button", { type: "button", onclick: refreshAgreement }, "Keep"));
+    sure.focus();
+  });
+  return ask;
+}
+
+function importedParts({ coder, test, ...group }) {
+  const n = group.exact_n_documents;
+  const heading = make("h3", {}, nameOf(coder), ` beside people: ${counted(n, "text")}`);
+  return [heading, ...n ? groupParts(group, coder) : [], ...testParts(coder, test)];
+}
+
+function testParts(coder, test) {
+  if (test.problem !== null) {
+    return [soft("Whether ", nameOf(coder), ` may replace a person can’t be tested: ${test.problem}.`)];
+  }
+  const n_won = test.persons.filter((each) => each.is_won).length;
+  const rows = test.persons.map((each) => [
+    nameOf(each.person), number(each.n_documents), percent(each.advantage),
+    percent(each.person_advantage), each.p_value < 0.001 ? "< 0.001" : each.p_value.toFixed(3),
+  ]);
+  return [
+    make("p", {}, "By the alternative annotator test, ", nameOf(coder),
+      ` ${test.is_passed ? "may" : "may not"} replace a person: it wins against ${n_won} of ` +
+      `${test.persons.length}.`),
+    table(`Test of ${coder}`, ["person", "texts", "it as good", "person as good", "p"], rows),
+  ];
+}
+
+function withdrawalParts(withdrawals) {
+  if (!withdrawals.length) return [];
+  const rows = withdrawals.map((each) => make(
+    "li", {}, "The labels of ", make("b", {}, nameOf(each.coder)), " were withdrawn by ",
+    nameOf(each.person), `, ${localTime(each.at)}. `,
+    coderButton("Give them back", "restore", { withdrawal: each.id }),
+  ));
+  return [make("h3", {}, "Withdrawn"), make("ul", {}, ...rows)];
+}
+
+function settlementParts(settlements) {
+  if (!settlements.length) return [];
+  const rows = settlements.map((each) => make(
+    "li", {}, make("b", {}, make("bdi", {}, each.is_skip ? "no answer" : listed(each.topics) || "no topic")),
+    ", by ", nameOf(each.person), ": ", make("span", { className: "soft", dir: "auto" }, each.excerpt),
+    " ", coderButton("Undo", "settle/undo", { settlement: each.id, request: requestName() }),
+  ));
+  return [make("h3", {}, "Settled"), make("ul", {}, ...rows)];
+}
+
+function coderButton(words, change, body) {
+  if (!state.maySettle) return "";
+  return make("button", { type: "button", onclick: () => changeCoders(change, body) }, words);
+}
+
+async function changeCoders(change, body) {
+  await whenSaved();
+  const reply = await attempt(() => call(`/v1/${change}`, body));
+  if (!reply) return;
+  takeAgreement(reply);
+  refreshProgress();
+  state.isAtEnd = false; // texts may be free now
+  keepFilled();
+  attempt(async () => takeRecent(await call("/v1/recent", {})));
+}
+
+const hundredths = (value) => value.toFixed(2);
+
+// Return a value and its interval, as two cells.
+function measured(owner, key, format) {
+  const value = owner[key];
+  return value === null ? ["–", "–"]
+    : [format(value), `${format(owner[`${key}_low`])} to ${format(owner[`${key}_high`])}`];
+}
+
+function table(name, head, rows) {
+  const columns = head.map((cell) => make("th", { scope: "col" }, cell));
+  const body = rows.map(([first, ...cells]) => make(
+    "tr", {}, make("th", { scope: "row" }, first), ...cells.map((cell) => make("td", {}, cell)),
+  ));
+  return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": name },
+    make("table", {}, make("thead", {}, make("tr", {}, ...columns)), make("tbody", {}, ...body)));
+}
+
+find("#agreement-box").addEventListener("toggle", refreshAgreement);
