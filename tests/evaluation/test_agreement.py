@@ -206,9 +206,9 @@ def test_alternative_annotator_test_of_a_model_like_all_persons_is_won() -> None
 @pytest.mark.parametrize(
     ("n_persons", "n_documents", "found"),
     [
-        (2, 60, "2 of 2 have as many"),
-        (4, 29, "0 of 4 have as many (at most 29)"),
-        (0, 0, "0 of 0 have as many (at most 0)"),
+        (2, 60, "2 of 2 do"),
+        (4, 29, "0 of 4 do (at most 29 documents)"),
+        (0, 0, "0 of 0 do (at most 0 documents)"),
     ],
 )
 def test_alternative_annotator_test_says_what_is_missing(
@@ -218,8 +218,7 @@ def test_alternative_annotator_test_says_what_is_missing(
     persons = dict([*persons.items()][:n_persons])
     test = alternative_annotator_test(persons, labels_of(topics))
     assert test.problem == (
-        "it needs 3 persons, each with 30 documents that another person and this coder labelled "
-        f"too; {found}"
+        f"it needs 3 people who each share 30 documents with another person and this coder; {found}"
     )
     assert test.is_passed is None
     assert math.isnan(test.winning_rate)
