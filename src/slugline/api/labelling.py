@@ -252,6 +252,7 @@ def label(
     if earlier is not None:
         earlier.stop()
     import_extra("uvicorn", "pages to label texts", "serve", OptionError)
+    from slugline.labels.contradictions import ContradictedLabels
     from slugline.labels.learning_selector import LearningSelector
     from slugline.labels.near_copies import NearCopies
     from slugline.serving.labelling.app import make_label_app
@@ -286,6 +287,7 @@ def label(
             double_fraction=double_fraction,
             is_blind=blind,
         )
+        contradicted = ContradictedLabels(store, table, assignments, selector)
         service = LabelService(
             store,
             table,
@@ -294,6 +296,7 @@ def label(
             person,
             is_blind=blind,
             settlers=settlers,
+            reviewer=None if blind else contradicted,
             near_copies=NearCopies(table.texts),
             repeated_draws=RepeatedDraws(repeat_fraction, repeat_after),
         )

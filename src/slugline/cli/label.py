@@ -199,6 +199,7 @@ def label(
             if agreement:
                 print_agreement(output, as_json=as_json)
             return
+        from slugline.labels.contradictions import ContradictedLabels
         from slugline.labels.learning_selector import LearningSelector
         from slugline.labels.near_copies import NearCopies
         from slugline.serving.labelling.service import LabelService
@@ -211,6 +212,7 @@ def label(
             double_fraction=double,
             is_blind=blind,
         )
+        contradicted = ContradictedLabels(store, table, assignments, selector)
         service = LabelService(
             store,
             table,
@@ -219,6 +221,7 @@ def label(
             person,
             is_blind=blind,
             settlers=settlers,
+            reviewer=None if blind else contradicted,
             near_copies=NearCopies(table.texts),
             repeated_draws=RepeatedDraws(repeat, repeat_after),
         )

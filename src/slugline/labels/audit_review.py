@@ -17,6 +17,7 @@ from slugline.base.wording import percent
 from slugline.corpus.label_database import (
     REVIEWED,
     Assignment,
+    LabelDecision,
     ModelGuess,
     Selection,
     StoredDocument,
@@ -117,6 +118,10 @@ class AuditReview:
     def _selection(self, finding: Finding) -> Selection:
         guess = ModelGuess(_topics(finding.likely), finding.suspicion)
         return Selection("audit", guess=guess, is_guess_shown=True)
+
+    def draw(self, decisions: Sequence[LabelDecision]) -> None:  # noqa: ARG002
+        """Return None, as each document comes once."""
+        return
 
     def review(self, assignment: Assignment, document: StoredDocument) -> TopicReview | None:  # noqa: ARG002
         """Return what speaks against the topics of a document; None if it has changed since."""

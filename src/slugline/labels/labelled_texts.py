@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.corpus.label_database import DocumentLabels, Selection
+from slugline.corpus.label_database import DocumentLabels, LabelDecision, Selection
 from slugline.labels.arrivals import Arrivals, Draw
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
@@ -19,6 +19,8 @@ from slugline.labels.text_table import TextTable
 # Reasons of selections whose probability is known. Findings of an audit are selected because of
 # other labels.
 _DRAWS = ("random", "double-coded", "spread", "suggested")
+# Reasons for which a coder gets a text again.
+_REPEATS = ("audit", "repeated")
 # A text counts as skipped once this many texts were shown after it without a decision on it. Coders
 # may put off hard texts; the latest ones may still be open.
 _N_PENDING = 20
@@ -36,11 +38,27 @@ class LabelledText(NamedTuple):
         How many texts without a label it stands for in an estimate of accuracy, in any unit: the
         inverse of the probability with which it was selected, relative to that of a random draw.
         None if it doesn't count, as the probability is unknown, or somebody saw a guess.
+    first_topics : tuple of str, or None
+        The answer before a model's contradiction was shown; None if none was shown.
+    document : int or None
+        The number of the document in the store.
     """
 
     text: str
     topics: tuple[str, ...] | None
     weight: float | None = None
+    first_topics: tuple[str, ...] | None = None
+    document: int | None = None
+
+    @property
+    def measured_topics(self) -> tuple[str, ...] | None:
+        """The answer with which held-out answers are compared.
+
+        Labels that are shown again are those that a model contradicts. Compared with what becomes
+        of them, the model would look better than it is: nobody looks again at wrong labels with
+        which it agrees, and whoever looks again tends to follow it.
+        """
+        return self.topics if self.first_topics is None else self.first_topics
 
     @property
     def is_measured(self) -> bool:
@@ -75,6 +93,8 @@ def read_labelled(
       learned from, and not measured, since they are not among the texts that accuracy is about.
     - A text that was shown long ago and not decided counts as skipped.
     - A text that is coded twice counts once, as the draw that it was first.
+    - A label that was shown again, as a model contradicted it, is learned from as it is now, and
+      measured as it was before.
     - Near copies that were labelled together with a text are left out: a model that has learned
       from them knows that text, and its answer to it would not be a held-out one. Training reads
       them.
@@ -116,18 +136,39 @@ def read_labelled(
     weights = arrivals.weights(draws, drawn).tolist()
     weight_of = {draw.number: weight for draw, weight in zip(draws, weights, strict=True)}
     texts, measured = [], set[int]()
+    first_decisions = find_first_decisions(store)
     for number, each in sorted(decided, key=lambda pair: pair[0]):
         weight = weight_of.get(number)
-        is_guess_shown = any(decision.is_guess_shown for decision in each.decisions)
+        first = first_decisions.get(each.document.id)
+        decisions = each.decisions if first is None else (first,)
+        is_guess_shown = any(decision.is_guess_shown for decision in decisions)
         if weight is None or math.isnan(weight) or is_guess_shown:
-            texts.append(LabelledText(each.document.text, each.answer))
+            weight = None
         else:
-            texts.append(LabelledText(each.document.text, each.answer, weight))
             measured.add(number)
+        first_topics = None if first is None or first.kind != "label" else first.topics
+        text, document = each.document.text, each.document.id
+        texts.append(LabelledText(text, each.answer, weight, first_topics, document))
     fraction = arrivals.unmeasured_fraction(
         draws, [draw for draw in draws if draw.number in measured]
     )
     return LabelledTexts(texts, fraction)
+
+
+def find_first_decisions(store: LabelStore) -> dict[int, LabelDecision]:
+    """Return the decision about each document that was shown again, as it was before that."""
+    shown = store.shown_again()
+    first: dict[int, LabelDecision] = {}
+    for decision in store.decisions() if shown else ():
+        assignment = decision.assignment
+        at = shown.get(assignment.document)
+        if at is None or decision.at > at or assignment.selection.reason in _REPEATS:
+            continue
+        if decision.kind == "undo":
+            first.pop(assignment.document, None)
+        else:
+            first[assignment.document] = decision
+    return first
 
 
 def _probability(selection: Selection) -> float | None:

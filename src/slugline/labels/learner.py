@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -223,6 +223,7 @@ def learn_labels(
     if fitted is None:
         return None
     heldout = _heldout_answers(fitted, texts, answers, fitter)
+    heldout = replace(heldout, is_right=_is_right(heldout, answered))
     mean_confidence, weights = None, np.zeros(0)
     if len(sample):
         proba = fitted.predict_proba(sample)
@@ -329,6 +330,16 @@ def _collect_answers(
     )
 
 
+def _measured_answers(answered: Sequence[LabelledText]) -> list[tuple[str, ...]]:
+    return [each.measured_topics or () for each in answered]
+
+
+def _is_right(heldout: HeldoutAnswers, answered: Sequence[LabelledText]) -> Mask:
+    """Return whether held-out answers are the labels as they were before any was shown again."""
+    is_same = _is_same_answer(heldout.topics, _measured_answers(answered))
+    return is_same & ~np.isnan(heldout.confidence)
+
+
 def _is_same_answer(
     predicted: Sequence[tuple[str, ...]], answers: Sequence[tuple[str, ...]]
 ) -> Mask:
@@ -363,7 +374,7 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
     answered, answers = _split_answers(model.labelled)
     if len(answered) < _MIN_TO_HALVE:
         return None
-    texts = [each.text for each in answered]
+    texts, measured = [each.text for each in answered], _measured_answers(answered)
     right = np.zeros(len(texts))
     rng = np.random.default_rng(0)
     for _ in range(_N_HALVINGS):
@@ -373,5 +384,5 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
             if fitted is None:
                 return None
             predicted = _answers(fitted, fitted.predict_proba([texts[row] for row in other]))
-            right[other] += _is_same_answer(predicted, [answers[row] for row in other])
+            right[other] += _is_same_answer(predicted, [measured[row] for row in other])
     return forecast_doubling(answered, model.heldout.is_right, right / _N_HALVINGS)

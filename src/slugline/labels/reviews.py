@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from slugline.corpus.label_database import Assignment, StoredDocument
+from slugline.corpus.label_database import Assignment, LabelDecision, Selection, StoredDocument
 
 
 class TopicReview(NamedTuple):
@@ -25,8 +26,28 @@ class TopicReview(NamedTuple):
     reasons: tuple[str, ...]
 
 
+class RepeatedRow(NamedTuple):
+    """A document that is shown to its coder again.
+
+    Attributes
+    ----------
+    document : int
+        Its number.
+    row : int
+        Its row in the table.
+    selection : Selection
+    """
+
+    document: int
+    row: int
+    selection: Selection
+
+
 class Reviewer(Protocol):
     """Knows what speaks against the topics of documents."""
+
+    def draw(self, decisions: Sequence[LabelDecision]) -> RepeatedRow | None:
+        """Return what is shown to a coder again, given their current decisions; None if nothing."""
 
     def review(self, assignment: Assignment, document: StoredDocument) -> TopicReview | None:
         """Return what speaks against the topics of an assigned document; None if nothing does."""

@@ -548,6 +548,12 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             ).fetchall()
             return {each.document: each for each in map(reader.assignment, rows)}
 
+    def shown_again(self) -> dict[int, str]:
+        """Return when each document was first shown again as its label was contradicted."""
+        with self._database.reading() as connection:
+            query = "SELECT document, min(at) FROM assignments WHERE reason = 'audit' GROUP BY 1"
+            return dict(connection.execute(query).fetchall())
+
     def assigned_documents(self) -> dict[int, int]:
         """Return the number of coders of each document that has any."""
         with self._database.reading() as connection:

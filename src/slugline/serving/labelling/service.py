@@ -119,7 +119,8 @@ class LabelService:
         What the page shows: texts, and how good a model of their labels is; suggestions of another
         model; or suspects of an audit, about which people decide.
     reviewer : Reviewer, optional
-        Knows what speaks against topics that texts have, which is shown with them.
+        Knows what speaks against topics that texts have, which is shown with them, and which
+        labels are shown to their coders again.
     settlers : sequence of str, optional
         Who may settle disagreements; by default, everybody.
     near_copies : NearCopies, optional
@@ -185,14 +186,28 @@ class LabelService:
             for assignment in self.store.open_assignments(coder):
                 if assignment.id not in held:
                     return NextReply(text=self._text(assignment))
-            selected = self._repeat(coder) or self._select(coder)
+            selected = self._show_again(coder) or self._repeat(coder) or self._select(coder)
         return NextReply(text=None if selected is None else self._text(selected))
+
+    def _show_again(self, coder: str) -> Assignment | None:
+        """Return the assignment of a text whose label is in doubt; None if it is another's turn."""
+        drawn = None if self._reviewer is None else self._reviewer.draw(self._decisions(coder))
+        if drawn is None:
+            return None
+        assignment = self.store.assign(coder, drawn.document, drawn.selection)
+        if assignment is not None:
+            # It isn't drawn for a second coder any more.
+            self._assignments.add(drawn.row, coder)
+        return assignment
+
+    def _decisions(self, coder: str) -> list[LabelDecision]:
+        return self._history(coder).decisions()
 
     def _repeat(self, coder: str) -> Assignment | None:
         """Return the assignment of a text that comes again; None if it is the turn of another."""
         if self._repeated_draws is None:
             return None
-        drawn = self._repeated_draws.draw(self._history(coder).decisions())
+        drawn = self._repeated_draws.draw(self._decisions(coder))
         if drawn is None:
             return None
         number, selection = drawn[0].assignment.document, drawn[1]
