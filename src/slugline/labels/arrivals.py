@@ -1,7 +1,7 @@
-"""Which texts came to the user's file when, and how many texts each draw stands for.
+"""When texts were added to the user's file, and the weights of draws that follow from it.
 
-Texts that are added to the file later could be drawn less often. A store of labels has the texts
-that were shown, so that it keeps a checksum of each of the others to recognize texts that are new.
+A text that was added later had fewer chances of being drawn. The store holds only texts that were
+shown; to recognize new ones, it also holds a checksum of every text of the file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from slugline.errors import DataError
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# A checksum has 4 bytes: of a million new texts beside a million others, 230 count as having been
-# there.
+# A checksum has 4 bytes: among a million new texts and a million old ones, about 230 new ones are
+# mistaken for old ones.
 _CHECKSUM = np.dtype("<u4")
-# Checksums in one value of a setting, which base64 makes a third longer.
+# As base64, 96,000 characters: a setting may have 100,000.
 _N_PER_SETTING = 18_000
 # Fewest draws from the latest batches for an estimate that includes them.
 _MIN_DRAWS = 5
@@ -63,11 +63,11 @@ class Arrivals(NamedTuple):
     def weights(self, draws: Sequence[Draw], numbers: Sequence[int]) -> F64:
         """Return how many texts without a label each draw stands for; NaN if that is unknown.
 
-        The texts of a batch could be selected in all draws since it came. So each of these draws
-        estimates the number of texts of the batch by the inverse of the probability of its text, or
-        by 0 if it selected a text of another batch, and a weight is a part of the mean of these
-        estimates (multiple importance sampling). Within a batch, it is corrected for the texts that
-        have been labelled since.
+        The weight of a draw is f / (p n): p is the probability with which its text was selected, n
+        the number of draws since the text's batch came, and f the fraction of the texts without a
+        label that the batch had then which have none today. So the texts of a batch that are drawn
+        estimate, in each draw since it came, how many texts it has (multiple importance sampling
+        with equal weights for these draws).
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class Arrivals(NamedTuple):
         return weights
 
     def unmeasured_fraction(self, draws: Sequence[Draw], measured: Sequence[Draw]) -> float:
-        """Return the fraction, of texts without a label, of those in batches with too few draws.
+        """Return the fraction of texts without a label in batches with too few measured draws.
 
         Parameters
         ----------
@@ -137,24 +137,37 @@ def record_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
     DataError : if what is stored can't be read.
     """
     checksums = _checksums(table)
-    batches = np.full(len(table), -1, dtype=np.intp)
-    starts: list[int] = []
     parts = [*_read_parts(store)]
-    for part in parts:
-        if not starts or part.start != starts[-1]:
-            starts.append(part.start)
-        is_new = batches < 0
-        stored = np.frombuffer(part.checksums, dtype=_CHECKSUM)
-        batches[is_new & np.isin(checksums, stored)] = len(starts) - 1
+    starts = sorted({part.start for part in parts})
+    batches = _find_batches(checksums, parts, starts)
     is_new = batches < 0
     if is_new.any() or not starts:
         last = max((each.id for each in store.first_assignments().values()), default=0)
         start = last if starts else 0
         _store_parts(store, len(parts), start, checksums[is_new])
-        if not starts or start != starts[-1]:
+        if start not in starts:
             starts.append(start)
-        batches[is_new] = len(starts) - 1
+        batches[is_new] = starts.index(start)
     return Arrivals(batches, tuple(starts))
+
+
+def _find_batches(
+    checksums: npt.NDArray[np.uint32], parts: Sequence[_Batch], starts: Sequence[int]
+) -> Index:
+    """Return the first batch that has each checksum; -1 if none has it."""
+    stored = [np.frombuffer(part.checksums, dtype=_CHECKSUM) for part in parts]
+    batches = [np.full(len(s), starts.index(p.start)) for s, p in zip(stored, parts, strict=True)]
+    all_stored = np.concatenate([checksums[:0], *stored])
+    all_batches = np.concatenate([np.zeros(0, dtype=np.intp), *batches])
+    order = np.lexsort((all_batches, all_stored))
+    all_stored, all_batches = all_stored[order], all_batches[order]
+    places = np.searchsorted(all_stored, checksums)
+    is_stored = np.zeros(len(checksums), dtype=bool)
+    is_inside = places < len(all_stored)
+    is_stored[is_inside] = all_stored[places[is_inside]] == checksums[is_inside]
+    found: Index = np.full(len(checksums), -1, dtype=np.intp)
+    found[is_stored] = all_batches[places[is_stored]]
+    return found
 
 
 def _checksums(table: TextTable) -> npt.NDArray[np.uint32]:
