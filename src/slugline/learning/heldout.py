@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, Index, Mask
+from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.learning.calibration import USUAL_CURVE, AnyCalibration
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
@@ -23,6 +23,20 @@ _MORE_SCORES = 4
 # It is fitted again when this fraction of the latest rows is new, as that takes longer than
 # learning from a few rows.
 _NEW_FRACTION = 0.02
+
+
+def log_proba_gains(proba: F32, before: F32, y: I64) -> F64:
+    """Return by how much the log probability of each row's topic is higher than before.
+
+    The mean is by how much the log loss is lower.
+
+    Parameters
+    ----------
+    proba, before : float32 arrays, shape (n_rows, n_topics)
+    y : int array, shape (n_rows,)
+    """
+    rows = np.arange(len(y))
+    return np.log(proba[rows, y].astype(np.float64)) - np.log(before[rows, y].astype(np.float64))
 
 
 class HeldOutScores(NamedTuple):

@@ -19,7 +19,7 @@ from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, get_fit_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.encoder.registry import BUILT_IN
-from slugline.learning.heldout import HeldOutScores
+from slugline.learning.heldout import HeldOutScores, log_proba_gains
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, LinearModel, is_linear
 from slugline.model.settings import FitSettings
@@ -299,9 +299,9 @@ def _add_fast_stage(
     by_fast, y = fast_proba[np.searchsorted(fast_rows, rows)], encoded.labels.topics[rows]
     weight = encoded.context.sample_weight
     weight = None if weight is None else weight[rows]
-    gain = np.log(proba[np.arange(len(y)), y]) - np.log(by_fast[np.arange(len(y)), y])
+    gains = log_proba_gains(proba, by_fast, y)
     is_measured = fast.head is not None and len(y) >= _MIN_COMPARED
-    if is_measured and np.average(gain, weights=weight) <= 0:
+    if is_measured and np.average(gains, weights=weight) <= 0:
         return fast
     cascade = Cascade.from_proba(by_fast, proba, weight)
     if cascade is not None:

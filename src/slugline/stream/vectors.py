@@ -13,7 +13,7 @@ from slugline.base.arrays import F32, F64, I32, I64, U64
 from slugline.corpus.documents import Topic, Topics
 from slugline.learning.calibration import AnyCalibration
 from slugline.learning.encoder.class_sums import UNIT, ClassSums
-from slugline.learning.heldout import HeldOutScores
+from slugline.learning.heldout import HeldOutScores, log_proba_gains
 from slugline.model.dense import MAX_WITHOUT_TRIAL, encode_names
 from slugline.stream.descents import HELDOUT_RATIO, N_KEYS, HeldOutRows, max_heldout_rows
 from slugline.text.vector_sums import TextSums
@@ -227,8 +227,9 @@ def fit_head(
     if topic_weights is not None:
         training, total = (sums.with_topic_weights(topic_weights) for sums in (training, total))
         weights = topic_weights.astype(np.float32)[y]
-    state = replace(HeadState.empty(vectors.encoder, *total.sums.shape), sums=training)
-    state = replace(state, n_learned=np.inf)
+    # As after a fit to the training rows, so that held-out rows are scored by all of them.
+    state = HeadState.empty(vectors.encoder, *total.sums.shape)
+    state = replace(state, sums=training, n_learned=np.inf)
     state = learn_batch(state, rows, y, weights, HeldOutScores(np.arange(len(known)), words), names)
     state = replace(state, sums=total)
     head = make_head(state, names, n_documents)
@@ -247,6 +248,5 @@ def fit_head(
 
 def _is_better(proba: F32, before: F32, y: I64) -> bool:
     """Return whether probabilities lower the log loss by more than a standard error."""
-    rows = np.arange(len(y))
-    gains = np.log(proba[rows, y].astype(np.float64)) - np.log(before[rows, y].astype(np.float64))
+    gains = log_proba_gains(proba, before, y)
     return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))

@@ -33,6 +33,7 @@ from slugline.learning.encoder.fit import (
     pieces,
 )
 from slugline.learning.encoder.fusion import ScoreFusion, spread
+from slugline.learning.heldout import log_proba_gains
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
@@ -84,8 +85,7 @@ class DescribedWords(NamedTuple):
         if np.isfinite(self.absent_scores).any() or (self.scores[places, y] <= ABSENT_SCORE).any():
             return False
         by_words = fit_calibration(self.scores, y, costs).proba(self.scores)
-        gain = np.log(by_words[places, y]) - np.log(proba[places, y])
-        return bool(np.average(gain, weights=costs) > 0)
+        return bool(np.average(log_proba_gains(by_words, proba, y), weights=costs) > 0)
 
 
 class ShrunkMeans:
