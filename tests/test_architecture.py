@@ -150,10 +150,10 @@ def test_errors_load_no_scikit_learn_before_use() -> None:
 
 #: Each may import those below it, and nothing else.
 ORDER = (
-    *("__main__", "cli", "api", "serving", "reports", "labels", "corrections", "comparison"),
-    *("experiment", "classifier", "exporting", "stream", "explanation", "auditing", "prediction"),
-    *("model", "learning", "text", "evaluation", "corpus", "reuters", "base", "errors"),
-    "_version",
+    *("__main__", "cli", "api", "serving", "reports", "counting", "labels", "corrections"),
+    *("comparison", "experiment", "classifier", "exporting", "stream", "explanation"),
+    *("auditing", "prediction", "model", "learning", "text", "evaluation", "corpus", "reuters"),
+    *("base", "errors", "_version"),
 )
 COMMAND_LINE_AND_HTTP = {"__main__", "cli", "serving"}
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if path.stat().st_size)

@@ -18,6 +18,7 @@ from slugline.base.lazy import import_name
 if TYPE_CHECKING:
     from slugline import reuters
     from slugline.api.audit import audit
+    from slugline.api.counting import count
     from slugline.api.deployment import export, serve
     from slugline.api.evaluation import compare, evaluate, explain
     from slugline.api.labelling import (
@@ -59,6 +60,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "count",
     "curve",
     "evaluate",
     "explain",
@@ -84,6 +86,7 @@ __getattr__ = partial(
     __name__,
     {
         "slugline.api.audit": ["audit"],
+        "slugline.api.counting": ["count"],
         "slugline.api.deployment": ["export", "serve"],
         "slugline.api.evaluation": ["compare", "evaluate", "explain"],
         "slugline.api.labelling": [

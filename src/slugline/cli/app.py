@@ -14,6 +14,7 @@ from slugline._version import __version__
 COMMANDS = {
     "train": "Learn from labelled texts, test on others, write a report, save the model.",
     "predict": "Classify texts: one JSON line per document, in their order.",
+    "count": "Count how many texts have each topic, with 95 % intervals.",
     "explain": "Show which words count for or against a topic, and by how much.",
     "evaluate": "Compare a model's answers with the topics of labelled texts.",
     "audit": "Find mislabelled texts, duplicates, leaks, outliers and near-identical topics.",

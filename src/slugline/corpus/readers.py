@@ -459,9 +459,9 @@ def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (t
         return format or _format_of(Path(path), None)
 
 
-def read_frame(frame: Frame) -> RowReader:
-    """Return a reader of a pandas or polars data frame."""
-    return RowReader("the DataFrame", "frame", frame_rows(frame))
+def read_frame(frame: Frame, layout: DataLayout | None = None) -> RowReader:
+    """Return a reader of a pandas or polars data frame; see `read_rows` for the layout."""
+    return RowReader("the DataFrame", "frame", frame_rows(frame), layout=layout)
 
 
 def _standard_input(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -34,6 +34,8 @@ from slugline.model.decider import Decider
 from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import TableColumn, describe_odd_cells, odd_cells_note
+
+Answer = TypeVar("Answer", covariant=True)
 
 
 class Columns(NamedTuple):
@@ -93,7 +95,7 @@ def predict_batch(
 
     A BadRow is returned with its id; `missing` is the result for a row without text.
     """
-    texts = [_text(row, columns, missing) for row in batch]
+    texts = batch_texts(batch, columns, missing)
     decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
@@ -103,6 +105,13 @@ def predict_batch(
         else:
             predictions.append(Prediction(row.at, row_id, row.values, text, next(decisions)))
     return predictions
+
+
+def batch_texts(
+    batch: Sequence[SourceRow | BadRow], columns: Columns, missing: BadRow
+) -> list[str | BadRow]:
+    """Return the text of each row; `missing`, at its place, for a row without text."""
+    return [_text(row, columns, missing) for row in batch]
 
 
 def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | BadRow:
@@ -158,7 +167,40 @@ def predict_rows(
     DataError : if it is unclear which column holds the text.
     OptionError : if there is no such column.
     """
-    options, limits = options or PredictOptions(), limits or BatchLimits()
+    options = options or PredictOptions()
+    # If the model may be unsure, its reasons come with guesses.
+    top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
+    answers = map_batches(
+        partial(predict_batch, decider, top=top),
+        decider.fitted,
+        rows,
+        options,
+        limits=limits,
+        announce=announce,
+    )
+    yield from _note_odd_cells(answers, decider.fitted.columns, announce)
+
+
+class BatchFunction(Protocol[Answer]):
+    """Returns the answer to a batch of rows; called from several threads."""
+
+    def __call__(
+        self, batch: list[SourceRow | BadRow], *, columns: Columns, missing: BadRow
+    ) -> Answer:
+        """Return the answer; see `predict_batch`."""
+
+
+def map_batches(
+    function: BatchFunction[Answer],
+    fitted: Fitted,
+    rows: RowReader,
+    options: PredictOptions,
+    *,
+    limits: BatchLimits | None = None,
+    announce: Callable[[str], object] | None = None,
+) -> Generator[Answer, None, None]:
+    """Yield what a function returns for batches of rows as they arrive; see `predict_rows`."""
+    limits = limits or BatchLimits()
     head: list[SourceRow | BadRow] = []
     head_error = None
     try:
@@ -168,13 +210,11 @@ def predict_rows(
         if not head:
             raise
         head_error = error
-    columns = _find_columns(decider, rows, head, options)
+    columns = _find_columns(fitted, rows, head, options)
     if announce and rows.has_names and column_names(head):
         _announce_columns(columns, rows, head, options, announce)
     missing = BadRow("", f"no text{in_columns(columns.text) if rows.has_names else ''}")
-    # If the model may be unsure, its reasons come with guesses.
-    top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
-    answer = partial(predict_batch, decider, columns=columns, missing=missing, top=top)
+    answer = partial(function, columns=columns, missing=missing)
     if head_error is not None:
         yield answer(head)
         raise head_error
@@ -184,17 +224,16 @@ def predict_rows(
         n_bytes = sum(batch.n_bytes for batch in pending)
         return len(pending) > max_pending or n_bytes > limits.pending_bytes
 
-    answers = map_in_order(
+    yield from map_in_order(
         lambda batch: answer(batch.rows),
         _batches(head, rows, limits),
         options.n_threads,
         is_full=is_full,
     )
-    yield from _note_odd_cells(answers, decider.fitted.columns, announce)
 
 
 def _find_columns(
-    decider: Decider, rows: RowReader, head: list[SourceRow | BadRow], options: PredictOptions
+    fitted: Fitted, rows: RowReader, head: list[SourceRow | BadRow], options: PredictOptions
 ) -> Columns:
     """Return the columns to read, given the first rows."""
     id_column = find_id_column(rows.name, head, options.id)
@@ -209,7 +248,7 @@ def _find_columns(
             header = read_dialect(rows).columns
         if header:
             find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], options.text)
-    extra = tuple(column.name for column in decider.fitted.columns)
+    extra = tuple(column.name for column in fitted.columns)
     return Columns(
         text=find_text_columns(rows.name, head, options.text, id_column, rows.layout),
         id=id_column,

@@ -1,0 +1,130 @@
+"""Count how many texts have each topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from slugline.api.result import Model, TableResult, to_classifier
+from slugline.base.progress import Progress, check_progress
+from slugline.base.wording import counted
+from slugline.corpus.documents import check_texts
+from slugline.corpus.frames import Frame
+from slugline.corpus.layout import DataLayout
+from slugline.corpus.readers import RowReader, read_frame, read_rows
+from slugline.corpus.rows import SourceRow
+from slugline.counting.count import CountOptions, check_countable, count_rows
+from slugline.counting.dates import DateOrder
+from slugline.counting.results import Counts, format_share
+
+
+class CountResult(TableResult):
+    """How many texts have each topic; `to_records` has a row for each topic (of each group).
+
+    A notebook shows it with a chart.
+
+    Attributes
+    ----------
+    counts : slugline.counting.results.Counts
+        Shares and numbers with intervals, changes, and reasons why they may be wrong.
+    """
+
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Sentences that say why the counts may be wrong; empty if nothing was found."""
+        return self.counts.concerns
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return self.counts.to_dict()
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return share and number of each topic with their 95 % intervals."""
+        return self.counts.records()
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        rows = [(count.topic, format_share(count)) for count in self.counts.total.by_share()]
+        rows += [("changed", change.describe()) for change in self.counts.significant_changes]
+        rows += [("caution", concern) for concern in self.counts.concerns]
+        return f"Topics of {counted(self.counts.n_texts, 'text')}", rows
+
+
+def count(
+    model: Model,
+    data: str | Path | Frame | Iterable[str],
+    *,
+    text: str | Sequence[str] | None = None,
+    by: str | None = None,
+    date: str | None = None,
+    date_order: DateOrder | None = None,
+    random_state: int = 0,
+    n_jobs: int = 1,
+    progress: Progress | None = None,
+) -> CountResult:
+    """Count how many texts have each topic, with 95 % intervals.
+
+    Counts of a model's answers are wrong even if most answers are right, as errors of rare and of
+    common topics don't cancel out. These are corrected by the held-out answers of training.
+
+    Parameters
+    ----------
+    model : TopicClassifier, or path of a model file
+    data : path, data frame, or iterable of str
+        The texts. Files are read in parts, so their size doesn't matter.
+    text : str or sequence of str, optional
+        The columns of the text; by default those that the model learned from, or guessed.
+    by : str, optional
+        Also count each value of this column, or each "day", "week", "month", "quarter" or "year".
+    date : str, optional
+        The column of dates; by default the only one that holds dates.
+    date_order : {"day-first", "month-first"}, optional
+        The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+    random_state : int, default 0
+        The seed of the simulations for intervals.
+    n_jobs : int, default 1
+        Number of threads. Results are the same for any number.
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if there are no texts, columns are unclear, or the model has no held-out answers.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> train, later = slugline.load_corpus("tickets").split(0.3, 0)
+    >>> classifier = slugline.train(train, test_fraction=None).classifier
+    >>> result = slugline.count(classifier, later.texts)
+    >>> billing = result.counts.total.topics[1]
+    >>> billing.topic, billing.interval.low < 12 / 63 < billing.interval.high
+    ('billing', True)
+    """
+    fitted = to_classifier(model).fitted_
+    options = CountOptions(
+        text=text, by=by, date=date, date_order=date_order, n_threads=n_jobs, seed=random_state
+    )
+    check_countable(fitted)  # before a file is opened
+    rows = _read(data, fitted.layout)
+    progress = check_progress(progress)
+
+    def show_rows(n_rows: int) -> None:
+        progress.update("counting", rows.fraction_read(), counted(n_rows, rows.unit))
+
+    return CountResult(
+        count_rows(fitted, rows, options, announce=progress.note, on_progress=show_rows)
+    )
+
+
+def _read(data: str | Path | Frame | Iterable[str], layout: DataLayout | None) -> RowReader:
+    """Return a reader of the texts."""
+    if isinstance(data, str | Path):
+        return read_rows(data, fallback="txt", layout=layout)
+    if isinstance(data, Frame):
+        return read_frame(data, layout)
+    texts = check_texts(data)
+    rows = (SourceRow(at, {"text": text}) for at, text in enumerate(texts))
+    return RowReader("the list", "frame", rows)

@@ -1,0 +1,143 @@
+"""`slugline count`: how many texts have each topic, with intervals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from slugline.api.counting import CountResult
+from slugline.base.wording import counted
+from slugline.cli import options
+from slugline.cli.options import OUTPUT_FILE, command, option
+from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
+from slugline.cli.output_paths import check_target
+from slugline.corpus.readers import read_rows
+from slugline.counting.count import CountOptions, check_countable, count_rows
+from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
+from slugline.counting.results import Counts, describe_left_out
+from slugline.errors import Message
+from slugline.model.file.content import load_model
+
+# Seconds after which a progress bar is shown.
+_DELAY = 1.0
+
+
+@command()
+@options.model_argument
+@options.argument(
+    "file",
+    "Texts to count: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for "
+    "standard input.",
+)
+@options.text_option
+@option(
+    "--by COLUMN",
+    f"Count each value of a column, or each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates.",
+)
+@option("--date COLUMN", "Column of dates.", show_default="the one that holds dates")
+@option(
+    "--date-order ORDER",
+    "Order of dates such as 03/04/2026: day-first or month-first.",
+    show_default="found in the first rows",
+    values=DATE_ORDERS,
+)
+@options.format_option
+@options.encoding_option
+@options.separator_option
+@option(
+    "--output -o FILE",
+    "Write the table to a .csv, .xlsx, .html or .json file, or the chart to .svg.",
+    type=OUTPUT_FILE,
+)
+@options.seed()
+@options.threads(default=1)
+@options.output_options
+def count(
+    model: str,
+    file: str,
+    text: str | None,
+    by: str | None,
+    date: str | None,
+    date_order: DateOrder | None,
+    format: str | None,  # noqa: A002 (the user's word)
+    encoding: str | None,
+    separator: str | None,
+    output: Path | None,
+    seed: int,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Count how many texts have each topic, with 95 % intervals.
+
+    Counts of a model's answers are wrong even if most answers are right. These
+    counts are corrected by what the model got wrong on training texts that it had
+    not learned from, and the intervals say how far off they may still be.
+
+    For example:
+
+      slugline count tickets.slug new.csv
+      slugline count tickets.slug new.csv --by month -o counts.html
+    """
+    options.check_model_first("count", model, file)
+    if output is not None:
+        check_target("--output", output, [model, file])
+    fitted, _ = load_model(model)
+    check_countable(fitted)  # before the file is opened
+    rows = read_rows(
+        file,
+        format=format,
+        fallback="txt",
+        encoding=encoding,
+        separator=separator,
+        layout=fitted.layout,
+    )
+    if rows.note:
+        say(Message(f"{rows.name}: ", rows.note))
+    settings = CountOptions(
+        text=text, by=by, date=date, date_order=date_order, n_threads=threads, seed=seed
+    )
+    start = time.monotonic()
+    with show_progress(delay=_DELAY) as progress:
+
+        def show_rows(n_rows: int) -> None:
+            speed = n_rows / max(time.monotonic() - start, 1e-3)
+            detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
+            progress.update("counting", rows.fraction_read(), detail)
+
+        counts = count_rows(
+            fitted,
+            rows,
+            settings,
+            announce=lambda note: say(Message(f"{rows.name}: ", note)),
+            on_progress=show_rows,
+        )
+    if output is not None:
+        CountResult(counts).save(output)
+    if as_json:
+        print_json(counts.to_dict())
+    else:
+        _print_counts(counts)
+    left_out = describe_left_out(counts)
+    warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
+
+
+def _print_counts(counts: Counts) -> None:
+    for group in counts.groups or [counts.total]:
+        if group.name:
+            show(f"{group.name}: {counted(group.n_texts, 'text')}")
+        rows: list[Sequence[str]] = [["topic", "share", "95 % interval", "number", "", "answers"]]
+        for topic in group.by_share():
+            low, high = topic.interval
+            rows.append(
+                [
+                    topic.topic,
+                    f"{100 * topic.share:.1f} %",
+                    f"{100 * low:.1f} to {100 * high:.1f} %",
+                    f"{topic.n:,.0f}",
+                    f"{topic.n_low:,} to {topic.n_high:,}",
+                    "" if topic.n_answers is None else f"{topic.n_answers:,}",
+                ]
+            )
+        print_table(rows)
+        show()

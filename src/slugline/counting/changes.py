@@ -1,0 +1,99 @@
+"""Tests of changes between groups of texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from slugline.base.arrays import F64
+from slugline.counting.estimation import ShareEstimate
+from slugline.counting.results import Change, GroupCount
+from slugline.evaluation.intervals import Z_95, Interval
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure.
+
+    >>> adjust_holm([0.01, 0.5, 0.04])
+    [0.03, 0.5, 0.08]
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, i in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        least = min(1.0, max(least, (len(p_values) - place) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+def find_changes(
+    groups: Sequence[GroupCount], estimates: Sequence[Sequence[ShareEstimate]], *, is_time: bool
+) -> list[Change]:
+    """Test how shares differ: between consecutive periods, and between the first and the last one.
+
+    Groups that are not periods are each compared with the first one, in order.
+
+    Parameters
+    ----------
+    groups : sequence of GroupCount
+    estimates : sequence of sequences of ShareEstimate
+        One for each group; for a multilabel model, several, one for each topic.
+    is_time : bool
+        Whether groups are periods.
+
+    Returns
+    -------
+    list of Change, the smallest p-value first
+    """
+    places = range(len(groups))
+    pairs = [*pairwise(places)] if is_time else [(0, place) for place in places[1:]]
+    if is_time and len(groups) > 2:
+        pairs.append((0, len(groups) - 1))
+    tested: list[Change] = []
+    for before, after in pairs:
+        differences, errors = _differences(estimates[before], estimates[after])
+        for topic, difference, error in zip(
+            groups[after].topics, differences.tolist(), errors.tolist(), strict=True
+        ):
+            margin = Z_95 * error
+            tested.append(
+                Change(
+                    topic.topic,
+                    groups[before].name,
+                    groups[after].name,
+                    difference,
+                    Interval(difference - margin, difference + margin),
+                    math.erfc(abs(difference) / max(error, 1e-12) / math.sqrt(2)),
+                )
+            )
+    adjusted = adjust_holm([change.p_value for change in tested])
+    changes = [change._replace(p_value=p) for change, p in zip(tested, adjusted, strict=True)]
+    return sorted(changes, key=lambda change: change.p_value)
+
+
+def _differences(
+    before: Sequence[ShareEstimate], after: Sequence[ShareEstimate]
+) -> tuple[F64, F64]:
+    """Return the differences of shares, and their standard errors."""
+    # A multilabel model has a binary estimate for each topic, of which the first share counts.
+    n = None if len(before) == 1 else 1
+    differences, errors = [], []
+    for old, new in zip(before, after, strict=True):
+        differences.append((new.shares - old.shares)[:n])
+        # Both errors are of the same held-out documents, so that much of them cancels out.
+        common = (new.simulated.errors - old.simulated.errors)[:n]
+        sampling = (_sampling_variance(old) + _sampling_variance(new))[:n]
+        variance = (common**2).mean(axis=1) + sampling
+        errors.append(np.sqrt(variance))
+    return np.concatenate(differences), np.concatenate(errors)
+
+
+def _sampling_variance(estimate: ShareEstimate) -> F64:
+    """Return the variance of the shares by which texts happen to be written."""
+    variance: F64 = estimate.shares * (1 - estimate.shares) / max(estimate.n_texts, 1)
+    return variance

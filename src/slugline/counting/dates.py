@@ -1,0 +1,200 @@
+"""Dates in cells, and the periods that they belong to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Literal, NamedTuple
+
+from slugline.base.checks import short_repr
+from slugline.errors import DataError, Message, Parameter
+
+Period = Literal["day", "week", "month", "quarter", "year"]
+PERIODS: tuple[Period, ...] = ("day", "week", "month", "quarter", "year")
+DateOrder = Literal["day-first", "month-first"]
+DATE_ORDERS: tuple[DateOrder, ...] = ("day-first", "month-first")
+
+_ISO = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?:[T ].*)?")
+_COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)")
+_NUMBERS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?:[T ,].*)?")
+_DAY_NAME_YEAR = re.compile(
+    r"(?:[A-Za-z]{3,9},? )?(\d{1,2})[. -]*([A-Za-z]{3,9})[.,]?[ -](\d{4})(?:[T ,].*)?"
+)
+_NAME_DAY_YEAR = re.compile(
+    r"(?:[A-Za-z]{3,9},? )?([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})(?:[T ,].*)?"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# Years of two digits from this one on are of the last century.
+_LAST_CENTURY = 70
+
+
+class DateReader(NamedTuple):
+    """Reads the dates of a column; `order` is that of day and month if both are numbers."""
+
+    order: DateOrder | None = None
+
+    def read(self, cell: Any) -> date | None:
+        """Return the date in a cell; None if there is none.
+
+        >>> DateReader("day-first").read("03/04/2026 10:15")
+        datetime.date(2026, 4, 3)
+        >>> DateReader().read("April 3, 2026"), DateReader().read("2026-04")
+        (datetime.date(2026, 4, 3), datetime.date(2026, 4, 1))
+        >>> DateReader().read("tomorrow")
+        """
+        parts = _parts(str(cell).strip())
+        if parts is None:
+            return None
+        if isinstance(parts, _NumericDate):
+            year, month, day = parts.in_order(self.order or "day-first")
+        else:
+            year, month, day = parts
+        try:
+            return date(year, month, day)
+        except ValueError:
+            return None
+
+
+class _NumericDate(NamedTuple):
+    """A date in which day and month are numbers before the year, in either order."""
+
+    first: int
+    second: int
+    year: int
+    separator: str
+
+    def in_order(self, order: DateOrder) -> tuple[int, int, int]:
+        """Return year, month and day."""
+        if order == "day-first":
+            return self.year, self.second, self.first
+        return self.year, self.first, self.second
+
+
+def _parts(text: str) -> tuple[int, int, int] | _NumericDate | None:
+    if match := _ISO.fullmatch(text):
+        year, month, day = match.groups()
+        return int(year), int(month), int(day or 1)
+    if match := _COMPACT.fullmatch(text):
+        return int(match[1]), int(match[2]), int(match[3])
+    if match := _NUMBERS.fullmatch(text):
+        year = int(match[4])
+        if len(match[4]) == 2:
+            year += 1900 if year >= _LAST_CENTURY else 2000
+        return _NumericDate(int(match[1]), int(match[3]), year, match[2])
+    if match := _DAY_NAME_YEAR.fullmatch(text):
+        day, name, year = match.groups()
+    elif match := _NAME_DAY_YEAR.fullmatch(text):
+        name, day, year = match.groups()
+    else:
+        return None
+    month_name = name[:3].lower()
+    if month_name not in _MONTHS:
+        return None
+    return int(year), _MONTHS.index(month_name) + 1, int(day)
+
+
+def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
+    """Return the order of day and month in a column; None if it doesn't matter.
+
+    Raises
+    ------
+    DataError : if it is unclear, or differs between rows.
+    """
+    dates = [
+        parts for cell in cells if isinstance(parts := _parts(str(cell).strip()), _NumericDate)
+    ]
+    if not dates:
+        return None
+    day_first = [each for each in dates if each.first > 12]
+    month_first = [each for each in dates if each.second > 12]
+    if day_first and month_first:
+        raise DataError(
+            f"column {short_repr(column)} has dates with the day first, such as "
+            f"{_show(day_first[0])}, and with the month first, such as {_show(month_first[0])}; "
+            "write them as 2026-01-31."
+        )
+    if day_first or month_first:
+        return "day-first" if day_first else "month-first"
+    if all(each.separator == "." for each in dates):
+        return "day-first"
+    example = next((each for each in dates if each.first != each.second), dates[0])
+    raise DataError(
+        f"column {short_repr(column)} has dates such as {_show(example)}, and none says whether "
+        "the day or the month comes first; name it with ",
+        Parameter("date_order", "day-first"),
+        " or ",
+        Parameter("date_order", "month-first"),
+        ".",
+    )
+
+
+def _show(numbers: _NumericDate) -> str:
+    first, second, year, separator = numbers
+    return f"{first:02}{separator}{second:02}{separator}{year}"
+
+
+def find_date_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns whose cells are dates, except for blank ones."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [name for name in names if _are_dates([row.get(name) for row in rows])]
+
+
+def _are_dates(cells: Sequence[Any]) -> bool:
+    texts = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
+    # A few cells may be damaged.
+    return bool(texts) and sum(_parts(text) is not None for text in texts) >= 0.9 * len(texts)
+
+
+def name_period(day: date, period: Period) -> str:
+    """Return the name of the period of a date, which sorts by time.
+
+    >>> [name_period(date(2026, 2, 1), period) for period in PERIODS]
+    ['2026-02-01', '2026-W05', '2026-02', '2026-Q1', '2026']
+    """
+    if period == "day":
+        return day.isoformat()
+    if period == "week":
+        year, week, _ = day.isocalendar()
+        return f"{year:04}-W{week:02}"
+    if period == "month":
+        return f"{day.year:04}-{day.month:02}"
+    if period == "quarter":
+        return f"{day.year:04}-Q{(day.month + 2) // 3}"
+    return f"{day.year:04}"
+
+
+def choose_date_column(
+    rows: Sequence[Mapping[str, Any]], column: str | None, period: Period
+) -> str:
+    """Return the column of dates: the one that is named, or the only one that holds dates.
+
+    Raises
+    ------
+    DataError : if there is none, or several.
+    """
+    names = [*dict.fromkeys(name for row in rows for name in row)]
+    if column is not None:
+        if column not in names:
+            raise DataError(
+                f"there is no column {short_repr(column)}; the columns are "
+                f"{', '.join(map(short_repr, names))}."
+            )
+        return column
+    found = find_date_columns(rows)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(
+            f"no column has dates to count by {period}: write them as 2026-01-31, or name their "
+            "column with ",
+            Parameter("date"),
+            ".",
+        )
+    raise DataError(
+        Message(
+            f"several columns have dates: {', '.join(map(short_repr, found))}; name one with ",
+            Parameter("date"),
+            ".",
+        )
+    )

@@ -1,0 +1,96 @@
+"""Estimates of the shares of one group of texts, with their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from slugline.base.arrays import F64
+from slugline.counting.rows import SampledRows
+from slugline.counting.shares import (
+    HeldoutSample,
+    adjusted_shares,
+    binary_proba,
+    estimate_shares,
+    implied_shares,
+)
+from slugline.counting.simulation import SimulatedErrors, share_intervals, simulate_errors
+from slugline.evaluation.intervals import Interval
+
+# The largest statistic of the disagreement with adjusted counts that chance explains, relative to
+# the one that all but one in a hundred simulated sets of texts don't exceed.
+_CHANCE_QUANTILE = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class ShareEstimate:
+    """The shares of the topics of a `HeldoutSample` in a group of texts.
+
+    Attributes
+    ----------
+    shares : float64 array, shape (n_topics,)
+    n_texts : int
+    simulated : SimulatedErrors
+    disagreement : float
+        How far adjusted probabilistic counts are from the shares, in units of the disagreement that
+        chance explains.
+    """
+
+    shares: F64
+    n_texts: int
+    simulated: SimulatedErrors
+    disagreement: float
+
+    @cached_property
+    def standard_errors(self) -> F64:
+        """The standard error of each share, shape (n_topics,)."""
+        return self.simulated.standard_errors(self.shares)
+
+    def intervals(self) -> list[Interval]:
+        """Return the 95 % interval of each share."""
+        return share_intervals(self.shares, self.standard_errors)
+
+
+def estimate_group(sample: HeldoutSample, rows: F64, weights: F64, *, seed: int) -> ShareEstimate:
+    """Return the shares of topics among texts.
+
+    Parameters
+    ----------
+    sample : HeldoutSample
+    rows : float64 array, shape (n_rows, n_topics)
+        Probabilities of texts.
+    weights : float64 array, shape (n_rows,)
+        How many texts each row stands for.
+    seed : int
+    """
+    n_texts = round(weights.sum())
+    shares = estimate_shares(
+        rows, weights[:, np.newaxis], implied_shares(sample), sample.training_shares
+    )[:, 0]
+    simulated = simulate_errors(sample, shares, n_texts, seed=seed)
+    mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
+    adjusted = adjusted_shares(sample, mean_proba)[:, 0]
+    return ShareEstimate(shares, n_texts, simulated, _disagreement(adjusted - shares, simulated))
+
+
+def _disagreement(difference: F64, simulated: SimulatedErrors) -> float:
+    usual = simulated.adjusted - simulated.estimates
+    spread = np.sqrt((usual**2).mean(axis=1, keepdims=True)) + 1e-3
+    limits = np.abs(usual / spread).max(axis=0)
+    statistic = np.abs(difference / spread[:, 0]).max()
+    return float(statistic / np.quantile(limits, _CHANCE_QUANTILE))
+
+
+def estimate_groups(
+    samples: list[HeldoutSample], texts: SampledRows, *, seed: int
+) -> list[ShareEstimate]:
+    """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
+    rows, weights = texts.rows()
+    if len(samples) == 1:
+        return [estimate_group(samples[0], rows, weights, seed=seed)]
+    return [
+        estimate_group(sample, binary_proba(rows[:, topic]), weights, seed=seed)
+        for topic, sample in enumerate(samples)
+    ]

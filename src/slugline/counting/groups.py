@@ -1,0 +1,97 @@
+"""Groups of texts that are counted apart, by the cells of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from slugline.base.checks import short_repr
+from slugline.counting.dates import (
+    PERIODS,
+    DateOrder,
+    DateReader,
+    Period,
+    choose_date_column,
+    find_date_order,
+    name_period,
+)
+from slugline.errors import DataError, Message, Parameter
+
+#: The largest number of groups.
+MAX_GROUPS = 1000
+#: The name of the group of rows with an empty cell.
+EMPTY = "(empty)"
+
+
+class Grouping(NamedTuple):
+    """How rows are grouped.
+
+    Attributes
+    ----------
+    column : str
+    period : Period or None
+        The periods of dates; None for the cells as they are.
+    reader : DateReader
+    """
+
+    column: str
+    period: Period | None = None
+    reader: DateReader = DateReader()
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Sequence[Mapping[str, Any]],
+        by: str,
+        date: str | None = None,
+        date_order: DateOrder | None = None,
+    ) -> Grouping:
+        """Return the grouping by a column, or by a period if no column has its name.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            The cells of the first rows.
+        by : str
+        date : str, optional
+            The column of dates; by default, the only one that has dates.
+        date_order : {"day-first", "month-first"}, optional
+            By default, found in the rows.
+
+        Raises
+        ------
+        DataError : if there is no such column, or it is unclear how to read dates.
+        """
+        names = [*dict.fromkeys(name for row in rows for name in row)]
+        if by in names and date is None:
+            return cls(by)
+        if by not in PERIODS:
+            known = ", ".join(map(short_repr, names)) or "none"
+            raise DataError(
+                Message(
+                    Parameter("by"),
+                    f" is {short_repr(by)}, which is neither a column nor one of "
+                    f"{', '.join(PERIODS)}; the columns are {known}.",
+                )
+            )
+        period = by
+        column = choose_date_column(rows, date, period)
+        order = date_order or find_date_order(column, [row.get(column) for row in rows])
+        return cls(column, period, DateReader(order))
+
+    def group_of(self, cell: Any) -> str | None:
+        """Return the name of the group of a cell; None for a date that can't be read."""
+        text = "" if cell is None else str(cell).strip()
+        if self.period is None:
+            return text or EMPTY
+        day = self.reader.read(text)
+        return None if day is None else name_period(day, self.period)
+
+    @property
+    def note(self) -> str:
+        """What was decided about dates; empty for other columns."""
+        if self.period is None:
+            return ""
+        order = self.reader.order
+        how = "" if order is None else f", {order.replace('-', ' ')}"
+        return f"counted by {self.period} of the dates in column {short_repr(self.column)}{how}"

@@ -1,0 +1,88 @@
+"""A bounded sample of the probabilities of texts, from which shares are estimated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slugline.base.arrays import F32, F64
+
+
+class SampledRows:
+    """Keeps the probabilities of texts, or of a random sample of them, each with a weight.
+
+    The weights of the texts with the same most likely topic sum to their number, which is exact.
+
+    Parameters
+    ----------
+    n_topics : int
+    capacity : int
+        The largest number of texts that are kept.
+    seed : int
+
+    Attributes
+    ----------
+    n_answers : int64 array, shape (n_topics,)
+        Number of texts of which each topic is the most likely one.
+    sums : float64 array, shape (n_topics,)
+        Sums of probabilities over all texts.
+    """
+
+    def __init__(self, n_topics: int, capacity: int, seed: int = 0) -> None:
+        self.n_answers = np.zeros(n_topics, dtype=np.int64)
+        self.sums = np.zeros(n_topics)
+        self._rng = np.random.default_rng(seed)
+        self._capacity = capacity
+        # Each text has a random key, and those with the largest keys are kept.
+        self._parts: list[F32] = []
+        self._keys: list[F64] = []
+        self._n_kept, self._least_key = 0, 0.0
+
+    def __len__(self) -> int:
+        return int(self.n_answers.sum())
+
+    @property
+    def n_topics(self) -> int:
+        """Number of topics."""
+        return len(self.sums)
+
+    def add(self, proba: F32) -> None:
+        """Add texts, shape (n_texts, n_topics)."""
+        self.n_answers += np.bincount(proba.argmax(axis=1), minlength=self.n_topics)
+        self.sums += proba.sum(axis=0, dtype=np.float64)
+        keys = self._rng.random(len(proba))
+        is_kept = keys >= self._least_key
+        self._append(proba[is_kept], keys[is_kept])
+        if self._n_kept > 2 * self._capacity:
+            self._shrink()
+
+    def limit(self, capacity: int) -> None:
+        """Keep at most so many texts from now on."""
+        if capacity < self._capacity:
+            self._capacity = capacity
+            self._shrink()
+
+    def rows(self) -> tuple[F64, F64]:
+        """Return the rows that were kept, shape (n_rows, n_topics), and their weights."""
+        self._shrink()
+        if not self._parts:
+            return np.zeros((0, self.n_topics)), np.zeros(0)
+        rows = np.concatenate(self._parts)
+        answers = rows.argmax(axis=1)
+        n_kept = np.bincount(answers, minlength=self.n_topics)
+        weights = (self.n_answers / np.maximum(n_kept, 1))[answers]
+        # Rare answers of which no text was kept count with the others.
+        return rows.astype(np.float64), weights * (len(self) / weights.sum())
+
+    def _append(self, proba: F32, keys: F64) -> None:
+        self._parts.append(proba)
+        self._keys.append(keys)
+        self._n_kept += len(keys)
+
+    def _shrink(self) -> None:
+        if self._n_kept <= self._capacity:
+            return
+        rows, keys = np.concatenate(self._parts), np.concatenate(self._keys)
+        chosen = np.sort(np.argpartition(-keys, self._capacity)[: self._capacity])
+        self._parts, self._keys, self._n_kept = [], [], 0
+        self._append(rows[chosen], keys[chosen])
+        self._least_key = float(keys[chosen].min())

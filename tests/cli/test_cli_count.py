@@ -1,0 +1,168 @@
+"""`slugline count`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _files(news_slug: Path, news: News, tmp_path: Path) -> None:
+    """Have a model called news.slug in the folder, and texts of three months.
+
+    In January, each topic has ten texts; in March, 40 of 50 are about sport.
+    """
+    topics = ["bank", "grain", "sport"]
+    by_topic = {topic: [text for text, each in news if each == topic] for topic in topics}
+    lines = ["text,day,shop"]
+    for month, counts in enumerate(([10, 10, 10], [10, 10, 10], [5, 5, 40]), 1):
+        for topic, n in zip(topics, counts, strict=True):
+            lines += [
+                f"{by_topic[topic][i % 30]},2026-{month:02}-{1 + i % 28:02},{'xy'[i % 2]}"
+                for i in range(n)
+            ]
+    (tmp_path / "new.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_count_prints_shares_and_numbers_with_intervals(run: Run) -> None:
+    code, out, _ = run("count", "news.slug", "new.csv")
+    assert code == 0
+    head, sport, *_ = out.splitlines()
+    assert head.split() == ["topic", "share", "95", "%", "interval", "number", "answers"]
+    name, share, *_ = sport.split()
+    assert name == "sport"
+    assert 48 < float(share) < 58  # 60 of 110
+    assert sport.split()[-1] == "60"
+
+
+def test_count_json_holds_everything(run: Run) -> None:
+    code, out, _ = run("count", "news.slug", "new.csv", "--by", "month", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["n_texts"] == 110
+    assert [group["name"] for group in result["groups"]] == ["2026-01", "2026-02", "2026-03"]
+    [march] = [t for t in result["groups"][2]["topics"] if t["topic"] == "sport"]
+    assert march["low"] < 0.8 < march["high"]
+    assert march["number_low"] <= 40 <= march["number_high"]
+
+
+def test_count_names_changes_that_are_more_than_chance(run: Run) -> None:
+    _, out, _ = run("count", "news.slug", "new.csv", "--by", "month", "--json")
+    changes = json.loads(out)["changes"]
+    significant = [c for c in changes if c["p_value"] < 0.05]
+    assert {(c["topic"], c["before"], c["after"]) for c in significant} >= {
+        ("sport", "2026-02", "2026-03"),
+        ("sport", "2026-01", "2026-03"),
+    }
+    assert not [c for c in significant if c["after"] == "2026-02"]
+
+
+def test_count_by_a_column_has_a_table_for_each_value(run: Run) -> None:
+    _, out, _ = run("count", "news.slug", "new.csv", "--by", "shop")
+    assert "x: 56 texts" in out
+    assert "y: 54 texts" in out
+
+
+def test_count_says_which_dates_it_reads(run: Run) -> None:
+    _, _, err = run("count", "news.slug", "new.csv", "--by", "month")
+    assert "new.csv: counted by month of the dates in column 'day'\n" in err
+
+
+def test_count_asks_for_the_order_of_dates(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("text,day\nwheat,01/02/2026\ncorn,03/04/2026\n")
+    code, out, err = run("count", "news.slug", "odd.csv", "--by", "month")
+    assert (code, out) == (1, "")
+    assert "--date-order day-first or --date-order month-first" in err
+    code, out, _ = run(
+        *("count", "news.slug", "odd.csv", "--by", "month", "--date-order", "month-first", "--json")
+    )
+    assert code == 0
+    assert [group["name"] for group in json.loads(out)["groups"]] == ["2026-01", "2026-03"]
+
+
+def test_count_leaves_out_rows_without_text_or_date_and_says_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text(
+        "text,day\nwheat,2026-01-01\ncorn,soon\n,2026-01-01\n" + "goal,2026-01-03\n" * 20
+    )
+    code, out, err = run("count", "news.slug", "odd.csv", "--by", "month")
+    assert code == 0
+    assert "2026-01: 21 texts" in out
+    assert "warning: odd.csv: left out 1 row without a text and 1 row without a date" in err
+
+
+@pytest.mark.parametrize("n", [1, 20])
+def test_count_takes_few_texts(run: Run, tmp_path: Path, n: int) -> None:
+    (tmp_path / "few.txt").write_text("the goal and match of 3\n" * n)
+    code, out, _ = run("count", "news.slug", "few.txt", "--json")
+    assert code == 0
+    result = json.loads(out)
+    sport = result["topics"][2]
+    assert sport["low"] <= sport["share"] <= sport["high"]
+    if n == 1:  # a single text says little
+        assert sport["share"] < 0.7
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_count_rejects_a_file_without_texts(run: Run, tmp_path: Path, content: str) -> None:
+    (tmp_path / "none.txt").write_text(content)
+    code, out, err = run("count", "news.slug", "none.txt")
+    assert (code, out) == (1, "")
+    assert "none.txt has no text to count" in err
+
+
+def test_count_warns_of_another_language(run: Run, tmp_path: Path) -> None:
+    lines = [f"der Zug nach Köln hat Verspätung Nummer {i}" for i in range(40)]
+    (tmp_path / "german.txt").write_text("\n".join(lines))
+    _, _, err = run("count", "news.slug", "german.txt")
+    assert "warning: Don't believe these counts" in err
+    assert "another language" in err
+
+
+def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: Path) -> None:
+    from slugline.classifier import TopicClassifier, load
+
+    classifier = load("news.slug")
+    assert isinstance(classifier, TopicClassifier)
+    classifier.partial_fit(["wheat rose"], ["grain"]).save(tmp_path / "batch.slug")
+    code, out, err = run("count", "batch.slug", "new.csv")
+    assert (code, out) == (1, "")
+    assert "the model has no held-out answers" in err
+    assert "--min-precision 0.9" in err
+
+
+def test_count_rejects_a_column_that_does_not_exist(run: Run) -> None:
+    code, _, err = run("count", "news.slug", "new.csv", "--by", "colour")
+    assert code == 1
+    assert err.endswith(
+        "slugline: error: --by is 'colour', which is neither a column nor one of day, week, month, "
+        "quarter, year; the columns are 'text', 'day', 'shop'.\n"
+    )
+
+
+def test_count_rejects_too_many_groups(run: Run, tmp_path: Path) -> None:
+    lines = [f"wheat and corn,{i}" for i in range(1001)]
+    (tmp_path / "many.csv").write_text("text,number\n" + "\n".join(lines))
+    code, _, err = run("count", "news.slug", "many.csv", "--by", "number")
+    assert code == 1
+    assert "column 'number' has more than 1,000 different values" in err
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "json", "html"])
+def test_count_writes_a_file(run: Run, tmp_path: Path, ending: str) -> None:
+    code, _, _ = run("count", "news.slug", "new.csv", "--by", "month", "-o", f"out.{ending}")
+    assert code == 0
+    content = (tmp_path / f"out.{ending}").read_bytes()
+    assert content
+    if ending == "csv":
+        head, first, *_ = content.decode("utf-8-sig").splitlines()
+        assert head.startswith("month,texts,topic,share,low,high,number,")
+        assert first.startswith("2026-01,30,")

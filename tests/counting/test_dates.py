@@ -1,0 +1,109 @@
+"""Dates in cells, and their periods."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from slugline.counting.dates import (
+    DateReader,
+    choose_date_column,
+    find_date_columns,
+    find_date_order,
+    name_period,
+)
+from slugline.errors import DataError
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("2026-04-03", "2026-04-03T10:15:00Z", "2026-04-03 10:15:00.5", "2026/4/3", "20260403"),
+        *("3.4.2026", "03/04/2026", "03/04/26", "03-04-2026 10:15", "3 Apr 2026", "3 April 2026"),
+        *("April 3, 2026", "Fri, 03 Apr 2026 10:15:00 +0000", "03-Apr-2026", date(2026, 4, 3)),
+    ],
+)
+def test_date_reader_reads(cell: object) -> None:
+    assert DateReader("day-first").read(cell) == date(2026, 4, 3)
+
+
+@pytest.mark.parametrize("cell", ["", "soon", "2026-13-01", "31.2.2026", "12345", None, "1.2", 7])
+def test_date_reader_rejects(cell: object) -> None:
+    assert DateReader("day-first").read(cell) is None
+
+
+def test_date_reader_reads_the_month_first() -> None:
+    assert DateReader("month-first").read("03/04/2026") == date(2026, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "order"),
+    [
+        (["2026-01-02", "Jan 5, 2026"], None),
+        (["01/02/2026", "13/02/2026"], "day-first"),
+        (["01/02/2026", "02/13/2026", "x"], "month-first"),
+        (["01.02.2026", "02.03.2026"], "day-first"),
+    ],
+)
+def test_date_order_is_found(cells: list[str], order: str | None) -> None:
+    assert find_date_order("at", cells) == order
+
+
+def test_date_order_that_is_unclear_is_an_error() -> None:
+    with pytest.raises(DataError) as error:
+        find_date_order("at", ["04/04/2026", "03/04/2026"])
+    assert str(error.value) == (
+        "column 'at' has dates such as 03/04/2026, and none says whether the day or the month "
+        'comes first; name it with `date_order="day-first"` or `date_order="month-first"`.'
+    )
+
+
+def test_date_order_that_differs_is_an_error() -> None:
+    with pytest.raises(DataError) as error:
+        find_date_order("at", ["31/01/2026", "01/31/2026"])
+    assert str(error.value) == (
+        "column 'at' has dates with the day first, such as 31/01/2026, and with the month first, "
+        "such as 01/31/2026; write them as 2026-01-31."
+    )
+
+
+def test_date_columns_may_have_blank_cells() -> None:
+    rows: list[dict[str, object]] = [
+        {"a": "2026-01-01", "b": "x", "c": ""},
+        {"a": None, "b": "2026-01-01", "c": ""},
+    ]
+    assert find_date_columns(rows) == ["a"]
+
+
+def test_date_column_is_the_only_one() -> None:
+    assert choose_date_column([{"text": "x", "at": "2026-01-01"}], None, "month") == "at"
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "message"),
+    [
+        (
+            {"text": "x"},
+            None,
+            "no column has dates to count by month: write them as 2026-01-31, or name their column "
+            "with `date`.",
+        ),
+        (
+            {"sent": "2026-01-01", "read": "2026-01-02"},
+            None,
+            "several columns have dates: 'sent', 'read'; name one with `date`.",
+        ),
+        ({"sent": "2026-01-01"}, "at", "there is no column 'at'; the columns are 'sent'."),
+    ],
+)
+def test_date_column_that_is_unclear_is_an_error(
+    row: dict[str, str], column: str | None, message: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        choose_date_column([row], column, "month")
+    assert str(error.value) == message
+
+
+def test_weeks_are_those_of_iso_8601() -> None:
+    assert name_period(date(2027, 1, 3), "week") == "2026-W53"

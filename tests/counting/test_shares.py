@@ -1,0 +1,116 @@
+"""Shares of topics from probabilities, and their simulated errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slugline.base.arrays import F64, Index
+from slugline.counting.estimation import estimate_group
+from slugline.counting.shares import (
+    HeldoutSample,
+    adjusted_shares,
+    correct_proba,
+    estimate_shares,
+    implied_shares,
+)
+
+# A calibrated model of texts with one number: normal, around a mean of each topic.
+MEANS = np.array([-1.0, 0.5, 1.5])
+TRAINING = np.array([0.6, 0.3, 0.1])
+
+
+def draw(shares: F64, n: int, rng: np.random.Generator) -> tuple[F64, Index]:
+    """Return probabilities of texts by a model of the training shares, and their topics."""
+    topics = rng.choice(3, n, p=shares)
+    x = MEANS[topics] + rng.normal(size=n)
+    proba = TRAINING * np.exp(-((x[:, np.newaxis] - MEANS) ** 2) / 2)
+    return proba / proba.sum(axis=1, keepdims=True), topics
+
+
+def heldout(n: int, rng: np.random.Generator) -> HeldoutSample:
+    proba, topics = draw(TRAINING, n, rng)
+    return HeldoutSample(proba, topics, TRAINING * n)
+
+
+def test_estimate_shares_finds_other_shares_than_those_of_training() -> None:
+    rng = np.random.default_rng(0)
+    sample, shares = heldout(2000, rng), np.array([0.1, 0.3, 0.6])
+    proba, topics = draw(shares, 5000, rng)
+    found = estimate_shares(
+        proba, np.ones((5000, 1)), implied_shares(sample), sample.training_shares
+    )[:, 0]
+    true = np.bincount(topics) / 5000
+    answers = np.bincount(proba.argmax(axis=1), minlength=3) / 5000
+    assert np.abs(found - true).max() < 0.04 < np.abs(answers - true).max() / 3
+
+
+def test_estimate_shares_stays_near_training_if_texts_are_few() -> None:
+    sample = heldout(1000, np.random.default_rng(0))
+    proba = np.tile([[0.05, 0.15, 0.8]], (20, 1))
+    found = [
+        estimate_shares(proba[:n], np.ones((n, 1)), implied_shares(sample), sample.training_shares)[
+            2, 0
+        ]
+        for n in (1, 5, 20)
+    ]
+    assert found == sorted(found)
+    assert found[0] < 0.3
+    assert found[-1] < 0.9
+
+
+def test_estimate_shares_counts_a_row_as_often_as_its_weight() -> None:
+    rng = np.random.default_rng(0)
+    sample = heldout(500, rng)
+    proba, _ = draw(TRAINING, 30, rng)
+    weights = rng.integers(0, 4, 30)
+    implied, training = implied_shares(sample), sample.training_shares
+    by_weight = estimate_shares(proba, weights[:, np.newaxis].astype(float), implied, training)
+    repeated = np.repeat(proba, weights, axis=0)
+    by_row = estimate_shares(repeated, np.ones((len(repeated), 1)), implied, training)
+    np.testing.assert_allclose(by_weight, by_row)
+
+
+def test_implied_shares_of_a_rare_topic_are_not_near_zero() -> None:
+    proba = np.tile([[0.99, 0.01]], (100, 1))
+    sample = HeldoutSample(proba, np.zeros(100, dtype=np.intp), np.array([999.0, 1.0]))
+    assert implied_shares(sample)[1, 0] > 0.005
+
+
+def test_correct_proba_follows_bayes_rule() -> None:
+    corrected = correct_proba(np.array([[0.5, 0.5]]), np.array([0.8, 0.2]), np.array([0.5, 0.5]))
+    np.testing.assert_allclose(corrected, [[0.8, 0.2]])
+
+
+def test_adjusted_shares_agree_with_the_shares_of_calibrated_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    sample, shares = heldout(3000, rng), np.array([0.2, 0.2, 0.6])
+    proba, _ = draw(shares, 5000, rng)
+    found = adjusted_shares(sample, proba.mean(axis=0)[:, np.newaxis])[:, 0]
+    assert np.abs(found - shares).max() < 0.08
+
+
+@pytest.mark.parametrize("n_texts", [40, 400])
+def test_intervals_hold_for_calibrated_probabilities(n_texts: int) -> None:
+    rng = np.random.default_rng(1)
+    n_right = n = 0
+    for seed in range(30):
+        sample, shares = heldout(400, rng), rng.dirichlet(np.ones(3))
+        proba, topics = draw(shares, n_texts, rng)
+        estimate = estimate_group(sample, proba, np.ones(n_texts), seed=seed)
+        true = np.bincount(topics, minlength=3) / n_texts
+        for interval, share in zip(estimate.intervals(), true, strict=True):
+            n_right += interval.low <= share <= interval.high
+            n += 1
+    assert n_right / n >= 0.85
+
+
+def test_disagreement_shows_that_more_than_shares_has_changed() -> None:
+    rng = np.random.default_rng(2)
+    sample = heldout(1000, rng)
+    same, _ = draw(np.array([0.2, 0.3, 0.5]), 1000, rng)
+    # Texts like none of training: the model is as unsure of all of them as it can be.
+    other = np.tile([[0.4, 0.32, 0.28]], (1000, 1))
+    weights = np.ones(1000)
+    assert estimate_group(sample, same, weights, seed=0).disagreement < 1
+    assert estimate_group(sample, other, weights, seed=0).disagreement > 1
