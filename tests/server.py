@@ -24,6 +24,8 @@ from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
 from slugline.serving.service import Service
+from slugline.serving.watch.recorder import Watch
+from slugline.serving.watch.store import WatchStore
 from slugline.serving.web.state import WebState
 
 __all__ = ["call_tool", "client", "make_state", "running"]
@@ -47,14 +49,16 @@ def make_state(*models: str | Path, **settings: Any) -> WebState:
     *models : str or Path
         The model that comes with Slugline by default.
     **settings : see `ServeSettings`
-        With `corrections`, that file is opened; `state.service.close()` closes it.
+        With `corrections` or `watch`, these files are opened; `state.service.close()` closes them.
     """
     found = ServeSettings(**settings)
     store = None if found.corrections is None else CorrectionStore(found.corrections)
     served = ServedModels.load([str(model) for model in models], found.min_precision)
     operations = [operation.name for operation in OPERATIONS]
-    metrics = Metrics(1, operations, [model.name for model in served.all()])
-    return WebState(found, Service.from_settings(found, served, metrics, store))
+    topics = {model.name: model.fitted.topics.names for model in served.all()}
+    metrics = Metrics(1, operations, topics)
+    watch = Watch(metrics, None if found.watch is None else WatchStore(found.watch))
+    return WebState(found, Service.from_settings(found, served, metrics, store, watch=watch))
 
 
 def call_tool(service: Service, name: str, **arguments: Any) -> Any:

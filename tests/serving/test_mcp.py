@@ -106,16 +106,16 @@ def test_mcp_answers_equal_those_of_the_library(news_slug: Path) -> None:
 
     async def talk(client: Client) -> None:
         said = await answer(client, "classify", texts=texts)
-        expected = to_results(model.decide(texts), 3)
+        expected = to_results(model.answer(texts).decisions, 3)
         assert said == {"model": "news", "version": model.digest, "results": plain(expected)}
 
         said = await answer(client, "classify", texts=texts, top=1, min_precision=0, explain=True)
-        expected = add_reasons(model, texts, to_results(model.decide(texts, 0.0), 1))
+        expected = add_reasons(model, texts, to_results(model.answer(texts, 0.0).decisions, 1))
         assert said["results"] == plain(expected)
 
         many = texts * 300  # over several batches
         said = await answer(client, "classify", texts=many, model="news")
-        assert said["results"] == plain(to_results(model.decide(many), 3))
+        assert said["results"] == plain(to_results(model.answer(many).decisions, 3))
 
         said = await answer(client, "explain", text="wheat and corn")
         assert said["topic"] == "grain"

@@ -27,10 +27,9 @@ import slugline
 from server import client, make_state, running
 from slugline.corrections.store import CorrectionStore
 from slugline.model.decider import Decider
-from slugline.model.decision import Decision
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.replies import add_reasons, to_results
-from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.served_models import AnsweredTexts, ServedModel, ServedModels
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import FailedTries, WebState
 
@@ -719,9 +718,9 @@ def test_classify_answers_504_after_the_timeout() -> None:
     goes_on = threading.Event()
 
     class Hanging(ServedModel):
-        def decide(self, *arguments: Any, **options: Any) -> list[Decision]:
+        def answer(self, *arguments: Any, **options: Any) -> AnsweredTexts:
             goes_on.wait(30)
-            return []
+            return super().answer(*arguments, **options)
 
     state = state_of(Hanging, timeout=0.2, threads=1)
     with client(state) as asking:
@@ -733,7 +732,7 @@ def test_classify_answers_504_after_the_timeout() -> None:
 
 def test_classify_reports_a_crash_by_its_request_id_alone(caplog: pytest.LogCaptureFixture) -> None:
     class Crashing(ServedModel):
-        def decide(self, *arguments: Any, **options: Any) -> list[Decision]:
+        def answer(self, *arguments: Any, **options: Any) -> AnsweredTexts:
             raise ZeroDivisionError("a secret text")
 
     state = state_of(Crashing)

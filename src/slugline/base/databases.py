@@ -25,9 +25,9 @@ from slugline.errors import StoreError
 SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 #: The largest number of a row: 18 digits, as SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
-# The marks that databases of each kind have in SQLite's header, "slug" and "sllb"; the field is
+# The marks of databases of each kind in SQLite's header, "slug", "sllb" and "slwt"; the field is
 # called the application ID.
-_MARKS = {"corrections": 0x736C7567, "labels": 0x736C6C62}
+_MARKS = {"corrections": 0x736C7567, "labels": 0x736C6C62, "daily sums": 0x736C7774}
 _HEADER_BYTES = 100  # of SQLite's header
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _MAX_REASON_LENGTH = 200
@@ -40,7 +40,7 @@ class DatabaseFormat(NamedTuple):
 
     Attributes
     ----------
-    content : {"corrections", "labels"}
+    content : {"corrections", "labels", "daily sums"}
         What they hold, in messages.
     tables : tuple of tuple of str
         The statements that create the tables; those that each version of the format added.

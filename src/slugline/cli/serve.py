@@ -114,8 +114,12 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     serve_settings = ServeSettings(tokens=tokens, **settings)
     serve_settings.check_learning()
     serve_settings.check_proxies()
-    if serve_settings.corrections is not None:
-        check_target("--corrections", serve_settings.corrections, models)
+    for flag, file in (
+        ("--corrections", serve_settings.corrections),
+        ("--watch", serve_settings.watch),
+    ):
+        if file is not None:
+            check_target(flag, file, models)
     if not insecure:
         serve_settings.check_is_guarded()
     is_json = serve_settings.log_format == "json"

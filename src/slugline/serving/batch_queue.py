@@ -12,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from slugline.model.decision import N_GUESSES, Decision
 from slugline.serving.metrics import Metrics
-from slugline.serving.served_models import ServedModel
+from slugline.serving.served_models import AnsweredTexts, ServedModel
 from slugline.serving.service_errors import BusyError
+from slugline.serving.watch.recorder import Watch
 
 # Texts, and characters, of a batch: larger ones are hardly faster, and later requests wait longer.
 _MAX_TEXTS = 128
@@ -35,6 +38,7 @@ class _QueuedRequest:
     min_precision: float | None
     top: int
     texts: Sequence[str]
+    is_watched: bool
     future: asyncio.Future[list[Decision]]
     queued_at: float = field(default_factory=time.perf_counter)
     #: How many texts have been given to a thread.
@@ -84,7 +88,9 @@ class BatchQueue:
     in one batch, and a long request in parts, between which other requests have their turn.
     """
 
-    def __init__(self, n_threads: int, metrics: Metrics, most_guesses: int) -> None:
+    def __init__(
+        self, n_threads: int, metrics: Metrics, most_guesses: int, watch: Watch | None
+    ) -> None:
         self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
         self._n_threads = n_threads
         self._waiting: deque[_QueuedRequest] = deque()
@@ -92,7 +98,7 @@ class BatchQueue:
         self._n_waiting = 0
         # Texts of each batch that a thread works on.
         self._batch_sizes: list[int] = []
-        self._metrics = metrics
+        self._metrics, self._watch = metrics, watch
         # Topics in replies that are being made, each of which takes some memory.
         self._n_guesses, self._most_guesses = 0, most_guesses
 
@@ -119,10 +125,15 @@ class BatchQueue:
         texts: Sequence[str],
         min_precision: float | None = None,
         top: int = N_GUESSES,
+        *,
+        is_watched: bool = False,
     ) -> list[Decision]:
-        """Return the decision on each text, with `top` guesses; see `ServedModel.decide`."""
+        """Return the decision on each text, with `top` guesses; see `ServedModel.answer`.
+
+        With `is_watched`, the texts count in the daily sums.
+        """
         future: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_QueuedRequest(model, min_precision, top, texts, future))
+        self._waiting.append(_QueuedRequest(model, min_precision, top, texts, is_watched, future))
         self._n_waiting += len(texts)
         self._metrics.add("queue_size")
         self._start_batches()
@@ -174,7 +185,7 @@ class BatchQueue:
     def _run(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         """Classify a batch; runs on a thread."""
         started = time.perf_counter()
-        outcomes = _decide_batch(batch)
+        outcomes = _decide_batch(batch, self._watch)
         loop.call_soon_threadsafe(self._finish, batch, outcomes, started)
 
     def _finish(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
@@ -202,17 +213,29 @@ def _n_texts(batch: _Batch) -> int:
     return sum(part.stop - part.start for _, part in batch)
 
 
-def _decide_batch(batch: _Batch) -> list[_Outcome]:
+def _decide_batch(batch: _Batch, watch: Watch | None) -> list[_Outcome]:
     """Return the decisions on the texts of each request, or the error of the request."""
     model, min_precision = batch[0][0].model, batch[0][0].min_precision
     texts = [text for request, part in batch for text in request.texts[part]]
     try:
-        decisions = iter(
-            model.decide(texts, min_precision, max(request.top for request, _ in batch))
-        )
+        answered = model.answer(texts, min_precision, max(request.top for request, _ in batch))
     except Exception as error:  # noqa: BLE001 - each request gets its error
         if len(batch) == 1:
             return [error]
         # Perhaps only one of the requests causes it.
-        return [outcome for part in batch for outcome in _decide_batch([part])]
+        return [outcome for part in batch for outcome in _decide_batch([part], watch)]
+    if watch is not None:
+        _add_watched(batch, answered, watch)
+    decisions = iter(answered.decisions)
     return [list(itertools.islice(decisions, part.stop - part.start)) for _, part in batch]
+
+
+def _add_watched(batch: _Batch, answered: AnsweredTexts, watch: Watch) -> None:
+    """Add the texts of those requests that count in the daily sums."""
+    is_watched = [request.is_watched for request, _ in batch]
+    model = batch[0][0].model
+    if all(is_watched):
+        watch.add(model, answered)
+    elif any(is_watched):
+        sizes = [part.stop - part.start for _, part in batch]
+        watch.add(model, answered.take(np.flatnonzero(np.repeat(is_watched, sizes))))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import bisect
 import itertools
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from slugline._version import __version__
+from slugline.base.arrays import F64
+from slugline.corpus.documents import Topic
 
 # Upper edges of buckets: seconds, texts of a batch, probabilities.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -19,6 +21,8 @@ _COUNTERS = {
     "documents_total": "Texts that were classified.",
     "unsure_total": "Texts of which the model was unsure.",
     "corrections_total": "Corrections that were stored.",
+    "words_total": "Words of texts that programs sent.",
+    "unknown_words_total": "Words among them that the model doesn't know.",
     "model_swaps_total": "New versions of a model that replaced an earlier one.",
 }
 _REQUESTS = "requests_total"
@@ -30,6 +34,15 @@ _STATUSES = (
     0, 200, 201, 204, 303, 304, 400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 429, 500, 503, 504
 )
 # fmt: on
+# Counters of each topic of each model, of texts that programs sent.
+_TOPIC_COUNTERS = {
+    "topic_answers_total": "Texts that were given a topic.",
+    "topic_probability_total": "Sum of the probabilities of a topic over all texts.",
+}
+# The largest number of topics of a model that are counted on their own.
+_MAX_TOPICS = 1000
+# The label of all other topics, among them those of later versions of a model.
+_OTHER_TOPICS = ""
 _GAUGES = {"queue_size": "Requests that wait for an answer."}
 _HISTOGRAMS = {
     "request_duration_seconds": ("Seconds from a request to its reply.", _SECONDS),
@@ -43,16 +56,33 @@ _HISTOGRAMS = {
 class Metrics:
     """Counters, gauges and histograms in memory that `n_processes` processes share.
 
-    Requests are counted by operation, model and status.
+    Requests are counted by operation, model and status, and answers by model and topic.
+
+    Parameters
+    ----------
+    n_processes : int, default 1
+    operations : sequence of str, optional
+    topics : mapping of str to sequence of topics, optional
+        The topics of each model.
     """
 
     def __init__(
-        self, n_processes: int = 1, operations: Sequence[str] = (), models: Sequence[str] = ()
+        self,
+        n_processes: int = 1,
+        operations: Sequence[str] = (),
+        topics: Mapping[str, Sequence[Topic]] | None = None,
     ) -> None:
         self._first: dict[str, int] = {}
+        models = topics or {}
         labels = itertools.product((PAGE, *operations), ("", *models), _STATUSES)
         self._requests = {label: slot for slot, label in enumerate(labels)}
         n_slots = len(self._requests)
+        # The first slot of each topic; it has as many as there are `_TOPIC_COUNTERS`.
+        self._topics: dict[tuple[str, str], int] = {}
+        for model, names in models.items():
+            for name in (*map(str, names[:_MAX_TOPICS]), _OTHER_TOPICS):
+                self._topics[model, name] = n_slots
+                n_slots += len(_TOPIC_COUNTERS)
         for name in (*_COUNTERS, *_GAUGES):
             self._first[name], n_slots = n_slots, n_slots + 1
         for name, (_, edges) in _HISTOGRAMS.items():
@@ -76,6 +106,24 @@ class Metrics:
         if status not in _STATUSES:
             status = status // 100 * 100
         self._memory[self._start + self._requests[operation, model, status]] += 1
+
+    def count_topics(self, model: str, topics: Sequence[Topic], counts: F64) -> None:
+        """Count answers of a model.
+
+        Parameters
+        ----------
+        model : str
+        topics : sequence of topics
+        counts : float64 array, shape (2, n_topics)
+            For each topic, how many texts were given it, and the sum of its probabilities.
+        """
+        other = self._topics.get((model, _OTHER_TOPICS))
+        if other is None:  # a model that was not there at the start
+            return
+        for topic, column in zip(topics, counts.T.tolist(), strict=True):
+            slot = self._start + self._topics.get((model, str(topic)), other)
+            for number, count in enumerate(column):
+                self._memory[slot + number] += count
 
     def observe(self, name: str, *values: float) -> None:
         """Add values to a histogram."""
@@ -104,6 +152,12 @@ class Metrics:
                 operation, model, status = labels
                 pairs = f'operation="{operation}",model="{_escape(model)}",status="{status}"'
                 yield f"slugline_{_REQUESTS}{{{pairs}}} {count:.10g}"
+        for number, (name, meaning) in enumerate(_TOPIC_COUNTERS.items()):
+            yield from _head(name, meaning, "counter")
+            for (model, topic), slot in self._topics.items():
+                if count := self._sum(slot + number):
+                    pairs = f'model="{_escape(model)}",topic="{_escape(topic)}"'
+                    yield f"slugline_{name}{{{pairs}}} {count:.10g}"
         for kind, names in (("counter", _COUNTERS), ("gauge", _GAUGES)):
             for name, meaning in names.items():
                 yield from _head(name, meaning, kind)

@@ -103,6 +103,14 @@ class ServeSettings:
     corrections: Annotated[
         Path | None, _setting("Keep corrections in FILE, a SQLite database.", "FILE")
     ] = None
+    watch: Annotated[
+        Path | None,
+        _setting(
+            "Keep sums over the answers of each day, but no texts, in FILE, a SQLite database; the "
+            "page shows how topics change.",
+            "FILE",
+        ),
+    ] = None
     learn_every: Annotated[
         int | None,
         _setting(

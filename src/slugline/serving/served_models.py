@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from slugline.base.arrays import F32, Index
 from slugline.base.files import file_sha256, file_state
 from slugline.errors import OptionError, SluglineError
 from slugline.model.decider import Decider
@@ -19,6 +21,7 @@ from slugline.model.file.schema import ModelFile
 from slugline.model.file.shipped import DEFAULT_MODEL, model_path
 from slugline.model.fitted import Fitted
 from slugline.serving.service_errors import UnknownModelError
+from slugline.text.features import WordCounts
 
 # Deciders that are cached, one for each precision that requests ask for.
 _N_DECIDERS = 16
@@ -27,6 +30,29 @@ _log = logging.getLogger("slugline.server")
 
 #: Time of the last change, size and number of a file: another version differs in one of them.
 FileState = tuple[int, int, int]
+
+
+class AnsweredTexts(NamedTuple):
+    """Texts that a model answered together.
+
+    Attributes
+    ----------
+    decisions : sequence of Decision
+    proba : float32 array, shape (n_texts, n_topics)
+    words : WordCounts
+    """
+
+    decisions: Sequence[Decision]
+    proba: F32
+    words: WordCounts
+
+    def take(self, rows: Index) -> AnsweredTexts:
+        """Return some of the texts."""
+        return AnsweredTexts(
+            [self.decisions[row] for row in rows.tolist()],
+            self.proba[rows],
+            WordCounts(self.words.n_known[rows], self.words.n_words[rows]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,16 +122,18 @@ class ServedModel:
             decider=decider,
         )
 
-    def decide(
+    def answer(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
-    ) -> list[Decision]:
-        """Return the decision on each text; see `Decider.decide`.
+    ) -> AnsweredTexts:
+        """Return the decision on each text, and what it was made from; see `Decider.decide`.
 
         Raises
         ------
         OptionError : if the model can't reach the precision.
         """
-        return self.decider_for(min_precision).decide(texts, top)
+        decider = self.decider_for(min_precision)
+        proba, words = self.fitted.predict_with_words(texts)
+        return AnsweredTexts(decider.decide_from_proba(texts, proba, words, top), proba, words)
 
     def decider_for(self, min_precision: float | None) -> Decider:
         """Return the decider for a precision; the most recent deciders are cached."""

@@ -17,6 +17,7 @@ module                contents
 `background`          slow functions on threads, interrupted once they are abandoned
 `served_corrections`  corrections: checked, stored, listed, approved
 `table_upload`        tables and the answers to their rows
+`watch`               sums over the answers of each day, and alerts when they change
 `metrics`             counters that processes share
 ====================  ==========================================================================
 
@@ -77,6 +78,7 @@ from slugline.serving.service_errors import (
     UnknownCorrectionError,
 )
 from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
+from slugline.serving.watch.recorder import Watch
 
 if TYPE_CHECKING:
     from slugline.corrections.learning_loop import LearningLoop
@@ -106,12 +108,15 @@ class Call:
         Names the call in the log.
     person : str or None, default None
         Who calls, if that is certain, for example from a token with a name.
+    is_watched : bool, default True
+        Whether classified texts count in the daily sums.
     model : ServedModel or None
         The model that the service found for the call, for headers and metrics.
     """
 
     id: str = ""
     person: str | None = None
+    is_watched: bool = True
     model: ServedModel | None = field(default=None, init=False)
 
 
@@ -136,6 +141,8 @@ class Service:
         None if no corrections are taken.
     learner : LearningLoop or None, default None
         The loop that retrains the first model from corrections, if there is one.
+    watch : Watch or None, default None
+        Sums the answers, if they are summed.
     n_threads : int, default 2
         Threads that classify, and as many for other slow work.
     everybody_approves : bool, default False
@@ -151,6 +158,7 @@ class Service:
         metrics: Metrics,
         corrections: ServedCorrections | None = None,
         learner: LearningLoop | None = None,
+        watch: Watch | None = None,
         *,
         n_threads: int = 2,
         everybody_approves: bool = False,
@@ -158,7 +166,8 @@ class Service:
     ) -> None:
         self.models, self.limits, self.metrics = models, limits, metrics
         self.learner = learner
-        self.queue = BatchQueue(n_threads, metrics, 2 * limits.guesses)
+        self.watch = watch
+        self.queue = BatchQueue(n_threads, metrics, 2 * limits.guesses, self.watch)
         self.threads = BackgroundThreads(n_threads)
         self._corrections = corrections
         self._everybody_approves, self._logs_texts = everybody_approves, logs_texts
@@ -172,6 +181,7 @@ class Service:
         metrics: Metrics,
         store: CorrectionStore | None = None,
         learner: LearningLoop | None = None,
+        watch: Watch | None = None,
     ) -> Service:
         """Return the service of a server."""
         return cls(
@@ -180,15 +190,18 @@ class Service:
             metrics,
             None if store is None else ServedCorrections(store),
             learner,
+            watch,
             n_threads=settings.threads,
             everybody_approves=settings.lets_anybody_approve,
             logs_texts=settings.log_texts,
         )
 
     def close(self) -> None:
-        """Abandon running tasks, end the threads, and close the file of corrections."""
+        """Abandon running tasks, end the threads, and close the files."""
         self.threads.close()
         self.queue.close()
+        if self.watch is not None:
+            self.watch.close()
         if self._corrections is not None:
             self._corrections.close()
 
@@ -216,7 +229,9 @@ class Service:
         if self._logs_texts:
             _log.info("%s: %r", call.id, texts, extra={"request_id": call.id})
         with self.queue.reserve_guesses(len(texts), options.top):
-            decisions = await self.queue.decide(model, texts, options.min_precision, options.top)
+            decisions = await self.queue.decide(
+                model, texts, options.min_precision, options.top, is_watched=call.is_watched
+            )
             results = await self._make_results(model, texts, decisions, options)
         return Classification(model=model.name, version=model.digest, results=results, note=note)
 
@@ -361,6 +376,9 @@ class Service:
         if self._corrections is not None and self._corrections.problem is not None:
             status = "ready, but corrections can't be stored"
             problems["corrections"] = self._corrections.problem
+        if self.watch is not None and self.watch.problem is not None:
+            status = "ready, but daily sums can't be stored"
+            problems["daily sums"] = self.watch.problem
         return Readiness(status=status, models=self.list_models().models, problems=problems)
 
     # Corrections ----------------------------------------------------------------------------------
@@ -395,6 +413,8 @@ class Service:
         [decision] = await self.queue.decide(model, [request.text])
         reply = await corrections.add(model, request, decision, call.person)
         self.metrics.add("corrections_total")
+        if self.watch is not None:
+            self.watch.count_correction(model)
         return reply
 
     async def undo_correction(self, correction_id: int) -> None:

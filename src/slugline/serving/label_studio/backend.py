@@ -126,6 +126,7 @@ async def predict_tasks(
     if filled:
         columns = [_task_columns(model, request.tasks[number].data) for number in filled]
         options = ClassifyOptions(model=name, top=1, columns=columns)
+        call.is_watched = False  # tasks may be old texts
         reply = await service.classify([texts[number] for number in filled], options, call)
         for number, result in zip(filled, reply.results, strict=True):
             results[number] = _to_prediction(result, question, version)

@@ -25,6 +25,8 @@ from slugline.serving.server.app import make_app
 from slugline.serving.server.app_server import AppServer
 from slugline.serving.server.probes import BEAT_SECONDS
 from slugline.serving.service import Service
+from slugline.serving.watch.recorder import Watch
+from slugline.serving.watch.store import WatchStore
 from slugline.serving.web.state import WebState
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ def run_process(
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)
-    service = Service.from_settings(settings, models, metrics, store, learner)
+    watch = Watch(metrics, None if settings.watch is None else WatchStore(settings.watch))
+    service = Service.from_settings(settings, models, metrics, store, learner, watch)
     app = make_app(WebState(settings, service))
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Objects that stay need not be examined by each collection.
@@ -66,6 +69,7 @@ def run_process(
     gc.set_threshold(*_GARBAGE)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
+        watch.start()
         if learner is not None:
             stack.callback(learner.stop)
             learner.open()

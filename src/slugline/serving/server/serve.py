@@ -18,6 +18,7 @@ from slugline.serving.server.ports import address_of, bind
 from slugline.serving.server.probes import Heartbeats, ProbeProcess
 from slugline.serving.server.process import make_learner, run_process
 from slugline.serving.server.workers import Workers
+from slugline.serving.watch.store import WatchStore
 
 _log = logging.getLogger("slugline.server")
 
@@ -32,7 +33,7 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
     ServerError : if the address can't be used.
     OptionError : if two models have one name.
     ModelFileError, EncoderError : if a model can't be read.
-    StoreError : if the file of corrections can't be opened.
+    StoreError : if the file of corrections or of daily sums can't be opened.
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models have been read
@@ -55,9 +56,12 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
         models = ServedModels.load(names, settings.min_precision)
         if settings.corrections is not None:  # so that an error appears before the start
             CorrectionStore(settings.corrections).close()
+        if settings.watch is not None:
+            WatchStore(settings.watch).close()
         make_learner(settings, models)
         operations = [operation.name for operation in OPERATIONS]
-        metrics = Metrics(settings.workers, operations, [model.name for model in models.all()])
+        topics = {model.name: model.fitted.topics.names for model in models.all()}
+        metrics = Metrics(settings.workers, operations, topics)
         announce(address_of(listener))
         if forks:
             Workers(settings, models, metrics, listener, beats, probes).run()

@@ -1,0 +1,199 @@
+"""A sequential test of daily fractions: whether one has left its band, at any day of any length.
+
+It is a Shiryaev-Roberts procedure. For each day on which a fraction may have changed, the
+likelihood ratio of all days since then is computed, and the ratios are added up. Without a change,
+the sum less the number of days is a martingale, so that the probability that the sum reaches
+``N_DAYS / alpha`` within `N_DAYS` days is at most alpha (Doob's inequality).
+
+Days differ by more than chance: by the weekday, and for reasons that nobody knows. Both are
+estimated from the days before, beginning with a cautious guess.
+
+References
+----------
+Shiryaev (1963), On optimum methods in quickest detection problems; Roberts (1966), A comparison of
+some control chart procedures; Shin, Ramdas and Rinaldo (2023), E-detectors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F64, Index, Mask
+from slugline.evaluation.intervals import Interval, wilson
+
+#: The number of days in which a false alarm has a probability of at most `ALPHA`.
+N_DAYS, ALPHA = 365, 0.05
+# Fractions that are looked for, relative to the end of the band: rises, and falls.
+_RISES, _FALLS = (1.3, 1.6, 2.0, 3.0), (0.75, 0.6, 0.4, 0.2)
+# The standard deviations of days and of weekdays, relative to the fraction, that are assumed at
+# first, and the number of days that this counts for.
+_DAY_SPREAD, _WEEKDAY_SPREAD, _N_ASSUMED = 0.25, 0.2, 10.0
+# The smallest standard deviation of days that is ever assumed, relative to the fraction.
+_MIN_SPREAD = 0.05
+# The number of days of a weekday that its assumed mean counts for.
+_N_WEEKDAY = 2.0
+# Days over which the level is smoothed from which the deviations of days are measured.
+_N_LEVEL = 21
+# The largest squared deviation, in variances, that counts in full, so that one odd day doesn't
+# hide others.
+_MAX_SQUARE = 9.0
+# Degrees of freedom of the deviations: their tails are heavy, so that no single day is an alarm.
+_DEGREES = 8.0
+# Half the width of a band, in standard errors of the fraction among training documents, and the
+# smallest one relative to the fraction.
+_BAND_Z, _BAND_TOLERANCE = 2.0, 0.1
+
+
+class ChangeAlarms(NamedTuple):
+    """When each of some series of daily fractions left its band, if it did.
+
+    Attributes
+    ----------
+    raised : int array, shape (n_series,)
+        The first day on which it is certain; -1 if there is none.
+    began : int array, shape (n_series,)
+        The most likely first day of the change; -1 if there is none.
+    is_rise : bool array, shape (n_series,)
+    """
+
+    raised: Index
+    began: Index
+    is_rise: Mask
+
+
+def find_band(fraction: float, n: float) -> Interval:
+    """Return the band in which a daily fraction is expected, by its value among `n` documents."""
+    interval = wilson(fraction * n, n, _BAND_Z) if n else Interval(0.0, 1.0)
+    return Interval(
+        min(interval.low, fraction * (1 - _BAND_TOLERANCE)),
+        max(interval.high, min(1.0, fraction * (1 + _BAND_TOLERANCE))),
+    )
+
+
+def find_changes(
+    fractions: F64, sizes: F64, weekdays: Index, low: F64, high: F64, n_tests: int
+) -> ChangeAlarms:
+    """Find series of daily fractions that have left their bands.
+
+    Parameters
+    ----------
+    fractions : float64 array, shape (n_days, n_series)
+        NaN for a day without documents.
+    sizes : float64 array, shape (n_days, n_series)
+        The number of independent documents that each fraction is worth.
+    weekdays : int array, shape (n_days,)
+        From 0 to 6.
+    low, high : float64 array, shape (n_series,)
+        The ends of the bands. A rise over 1 and a fall below 0 are not looked for.
+    n_tests : int
+        The number of ends of bands that are watched. All tests together raise a false alarm within
+        `N_DAYS` with a probability of at most `ALPHA`.
+    """
+    scaled, errors = _stabilize(fractions, sizes)
+    test = _SequentialTest(low, high, np.log(N_DAYS * n_tests / ALPHA))
+    for day, weekday in enumerate(weekdays.tolist()):
+        test.add_day(day, weekday, scaled[day], errors[day])
+    return ChangeAlarms(test.raised, test.began, test.is_rise)
+
+
+def _stabilize(fractions: F64, sizes: F64) -> tuple[F64, F64]:
+    """Return arcsin(sqrt(fraction)), whose variance hardly depends on the fraction, and that.
+
+    Anscombe (1948), The transformation of Poisson, binomial and negative-binomial data.
+    """
+    adjusted = (fractions * sizes + 3 / 8) / (sizes + 3 / 4)
+    return np.arcsin(np.sqrt(np.clip(adjusted, 0, 1))), 1 / (4 * sizes + 2)
+
+
+class _SequentialTest:
+    """The state of the test of some series after some days."""
+
+    def __init__(self, low: F64, high: F64, log_threshold: float) -> None:
+        n_series = len(low)
+        self.raised = np.full(n_series, -1, dtype=np.intp)
+        self.began = np.full(n_series, -1, dtype=np.intp)
+        self.is_rise = np.zeros(n_series, dtype=bool)
+        self._log_threshold = log_threshold
+        ends = np.stack([np.clip(high, 0, 1), np.clip(low, 0, 1)])
+        factors = np.array([_RISES, _FALLS])[:, :, np.newaxis]
+        # Shape (2, n_series), and (2, n_factors, n_series): rises, then falls.
+        self._ends = np.arcsin(np.sqrt(ends))
+        self._shifts = (
+            np.arcsin(np.sqrt(np.minimum(factors * ends[:, np.newaxis], 1)))
+            - self._ends[:, np.newaxis]
+        )
+        # The sums of likelihood ratios, the largest ratio of those that end today, and its first
+        # day.
+        shape = self._shifts.shape
+        self._log_sums = np.full(shape, -np.inf)
+        self._log_ratios, self._first_days = np.zeros(shape), np.zeros(shape, dtype=np.intp)
+        # Deviations of days, and of weekdays, from the level.
+        centre = np.clip((low + high) / 2, 1e-4, 1 - 1e-4)
+        per_spread = np.sqrt(centre / (1 - centre)) / 2
+        self._day_variance = (_DAY_SPREAD * per_spread) ** 2
+        self._min_variance = (_MIN_SPREAD * per_spread) ** 2
+        self._weekday_variance = (_WEEKDAY_SPREAD * per_spread) ** 2
+        self._squares = np.zeros(n_series)
+        self._n_days = np.zeros(n_series)
+        self._level = np.zeros(n_series)
+        self._weekday_sums = np.zeros((7, n_series))
+        self._weekday_counts = np.zeros((7, n_series))
+
+    def add_day(self, day: int, weekday: int, value: F64, error: F64) -> None:
+        """Test a day, and learn from it how much days differ."""
+        is_known = np.isfinite(value) & np.isfinite(error)
+        value, error = np.where(is_known, value, 0), np.where(is_known, error, 1)
+        means = self._weekday_sums / (self._weekday_counts + _N_WEEKDAY)
+        effect = means[weekday] - means.mean(axis=0)
+        variance = np.maximum(
+            (_N_ASSUMED * self._day_variance + self._squares) / (_N_ASSUMED + self._n_days),
+            self._min_variance,
+        )
+        uncertainty = self._weekday_variance * (
+            _N_WEEKDAY / (_N_WEEKDAY + self._weekday_counts[weekday])
+        )
+        total = error + variance + uncertainty
+        self._test(day, value - effect, total, is_known)
+        self._learn(weekday, value, effect, error, total, is_known)
+
+    def _test(self, day: int, value: F64, variance: F64, is_known: Mask) -> None:
+        z = (value - self._ends)[:, np.newaxis] / np.sqrt(variance)
+        shifted = z - self._shifts / np.sqrt(variance)
+        log_ratio = (
+            (_DEGREES + 1) / 2 * (np.log1p(z**2 / _DEGREES) - np.log1p(shifted**2 / _DEGREES))
+        )
+        log_ratio = np.where(is_known, log_ratio, 0)
+        self._log_sums = np.where(
+            is_known, np.logaddexp(0, self._log_sums) + log_ratio, self._log_sums
+        )
+        is_restarted = self._log_ratios <= 0
+        self._first_days[is_restarted] = day
+        self._log_ratios = np.maximum(self._log_ratios, 0) + log_ratio
+        # The mean of the sums for all shifts.
+        highest = self._log_sums.max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            means = np.log(np.exp(self._log_sums - highest).mean(axis=1)) + highest[:, 0]
+        is_over = (means >= self._log_threshold) & is_known
+        found = np.flatnonzero(is_over.any(axis=0) & (self.raised < 0))
+        for series in found.tolist():
+            direction = int(means[:, series].argmax())
+            best = int(self._log_ratios[direction, :, series].argmax())
+            self.raised[series] = day
+            self.began[series] = self._first_days[direction, best, series]
+            self.is_rise[series] = direction == 0
+
+    def _learn(
+        self, weekday: int, value: F64, effect: F64, error: F64, total: F64, is_known: Mask
+    ) -> None:
+        weight = 1 / np.minimum(self._n_days + 1, _N_LEVEL)
+        is_first = self._n_days == 0
+        deviation = np.where(is_first, 0, value - effect - self._level)
+        square = np.minimum(deviation**2, _MAX_SQUARE * total) / (1 + weight)
+        self._squares += np.where(is_known & ~is_first, square - error, 0)
+        self._level += np.where(is_known, weight * (value - effect - self._level), 0)
+        deviation += effect
+        self._weekday_sums[weekday] += np.where(is_known & ~is_first, deviation, 0)
+        self._weekday_counts[weekday] += is_known & ~is_first
+        self._n_days += is_known

@@ -1,0 +1,240 @@
+"""Sums over the texts that one model answered on one day, from which nobody can tell a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, F64, I64, Index, Mask
+from slugline.model.decision import Decision
+from slugline.text.features import WordCounts
+
+# Edges of the levels of probabilities by which texts are grouped.
+_EDGES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
+# The largest number of groups of a day, and of the probabilities of all of them. Once half of them
+# exist, texts are no longer grouped by the second most likely topic as well.
+_MAX_GROUPS, _MAX_VALUES = 512, 1 << 16
+# The topic of a group in which topics are not distinguished.
+_ANY = -1
+
+
+class GroupKey(NamedTuple):
+    """What the texts of a group have in common.
+
+    Attributes
+    ----------
+    first, second : int
+        Their most likely topics; -1 if they may differ. For a multilabel model, `first` is the
+        topic whose probability is meant.
+    level : int
+        The level of the probability of `first`, from 0.
+    """
+
+    first: int
+    second: int
+    level: int
+
+
+@dataclass(eq=False)
+class TextGroup:
+    """The number of texts of a group, and the sums of their probabilities.
+
+    Attributes
+    ----------
+    n : int
+    sums : float64 array, shape (n_topics,); for a multilabel model, shape (1,)
+    """
+
+    n: int
+    sums: F64
+
+
+class WordSums(NamedTuple):
+    """Sums over texts of their numbers of words and of unknown words, and of products of these."""
+
+    n_words: int = 0
+    n_unknown: int = 0
+    words_squared: int = 0
+    unknown_squared: int = 0
+    words_by_unknown: int = 0
+
+    @classmethod
+    def from_counts(cls, counts: WordCounts) -> WordSums:
+        """Return the sums over some texts."""
+        words = np.asarray(counts.n_words, dtype=np.int64)
+        unknown = np.asarray(counts.n_unknown, dtype=np.int64)
+        sums = (words, unknown, words**2, unknown**2, words * unknown)
+        return cls._make(int(each.sum()) for each in sums)
+
+    def __add__(self, other: object) -> WordSums:
+        if not isinstance(other, WordSums):
+            return NotImplemented
+        return WordSums._make(a + b for a, b in zip(self, other, strict=True))
+
+    @property
+    def fraction(self) -> float:
+        """The fraction of words that are unknown; NaN without words."""
+        return self.n_unknown / self.n_words if self.n_words else np.nan
+
+    @property
+    def size(self) -> float:
+        """The number of independent words that the fraction is worth.
+
+        The words of one text are often all known, or all unknown.
+        """
+        if not self.n_words:
+            return 0.0
+        fraction = self.n_unknown / self.n_words
+        variance = (
+            self.unknown_squared
+            - 2 * fraction * self.words_by_unknown
+            + fraction**2 * self.words_squared
+        ) / self.n_words**2
+        if variance <= 0:
+            return float(self.n_words)
+        return min(self.n_words, max(1.0, fraction * (1 - fraction) / variance))
+
+
+@dataclass(eq=False)
+class DaySums:
+    """Sums over the texts that one model answered on one day; bounded, however many there are.
+
+    Attributes
+    ----------
+    n_topics : int
+    multilabel : bool
+        Whether the model gives a text several topics.
+    n_texts, n_unsure, n_corrections : int
+        Numbers of texts, of those that the model was unsure of, and of corrections.
+    words : WordSums
+    answers : int64 array, shape (n_topics,)
+        How many texts were given each topic.
+    sums : float64 array, shape (n_topics,)
+        Sums of the probabilities of each topic.
+    groups : dict of GroupKey to TextGroup
+        The texts in groups with similar probabilities. Each text of a single-label model is in one
+        group; each text of a multilabel model is in one for each topic.
+    """
+
+    n_topics: int
+    multilabel: bool
+    n_texts: int = 0
+    n_unsure: int = 0
+    n_corrections: int = 0
+    words: WordSums = field(default_factory=WordSums)
+    answers: I64 = field(init=False)
+    sums: F64 = field(init=False)
+    groups: dict[GroupKey, TextGroup] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.answers = np.zeros(self.n_topics, dtype=np.int64)
+        self.sums = np.zeros(self.n_topics)
+
+    @property
+    def max_groups(self) -> int:
+        """The largest number of groups, apart from one for all other texts."""
+        if self.multilabel:
+            return self.n_topics * (len(_EDGES) + 1)
+        return max(8, min(_MAX_GROUPS, _MAX_VALUES // self.n_topics))
+
+    def add_texts(
+        self, proba: F32, words: WordCounts, decisions: Sequence[Decision], answers: I64
+    ) -> None:
+        """Add texts.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_texts, n_topics)
+        words : WordCounts
+        decisions : sequence of Decision
+        answers : int64 array, shape (n_topics,)
+            How many of the texts were given each topic.
+        """
+        self.n_texts += len(proba)
+        self.n_unsure += sum(decision.reason is not None for decision in decisions)
+        self.words += WordSums.from_counts(words)
+        self.answers += answers
+        self.sums += proba.sum(axis=0, dtype=np.float64)
+        for key, group in _groups(proba, self.multilabel):
+            self.add_group(key, group)
+
+    def add(self, other: DaySums) -> None:
+        """Add the sums of other texts of the same model."""
+        self.n_texts += other.n_texts
+        self.n_unsure += other.n_unsure
+        self.n_corrections += other.n_corrections
+        self.words += other.words
+        self.answers += other.answers
+        self.sums += other.sums
+        for key, group in other.groups.items():
+            self.add_group(key, group)
+
+    def add_group(self, key: GroupKey, group: TextGroup) -> None:
+        """Add a group of texts, to a coarser group if there are too many already."""
+        n_groups = len(self.groups)
+        if key not in self.groups and n_groups >= self.max_groups // 2 and not self.multilabel:
+            key = GroupKey(key.first, _ANY, key.level)
+            if key not in self.groups and n_groups >= self.max_groups:
+                key = GroupKey(_ANY, _ANY, 0)
+        known = self.groups.get(key)
+        if known is None:
+            self.groups[key] = TextGroup(group.n, group.sums.copy())
+        else:
+            known.n += group.n
+            known.sums += group.sums
+
+    def rows(self, topic: int | None = None) -> tuple[F64, F64]:
+        """Return the mean probabilities of each group, and its number of texts.
+
+        Parameters
+        ----------
+        topic : int, optional
+            For a multilabel model, the topic whose groups are meant.
+
+        Returns
+        -------
+        float64 array, shape (n_groups, n_topics); (n_groups, 1) for a multilabel model
+        float64 array, shape (n_groups,)
+        """
+        groups = [each for key, each in self.groups.items() if topic is None or key.first == topic]
+        if not groups:
+            return np.zeros((0, 1 if self.multilabel else self.n_topics)), np.zeros(0)
+        sizes = np.array([group.n for group in groups], dtype=np.float64)
+        return np.stack([group.sums for group in groups]) / sizes[:, np.newaxis], sizes
+
+
+def _groups(proba: F32, multilabel: bool) -> Iterator[tuple[GroupKey, TextGroup]]:
+    """Yield groups of texts with similar probabilities."""
+    if multilabel:
+        yield from _groups_by_topic(proba)
+        return
+    documents = np.arange(len(proba))
+    first = proba.argmax(axis=1)
+    highest = proba[documents, first]
+    others = proba.copy()
+    others[documents, first] = -1
+    second = others.argmax(axis=1) if proba.shape[1] > 1 else np.full(len(proba), _ANY)
+    keys = np.stack([first, second, np.searchsorted(_EDGES, highest, "right")], axis=1)
+    for key, texts in _split(keys):
+        yield GroupKey._make(key), TextGroup(len(texts), proba[texts].sum(0, dtype=np.float64))
+
+
+def _groups_by_topic(proba: F32) -> Iterator[tuple[GroupKey, TextGroup]]:
+    levels = np.searchsorted(_EDGES, proba, "right")
+    for level in range(len(_EDGES) + 1):
+        is_level: Mask = levels == level
+        counts = is_level.sum(axis=0)
+        sums = np.where(is_level, proba, 0).sum(axis=0, dtype=np.float64)
+        for topic in np.flatnonzero(counts).tolist():
+            key = GroupKey(topic, _ANY, level)
+            yield key, TextGroup(int(counts[topic]), sums[topic : topic + 1])
+
+
+def _split(keys: Index) -> Iterator[tuple[list[int], Index]]:
+    """Yield each distinct row of `keys`, with the numbers of the rows that are equal to it."""
+    order = np.lexsort(keys.T)
+    starts = np.flatnonzero(np.any(np.diff(keys[order], axis=0, prepend=-2), axis=1))
+    yield from zip(keys[order][starts].tolist(), np.split(order, starts[1:]), strict=True)

@@ -1,0 +1,231 @@
+"""The file of daily sums: added up by several, bounded, and only read if it is sound."""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slugline.base.arrays import F32
+from slugline.errors import StoreError
+from slugline.model.decision import Decision, Unsure
+from slugline.serving.watch.day_sums import DaySums, WordSums
+from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
+from slugline.text.features import WordCounts
+
+MODEL = WatchedModel("tickets", "0123456789ab", ("account", "delivery", "\ud800 odd"), False)
+DAY = datetime.date(2026, 3, 2)
+
+
+def make_sums(proba: F32, *, multilabel: bool = False, n_unknown: int = 1) -> DaySums:
+    """Return the sums of texts of four words each; the last text is unsure."""
+    n, n_topics = proba.shape
+    sums = DaySums(n_topics, multilabel)
+    decisions = [Decision(None, 0.5, None, [])] * (n - 1)
+    decisions.append(Decision(None, 0.5, Unsure("no_words"), []))
+    words = WordCounts(np.full(n, 4 - n_unknown), np.full(n, 4))
+    answers = np.bincount(proba.argmax(axis=1), minlength=n_topics)
+    sums.add_texts(proba, words, decisions, answers)
+    return sums
+
+
+def draw(n: int, n_topics: int, seed: int = 0) -> F32:
+    return np.random.default_rng(seed).dirichlet(np.full(n_topics, 0.2), n).astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return the path of a new file."""
+    return tmp_path / "watch.db"
+
+
+# Sums ---------------------------------------------------------------------------------------------
+
+
+def test_day_sums_of_groups_are_those_of_all_texts() -> None:
+    proba = draw(500, 3)
+    sums = make_sums(proba)
+    rows, weights = sums.rows()
+    assert weights.sum() == sums.n_texts == 500
+    np.testing.assert_allclose(weights @ rows, proba.sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(sums.sums, proba.sum(axis=0), rtol=1e-5)
+    assert sums.n_unsure == 1
+    assert sums.words == WordSums(2000, 500, 8000, 500, 2000)
+
+
+def test_day_sums_of_a_multilabel_model_group_by_topic() -> None:
+    proba = np.random.default_rng(0).random((200, 3)).astype(np.float32)
+    sums = make_sums(proba, multilabel=True)
+    for topic in range(3):
+        rows, weights = sums.rows(topic)
+        assert weights.sum() == 200
+        np.testing.assert_allclose(weights @ rows[:, 0], proba[:, topic].sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_topics", [2, 100, 5000])
+def test_day_sums_are_bounded_however_many_texts_there_are(n_topics: int) -> None:
+    sums = DaySums(n_topics, multilabel=False)
+    for seed in range(20):
+        sums.add(make_sums(draw(300, n_topics, seed)))
+    assert len(sums.groups) <= sums.max_groups + 1
+    assert sums.max_groups * n_topics <= max(1 << 16, 8 * n_topics)
+    assert sum(group.n for group in sums.groups.values()) == sums.n_texts == 6000
+
+
+def test_day_sums_of_a_model_with_one_topic() -> None:
+    assert make_sums(np.ones((5, 1), dtype=np.float32)).rows()[1].tolist() == [5]
+
+
+def test_word_sums_are_worth_fewer_words_if_texts_differ() -> None:
+    same = WordSums.from_counts(WordCounts(np.full(100, 9), np.full(100, 10)))
+    mixed = WordSums.from_counts(WordCounts(np.repeat([10, 0], [90, 10]), np.full(100, 10)))
+    assert (same.fraction, same.size) == (0.1, 1000)
+    assert mixed.fraction == 0.1
+    assert mixed.size == pytest.approx(100)
+    assert WordSums().size == 0
+
+
+# The file -----------------------------------------------------------------------------------------
+
+
+def test_store_adds_to_the_same_day_and_survives_a_restart(path: Path) -> None:
+    for seed in range(3):
+        with WatchStore(path) as store:
+            store.add({(MODEL, DAY): make_sums(draw(50, 3, seed))})
+    expected = sum(draw(50, 3, seed).sum(axis=0, dtype=np.float64) for seed in range(3))
+    with WatchStore(path, is_read_only=True) as store:
+        assert store.models() == [MODEL]
+        days = store.days(MODEL.digest)
+    assert list(days) == [DAY]
+    assert (days[DAY].n_texts, days[DAY].n_unsure) == (150, 3)
+    np.testing.assert_allclose(days[DAY].sums, expected)
+    rows, weights = days[DAY].rows()
+    np.testing.assert_allclose(weights @ rows, expected, rtol=1e-5)
+
+
+def test_store_keeps_versions_of_a_model_apart(path: Path) -> None:
+    other = MODEL._replace(digest="ba9876543210", topics=("account", "new"))
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): make_sums(draw(5, 3)), (other, DAY): make_sums(draw(7, 2))})
+        assert store.days(MODEL.digest)[DAY].n_texts == 5
+        assert store.days(other.digest)[DAY].n_texts == 7
+        assert store.days("unknown") == {}
+
+
+def test_store_reads_some_days(path: Path) -> None:
+    days = [DAY + datetime.timedelta(number) for number in range(5)]
+    with WatchStore(path) as store:
+        # The clock may go back.
+        store.add({(MODEL, day): make_sums(draw(5, 3)) for day in reversed(days)})
+        assert list(store.days(MODEL.digest)) == days
+        assert list(store.days(MODEL.digest, since=days[2], until=days[3])) == days[2:4]
+
+
+def test_store_adds_up_what_two_servers_write_at_once(path: Path) -> None:
+    def write(seed: int) -> None:
+        with WatchStore(path, patience=30) as store:
+            for number in range(20):
+                store.add({(MODEL, DAY): make_sums(draw(10, 3, 100 * seed + number))})
+
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with WatchStore(path) as store:
+        assert store.days(MODEL.digest)[DAY].n_texts == 400
+
+
+def test_store_writes_no_part_of_the_sums_on_a_full_disk(path: Path) -> None:
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): make_sums(draw(5, 3))})
+        n_pages = store._database.query_value("PRAGMA page_count")
+        store._database.query_value(f"PRAGMA max_page_count = {n_pages}")
+        later = {
+            (MODEL, DAY + datetime.timedelta(n)): make_sums(draw(500, 3)) for n in range(1, 200)
+        }
+        with pytest.raises(StoreError, match="the disk is full"):
+            store.add(later)
+        assert list(store.days(MODEL.digest)) == [DAY]
+        store._database.query_value("PRAGMA max_page_count = 100000")
+        store.add(later)
+        assert len(store.days(MODEL.digest)) == 200
+
+
+def test_store_saturates_counts(path: Path) -> None:
+    sums = make_sums(draw(5, 3))
+    sums.words = sums.words._replace(words_squared=1 << 80)
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): sums})
+        store.add({(MODEL, DAY): sums})
+        assert store.days(MODEL.digest)[DAY].words.words_squared == 1 << 60
+
+
+@pytest.mark.parametrize(
+    ("change", "row"),
+    [
+        ("UPDATE days SET sums = x'00'", "the day '2026-03-02' can't be read"),
+        ("UPDATE days SET sums = x'" + 3 * "000000000000f87f" + "'", "a sum is invalid"),
+        ("UPDATE days SET sums = 'text'", "the day '2026-03-02' can't be read"),
+        ("UPDATE days SET n_texts = -1", "a count is invalid"),
+        ("UPDATE days SET n_texts = 'many'", "a count is invalid"),
+        ("UPDATE days SET day = '2026-03-99'", "the day '2026-03-99' can't be read"),
+        ("UPDATE text_groups SET first = 7", "there is no such topic"),
+        ("UPDATE text_groups SET n = 0", "it has no texts"),
+        ("UPDATE text_groups SET day = '2026-03-03'", "a group of the day '2026-03-03'"),
+        ("UPDATE models SET topics = '[]'", "it has no topics"),
+        ("UPDATE models SET topics = '[[]]'", "a topic is neither"),
+        ("UPDATE models SET topics = 'x'", "model '0123456789ab' can't be read"),
+    ],
+)
+def test_store_names_a_manipulated_row(path: Path, change: str, row: str) -> None:
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): make_sums(draw(5, 3))})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    with WatchStore(path) as store, pytest.raises(StoreError, match=row) as caught:
+        store.days(MODEL.digest)
+    assert f"{path} is damaged: " in str(caught.value)
+
+
+def test_store_rejects_files_of_other_programs_and_versions(tmp_path: Path, path: Path) -> None:
+    from slugline.corrections.store import CorrectionStore
+
+    CorrectionStore(tmp_path / "corrections.db").close()
+    with pytest.raises(StoreError, match="holds no daily sums: it is a database of corrections"):
+        WatchStore(tmp_path / "corrections.db")
+    WatchStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 9")
+    with pytest.raises(StoreError, match="holds daily sums in format 9, which a later Slugline"):
+        WatchStore(path)
+    with pytest.raises(StoreError, match="doesn't exist; name a file that holds daily sums"):
+        WatchStore(tmp_path / "none.db", is_read_only=True)
+
+
+# Alerts -------------------------------------------------------------------------------------------
+
+ALERT = StoredAlert("share 1", DAY, DAY + datetime.timedelta(4))
+
+
+def test_store_says_once_that_an_alert_is_new(path: Path) -> None:
+    with WatchStore(path) as store, WatchStore(path) as other:
+        store.add({(MODEL, DAY): make_sums(draw(5, 3))})
+        assert store.add_alert(MODEL.digest, ALERT)
+        assert not other.add_alert(MODEL.digest, ALERT)
+        assert other.alerts(MODEL.digest) == [ALERT]
+        assert other.alerts("unknown") == []
+
+
+def test_store_accepts_an_alert_once(path: Path) -> None:
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): make_sums(draw(5, 3))})
+        store.add_alert(MODEL.digest, ALERT)
+        assert store.accept(MODEL.digest, ALERT.series, DAY, "Ada")
+        assert not store.accept(MODEL.digest, ALERT.series, DAY, "Bob")
+        assert store.alerts(MODEL.digest) == [ALERT._replace(accepted=DAY, person="Ada")]
