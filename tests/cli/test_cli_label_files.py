@@ -88,6 +88,16 @@ def test_label_imports_a_table_as_labels_of_the_coder(run: Run, tmp_path: Path) 
         assert (labels.document.key, labels.answer) == ("id 7", ("grain",))
 
 
+def test_label_imports_the_topics_of_the_texts_from_the_column_that_it_remembers(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("id,body,kind\n7,Wheat rose,a\n8,same,b\n")
+    run(*COMMAND, "--topic", "kind", "--export", "out.csv")
+    assert run(*COMMAND, "--import", "../" + tmp_path.name + "/t.csv").code == 0
+    with LabelStore(tmp_path / "l.db") as store:
+        assert [each.answer for each in store.labels()] == [("a",), ("b",)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

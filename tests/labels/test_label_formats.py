@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from slugline.base.checks import short_repr
 from slugline.corpus.label_database import TOPIC_COLUMN, DocumentLabels, Selection
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OutputError
-from slugline.labels.cells import NewDocument, document_keys
+from slugline.labels.cells import ImportedLabel, NewDocument, document_keys
 from slugline.labels.formats.files import (
     TOOLS,
     ImportReport,
@@ -513,6 +516,84 @@ def test_export_codebook_writes_a_table_that_topics_are_read_from(
         "earn": "",
         'a "quoted", topic': "",
     }
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
+    lambda name: name.strip() == name
+)
+# Files of texts can't contain a NUL character.
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+CELLS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+# Fields of the tools' own, which a column of the user doesn't replace.
+OWN_NAMES = (
+    "text",
+    "id",
+    "label",
+    "labels",
+    "cats",
+    "meta",
+    "answer",
+    "accept",
+    "note",
+    "spans",
+    "options",
+    "slugline",
+    "Comments",
+    "entities",
+    "fields",
+    "data",
+)
+COLUMN_NAMES = TEXT.filter(lambda name: name not in OWN_NAMES)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    topics=st.lists(NAMES, min_size=1, max_size=4, unique=True),
+    texts=st.lists(TEXT, min_size=1, max_size=5),
+    columns=st.dictionaries(COLUMN_NAMES, CELLS, max_size=3),
+    choices=st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=10, max_size=10),
+    notes=st.lists(st.none() | TEXT.filter(bool), min_size=10, max_size=10),
+    is_multilabel=st.booleans(),
+)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_any_labels_are_the_same_after_a_round_trip(
+    tool: str,
+    topics: list[str],
+    texts: list[str],
+    columns: dict[str, Any],
+    choices: list[list[int]],
+    notes: list[str | None],
+    is_multilabel: bool,
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LabelStore(Path(folder, "a.db")) as store,
+        LabelStore(Path(folder, "b.db")) as other,
+    ):
+        store.set_multilabel(is_multilabel)
+        documents = store.add_documents(
+            NewDocument(key, text, columns)
+            for key, text in zip(document_keys(texts), texts, strict=True)
+        )
+        for number, coder in enumerate(("Kim", "Änne")):
+            store.add_coder(coder)
+            for document, chosen, note in zip(
+                documents, choices[5 * number :], notes, strict=False
+            ):
+                given = dict.fromkeys(topics[each % len(topics)] for each in chosen)
+                names = tuple(given) if is_multilabel else tuple(given)[:1] or None
+                store.import_labels(coder, [ImportedLabel(document, names, note=note)])
+        export_file(store, Path(folder, "file"), TOOLS[tool])
+        import_file(other, Path(folder, "file"))
+        assert contents(other) == contents(store)
+        keys = [
+            [each.document.key for each in each_store.labels()] for each_store in (store, other)
+        ]
+        assert keys[0] == keys[1]
 
 
 def change_doccano(item: dict[str, Any]) -> None:

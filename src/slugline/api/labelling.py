@@ -82,6 +82,7 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
 
     def __init__(
         self,
+        *,
         url: str,
         path: Path,
         notes: Sequence[str],
@@ -306,7 +307,14 @@ def label(
         url = address_of(listener)
         thread = ServerThread(make_label_app(state), settings, listener)
         stack.callback(thread.stop)
-        page = LabelPage(url, path, notes, selector, thread, stack.pop_all())
+        page = LabelPage(
+            url=url,
+            path=path,
+            notes=notes,
+            selector=selector,
+            thread=thread,
+            closers=stack.pop_all(),
+        )
     _pages[path.resolve()] = page
     announce(url)
     if block:

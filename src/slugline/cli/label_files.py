@@ -8,6 +8,7 @@ from typing import NamedTuple
 from slugline.base.wording import counted
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_not_read
+from slugline.corpus.label_database import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
 from slugline.labels.formats.exchange import LabelTool, find_tool
@@ -77,12 +78,13 @@ def exchange_labels(
             report = import_file(store, path, user_file=table)
         else:
             is_source = Path(table.name).is_file() and path.samefile(table.name)
+            topic = options.topic or store.setting(TOPIC_COLUMN)
             report = import_table(
                 store,
                 path,
                 person,
                 kind="person",
-                options=options if is_source else None,
+                options=options._replace(topic=topic) if is_source else None,
                 user_file=table,
             )
         _say_imported(path, report)

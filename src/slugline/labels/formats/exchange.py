@@ -82,6 +82,9 @@ class ExchangedDocument(NamedTuple):
         Whether the label is one of several, as the tool asks about each topic in turn.
     hidden_columns : dict
         Columns that coders are not to see: they are written to the extra field.
+    is_multilabel : bool
+        Whether documents may have several topics, or none, in the label database that wrote the
+        file.
     """
 
     place: str
@@ -92,6 +95,7 @@ class ExchangedDocument(NamedTuple):
     key: str | None = None
     is_partial: bool = False
     hidden_columns: Mapping[str, Any] = MappingProxyType({})
+    is_multilabel: bool = False
 
 
 class LabelScheme(NamedTuple):
@@ -305,6 +309,7 @@ class _Extra(msgspec.Struct, frozen=True, omit_defaults=True):
     key: Annotated[str, msgspec.Meta(min_length=1)]
     labels: tuple[ExchangedLabel, ...] = ()
     columns: dict[str, Any] = {}
+    is_multilabel: bool = False
 
 
 _decode_extra = msgspec.json.Decoder(_Extra).decode
@@ -330,7 +335,9 @@ def _restore(document: ExchangedDocument, extra: object, tool: LabelTool) -> Exc
             "Slugline wrote; install a newer Slugline, or remove the field."
         )
     columns = {**document.columns, **content.columns}
-    document = document._replace(key=content.key, columns=columns)
+    document = document._replace(
+        key=content.key, columns=columns, is_multilabel=content.is_multilabel
+    )
     if tool.view(content.labels) != tool.view(document.labels):
         return document
     return document._replace(labels=content.labels)
@@ -361,7 +368,7 @@ def write_exchange(
         for line in _split(document) if tool.has_line_per_coder else [document]:
             item = tool.write(line, scheme)
             hidden = dict(document.hidden_columns)
-            extra = _Extra(_VERSION, document.key or "", line.labels, hidden)
+            extra = _Extra(_VERSION, document.key or "", line.labels, hidden, scheme.is_multilabel)
             holder = item if tool.extra_holder is None else item[tool.extra_holder]
             holder[EXTRA] = _encode(extra).decode()
             yield (b"" if is_first else separator) + _encode(item)

@@ -231,6 +231,7 @@ def _check(
             _check_cells(document, source)
         except DataError as error:
             raise DataError(f"{document.place}: ", *error.parts) from error
+        needs_several |= document.is_multilabel and not is_multilabel and not has_labels
         for label in document.labels:
             new = [topic for topic in label.topics or () if topic not in names]
             name, kind = coder_of(label)
