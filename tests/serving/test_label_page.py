@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
+from server import running
 from slugline.corpus.label_database import ModelGuess, Selection
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
@@ -758,7 +760,7 @@ def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\n")
     for words, status, message in (
-        ((texts,), 2, "Missing option '--output'"),
+        ((texts,), 2, "--output is missing: name the file that is to keep the labels"),
         ((texts, "-o", texts), 2, "--output"),
         ((tmp_path / "none.csv", "-o", labels), 1, "none.csv"),
         ((texts, "-o", labels, "--text", "body"), 2, "body"),
@@ -791,3 +793,67 @@ def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(tmp_path: Pa
         other.listen()
         code, said = run_label(texts, "-o", labels, "--port", other.getsockname()[1])
     assert (code, "is taken" in said, labels.exists()) == (1, True, False), said
+
+
+@pytest.mark.slow
+def test_label_command_leaves_no_file_behind_without_texts(tmp_path: Path) -> None:
+    labels = tmp_path / "new.db"
+    code, said = run_label(tmp_path / "none.csv", "-o", labels)
+    assert (code, "none.csv doesn't exist" in said, labels.exists()) == (1, True, False), said
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Return a file of labels of two of four texts in texts.csv."""
+    texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
+    texts.write_text("text\nWheat rose\nZinc\nGold\nNet profit fell\n")
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text("text,topic\nWheat rose,grain\nZinc,metal\n")
+    code, said = run_label(texts, "-o", labels, "--import", labelled, "--coder", "Kim")
+    assert code == 0, said
+    return labels
+
+
+@pytest.mark.slow
+def test_label_command_goes_on_with_a_file_of_labels(labelled: Path) -> None:
+    with running(labelled, command="label") as address:
+        progress = httpx.get(f"{address}/v1/progress").json()
+    assert (progress["n_texts"], progress["n_labelled"]) == (4, 2)
+
+
+@pytest.mark.slow
+def test_label_command_says_how_many_texts_are_left(labelled: Path) -> None:
+    texts = labelled.with_name("texts.csv")
+    with texts.open("a") as file:
+        file.write("A text that came later\n")
+    command = [sys.executable, "-m", "slugline", "label", "--port", "0", str(labelled)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(2)]
+        process.terminate()
+    assert said[1] == "3 of 5 texts left to label; Ctrl-C ends\n", said
+
+
+@pytest.mark.slow
+def test_label_command_says_which_texts_are_gone(labelled: Path) -> None:
+    texts = labelled.with_name("texts.csv")
+    texts.unlink()
+    code, said = run_label(labelled)
+    message = (
+        f"{labelled} has labels of texts in {texts}, which isn't there; name it: slugline label"
+    )
+    assert (code, message in said) == (2, True), said
+    with LabelStore(labelled.with_name("other.db")) as store:
+        other = store.path
+    code, said = run_label(other)
+    assert (code, f"{other} doesn't know the file of its texts" in said) == (2, True), said
+
+
+@pytest.mark.slow
+def test_label_command_withdraws_and_restores_labels(labelled: Path) -> None:
+    code, said = run_label(labelled, "--withdraw", "Kim", "--coder", "Lee")
+    assert (code, "2 labels of Kim withdrawn" in said) == (0, True), said
+    code, said = run_label(labelled, "--restore", "Kim", "--coder", "Lee")
+    assert (code, "Kim has 2 labels again" in said) == (0, True), said
+    code, said = run_label(labelled, "--restore", "Kim", "--coder", "Lee")
+    assert (code, "no labels of 'Kim' are withdrawn" in said) == (1, True), said

@@ -14,6 +14,8 @@ from slugline.cli import options
 from slugline.cli.label_agreement import check_agreement, print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.label_page import PageOptions, check_can_open, page_options, serve_page
+from slugline.cli.label_source import find_labels, find_texts
+from slugline.cli.label_withdrawals import change_withdrawals
 from slugline.cli.options import OUTPUT_FILE, argument, command, option
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
@@ -31,19 +33,20 @@ from slugline.labels.text_table import (
     stored_text_columns,
     stored_topic_column,
 )
+from slugline.serving.serve_settings import ServeSettings
 
 
 @command()
 @argument(
     "file",
-    "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz).",
+    "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz). "
+    "Instead of both TEXTS and --output, the file of labels goes on with its texts.",
     metavar="TEXTS",
 )
 @option(
     "--output -o FILE",
     "Keep labels in FILE, a SQLite database; if it exists, go on with it.",
     type=OUTPUT_FILE,
-    required=True,
 )
 @option(
     "--topics FILE",
@@ -113,6 +116,11 @@ from slugline.labels.text_table import (
     "page.",
 )
 @option("--json as_json", "Print --agreement as JSON.")
+@option(
+    "--withdraw NAME",
+    "Withdraw all labels that a coder has given so far, instead of opening the page.",
+)
+@option("--restore NAME", "Give the labels of a coder back that were withdrawn.")
 @page_options()
 @options.text_option
 @option(
@@ -124,7 +132,7 @@ from slugline.labels.text_table import (
 @options.quiet_option
 def label(
     file: str,
-    output: Path,
+    output: Path | None,
     topics: Path | None,
     multiple: bool,
     random: float,
@@ -140,6 +148,8 @@ def label(
     export_codebook: Path | None,
     agreement: bool,
     as_json: bool,
+    withdraw: str | None,
+    restore: str | None,
     page: PageOptions,
     text: str | None,
     topic: str | None,
@@ -157,29 +167,32 @@ def label(
       slugline label tickets.csv -o labels.db
       slugline train labels.db -o tickets.slug
     """
+    labels = find_labels(file, output)
+    if withdraw is not None or restore is not None:
+        change_withdrawals(labels, withdraw, restore, page.coder_name())
+        return
     files = LabelFiles(import_path, import_coders, export, export_for, export_codebook)
-    files.check(file, output)
+    files.check(file, labels)
     check_agreement(agreement=agreement, as_json=as_json)
     if agreement and not files.are_given():
-        print_agreement(output, as_json=as_json)
+        print_agreement(labels, as_json=as_json)
         return
+    file = find_texts(file, output)
     if not files.are_given():
         check_can_open()
-    check_target("--output", output, [file, topics])
+    check_target("--output", labels, [file, topics])
     settings = page.settings()
-    if settlers:
-        from slugline.serving.labelling.service import check_settlers
-
-        tokens = settings.accepted_tokens
-        check_settlers(settlers, [token.name or "" for token in tokens] or [page.coder_name()])
+    _check_settlers(settlers, settings, page)
     descriptions = {} if topics is None else read_descriptions(topics, may_be_empty=True)
     with contextlib.ExitStack() as stack:
         if not files.are_given():
             # Before the file of labels is made, which shouldn't be left behind if this fails.
             listener = stack.enter_context(page.listener())
-        store = stack.enter_context(LabelStore(output))
-        person = store.add_coder(page.coder_name()).name
+        # A new one is made once there are texts to label.
+        store = stack.enter_context(LabelStore(labels)) if labels.exists() else None
         table = _read_table(store, file, text, topic, format, encoding, separator)
+        store = store or stack.enter_context(LabelStore(labels))
+        person = store.add_coder(page.coder_name()).name
         assignments = RowAssignments.from_store(table, store)
         for note in resume_notes(assignments, table):
             say(note)
@@ -197,7 +210,7 @@ def label(
             )
             exchange_labels(store, table, files, person, reading)
             if agreement:
-                print_agreement(output, as_json=as_json)
+                print_agreement(labels, as_json=as_json)
             return
         from slugline.labels.contradictions import ContradictedLabels
         from slugline.labels.learning_selector import LearningSelector
@@ -228,11 +241,28 @@ def label(
         if table.has_topics():
             say(
                 f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
-                f"see; to take them as labels: slugline label {file} -o {output} --import {file}"
+                f"see; to take them as labels: slugline label {file} -o {labels} --import {file}"
             )
-        serve_page(settings, service, listener, f"{counted(len(table), 'text')} to label")
+        serve_page(settings, service, listener, _content(table, assignments))
         _say_report(selector.report)
-        say(f"labels are in {output}; to learn from them: slugline train {output} -o model.slug")
+        say(f"labels are in {labels}; to learn from them: slugline train {labels} -o model.slug")
+
+
+def _check_settlers(settlers: Sequence[str], settings: ServeSettings, page: PageOptions) -> None:
+    """Raise OptionError if one of those who settle disagreements can't use the page."""
+    if settlers:
+        from slugline.serving.labelling.service import check_settlers
+
+        tokens = settings.accepted_tokens
+        check_settlers(settlers, [token.name or "" for token in tokens] or [page.coder_name()])
+
+
+def _content(table: TextTable, assignments: RowAssignments) -> str:
+    """Return how many texts are to label."""
+    n_free = len(assignments.free_rows(""))
+    if n_free == len(table):
+        return f"{counted(n_free, 'text')} to label"
+    return f"{n_free:,} of {counted(len(table), 'text')} left to label"
 
 
 def _say_report(report: LabelReport | None) -> None:
@@ -242,7 +272,7 @@ def _say_report(report: LabelReport | None) -> None:
 
 
 def _read_table(
-    store: LabelStore,
+    store: LabelStore | None,
     file: str,
     text: str | None,
     topic: str | None,
@@ -251,12 +281,12 @@ def _read_table(
     separator: str | None,
 ) -> TextTable:
     """Return the texts of a file; by default, its columns are those that the store knows."""
-    if text is None:
+    if text is None and store is not None:
         stored = stored_text_columns(store)
         text = None if stored in (None, ("text",)) else ",".join(stored or ())
     _, unlabelled = options.read_unlabelled(
         file, None, text=text, format=form, encoding=encoding, separator=separator
     )
-    if topic is None:
+    if topic is None and store is not None:
         topic = stored_topic_column(store, column_names(unlabelled.rows))
     return TextTable.from_texts(file, unlabelled, topic)

@@ -507,7 +507,8 @@ def read_unlabelled(
     rows = read_rows(
         file, format=format, fallback="txt", encoding=encoding, separator=separator, layout=layout
     )
-    unlabelled = read_texts(rows, text, data)
+    with show_progress() as progress:
+        unlabelled = read_texts(rows, text, data, progress=progress)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(Message(f"{rows.name}: ", note))
     if unlabelled.n_skipped:

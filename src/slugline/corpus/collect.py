@@ -34,7 +34,9 @@ from slugline.errors import DataError, Message, Parameter, join_messages
 
 # Maximum numbers of kinds of faults, and of sources, that a message names.
 _N_FAULTS, _N_SOURCES = 3, 3
-_ROWS_PER_REPORT = 1024
+#: Rows that are read between two reports of progress.
+#: Rows that are read between two reports of progress.
+ROWS_PER_REPORT = 1024
 
 
 class _Source(NamedTuple):
@@ -103,7 +105,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     documents, step = [], LongStep(progress, f"reading {rows.name}")
     for document in labelled:
         documents.append(document)
-        if len(documents) % _ROWS_PER_REPORT == 0:
+        if len(documents) % ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
     report = labelled.take_report()
     columns, layout = "", report.layout

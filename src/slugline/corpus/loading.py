@@ -11,9 +11,9 @@ from typing import Any
 
 from slugline.base.checks import short_repr
 from slugline.base.lazy import install_command
-from slugline.base.progress import SILENT, Progress
+from slugline.base.progress import SILENT, LongStep, Progress
 from slugline.corpus import topics
-from slugline.corpus.collect import collect
+from slugline.corpus.collect import ROWS_PER_REPORT, collect
 from slugline.corpus.columns import (
     column_names,
     columns_note,
@@ -272,7 +272,11 @@ class UnlabelledTexts:
 
 
 def read_texts(
-    rows: RowReader, text: str | Sequence[str] | None = None, data: Corpus | None = None
+    rows: RowReader,
+    text: str | Sequence[str] | None = None,
+    data: Corpus | None = None,
+    *,
+    progress: Progress = SILENT,
 ) -> UnlabelledTexts:
     """Return the texts of rows; columns of topics are ignored.
 
@@ -283,6 +287,8 @@ def read_texts(
         The column that holds the text, or several with commas between them; guessed by default.
     data : Corpus, optional
         Labelled documents whose text columns are to be read; "text" if their columns have no names.
+    progress : Progress, optional
+        Reports the fraction of a large file that has been read.
 
     Raises
     ------
@@ -299,7 +305,10 @@ def read_texts(
     texts: list[str] = []
     items: list[SourceRow] = []
     n_skipped = 0
+    step = LongStep(progress, f"reading {rows.name}")
     for row in itertools.chain(head, rows):
+        if (len(texts) + n_skipped) % ROWS_PER_REPORT == 0:
+            step.update(rows.fraction_read())
         cell = row_text(row, columns, is_sheet=is_sheet) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
             texts.append(text_with_cells(row, cell, extra_columns, decimal_commas))
