@@ -114,11 +114,11 @@ def _print_imported(imported: ImportedAgreement) -> None:
         show(f"Whether {imported.coder} may replace a person can't be tested: {test.problem}.")
         return
     n_won = sum(person.is_won for person in test.persons)
-    verdict = "may" if test.is_passed else "may not"
+    verdict = "passes" if test.is_passed else "does not pass"
     show(
-        f"By the alternative annotator test, {imported.coder} {verdict} replace a person: it wins "
-        f"against {n_won} of {len(test.persons)}, as it agrees with the others at least as well "
-        f"on {percent(test.advantage)} of the texts (epsilon {test.epsilon:g})."
+        f"{imported.coder} {verdict} the alternative annotator test: it wins against {n_won} of "
+        f"{len(test.persons)} people, as it agrees with the others at least as well on "
+        f"{percent(test.advantage)} of the texts (epsilon {test.epsilon:g})."
     )
     rows = [("person", "texts", f"{imported.coder} as good", "person as good", "p")]
     rows += [
