@@ -380,6 +380,17 @@ def test_store_renames_topics_of_earlier_labels(store: LabelStore) -> None:
     ]
 
 
+def test_store_renames_a_topic_of_500_labels(store: LabelStore) -> None:
+    texts = [f"text {n}" for n in range(500)]
+    documents = store.add_documents(new_documents(texts))
+    store.import_labels("Kim", [ImportedLabel(document, ("grain",)) for document in documents])
+    store.rename_topic("grain", "cereals", "Lee")
+    assert store.counts().by_topic == {"cereals": 500, "earn": 0, "metal": 0}
+    assert [each.answer for each in store.labels(documents[0] - 1)] == [("cereals",)] * 500
+    give(store, "Kim", 1, "grain")
+    assert answers(store)[0] == ("cereals",)
+
+
 def test_store_merges_topics_and_separates_them_again(store: LabelStore) -> None:
     give(store, "Kim", 1, "grain")
     give(store, "Lee", 1, "earn")

@@ -305,6 +305,42 @@ def test_text_shows_an_earlier_decision(page: TestClient) -> None:
     assert post(page, "text", assignment=text["assignment"]) == text | {"decision": decision}
 
 
+def test_next_goes_on_while_another_process_reads_another_file(path: Path) -> None:
+    changed = ["Zinc", "Wheat rose by half", *TEXTS[2:4], "New"]
+    with labelling(path) as page:
+        first = next_text(page)
+        decide(page, first["assignment"], "grain")
+        with labelling(path, changed) as other:
+            seen = {first["text"]}
+            for client in (page, other) * 2:
+                text = next_text(client)
+                decide(client, text["assignment"], "earnings")
+                assert text["text"] not in seen
+                seen.add(text["text"])
+        assert post(page, "text", assignment=first["assignment"])["text"] == first["text"]
+
+
+def test_next_never_repeats_a_text_that_its_coder_leaves_to_others(path: Path) -> None:
+    with labelling(path) as page:
+        left = []
+        while (text := next_text(page)) is not None:
+            left.append(text["text"])
+            decide(page, text["assignment"], kind="skip", reason="not for me")
+        assert sorted(left) == sorted(TEXTS)
+    with labelling(path) as page:
+        assert next_text(page) is None
+
+
+def test_decide_labels_equal_texts_one_by_one(path: Path) -> None:
+    with labelling(path, ["the same", "the same"]) as page:
+        for topic in ("grain", "earnings"):
+            decide(page, next_text(page)["assignment"], topic)
+        assert get(page, "progress")["by_topic"] == {"grain": 1, "earnings": 1}
+    with LabelStore(path) as store:
+        answers = [(each.document.text, each.answer) for each in store.labels()]
+    assert answers == [("the same", ("grain",)), ("the same", ("earnings",))]
+
+
 # Near copies --------------------------------------------------------------------------------------
 
 COPIES = [f"Ticket {n}: where is the parcel that you promised me for last Monday" for n in range(6)]
