@@ -158,9 +158,9 @@ def test_next_text_is_announced(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
         press(page, "1")
         words = " ".join(page.locator("#text").inner_text().split())
-        said = page.locator("#said").inner_text()
+        said = page.locator("#announcements").inner_text()
         assert said.startswith(f"Next text: {words[:100]}".rstrip())
-        assert page.locator("#said").get_attribute("aria-live") == "polite"
+        assert page.locator("#announcements").get_attribute("aria-live") == "polite"
 
 
 def test_double_click_labels_one_text(browser: Browser, texts: Path) -> None:
@@ -266,7 +266,7 @@ def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) ->
         entry.locator("summary").click()
         entry.get_by_label("What it means").fill("Cereals & maize")
         entry.get_by_role("button", name="Save").click()
-        page.locator("#said", has_text="The codebook is saved").wait_for()
+        page.locator("#announcements", has_text="The codebook is saved").wait_for()
         entry.get_by_label("Name").fill("cereals")
         entry.get_by_role("button", name="Rename").click()
         page.locator("#recent b", has_text="cereals").wait_for()
@@ -336,7 +336,7 @@ def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
         page.get_by_role("button", name="Withdraw the labels of Lee").click()
         page.get_by_role("button", name="Withdraw 2 labels").click()
         page.locator("#agreement", has_text="The labels of Lee were withdrawn by Kim").wait_for()
-        page.locator("#standing", has_text="disagree").wait_for(state="detached")
+        page.locator("#progress-summary", has_text="disagree").wait_for(state="detached")
         page.get_by_role("button", name="Give them back").click()
         page.get_by_role("button", name="Settle 2 disagreements").wait_for()
 
@@ -373,7 +373,7 @@ def test_near_copies_are_looked_at_and_labelled(browser: Browser, tmp_path: Path
         page.keyboard.press("Enter")
         page.locator("#recent", has_text=f"{n} near copies").wait_for()
         assert page.locator("#copies").is_hidden()
-        page.locator("#standing", has_text=f"{n + 1} of 12 texts labelled").wait_for()
+        page.locator("#progress-summary", has_text=f"{n + 1} of 12 texts labelled").wait_for()
     found = [each for each in decisions(tmp_path / "texts.csv") if each[0] == "label"]
     assert found[-n:] == [("label", ("grain",), None)] * n
 
@@ -383,7 +383,7 @@ def test_near_copies_are_undone_together(browser: Browser, tmp_path: Path) -> No
         page.keyboard.press("Enter")
         page.locator("#recent button", has_text="near copies").click()
         page.get_by_role("button", name="Take their labels back").click()
-        page.locator("#standing", has_text="1 of 12 texts labelled").wait_for()
+        page.locator("#progress-summary", has_text="1 of 12 texts labelled").wait_for()
         page.locator("#recent li", has_text="near copies").wait_for(state="detached")
     with LabelStore(tmp_path / "labels.db") as store:
         assert [each.answer for each in store.labels()].count(("grain",)) == 1
@@ -414,7 +414,7 @@ def test_disagreements_are_settled_one_after_the_other(browser: Browser, texts: 
         press(page, "3")
         page.locator("#earlier", has_text="Kim: earnings").wait_for()
         press(page, ".")
-        page.locator("#standing", has_text="disagree").wait_for(state="detached")
+        page.locator("#progress-summary", has_text="disagree").wait_for(state="detached")
         assert shown(page) == present
     with LabelStore(texts.with_name("labels.db")) as store:
         settled = [each for each in store.labels() if each.settlement is not None]
@@ -504,7 +504,7 @@ def test_codebook_keeps_edits_and_long_examples(browser: Browser, texts: Path) -
         page.locator("#codebook summary", has_text="cocoa").wait_for()
         assert grain.get_by_label("What it means").input_value() == "Cereals"
         grain.get_by_role("button", name="Save").click()
-        page.locator("#said", has_text="The codebook is saved").wait_for()
+        page.locator("#announcements", has_text="The codebook is saved").wait_for()
     with LabelStore(texts.with_name("labels.db")) as store:
         topic = store.codebook().find("grain")
         assert topic is not None
@@ -517,7 +517,7 @@ def test_topics_that_are_numbers_leave_the_codebook_as_it_is(browser: Browser, t
         page.on("request", lambda sent: asked.append(sent.url))
         press(page, "1")
         wait_until_saved(page)
-        page.locator("#standing", has_text="1 of 24 texts labelled").wait_for()
+        page.locator("#progress-summary", has_text="1 of 24 texts labelled").wait_for()
         assert not [url for url in asked if url.endswith("/v1/codebook")]
 
 
@@ -676,7 +676,7 @@ def test_page_says_that_no_text_is_left(browser: Browser, tmp_path: Path) -> Non
         page.keyboard.press("1")
         page.locator("#text", has_text="No texts left for you").wait_for()
         assert page.locator("#topics button").first.is_disabled()
-        page.locator("#standing", has_text="2 of 2 texts labelled").wait_for()
+        page.locator("#progress-summary", has_text="2 of 2 texts labelled").wait_for()
 
 
 # For all eyes -------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def page_topics(data: Path) -> list[str]:
 def test_evidence_is_announced_with_its_text(browser: Browser, data: Path) -> None:
     with reviewing(browser, data) as page:
         topic, proposal = names(page)
-        said = page.locator("#said").inner_text()
+        said = page.locator("#announcements").inner_text()
         assert said.endswith(f"Its topic is {topic}; the other documents say {proposal}.")
         assert page.locator("#review li").count() >= 2
         assert page.locator("#codebook-box").is_hidden()

@@ -17,9 +17,10 @@ from slugline.corpus.documents import check_topic_names
 from slugline.corpus.label_database import MAX_TEXT_BYTES, SELECTION_REASONS, Selection, SkipReason
 from slugline.errors import DataError, OptionError, Parameter
 
-# The largest number of characters of names and keys, and of a note or description.
-_MAX_NAME, _MAX_NOTE = 1000, 100_000
-_MAX_EXAMPLES = 100
+#: The largest number of characters of names and keys, and of a note or description.
+MAX_NAME, MAX_NOTE = 1000, 100_000
+#: The largest number of examples of a topic.
+MAX_EXAMPLES = 100
 
 
 class NewDocument(NamedTuple):
@@ -179,20 +180,20 @@ def _is_positive_probability(value: Any) -> bool:
 
 def name_cell(parameter: str, value: Any) -> bytes:
     """Return the cell of a name or key; DataError if it is too long, or not a string."""
-    return _text_cell(parameter, value, _MAX_NAME)
+    return _text_cell(parameter, value, MAX_NAME)
 
 
 def note_cell(parameter: str, value: Any) -> bytes:
     """Return the cell of a note or description; DataError if it is too long, or not a string."""
-    return _text_cell(parameter, value, _MAX_NOTE)
+    return _text_cell(parameter, value, MAX_NOTE)
 
 
 def examples_cell(examples: Sequence[str]) -> bytes:
     """Return the cell of examples of a topic; DataError if there are too many."""
-    if isinstance(examples, str) or len(examples) > _MAX_EXAMPLES:
+    if isinstance(examples, str) or len(examples) > MAX_EXAMPLES:
         raise DataError(
             Parameter("examples"),
-            f" is {short_repr(examples)}; give a list of at most {_MAX_EXAMPLES} texts.",
+            f" is {short_repr(examples)}; give a list of at most {MAX_EXAMPLES} texts.",
         )
     for example in examples:
         note_cell("examples", example)

@@ -60,7 +60,7 @@ def coder_of(request: Request) -> str:
     return call_of(request).person or label_state(request).service.coder
 
 
-def read_handler(read: Callable[[LabelService, str], object]) -> Handler:
+def plain_handler(read: Callable[[LabelService, str], object]) -> Handler:
     """Return a handler that replies with what a method of the service returns."""
 
     async def handle(request: Request) -> Response:
@@ -69,7 +69,7 @@ def read_handler(read: Callable[[LabelService, str], object]) -> Handler:
     return handle
 
 
-def change_handler(kind: type[_T], change: Callable[[LabelService, str, _T], object]) -> Handler:
+def body_handler(kind: type[_T], change: Callable[[LabelService, str, _T], object]) -> Handler:
     """Return a handler that passes the request in a body to a method of the service."""
     decoder = msgspec.json.Decoder(kind)
 
@@ -87,34 +87,30 @@ async def health(request: Request) -> Response:  # noqa: ARG001
 
 #: The handler of each path and method.
 HANDLERS: dict[tuple[str, str], Handler] = {
-    ("/v1/state", "GET"): read_handler(LabelService.state),
-    ("/v1/progress", "GET"): read_handler(LabelService.progress),
-    ("/v1/recent", "POST"): change_handler(RecentRequest, LabelService.recent),
-    ("/v1/codebook", "GET"): read_handler(lambda service, _: service.codebook()),
-    ("/v1/disagreement", "POST"): change_handler(
-        DisagreementRequest, LabelService.find_disagreement
-    ),
-    ("/v1/settle", "POST"): change_handler(SettleRequest, LabelService.settle),
-    ("/v1/settle/undo", "POST"): change_handler(
-        UndoSettlementRequest, LabelService.undo_settlement
-    ),
-    ("/v1/agreement", "GET"): read_handler(lambda service, _: service.agreement()),
-    ("/v1/withdraw", "POST"): change_handler(WithdrawRequest, LabelService.withdraw),
-    ("/v1/restore", "POST"): change_handler(RestoreRequest, LabelService.restore),
-    ("/v1/text", "POST"): change_handler(TextRequest, LabelService.find_text),
-    ("/v1/next", "POST"): change_handler(NextRequest, LabelService.next_text),
-    ("/v1/decide", "POST"): change_handler(DecideRequest, LabelService.decide),
-    ("/v1/undo", "POST"): change_handler(UndoRequest, LabelService.undo),
-    ("/v1/copies", "POST"): change_handler(CopiesRequest, LabelService.copies),
-    ("/v1/copies/label", "POST"): change_handler(LabelCopiesRequest, LabelService.label_copies),
-    ("/v1/copies/undo", "POST"): change_handler(UndoCopiesRequest, LabelService.undo_copies),
-    ("/v1/topics", "POST"): change_handler(AddTopicRequest, LabelService.add_topic),
-    ("/v1/topics/describe", "POST"): change_handler(
+    ("/v1/state", "GET"): plain_handler(LabelService.state),
+    ("/v1/progress", "GET"): plain_handler(LabelService.progress),
+    ("/v1/recent", "POST"): body_handler(RecentRequest, LabelService.recent),
+    ("/v1/codebook", "GET"): plain_handler(lambda service, _: service.codebook()),
+    ("/v1/disagreement", "POST"): body_handler(DisagreementRequest, LabelService.find_disagreement),
+    ("/v1/settle", "POST"): body_handler(SettleRequest, LabelService.settle),
+    ("/v1/settle/undo", "POST"): body_handler(UndoSettlementRequest, LabelService.undo_settlement),
+    ("/v1/agreement", "GET"): plain_handler(lambda service, _: service.agreement()),
+    ("/v1/withdraw", "POST"): body_handler(WithdrawRequest, LabelService.withdraw),
+    ("/v1/restore", "POST"): body_handler(RestoreRequest, LabelService.restore),
+    ("/v1/text", "POST"): body_handler(TextRequest, LabelService.find_text),
+    ("/v1/next", "POST"): body_handler(NextRequest, LabelService.next_text),
+    ("/v1/decide", "POST"): body_handler(DecideRequest, LabelService.decide),
+    ("/v1/undo", "POST"): body_handler(UndoRequest, LabelService.undo),
+    ("/v1/copies", "POST"): body_handler(CopiesRequest, LabelService.copies),
+    ("/v1/copies/label", "POST"): body_handler(LabelCopiesRequest, LabelService.label_copies),
+    ("/v1/copies/undo", "POST"): body_handler(UndoCopiesRequest, LabelService.undo_copies),
+    ("/v1/topics", "POST"): body_handler(AddTopicRequest, LabelService.add_topic),
+    ("/v1/topics/describe", "POST"): body_handler(
         DescribeTopicRequest, LabelService.describe_topic
     ),
-    ("/v1/topics/rename", "POST"): change_handler(RenameTopicRequest, LabelService.rename_topic),
-    ("/v1/topics/merge", "POST"): change_handler(MergeTopicRequest, LabelService.merge_topic),
-    ("/v1/topics/separate", "POST"): change_handler(
+    ("/v1/topics/rename", "POST"): body_handler(RenameTopicRequest, LabelService.rename_topic),
+    ("/v1/topics/merge", "POST"): body_handler(MergeTopicRequest, LabelService.merge_topic),
+    ("/v1/topics/separate", "POST"): body_handler(
         SeparateTopicRequest, LabelService.separate_topic
     ),
     ("/health", "GET"): health,
@@ -131,7 +127,7 @@ async def _answer(request: Request, work: Callable[[LabelService, str], object])
 def _json_response(value: object) -> Response:
     try:
         content = msgspec.json.encode(value)
-    except UnicodeEncodeError:  # a text was cut inside a character
+    except UnicodeEncodeError:  # a text has an unpaired surrogate, or an excerpt ends inside a pair
         content = msgspec.json.encode(replace_surrogates(msgspec.to_builtins(value)))
     return Response(content, media_type="application/json")
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.types import Scope
 
+_LOGIN_TITLE = "Log in with your token"
+# Fields of the login form: username, token, and two to spare.
 _MAX_FIELDS = 4
 # The files in `scripts/`, which are joined to one script in this order: what a file does at once,
 # rather than in a function, needs those before it.
@@ -80,7 +82,7 @@ async def show_page(request: Request) -> Response:
 
 async def show_login(request: Request) -> Response:  # noqa: ARG001
     """Ask for a token."""
-    return _render("login.html.j2", title="A token, please", problem="")
+    return _render("login.html.j2", title=_LOGIN_TITLE, problem="")
 
 
 async def log_in(request: Request) -> Response:
@@ -89,7 +91,7 @@ async def log_in(request: Request) -> Response:
     token = dict(parse_form(body, _MAX_FIELDS)).get("token", "").strip()
     response = accept_token(request, token)
     problem = "This token is not valid here."
-    return response or _render("login.html.j2", 403, title="A token, please", problem=problem)
+    return response or _render("login.html.j2", 403, title=_LOGIN_TITLE, problem=problem)
 
 
 def problem_page(scope: Scope, problem: HttpProblem) -> Response:  # noqa: ARG001

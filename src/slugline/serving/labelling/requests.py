@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from slugline.corpus.label_database import SkipReason
+from slugline.base.databases import MAX_ID
+from slugline.corpus.label_database import DecisionKind, SkipReason
+from slugline.labels.cells import MAX_EXAMPLES, MAX_NAME, MAX_NOTE
 from slugline.serving.requests import ServiceRequest
 
-_Number = Annotated[int, Meta(ge=1, le=10**18 - 1)]
-_Name = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")]
-_Key = Annotated[str, Meta(min_length=1, max_length=100_000)]
-_Note = Annotated[str, Meta(max_length=100_000)]
-# What the page calls an intended change, so that a repeated one is made once.
+_Number = Annotated[int, Meta(ge=1, le=MAX_ID)]
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
+_Key = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+_Note = Annotated[str, Meta(max_length=MAX_NOTE)]
+# An idempotency key of a change: if it is sent twice, it is made once.
 _RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
 
 
@@ -91,7 +93,9 @@ class DescribeTopicRequest(ServiceRequest, frozen=True, kw_only=True):
     name: _Name
     request: _RequestName
     description: _Note = ""
-    examples: Annotated[list[_Note], Meta(max_length=100)] = msgspec.field(default_factory=list)
+    examples: Annotated[list[_Note], Meta(max_length=MAX_EXAMPLES)] = msgspec.field(
+        default_factory=list
+    )
 
 
 class RenameTopicRequest(ServiceRequest, frozen=True, kw_only=True):
@@ -120,7 +124,7 @@ class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
 class DisagreementRequest(ServiceRequest, frozen=True, kw_only=True):
     """Asks for the first text to settle whose number is above `after`."""
 
-    after: Annotated[int, Meta(ge=0, le=10**18 - 1)] = 0
+    after: Annotated[int, Meta(ge=0, le=MAX_ID)] = 0
 
 
 class SettleRequest(ServiceRequest, frozen=True, kw_only=True):
@@ -180,9 +184,9 @@ class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     at: str
     assignment: int
-    kind: str
+    kind: DecisionKind
     topics: list[str]
-    reason: str | None
+    reason: SkipReason | None
     note: str | None
 
 
@@ -397,8 +401,8 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
 class StateReply(msgspec.Struct, frozen=True, kw_only=True):
     """What the page needs to begin."""
 
-    #: Distinguishes this coder's labels in this file from others that had the same address.
-    place: str
+    #: Identifies the coder and the file of labels; the page keeps unsent decisions under this name.
+    outbox_key: str
     source: str
     coder: str
     is_multilabel: bool

@@ -166,9 +166,9 @@ class LabelService:
     def state(self, coder: str) -> StateReply:
         """Return what the page needs to begin; the coder is stored if they are new."""
         added = self.store.add_coder(coder)
-        place = f"{self.store.path.resolve()}\n{added.id}\n{added.at}"
+        identity = f"{self.store.path.resolve()}\n{added.id}\n{added.at}"
         return StateReply(
-            place=hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:16],
+            outbox_key=hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:16],
             source=self._table.name,
             coder=coder,
             is_multilabel=self.store.is_multilabel,

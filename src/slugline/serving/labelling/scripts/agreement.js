@@ -104,7 +104,7 @@ function withdrawButton({ coder, n_labels }) {
   const ask = make("button", { type: "button" }, "Withdraw",
     make("span", { className: "unseen" }, " the labels of ", nameOf(coder)));
   ask.addEventListener("click", () => {
-    const body = { coder, request: requestName() };
+    const body = { coder, request: idempotencyKey() };
     const sure = make("button", { type: "button", onclick: () => changeCoders("withdraw", body) },
       `Withdraw ${counted(n_labels, "label")}`);
     ask.replaceWith(sure, " ", make("button", { type: "button", onclick: refreshAgreement }, "Keep"));
@@ -151,7 +151,7 @@ function settlementParts(settlements) {
   const rows = settlements.map((each) => make(
     "li", {}, make("b", {}, make("bdi", {}, each.is_skip ? "no answer" : listed(each.topics) || "no topic")),
     ", by ", nameOf(each.person), ": ", make("span", { className: "soft", dir: "auto" }, each.excerpt),
-    " ", coderButton("Undo", "settle/undo", { settlement: each.id, request: requestName() }),
+    " ", coderButton("Undo", "settle/undo", { settlement: each.id, request: idempotencyKey() }),
   ));
   return [make("h3", {}, "Settled"), make("ul", {}, ...rows)];
 }

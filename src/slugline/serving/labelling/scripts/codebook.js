@@ -43,7 +43,7 @@ function showCodebook(saved = null) {
 }
 
 async function changeTopic(change, body, id) {
-  const request = requestName();
+  const request = idempotencyKey();
   const codebook = await attempt(() => call(`/v1/topics/${change}`, { ...body, request }));
   if (!codebook) return;
   document.activeElement?.blur();

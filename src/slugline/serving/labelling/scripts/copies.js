@@ -93,7 +93,7 @@ async function labelCopies(event) {
   const keys = checkedKeys();
   if (!keys.length) return;
   const { assignment, topics, names } = original;
-  const request = names[keys.join("\n")] ??= requestName(); // a second click sends the same
+  const request = names[keys.join("\n")] ??= idempotencyKey(); // a second click sends the same
   const reply = await attempt(() => call("/v1/copies/label", { assignment, request, keys }));
   if (!reply) return;
   hideCopies();
@@ -103,7 +103,7 @@ async function labelCopies(event) {
 }
 
 async function undoCopies(assignment) {
-  const request = requestName();
+  const request = idempotencyKey();
   const reply = await attempt(() => call("/v1/copies/undo", { assignment, request }));
   if (!reply) return;
   hideCopies();

@@ -10,7 +10,7 @@ function decide(kind, reason = null) {
     return;
   }
   const body = {
-    assignment: text.assignment, request: requestName(), kind, topics, reason,
+    assignment: text.assignment, request: idempotencyKey(), kind, topics, reason,
     note: find("#note").value.trim() || null, supersedes: text.decision?.id ?? null,
   };
   const excerpt = shorten(text.text, 80);
@@ -68,7 +68,7 @@ async function undo(decision) {
   }
   const number = decision ?? last?.decision.id;
   if (!number) return;
-  const text = await attempt(() => call("/v1/undo", { decision: number, request: requestName() }));
+  const text = await attempt(() => call("/v1/undo", { decision: number, request: idempotencyKey() }));
   if (!text) return;
   if (original?.assignment === text.assignment) hideCopies();
   state.recent = state.recent.filter((each) => each.decision.assignment !== text.assignment);

@@ -28,7 +28,7 @@ function showDisagreement({ document: number, labels }) {
 async function settle(text, kind, topics) {
   const draft = readDraft();
   const body = {
-    document: text.document, request: requestName(), kind, topics, note: draft.note.trim() || null,
+    document: text.document, request: idempotencyKey(), kind, topics, note: draft.note.trim() || null,
   };
   show(null, "Saving …"); // so that another key doesn't settle it again
   const progress = await attempt(() => call("/v1/settle", body));

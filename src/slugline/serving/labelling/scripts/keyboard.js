@@ -24,7 +24,7 @@ find("#undo").addEventListener("click", (event) => {
 });
 find("#earlier-ones").addEventListener("click", showMore);
 find("#search").addEventListener("input", showTopics);
-find("#finder").addEventListener("submit", (event) => {
+find("#topic-search").addEventListener("submit", (event) => {
   event.preventDefault();
   const typed = find("#search").value.trim();
   const first = find("#topics .first button");

@@ -11,11 +11,11 @@ const outbox = {
   wake: null, // sends again at once
 };
 
-// Take over what other windows of this place left. If they are still open, both send it, and the
+// Take over what other windows of this coder left. If they are still open, both send it, and the
 // server stores it once.
-function openOutbox(place) {
-  const prefix = `slugline-label ${place} `;
-  outbox.key = prefix + requestName();
+function openOutbox(key) {
+  const prefix = `slugline-label ${key} `;
+  outbox.key = prefix + idempotencyKey();
   try {
     const others = Object.keys(localStorage).filter((key) => key.startsWith(prefix));
     for (const key of others) outbox.entries.push(...parseEntries(localStorage.getItem(key)));
@@ -73,12 +73,12 @@ async function sendEach() {
       keepOutbox();
       noteSaved(entry, decision);
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
+      if (!(error instanceof RequestError)) throw error;
       if (error.status === 401) {
         outbox.isLoggedOut = true; // The page that opens after the login sends the entries.
         return;
       }
-      if (error.isTransient) {
+      if (error.canRetry) {
         showUnsaved(error);
         await new Promise((resolve) => {
           outbox.wake = resolve;

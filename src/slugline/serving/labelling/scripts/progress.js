@@ -10,7 +10,7 @@ function refreshProgress(delays = [300, 3000]) {
     try {
       takeProgress(await call("/v1/progress"));
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error; // the next decision asks again
+      if (!(error instanceof RequestError)) throw error; // the next decision asks again
     }
     if (later.length) refreshProgress(later);
   }, delay);
@@ -18,7 +18,7 @@ function refreshProgress(delays = [300, 3000]) {
 
 function takeProgress(progress) {
   state.progress = progress;
-  showStanding();
+  showProgress();
   if (progress.codebook_version !== state.codebookVersion) { // another coder has changed it
     attempt(async () => takeCodebook(await call("/v1/codebook")));
   } else {
@@ -26,7 +26,7 @@ function takeProgress(progress) {
   }
 }
 
-function showStanding() {
+function showProgress() {
   const { progress } = state;
   const n_done = progress.n_labelled + progress.n_skipped;
   const facts = state.content === "suspects" ? [
@@ -41,7 +41,7 @@ function showStanding() {
     "p", {}, make("button", { type: "button", onclick: () => showNextDisagreement() },
       `Settle ${counted(progress.n_disagreements, "disagreement")}`),
   ) : "";
-  find("#standing").replaceChildren(
+  find("#progress-summary").replaceChildren(
     make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
     make("p", {}, facts.join("; "), "."),
     toSettle,

@@ -1,11 +1,12 @@
 // Requests to the server, and messages to the coder.
 
-class Refusal extends Error {
+// A request that the server refused or, with the status 0, did not answer.
+class RequestError extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;
     // Whether the same request may succeed later.
-    this.isTransient = status === 0 || status === 408 || status === 429 || status >= 500;
+    this.canRetry = status === 0 || status === 408 || status === 429 || status >= 500;
   }
 }
 
@@ -19,24 +20,24 @@ async function call(path, body) {
     });
     reply = await response.json();
   } catch {
-    throw new Refusal(response && !response.ok ? response.status : 0,
+    throw new RequestError(response && !response.ok ? response.status : 0,
       "The server does not answer. Is it still running?");
   }
   if (response.status === 401) location.assign("/login");
-  if (!response.ok) throw new Refusal(response.status, sentence(reply.detail || reply.title || ""));
+  if (!response.ok) throw new RequestError(response.status, sentence(reply.detail || reply.title || ""));
   return reply;
 }
 
 const sentence = (detail) => detail.charAt(0).toUpperCase() + detail.slice(1);
 
-// A name for an intended change: if it is sent twice, the server makes it once.
-function requestName() {
+// Return an idempotency key: a change that is sent twice with it is made once.
+function idempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function say(words) {
-  find("#said").textContent = words;
+  find("#announcements").textContent = words;
 }
 
 // Show a problem until it is dismissed, or the returned function is called.
@@ -54,7 +55,7 @@ async function attempt(work) {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof RequestError)) throw error;
     showProblem(error.message);
     return undefined;
   }

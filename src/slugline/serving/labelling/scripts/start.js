@@ -19,7 +19,7 @@ async function connect() {
   try {
     reply = await call("/v1/state");
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof RequestError)) throw error;
     show(null, error.message);
     setTimeout(connect, 3000);
     return;
@@ -30,7 +30,7 @@ async function connect() {
   find("#source").textContent = reply.source;
   find("#question").textContent = reply.is_multilabel ? "Which topics?" : "Which topic?";
   showContent();
-  openOutbox(reply.place);
+  openOutbox(reply.outbox_key);
   takeCodebook(reply.codebook);
   takeProgress(reply.progress);
   sendOutbox();

@@ -46,7 +46,7 @@ async function keepFilled() {
     fetchDelay = 1;
     if (state.isAtEnd) fillLater(END_DELAY);
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof RequestError)) throw error;
     if (!state.current) show(null, error.message);
     fillLater(fetchDelay);
     fetchDelay = Math.min(2 * fetchDelay, 15);

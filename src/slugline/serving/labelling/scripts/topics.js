@@ -32,7 +32,7 @@ function showTopics() {
     const typed = find("#search").value.trim();
     const add = make("button", { type: "button", id: "add", onclick: () => addTopic(typed) },
       "Add “", make("bdi", {}, typed), "”");
-    find("#finder").append(add);
+    find("#topic-search").append(add);
     add.classList.toggle("main", n === 0);
   }
   find("#no-topics").hidden = state.topics.length > 0 || Boolean(wanted);
@@ -45,7 +45,7 @@ function showTopics() {
 
 async function addTopic(name, isSure = false) {
   const text = state.current;
-  const request = requestName();
+  const request = idempotencyKey();
   const reply = await attempt(() => call("/v1/topics", { name, request, is_sure: isSure }));
   if (!reply) return;
   if (reply.topic === null) {
