@@ -7,13 +7,14 @@ from pathlib import Path
 from slugline.base.wording import counted, join_words, percent
 from slugline.cli.output import print_json, print_table, show
 from slugline.errors import OptionError
-from slugline.evaluation.agreement import Coefficient
 from slugline.labels.agreement import (
     Agreement,
     GroupAgreement,
     ImportedAgreement,
     TopicConfusion,
     measure_agreement,
+    number_cells,
+    percent_cells,
 )
 from slugline.labels.store import LabelStore
 
@@ -60,8 +61,8 @@ def _print_group(group: GroupAgreement) -> None:
     print_table(
         [
             ("", "value", "95 % interval"),
-            ("same topics", *_percent_cells(group.exact)),
-            ("Krippendorff's alpha", *_number_cells(group.alpha)),
+            ("same topics", *percent_cells(group.exact)),
+            ("Krippendorff's alpha", *number_cells(group.alpha)),
         ]
     )
     if not group.alpha.is_defined:
@@ -70,7 +71,7 @@ def _print_group(group: GroupAgreement) -> None:
     rows = [("topic", "texts", "other agrees", "95 % interval", "alpha", "95 % interval")]
     for each in group.topics:
         n = f"{each.agreement.n_documents:,}"
-        cells = _percent_cells(each.agreement) + _number_cells(each.alpha)
+        cells = percent_cells(each.agreement) + number_cells(each.alpha)
         rows.append((each.topic, n, *cells))
     print_table(rows)
     if group.confusions:
@@ -99,7 +100,7 @@ def _print_coders(agreement: Agreement) -> None:
         name = each.coder if each.kind == "person" else f"{each.coder} (imported)"
         row = [name, f"{each.n_labels:,}", f"{each.n_skipped:,}"]
         for coefficient in [each.others, *([each.repeated] if has_repeated else [])]:
-            row += [*_percent_cells(coefficient), f"{coefficient.n_documents:,}"]
+            row += [*percent_cells(coefficient), f"{coefficient.n_documents:,}"]
         rows.append(row)
     print_table(rows)
 
@@ -132,19 +133,3 @@ def _print_imported(imported: ImportedAgreement) -> None:
         for each in test.persons
     ]
     print_table(rows)
-
-
-def _percent_cells(coefficient: Coefficient) -> tuple[str, str]:
-    """Return a value and its interval in percent."""
-    if not coefficient.is_defined:
-        return "-", "-"
-    low, high = coefficient.interval
-    return percent(coefficient.value, 0), f"{percent(low, 0)} to {percent(high, 0)}"
-
-
-def _number_cells(coefficient: Coefficient) -> tuple[str, str]:
-    """Return a value and its interval with two digits."""
-    if not coefficient.is_defined:
-        return "-", "-"
-    low, high = coefficient.interval
-    return f"{coefficient.value:.2f}", f"{low:.2f} to {high:.2f}"

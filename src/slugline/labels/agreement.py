@@ -201,20 +201,18 @@ class Agreement(TitledRows):
     imported: tuple[ImportedAgreement, ...]
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        people = self.people
+        people, topics = self.people, self.people.topics
         title = f"{counted(people.n_documents, 'text')} with labels of two persons or more"
-        rows = [
-            ("same topics", _percent_with_interval(people.exact)),
-            ("Krippendorff's alpha", _number_with_interval(people.alpha)),
+        cells = [
+            ("same topics", percent_cells(people.exact)),
+            ("Krippendorff's alpha", number_cells(people.alpha)),
+            *((f"other agrees on {each.topic}", percent_cells(each.agreement)) for each in topics),
             *(
-                (f"other agrees on {each.topic}", _percent_with_interval(each.agreement))
-                for each in people.topics
-            ),
-            *(
-                (f"{each.coder} has the same topics", _percent_with_interval(each.agreement.exact))
+                (f"{each.coder} has the same topics", percent_cells(each.agreement.exact))
                 for each in self.imported
             ),
         ]
+        rows = [(name, f"{value} ({interval})") for name, (value, interval) in cells]
         return title, rows
 
     def to_records(self, table: AgreementTable = "topics") -> list[dict[str, Any]]:
@@ -276,18 +274,20 @@ class Agreement(TitledRows):
         }
 
 
-def _percent_with_interval(coefficient: Coefficient) -> str:
+def percent_cells(coefficient: Coefficient) -> tuple[str, str]:
+    """Return a value and its interval in percent; "-" if it is undefined."""
     if not coefficient.is_defined:
-        return "undefined"
+        return "-", "-"
     low, high = coefficient.interval
-    return f"{percent(coefficient.value, 0)} ({percent(low, 0)} to {percent(high, 0)})"
+    return percent(coefficient.value, 0), f"{percent(low, 0)} to {percent(high, 0)}"
 
 
-def _number_with_interval(coefficient: Coefficient) -> str:
+def number_cells(coefficient: Coefficient) -> tuple[str, str]:
+    """Return a value and its interval with two digits; "-" if it is undefined."""
     if not coefficient.is_defined:
-        return "undefined"
+        return "-", "-"
     low, high = coefficient.interval
-    return f"{coefficient.value:.2f} ({low:.2f} to {high:.2f})"
+    return f"{coefficient.value:.2f}", f"{low:.2f} to {high:.2f}"
 
 
 def _cells(name: str, coefficient: Coefficient) -> dict[str, Any]:
