@@ -45,7 +45,7 @@ class Selector(Protocol):
 
     @property
     def report(self) -> LabelReport | None:
-        """What is known of that model, or of one a moment ago; None if there is none yet."""
+        """The latest report, which may be of a slightly older model; None if there is none yet."""
 
     @property
     def problem(self) -> str | None:

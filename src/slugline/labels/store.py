@@ -728,7 +728,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         ]
         last = decisions[0] if len(decisions) == 1 else None
         if last is not None and last.assignment.selection.original == assignment.id:
-            if {*last.topic_ids} == {*label.topic_ids}:
+            if {*last.topics} == {*label.topics}:
                 return False
             copy, supersedes = last.assignment.id, last.id
         elif decisions or is_open is not None:
