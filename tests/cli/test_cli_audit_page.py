@@ -269,3 +269,10 @@ def test_train_does_not_take_decisions_for_all_labels(run: Run, data: Path) -> N
     result = run("train", "reviewed.db", "-o", "a.slug")
     assert result.code == 1
     assert "slugline audit news.csv --decisions reviewed.db -o repaired.csv" in result.err
+
+
+def test_label_adds_no_labels_to_decisions(run: Run, data: Path) -> None:
+    with reviewing() as address:
+        post(address, "next")
+    result = run("label", "news.csv", "--text", "body", "-o", "reviewed.db", "--port", 0)
+    assert (result.code, "has decisions about suspects of an audit" in result.err) == (2, True)

@@ -89,7 +89,11 @@ def review_suspects(
         )
         serve_page(settings, service, listener, f"{counted(len(suspects), 'suspect')} to review")
     name = shlex.join([*data, "--decisions", str(output)])
-    say(f"decisions are in {output}; to carry them out: slugline audit {name} -o repaired.csv")
+    options = ", with the same options for reading" if reading.describes_source() else ""
+    say(
+        f"decisions are in {output}; to carry them out{options}: slugline audit {name} "
+        "-o repaired.csv"
+    )
 
 
 def _prepare_store(store: LabelStore, findings: Findings, page: PageOptions) -> str:

@@ -135,7 +135,7 @@ class AuditReview:
 
 def _describe(suspicion: float) -> str:
     probability = "over 99 %" if suspicion > _CERTAIN else percent(suspicion, 0)
-    return f"the probability that this is wrong: {probability}"
+    return f"the topic is wrong with a probability of {probability}"
 
 
 def _document_id(findings: Findings, row: int) -> str:

@@ -132,5 +132,5 @@ class ContradictedLabels:
         first = find_first_decisions(self._store).get(document.id)
         if first is None or first.kind != "label":
             return None
-        reason = f"the probability that it is right: {percent(guess.probability, 0)}"
+        reason = f"the model gives this a probability of {percent(guess.probability, 0)}"
         return TopicReview(first.topics, guess.topics, (reason,))

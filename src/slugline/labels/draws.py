@@ -132,7 +132,7 @@ class RepeatedDraws:
         repeated = {
             each.assignment.document
             for each in shown
-            if each.assignment.selection.reason == "repeated"
+            if each.assignment.selection.reason in ("repeated", "audit")
         }
         candidates = [
             each

@@ -14,7 +14,7 @@ from slugline.base.arrays import Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.corpus.columns import N_PEEKED, column_names, find_id_column, known_topic_column
-from slugline.corpus.label_database import TEXT_COLUMNS, TOPIC_COLUMN, StoredDocument
+from slugline.corpus.label_database import REVIEWED, TEXT_COLUMNS, TOPIC_COLUMN, StoredDocument
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.topic_cells import topic_name
 from slugline.errors import DataError, Message, OptionError, Parameter
@@ -132,8 +132,14 @@ class TextTable:
 
         Raises
         ------
-        OptionError : if the labels in the store are of texts in other columns.
+        OptionError : if the labels in the store are of texts in other columns, or decisions about
+            suspects.
         """
+        if store.setting(REVIEWED) is not None:
+            raise OptionError(
+                f"{store.path} has decisions about suspects of an audit; name another file for the "
+                "labels."
+            )
         stored = stored_text_columns(store)
         if stored is not None and stored != self.text_columns:
             raise OptionError(
