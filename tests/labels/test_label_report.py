@@ -133,7 +133,7 @@ def test_lines_say_what_is_known() -> None:
 def test_lines_say_that_further_labels_hardly_pay() -> None:
     doubling = DoublingForecast(2000, 0.001, 0.0, 0.01)
     report = LabelReport(n_labels=1000, estimate=ESTIMATE, doubling=doubling)
-    assert [*report.lines()][-1] == "further labels hardly pay"
+    assert [*report.lines()][-1] == "more labels are unlikely to help much"
 
 
 def test_lines_say_that_too_few_labels_are_measured() -> None:

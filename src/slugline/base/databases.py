@@ -133,7 +133,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         with self.reading() as connection:
             return connection.execute(query, values).fetchone()[0]
 
-    def check_has_numbers(self, connection: sqlite3.Connection, table: str) -> None:
+    def check_ids_left(self, connection: sqlite3.Connection, table: str) -> None:
         """Raise StoreError if no number is left for a new row, as in a manipulated file."""
         last = connection.execute(
             f"SELECT max(coalesce((SELECT max(id) FROM {table}), 0), "  # noqa: S608
@@ -235,7 +235,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def _open(self) -> sqlite3.Connection:
         self._check_path()
-        is_cut = _has_cut_page(self.path)
+        is_cut = _has_incomplete_page(self.path)
         connection = self._connect()
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._form.max_row_bytes)
@@ -468,7 +468,7 @@ def _logs(path: Path) -> list[Path]:
     return [log for log in logs if log.exists()]
 
 
-def _has_cut_page(path: Path) -> bool:
+def _has_incomplete_page(path: Path) -> bool:
     """Whether the last page of a SQLite file is incomplete; SQLite would fill it with zeros.
 
     A page may be incomplete as long as it is also in a log.

@@ -315,7 +315,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         )
         cells = to_cells(correction)
         with self._database.writing() as connection:
-            self._database.check_has_numbers(connection, "corrections")
+            self._database.check_ids_left(connection, "corrections")
             cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
                 cells,
@@ -338,7 +338,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             return False
         approver = None if who is None else _name_cell("who", who)
         with self._database.writing() as connection:
-            self._database.check_has_numbers(connection, "approvals")
+            self._database.check_ids_left(connection, "approvals")
             cursor = connection.execute(
                 "INSERT OR IGNORE INTO approvals (correction, at, who) "
                 "SELECT id, ?, ? FROM corrections WHERE id = ? AND undone IS NULL",

@@ -131,7 +131,7 @@ class LabelReport:
         if self.doubling is None:
             return
         if self.doubling.hardly_pays:
-            yield "further labels hardly pay"
+            yield "more labels are unlikely to help much"
         else:
             n, gain, low, high = self.doubling
             yield (

@@ -1142,7 +1142,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
 
     def _insert(self, connection: sqlite3.Connection, table: str, **cells: Any) -> int:
         """Insert a row, of this moment unless `at` is given; return its number."""
-        self._database.check_has_numbers(connection, table)
+        self._database.check_ids_left(connection, table)
         cells = {"at": utc_now()} | cells
         marks = ", ".join("?" * len(cells))
         cursor = connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ class ListedDecision(NamedTuple):
 
 
 class CoderHistory:
-    """The decisions of a coder, of which those since the last look are read.
+    """The decisions of a coder, for several threads; each look reads those since the last one.
 
     Parameters
     ----------
@@ -35,13 +36,14 @@ class CoderHistory:
 
     def __init__(self, store: LabelStore, coder: str) -> None:
         self._store, self._coder = store, coder
+        self._lock = threading.Lock()
         self._last = self._last_withdrawn = 0
         self._by_id: dict[int, LabelDecision] = {}
         # By assignment, in the order of the decisions.
         self._current: dict[int, LabelDecision] = {}
 
-    def refresh(self) -> None:
-        """Read the decisions since the last look."""
+    def _refresh(self) -> None:
+        """Read the decisions since the last look; the caller holds the lock."""
         for decision in self._store.decisions(self._last, self._coder):
             self._by_id[decision.id] = decision
             self._current.pop(decision.assignment.id, None)
@@ -56,20 +58,26 @@ class CoderHistory:
 
     def find(self, number: int) -> LabelDecision | None:
         """Return a decision by number; None if the coder has none of this number."""
-        return self._by_id.get(number)
+        with self._lock:
+            self._refresh()
+            return self._by_id.get(number)
 
     def current(self, assignment: int) -> LabelDecision | None:
         """Return the decision about an assignment; None if there is none."""
-        decision = self._current.get(assignment)
+        with self._lock:
+            self._refresh()
+            decision = self._current.get(assignment)
         return None if decision is None or decision.kind == "undo" else decision
 
     def decisions(self) -> list[LabelDecision]:
         """Return the decisions that were not undone or withdrawn, in order."""
-        return [
-            each
-            for each in self._current.values()
-            if each.kind != "undo" and each.id > self._last_withdrawn
-        ]
+        with self._lock:
+            self._refresh()
+            return [
+                each
+                for each in self._current.values()
+                if each.kind != "undo" and each.id > self._last_withdrawn
+            ]
 
     def latest(self, n: int, before: int | None = None) -> list[ListedDecision]:
         """Return the latest decisions that were not undone or withdrawn, the latest first.

@@ -1,7 +1,7 @@
-"""The operations of the label page, each of which is a method of `LabelService`.
+"""What the label page can ask for: each request is a method of `LabelService`.
 
-Nothing here depends on Starlette: `handlers` translates. The methods block, so that they are to be
-run on threads; each takes the name of the coder who asks.
+Nothing here depends on Starlette: `handlers` translates HTTP. The methods block, so that they are
+to be run on threads; each takes the name of the coder who asks.
 """
 
 from __future__ import annotations
@@ -149,8 +149,9 @@ class LabelService:
         self._table, self._assignments, self._selector = table, assignments, selector
         self._is_blind, self._content, self._reviewer = is_blind, content, reviewer
         self._near_copies, self._repeated_draws = near_copies, repeated_draws
-        self._selecting, self._reading = threading.Lock(), threading.Lock()
-        self._counting = threading.Lock()
+        # Of the selector and the assignments, of the histories, and of the counter.
+        self._selection_lock, self._history_lock = threading.Lock(), threading.Lock()
+        self._count_lock = threading.Lock()
         self._counter, self._last_change = LabelCounter(table.has_key), tuple[int, ...]()
         self._agreement = AgreementTask(store)
         self._histories: dict[str, CoderHistory] = {}
@@ -182,7 +183,7 @@ class LabelService:
     def next_text(self, coder: str, request: NextRequest) -> NextReply:
         """Return a text for a coder: one that they haven't decided yet, or a new one."""
         held = set(request.held)
-        with self._selecting:
+        with self._selection_lock:
             for assignment in self.store.open_assignments(coder):
                 if assignment.id not in held:
                     return NextReply(text=self._text(assignment))
@@ -304,7 +305,7 @@ class LabelService:
         """Let the row of an assignment, if the file still has it, be given to others, or not."""
         row = self._table.find_row(self.store.document(assignment.document))
         if row is not None:
-            with self._selecting:
+            with self._selection_lock:
                 change(row, assignment.coder.name)
 
     def undo(self, coder: str, request: UndoRequest) -> TextReply:
@@ -339,10 +340,8 @@ class LabelService:
         )
 
     def _history(self, coder: str) -> CoderHistory:
-        with self._reading:
-            history = self._histories.setdefault(coder, CoderHistory(self.store, coder))
-            history.refresh()
-            return history
+        with self._history_lock:
+            return self._histories.setdefault(coder, CoderHistory(self.store, coder))
 
     # Near copies -----------------------------------------------------------------------------
 
@@ -382,7 +381,7 @@ class LabelService:
         documents = [each for each in found if each is not None]
         if len(documents) < len(found):
             raise DataError("some of these texts are gone from the file; load the page again.")
-        with self._selecting:  # so that none of them is selected meanwhile
+        with self._selection_lock:  # so that none of them is selected meanwhile
             n_copies = self.store.label_copies(assignment.id, documents, request=request.request)
             for each in self.store.copies(assignment.id):
                 row = self._table.find_row(self.store.document(each.assignment.document))
@@ -394,7 +393,7 @@ class LabelService:
     def undo_copies(self, coder: str, request: UndoCopiesRequest) -> CopiesCountReply:
         """Take the labels of near copies back, so that nobody has these texts."""
         assignment = self._own_assignment(coder, request.assignment)
-        with self._selecting:
+        with self._selection_lock:
             copies = self.store.copies(assignment.id)
             n_copies = self.store.undo_copies(assignment.id, request=request.request)
             for each in copies:
@@ -497,7 +496,7 @@ class LabelService:
 
     def _refresh(self) -> AgreementReply:
         """Read again who has which text."""
-        with self._selecting:
+        with self._selection_lock:
             self._assignments.refresh(self._table, self.store)
         self._selector.notice_change()
         return self.agreement()
@@ -599,7 +598,7 @@ class LabelService:
 
     def _read_counts(self, topics: Sequence[str]) -> LabelCounts:
         """Return the counts; only documents whose labels have changed are read."""
-        with self._counting:
+        with self._count_lock:
             last = self.store.last_change()
             changed = self.store.changed_documents(self._last_change) if self._last_change else None
             if changed is None or len(changed) > _MAX_RECOUNTED:

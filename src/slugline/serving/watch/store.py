@@ -191,7 +191,7 @@ class WatchStore(contextlib.AbstractContextManager["WatchStore"]):
             if self._to_model(row[1:])[1:] != model[1:]:  # the file may have been renamed
                 raise self._database.damaged_row(f"model {model.digest}", "it has other topics")
             return int(row[0])
-        self._database.check_has_numbers(connection, "models")
+        self._database.check_ids_left(connection, "models")
         cells = (model.digest, to_cell(model.name), json.dumps(model.topics), int(model.multilabel))
         number = connection.execute(
             "INSERT INTO models (digest, name, topics, multilabel) VALUES (?, ?, ?, ?)", cells
