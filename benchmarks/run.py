@@ -43,6 +43,7 @@ SUBJECTS = (
     "corrections",
     "label_store",
     "labelling",
+    "counting",
     "export",
     "streams",
     "reproducibility",
@@ -86,6 +87,7 @@ PACKAGES = (
     "jax",
     "fasttext",
     "cleanlab",
+    "quapy",
 )
 
 Benchmark = Callable[..., str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,91 @@ def test_count_writes_a_file(run: Run, tmp_path: Path, ending: str) -> None:
         head, first, *_ = content.decode("utf-8-sig").splitlines()
         assert head.startswith("month,texts,topic,share,low,high,number,")
         assert first.startswith("2026-01,30,")
+
+
+# With labels of some of the texts -----------------------------------------------------------------
+
+
+def write_labelled(path: Path, news: News, n: int) -> None:
+    topics = dict(news)
+    lines = path.with_name("new.csv").read_text().splitlines()[1:]
+    texts = dict.fromkeys(line.rpartition(",")[0].rpartition(",")[0] for line in lines)
+    rows = [f"{text},{topics[text]}" for text in [*texts][:n]]
+    path.write_text("text,topic\n" + "\n".join(rows) + "\n")
+
+
+def test_count_with_labels_says_what_each_count_is_from(
+    run: Run, news: News, tmp_path: Path
+) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 60)
+    code, out, _ = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["n_labelled"] >= 30
+    assert {topic["method"] for topic in result["topics"]} <= {"labels", "labels and model"}
+
+
+def test_count_with_too_few_labels_is_by_the_model(run: Run, news: News, tmp_path: Path) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 5)
+    _, out, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--json")
+    assert {topic["method"] for topic in json.loads(out)["topics"]} == {"model"}
+    assert "5 labelled texts are too few to count by" in err
+
+
+def test_count_names_labelled_texts_that_are_not_counted(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("text,topic\na wheat silo,grain\na loan,bank\n")
+    _, _, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
+    assert "2 of 2 labelled texts are not among the texts to count, and left out." in err
+
+
+def test_count_counts_topics_that_only_labels_have(run: Run, news: News, tmp_path: Path) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 60)
+    content = (tmp_path / "labelled.csv").read_text()
+    (tmp_path / "labelled.csv").write_text(content.replace(",grain", ",maize"))
+    code, out, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--json")
+    assert code == 0
+    [maize] = [t for t in json.loads(out)["topics"] if t["topic"] == "maize"]
+    assert (maize["method"], maize["answers"]) == ("labels", None)
+    assert "The labels have 1 topic that the model doesn't know: maize." in err
+
+
+def test_count_plans_labels(run: Run) -> None:
+    code, out, _ = run("count", "news.slug", "new.csv", "--plan", "0.05")
+    assert code == 0
+    assert "To know each share to within 5 points either way (95 % interval), label " in out
+
+
+def test_count_rejects_a_plan_that_is_no_fraction(run: Run) -> None:
+    code, _, err = run("count", "news.slug", "new.csv", "--plan", "5")
+    assert code == 2
+    assert "--plan" in err
+
+
+def test_count_without_heldout_predictions_counts_labels(
+    run: Run, news: News, tmp_path: Path
+) -> None:
+    from slugline.classifier import load
+
+    classifier = load("news.slug")
+    classifier.partial_fit(["wheat rose"], ["grain"]).save(tmp_path / "batch.slug")
+    write_labelled(tmp_path / "labelled.csv", news, 60)
+    code, out, _ = run("count", "batch.slug", "new.csv", "--labelled", "labelled.csv", "--json")
+    assert code == 0
+    assert {topic["method"] for topic in json.loads(out)["topics"]} == {"labels"}
+
+
+def test_count_counts_each_topic_of_a_multilabel_model(
+    run: Run, news: News, tmp_path: Path
+) -> None:
+    from slugline.classifier import TopicClassifier
+
+    pairs = [*pairwise(news)]
+    texts = [text for text, _ in news] + [f"{a} {b}" for (a, _), (b, _) in pairs]
+    topics = [(topic,) for _, topic in news] + [tuple(sorted({a, b})) for (_, a), (_, b) in pairs]
+    TopicClassifier().fit(texts, topics).save(tmp_path / "several.slug")
+    code, out, _ = run("count", "several.slug", "new.csv", "--by", "month", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["multilabel"]
+    sport = result["topics"][2]
+    assert sport["low"] < 60 / 110 < sport["high"]

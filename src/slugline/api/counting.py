@@ -16,6 +16,7 @@ from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DateOrder
+from slugline.counting.labelled import read_labelled_sample
 from slugline.counting.results import Counts, format_share
 
 
@@ -61,6 +62,8 @@ def count(
     by: str | None = None,
     date: str | None = None,
     date_order: DateOrder | None = None,
+    labelled: str | Path | None = None,
+    plan: float | None = None,
     random_state: int = 0,
     n_jobs: int = 1,
     progress: Progress | None = None,
@@ -83,6 +86,12 @@ def count(
         The column of dates; by default the only one that holds dates.
     date_order : {"day-first", "month-first"}, optional
         The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+    labelled : path, optional
+        Labels of some of the texts, which were drawn at random, or a label database of
+        `slugline label`. Counts then hold even if more than the shares of topics has changed.
+    plan : float, optional
+        Say how many texts to label, so that intervals end within this margin of the share:
+        `result.counts.plan`.
     random_state : int, default 0
         The seed of the simulations for intervals.
     n_jobs : int, default 1
@@ -104,10 +113,18 @@ def count(
     ('billing', True)
     """
     fitted = to_classifier(model).fitted_
+    sample = None if labelled is None else read_labelled_sample(Path(labelled), fitted)
     options = CountOptions(
-        text=text, by=by, date=date, date_order=date_order, n_threads=n_jobs, seed=random_state
+        text=text,
+        by=by,
+        date=date,
+        date_order=date_order,
+        labelled=sample,
+        plan=plan,
+        n_threads=n_jobs,
+        seed=random_state,
     )
-    check_countable(fitted)  # before a file is opened
+    check_countable(fitted, sample)  # before a file is opened
     rows = _read(data, fitted.layout)
     progress = check_progress(progress)
 

@@ -15,6 +15,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
+from slugline.counting.labelled import read_labelled_sample
 from slugline.counting.results import Counts, describe_left_out
 from slugline.errors import Message
 from slugline.model.file.content import load_model
@@ -42,6 +43,16 @@ _DELAY = 1.0
     show_default="found in the first rows",
     values=DATE_ORDERS,
 )
+@option(
+    "--labelled FILE",
+    "Labels of some of the texts, drawn at random, or a label database of `slugline label`.",
+)
+@option(
+    "--plan MARGIN",
+    "Say how many texts to label, so that 95 % intervals end within MARGIN of the share, such as "
+    "0.02 for 2 points either way.",
+    type=float,
+)
 @options.format_option
 @options.encoding_option
 @options.separator_option
@@ -60,6 +71,8 @@ def count(
     by: str | None,
     date: str | None,
     date_order: DateOrder | None,
+    labelled: str | None,
+    plan: float | None,
     format: str | None,  # noqa: A002 (the user's word)
     encoding: str | None,
     separator: str | None,
@@ -81,9 +94,20 @@ def count(
     """
     options.check_model_first("count", model, file)
     if output is not None:
-        check_target("--output", output, [model, file])
+        check_target("--output", output, [model, file, labelled])
     fitted, _ = load_model(model)
-    check_countable(fitted)  # before the file is opened
+    sample = None if labelled is None else read_labelled_sample(Path(labelled), fitted)
+    check_countable(fitted, sample)  # before the file is opened
+    settings = CountOptions(
+        text=text,
+        by=by,
+        date=date,
+        date_order=date_order,
+        labelled=sample,
+        plan=plan,
+        n_threads=threads,
+        seed=seed,
+    )
     rows = read_rows(
         file,
         format=format,
@@ -94,9 +118,6 @@ def count(
     )
     if rows.note:
         say(Message(f"{rows.name}: ", rows.note))
-    settings = CountOptions(
-        text=text, by=by, date=date, date_order=date_order, n_threads=threads, seed=seed
-    )
     start = time.monotonic()
     with show_progress(delay=_DELAY) as progress:
 
@@ -141,3 +162,9 @@ def _print_counts(counts: Counts) -> None:
             )
         print_table(rows)
         show()
+    for change in counts.significant_changes:
+        show(f"{change.describe()}.")
+    if counts.changes and not counts.significant_changes:
+        show("No change is more than chance.")
+    if counts.plan is not None:
+        show(counts.plan.describe())

@@ -55,6 +55,8 @@ def find_changes(
     if is_time and len(groups) > 2:
         pairs.append((0, len(groups) - 1))
     tested: list[Change] = []
+    if not all(estimates):
+        return tested
     for before, after in pairs:
         differences, errors = _differences(estimates[before], estimates[after])
         for topic, difference, error in zip(

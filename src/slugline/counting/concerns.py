@@ -117,12 +117,9 @@ def heldout_concerns(samples: Sequence[HeldoutSample], topics: Sequence[str]) ->
         ),
     ):
         if few:
-            names = few[:_MAX_NAMED]
-            more = len(few) - len(names)
-            listed = join_words([*names, *([f"{more} more"] if more else [])])
             yield (
-                f"{counted(len(few), 'topic')} ({listed}) had {what} in training, so that the "
-                "model's errors there are hardly known: label more texts of "
+                f"{counted(len(few), 'topic')} ({join_words(few, _MAX_NAMED)}) had {what} in "
+                "training, so that the model's errors there are hardly known: label more texts of "
                 f"{'it' if len(few) == 1 else 'them'} before you rely on "
                 f"{'its' if len(few) == 1 else 'their'} counts."
             )
@@ -135,9 +132,7 @@ def shift_concerns(estimates: Sequence[ShareEstimate], topics: Sequence[str]) ->
         return
     about = ""
     if len(estimates) > 1:
-        names = [topics[i] for i in disagreeing[:_MAX_NAMED]]
-        more = len(disagreeing) - len(names)
-        about = f" for {join_words([*names, *([f'{more} more'] if more else [])])}"
+        about = f" for {join_words([topics[i] for i in disagreeing], _MAX_NAMED)}"
     yield (
         f"Two ways to count disagree by more than chance{about}: more than the shares of topics "
         "has changed since training, such as how people write about them. Label a random sample "

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F32
+from slugline.base.checks import check_fraction
+from slugline.base.wording import counted, join_words
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.counting.changes import find_changes
@@ -22,9 +23,24 @@ from slugline.counting.concerns import (
     unsure_concerns,
 )
 from slugline.counting.dates import DateOrder
-from slugline.counting.estimation import ShareEstimate, estimate_groups
+from slugline.counting.estimation import (
+    ShareEstimate,
+    estimate_groups,
+    first_intervals,
+    first_shares,
+)
 from slugline.counting.groups import MAX_GROUPS, Grouping
-from slugline.counting.results import Counts, GroupCount, TopicCount
+from slugline.counting.labelled import (
+    MIN_LABELLED,
+    LabelledSample,
+    MatchedLabels,
+    estimate_labelled_share,
+    explained_variance,
+    plan_labels,
+    sample_concern,
+    uses_model,
+)
+from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample, heldout_samples
 from slugline.errors import DataError, Message, Parameter
@@ -35,6 +51,8 @@ from slugline.prediction.rows import Columns, PredictOptions, batch_texts, map_b
 # rows of all texts: more would hardly change the shares.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
+# Topics that a sentence names.
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,10 @@ class CountOptions:
         The column of dates; by default, the only one that holds dates.
     date_order : {"day-first", "month-first"}, optional
         The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+    labelled : LabelledSample, optional
+        Labels of some of the texts.
+    plan : float, optional
+        Half the width of intervals for which to say how many texts to label.
     seed : int, default 0
     """
 
@@ -62,11 +84,18 @@ class CountOptions:
     by: str | None = None
     date: str | None = None
     date_order: DateOrder | None = None
+    labelled: LabelledSample | None = None
+    plan: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.plan is not None:
+            check_fraction("plan", self.plan)
 
 
 class _CountedBatch(NamedTuple):
     rows: list[SourceRow | BadRow]  # those with a text
+    labelled: list[tuple[int, str]]  # which of these have a label, and their texts
     n_bad: int
     proba: F32
     sums: TextTotals
@@ -98,18 +127,28 @@ def count_rows(
         columns to read.
     """
     options = options or CountOptions()
-    samples = _model_samples(fitted)
+    check_countable(fitted, options.labelled)
+    samples = model_samples(fitted)
     tally = _Tally(fitted, options, announce)
+    labelled_texts = options.labelled.topics.keys() if options.labelled else ()
     usual = None if fitted.heldout_predictions is None else fitted.heldout_predictions.words
 
     def count_batch(
         batch: list[SourceRow | BadRow], *, columns: Columns, missing: BadRow
     ) -> _CountedBatch:
-        texts = batch_texts(batch, columns, missing)
-        counted = [row for row, text in zip(batch, texts, strict=True) if isinstance(text, str)]
-        proba, words = fitted.predict_with_words([t for t in texts if isinstance(t, str)])
-        sums = TextTotals.from_batch(proba, words, usual)
-        return _CountedBatch(counted, len(batch) - len(counted), proba, sums)
+        cells = batch_texts(batch, columns, missing)
+        usable = [row for row, text in zip(batch, cells, strict=True) if isinstance(text, str)]
+        texts = [text for text in cells if isinstance(text, str)]
+        proba, words = fitted.predict_with_words(texts)
+        return _CountedBatch(
+            rows=usable,
+            labelled=[
+                (i, text.strip()) for i, text in enumerate(texts) if text.strip() in labelled_texts
+            ],
+            n_bad=len(batch) - len(usable),
+            proba=proba,
+            sums=TextTotals.from_batch(proba, words, usual),
+        )
 
     predict_options = PredictOptions(text=options.text, n_threads=options.n_threads)
     n_rows = 0
@@ -125,13 +164,12 @@ def count_rows(
         raise DataError(
             f"{rows.name} has no text to count ({tally.n_bad:,} rows without a text{undated})."
         )
-    return _summarize(fitted, samples, tally, rows.name, options)
+    return _Summary(fitted, samples, tally, options).counts(rows.name)
 
 
-def check_countable(fitted: Fitted) -> None:
-    """Raise DataError if a model has no held-out predictions."""
-    heldout = fitted.heldout_predictions
-    if heldout is None or not heldout.n_documents:
+def check_countable(fitted: Fitted, labelled: LabelledSample | None = None) -> None:
+    """Raise DataError if a model has no held-out predictions, and there are no labels instead."""
+    if not _has_heldout(fitted) and labelled is None:
         raise DataError(
             "the model has no held-out answers, from which its errors are known; train it again "
             "with ",
@@ -142,11 +180,15 @@ def check_countable(fitted: Fitted) -> None:
         )
 
 
-def _model_samples(fitted: Fitted) -> list[HeldoutSample]:
-    """Return the held-out documents of a model; see `heldout_samples`."""
-    check_countable(fitted)
+def _has_heldout(fitted: Fitted) -> bool:
     heldout = fitted.heldout_predictions
-    if heldout is None:
+    return heldout is not None and heldout.n_documents > 0
+
+
+def model_samples(fitted: Fitted) -> list[HeldoutSample]:
+    """Return the held-out documents of a model; see `heldout_samples`. None if there are none."""
+    heldout = fitted.heldout_predictions
+    if heldout is None or not heldout.n_documents:
         return []
     return heldout_samples(heldout, fitted.topic_counts.astype(np.float64), fitted.n_documents)
 
@@ -165,6 +207,8 @@ class _Tally:
         self.grouping: Grouping | None = None
         self.sums = TextTotals()
         self.n_bad = self.n_undated = 0
+        # Labelled texts that were found: their probabilities and groups.
+        self.labelled: dict[str, tuple[F32, str | None]] = {}
 
     def add(self, batch: _CountedBatch) -> None:
         self.n_bad += batch.n_bad
@@ -173,6 +217,8 @@ class _Tally:
             return
         if self._options.by is None:
             self.total.add(batch.proba)
+            for i, text in batch.labelled:
+                self.labelled.setdefault(text, (batch.proba[i], None))
             return
         if self.grouping is None:
             self.grouping = Grouping.from_rows(
@@ -188,6 +234,9 @@ class _Tally:
         is_dated = np.array([name is not None for name in names])
         self.n_undated += int((~is_dated).sum())
         self.total.add(batch.proba[is_dated])
+        for i, text in batch.labelled:
+            if names[i] is not None:
+                self.labelled.setdefault(text, (batch.proba[i], names[i]))
         known = np.array([name or "" for name in names], dtype=object)
         for name in dict.fromkeys(name for name in names if name is not None):
             self._group(name).add(batch.proba[known == name])
@@ -216,62 +265,181 @@ class _Tally:
         return SampledRows(self._n_topics, capacity, self._options.seed)
 
 
-def _summarize(
-    fitted: Fitted, samples: list[HeldoutSample], tally: _Tally, name: str, options: CountOptions
-) -> Counts:
-    topics = [str(topic) for topic in fitted.topics.names]
-    total = estimate_groups(samples, tally.total, seed=options.seed)
-    is_time = tally.grouping is not None and tally.grouping.period is not None
-    names = sorted(tally.groups) if is_time else [*tally.groups]
-    estimates = [estimate_groups(samples, tally.groups[n], seed=options.seed) for n in names]
-    groups = tuple(
-        _group_count(name, tally.groups[name], estimate, topics)
-        for name, estimate in zip(names, estimates, strict=True)
-    )
-    return Counts(
-        name=name,
-        total=_group_count("", tally.total, total, topics),
-        groups=groups,
-        column=None if tally.grouping is None else tally.grouping.period or tally.grouping.column,
-        is_time=is_time,
-        changes=tuple(find_changes(groups, estimates, is_time=is_time)),
-        concerns=tuple(_concerns(fitted, samples, tally, total, topics)),
-        n_bad=tally.n_bad,
-        n_undated=tally.n_undated,
-        multilabel=fitted.multilabel,
-    )
+class _Summary:
+    """Makes the results from what was summed."""
 
+    def __init__(
+        self, fitted: Fitted, samples: list[HeldoutSample], tally: _Tally, options: CountOptions
+    ) -> None:
+        self._fitted, self._samples, self._tally = fitted, samples, tally
+        self._options = options
+        self._topics = [str(topic) for topic in fitted.topics.names]
+        self._labelled = self._labelled_rows()
 
-def _group_count(
-    name: str, texts: SampledRows, estimates: Sequence[ShareEstimate], topics: Sequence[str]
-) -> GroupCount:
-    n_texts, n_answers = len(texts), texts.n_answers.tolist()
-    # A multilabel model has a binary estimate for each topic, of which the first share counts.
-    n = None if len(estimates) == 1 else 1
-    shares = chain.from_iterable(each.shares[:n].tolist() for each in estimates)
-    intervals = chain.from_iterable(each.intervals()[:n] for each in estimates)
-    return GroupCount(
-        name,
-        n_texts,
-        tuple(
-            TopicCount(topic, share, interval, n_texts, answers)
-            for topic, share, interval, answers in zip(
-                topics, shares, intervals, n_answers, strict=True
+    def counts(self, name: str) -> Counts:
+        tally, grouping = self._tally, self._tally.grouping
+        is_time = grouping is not None and grouping.period is not None
+        names = sorted(tally.groups) if is_time else [*tally.groups]
+        total = self._estimate(tally.total)
+        estimates = [self._estimate(tally.groups[name]) for name in names]
+        groups = tuple(
+            self._group_count(name, tally.groups[name], estimate)
+            for name, estimate in zip(names, estimates, strict=True)
+        )
+        return Counts(
+            name=name,
+            total=self._group_count("", tally.total, total),
+            groups=groups,
+            column=None if grouping is None else grouping.period or grouping.column,
+            is_time=is_time,
+            changes=tuple(find_changes(groups, estimates, is_time=is_time)),
+            concerns=tuple(self._concerns(total)),
+            n_bad=tally.n_bad,
+            n_undated=tally.n_undated,
+            n_labelled=len(self._labelled),
+            plan=self._plan(total),
+            multilabel=self._fitted.multilabel,
+        )
+
+    def _estimate(self, texts: SampledRows) -> list[ShareEstimate]:
+        """Return the estimates by the model; none if it has no held-out predictions."""
+        if not self._samples:
+            return []
+        return estimate_groups(self._samples, texts, seed=self._options.seed)
+
+    def _labelled_rows(self) -> MatchedLabels:
+        """Return the labelled texts that were found among the texts."""
+        found, sample = self._tally.labelled, self._options.labelled
+        proba = np.array([proba for proba, _ in found.values()], dtype=np.float32)
+        return MatchedLabels(
+            proba.reshape(-1, len(self._topics)),
+            [] if sample is None else [sample.topics[text] for text in found],
+            np.array([] if sample is None else [sample.weights[text] for text in found]),
+        )
+
+    def _labelled_in(self, group: str) -> MatchedLabels:
+        """Return the labelled texts of a group; all for the total."""
+        if not group:
+            return self._labelled
+        is_in = [name == group for _, name in self._tally.labelled.values()]
+        return self._labelled.take(np.array(is_in, dtype=bool))
+
+    def _group_count(
+        self, name: str, texts: SampledRows, estimates: Sequence[ShareEstimate]
+    ) -> GroupCount:
+        labelled = self._labelled_in(name)
+        if len(labelled) >= MIN_LABELLED:
+            counts = self._count_labelled(labelled, texts, estimates)
+        elif estimates:
+            counts = self._count_by_model(texts, estimates)
+        else:
+            where = f" in {name}" if name else ""
+            raise DataError(
+                f"{counted(len(labelled), 'text')}{where} {'has' if len(labelled) == 1 else 'have'}"
+                " a label, and the model has no held-out answers to count without; label at least "
+                f"{MIN_LABELLED}."
             )
-        ),
-    )
+        return GroupCount(name, len(texts), tuple(counts))
 
+    def _count_by_model(
+        self, texts: SampledRows, estimates: Sequence[ShareEstimate]
+    ) -> Iterator[TopicCount]:
+        values = zip(
+            self._topics,
+            first_shares(estimates).tolist(),
+            first_intervals(estimates),
+            texts.n_answers.tolist(),
+            strict=True,
+        )
+        for topic, share, interval, n_answers in values:
+            yield TopicCount(topic, share, interval, len(texts), n_answers)
 
-def _concerns(
-    fitted: Fitted,
-    samples: list[HeldoutSample],
-    tally: _Tally,
-    total: Sequence[ShareEstimate],
-    topics: Sequence[str],
-) -> Iterator[str]:
-    words = None if fitted.heldout_predictions is None else fitted.heldout_predictions.words
-    yield from text_concerns(tally.sums, words)
-    if len(samples) == 1:
-        yield from unsure_concerns(tally.sums, samples[0], total[0].shares)
-    yield from shift_concerns(total, topics)
-    yield from heldout_concerns(samples, topics)
+    def _count_labelled(
+        self, labelled: MatchedLabels, texts: SampledRows, estimates: Sequence[ShareEstimate]
+    ) -> Iterator[TopicCount]:
+        """Yield the counts of the model's topics, and of others that labels have."""
+        explained = self._explained(estimates)
+        n_texts, n_answers = len(texts), texts.n_answers.tolist()
+        new = {topic for topics in labelled.topics for topic in topics} - {*self._topics}
+        for i, topic in enumerate([*self._topics, *sorted(new)]):
+            is_used = topic not in new and uses_model(explained[i])
+            estimate = estimate_labelled_share(
+                labelled.has_topic(topic),
+                labelled.weights,
+                n_texts,
+                proba=labelled.proba[:, i].astype(np.float64) if is_used else None,
+                mean_proba=texts.sums[i] / n_texts if is_used else 0.0,
+                explained=explained[i] if is_used else 0.0,
+            )
+            yield TopicCount(
+                topic,
+                estimate.share,
+                estimate.interval,
+                n_texts,
+                None if topic in new else n_answers[i],
+                estimate.method,
+            )
+
+    def _explained(self, estimates: Sequence[ShareEstimate]) -> list[float]:
+        """Return how much of the variance of each topic the model explains."""
+        sample = self._options.labelled
+        if not estimates or (sample is not None and sample.is_known):
+            return [0.0] * len(self._topics)
+        parts = [
+            explained_variance(heldout, estimate.shares)
+            for heldout, estimate in zip(self._samples, estimates, strict=True)
+        ]
+        first = parts[0] if len(parts) == 1 else [part[0] for part in parts]
+        return [float(value) for value in first]
+
+    def _plan(self, total: Sequence[ShareEstimate]) -> LabelPlan | None:
+        margin = self._options.plan
+        if margin is None:
+            return None
+        shares = (
+            first_shares(total) if total else np.full(len(self._topics), 0.5)  # the worst case
+        )
+        return plan_labels(
+            shares, np.array(self._explained(total)), self._topics, len(self._tally.total), margin
+        )
+
+    def _concerns(self, total: Sequence[ShareEstimate]) -> Iterator[str]:
+        heldout = self._fitted.heldout_predictions
+        yield from text_concerns(self._tally.sums, None if heldout is None else heldout.words)
+        yield from self._labelled_concerns()
+        if len(self._labelled) >= MIN_LABELLED:
+            return  # which is right, whatever else has changed
+        if len(self._samples) == 1:
+            yield from unsure_concerns(self._tally.sums, self._samples[0], total[0].shares)
+        yield from shift_concerns(total, self._topics)
+        yield from heldout_concerns(self._samples, self._topics)
+
+    def _labelled_concerns(self) -> Iterator[str]:
+        sample, n_found = self._options.labelled, len(self._labelled)
+        if sample is None:
+            return
+        yield from sample.concerns
+        n_missing = len(sample.topics) - n_found
+        if n_missing:
+            yield (
+                f"{n_missing:,} of {counted(len(sample.topics), 'labelled text')} "
+                f"{'is' if n_missing == 1 else 'are'} not among the texts to count, and left out."
+            )
+        if n_found < MIN_LABELLED:
+            yield (
+                f"{counted(n_found, 'labelled text')} {'is' if n_found == 1 else 'are'} too few to "
+                f"count by; these counts are the model's. Label at least {MIN_LABELLED}."
+            )
+            return
+        texts = self._tally.total
+        mean_proba = texts.sums / len(texts)
+        if (concern := sample_concern(self._labelled, mean_proba, self._topics)) is not None:
+            yield concern
+        known = {*self._topics}
+        new = sorted({t for topics in self._labelled.topics for t in topics if t not in known})
+        if new:
+            yield (
+                f"The labels have {counted(len(new), 'topic')} that the model doesn't know: "
+                f"{join_words(new, _MAX_NAMED)}. Their counts are by labels alone; train a new "
+                "model to count them without."
+            )

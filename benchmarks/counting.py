@@ -1,0 +1,316 @@
+"""Counting topics: errors and intervals where shares have shifted, beside QuaPy; time.
+
+Sets of texts are drawn from test documents with random shares of topics (artificial prevalence).
+QuaPy's methods get held-out answers of the same classifier, from five folds, as they do by default.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import StratifiedKFold
+
+from data import load, select, synthetic_texts
+from measure import map_processes, run_child, run_in_turn, table
+from slugline import Corpus, TopicClassifier
+from slugline.base.arrays import F64, Index
+from slugline.counting.count import model_samples
+from slugline.counting.estimation import estimate_group
+
+SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")
+#: Training documents; texts of a set, and sets for each model; models of each data set.
+N_TRAIN, N_TEXTS, N_DRAWS, N_MODELS = 800, 400, 15, 4
+#: The fewest documents that a topic must have on both sides, so that QuaPy can hold some out.
+MIN_DOCUMENTS = 5
+#: QuaPy's methods.
+METHODS = ("ACC", "PACC", "EMQ-BCTS", "KDEy", "DyS")
+
+
+class Draws(NamedTuple):
+    """Sets of texts: weights of documents, and true shares of topics."""
+
+    weights: F64  # (n_documents, n_draws)
+    shares: F64  # (n_topics, n_draws)
+
+
+class Trial(NamedTuple):
+    """A model, its answers to documents, and the documents' topics.
+
+    `labels` and `fold_proba` are of the training documents: their topics, and answers by models of
+    other folds.
+    """
+
+    model: TopicClassifier
+    proba: F64
+    topics: Index
+    labels: Index
+    fold_proba: F64
+
+
+def make_trial(name: str, n_train: int, seed: int, pool: str) -> Trial:
+    """Learn from a sample of the training documents, and answer the documents of the pool.
+
+    With the pool "train", these are the other training documents: for choosing settings.
+    """
+    train, test = load(name)
+    order = np.random.default_rng(seed).permutation(len(train.texts))
+    learned = select(train, order[:n_train])
+    others = select(train, order[n_train:]) if pool == "train" else test
+    names, counts = np.unique([str(topic) for topic in learned.topics], return_counts=True)
+    names = names[counts >= MIN_DOCUMENTS]
+    learned, others = _keep(learned, names), _keep(others, names)
+    model = TopicClassifier(n_jobs=1).fit(learned.texts, learned.topics)
+    labels, topics = (np.searchsorted(names, corpus.topics) for corpus in (learned, others))
+    return Trial(
+        model,
+        model.predict_proba(others.texts).astype(np.float64),
+        topics,
+        labels,
+        _answer_in_folds(learned, labels, seed),
+    )
+
+
+def _keep(corpus: Corpus, names: Any) -> Corpus:
+    topics = np.array([str(topic) for topic in corpus.topics])
+    kept = np.flatnonzero(np.isin(topics, names))[:8000]
+    return Corpus([corpus.texts[i] for i in kept.tolist()], topics[kept].tolist(), "rows")
+
+
+def _answer_in_folds(corpus: Corpus, labels: Index, seed: int) -> F64:
+    proba = np.zeros((len(labels), labels.max() + 1))
+    for rest, fold in StratifiedKFold(5, shuffle=True, random_state=seed).split(labels, labels):
+        part = select(corpus, rest)
+        model = TopicClassifier(n_jobs=1).fit(part.texts, part.topics)
+        proba[fold] = model.predict_proba([corpus.texts[i] for i in fold.tolist()])
+    return proba
+
+
+def draw_sets(topics: Index, n_topics: int, n_texts: int, n_draws: int, seed: int) -> Draws:
+    """Draw sets of texts whose shares of topics are uniform over all that sum to 1."""
+    rng = np.random.default_rng(seed)
+    rows = [np.flatnonzero(topics == topic) for topic in range(n_topics)]
+    is_there = np.array([len(each) > 0 for each in rows])
+    weights, shares = np.zeros((len(topics), n_draws)), np.zeros((n_topics, n_draws))
+    for i in range(n_draws):
+        drawn = np.zeros(n_topics)
+        drawn[is_there] = rng.dirichlet(np.ones(is_there.sum()))
+        counts = rng.multinomial(n_texts, drawn)
+        shares[:, i] = counts / n_texts
+        for topic in np.flatnonzero(counts):
+            # With replacement where a topic has too few documents.
+            few = counts[topic] > len(rows[topic])
+            np.add.at(weights[:, i], rng.choice(rows[topic], counts[topic], replace=few), 1)
+    return Draws(weights, shares)
+
+
+# Errors and intervals -----------------------------------------------------------------------------
+
+
+class Measurement(NamedTuple):
+    """Mean absolute errors by method, and which intervals hold, shape (n_draws, n_topics)."""
+
+    errors: dict[str, float]
+    holds: Any
+    width: float
+    n_alarms: int
+
+
+def measure_trial(
+    name: str, seed: int, n_train: int, n_texts: int, n_draws: int, pool: str, quapy: bool
+) -> Measurement:
+    """Count sets of texts by all methods."""
+    trial = make_trial(name, n_train, seed, pool)
+    n_topics = trial.proba.shape[1]
+    draws = draw_sets(trial.topics, n_topics, n_texts, n_draws, seed)
+    answers = np.eye(n_topics)[trial.proba.argmax(axis=1)].T @ draws.weights / n_texts
+    errors = {"counted answers": _error(answers, draws.shares)}
+    [sample] = model_samples(trial.model.fitted_)
+    holds, widths, ours, n_alarms = [], [], np.zeros_like(draws.shares), 0
+    for i, weights in enumerate(draws.weights.T):
+        used = weights > 0
+        estimate = estimate_group(sample, trial.proba[used], weights[used], seed=i)
+        ours[:, i] = estimate.shares
+        intervals = estimate.intervals()
+        # As numbers of texts, which are whole.
+        low = np.array([np.floor(n_texts * each.low + 1e-9) for each in intervals]) / n_texts
+        high = np.array([np.ceil(n_texts * each.high - 1e-9) for each in intervals]) / n_texts
+        true = draws.shares[:, i]
+        holds.append((low - 1e-9 <= true) & (true <= high + 1e-9))
+        widths.append((high - low).mean())
+        n_alarms += estimate.disagreement > 1
+    errors["slugline"] = _error(ours, draws.shares)
+    if quapy:
+        for method, shares in quapy_shares(trial, draws):
+            errors[method] = _error(shares, draws.shares)
+    return Measurement(errors, np.array(holds), float(np.mean(widths)), n_alarms)
+
+
+def _error(shares: F64, true: F64) -> float:
+    return float(np.abs(shares - true).mean())
+
+
+class StoredAnswers(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier for QuaPy, whose answers were computed before: documents are their numbers."""
+
+    def __init__(self, proba: Any = None) -> None:
+        self.proba = proba
+
+    def fit(self, X: Any, y: Any) -> StoredAnswers:  # noqa: ARG002
+        """Note the topics."""
+        self.classes_ = np.arange(self.proba.shape[1])
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the answers to documents."""
+        return self.proba[np.asarray(X).ravel()]
+
+    def predict(self, X: Any) -> Any:
+        """Return the most likely topics."""
+        return self.predict_proba(X).argmax(axis=1)
+
+
+def quapy_shares(trial: Trial, draws: Draws) -> Iterator[tuple[str, F64]]:
+    """Yield the shares by each of QuaPy's methods."""
+    import quapy
+    from quapy.method import aggregative
+
+    quapy.environ["SAMPLE_SIZE"] = round(draws.weights[:, 0].sum())
+    n_train, n_topics = len(trial.labels), trial.proba.shape[1]
+    proba = np.concatenate([trial.fold_proba, trial.proba])
+    sets = [n_train + np.repeat(np.arange(len(w)), w.astype(int)) for w in draws.weights.T]
+    makers: dict[str, Callable[[Any], Any]] = {
+        "ACC": aggregative.ACC,
+        "PACC": aggregative.PACC,
+        "EMQ-BCTS": lambda answers: aggregative.EMQ(answers, val_split=5, calib="bcts"),
+        "KDEy": aggregative.KDEyML,
+    }
+    rows = np.arange(n_train)[:, np.newaxis]
+    for name, make in makers.items():
+        method = make(StoredAnswers(proba)).fit(rows, trial.labels)
+        shares = [method.predict(texts[:, np.newaxis]) for texts in sets]
+        yield name, np.array(shares).T
+    by_topic = np.zeros((n_topics, len(sets)))
+    for topic in range(n_topics):
+        binary = np.stack([1 - proba[:, topic], proba[:, topic]], axis=1)
+        method = aggregative.DyS(StoredAnswers(binary)).fit(rows, (trial.labels == topic) * 1)
+        by_topic[topic] = [method.predict(texts[:, np.newaxis])[1] for texts in sets]
+    yield "DyS", by_topic / np.maximum(by_topic.sum(axis=0), 1e-9)
+
+
+def shares(
+    sets: Sequence[str] = SETS,
+    models: int = N_MODELS,
+    draws: int = N_DRAWS,
+    train: int = N_TRAIN,
+    texts: int = N_TEXTS,
+    pool: str = "test",
+) -> str:
+    """Errors of shares relative to counted answers, and how often 95 % intervals hold."""
+    quapy = importlib.util.find_spec("quapy") is not None
+    methods = ["counted answers", "slugline", *(METHODS if quapy else ())]
+    jobs = [(name, seed) for name in sets for seed in range(models)]
+    fixed = [[value] * len(jobs) for value in (train, texts, draws, pool, quapy)]
+    measured = map_processes(measure_trial, *map(list, zip(*jobs, strict=True)), *fixed)
+    error_rows, interval_rows, ratios = [], [], []
+    for name in sets:
+        of_set = [m for (each, _), m in zip(jobs, measured, strict=True) if each == name]
+        means = {key: np.mean([m.errors[key] for m in of_set]) for key in methods}
+        counted = means["counted answers"]
+        ratios.append([means[key] / counted for key in methods[1:]])
+        error_rows.append([name, f"{counted:.4f}", *(f"{ratio:.2f}" for ratio in ratios[-1])])
+        by_topic = _coverage_by_topic(of_set)
+        interval_rows.append(
+            [
+                name,
+                f"{np.mean([m.holds.mean() for m in of_set]):.3f}",
+                f"{by_topic.min():.2f}",
+                f"{np.median(by_topic):.2f}",
+                f"{np.mean([m.width for m in of_set]):.3f}",
+                f"{sum(m.n_alarms for m in of_set) / draws / models:.2f}",
+            ]
+        )
+    error_rows.append(["**mean**", "", *(f"{ratio:.2f}" for ratio in np.mean(ratios, axis=0))])
+    about = (
+        f"{models} models of {train} documents for each set, {draws} sets of {texts} texts for "
+        "each. "
+    )
+    return (
+        f"{about}The mean absolute error of counted answers, and that of other ways relative to "
+        "it.\n\n#### Errors of shares\n\n"
+        + table(["", *methods], error_rows)
+        + "\n\nWarned: how often two ways to count disagree by more than chance, although only "
+        "shares have changed.\n\n#### Intervals that hold\n\n"
+        + table(
+            ["", "all topics", "worst topic", "median topic", "mean width", "warned"], interval_rows
+        )
+    )
+
+
+def _coverage_by_topic(measured: Sequence[Measurement]) -> F64:
+    # Models whose sample lacks a rare topic have fewer topics.
+    n_topics = min(m.holds.shape[1] for m in measured)
+    means: F64 = np.mean([m.holds[:, :n_topics].mean(axis=0) for m in measured], axis=0)
+    return means
+
+
+# Time ---------------------------------------------------------------------------------------------
+
+
+def speed(texts: int = 1_000_000, rounds: int = 3) -> str:
+    """Seconds and memory of `slugline count` beside `slugline predict`."""
+    with tempfile.TemporaryDirectory() as folder:
+        train = [*synthetic_texts(20_000, 20, 0)]
+        model = TopicClassifier().fit([t for t, _ in train], [topic for _, topic in train])
+        model.save(Path(folder, "model.slug"))
+        with Path(folder, "new.csv").open("w") as file:
+            file.write("text,day\n")
+            for i, (text, _) in enumerate(synthetic_texts(texts, 20, 1)):
+                file.write(f"{text},2026-{1 + 12 * i // texts:02}-01\n")
+        commands = {
+            "predict": ["predict", "model.slug", "new.csv", "-o", "out.csv"],
+            "count": ["count", "model.slug", "new.csv"],
+            "count --by month": ["count", "model.slug", "new.csv", "--by", "month"],
+        }
+        runs = run_in_turn(
+            {
+                name: partial(run_child, "counting", "run_command", folder, *words)
+                for name, words in commands.items()
+            },
+            rounds,
+        )
+    rows = []
+    base = np.median([run["process_seconds"] for run in runs["predict"]])
+    for name, measured in runs.items():
+        seconds = np.median([run["process_seconds"] for run in measured])
+        memory = np.median([run["peak_mb"] for run in measured])
+        rows.append([name, f"{seconds:.1f}", f"{seconds / base:.2f}", f"{memory:.0f}"])
+    return f"{texts:,} texts.\n\n" + table(["", "seconds", "beside predict", "MB"], rows)
+
+
+def run_command(folder: str, *words: str) -> dict[str, float]:
+    """Run a command of Slugline in this process."""
+    import contextlib
+    import os
+    import sys
+
+    from slugline.cli import main
+
+    os.chdir(folder)
+    sys.argv = ["slugline", *words, "--quiet"]
+    with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+        main()
+    return {}
+
+
+BENCHMARKS = {"shares": shares, "speed": speed}
+QUICK = {
+    "shares": {"sets": ("trec",), "models": 1, "draws": 2},
+    "speed": {"texts": 2000, "rounds": 1},
+}

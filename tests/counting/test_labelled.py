@@ -1,0 +1,179 @@
+"""Shares from labels of some of the texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slugline.classifier import load
+from slugline.corpus.label_database import Selection
+from slugline.counting.labelled import (
+    MatchedLabels,
+    estimate_labelled_share,
+    explained_variance,
+    plan_labels,
+    read_labelled_sample,
+    sample_concern,
+)
+from slugline.counting.shares import HeldoutSample
+from slugline.errors import DataError
+from slugline.evaluation.intervals import wilson
+from slugline.labels.cells import NewDocument
+from slugline.labels.store import LabelStore
+
+
+def test_labels_alone_give_wilsons_interval() -> None:
+    has_topic = np.array([1.0] * 30 + [0.0] * 70)
+    estimate = estimate_labelled_share(has_topic, np.ones(100), 10**9)
+    assert estimate.method == "labels"
+    assert estimate.share == 0.3
+    np.testing.assert_allclose(estimate.interval, wilson(30, 100), atol=1e-6)
+
+
+def test_labels_of_all_texts_leave_no_doubt() -> None:
+    has_topic = np.array([1.0] * 30 + [0.0] * 70)
+    low, high = estimate_labelled_share(has_topic, np.ones(100), 100).interval
+    assert 0.29 < low <= 0.3 <= high < 0.31
+
+
+def test_good_probabilities_make_the_interval_narrower() -> None:
+    rng = np.random.default_rng(0)
+    has_topic = (rng.random(200) < 0.3).astype(float)
+    proba = np.where(has_topic, 0.9, 0.1) + rng.normal(0, 0.05, 200)
+    alone = estimate_labelled_share(has_topic, np.ones(200), 10**6)
+    both = estimate_labelled_share(
+        has_topic, np.ones(200), 10**6, proba=proba, mean_proba=0.34, explained=0.8
+    )
+    assert both.method == "labels and model"
+    assert both.interval.high - both.interval.low < (alone.interval.high - alone.interval.low) / 2
+    assert abs(both.share - 0.3) < 0.02
+
+
+def test_wrong_probabilities_do_no_harm() -> None:
+    rng = np.random.default_rng(0)
+    has_topic = (rng.random(200) < 0.3).astype(float)
+    both = estimate_labelled_share(
+        has_topic, np.ones(200), 10**6, proba=rng.random(200), mean_proba=0.9, explained=0.8
+    )
+    assert both.interval.low < 0.3 < both.interval.high
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_intervals_hold_under_covariate_shift(share: float) -> None:
+    rng = np.random.default_rng(1)
+    n_right = 0
+    for _ in range(300):
+        topics = rng.random(5000) < share
+        # The model takes half of the topic's texts for others, and some others for it.
+        proba = np.clip(np.where(topics, rng.random(5000), rng.beta(1, 6, 5000)), 0, 1)
+        chosen = rng.choice(5000, 200, replace=False)
+        interval = estimate_labelled_share(
+            topics[chosen].astype(float),
+            np.ones(200),
+            5000,
+            proba=proba[chosen],
+            mean_proba=float(proba.mean()),
+            explained=0.5,
+        ).interval
+        n_right += interval.low <= topics.mean() <= interval.high
+    assert n_right / 300 > 0.93
+
+
+def test_weights_correct_for_texts_that_were_drawn_more_often() -> None:
+    rng = np.random.default_rng(2)
+    topics = (rng.random(20_000) < 0.1).astype(float)
+    probability = np.where(topics, 0.4, 0.05)
+    chosen = rng.random(20_000) < probability / 10
+    estimate = estimate_labelled_share(topics[chosen], 1 / probability[chosen], 20_000)
+    assert topics[chosen].mean() > 0.3
+    assert estimate.interval.low < topics.mean() < estimate.interval.high
+
+
+def test_explained_variance_is_that_of_heldout_documents() -> None:
+    proba = np.array([[0.9, 0.1], [0.1, 0.9]] * 20)
+    good = HeldoutSample(proba, np.array([0, 1] * 20), np.array([20.0, 20.0]))
+    bad = HeldoutSample(proba, np.array([0, 0, 1, 1] * 10), np.array([20.0, 20.0]))
+    shares = np.array([0.5, 0.5])
+    np.testing.assert_allclose(explained_variance(good, shares), 0.99)
+    np.testing.assert_allclose(explained_variance(bad, shares), 0, atol=1e-9)
+
+
+def test_sample_that_is_not_random_is_named() -> None:
+    rng = np.random.default_rng(3)
+    proba = rng.dirichlet(np.ones(3), 100).astype(np.float32)
+    rows = MatchedLabels(proba, [("a",)] * 100, np.ones(100))
+    mean = proba.mean(axis=0).astype(np.float64)
+    assert sample_concern(rows, mean, ["a", "b", "c"]) is None
+    concern = sample_concern(rows, np.array([0.1, 0.2, 0.7]), ["a", "b", "c"])
+    assert concern is not None
+    assert concern.startswith("The labelled texts don't look like a random sample: the model finds")
+
+
+def test_plan_needs_fewer_labels_with_a_good_model() -> None:
+    shares, topics = np.array([0.2, 0.8]), ["a", "b"]
+    plan = plan_labels(shares, np.array([0.75, 0.75]), topics, 10**7, 0.02)
+    assert plan.n_without_model == 1537  # 0.2 * 0.8 * (1.96 / 0.02) ** 2
+    assert plan.n_texts == 385
+    assert plan_labels(shares, np.zeros(2), topics, 100, 0.02).n_texts <= 100
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def test_labelled_sample_is_read_with_the_columns_of_the_model(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labelled.csv"
+    path.write_text("text,topic\nwheat,grain\nloan,bank\n")
+    sample = read_labelled_sample(path, load(news_slug).fitted_)
+    assert sample.topics == {"wheat": ("grain",), "loan": ("bank",)}
+    assert sample.concerns == ()
+
+
+def test_labelled_sample_that_the_model_learned_from_is_named(
+    news_csv: Path, tmp_path: Path
+) -> None:
+    import slugline
+
+    classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=None).classifier
+    sample = read_labelled_sample(news_csv, classifier.fitted_)
+    assert sample.is_known
+    assert sample.concerns[0].startswith("The model learned from")
+
+
+def make_store(path: Path, selections: list[Selection]) -> None:
+    with LabelStore(path) as store:
+        store.add_coder("Kim")
+        store.add_topic("bank", "Kim")
+        for i, selection in enumerate(selections):
+            [number] = store.add_documents([NewDocument(f"id {i}", f"loan {i}")])
+            assignment = store.assign("Kim", number, selection)
+            assert assignment is not None
+            store.label(assignment.id, ["bank"])
+
+
+def test_labelled_sample_has_the_weights_of_a_label_database(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.db"
+    make_store(
+        path,
+        [Selection("random", 0.01, 100), Selection("suggested", 0.05, 100), Selection("imported")],
+    )
+    sample = read_labelled_sample(path, load(news_slug).fitted_)
+    assert sample.weights == pytest.approx({"loan 0": 1, "loan 1": 0.2})
+    assert sample.concerns == (
+        f"1 label in {path} is left out: the texts were chosen actively without a known "
+        "probability, or labelled with a guess in view.",
+    )
+
+
+def test_labelled_sample_without_known_probabilities_is_an_error(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.db"
+    make_store(path, [Selection("imported"), Selection("audit", 0.5, 2)])
+    with pytest.raises(DataError, match="was selected at random or with a known probability"):
+        read_labelled_sample(path, load(news_slug).fitted_)
