@@ -133,6 +133,10 @@ class RandomDraw(NamedTuple):
     decision: LabelDecision | None
 
 
+class LabelConflictError(DataError):
+    """A change of something that was changed in the meantime."""
+
+
 class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
     """Labels in one file, for several threads; a context manager.
 
@@ -1216,10 +1220,11 @@ def _description_cells(description: str, examples: Sequence[str]) -> dict[str, b
     }
 
 
-def _conflict(owner: str, noun: str, last: int | None, supersedes: int | None) -> DataError:
-    """Return the error for a change of something that was changed in the meantime."""
+def _conflict(
+    owner: str, noun: str, last: int | None, supersedes: int | None
+) -> LabelConflictError:
     current = f"no {noun}" if last is None else f"{noun} {last}"
-    return DataError(
+    return LabelConflictError(
         f"{owner} has {current} now, and ",
         Parameter("supersedes"),
         f" is {supersedes}; look at it again, and decide then.",

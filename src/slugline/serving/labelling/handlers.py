@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.base.checks import replace_surrogates
+from slugline.errors import DataError
+from slugline.labels.store import LabelConflictError
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.labelling.requests import (
     AddTopicRequest,
@@ -120,7 +122,12 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 async def _answer(request: Request, work: Callable[[LabelService, str], object]) -> Response:
     state = label_state(request)
     coder = coder_of(request)
-    reply = await in_time(request, state.threads.run(work, state.service, coder))
+    try:
+        reply = await in_time(request, state.threads.run(work, state.service, coder))
+    except LabelConflictError as error:  # says numbers, which a page doesn't show
+        raise DataError(
+            "somebody has changed this label in the meantime; look at the text again."
+        ) from error
     return _json_response(reply)
 
 
