@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from random_selector import RandomSelector
@@ -277,10 +278,20 @@ def test_repeated_draws_repeat_nothing_that_was_not_read(store: LabelStore, reas
 def test_row_assignments_release_a_row(store: LabelStore) -> None:
     assignments = RowAssignments(3)
     assignments.add(1, "Kim", is_random=True)
-    assert not assignments.is_free(1)
+    assert free(assignments) == [0, 2]
     assignments.release(1)
-    assert (assignments.is_free(1), assignments.n_coders(1)) == (True, 0)
+    assert (free(assignments), assignments.n_coders(1)) == ([0, 1, 2], 0)
     assert assignments.drawn_by_others("Lee").tolist() == []
+
+
+def test_row_assignments_tell_which_of_some_rows_are_free() -> None:
+    assignments = RowAssignments(6)
+    assignments.add(1, "Kim")
+    assignments.add(4, "Lee")
+    assignments.decline(4, "Lee")
+    rows = np.array([1, 3, 4])
+    assert assignments.free_among(rows, "Kim").tolist() == [3, 4]
+    assert assignments.free_among(rows, "Lee").tolist() == [3]
 
 
 def test_row_assignments_refresh_after_a_withdrawal(store: LabelStore) -> None:

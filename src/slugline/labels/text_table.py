@@ -282,9 +282,9 @@ class RowAssignments:
         self._taken.discard(row)
         self._is_free[row] = True
 
-    def is_free(self, row: int, coder: str = "") -> bool:
-        """Return whether nobody has a row, and this coder didn't leave it to others."""
-        return bool(self._is_free[row]) and row not in self._declined.get(coder, ())
+    def free_among(self, rows: Index, coder: str) -> Index:
+        """Return those of some rows that nobody has and that this coder didn't leave to others."""
+        return self._without_declined(rows[self._is_free[rows]], coder)
 
     def n_coders(self, row: int) -> int:
         """Return how many coders have or had a row."""
@@ -292,11 +292,11 @@ class RowAssignments:
 
     def free_rows(self, coder: str) -> Index:
         """Return the rows that nobody has, without those that this coder left to others."""
-        rows: Index = np.flatnonzero(self._is_free)
+        return self._without_declined(np.flatnonzero(self._is_free), coder)
+
+    def _without_declined(self, rows: Index, coder: str) -> Index:
         declined = self._declined.get(coder)
-        if not declined:
-            return rows
-        return rows[~np.isin(rows, [*declined])]
+        return rows[~np.isin(rows, [*declined])] if declined else rows
 
     def drawn_by_others(self, coder: str) -> Index:
         """Return the random draws that one other coder has, and nobody else."""

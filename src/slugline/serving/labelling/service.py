@@ -371,8 +371,11 @@ class LabelService:
         if self._near_copies is None:
             return []
         row = self._table.find_row(self.store.document(assignment.document))
-        rows = [] if row is None else self._near_copies.find(row).tolist()
-        return [each for each in rows if self._assignments.is_free(each, assignment.coder.name)]
+        if row is None:
+            return []
+        rows = self._near_copies.find(row)
+        free: list[int] = self._assignments.free_among(rows, assignment.coder.name).tolist()
+        return free
 
     def label_copies(self, coder: str, request: LabelCopiesRequest) -> CopiesCountReply:
         """Give near copies that the coder has looked at the topics of their original."""
