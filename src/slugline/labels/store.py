@@ -912,8 +912,8 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
     ) -> int:
         """Store labels of another tool or model; return how many are new.
 
-        A label that is already the coder's imported one of the document is not stored again, so an
-        import that broke off can be repeated. A label with other topics supersedes the earlier
+        A label equal to the coder's current imported label of the document is not stored again, so
+        that an interrupted import can be repeated. A label with other topics supersedes the earlier
         one.
 
         Parameters
