@@ -560,6 +560,16 @@ def test_store_labels_no_near_copy_that_somebody_has(store: LabelStore) -> None:
     assert answers(store)[4:] == [("earn",), None, ("grain",)]
 
 
+def test_store_labels_a_near_copy_that_another_coder_left(store: LabelStore) -> None:
+    numbers = store.add_documents(COPIES)
+    store.skip(assign(store, "Lee", numbers[0]).id, "not for me")
+    store.skip(assign(store, "Lee", numbers[1]).id, "unclear")
+    store.skip(assign(store, "Kim", numbers[2]).id, "not for me")
+    assignment = give(store, "Kim", 1, "grain").assignment.id
+    assert store.label_copies(assignment, COPIES) == 1
+    assert answers(store)[4:] == [("grain",), None, None]
+
+
 def test_store_changes_near_copies_with_their_original(store: LabelStore) -> None:
     decision = give(store, "Kim", 1, "grain")
     assignment = decision.assignment.id

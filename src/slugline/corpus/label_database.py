@@ -492,7 +492,7 @@ DECISION_COLUMNS = (
 )
 SETTLEMENT_COLUMNS = "id, at, document, person, kind, topics, note, supersedes"
 DOCUMENT_COLUMNS = "id, at, key, replaces, columns, text"
-# What damaged cells raise.
+# Errors of decoding a damaged cell.
 CELL_ERRORS = (ValueError, TypeError, KeyError, OverflowError, msgspec.DecodeError, DataError)
 
 

@@ -725,23 +725,24 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
             f"SELECT 1 FROM assignments WHERE document = ? AND {_IS_OPEN}",  # noqa: S608
             (document,),
         ).fetchone()
+        # Those of others who leave the text to somebody else don't count.
         decisions = [
             each
             for each in reader.page(document - 1, document, has_texts=False)[0].decisions
             if each.assignment.coder.kind == "person"
+            and (each.reason != "not for me" or each.assignment.coder.id == assignment.coder.id)
         ]
         last = decisions[0] if len(decisions) == 1 else None
         if last is not None and last.assignment.selection.original == assignment.id:
             if {*last.topics} == {*label.topics}:
                 return False
-            copy, supersedes = last.assignment.id, last.id
+            new = _NewDecision(last.assignment.id, "label", supersedes=last.id)
         elif decisions or is_open is not None:
             return False
         else:
             selection = selection_cells(Selection("near copy", original=assignment.id))
             cells = {"coder": assignment.coder.id, "document": document, **selection}
-            copy, supersedes = self._insert(connection, "assignments", **cells), None
-        new = _NewDecision(copy, "label", supersedes=supersedes)
+            new = _NewDecision(self._insert(connection, "assignments", **cells), "label")
         self._insert_decision(connection, new, label.topic_ids)
         return True
 
