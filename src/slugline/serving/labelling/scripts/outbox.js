@@ -74,10 +74,7 @@ async function sendEach() {
       noteSaved(entry, decision);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      if (error.status === 401) {
-        outbox.isLoggedOut = true; // The page that opens after the login sends the entries.
-        return;
-      }
+      if (error.status === 401) return;
       if (error.canRetry) {
         showUnsaved(error);
         await new Promise((resolve) => {

@@ -23,7 +23,10 @@ async function call(path, body) {
     throw new RequestError(response && !response.ok ? response.status : 0,
       "The server does not answer. Is it still running?");
   }
-  if (response.status === 401) location.assign("/login");
+  if (response.status === 401) {
+    outbox.isLoggedOut = true; // The page that opens after the login sends its entries.
+    location.assign("/login");
+  }
   if (!response.ok) throw new RequestError(response.status, sentence(reply.detail || reply.title || ""));
   return reply;
 }
