@@ -74,6 +74,15 @@ def test_find_changes_ignores_a_single_odd_day() -> None:
     assert (find(counts, sizes).raised < 0).all()
 
 
+def test_find_changes_finds_a_jump_from_hardly_any_to_half() -> None:
+    counts = np.ones((60, 4))
+    counts[40:] = 150
+    alarms = find(counts, np.full((60, 1), 300.0), fraction=0.003)
+    assert (alarms.raised >= 42).all()  # a single day is no alarm, however odd
+    assert (alarms.raised <= 44).all()
+    assert alarms.began.tolist() == [40] * 4
+
+
 def test_find_changes_ignores_days_without_documents() -> None:
     counts, sizes = draw(60, 20)
     counts[30:] = np.minimum(2 * counts[30:], sizes[30:])

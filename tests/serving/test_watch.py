@@ -170,7 +170,7 @@ def test_watch_writes_after_some_seconds(news_slug: Path, path: Path) -> None:
     model = ServedModel.load(str(news_slug))
     written = threading.Event()
     watch = Watch(Metrics(), WatchStore(path), today=lambda: DAY, seconds=0.01)
-    watch.on_written = lambda store: written.set() if store.models() else None
+    watch.on_written = lambda store, _: written.set() if store.models() else None
     watch.start()
     add_text(watch, model)
     assert written.wait(30)

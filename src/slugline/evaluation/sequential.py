@@ -25,21 +25,25 @@ from slugline.evaluation.intervals import Interval, wilson
 
 #: The number of days in which a false alarm has a probability of at most `ALPHA`.
 N_DAYS, ALPHA = 365, 0.05
-# Fractions that are looked for, relative to the end of the band: rises, and falls.
-_RISES, _FALLS = (1.3, 1.6, 2.0, 3.0), (0.75, 0.6, 0.4, 0.2)
+# Fractions that are looked for, relative to the end of the band: rises, and falls; and how far on
+# the way from there to 1 or to 0 further ones are, in units of arcsin(sqrt(fraction)).
+_RISES, _FALLS, _FAR = (1.3, 1.6, 2.0, 3.0), (0.75, 0.6, 0.4, 0.2), (0.25, 0.5, 0.9)
+# The smallest number of days that raise an alarm.
+_MIN_DAYS = 3
 # The standard deviations of days and of weekdays, relative to the fraction, that are assumed at
-# first, and the number of days that this counts for.
-_DAY_SPREAD, _WEEKDAY_SPREAD, _N_ASSUMED = 0.25, 0.2, 10.0
+# first, and the number of days that this counts for. These constants were chosen by simulated years
+# (see benchmarks/watch.py), so that changes are found soon and false alarms are rare enough.
+_DAY_SPREAD, _WEEKDAY_SPREAD, _N_ASSUMED = 0.2, 0.2, 7.0
 # The smallest standard deviation of days that is ever assumed, relative to the fraction.
 _MIN_SPREAD = 0.05
 # The number of days of a weekday that its assumed mean counts for.
 _N_WEEKDAY = 2.0
 # Days over which the level is smoothed from which the deviations of days are measured.
-_N_LEVEL = 21
+_N_LEVEL = 7
 # The largest squared deviation, in variances, that counts in full, so that one odd day doesn't
 # hide others.
 _MAX_SQUARE = 9.0
-# Degrees of freedom of the deviations: their tails are heavy, so that no single day is an alarm.
+# Degrees of freedom of the deviations, whose tails are heavy.
 _DEGREES = 8.0
 # Half the width of a band, in standard errors of the fraction among training documents, and the
 # smallest one relative to the fraction.
@@ -118,12 +122,13 @@ class _SequentialTest:
         self._log_threshold = log_threshold
         ends = np.stack([np.clip(high, 0, 1), np.clip(low, 0, 1)])
         factors = np.array([_RISES, _FALLS])[:, :, np.newaxis]
-        # Shape (2, n_series), and (2, n_factors, n_series): rises, then falls.
+        # Shape (2, n_series), and (2, n_shifts, n_series): rises, then falls.
         self._ends = np.arcsin(np.sqrt(ends))
-        self._shifts = (
-            np.arcsin(np.sqrt(np.minimum(factors * ends[:, np.newaxis], 1)))
-            - self._ends[:, np.newaxis]
-        )
+        starts = self._ends[:, np.newaxis]
+        near = np.arcsin(np.sqrt(np.minimum(factors * ends[:, np.newaxis], 1))) - starts
+        limits = np.array([np.pi / 2, 0.0])[:, np.newaxis, np.newaxis]
+        far = np.array(_FAR)[:, np.newaxis] * (limits - starts)
+        self._shifts = np.concatenate([near, far], axis=1)
         # The sums of likelihood ratios, the largest ratio of those that end today, and its first
         # day.
         shape = self._shifts.shape
@@ -164,7 +169,7 @@ class _SequentialTest:
         log_ratio = (
             (_DEGREES + 1) / 2 * (np.log1p(z**2 / _DEGREES) - np.log1p(shifted**2 / _DEGREES))
         )
-        log_ratio = np.where(is_known, log_ratio, 0)
+        log_ratio = np.minimum(np.where(is_known, log_ratio, 0), self._log_threshold / _MIN_DAYS)
         self._log_sums = np.where(
             is_known, np.logaddexp(0, self._log_sums) + log_ratio, self._log_sums
         )

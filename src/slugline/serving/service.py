@@ -79,6 +79,7 @@ from slugline.serving.service_errors import (
 )
 from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
 from slugline.serving.watch.recorder import Watch
+from slugline.serving.watch.report import WatchReport, make_report
 
 if TYPE_CHECKING:
     from slugline.corrections.learning_loop import LearningLoop
@@ -381,6 +382,39 @@ class Service:
             problems["daily sums"] = self.watch.problem
         return Readiness(status=status, models=self.list_models().models, problems=problems)
 
+    # Daily sums -----------------------------------------------------------------------------------
+
+    @property
+    def has_daily_sums(self) -> bool:
+        """Whether sums over the answers of each day are kept."""
+        return self.watch is not None and self.watch.store is not None
+
+    async def report_days(self, model: ServedModel) -> WatchReport | None:
+        """Return what the daily sums of a model say; None if there are none.
+
+        Raises
+        ------
+        StoreError : if the file can't be read.
+        """
+        if self.watch is None or self.watch.store is None:
+            return None
+        await self.threads.run(self.watch.write)  # so that the latest texts count
+        return await self.threads.run(make_report, self.watch.store, model, self.watch.today())
+
+    async def accept_change(self, model: ServedModel, series: str, call: Call) -> bool:
+        """Take the values of a series since its alert for the new normal.
+
+        Returns whether there was such an alert. Front ends ask `may_approve` before.
+
+        Raises
+        ------
+        StoreError : if the file can't be written.
+        """
+        if self.watch is None or self.watch.store is None:
+            return False
+        store, today = self.watch.store, self.watch.today()
+        return await self.threads.run(store.accept, model.digest, series, today, call.person)
+
     # Corrections ----------------------------------------------------------------------------------
 
     @property
@@ -438,7 +472,7 @@ class Service:
         return await corrections.approve(ids, call.person)
 
     def may_approve(self, call: Call) -> bool:
-        """Whether the caller may approve other people's corrections."""
+        """Whether the caller may approve other people's corrections, and accept changes."""
         return call.person is not None or self._everybody_approves
 
 

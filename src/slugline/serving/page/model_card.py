@@ -14,6 +14,7 @@ from slugline.base.wording import percent
 from slugline.model.file.schema import ModelInfo
 from slugline.model.file.shipped import SHIPPED
 from slugline.reports.render import typeset
+from slugline.serving.page.daily_sums import daily_values
 from slugline.serving.page.rendering import render_page, requested_model
 from slugline.serving.web.state import service_of
 
@@ -34,6 +35,8 @@ async def show_model(request: Request) -> Response:
         topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
         card=await service.threads.run(_render, model.file.card),
         problem=service.models.problems.get(model.name),
+        has_daily_sums=service.has_daily_sums,
+        **(await daily_values(request, model)),
     )
 
 

@@ -18,6 +18,7 @@ from slugline.serving.page.corrections import (
     post_undo,
     show_corrections,
 )
+from slugline.serving.page.daily_sums import post_acceptance
 from slugline.serving.page.docs import make_docs_handler
 from slugline.serving.page.login import log_in, show_login
 from slugline.serving.page.model_card import show_model
@@ -86,6 +87,7 @@ PAGE_ROUTES: Sequence[BaseRoute] = (
     Route("/table/answers", answer_table, methods=["POST"]),
     Route("/table/file", write_table, methods=["POST"]),
     _route("/model", "GET", show_model),
+    _route("/accept", "POST", post_acceptance),
     _route("/corrections", "GET", show_corrections),
     _route("/docs", "GET", make_docs_handler(openapi)),
     _route("/login", "GET", show_login),

@@ -65,8 +65,8 @@ class Watch:
         seconds: float = _SECONDS,
     ) -> None:
         self.store, self.today = store, today
-        #: Called on the thread after sums were written, with the store.
-        self.on_written: Callable[[WatchStore], object] | None = None
+        #: Called on the thread after sums were written, with the store and the current day.
+        self.on_written: Callable[[WatchStore, datetime.date], object] | None = None
         #: Why the file can't be written at the moment; None if it can.
         self.problem: str | None = None
         self._metrics, self._seconds = metrics, seconds
@@ -112,7 +112,7 @@ class Watch:
             _log.info("daily sums are written again")
         self.problem = None
         if self.on_written is not None:
-            self.on_written(self.store)
+            self.on_written(self.store, self.today())
 
     def close(self) -> None:
         """Write the last sums, end the thread, and close the file."""

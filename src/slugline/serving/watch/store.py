@@ -151,10 +151,12 @@ class WatchStore(contextlib.AbstractContextManager["WatchStore"]):
         digest: str,
         since: datetime.date = datetime.date.min,
         until: datetime.date = datetime.date.max,
+        *,
+        with_groups: bool = True,
     ) -> dict[datetime.date, DaySums]:
         """Return the sums of a model from one day to another, in order; days without texts lack.
 
-        Empty if the file has no such model.
+        Empty if the file has no such model. Without groups, they take far less memory.
         """
         with self._database.reading() as connection:
             row = connection.execute(
@@ -173,9 +175,13 @@ class WatchStore(contextlib.AbstractContextManager["WatchStore"]):
             ):
                 with self._reading_row(f"the day {day!r}"):
                     days[datetime.date.fromisoformat(day)] = _to_sums(model, cells)
-            for day, *cells in connection.execute(
-                f"SELECT day, first, second, level, n, sums FROM text_groups {where}",  # noqa: S608
-                span,
+            for day, *cells in (
+                ()
+                if not with_groups
+                else connection.execute(
+                    f"SELECT day, first, second, level, n, sums FROM text_groups {where}",  # noqa: S608
+                    span,
+                )
             ):
                 with self._reading_row(f"a group of the day {day!r}"):
                     _add_group(days[datetime.date.fromisoformat(day)], cells)
@@ -247,17 +253,18 @@ class WatchStore(contextlib.AbstractContextManager["WatchStore"]):
     # Alerts ---------------------------------------------------------------------------------------
 
     def add_alert(self, digest: str, alert: StoredAlert) -> bool:
-        """Store an alert unless it is known; return whether it is new.
+        """Store an alert unless there is one about the series that nobody has accepted.
 
-        So one of several processes that see the same change says so.
+        Returns whether it was stored, so that of several processes one says so.
         """
         with self._database.writing() as connection:
             cells = (alert.series, alert.began.isoformat(), alert.raised.isoformat(), digest)
             return bool(
                 connection.execute(
                     "INSERT OR IGNORE INTO alerts (model, series, began, raised) "
-                    "SELECT id, ?, ?, ? FROM models WHERE digest = ?",
-                    cells,
+                    "SELECT id, ?, ?, ? FROM models WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM "
+                    "alerts WHERE model = models.id AND series = ? AND accepted IS NULL)",
+                    (*cells, alert.series),
                 ).rowcount
             )
 

@@ -1,0 +1,159 @@
+"""The daily sums on the tab of a model: alerts, charts and tables."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from slugline.base.chart import Axis, Chart, Key
+from slugline.errors import StoreError
+from slugline.evaluation.intervals import Interval
+from slugline.reports.render import shorten
+from slugline.serving.page.forms import read_form
+from slugline.serving.page.rendering import link, requested_model
+from slugline.serving.served_models import ServedModel
+from slugline.serving.watch.alerts import describe_alert
+from slugline.serving.watch.report import DayReport, Share, WatchReport
+from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE, topic_key
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import call_of, service_of
+
+# The numbers of days between two labels of the axis, and the largest number of labels.
+_STEPS, _MAX_LABELS = (1, 2, 7, 14, 28), 6
+_MAX_Y_STEPS = 4
+# The largest number of characters of a topic above its chart.
+_MAX_TOPIC = 60
+_STYLE = re.compile('style="([^"]*)"')
+
+
+class DailyChart(NamedTuple):
+    """A chart of a daily share, with its heading; `is_topic` tells a topic from other headings."""
+
+    name: str
+    is_topic: bool
+    svg: Markup
+
+
+async def daily_values(request: Request, model: ServedModel) -> dict[str, Any]:
+    """Return the values of the template for the daily sums of a model."""
+    service = service_of(request)
+    if not service.has_daily_sums:
+        return {"report": None, "daily_problem": None}
+    try:
+        report = await service.report_days(model)
+    except StoreError as error:
+        return {"report": None, "daily_problem": f"{error}"}
+    values = {"report": report, "daily_problem": None}
+    if report is None:
+        return values
+    charts = await service.threads.run(lambda: [*_charts(report)])
+    alerts = [(describe_alert(alert), alert.alert.series) for alert in report.alerts]
+    return values | {
+        "charts": charts,
+        "alerts": alerts,
+        "may_accept": service.may_approve(call_of(request)),
+        "share": _share_text,
+    }
+
+
+async def post_acceptance(request: Request) -> Response:
+    """Take a change for the new normal, and show the model again."""
+    service, model, call = service_of(request), requested_model(request), call_of(request)
+    if not service.may_approve(call):
+        raise HttpProblem(403, "changes are accepted by people whose tokens have a name.")
+    form = await read_form(request)
+    await service.accept_change(model, form.get("series", ""), call)
+    name = request.query_params.get("model")
+    return RedirectResponse(link("/model", {"model": name} if name else {}) + "#days", 303)
+
+
+def _share_text(share: Share | None) -> str:
+    """Return a share with its interval, as in "12.3 % (10.1 to 14.9)"; a dash for None."""
+    if share is None:
+        return "–"
+    low, high = share.interval
+    return f"{100 * share.value:.1f}\N{NO-BREAK SPACE}% ({100 * low:.1f} to {100 * high:.1f})"
+
+
+# Charts -------------------------------------------------------------------------------------------
+
+
+def _charts(report: WatchReport) -> Iterator[DailyChart]:
+    for number in report.shown:
+        name = str(report.topics[number].topic)
+        shares = [day.shares.get(number) for day in report.days]
+        yield _chart(report, name, shares, topic_key(number), is_topic=True)
+    for name, key in (("Unsure answers", UNSURE), ("Unknown words", UNKNOWN_WORDS)):
+        shares = [day.unsure if key == UNSURE else day.unknown_words for day in report.days]
+        yield _chart(report, name, shares, key, is_topic=False)
+
+
+def _chart(
+    report: WatchReport, name: str, shares: Sequence[Share | None], key: str, *, is_topic: bool
+) -> DailyChart:
+    """Return the chart of a series, with the band that is usual and the alert about it."""
+    days, baseline = report.days, report.baselines[key]
+    band = baseline.band if baseline.band != Interval(0.0, 1.0) else None
+    usual = "usual in training" if baseline.kind == "training" else "usual before"
+    legend = [Key("by day, with 95 % intervals", "validation")]
+    if band is not None:
+        legend.append(Key(usual, "training", "dashes"))
+    ends = [end for share in shares if share is not None for end in share.interval]
+    last = len(days) - 1
+    x = Axis(-0.5, last + 0.5, "Day", [*_day_ticks(days)])
+    y = Axis.fractions("Share", [0.0, *ends, *(band or ())], _MAX_Y_STEPS)
+    chart = Chart(x, y, legend)
+    for end in band or ():
+        chart.line([(-0.5, end), (last + 0.5, end)], "training", width=1, dashed=True)
+    for start, run in _runs(shares):
+        positions = [float(start + i) for i in range(len(run))]
+        if len(run) == 1:
+            chart.dot((positions[0], run[0].value), "validation", run[0].interval)
+            continue
+        chart.band(positions, [share.interval for share in run], "validation")
+        points = [(at, share.value) for at, share in zip(positions, run, strict=True)]
+        chart.line(points, "validation")
+    began = [alert.alert.began for alert in report.alerts if alert.alert.series == key]
+    if began:
+        position = max(0, (began[0] - days[0].day).days)
+        chart.rule(float(position), f"since {_short_day(days[position].day)}", "best")
+    label = f"Share of {shorten(name, _MAX_TOPIC)} by day; the numbers are in the table below."
+    svg = _STYLE.sub(_to_attributes, chart.svg(label))
+    return DailyChart(name, is_topic, Markup(svg))  # noqa: S704 - escaped by `svg`
+
+
+def _to_attributes(style: re.Match[str]) -> str:
+    """Return a style as attributes, since the page's Content-Security-Policy allows no styles.
+
+    >>> _to_attributes(_STYLE.search('style="fill: none; stroke-width: 1"'))
+    'fill="none" stroke-width="1"'
+    """
+    properties = (each.partition(": ") for each in style[1].split("; "))
+    return " ".join(f'{name}="{value}"' for name, _, value in properties)
+
+
+def _runs(shares: Sequence[Share | None]) -> Iterator[tuple[int, list[Share]]]:
+    """Yield successive days with texts, with the position of the first."""
+    run: list[Share] = []
+    for position, share in enumerate([*shares, None]):
+        if share is not None:
+            run.append(share)
+        elif run:
+            yield position - len(run), run
+            run = []
+
+
+def _day_ticks(days: Sequence[DayReport]) -> Iterator[tuple[float, str]]:
+    step = next((n for n in _STEPS if len(days) <= n * _MAX_LABELS), _STEPS[-1])
+    for position in range((len(days) - 1) % step, len(days), step):
+        yield float(position), _short_day(days[position].day)
+
+
+def _short_day(day: datetime.date) -> str:
+    return f"{day.day} {day:%b}"
