@@ -541,6 +541,7 @@ def test_decision_without_a_login_is_saved_after_the_next_one(
             if not is_again:
                 press(page, "1")
                 wait_until_saved(page)
+                page.wait_for_timeout(4000)  # until no request of the page is on its way
                 context.clear_cookies()  # as if logged out in another tab
                 page.keyboard.press("2")
                 page.wait_for_url("**/login")
