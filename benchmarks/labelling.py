@@ -46,15 +46,15 @@ class SessionSettings(NamedTuple):
     ----------
     random_fraction : float
         The fraction of random draws at first.
-    is_blind : bool
-        Whether no guesses are shown. Otherwise, texts with a guess aren't measured.
+    shows_guesses : bool
+        Whether guesses are shown; texts with one aren't measured.
     encoder : str
     descriptions : mapping of str to str
         The descriptions in the codebook, by topic.
     """
 
     random_fraction: float = 1 / 3
-    is_blind: bool = True
+    shows_guesses: bool = False
     encoder: str = "vectors"
     descriptions: Mapping[str, str] = {}
 
@@ -100,8 +100,8 @@ def label_pool(
             return
         if model is None:
             selector.weights = spread.weights()
-        shows_guess = not settings.is_blind and model is not None and model.n_labels >= n_to_guess
-        selected = selector.select(free, is_blind=not shows_guess)
+        shows_guess = settings.shows_guesses and model is not None and model.n_labels >= n_to_guess
+        selected = selector.select(free, shows_guess=shows_guess)
         assert selected is not None
         free = free[free != selected.row]
         text, topic = pool.texts[selected.row], str(pool.topics[selected.row])
@@ -182,7 +182,7 @@ def intervals(
 
     With --guesses, the page shows guesses, so that only random draws are measured from then on.
     """
-    settings = SessionSettings(random_fraction, is_blind=not guesses)
+    settings = SessionSettings(random_fraction, shows_guesses=guesses)
     by_set = run_sessions(partial(run_session, settings=settings), sets, sessions)
     rows = [[name, *interval_cells(of_set)] for name, of_set in by_set.items()]
     rows.append(["all", *interval_cells([*itertools.chain.from_iterable(by_set.values())])])

@@ -32,8 +32,8 @@ def by_row(rows: Index) -> F64:
     return rows / 10.0
 
 
-def select(chosen: TextSelector, *, is_blind: bool = True) -> SelectedText:
-    selected = chosen.select(ROWS, is_blind=is_blind)
+def select(chosen: TextSelector, *, shows_guess: bool = False) -> SelectedText:
+    selected = chosen.select(ROWS, shows_guess=shows_guess)
     assert selected is not None
     return selected
 
@@ -90,7 +90,7 @@ def test_texts_outside_the_sample_have_the_probability_that_they_would_have_in_i
 
 def test_probability_is_that_of_its_own_kind_of_draw_if_guesses_are_shown() -> None:
     for seed in range(50):
-        selected = select(selector(seed=seed), is_blind=False)
+        selected = select(selector(seed=seed), shows_guess=True)
         expected = 0.25 / 4 if selected.is_random else 0.75 * selected.row / 100
         assert selected.probability == pytest.approx(expected)
 

@@ -85,15 +85,15 @@ def make_classifier() -> TopicClassifier:
 
 
 @pytest.fixture
-def blind(tmp_path: Path) -> Iterator[Labelling]:
-    labelling = Labelling(tmp_path / "labels.db", is_blind=True)
+def labelling(tmp_path: Path) -> Iterator[Labelling]:
+    labelling = Labelling(tmp_path / "labels.db")
     yield labelling
     labelling.close()
 
 
 @pytest.fixture
 def guessing(tmp_path: Path) -> Iterator[Labelling]:
-    labelling = Labelling(tmp_path / "labels.db")
+    labelling = Labelling(tmp_path / "labels.db", shows_guesses=True)
     yield labelling
     labelling.close()
 
@@ -101,13 +101,13 @@ def guessing(tmp_path: Path) -> Iterator[Labelling]:
 # Selection ----------------------------------------------------------------------------------------
 
 
-def test_selector_spreads_texts_then_learns_and_knows_its_accuracy(blind: Labelling) -> None:
-    blind.label(20)
-    assert {*blind.reasons()} == {"random", "spread"}
-    assert blind.selector.model is not None
-    blind.label(30)
-    assert {*blind.reasons()} == {"random", "spread", "suggested"}
-    estimate, report = blind.selector.estimate, blind.selector.report
+def test_selector_spreads_texts_then_learns_and_knows_its_accuracy(labelling: Labelling) -> None:
+    labelling.label(20)
+    assert {*labelling.reasons()} == {"random", "spread"}
+    assert labelling.selector.model is not None
+    labelling.label(30)
+    assert {*labelling.reasons()} == {"random", "spread", "suggested"}
+    estimate, report = labelling.selector.estimate, labelling.selector.report
     assert estimate is not None
     assert estimate.n_labels == 50
     assert estimate.low <= estimate.accuracy <= estimate.high
@@ -116,10 +116,10 @@ def test_selector_spreads_texts_then_learns_and_knows_its_accuracy(blind: Labell
     assert report.doubling is not None
 
 
-def test_selector_gives_each_text_once(blind: Labelling) -> None:
-    rows = [blind.assign()[0] for _ in range(120)]
+def test_selector_gives_each_text_once(labelling: Labelling) -> None:
+    rows = [labelling.assign()[0] for _ in range(120)]
     assert sorted(rows) == [*range(120)]
-    assert blind.selector.select_next("Kim") is None
+    assert labelling.selector.select_next("Kim") is None
 
 
 def test_selector_shows_guesses_of_suggested_texts_only(guessing: Labelling) -> None:
@@ -132,10 +132,10 @@ def test_selector_shows_guesses_of_suggested_texts_only(guessing: Labelling) -> 
     assert all(each.guess is not None for each in shown)
 
 
-def test_selector_shows_no_guess_if_it_is_blind(blind: Labelling) -> None:
-    blind.label(20)
-    blind.label(20)
-    selections = [each.selection for each in blind.store.first_assignments().values()]
+def test_selector_shows_no_guess_unless_asked_to(labelling: Labelling) -> None:
+    labelling.label(20)
+    labelling.label(20)
+    selections = [each.selection for each in labelling.store.first_assignments().values()]
     assert not any(each.is_guess_shown for each in selections)
     assert any(each.guess is not None for each in selections)
 
@@ -165,13 +165,13 @@ def test_selector_gives_random_draws_to_a_second_coder(tmp_path: Path) -> None:
     labelling.close()
 
 
-def test_selector_forgets_the_model_if_labels_are_taken_back(blind: Labelling) -> None:
-    decisions = blind.label(20)
+def test_selector_forgets_the_model_if_labels_are_taken_back(labelling: Labelling) -> None:
+    decisions = labelling.label(20)
     for decision in decisions:
-        blind.store.undo(decision.id)
-    blind.learn()
-    assert (blind.selector.model, blind.selector.report) == (None, None)
-    assert blind.selector.select_next("Kim") is not None
+        labelling.store.undo(decision.id)
+    labelling.learn()
+    assert (labelling.selector.model, labelling.selector.report) == (None, None)
+    assert labelling.selector.select_next("Kim") is not None
 
 
 def test_selector_reports_a_failed_fit_and_goes_on(tmp_path: Path) -> None:
@@ -208,34 +208,34 @@ def test_choose_random_fraction_keeps_a_smaller_one_that_is_asked_for() -> None:
 # Bad input ----------------------------------------------------------------------------------------
 
 
-def test_selector_gives_each_text_once_to_a_coder_who_declines_all(blind: Labelling) -> None:
+def test_selector_gives_each_text_once_to_a_coder_who_declines_all(labelling: Labelling) -> None:
     rows = []
     for _ in range(120):
-        row, assignment = blind.assign()
-        blind.store.skip(assignment, "not for me")
-        blind.assignments.decline(row, "Kim")
+        row, assignment = labelling.assign()
+        labelling.store.skip(assignment, "not for me")
+        labelling.assignments.decline(row, "Kim")
         rows.append(row)
     assert sorted(rows) == [*range(120)]
-    assert blind.selector.select_next("Kim") is None
-    assert blind.selector.select_next("Lee") is not None
-    blind.learn()
-    assert blind.selector.estimate is None
+    assert labelling.selector.select_next("Kim") is None
+    assert labelling.selector.select_next("Lee") is not None
+    labelling.learn()
+    assert labelling.selector.estimate is None
 
 
-def test_selector_has_no_model_of_skipped_texts(blind: Labelling) -> None:
+def test_selector_has_no_model_of_skipped_texts(labelling: Labelling) -> None:
     for _ in range(30):
-        blind.store.skip(blind.assign()[1], "unclear")
-    blind.learn()
-    assert (blind.selector.model, blind.selector.report) == (None, None)
-    assert blind.selector.select_next("Kim") is not None
+        labelling.store.skip(labelling.assign()[1], "unclear")
+    labelling.learn()
+    assert (labelling.selector.model, labelling.selector.report) == (None, None)
+    assert labelling.selector.select_next("Kim") is not None
 
 
-def test_selector_has_no_model_of_one_topic(blind: Labelling) -> None:
+def test_selector_has_no_model_of_one_topic(labelling: Labelling) -> None:
     for _ in range(30):
-        blind.store.label(blind.assign()[1], ["grain"])
-    blind.learn()
-    assert (blind.selector.model, blind.selector.report) == (None, None)
-    assert blind.selector.select_next("Kim") is not None
+        labelling.store.label(labelling.assign()[1], ["grain"])
+    labelling.learn()
+    assert (labelling.selector.model, labelling.selector.report) == (None, None)
+    assert labelling.selector.select_next("Kim") is not None
 
 
 def test_selector_of_no_texts_selects_none(tmp_path: Path) -> None:
@@ -250,13 +250,13 @@ def test_selector_of_no_texts_selects_none(tmp_path: Path) -> None:
 # Labels -------------------------------------------------------------------------------------------
 
 
-def test_read_labelled_returns_answers_with_weights_in_order(blind: Labelling) -> None:
-    blind.label(5)
-    labelled = blind.labelled()
+def test_read_labelled_returns_answers_with_weights_in_order(labelling: Labelling) -> None:
+    labelling.label(5)
+    labelled = labelling.labelled()
     assert [each.topics for each in labelled] == [
         (TOPICS[TEXTS.index(each.text) % 2],) for each in labelled
     ]
-    selections = [each.selection for each in blind.store.first_assignments().values()]
+    selections = [each.selection for each in labelling.store.first_assignments().values()]
     n_free = 120 - 5
     assert [each.weight for each in labelled] == pytest.approx(
         [n_free / each.n_candidates / each.probability / 5 for each in selections]  # type: ignore[operator]
@@ -271,17 +271,17 @@ def test_read_labelled_does_not_measure_texts_with_a_guess(guessing: Labelling) 
     assert not each.is_measured
 
 
-def test_read_labelled_counts_skips_and_disagreements_as_no_answer(blind: Labelling) -> None:
-    _, skipped = blind.assign()
-    blind.store.skip(skipped, "unclear")
-    row, assignment = blind.assign()
-    blind.store.label(assignment, ["grain"])
-    [document] = blind.store.add_documents([blind.table.document(row)])
-    first = blind.store.assignment(assignment).selection
-    second = blind.store.assign("Lee", document, first._replace(reason="double-coded"))
+def test_read_labelled_counts_skips_and_disagreements_as_no_answer(labelling: Labelling) -> None:
+    _, skipped = labelling.assign()
+    labelling.store.skip(skipped, "unclear")
+    row, assignment = labelling.assign()
+    labelling.store.label(assignment, ["grain"])
+    [document] = labelling.store.add_documents([labelling.table.document(row)])
+    first = labelling.store.assignment(assignment).selection
+    second = labelling.store.assign("Lee", document, first._replace(reason="double-coded"))
     assert second is not None
-    blind.store.label(second.id, ["money"])
-    labelled = blind.labelled()
+    labelling.store.label(second.id, ["money"])
+    labelled = labelling.labelled()
     assert [each.topics for each in labelled] == [None, None]
     assert [each.is_measured for each in labelled] == [True, True]
     assert first.probability is not None
@@ -289,45 +289,47 @@ def test_read_labelled_counts_skips_and_disagreements_as_no_answer(blind: Labell
 
 
 def test_read_labelled_leaves_near_copies_out_and_does_not_measure_texts_that_are_gone(
-    blind: Labelling,
+    labelling: Labelling,
 ) -> None:
-    row, assignment = blind.assign()
-    blind.store.label(assignment, ["grain"])
-    [document] = blind.store.add_documents([blind.table.document((row + 2) % 120)])
-    selection = blind.store.assignment(assignment).selection
-    copy = blind.store.assign("Kim", document, selection._replace(reason="near copy"))
+    row, assignment = labelling.assign()
+    labelling.store.label(assignment, ["grain"])
+    [document] = labelling.store.add_documents([labelling.table.document((row + 2) % 120)])
+    selection = labelling.store.assignment(assignment).selection
+    copy = labelling.store.assign("Kim", document, selection._replace(reason="near copy"))
     assert copy is not None
-    blind.store.label(copy.id, ["grain"])
-    assert [each.is_measured for each in blind.labelled()] == [True]
+    labelling.store.label(copy.id, ["grain"])
+    assert [each.is_measured for each in labelling.labelled()] == [True]
     others = TextTable("t.csv", ["Other"])
-    assert [each.is_measured for each in read_labelled(blind.store, others).texts] == [False]
+    assert [each.is_measured for each in read_labelled(labelling.store, others).texts] == [False]
 
 
-def test_read_labelled_leaves_out_texts_that_were_replaced(blind: Labelling) -> None:
-    row, assignment = blind.assign()
-    blind.store.label(assignment, ["grain"])
-    document = blind.table.document(row)
-    blind.store.add_documents([document._replace(text="New")])
-    assert blind.labelled() == []
+def test_read_labelled_leaves_out_texts_that_were_replaced(labelling: Labelling) -> None:
+    row, assignment = labelling.assign()
+    labelling.store.label(assignment, ["grain"])
+    document = labelling.table.document(row)
+    labelling.store.add_documents([document._replace(text="New")])
+    assert labelling.labelled() == []
 
 
-def test_read_labelled_counts_a_text_left_undecided_as_skipped(blind: Labelling) -> None:
-    row, _ = blind.assign()
-    blind.label(19)
-    assert len(blind.labelled()) == 19
-    blind.label(1)
-    labelled = blind.labelled()
+def test_read_labelled_counts_a_text_left_undecided_as_skipped(labelling: Labelling) -> None:
+    row, _ = labelling.assign()
+    labelling.label(19)
+    assert len(labelling.labelled()) == 19
+    labelling.label(1)
+    labelled = labelling.labelled()
     assert len(labelled) == 21
     assert (labelled[0].text, labelled[0].topics) == (TEXTS[row], None)
 
 
-def test_read_labelled_waits_for_a_text_while_others_are_imported(blind: Labelling) -> None:
-    blind.assign()
-    blind.store.add_coder("llm", "imported")
-    documents = blind.store.add_documents(map(blind.table.document, range(30)))
-    blind.store.import_labels("llm", [ImportedLabel(number, ("grain",)) for number in documents])
-    blind.label(1)
-    assert len(blind.labelled()) == 1
+def test_read_labelled_waits_for_a_text_while_others_are_imported(labelling: Labelling) -> None:
+    labelling.assign()
+    labelling.store.add_coder("llm", "imported")
+    documents = labelling.store.add_documents(map(labelling.table.document, range(30)))
+    labelling.store.import_labels(
+        "llm", [ImportedLabel(number, ("grain",)) for number in documents]
+    )
+    labelling.label(1)
+    assert len(labelling.labelled()) == 1
 
 
 # The thread ---------------------------------------------------------------------------------------

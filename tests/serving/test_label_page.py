@@ -47,7 +47,7 @@ def labelling(
     *,
     tokens: tuple[str, ...] = (),
     settlers: tuple[str, ...] = (),
-    is_blind: bool = False,
+    shows_guesses: bool = False,
     selector_class: type[RandomSelector] = RandomSelector,
     repeated_draws: RepeatedDraws | None = None,
     **options: Any,
@@ -68,7 +68,7 @@ def labelling(
         assignments,
         selector,
         "Kim",
-        is_blind=is_blind,
+        shows_guesses=shows_guesses,
         settlers=settlers,
         near_copies=near_copies,
         repeated_draws=repeated_draws,
@@ -173,15 +173,16 @@ class GuessingSelector(RandomSelector):
         return SelectedRow(selected.row, Selection("suggested", 0.1, 7, guess, is_guess_shown=True))
 
 
-@pytest.mark.parametrize("is_blind", [False, True])
-def test_next_shows_a_guess_unless_it_is_blind(path: Path, is_blind: bool) -> None:
-    with labelling(path, selector_class=GuessingSelector, is_blind=is_blind) as page:
+@pytest.mark.parametrize("shows_guesses", [False, True])
+def test_next_shows_a_guess_if_asked_to(path: Path, shows_guesses: bool) -> None:
+    with labelling(path, selector_class=GuessingSelector, shows_guesses=shows_guesses) as page:
         text = next_text(page)
-        assert text["guess"] == (None if is_blind else {"topics": ["grain"], "probability": 0.75})
+        guess = {"topics": ["grain"], "probability": 0.75}
+        assert text["guess"] == (guess if shows_guesses else None)
         decide(page, text["assignment"], "earnings")
         with LabelStore(path) as store:
             [decision] = store.decisions()
-        assert decision.is_guess_shown is not is_blind
+        assert decision.is_guess_shown is shows_guesses
 
 
 # Decisions ----------------------------------------------------------------------------------------

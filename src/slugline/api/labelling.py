@@ -38,7 +38,7 @@ from slugline.labels.formats.files import (
 )
 from slugline.labels.formats.tables import TableExport, export_table, import_table
 from slugline.labels.label_report import LabelReport
-from slugline.labels.label_setup import add_topics, login_name
+from slugline.labels.label_setup import Guesses, add_topics, login_name
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import (
     SOURCE,
@@ -151,7 +151,7 @@ def label(
     multilabel: bool = False,
     coder: str | None = None,
     random_fraction: float = 0.33,
-    blind: bool = False,
+    guesses: Guesses = "after",
     double_fraction: float = 0.0,
     repeat_fraction: float = REPEAT_FRACTION,
     repeat_after: int = REPEAT_AFTER,
@@ -187,8 +187,9 @@ def label(
         Who labels, if there are no tokens; by default the name of your login.
     random_fraction : float from 0.05 to 1, default 0.33
         The fraction of texts that are drawn at random; fewer once the accuracy is known well.
-    blind : bool, default False
-        Never show what the model would answer.
+    guesses : {"after", "before", "never"}, default "after"
+        When people see what the model says: after they have decided, of labels that it contradicts;
+        before they decide as well, so that only random draws count in the accuracy; or never.
     double_fraction : float from 0 to 1, default 0.0
         The fraction of each coder's texts that another coder gets as well.
     repeat_fraction : float from 0 to 1, default 0.02
@@ -286,7 +287,7 @@ def label(
             assignments,
             random_fraction=random_fraction,
             double_fraction=double_fraction,
-            is_blind=blind,
+            shows_guesses=guesses == "before",
         )
         contradicted = ContradictedLabels(store, table, assignments, selector)
         service = LabelService(
@@ -295,9 +296,9 @@ def label(
             assignments,
             selector,
             person,
-            is_blind=blind,
+            shows_guesses=guesses == "before",
             settlers=settlers,
-            reviewer=None if blind else contradicted,
+            reviewer=None if guesses == "never" else contradicted,
             near_copies=NearCopies(table.texts),
             repeated_draws=RepeatedDraws(repeat_fraction, repeat_after),
         )

@@ -24,7 +24,7 @@ from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION, RepeatedDraws
 from slugline.labels.label_report import LabelReport
-from slugline.labels.label_setup import add_topics
+from slugline.labels.label_setup import GUESSES, Guesses, add_topics
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import (
     RowAssignments,
@@ -61,7 +61,13 @@ from slugline.serving.serve_settings import ServeSettings
     type=click.FloatRange(0.05, 1),
     default=0.33,
 )
-@option("--blind", "Never show what the model would answer.")
+@option(
+    "--guesses WHEN",
+    "When people see what the model says: before they decide (only random texts count in the "
+    "accuracy then), after, where it contradicts a label, or never.",
+    type=click.Choice(GUESSES),
+    default="after",
+)
 @option(
     "--double FRACTION",
     "Fraction of each coder's texts that another coder gets as well, to measure agreement.",
@@ -136,7 +142,7 @@ def label(
     topics: Path | None,
     multiple: bool,
     random: float,
-    blind: bool,
+    guesses: Guesses,
     double: float,
     repeat: float,
     repeat_after: int,
@@ -223,7 +229,7 @@ def label(
             assignments,
             random_fraction=random,
             double_fraction=double,
-            is_blind=blind,
+            shows_guesses=guesses == "before",
         )
         contradicted = ContradictedLabels(store, table, assignments, selector)
         service = LabelService(
@@ -232,9 +238,9 @@ def label(
             assignments,
             selector,
             person,
-            is_blind=blind,
+            shows_guesses=guesses == "before",
             settlers=settlers,
-            reviewer=None if blind else contradicted,
+            reviewer=None if guesses == "never" else contradicted,
             near_copies=NearCopies(table.texts),
             repeated_draws=RepeatedDraws(repeat, repeat_after),
         )

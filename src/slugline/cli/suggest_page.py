@@ -80,6 +80,7 @@ def label_suggestions(
             OrderedSelector(assignments, selections),
             coder,
             content="suggestions",
+            shows_guesses=True,
         )
         content = f"{len(selections):,} of {counted(len(free), 'text')} to label"
         serve_page(settings, service, listener, content)

@@ -1,12 +1,18 @@
-"""What a label database gets before the first text is shown: a coder, and topics."""
+"""How people label, and what a label database gets before the first text: a coder, and topics."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 from slugline.errors import OptionError, Parameter
 from slugline.labels.store import LabelStore
+
+#: When people see what the model would say: of labels that it contradicts, of texts that they have
+#: not decided about yet as well, or never.
+Guesses = Literal["after", "before", "never"]
+GUESSES: tuple[Guesses, ...] = get_args(Guesses)
 
 
 def login_name() -> str:

@@ -81,9 +81,10 @@ class LearningSelector:
     double_fraction : float, default 0.0
         The fraction of a coder's texts that another coder has drawn as well, so that their
         agreement can be measured.
-    is_blind : bool, default False
-        Whether no guess of the model is ever shown. If True, all labels count towards the accuracy;
-        otherwise only random draws and labels given before guesses were shown.
+    shows_guesses : bool, default False
+        Whether coders see what the model would say before they decide, except of random draws and
+        of texts that another coder has. If True, only random draws count towards the accuracy, and
+        labels given before guesses were shown; otherwise all labels do.
     make_classifier : callable, optional
     random_state : int, optional
     """
@@ -96,12 +97,12 @@ class LearningSelector:
         *,
         random_fraction: float = 1 / 3,
         double_fraction: float = 0.0,
-        is_blind: bool = False,
+        shows_guesses: bool = False,
         make_classifier: MakeClassifier = _make_classifier,
         random_state: int | None = None,
     ) -> None:
         self._store, self._table, self._assignments = store, table, assignments
-        self._first_fraction, self._is_blind = random_fraction, is_blind
+        self._first_fraction, self._shows_guesses = random_fraction, shows_guesses
         self._make_classifier = make_classifier
         self._arrivals = record_arrivals(store, table)
         rng = np.random.default_rng(random_state)
@@ -127,8 +128,8 @@ class LearningSelector:
 
     def _select(self, free: Index, double_fraction: float) -> SelectedRow:
         model = self._model
-        shows_guess = not self._is_blind and model is not None and self._has_enough(model)
-        selected = self._selector.select(free, is_blind=not shows_guess)
+        shows_guess = self._shows_guesses and model is not None and self._has_enough(model)
+        selected = self._selector.select(free, shows_guess=shows_guess)
         assert selected is not None  # noqa: S101 - there are free rows
         text = self._table.texts[selected.row]
         if self._spread is not None:

@@ -38,7 +38,7 @@ class SelectedText(NamedTuple):
         Whether it is a random draw.
     probability : float
         The probability of selecting this text by any kind of draw; only by its own kind unless
-        `is_blind`: see `TextSelector.select`.
+        no guess is shown: see `TextSelector.select`.
     n_candidates : int
         The number of texts among which it was selected.
     """
@@ -100,17 +100,17 @@ class TextSelector:
             return free
         return np.sort(self._rng.choice(free, n, replace=False, shuffle=False))
 
-    def select(self, free: Index, *, is_blind: bool = True) -> SelectedText | None:
+    def select(self, free: Index, *, shows_guess: bool = False) -> SelectedText | None:
         """Return one of the rows; None if there is none.
 
         Parameters
         ----------
         free : int array, shape (n_free,)
             The rows that may be selected, ascending.
-        is_blind : bool, default True
-            Whether the coder sees the same page for either kind of draw. If a guess is shown with
-            weighted draws, their labels don't count towards the accuracy, and the probability is
-            that of the kind of draw.
+        shows_guess : bool, default False
+            Whether the coder sees what the model would say of weighted draws, whose labels don't
+            count towards the accuracy then; the probability is that of the kind of draw. Otherwise,
+            it is that of either kind.
         """
         n_free = len(free)
         if not n_free:
@@ -129,11 +129,11 @@ class TextSelector:
         else:
             row = int(self._rng.choice(rows, p=values / total))
         relative = 0.0
-        if is_blind or not is_random:
+        if not (shows_guess and is_random):
             # Texts that weren't compared could have been, each with the same probability.
             relative = _weight(weights, row) * len(rows) / total
         probability = (1 - fraction) * relative
-        if is_blind or is_random:
+        if is_random or not shows_guess:
             probability += fraction
         return SelectedText(row, is_random, min(probability / n_free, 1.0), n_free)
 

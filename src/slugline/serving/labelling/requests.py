@@ -406,7 +406,6 @@ class StateReply(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     coder: str
     is_multilabel: bool
-    is_blind: bool
     content: PageContent
     #: Whether this coder may settle disagreements.
     may_settle: bool

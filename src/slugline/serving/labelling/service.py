@@ -20,6 +20,7 @@ from slugline.corpus.label_database import (
     Codebook,
     CodebookTopic,
     LabelDecision,
+    Selection,
     StoredDocument,
 )
 from slugline.corpus.misspellings import has_one_letter_wrong
@@ -113,8 +114,8 @@ class LabelService:
     selector : Selector
     coder : str
         The coder of requests without a token.
-    is_blind : bool, default False
-        Whether no guess of the model is ever shown.
+    shows_guesses : bool, default False
+        Whether coders see the guesses of the selector's model before they decide.
     content : {"texts", "suggestions", "suspects"}, default "texts"
         What the page shows: texts, and how good a model of their labels is; suggestions of another
         model; or suspects of an audit, about which people decide.
@@ -137,7 +138,7 @@ class LabelService:
         selector: Selector,
         coder: str,
         *,
-        is_blind: bool = False,
+        shows_guesses: bool = False,
         content: PageContent = "texts",
         reviewer: Reviewer | None = None,
         settlers: Sequence[str] = (),
@@ -147,7 +148,7 @@ class LabelService:
         self.store, self.coder = store, coder
         self._settlers = frozenset(settlers)
         self._table, self._assignments, self._selector = table, assignments, selector
-        self._is_blind, self._content, self._reviewer = is_blind, content, reviewer
+        self._shows_guesses, self._content, self._reviewer = shows_guesses, content, reviewer
         self._near_copies, self._repeated_draws = near_copies, repeated_draws
         # Of the selector and the assignments, of the histories, and of the counter.
         self._selection_lock, self._history_lock = threading.Lock(), threading.Lock()
@@ -173,7 +174,6 @@ class LabelService:
             source=self._table.name,
             coder=coder,
             is_multilabel=self.store.is_multilabel,
-            is_blind=self._is_blind,
             content=self._content,
             may_settle=self._may_settle(coder),
             codebook=self.codebook(),
@@ -256,7 +256,7 @@ class LabelService:
         selection = assignment.selection
         review = None if self._reviewer is None else self._reviewer.review(assignment, document)
         guess = None
-        is_guess_shown = selection.is_guess_shown and not self._is_blind and review is None
+        is_guess_shown = self._is_guess_shown(selection) and review is None
         if selection.guess is not None and is_guess_shown:
             topics, probability = selection.guess
             guess = GuessReply(topics=list(topics), probability=probability)
@@ -269,12 +269,15 @@ class LabelService:
             decision=None if decision is None else _decision(decision, self.store.codebook()),
         )
 
+    def _is_guess_shown(self, selection: Selection) -> bool:
+        return selection.is_guess_shown and (self._shows_guesses or selection.reason == "audit")
+
     # Decisions -------------------------------------------------------------------------------
 
     def decide(self, coder: str, request: DecideRequest) -> DecideReply:
         """Store a decision; it is on disk when this returns."""
         assignment = self._own_assignment(coder, request.assignment)
-        is_guess_shown = assignment.selection.is_guess_shown and not self._is_blind
+        is_guess_shown = self._is_guess_shown(assignment.selection)
         if request.kind == "label":
             decision = self.store.label(
                 assignment.id,
@@ -594,7 +597,7 @@ class LabelService:
             return max(math.ceil(MIN_EFFECTIVE - estimate.n_effective), 0)
         n_labels = sum(counts.by_reason.values())
         # A text that is coded twice counts once, as the draw that it was first.
-        n_measured = n_labels if self._is_blind else counts.by_reason.get("random", 0)
+        n_measured = counts.by_reason.get("random", 0) if self._shows_guesses else n_labels
         n_needed = max(MIN_LABELS - n_labels, MIN_EFFECTIVE - n_measured, 0)
         n_topics = sum(n > 0 for n in counts.by_topic.values())
         return n_needed if n_topics > 1 else max(n_needed, 1)
