@@ -4,7 +4,7 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.[ch]")
 
-.PHONY: quickstart serve test quick docs site format bench wheel lock clean
+.PHONY: quickstart serve test tests lint quick docs site format bench wheel lock clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
@@ -16,18 +16,20 @@ serve: .venv/serve-ready ## install, and serve the included model, with its page
 # A process per core, and one BLAS thread in each. Tests typed by hand run in one process, whose BLAS
 # has all cores. Bytecode is kept, as each of some hundred processes would compile it again.
 ALONE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+# Types are checked while tests run, as most of that takes one core.
 test: .venv/dev-ready ## lint, types, tests
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
+	$(MAKE) --no-print-directory --jobs 2 lint tests
+
+tests: .venv/dev-ready ## the tests alone
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal
 
-quick: .venv/dev-ready ## lint, types, and the tests that are not slow: within a minute
+lint: .venv/dev-ready ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
+
+quick: lint ## lint, types, and the tests that are not slow: within a minute
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
 docs: site .venv/dev-ready ## the site, and its tests
