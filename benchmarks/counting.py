@@ -10,6 +10,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -266,12 +267,13 @@ def _coverage_by_topic(measured: Sequence[Measurement]) -> F64:
 def speed(texts: int = 1_000_000, rounds: int = 3) -> str:
     """Seconds and memory of `slugline count` beside `slugline predict`."""
     with tempfile.TemporaryDirectory() as folder:
-        train = [*synthetic_texts(20_000, 20, 0)]
+        pairs = synthetic_texts(20_000 + texts, 20, 0)
+        train = [*islice(pairs, 20_000)]
         model = TopicClassifier().fit([t for t, _ in train], [topic for _, topic in train])
         model.save(Path(folder, "model.slug"))
         with Path(folder, "new.csv").open("w") as file:
             file.write("text,day\n")
-            for i, (text, _) in enumerate(synthetic_texts(texts, 20, 1)):
+            for i, (text, _) in enumerate(pairs):
                 file.write(f"{text},2026-{1 + 12 * i // texts:02}-01\n")
         commands = {
             "predict": ["predict", "model.slug", "new.csv", "-o", "out.csv"],

@@ -14,9 +14,9 @@ from slugline.counting.labelled import (
     estimate_labelled_share,
     explained_variance,
     plan_labels,
-    read_labelled_sample,
     sample_concern,
 )
+from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.shares import HeldoutSample
 from slugline.errors import DataError
 from slugline.evaluation.intervals import wilson
@@ -116,6 +116,7 @@ def test_plan_needs_fewer_labels_with_a_good_model() -> None:
     plan = plan_labels(shares, np.array([0.75, 0.75]), topics, 10**7, 0.02)
     assert plan.n_without_model == 1537  # 0.2 * 0.8 * (1.96 / 0.02) ** 2
     assert plan.n_texts == 385
+    assert plan_labels(shares, np.array([0.99, 0.99]), topics, 10**7, 0.05).n_texts == 51
     assert plan_labels(shares, np.zeros(2), topics, 100, 0.02).n_texts <= 100
 
 

@@ -16,7 +16,7 @@ from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DateOrder
-from slugline.counting.labelled import read_labelled_sample
+from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.results import Counts, format_share
 
 
@@ -52,6 +52,16 @@ class CountResult(TableResult):
         rows += [("changed", change.describe()) for change in self.counts.significant_changes]
         rows += [("caution", concern) for concern in self.counts.concerns]
         return f"Topics of {counted(self.counts.n_texts, 'text')}", rows
+
+    def _charts(self) -> list[str]:
+        from slugline.reports.counting import count_charts
+
+        return count_charts(self.counts)
+
+    def _page(self) -> str:
+        from slugline.reports.counting import count_page
+
+        return count_page(self.counts)
 
 
 def count(

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from slugline.api.counting import CountResult
 from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.options import OUTPUT_FILE, command, option
@@ -15,7 +14,6 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
-from slugline.counting.labelled import read_labelled_sample
 from slugline.counting.results import Counts, describe_left_out
 from slugline.errors import Message
 from slugline.model.file.content import load_model
@@ -96,7 +94,11 @@ def count(
     if output is not None:
         check_target("--output", output, [model, file, labelled])
     fitted, _ = load_model(model)
-    sample = None if labelled is None else read_labelled_sample(Path(labelled), fitted)
+    sample = None
+    if labelled is not None:
+        from slugline.counting.labelled_file import read_labelled_sample
+
+        sample = read_labelled_sample(Path(labelled), fitted)
     check_countable(fitted, sample)  # before the file is opened
     settings = CountOptions(
         text=text,
@@ -134,6 +136,8 @@ def count(
             on_progress=show_rows,
         )
     if output is not None:
+        from slugline.api.counting import CountResult
+
         CountResult(counts).save(output)
     if as_json:
         print_json(counts.to_dict())

@@ -35,6 +35,9 @@ class ShareEstimate:
     shares : float64 array, shape (n_topics,)
     n_texts : int
     simulated : SimulatedErrors
+    unseen_errors : float64 array, shape (n_topics,)
+        The error of each share if one more held-out document of the topic had been missed, and one
+        more of the others been taken for it.
     disagreement : float
         How far adjusted probabilistic counts are from the shares, in units of the disagreement that
         chance explains.
@@ -43,12 +46,14 @@ class ShareEstimate:
     shares: F64
     n_texts: int
     simulated: SimulatedErrors
+    unseen_errors: F64
     disagreement: float
 
     @cached_property
     def standard_errors(self) -> F64:
         """The standard error of each share, shape (n_topics,)."""
-        return self.simulated.standard_errors(self.shares)
+        errors: F64 = np.hypot(self.simulated.standard_errors(self.shares), self.unseen_errors)
+        return errors
 
     def intervals(self) -> list[Interval]:
         """Return the 95 % interval of each share."""
@@ -74,7 +79,24 @@ def estimate_group(sample: HeldoutSample, rows: F64, weights: F64, *, seed: int)
     simulated = simulate_errors(sample, shares, n_texts, seed=seed)
     mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
     adjusted = adjusted_shares(sample, mean_proba)[:, 0]
-    return ShareEstimate(shares, n_texts, simulated, _disagreement(adjusted - shares, simulated))
+    return ShareEstimate(
+        shares,
+        n_texts,
+        simulated,
+        _unseen_errors(sample, shares),
+        _disagreement(adjusted - shares, simulated),
+    )
+
+
+def _unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
+    """Return errors that resampling can't show: of a hundred documents, none may have been missed.
+
+    One error is added to those of each topic, as by Laplace's rule of succession.
+    """
+    sizes = sample.topic_sizes
+    others = len(sample) - sizes
+    errors: F64 = np.hypot(shares / (sizes + 2), (1 - shares) / (others + 2))
+    return errors
 
 
 def _disagreement(difference: F64, simulated: SimulatedErrors) -> float:

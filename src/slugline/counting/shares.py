@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from slugline.base.arrays import F64, Index
+from slugline.base.arrays import F64, Floats, Index
 from slugline.model.heldout import HeldOutPredictions
 
 # The number of documents that are added to those of each topic, and to its held-out documents and
@@ -126,7 +126,7 @@ def implied_shares(
 
 
 def estimate_shares(
-    proba: F64, weights: F64, implied: F64, training_shares: F64, start: F64 | None = None
+    proba: Floats, weights: Floats, implied: F64, training_shares: F64, start: F64 | None = None
 ) -> F64:
     """Return the most probable shares of topics in sets of texts, shape (n_topics, n_sets).
 
@@ -136,9 +136,9 @@ def estimate_shares(
 
     Parameters
     ----------
-    proba : float64 array, shape (n_texts, n_topics)
-    weights : float64 array, shape (n_texts, n_sets)
-        How often each text is in each set.
+    proba : float array, shape (n_texts, n_topics)
+    weights : float array, shape (n_texts, n_sets)
+        How often each text is in each set; of the same type.
     implied : float64 array, shape (n_topics, n_sets) or (n_topics, 1)
         See `implied_shares`.
     training_shares : float64 array, shape (n_topics,)
@@ -156,9 +156,9 @@ def estimate_shares(
     if start is not None:
         shares = start
     for _ in range(_MAX_STEPS):
-        ratios = shares / implied
+        ratios = (shares / implied).astype(proba.dtype)
         totals = proba @ ratios
-        scaled = np.divide(weights, totals, out=np.zeros_like(totals), where=weights > 0)
+        scaled = weights / np.maximum(totals, 1e-30)
         new = (ratios * (proba.T @ scaled) + prior) / (n_texts + _N_TRAINING)
         change = np.abs(new - shares).max(initial=0)
         shares = new
