@@ -24,6 +24,8 @@ from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
 from slugline.counting.count import model_samples
 from slugline.counting.estimation import estimate_group
+from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
+from slugline.evaluation.intervals import Interval
 
 SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")
 #: Training documents; texts of a set, and sets for each model; models of each data set.
@@ -261,6 +263,120 @@ def _coverage_by_topic(measured: Sequence[Measurement]) -> F64:
     return means
 
 
+# With labels ------------------------------------------------------------------------------------
+
+#: Sources with the same topics: a model of one counts texts of the other. Names of topics differ.
+SOURCES = {
+    "ag_news on bbc": ("ag_news", "bbc"),
+    "bbc on ag_news": ("bbc", "ag_news"),
+    "sib200-en on sib200-es": ("sib200-en", "sib200-es"),
+    "sib200-de on sib200-en": ("sib200-de", "sib200-en"),
+    "ohsumed on itself": ("ohsumed", "ohsumed"),
+}
+AG_NEWS_TOPICS = {"1": "politics", "2": "sports", "3": "business", "4": "tech"}
+#: Texts to count, and labels of some of them.
+N_SHIFTED, N_LABELS = 1000, 200
+
+
+class LabelledMeasurement(NamedTuple):
+    """Which intervals hold, shape (n_draws, n_topics), and their mean widths.
+
+    `with_labels` are the intervals of `slugline count --labelled`, `alone` Wilson's of the labels,
+    and `by_model` those without labels, of which `n_warned` come with a warning.
+    """
+
+    with_labels: Any
+    alone: Any
+    by_model: Any
+    widths: tuple[float, float, float]
+    n_warned: int
+
+
+def measure_labelled(name: str, seed: int, n_labels: int, n_draws: int) -> LabelledMeasurement:
+    """Count texts of another source, with labels of some of them."""
+    source, target = SOURCES[name]
+    (train, _), (_, others) = load(source), load(target)
+    learned = _rename(select(train, np.random.default_rng(seed).permutation(len(train.texts))))
+    learned = select(learned, np.arange(min(N_TRAIN, len(learned.texts))))
+    names, counts = np.unique(learned.topics, return_counts=True)
+    others = _keep(_rename(others), names[counts >= MIN_DOCUMENTS])
+    names = np.unique(others.topics)
+    learned = _keep(learned, names)
+    model = TopicClassifier(n_jobs=1).fit(learned.texts, learned.topics)
+    [sample] = model_samples(model.fitted_)
+    proba = model.predict_proba(others.texts).astype(np.float64)
+    topics = np.searchsorted(names, others.topics)
+    draws = draw_sets(topics, len(names), N_SHIFTED, n_draws, seed)
+    rng = np.random.default_rng(seed)
+    holds: list[list[Any]] = [[], [], []]
+    widths, n_warned = [], 0
+    for weights, true in zip(draws.weights.T, draws.shares.T, strict=True):
+        rows = np.repeat(np.arange(len(topics)), weights.astype(int))
+        chosen = rng.choice(rows, n_labels, replace=False)
+        by_model = estimate_group(sample, proba[rows], np.ones(len(rows)), seed=seed)
+        n_warned += by_model.disagreement > 1
+        explained = explained_variance(sample, by_model.shares)
+        intervals: list[list[Interval]] = [[], [], by_model.intervals()]
+        for topic in range(len(names)):
+            labels = (topics[chosen] == topic).astype(np.float64)
+            ones = np.ones(n_labels)
+            alone = estimate_labelled_share(labels, ones, len(rows))
+            both = alone
+            if uses_model(explained[topic]):
+                both = estimate_labelled_share(
+                    labels,
+                    ones,
+                    len(rows),
+                    proba=proba[chosen, topic],
+                    mean_proba=float(proba[rows, topic].mean()),
+                )
+            intervals[0].append(both.interval)
+            intervals[1].append(alone.interval)
+        for kept, each in zip(holds, intervals, strict=True):
+            ends = np.array(each)
+            kept.append((ends[:, 0] - 1e-9 <= true) & (true <= ends[:, 1] + 1e-9))
+        widths.append([np.mean([i.high - i.low for i in each]) for each in intervals])
+    first, second, third = (np.array(each) for each in holds)
+    means = np.mean(widths, axis=0).tolist()
+    return LabelledMeasurement(first, second, third, (means[0], means[1], means[2]), n_warned)
+
+
+def _rename(corpus: Corpus) -> Corpus:
+    topics = [AG_NEWS_TOPICS.get(str(topic), str(topic)) for topic in corpus.topics]
+    return Corpus(corpus.texts, topics, "rows")
+
+
+def labelled(
+    sources: Sequence[str] = tuple(SOURCES),
+    models: int = 3,
+    draws: int = 40,
+    labels: int = N_LABELS,
+) -> str:
+    """Intervals with 200 labelled texts of another source than the model's."""
+    jobs = [(name, seed) for name in sources for seed in range(models)]
+    fixed = [[value] * len(jobs) for value in (labels, draws)]
+    measured = map_processes(measure_labelled, *map(list, zip(*jobs, strict=True)), *fixed)
+    rows = []
+    for name in sources:
+        of_set = [m for (each, _), m in zip(jobs, measured, strict=True) if each == name]
+        widths = np.mean([m.widths for m in of_set], axis=0)
+        rows.append(
+            [
+                name,
+                *(
+                    f"{np.mean([np.mean(m[i]) for m in of_set]):.3f}, {widths[i]:.3f}"
+                    for i in range(3)
+                ),
+                f"{sum(m.n_warned for m in of_set) / draws / models:.2f}",
+            ]
+        )
+    return (
+        f"{N_SHIFTED:,} texts of another source, {labels} of them labelled; {models} models, "
+        f"{draws} sets of texts each. How many intervals hold, and their mean width.\n\n"
+        + table(["", "labels and model", "labels alone", "model alone", "warned"], rows)
+    )
+
+
 # Time ---------------------------------------------------------------------------------------------
 
 
@@ -311,8 +427,9 @@ def run_command(folder: str, *words: str) -> dict[str, float]:
     return {}
 
 
-BENCHMARKS = {"shares": shares, "speed": speed}
+BENCHMARKS = {"shares": shares, "labelled": labelled, "speed": speed}
 QUICK = {
     "shares": {"sets": ("trec",), "models": 1, "draws": 2},
+    "labelled": {"sources": ("bbc on ag_news",), "models": 1, "draws": 2},
     "speed": {"texts": 2000, "rounds": 1},
 }

@@ -43,9 +43,7 @@ def test_good_probabilities_make_the_interval_narrower() -> None:
     has_topic = (rng.random(200) < 0.3).astype(float)
     proba = np.where(has_topic, 0.9, 0.1) + rng.normal(0, 0.05, 200)
     alone = estimate_labelled_share(has_topic, np.ones(200), 10**6)
-    both = estimate_labelled_share(
-        has_topic, np.ones(200), 10**6, proba=proba, mean_proba=0.34, explained=0.8
-    )
+    both = estimate_labelled_share(has_topic, np.ones(200), 10**6, proba=proba, mean_proba=0.34)
     assert both.method == "labels and model"
     assert both.interval.high - both.interval.low < (alone.interval.high - alone.interval.low) / 2
     assert abs(both.share - 0.3) < 0.02
@@ -55,7 +53,7 @@ def test_wrong_probabilities_do_no_harm() -> None:
     rng = np.random.default_rng(0)
     has_topic = (rng.random(200) < 0.3).astype(float)
     both = estimate_labelled_share(
-        has_topic, np.ones(200), 10**6, proba=rng.random(200), mean_proba=0.9, explained=0.8
+        has_topic, np.ones(200), 10**6, proba=rng.random(200), mean_proba=0.9
     )
     assert both.interval.low < 0.3 < both.interval.high
 
@@ -75,7 +73,6 @@ def test_intervals_hold_under_covariate_shift(share: float) -> None:
             5000,
             proba=proba[chosen],
             mean_proba=float(proba.mean()),
-            explained=0.5,
         ).interval
         n_right += interval.low <= topics.mean() <= interval.high
     assert n_right / 300 > 0.93

@@ -369,7 +369,6 @@ class _Summary:
                 n_texts,
                 proba=labelled.proba[:, i].astype(np.float64) if is_used else None,
                 mean_proba=texts.sums[i] / n_texts if is_used else 0.0,
-                explained=explained[i] if is_used else 0.0,
             )
             yield TopicCount(
                 topic,

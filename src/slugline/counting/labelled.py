@@ -19,8 +19,9 @@ MIN_LABELLED = 15
 # The model's probabilities are used if they explain this much of the variance of labels on held-out
 # documents: below it, they would hardly make intervals narrower.
 _MIN_EXPLAINED = 0.1
-# The number of labels that the slope of the probabilities, and the number, half of them of the
-# topic, that the variance counts as well: of few labels, none may be of a topic.
+# The number of labels that the slope of the probabilities has to outweigh, and the number that the
+# variance counts as well, as if the probabilities explained nothing: of few labels, none may show
+# an error of the model.
 _N_SLOPE, _N_PRIOR = 10.0, 4.0
 _MAX_SLOPE = 1.5
 # With fewer labels with the topic, or without it, the slope is too uncertain: with 4 of 200, only
@@ -92,13 +93,7 @@ class LabelledEstimate(NamedTuple):
 
 
 def estimate_labelled_share(
-    has_topic: F64,
-    weights: F64,
-    n_texts: int,
-    *,
-    proba: F64 | None = None,
-    mean_proba: float = 0.0,
-    explained: float = 0.0,
+    has_topic: F64, weights: F64, n_texts: int, *, proba: F64 | None = None, mean_proba: float = 0.0
 ) -> LabelledEstimate:
     """Return the share of a topic from labels, with the model's probabilities if they help.
 
@@ -119,8 +114,6 @@ def estimate_labelled_share(
         labels count.
     mean_proba : float
         Their mean over all texts.
-    explained : float
-        The fraction of the variance of labels that they explain on held-out documents.
 
     References
     ----------
@@ -140,7 +133,7 @@ def estimate_labelled_share(
     residuals = has_topic - slope * proba
     observed = float(fractions @ (residuals - fractions @ residuals) ** 2) * n / max(n - 1, 1)
     usual = smoothed * (1 - smoothed)
-    variance = (n * observed + _N_PRIOR * usual * (1 - explained)) / (n + _N_PRIOR)
+    variance = (n * observed + _N_PRIOR * usual) / (n + _N_PRIOR)
     n_alone = n * usual / max(variance, 1e-9) / remaining
     return LabelledEstimate(share, wilson(share * n_alone, n_alone), "labels and model")
 
