@@ -44,6 +44,7 @@ SUBJECTS = (
     "label_store",
     "labelling",
     "counting",
+    "watch",
     "export",
     "streams",
     "reproducibility",

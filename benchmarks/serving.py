@@ -191,7 +191,7 @@ def _metric(url: str, name: str) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
-def _request_bodies(texts: Sequence[str], size: int) -> list[str]:
+def request_bodies(texts: Sequence[str], size: int) -> list[str]:
     """Return requests of `size` texts each, as JSON."""
     return [
         json.dumps({"texts": texts[start : start + size]})
@@ -211,7 +211,7 @@ def load(rounds: int = 3, seconds: int = 8) -> str:
 
     wires = reuters.load_wires("corrected")
     texts = list(wires.test.texts)
-    single, many = _request_bodies(texts, 1), _request_bodies(texts, 100)
+    single, many = request_bodies(texts, 1), request_bodies(texts, 100)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "peer.joblib")
         pipeline = make_pipeline(TfidfVectorizer(), LinearSVC())
@@ -285,7 +285,7 @@ def endurance(seconds: int = 60, swaps: int = 20) -> str:
 
 
 def _measure_growth(texts: Sequence[str], n_seconds: int) -> list[str]:
-    bodies = _request_bodies(texts, 1)
+    bodies = request_bodies(texts, 1)
     with serve_slugline() as server:
         url = f"{server.url}/v1/classify"
         apply_load(url, bodies, connections=64, n_seconds=min(8, n_seconds))
@@ -305,7 +305,7 @@ def _measure_swaps(texts: Sequence[str], n_swaps: int, folder: Path) -> list[str
     shutil.copy(versions[0], served)
     with serve_slugline(str(served)) as server:
         results: list[Load] = []
-        bodies, n_seconds = _request_bodies(texts, 1), 2 * n_swaps + 4
+        bodies, n_seconds = request_bodies(texts, 1), 2 * n_swaps + 4
 
         def send() -> None:
             url = f"{server.url}/v1/classify"

@@ -13,7 +13,6 @@ import pytest
 
 from slugline.base.arrays import F32
 from slugline.errors import StoreError
-from slugline.model.decision import Decision, Unsure
 from slugline.serving.watch.day_sums import DaySums, WordSums
 from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
 from slugline.text.features import WordCounts
@@ -23,14 +22,12 @@ DAY = datetime.date(2026, 3, 2)
 
 
 def make_sums(proba: F32, *, multilabel: bool = False, n_unknown: int = 1) -> DaySums:
-    """Return the sums of texts of four words each; the last text is unsure."""
+    """Return the sums of texts of four words each, one of which is unsure."""
     n, n_topics = proba.shape
     sums = DaySums(n_topics, multilabel)
-    decisions = [Decision(None, 0.5, None, [])] * (n - 1)
-    decisions.append(Decision(None, 0.5, Unsure("no_words"), []))
-    words = WordCounts(np.full(n, 4 - n_unknown), np.full(n, 4))
-    answers = np.bincount(proba.argmax(axis=1), minlength=n_topics)
-    sums.add_texts(proba, words, decisions, answers)
+    sums.n_unsure = 1
+    sums.answers += np.bincount(proba.argmax(axis=1), minlength=n_topics)
+    sums.add_texts(proba, WordCounts(np.full(n, 4 - n_unknown), np.full(n, 4)))
     return sums
 
 

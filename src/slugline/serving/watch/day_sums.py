@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.model.decision import Decision
+from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.text.features import WordCounts
 
 # Edges of the levels of probabilities by which texts are grouped.
@@ -140,23 +139,10 @@ class DaySums:
             return self.n_topics * (len(_EDGES) + 1)
         return max(8, min(_MAX_GROUPS, _MAX_VALUES // self.n_topics))
 
-    def add_texts(
-        self, proba: F32, words: WordCounts, decisions: Sequence[Decision], answers: I64
-    ) -> None:
-        """Add texts.
-
-        Parameters
-        ----------
-        proba : float32 array, shape (n_texts, n_topics)
-        words : WordCounts
-        decisions : sequence of Decision
-        answers : int64 array, shape (n_topics,)
-            How many of the texts were given each topic.
-        """
+    def add_texts(self, proba: F32, words: WordCounts) -> None:
+        """Add texts by their probabilities, shape (n_texts, n_topics), and words."""
         self.n_texts += len(proba)
-        self.n_unsure += sum(decision.reason is not None for decision in decisions)
         self.words += WordSums.from_counts(words)
-        self.answers += answers
         self.sums += proba.sum(axis=0, dtype=np.float64)
         for key, group in _groups(proba, self.multilabel):
             self.add_group(key, group)
@@ -208,6 +194,8 @@ class DaySums:
 
 def _groups(proba: F32, multilabel: bool) -> Iterator[tuple[GroupKey, TextGroup]]:
     """Yield groups of texts with similar probabilities."""
+    if not len(proba):
+        return
     if multilabel:
         yield from _groups_by_topic(proba)
         return
@@ -218,8 +206,13 @@ def _groups(proba: F32, multilabel: bool) -> Iterator[tuple[GroupKey, TextGroup]
     others[documents, first] = -1
     second = others.argmax(axis=1) if proba.shape[1] > 1 else np.full(len(proba), _ANY)
     keys = np.stack([first, second, np.searchsorted(_EDGES, highest, "right")], axis=1)
-    for key, texts in _split(keys):
-        yield GroupKey._make(key), TextGroup(len(texts), proba[texts].sum(0, dtype=np.float64))
+    order = np.lexsort(keys.T)
+    is_first = np.any(np.diff(keys[order], axis=0, prepend=-2), axis=1)
+    starts = np.flatnonzero(is_first)
+    sums = np.add.reduceat(proba[order], starts, axis=0, dtype=np.float64)
+    sizes = np.diff(starts, append=len(proba))
+    for key, n, values in zip(keys[order][starts].tolist(), sizes.tolist(), sums, strict=True):
+        yield GroupKey._make(key), TextGroup(n, values)
 
 
 def _groups_by_topic(proba: F32) -> Iterator[tuple[GroupKey, TextGroup]]:
@@ -231,10 +224,3 @@ def _groups_by_topic(proba: F32) -> Iterator[tuple[GroupKey, TextGroup]]:
         for topic in np.flatnonzero(counts).tolist():
             key = GroupKey(topic, _ANY, level)
             yield key, TextGroup(int(counts[topic]), sums[topic : topic + 1])
-
-
-def _split(keys: Index) -> Iterator[tuple[list[int], Index]]:
-    """Yield each distinct row of `keys`, with the numbers of the rows that are equal to it."""
-    order = np.lexsort(keys.T)
-    starts = np.flatnonzero(np.any(np.diff(keys[order], axis=0, prepend=-2), axis=1))
-    yield from zip(keys[order][starts].tolist(), np.split(order, starts[1:]), strict=True)

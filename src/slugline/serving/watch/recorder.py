@@ -6,13 +6,15 @@ import datetime
 import itertools
 import logging
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import I64
-from slugline.model.decision import Decision
+from slugline.base.arrays import F32
+from slugline.corpus.documents import Topic
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import AnsweredTexts, ServedModel
 from slugline.serving.watch.day_sums import DaySums
@@ -21,11 +23,11 @@ from slugline.text.features import WordCounts
 
 _log = logging.getLogger("slugline.server")
 
-# Seconds between two additions to the file.
-_SECONDS = 5.0
+# Seconds between two additions to the file, and to the sums in memory.
+_SECONDS, _SUM_SECONDS = 5.0, 0.5
 # The largest number of probabilities that wait to be summed. Beyond it, the thread that classifies
 # sums them.
-_MAX_PENDING = 4_000_000
+_MAX_PENDING = 1_000_000
 
 
 def utc_today() -> datetime.date:
@@ -37,6 +39,30 @@ def watched_model(model: ServedModel) -> WatchedModel:
     """Return what identifies a model in the file."""
     names = tuple(model.fitted.topics.names)
     return WatchedModel(model.name, model.digest, names, model.fitted.multilabel)
+
+
+class _PendingTexts(NamedTuple):
+    """Texts that were answered together, and wait to be summed.
+
+    Decisions would take too long: the garbage collector looks at each object that stays.
+
+    Attributes
+    ----------
+    model : ServedModel
+    day : date
+    proba : float32 array, shape (n_texts, n_topics)
+    words : WordCounts
+    given : tuple of topics
+        The topics of all answers.
+    n_unsure : int
+    """
+
+    model: ServedModel
+    day: datetime.date
+    proba: F32
+    words: WordCounts
+    given: tuple[Topic, ...]
+    n_unsure: int
 
 
 class Watch:
@@ -70,7 +96,7 @@ class Watch:
         #: Why the file can't be written at the moment; None if it can.
         self.problem: str | None = None
         self._metrics, self._seconds = metrics, seconds
-        self._pending: deque[tuple[ServedModel, datetime.date, AnsweredTexts | None]] = deque()
+        self._pending: deque[_PendingTexts] = deque()
         self._n_pending = 0
         self._sums: dict[tuple[WatchedModel, datetime.date], DaySums] = {}
         self._lock = threading.Lock()
@@ -83,15 +109,25 @@ class Watch:
         self._thread.start()
 
     def add(self, model: ServedModel, texts: AnsweredTexts) -> None:
-        """Add answered texts; it takes about a microsecond."""
-        self._pending.append((model, self.today(), texts))
+        """Add answered texts; it takes some microseconds."""
+        decisions = texts.decisions
+        if model.fitted.multilabel:
+            given = [topic for decision in decisions for topic in decision.topics or ()]
+        else:
+            given = [decision.topic for decision in decisions if decision.topic is not None]
+        n_unsure = sum(decision.reason is not None for decision in decisions)
+        self._pending.append(
+            _PendingTexts(model, self.today(), texts.proba, texts.words, tuple(given), n_unsure)
+        )
         self._n_pending += texts.proba.size
         if self._n_pending > _MAX_PENDING:
             self._sum_pending()
 
     def count_correction(self, model: ServedModel) -> None:
         """Count a correction of an answer of a model."""
-        self._pending.append((model, self.today(), None))
+        if self.store is not None:
+            with self._lock:
+                self._sums_of(model, self.today()).n_corrections += 1
 
     def write(self) -> None:
         """Add the sums so far to the metrics and the file; `problem` says why if that fails."""
@@ -124,38 +160,44 @@ class Watch:
             self.store.close()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
+        written_at = time.monotonic()
+        while not self._stopping.wait(min(self._seconds, _SUM_SECONDS)):
             try:
-                self.write()
+                self._sum_pending()
+                if time.monotonic() - written_at >= self._seconds:
+                    written_at = time.monotonic()
+                    self.write()
             except Exception:  # noqa: BLE001 - it must go on, and answers don't depend on it
                 _log.exception("daily sums could not be written")
 
     def _sum_pending(self) -> None:
         """Sum the answers that wait."""
         with self._lock:
-            batches: dict[tuple[int, datetime.date], tuple[ServedModel, list[AnsweredTexts]]] = {}
+            batches: dict[tuple[int, datetime.date], list[_PendingTexts]] = {}
             while self._pending:
-                model, day, texts = self._pending.popleft()
-                if texts is None:
-                    if self.store is not None:
-                        self._sums_of(model, day).n_corrections += 1
-                    continue
-                batches.setdefault((id(model), day), (model, []))[1].append(texts)
+                texts = self._pending.popleft()
+                batches.setdefault((id(texts.model), texts.day), []).append(texts)
             self._n_pending = 0
-            for (_, day), (model, parts) in batches.items():
-                self._sum(model, day, parts)
+            for parts in batches.values():
+                self._sum(parts)
 
-    def _sum(self, model: ServedModel, day: datetime.date, parts: list[AnsweredTexts]) -> None:
+    def _sum(self, parts: list[_PendingTexts]) -> None:
+        """Sum texts that one model answered on one day."""
+        model, day = parts[0].model, parts[0].day
+        names = model.fitted.topics.names
         proba = np.concatenate([part.proba for part in parts])
         words = WordCounts.concatenate([part.words for part in parts])
-        decisions = [decision for part in parts for decision in part.decisions]
-        answers = _count_answers(model, decisions)
+        given = Counter(itertools.chain.from_iterable(part.given for part in parts))
+        answers = np.array([given[name] for name in names], dtype=np.int64)
         counts = np.stack([answers, proba.sum(axis=0, dtype=np.float64)])
-        self._metrics.count_topics(model.name, model.fitted.topics.names, counts)
+        self._metrics.count_topics(model.name, names, counts)
         self._metrics.add("words_total", float(np.sum(words.n_words)))
         self._metrics.add("unknown_words_total", float(np.sum(words.n_unknown)))
         if self.store is not None:
-            self._sums_of(model, day).add_texts(proba, words, decisions, answers)
+            sums = self._sums_of(model, day)
+            sums.n_unsure += sum(part.n_unsure for part in parts)
+            sums.answers += answers
+            sums.add_texts(proba, words)
 
     def _sums_of(self, model: ServedModel, day: datetime.date) -> DaySums:
         key = watched_model(model), day
@@ -172,12 +214,3 @@ class Watch:
                 else:
                     sums[key] = later
             self._sums = sums
-
-
-def _count_answers(model: ServedModel, decisions: Sequence[Decision]) -> I64:
-    """Return how many decisions give each topic, shape (n_topics,)."""
-    given = (
-        [decision.topic] if decision.topics is None else decision.topics for decision in decisions
-    )
-    counts = Counter(itertools.chain.from_iterable(given))
-    return np.array([counts[name] for name in model.fitted.topics.names], dtype=np.int64)
