@@ -17,7 +17,8 @@ from slugline.labels.learner import LabelModel, learn_labels
 from slugline.labels.learning_selector import LearningSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
-from slugline.serving.labelling.requests import DecideRequest, NextRequest, TextReply
+from slugline.serving.labelling.replies import TextReply
+from slugline.serving.labelling.requests import DecideRequest, NextRequest
 from slugline.serving.labelling.service import LabelService
 
 N_LABELS = 200
@@ -88,7 +89,7 @@ class Page:
         )
 
     def next_text(self, coder: str = "Kim") -> TextReply:
-        text = self.service.next_text(coder, NextRequest()).text
+        text = self.service.texts.next_text(coder, NextRequest()).text
         assert text is not None
         return text
 
@@ -99,7 +100,7 @@ class Page:
             kind="label",
             topics=topics or [GIVEN[TEXTS.index(text.text)]],
         )
-        self.service.decide("Kim", request)
+        self.service.decisions.decide("Kim", request)
 
     def label(self, n: int) -> list[TextReply]:
         """Label texts; return those that came again, which keep their label."""

@@ -268,7 +268,7 @@ def test_store_gives_a_document_to_one_of_two_coders(tmp_path: Path) -> None:
         found: list[Any] = []
 
         def work(store: LabelStore, coder: str) -> None:
-            found.append(store.assign(coder, 9, Selection("suggested", 0.5), max_coders=1))
+            found.append(store.assign(coder, 9, Selection("suggested", 0.5), max_others=0))
 
         pairs = [(one, "Kim"), (two, "Lee")]
         threads = [threading.Thread(target=work, args=pair) for pair in pairs]

@@ -224,8 +224,8 @@ def test_store_rejects_a_request_name_for_another_description(store: LabelStore)
 def test_store_tries_a_refused_assignment_again(store: LabelStore) -> None:
     store.add_coder("Lee")
     given = assign(store, "Kim", 1)
-    assert store.assign("Lee", 1, SUGGESTED, max_coders=1, request="r") is None
-    assert store.assign("Lee", 1, SUGGESTED, max_coders=2, request="r") is not None
+    assert store.assign("Lee", 1, SUGGESTED, max_others=0, request="r") is None
+    assert store.assign("Lee", 1, SUGGESTED, max_others=1, request="r") is not None
     assert given.document == 1
 
 
@@ -284,15 +284,15 @@ def test_store_assign_returns_an_open_assignment(store: LabelStore) -> None:
 
 def test_store_assign_leaves_a_document_to_its_coder(store: LabelStore) -> None:
     assign(store, "Kim", 1)
-    assert store.assign("Lee", 1, SUGGESTED, max_coders=1) is None
-    assert store.assign("Lee", 1, SUGGESTED, max_coders=2) is not None
+    assert store.assign("Lee", 1, SUGGESTED, max_others=0) is None
+    assert store.assign("Lee", 1, SUGGESTED, max_others=1) is not None
 
 
 def test_store_assign_gives_a_document_that_an_imported_coder_labelled(store: LabelStore) -> None:
     store.add_coder("llm", "imported")
     store.import_labels("llm", [ImportedLabel(1, ("grain",))])
-    assert store.assign("Kim", 1, SUGGESTED, max_coders=1) is not None
-    assert store.assign("Lee", 1, SUGGESTED, max_coders=1) is None
+    assert store.assign("Kim", 1, SUGGESTED, max_others=0) is not None
+    assert store.assign("Lee", 1, SUGGESTED, max_others=0) is None
 
 
 @pytest.mark.parametrize("topics", [[], ["grain", "earn"]])

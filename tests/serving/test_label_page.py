@@ -629,7 +629,7 @@ def test_next_gives_nobody_a_text_that_its_coder_takes_back(path: Path, operatio
         assert next_text(page, token=lee) is None
 
 
-def test_settlements_are_listed_and_taken_back(path: Path) -> None:
+def test_settlements_are_listed_changed_and_taken_back(path: Path) -> None:
     with labelling(path, ["one"], double_fraction=0.5) as page:
         decide(page, next_text(page)["assignment"], "grain")
         with LabelStore(path) as store:
@@ -643,6 +643,12 @@ def test_settlements_are_listed_and_taken_back(path: Path) -> None:
         assert (settlement["person"], settlement["topics"], settlement["excerpt"]) == (
             ("Kim", ["grain"], "one")
         )
+        changed = {**settled, "topics": ["earnings"], "request": name()}
+        assert page.post("/v1/settle", json=changed).status_code == 422
+        changed["supersedes"] = settlement["id"]
+        assert page.post("/v1/settle", json=changed).status_code == 200
+        [settlement] = get(page, "agreement")["settlements"]
+        assert settlement["topics"] == ["earnings"]
         body = {"settlement": settlement["id"], "request": "take it back"}
         for _ in range(2):
             assert page.post("/v1/settle/undo", json=body).json()["settlements"] == []

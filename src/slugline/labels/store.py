@@ -476,7 +476,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         document: int,
         selection: Selection,
         *,
-        max_coders: int | None = None,
+        max_others: int | None = None,
         request: str | None = None,
     ) -> Assignment | None:
         """Record that a document was selected for a coder, before it is shown; return that.
@@ -488,8 +488,9 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         coder : str
         document : int
         selection : Selection
-        max_coders : int, optional
-            Return None if so many other persons have the document; by default, any number may.
+        max_others : int, optional
+            Return None if more other persons than this have the document; by default, any number
+            may.
         request : str, optional
         """
         cells = selection_cells(selection)
@@ -508,7 +509,7 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
                 "WHERE document = ? AND coder <> ? AND coders.kind = 'person'",
                 (document, by),
             ).fetchone()[0]
-            if max_coders is not None and n_others >= max_coders:
+            if max_others is not None and n_others > max_others:
                 return 0
             return self._insert(connection, "assignments", coder=by, document=document, **cells)
 

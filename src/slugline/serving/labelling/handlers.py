@@ -63,7 +63,7 @@ def coder_of(request: Request) -> str:
 
 
 def plain_handler(read: Callable[[LabelService, str], object]) -> Handler:
-    """Return a handler that replies with what a method of the service returns."""
+    """Return a handler that replies with what is read for a coder."""
 
     async def handle(request: Request) -> Response:
         return await _answer(request, read)
@@ -71,13 +71,15 @@ def plain_handler(read: Callable[[LabelService, str], object]) -> Handler:
     return handle
 
 
-def body_handler(kind: type[_T], change: Callable[[LabelService, str, _T], object]) -> Handler:
-    """Return a handler that passes the request in a body to a method of the service."""
+def body_handler(
+    kind: type[_T], method_of: Callable[[LabelService], Callable[[str, _T], object]]
+) -> Handler:
+    """Return a handler that passes a coder, and the request in a body, to a method of a service."""
     decoder = msgspec.json.Decoder(kind)
 
     async def handle(request: Request) -> Response:
         body = await _read_json(request, decoder)
-        return await _answer(request, lambda service, coder: change(service, coder, body))
+        return await _answer(request, lambda service, coder: method_of(service)(coder, body))
 
     return handle
 
@@ -89,33 +91,47 @@ async def health(request: Request) -> Response:  # noqa: ARG001
 
 #: The handler of each path and method.
 HANDLERS: dict[tuple[str, str], Handler] = {
-    ("/v1/state", "GET"): plain_handler(LabelService.state),
-    ("/v1/progress", "GET"): plain_handler(LabelService.progress),
-    ("/v1/recent", "POST"): body_handler(RecentRequest, LabelService.recent),
-    ("/v1/codebook", "GET"): plain_handler(lambda service, _: service.codebook()),
-    ("/v1/disagreement", "POST"): body_handler(DisagreementRequest, LabelService.find_disagreement),
-    ("/v1/settle", "POST"): body_handler(SettleRequest, LabelService.settle),
-    ("/v1/settle/undo", "POST"): body_handler(UndoSettlementRequest, LabelService.undo_settlement),
-    ("/v1/agreement", "GET"): plain_handler(lambda service, _: service.agreement()),
-    ("/v1/withdraw", "POST"): body_handler(WithdrawRequest, LabelService.withdraw),
-    ("/v1/restore", "POST"): body_handler(RestoreRequest, LabelService.restore),
-    ("/v1/text", "POST"): body_handler(TextRequest, LabelService.find_text),
-    ("/v1/next", "POST"): body_handler(NextRequest, LabelService.next_text),
-    ("/v1/decide", "POST"): body_handler(DecideRequest, LabelService.decide),
-    ("/v1/undo", "POST"): body_handler(UndoRequest, LabelService.undo),
-    ("/v1/copies", "POST"): body_handler(CopiesRequest, LabelService.copies),
-    ("/v1/copies/label", "POST"): body_handler(LabelCopiesRequest, LabelService.label_copies),
-    ("/v1/copies/undo", "POST"): body_handler(UndoCopiesRequest, LabelService.undo_copies),
-    ("/v1/topics", "POST"): body_handler(AddTopicRequest, LabelService.add_topic),
-    ("/v1/topics/describe", "POST"): body_handler(
-        DescribeTopicRequest, LabelService.describe_topic
-    ),
-    ("/v1/topics/rename", "POST"): body_handler(RenameTopicRequest, LabelService.rename_topic),
-    ("/v1/topics/merge", "POST"): body_handler(MergeTopicRequest, LabelService.merge_topic),
-    ("/v1/topics/separate", "POST"): body_handler(
-        SeparateTopicRequest, LabelService.separate_topic
-    ),
     ("/health", "GET"): health,
+    ("/v1/state", "GET"): plain_handler(LabelService.state),
+    ("/v1/progress", "GET"): plain_handler(lambda service, coder: service.progress.progress(coder)),
+    ("/v1/next", "POST"): body_handler(NextRequest, lambda service: service.texts.next_text),
+    ("/v1/text", "POST"): body_handler(TextRequest, lambda service: service.texts.find_text),
+    ("/v1/decide", "POST"): body_handler(DecideRequest, lambda service: service.decisions.decide),
+    ("/v1/undo", "POST"): body_handler(UndoRequest, lambda service: service.decisions.undo),
+    ("/v1/recent", "POST"): body_handler(RecentRequest, lambda service: service.decisions.recent),
+    ("/v1/copies", "POST"): body_handler(CopiesRequest, lambda service: service.copies.list_copies),
+    ("/v1/copies/label", "POST"): body_handler(
+        LabelCopiesRequest, lambda service: service.copies.label_copies
+    ),
+    ("/v1/copies/undo", "POST"): body_handler(
+        UndoCopiesRequest, lambda service: service.copies.undo_copies
+    ),
+    ("/v1/disagreement", "POST"): body_handler(
+        DisagreementRequest, lambda service: service.coders.find_disagreement
+    ),
+    ("/v1/settle", "POST"): body_handler(SettleRequest, lambda service: service.settle),
+    ("/v1/settle/undo", "POST"): body_handler(
+        UndoSettlementRequest, lambda service: service.coders.undo_settlement
+    ),
+    ("/v1/agreement", "GET"): plain_handler(lambda service, _: service.coders.agreement()),
+    ("/v1/withdraw", "POST"): body_handler(
+        WithdrawRequest, lambda service: service.coders.withdraw
+    ),
+    ("/v1/restore", "POST"): body_handler(RestoreRequest, lambda service: service.coders.restore),
+    ("/v1/codebook", "GET"): plain_handler(lambda service, _: service.topics.codebook()),
+    ("/v1/topics", "POST"): body_handler(AddTopicRequest, lambda service: service.topics.add_topic),
+    ("/v1/topics/describe", "POST"): body_handler(
+        DescribeTopicRequest, lambda service: service.topics.describe_topic
+    ),
+    ("/v1/topics/rename", "POST"): body_handler(
+        RenameTopicRequest, lambda service: service.topics.rename_topic
+    ),
+    ("/v1/topics/merge", "POST"): body_handler(
+        MergeTopicRequest, lambda service: service.topics.merge_topic
+    ),
+    ("/v1/topics/separate", "POST"): body_handler(
+        SeparateTopicRequest, lambda service: service.topics.separate_topic
+    ),
 }
 
 

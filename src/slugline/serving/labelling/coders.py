@@ -1,0 +1,124 @@
+"""Several coders: their agreement, disagreements to settle, and withdrawn labels."""
+
+from __future__ import annotations
+
+from slugline.serving.labelling.agreement import AgreementTask
+from slugline.serving.labelling.context import LabelContext
+from slugline.serving.labelling.replies import (
+    AgreementReply,
+    CoderLabel,
+    DecisionReply,
+    Disagreement,
+    DisagreementReply,
+    SettlementReply,
+    WithdrawalReply,
+)
+from slugline.serving.labelling.requests import (
+    DisagreementRequest,
+    RestoreRequest,
+    SettleRequest,
+    UndoSettlementRequest,
+    WithdrawRequest,
+)
+
+# Settlements that are listed.
+_N_SETTLEMENTS = 20
+# Seconds that `close` waits for the agreement of coders.
+_PATIENCE = 10.0
+
+
+class CoderService:
+    """Shows where coders disagree, and stores what is settled and withdrawn.
+
+    Parameters
+    ----------
+    context : LabelContext
+    """
+
+    def __init__(self, context: LabelContext) -> None:
+        self._context = context
+        self._agreement = AgreementTask(context.store)
+
+    def close(self) -> None:
+        """Wait for the thread that measures the agreement of coders."""
+        self._agreement.close(_PATIENCE)
+
+    def find_disagreement(
+        self,
+        coder: str,  # noqa: ARG002
+        request: DisagreementRequest,
+    ) -> DisagreementReply:
+        """Return the first text after a document to which coders gave different topics."""
+        store = self._context.store
+        labels = store.labels(request.after, has_texts=False)
+        number = next((each.document.id for each in labels if each.status == "open"), None)
+        if number is None:
+            return DisagreementReply(disagreement=None)
+        found = store.document_labels(number)
+        return DisagreementReply(
+            disagreement=Disagreement(
+                document=number,
+                text=found.document.text,
+                columns=self._context.other_columns(found.document),
+                labels=[
+                    CoderLabel(
+                        coder=each.assignment.coder.name, decision=DecisionReply.from_decision(each)
+                    )
+                    for each in found.decisions
+                ],
+            )
+        )
+
+    def settle(self, coder: str, request: SettleRequest) -> None:
+        """Store what a person decides about a text on which coders disagree."""
+        self._context.check_may_settle(coder)
+        self._context.store.settle(
+            request.document,
+            request.topics if request.kind == "label" else None,
+            coder,
+            note=request.note,
+            supersedes=request.supersedes,
+            request=request.request,
+        )
+        self._context.selector.notice_change()
+
+    def undo_settlement(self, coder: str, request: UndoSettlementRequest) -> AgreementReply:
+        """Take a settlement back: coders disagree again."""
+        self._context.check_may_settle(coder)
+        self._context.store.undo_settlement(request.settlement, coder, request=request.request)
+        self._context.selector.notice_change()
+        return self.agreement()
+
+    def agreement(self) -> AgreementReply:
+        """Return how far coders agree, and what was settled and withdrawn."""
+        store = self._context.store
+        agreement, is_current = self._agreement.result()
+        return AgreementReply(
+            agreement=agreement,
+            is_current=is_current,
+            withdrawals=[WithdrawalReply.from_withdrawal(each) for each in store.withdrawals()],
+            settlements=[
+                SettlementReply.from_settlement(each, store.document(each.document).text)
+                for each in store.settlements(_N_SETTLEMENTS)
+            ],
+        )
+
+    def withdraw(self, coder: str, request: WithdrawRequest) -> AgreementReply:
+        """Withdraw all labels that somebody has given so far; others get these texts."""
+        self._context.check_may_settle(coder)
+        self._context.store.withdraw(request.coder, coder, request=request.request)
+        return self._refresh()
+
+    def restore(self, coder: str, request: RestoreRequest) -> AgreementReply:
+        """Give withdrawn labels back."""
+        self._context.check_may_settle(coder)
+        self._context.store.restore(request.withdrawal, coder)
+        return self._refresh()
+
+    def _refresh(self) -> AgreementReply:
+        """Read again who has which text."""
+        context = self._context
+        with context.selection_lock:
+            context.assignments.refresh(context.table, context.store)
+        context.selector.notice_change()
+        return self.agreement()
