@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 
 from slugline.base.arrays import F64
 from slugline.corpus.label_database import Selection
-from slugline.errors import DataError
+from slugline.errors import StoreError
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
 from slugline.labels.arrivals import Arrivals, Draw, record_arrivals
 from slugline.labels.labelled_texts import read_labelled
 from slugline.labels.selection import SelectionWeights, TextSelector
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Arrival, LabelStore
 from slugline.labels.text_table import TextTable
 
 TEXTS = [f"text {row}" for row in range(40)]
@@ -55,7 +56,10 @@ def test_record_arrivals_recognizes_new_texts_wherever_they_are(store: LabelStor
     assert complete.batches.tolist() == [0] * 20 + [1] * 20
 
 
-def test_record_arrivals_stores_many_texts_in_parts(store: LabelStore) -> None:
+def test_record_arrivals_stores_many_texts_in_rows(
+    store: LabelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.labels.store._MAX_CHECKSUM_BYTES", 40_000)
     table = TextTable("t.csv", [str(row) for row in range(40_000)])
     assert record_arrivals(store, table).starts == (0,)
     arrivals = record_arrivals(store, table)
@@ -70,10 +74,33 @@ def test_record_arrivals_takes_a_changed_text_as_new(store: LabelStore) -> None:
     assert record_arrivals(store, table).batches.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("value", ["", "[]", '{"start": -1, "checksums": ""}', '{"start": 0}'])
-def test_record_arrivals_reports_a_damaged_setting(store: LabelStore, value: str) -> None:
-    store.set_settings({"texts that came, part 0": value})
-    with pytest.raises(DataError, match=r"is damaged: its setting 'texts that came, part 0'"):
+def test_record_arrivals_keeps_the_texts_of_two_files_at_once(store: LabelStore) -> None:
+    mine = TextTable("t.csv", TEXTS[:20])
+    with LabelStore(store.path) as other:
+        read = store.arrivals
+
+        def read_late() -> list[Arrival]:
+            """Read, and let the other process store its texts before the next write."""
+            arrivals = read()
+            if not arrivals:
+                record_arrivals(other, TextTable("t.csv", TEXTS[10:]))
+            return arrivals
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "arrivals", read_late)
+            assert record_arrivals(store, mine).starts == (0,)
+    label(store, mine, [0])
+    arrivals = record_arrivals(store, TextTable("t.csv", TEXTS))
+    assert arrivals.starts == (0,)
+    assert not arrivals.batches.any()
+
+
+@pytest.mark.parametrize("cells", ["'?', x'00'", "0, x'000000'", "-1, x''", "0, ''"])
+def test_record_arrivals_reports_a_damaged_row(store: LabelStore, cells: str) -> None:
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"INSERT INTO arrivals VALUES (1, '', {cells})")  # noqa: S608
+    connection.close()
+    with pytest.raises(StoreError, match=r"is damaged: arrival 1 can't be read"):
         record_arrivals(store, TextTable("t.csv", TEXTS))
 
 

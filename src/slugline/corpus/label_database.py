@@ -43,6 +43,8 @@ FORMAT = DatabaseFormat(
             "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "replaces INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, "
             "columns BLOB NOT NULL, text BLOB NOT NULL, UNIQUE (key, replaces))",
+            "CREATE TABLE arrivals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+            "last_assignment INTEGER NOT NULL, checksums BLOB NOT NULL)",
             "CREATE INDEX documents_by_text ON documents (digest)",
             "CREATE TABLE assignments (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "coder INTEGER NOT NULL, document INTEGER NOT NULL, reason TEXT NOT NULL, "

@@ -7,24 +7,20 @@ shown; to recognize new ones, it also holds a checksum of every text of the file
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F64, Index
 from slugline.base.databases import to_cell
-from slugline.errors import DataError
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Arrival, LabelStore
 from slugline.labels.text_table import TextTable
 
 # A checksum has 4 bytes: among a million new texts and a million old ones, about 230 new ones are
 # mistaken for old ones.
 _CHECKSUM = np.dtype("<u4")
-# As base64, 96,000 characters: a setting may have 100,000.
-_N_PER_SETTING = 18_000
 # Fewest draws from the latest batches for an estimate that includes them.
 _MIN_DRAWS = 5
 
@@ -122,51 +118,39 @@ class Arrivals(NamedTuple):
 # Storage ------------------------------------------------------------------------------------------
 
 
-class _Batch(msgspec.Struct, forbid_unknown_fields=True):
-    """Texts that came together, as the store has them; with many texts, in several parts."""
-
-    start: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-    checksums: bytes  # in JSON, base64
-
-
 def record_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
     """Return in which batches the texts of a table came; store those that are new.
 
     Raises
     ------
-    DataError : if what is stored can't be read.
+    StoreError : if what is stored can't be read.
     """
     checksums = _checksums(table)
-    parts = [*_read_parts(store)]
-    starts = sorted({part.start for part in parts})
-    batches = _find_batches(checksums, parts, starts)
-    is_new = batches < 0
-    if is_new.any() or not starts:
-        last = max((each.id for each in store.first_assignments().values()), default=0)
-        start = last if starts else 0
-        _store_parts(store, len(parts), start, checksums[is_new])
-        if start not in starts:
-            starts.append(start)
-        batches[is_new] = starts.index(start)
-    return Arrivals(batches, tuple(starts))
+    stored = store.arrivals()
+    is_new = _find_starts(checksums, stored) < 0
+    if is_new.any() or not stored:
+        store.add_arrival(checksums[is_new].tobytes())
+        # Another process may have stored some of them at the same moment: the first one counts.
+        stored = store.arrivals()
+    last_assignments = sorted({each.last_assignment for each in stored})
+    starts = _find_starts(checksums, stored)
+    return Arrivals(np.searchsorted(last_assignments, starts), tuple(last_assignments))
 
 
-def _find_batches(
-    checksums: npt.NDArray[np.uint32], parts: Sequence[_Batch], starts: Sequence[int]
-) -> Index:
-    """Return the first batch that has each checksum; -1 if none has it."""
-    stored = [np.frombuffer(part.checksums, dtype=_CHECKSUM) for part in parts]
-    batches = [np.full(len(s), starts.index(p.start)) for s, p in zip(stored, parts, strict=True)]
-    all_stored = np.concatenate([checksums[:0], *stored])
-    all_batches = np.concatenate([np.zeros(0, dtype=np.intp), *batches])
-    order = np.lexsort((all_batches, all_stored))
-    all_stored, all_batches = all_stored[order], all_batches[order]
-    places = np.searchsorted(all_stored, checksums)
-    is_stored = np.zeros(len(checksums), dtype=bool)
-    is_inside = places < len(all_stored)
-    is_stored[is_inside] = all_stored[places[is_inside]] == checksums[is_inside]
+def _find_starts(checksums: npt.NDArray[np.uint32], stored: Sequence[Arrival]) -> Index:
+    """Return the last assignment before each checksum first came; -1 if it is not stored."""
+    known = [np.frombuffer(each.checksums, dtype=_CHECKSUM) for each in stored]
+    all_known = np.concatenate([checksums[:0], *known])
+    starts = np.array([each.last_assignment for each in stored], dtype=np.intp)
+    all_starts = np.repeat(starts, [len(each) for each in known])
+    order = np.lexsort((all_starts, all_known))
+    all_known, all_starts = all_known[order], all_starts[order]
+    places = np.searchsorted(all_known, checksums)
+    is_known = np.zeros(len(checksums), dtype=bool)
+    is_inside = places < len(all_known)
+    is_known[is_inside] = all_known[places[is_inside]] == checksums[is_inside]
     found: Index = np.full(len(checksums), -1, dtype=np.intp)
-    found[is_stored] = all_batches[places[is_stored]]
+    found[is_known] = all_starts[places[is_known]]
     return found
 
 
@@ -175,35 +159,3 @@ def _checksums(table: TextTable) -> npt.NDArray[np.uint32]:
     pairs = zip(table.keys, table.texts, strict=True)
     sums = (zlib.crc32(to_cell(text), zlib.crc32(to_cell(key))) for key, text in pairs)
     return np.fromiter(sums, dtype=_CHECKSUM, count=len(table))
-
-
-def _read_parts(store: LabelStore) -> Iterator[_Batch]:
-    number = 0
-    while (value := store.setting(_setting_name(number))) is not None:
-        try:
-            part = msgspec.json.decode(value, type=_Batch)
-            if len(part.checksums) % _CHECKSUM.itemsize:
-                raise ValueError("a checksum is cut off")
-        except ValueError as error:  # msgspec's are ValueErrors, too
-            raise DataError(
-                f"{store.path} is damaged: its setting {_setting_name(number)!r} can't be read; "
-                "restore the file from a copy."
-            ) from error
-        yield part
-        number += 1
-
-
-def _store_parts(
-    store: LabelStore, n_parts: int, start: int, checksums: npt.NDArray[np.uint32]
-) -> None:
-    """Store a batch after so many parts of others."""
-    settings: dict[str, str] = {}
-    for first in range(0, max(len(checksums), 1), _N_PER_SETTING):
-        part = checksums[first : first + _N_PER_SETTING].tobytes()
-        value = msgspec.json.encode(_Batch(start, part)).decode()
-        settings[_setting_name(n_parts + len(settings))] = value
-    store.set_settings(settings)
-
-
-def _setting_name(number: int) -> str:
-    return f"texts that came, part {number}"

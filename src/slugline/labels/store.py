@@ -6,6 +6,7 @@ to an earlier one. Several threads and processes may use one file.
 
 - `LabelStore.add_documents` stores documents that are shown or imported, and no others, under keys
   from `document_keys`, which stay the same if the user's file grows, shrinks or is reordered.
+- `add_arrival` stores checksums of texts that are new in the user's file, shown or not.
 - `add_coder`, and the codebook: `add_topic`, `describe_topic`, `rename_topic`, `merge_topic`,
   `separate_topic`, `codebook`.
 - `assign` records that a document was selected for a coder, before it is shown; `open_assignments`
@@ -116,6 +117,8 @@ _T = TypeVar("_T")
 _MAX_TOPICS = 1000
 # The largest number of rows that are written, or read, together.
 _MAX_ROWS = 1000
+# The largest size of the checksums in one row: those of a million texts.
+_MAX_CHECKSUM_BYTES = 4_000_000
 
 
 class RandomDraw(NamedTuple):
@@ -131,6 +134,21 @@ class RandomDraw(NamedTuple):
 
     assignment: Assignment
     decision: LabelDecision | None
+
+
+class Arrival(NamedTuple):
+    """Texts that were new in the user's file at one time; see `slugline.labels.arrivals`.
+
+    Attributes
+    ----------
+    last_assignment : int
+        The number of the last assignment before they came; 0 for the first texts of a store.
+    checksums : bytes
+        A checksum of 4 bytes for each text.
+    """
+
+    last_assignment: int
+    checksums: bytes
 
 
 class LabelConflictError(DataError):
@@ -326,6 +344,29 @@ class LabelStore(contextlib.AbstractContextManager["LabelStore"]):
         with self._database.reading() as connection:
             _find(connection, "documents", "id", number)
             return self._reader(connection).page(number - 1, number, has_texts=has_texts)[0]
+
+    def add_arrival(self, checksums: bytes) -> None:
+        """Store the checksums of texts that are new in the user's file now."""
+        with self._database.writing() as connection:
+            is_first = connection.execute("SELECT 1 FROM arrivals LIMIT 1").fetchone() is None
+            last = connection.execute("SELECT coalesce(max(id), 0) FROM assignments").fetchone()[0]
+            for first in range(0, max(len(checksums), 1), _MAX_CHECKSUM_BYTES):
+                self._insert(
+                    connection,
+                    "arrivals",
+                    last_assignment=0 if is_first else last,
+                    checksums=checksums[first : first + _MAX_CHECKSUM_BYTES],
+                )
+
+    def arrivals(self) -> list[Arrival]:
+        """Return the checksums of texts by when they came, in order."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT * FROM arrivals ORDER BY id").fetchall()
+        for number, _, last, checksums in rows:
+            is_valid = isinstance(last, int) and last >= 0 and isinstance(checksums, bytes)
+            if not is_valid or len(checksums) % 4:
+                raise self._database.damaged_row(f"arrival {number}", "invalid checksums")
+        return [Arrival(last, checksums) for *_, last, checksums in rows]
 
     # Coders and topics -----------------------------------------------------------------------
 
