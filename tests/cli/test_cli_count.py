@@ -169,6 +169,39 @@ def test_count_writes_a_file(run: Run, tmp_path: Path, ending: str) -> None:
         assert first.startswith("2026-01,30,")
 
 
+def test_count_counts_a_column_of_dates_by_month(run: Run) -> None:
+    code, out, err = run("count", "news.slug", "new.csv", "--by", "day", "--json")
+    assert code == 0
+    assert len(json.loads(out)["groups"]) > 20  # the column is named after a period
+    (code, out, err) = run("count", "news.slug", "new.csv", "--by", "month", "--date", "day", "-q")
+    assert (code, err) == (0, "")
+    assert "2026-03: 50 texts" in out
+
+
+def test_count_checks_the_name_of_the_output_first(run: Run) -> None:
+    code, out, err = run("count", "news.slug", "new.csv", "-o", "out.pdf")
+    assert (code, out) == (2, "")
+    assert err == (
+        "slugline: error: --output out.pdf: end the name in .csv, .xlsx, .html, .json or .svg.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--date", "day"], "--date is about dates to count by; give --by month, too."),
+        (
+            ["--by", "month", "--date-order", "us"],
+            "--date-order is 'us'; choose day-first or month-first.",
+        ),
+    ],
+)
+def test_count_rejects_options_of_dates(run: Run, words: list[str], message: str) -> None:
+    code, out, err = run("count", "news.slug", "new.csv", *words)
+    assert (code, out) == (2, "")
+    assert err == f"slugline: error: {message}\n"
+
+
 # With labels of some of the texts -----------------------------------------------------------------
 
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from slugline.base.wording import counted
+from slugline.base.lazy import import_extra
+from slugline.base.wording import counted, join_words
 from slugline.cli import options
 from slugline.cli.options import OUTPUT_FILE, command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
@@ -15,11 +16,12 @@ from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
 from slugline.counting.results import Counts, describe_left_out
-from slugline.errors import Message
+from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
 
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
+_ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 
 
 @command()
@@ -92,6 +94,7 @@ def count(
     """
     options.check_model_first("count", model, file)
     if output is not None:
+        _check_ending(output)
         check_target("--output", output, [model, file, labelled])
     fitted, _ = load_model(model)
     sample = None
@@ -145,6 +148,14 @@ def count(
         _print_counts(counts)
     left_out = describe_left_out(counts)
     warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
+
+
+def _check_ending(output: Path) -> None:
+    """Raise OptionError, before the work, unless counts can be written to a file."""
+    if output.suffix not in _ENDINGS:
+        raise OptionError(f"--output {output}: end the name in {join_words(_ENDINGS, last='or')}.")
+    if output.suffix == ".xlsx":
+        import_extra("openpyxl", "Excel files", "excel", DataError)
 
 
 def _print_counts(counts: Counts) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32
-from slugline.base.checks import check_fraction
+from slugline.base.checks import check_fraction, short_repr
 from slugline.base.wording import counted, join_words
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow
@@ -22,14 +22,14 @@ from slugline.counting.concerns import (
     text_concerns,
     unsure_concerns,
 )
-from slugline.counting.dates import DateOrder
+from slugline.counting.dates import DATE_ORDERS, DateOrder
 from slugline.counting.estimation import (
     ShareEstimate,
     estimate_groups,
     first_intervals,
     first_shares,
 )
-from slugline.counting.groups import MAX_GROUPS, Grouping
+from slugline.counting.groups import MAX_GROUPS, Grouping, sort_groups
 from slugline.counting.labelled import (
     MIN_LABELLED,
     LabelledSample,
@@ -43,7 +43,7 @@ from slugline.counting.labelled import (
 from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample, heldout_samples
-from slugline.errors import DataError, Message, Parameter
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Columns, PredictOptions, batch_texts, map_batches
 
@@ -91,6 +91,19 @@ class CountOptions:
     def __post_init__(self) -> None:
         if self.plan is not None:
             check_fraction("plan", self.plan)
+        for name in ("date", "date_order"):
+            if getattr(self, name) is not None and self.by is None:
+                raise OptionError(
+                    Parameter(name),
+                    " is about dates to count by; give ",
+                    Parameter("by", "month"),
+                    ", too.",
+                )
+        if self.date_order not in (None, *DATE_ORDERS):
+            raise OptionError(
+                Parameter("date_order"),
+                f" is {short_repr(self.date_order)}; choose {' or '.join(DATE_ORDERS)}.",
+            )
 
 
 class _CountedBatch(NamedTuple):
@@ -160,10 +173,13 @@ def count_rows(
             if on_progress is not None:
                 on_progress(n_rows)
     if not len(tally.total):
-        undated = f", or {tally.n_undated:,} without a date" if tally.n_undated else ""
-        raise DataError(
-            f"{rows.name} has no text to count ({tally.n_bad:,} rows without a text{undated})."
-        )
+        reasons = [
+            f"{counted(n, 'row')} without a {what}"
+            for n, what in ((tally.n_bad, "text"), (tally.n_undated, "date"))
+            if n
+        ]
+        found = f", but {join_words(reasons)}" if reasons else ""
+        raise DataError(f"{rows.name} has no text to count{found}.")
     return _Summary(fitted, samples, tally, options).counts(rows.name)
 
 
@@ -186,7 +202,7 @@ def _has_heldout(fitted: Fitted) -> bool:
 
 
 def model_samples(fitted: Fitted) -> list[HeldoutSample]:
-    """Return the held-out documents of a model; see `heldout_samples`. None if there are none."""
+    """Return the held-out documents of a model; see `heldout_samples`; empty if there are none."""
     heldout = fitted.heldout_predictions
     if heldout is None or not heldout.n_documents:
         return []
@@ -218,7 +234,7 @@ class _Tally:
         if self._options.by is None:
             self.total.add(batch.proba)
             for i, text in batch.labelled:
-                self.labelled.setdefault(text, (batch.proba[i], None))
+                self.labelled.setdefault(text, (batch.proba[i].copy(), None))
             return
         if self.grouping is None:
             self.grouping = Grouping.from_rows(
@@ -236,7 +252,7 @@ class _Tally:
         self.total.add(batch.proba[is_dated])
         for i, text in batch.labelled:
             if names[i] is not None:
-                self.labelled.setdefault(text, (batch.proba[i], names[i]))
+                self.labelled.setdefault(text, (batch.proba[i].copy(), names[i]))
         known = np.array([name or "" for name in names], dtype=object)
         for name in dict.fromkeys(name for name in names if name is not None):
             self._group(name).add(batch.proba[known == name])
@@ -247,8 +263,8 @@ class _Tally:
                 column = "" if self.grouping is None else self.grouping.column
                 raise DataError(
                     Message(
-                        f"column {column!r} has more than {MAX_GROUPS:,} different values; choose "
-                        "a column with fewer for ",
+                        f"column {short_repr(column)} has more than {MAX_GROUPS:,} different "
+                        "values; choose a column with fewer for ",
                         Parameter("by"),
                         ", or a longer period.",
                     )
@@ -279,7 +295,7 @@ class _Summary:
     def counts(self, name: str) -> Counts:
         tally, grouping = self._tally, self._tally.grouping
         is_time = grouping is not None and grouping.period is not None
-        names = sorted(tally.groups) if is_time else [*tally.groups]
+        names = sorted(tally.groups) if is_time else sort_groups(tally.groups)
         total = self._estimate(tally.total)
         estimates = [self._estimate(tally.groups[name]) for name in names]
         groups = tuple(
@@ -348,7 +364,7 @@ class _Summary:
             self._topics,
             first_shares(estimates).tolist(),
             first_intervals(estimates),
-            texts.n_answers.tolist(),
+            self._count_answers(texts),
             strict=True,
         )
         for topic, share, interval, n_answers in values:
@@ -359,7 +375,7 @@ class _Summary:
     ) -> Iterator[TopicCount]:
         """Yield the counts of the model's topics, and of others that labels have."""
         explained = self._explained(estimates)
-        n_texts, n_answers = len(texts), texts.n_answers.tolist()
+        n_texts, n_answers = len(texts), self._count_answers(texts)
         new = {topic for topics in labelled.topics for topic in topics} - {*self._topics}
         for i, topic in enumerate([*self._topics, *sorted(new)]):
             is_used = topic not in new and uses_model(explained[i])
@@ -378,6 +394,11 @@ class _Summary:
                 None if topic in new else n_answers[i],
                 estimate.method,
             )
+
+    def _count_answers(self, texts: SampledRows) -> list[int]:
+        """Return how many texts a model of one topic, or of several, would give each topic."""
+        counts = texts.n_likely if self._fitted.multilabel else texts.n_answers
+        return [int(n) for n in counts]
 
     def _explained(self, estimates: Sequence[ShareEstimate]) -> list[float]:
         """Return how much of the variance of each topic the model explains."""

@@ -17,13 +17,21 @@ from slugline.counting.shares import (
     estimate_shares,
     implied_shares,
 )
-from slugline.counting.simulation import SimulatedErrors, share_intervals, simulate_errors
+from slugline.counting.simulation import (
+    N_SIMULATED,
+    SimulatedErrors,
+    share_intervals,
+    simulate_errors,
+)
 from slugline.evaluation.intervals import Interval
 
 # The disagreement with adjusted counts that chance explains: the one that all but one in a hundred
 # simulated sets of texts don't exceed, with a factor, as held-out documents are answered by models
 # of fewer documents.
 _CHANCE_QUANTILE, _CHANCE_FACTOR = 0.99, 1.5
+# The fewest simulated sets, and the largest number of shares in all of them; and the topics for
+# which a simulation takes as long as for a binary one.
+_MIN_SETS, _MAX_SHARES, _BINARY_COST = 50, 20_000, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +68,9 @@ class ShareEstimate:
         return share_intervals(self.shares, self.standard_errors)
 
 
-def estimate_group(sample: HeldoutSample, rows: F64, weights: F64, *, seed: int) -> ShareEstimate:
+def estimate_group(
+    sample: HeldoutSample, rows: F64, weights: F64, *, seed: int, n_sets: int = N_SIMULATED
+) -> ShareEstimate:
     """Return the shares of topics among texts.
 
     Parameters
@@ -71,12 +81,14 @@ def estimate_group(sample: HeldoutSample, rows: F64, weights: F64, *, seed: int)
     weights : float64 array, shape (n_rows,)
         How many texts each row stands for.
     seed : int
+    n_sets : int, default N_SIMULATED
+        See `simulate_errors`.
     """
     n_texts = round(weights.sum())
     shares = estimate_shares(
         rows, weights[:, np.newaxis], implied_shares(sample), sample.training_shares
     )[:, 0]
-    simulated = simulate_errors(sample, shares, n_texts, seed=seed)
+    simulated = simulate_errors(sample, shares, n_texts, seed=seed, n_sets=n_sets)
     mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
     adjusted = adjusted_shares(sample, mean_proba)[:, 0]
     return ShareEstimate(
@@ -107,15 +119,22 @@ def _disagreement(difference: F64, simulated: SimulatedErrors) -> float:
     return float(statistic / (_CHANCE_FACTOR * np.quantile(limits, _CHANCE_QUANTILE)))
 
 
+def _limit_sets(n_topics: int) -> int:
+    """Return the number of simulated sets: fewer with many topics, which take longer."""
+    return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_topics))
+
+
 def estimate_groups(
     samples: list[HeldoutSample], texts: SampledRows, *, seed: int
 ) -> list[ShareEstimate]:
     """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
     rows, weights = texts.rows()
     if len(samples) == 1:
-        return [estimate_group(samples[0], rows, weights, seed=seed)]
+        n_sets = _limit_sets(texts.n_topics)
+        return [estimate_group(samples[0], rows, weights, seed=seed, n_sets=n_sets)]
+    n_sets = _limit_sets(_BINARY_COST * len(samples))
     return [
-        estimate_group(sample, binary_proba(rows[:, topic]), weights, seed=seed)
+        estimate_group(sample, binary_proba(rows[:, topic]), weights, seed=seed, n_sets=n_sets)
         for topic, sample in enumerate(samples)
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
@@ -12,6 +12,7 @@ from slugline.counting.dates import (
     DateReader,
     Period,
     choose_date_column,
+    find_date_columns,
     find_date_order,
     name_period,
 )
@@ -48,6 +49,8 @@ class Grouping(NamedTuple):
     ) -> Grouping:
         """Return the grouping by a column, or by a period if no column has its name.
 
+        A column of dates is grouped by the period that it is named after, or by month.
+
         Parameters
         ----------
         rows : sequence of mapping
@@ -63,9 +66,14 @@ class Grouping(NamedTuple):
         DataError : if there is no such column, or it is unclear how to read dates.
         """
         names = [*dict.fromkeys(name for row in rows for name in row)]
+        period: Period = by if by in PERIODS else "month"
         if by in names and date is None:
-            return cls(by)
-        if by not in PERIODS:
+            if by not in find_date_columns(rows):
+                return cls(by)
+            column = by
+        elif by in PERIODS:
+            column = choose_date_column(rows, date, period)
+        else:
             known = ", ".join(map(short_repr, names)) or "none"
             raise DataError(
                 Message(
@@ -74,13 +82,13 @@ class Grouping(NamedTuple):
                     f"{', '.join(PERIODS)}; the columns are {known}.",
                 )
             )
-        period = by
-        column = choose_date_column(rows, date, period)
         order = date_order or find_date_order(column, [row.get(column) for row in rows])
         return cls(column, period, DateReader(order))
 
     def group_of(self, cell: Any) -> str | None:
         """Return the name of the group of a cell; None for a date that can't be read."""
+        if isinstance(cell, float) and cell.is_integer():  # as Excel has whole numbers
+            cell = int(cell)
         text = "" if cell is None else str(cell).strip()
         if self.period is None:
             return text or EMPTY
@@ -95,3 +103,19 @@ class Grouping(NamedTuple):
         order = self.reader.order
         how = "" if order is None else f", {order.replace('-', ' ')}"
         return f"counted by {self.period} of the dates in column {short_repr(self.column)}{how}"
+
+
+def sort_groups(names: Iterable[str]) -> list[str]:
+    """Return the names of groups in order: numbers by value, then texts, then the empty cell.
+
+    >>> sort_groups(["10", "b", "(empty)", "9", "A"])
+    ['9', '10', 'A', 'b', '(empty)']
+    """
+
+    def key(name: str) -> tuple[int, float, str]:
+        try:
+            return 0, float(name), name
+        except ValueError:
+            return (2 if name == EMPTY else 1), 0.0, name.casefold()
+
+    return sorted(names, key=key)

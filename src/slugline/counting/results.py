@@ -27,7 +27,8 @@ class TopicCount(NamedTuple):
     n_texts : int
         The number of texts, with this topic and without.
     n_answers : int or None
-        The number of texts of which it is the most likely topic; None if the model doesn't know it.
+        The number of texts of which it is the most likely topic or, if texts may have several
+        topics, likely; None if the model doesn't know it.
     method : {"model", "labels and model", "labels"}
     """
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64
 
+_LIKELY = 0.5
+
 
 class SampledRows:
     """Keeps the probabilities of texts, or of a random sample of them, each with a weight.
@@ -23,12 +25,15 @@ class SampledRows:
     ----------
     n_answers : int64 array, shape (n_topics,)
         Number of texts of which each topic is the most likely one.
+    n_likely : int64 array, shape (n_topics,)
+        Number of texts of which each topic has a probability of at least one half.
     sums : float64 array, shape (n_topics,)
         Sums of probabilities over all texts.
     """
 
     def __init__(self, n_topics: int, capacity: int, seed: int = 0) -> None:
         self.n_answers = np.zeros(n_topics, dtype=np.int64)
+        self.n_likely = np.zeros(n_topics, dtype=np.int64)
         self.sums = np.zeros(n_topics)
         self._rng = np.random.default_rng(seed)
         self._capacity = capacity
@@ -48,6 +53,7 @@ class SampledRows:
     def add(self, proba: F32) -> None:
         """Add texts, shape (n_texts, n_topics)."""
         self.n_answers += np.bincount(proba.argmax(axis=1), minlength=self.n_topics)
+        self.n_likely += np.count_nonzero(proba >= _LIKELY, axis=0)
         self.sums += proba.sum(axis=0, dtype=np.float64)
         keys = self._rng.random(len(proba))
         is_kept = keys >= self._least_key
