@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from browsers import chromium
+from label_page import press, shown, wait_until_saved
 from server import running
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
@@ -82,26 +83,9 @@ def _check_ours(url: str, address: str, complaints: list[str]) -> None:
         complaints.append(f"asked elsewhere: {url}")
 
 
-def shown(page: Page) -> str:
-    """Return the assignment of the text on the screen."""
-    return str(page.locator("#card").get_attribute("data-assignment"))
-
-
-def press(page: Page, *keys: str) -> None:
-    """Press keys, and wait for the next text after each."""
-    for key in keys:
-        before = shown(page)
-        page.keyboard.press(key)
-        page.locator(f"#card[data-assignment]:not([data-assignment='{before}'])").wait_for()
-
-
 def decisions(texts: Path) -> list[tuple[str, tuple[str, ...], str | None]]:
     with LabelStore(texts.with_name("labels.db")) as store:
         return [(each.kind, each.topics, each.reason) for each in store.decisions()]
-
-
-def wait_until_saved(page: Page) -> None:
-    page.wait_for_function("() => !outbox.entries.length")
 
 
 # Keys and clicks ----------------------------------------------------------------------------------
