@@ -19,8 +19,11 @@ SOURCES = (
     "examples/**/*",
     "benchmarks/**/*.py",
     "docs/extensions/**/*.py",
+    "docs/simulation/*",
     "docs/conf.py",
     "pyproject.toml",
+    "tests/browsers.py",
+    "tests/label_page.py",
 )
 #: Packages whose versions change what cells print.
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "myst-nb", "dask")

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,12 @@ SHOWN = "8080"
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     PORT = str(free.getsockname()[1])
+
+ROOT = Path(os.environ["SLUGLINE_EXAMPLES"]).parent
+sys.path += [str(ROOT / "docs" / "simulation"), str(ROOT / "tests")]
+
+#: Servers in the background.
+SERVERS = []
 
 
 @register_cell_magic
@@ -39,10 +46,20 @@ def sh(line, cell):
     for text in run.stdout:
         sys.stdout.write(text.replace(PORT, SHOWN))
         if line == "background" and "listening at" in text:
-            atexit.register(os.killpg, run.pid, 15)
+            SERVERS.append(run)
             return
     if (run.wait() != 0) != (line == "fails"):
         raise RuntimeError(f"exit status {run.returncode}")
+
+
+@atexit.register
+def press_ctrl_c():
+    """End the servers in the background; what they say then is printed."""
+    while SERVERS:
+        run = SERVERS.pop()
+        os.killpg(run.pid, signal.SIGINT)
+        sys.stdout.write(run.stdout.read().replace(PORT, SHOWN))
+        run.wait()
 
 
 class Frame:
