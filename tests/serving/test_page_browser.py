@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import datetime
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ import pytest
 from browsers import chromium
 from server import running
 from slugline.corrections.store import CorrectionStore
+from slugline.serving.metrics import Metrics
+from slugline.serving.served_models import ServedModel
+from slugline.serving.watch.recorder import Watch, utc_today
+from slugline.serving.watch.report import update_alerts
+from slugline.serving.watch.store import WatchStore
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -35,9 +41,25 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(_many_topics: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of a server with two models, one of them with 150 topics."""
-    corrections = tmp_path_factory.mktemp("kept") / "corrections.db"
-    with running("reuters46", _many_topics, "--corrections", corrections) as found:
+    folder = tmp_path_factory.mktemp("kept")
+    files = ("--corrections", folder / "corrections.db", "--watch", folder / "watch.db")
+    fill_days(_many_topics, folder / "watch.db")
+    with running("reuters46", _many_topics, *files) as found:
         yield str(found)
+
+
+def fill_days(path: Path, file: Path) -> None:
+    """Write sums of six weeks, in the last of which the model is mostly asked about one topic."""
+    model, store, today = ServedModel.load(str(path)), WatchStore(file), [utc_today()]
+    watch = Watch(Metrics(), store, today=lambda: today[0])
+    for days_ago in range(42, -1, -1):
+        today[0] = utc_today() - datetime.timedelta(days_ago)
+        n_more = 150 if days_ago < 8 else 2
+        texts = [f"word{n} other{n}" for n in range(100)] + ["word149 other149"] * n_more
+        watch.add(model, model.answer(texts))
+        watch.write()
+    update_alerts(store, model, today[0])
+    watch.close()
 
 
 @pytest.fixture(scope="module")
@@ -398,9 +420,24 @@ def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) 
         page.fill("#text", text)
         page.locator("#wrong summary").click()
         page.locator("#all-topics summary").click()
+    if path.startswith("/model?"):
+        for summary in page.locator(".days summary").all():
+            summary.click()
     if path.startswith("/table"):
         page.set_input_files("#file", file)
         page.locator("#download:enabled").wait_for()
+
+
+def test_browser_shows_days_in_charts_and_accepts_a_change(browser: Browser, address: str) -> None:
+    with opened(browser, address, "/model?model=queues") as page:
+        page.locator(".alert", has_text="the share of короткая тема is").wait_for()
+        assert page.locator(".charts svg").count() == 8
+        line = page.locator(".charts polyline").first
+        assert line.evaluate("each => getComputedStyle(each).fill") == "none"
+        n_alerts = page.locator(".alert").count()
+        page.locator(".alert button").first.click()
+        page.wait_for_url("**/model?model=queues#days")
+        assert page.locator(".alert").count() == n_alerts - 1
 
 
 def test_axe_finds_no_violations(browser: Browser, address: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -160,7 +161,7 @@ class Watch:
             self.store.close()
 
     def _run(self) -> None:
-        written_at = time.monotonic()
+        written_at = -math.inf
         while not self._stopping.wait(min(self._seconds, _SUM_SECONDS)):
             try:
                 self._sum_pending()
