@@ -248,6 +248,18 @@ def test_count_counts_topics_that_only_labels_have(run: Run, news: News, tmp_pat
     assert "The labels have 1 topic that the model doesn't know: maize." in err
 
 
+def test_count_counts_such_topics_by_month_as_well(run: Run, news: News, tmp_path: Path) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 90)
+    content = (tmp_path / "labelled.csv").read_text()
+    (tmp_path / "labelled.csv").write_text(content.replace(",grain", ",maize"))
+    code, out, _ = run(
+        *("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--by", "month"),
+        *("--json", "-o", "counts.html"),
+    )
+    assert code == 0
+    assert "maize" in {topic["topic"] for topic in json.loads(out)["groups"][0]["topics"]}
+
+
 def test_count_plans_labels(run: Run) -> None:
     code, out, _ = run("count", "news.slug", "new.csv", "--plan", "0.05")
     assert code == 0

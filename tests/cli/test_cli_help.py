@@ -87,7 +87,7 @@ def test_help_keeps_the_lines_of_examples(help_of: Callable[..., str]) -> None:
     example = (
         "  For example:\n\n"
         "    slugline audit tickets.csv --review review.csv -o audit.html\n"
-        "    slugline audit tickets.csv --decisions review.csv -o repaired.jsonl\n\n"
+        "    slugline audit tickets.csv --decisions review.csv -o repaired.jsonl\n"
     )
     for columns in (80, 40):
         assert example in help_of("audit", columns)

@@ -9,7 +9,7 @@ from pathlib import Path
 from slugline.base.lazy import import_extra
 from slugline.base.wording import counted, join_words
 from slugline.cli import options
-from slugline.cli.options import OUTPUT_FILE, command, option
+from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
@@ -62,7 +62,13 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
     type=OUTPUT_FILE,
 )
 @options.seed()
-@options.threads(default=1)
+@option(
+    "--threads N",
+    "Number of threads; does not change results.",
+    type=COUNT,
+    default=1,
+    parameters=("n_jobs", "n_threads"),
+)
 @options.output_options
 def count(
     model: str,

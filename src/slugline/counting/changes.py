@@ -36,7 +36,8 @@ def find_changes(
 ) -> list[Change]:
     """Test how shares differ: between consecutive periods, and between the first and the last one.
 
-    Groups that are not periods are each compared with the first one, in order.
+    Groups that are not periods are each compared with the first one, in order. The shares are those
+    by the model, whether or not texts have labels.
 
     Parameters
     ----------
@@ -59,8 +60,10 @@ def find_changes(
         return tested
     for before, after in pairs:
         differences, errors = _differences(estimates[before], estimates[after])
+        # Topics that only labels have come last, and are not tested.
+        topics = groups[after].topics[: len(differences)]
         for topic, difference, error in zip(
-            groups[after].topics, differences.tolist(), errors.tolist(), strict=True
+            topics, differences.tolist(), errors.tolist(), strict=True
         ):
             margin = Z_95 * error
             tested.append(

@@ -18,13 +18,13 @@ _MAX_HELDOUT = 2000
 # The number of documents, of all topics, by which the held-out documents of a topic are smoothed.
 _N_SMOOTHING = 2.0
 # Simulated shares are drawn around the estimate with the spread of so many documents, half of them
-# of all topics alike: a topic that is hardly recognized is not simulated at a share at which most
-# of its texts were missed.
+# of all topics alike: otherwise, a topic whose texts are mostly missed would only be simulated with
+# the small share that is left. Chosen on training splits of 13 sets, like the next two.
 _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 # Simulated sets count by how near their estimates are, relative to this quantile of distances.
 _NEAR = 0.4
 # Errors by held-out documents relative to simulated ones: these are answered by models of fewer
-# documents, which err more than the final model. Chosen on training splits of 13 sets.
+# documents, which err more than the final model.
 _HELDOUT_SCALE = 0.77
 
 
@@ -36,8 +36,8 @@ class SimulatedErrors:
     ----------
     estimates, shares : float64 array, shape (n_topics, n_sets)
     expected_errors : float64 array, shape (n_topics, n_sets)
-        The errors of estimates for endless texts with the same shares, which are by the held-out
-        documents alone.
+        The errors if each set had as many texts of each document as is expected: those by the
+        held-out documents alone, without the chance of few texts.
     adjusted : float64 array, shape (n_topics, n_sets)
         The shares by adjusted probabilistic counts.
     """
@@ -104,11 +104,10 @@ def simulate_errors(
     proba = sample.proba.astype(np.float32)
     training_shares = sample.training_shares
     estimates = estimate_shares(proba, texts.astype(np.float32), implied, training_shares)
-    # Shares of endless texts are those that were drawn, not those among few texts.
-    endless = estimate_shares(
+    expected_estimates = estimate_shares(
         proba, expected.astype(np.float32), implied, training_shares, start=estimates
     )
-    expected_errors = endless - drawn_counts / np.maximum(drawn_counts.sum(axis=0), 1)
+    expected_errors = expected_estimates - drawn_counts / np.maximum(drawn_counts.sum(axis=0), 1)
     adjusted = adjusted_shares(sample, sample.proba.T @ texts / n_drawn, drawn)
     return SimulatedErrors(estimates, true_shares, expected_errors, adjusted)
 

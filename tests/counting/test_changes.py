@@ -1,0 +1,69 @@
+"""Tests of changes between groups."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slugline.counting.changes import find_changes
+from slugline.counting.estimation import ShareEstimate, estimate_group
+from slugline.counting.results import Change, GroupCount, TopicCount
+from slugline.counting.shares import HeldoutSample
+
+TOPICS = ("a", "b")
+
+
+def draw(share: float, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of texts by a calibrated model of equal shares, and their topics."""
+    topics = (rng.random(n) > share).astype(np.intp)
+    x = np.where(topics == 0, -1.0, 1.0) + rng.normal(size=n)
+    first = 1 / (1 + np.exp(2 * x))
+    return np.stack([first, 1 - first], axis=1), topics
+
+
+def change_tests(shares: list[float], n: int, seed: int, *, is_time: bool = True) -> list[Change]:
+    """Return the changes between groups of texts with these shares of the first topic."""
+    rng = np.random.default_rng(seed)
+    proba, topics = draw(0.5, 500, rng)
+    sample = HeldoutSample(proba, topics, np.array([250.0, 250.0]))
+    estimates: list[list[ShareEstimate]] = []
+    groups = []
+    for i, share in enumerate(shares):
+        texts, _ = draw(share, n, rng)
+        estimate = estimate_group(sample, texts, np.ones(n), seed=seed, n_sets=50)
+        estimates.append([estimate])
+        counts = zip(TOPICS, estimate.shares.tolist(), estimate.intervals(), strict=True)
+        groups.append(
+            GroupCount(f"2026-{i + 1:02}", n, tuple(TopicCount(*each, n, None) for each in counts))
+        )
+    return find_changes(groups, estimates, is_time=is_time)
+
+
+def test_changes_are_between_neighbours_and_between_both_ends() -> None:
+    changes = change_tests([0.3, 0.4, 0.5], 50, 0)
+    assert {(c.before, c.after) for c in changes if c.topic == "a"} == {
+        ("2026-01", "2026-02"),
+        ("2026-02", "2026-03"),
+        ("2026-01", "2026-03"),
+    }
+    assert len(changes) == 6
+
+
+def test_groups_that_are_not_periods_are_compared_with_the_first() -> None:
+    changes = change_tests([0.3, 0.4, 0.5], 50, 0, is_time=False)
+    assert {c.before for c in changes} == {"2026-01"}
+
+
+def test_changes_are_found_and_the_smallest_p_value_is_first() -> None:
+    first, *_ = change_tests([0.2, 0.2, 0.8], 400, 1)
+    assert first.p_value < 0.001
+    assert first.after == "2026-03"
+    assert 0.4 < abs(first.difference) < 0.75
+    assert first.interval.low < first.difference < first.interval.high
+
+
+def test_changes_by_chance_are_rarely_called_more() -> None:
+    n_false = sum(
+        any(change.is_significant for change in change_tests([0.3] * 4, 100, seed))
+        for seed in range(60)
+    )
+    assert n_false <= 6

@@ -1,0 +1,86 @@
+"""Sentences that say why counts may be wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slugline.counting.concerns import (
+    TextTotals,
+    heldout_concerns,
+    shift_concerns,
+    text_concerns,
+    unsure_concerns,
+)
+from slugline.counting.estimation import ShareEstimate, estimate_group
+from slugline.counting.shares import HeldoutSample
+from slugline.text.features import UnknownWordRate
+
+USUAL = UnknownWordRate(0.1, 2.0)
+
+
+def sample(proba: float, n: int = 100) -> HeldoutSample:
+    """Return held-out documents of two topics, whose right answers have a probability."""
+    topics = np.arange(n) % 2
+    rows = np.full((n, 2), 1 - proba)
+    rows[np.arange(n), topics] = proba
+    return HeldoutSample(rows, topics, np.array([n / 2, n / 2]))
+
+
+@pytest.mark.parametrize(
+    ("totals", "beginning"),
+    [
+        (TextTotals(1000, 10_000, 1000, 10), None),  # one in a hundred is usual
+        (TextTotals(20, 200, 90, 4), None),  # too few texts to tell
+        (TextTotals(1000, 10_000, 2500, 120), "12 % of the texts have more unknown words"),
+        (TextTotals(1000, 10_000, 8000, 900), "Don't believe these counts: 80 % of the words"),
+    ],
+)
+def test_unknown_words_are_named_if_many_texts_have_them(
+    totals: TextTotals, beginning: str | None
+) -> None:
+    found = [*text_concerns(totals, USUAL)]
+    assert len(found) == (beginning is not None)
+    if beginning is not None:
+        assert found[0].startswith(beginning)
+
+
+def test_unknown_words_are_not_named_if_the_model_has_no_rate() -> None:
+    assert [*text_concerns(TextTotals(1000, 10_000, 8000, 900), None)] == []
+
+
+def test_unsure_answers_are_named_if_they_have_risen() -> None:
+    shares = np.array([0.5, 0.5])
+    assert [*unsure_concerns(TextTotals(500, n_unsure=20), sample(0.9), shares)] == []
+    [concern] = unsure_concerns(TextTotals(500, n_unsure=200), sample(0.9), shares)
+    assert concern == (
+        "The model is unsure of 40 % of the texts, and 0 % would be usual with these shares: some "
+        "may have topics that it doesn't know."
+    )
+
+
+def test_unsure_answers_are_compared_with_those_of_the_same_topics() -> None:
+    # The model is always unsure of the second topic, which has become common.
+    proba = np.array([[0.9, 0.05, 0.05], [0.4, 0.45, 0.15]] * 50)
+    heldout = HeldoutSample(proba, np.arange(100) % 2, np.array([90.0, 10.0, 0.0]))
+    totals = TextTotals(500, n_unsure=450)
+    assert [*unsure_concerns(totals, heldout, np.array([0.1, 0.9, 0.0]))] == []
+    assert len([*unsure_concerns(totals, heldout, np.array([0.9, 0.1, 0.0]))]) == 1
+
+
+def test_topics_with_too_few_heldout_documents_are_named() -> None:
+    topics = np.array([0] * 20 + [1] * 3)
+    heldout = HeldoutSample(np.full((23, 3), 1 / 3), topics, np.array([20.0, 3.0, 1.0]))
+    none, few = heldout_concerns([heldout], ["a", "b", "c"])
+    assert none.startswith("1 topic (c) had no held-out document in training")
+    assert few.startswith("1 topic (b) had fewer than 10 held-out documents in training")
+
+
+def test_disagreement_names_the_topics_of_a_multilabel_model() -> None:
+    estimate = estimate_group(sample(0.9), sample(0.9).proba, np.ones(100), seed=0, n_sets=50)
+    shifted = ShareEstimate(
+        estimate.shares, estimate.n_texts, estimate.simulated, estimate.unseen_errors, 2.0
+    )
+    assert [*shift_concerns([estimate, estimate], ["a", "b"])] == []
+    [concern] = shift_concerns([estimate, shifted], ["a", "b"])
+    assert concern.startswith("Two ways to count disagree by more than chance for b: more than")
