@@ -16,7 +16,8 @@ from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_
 from slugline.labels.arrivals import Arrivals, Draw, record_arrivals
 from slugline.labels.labelled_texts import read_labelled
 from slugline.labels.selection import SelectionWeights, TextSelector
-from slugline.labels.store import Arrival, LabelStore
+from slugline.labels.storage.documents import Arrival
+from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
 TEXTS = [f"text {row}" for row in range(40)]
@@ -59,7 +60,7 @@ def test_record_arrivals_recognizes_new_texts_wherever_they_are(store: LabelStor
 def test_record_arrivals_stores_many_texts_in_rows(
     store: LabelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.labels.store._MAX_CHECKSUM_BYTES", 40_000)
+    monkeypatch.setattr("slugline.labels.storage.documents._MAX_CHECKSUM_BYTES", 40_000)
     table = TextTable("t.csv", [str(row) for row in range(40_000)])
     assert record_arrivals(store, table).starts == (0,)
     arrivals = record_arrivals(store, table)

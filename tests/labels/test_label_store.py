@@ -695,7 +695,8 @@ def test_store_counts_documents_and_labels(store: LabelStore) -> None:
 
 def test_store_reads_pages_without_gaps(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.corpus.label_database._PAGE_ROWS", 3)
-    monkeypatch.setattr("slugline.labels.store._MAX_ROWS", 3)
+    monkeypatch.setattr("slugline.labels.storage.base.MAX_ROWS", 3)
+    monkeypatch.setattr("slugline.labels.storage.reading.MAX_ROWS", 3)
     store.add_documents(new_documents([f"{n}" for n in range(10)]))
     for document in range(1, 15):
         give(store, "Kim", document, "grain", selection=Selection("random", 0.5))

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from slugline.base.files import PathLike
 from slugline.base.wording import one_line
@@ -419,6 +419,50 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 "saved with: sqlite3 FILE .recover"
             )
         return StoreError(f"{failure} ({error}); check the disk and try again.")
+
+
+class DatabaseStore:
+    """What is stored in a database; a context manager, which closes the file.
+
+    Parameters
+    ----------
+    path : str or Path
+    form : DatabaseFormat
+    patience, create, is_read_only : see `Database`
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        form: DatabaseFormat,
+        *,
+        patience: float = 5.0,
+        create: bool = True,
+        is_read_only: bool = False,
+    ) -> None:
+        self._database = Database(
+            path, form, patience=patience, create=create, is_read_only=is_read_only
+        )
+
+    @property
+    def path(self) -> Path:
+        """The path of the file."""
+        return self._database.path
+
+    @property
+    def problem(self) -> str | None:
+        """The error of the last use of the file; None if there was none."""
+        return self._database.problem
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; later calls raise StoreError."""
+        self._database.close()
 
 
 @functools.cache

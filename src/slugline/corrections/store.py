@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.databases import Database, DatabaseFormat, from_cell, is_time, to_cell, utc_now
+from slugline.base.databases import (
+    DatabaseFormat,
+    DatabaseStore,
+    from_cell,
+    is_time,
+    to_cell,
+    utc_now,
+)
 from slugline.base.files import PathLike
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
@@ -249,7 +254,7 @@ _ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts, learned.at, learne
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 
 
-class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
+class CorrectionStore(DatabaseStore):
     """Corrections in one file, for several threads; a context manager.
 
     All methods raise StoreError if the file can't be read or written, or is damaged.
@@ -268,20 +273,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     """
 
     def __init__(self, path: PathLike, *, patience: float = 5.0, create: bool = True) -> None:
-        self._database = Database(path, FORMAT, patience=patience, create=create)
-
-    @property
-    def path(self) -> Path:
-        """The path of the file."""
-        return self._database.path
-
-    @property
-    def problem(self) -> str | None:
-        """The error of the last use of the file; None if there was none."""
-        return self._database.problem
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        super().__init__(path, FORMAT, patience=patience, create=create)
 
     def add(
         self,
@@ -488,10 +480,6 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         """Store notes by name, either all or none of them."""
         with self._database.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes.items())
-
-    def close(self) -> None:
-        """Close the file; later calls raise StoreError."""
-        self._database.close()
 
     def _page(self, after: int, max_rows: int) -> list[Correction]:
         page: list[Correction] = []

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F64, Index
 from slugline.base.databases import to_cell
-from slugline.labels.store import Arrival, LabelStore
+from slugline.labels.storage.documents import Arrival
+from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
 # A checksum has 4 bytes: among a million new texts and a million old ones, about 230 new ones are

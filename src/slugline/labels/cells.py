@@ -95,8 +95,17 @@ def document_keys(texts: Iterable[str], ids: Iterable[object] | None = None) -> 
 # Cells --------------------------------------------------------------------------------------------
 
 
-def document_cells(document: NewDocument) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return the cells key, digest, columns and text."""
+class DocumentCells(NamedTuple):
+    """A document as cells of the table of documents."""
+
+    key: bytes
+    digest: bytes
+    columns: bytes
+    text: bytes
+
+
+def document_cells(document: NewDocument) -> DocumentCells:
+    """Return the cells of a document; DataError if one can't be stored."""
     text = document.text
     if not isinstance(text, str):
         raise DataError(Parameter("text"), f" is {short_repr(text)}; give a string.")
@@ -120,7 +129,7 @@ def document_cells(document: NewDocument) -> tuple[bytes, bytes, bytes, bytes]:
             "out.",
         )
     key = name_cell("key", document.key)
-    return key, hashlib.sha256(data).digest(), columns, data
+    return DocumentCells(key, hashlib.sha256(data).digest(), columns, data)
 
 
 def selection_cells(selection: Selection) -> dict[str, Any]:
