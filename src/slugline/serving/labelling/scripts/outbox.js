@@ -131,6 +131,8 @@ async function whenSaved() {
 
 window.addEventListener("beforeunload", (event) => {
   const isKept = outbox.isLoggedOut && outbox.isStored;
-  if (outbox.entries.length && !isKept) event.preventDefault();
+  if (!outbox.entries.length || isKept) return;
+  event.preventDefault();
+  outbox.isLoggedOut = false; // If the coder stays, the next request goes to the login again.
 });
 window.addEventListener("online", () => outbox.wake?.());

@@ -52,7 +52,7 @@ function showProgress() {
 function forecastLine({ n_labels, gain, low, high, hardly_pays }) {
   if (hardly_pays) return "More labels are unlikely to help much.";
   const points = (fraction) => (100 * fraction).toFixed(1);
-  return `With ${number(n_labels)} labels, expect ${points(gain)} points more ` +
+  return `With ${number(n_labels)} labels, accuracy is expected to rise by ${points(gain)} points ` +
     `(${points(low)} to ${points(high)}).`;
 }
 

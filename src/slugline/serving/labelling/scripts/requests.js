@@ -23,12 +23,16 @@ async function call(path, body) {
     throw new RequestError(response && !response.ok ? response.status : 0,
       "The server does not answer. Is it still running?");
   }
-  if (response.status === 401) {
-    outbox.isLoggedOut = true; // The page that opens after the login sends its entries.
-    location.assign("/login");
-  }
+  if (response.status === 401) logIn();
   if (!response.ok) throw new RequestError(response.status, sentence(reply.detail || reply.title || ""));
   return reply;
+}
+
+// Go to the login; the page that opens after it sends the entries of the outbox.
+function logIn() {
+  if (outbox.isLoggedOut) return; // A second navigation would break the first one off.
+  outbox.isLoggedOut = true;
+  location.assign("/login");
 }
 
 const sentence = (detail) => detail.charAt(0).toUpperCase() + detail.slice(1);
