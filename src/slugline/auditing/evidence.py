@@ -71,8 +71,16 @@ def find_near_pairs(X: sp.csr_array, seed: int) -> Index:
         return np.zeros((0, 2), dtype=np.intp)
     bands = _bands(X, rows, seed)
     candidates = np.concatenate([_equal_pairs(band, rows) for band in bands.T])
-    pairs = np.unique(np.sort(candidates, axis=1), axis=0)
+    pairs = _distinct_pairs(np.sort(candidates, axis=1), X.shape[0])
     return pairs[jaccard(X, pairs) >= MIN_SIMILARITY]
+
+
+def _distinct_pairs(pairs: Index, n_rows: int) -> Index:
+    """Return each pair once, sorted."""
+    # Unlike np.unique, np.sort of integers lets other threads run, such as those of a server.
+    numbers = np.sort(pairs[:, 0] * n_rows + pairs[:, 1])
+    numbers = numbers[np.diff(numbers, prepend=-1) > 0]
+    return np.stack(np.divmod(numbers, n_rows), axis=1)
 
 
 def jaccard(X: sp.csr_array, pairs: Index) -> F64:
