@@ -91,15 +91,15 @@ def label_pool(
             )
             if learned is not None:
                 model = learned
-                selector.weights = make_weights(model, pool, rows)
-                selector.random_fraction = choose_random_fraction(
-                    settings.random_fraction, model.estimate
+                selector.set_weights(
+                    make_weights(model, pool, rows),
+                    choose_random_fraction(settings.random_fraction, model.estimate),
                 )
                 yield Look(n, model, free)
         if n == n_labels:
             return
         if model is None:
-            selector.weights = spread.weights()
+            selector.set_weights(spread.weights())
         shows_guess = settings.shows_guesses and model is not None and model.n_labels >= n_to_guess
         selected = selector.select(free, shows_guess=shows_guess)
         assert selected is not None

@@ -12,7 +12,7 @@ import pytest
 from labelled_texts import labelled
 from slugline import TopicClassifier
 from slugline.labels.contradictions import ContradictedLabels, find_contradictions
-from slugline.labels.labelled_texts import LabelledText, read_labelled
+from slugline.labels.labelled_texts import LabelledText, read_labelled_texts
 from slugline.labels.learner import LabelModel, learn_labels
 from slugline.labels.learning_selector import LearningSelector
 from slugline.labels.store import LabelStore
@@ -142,9 +142,13 @@ def test_contradicted_label_is_shown_once_with_what_the_model_says(page: Page) -
 def test_changed_label_is_learned_from_and_measured_as_it_was(page: Page) -> None:
     text = page.next_text()
     assert text.review is not None
-    before = {each.text: each for each in read_labelled(page.store, page.table).texts}[text.text]
+    before = {each.text: each for each in read_labelled_texts(page.store, page.table).texts}[
+        text.text
+    ]
     page.decide(text, text.review.proposal)
-    after = {each.text: each for each in read_labelled(page.store, page.table).texts}[text.text]
+    after = {each.text: each for each in read_labelled_texts(page.store, page.table).texts}[
+        text.text
+    ]
     assert after.topics == tuple(text.review.proposal)
     assert after.measured_topics == before.topics == tuple(text.review.topics)
     assert after.weight == before.weight

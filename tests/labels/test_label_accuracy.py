@@ -88,7 +88,7 @@ def test_estimate_of_preferred_texts_has_no_bias() -> None:
         rng = np.random.default_rng(seed)
         selector, free = TextSelector(rng, 0.25), np.arange(n_texts)
         weights = np.where(right, 1.0, 4.0)
-        selector.weights = SelectionWeights(free, weights, weights.__getitem__)
+        selector.set_weights(SelectionWeights(free, weights, weights.__getitem__))
         drawn = []
         for _ in range(100):
             selected = selector.select(free)

@@ -14,7 +14,7 @@ from slugline.corpus.label_database import Selection
 from slugline.errors import StoreError
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
 from slugline.labels.arrivals import Arrivals, Draw, record_arrivals
-from slugline.labels.labelled_texts import read_labelled
+from slugline.labels.labelled_texts import read_labelled_texts
 from slugline.labels.selection import SelectionWeights, TextSelector
 from slugline.labels.storage.documents import Arrival
 from slugline.labels.store import LabelStore
@@ -111,10 +111,10 @@ def test_read_labelled_weighs_late_texts_by_the_draws_since_they_came(store: Lab
     label(store, first, range(10))
     table = TextTable("t.csv", TEXTS)
     arrivals = record_arrivals(store, table)
-    early = read_labelled(store, table, arrivals)
+    early = read_labelled_texts(store, table, arrivals)
     assert early.unmeasured_fraction == 20 / 30
     label(store, table, range(20, 30))
-    labelled = read_labelled(store, table, arrivals)
+    labelled = read_labelled_texts(store, table, arrivals)
     assert labelled.unmeasured_fraction == 0
     weights = [each.weight for each in labelled.texts]
     # 20 draws from the early texts, of which 10 of 20 are left; 10 from the late ones.
@@ -153,7 +153,7 @@ class GrowingFile:
         for number in range(1, self.n_labels + 1):
             if number == self.n_labels // 2 + 1:
                 rows = np.append(rows, np.arange(self.n_first, self.n_texts))
-            selector.weights = SelectionWeights(rows, weights[rows], weights.__getitem__)
+            selector.set_weights(SelectionWeights(rows, weights[rows], weights.__getitem__))
             selected = selector.select(rows)
             assert selected is not None
             rows = rows[rows != selected.row]

@@ -42,13 +42,14 @@ def make_classifier() -> TopicClassifier:
     return TopicClassifier(n_jobs=1)
 
 
-def learn(labelled: list[LabelledText]) -> LabelModel | None:
+def learn(labelled: list[LabelledText], *, is_multilabel: bool = False) -> LabelModel | None:
     """Return a model of labels."""
-    return learn_labels(labelled, texts_and_topics(60)[0], make_classifier)
+    sample = texts_and_topics(60)[0]
+    return learn_labels(labelled, sample, make_classifier, is_multilabel=is_multilabel)
 
 
-def learned(labelled: list[LabelledText]) -> LabelModel:
-    model = learn(labelled)
+def learned(labelled: list[LabelledText], *, is_multilabel: bool = False) -> LabelModel:
+    model = learn(labelled, is_multilabel=is_multilabel)
     assert model is not None
     return model
 
@@ -66,6 +67,13 @@ def test_learn_labels_guesses_and_knows_its_accuracy() -> None:
     assert model.estimate.n_labels == 40
     assert model.estimate.low < model.estimate.accuracy <= model.estimate.high
     assert model.estimate.accuracy > 0.8
+
+
+def test_learn_labels_learns_sets_of_topics_though_each_text_has_one() -> None:
+    model = learned(labelled_texts(60), is_multilabel=True)
+    assert model.fitted.multilabel_rule is not None
+    assert model.guess("wheat harvest").topics == ("grain",)
+    assert report_labels(model).doubling is not None
 
 
 def test_learn_labels_weighs_the_sample_by_doubt() -> None:
@@ -96,7 +104,7 @@ def test_learn_labels_leaves_out_what_may_not_be_measured() -> None:
 
 
 def test_learn_labels_measures_several_topics_by_exact_sets() -> None:
-    model = learned(labelled_texts(60, several=True))
+    model = learned(labelled_texts(60, several=True), is_multilabel=True)
     assert {*model.guess("bank debt")[0]} == {"money", "all"}
     assert model.estimate.accuracy > 0.7
 
@@ -109,7 +117,7 @@ def test_learn_labels_counts_a_topic_with_one_label_as_wrong() -> None:
 
 
 def test_guess_has_the_probability_of_the_whole_answer() -> None:
-    model = learned(labelled_texts(60, several=True))
+    model = learned(labelled_texts(60, several=True), is_multilabel=True)
     topics, probability = model.guess("bank debt")
     proba = model.fitted.predict_proba(["bank debt"])[0]
     assert {*topics} == {"money", "all"}

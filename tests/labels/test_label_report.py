@@ -42,7 +42,7 @@ def test_accuracy_by_topic_lists_topics_with_enough_labels_the_lowest_first() ->
     is_right = np.arange(85) % 40 < np.repeat([36, 24, 0], [40, 40, 5])
     topics = accuracy_by_topic(labelled, is_right)
     assert [each.topic for each in topics] == ["money", "grain"]
-    assert [each.n_labels for each in topics] == [40, 40]
+    assert [each.estimate.n_labels for each in topics] == [40, 40]
     assert [each.estimate.accuracy for each in topics] == pytest.approx([0.6, 0.9])
     assert all(each.estimate.low < each.estimate.accuracy for each in topics)
 
@@ -50,7 +50,7 @@ def test_accuracy_by_topic_lists_topics_with_enough_labels_the_lowest_first() ->
 def test_accuracy_by_topic_ignores_skipped_texts_and_those_that_are_not_measured() -> None:
     labelled = [*draws(9), *draws(40, "grain"), *draws(20, "grain", is_measured=False)]
     [grain] = accuracy_by_topic(labelled, np.arange(60) < 40)
-    assert (grain.n_labels, grain.estimate.accuracy) == (40, 1)
+    assert (grain.estimate.n_labels, grain.estimate.accuracy) == (40, 1)
 
 
 def test_accuracy_by_topic_counts_a_text_for_each_of_its_topics() -> None:
@@ -120,7 +120,7 @@ def test_lines_say_what_is_known() -> None:
     report = LabelReport(
         n_labels=1000,
         estimate=ESTIMATE,
-        topics=(TopicAccuracy("grain", 20, ESTIMATE),),
+        topics=(TopicAccuracy("grain", ESTIMATE),),
         doubling=DoublingForecast(2000, 0.021, 0.0, 0.05),
     )
     assert [*report.lines()] == [
@@ -156,7 +156,7 @@ def test_to_dict_is_json_without_nan() -> None:
     complete = LabelReport(
         n_labels=100,
         estimate=ESTIMATE,
-        topics=(TopicAccuracy("grain", 20, ESTIMATE),),
+        topics=(TopicAccuracy("grain", ESTIMATE),),
         doubling=DoublingForecast(200, 0.01, 0.0, 0.02),
     ).to_dict()
     assert complete["topics"][0]["topic"] == "grain"

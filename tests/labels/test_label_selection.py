@@ -24,7 +24,7 @@ def selector(fraction: float = 0.25, seed: int = 0, weighed: Index | None = None
     """Return a selector with weights of 1 for row 10, 2 for row 20 and so on."""
     result = TextSelector(np.random.default_rng(seed), fraction)
     rows = ROWS if weighed is None else weighed
-    result.weights = SelectionWeights(rows, by_row(rows), by_row)
+    result.set_weights(SelectionWeights(rows, by_row(rows), by_row))
     return result
 
 
@@ -50,7 +50,8 @@ def test_select_returns_only_free_texts() -> None:
 def test_select_without_weights_draws_at_random() -> None:
     for weights in (None, SelectionWeights(ROWS, np.zeros(4), by_row)):
         chosen = TextSelector(np.random.default_rng(0))
-        chosen.weights = weights
+        if weights is not None:
+            chosen.set_weights(weights)
         selected = select(chosen)
         assert selected.is_random
         assert selected.probability == 1 / 4
@@ -97,8 +98,8 @@ def test_probability_is_that_of_its_own_kind_of_draw_if_guesses_are_shown() -> N
 
 def test_probability_is_never_above_1() -> None:
     chosen = selector(0.5, weighed=np.array([10]))
-    chosen.weights = SelectionWeights(
-        np.array([10]), np.array([1.0]), lambda rows: 1e6 * by_row(rows)
+    chosen.set_weights(
+        SelectionWeights(np.array([10]), np.array([1.0]), lambda rows: 1e6 * by_row(rows))
     )
     assert all(select(chosen).probability <= 1 for _ in range(20))
 

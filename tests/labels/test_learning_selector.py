@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from slugline import TopicClassifier
 from slugline.corpus.label_database import LabelDecision
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import ImportedLabel
-from slugline.labels.labelled_texts import LabelledText, read_labelled
-from slugline.labels.learning_selector import LatestTask, LearningSelector, choose_random_fraction
+from slugline.labels.labelled_texts import LabelledText, read_labelled_texts
+from slugline.labels.learning_selector import LearningSelector, choose_random_fraction
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
@@ -69,7 +68,7 @@ class Labelling:
         assert self.selector.problem is None
 
     def labelled(self) -> list[LabelledText]:
-        return read_labelled(self.store, self.table).texts
+        return read_labelled_texts(self.store, self.table).texts
 
     def reasons(self) -> list[str]:
         """Return why each text was selected."""
@@ -300,7 +299,9 @@ def test_read_labelled_leaves_near_copies_out_and_does_not_measure_texts_that_ar
     labelling.store.label(copy.id, ["grain"])
     assert [each.is_measured for each in labelling.labelled()] == [True]
     others = TextTable("t.csv", ["Other"])
-    assert [each.is_measured for each in read_labelled(labelling.store, others).texts] == [False]
+    assert [each.is_measured for each in read_labelled_texts(labelling.store, others).texts] == [
+        False
+    ]
 
 
 def test_read_labelled_leaves_out_texts_that_were_replaced(labelling: Labelling) -> None:
@@ -330,35 +331,3 @@ def test_read_labelled_waits_for_a_text_while_others_are_imported(labelling: Lab
     )
     labelling.label(1)
     assert len(labelling.labelled()) == 1
-
-
-# The thread ---------------------------------------------------------------------------------------
-
-
-def test_latest_task_runs_once_for_requests_that_arrive_meanwhile() -> None:
-    started, go_on, n_calls = threading.Event(), threading.Event(), 0
-
-    def run() -> None:
-        nonlocal n_calls
-        n_calls += 1
-        started.set()
-        go_on.wait(60)
-
-    task = LatestTask(run)
-    task.request()
-    assert started.wait(60)
-    for _ in range(5):
-        task.request()
-    assert not task.is_latest
-    go_on.set()
-    assert task.wait(60)
-    assert n_calls == 2
-    task.close()
-
-
-def test_latest_task_ends_its_thread_and_ignores_later_requests() -> None:
-    task = LatestTask(lambda: None)
-    task.close(60)
-    task.request()
-    assert not task.wait(60)
-    assert not any(each.name == "learn-labels" for each in threading.enumerate())

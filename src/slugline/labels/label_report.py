@@ -43,14 +43,11 @@ class TopicAccuracy(NamedTuple):
     Attributes
     ----------
     topic : str
-    n_labels : int
-        Number of labels that were measured.
     estimate : AccuracyEstimate
         If texts may have several topics, an answer is right if all of them are.
     """
 
     topic: str
-    n_labels: int
     estimate: AccuracyEstimate
 
 
@@ -126,7 +123,7 @@ class LabelReport:
             f"{counted(self.n_labels, 'label')}: right for {estimate.accuracy:.0%} of the other "
             f"texts ({estimate.low:.0%} to {estimate.high:.0%})"
         )
-        for topic, _, of_topic in self.topics:
+        for topic, of_topic in self.topics:
             yield f"{topic}: {of_topic.accuracy:.0%} ({of_topic.low:.0%} to {of_topic.high:.0%})"
         if self.doubling is None:
             return
@@ -185,7 +182,7 @@ def accuracy_by_topic(
     for topic, pairs in by_topic.items():
         estimate = estimate_accuracy(_measured(pairs), None)
         if estimate.n_effective >= _MIN_OF_TOPIC:
-            found.append(TopicAccuracy(topic, len(pairs), estimate))
+            found.append(TopicAccuracy(topic, estimate))
     return tuple(sorted(found, key=lambda each: each.estimate.accuracy))
 
 

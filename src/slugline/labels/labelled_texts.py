@@ -7,18 +7,18 @@ how it was first assigned to a person, as that is the draw of which the probabil
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from slugline.corpus.label_database import DocumentLabels, LabelDecision, Selection
+from slugline.corpus.label_database import Assignment, DocumentLabels, LabelDecision, Selection
 from slugline.labels.arrivals import Arrivals, Draw
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# Reasons of selections whose probability is known. Findings of an audit are selected because of
-# other labels.
-_DRAWS = ("random", "double-coded", "spread", "suggested")
+# Reasons of the first assignment of a text if its probability is known.
+_DRAWS = ("random", "spread", "suggested")
 # Reasons for which a coder gets a text again.
 _REPEATS = ("audit", "repeated")
 # A text counts as skipped once this many texts were shown after it without a decision on it. Coders
@@ -82,7 +82,7 @@ class LabelledTexts(NamedTuple):
     unmeasured_fraction: float = 0.0
 
 
-def read_labelled(
+def read_labelled_texts(
     store: LabelStore, table: TextTable, arrivals: Arrivals | None = None
 ) -> LabelledTexts:
     """Return the texts in a store about which persons decided, in the order of their draws.
@@ -109,50 +109,76 @@ def read_labelled(
     if arrivals is None:
         arrivals = Arrivals(np.zeros(len(table), dtype=np.intp), (0,))
     assignments = store.first_assignments()
-    undecided = _undecided(store)
-    numbers = sorted(each.id for each in assignments.values())
-    last_left = numbers[-_N_PENDING - 1] if len(numbers) > _N_PENDING else 0
-    draws: list[Draw] = []
-    decided: list[tuple[int, DocumentLabels]] = []
-    for each in store.labels():
-        assignment = assignments.get(each.document.id)
-        if assignment is None or each.is_replaced:
-            continue
-        is_copy = assignment.selection.reason == "near copy"
-        if is_copy and each.status == "unlabelled":
-            continue  # its label was taken back
-        row = table.find_row(each.document)
-        if row is not None:
-            draws.append(Draw(assignment.id, row, _probability(assignment.selection)))
-        if is_copy:
-            continue
-        is_left = assignment.id in undecided and assignment.id <= last_left
-        if each.status != "unlabelled" or is_left:
-            decided.append((assignment.id, each))
-    draws.sort()
-    drawn = sorted(
-        each.id for each in assignments.values() if _probability(each.selection) is not None
-    )
-    weights = arrivals.weights(draws, drawn).tolist()
-    weight_of = {draw.number: weight for draw, weight in zip(draws, weights, strict=True)}
-    texts, measured = [], set[int]()
+    documents = [*_assigned_documents(store, assignments)]
+    draws = _find_draws(documents, table)
+    weights = _weigh(draws, arrivals, assignments.values())
+    abandoned = _find_abandoned(store, assignments.values())
     first_decisions = find_first_decisions(store)
-    for number, each in sorted(decided, key=lambda pair: pair[0]):
-        weight = weight_of.get(number)
+    texts, measured = [], set[int]()
+    for assignment, each in documents:
+        is_decided = each.status != "unlabelled" or assignment.id in abandoned
+        if not is_decided or assignment.selection.reason == "near copy":
+            continue
         first = first_decisions.get(each.document.id)
         decisions = each.decisions if first is None else (first,)
-        is_guess_shown = any(decision.is_guess_shown for decision in decisions)
-        if weight is None or math.isnan(weight) or is_guess_shown:
+        weight = weights.get(assignment.id)
+        if any(decision.is_guess_shown for decision in decisions):
             weight = None
-        else:
-            measured.add(number)
+        if weight is not None:
+            measured.add(assignment.id)
         first_topics = None if first is None or first.kind != "label" else first.topics
-        text, document = each.document.text, each.document.id
-        texts.append(LabelledText(text, each.answer, weight, first_topics, document))
+        document = each.document
+        texts.append(LabelledText(document.text, each.answer, weight, first_topics, document.id))
     fraction = arrivals.unmeasured_fraction(
         draws, [draw for draw in draws if draw.number in measured]
     )
     return LabelledTexts(texts, fraction)
+
+
+def _assigned_documents(
+    store: LabelStore, assignments: Mapping[int, Assignment]
+) -> list[tuple[Assignment, DocumentLabels]]:
+    """Return the documents that persons have, each with its first assignment, in order of these.
+
+    Documents that the user has changed are left out, and near copies whose label was taken back.
+    """
+    documents = []
+    for each in store.labels():
+        assignment = assignments.get(each.document.id)
+        if assignment is None or each.is_replaced:
+            continue
+        if assignment.selection.reason != "near copy" or each.status != "unlabelled":
+            documents.append((assignment, each))
+    return sorted(documents, key=lambda pair: pair[0].id)
+
+
+def _find_draws(
+    documents: Sequence[tuple[Assignment, DocumentLabels]], table: TextTable
+) -> list[Draw]:
+    """Return the texts of the table that persons have, in order."""
+    draws = []
+    for assignment, each in documents:
+        row = table.find_row(each.document)
+        if row is not None:
+            draws.append(Draw(assignment.id, row, _probability(assignment.selection)))
+    return draws
+
+
+def _weigh(
+    draws: Sequence[Draw], arrivals: Arrivals, assignments: Iterable[Assignment]
+) -> dict[int, float]:
+    """Return the weight of each draw by the number of its assignment, if it is known."""
+    numbers = sorted(each.id for each in assignments if _probability(each.selection) is not None)
+    weights = arrivals.weights(draws, numbers).tolist()
+    pairs = zip(draws, weights, strict=True)
+    return {draw.number: weight for draw, weight in pairs if not math.isnan(weight)}
+
+
+def _find_abandoned(store: LabelStore, assignments: Iterable[Assignment]) -> set[int]:
+    """Return the numbers of assignments that are open though many others came later."""
+    persons = [coder.name for coder in store.coders() if coder.kind == "person"]
+    undecided = {each.id for name in persons for each in store.open_assignments(name)}
+    return undecided.intersection(sorted(each.id for each in assignments)[:-_N_PENDING])
 
 
 def find_first_decisions(store: LabelStore) -> dict[int, LabelDecision]:
@@ -173,15 +199,5 @@ def find_first_decisions(store: LabelStore) -> dict[int, LabelDecision]:
 
 def _probability(selection: Selection) -> float | None:
     """Return the probability with which a text was selected; None if it is unknown."""
-    if selection.reason not in _DRAWS or not selection.n_candidates:
-        return None
-    if selection.reason == "double-coded":
-        # It was drawn from random draws, each with the same probability, and so is a random draw.
-        return 1 / selection.n_candidates
-    return selection.probability
-
-
-def _undecided(store: LabelStore) -> set[int]:
-    """Return the numbers of the assignments about which persons have not decided."""
-    persons = [coder.name for coder in store.coders() if coder.kind == "person"]
-    return {each.id for name in persons for each in store.open_assignments(name)}
+    is_known = selection.reason in _DRAWS and selection.n_candidates
+    return selection.probability if is_known else None

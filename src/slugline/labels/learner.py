@@ -198,6 +198,7 @@ def learn_labels(
     sample: Sequence[str],
     make_classifier: MakeClassifier = TopicClassifier,
     *,
+    is_multilabel: bool = False,
     descriptions: Mapping[str, str] | None = None,
     unmeasured_fraction: float = 0.0,
 ) -> LabelModel | None:
@@ -209,6 +210,8 @@ def learn_labels(
     sample : sequence of str
         A random sample of the texts without a label, whose weights are returned.
     make_classifier : callable
+    is_multilabel : bool, default False
+        Whether texts may have several topics, or none.
     descriptions : mapping of str to str, optional
         Descriptions by topic, which are learned from while labels are few; see
         `find_known_descriptions`.
@@ -217,7 +220,6 @@ def learn_labels(
     """
     answered, answers = _split_answers(labelled)
     texts = [each.text for each in answered]
-    is_multilabel = any(len(answer) != 1 for answer in answers)
     fitter = LabelFitter(make_classifier, descriptions or {}, is_multilabel)
     fitted = fitter.fit(texts, answers)
     if fitted is None:
@@ -299,29 +301,37 @@ def _heldout_answers(
     counts = Counter(topic for answer in answers for topic in answer)
     n_alone = sum(any(counts[topic] == 1 for topic in answer) for answer in answers)
     if heldout is None or heldout.rows is None or len(heldout.rows) < len(texts) - n_alone:
-        return _collect_answers(answers, _fold_answers(texts, answers, fitter))
-    return _collect_answers(answers, [(heldout.rows, fitted, heldout.dense_proba())])
+        return _collect_answers(answers, _predict_folds(texts, answers, fitter))
+    return _collect_answers(answers, [HeldoutFold(heldout.rows, fitted, heldout.dense_proba())])
 
 
-def _fold_answers(
+class HeldoutFold(NamedTuple):
+    """Rows that a model did not learn from, and its probabilities of topics for them."""
+
+    rows: Index
+    fitted: Fitted
+    proba: F32
+
+
+def _predict_folds(
     texts: Sequence[str], answers: Sequence[tuple[str, ...]], fitter: LabelFitter
-) -> Iterator[tuple[Index, Fitted, F32]]:
-    """Yield the rows of each fold, a model of the others, and its probabilities for the fold."""
+) -> Iterator[HeldoutFold]:
+    """Yield folds of the texts, each predicted by a model of the others."""
     order = np.random.default_rng(0).permutation(len(texts))
     for fold in np.array_split(order, max(min(_N_FOLDS, len(texts)), 1)):
         others = np.setdiff1d(order, fold)
         fitted = fitter.fit([texts[row] for row in others], [answers[row] for row in others])
         if len(fold) and fitted is not None:
-            yield fold, fitted, fitted.predict_proba([texts[row] for row in fold])
+            yield HeldoutFold(fold, fitted, fitted.predict_proba([texts[row] for row in fold]))
 
 
 def _collect_answers(
-    answers: Sequence[tuple[str, ...]], parts: Iterable[tuple[Index, Fitted, F32]]
+    answers: Sequence[tuple[str, ...]], folds: Iterable[HeldoutFold]
 ) -> HeldoutAnswers:
     """Return the answers of models to rows of texts, whose right answers are given."""
     topics: list[tuple[str, ...]] = [()] * len(answers)
     confidence = np.full(len(answers), np.nan)
-    for rows, fitted, proba in parts:
+    for rows, fitted, proba in folds:
         confidence[rows] = _confidence(fitted, proba)
         for row, answer in zip(rows.tolist(), _answers(fitted, proba), strict=True):
             topics[row] = answer

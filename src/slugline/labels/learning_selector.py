@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 import numpy as np
 
 from slugline.base.arrays import F64, Index
+from slugline.base.latest_task import LatestTask
 from slugline.classifier import TopicClassifier
 from slugline.corpus.label_database import Selection, SelectionReason
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.arrivals import record_arrivals
 from slugline.labels.draws import DoubleDraws, SelectedRow
 from slugline.labels.label_report import LabelReport
-from slugline.labels.labelled_texts import read_labelled
+from slugline.labels.labelled_texts import read_labelled_texts
 from slugline.labels.learner import (
     LabelModel,
     MakeClassifier,
@@ -23,7 +22,13 @@ from slugline.labels.learner import (
     learn_labels,
     report_labels,
 )
-from slugline.labels.selection import MAX_COMPARED, SelectionWeights, TextSelector, VectorSpread
+from slugline.labels.selection import (
+    MAX_COMPARED,
+    SelectedText,
+    SelectionWeights,
+    TextSelector,
+    VectorSpread,
+)
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
@@ -108,14 +113,15 @@ class LearningSelector:
         rng = np.random.default_rng(random_state)
         self._selector = TextSelector(rng, random_fraction)
         self._double_draws = DoubleDraws(assignments, double_fraction, rng)
-        self._spread: VectorSpread | None = None
+        self._vector_spread: VectorSpread | None = None
         self._model: LabelModel | None = None
+        self._has_enough_labels = False  # for guesses of the model to be shown
         self._report: LabelReport | None = None
-        self._n_topics = self._n_without_report = 0
-        self._changing = threading.Lock()
+        self._n_without_report = 0
+        self._model_lock = threading.Lock()
         self.problem: str | None = None
-        self._learner = LatestTask(self._learn)
-        self._learner.request()
+        self._learning_task = LatestTask(self._learn, name="learn-labels")
+        self._learning_task.request()
 
     def select_next(self, coder: str) -> SelectedRow | None:
         """Return the next row for a coder, and why it was selected; None if none is left."""
@@ -123,18 +129,10 @@ class LearningSelector:
         double_fraction, double = self._double_draws.draw(coder, len(free))
         if double is not None or not len(free):
             return double
-        with self._changing:
-            return self._select(free, double_fraction)
-
-    def _select(self, free: Index, double_fraction: float) -> SelectedRow:
-        model = self._model
-        shows_guess = self._shows_guesses and model is not None and self._has_enough(model)
-        selected = self._selector.select(free, shows_guess=shows_guess)
-        assert selected is not None  # noqa: S101 - there are free rows
-        text = self._table.texts[selected.row]
-        if self._spread is not None:
-            self._spread.add(text)
-            self._selector.weights = self._spread.weights()
+        with self._model_lock:
+            model = self._model
+            shows_guess = self._shows_guesses and self._has_enough_labels
+            selected = self._select(free, shows_guess=shows_guess)
         reason: SelectionReason = "random"
         if not selected.is_random:
             reason = "spread" if model is None else "suggested"
@@ -142,21 +140,26 @@ class LearningSelector:
             reason,
             (1 - double_fraction) * selected.probability,
             selected.n_candidates,
-            None if model is None else model.guess(text),
+            None if model is None else model.guess(self._table.texts[selected.row]),
             is_guess_shown=shows_guess and not selected.is_random,
         )
         return SelectedRow(selected.row, selection)
 
-    def _has_enough(self, model: LabelModel) -> bool:
-        return model.n_labels >= MIN_PER_TOPIC * self._n_topics
+    def _select(self, free: Index, *, shows_guess: bool) -> SelectedText:
+        selected = self._selector.select(free, shows_guess=shows_guess)
+        assert selected is not None  # noqa: S101 - there are free rows
+        if self._vector_spread is not None:
+            self._vector_spread.add(self._table.texts[selected.row])
+            self._selector.set_weights(self._vector_spread.weights())
+        return selected
 
     def notice_change(self) -> None:
         """Let the model be learned anew, in another thread."""
-        self._learner.request()
+        self._learning_task.request()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all changes are learned from; return whether they are."""
-        return self._learner.wait(timeout)
+        return self._learning_task.wait(timeout)
 
     @property
     def model(self) -> LabelModel | None:
@@ -181,7 +184,7 @@ class LearningSelector:
 
     def close(self) -> None:
         """Stop the thread; wait up to 10 seconds for a running fit."""
-        self._learner.close(_PATIENCE)
+        self._learning_task.close(_PATIENCE)
 
     # Learning, in the other thread -----------------------------------------------------------
 
@@ -193,12 +196,13 @@ class LearningSelector:
             self.problem = str(error) or type(error).__name__
 
     def _learn_labels(self) -> None:
-        labelled, unmeasured_fraction = read_labelled(self._store, self._table, self._arrivals)
+        labelled, unmeasured_fraction = read_labelled_texts(
+            self._store, self._table, self._arrivals
+        )
         texts = self._table.texts
         rows = self._selector.sample(self._assignments.free_rows(""), MAX_COMPARED)
         sample = [texts[row] for row in rows.tolist()]
         topics = self._store.codebook().topics()
-        self._n_topics = len(topics)
         descriptions = {topic.name: topic.description for topic in topics}
         descriptions = find_known_descriptions(descriptions, sample)
         model = None
@@ -207,6 +211,7 @@ class LearningSelector:
                 labelled,
                 sample,
                 self._make_classifier,
+                is_multilabel=self._store.is_multilabel,
                 descriptions=descriptions,
                 unmeasured_fraction=unmeasured_fraction,
             )
@@ -217,88 +222,27 @@ class LearningSelector:
         def weigh(some: Index) -> F64:
             return model.weigh([texts[row] for row in some.tolist()])
 
-        with self._changing:
-            self._model, self._spread = model, None
-            self._selector.weights = SelectionWeights(rows, model.sample_weights, weigh)
-            self._selector.random_fraction = choose_random_fraction(
-                self._first_fraction, model.estimate
+        with self._model_lock:
+            self._model, self._vector_spread = model, None
+            self._has_enough_labels = model.n_labels >= MIN_PER_TOPIC * len(topics)
+            self._selector.set_weights(
+                SelectionWeights(rows, model.sample_weights, weigh),
+                choose_random_fraction(self._first_fraction, model.estimate),
             )
         # A report takes longer than a model, and waits while labels arrive, up to a limit.
         self._n_without_report += 1
-        if self._learner.is_latest or self._n_without_report > _MAX_WITHOUT_REPORT:
+        if self._learning_task.is_latest or self._n_without_report > _MAX_WITHOUT_REPORT:
             self._report = report_labels(model)
             self._n_without_report = 0
 
     def _spread_texts(self, rows: Index, labelled: list[str]) -> None:
         """Let texts be selected by their distance from those with a label."""
-        if self._spread is not None:
+        if self._vector_spread is not None:
             return  # it is told of each text that is selected
         spread = VectorSpread(self._table.texts, rows)
         for text in labelled:
             spread.add(text)
-        with self._changing:
+        with self._model_lock:
             self._model = self._report = None
-            self._spread, self._selector.weights = spread, spread.weights()
-
-
-class LatestTask:
-    """Runs a function in a thread once it is requested, again if it was requested meanwhile.
-
-    At most one call runs at a time. After a call, the thread rests for as long, so that other
-    threads get half of the time.
-
-    Parameters
-    ----------
-    function : callable
-        It must not raise.
-    """
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
-        self._changed = threading.Condition()
-        self._n_requests = self._n_started = self._n_done = 0
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="learn-labels", daemon=True)
-        self._thread.start()
-
-    def request(self) -> None:
-        """Let the function be called; nothing happens if the task is closed."""
-        with self._changed:
-            self._n_requests += 1
-            self._changed.notify_all()
-
-    @property
-    def is_latest(self) -> bool:
-        """Whether nothing was requested since the last call began, nor the task closed."""
-        return not self._is_closed and self._n_started == self._n_requests
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all requests are done; return whether they are."""
-        with self._changed:
-            wanted = self._n_requests
-            self._changed.wait_for(lambda: self._is_closed or self._n_done >= wanted, timeout)
-            return self._n_done >= wanted
-
-    def close(self, timeout: float | None = None) -> None:
-        """End the thread; wait for a call that is running."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-        self._thread.join(timeout)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self._is_closed or self._n_requests > self._n_started
-                )
-                if self._is_closed:
-                    return
-                self._n_started = self._n_requests
-            started = time.monotonic()
-            self._function()
-            seconds = time.monotonic() - started
-            with self._changed:
-                self._n_done = self._n_started
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._is_closed, seconds)
+            self._has_enough_labels, self._vector_spread = False, spread
+            self._selector.set_weights(spread.weights())

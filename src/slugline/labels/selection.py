@@ -75,24 +75,33 @@ class SelectionWeights(NamedTuple):
 class TextSelector:
     """Draws rows at random, some uniformly and the others by weight.
 
-    Attributes
-    ----------
-    random_fraction : float
-        The probability of a random draw. It may be changed at any time, in view of labels too: each
-        text has the probability that it had at its moment.
-    weights : SelectionWeights or None
-        It may be replaced by another thread at any time. All texts are random draws if it is None,
-        or if all weights are 0.
+    All texts are random draws until there are weights, or if all weights are 0.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     random_fraction : float, default 1 / 3
+        The probability of a random draw.
     """
 
     def __init__(self, rng: np.random.Generator, random_fraction: float = 1 / 3) -> None:
-        self._rng, self.random_fraction = rng, random_fraction
-        self.weights: SelectionWeights | None = None
+        self._rng, self._random_fraction = rng, random_fraction
+        self._weights: SelectionWeights | None = None
+
+    @property
+    def random_fraction(self) -> float:
+        """The present probability of a random draw."""
+        return self._random_fraction
+
+    def set_weights(self, weights: SelectionWeights, random_fraction: float | None = None) -> None:
+        """Let texts be selected by other weights from now on, and another fraction at random.
+
+        Either may depend on labels: each text has the probability that it had at its moment. The
+        caller sees to it that no other thread selects a text meanwhile.
+        """
+        self._weights = weights
+        if random_fraction is not None:
+            self._random_fraction = random_fraction
 
     def sample(self, free: Index, n: int = MAX_COMPARED) -> Index:
         """Return up to `n` of the rows, drawn at random, ascending."""
@@ -115,14 +124,14 @@ class TextSelector:
         n_free = len(free)
         if not n_free:
             return None
-        weights = self.weights
+        weights = self._weights
         if weights is not None:
             is_free = _is_in(weights.rows, free)
             rows, values = weights.rows[is_free], weights.values[is_free]
             total = float(values.sum())
         if weights is None or not total > 0:
             return SelectedText(int(self._rng.choice(free)), True, 1 / n_free, n_free)
-        fraction = self.random_fraction
+        fraction = self._random_fraction
         is_random = self._rng.random() < fraction
         if is_random:
             row = int(self._rng.choice(free))

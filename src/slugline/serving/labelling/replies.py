@@ -318,7 +318,7 @@ class TopicAccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
             accuracy=estimate.accuracy,
             low=estimate.low,
             high=estimate.high,
-            n_labels=accuracy.n_labels,
+            n_labels=estimate.n_labels,
         )
 
 
