@@ -6,14 +6,14 @@ import datetime
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from served_days import FIRST, draw_texts, serve_days, train_news
 from server import client, make_state
 from slugline.classifier import TopicClassifier
 from slugline.serving.metrics import Metrics
@@ -23,33 +23,11 @@ from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.report import WatchReport, make_report, update_alerts
 from slugline.serving.watch.store import StoredAlert, WatchStore
 
-FIRST = datetime.date(2026, 1, 5)
-WORDS = {
-    "bank": ["rate", "loan", "bond", "fed", "credit", "yield", "dollar", "deposit"],
-    "grain": ["wheat", "corn", "crop", "export", "tonnes", "barley", "silo", "harvest"],
-    "sport": ["goal", "match", "team", "coach", "league", "striker", "cup", "penalty"],
-}
-
-
-def draw_texts(counts: Sequence[int], seed: int = 0) -> tuple[list[str], list[str]]:
-    """Return texts and their topics, so many of each topic; some words are of other topics."""
-    rng = np.random.default_rng(seed)
-    every = [word for words in WORDS.values() for word in words]
-    texts, topics = [], []
-    for (topic, words), n in zip(WORDS.items(), counts, strict=True):
-        for _ in range(n):
-            texts.append(" ".join([*rng.choice(words, 2), *rng.choice(every, 2)]))
-            topics.append(topic)
-    return texts, topics
-
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model whose topics are equally common in training."""
-    path = tmp_path_factory.mktemp("models") / "news.slug"
-    texts, topics = draw_texts([120, 120, 120], seed=9)
-    TopicClassifier(min_precision=0.8, encoder=None).fit(texts, topics).save(path)
-    return path
+    return train_news(tmp_path_factory.mktemp("models") / "news.slug")
 
 
 @pytest.fixture(scope="module")
@@ -63,21 +41,6 @@ def store(tmp_path: Path) -> Iterator[WatchStore]:
     """Return an empty file of daily sums."""
     with WatchStore(tmp_path / "watch.db") as found:
         yield found
-
-
-def serve_days(
-    store: WatchStore, model: ServedModel, days: Sequence[Sequence[int]], first: int = 0
-) -> datetime.date:
-    """Answer texts of each topic on successive days; return the day after them."""
-    today = [FIRST]
-    watch = Watch(Metrics(), store, today=lambda: today[0])
-    for number, counts in enumerate(days, first):
-        today[0] = FIRST + datetime.timedelta(number)
-        if any(counts):
-            texts, _ = draw_texts(counts, seed=number)
-            watch.add(model, model.answer(texts))
-            watch.write()
-    return today[0] + datetime.timedelta(1)
 
 
 def report(store: WatchStore, model: ServedModel, today: datetime.date) -> WatchReport:
@@ -153,7 +116,7 @@ def test_report_of_a_model_without_heldout_predictions_is_not_corrected(
     texts, topics = draw_texts([30, 30, 30])
     classifier = TopicClassifier()
     for part in (slice(0, None, 2), slice(1, None, 2)):
-        classifier.partial_fit(texts[part], topics[part], classes=[*WORDS])
+        classifier.partial_fit(texts[part], topics[part], classes=sorted({*topics}))
     classifier.save(tmp_path / "batches.slug")
     other = ServedModel.load(str(tmp_path / "batches.slug"))
     assert other.fitted.heldout_predictions is None

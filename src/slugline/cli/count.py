@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from slugline.base.files import file_sha256
 from slugline.base.lazy import import_extra
 from slugline.base.wording import counted, join_words
 from slugline.cli import options
@@ -14,10 +16,14 @@ from slugline.cli.output import print_json, print_table, say, show, show_progres
 from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
-from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
+from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, DateReader, Period
 from slugline.counting.results import Counts, describe_left_out
 from slugline.errors import DataError, Message, OptionError
+from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.file.content import load_model
+from slugline.model.file.shipped import model_path
+from slugline.serving.watch.counts import count_days
+from slugline.serving.watch.store import is_watch_file
 
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
@@ -29,13 +35,14 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 @options.argument(
     "file",
     "Texts to count: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for "
-    "standard input.",
+    "standard input. Or the file of `slugline serve --watch`, for the texts that were answered.",
 )
 @options.text_option
 @option(
     "--by COLUMN",
     f"Count each value of a column, or each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates.",
 )
+@option("--since DAY", "Count the texts that a server answered since a day, such as 2026-03-01.")
 @option("--date COLUMN", "Column of dates.", show_default="the one that holds dates")
 @option(
     "--date-order ORDER",
@@ -75,6 +82,7 @@ def count(
     file: str,
     text: str | None,
     by: str | None,
+    since: str | None,
     date: str | None,
     date_order: DateOrder | None,
     labelled: str | None,
@@ -97,12 +105,33 @@ def count(
 
       slugline count tickets.slug new.csv
       slugline count tickets.slug new.csv --by month -o counts.html
+      slugline count tickets.slug watch.db --since 2026-03-01
     """
     options.check_model_first("count", model, file)
     if output is not None:
         _check_ending(output)
         check_target("--output", output, [model, file, labelled])
     fitted, _ = load_model(model)
+    if since is not None or is_watch_file(file):
+        for name, value in (
+            ("--text", text),
+            ("--date", date),
+            ("--date-order", date_order),
+            ("--labelled", labelled),
+            ("--plan", plan),
+        ):
+            if value is not None:
+                raise OptionError(f"{name} needs texts, and daily sums have none; leave it out.")
+        counts = count_days(
+            file,
+            fitted,
+            file_sha256(Path(model_path(model)))[:DIGEST_LENGTH],
+            since=None if since is None else _read_day(since),
+            by=None if by is None else _read_period(by),
+            seed=seed,
+        )
+        _show_counts(counts, output, as_json=as_json)
+        return
     sample = None
     if labelled is not None:
         from slugline.counting.labelled_file import read_labelled_sample
@@ -144,6 +173,29 @@ def count(
             announce=lambda note: say(Message(f"{rows.name}: ", note)),
             on_progress=show_rows,
         )
+    _show_counts(counts, output, as_json=as_json)
+
+
+def _read_day(since: str) -> datetime.date:
+    day = DateReader().read(since)
+    if day is None:
+        raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.")
+    return day
+
+
+def _read_period(by: str) -> Period:
+    """Return the period by which daily sums are counted."""
+    period = next((each for each in PERIODS if each == by), None)
+    if period is None:
+        raise OptionError(
+            f"--by {by!r} is no period, and daily sums have no columns; give "
+            f"{join_words(PERIODS, last='or')}."
+        )
+    return period
+
+
+def _show_counts(counts: Counts, output: Path | None, *, as_json: bool) -> None:
+    """Write and print counts, and what speaks against them."""
     if output is not None:
         from slugline.api.counting import CountResult
 

@@ -95,12 +95,12 @@ def estimate_group(
         shares,
         n_texts,
         simulated,
-        _unseen_errors(sample, shares),
+        unseen_errors(sample, shares),
         _disagreement(adjusted - shares, simulated),
     )
 
 
-def _unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
+def unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
     """Return errors that resampling can't show: of a hundred documents, none may have been missed.
 
     One error is added to those of each topic, as by Laplace's rule of succession.

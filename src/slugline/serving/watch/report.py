@@ -11,6 +11,7 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.corpus.documents import Topic
+from slugline.counting.estimation import unseen_errors
 from slugline.counting.shares import (
     HeldoutSample,
     binary_proba,
@@ -340,7 +341,8 @@ class ShareEstimator:
         few, many = (errors.standard_errors(shares) ** 2 for errors in self._simulate(number))
         by_texts = np.maximum(few - many, 0) / (1 / _FEW_TEXTS - 1 / _MANY_TEXTS)
         constant = np.maximum(many - by_texts / _MANY_TEXTS, 0)
-        errors = np.sqrt(constant + by_texts / max(weights.sum(), 1.0))
+        simulated = np.sqrt(constant + by_texts / max(weights.sum(), 1.0))
+        errors = np.hypot(simulated, unseen_errors(sample, shares))
         return shares.tolist(), share_intervals(shares, errors)
 
     def _simulate_errors(self, number: int) -> tuple[SimulatedErrors, SimulatedErrors]:
