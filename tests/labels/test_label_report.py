@@ -124,8 +124,8 @@ def test_lines_say_what_is_known() -> None:
         doubling=DoublingForecast(2000, 0.021, 0.0, 0.05),
     )
     assert [*report.lines()] == [
-        "1,000 labels: right for 80% of the other texts (70% to 90%)",
-        "grain: 80% (70% to 90%)",
+        "1,000 labels: right for 80 % of the other texts (70 % to 90 %)",
+        "grain: 80 % (70 % to 90 %)",
         "with 2,000 labels, accuracy is expected to rise by 2.1 points (0.0 to 5.0)",
     ]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, Mask
-from slugline.base.wording import counted
+from slugline.base.wording import counted, percent
 from slugline.evaluation.intervals import Z_95
 from slugline.labels.accuracy import (
     MIN_EFFECTIVE,
@@ -120,11 +120,11 @@ class LabelReport:
             )
             return
         yield (
-            f"{counted(self.n_labels, 'label')}: right for {estimate.accuracy:.0%} of the other "
-            f"texts ({estimate.low:.0%} to {estimate.high:.0%})"
+            f"{counted(self.n_labels, 'label')}: right for {percent(estimate.accuracy, 0)} of the "
+            f"other texts ({_interval(estimate)})"
         )
         for topic, of_topic in self.topics:
-            yield f"{topic}: {of_topic.accuracy:.0%} ({of_topic.low:.0%} to {of_topic.high:.0%})"
+            yield f"{topic}: {percent(of_topic.accuracy, 0)} ({_interval(of_topic)})"
         if self.doubling is None:
             return
         if self.doubling.hardly_pays:
@@ -148,6 +148,10 @@ class LabelReport:
             if self.doubling is None
             else self.doubling._asdict() | {"hardly_pays": self.doubling.hardly_pays},
         }
+
+
+def _interval(estimate: AccuracyEstimate) -> str:
+    return f"{percent(estimate.low, 0)} to {percent(estimate.high, 0)}"
 
 
 def _estimate_dict(estimate: AccuracyEstimate) -> dict[str, Any]:

@@ -43,4 +43,4 @@ function localTime(at) {
 
 const number = (n) => n.toLocaleString("en-US");
 const counted = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
-const percent = (fraction) => `${Math.round(100 * fraction)} %`;
+const percent = (fraction) => `${Math.round(100 * fraction)}\u00a0%`;
