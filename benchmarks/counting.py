@@ -22,10 +22,12 @@ from data import load, select, synthetic_texts
 from measure import map_processes, run_child, run_in_turn, table
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
+from slugline.counting.concerns import TextTotals, shift_concerns, text_concerns, unsure_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.estimation import estimate_group
 from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
 from slugline.evaluation.intervals import Interval
+from slugline.text.features import WordCounts
 
 SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")
 #: Training documents; texts of a set, and sets for each model; models of each data set.
@@ -304,17 +306,27 @@ def measure_labelled(name: str, seed: int, n_labels: int, n_draws: int) -> Label
     learned = _keep(learned, names)
     model = TopicClassifier(n_jobs=1).fit(learned.texts, learned.topics)
     [sample] = model_samples(model.fitted_)
-    proba = model.predict_proba(others.texts).astype(np.float64)
+    single, words = model.fitted_.predict_with_words(others.texts)
+    proba = single.astype(np.float64)
     topics = np.searchsorted(names, others.topics)
     draws = draw_sets(topics, len(names), N_SHIFTED, n_draws, seed)
     rng = np.random.default_rng(seed)
     holds: list[list[Any]] = [[], [], []]
+    heldout = model.fitted_.heldout_predictions
+    usual = None if heldout is None else heldout.words
     widths, n_warned = [], 0
     for weights, true in zip(draws.weights.T, draws.shares.T, strict=True):
         rows = np.repeat(np.arange(len(topics)), weights.astype(int))
         chosen = rng.choice(rows, n_labels, replace=False)
         by_model = estimate_group(sample, proba[rows], np.ones(len(rows)), seed=seed)
-        n_warned += by_model.disagreement > 1
+        drawn_words = WordCounts(words.n_known[rows], words.n_words[rows])
+        totals = TextTotals.from_batch(single[rows], drawn_words, usual)
+        warnings = [
+            *text_concerns(totals, usual),
+            *unsure_concerns(totals, sample, by_model.shares),
+            *shift_concerns([by_model], [*names]),
+        ]
+        n_warned += bool(warnings)
         explained = explained_variance(sample, by_model.shares)
         intervals: list[list[Interval]] = [[], [], by_model.intervals()]
         for topic in range(len(names)):

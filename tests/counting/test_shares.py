@@ -10,10 +10,14 @@ from slugline.counting.estimation import estimate_group
 from slugline.counting.shares import (
     HeldoutSample,
     adjusted_shares,
+    binary_proba,
     correct_proba,
     estimate_shares,
+    heldout_samples,
     implied_shares,
 )
+from slugline.learning.labels import Labels
+from slugline.model.heldout import HeldOutPredictions
 
 # A calibrated model of texts with one number: normal, around a mean of each topic.
 MEANS = np.array([-1.0, 0.5, 1.5])
@@ -75,6 +79,28 @@ def test_implied_shares_of_a_rare_topic_are_not_near_zero() -> None:
     proba = np.tile([[0.99, 0.01]], (100, 1))
     sample = HeldoutSample(proba, np.zeros(100, dtype=np.intp), np.array([999.0, 1.0]))
     assert implied_shares(sample)[1, 0] > 0.005
+
+
+def test_topic_of_many_does_not_become_common_by_low_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    column = rng.uniform(0.001, 0.003, 2000)
+    samples = heldout_samples(
+        HeldOutPredictions.from_decisions(
+            np.stack([column, 1 - column], axis=1).astype(np.float32),
+            Labels(np.ones(2000, dtype=np.int64), np.arange(2001), True),
+            None,
+        ),
+        np.array([2.0, 1998.0]),
+        2000,
+    )
+    # All probabilities are twice as high as in training.
+    proba = binary_proba(2 * column, samples[0].low_proba)
+    found = estimate_group(samples[0], proba, np.ones(2000), seed=0, n_sets=50)
+    assert found.shares[0] < 0.01
+    # But texts that surely have it are counted.
+    proba[:100] = [0.98, 0.02]
+    found = estimate_group(samples[0], proba, np.ones(2000), seed=0, n_sets=50)
+    assert 0.04 < found.shares[0] < 0.09
 
 
 def test_correct_proba_follows_bayes_rule() -> None:

@@ -134,7 +134,13 @@ def estimate_groups(
         return [estimate_group(samples[0], rows, weights, seed=seed, n_sets=n_sets)]
     n_sets = _limit_sets(_BINARY_COST * len(samples))
     return [
-        estimate_group(sample, binary_proba(rows[:, topic]), weights, seed=seed, n_sets=n_sets)
+        estimate_group(
+            sample,
+            binary_proba(rows[:, topic], sample.low_proba),
+            weights,
+            seed=seed,
+            n_sets=n_sets,
+        )
         for topic, sample in enumerate(samples)
     ]
 

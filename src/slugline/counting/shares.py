@@ -18,6 +18,8 @@ _N_ADDED, _N_ADDED_HELDOUT = 8.0, 20.0
 # The number of texts with training shares that are added to the texts to count, so that 20 of them
 # can't move the shares far. Chosen likewise, of 2, 5 and 10.
 _N_TRAINING = 5.0
+# Lower probabilities of a topic of a multilabel model say no more than that it is unlikely.
+_LOW = 0.05
 # The shares are precise enough once no share changes by more.
 _TOLERANCE, _MAX_STEPS = 3e-4, 40
 
@@ -33,11 +35,17 @@ class HeldoutSample:
         The true topic of each document.
     topic_counts : float64 array, shape (n_topics,)
         Number of training documents of each topic.
+    n_alternatives : int, optional
+        The number of topics of a multilabel model, if this is the sample of one of them.
+    low_proba : float, default 0
+        What stands for all low probabilities of that topic; see `binary_proba`.
     """
 
     proba: F64
     topics: Index
     topic_counts: F64
+    n_alternatives: int | None = None
+    low_proba: float = 0.0
 
     def __len__(self) -> int:
         return len(self.topics)
@@ -46,6 +54,14 @@ class HeldoutSample:
     def n_topics(self) -> int:
         """Number of topics."""
         return len(self.topic_counts)
+
+    @property
+    def equal_shares(self) -> F64:
+        """The shares if all topics of the model were equally common, shape (n_topics,)."""
+        if self.n_alternatives is None:
+            return np.full(self.n_topics, 1 / self.n_topics)
+        share = 1 / max(self.n_alternatives, 2)
+        return np.array([share, 1 - share])
 
     @cached_property
     def is_topic(self) -> F64:
@@ -85,19 +101,30 @@ def heldout_samples(heldout: HeldOutPredictions, topic_counts: F64, n: int) -> l
         return [HeldoutSample(proba, labels.topics, topic_counts)]
     is_topic = np.zeros(proba.shape, dtype=bool)
     is_topic[labels.rows, labels.topics] = True
-    return [
-        HeldoutSample(
-            binary_proba(proba[:, topic]),
-            np.where(is_topic[:, topic], 0, 1),
-            np.array([topic_counts[topic], n - topic_counts[topic]]),
+    samples = []
+    for topic, (column, mask) in enumerate(zip(proba.T, is_topic.T, strict=True)):
+        low = column[column < _LOW]
+        low_proba = float(low.mean()) if low.size else _LOW / 2
+        samples.append(
+            HeldoutSample(
+                binary_proba(column, low_proba),
+                np.where(mask, 0, 1),
+                np.array([topic_counts[topic], n - topic_counts[topic]]),
+                n_alternatives=proba.shape[1],
+                low_proba=low_proba,
+            )
         )
-        for topic in range(proba.shape[1])
-    ]
+    return samples
 
 
-def binary_proba(proba: F64) -> F64:
-    """Return the probabilities that texts have a topic, and that they don't, side by side."""
-    clipped = np.clip(proba, 1e-6, 1 - 1e-6)
+def binary_proba(proba: F64, low_proba: float) -> F64:
+    """Return the probabilities that texts have a topic, and that they don't, side by side.
+
+    All low probabilities of a topic are replaced by their mean on held-out documents: they are not
+    right to a thousandth, and if those of most texts were a little higher than in training, a topic
+    that hardly any text has would seem to have become common.
+    """
+    clipped = np.clip(np.where(proba < _LOW, low_proba, proba), 1e-6, 1 - 1e-6)
     return np.stack([clipped, 1 - clipped], axis=1)
 
 

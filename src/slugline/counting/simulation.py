@@ -89,7 +89,7 @@ def simulate_errors(
     drawn = rng.multinomial(n, np.full(n, 1 / n), n_sets).T.astype(np.float64)
     counts = rng.gamma(np.repeat(sample.topic_counts[:, np.newaxis] + 1, n_sets, axis=1))
     implied = implied_shares(sample, drawn, counts)
-    centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT / len(shares)
+    centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT * sample.equal_shares
     drawn_shares = rng.dirichlet(_N_DRAWN * np.maximum(centre, 1e-4), n_sets)
     texts, expected = np.empty((n, n_sets)), np.empty((n, n_sets))
     true_shares, drawn_counts = (np.empty((len(shares), n_sets)) for _ in range(2))

@@ -111,7 +111,8 @@ def _estimate(samples: Sequence[HeldoutSample], sums: DaySums, seed: int) -> lis
     estimates = []
     for topic, sample in enumerate(samples):
         rows, weights = sums.rows(topic)
-        estimates.append(estimate_group(sample, binary_proba(rows[:, 0]), weights, seed=seed))
+        proba = binary_proba(rows[:, 0], sample.low_proba)
+        estimates.append(estimate_group(sample, proba, weights, seed=seed))
     return estimates
 
 

@@ -328,7 +328,8 @@ class ShareEstimator:
         shares = {}
         for topic in topics:
             rows, weights = sums.rows(topic)
-            values, intervals = self._estimate(topic, binary_proba(rows[:, 0]), weights)
+            proba = binary_proba(rows[:, 0], self._samples[topic].low_proba)
+            values, intervals = self._estimate(topic, proba, weights)
             shares[topic] = Share(values[0], intervals[0])
         return shares
 
