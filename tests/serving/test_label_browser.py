@@ -507,6 +507,21 @@ def test_topics_that_are_numbers_leave_the_codebook_as_it_is(browser: Browser, t
         assert not [url for url in asked if url.endswith("/v1/codebook")]
 
 
+def test_old_forecast_is_hidden(browser: Browser, texts: Path) -> None:
+    take = """n_labels => takeProgress({
+      ...state.progress, n_needed: 0, topics: [],
+      accuracy: { accuracy: 0.8, low: 0.7, high: 0.9, n_labels: 100 },
+      forecast: { n_labels, gain: 0.05, low: 0.0, high: 0.1, hardly_pays: false },
+    })"""
+    with labelling(texts) as address, opened(browser, address) as page:
+        summary = page.locator("#progress-summary")
+        page.evaluate(take, 200)
+        assert "With 200 labels, accuracy is expected to rise by 5.0 points" in summary.inner_text()
+        page.evaluate(take, 100)
+        assert "right for about 80\xa0%" in summary.inner_text()
+        assert "expected to rise" not in summary.inner_text()
+
+
 # What goes wrong ----------------------------------------------------------------------------------
 
 

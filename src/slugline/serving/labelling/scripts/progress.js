@@ -86,7 +86,8 @@ function accuracyLines({ accuracy, n_needed, topics, forecast, problem }) {
     make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
       `${percent(accuracy.high)} with 95 % confidence, however often you look; measured on ` +
       `${counted(accuracy.n_labels, "label")}.`),
-    forecast ? make("p", {}, forecastLine(forecast)) : "",
+    // The forecast is measured after the accuracy, and may be an old one.
+    forecast?.n_labels > accuracy.n_labels ? make("p", {}, forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];
 }
