@@ -21,7 +21,7 @@ ANY_PORT = ServeSettings(port=0)
 
 
 def open_page(
-    output: Path, data: Texts = TEXTS, *, settings: ServeSettings = ANY_PORT, **options: Any
+    output: Path | None, data: Texts = TEXTS, *, settings: ServeSettings = ANY_PORT, **options: Any
 ) -> LabelPage:
     return slugline.label(
         data, output, coder="Kim", settings=settings, announce=lambda _: None, **options
@@ -167,6 +167,17 @@ def test_label_leaves_no_file_behind_if_the_texts_can_not_be_read(tmp_path: Path
     with pytest.raises(DataError):
         open_page(tmp_path / "labels.db", tmp_path / "texts.csv")
     assert not (tmp_path / "labels.db").exists()
+
+
+def test_label_goes_on_with_a_file_of_labels_alone(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text\nWheat prices rose\nZinc fell again\n", "utf-8")
+    with open_page(tmp_path / "labels.db", tmp_path / "texts.csv", topics=["grain"]) as page:
+        first = decide(page, "grain")
+    with open_page(None, tmp_path / "labels.db") as page:
+        assert page.path == tmp_path / "labels.db"
+        assert decide(page, "grain") != first
+    with pytest.raises(OptionError, match="`output` is missing"):
+        open_page(None, tmp_path / "texts.csv")
 
 
 def test_label_leaves_the_codebook_as_it_was_changed(tmp_path: Path) -> None:

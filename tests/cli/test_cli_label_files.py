@@ -145,3 +145,19 @@ def test_label_rejects_a_settler_without_a_token(run: Run, tmp_path: Path) -> No
         "--settler has 'ana', and labels are given by anna and ben; name one of these." in ran.err
     )
     assert not (tmp_path / "l.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--import", "t.csv"), "t.csv has no column 'topic'"),
+        (("--coder", " ", "--export", "out.csv"), "is blank; name the coder."),
+    ],
+)
+def test_label_leaves_no_file_of_labels_behind_if_it_fails(
+    run: Run, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "t.csv").write_text("text,nr\nWheat rose,1\nZinc,2\n")
+    ran = run("label", "t.csv", "-o", "l.db", *options)
+    assert (ran.code != 0, [*tmp_path.glob("l.db*")]) == (True, []), ran.err
+    assert message in ran.err, ran.err

@@ -886,9 +886,7 @@ def test_label_command_says_which_texts_are_gone(labelled: Path) -> None:
     texts = labelled.with_name("texts.csv")
     texts.unlink()
     code, said = run_label(labelled)
-    message = (
-        f"{labelled} has labels of texts in {texts}, which isn't there; name it: slugline label"
-    )
+    message = f"{labelled} has labels of texts in {texts}, which isn't there; name it, and give"
     assert (code, message in said) == (2, True), said
     with LabelStore(labelled.with_name("other.db")) as store:
         other = store.path

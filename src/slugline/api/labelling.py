@@ -26,7 +26,7 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.evaluation.agreement import EPSILON
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
-from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION, RepeatedDraws
+from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.formats import files
 from slugline.labels.formats.exchange import LabelTool, find_tool
 from slugline.labels.formats.files import (
@@ -38,15 +38,22 @@ from slugline.labels.formats.files import (
 )
 from slugline.labels.formats.tables import TableExport, export_table, import_table
 from slugline.labels.label_report import LabelReport
-from slugline.labels.label_setup import Guesses, add_topics, login_name
+from slugline.labels.label_setup import (
+    RANDOM_FRACTION,
+    Guesses,
+    LabelOptions,
+    find_labels,
+    find_source,
+    login_name,
+    open_labels,
+)
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import (
     SOURCE,
-    RowAssignments,
+    SourceColumns,
     TextTable,
     resume_notes,
     stored_text_columns,
-    stored_topic_column,
 )
 
 if TYPE_CHECKING:
@@ -145,12 +152,12 @@ def _stop_pages() -> None:
 
 def label(
     data: Texts,
-    output: PathLike,
+    output: PathLike | None = None,
     *,
     topics: Mapping[str, str] | Sequence[str] | PathLike | None = None,
     multilabel: bool = False,
     coder: str | None = None,
-    random_fraction: float = 0.33,
+    random_fraction: float = RANDOM_FRACTION,
     guesses: Guesses = "after",
     double_fraction: float = 0.0,
     repeat_fraction: float = REPEAT_FRACTION,
@@ -175,8 +182,8 @@ def label(
     Parameters
     ----------
     data : path, data frame, or iterable of str
-        Texts without topics.
-    output : path
+        Texts without topics; without `output`, the file of labels goes on with its texts.
+    output : path, optional
         Where labels are kept, a SQLite database; other functions read it as data.
     topics : mapping of str to str, sequence of str, or path, optional
         Topics to begin with: their descriptions by name, names alone, or a table with the columns
@@ -248,60 +255,42 @@ def label(
         raise option_error("settings", settings, "a `ServeSettings`")
     if not insecure:
         settings.check_is_guarded("read the texts and give topics to them")
-    descriptions = _descriptions(topics)
-    path = Path(output)
+    if output is None:
+        path = find_labels(os.fspath(data) if isinstance(data, str | os.PathLike) else "", None)
+        data = find_source(path)
+    else:
+        path = Path(output)
     earlier = _pages.get(path.resolve())
     if earlier is not None:
         earlier.stop()
     import_extra("uvicorn", "pages to label texts", "serve", OptionError)
-    from slugline.labels.contradictions import ContradictedLabels
-    from slugline.labels.learning_selector import LearningSelector
-    from slugline.labels.near_copies import NearCopies
     from slugline.serving.labelling.app import make_label_app
     from slugline.serving.labelling.handlers import LabelState
-    from slugline.serving.labelling.service import LabelService, check_settlers
+    from slugline.serving.labelling.opening import make_label_service
+    from slugline.serving.labelling.service import check_settlers
     from slugline.serving.server.ports import address_of, bind
     from slugline.serving.server.server_thread import ServerThread
 
-    person = coder or login_name()
-    check_settlers(settlers, [each.name or "" for each in settings.accepted_tokens] or [person])
+    options = LabelOptions(
+        coder=coder or login_name(),
+        descriptions=_descriptions(topics),
+        is_multilabel=multilabel,
+        random_fraction=random_fraction,
+        guesses=guesses,
+        double_fraction=double_fraction,
+        repeat_fraction=repeat_fraction,
+        repeat_after=repeat_after,
+        settlers=settlers,
+    )
+    tokens = settings.accepted_tokens
+    check_settlers(settlers, [each.name or "" for each in tokens] or [options.coder])
     reading = ReadOptions(text, topic, format=format, encoding=encoding, separator=separator)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
-        if not path.exists():  # no file is left behind if the texts can't be read
-            table, notes = _read_table(None, data, reading)
-            store = stack.enter_context(LabelStore(path))
-        else:
-            store = stack.enter_context(LabelStore(path))
-            table, notes = _read_table(store, data, reading)
-        store.add_coder(person)
-        assignments = RowAssignments.from_store(table, store)
-        notes += map(str, resume_notes(assignments, table))
-        table.remember_source(store)
-        if multilabel and not store.is_multilabel:
-            store.set_multilabel(True)
-        add_topics(store, descriptions, person)
-        selector = LearningSelector(
-            store,
-            table,
-            assignments,
-            random_fraction=random_fraction,
-            double_fraction=double_fraction,
-            shows_guesses=guesses == "before",
-        )
-        contradicted = ContradictedLabels(store, table, assignments, selector)
-        service = LabelService(
-            store,
-            table,
-            assignments,
-            selector,
-            person,
-            shows_guesses=guesses == "before",
-            settlers=settlers,
-            reviewer=None if guesses == "never" else contradicted,
-            near_copies=NearCopies(table.texts),
-            repeated_draws=RepeatedDraws(repeat_fraction, repeat_after),
-        )
+        table, notes = _read_table(SourceColumns.from_file(path), data, reading)
+        labels = stack.enter_context(open_labels(path, table, options))
+        notes += map(str, resume_notes(labels.assignments, table))
+        service = make_label_service(labels, options)
         stack.callback(service.close)
         state = LabelState(settings, service)
         stack.callback(state.threads.close)
@@ -312,7 +301,7 @@ def label(
             url=url,
             path=path,
             notes=notes,
-            selector=selector,
+            selector=service.selector,
             thread=thread,
             closers=stack.pop_all(),
         )
@@ -341,13 +330,10 @@ def _descriptions(topics: Mapping[str, str] | Sequence[str] | PathLike | None) -
 
 
 def _read_table(
-    store: LabelStore | None, data: Texts, reading: ReadOptions
+    stored: SourceColumns, data: Texts, reading: ReadOptions
 ) -> tuple[TextTable, list[str]]:
-    """Return texts to label with remarks on them; by default, columns are those of a store."""
-    text = reading.text
-    if text is None and store is not None:
-        stored = stored_text_columns(store)
-        text = None if stored in (None, ("text",)) else stored
+    """Return texts to label with remarks on them; by default, columns are those that are stored."""
+    text = reading.text or stored.text
     if isinstance(data, str | os.PathLike):
         rows = read_rows(
             os.fspath(data),
@@ -367,9 +353,7 @@ def _read_table(
     unlabelled = read_texts(rows, text)
     notes = [str(note) for note in (rows.note, unlabelled.note) if note]
     notes += _skip_notes(unlabelled.n_skipped)
-    topic = reading.topic
-    if topic is None and store is not None:
-        topic = stored_topic_column(store, column_names(unlabelled.rows))
+    topic = reading.topic or stored.topic_among(column_names(unlabelled.rows))
     return TextTable.from_texts(rows.name, unlabelled, topic), notes
 
 
@@ -432,7 +416,9 @@ def import_labels(
     >>> folder.cleanup()
     """
     with _open(labels, create=True) as store:
-        table = None if data is None else _read_table(store, data, ReadOptions())[0]
+        table = None
+        if data is not None:
+            table, _ = _read_table(SourceColumns.from_store(store), data, ReadOptions())
         if find_tool(os.fspath(path), TOOLS.values()) is not None:
             return import_file(store, path, coder=coder, kind=kind, user_file=table)
         return import_table(

@@ -14,7 +14,6 @@ from slugline.cli import options
 from slugline.cli.label_agreement import check_agreement, print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.label_page import PageOptions, check_can_open, page_options, serve_page
-from slugline.cli.label_source import find_labels, find_texts
 from slugline.cli.label_withdrawals import change_withdrawals
 from slugline.cli.options import OUTPUT_FILE, argument, command, option
 from slugline.cli.output import say
@@ -22,17 +21,19 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION, RepeatedDraws
+from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.label_report import LabelReport
-from slugline.labels.label_setup import GUESSES, Guesses, add_topics
-from slugline.labels.store import LabelStore
-from slugline.labels.text_table import (
-    RowAssignments,
-    TextTable,
-    resume_notes,
-    stored_text_columns,
-    stored_topic_column,
+from slugline.labels.label_setup import (
+    GUESSES,
+    RANDOM_FRACTION,
+    Guesses,
+    LabelOptions,
+    OpenLabels,
+    find_labels,
+    find_source,
+    open_labels,
 )
+from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, resume_notes
 from slugline.serving.serve_settings import ServeSettings
 
 
@@ -59,7 +60,7 @@ from slugline.serving.serve_settings import ServeSettings
     "Fraction of texts that are drawn at random, and so tell how often a model of the labels is "
     "right; fewer once that is known well.",
     type=click.FloatRange(0.05, 1),
-    default=0.33,
+    default=RANDOM_FRACTION,
 )
 @option(
     "--guesses WHEN",
@@ -183,75 +184,67 @@ def label(
     if agreement and not files.are_given():
         print_agreement(labels, as_json=as_json)
         return
-    file = find_texts(file, output)
-    if not files.are_given():
-        check_can_open()
+    file = find_source(labels) if output is None else file
     check_target("--output", labels, [file, topics])
     settings = page.settings()
     _check_settlers(settlers, settings, page)
-    descriptions = {} if topics is None else read_descriptions(topics, may_be_empty=True)
-    with contextlib.ExitStack() as stack:
-        if not files.are_given():
-            # Before the file of labels is made, which shouldn't be left behind if this fails.
-            listener = stack.enter_context(page.listener())
-        # A new one is made once there are texts to label.
-        store = stack.enter_context(LabelStore(labels)) if labels.exists() else None
-        table = _read_table(store, file, text, topic, format, encoding, separator)
-        store = store or stack.enter_context(LabelStore(labels))
-        person = store.add_coder(page.coder_name()).name
-        assignments = RowAssignments.from_store(table, store)
-        for note in resume_notes(assignments, table):
-            say(note)
-        table.remember_source(store)
-        if multiple and not store.is_multilabel:
-            store.set_multilabel(True)
-        add_topics(store, descriptions, person)
-        if files.are_given():
-            reading = ReadOptions(
-                text=table.text_columns,
-                topic=topic,
-                format=format,
-                encoding=encoding,
-                separator=separator,
-            )
-            exchange_labels(store, table, files, person, reading)
-            if agreement:
-                print_agreement(labels, as_json=as_json)
-            return
-        from slugline.labels.contradictions import ContradictedLabels
-        from slugline.labels.learning_selector import LearningSelector
-        from slugline.labels.near_copies import NearCopies
-        from slugline.serving.labelling.service import LabelService
+    label_options = LabelOptions(
+        coder=page.coder_name(),
+        descriptions={} if topics is None else read_descriptions(topics, may_be_empty=True),
+        is_multilabel=multiple,
+        random_fraction=random,
+        guesses=guesses,
+        double_fraction=double,
+        repeat_fraction=repeat,
+        repeat_after=repeat_after,
+        settlers=settlers,
+    )
+    reading = ReadOptions(
+        text=text, topic=topic, format=format, encoding=encoding, separator=separator
+    )
+    if not files.are_given():
+        _label_on_page(labels, file, label_options, reading, page, settings)
+        return
+    table = _read_table(labels, file, reading)
+    with open_labels(labels, table, label_options) as opened:
+        _say_notes(opened)
+        reading = reading._replace(text=table.text_columns)
+        exchange_labels(opened.store, table, files, label_options.coder, reading)
+    if agreement:
+        print_agreement(labels, as_json=as_json)
 
-        selector = LearningSelector(
-            store,
-            table,
-            assignments,
-            random_fraction=random,
-            double_fraction=double,
-            shows_guesses=guesses == "before",
-        )
-        contradicted = ContradictedLabels(store, table, assignments, selector)
-        service = LabelService(
-            store,
-            table,
-            assignments,
-            selector,
-            person,
-            shows_guesses=guesses == "before",
-            settlers=settlers,
-            reviewer=None if guesses == "never" else contradicted,
-            near_copies=NearCopies(table.texts),
-            repeated_draws=RepeatedDraws(repeat, repeat_after),
-        )
+
+def _label_on_page(
+    labels: Path,
+    file: str,
+    label_options: LabelOptions,
+    reading: ReadOptions,
+    page: PageOptions,
+    settings: ServeSettings,
+) -> None:
+    """Open the page until Ctrl-C, and say what is known of a model of the labels then."""
+    check_can_open()
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(page.listener())
+        table = _read_table(labels, file, reading)
+        opened = stack.enter_context(open_labels(labels, table, label_options))
+        _say_notes(opened)
+        from slugline.serving.labelling.opening import make_label_service
+
+        service = make_label_service(opened, label_options)
         if table.has_topics():
             say(
                 f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
                 f"see; to take them as labels: slugline label {file} -o {labels} --import {file}"
             )
-        serve_page(settings, service, listener, _content(table, assignments))
-        _say_report(selector.report)
+        serve_page(settings, service, listener, _content(table, opened.assignments))
+        _say_report(service.selector.report)
         say(f"labels are in {labels}; to learn from them: slugline train {labels} -o model.slug")
+
+
+def _say_notes(labels: OpenLabels) -> None:
+    for note in resume_notes(labels.assignments, labels.table):
+        say(note)
 
 
 def _check_settlers(settlers: Sequence[str], settings: ServeSettings, page: PageOptions) -> None:
@@ -277,22 +270,17 @@ def _say_report(report: LabelReport | None) -> None:
         say(line)
 
 
-def _read_table(
-    store: LabelStore | None,
-    file: str,
-    text: str | None,
-    topic: str | None,
-    form: Format | None,
-    encoding: str | None,
-    separator: str | None,
-) -> TextTable:
-    """Return the texts of a file; by default, its columns are those that the store knows."""
-    if text is None and store is not None:
-        stored = stored_text_columns(store)
-        text = None if stored in (None, ("text",)) else ",".join(stored or ())
+def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
+    """Return the texts of a file; by default, its columns are those that the labels are of."""
+    stored = SourceColumns.from_file(labels)
+    text = reading.text or stored.text
     _, unlabelled = options.read_unlabelled(
-        file, None, text=text, format=form, encoding=encoding, separator=separator
+        file,
+        None,
+        text=text if text is None or isinstance(text, str) else ",".join(text),
+        format=reading.format,
+        encoding=reading.encoding,
+        separator=reading.separator,
     )
-    if topic is None and store is not None:
-        topic = stored_topic_column(store, column_names(unlabelled.rows))
+    topic = reading.topic or stored.topic_among(column_names(unlabelled.rows))
     return TextTable.from_texts(file, unlabelled, topic)

@@ -1,18 +1,149 @@
-"""How people label, and what a label database gets before the first text: a coder, and topics."""
+"""How people label, and the file of their labels: found, opened, and given a coder and topics."""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
 
-from slugline.errors import OptionError, Parameter
+from slugline.corpus.readers import is_database
+from slugline.errors import OptionError, Parameter, StoreError
+from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import SOURCE, RowAssignments, TextTable
 
 #: When people see what the model would say: of labels that it contradicts, of texts that they have
 #: not decided about yet as well, or never.
 Guesses = Literal["after", "before", "never"]
 GUESSES: tuple[Guesses, ...] = get_args(Guesses)
+#: The fraction of random draws by default.
+RANDOM_FRACTION = 0.33
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """How people label; see `slugline.label`, whose parameters these are.
+
+    Attributes
+    ----------
+    coder : str
+        Who labels without a token.
+    descriptions : mapping of str to str
+        Topics to begin with, with their descriptions.
+    is_multilabel : bool
+        Whether a text may have several topics; a file in which it may keeps them.
+    random_fraction, double_fraction, repeat_fraction : float
+    repeat_after : int
+    guesses : {"after", "before", "never"}
+    settlers : sequence of str
+    """
+
+    coder: str
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    is_multilabel: bool = False
+    random_fraction: float = RANDOM_FRACTION
+    guesses: Guesses = "after"
+    double_fraction: float = 0.0
+    repeat_fraction: float = REPEAT_FRACTION
+    repeat_after: int = REPEAT_AFTER
+    settlers: Sequence[str] = ()
+
+
+class OpenLabels(NamedTuple):
+    """An open file of labels, the texts that they are of, and who has which."""
+
+    store: LabelStore
+    table: TextTable
+    assignments: RowAssignments
+
+
+@contextlib.contextmanager
+def open_labels(path: Path, table: TextTable, options: LabelOptions) -> Iterator[OpenLabels]:
+    """Yield a file of labels that is ready to label texts; it is made if it is missing.
+
+    A new file is removed if an error comes before somebody got a text, or a label was imported.
+
+    Raises
+    ------
+    DataError : if the labels in the file are of other texts.
+    StoreError : if the file can't be used.
+    """
+    is_new = not path.exists()
+    try:
+        with LabelStore(path) as store:
+            yield _prepare(store, table, options)
+    except BaseException:
+        if is_new:
+            _remove_unused(path)
+        raise
+
+
+def _remove_unused(path: Path) -> None:
+    """Remove a file of labels from which nobody got a text, and which has no label."""
+    with contextlib.suppress(StoreError, OSError):
+        with LabelStore(path, create=False) as store:
+            is_used = bool(store.assigned_documents())
+        if not is_used:
+            path.unlink()
+
+
+def _prepare(store: LabelStore, table: TextTable, options: LabelOptions) -> OpenLabels:
+    store.add_coder(options.coder)
+    assignments = RowAssignments.from_store(table, store)
+    table.remember_source(store)
+    if options.is_multilabel and not store.is_multilabel:
+        store.set_multilabel(True)
+    add_topics(store, options.descriptions, options.coder)
+    return OpenLabels(store, table, assignments)
+
+
+def find_labels(file: str, output: Path | None) -> Path:
+    """Return the file of labels: `output`, or `file` if that is a label database.
+
+    Raises
+    ------
+    OptionError : if neither names it.
+    """
+    if output is not None:
+        return output
+    path = Path(file)
+    if not path.is_file() or not is_database(path):
+        raise OptionError(
+            Parameter("output"),
+            " is missing: name the file that is to keep the labels, such as labels.db.",
+        )
+    return path
+
+
+def find_source(labels: Path) -> str:
+    """Return the file of texts that a label database knows.
+
+    Raises
+    ------
+    OptionError : if it isn't there.
+    StoreError : if the label database can't be read.
+    """
+    with LabelStore(labels, create=False, is_read_only=True) as store:
+        source = store.setting(SOURCE)
+    if source is None:
+        raise OptionError(
+            f"{labels} doesn't know the file of its texts; name it, and give {labels} as ",
+            Parameter("output"),
+            ".",
+        )
+    # The command may run elsewhere than at first.
+    for path in (Path(source), labels.parent / source):
+        if path.is_file():
+            return str(path)
+    raise OptionError(
+        f"{labels} has labels of texts in {source}, which isn't there; name it, and give {labels} "
+        "as ",
+        Parameter("output"),
+        ".",
+    )
 
 
 def login_name() -> str:

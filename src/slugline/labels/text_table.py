@@ -6,7 +6,8 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -157,10 +158,36 @@ class TextTable:
             store.set_settings(changed)
 
 
-def stored_topic_column(store: LabelStore, names: Collection[str]) -> str | None:
-    """Return the topic column of the user's file that labels go to; None if the file lacks it."""
-    stored = store.setting(TOPIC_COLUMN)
-    return stored if stored in names else None
+class SourceColumns(NamedTuple):
+    """The columns of the user's file that a label database knows.
+
+    Attributes
+    ----------
+    text : tuple of str or None
+        The columns of the text; None if there are none yet, or texts had no named column.
+    topic : str or None
+    """
+
+    text: tuple[str, ...] | None = None
+    topic: str | None = None
+
+    @classmethod
+    def from_store(cls, store: LabelStore) -> SourceColumns:
+        """Return those of a store."""
+        text = stored_text_columns(store)
+        return cls(None if text == ("text",) else text, store.setting(TOPIC_COLUMN))
+
+    @classmethod
+    def from_file(cls, path: Path) -> SourceColumns:
+        """Return those of a label database, which may be missing."""
+        if not path.exists() or (path.is_file() and not path.stat().st_size):
+            return cls()
+        with LabelStore(path, create=False, is_read_only=True) as store:
+            return cls.from_store(store)
+
+    def topic_among(self, names: Collection[str]) -> str | None:
+        """Return the topic column; None if a file with columns of these names lacks it."""
+        return self.topic if self.topic in names else None
 
 
 def stored_text_columns(store: LabelStore) -> tuple[str, ...] | None:

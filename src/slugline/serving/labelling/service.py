@@ -12,6 +12,7 @@ module         contents
 `coders`       agreement, disagreements that are settled, labels that are withdrawn
 `topics`       the codebook
 `progress`     how much is labelled, and how good a model is
+`opening`      makes a service whose selector learns from the labels
 `agreement`    a thread that measures the agreement of coders
 `history`      the decisions of a coder
 =============  ====================================================================================
@@ -72,6 +73,9 @@ class LabelService:
 
     Attributes
     ----------
+    store : LabelStore
+    selector : Selector
+    coder : str
     texts, decisions, copies, coders, topics, progress
         The parts of the service.
     """
@@ -92,7 +96,8 @@ class LabelService:
         repeated_draws: RepeatedDraws | None = None,
     ) -> None:
         self.store, self.coder = store, coder
-        self._table, self._selector, self._content = table, selector, content
+        self.selector = selector
+        self._table, self._content = table, content
         self._context = context = LabelContext(store, table, assignments, selector, settlers)
         self.texts = TextService(
             context, shows_guesses=shows_guesses, reviewer=reviewer, repeated_draws=repeated_draws
@@ -105,7 +110,7 @@ class LabelService:
 
     def close(self) -> None:
         """End the selector's threads, and close the file of labels."""
-        self._selector.close()
+        self.selector.close()
         self.coders.close()
         self.store.close()
 
