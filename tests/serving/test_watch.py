@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from server import client, make_state
+from server import client, make_state, running
+from slugline.corrections.store import CorrectionStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums
@@ -252,3 +255,40 @@ def test_metrics_escape_topics_and_count_unknown_ones_together() -> None:
     assert 'slugline_topic_answers_total{model="m",topic="a \\"b\\"\\n\\\\c"} 1\n' in text
     assert 'slugline_topic_answers_total{model="m",topic="3"} 2\n' in text
     assert 'slugline_topic_probability_total{model="m",topic=""} 4.5\n' in text
+
+
+# Servers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc")
+def test_servers_and_workers_add_to_one_file(news_slug: Path, path: Path) -> None:
+    options = ("--workers", 2, "--watch", path)
+    for _ in range(2):  # the second time, the file exists
+        with running(news_slug, *options) as url, running(news_slug, *options) as other:
+            for number in range(20):
+                address = (url, other)[number % 2]
+                reply = httpx.post(f"{address}/v1/classify", json={"texts": TEXTS})
+                assert reply.status_code == 200
+    with WatchStore(path, is_read_only=True) as store:
+        [model] = store.models()
+        assert sum(sums.n_texts for sums in store.days(model.digest).values()) == 2 * 20 * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("text.db", 1, "text.db holds no daily sums: it is not an SQLite file"),
+        ("corrections.db", 1, "holds no daily sums: it is a database of corrections"),
+        ("none/watch.db", 2, "--watch none/watch.db: "),
+        ("news.slug", 2, "--watch news.slug: would overwrite an input file"),
+        (".", 2, "--watch .: is a folder"),
+    ],
+)
+def test_serve_rejects_a_file_that_holds_no_daily_sums(
+    run: Callable[..., Any], news_slug: Path, name: str, code: int, message: str
+) -> None:
+    CorrectionStore("corrections.db").close()
+    Path("text.db").write_text("no database" * 20)
+    found = run("serve", news_slug.name, "--watch", name, "--port", 0)
+    assert found.code == code
+    assert message in " ".join(found.err.split())

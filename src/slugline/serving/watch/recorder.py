@@ -148,8 +148,6 @@ class Watch:
         if self.problem is not None:
             _log.info("daily sums are written again")
         self.problem = None
-        if self.on_written is not None:
-            self.on_written(self.store, self.today())
 
     def close(self) -> None:
         """Write the last sums, end the thread, and close the file."""
@@ -168,8 +166,10 @@ class Watch:
                 if time.monotonic() - written_at >= self._seconds:
                     written_at = time.monotonic()
                     self.write()
+                    if self.store is not None and self.on_written is not None:
+                        self.on_written(self.store, self.today())
             except Exception:  # noqa: BLE001 - it must go on, and answers don't depend on it
-                _log.exception("daily sums could not be written")
+                _log.exception("daily sums could not be written or tested")
 
     def _sum_pending(self) -> None:
         """Sum the answers that wait."""
