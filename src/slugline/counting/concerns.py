@@ -51,16 +51,22 @@ class TextTotals(NamedTuple):
     def from_batch(cls, proba: F32, words: WordCounts, usual: UnknownWordRate | None) -> TextTotals:
         """Return the sums of a batch of texts."""
         return cls(
-            len(proba),
-            int(words.n_words.sum()),
-            int(words.n_unknown.sum()),
-            0 if usual is None else int(usual.are_unusual(words).sum()),
-            int((proba.max(axis=1) < _UNSURE).sum()) if len(proba) else 0,
+            n_texts=len(proba),
+            n_words=int(words.n_words.sum()),
+            n_unknown=int(words.n_unknown.sum()),
+            n_unusual=0 if usual is None else int(usual.are_unusual(words).sum()),
+            n_unsure=int(np.count_nonzero(proba.max(axis=1, initial=0) < _UNSURE)),
         )
 
     def add(self, other: TextTotals) -> TextTotals:
         """Return the sums of both."""
-        return TextTotals(*(a + b for a, b in zip(self, other, strict=True)))
+        return TextTotals(
+            n_texts=self.n_texts + other.n_texts,
+            n_words=self.n_words + other.n_words,
+            n_unknown=self.n_unknown + other.n_unknown,
+            n_unusual=self.n_unusual + other.n_unusual,
+            n_unsure=self.n_unsure + other.n_unsure,
+        )
 
 
 def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[str]:

@@ -1,0 +1,62 @@
+"""`slugline.count`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import slugline
+from slugline.errors import DataError, OptionError
+
+News = list[tuple[str, str]]
+
+
+def test_count_takes_a_list_a_file_or_a_data_frame(
+    news_slug: Path, news: News, tmp_path: Path
+) -> None:
+    texts = [text for text, topic in news if topic == "sport"] * 2
+    frame = pd.DataFrame({"text": texts})
+    path = tmp_path / "new.csv"
+    frame.to_csv(path, index=False)
+    results = [slugline.count(news_slug, data).to_records() for data in (texts, frame, path)]
+    assert results[0] == results[1] == results[2]
+    assert results[0][2]["share"] > 0.85
+
+
+def test_count_of_a_data_frame_reads_dates(news_slug: Path, news: News) -> None:
+    texts = [text for text, _ in news[:40]]
+    days = pd.to_datetime(["2026-01-05"] * 20 + ["2026-02-03"] * 20)
+    result = slugline.count(news_slug, pd.DataFrame({"text": texts, "at": days}), by="month")
+    assert [group.name for group in result.counts.groups] == ["2026-01", "2026-02"]
+    assert list(result.to_frame().columns[:3]) == ["month", "texts", "topic"]
+
+
+def test_count_is_shown_with_its_changes_and_concerns(news_slug: Path, news: News) -> None:
+    result = slugline.count(news_slug, ["der Zug nach Köln ist spät"] * 50)
+    assert repr(result).startswith("Topics of 50 texts\n")
+    assert "Don't believe these counts" in repr(result)
+    assert result.concerns == result.counts.concerns
+    assert "<svg" in result._repr_html_()
+
+
+@pytest.mark.parametrize("ending", ["html", "json", "csv", "xlsx", "svg"])
+def test_count_is_saved(news_slug: Path, texts: list[str], tmp_path: Path, ending: str) -> None:
+    path = slugline.count(news_slug, texts).save(tmp_path / f"counts.{ending}")
+    assert path.stat().st_size > 100
+
+
+def test_count_is_the_same_for_any_number_of_threads(news_slug: Path, texts: list[str]) -> None:
+    one, two = (slugline.count(news_slug, texts, n_jobs=n).to_dict() for n in (1, 2))
+    assert one == two
+
+
+def test_count_rejects_no_texts(news_slug: Path) -> None:
+    with pytest.raises(DataError, match="the list has no text to count"):
+        slugline.count(news_slug, [])
+
+
+def test_count_rejects_dates_without_groups(news_slug: Path, texts: list[str]) -> None:
+    with pytest.raises(OptionError, match='`date` is about dates to count by; give `by="month"`'):
+        slugline.count(news_slug, texts, date="at")
