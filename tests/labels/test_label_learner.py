@@ -187,3 +187,10 @@ def test_find_known_descriptions_leaves_out_what_word_vectors_do_not_know() -> N
     assert find_known_descriptions({"grain": "Wheat"}, texts) == {}
     assert find_known_descriptions(DESCRIPTIONS, []) == {}
     assert find_known_descriptions(DESCRIPTIONS, ["ხორბალი მოსავალი"]) == {}
+
+
+def test_report_labels_says_that_more_labels_hardly_pay_once_all_are_right() -> None:
+    few, many = (report_labels(learned(labelled_texts(n))).doubling for n in (44, 300))
+    assert few is not None
+    assert many is not None
+    assert (few.hardly_pays, many.hardly_pays) == (False, True)

@@ -15,6 +15,7 @@ import pytest
 from browsers import chromium
 from label_page import press, shown, wait_until_saved
 from server import running
+from slugline.corpus.label_database import ModelGuess, Selection
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
 
@@ -520,6 +521,74 @@ def test_old_forecast_is_hidden(browser: Browser, texts: Path) -> None:
         page.evaluate(take, 100)
         assert "right for about 80\xa0%" in summary.inner_text()
         assert "expected to rise" not in summary.inner_text()
+
+
+# Labels that come again ---------------------------------------------------------------------------
+
+
+def contradict(texts: Path) -> None:
+    """Let Kim get the text of their only label again, as a model says "metal" instead."""
+    with LabelStore(texts.with_name("labels.db")) as store:
+        [label] = store.decisions()
+        guess = ModelGuess(("metal",), 0.9)
+        selection = Selection("audit", guess=guess, is_guess_shown=True)
+        store.assign("Kim", label.assignment.document, selection)
+
+
+def show_contradicted(page: Page, texts: Path) -> None:
+    """Label a text as grain, and go on until it comes again."""
+    press(page, "1")
+    wait_until_saved(page)
+    contradict(texts)
+    page.reload()
+    page.locator("#card[data-assignment]").wait_for()
+    for _ in range(4):  # texts that were fetched before
+        if page.locator("#review").count():
+            return
+        press(page, ",")
+    page.locator("#review").wait_for()
+
+
+def test_contradicted_label_is_shown_with_what_the_model_says(
+    browser: Browser, texts: Path
+) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        show_contradicted(page, texts)
+        notice = "You said grain; a model of all other labels says metal."
+        assert page.locator("#review p").first.inner_text() == notice
+        assert page.locator("#review li").all_inner_texts() == [
+            "the model gives this a probability of 90 %"
+        ]
+        assert page.locator("#announcements").inner_text().endswith(notice)
+        assert page.locator("#guess").is_hidden()
+        press(page, "c")
+        wait_until_saved(page)
+        assert page.locator("#review").count() == 0
+    with LabelStore(texts.with_name("labels.db")) as store:
+        first = store.document_labels(next(store.decisions()).assignment.document)
+    assert first.answer == ("metal",)
+    assert [topics for _, topics, _ in decisions(texts)][:1] == [("grain",)]
+
+
+def test_contradicted_label_is_kept_by_a_click(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        show_contradicted(page, texts)
+        page.get_by_role("button", name="Keep grain").click()
+        page.locator("#review").wait_for(state="detached")
+        wait_until_saved(page)
+    assert decisions(texts)[-1] == ("label", ("grain",), None)
+
+
+def test_contradicted_label_is_for_all_eyes(browser: Browser, texts: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    with labelling(texts) as address, opened(browser, address) as page:
+        show_contradicted(page, texts)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert Axe().run(page).response["violations"] == [], scheme
+        page.set_viewport_size({"width": 320, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 # What goes wrong ----------------------------------------------------------------------------------

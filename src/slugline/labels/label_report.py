@@ -226,7 +226,8 @@ def forecast_doubling(
     if n < MIN_EFFECTIVE:
         return None
     variance = float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1)
-    half_width = Z_95 * _SPREAD * math.sqrt(variance)
+    # What none of n labels shows may still be so for 3 / n of the texts (the rule of three).
+    half_width = max(Z_95 * _SPREAD * math.sqrt(variance), 3 / n)
     return DoublingForecast(
         n_labels=2 * len(answered),
         gain=max(_NEXT_GAIN * last_gain, 0.0),
