@@ -259,3 +259,15 @@ def test_agreement_to_records_names_its_tables(store: LabelStore) -> None:
     assert str(caught.value) == (
         "`table` is 'people'; choose one of topics, coders, pairs, confusions."
     )
+
+
+def test_measure_agreement_takes_the_first_label_of_a_repeated_text_as_it_was(
+    store: LabelStore,
+) -> None:
+    first = decide(store, "Kim", 1, "grain")
+    decide(store, "Kim", 2, "grain")
+    for document in (1, 2):
+        decide(store, "Kim", document, "earn" if document == 1 else "grain", reason="repeated")
+    store.label(first.assignment.id, ["earn"], supersedes=first.id)
+    repeated = coder_of(measure_agreement(store), "Kim").repeated
+    assert (repeated.value, repeated.n_documents) == (0.5, 2)

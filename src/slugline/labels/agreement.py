@@ -354,7 +354,7 @@ class _CoderLabels:
     skipped : set of int
         Documents that were skipped, and not labelled.
     repeated : list of tuple
-        A document that came again, the coder's first topics and the later ones.
+        Decisions about a document that came again: the first one and the later one.
     random : set of int
         Documents in `topics` that are random draws.
     """
@@ -363,8 +363,9 @@ class _CoderLabels:
         self.coder = coder
         self.topics: dict[int, frozenset[str]] = {}
         self.skipped: set[int] = set()
-        self.repeated: list[tuple[int, frozenset[str], frozenset[str]]] = []
+        self.repeated: list[tuple[LabelDecision, LabelDecision]] = []
         self.random: set[int] = set()
+        self._first: dict[int, LabelDecision] = {}
 
     def add(self, decision: LabelDecision) -> None:
         document, selection = decision.assignment.document, decision.assignment.selection
@@ -375,12 +376,30 @@ class _CoderLabels:
             if document not in self.topics:
                 self.skipped.add(document)
         elif document not in self.topics:
-            self.topics[document] = topics
+            self.topics[document], self._first[document] = topics, decision
             self.skipped.discard(document)
             if selection.is_random:
                 self.random.add(document)
         elif selection.reason == "repeated":
-            self.repeated.append((document, self.topics[document], topics))
+            self.repeated.append((self._first[document], decision))
+
+    def restore_first_labels(self, store: LabelStore) -> None:
+        """Take as first labels those that the coder had given when documents came again.
+
+        A first label that was changed since may have been made to agree with the later one.
+        """
+        if not self.repeated:
+            return
+        history: dict[int, list[LabelDecision]] = defaultdict(list)
+        for decision in store.decisions(coder=self.coder.name):
+            history[decision.assignment.id].append(decision)
+        earlier = []
+        for first, later in self.repeated:
+            seen = history[later.assignment.id][0].id
+            before = [each for each in history[first.assignment.id] if each.id < seen]
+            if before and before[-1].kind == "label":
+                earlier.append((before[-1], later))
+        self.repeated = earlier
 
 
 # The label of a coder: the coder's name, and the topics.
@@ -418,6 +437,8 @@ def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreeme
     for decision in store.current_decisions():
         coder = decision.assignment.coder
         by_name.setdefault(coder.name, _CoderLabels(coder)).add(decision)
+    for each in by_name.values():
+        each.restore_first_labels(store)
     names = store.codebook().names()
     coders = [each for each in by_name.values() if each.topics or each.skipped]
     persons = [each for each in coders if each.coder.kind == "person"]
@@ -524,8 +545,8 @@ def _coder_agreement(labels: _CoderLabels, persons: Sequence[_CoderLabels]) -> C
             [unit.document for unit in units],
         ),
         _fraction_equal(
-            [first == later for _, first, later in repeated],
-            [document for document, _, _ in repeated],
+            [{*first.topics} == {*later.topics} for first, later in repeated],
+            [first.assignment.document for first, _ in repeated],
         ),
     )
 
