@@ -69,7 +69,7 @@ FORM = DatabaseFormat(
     content="labels",
     tables=(("CREATE TABLE names (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",),),
     max_row_bytes=1000,
-    place="the file of labels",
+    hint="the file of labels",
 )
 
 
@@ -149,7 +149,7 @@ def test_database_that_is_read_only_rejects_an_empty_file(tmp_path: Path) -> Non
     path.touch()
     with pytest.raises(StoreError) as caught:
         Database(path, FORM, is_read_only=True)
-    assert str(caught.value) == f"{path} holds no labels: it is an empty file; name {FORM.place}."
+    assert str(caught.value) == f"{path} holds no labels: it is an empty file; name {FORM.hint}."
     assert not path.stat().st_size
 
 

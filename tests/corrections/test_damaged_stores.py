@@ -221,12 +221,14 @@ def test_store_leaves_a_file_with_a_crafted_schema_alone(statements: tuple[str, 
         assert assert_left_alone(path) == OTHER_TABLES
 
 
-@pytest.mark.parametrize("application", [0, 1, FORMAT.mark - 1, FORMAT.mark, -1, 2**31 - 1])
+@pytest.mark.parametrize(
+    "application", [0, 1, FORMAT.application_id - 1, FORMAT.application_id, -1, 2**31 - 1]
+)
 @pytest.mark.parametrize("version", [0, 1, FORMAT.version, FORMAT.version + 1, -1, 2**31 - 1])
 def test_store_leaves_a_file_with_another_mark_alone(application: int, version: int) -> None:
     pragmas = (f"PRAGMA application_id = {application}", f"PRAGMA user_version = {version}")
     with changed(*pragmas) as path:
-        if (application, version) == (FORMAT.mark, FORMAT.version):
+        if (application, version) == (FORMAT.application_id, FORMAT.version):
             assert problems(path) == []
         else:
             assert_left_alone(path)

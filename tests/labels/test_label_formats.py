@@ -160,7 +160,7 @@ FILES = {"label-studio": LABEL_STUDIO, "doccano": DOCCANO, "argilla": ARGILLA, "
 
 
 def write(path: Path, tool: str, items: list[Any]) -> Path:
-    is_array = TOOLS[tool].form == "json"
+    is_array = TOOLS[tool].file_format == "json"
     text = json.dumps(items) if is_array else "".join(json.dumps(item) + "\n" for item in items)
     path.write_text(text, "utf-8")
     return path
@@ -168,7 +168,11 @@ def write(path: Path, tool: str, items: list[Any]) -> Path:
 
 def read(path: Path, tool: str) -> list[Any]:
     text = path.read_text("utf-8")
-    return json.loads(text) if TOOLS[tool].form == "json" else [*map(json.loads, text.splitlines())]
+    return (
+        json.loads(text)
+        if TOOLS[tool].file_format == "json"
+        else [*map(json.loads, text.splitlines())]
+    )
 
 
 @pytest.fixture

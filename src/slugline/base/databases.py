@@ -25,9 +25,8 @@ from slugline.errors import StoreError
 SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 #: The largest number of a row: 18 digits, as SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
-# The marks of databases of each kind in SQLite's header, "slug", "sllb" and "slwt"; the field is
-# called the application ID.
-_MARKS = {"corrections": 0x736C7567, "labels": 0x736C6C62, "daily sums": 0x736C7774}
+# The application IDs of databases of each kind in SQLite's header: "slug", "sllb" and "slwt".
+_APPLICATION_IDS = {"corrections": 0x736C7567, "labels": 0x736C6C62, "daily sums": 0x736C7774}
 _HEADER_BYTES = 100  # of SQLite's header
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _MAX_REASON_LENGTH = 200
@@ -46,19 +45,19 @@ class DatabaseFormat(NamedTuple):
         The statements that create the tables; those that each version of the format added.
     max_row_bytes : int
         The largest size of a row.
-    place : str
+    hint : str
         Where the user finds such a file, in messages.
     """
 
     content: str
     tables: tuple[tuple[str, ...], ...]
     max_row_bytes: int
-    place: str
+    hint: str
 
     @property
-    def mark(self) -> int:
+    def application_id(self) -> int:
         """The application ID in SQLite's header."""
-        return _MARKS[self.content]
+        return _APPLICATION_IDS[self.content]
 
     @property
     def version(self) -> int:
@@ -74,7 +73,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
     Parameters
     ----------
     path : str or Path
-    form : DatabaseFormat
+    database_format : DatabaseFormat
     patience : float, default 5.0
         Seconds to wait while another process or thread writes.
     create : bool, default True
@@ -90,14 +89,14 @@ class Database(contextlib.AbstractContextManager["Database"]):
     def __init__(
         self,
         path: PathLike,
-        form: DatabaseFormat,
+        database_format: DatabaseFormat,
         *,
         patience: float = 5.0,
         create: bool = True,
         is_read_only: bool = False,
     ) -> None:
         self.path = Path(path)
-        self._form = form
+        self._format = database_format
         self._patience = patience
         self._create = create and not is_read_only
         self._is_read_only = is_read_only
@@ -238,7 +237,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         is_cut = _has_incomplete_page(self.path)
         connection = self._connect()
         try:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._form.max_row_bytes)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._format.max_row_bytes)
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA synchronous = FULL")
             self._make_tables(connection)
@@ -262,7 +261,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
             raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
         if not self.path.exists() and not self._create:
             raise StoreError(
-                f"{self.path} doesn't exist; name a file that holds {self._form.content}."
+                f"{self.path} doesn't exist; name a file that holds {self._format.content}."
             )
         if not self.path.parent.is_dir():
             raise StoreError(
@@ -305,21 +304,21 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
         They are created in one transaction, before a new file has a write-ahead log.
         """
-        if self._version(connection) == self._form.version:
+        if self._version(connection) == self._format.version:
             return
         if self._is_read_only:
             raise self._foreign("an empty file")
         with _transaction(connection, "BEGIN IMMEDIATE"):
             version = self._version(connection)  # again, as another process may have made them
-            if version == self._form.version:
+            if version == self._format.version:
                 return
             if version:
                 self._check_tables(connection, version)
-            for tables in self._form.tables[version:]:
+            for tables in self._format.tables[version:]:
                 for table in tables:
                     connection.execute(table)
-            connection.execute(f"PRAGMA application_id = {self._form.mark}")
-            connection.execute(f"PRAGMA user_version = {self._form.version}")
+            connection.execute(f"PRAGMA application_id = {self._format.application_id}")
+            connection.execute(f"PRAGMA user_version = {self._format.version}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's format; 0 if the file is empty.
@@ -331,21 +330,23 @@ class Database(contextlib.AbstractContextManager["Database"]):
             "PRAGMA user_version",
             "SELECT count(*) FROM sqlite_schema",
         )
-        mark, version, n_tables = (
+        application_id, version, n_tables = (
             int(connection.execute(query).fetchone()[0]) for query in queries
         )
-        if mark == version == n_tables == 0:
+        if application_id == version == n_tables == 0:
             return 0
-        if mark != self._form.mark:
-            content = next((name for name, other in _MARKS.items() if other == mark), None)
+        if application_id != self._format.application_id:
+            content = next(
+                (name for name, other in _APPLICATION_IDS.items() if other == application_id), None
+            )
             raise self._foreign(
                 f"a database of {content}" if content else "the file of another program"
             )
-        if version > self._form.version:
+        if version > self._format.version:
             raise StoreError(
-                f"{self.path} holds {self._form.content} in format {version}, which a later "
-                f"Slugline wrote, and this one knows format {self._form.version}; install a newer "
-                "Slugline, or name another file."
+                f"{self.path} holds {self._format.content} in format {version}, which a later "
+                f"Slugline wrote, and this one knows format {self._format.version}; install a "
+                "newer Slugline, or name another file."
             )
         if version < 1:
             raise self._foreign_tables_error()
@@ -356,7 +357,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
         A trigger, whatever its name, could change rows or delete them.
         """
-        schema = _schema(self._form.tables[:version])
+        schema = _schema(self._format.tables[:version])
         longest = max(len(sql or "") for *_, sql in schema)
         entries = connection.execute(
             "SELECT type, name, tbl_name, substr(sql, 1, ?) FROM sqlite_schema LIMIT ?",
@@ -369,18 +370,18 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def _foreign_tables_error(self) -> StoreError:
         return StoreError(
-            f"{self.path} is marked as a file of {self._form.content}, but has other tables, "
+            f"{self.path} is marked as a file of {self._format.content}, but has other tables, "
             "indexes, views or triggers than Slugline makes; restore it from a copy, or name "
             "another file."
         )
 
     def _foreign(self, kind: str) -> StoreError:
         return StoreError(
-            f"{self.path} holds no {self._form.content}: it is {kind}; name "
+            f"{self.path} holds no {self._format.content}: it is {kind}; name "
             + (
                 "another file, or one that doesn't exist yet."
                 if self._create
-                else f"{self._form.place}."
+                else f"{self._format.hint}."
             )
         )
 
@@ -407,7 +408,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 "so fix the permissions, or name another file."
             )
         if code == sqlite3.SQLITE_TOOBIG:
-            limit = self._form.max_row_bytes / 1e6
+            limit = self._format.max_row_bytes / 1e6
             return StoreError(f"{failure}: a row has more than {limit:.1f} MB; shorten it.")
         if code == sqlite3.SQLITE_NOTADB:
             return self._foreign("not an SQLite file")
@@ -427,21 +428,21 @@ class DatabaseStore:
     Parameters
     ----------
     path : str or Path
-    form : DatabaseFormat
+    database_format : DatabaseFormat
     patience, create, is_read_only : see `Database`
     """
 
     def __init__(
         self,
         path: PathLike,
-        form: DatabaseFormat,
+        database_format: DatabaseFormat,
         *,
         patience: float = 5.0,
         create: bool = True,
         is_read_only: bool = False,
     ) -> None:
         self._database = Database(
-            path, form, patience=patience, create=create, is_read_only=is_read_only
+            path, database_format, patience=patience, create=create, is_read_only=is_read_only
         )
 
     @property

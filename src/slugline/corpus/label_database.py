@@ -66,7 +66,7 @@ FORMAT = DatabaseFormat(
         ),
     ),
     max_row_bytes=2 * MAX_TEXT_BYTES + (1 << 17),
-    place="the file of labels that `slugline label -o` makes",
+    hint="the file of labels that `slugline label -o` makes",
 )
 # The largest integer of SQLite, as a bound where none is asked for.
 _MAX_NUMBER = (1 << 63) - 1

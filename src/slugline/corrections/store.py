@@ -241,7 +241,7 @@ FORMAT = DatabaseFormat(
     content="corrections",
     tables=(_FIRST_TABLES, _MORE_TABLES),
     max_row_bytes=MAX_TEXT_BYTES + (1 << 17),
-    place="the file that `slugline serve --corrections` keeps; labelled texts are DATA",
+    hint="the file that `slugline serve --corrections` keeps; labelled texts are DATA",
 )
 _JOINED = (
     "FROM corrections LEFT JOIN approvals ON approvals.correction = corrections.id "

@@ -188,7 +188,7 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
 ARGILLA = LabelTool(
     name="argilla",
     title="Argilla",
-    form="json",
+    file_format="json",
     has_line_per_coder=False,
     matches=_matches,
     read=_read,

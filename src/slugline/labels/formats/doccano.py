@@ -90,7 +90,7 @@ def _write_scheme(scheme: LabelScheme) -> str:
 DOCCANO = LabelTool(
     name="doccano",
     title="doccano",
-    form="jsonl",
+    file_format="jsonl",
     has_line_per_coder=False,
     matches=_matches,
     read=_read,

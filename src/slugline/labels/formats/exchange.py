@@ -123,7 +123,7 @@ class LabelTool:
         As in the option `--export-for`.
     title : str
         The tool's name in messages.
-    form : {"json", "jsonl"}
+    file_format : {"json", "jsonl"}
         Whether a file is one array, or has an object in each line.
     has_line_per_coder : bool
         Whether a document that two coders labelled takes two lines.
@@ -143,7 +143,7 @@ class LabelTool:
 
     name: str
     title: str
-    form: Literal["json", "jsonl"]
+    file_format: Literal["json", "jsonl"]
     has_line_per_coder: bool
     matches: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Fields], ExchangedDocument]
@@ -234,7 +234,7 @@ def choose_text_name(names: Sequence[str], fields: Fields, found: str) -> str:
 
 def find_tool(path: str | Path, tools: Iterable[LabelTool]) -> LabelTool | None:
     """Return the tool that wrote a file, as its first object shows; None if none of these did."""
-    if _json_form(path) is None:
+    if _json_format(path) is None:
         return None
     with contextlib.closing(_objects(path)) as objects:
         first = next(objects, None)
@@ -282,7 +282,7 @@ def _read_documents(path: str | Path, tool: LabelTool) -> Iterator[ExchangedDocu
         yield document if extra is None else _restore(document, extra, tool)
 
 
-def _json_form(path: str | Path) -> str | None:
+def _json_format(path: str | Path) -> str | None:
     """Return whether a file is an array of JSON, or JSON Lines; None if it is neither."""
     check_exists(Path(path))
     if not Path(path).is_file():
@@ -294,7 +294,7 @@ def _json_form(path: str | Path) -> str | None:
 
 def _objects(path: str | Path) -> Generator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and the fields of each object in a file; DataError if one is bad."""
-    rows = read_rows(path, format=_json_form(path))
+    rows = read_rows(path, format=_json_format(path))
     for row in rows:
         place = f"{rows.name}, {rows.unit} {row.at}"
         if isinstance(row, BadRow):
@@ -360,8 +360,8 @@ def write_exchange(
     documents: Iterable[ExchangedDocument], tool: LabelTool, scheme: LabelScheme
 ) -> Iterator[bytes]:
     """Yield the bytes of a tool's file."""
-    separator = b"\n" if tool.form == "jsonl" else b",\n"
-    if tool.form == "json":
+    separator = b"\n" if tool.file_format == "jsonl" else b",\n"
+    if tool.file_format == "json":
         yield b"["
     is_first = True
     for document in documents:
@@ -373,7 +373,7 @@ def write_exchange(
             holder[EXTRA] = _encode(extra).decode()
             yield (b"" if is_first else separator) + _encode(item)
             is_first = False
-    if tool.form == "json":
+    if tool.file_format == "json":
         yield b"]\n"
     elif not is_first:
         yield b"\n"

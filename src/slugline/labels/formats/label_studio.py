@@ -216,7 +216,7 @@ def _write_scheme(scheme: LabelScheme) -> str:
 LABEL_STUDIO = LabelTool(
     name="label-studio",
     title="Label Studio",
-    form="json",
+    file_format="json",
     has_line_per_coder=False,
     matches=_matches,
     read=_read,

@@ -114,7 +114,7 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
 PRODIGY = LabelTool(
     name="prodigy",
     title="Prodigy",
-    form="jsonl",
+    file_format="jsonl",
     has_line_per_coder=True,
     matches=_matches,
     read=_read,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.databases import Database, DatabaseFormat, from_cell, to_cell
+from slugline.base.databases import DatabaseFormat, DatabaseStore, from_cell, to_cell
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic
 from slugline.serving.watch.day_sums import DaySums, GroupKey, TextGroup, WordSums
@@ -43,7 +43,7 @@ FORMAT = DatabaseFormat(
     content="daily sums",
     tables=(_TABLES,),
     max_row_bytes=_MAX_ROW_BYTES,
-    place="the file that `slugline serve --watch` keeps",
+    hint="the file that `slugline serve --watch` keeps",
 )
 
 
@@ -54,7 +54,9 @@ def is_watch_file(path: PathLike) -> bool:
             header = file.read(72)
     except (OSError, ValueError):
         return False
-    return header.startswith(b"SQLite format 3\0") and header[68:] == FORMAT.mark.to_bytes(4)
+    return header.startswith(b"SQLite format 3\0") and header[
+        68:
+    ] == FORMAT.application_id.to_bytes(4)
 
 
 class WatchedModel(NamedTuple):
@@ -95,7 +97,7 @@ class StoredAlert(NamedTuple):
     person: str | None = None
 
 
-class WatchStore(contextlib.AbstractContextManager["WatchStore"]):
+class WatchStore(DatabaseStore):
     """Daily sums in one file, for several threads and processes; a context manager.
 
     All methods raise StoreError if the file can't be read or written, or is damaged.
@@ -116,24 +118,7 @@ class WatchStore(contextlib.AbstractContextManager["WatchStore"]):
     def __init__(
         self, path: PathLike, *, patience: float = 5.0, is_read_only: bool = False
     ) -> None:
-        self._database = Database(path, FORMAT, patience=patience, is_read_only=is_read_only)
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def path(self) -> Path:
-        """The path of the file."""
-        return self._database.path
-
-    @property
-    def problem(self) -> str | None:
-        """The error of the last use of the file; None if there was none."""
-        return self._database.problem
-
-    def close(self) -> None:
-        """Close the file; later calls raise StoreError."""
-        self._database.close()
+        super().__init__(path, FORMAT, patience=patience, is_read_only=is_read_only)
 
     # Sums -----------------------------------------------------------------------------------------
 
