@@ -27,7 +27,7 @@ from slugline.evaluation.intervals import Z_95
 from slugline.labels.labelled_texts import LabelledText
 from slugline.labels.learner import LabelModel, find_known_descriptions, learn_labels, report_labels
 from slugline.labels.learning_selector import MIN_LABELS, MIN_PER_TOPIC, choose_random_fraction
-from slugline.labels.selection import SelectionWeights, TextSelector, VectorSpread
+from slugline.labels.selection import DistanceWeigher, SelectionWeights, WeightedSampler
 
 SETS = ("trec", "sib200-en", "sib200-de", "subj", "ag_news", "stackoverflow")
 #: Documents of the pool, at most.
@@ -75,9 +75,9 @@ def label_pool(
     pool: Corpus, n_labels: int, every: int, seed: int, settings: SessionSettings
 ) -> Iterator[Look]:
     """Label texts of a pool as `slugline label` selects them; yield a look every so many labels."""
-    selector = TextSelector(np.random.default_rng(seed), settings.random_fraction)
+    selector = WeightedSampler(np.random.default_rng(seed), settings.random_fraction)
     free: Index = np.arange(len(pool.texts))
-    spread = VectorSpread(pool.texts, selector.sample(free))
+    weigher = DistanceWeigher(pool.texts, selector.sample(free))
     descriptions = find_known_descriptions(settings.descriptions, pool.texts)
     n_to_guess = MIN_PER_TOPIC * len({*pool.topics})
     model: LabelModel | None = None
@@ -99,7 +99,7 @@ def label_pool(
         if n == n_labels:
             return
         if model is None:
-            selector.set_weights(spread.weights())
+            selector.set_weights(weigher.weights())
         shows_guess = settings.shows_guesses and model is not None and model.n_labels >= n_to_guess
         selected = selector.select(free, shows_guess=shows_guess)
         assert selected is not None
@@ -108,7 +108,7 @@ def label_pool(
         is_measured = selected.is_random or not shows_guess
         labelled.append(LabelledText(text, (topic,), selected.weight if is_measured else None))
         if model is None:
-            spread.add(text)
+            weigher.add(text)
 
 
 def make_weights(model: LabelModel, pool: Corpus, rows: Index) -> SelectionWeights:

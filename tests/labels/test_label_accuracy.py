@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slugline.labels.accuracy import MeasuredLabels, estimate_accuracy
-from slugline.labels.selection import SelectionWeights, TextSelector
+from slugline.labels.selection import SelectionWeights, WeightedSampler
 
 
 def random_draws(n: int, n_right: int, *, n_skipped: int = 0) -> MeasuredLabels:
@@ -86,7 +86,7 @@ def test_estimate_of_preferred_texts_has_no_bias() -> None:
     right = np.arange(n_texts) % 4 > 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        selector, free = TextSelector(rng, 0.25), np.arange(n_texts)
+        selector, free = WeightedSampler(rng, 0.25), np.arange(n_texts)
         weights = np.where(right, 1.0, 4.0)
         selector.set_weights(SelectionWeights(free, weights, weights.__getitem__))
         drawn = []

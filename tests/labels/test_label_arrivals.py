@@ -13,9 +13,9 @@ from slugline.base.arrays import F64
 from slugline.corpus.label_database import Selection
 from slugline.errors import StoreError
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
-from slugline.labels.arrivals import Arrivals, Draw, record_arrivals
+from slugline.labels.arrivals import Arrivals, AssignedRow, record_arrivals
 from slugline.labels.labelled_texts import read_labelled_texts
-from slugline.labels.selection import SelectionWeights, TextSelector
+from slugline.labels.selection import SelectionWeights, WeightedSampler
 from slugline.labels.storage.documents import Arrival
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
@@ -45,15 +45,15 @@ def label(store: LabelStore, table: TextTable, rows: Sequence[int]) -> None:
 
 def test_record_arrivals_recognizes_new_texts_wherever_they_are(store: LabelStore) -> None:
     first = TextTable("t.csv", TEXTS[:20])
-    assert record_arrivals(store, first).starts == (0,)
+    assert record_arrivals(store, first).last_assignments == (0,)
     label(store, first, [0, 1])
     grown = TextTable("t.csv", [*TEXTS[30:], *TEXTS[:20]])
     for _ in range(2):
         arrivals = record_arrivals(store, grown)
-        assert arrivals.starts == (0, 2)
+        assert arrivals.last_assignments == (0, 2)
         assert arrivals.batches.tolist() == [1] * 10 + [0] * 20
     complete = record_arrivals(store, TextTable("t.csv", TEXTS))
-    assert complete.starts == (0, 2)  # nothing was labelled since the second batch came
+    assert complete.last_assignments == (0, 2)  # nothing was labelled since the second batch came
     assert complete.batches.tolist() == [0] * 20 + [1] * 20
 
 
@@ -62,9 +62,9 @@ def test_record_arrivals_stores_many_texts_in_rows(
 ) -> None:
     monkeypatch.setattr("slugline.labels.storage.documents._MAX_CHECKSUM_BYTES", 40_000)
     table = TextTable("t.csv", [str(row) for row in range(40_000)])
-    assert record_arrivals(store, table).starts == (0,)
+    assert record_arrivals(store, table).last_assignments == (0,)
     arrivals = record_arrivals(store, table)
-    assert arrivals.starts == (0,)
+    assert arrivals.last_assignments == (0,)
     assert not arrivals.batches.any()
 
 
@@ -89,10 +89,10 @@ def test_record_arrivals_keeps_the_texts_of_two_files_at_once(store: LabelStore)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(store, "arrivals", read_late)
-            assert record_arrivals(store, mine).starts == (0,)
+            assert record_arrivals(store, mine).last_assignments == (0,)
     label(store, mine, [0])
     arrivals = record_arrivals(store, TextTable("t.csv", TEXTS))
-    assert arrivals.starts == (0,)
+    assert arrivals.last_assignments == (0,)
     assert not arrivals.batches.any()
 
 
@@ -125,7 +125,9 @@ def test_read_labelled_weighs_late_texts_by_the_draws_since_they_came(store: Lab
 
 def test_weights_of_a_batch_without_other_texts_are_above_0() -> None:
     arrivals = Arrivals(np.zeros(2, dtype=np.intp), (0,))
-    weights = arrivals.weights([Draw(1, 0, 0.5), Draw(2, 1, 1.0), Draw(3, 1, None)], [1, 2])
+    weights = arrivals.weights(
+        [AssignedRow(1, 0, 0.5), AssignedRow(2, 1, 1.0), AssignedRow(3, 1, None)], [1, 2]
+    )
     assert (weights[:2] > 0).all()
     assert np.isnan(weights[2])
 
@@ -145,10 +147,10 @@ class GrowingFile:
         rng = np.random.default_rng(seed)
         probability = np.where(np.arange(self.n_texts) < self.n_first, 0.9, 0.5)
         self.right = rng.uniform(size=self.n_texts) < probability
-        selector, rows = TextSelector(rng), np.arange(self.n_first)
+        selector, rows = WeightedSampler(rng), np.arange(self.n_first)
         # Texts with wrong answers are selected more often.
         weights = np.where(self.right, 1.0, 4.0)
-        self.draws = list[Draw]()
+        self.draws = list[AssignedRow]()
         self.naive_weights = list[float]()
         for number in range(1, self.n_labels + 1):
             if number == self.n_labels // 2 + 1:
@@ -157,7 +159,7 @@ class GrowingFile:
             selected = selector.select(rows)
             assert selected is not None
             rows = rows[rows != selected.row]
-            self.draws.append(Draw(number, selected.row, selected.probability))
+            self.draws.append(AssignedRow(number, selected.row, selected.probability))
             self.naive_weights.append(selected.weight)
 
     def starts(self, n_labels: int) -> tuple[int, ...]:
@@ -175,7 +177,7 @@ class GrowingFile:
         starts = self.starts(n_labels)
         n_texts = self.n_first * len(starts)
         arrivals = Arrivals(np.arange(n_texts) // self.n_first, starts)
-        weights = arrivals.weights(draws, [draw.number for draw in draws])
+        weights = arrivals.weights(draws, [draw.assignment for draw in draws])
         return self.estimate_with(weights, arrivals.unmeasured_fraction(draws, draws))
 
     def estimate_with(self, weights: F64, unmeasured_fraction: float = 0.0) -> AccuracyEstimate:

@@ -9,10 +9,10 @@ import pytest
 
 from slugline.base.arrays import F64, Index
 from slugline.labels.selection import (
-    SelectedText,
+    DistanceWeigher,
+    Draw,
     SelectionWeights,
-    TextSelector,
-    VectorSpread,
+    WeightedSampler,
     distance_weights,
     doubt_weights,
 )
@@ -20,9 +20,11 @@ from slugline.labels.selection import (
 ROWS = np.array([10, 20, 30, 40])
 
 
-def selector(fraction: float = 0.25, seed: int = 0, weighed: Index | None = None) -> TextSelector:
+def selector(
+    fraction: float = 0.25, seed: int = 0, weighed: Index | None = None
+) -> WeightedSampler:
     """Return a selector with weights of 1 for row 10, 2 for row 20 and so on."""
-    result = TextSelector(np.random.default_rng(seed), fraction)
+    result = WeightedSampler(np.random.default_rng(seed), fraction)
     rows = ROWS if weighed is None else weighed
     result.set_weights(SelectionWeights(rows, by_row(rows), by_row))
     return result
@@ -32,7 +34,7 @@ def by_row(rows: Index) -> F64:
     return rows / 10.0
 
 
-def select(chosen: TextSelector, *, shows_guess: bool = False) -> SelectedText:
+def select(chosen: WeightedSampler, *, shows_guess: bool = False) -> Draw:
     selected = chosen.select(ROWS, shows_guess=shows_guess)
     assert selected is not None
     return selected
@@ -49,7 +51,7 @@ def test_select_returns_only_free_texts() -> None:
 
 def test_select_without_weights_draws_at_random() -> None:
     for weights in (None, SelectionWeights(ROWS, np.zeros(4), by_row)):
-        chosen = TextSelector(np.random.default_rng(0))
+        chosen = WeightedSampler(np.random.default_rng(0))
         if weights is not None:
             chosen.set_weights(weights)
         selected = select(chosen)
@@ -133,7 +135,7 @@ def test_distance_weights_are_0_for_what_was_selected() -> None:
 
 def test_vector_spread_prefers_texts_unlike_those_that_were_selected() -> None:
     texts = ["wheat and maize", "interest rates of banks", "wheat and barley", "bank loans"]
-    spread = VectorSpread(texts, np.arange(4))
+    spread = DistanceWeigher(texts, np.arange(4))
     assert spread.weights().values.tolist() == [1, 1, 1, 1]
     spread.add("wheat and maize")
     weights = spread.weights()

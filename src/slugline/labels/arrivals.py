@@ -22,23 +22,23 @@ from slugline.labels.text_table import TextTable
 # A checksum has 4 bytes: among a million new texts and a million old ones, about 230 new ones are
 # mistaken for old ones.
 _CHECKSUM = np.dtype("<u4")
-# Fewest draws from the latest batches for an estimate that includes them.
+# Fewest measured texts of the latest batches for an estimate that includes them.
 _MIN_DRAWS = 5
 
 
-class Draw(NamedTuple):
+class AssignedRow(NamedTuple):
     """A text of the table that somebody got.
 
     Attributes
     ----------
-    number : int
+    assignment : int
         The number of its first assignment.
     row : int
     probability : float or None
         The probability with which it was selected; None if that is unknown.
     """
 
-    number: int
+    assignment: int
     row: int
     probability: float | None
 
@@ -50,70 +50,74 @@ class Arrivals(NamedTuple):
     ----------
     batches : int array, shape (n_rows,)
         The batch of each row, from 0.
-    starts : tuple of int
+    last_assignments : tuple of int
         For each batch, the number of the last assignment before it came.
     """
 
     batches: Index
-    starts: tuple[int, ...]
+    last_assignments: tuple[int, ...]
 
-    def weights(self, draws: Sequence[Draw], numbers: Sequence[int]) -> F64:
-        """Return how many texts without a label each draw stands for; NaN if that is unknown.
+    def weights(self, assigned: Sequence[AssignedRow], draws: Sequence[int]) -> F64:
+        """Return how many texts without a label each text stands for; NaN if that is unknown.
 
-        The weight of a draw is f / (p n): p is the probability with which its text was selected, n
-        the number of draws since the text's batch came, and f the fraction of the texts without a
-        label that the batch had then which have none today. So the texts of a batch that are drawn
-        estimate, in each draw since it came, how many texts it has (multiple importance sampling
-        with equal weights for these draws).
+        The weight of a text is f / (p n): p is the probability with which it was selected, n the
+        number of draws since its batch came, and f the fraction of the texts without a label that
+        the batch had then which have none today. So the texts of a batch that are drawn estimate,
+        in each draw since it came, how many texts it has (multiple importance sampling with equal
+        weights for these draws).
 
         Parameters
         ----------
-        draws : sequence of Draw
+        assigned : sequence of AssignedRow
             All texts of the table that somebody got, in order.
-        numbers : sequence of int
-            The numbers of all draws, those of texts that are gone included, in order.
+        draws : sequence of int
+            The numbers of the assignments that were drawn with a known probability, those of texts
+            that are gone included, in order.
 
         References
         ----------
         Veach and Guibas (1995), Optimally combining sampling techniques for Monte Carlo rendering.
         """
-        weights = np.full(len(draws), np.nan)
-        n_free = self._count_free(draws)
+        weights = np.full(len(assigned), np.nan)
+        n_free = self._count_free(assigned)
+        n_draws = len(draws) - np.searchsorted(draws, self.last_assignments, side="right")
+        # The texts without a label that each batch had before the latest assignments.
         n_candidates = n_free.copy()
-        n_draws = len(numbers) - np.searchsorted(numbers, self.starts, side="right")
-        for place in range(len(draws) - 1, -1, -1):
-            batch = self.batches[draws[place].row]
+        for place in reversed(range(len(assigned))):
+            batch = self.batches[assigned[place].row]
             n_candidates[batch] += 1
-            probability = draws[place].probability
+            probability = assigned[place].probability
             if probability is not None and n_draws[batch]:
                 # A batch of which no text is left counts as one text, so that weights are above 0.
                 fraction_left = max(n_free[batch], 1) / n_candidates[batch]
                 weights[place] = fraction_left / (probability * n_draws[batch])
         return weights
 
-    def unmeasured_fraction(self, draws: Sequence[Draw], measured: Sequence[Draw]) -> float:
-        """Return the fraction of texts without a label in batches with too few measured draws.
+    def unmeasured_fraction(
+        self, assigned: Sequence[AssignedRow], measured: Sequence[AssignedRow]
+    ) -> float:
+        """Return the fraction of texts without a label in batches with too few measured texts.
 
         Parameters
         ----------
-        draws : sequence of Draw
+        assigned : sequence of AssignedRow
             All texts of the table that somebody got.
-        measured : sequence of Draw
+        measured : sequence of AssignedRow
             Those that count in the estimate.
         """
-        n_measured = np.zeros(len(self.starts), dtype=np.intp)
-        np.add.at(n_measured, [self.batches[draw.row] for draw in measured], 1)
+        n_measured = np.zeros(len(self.last_assignments), dtype=np.intp)
+        np.add.at(n_measured, [self.batches[each.row] for each in measured], 1)
         # The latest batches together; the first one may have few draws as any other sample has.
         since = np.cumsum(n_measured[::-1])[::-1]
-        is_unmeasured = (since < _MIN_DRAWS) & (np.arange(len(self.starts)) > 0)
-        n_free = self._count_free(draws)
+        is_unmeasured = (since < _MIN_DRAWS) & (np.arange(len(self.last_assignments)) > 0)
+        n_free = self._count_free(assigned)
         return float(n_free[is_unmeasured].sum() / max(n_free.sum(), 1))
 
-    def _count_free(self, draws: Sequence[Draw]) -> Index:
+    def _count_free(self, assigned: Sequence[AssignedRow]) -> Index:
         """Return the number of texts of each batch that nobody got."""
-        n_rows = np.bincount(self.batches, minlength=len(self.starts))
-        rows = np.array([draw.row for draw in draws], dtype=np.intp)
-        return n_rows - np.bincount(self.batches[rows], minlength=len(self.starts))
+        n_rows = np.bincount(self.batches, minlength=len(self.last_assignments))
+        rows = np.array([each.row for each in assigned], dtype=np.intp)
+        return n_rows - np.bincount(self.batches[rows], minlength=len(self.last_assignments))
 
 
 # Storage ------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.corpus.label_database import Assignment, DocumentLabels, LabelDecision, Selection
-from slugline.labels.arrivals import Arrivals, Draw
+from slugline.labels.arrivals import Arrivals, AssignedRow
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -110,8 +110,8 @@ def read_labelled_texts(
         arrivals = Arrivals(np.zeros(len(table), dtype=np.intp), (0,))
     assignments = store.first_assignments()
     documents = [*_assigned_documents(store, assignments)]
-    draws = _find_draws(documents, table)
-    weights = _weigh(draws, arrivals, assignments.values())
+    rows = _find_rows(documents, table)
+    weights = _weigh(rows, arrivals, assignments.values())
     abandoned = _find_abandoned(store, assignments.values())
     first_decisions = find_first_decisions(store)
     texts, measured = [], set[int]()
@@ -130,7 +130,7 @@ def read_labelled_texts(
         document = each.document
         texts.append(LabelledText(document.text, each.answer, weight, first_topics, document.id))
     fraction = arrivals.unmeasured_fraction(
-        draws, [draw for draw in draws if draw.number in measured]
+        rows, [each for each in rows if each.assignment in measured]
     )
     return LabelledTexts(texts, fraction)
 
@@ -152,26 +152,26 @@ def _assigned_documents(
     return sorted(documents, key=lambda pair: pair[0].id)
 
 
-def _find_draws(
+def _find_rows(
     documents: Sequence[tuple[Assignment, DocumentLabels]], table: TextTable
-) -> list[Draw]:
+) -> list[AssignedRow]:
     """Return the texts of the table that persons have, in order."""
-    draws = []
+    rows = []
     for assignment, each in documents:
         row = table.find_row(each.document)
         if row is not None:
-            draws.append(Draw(assignment.id, row, _probability(assignment.selection)))
-    return draws
+            rows.append(AssignedRow(assignment.id, row, _probability(assignment.selection)))
+    return rows
 
 
 def _weigh(
-    draws: Sequence[Draw], arrivals: Arrivals, assignments: Iterable[Assignment]
+    rows: Sequence[AssignedRow], arrivals: Arrivals, assignments: Iterable[Assignment]
 ) -> dict[int, float]:
-    """Return the weight of each draw by the number of its assignment, if it is known."""
-    numbers = sorted(each.id for each in assignments if _probability(each.selection) is not None)
-    weights = arrivals.weights(draws, numbers).tolist()
-    pairs = zip(draws, weights, strict=True)
-    return {draw.number: weight for draw, weight in pairs if not math.isnan(weight)}
+    """Return the weight of each text by the number of its assignment, if it is known."""
+    draws = sorted(each.id for each in assignments if _probability(each.selection) is not None)
+    weights = arrivals.weights(rows, draws).tolist()
+    pairs = zip(rows, weights, strict=True)
+    return {each.assignment: weight for each, weight in pairs if not math.isnan(weight)}
 
 
 def _find_abandoned(store: LabelStore, assignments: Iterable[Assignment]) -> set[int]:

@@ -24,10 +24,10 @@ from slugline.labels.learner import (
 )
 from slugline.labels.selection import (
     MAX_COMPARED,
-    SelectedText,
+    DistanceWeigher,
+    Draw,
     SelectionWeights,
-    TextSelector,
-    VectorSpread,
+    WeightedSampler,
 )
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
@@ -111,9 +111,9 @@ class LearningSelector:
         self._make_classifier = make_classifier
         self._arrivals = record_arrivals(store, table)
         rng = np.random.default_rng(random_state)
-        self._selector = TextSelector(rng, random_fraction)
+        self._sampler = WeightedSampler(rng, random_fraction)
         self._double_draws = DoubleDraws(assignments, double_fraction, rng)
-        self._vector_spread: VectorSpread | None = None
+        self._distance_weigher: DistanceWeigher | None = None
         self._model: LabelModel | None = None
         self._has_enough_labels = False  # for guesses of the model to be shown
         self._report: LabelReport | None = None
@@ -145,12 +145,12 @@ class LearningSelector:
         )
         return SelectedRow(selected.row, selection)
 
-    def _select(self, free: Index, *, shows_guess: bool) -> SelectedText:
-        selected = self._selector.select(free, shows_guess=shows_guess)
+    def _select(self, free: Index, *, shows_guess: bool) -> Draw:
+        selected = self._sampler.select(free, shows_guess=shows_guess)
         assert selected is not None  # noqa: S101 - there are free rows
-        if self._vector_spread is not None:
-            self._vector_spread.add(self._table.texts[selected.row])
-            self._selector.set_weights(self._vector_spread.weights())
+        if self._distance_weigher is not None:
+            self._distance_weigher.add(self._table.texts[selected.row])
+            self._sampler.set_weights(self._distance_weigher.weights())
         return selected
 
     def notice_change(self) -> None:
@@ -180,7 +180,7 @@ class LearningSelector:
     @property
     def random_fraction(self) -> float:
         """The present fraction of random draws."""
-        return self._selector.random_fraction
+        return self._sampler.random_fraction
 
     def close(self) -> None:
         """Stop the thread; wait up to 10 seconds for a running fit."""
@@ -200,7 +200,7 @@ class LearningSelector:
             self._store, self._table, self._arrivals
         )
         texts = self._table.texts
-        rows = self._selector.sample(self._assignments.free_rows(""), MAX_COMPARED)
+        rows = self._sampler.sample(self._assignments.free_rows(""), MAX_COMPARED)
         sample = [texts[row] for row in rows.tolist()]
         topics = self._store.codebook().topics()
         descriptions = {topic.name: topic.description for topic in topics}
@@ -223,9 +223,9 @@ class LearningSelector:
             return model.weigh([texts[row] for row in some.tolist()])
 
         with self._model_lock:
-            self._model, self._vector_spread = model, None
+            self._model, self._distance_weigher = model, None
             self._has_enough_labels = model.n_labels >= MIN_PER_TOPIC * len(topics)
-            self._selector.set_weights(
+            self._sampler.set_weights(
                 SelectionWeights(rows, model.sample_weights, weigh),
                 choose_random_fraction(self._first_fraction, model.estimate),
             )
@@ -237,12 +237,12 @@ class LearningSelector:
 
     def _spread_texts(self, rows: Index, labelled: list[str]) -> None:
         """Let texts be selected by their distance from those with a label."""
-        if self._vector_spread is not None:
+        if self._distance_weigher is not None:
             return  # it is told of each text that is selected
-        spread = VectorSpread(self._table.texts, rows)
+        weigher = DistanceWeigher(self._table.texts, rows)
         for text in labelled:
-            spread.add(text)
+            weigher.add(text)
         with self._model_lock:
             self._model = self._report = None
-            self._has_enough_labels, self._vector_spread = False, spread
-            self._selector.set_weights(spread.weights())
+            self._has_enough_labels, self._distance_weigher = False, weigher
+            self._sampler.set_weights(weigher.weights())

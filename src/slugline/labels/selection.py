@@ -28,7 +28,7 @@ MAX_COMPARED = 5000
 _MAX_SPREAD = 500
 
 
-class SelectedText(NamedTuple):
+class Draw(NamedTuple):
     """A text that was selected.
 
     Attributes
@@ -38,7 +38,7 @@ class SelectedText(NamedTuple):
         Whether it is a random draw.
     probability : float
         The probability of selecting this text by any kind of draw; only by its own kind unless
-        no guess is shown: see `TextSelector.select`.
+        no guess is shown: see `WeightedSampler.select`.
     n_candidates : int
         The number of texts among which it was selected.
     """
@@ -72,7 +72,7 @@ class SelectionWeights(NamedTuple):
     weigh: Callable[[Index], F64]
 
 
-class TextSelector:
+class WeightedSampler:
     """Draws rows at random, some uniformly and the others by weight.
 
     All texts are random draws until there are weights, or if all weights are 0.
@@ -109,7 +109,7 @@ class TextSelector:
             return free
         return np.sort(self._rng.choice(free, n, replace=False, shuffle=False))
 
-    def select(self, free: Index, *, shows_guess: bool = False) -> SelectedText | None:
+    def select(self, free: Index, *, shows_guess: bool = False) -> Draw | None:
         """Return one of the rows; None if there is none.
 
         Parameters
@@ -130,7 +130,7 @@ class TextSelector:
             rows, values = weights.rows[is_free], weights.values[is_free]
             total = float(values.sum())
         if weights is None or not total > 0:
-            return SelectedText(int(self._rng.choice(free)), True, 1 / n_free, n_free)
+            return Draw(int(self._rng.choice(free)), True, 1 / n_free, n_free)
         fraction = self._random_fraction
         is_random = self._rng.random() < fraction
         if is_random:
@@ -144,7 +144,7 @@ class TextSelector:
         probability = (1 - fraction) * relative
         if is_random or not shows_guess:
             probability += fraction
-        return SelectedText(row, is_random, min(probability / n_free, 1.0), n_free)
+        return Draw(row, is_random, min(probability / n_free, 1.0), n_free)
 
 
 def _is_in(rows: Index, others: Index) -> Mask:
@@ -185,7 +185,7 @@ def distance_weights(vectors: F32, selected: F32) -> F64:
     return np.maximum(1 - nearest.astype(np.float64), 0.0) ** 2
 
 
-class VectorSpread:
+class DistanceWeigher:
     """Weighs a sample of texts by how far their word vectors are from those that were selected.
 
     Parameters
