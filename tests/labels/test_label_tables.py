@@ -15,7 +15,7 @@ from slugline.corpus.readers import read_rows
 from slugline.errors import DataError, OptionError
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.formats.files import ImportReport
-from slugline.labels.formats.tables import TableExport, export_table, import_table
+from slugline.labels.formats.tables import TableExportReport, export_table, import_table
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -130,7 +130,7 @@ def test_export_table_writes_a_table_as_it_came_in(store: LabelStore, tmp_path: 
     lines = ["id;Betreff;text;n", "7;ä;Wheat rose;1", "8;;same;2", '9;"b;c";same;', "10;d;Zinc;4"]
     source.write_bytes("\r\n".join([*lines, ""]).encode("cp1252"))
     export = export_table(store, source, output)
-    assert export == TableExport(4, 2, "topic")
+    assert export == TableExportReport(4, 2, "topic")
     assert output.read_bytes().decode("cp1252").split("\r\n") == [
         "id;Betreff;text;n;topic",
         '7;ä;Wheat rose;1;"größer; als"',
@@ -147,7 +147,7 @@ def test_export_table_fills_the_topic_column_of_the_source(
     add(store, None, None, "b", "c")
     source, output = tmp_path / "a.csv", tmp_path / "b.csv"
     source.write_text("queue,text,product\n,Zinc,p\n,same,q\nkept,Wheat rose,r\nold,same,s\n")
-    assert export_table(store, source, output) == TableExport(4, 2, "queue")
+    assert export_table(store, source, output) == TableExportReport(4, 2, "queue")
     assert output.read_text() == (
         "queue,text,product\n,Zinc,p\nb,same,q\nkept,Wheat rose,r\nc,same,s\n"
     )
@@ -241,7 +241,7 @@ def test_export_table_adds_topics_to_all_columns_of_parquet(
     write_parquet_source(tmp_path / "in'put*.parquet")
     add(store, [7, 8, 9, 10], "grain", None, "earn's")
     report = export_table(store, tmp_path / "in'put*.parquet", tmp_path / "out.parquet")
-    assert report == TableExport(4, 2, "topic")
+    assert report == TableExportReport(4, 2, "topic")
     names, types, rows = read_parquet(tmp_path / "out.parquet")
     write_parquet_source(tmp_path / "plain.parquet")
     old_names, old_types, old_rows = read_parquet(tmp_path / "plain.parquet")

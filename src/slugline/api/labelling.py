@@ -36,7 +36,7 @@ from slugline.labels.formats.files import (
     export_file,
     import_file,
 )
-from slugline.labels.formats.tables import TableExport, export_table, import_table
+from slugline.labels.formats.tables import TableExportReport, export_table, import_table
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
     RANDOM_FRACTION,
@@ -438,7 +438,7 @@ def export_labels(
     tool: Tool | None = None,
     data: PathLike | None = None,
     topic: str | None = None,
-) -> ExportReport | TableExport:
+) -> ExportReport | TableExportReport:
     """Write the labels of a label database to a file.
 
     Parameters
@@ -457,7 +457,7 @@ def export_labels(
     Returns
     -------
     slugline.labels.formats.files.ExportReport, or for a table
-    slugline.labels.formats.tables.TableExport
+    slugline.labels.formats.tables.TableExportReport
         How much was written.
 
     Raises

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -63,11 +64,36 @@ class ImportedLabel(NamedTuple):
     reason: SkipReason = "unclear"
 
 
-def document_keys(texts: Iterable[str], ids: Iterable[object] | None = None) -> list[str]:
-    """Return a key for each document, which doesn't depend on its place.
+class KeyBuilder:
+    """Makes the key of each document of a file, which doesn't depend on its place.
 
     The key is the document's id if it is unique. Otherwise it is made of the id, if there is one,
-    the digest of the text and a number that tells equal texts apart.
+    the digest of the text and a number that tells equal texts apart. Texts are not kept.
+    """
+
+    def __init__(self) -> None:
+        self._documents: list[tuple[str, str]] = []  # digest and id
+
+    def add(self, text: str, id_: str = "") -> None:
+        """Add the next document of the file; `id_` is empty if it has none."""
+        self._documents.append((hashlib.sha256(to_cell(text)).hexdigest(), id_))
+
+    def keys(self) -> list[str]:
+        """Return the key of each document, in order."""
+        n_with_id = Counter(id_ for _, id_ in self._documents)
+        n_equal, keys = Counter[str](), []
+        for digest, id_ in self._documents:
+            if id_ and n_with_id[id_] == 1:
+                keys.append(f"id {id_}")
+                continue
+            key = f"id {id_} text {digest}" if id_ else f"text {digest}"
+            n_equal[key] += 1
+            keys.append(f"{key} {n_equal[key]}")
+        return keys
+
+
+def document_keys(texts: Sequence[str], ids: Sequence[object] | None = None) -> list[str]:
+    """Return the key of each document of a file; see `KeyBuilder`.
 
     >>> document_keys(["a", "b", "a"], [7, 8, None])[:2]
     ['id 7', 'id 8']
@@ -75,21 +101,14 @@ def document_keys(texts: Iterable[str], ids: Iterable[object] | None = None) -> 
     >>> first[:13], first[-2:] == " 1", third == first[:-1] + "2"
     ('text ca978112', True, True)
     """
-    digests = [hashlib.sha256(to_cell(text)).hexdigest() for text in texts]
-    names = [None] * len(digests) if ids is None else ["" if i is None else str(i) for i in ids]
-    if len(names) != len(digests):
+    if ids is not None and len(ids) != len(texts):
         raise DataError(
-            f"there are {len(digests):,} texts and {len(names):,} ids; give one id for each text."
+            f"there are {len(texts):,} texts and {len(ids):,} ids; give one id for each text."
         )
-    n_with_id, n_equal, keys = Counter(names), Counter[str](), []
-    for digest, name in zip(digests, names, strict=True):
-        if name and n_with_id[name] == 1:
-            keys.append(f"id {name}")
-            continue
-        key = f"id {name} text {digest}" if name else f"text {digest}"
-        n_equal[key] += 1
-        keys.append(f"{key} {n_equal[key]}")
-    return keys
+    builder = KeyBuilder()
+    for text, id_ in zip(texts, ids or itertools.repeat(None), strict=False):
+        builder.add(text, "" if id_ is None else str(id_))
+    return builder.keys()
 
 
 # Cells --------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topics, topic_name
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.labels.cells import document_keys
+from slugline.labels.cells import KeyBuilder
 from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
 from slugline.labels.formats.files import ImportReport, UserFile, import_documents, write_errors
 from slugline.labels.formats.parquet_columns import write_parquet
@@ -43,7 +43,7 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _SEPARATOR = ";"
 
 
-class TableExport(NamedTuple):
+class TableExportReport(NamedTuple):
     """What was written to a user's file.
 
     Attributes
@@ -152,7 +152,7 @@ def _read_table(
             raise DataError(f"{place}: there is neither a text nor an id; correct the file.")
         label = ExchangedLabel(topics=(topics,) if isinstance(topics, str) else topics)
         others = {
-            name: _plain(value)
+            name: _decode_cell(value)
             for name, value in row.values.items()
             if name not in (*columns.text, columns.topic)
         }
@@ -185,8 +185,8 @@ def _find_columns(
     return _Columns(texts, topic, name, options.topic_form(), rows.format == "xlsx")
 
 
-def _plain(value: Any) -> Any:
-    """Return a cell as plain data."""
+def _decode_cell(value: Any) -> Any:
+    """Return a cell decoded from JSON; its JSON if it is nested too deeply."""
     if not isinstance(value, msgspec.Raw):
         return value
     try:
@@ -205,7 +205,7 @@ def export_table(
     *,
     options: ReadOptions | None = None,
     id_column: str | None = None,
-) -> TableExport:
+) -> TableExportReport:
     """Write the rows of the user's file with all columns, and the answers as topics.
 
     A table keeps its encoding, separator, quotes and line ends, and an Excel file everything but
@@ -258,8 +258,11 @@ def export_table(
     answers = [topics.get(key) for key in keys]
     cells = [{} if answer is None else _cells(answer, topic, form) for answer in answers]
     with write_errors(output), whole_file(output) as file:
-        _write_rows(file, ending, source, options, topic, cells)
-    return TableExport(len(cells), sum(answer is not None for answer in answers), topic)
+        if is_parquet:
+            write_parquet(file, source, cells)
+        else:
+            _ChangedTable(source, options, topic, cells).write(file, ending)
+    return TableExportReport(len(cells), sum(answer is not None for answer in answers), topic)
 
 
 def _answers_by_key(store: LabelStore) -> dict[str, tuple[str, ...]]:
@@ -268,18 +271,13 @@ def _answers_by_key(store: LabelStore) -> dict[str, tuple[str, ...]]:
 
 def _row_keys(rows: Iterable[SourceRow | BadRow], columns: _Columns) -> list[str]:
     """Return the key of each row; empty for a row without a text."""
-    has_text: list[bool] = []
-    ids: list[str] = []
-
-    def texts() -> Iterator[str]:
-        for row in rows:
-            text = columns.text_of(row) if isinstance(row, SourceRow) else None
-            has_text.append(text is not None and bool(text.strip()))
-            if isinstance(row, SourceRow) and text is not None and has_text[-1]:
-                ids.append(columns.id_of(row))
-                yield text
-
-    keys = iter(document_keys(texts(), ids))  # which reads the ids after the texts
+    builder, has_text = KeyBuilder(), list[bool]()
+    for row in rows:
+        text = columns.text_of(row) if isinstance(row, SourceRow) else None
+        has_text.append(text is not None and bool(text.strip()))
+        if isinstance(row, SourceRow) and text is not None and has_text[-1]:
+            builder.add(text, columns.id_of(row))
+    keys = iter(builder.keys())
     return [next(keys) if is_valid else "" for is_valid in has_text]
 
 
@@ -291,57 +289,87 @@ def _cells(answer: tuple[str, ...], topic: str, form: TopicForm | None) -> dict[
     return dict(written) if isinstance(written, dict) else {topic: written}
 
 
-def _write_rows(
-    file: BinaryIO,
-    ending: str,
-    source: Path,
-    options: ReadOptions,
-    topic: str,
-    cells: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write the rows of a source, read once more, with new cells."""
-    if ending == ".parquet":
-        write_parquet(file, source, cells)
-        return
-    rows, head = _open(source, options)
-    if ending == ".xlsx" and rows.format == "xlsx":
-        _write_sheet(file, source, rows, head, topic, cells)
-        return
-    names = [*dict.fromkeys([*column_names(head), *itertools.chain.from_iterable(cells)])]
-    values = _changed_values(rows, head, cells)
-    if ending in (".json", ".jsonl"):
-        _write_json(file, values, is_array=ending == ".json")
-        return
-    if ending == ".xlsx":
+class _ChangedTable:
+    """A user's file whose rows are read once more, and written with new cells.
+
+    Parameters
+    ----------
+    source : Path
+    options : ReadOptions
+    topic : str
+        The column of the topic.
+    cells : sequence of mapping of str to object
+        The new cells of each row by column.
+    """
+
+    def __init__(
+        self, source: Path, options: ReadOptions, topic: str, cells: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self._source, self._topic, self._cells = source, topic, cells
+        self._rows, self._head = _open(source, options)
+
+    def write(self, file: BinaryIO, ending: str) -> None:
+        """Write the rows to a file with one of `ENDINGS`, but for Parquet."""
+        if ending == ".xlsx" and self._rows.format == "xlsx":
+            self._write_copy_of_sheet(file)
+        elif ending == ".xlsx":
+            self._write_sheet(file)
+        elif ending in (".json", ".jsonl"):
+            _write_json(file, self._values(), is_array=ending == ".json")
+        else:
+            self._write_text(file, ending)
+
+    def _names(self) -> list[str]:
+        new = itertools.chain.from_iterable(self._cells)
+        return [*dict.fromkeys([*column_names(self._head), *new])]
+
+    def _values(self) -> Iterator[dict[str, Any]]:
+        """Yield the cells of each row; DataError if the file has changed meanwhile."""
+        rows = itertools.chain(self._head, self._rows)
+        for row, new in itertools.zip_longest(rows, self._cells):
+            if row is None or new is None:
+                raise self._changed_error()
+            yield {**row.values, **new}
+
+    def _changed_error(self) -> DataError:
+        return DataError(f"{self._rows.name} was changed while it was read; try again.")
+
+    def _write_text(self, file: BinaryIO, ending: str) -> None:
+        """Write CSV or TSV; in the dialect of the source, if that is such a file."""
+        dialect = read_dialect(self._rows).with_characters(
+            str(cell) for row in self._cells for cell in row.values()
+        )
+        if self._rows.format not in ("csv", "tsv"):
+            dialect = TableDialect(delimiter=_DELIMITERS[ending])
+        names, writer = self._names(), table_writer(file, dialect)
+        writer.writerow(names)
+        for row in self._values():
+            writer.writerow([table_cell(row.get(name)) for name in names])
+
+    def _write_sheet(self, file: BinaryIO) -> None:
+        """Write a new Excel file."""
+        names = self._names()
         with closing(ExcelTable(file)) as table:
             table.writerow(map(table.cell, names))
-            for row in values:
+            for row in self._values():
                 table.writerow([table.cell(row.get(name)) for name in names])
             table.save()
-        return
-    dialect = read_dialect(rows).with_characters(
-        str(cell) for row in cells for cell in row.values()
-    )
-    if rows.format not in ("csv", "tsv"):
-        dialect = TableDialect(delimiter=_DELIMITERS[ending])
-    writer = table_writer(file, dialect)
-    writer.writerow(names)
-    for row in values:
-        writer.writerow([table_cell(row.get(name)) for name in names])
 
-
-def _changed_values(
-    rows: RowReader, head: Sequence[SourceRow | BadRow], cells: Sequence[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """Yield the cells of each row with new ones; DataError if the file has changed meanwhile."""
-    for row, new in itertools.zip_longest(itertools.chain(head, rows), cells):
-        if row is None or new is None:
-            raise _changed_error(rows)
-        yield {**row.values, **new}
-
-
-def _changed_error(rows: RowReader) -> DataError:
-    return DataError(f"{rows.name} was changed while it was read; try again.")
+    def _write_copy_of_sheet(self, file: BinaryIO) -> None:
+        """Write a copy of an Excel file, with new columns unless the file has them."""
+        places = [int(row.at) for row in itertools.chain(self._head, self._rows)]
+        if len(places) != len(self._cells):
+            raise self._changed_error()
+        changes = {at: new for at, new in zip(places, self._cells, strict=True) if new}
+        names = [*dict.fromkeys(itertools.chain.from_iterable(changes.values()))] or [self._topic]
+        if all(name in column_names(self._head) for name in names):
+            file.write(change_sheet(self._source, changes, self._rows.known_columns))
+            return
+        with closing(SheetColumns(self._source, self._rows.known_columns)) as sheet:
+            sheet.begin(names)
+            for at, new in changes.items():
+                sheet.add_row(at, [new.get(name) for name in names])
+            sheet.write(file)
 
 
 def _write_json(file: BinaryIO, values: Iterable[dict[str, Any]], *, is_array: bool) -> None:
@@ -357,27 +385,3 @@ def _write_json(file: BinaryIO, values: Iterable[dict[str, Any]], *, is_array: b
         file.write(b"]\n")
     elif not is_empty:
         file.write(b"\n")
-
-
-def _write_sheet(
-    file: BinaryIO,
-    source: Path,
-    rows: RowReader,
-    head: Sequence[SourceRow | BadRow],
-    topic: str,
-    cells: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write a copy of an Excel file with new cells, in a new column if there is none yet."""
-    places = [int(row.at) for row in itertools.chain(head, rows)]
-    if len(places) != len(cells):
-        raise _changed_error(rows)
-    changes = {at: new for at, new in zip(places, cells, strict=True) if new}
-    names = [*dict.fromkeys(itertools.chain.from_iterable(changes.values()))] or [topic]
-    if all(name in column_names(head) for name in names):
-        file.write(change_sheet(source, changes, rows.known_columns))
-        return
-    with closing(SheetColumns(source, rows.known_columns)) as sheet:
-        sheet.begin(names)
-        for at, new in changes.items():
-            sheet.add_row(at, [new.get(name) for name in names])
-        sheet.write(file)
