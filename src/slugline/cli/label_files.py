@@ -8,7 +8,7 @@ from typing import NamedTuple
 from slugline.base.wording import counted
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_not_read
-from slugline.corpus.label_database import TOPIC_COLUMN
+from slugline.corpus.label_database import TOPIC_COLUMN, CoderKind
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
 from slugline.labels.formats.exchange import LabelTool, find_tool
@@ -27,7 +27,7 @@ from slugline.labels.text_table import TextTable
 class LabelFiles(NamedTuple):
     """The files of the options --import, --import-coder, --export and --export-codebook."""
 
-    import_file: Path | None = None
+    import_path: Path | None = None
     import_coders: tuple[str, ...] = ()
     export: Path | None = None
     export_for: str | None = None
@@ -35,7 +35,7 @@ class LabelFiles(NamedTuple):
 
     def are_given(self) -> bool:
         """Return whether any file is to be read or written."""
-        paths = self.import_file, self.export, self.export_codebook
+        paths = self.import_path, self.export, self.export_codebook
         return bool(self.import_coders) or any(path is not None for path in paths)
 
     def check(self, texts: str, store: Path) -> None:
@@ -48,7 +48,7 @@ class LabelFiles(NamedTuple):
                 f"out for a file like {texts}."
             )
         coders = [path for _, path in map(split_coder, self.import_coders)]
-        sources = [texts, store, self.import_file, *coders]
+        sources = [texts, store, self.import_path, *coders]
         if self.export is not None:
             check_not_read("--export", self.export, sources)
         if self.export_codebook is not None:
@@ -68,38 +68,47 @@ def split_coder(value: str) -> tuple[str, Path]:
 def exchange_labels(
     store: LabelStore, table: TextTable, files: LabelFiles, person: str, options: ReadOptions
 ) -> None:
-    """Import and export labels, and say what was done; `options` are those of the texts.
-
-    They hold for a file to import as well if it is that of the texts.
-    """
-    if files.import_file is not None:
-        path = files.import_file
-        if find_tool(path, TOOLS.values()) is not None:
-            report = import_file(store, path, user_file=table)
-        else:
-            is_source = Path(table.name).is_file() and path.samefile(table.name)
-            topic = options.topic or store.setting(TOPIC_COLUMN)
-            report = import_table(
-                store,
-                path,
-                person,
-                kind="person",
-                options=options._replace(topic=topic) if is_source else None,
-                user_file=table,
-            )
-        _say_imported(path, report)
+    """Import and export labels, and say what was done; `options` are those of the texts."""
+    if files.import_path is not None:
+        _import(store, table, files.import_path, None, person, options)
     for name, path in map(split_coder, files.import_coders):
-        if find_tool(path, TOOLS.values()) is not None:
-            report = import_file(store, path, coder=name, kind="imported", user_file=table)
-        else:
-            report = import_table(store, path, name, user_file=table)
-        _say_imported(path, report)
+        _import(store, table, path, name, person, options)
     tool = None if files.export_for is None else TOOLS[files.export_for]
     if files.export is not None:
         _export(store, table, files.export, tool, options)
     if files.export_codebook is not None:
         n_topics = export_codebook(store, files.export_codebook, tool)
         say(f"{files.export_codebook}: {counted(n_topics, 'topic')}")
+
+
+def _import(
+    store: LabelStore,
+    table: TextTable,
+    path: Path,
+    imported_coder: str | None,
+    person: str,
+    options: ReadOptions,
+) -> None:
+    """Import the labels of an imported coder, or if there is none, of persons.
+
+    The labels of a table are those of `person` then. The options of the texts hold for a table too
+    if it is the file of the texts.
+    """
+    kind: CoderKind = "person" if imported_coder is None else "imported"
+    if find_tool(path, TOOLS.values()) is not None:
+        report = import_file(store, path, coder=imported_coder, kind=kind, user_file=table)
+    else:
+        is_source = Path(table.name).is_file() and path.samefile(table.name)
+        topic = options.topic or store.setting(TOPIC_COLUMN)
+        report = import_table(
+            store,
+            path,
+            imported_coder or person,
+            kind=kind,
+            options=options._replace(topic=topic) if is_source else None,
+            user_file=table,
+        )
+    _say_imported(path, report)
 
 
 def _export(
