@@ -171,13 +171,23 @@ def import_documents(
     """
     coder_of = _coder_finder(source, coder, kind)
     _check(store, read(), source, coder_of)
-    importer = _Importer(
-        store, source, coder_of, has_line_per_coder=has_line_per_coder, user_file=user_file
+    matcher = _DocumentMatcher(
+        store, source, has_line_per_coder=has_line_per_coder, user_file=user_file
     )
-    documents = iter(read())
+    writer = _LabelWriter(store, coder_of)
+    n_documents, documents = 0, iter(read())
     while batch := list(itertools.islice(documents, _BATCH)):
-        importer.add(batch)
-    return importer.report()
+        n_documents += len(batch)
+        pairs = zip(batch, matcher.find(batch), strict=True)
+        writer.add((document, number) for document, number in pairs if number is not None)
+    return ImportReport(
+        n_documents=n_documents,
+        n_new_documents=matcher.n_new,
+        n_labels=writer.n_labels,
+        n_new_labels=writer.n_new,
+        n_unknown=matcher.n_unknown,
+        n_changed=matcher.n_changed,
+    )
 
 
 _CoderOf = Callable[[ExchangedLabel], tuple[str, CoderKind]]
@@ -253,64 +263,172 @@ def _check(
         store.set_multilabel(True)
 
 
-class _Importer:
-    """Stores documents and labels batch by batch."""
+# A document that an exchanged one is: the number of a stored one, or the key of a new one.
+_Match = int | str
+
+
+class _DocumentMatcher:
+    """Finds the stored document of each exchanged one, and stores those that are new.
+
+    Attributes
+    ----------
+    n_new, n_unknown, n_changed : int
+        See `ImportReport`.
+    """
 
     def __init__(
         self,
         store: LabelStore,
         source: str,
-        coder_of: _CoderOf,
         *,
         has_line_per_coder: bool,
         user_file: UserFile | None,
     ) -> None:
         self._store, self._source, self._user_file = store, source, user_file
-        self._coder_of = coder_of
         self._has_line_per_coder = has_line_per_coder
-        self._is_multilabel = store.is_multilabel
+        self.n_new = self.n_unknown = self.n_changed = 0
         # The documents with each text, by its digest, and how many of them were matched by each
         # coder.
-        self._equal: dict[bytes, list[int]] = {}
+        self._by_text: dict[bytes, list[_Match]] = {}
         self._n_seen: Counter[tuple[bytes, str | None]] = Counter()
         # The user's documents with each text that are not stored yet.
         self._unstored: dict[bytes, list[NewDocument]] = {}
-        self._n_documents = self._n_new_documents = self._n_labels = self._n_new_labels = 0
-        self._n_unknown = self._n_changed = 0
+        # Of the present batch: documents by key, and those to store.
+        self._by_key: dict[str, _Match] = {}
+        self._new: dict[str, NewDocument] = {}
 
-    def report(self) -> ImportReport:
-        """Return what was stored so far."""
-        return ImportReport(
-            n_documents=self._n_documents,
-            n_new_documents=self._n_new_documents,
-            n_labels=self._n_labels,
-            n_new_labels=self._n_new_labels,
-            n_unknown=self._n_unknown,
-            n_changed=self._n_changed,
-        )
+    def find(self, batch: Sequence[ExchangedDocument]) -> list[int | None]:
+        """Return the number of each document, which is stored if it is new.
 
-    def add(self, batch: Sequence[ExchangedDocument]) -> None:
-        """Store a batch."""
-        self._n_documents += len(batch)
-        numbers = self._find_documents(batch)
+        None if a document has neither a text nor a key that is stored, or has a key of another
+        text.
+        """
+        keys = [key for each in batch for key in (each.key, _own_key(each, self._source)) if key]
+        self._by_key, self._new = {**self._store.find_keys(keys)}, {}
+        texts = {_digest(text): text for each in batch if (text := self._text_of(each)) is not None}
+        self._read_texts([text for digest, text in texts.items() if digest not in self._by_text])
+        matches = [self._match(document) for document in batch]
+        added = self._store.add_documents(self._new.values())
+        numbers = dict(zip(self._new, added, strict=True))
+        self.n_new += len(numbers)
+        for digest in texts:
+            self._by_text[digest] = [
+                numbers[each] if isinstance(each, str) else each for each in self._by_text[digest]
+            ]
+        return [numbers[each] if isinstance(each, str) else each for each in matches]
+
+    def _read_texts(self, texts: Sequence[str]) -> None:
+        """Read which stored documents, and which of the user's, have these texts."""
+        stored = self._store.find_texts(texts)
+        for text in texts:
+            digest = _digest(text)
+            self._by_text[digest] = [*stored.get(text, ())]
+            if self._user_file is not None:
+                documents = self._user_file.find_text(text)
+                known = self._store.find_keys(document.key for document in documents)
+                self._unstored[digest] = [each for each in documents if each.key not in known]
+
+    def _text_of(self, document: ExchangedDocument) -> str | None:
+        """Return the text of a document, if need be from the user's file."""
+        if document.text is not None or document.key is None:
+            return document.text
+        own = self._user_document(document.key)
+        return None if own is None else own.text
+
+    def _user_document(self, key: str) -> NewDocument | None:
+        return None if self._user_file is None else self._user_file.find_key(key)
+
+    def _match(self, document: ExchangedDocument) -> _Match | None:
+        if document.text is None:
+            return self._match_key(document.key or "")
+        if document.key is None:
+            return self._match_text(document, document.text)
+        return self._match_both(document, document.key, document.text)
+
+    def _match_key(self, key: str) -> _Match | None:
+        """Return the document with a key, of which the file has no text."""
+        if key in self._by_key:
+            return self._by_key[key]
+        own = self._user_document(key)
+        if own is not None:
+            return self._add(own)
+        self.n_unknown += 1
+        return None
+
+    def _match_both(self, document: ExchangedDocument, key: str, text: str) -> _Match | None:
+        """Return the document with a key of Slugline, if it still has the text."""
+        if key in self._by_key:
+            match = self._by_key[key]
+            if match in self._by_text[_digest(text)]:
+                return match
+            self.n_changed += 1
+            return None
+        own = self._user_document(key)
+        if own is None or own.text != text:
+            own = NewDocument(key, text, document.columns)
+        return self._add(own)
+
+    def _match_text(self, document: ExchangedDocument, text: str) -> _Match:
+        """Return the document with a text, and without a key of Slugline."""
+        digest, key = _digest(text), _own_key(document, self._source)
+        equal, unstored = self._by_text[digest], self._unstored.get(digest)
+        if key and self._by_key.get(key) in equal:
+            return self._by_key[key]
+        coder = document.labels[0].coder if document.labels else None
+        counter = (digest, coder if self._has_line_per_coder else None)
+        n_seen = self._n_seen[counter]
+        self._n_seen[counter] += 1
+        if n_seen < len(equal):
+            return equal[n_seen]
+        if unstored:
+            return self._add(unstored[0])
+        key = key or f"text {digest.hex()} {n_seen + 1}"
+        if key in self._by_key:  # of another text
+            key = f"{key} text {digest.hex()}"
+        return self._add(NewDocument(key, text, document.columns))
+
+    def _add(self, document: NewDocument) -> _Match:
+        """Note that a document is to be stored; return its key."""
+        digest = _digest(document.text)
+        self._new[document.key] = document
+        self._by_key[document.key] = document.key
+        self._by_text[digest].append(document.key)
+        unstored = self._unstored.get(digest, [])
+        unstored[:] = [each for each in unstored if each.key != document.key]
+        return document.key
+
+
+class _LabelWriter:
+    """Stores labels of documents.
+
+    Attributes
+    ----------
+    n_labels, n_new : int
+        See `ImportReport`.
+    """
+
+    def __init__(self, store: LabelStore, coder_of: _CoderOf) -> None:
+        self._store, self._coder_of = store, coder_of
+        self._is_multilabel = store.is_multilabel
+        self.n_labels = self.n_new = 0
+
+    def add(self, documents: Iterable[tuple[ExchangedDocument, int]]) -> None:
+        """Store the labels of documents, which come with their numbers."""
         by_coder: dict[tuple[str, CoderKind], list[ImportedLabel]] = defaultdict(list)
         settlements = []
-        for document, number in zip(batch, numbers, strict=True):
-            if number is None:
-                continue
+        for document, number in documents:
             for label in document.labels:
-                self._n_labels += 1
+                self.n_labels += 1
                 _, kind = self._coder_of(label)
                 if label.is_settlement and kind == "person":
                     settlements.append((number, label))
                 else:
-                    imported = self._imported_label(number, label)
-                    by_coder[self._coder_of(label)].append(imported)
+                    by_coder[self._coder_of(label)].append(self._imported_label(number, label))
         for (name, kind), labels in by_coder.items():
             self._store.add_coder(name, kind)
-            self._n_new_labels += self._store.import_labels(name, labels)
+            self.n_new += self._store.import_labels(name, labels)
         for number, label in settlements:
-            self._n_new_labels += self._settle(number, label)
+            self.n_new += self._settle(number, label)
 
     def _imported_label(self, number: int, label: ExchangedLabel) -> ImportedLabel:
         topics = self._stored_topics(label)
@@ -349,100 +467,6 @@ class _Importer:
             supersedes=None if current is None else current.id,
         )
         return True
-
-    def _find_documents(self, batch: Sequence[ExchangedDocument]) -> list[int | None]:
-        """Return the number of each document, which is added if it is not stored yet.
-
-        None if a document has neither a text nor a key that is stored, or has a key of another
-        text.
-        """
-        keys = [key for each in batch for key in (each.key, _own_key(each, self._source)) if key]
-        keyed = self._store.find_keys(keys)
-        texts = {_digest(text): text for each in batch if (text := self._text_of(each)) is not None}
-        missing = [text for digest, text in texts.items() if digest not in self._equal]
-        found = self._store.find_texts(missing)
-        self._equal.update((_digest(text), found.get(text, [])) for text in missing)
-        if self._user_file is not None:
-            for text in missing:
-                self._unstored[_digest(text)] = self._find_unstored(text, self._user_file)
-        new: list[NewDocument] = []  # while they have no number, -1 stands for the first one
-        numbers = [self._find(document, keyed, new) for document in batch]
-        added = self._store.add_documents(new)
-        self._n_new_documents += len(added)
-        for digest in texts:
-            self._equal[digest] = [added[-n - 1] if n < 0 else n for n in self._equal[digest]]
-        return [added[-n - 1] if n is not None and n < 0 else n for n in numbers]
-
-    def _text_of(self, document: ExchangedDocument) -> str | None:
-        """Return the text of a document, if need be from the user's file."""
-        if document.text is not None or document.key is None or self._user_file is None:
-            return document.text
-        own = self._user_file.find_key(document.key)
-        return None if own is None else own.text
-
-    def _find_unstored(self, text: str, user_file: UserFile) -> list[NewDocument]:
-        documents = user_file.find_text(text)
-        stored = self._store.find_keys(document.key for document in documents)
-        return [document for document in documents if document.key not in stored]
-
-    def _find(
-        self, document: ExchangedDocument, keyed: dict[str, int], new: list[NewDocument]
-    ) -> int | None:
-        """Return the number of one document; if it is not stored, append it to `new`."""
-        key, text = document.key, document.text
-        if text is None:
-            return self._find_key(key or "", keyed, new)
-        equal = self._equal[_digest(text)]
-        if key is not None and key in keyed:
-            self._n_changed += keyed[key] not in equal
-            return keyed[key] if keyed[key] in equal else None
-        if key is None:
-            return self._find_text(document, text, keyed, new)
-        own = self._user_file.find_key(key) if self._user_file is not None else None
-        if own is None or own.text != text:
-            own = NewDocument(key, text, document.columns)
-        return self._append(own, keyed, new)
-
-    def _find_key(self, key: str, keyed: dict[str, int], new: list[NewDocument]) -> int | None:
-        """Return the number of a document of which the file has no text."""
-        if key in keyed:
-            return keyed[key]
-        own = self._user_file.find_key(key) if self._user_file is not None else None
-        if own is not None:
-            return self._append(own, keyed, new)
-        self._n_unknown += 1
-        return None
-
-    def _find_text(
-        self, document: ExchangedDocument, text: str, keyed: dict[str, int], new: list[NewDocument]
-    ) -> int:
-        """Return the number of a document without a key of Slugline."""
-        digest, key = _digest(text), _own_key(document, self._source)
-        equal, unstored = self._equal[digest], self._unstored.get(digest)
-        if key and keyed.get(key) in equal:
-            return keyed[key]
-        coder = document.labels[0].coder if document.labels else None
-        counter = (digest, coder if self._has_line_per_coder else None)
-        n_seen = self._n_seen[counter]
-        self._n_seen[counter] += 1
-        if n_seen < len(equal):
-            return equal[n_seen]
-        if unstored:
-            return self._append(unstored[0], keyed, new)
-        key = key or f"text {digest.hex()} {n_seen + 1}"
-        if key in keyed:  # of another text
-            key = f"{key} text {digest.hex()}"
-        return self._append(NewDocument(key, text, document.columns), keyed, new)
-
-    def _append(self, document: NewDocument, keyed: dict[str, int], new: list[NewDocument]) -> int:
-        """Append a document to `new`; return the number that stands for its own."""
-        new.append(document)
-        digest = _digest(document.text)
-        keyed[document.key] = -len(new)
-        self._equal[digest].append(-len(new))
-        unstored = self._unstored.get(digest, [])
-        unstored[:] = [each for each in unstored if each.key != document.key]
-        return -len(new)
 
 
 def _digest(text: str) -> bytes:
