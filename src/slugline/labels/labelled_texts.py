@@ -18,9 +18,9 @@ from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
 # Reasons of the first assignment of a text if its probability is known.
-_DRAWS = ("random", "spread", "suggested")
+_DRAW_REASONS = ("random", "spread", "suggested")
 # Reasons for which a coder gets a text again.
-_REPEATS = ("audit", "repeated")
+_REPEAT_REASONS = ("audit", "repeated")
 # A text counts as skipped once this many texts were shown after it without a decision on it. Coders
 # may put off hard texts; the latest ones may still be open.
 _N_PENDING = 20
@@ -188,7 +188,7 @@ def find_first_decisions(store: LabelStore) -> dict[int, LabelDecision]:
     for decision in store.decisions() if shown else ():
         assignment = decision.assignment
         at = shown.get(assignment.document)
-        if at is None or decision.at > at or assignment.selection.reason in _REPEATS:
+        if at is None or decision.at > at or assignment.selection.reason in _REPEAT_REASONS:
             continue
         if decision.kind == "undo":
             first.pop(assignment.document, None)
@@ -199,5 +199,5 @@ def find_first_decisions(store: LabelStore) -> dict[int, LabelDecision]:
 
 def _probability(selection: Selection) -> float | None:
     """Return the probability with which a text was selected; None if it is unknown."""
-    is_known = selection.reason in _DRAWS and selection.n_candidates
+    is_known = selection.reason in _DRAW_REASONS and selection.n_candidates
     return selection.probability if is_known else None
