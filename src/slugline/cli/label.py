@@ -57,8 +57,8 @@ from slugline.serving.serve_settings import ServeSettings
 @option("--multiple", "Let a text have several topics, or none.")
 @option(
     "--random FRACTION",
-    "Fraction of texts that are drawn at random, and so tell how often a model of the labels is "
-    "right; fewer once that is known well.",
+    "Fraction of texts drawn at random, to measure how often a model trained on the labels is "
+    "right; it falls once that is known well.",
     type=click.FloatRange(0.05, 1),
     default=RANDOM_FRACTION,
 )
@@ -101,7 +101,8 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option(
     "--import-coder import_coders NAME=FILE",
-    "Add labels of a language model or an old system, to be compared with yours; repeatable.",
+    "Add labels from a language model or an earlier system as coder NAME, for comparison only; "
+    "repeatable.",
     multiple=True,
 )
 @option(
@@ -119,8 +120,7 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option(
     "--agreement",
-    "Print how far coders agree, with each other and with imported ones, instead of opening the "
-    "page.",
+    "Print the agreement between coders, and with imported labels, instead of opening the page.",
 )
 @option("--json as_json", "Print --agreement as JSON.")
 @option(

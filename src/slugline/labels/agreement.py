@@ -61,7 +61,7 @@ AgreementTable = Literal["topics", "coders", "pairs", "confusions"]
 
 
 class TopicAgreement(NamedTuple):
-    """How far coders agree on one topic.
+    """Agreement of coders on one topic.
 
     Attributes
     ----------
@@ -227,31 +227,15 @@ class Agreement(TitledRows):
                 Parameter("table"),
                 f" is {short_repr(table)}; choose one of {', '.join(get_args(AgreementTable))}.",
             )
-        if table == "topics":
-            return _topic_records(self.people)
-        if table == "coders":
-            return [
-                {
-                    "coder": each.coder,
-                    "kind": each.kind,
-                    "n_labels": each.n_labels,
-                    "n_skipped": each.n_skipped,
-                    **_cells("others", each.others),
-                    **_cells("repeated", each.repeated),
-                }
-                for each in self.coders
-            ]
-        if table == "pairs":
-            return [
-                {
-                    "first": each.first,
-                    "second": each.second,
-                    **_cells("exact", each.exact),
-                    **_cells("alpha", each.alpha),
-                }
-                for each in self.pairs
-            ]
-        return _confusion_records(self.people)
+        match table:
+            case "topics":
+                return _topic_records(self.people)
+            case "coders":
+                return _coder_records(self.coders)
+            case "pairs":
+                return _pair_records(self.pairs)
+            case "confusions":
+                return _confusion_records(self.people)
 
     def to_frame(self, table: AgreementTable = "topics") -> Any:
         """Return `to_records` as a pandas data frame, or a polars one if pandas is missing.
@@ -303,6 +287,32 @@ def _topic_records(group: GroupAgreement) -> list[dict[str, Any]]:
     return [
         {"topic": each.topic, **_cells("agreement", each.agreement), **_cells("alpha", each.alpha)}
         for each in group.topics
+    ]
+
+
+def _coder_records(coders: Iterable[CoderAgreement]) -> list[dict[str, Any]]:
+    return [
+        {
+            "coder": each.coder,
+            "kind": each.kind,
+            "n_labels": each.n_labels,
+            "n_skipped": each.n_skipped,
+            **_cells("others", each.others),
+            **_cells("repeated", each.repeated),
+        }
+        for each in coders
+    ]
+
+
+def _pair_records(pairs: Iterable[PairAgreement]) -> list[dict[str, Any]]:
+    return [
+        {
+            "first": each.first,
+            "second": each.second,
+            **_cells("exact", each.exact),
+            **_cells("alpha", each.alpha),
+        }
+        for each in pairs
     ]
 
 
@@ -512,19 +522,24 @@ def _topic_agreements(units: Sequence[_Unit], names: Sequence[str]) -> Iterator[
 
 
 def _confusions(units: Iterable[_Unit]) -> list[TopicConfusion]:
-    """Return pairs of topics of which coders gave one each, the most frequent first."""
+    """Return pairs of topics of which coders gave one each, the most frequent first.
+
+    The second topic is empty if only one coder gave a topic that the other one didn't.
+    """
     documents: dict[tuple[str, str], set[int]] = defaultdict(set)
     by_coders: dict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
     for unit in units:
         for (coder, topics), (other, other_topics) in itertools.combinations(unit.labels, 2):
-            only_first, only_second = topics - other_topics, other_topics - topics
-            for pair in itertools.product(only_first or {""}, only_second or {""}):
-                if pair == ("", ""):
-                    continue
-                is_sorted = bool(pair[0]) and (not pair[1] or pair[0] < pair[1])
-                key = pair if is_sorted else (pair[1], pair[0])
+            if topics == other_topics:
+                continue
+            given = [(topic, coder) for topic in topics - other_topics or {""}]
+            given_by_other = [(topic, other) for topic in other_topics - topics or {""}]
+            for pair in itertools.product(given, given_by_other):
+                # An empty topic comes last.
+                first, second = sorted(pair, key=lambda each: (not each[0], each[0]))
+                key = (first[0], second[0])
                 documents[key].add(unit.document)
-                by_coders[key][(coder, other) if is_sorted else (other, coder)] += 1
+                by_coders[key][first[1], second[1]] += 1
     confusions = [
         TopicConfusion(key, len(documents[key]), dict(by_coders[key].most_common()))
         for key in documents

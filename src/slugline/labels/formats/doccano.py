@@ -33,7 +33,7 @@ def _read(fields: Fields) -> ExchangedDocument:
     number, text = fields.take_id(), fields.take_text()
     topics = _take_topics(fields)
     comments = fields.take(_COMMENTS, list[str], [])
-    columns = fields.rest()
+    columns = fields.remaining()
     labels: tuple[ExchangedLabel, ...] = ()
     if topics:
         note = "\n".join(comments) or None
@@ -59,12 +59,16 @@ def _take_topics(fields: Fields) -> list[str]:
     return [str(value) for value in values]
 
 
+# Fields of the tool's own, which columns of the user must not replace.
+_TOOL_FIELDS = ("id", "text", "label", "labels", "cats", _COMMENTS)
+
+
 def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
     del scheme  # doccano makes labels that it lacks
     answer = find_answer(document.labels)
     notes = [label.note for label in document.labels if label.note]
     notes = notes or document.columns.get(_COMMENTS, [])
-    columns = {name: value for name, value in document.columns.items() if name not in _OWN}
+    columns = {name: value for name, value in document.columns.items() if name not in _TOOL_FIELDS}
     return {
         "id": document.id,
         "text": document.text,
@@ -72,9 +76,6 @@ def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
         "label": list(answer or ()),
         _COMMENTS: notes,
     }
-
-
-_OWN = ("id", "text", "label", "labels", "cats", _COMMENTS)
 
 
 def _view(labels: Iterable[ExchangedLabel]) -> Hashable:

@@ -200,7 +200,7 @@ class Fields:
         value: str | int = self.take(name, str | int, "")  # type: ignore[arg-type]
         return value
 
-    def rest(self) -> dict[str, Any]:
+    def remaining(self) -> dict[str, Any]:
         """Return the fields that were not taken, decoded."""
         return {name: self.take(name, object, None) for name in [*self._values]}
 

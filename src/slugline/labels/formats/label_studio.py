@@ -24,7 +24,8 @@ from slugline.labels.formats.exchange import (
 # The control tag, and the object tag, of exported labels.
 _CONTROL, _OBJECT = "topic", "text"
 # Label Studio gives numbers of users, not names.
-_USER = "user "
+# Label Studio gives numbers of users, not names.
+_USER_PREFIX = "user "
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -105,9 +106,9 @@ def _read_annotation(annotation: _Annotation, fields: Fields) -> list[ExchangedL
     coder = annotation.completed_by
     name: str | None
     if isinstance(coder, _User):
-        name = coder.email or (None if coder.id is None else f"{_USER}{coder.id}")
+        name = coder.email or (None if coder.id is None else f"{_USER_PREFIX}{coder.id}")
     else:
-        name = f"{_USER}{coder}" if isinstance(coder, int) else coder
+        name = f"{_USER_PREFIX}{coder}" if isinstance(coder, int) else coder
     at = to_time(annotation.updated_at or annotation.created_at, fields)
     notes, topics = _read_results(annotation.result, fields)
     note = "\n".join(notes) or None
@@ -170,8 +171,8 @@ def _annotation(label: ExchangedLabel) -> dict[str, Any]:
         "ground_truth": label.is_settlement,
     }
     coder = label.coder or ""
-    if coder.startswith(_USER) and coder.removeprefix(_USER).isdecimal():
-        annotation["completed_by"] = int(coder.removeprefix(_USER))
+    if coder.startswith(_USER_PREFIX) and coder.removeprefix(_USER_PREFIX).isdecimal():
+        annotation["completed_by"] = int(coder.removeprefix(_USER_PREFIX))
     elif "@" in coder:  # Label Studio knows people by their addresses
         annotation["completed_by"] = {"email": coder}
     if label.at is not None:

@@ -57,7 +57,7 @@ def _read(fields: Fields) -> ExchangedDocument:
     elif answer == "accept" and (is_choice or label is not None):
         topics = _accepted_topics(accepted, options) if is_choice else (str(label),)
         labels = (ExchangedLabel(coder or session, topics, at, note),)
-    columns = fields.rest()
+    columns = fields.remaining()
     # Without choices, the task was whether one label is right.
     is_partial = label is not None and not is_choice
     document = ExchangedDocument(fields.place, _take_id(columns), text, columns, labels)
@@ -82,8 +82,21 @@ def _take_id(columns: dict[str, Any]) -> str | int:
     return number if isinstance(number, int) else ""
 
 
+# Fields of the tool's own, which columns of the user must not replace.
+_TOOL_FIELDS = (
+    "text",
+    "answer",
+    "accept",
+    "label",
+    "note",
+    "options",
+    "_annotator_id",
+    "_timestamp",
+)
+
+
 def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
-    columns = {name: value for name, value in document.columns.items() if name not in _OWN}
+    columns = {name: value for name, value in document.columns.items() if name not in _TOOL_FIELDS}
     # Prodigy trains with all options: those that weren't accepted are wrong.
     options = [{"id": topic.name, "text": topic.name} for topic in scheme.topics]
     item: dict[str, Any] = {"text": document.text, **columns, "options": options}
@@ -102,9 +115,6 @@ def _write(document: ExchangedDocument, scheme: LabelScheme) -> dict[str, Any]:
 def _write_scheme(scheme: LabelScheme) -> str:
     """Return the file for the option `--label`: a label in each line."""
     return "".join(f"{topic.name}\n" for topic in scheme.topics)
-
-
-_OWN = ("text", "answer", "accept", "label", "note", "options", "_annotator_id", "_timestamp")
 
 
 def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
