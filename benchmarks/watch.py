@@ -24,7 +24,7 @@ from slugline.serving.watch.series import topic_key, training_bands
 #: Texts on a day, on average; there are fewer on Saturdays and Sundays.
 TEXTS_A_DAY = (100, 300, 1000)
 WEEKDAY_VOLUMES = np.array([1.15, 1.15, 1.15, 1.15, 1.15, 0.7, 0.55])
-#: Topics, and their usual shares among training documents.
+#: Topics, and documents of training.
 N_TOPICS, N_TRAINING = 8, 2000
 #: Fractions of unsure answers and of unknown words, and words of a text.
 UNSURE, UNKNOWN_WORDS, WORDS = 0.1, 0.05, 30
@@ -68,6 +68,7 @@ def simulate_years(
     variation: DayVariation,
     *,
     n_days: int = 365,
+    n_topics: int = N_TOPICS,
     n_training: int = N_TRAINING,
     step: Step | None = None,
     seed: int = 0,
@@ -77,17 +78,17 @@ def simulate_years(
     The alarms have the shape (n_years * (n_topics + 2),), the shares (n_years, n_topics).
     """
     rng = np.random.default_rng(seed)
-    shares = rng.dirichlet(np.full(N_TOPICS, 1.5), n_years).clip(0.01)
+    shares = rng.dirichlet(np.full(n_topics, 1.5), n_years).clip(0.01)
     shares = np.sort(shares / shares.sum(axis=1, keepdims=True))[:, ::-1]
     trained = np.stack([rng.multinomial(n_training, row) for row in shares]) / n_training
     rest = np.tile([UNSURE, UNKNOWN_WORDS], (n_years, 1))
     bands = [find_band(value, n_training) for value in np.hstack([trained, rest]).ravel().tolist()]
     low, high = np.array(bands).T
     low = low.reshape(n_years, -1)
-    low[:, N_TOPICS:] = 0
+    low[:, n_topics:] = 0
     fractions, sizes = _draw_days(rng, shares, n_texts, variation, n_days, step)
     weekdays: Index = np.arange(n_days) % 7
-    n_tests = 2 * N_TOPICS + 2
+    n_tests = 2 * n_topics + 2
     return find_changes(fractions, sizes, weekdays, low.ravel(), high, n_tests), shares
 
 
@@ -100,8 +101,8 @@ def _draw_days(
     step: Step | None,
 ) -> tuple[F64, F64]:
     """Return the fractions and sizes of all series, shape (n_days, n_years * n_series)."""
-    n_years = len(shares)
-    by_weekday = rng.normal(0, variation.by_weekday, (7, n_years, N_TOPICS + 2))
+    n_years, n_topics = shares.shape
+    by_weekday = rng.normal(0, variation.by_weekday, (7, n_years, n_topics + 2))
     by_weekday -= by_weekday.mean(axis=0)
     by_day = np.zeros(by_weekday.shape[1:])
     correlation = variation.correlation
@@ -113,14 +114,14 @@ def _draw_days(
         usual = shares
         if step is not None and day >= step.day:
             usual = _change_share(shares, step.topic, step.factor)
-        usual = usual * factors[:, :N_TOPICS]
+        usual = usual * factors[:, :n_topics]
         usual /= usual.sum(axis=1, keepdims=True)
         n = rng.poisson(n_texts * WEEKDAY_VOLUMES[day % 7], n_years).clip(1)
         counts = rng.multinomial(n, usual)
         unsure = rng.binomial(n, np.minimum(UNSURE * factors[:, -2], 1))
         n_words = n * WORDS // WORDS_ALIKE
         unknown = rng.binomial(n_words, np.minimum(UNKNOWN_WORDS * factors[:, -1], 1))
-        totals = np.column_stack([*[n] * (N_TOPICS + 1), n_words])
+        totals = np.column_stack([*[n] * (n_topics + 1), n_words])
         fractions.append((np.column_stack([counts, unsure, unknown]) / totals).ravel())
         sizes.append(totals.ravel().astype(np.float64))
     return np.stack(fractions), np.stack(sizes)
@@ -135,20 +136,20 @@ def _change_share(shares: F64, topic: int, factor: float) -> F64:
     return changed
 
 
-def alarms(years: int = 1000) -> str:
+def alarms(years: int = 1000, topics: int = N_TOPICS) -> str:
     """Years with a false alarm about any topic, unsure answers or unknown words."""
     rows = []
     for name, variation in VARIATIONS.items():
         cells = [name]
         for n_texts in TEXTS_A_DAY:
             progress(f"{name}, {n_texts} texts a day")
-            found, _ = simulate_years(years, n_texts, variation)
+            found, _ = simulate_years(years, n_texts, variation, n_topics=topics)
             n_false = int((found.raised.reshape(years, -1) >= 0).any(axis=1).sum())
             cells.append(f"{n_false / years:.1%}")
         rows.append(cells)
     header = ["shares vary from day to day", *(f"{n:,} texts a day" for n in TEXTS_A_DAY)]
     return (
-        f"{years:,} simulated years of looking each day, with {N_TOPICS} topics whose shares are "
+        f"{years:,} simulated years of looking each day, with {topics} topics whose shares are "
         f"those of training, except for chance among {N_TRAINING:,} training documents. Of so many "
         f"years, a false alarm was raised in:\n\n{table(header, rows)}"
     )

@@ -25,6 +25,8 @@ UNSURE, UNKNOWN_WORDS = "unsure", "unknown words"
 _N_FIRST_DAYS = 28
 # Texts of some days are worth fewer independent ones than texts of many days, as days differ.
 _DAY_EFFECT = 4.0
+# Held-out documents are worth fewer where the threshold was chosen by the same ones.
+_THRESHOLD_EFFECT = 2.0
 # The fraction of texts that are unsure because of unusually many unknown words, at most; the
 # precision of held-out predictions doesn't include them.
 _UNKNOWN_WORDS_UNSURE = 0.01
@@ -120,7 +122,7 @@ def training_bands(decider: Decider) -> dict[str, Interval]:
     means = np.clip(heldout.dense_proba().mean(axis=0, dtype=np.float64), 0, 1)
     bands = {topic_key(t): find_band(mean, n) for t, mean in enumerate(means.tolist())}
     if decider.promise and not decider.fitted.multilabel:
-        low, high = find_band(1 - decider.achieved.coverage, n)
+        low, high = find_band(1 - decider.achieved.coverage, n / _THRESHOLD_EFFECT)
         bands[UNSURE] = Interval(low, min(1.0, high + _UNKNOWN_WORDS_UNSURE))
     if heldout.words is not None:
         bands[UNKNOWN_WORDS] = find_band(heldout.words.rate, n)
