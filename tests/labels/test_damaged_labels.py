@@ -82,7 +82,7 @@ USES: tuple[Callable[[LabelStore], object], ...] = (
     LabelStore.coders,
     LabelStore.codebook,
     LabelStore.last_change,
-    LabelStore.assigned_documents,
+    LabelStore.first_assignments,
     lambda store: store.open_assignments("Kim"),
     lambda store: store.document(1),
     lambda store: store.find_texts(["changed"]),

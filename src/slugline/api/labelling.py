@@ -52,7 +52,7 @@ from slugline.labels.text_table import (
     SOURCE,
     SourceColumns,
     TextTable,
-    resume_notes,
+    missing_note,
     stored_text_columns,
 )
 
@@ -289,7 +289,8 @@ def label(
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
         table, notes = _read_table(SourceColumns.from_file(path), data, reading)
         labels = stack.enter_context(open_labels(path, table, options))
-        notes += map(str, resume_notes(labels.assignments, table))
+        note = missing_note(labels.assignments, table)
+        notes += [] if note is None else [f"{note}"]
         service = make_label_service(labels, options)
         stack.callback(service.close)
         state = LabelState(settings, service)

@@ -33,7 +33,7 @@ from slugline.labels.label_setup import (
     find_source,
     open_labels,
 )
-from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, resume_notes
+from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, missing_note
 from slugline.serving.serve_settings import ServeSettings
 
 
@@ -207,7 +207,7 @@ def label(
         return
     table = _read_table(labels, file, reading)
     with open_labels(labels, table, label_options) as opened:
-        _say_notes(opened)
+        _say_note(opened)
         reading = reading._replace(text=table.text_columns)
         exchange_labels(opened.store, table, files, label_options.coder, reading)
     if agreement:
@@ -228,7 +228,7 @@ def _label_on_page(
         listener = stack.enter_context(page.listener())
         table = _read_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
-        _say_notes(opened)
+        _say_note(opened)
         from slugline.serving.labelling.opening import make_label_service
 
         service = make_label_service(opened, label_options)
@@ -242,8 +242,9 @@ def _label_on_page(
         say(f"labels are in {labels}; to learn from them: slugline train {labels} -o model.slug")
 
 
-def _say_notes(labels: OpenLabels) -> None:
-    for note in resume_notes(labels.assignments, labels.table):
+def _say_note(labels: OpenLabels) -> None:
+    note = missing_note(labels.assignments, labels.table)
+    if note is not None:
         say(note)
 
 

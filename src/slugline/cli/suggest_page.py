@@ -18,7 +18,7 @@ from slugline.experiment.suggest import Suggestion
 from slugline.labels.label_setup import add_topics
 from slugline.labels.ordered_selector import OrderedSelector
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import RowAssignments, TextTable, resume_notes
+from slugline.labels.text_table import RowAssignments, TextTable, missing_note
 from slugline.model.fitted import Fitted
 
 
@@ -59,7 +59,8 @@ def label_suggestions(
         table = TextTable.from_texts(file, unlabelled, topic)
         store = stack.enter_context(LabelStore(output))
         assignments = RowAssignments.from_store(table, store)
-        for note in resume_notes(assignments, table):
+        note = missing_note(assignments, table)
+        if note is not None:
             say(note)
         free = [row for row in assignments.free_rows("").tolist() if is_open[row]]
         if not free:

@@ -85,7 +85,7 @@ def _remove_unused(path: Path) -> None:
     """Remove a file of labels from which nobody got a text, and which has no label."""
     with contextlib.suppress(StoreError, OSError):
         with LabelStore(path, create=False) as store:
-            is_used = bool(store.assigned_documents())
+            is_used = store.has_assignments()
         if not is_used:
             path.unlink()
 

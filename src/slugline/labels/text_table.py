@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -331,12 +331,16 @@ class RowAssignments:
         return np.array(rows, dtype=np.int64)
 
 
-def resume_notes(assignments: RowAssignments, table: TextTable) -> Iterator[str]:
-    """Yield what to tell the user about labels that the file of texts doesn't have any more."""
-    if assignments.n_missing:
-        is_one = assignments.n_missing == 1
-        verb, have, their = ("is", "has", "its") if is_one else ("are", "have", "their")
-        yield Message(
-            f"{counted(assignments.n_missing, 'labelled document')} {verb} no longer in "
-            f"{table.name}, or {have} a different text there; {their} labels are kept"
-        )
+def missing_note(assignments: RowAssignments, table: TextTable) -> str | None:
+    """Return what to tell the user about labels of texts that the file has no more; None if none.
+
+    The file may have another text under the same id.
+    """
+    if not assignments.n_missing:
+        return None
+    is_one = assignments.n_missing == 1
+    verb, have, their = ("is", "has", "its") if is_one else ("are", "have", "their")
+    return Message(
+        f"{counted(assignments.n_missing, 'labelled document')} {verb} no longer in "
+        f"{table.name}, or {have} a different text there; {their} labels are kept"
+    )

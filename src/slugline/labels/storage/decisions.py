@@ -148,11 +148,9 @@ class DecisionStore(LabelRows):
             query = "SELECT document, min(at) FROM assignments WHERE reason = 'audit' GROUP BY 1"
             return dict(connection.execute(query).fetchall())
 
-    def assigned_documents(self) -> dict[int, int]:
-        """Return the number of coders of each document that has any."""
-        with self._database.reading() as connection:
-            query = "SELECT document, count(DISTINCT coder) FROM assignments GROUP BY document"
-            return dict(connection.execute(query).fetchall())
+    def has_assignments(self) -> bool:
+        """Return whether any coder got a document, or has an imported label."""
+        return bool(self._database.query_value("SELECT EXISTS (SELECT 1 FROM assignments)"))
 
     def label(
         self,

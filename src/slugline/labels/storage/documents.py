@@ -62,16 +62,6 @@ class DocumentStore(LabelRows):
             cells = find_row(connection, "documents", DOCUMENT_COLUMNS, number)
             return self._reader(connection).document(cells)
 
-    def find_document(self, key: str) -> StoredDocument | None:
-        """Return the latest document with a key; None if there is none."""
-        with self._database.reading() as connection:
-            cells = connection.execute(
-                f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE key = ? "  # noqa: S608
-                "ORDER BY id DESC LIMIT 1",
-                (to_cell(key),),
-            ).fetchone()
-            return None if cells is None else self._reader(connection).document(cells)
-
     def find_keys(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the number of the latest document with each key that there is."""
         query = "SELECT max(id) FROM documents WHERE key = ?"
