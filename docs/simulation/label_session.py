@@ -164,7 +164,7 @@ class Session(ABC):
             time.sleep(1)
             seen.append(self._call("progress"))
             n_equal = seen[-_N_EQUAL:].count(seen[-1])
-            if n_equal == _N_EQUAL and not _has_old_forecast(seen[-1]):
+            if n_equal == _N_EQUAL and not _lacks_forecast(seen[-1]):
                 break
         return seen[-1]
 
@@ -394,11 +394,10 @@ def open_session(
     return BrowserSession(reader, address, token, is_phone=is_phone)
 
 
-def _has_old_forecast(progress: dict[str, Any]) -> bool:
-    """Whether what twice as many labels bring was measured with fewer than there are now."""
-    forecast, accuracy = progress["forecast"], progress["accuracy"]
-    # Skipped texts count in the accuracy, but not in the forecast.
-    return forecast is not None and forecast["n_labels"] < 1.7 * accuracy["n_labels"]
+def _lacks_forecast(progress: dict[str, Any]) -> bool:
+    """Whether what twice as many labels bring is still to be measured; it needs 40 labels."""
+    accuracy = progress["accuracy"]
+    return progress["forecast"] is None and accuracy is not None and accuracy["n_labels"] > 60
 
 
 def _request_name() -> str:

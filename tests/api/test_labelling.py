@@ -239,7 +239,7 @@ def test_measure_agreement_takes_a_path_or_a_store(labels: Path) -> None:
     with slugline.LabelStore(labels) as store:
         assert slugline.measure_agreement(store) == by_path
     assert by_path.people.exact.value == 1
-    assert repr(by_path).startswith("7 texts with labels of two persons or more")
+    assert repr(by_path).startswith("7 texts with labels of two people or more")
     assert "Krippendorff" in by_path._repr_html_()
 
 

@@ -19,7 +19,7 @@ COMMAND = ("label", "t.csv", "-o", "l.db", "--agreement")
 
 
 PEOPLE = """\
-20 texts with labels of two persons or more, 0 of them random draws
+20 texts with labels of two people or more, 0 of them random draws
                       value  95 % interval
 same topics            90 %   69 % to 97 %
 Krippendorff's alpha   0.80   0.39 to 0.95

@@ -69,7 +69,7 @@ def test_accuracy_by_topic_weighs_labels_by_the_inverse_of_their_probability() -
 
 
 def test_forecast_doubling_is_less_than_what_the_second_half_brought() -> None:
-    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 80, right_until(70))
+    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 80, right_until(70), 0.8)
     assert forecast is not None
     assert forecast.n_labels == 200
     assert forecast.gain == pytest.approx(0.06)
@@ -78,21 +78,29 @@ def test_forecast_doubling_is_less_than_what_the_second_half_brought() -> None:
 
 
 def test_forecast_doubling_is_never_below_0() -> None:
-    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 70, right_until(80))
+    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 70, right_until(80), 0.7)
     assert forecast is not None
     assert forecast.gain == forecast.low == 0
+
+
+def test_forecast_doubling_adds_no_more_than_is_missing() -> None:
+    forecast = forecast_doubling(
+        draws(100, "grain"), np.ones(100, dtype=bool), right_until(50), 0.9
+    )
+    assert forecast is not None
+    assert [forecast.gain, forecast.high] == pytest.approx([0.1, 0.1])
 
 
 def test_forecast_doubling_needs_40_measured_labels() -> None:
     right = np.ones(60, dtype=bool)
     labelled = [*draws(39, "grain"), *draws(21, "grain", is_measured=False)]
-    assert forecast_doubling(labelled, right, np.ones(60)) is None
-    assert forecast_doubling(draws(60, "grain"), right, np.ones(60)) is not None
+    assert forecast_doubling(labelled, right, np.ones(60), 0.9) is None
+    assert forecast_doubling(draws(60, "grain"), right, np.ones(60), 0.9) is not None
 
 
 def test_forecast_doubling_needs_more_than_one_label_with_all_the_weight() -> None:
     labelled = [draws(1, "grain")[0]._replace(weight=1e6), *draws(59, "grain")]
-    assert forecast_doubling(labelled, np.ones(60, dtype=bool), np.ones(60)) is None
+    assert forecast_doubling(labelled, np.ones(60, dtype=bool), np.ones(60), 0.9) is None
 
 
 def test_hardly_pays_needs_a_small_gain_that_is_surely_not_large() -> None:
@@ -125,8 +133,8 @@ def test_lines_say_what_is_known() -> None:
     )
     assert [*report.lines()] == [
         "1,000 labels: right for 80 % of the other texts (70 % to 90 %)",
-        "grain: 80 % (70 % to 90 %)",
-        "with 2,000 labels, accuracy is expected to rise by 2.1 points (0.0 to 5.0)",
+        "right for 80 % of the texts about grain (70 % to 90 %)",
+        "twice as many labels are expected to add 2.1 points to the accuracy (0.0 to 5.0)",
     ]
 
 
@@ -150,6 +158,7 @@ def test_to_dict_is_json_without_nan() -> None:
         "low": 0.0,
         "high": 1.0,
         "n_measured": 3,
+        "n_skipped": 0,
         "topics": [],
         "doubling": None,
     }

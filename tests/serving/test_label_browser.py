@@ -288,13 +288,13 @@ def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
         summary = page.get_by_text("Coders: how far they agree")
         summary.click()
         panel = page.locator("#agreement")
-        panel.get_by_text("No text has labels of two persons yet").wait_for()
+        panel.get_by_text("No text has labels of two people yet").wait_for()
         summary.click()
         press(page, "1", "3", "3")
         wait_until_saved(page)
         add_second_coder(texts)
         summary.click()
-        panel.get_by_text("3 texts with labels of two persons or more").wait_for()
+        panel.get_by_text("3 texts with labels of two people or more").wait_for()
         panel.get_by_text("No text has come again yet").wait_for()
         assert panel.get_by_role("region", name="Agreement of people", exact=True).is_visible()
         confusions = panel.get_by_role("region", name="Confusions of people").inner_text()
@@ -508,19 +508,17 @@ def test_topics_that_are_numbers_leave_the_codebook_as_it_is(browser: Browser, t
         assert not [url for url in asked if url.endswith("/v1/codebook")]
 
 
-def test_old_forecast_is_hidden(browser: Browser, texts: Path) -> None:
-    take = """n_labels => takeProgress({
+def test_accuracy_says_what_it_is_measured_on(browser: Browser, texts: Path) -> None:
+    take = """() => takeProgress({
       ...state.progress, n_needed: 0, topics: [],
-      accuracy: { accuracy: 0.8, low: 0.7, high: 0.9, n_labels: 100 },
-      forecast: { n_labels, gain: 0.05, low: 0.0, high: 0.1, hardly_pays: false },
+      accuracy: { accuracy: 0.8, low: 0.7, high: 0.9, n_labels: 100, n_skipped: 6 },
+      forecast: { gain: 0.05, low: 0.0, high: 0.1, hardly_pays: false },
     })"""
     with labelling(texts) as address, opened(browser, address) as page:
         summary = page.locator("#progress-summary")
-        page.evaluate(take, 200)
-        assert "With 200 labels, accuracy is expected to rise by 5.0 points" in summary.inner_text()
-        page.evaluate(take, 100)
-        assert "right for about 80\xa0%" in summary.inner_text()
-        assert "expected to rise" not in summary.inner_text()
+        page.evaluate(take)
+        assert "measured on 100 labels; 6 texts that were skipped or left" in summary.inner_text()
+        assert "Twice as many labels are expected to add 5.0 points" in summary.inner_text()
 
 
 # Labels that come again ---------------------------------------------------------------------------

@@ -19,8 +19,10 @@ from starlette.testclient import TestClient
 from random_selector import RandomSelector
 from server import running
 from slugline.corpus.label_database import ModelGuess, Selection
+from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
+from slugline.labels.label_report import DoublingForecast, LabelReport
 from slugline.labels.near_copies import NearCopies
 from slugline.labels.storage.reading import LabelHistory
 from slugline.labels.store import LabelStore
@@ -512,12 +514,44 @@ def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
         "by_topic": {"grain": 2, "earnings": 1},
         "codebook_version": 2,
         "n_random": 3,
+        "n_near_copies": 0,
         "accuracy": None,
         "n_needed": 17,
         "topics": [],
         "forecast": None,
         "problem": None,
     }
+
+
+class ForecastingSelector(RandomSelector):
+    """Has a forecast of 100 labels, and the accuracy of a model of `n_labels`."""
+
+    n_labels = 100
+
+    @property
+    def estimate(self) -> AccuracyEstimate:
+        return AccuracyEstimate(0.8, 0.7, 0.9, self.n_labels + 6, 100.0, n_skipped=6)
+
+    @property
+    def report(self) -> LabelReport:
+        estimate = AccuracyEstimate(0.8, 0.7, 0.9, 106, 100.0, n_skipped=6)
+        doubling = DoublingForecast(200, 0.05, 0.0, 0.1)
+        return LabelReport(n_labels=100, estimate=estimate, doubling=doubling)
+
+
+def test_progress_counts_measured_labels_without_skipped_texts(path: Path) -> None:
+    with labelling(path, selector_class=ForecastingSelector) as page:
+        accuracy = get(page, "progress")["accuracy"]
+    assert (accuracy["n_labels"], accuracy["n_skipped"]) == (100, 6)
+
+
+@pytest.mark.parametrize(("n_labels", "is_shown"), [(100, True), (115, True), (130, False)])
+def test_progress_has_no_forecast_of_far_fewer_labels(
+    path: Path, n_labels: int, *, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ForecastingSelector, "n_labels", n_labels)
+    with labelling(path, selector_class=ForecastingSelector) as page:
+        assert (get(page, "progress")["forecast"] is not None) == is_shown
 
 
 def test_progress_reads_only_documents_that_have_changed(

@@ -50,7 +50,7 @@ def _print_people(agreement: Agreement) -> None:
         )
         return
     show(
-        f"{counted(people.n_documents, 'text')} with labels of two persons or more, "
+        f"{counted(people.n_documents, 'text')} with labels of two people or more, "
         f"{agreement.n_random:,} of them random draws"
     )
     _print_group(people)

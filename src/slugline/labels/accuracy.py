@@ -64,9 +64,11 @@ class AccuracyEstimate(NamedTuple):
     low, high : float
         The interval; 0 and 1 if there are too few labels.
     n_labels : int
-        Number of labels that were measured.
+        Number of texts that were measured: those that were labelled, skipped, or left undecided.
     n_effective : float
         The number of random draws that would say as much.
+    n_skipped : int, default 0
+        How many of the measured texts have no label.
     """
 
     accuracy: float
@@ -74,6 +76,7 @@ class AccuracyEstimate(NamedTuple):
     high: float
     n_labels: int
     n_effective: float
+    n_skipped: int = 0
 
     @property
     def width(self) -> float:
@@ -128,8 +131,9 @@ def estimate_accuracy(
         return AccuracyEstimate(math.nan, 0.0, 1.0, 0, 0.0)
     weights = labels.weights
     n_effective = float(weights.sum() ** 2 / (weights**2).sum())
+    n_skipped = int(labels.is_skipped.sum())
     if n_effective < MIN_EFFECTIVE:
-        return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective)
+        return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective, n_skipped)
     (worst, worst_half_width), (best, best_half_width) = (
         _interval(right, labels.confidence, weights, n_effective, mean_confidence, alpha)
         for right in _with_skipped_wrong_and_right(labels)
@@ -143,6 +147,7 @@ def estimate_accuracy(
         high=known * high + unmeasured_fraction,
         n_labels=len(labels),
         n_effective=n_effective,
+        n_skipped=n_skipped,
     )
 
 

@@ -124,15 +124,18 @@ class LabelReport:
             f"other texts ({_interval(estimate)})"
         )
         for topic, of_topic in self.topics:
-            yield f"{topic}: {percent(of_topic.accuracy, 0)} ({_interval(of_topic)})"
+            yield (
+                f"right for {percent(of_topic.accuracy, 0)} of the texts about {topic} "
+                f"({_interval(of_topic)})"
+            )
         if self.doubling is None:
             return
         if self.doubling.hardly_pays:
             yield "more labels are unlikely to help much"
         else:
-            n, gain, low, high = self.doubling
+            _, gain, low, high = self.doubling
             yield (
-                f"with {n:,} labels, accuracy is expected to rise by {100 * gain:.1f} points "
+                f"twice as many labels are expected to add {100 * gain:.1f} points to the accuracy "
                 f"({100 * low:.1f} to {100 * high:.1f})"
             )
 
@@ -160,7 +163,8 @@ def _estimate_dict(estimate: AccuracyEstimate) -> dict[str, Any]:
         "accuracy": accuracy,
         "low": estimate.low,
         "high": estimate.high,
-        "n_measured": estimate.n_labels,
+        "n_measured": estimate.n_labels - estimate.n_skipped,
+        "n_skipped": estimate.n_skipped,
     }
 
 
@@ -200,7 +204,7 @@ def _measured(pairs: Sequence[tuple[LabelledText, bool]]) -> MeasuredLabels:
 
 
 def forecast_doubling(
-    answered: Sequence[LabelledText], is_right: Mask, half_right: F64
+    answered: Sequence[LabelledText], is_right: Mask, half_right: F64, accuracy: float
 ) -> DoublingForecast | None:
     """Return what twice as many labels would bring; None if too few are measured.
 
@@ -213,6 +217,8 @@ def forecast_doubling(
         Whether held-out answers are right.
     half_right : float64 array, shape (n_answered,)
         The fraction of models of half of the labels, without that text, that are right.
+    accuracy : float
+        The estimated accuracy of the model of all labels; gains are at most what is missing to 1.
     """
     is_measured = np.array([each.is_measured for each in answered], dtype=bool)
     if is_measured.sum() < _MIN_TO_FORECAST:
@@ -227,10 +233,9 @@ def forecast_doubling(
         return None
     variance = float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1)
     # What none of n labels shows may still be so for 3 / n of the texts (the rule of three).
-    half_width = max(Z_95 * _SPREAD * math.sqrt(variance), 3 / n)
-    return DoublingForecast(
-        n_labels=2 * len(answered),
-        gain=max(_NEXT_GAIN * last_gain, 0.0),
-        low=max(_NEXT_GAIN * (last_gain - half_width), 0.0),
-        high=max(_NEXT_GAIN * (last_gain + half_width), 0.0),
-    )
+    unseen = 3 / n
+    half_width = max(Z_95 * _SPREAD * math.sqrt(variance), unseen)
+    gains = np.array([last_gain, last_gain - half_width, last_gain + half_width])
+    largest = max(1 - accuracy, _NEXT_GAIN * unseen)
+    gain, low, high = np.clip(_NEXT_GAIN * gains, 0.0, largest).tolist()
+    return DoublingForecast(n_labels=2 * len(answered), gain=gain, low=low, high=high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -382,7 +383,7 @@ def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> Measu
 def _forecast(model: LabelModel) -> DoublingForecast | None:
     """Return what twice as many labels would bring; None if there are too few to tell."""
     answered, answers = _split_answers(model.labelled)
-    if len(answered) < _MIN_TO_HALVE:
+    if len(answered) < _MIN_TO_HALVE or math.isnan(model.estimate.accuracy):
         return None
     texts, measured = [each.text for each in answered], _measured_answers(answered)
     right = np.zeros(len(texts))
@@ -395,4 +396,6 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
                 return None
             predicted = _answers(fitted, fitted.predict_proba([texts[row] for row in other]))
             right[other] += _is_same_answer(predicted, [measured[row] for row in other])
-    return forecast_doubling(answered, model.heldout.is_right, right / _N_HALVINGS)
+    return forecast_doubling(
+        answered, model.heldout.is_right, right / _N_HALVINGS, model.estimate.accuracy
+    )

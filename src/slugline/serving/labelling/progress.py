@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from slugline.labels.accuracy import MIN_EFFECTIVE
 from slugline.labels.label_counts import LabelCounter, LabelCounts
+from slugline.labels.label_report import DoublingForecast
 from slugline.labels.learning_selector import MIN_LABELS
 from slugline.serving.labelling.context import LabelContext
 from slugline.serving.labelling.replies import (
@@ -19,6 +20,9 @@ from slugline.serving.labelling.replies import (
 
 # With more changed documents, all are counted again, page by page.
 _MAX_RECOUNTED = 1000
+# A forecast is measured after the accuracy, and while labels arrive often not at all. It is shown
+# until there are so many times as many labels.
+_MAX_GROWTH = 1.2
 
 
 class ProgressService:
@@ -41,7 +45,7 @@ class ProgressService:
         codebook, selector = self._context.store.codebook(), self._context.selector
         counts = self._read_counts(codebook.names())
         report = selector.report
-        forecast = None if report is None else report.doubling
+        forecast = self._current_forecast()
         reasons, statuses = counts.by_reason, counts.by_status
         return ProgressReply(
             n_texts=len(self._context.table) + counts.n_unlisted,
@@ -52,6 +56,7 @@ class ProgressService:
             by_topic=counts.by_topic,
             codebook_version=codebook.version,
             n_random=reasons.get("random", 0) + reasons.get("double-coded", 0),
+            n_near_copies=reasons.get("near copy", 0),
             accuracy=AccuracyReply.from_estimate(selector.estimate),
             n_needed=self._count_needed(counts),
             topics=[
@@ -61,6 +66,14 @@ class ProgressService:
             forecast=None if forecast is None else ForecastReply.from_forecast(forecast),
             problem=selector.problem,
         )
+
+    def _current_forecast(self) -> DoublingForecast | None:
+        """Return what twice as many labels would bring; None if that is unknown, or out of date."""
+        report, estimate = self._context.selector.report, self._context.selector.estimate
+        if report is None or estimate is None:
+            return None
+        is_old = estimate.n_labels > _MAX_GROWTH * report.estimate.n_labels
+        return None if is_old else report.doubling
 
     def _count_needed(self, counts: LabelCounts) -> int:
         """Return about how many more labels it takes to know the accuracy of a model."""

@@ -285,7 +285,9 @@ class AccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: float
     low: float
     high: float
+    #: Labels that were measured, and texts that were skipped, or left undecided.
     n_labels: int
+    n_skipped: int
 
     @classmethod
     def from_estimate(cls, estimate: AccuracyEstimate | None) -> Self | None:
@@ -296,7 +298,8 @@ class AccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
             accuracy=estimate.accuracy,
             low=estimate.low,
             high=estimate.high,
-            n_labels=estimate.n_labels,
+            n_labels=estimate.n_labels - estimate.n_skipped,
+            n_skipped=estimate.n_skipped,
         )
 
 
@@ -325,7 +328,6 @@ class TopicAccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
 class ForecastReply(msgspec.Struct, frozen=True, kw_only=True):
     """The accuracy that twice as many labels would add, and its interval."""
 
-    n_labels: int
     gain: float
     low: float
     high: float
@@ -334,7 +336,12 @@ class ForecastReply(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_forecast(cls, forecast: DoublingForecast) -> Self:
         """Return the reply for a forecast."""
-        return cls(**forecast._asdict(), hardly_pays=forecast.hardly_pays)
+        return cls(
+            gain=forecast.gain,
+            low=forecast.low,
+            high=forecast.high,
+            hardly_pays=forecast.hardly_pays,
+        )
 
 
 class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -351,6 +358,8 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     codebook_version: int
     #: Labels of random draws.
     n_random: int
+    #: Labels of near copies, which were labelled together with a text, and aren't measured.
+    n_near_copies: int
     #: None if there are too few labels.
     accuracy: AccuracyReply | None
     #: About how many more labels `accuracy` needs.

@@ -1,7 +1,7 @@
 // How far coders agree, with each other, with themselves and with imported ones; what was settled,
 // and whose labels were withdrawn.
 
-// With fewer texts that two persons labelled, intervals are too wide to say much.
+// With fewer texts that two people labelled, intervals are too wide to say much.
 const FEW_TEXTS = 30;
 // Pairs of topics that are listed.
 const N_CONFUSIONS = 10;
@@ -42,11 +42,11 @@ const nameOf = (name) => make("bdi", {}, shorten(name, TOPIC_LENGTH));
 function peopleParts(agreement) {
   const n = agreement.exact_n_documents;
   if (!n) {
-    return [soft("No text has labels of two persons yet. Let somebody else label as well, and " +
+    return [soft("No text has labels of two people yet. Let somebody else label as well, and " +
       "start the page with --double 0.1: one text in ten goes to two of you then.")];
   }
   return [
-    make("p", {}, `${counted(n, "text")} with labels of two persons or more.` +
+    make("p", {}, `${counted(n, "text")} with labels of two people or more.` +
       (n < FEW_TEXTS ? " With so few, the intervals are wide." : "")),
     ...groupParts(agreement, "people"),
   ];

@@ -2,8 +2,8 @@
 
 let refreshing;
 
-// Show the progress soon, and again once the server has had time to learn from the last label.
-function refreshProgress(delays = [300, 3000]) {
+// Show the progress soon, and again while the server may be learning from the last label.
+function refreshProgress(delays = [300, 3000, 8000, 20000, 60000]) {
   clearTimeout(refreshing);
   const [delay, ...later] = delays;
   refreshing = setTimeout(async () => {
@@ -34,6 +34,7 @@ function showProgress() {
   ] : [
     `${number(progress.n_labelled)} of ${counted(progress.n_texts, "text")} labelled`
       + (progress.n_mine !== progress.n_labelled ? `, ${number(progress.n_mine)} by you` : ""),
+    progress.n_near_copies ? `${number(progress.n_near_copies)} of them as near copies` : null,
     progress.n_skipped ? `${number(progress.n_skipped)} skipped` : null,
     progress.n_disagreements ? `coders disagree on ${number(progress.n_disagreements)}` : null,
   ].filter(Boolean);
@@ -49,10 +50,10 @@ function showProgress() {
   );
 }
 
-function forecastLine({ n_labels, gain, low, high, hardly_pays }) {
+function forecastLine({ gain, low, high, hardly_pays }) {
   if (hardly_pays) return "More labels are unlikely to help much.";
   const points = (fraction) => (100 * fraction).toFixed(1);
-  return `With ${number(n_labels)} labels, accuracy is expected to rise by ${points(gain)} points ` +
+  return `Twice as many labels are expected to add ${points(gain)} points ` +
     `(${points(low)} to ${points(high)}).`;
 }
 
@@ -65,6 +66,10 @@ function topicTable(topics) {
   const head = ["Topic", "Right", "Interval"].map((name) => make("th", { scope: "col" }, name));
   return make("details", { id: "by-topic", open: wasOpen }, make("summary", {}, "By topic"),
     make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
+}
+
+function undecidedPart(n) {
+  return n ? `; ${counted(n, "text")} that ${n === 1 ? "was" : "were"} skipped or left may be right or wrong` : "";
 }
 
 // What a model of the labels so far would get right.
@@ -85,9 +90,8 @@ function accuracyLines({ accuracy, n_needed, topics, forecast, problem }) {
       make("b", {}, percent(accuracy.accuracy)), " of the other texts."),
     make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
       `${percent(accuracy.high)} with 95 % confidence, however often you look; measured on ` +
-      `${counted(accuracy.n_labels, "label")}.`),
-    // The forecast is measured after the accuracy, and may be an old one.
-    forecast?.n_labels > accuracy.n_labels ? make("p", {}, forecastLine(forecast)) : "",
+      `${counted(accuracy.n_labels, "label")}${undecidedPart(accuracy.n_skipped)}.`),
+    forecast ? make("p", {}, forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];
 }
