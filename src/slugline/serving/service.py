@@ -79,7 +79,8 @@ from slugline.serving.service_errors import (
 )
 from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
 from slugline.serving.watch.recorder import Watch
-from slugline.serving.watch.report import WatchReport, make_report
+from slugline.serving.watch.report import WatchReport
+from slugline.serving.watch.report_cache import ReportCache
 
 if TYPE_CHECKING:
     from slugline.corrections.learning_loop import LearningLoop
@@ -170,6 +171,9 @@ class Service:
         self.watch = watch
         self.queue = BatchQueue(n_threads, metrics, 2 * limits.guesses, self.watch)
         self.threads = BackgroundThreads(n_threads)
+        self._reports: ReportCache | None = None
+        if watch is not None and watch.store is not None:
+            self._reports = ReportCache(watch, watch.store, self.threads)
         self._corrections = corrections
         self._everybody_approves, self._logs_texts = everybody_approves, logs_texts
         self._n_tables = 0
@@ -387,19 +391,16 @@ class Service:
     @property
     def has_daily_sums(self) -> bool:
         """Whether sums over the answers of each day are kept."""
-        return self.watch is not None and self.watch.store is not None
+        return self._reports is not None
 
     async def report_days(self, model: ServedModel) -> WatchReport | None:
-        """Return what the daily sums of a model say; None if there are none.
+        """Return what the daily sums of a model said some seconds ago; None if there are none.
 
         Raises
         ------
         StoreError : if the file can't be read.
         """
-        if self.watch is None or self.watch.store is None:
-            return None
-        await self.threads.run(self.watch.write)  # so that the latest texts count
-        return await self.threads.run(make_report, self.watch.store, model, self.watch.today())
+        return None if self._reports is None else await self._reports.report(model)
 
     async def accept_change(self, model: ServedModel, series: str, call: Call) -> bool:
         """Take the values of a series since its alert for the new normal.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -356,7 +357,13 @@ class ShareEstimator:
         return few, many
 
 
-@functools.lru_cache(maxsize=16)
+# Versions of models that are no longer served drop out.
+_estimators = weakref.WeakKeyDictionary[ServedModel, ShareEstimator]()
+
+
 def estimator_of(model: ServedModel) -> ShareEstimator:
-    """Return the estimator of a model; the most recent ones are cached."""
-    return ShareEstimator(model.fitted)
+    """Return the estimator of a model, which is cached as long as the model is served."""
+    estimator = _estimators.get(model)
+    if estimator is None:
+        estimator = _estimators[model] = ShareEstimator(model.fitted)
+    return estimator
