@@ -402,6 +402,32 @@ def test_store_merges_topics_and_separates_them_again(store: LabelStore) -> None
     assert statuses(store)[0] == "open"
 
 
+def test_store_removes_topics_that_no_label_has(store: LabelStore) -> None:
+    decision = give(store, "Kim", 1, "grain")
+    store.rename_topic("grain", "cereals", "Kim")
+    with pytest.raises(DataError, match="topic 'cereals' has labels"):
+        store.remove_topic("cereals", "Kim")
+    store.undo(decision.id)
+    store.merge_topic("metal", "cereals", "Kim")
+    with pytest.raises(DataError, match="or another topic was merged into it"):
+        store.remove_topic("cereals", "Kim")
+    [merged] = [topic for topic in store.codebook().all_topics() if topic.merged_into]
+    store.separate_topic(merged.id, "Kim")
+    assert store.remove_topic("cereals", "Kim").name == "cereals"
+    assert store.codebook().names() == ["earn", "metal"]
+    assert (store.codebook().find("grain"), store.codebook().find("cereals")) == (None, None)
+    assert next(iter(store.decisions())).topics == ("cereals",)
+    added = store.add_topic("cereals", "Kim")
+    assert (store.codebook().find("cereals"), added.is_removed) == (added, False)
+
+
+def test_store_keeps_topics_that_a_settlement_has(store: LabelStore) -> None:
+    give(store, "Kim", 1, "grain")
+    store.settle(1, ["metal"], "Kim")
+    with pytest.raises(DataError, match="topic 'metal' has labels"):
+        store.remove_topic("metal", "Kim")
+
+
 def test_store_rejects_codebook_changes_that_make_names_ambiguous(store: LabelStore) -> None:
     with pytest.raises(DataError) as caught:
         store.rename_topic("grain", "earn", "Kim")

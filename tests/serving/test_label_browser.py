@@ -157,6 +157,50 @@ def test_double_click_labels_one_text(browser: Browser, texts: Path) -> None:
     assert decisions(texts) == [("label", ("grain",), None)]
 
 
+def test_two_taps_on_a_topic_label_two_texts(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        first = page.locator("#topics button").first
+        first.click()
+        page.wait_for_timeout(350)
+        page.mouse.down(click_count=2)  # as browsers count taps in one place within half a second
+        page.mouse.up(click_count=2)
+        wait_until_saved(page)
+    assert decisions(texts) == [("label", ("grain",), None)] * 2
+
+
+def test_topic_without_labels_is_removed(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        press(page, "2")
+        wait_until_saved(page)
+        page.locator("#progress-summary", has_text="1 of 24 texts labelled").wait_for()
+        page.locator("#codebook-box > summary").click()
+        page.locator("#codebook details summary", has_text="metal").click()
+        metal = page.locator("#codebook details[data-topic='3']")
+        metal.get_by_role("button", name="Remove").click()
+        page.locator("#topics button", has_text="metal").wait_for(state="detached")
+        page.locator("#codebook details summary", has_text="earnings").click()
+        earnings = page.locator("#codebook details[data-topic='2']")
+        assert earnings.get_by_role("button", name="Remove").is_hidden()
+        page.locator("#undo").click()
+        earnings.get_by_role("button", name="Remove").wait_for()
+
+
+def test_problem_of_the_codebook_goes_once_a_change_succeeds(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address, expected="422") as page:
+        page.locator("#codebook-box > summary").click()
+        page.locator("#codebook details summary", has_text="metal").click()
+        metal = page.locator("#codebook details[data-topic='3']")
+        metal.get_by_label("Name").fill("grain")
+        metal.get_by_role("button", name="Rename").click()
+        problem = page.locator("#problems .problem")
+        problem.wait_for()
+        assert "There is a topic “grain” already; merge “metal” into it" in problem.inner_text()
+        metal.get_by_label("Name").fill("metals")
+        metal.get_by_role("button", name="Rename").click()
+        page.locator("#topics button", has_text="metals").wait_for()
+        assert problem.count() == 0
+
+
 def test_new_topic_is_typed_and_a_similar_one_is_asked_about(browser: Browser, texts: Path) -> None:
     with labelling(texts, topics=[]) as address, opened(browser, address) as page:
         assert page.locator("#no-topics").is_visible()

@@ -465,6 +465,40 @@ def test_add_topic_asks_about_similar_ones(page: TestClient) -> None:
     assert names == ["grain", "earnings", "metal prices", "earning"]
 
 
+@pytest.mark.parametrize(
+    ("topic", "typed"),
+    [
+        ("Rückgabe", "Rueckgabe"),
+        ("Rückgabe", "rückgabe"),
+        ("Rückgabe", "Ruckgabe"),
+        ("Straße", "Strasse"),
+        ("Lieferung", "Lieferungen"),
+        ("Konto", "Konten"),
+        ("café", "cafe"),
+    ],
+)
+def test_add_topic_asks_about_other_spellings_and_endings(
+    page: TestClient, topic: str, typed: str
+) -> None:
+    add(page, topic)
+    assert add(page, typed)["similar"] == topic
+
+
+@pytest.mark.parametrize(("topic", "typed"), [("group a", "group b"), ("topic 1", "topic 12")])
+def test_add_topic_takes_names_that_differ_in_a_word_or_a_number(
+    page: TestClient, topic: str, typed: str
+) -> None:
+    add(page, topic)
+    assert add(page, typed)["topic"]["name"] == typed
+
+
+def test_remove_topic_takes_it_off_the_codebook(page: TestClient) -> None:
+    add(page, "gold")
+    codebook = post(page, "topics/remove", name="gold", request=name())
+    assert [topic["name"] for topic in codebook["topics"]] == ["grain", "earnings"]
+    assert add(page, "gold")["topic"]["name"] == "gold"
+
+
 def test_describe_topic_stores_description_and_examples(page: TestClient) -> None:
     codebook = post(
         *(page, "topics/describe"),
@@ -500,6 +534,15 @@ def test_merge_topic_can_be_undone(page: TestClient) -> None:
 
 
 # Progress -----------------------------------------------------------------------------------------
+
+
+def test_next_text_is_given_to_a_coder_who_never_opened_the_page(path: Path) -> None:
+    with labelling(path, tokens=NAMED) as page:
+        token = {"Authorization": "Bearer fedcba9876543210"}
+        reply = page.post("/v1/next", json={"held": []}, headers=token)
+        assert reply.json()["text"]["assignment"] == 1
+    with LabelStore(path) as store:
+        assert [coder.name for coder in store.coders()] == ["Kim", "Lee"]
 
 
 def test_progress_counts_labels_of_everybody(page: TestClient) -> None:

@@ -85,7 +85,7 @@ CODER_KINDS: tuple[str, ...] = get_args(CoderKind)
 SELECTION_REASONS: tuple[str, ...] = get_args(SelectionReason)
 DECISION_KINDS: tuple[str, ...] = get_args(DecisionKind)
 SKIP_REASONS: tuple[str, ...] = get_args(SkipReason)
-CODEBOOK_CHANGES = ("added", "described", "renamed", "merged", "separated")
+CODEBOOK_CHANGES = ("added", "described", "renamed", "merged", "separated", "removed")
 
 
 class Coder(NamedTuple):
@@ -116,7 +116,7 @@ class CodebookChange(NamedTuple):
     at : str
     coder : str
         The name of the coder who made it.
-    kind : {"added", "described", "renamed", "merged", "separated"}
+    kind : {"added", "described", "renamed", "merged", "separated", "removed"}
         A topic that is separated is no longer merged into another one.
     topic : int
         The number of the topic: the `id` of the change that added it.
@@ -153,6 +153,8 @@ class CodebookTopic(NamedTuple):
         When it was last changed.
     merged_into : int or None
         The number of the topic whose name its labels have now.
+    is_removed : bool
+        Whether it was removed, as no label has it.
     """
 
     id: int
@@ -161,6 +163,7 @@ class CodebookTopic(NamedTuple):
     examples: tuple[str, ...] = ()
     changed: str = ""
     merged_into: int | None = None
+    is_removed: bool = False
 
 
 class Codebook:
@@ -195,6 +198,8 @@ class Codebook:
             topic = topic._replace(merged_into=change.target)
         if change.kind == "separated":
             topic = topic._replace(merged_into=None)
+        if change.kind == "removed":
+            topic = topic._replace(is_removed=True)
         self._topics[topic.id] = topic._replace(changed=change.at)
 
     @property
@@ -204,15 +209,15 @@ class Codebook:
 
     def topics(self) -> list[CodebookTopic]:
         """Return the topics in use, in the order in which they were added."""
-        return [topic for topic in self._topics.values() if topic.merged_into is None]
+        return [topic for topic in self.all_topics() if topic.merged_into is None]
 
     def names(self) -> list[str]:
         """Return the names of the topics in use."""
         return [topic.name for topic in self.topics()]
 
     def all_topics(self) -> list[CodebookTopic]:
-        """Return all topics, merged ones included."""
-        return [*self._topics.values()]
+        """Return all topics that were not removed, merged ones included."""
+        return [topic for topic in self._topics.values() if not topic.is_removed]
 
     def resolve(self, number: int) -> CodebookTopic:
         """Return the topic in use that a topic is, or was merged into.
@@ -230,7 +235,8 @@ class Codebook:
         """Return the topic in use with this name, or with this former name; None if none has it."""
         if name in self._active:
             return self._active[name]
-        return self.resolve(self._former[name]) if name in self._former else None
+        topic = self.resolve(self._former[name]) if name in self._former else None
+        return None if topic is None or topic.is_removed else topic
 
     def find_active(self, name: str) -> CodebookTopic | None:
         """Return the topic in use that has this name today; None if none has it."""

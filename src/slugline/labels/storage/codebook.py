@@ -20,6 +20,16 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import examples_cell, missing_row, name_cell, note_cell
 from slugline.labels.storage.base import LabelRows
 
+# Whether a current label, or a settlement, has a topic.
+_HAS_LABEL = (
+    "SELECT EXISTS (SELECT 1 FROM decisions, json_each(CAST(topics AS TEXT)) AS each "
+    "WHERE kind = 'label' AND each.value = :topic AND decisions.id IN "
+    "(SELECT max(id) FROM decisions GROUP BY assignment)) OR EXISTS "
+    "(SELECT 1 FROM settlements, json_each(CAST(topics AS TEXT)) AS each "
+    "WHERE kind = 'label' AND each.value = :topic AND settlements.id IN "
+    "(SELECT max(id) FROM settlements GROUP BY document))"
+)
+
 
 class CodebookStore(LabelRows):
     """Stores coders, and topics with their descriptions; nothing of a topic is overwritten."""
@@ -141,6 +151,26 @@ class CodebookStore(LabelRows):
             return target
 
         return self._change(request, ("merge topic", name, into, coder), change, _read_topic)
+
+    def remove_topic(self, name: str, coder: str, *, request: str | None = None) -> CodebookTopic:
+        """Remove a topic that was added by mistake; return it.
+
+        Raises DataError if a label has it, or one that was withdrawn, or if another topic was
+        merged into it.
+        """
+
+        def change(connection: sqlite3.Connection, reader: LabelReader) -> int:
+            topic, by = reader.topic(name).id, reader.coder(coder).id
+            has_label = connection.execute(_HAS_LABEL, {"topic": topic}).fetchone()[0]
+            if has_label or any(each.merged_into == topic for each in reader.codebook.all_topics()):
+                raise DataError(
+                    f"topic {short_repr(name)} has labels, or another topic was merged into it; "
+                    "merge it into another one."
+                )
+            self._insert(connection, "codebook", coder=by, kind="removed", topic=topic)
+            return topic
+
+        return self._change(request, ("remove topic", name, coder), change, _read_topic)
 
     def separate_topic(
         self, number: int, coder: str, *, request: str | None = None

@@ -24,6 +24,7 @@ from slugline.serving.labelling.requests import (
     MergeTopicRequest,
     NextRequest,
     RecentRequest,
+    RemoveTopicRequest,
     RenameTopicRequest,
     RestoreRequest,
     SeparateTopicRequest,
@@ -126,6 +127,9 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("/v1/topics/rename", "POST"): body_handler(
         RenameTopicRequest, lambda service: service.topics.rename_topic
     ),
+    ("/v1/topics/remove", "POST"): body_handler(
+        RemoveTopicRequest, lambda service: service.topics.remove_topic
+    ),
     ("/v1/topics/merge", "POST"): body_handler(
         MergeTopicRequest, lambda service: service.topics.merge_topic
     ),
@@ -138,8 +142,13 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 async def _answer(request: Request, work: Callable[[LabelService, str], object]) -> Response:
     state = label_state(request)
     coder = coder_of(request)
+
+    def work_for_coder(service: LabelService) -> object:
+        service.require_coder(coder)
+        return work(service, coder)
+
     try:
-        reply = await in_time(request, state.threads.run(work, state.service, coder))
+        reply = await in_time(request, state.threads.run(work_for_coder, state.service))
     except LabelConflictError as error:  # says numbers, which a page doesn't show
         raise DataError(
             "somebody has changed this label in the meantime; look at the text again."

@@ -114,6 +114,13 @@ class MergeTopicRequest(ServiceRequest, frozen=True, kw_only=True):
     request: _RequestName
 
 
+class RemoveTopicRequest(ServiceRequest, frozen=True, kw_only=True):
+    """Removes a topic that no label has."""
+
+    name: _Name
+    request: _RequestName
+
+
 class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
     """Undoes the merge of a topic, given by number."""
 

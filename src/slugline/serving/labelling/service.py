@@ -98,6 +98,7 @@ class LabelService:
         self.store, self.coder = store, coder
         self.selector = selector
         self._table, self._content = table, content
+        self._known_coders = set[str]()
         self._context = context = LabelContext(store, table, assignments, selector, settlers)
         self.texts = TextService(
             context, shows_guesses=shows_guesses, reviewer=reviewer, repeated_draws=repeated_draws
@@ -114,9 +115,15 @@ class LabelService:
         self.coders.close()
         self.store.close()
 
+    def require_coder(self, coder: str) -> None:
+        """Store a coder of the first request with their token, or of the page without tokens."""
+        if coder not in self._known_coders:
+            self.store.add_coder(coder)
+            self._known_coders.add(coder)
+
     def state(self, coder: str) -> StateReply:
-        """Return what the page needs to begin; the coder is stored if they are new."""
-        added = self.store.add_coder(coder)
+        """Return what the page needs to begin."""
+        added = self.store.add_coder(coder)  # which returns the one that there is
         identity = f"{self.store.path.resolve()}\n{added.id}\n{added.at}"
         return StateReply(
             outbox_key=hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:16],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
+
 from slugline.corpus.label_database import Codebook
 from slugline.corpus.misspellings import has_one_letter_wrong
 from slugline.errors import DataError
@@ -11,10 +14,14 @@ from slugline.serving.labelling.requests import (
     AddTopicRequest,
     DescribeTopicRequest,
     MergeTopicRequest,
+    RemoveTopicRequest,
     RenameTopicRequest,
     SeparateTopicRequest,
 )
 
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+# Letters before the endings of names that are similar otherwise: "Konto" and "Konten".
+_MIN_STEM = 4
 # The largest number of topics in use.
 _MAX_TOPICS = 1000
 
@@ -64,6 +71,12 @@ class TopicService:
         self._selector.notice_change()
         return self.codebook()
 
+    def remove_topic(self, coder: str, request: RemoveTopicRequest) -> CodebookReply:
+        """Remove a topic that no label has."""
+        self._store.remove_topic(request.name, coder, request=request.request)
+        self._selector.notice_change()
+        return self.codebook()
+
     def merge_topic(self, coder: str, request: MergeTopicRequest) -> CodebookReply:
         """Merge a topic into another one."""
         self._store.merge_topic(request.name, request.into, coder, request=request.request)
@@ -80,19 +93,48 @@ class TopicService:
 def find_similar(name: str, codebook: Codebook) -> str | None:
     """Return a topic that may be meant by a new name; None if there is none, or it is the topic.
 
-    Case and spaces are ignored, and one letter may be wrong.
+    Case, spaces and accents are ignored ("ue" is "ü"); one letter may be wrong, and the names may
+    differ in their endings, as singular and plural do.
     """
     if codebook.find_active(name) is not None:
         return None
     former = codebook.find(name)
     if former is not None:
         return former.name
-    folded = "".join(name.casefold().split())
-    return next(
-        (
-            other
-            for other in codebook.names()
-            if "".join(other.casefold().split()) == folded or has_one_letter_wrong(name, other)
-        ),
-        None,
+    return next((other for other in codebook.names() if _is_similar(name, other)), None)
+
+
+def _is_similar(name: str, other: str) -> bool:
+    folded, other_folded = _fold(name), _fold(other)
+    return (
+        folded.replace(" ", "") == other_folded.replace(" ", "")
+        or has_one_letter_wrong(name, other)
+        or has_one_letter_wrong(folded, other_folded)
+        or _has_other_ending(folded, other_folded)
+    )
+
+
+def _fold(name: str) -> str:
+    """Return a name without capitals and accents; "ü" is "ue", as in German."""
+    composed = unicodedata.normalize("NFC", " ".join(name.casefold().split()))
+    letters = unicodedata.normalize("NFKD", composed.translate(_UMLAUTS))
+    return "".join(each for each in letters if not unicodedata.combining(each))
+
+
+def _has_other_ending(name: str, other: str) -> bool:
+    """Return whether two names differ in up to two letters at their ends.
+
+    >>> _has_other_ending("konto", "konten"), _has_other_ending("rechnung", "rechnungen")
+    (True, True)
+    >>> _has_other_ending("group a", "group b"), _has_other_ending("topic1", "topic12")
+    (False, False)
+    """
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False))
+    stem = "".join(letter for letter, _ in pairs)
+    endings = name[len(stem) :], other[len(stem) :]
+    return (
+        len(stem) >= _MIN_STEM
+        and stem[-_MIN_STEM:].isalpha()
+        and "".join(endings).isalpha()
+        and max(map(len, endings)) <= 2
     )

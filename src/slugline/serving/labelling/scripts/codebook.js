@@ -32,7 +32,8 @@ function showCodebook(saved = null) {
       : codebookEntry(topic, Boolean(entry?.open));
   });
   const merged = state.merged.map((topic) => make(
-    "li", {}, make("bdi", {}, topic.name), " was merged into ", make("bdi", {}, topic.into), " ",
+    "li", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)), " was merged into ",
+    make("bdi", {}, shorten(topic.into, TOPIC_LENGTH)), " ",
     make("button", { type: "button", onclick: () => changeTopic("separate", { topic: topic.id }, topic.id) },
       "Separate again"),
   ));
@@ -42,9 +43,22 @@ function showCodebook(saved = null) {
   );
 }
 
+const isUsed = (topic) => {
+  const byTopic = state.progress?.by_topic ?? {};
+  return Object.hasOwn(byTopic, topic.name) && byTopic[topic.name] > 0;
+};
+
+// Let topics be removed that no label has now.
+function showRemovable() {
+  for (const entry of findAll("#codebook details")) {
+    const topic = state.topics.find((each) => each.id === Number(entry.dataset.topic));
+    if (topic) find(".remove", entry).hidden = isUsed(topic);
+  }
+}
+
 async function changeTopic(change, body, id) {
   const request = idempotencyKey();
-  const codebook = await attempt(() => call(`/v1/topics/${change}`, { ...body, request }));
+  const codebook = await attempt(() => call(`/v1/topics/${change}`, { ...body, request }), "codebook");
   if (!codebook) return;
   document.activeElement?.blur();
   takeCodebook(codebook, id);
@@ -64,7 +78,7 @@ function codebookEntry(topic, isOpen) {
   for (const field of [description, examples, name]) initialValues.set(field, field.value);
   const others = state.topics.filter((other) => other.id !== topic.id);
   const into = make("select", { id: `${id}-into` },
-    ...others.map((other) => make("option", { value: other.name }, other.name)));
+    ...others.map((other) => make("option", { value: other.name }, shorten(other.name, TOPIC_LENGTH))));
   const takeText = make("button", { type: "button", onclick: () => {
     if (!state.current) return;
     examples.value = `${examples.value}\n${shorten(state.current.text, 1000)}`.trim();
@@ -86,6 +100,9 @@ function codebookEntry(topic, isOpen) {
     event.preventDefault();
     changeTopic("merge", { name: topic.name, into: into.value }, topic.id);
   };
+  const remove = make("button", { type: "button", className: "remove", hidden: isUsed(topic), onclick: () => {
+    changeTopic("remove", { name: topic.name }, topic.id);
+  } }, "Remove");
   return make(
     "details", { open: isOpen, "data-topic": topic.id },
     make("summary", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)),
@@ -96,7 +113,7 @@ function codebookEntry(topic, isOpen) {
       make("p", { className: "row" }, make("button", { className: "main" }, "Save"), takeText,
         make("span", { className: "soft" }, `changed ${localTime(topic.changed)}`))),
     make("form", { className: "row change", onsubmit: rename },
-      make("label", { htmlFor: name.id }, "Name"), name, make("button", {}, "Rename")),
+      make("label", { htmlFor: name.id }, "Name"), name, make("button", {}, "Rename"), remove),
     others.length ? make("form", { className: "row change", onsubmit: merge },
       make("label", { htmlFor: into.id }, "Merge into"), into, make("button", {}, "Merge")) : "",
   );

@@ -6,21 +6,32 @@ const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
   .filter((key) => !COMMANDS.includes(key));
 const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
 
+// Milliseconds between the clicks of a double click. Nobody reads the next text in that time; two
+// taps on one topic for two short texts are slower.
+const DOUBLE_CLICK = 300;
+let clickedAt = -Infinity;
+
+// Return whether a click is the second one of a double click, which would be for the next text.
+function isDoubled(event) {
+  const isFast = event.timeStamp - clickedAt < DOUBLE_CLICK;
+  clickedAt = event.timeStamp;
+  return event.detail > 1 && isFast;
+}
+
 find("#topics").addEventListener("click", (event) => {
-  // The second click of a double click would be for the next text.
-  if (event.detail > 1 && !state.isMultilabel) return;
+  if (isDoubled(event) && !state.isMultilabel) return;
   const button = event.target.closest("button");
   if (button) choose(button.dataset.topic);
 });
 find(".skips").addEventListener("click", (event) => {
   const reason = event.target.closest("button")?.dataset.skip;
-  if (reason && event.detail <= 1) decide("skip", reason);
+  if (reason && !isDoubled(event)) decide("skip", reason);
 });
 find("#done").addEventListener("click", (event) => {
-  if (event.detail <= 1) decide("label");
+  if (!isDoubled(event)) decide("label");
 });
 find("#undo").addEventListener("click", (event) => {
-  if (event.detail <= 1) undo();
+  if (!isDoubled(event)) undo();
 });
 find("#earlier-ones").addEventListener("click", showMore);
 find("#search").addEventListener("input", showTopics);

@@ -19,6 +19,7 @@ function refreshProgress(delays = [300, 3000, 8000, 20000, 60000]) {
 function takeProgress(progress) {
   state.progress = progress;
   showProgress();
+  showRemovable();
   if (progress.codebook_version !== state.codebookVersion) { // another coder has changed it
     attempt(async () => takeCodebook(await call("/v1/codebook")));
   } else {

@@ -35,7 +35,9 @@ function logIn() {
   location.assign("/login");
 }
 
-const sentence = (detail) => detail.charAt(0).toUpperCase() + detail.slice(1);
+// Return a message as a sentence, with the quotes of the page.
+const sentence = (detail) => (detail.charAt(0).toUpperCase() + detail.slice(1))
+  .replace(/(^|[\s(])'([^'\n]*)'(?=[\s,.;:)]|$)/g, "$1“$2”");
 
 // Return an idempotency key: a change that is sent twice with it is made once.
 function idempotencyKey() {
@@ -57,13 +59,19 @@ function showProblem(message, ...buttons) {
   return close;
 }
 
-// Do something that the server may refuse, which is shown then.
-async function attempt(work) {
+// How the last problem of each subject, such as the codebook, is closed.
+const closers = new Map();
+
+// Do something that the server may refuse, which is shown until the next attempt at its subject.
+async function attempt(work, subject = null) {
+  closers.get(subject)?.();
+  closers.delete(subject);
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    showProblem(error.message);
+    const close = showProblem(error.message);
+    if (subject) closers.set(subject, close);
     return undefined;
   }
 }
