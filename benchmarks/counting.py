@@ -20,12 +20,20 @@ from sklearn.model_selection import StratifiedKFold
 
 from data import load, select, synthetic_texts
 from measure import map_processes, run_child, run_in_turn, table
+from multilabel import Documents, join_texts
+from multilabel import load as load_modapte
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
 from slugline.counting.concerns import TextTotals, shift_concerns, text_concerns, unsure_concerns
 from slugline.counting.count import model_samples
-from slugline.counting.estimation import estimate_group
+from slugline.counting.estimation import (
+    estimate_group,
+    estimate_groups,
+    first_intervals,
+    first_shares,
+)
 from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
+from slugline.counting.rows import SampledRows
 from slugline.evaluation.intervals import Interval
 from slugline.text.features import WordCounts
 
@@ -265,6 +273,133 @@ def _coverage_by_topic(measured: Sequence[Measurement]) -> F64:
     return means
 
 
+# Several topics ----------------------------------------------------------------------------------
+
+#: Sets with several topics for a text: Reuters, and sets whose texts are joined.
+MULTILABEL_SETS = ("reuters-modapte", "trec", "ag_news", "banking77")
+#: How much more common topics are than in the pool: the logarithms of factors have this deviation.
+SHIFTS = {"as drawn": 0.0, "shifted": 2.0}
+#: Ways to count.
+MULTILABEL_METHODS = ("counted answers", "sums of probabilities", "slugline")
+#: Most training documents of sets whose texts are joined.
+N_JOINED = 1500
+
+
+class MultilabelMeasurement(NamedTuple):
+    """Mean absolute errors by method in texts, and what intervals hold.
+
+    `holds` and `heldout_sizes` have an entry for each draw and topic: whether the interval holds,
+    and the number of held-out documents of the topic.
+    """
+
+    errors: dict[str, float]
+    holds: Any
+    heldout_sizes: Any
+    width: float
+
+
+def load_multilabel(name: str, pool: str, seed: int) -> tuple[Documents, Documents]:
+    """Return documents to learn from, and those to count.
+
+    With the pool "train", both are halves of the training documents.
+    """
+    if name == "reuters-modapte":
+        train, others = load_modapte()
+    else:
+        train, others = join_texts(name, N_JOINED if pool == "test" else 2 * N_JOINED)
+    if pool == "test":
+        return train, others
+    order = np.random.default_rng(seed).permutation(len(train[0])).tolist()
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    first, second = (([train[0][i] for i in h], [train[1][i] for i in h]) for h in halves)
+    return first, second
+
+
+def measure_multilabel(
+    name: str, shift: float, seed: int, n_texts: int, n_draws: int, pool: str
+) -> MultilabelMeasurement:
+    """Count sets of texts with several topics."""
+    learned, others = load_multilabel(name, pool, seed)
+    model = TopicClassifier(n_jobs=1).fit(*learned)
+    names = [str(topic) for topic in model.fitted_.topics.names]
+    proba = model.predict_proba(others[0]).astype(np.float32)
+    is_topic = np.array([[topic in topics for topic in names] for topics in others[1]])
+    samples = model_samples(model.fitted_)
+    rng = np.random.default_rng(seed)
+    errors: dict[str, list[float]] = {}
+    holds, widths = [], []
+    for i in range(n_draws):
+        factors = np.exp(rng.normal(0, shift, len(names)))
+        # A text is drawn by the mean factor of its topics.
+        weights = is_topic @ factors / np.maximum(is_topic.sum(axis=1), 1)
+        weights = np.where(is_topic.any(axis=1), weights, 1.0)
+        rows = rng.choice(len(proba), n_texts, p=weights / weights.sum())
+        true = is_topic[rows].mean(axis=0)
+        texts = SampledRows(len(names), n_texts)
+        texts.add(proba[rows])
+        estimates = estimate_groups(samples, texts, seed=i)
+        for method, found in (
+            ("counted answers", texts.n_likely / n_texts),
+            ("sums of probabilities", texts.sums / n_texts),
+            ("slugline", first_shares(estimates)),
+        ):
+            errors.setdefault(method, []).append(n_texts * _error(found, true))
+        low, high = np.array(first_intervals(estimates)).T
+        low = np.floor(n_texts * low + 1e-9) / n_texts
+        high = np.ceil(n_texts * high - 1e-9) / n_texts
+        holds.append((low - 1e-9 <= true) & (true <= high + 1e-9))
+        widths.append((high - low).mean())
+    sizes = np.array([sample.topic_sizes[0] for sample in samples])
+    return MultilabelMeasurement(
+        {method: float(np.mean(each)) for method, each in errors.items()},
+        np.array(holds),
+        np.tile(sizes, (n_draws, 1)),
+        float(np.mean(widths)),
+    )
+
+
+def multilabel(
+    sets: Sequence[str] = MULTILABEL_SETS,
+    models: int = 2,
+    draws: int = 5,
+    texts: int = N_TEXTS,
+    pool: str = "test",
+) -> str:
+    """Errors and intervals of counts where a text may have several topics."""
+    jobs = [
+        (name, shift, seed) for name in sets for shift in SHIFTS.values() for seed in range(models)
+    ]
+    fixed = [[value] * len(jobs) for value in (texts, draws, pool)]
+    measured = map_processes(measure_multilabel, *map(list, zip(*jobs, strict=True)), *fixed)
+    rows = []
+    for name in sets:
+        for label, shift in SHIFTS.items():
+            of_set = [m for job, m in zip(jobs, measured, strict=True) if job[:2] == (name, shift)]
+            holds = np.concatenate([m.holds.ravel() for m in of_set])
+            sizes = np.concatenate([m.heldout_sizes.ravel() for m in of_set])
+            rows.append(
+                [
+                    f"{name}, {label}",
+                    *(
+                        f"{np.mean([m.errors[method] for m in of_set]):.2f}"
+                        for method in MULTILABEL_METHODS
+                    ),
+                    f"{holds.mean():.3f}",
+                    *(
+                        f"{holds[mask].mean():.3f}" if mask.any() else ""
+                        for mask in (sizes < 10, sizes >= 10)
+                    ),
+                    f"{np.mean([m.width for m in of_set]):.3f}",
+                ]
+            )
+    return (
+        f"{models} models for each set, {draws} sets of {texts} texts for each. Mean absolute "
+        "errors of a topic, in texts; and which intervals hold: of all topics, of those with fewer "
+        "than ten held-out documents, and of others.\n\n"
+        + table(["", *MULTILABEL_METHODS, "hold", "few held out", "others", "mean width"], rows)
+    )
+
+
 # With labels ------------------------------------------------------------------------------------
 
 #: Sources with the same topics: a model of one counts texts of the other. Names of topics differ.
@@ -439,9 +574,10 @@ def run_command(folder: str, *words: str) -> dict[str, float]:
     return {}
 
 
-BENCHMARKS = {"shares": shares, "labelled": labelled, "speed": speed}
+BENCHMARKS = {"shares": shares, "multilabel": multilabel, "labelled": labelled, "speed": speed}
 QUICK = {
     "shares": {"sets": ("trec",), "models": 1, "draws": 2},
+    "multilabel": {"sets": ("trec",), "models": 1, "draws": 2},
     "labelled": {"sources": ("bbc on ag_news",), "models": 1, "draws": 2},
     "speed": {"texts": 2000, "rounds": 1},
 }

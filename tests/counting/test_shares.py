@@ -41,9 +41,7 @@ def test_estimate_shares_finds_other_shares_than_those_of_training() -> None:
     rng = np.random.default_rng(0)
     sample, shares = heldout(2000, rng), np.array([0.1, 0.3, 0.6])
     proba, topics = draw(shares, 5000, rng)
-    found = estimate_shares(
-        proba, np.ones((5000, 1)), implied_shares(sample), sample.training_shares
-    )[:, 0]
+    found = estimate_shares(sample, proba, np.ones((5000, 1)))[:, 0]
     true = np.bincount(topics) / 5000
     answers = np.bincount(proba.argmax(axis=1), minlength=3) / 5000
     assert np.abs(found - true).max() < 0.04 < np.abs(answers - true).max() / 3
@@ -52,12 +50,7 @@ def test_estimate_shares_finds_other_shares_than_those_of_training() -> None:
 def test_estimate_shares_stays_near_training_if_texts_are_few() -> None:
     sample = heldout(1000, np.random.default_rng(0))
     proba = np.tile([[0.05, 0.15, 0.8]], (20, 1))
-    found = [
-        estimate_shares(proba[:n], np.ones((n, 1)), implied_shares(sample), sample.training_shares)[
-            2, 0
-        ]
-        for n in (1, 5, 20)
-    ]
+    found = [estimate_shares(sample, proba[:n], np.ones((n, 1)))[2, 0] for n in (1, 5, 20)]
     assert found == sorted(found)
     assert found[0] < 0.3
     assert found[-1] < 0.9
@@ -68,10 +61,9 @@ def test_estimate_shares_counts_a_row_as_often_as_its_weight() -> None:
     sample = heldout(500, rng)
     proba, _ = draw(TRAINING, 30, rng)
     weights = rng.integers(0, 4, 30)
-    implied, training = implied_shares(sample), sample.training_shares
-    by_weight = estimate_shares(proba, weights[:, np.newaxis].astype(float), implied, training)
+    by_weight = estimate_shares(sample, proba, weights[:, np.newaxis].astype(float))
     repeated = np.repeat(proba, weights, axis=0)
-    by_row = estimate_shares(repeated, np.ones((len(repeated), 1)), implied, training)
+    by_row = estimate_shares(sample, repeated, np.ones((len(repeated), 1)))
     np.testing.assert_allclose(by_weight, by_row)
 
 
@@ -101,6 +93,49 @@ def test_topic_of_many_does_not_become_common_by_low_probabilities() -> None:
     proba[:100] = [0.98, 0.02]
     found = estimate_group(samples[0], proba, np.ones(2000), seed=0, n_sets=50)
     assert 0.04 < found.shares[0] < 0.09
+
+
+def binary_sample(n_topic: int, rng: np.random.Generator) -> HeldoutSample:
+    """Return 2,000 held-out documents, some with the topic, by a model that is right about them."""
+    is_topic = np.arange(2000) < n_topic
+    proba = binary_proba(np.where(is_topic, 0.9, rng.uniform(0, 0.1, 2000)), 0.005)
+    counts = np.array([n_topic, 2000.0 - n_topic])
+    return HeldoutSample(proba, np.where(is_topic, 0, 1), counts, n_alternatives=50)
+
+
+def test_topic_of_several_with_few_heldout_documents_is_counted_by_answers() -> None:
+    rng = np.random.default_rng(0)
+    # Most texts are a little like the topic, which the held-out documents were not.
+    proba = binary_proba(np.where(np.arange(400) < 8, 0.9, 0.25), 0.005)
+    few, many = (
+        estimate_shares(binary_sample(n, rng), proba, np.ones((400, 1)))[0, 0] for n in (4, 600)
+    )
+    assert abs(few - 8 / 400) < 0.005
+    assert many > 0.1
+
+
+def test_em_weight_grows_with_the_heldout_documents_of_a_topic() -> None:
+    rng = np.random.default_rng(0)
+    weights = [binary_sample(n, rng).em_weight for n in (0, 10, 100, 1000)]
+    assert weights == pytest.approx([0, 0.008, 0.25, 0.83], abs=0.01)
+    assert heldout(100, rng).em_weight == 1
+
+
+@pytest.mark.parametrize("shares", [TRAINING, np.array([0.2, 0.3, 0.5])])
+def test_shares_of_20_texts_are_no_worse_than_answers_or_training_shares(shares: F64) -> None:
+    rng = np.random.default_rng(3)
+    sample = heldout(600, rng)
+    errors = []
+    for _ in range(200):
+        proba, topics = draw(shares, 20, rng)
+        true = np.bincount(topics, minlength=3) / 20
+        answers = np.bincount(proba.argmax(axis=1), minlength=3) / 20
+        found = estimate_shares(sample, proba, np.ones((20, 1)))[:, 0]
+        errors.append(
+            [np.abs(each - true).mean() for each in (found, answers, sample.training_shares)]
+        )
+    by_slugline, by_answers, by_training = np.mean(errors, axis=0)
+    assert by_slugline < 1.02 * min(by_answers, by_training)
 
 
 def test_correct_proba_follows_bayes_rule() -> None:

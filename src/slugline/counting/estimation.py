@@ -10,13 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.counting.rows import SampledRows
-from slugline.counting.shares import (
-    HeldoutSample,
-    adjusted_shares,
-    binary_proba,
-    estimate_shares,
-    implied_shares,
-)
+from slugline.counting.shares import HeldoutSample, adjusted_shares, binary_proba, estimate_shares
 from slugline.counting.simulation import (
     N_SIMULATED,
     SimulatedErrors,
@@ -85,9 +79,7 @@ def estimate_group(
         See `simulate_errors`.
     """
     n_texts = round(weights.sum())
-    shares = estimate_shares(
-        rows, weights[:, np.newaxis], implied_shares(sample), sample.training_shares
-    )[:, 0]
+    shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
     simulated = simulate_errors(sample, shares, n_texts, seed=seed, n_sets=n_sets)
     mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
     adjusted = adjusted_shares(sample, mean_proba)[:, 0]

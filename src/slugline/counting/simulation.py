@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from slugline.base.arrays import F64, Integers
-from slugline.counting.shares import HeldoutSample, adjusted_shares, estimate_shares, implied_shares
+from slugline.counting.shares import HeldoutSample, adjusted_shares, estimate_shares
 from slugline.evaluation.intervals import Z_95, Interval
 
 #: Number of simulated sets of texts.
@@ -85,12 +86,12 @@ def simulate_errors(
     n_sets : int, default N_SIMULATED
     """
     rng = np.random.default_rng(seed)
+    em_weight = sample.em_weight
     if len(sample) > _MAX_HELDOUT:
         sample = sample.take(np.sort(rng.choice(len(sample), _MAX_HELDOUT, replace=False)))
     n = len(sample)
     drawn = rng.multinomial(n, np.full(n, 1 / n), n_sets).T.astype(np.float64)
     counts = rng.gamma(np.repeat(sample.topic_counts[:, np.newaxis] + 1, n_sets, axis=1))
-    implied = implied_shares(sample, drawn, counts)
     centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT * sample.equal_shares
     drawn_shares = rng.dirichlet(_N_DRAWN * np.maximum(centre, 1e-4), n_sets)
     texts, expected = np.empty((n, n_sets)), np.empty((n, n_sets))
@@ -104,11 +105,16 @@ def simulate_errors(
     n_drawn = np.maximum(texts.sum(axis=0), 1)
     # In single precision, which takes half the time.
     proba = sample.proba.astype(np.float32)
-    training_shares = sample.training_shares
-    estimates = estimate_shares(proba, texts.astype(np.float32), implied, training_shares)
-    expected_estimates = estimate_shares(
-        proba, expected.astype(np.float32), implied, training_shares, start=estimates
+    estimate = partial(
+        estimate_shares,
+        sample,
+        proba,
+        heldout_weights=drawn,
+        topic_counts=counts,
+        em_weight=em_weight,
     )
+    estimates = estimate(texts.astype(np.float32))
+    expected_estimates = estimate(expected.astype(np.float32), start=estimates)
     expected_errors = expected_estimates - drawn_counts / np.maximum(drawn_counts.sum(axis=0), 1)
     adjusted = adjusted_shares(sample, sample.proba.T @ texts / n_drawn, drawn)
     return SimulatedErrors(estimates, true_shares, expected_errors, adjusted)

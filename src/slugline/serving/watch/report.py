@@ -13,13 +13,7 @@ import numpy as np
 from slugline.base.arrays import F64
 from slugline.corpus.documents import Topic
 from slugline.counting.estimation import unseen_errors
-from slugline.counting.shares import (
-    HeldoutSample,
-    binary_proba,
-    estimate_shares,
-    heldout_samples,
-    implied_shares,
-)
+from slugline.counting.shares import HeldoutSample, binary_proba, estimate_shares, heldout_samples
 from slugline.counting.simulation import SimulatedErrors, share_intervals, simulate_errors
 from slugline.evaluation.intervals import Interval, wilson
 from slugline.model.fitted import Fitted
@@ -337,9 +331,7 @@ class ShareEstimator:
     def _estimate(self, number: int, rows: F64, weights: F64) -> tuple[list[float], list[Interval]]:
         """Return the shares of the topics of a sample, and their intervals."""
         sample = self._samples[number]
-        shares = estimate_shares(
-            rows, weights[:, np.newaxis], implied_shares(sample), sample.training_shares
-        )[:, 0]
+        shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
         few, many = (errors.standard_errors(shares) ** 2 for errors in self._simulate(number))
         by_texts = np.maximum(few - many, 0) / (1 / _FEW_TEXTS - 1 / _MANY_TEXTS)
         constant = np.maximum(many - by_texts / _MANY_TEXTS, 0)
