@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from served_days import FIRST, serve_days, train_news
+import slugline
+from served_days import FIRST, draw_texts, serve_days, train_news
 from slugline.errors import DataError
+from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.counts import count_days
+from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import WatchStore, is_watch_file
 
 
@@ -103,3 +106,19 @@ def test_count_command_since_needs_daily_sums(
     found = run("count", model.path, "new.csv", "--since", "2026-01-01")
     assert found.code == 1
     assert "new.csv holds no daily sums" in found.err
+
+
+def test_count_days_counts_the_answers_that_a_count_of_the_texts_counts(
+    model: ServedModel, tmp_path: Path
+) -> None:
+    texts, _ = draw_texts([30, 50, 20], seed=5)
+    texts.append("gibberish qwertz")
+    watch = Watch(Metrics(), WatchStore(tmp_path / "texts.db"))
+    watch.add(model, model.answer(texts))
+    watch.close()
+    by_days = count_days(tmp_path / "texts.db", model.fitted, model.digest).total
+    by_texts = slugline.count(str(model.path), texts).counts.total
+    assert [topic.n_answers for topic in by_days.topics] == [
+        topic.n_answers for topic in by_texts.topics
+    ]
+    assert sum(topic.n_answers or 0 for topic in by_days.topics) == len(texts)

@@ -147,7 +147,7 @@ def test_report_cache_keeps_the_report_of_a_request_that_breaks_off(
     store: SlowStore, model: ServedModel, use_cache: Any
 ) -> None:
     async def use(cache: ReportCache, _: Watch) -> None:
-        for _ in range(10):
+        for _number in range(10):
             request = asyncio.ensure_future(cache.report(model))
             await asyncio.sleep(0.001)
             request.cancel()

@@ -26,7 +26,6 @@ def make_sums(proba: F32, *, multilabel: bool = False, n_unknown: int = 1) -> Da
     n, n_topics = proba.shape
     sums = DaySums(n_topics, multilabel)
     sums.n_unsure = 1
-    sums.answers += np.bincount(proba.argmax(axis=1), minlength=n_topics)
     sums.add_texts(proba, WordCounts(np.full(n, 4 - n_unknown), np.full(n, 4)))
     return sums
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64
 
-_LIKELY = 0.5
+#: Of a text that may have several topics, those with at least this probability are its answers.
+LIKELY = 0.5
 
 
 class SampledRows:
@@ -53,7 +54,7 @@ class SampledRows:
     def add(self, proba: F32) -> None:
         """Add texts, shape (n_texts, n_topics)."""
         self.n_answers += np.bincount(proba.argmax(axis=1), minlength=self.n_topics)
-        self.n_likely += np.count_nonzero(proba >= _LIKELY, axis=0)
+        self.n_likely += np.count_nonzero(proba >= LIKELY, axis=0)
         self.sums += proba.sum(axis=0, dtype=np.float64)
         keys = self._rng.random(len(proba))
         is_kept = keys >= self._least_key

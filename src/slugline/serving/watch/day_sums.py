@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
+from slugline.counting.rows import LIKELY
 from slugline.text.features import WordCounts
 
 # Edges of the levels of probabilities by which texts are grouped.
@@ -110,7 +111,8 @@ class DaySums:
         Numbers of texts, of those that the model was unsure of, and of corrections.
     words : WordSums
     answers : int64 array, shape (n_topics,)
-        How many texts were given each topic.
+        Number of texts of which each topic is the most likely one or, for a multilabel model,
+        likely; as `slugline count` counts answers.
     sums : float64 array, shape (n_topics,)
         Sums of the probabilities of each topic.
     groups : dict of GroupKey to TextGroup
@@ -144,6 +146,10 @@ class DaySums:
         self.n_texts += len(proba)
         self.words += WordSums.from_counts(words)
         self.sums += proba.sum(axis=0, dtype=np.float64)
+        if self.multilabel:
+            self.answers += np.count_nonzero(proba >= LIKELY, axis=0)
+        else:
+            self.answers += np.bincount(proba.argmax(axis=1), minlength=self.n_topics)
         for key, group in _groups(proba, self.multilabel):
             self.add_group(key, group)
 

@@ -197,7 +197,6 @@ class Watch:
         if self.store is not None:
             sums = self._sums_of(model, day)
             sums.n_unsure += sum(part.n_unsure for part in parts)
-            sums.answers += answers
             sums.add_texts(proba, words)
 
     def _sums_of(self, model: ServedModel, day: datetime.date) -> DaySums:
