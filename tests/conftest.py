@@ -227,3 +227,20 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("SLUGLINE_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a disk of 512 kB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    is_busy = subprocess.run(["umount", str(folder)], check=False).returncode
+    if is_busy:  # nothing of a test that fails may be in the way of the next one
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    assert not is_busy, "a file is still open"

@@ -344,22 +344,6 @@ def test_store_acknowledges_nothing_on_a_full_disk_and_recovers(
     assert list(store.rows()) == [kept, again]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no disk can be mounted here")
-    yield folder
-    is_busy = subprocess.run(["umount", str(folder)], check=False).returncode
-    if is_busy:  # nothing of a test that fails may be in the way of the next one
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    assert not is_busy, "a file is still open"
-
-
 def test_store_names_a_disk_that_is_really_full(small_disk: Path) -> None:
     filler = small_disk / "filler"
     with CorrectionStore(small_disk / "corrections.db") as store:

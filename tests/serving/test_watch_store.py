@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sqlite3
+import subprocess
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +15,10 @@ import pytest
 
 from slugline.base.arrays import F32
 from slugline.errors import StoreError
+from slugline.serving.metrics import Metrics
+from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums, WordSums
+from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
 from slugline.text.features import WordCounts
 
@@ -225,3 +230,44 @@ def test_store_accepts_an_alert_once(path: Path) -> None:
         assert store.accept(MODEL.digest, ALERT.series, DAY, "Ada")
         assert not store.accept(MODEL.digest, ALERT.series, DAY, "Bob")
         assert store.alerts(MODEL.digest) == [ALERT._replace(accepted=DAY, person="Ada")]
+
+
+# Disks --------------------------------------------------------------------------------------------
+
+
+def test_watch_keeps_sums_in_memory_while_the_disk_is_really_full(
+    small_disk: Path, news_slug: Path
+) -> None:
+    filler, model = small_disk / "filler", ServedModel.load(str(news_slug))
+    days = [DAY + datetime.timedelta(number) for number in range(400)]
+    today = [DAY]
+    watch = Watch(Metrics(), WatchStore(small_disk / "watch.db"), today=lambda: today[0])
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    for today[0] in days:
+        watch.add(model, model.answer(["wheat and corn"]))
+    watch.write()
+    assert "the disk is full" in str(watch.problem)
+    filler.unlink()
+    watch.write()
+    assert watch.problem is None
+    watch.close()
+    with WatchStore(small_disk / "watch.db", is_read_only=True) as store:
+        counts = {day: sums.n_texts for day, sums in store.days(model.digest).items()}
+    assert counts == dict.fromkeys(days, 1)
+
+
+def test_watch_store_names_a_read_only_folder(small_disk: Path) -> None:
+    remount = ["mount", "-o", "remount,{}", str(small_disk)]
+    path = small_disk / "watch.db"
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): make_sums(draw(3, 3))})
+    subprocess.run([part.format("ro") for part in remount], check=True)
+    try:
+        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
+            WatchStore(path)
+    finally:
+        subprocess.run([part.format("rw") for part in remount], check=True)
+    with WatchStore(path, is_read_only=True) as store:
+        assert store.days(MODEL.digest)[DAY].n_texts == 3
