@@ -215,6 +215,23 @@ def test_alert_that_is_accepted_makes_the_new_normal(store: WatchStore, model: S
     assert "grain" in {alert.topic for alert in alerts}
 
 
+def test_alert_that_is_accepted_makes_a_band_of_the_shares_that_are_shown(
+    store: WatchStore, model: ServedModel
+) -> None:
+    today = serve_days(store, model, [USUAL] * 10 + [MORE_GRAIN] * 12)
+    update_alerts(store, model, today)
+    for alert in store.alerts(model.digest):
+        store.accept(model.digest, alert.series, today)
+    today = serve_days(store, model, [MORE_GRAIN] * 3, first=23)
+    found = report(store, model, today)
+    low, high = found.baselines["topic 1"].band
+    assert all(low < day.shares[1].value < high for day in found.days[-4:-1])
+    today = serve_days(store, model, [USUAL] * 20, first=26)
+    grain = next(each for each in update_alerts(store, model, today) if each.topic == "grain")
+    assert grain.value == pytest.approx(1 / 3, abs=0.1)
+    assert grain.baseline == found.baselines["topic 1"]
+
+
 def test_alert_check_logs_an_alert_once_a_day_at_most(
     store: WatchStore, model: ServedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -296,6 +313,16 @@ def test_page_without_texts_or_file(path: Path, tmp_path: Path) -> None:
     assert "No program has sent a text yet." in client(state).get("/model").text
     state.service.close()
     assert 'id="days"' not in client(make_state(path)).get("/model").text
+
+
+def test_page_says_that_no_day_was_tested(path: Path, tmp_path: Path) -> None:
+    state = make_state(path, watch=tmp_path / "watch.db")
+    page = client(state)
+    page.post("/v1/classify", json={"text": "wheat"})
+    html = page.get("/model").text
+    assert "No day is over yet: changes are looked for on the day after." in html
+    assert "Nothing has changed" not in html
+    state.service.close()
 
 
 def test_page_names_a_damaged_file_and_shows_the_card(path: Path, tmp_path: Path) -> None:

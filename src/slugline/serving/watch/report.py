@@ -26,6 +26,7 @@ from slugline.serving.watch.series import (
     DailyValues,
     find_alerts,
     find_baselines,
+    find_daily_band,
     topic_key,
 )
 from slugline.serving.watch.store import StoredAlert, WatchStore
@@ -103,6 +104,7 @@ class AlertReport(NamedTuple):
     value : float
         The value since the change began.
     baseline : Baseline
+        What is usual for the value.
     """
 
     alert: StoredAlert
@@ -126,7 +128,7 @@ class WatchReport(NamedTuple):
         The numbers of the topics whose shares are shown by day: those with alerts, then the most
         common ones.
     baselines : dict of str to Baseline
-        By the key of the series.
+        By the key of the series; those of topics are of shares, as shown by day.
     alerts : tuple of AlertReport
         Those that nobody has accepted.
     is_corrected : bool
@@ -139,6 +141,11 @@ class WatchReport(NamedTuple):
     baselines: dict[str, Baseline]
     alerts: tuple[AlertReport, ...]
     is_corrected: bool
+
+    @property
+    def has_tested_days(self) -> bool:
+        """Whether there were texts on a day that is over."""
+        return any(day.n_texts for day in self.days[:-1])
 
 
 def update_alerts(store: WatchStore, model: ServedModel, today: datetime.date) -> list[AlertReport]:
@@ -156,7 +163,8 @@ def update_alerts(store: WatchStore, model: ServedModel, today: datetime.date) -
     first = min(alert.began for alert in new)
     recent = store.days(model.digest, max(first, today - datetime.timedelta(N_DAYS)), today)
     baselines = find_baselines(model.decider, values, known)
-    return _report_alerts(model, new, recent, baselines)
+    shown = _share_baselines(store, model, baselines)
+    return _report_alerts(model, new, recent, baselines, shown)
 
 
 def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> WatchReport | None:
@@ -173,7 +181,8 @@ def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> 
     stored = store.alerts(model.digest)
     baselines = find_baselines(model.decider, values, stored)
     open_alerts = [alert for alert in stored if alert.accepted is None]
-    alerts = _report_alerts(model, open_alerts, sums, baselines)
+    share_baselines = _share_baselines(store, model, baselines)
+    alerts = _report_alerts(model, open_alerts, sums, baselines, share_baselines)
     estimator = estimator_of(model)
     recent_days = [each for day, each in sums.items() if (today - day).days < _N_RECENT]
     shown = _choose_topics(model.fitted, recent_days, open_alerts)
@@ -191,7 +200,7 @@ def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> 
             )
         ),
         shown=tuple(shown),
-        baselines=baselines,
+        baselines=share_baselines,
         alerts=tuple(alerts),
         is_corrected=estimator.is_corrected,
     )
@@ -254,8 +263,12 @@ def _report_alerts(
     alerts: Sequence[StoredAlert],
     days: Mapping[datetime.date, DaySums],
     baselines: Mapping[str, Baseline],
+    share_baselines: Mapping[str, Baseline],
 ) -> list[AlertReport]:
-    """Return alerts with the values since the changes began, as far as `days` go back."""
+    """Return alerts with the values since the changes began, as far as `days` go back.
+
+    `baselines` are those that were tested, of mean probabilities.
+    """
     reports = []
     topics = {topic_key(number): number for number in range(len(model.fitted.topics))}
     for alert in alerts:
@@ -267,9 +280,12 @@ def _report_alerts(
         is_mean = False
         if number is not None:
             value = estimator_of(model).shares(total, [number])[number].value
-            mean = float(total.sums[number]) / total.n_texts
-            is_mean = baseline.band.low <= value <= baseline.band.high
-            value = mean if is_mean else value
+            low, high = share_baselines[alert.series].band
+            is_mean = low <= value <= high
+            if is_mean:
+                value = float(total.sums[number]) / total.n_texts
+            else:
+                baseline = share_baselines[alert.series]
         elif alert.series == UNSURE:
             value = total.n_unsure / total.n_texts
         elif alert.series == UNKNOWN_WORDS:
@@ -279,6 +295,29 @@ def _report_alerts(
         topic = None if number is None else model.fitted.topics.names[number]
         reports.append(AlertReport(alert, topic, number is not None, is_mean, value, baseline))
     return reports
+
+
+def _share_baselines(
+    store: WatchStore, model: ServedModel, baselines: Mapping[str, Baseline]
+) -> dict[str, Baseline]:
+    """Return the baselines, those of topics for shares instead of mean probabilities.
+
+    In training, both are the same.
+    """
+    estimator = estimator_of(model)
+    by_series = dict(baselines)
+    for number in range(len(model.fitted.topics)):
+        baseline = baselines[topic_key(number)]
+        if baseline.since is None or baseline.after is None or not estimator.is_corrected:
+            continue
+        first = max(baseline.since, baseline.after - datetime.timedelta(N_DAYS))
+        total = pool([*store.days(model.digest, first, baseline.after).values()])
+        if total is None or not total.n_texts:
+            continue
+        share = estimator.shares(total, [number])[number].value
+        band = find_daily_band(share, total.n_texts)
+        by_series[topic_key(number)] = baseline._replace(band=band)
+    return by_series
 
 
 # Shares -------------------------------------------------------------------------------------------

@@ -54,11 +54,15 @@ class Baseline(NamedTuple):
         The band in which the daily values are expected.
     after : date or None
         The days after this one are compared with it; None for all days.
+    since : date or None
+        The first of the days by which it is known, of which `after` is the last; None if it is
+        known from training.
     """
 
     kind: Literal["training", "first days", "accepted"]
     band: Interval
     after: datetime.date | None = None
+    since: datetime.date | None = None
 
 
 class DailyValues(NamedTuple):
@@ -102,8 +106,7 @@ class DailyValues(NamedTuple):
         sizes = self.sizes[is_in, series]
         n = float(sizes.sum())
         mean = float(self.fractions[is_in, series] @ sizes) / n if n else 0.0
-        band = find_band(mean, n / _DAY_EFFECT)
-        return Baseline(kind, band, last)
+        return Baseline(kind, find_daily_band(mean, n), last, first)
 
     def first_days(self, series: int) -> Baseline:
         """Return the band of a series by the first days with texts."""
@@ -111,6 +114,11 @@ class DailyValues(NamedTuple):
         if len(days) < _N_FIRST_DAYS:
             return Baseline("first days", Interval(0.0, 1.0))
         return self.baseline(series, "first days", days[0], days[_N_FIRST_DAYS - 1])
+
+
+def find_daily_band(fraction: float, n: float) -> Interval:
+    """Return the band in which a daily value is expected, by that of `n` texts of some days."""
+    return find_band(fraction, n / _DAY_EFFECT)
 
 
 def training_bands(decider: Decider) -> dict[str, Interval]:
