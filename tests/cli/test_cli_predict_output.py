@@ -425,7 +425,8 @@ def test_predict_output_xlsx_rejects_a_cell_that_is_too_long(run: Run) -> None:
     code, _, err = run("predict", "news.slug", "t.csv", "-q", "-o", "a.xlsx")
 
     assert code == 1
-    assert err.endswith("a cell has 40,000 characters, but Excel allows 32,767; write CSV.\n")
+    message = "a cell in row 2 has 40,000 characters, but Excel allows 32,767; write CSV.\n"
+    assert err.endswith(message)
     assert not Path("a.xlsx").exists()
 
 

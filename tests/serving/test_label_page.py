@@ -972,6 +972,13 @@ def test_label_command_says_which_texts_are_gone(labelled: Path) -> None:
 
 
 @pytest.mark.slow
+def test_label_command_names_the_coders_whose_labels_can_be_withdrawn(labelled: Path) -> None:
+    code, said = run_label(labelled, "--withdraw", "nobody", "--coder", "Lee")
+    message = f"{labelled} has no coder 'nobody'; name one of its coders: Kim"
+    assert (code, message in said) == (1, True), said
+
+
+@pytest.mark.slow
 def test_label_command_withdraws_and_restores_labels(labelled: Path) -> None:
     code, said = run_label(labelled, "--withdraw", "Kim", "--coder", "Lee")
     assert (code, "2 labels of Kim withdrawn" in said) == (0, True), said

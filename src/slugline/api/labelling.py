@@ -48,13 +48,7 @@ from slugline.labels.label_setup import (
     open_labels,
 )
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import (
-    SOURCE,
-    SourceColumns,
-    TextTable,
-    missing_note,
-    stored_text_columns,
-)
+from slugline.labels.text_table import SOURCE, SourceColumns, TextTable, stored_text_columns
 
 if TYPE_CHECKING:
     from slugline.labels.draws import Selector
@@ -155,7 +149,7 @@ def label(
     output: PathLike | None = None,
     *,
     topics: Mapping[str, str] | Sequence[str] | PathLike | None = None,
-    multilabel: bool = False,
+    multilabel: bool | None = None,
     coder: str | None = None,
     random_fraction: float = RANDOM_FRACTION,
     guesses: Guesses = "after",
@@ -188,8 +182,9 @@ def label(
     topics : mapping of str to str, sequence of str, or path, optional
         Topics to begin with: their descriptions by name, names alone, or a table with the columns
         "name" and "description".
-    multilabel : bool, default False
-        Let a text have several topics, or none.
+    multilabel : bool, optional
+        Let a text have several topics, or none; if False, one each again, unless one has several.
+        By default, what `output` says, and one topic each in a new file.
     coder : str, optional
         Who labels, if there are no tokens; by default the name of your login.
     random_fraction : float from 0.05 to 1, default 0.33
@@ -273,6 +268,7 @@ def label(
 
     options = LabelOptions(
         coder=coder or login_name(),
+        has_tokens=bool(settings.accepted_tokens),
         descriptions=_descriptions(topics),
         is_multilabel=multilabel,
         random_fraction=random_fraction,
@@ -289,8 +285,7 @@ def label(
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
         table, notes = _read_table(SourceColumns.from_file(path), data, reading)
         labels = stack.enter_context(open_labels(path, table, options))
-        note = missing_note(labels.assignments, table)
-        notes += [] if note is None else [f"{note}"]
+        notes += map(str, labels.notes)
         service = make_label_service(labels, options)
         stack.callback(service.close)
         state = LabelState(settings, service)

@@ -21,6 +21,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
+from slugline.errors import OptionError
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
@@ -33,7 +34,8 @@ from slugline.labels.label_setup import (
     find_source,
     open_labels,
 )
-from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, missing_note
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import SourceColumns, TextTable
 from slugline.serving.serve_settings import ServeSettings
 
 
@@ -55,6 +57,7 @@ from slugline.serving.serve_settings import ServeSettings
     type=Path,
 )
 @option("--multiple", "Let a text have several topics, or none.")
+@option("--single", "Let a text have one topic again, if none has several.")
 @option(
     "--random FRACTION",
     "Fraction of texts drawn at random, to measure how often a model trained on the labels is "
@@ -71,7 +74,7 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option(
     "--double FRACTION",
-    "Fraction of each coder's texts that another coder gets as well, to measure agreement.",
+    "Fraction of each coder's texts that are random draws of another coder, to measure agreement.",
     type=click.FloatRange(0, 1),
     default=0.0,
 )
@@ -142,6 +145,7 @@ def label(
     output: Path | None,
     topics: Path | None,
     multiple: bool,
+    single: bool,
     random: float,
     guesses: Guesses,
     double: float,
@@ -180,6 +184,8 @@ def label(
         return
     files = LabelFiles(import_path, import_coders, export, export_for, export_codebook)
     files.check(file, labels)
+    if multiple and single:
+        raise OptionError("--multiple and --single exclude each other; give one of them.")
     check_agreement(agreement=agreement, as_json=as_json)
     if agreement and not files.are_given():
         print_agreement(labels, as_json=as_json)
@@ -190,8 +196,9 @@ def label(
     _check_settlers(settlers, settings, page)
     label_options = LabelOptions(
         coder=page.coder_name(),
+        has_tokens=bool(settings.accepted_tokens),
         descriptions={} if topics is None else read_descriptions(topics, may_be_empty=True),
-        is_multilabel=multiple,
+        is_multilabel=(multiple if multiple or single else None),
         random_fraction=random,
         guesses=guesses,
         double_fraction=double,
@@ -207,7 +214,7 @@ def label(
         return
     table = _read_table(labels, file, reading)
     with open_labels(labels, table, label_options) as opened:
-        _say_note(opened)
+        _say_notes(opened)
         reading = reading._replace(text=table.text_columns)
         exchange_labels(opened.store, table, files, label_options.coder, reading)
     if agreement:
@@ -228,7 +235,7 @@ def _label_on_page(
         listener = stack.enter_context(page.listener())
         table = _read_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
-        _say_note(opened)
+        _say_notes(opened)
         from slugline.serving.labelling.opening import make_label_service
 
         service = make_label_service(opened, label_options)
@@ -237,14 +244,13 @@ def _label_on_page(
                 f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
                 f"see; to take them as labels: slugline label {file} -o {labels} --import {file}"
             )
-        serve_page(settings, service, listener, _content(table, opened.assignments))
+        serve_page(settings, service, listener, _content(table, opened.store))
         _say_report(service.selector.report)
         say(f"labels are in {labels}; to learn from them: slugline train {labels} -o model.slug")
 
 
-def _say_note(labels: OpenLabels) -> None:
-    note = missing_note(labels.assignments, labels.table)
-    if note is not None:
+def _say_notes(labels: OpenLabels) -> None:
+    for note in labels.notes:
         say(note)
 
 
@@ -257,12 +263,15 @@ def _check_settlers(settlers: Sequence[str], settings: ServeSettings, page: Page
         check_settlers(settlers, [token.name or "" for token in tokens] or [page.coder_name()])
 
 
-def _content(table: TextTable, assignments: RowAssignments) -> str:
-    """Return how many texts are to label."""
-    n_free = len(assignments.free_rows(""))
-    if n_free == len(table):
-        return f"{counted(n_free, 'text')} to label"
-    return f"{n_free:,} of {counted(len(table), 'text')} left to label"
+def _content(table: TextTable, store: LabelStore) -> str:
+    """Return how many texts are to label; those that were shown and not decided are."""
+    n_decided = sum(
+        each.status not in ("unlabelled", "replaced") and table.has_key(each.document.key)
+        for each in store.labels(has_texts=False)
+    )
+    if not n_decided:
+        return f"{counted(len(table), 'text')} to label"
+    return f"{len(table) - n_decided:,} of {counted(len(table), 'text')} left to label"
 
 
 def _say_report(report: LabelReport | None) -> None:

@@ -78,7 +78,9 @@ def exchange_labels(
         _export(store, table, files.export, tool, options)
     if files.export_codebook is not None:
         n_topics = export_codebook(store, files.export_codebook, tool)
-        say(f"{files.export_codebook}: {counted(n_topics, 'topic')}")
+        n_examples = sum(len(topic.examples) for topic in store.codebook().topics())
+        note = f"; {counted(n_examples, 'example')} left out" if n_examples else ""
+        say(f"{files.export_codebook}: {counted(n_topics, 'topic')}{note}")
 
 
 def _import(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted
+from slugline.base.wording import counted, join_words
 from slugline.cli.output import say
 from slugline.errors import DataError
 from slugline.labels.store import LabelStore
@@ -24,6 +24,7 @@ def change_withdrawals(path: Path, withdraw: str | None, restore: str | None, pe
         Who does it.
     """
     with LabelStore(path, create=False) as store:
+        _check_coder(store, withdraw or restore or "")
         store.add_coder(person)
         if withdraw is not None:
             n_labels = store.counts().by_coder.get(withdraw, 0)
@@ -36,3 +37,11 @@ def change_withdrawals(path: Path, withdraw: str | None, restore: str | None, pe
             for each in withdrawals:
                 store.restore(each.id, person)
             say(f"{restore} has {counted(store.counts().by_coder.get(restore, 0), 'label')} again")
+
+
+def _check_coder(store: LabelStore, name: str) -> None:
+    """Raise DataError if there is no such coder."""
+    names = [coder.name for coder in store.coders()]
+    if name not in names:
+        advice = f"name one of its coders: {join_words(names)}" if names else "it has none"
+        raise DataError(f"{store.path} has no coder {short_repr(name)}; {advice}.")

@@ -48,12 +48,15 @@ _MAX_PARTS = 10_000
 _WIDTH, _MAX_WIDTH = 16, 60
 
 
-def escape_cell(text: str) -> str:
-    """Return a text with control characters escaped as in Excel; DataError if it is too long."""
+def escape_cell(text: str, cell: str = "a cell") -> str:
+    """Return a text with control characters escaped as in Excel; DataError if it is too long.
+
+    The message says which `cell` it is.
+    """
     text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
     if len(text) > MAX_CELL:
         raise DataError(
-            f"a cell has {len(text):,} characters, but Excel allows {MAX_CELL:,}; write CSV."
+            f"{cell} has {len(text):,} characters, but Excel allows {MAX_CELL:,}; write CSV."
         )
     return text
 

@@ -13,7 +13,7 @@ from slugline.corpus.readers import is_database
 from slugline.errors import OptionError, Parameter, StoreError
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import SOURCE, RowAssignments, TextTable
+from slugline.labels.text_table import SOURCE, RowAssignments, TextTable, missing_note
 
 #: When people see what the model would say: of labels that it contradicts, of texts that they have
 #: not decided about yet as well, or never.
@@ -31,10 +31,13 @@ class LabelOptions:
     ----------
     coder : str
         Who labels without a token.
+    has_tokens : bool
+        Whether people label with tokens, so that the coder is stored only if they do something.
     descriptions : mapping of str to str
         Topics to begin with, with their descriptions.
-    is_multilabel : bool
-        Whether a text may have several topics; a file in which it may keeps them.
+    is_multilabel : bool or None
+        Whether a text may have several topics, or none; None for what the file says, and one topic
+        each in a new file.
     random_fraction, double_fraction, repeat_fraction : float
     repeat_after : int
     guesses : {"after", "before", "never"}
@@ -42,8 +45,9 @@ class LabelOptions:
     """
 
     coder: str
+    has_tokens: bool = False
     descriptions: Mapping[str, str] = field(default_factory=dict)
-    is_multilabel: bool = False
+    is_multilabel: bool | None = None
     random_fraction: float = RANDOM_FRACTION
     guesses: Guesses = "after"
     double_fraction: float = 0.0
@@ -53,11 +57,12 @@ class LabelOptions:
 
 
 class OpenLabels(NamedTuple):
-    """An open file of labels, the texts that they are of, and who has which."""
+    """An open file of labels, the texts that they are of, who has which, and remarks on them."""
 
     store: LabelStore
     table: TextTable
     assignments: RowAssignments
+    notes: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -91,13 +96,28 @@ def _remove_unused(path: Path) -> None:
 
 
 def _prepare(store: LabelStore, table: TextTable, options: LabelOptions) -> OpenLabels:
-    store.add_coder(options.coder)
+    if not options.has_tokens:
+        store.add_coder(options.coder)
     assignments = RowAssignments.from_store(table, store)
     table.remember_source(store)
-    if options.is_multilabel and not store.is_multilabel:
-        store.set_multilabel(True)
+    notes = missing_note(assignments, table), _set_multilabel(store, options.is_multilabel)
     add_topics(store, options.descriptions, options.coder)
-    return OpenLabels(store, table, assignments)
+    return OpenLabels(store, table, assignments, tuple(note for note in notes if note))
+
+
+def _set_multilabel(store: LabelStore, is_multilabel: bool | None) -> str | None:
+    """Let texts have several topics, or one each; return what changes for those who label them."""
+    if is_multilabel is None or is_multilabel == store.is_multilabel:
+        return None
+    store.set_multilabel(is_multilabel)
+    if not store.has_assignments():
+        return None
+    if not is_multilabel:
+        return f"from now on, texts in {store.path} have one topic each"
+    return (
+        f"from now on, texts in {store.path} may have several topics, or none, for everybody who "
+        "labels them, and models give several; while none has, --single takes that back"
+    )
 
 
 def find_labels(file: str, output: Path | None) -> Path:
@@ -159,11 +179,14 @@ def login_name() -> str:
 def add_topics(store: LabelStore, descriptions: Mapping[str, str], coder: str) -> None:
     """Add the topics that the codebook never had; describe those that have no description.
 
-    Topics that were renamed, merged or described since are left as they are.
+    Topics that were renamed, merged or described since are left as they are. The coder is stored
+    if there is anything to add.
     """
     for name, description in descriptions.items():
         topic = store.codebook().find(name)
         if topic is None:
+            store.add_coder(coder)
             store.add_topic(name, coder, description=description)
         elif description and not topic.description and topic.name == name:
+            store.add_coder(coder)
             store.describe_topic(name, coder, description=description, examples=topic.examples)

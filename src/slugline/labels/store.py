@@ -169,14 +169,17 @@ class LabelStore(ImportStore, NearCopyStore, SettlementStore, LabelHistory):
         Parameters
         ----------
         table : {"documents", "labels", "decisions", "codebook"}, default "documents"
-            A row for each document: its id, key, text, status, topics, and the label of each coder;
+            A row for each document: its id, key, text, status, topics, and the label of each coder
+            who has decided about any;
             for each current label or skip of a coder, with why the document was selected and with
             which probability; for each decision, superseded, undone and withdrawn ones included; or
             for each topic, with its description.
         """
         check_label_table(table)
         if table == "documents":
-            return document_records(self.labels(), self.coders())
+            deciders = {each.assignment.coder.id for each in self.decisions()}
+            coders = [coder for coder in self.coders() if coder.id in deciders]
+            return document_records(self.labels(), coders)
         if table == "codebook":
             return codebook_records(self.codebook())
         return decision_records(self.current_decisions() if table == "labels" else self.decisions())

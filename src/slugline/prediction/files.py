@@ -357,7 +357,7 @@ class ExcelTable:
         """Return a text as a cell that stays text, and numbers and truth values as they are."""
         if value is None or isinstance(value, bool | int | float):
             return value
-        text = escape_cell(str(table_cell(value)))
+        text = escape_cell(str(table_cell(value)), f"a cell in row {self._n_rows + 1:,}")
         cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, text)
         cell.data_type = "s"  # even if it looks like a number
         return cell

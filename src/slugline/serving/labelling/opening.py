@@ -12,7 +12,7 @@ from slugline.serving.labelling.service import LabelService
 
 def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelService:
     """Return a service, which closes the file of labels at its end."""
-    store, table, assignments = labels
+    store, table, assignments, _ = labels
     shows_guesses = options.guesses == "before"
     selector = LearningSelector(
         store,
