@@ -69,12 +69,19 @@ def test_watch_sums_the_texts_of_programs(state: WebState, api: TestClient) -> N
     assert api.post("/v1/classify", json={"text": TEXTS[0]}).status_code == 200
     sums = read_today(state)
     model = state.service.models.default
-    expected = model.fitted.predict_proba([*TEXTS, TEXTS[0]]).sum(axis=0, dtype=np.float64)
+    expected = model.fitted.predict_proba([*TEXTS[:3], TEXTS[0]]).sum(axis=0, dtype=np.float64)
     np.testing.assert_allclose(sums.sums, expected, rtol=1e-5)
-    assert (sums.n_texts, sums.n_unsure) == (5, 1)
+    assert (sums.n_texts, sums.n_unsure) == (4, 0)  # without the empty one
     assert sums.words.n_unknown == 2
     assert dict(zip(model.fitted.topics.names, sums.answers.tolist(), strict=True))["grain"] >= 2
-    assert sums.answers.sum() == 5  # with the unsure one
+    assert sums.answers.sum() == 4
+
+
+def test_watch_ignores_empty_texts(state: WebState, api: TestClient, path: Path) -> None:
+    assert api.post("/v1/classify", json={"texts": ["", " \n"]}).status_code == 200
+    watch_of(state).write()
+    with WatchStore(path, is_read_only=True) as store:
+        assert store.models() == []
 
 
 def test_watch_ignores_what_people_try_on_the_page(
@@ -241,7 +248,7 @@ def test_metrics_count_topics_without_a_file(news_slug: Path) -> None:
         for topic in ("bank", "grain", "sport")
     ]
     assert sum(answers) == 3
-    assert sum(sums) == pytest.approx(4, abs=1e-4)
+    assert sum(sums) == pytest.approx(3, abs=1e-4)
     assert values["slugline_unknown_words_total"] == "2"
     state.service.close()
 
@@ -271,7 +278,7 @@ def test_servers_and_workers_add_to_one_file(news_slug: Path, path: Path) -> Non
                 assert reply.status_code == 200
     with WatchStore(path, is_read_only=True) as store:
         [model] = store.models()
-        assert sum(sums.n_texts for sums in store.days(model.digest).values()) == 2 * 20 * 4
+        assert sum(sums.n_texts for sums in store.days(model.digest).values()) == 2 * 20 * 3
 
 
 @pytest.mark.parametrize(

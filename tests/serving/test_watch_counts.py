@@ -86,6 +86,8 @@ def test_count_command_reads_daily_sums(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--since", "03/04/2026"], "--since '03/04/2026' is not a day; give one such as"),
+        (["--separator", ";"], "--separator needs texts, and daily sums have none; leave it out."),
         (["--since", "tomorrow"], "--since 'tomorrow' is not a day; give one such as 2026-03-01."),
         (["--by", "colour"], "--by 'colour' is no period, and daily sums have no columns"),
         (["--text", "body"], "--text needs texts, and daily sums have none; leave it out."),
@@ -112,7 +114,7 @@ def test_count_days_counts_the_answers_that_a_count_of_the_texts_counts(
     model: ServedModel, tmp_path: Path
 ) -> None:
     texts, _ = draw_texts([30, 50, 20], seed=5)
-    texts.append("gibberish qwertz")
+    texts += ["gibberish qwertz", ""]
     watch = Watch(Metrics(), WatchStore(tmp_path / "texts.db"))
     watch.add(model, model.answer(texts))
     watch.close()
@@ -121,4 +123,4 @@ def test_count_days_counts_the_answers_that_a_count_of_the_texts_counts(
     assert [topic.n_answers for topic in by_days.topics] == [
         topic.n_answers for topic in by_texts.topics
     ]
-    assert sum(topic.n_answers or 0 for topic in by_days.topics) == len(texts)
+    assert sum(topic.n_answers or 0 for topic in by_days.topics) == len(texts) - 1  # one is empty

@@ -16,7 +16,7 @@ from slugline.cli.output import print_json, print_table, say, show, show_progres
 from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
-from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, DateReader, Period
+from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, Period
 from slugline.counting.results import Counts, describe_left_out
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.container import DIGEST_LENGTH
@@ -119,6 +119,9 @@ def count(
             ("--date-order", date_order),
             ("--labelled", labelled),
             ("--plan", plan),
+            ("--format", format),
+            ("--encoding", encoding),
+            ("--separator", separator),
         ):
             if value is not None:
                 raise OptionError(f"{name} needs texts, and daily sums have none; leave it out.")
@@ -177,10 +180,11 @@ def count(
 
 
 def _read_day(since: str) -> datetime.date:
-    day = DateReader().read(since)
-    if day is None:
-        raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.")
-    return day
+    """Return a day in ISO 8601: of 03/04/2026, nobody knows which is the month."""
+    try:
+        return datetime.date.fromisoformat(since)
+    except ValueError:
+        raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.") from None
 
 
 def _read_period(by: str) -> Period:

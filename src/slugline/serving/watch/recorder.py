@@ -16,6 +16,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.corpus.documents import Topic
+from slugline.model.decision import Decision
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import AnsweredTexts, ServedModel
 from slugline.serving.watch.day_sums import DaySums
@@ -66,6 +67,11 @@ class _PendingTexts(NamedTuple):
     n_unsure: int
 
 
+def _is_empty(decision: Decision) -> bool:
+    """Whether a text is empty, so that `slugline count` would leave it out, too."""
+    return decision.reason is not None and decision.reason.kind == "no_text"
+
+
 class Watch:
     """Sums over the answers of a server, by day and version of the model.
 
@@ -110,7 +116,12 @@ class Watch:
         self._thread.start()
 
     def add(self, model: ServedModel, texts: AnsweredTexts) -> None:
-        """Add answered texts; it takes some microseconds."""
+        """Add answered texts, without empty ones; it takes some microseconds."""
+        has_text = [not _is_empty(decision) for decision in texts.decisions]
+        if not all(has_text):
+            texts = texts.take(np.flatnonzero(has_text))
+        if not texts.decisions:
+            return
         decisions = texts.decisions
         if model.fitted.multilabel:
             given = [topic for decision in decisions for topic in decision.topics or ()]
