@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import slugline
+from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError
 
 News = list[tuple[str, str]]
@@ -60,3 +61,18 @@ def test_count_rejects_no_texts(news_slug: Path) -> None:
 def test_count_rejects_dates_without_groups(news_slug: Path, texts: list[str]) -> None:
     with pytest.raises(OptionError, match='`date` is about dates to count by; give `by="month"`'):
         slugline.count(news_slug, texts, date="at")
+
+
+def test_count_reports_progress_on_texts_and_on_intervals(news_slug: Path, news: News) -> None:
+    class Steps(SilentProgress):
+        def __init__(self) -> None:
+            self.fractions: dict[str, list[float | None]] = {}
+
+        def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
+            self.fractions.setdefault(step, []).append(fraction)
+
+    steps = Steps()
+    frame = pd.DataFrame({"text": [text for text, _ in news[:40]], "half": ["a", "b"] * 20})
+    slugline.count(news_slug, frame, by="half", progress=steps)
+    assert [*steps.fractions] == ["counting", "computing intervals"]
+    assert steps.fractions["computing intervals"] == pytest.approx([1 / 3, 2 / 3, 1])

@@ -47,13 +47,20 @@ def test_estimate_shares_finds_other_shares_than_those_of_training() -> None:
     assert np.abs(found - true).max() < 0.04 < np.abs(answers - true).max() / 3
 
 
-def test_estimate_shares_stays_near_training_if_texts_are_few() -> None:
+def test_estimate_shares_corrects_the_probabilities_of_few_texts_by_little() -> None:
     sample = heldout(1000, np.random.default_rng(0))
-    proba = np.tile([[0.05, 0.15, 0.8]], (20, 1))
-    found = [estimate_shares(sample, proba[:n], np.ones((n, 1)))[2, 0] for n in (1, 5, 20)]
+    proba = np.tile([[0.3, 0.4, 0.3]], (200, 1))
+    found = [estimate_shares(sample, proba[:n], np.ones((n, 1)))[2, 0] for n in (1, 5, 20, 200)]
     assert found == sorted(found)
-    assert found[0] < 0.3
-    assert found[-1] < 0.9
+    assert found[0] < 0.4
+    assert found[-1] > 0.7
+
+
+def test_estimate_shares_counts_texts_that_are_sure_as_they_are() -> None:
+    sample = heldout(1000, np.random.default_rng(0))
+    sure = np.eye(3)[[0, 1, 1, 2]]
+    found = estimate_shares(sample, sure, np.ones((4, 1)))[:, 0]
+    np.testing.assert_allclose(found, [0.25, 0.5, 0.25], atol=1e-6)
 
 
 def test_estimate_shares_counts_a_row_as_often_as_its_weight() -> None:

@@ -142,7 +142,14 @@ def count(
         progress.update("counting", rows.fraction_read(), counted(n_rows, rows.unit))
 
     return CountResult(
-        count_rows(fitted, rows, options, announce=progress.note, on_progress=show_rows)
+        count_rows(
+            fitted,
+            rows,
+            options,
+            announce=progress.note,
+            on_progress=show_rows,
+            on_interval=lambda fraction: progress.update("computing intervals", fraction),
+        )
     )
 
 

@@ -175,6 +175,7 @@ def count(
             settings,
             announce=lambda note: say(Message(f"{rows.name}: ", note)),
             on_progress=show_rows,
+            on_interval=lambda fraction: progress.update("computing intervals", fraction),
         )
     _show_counts(counts, output, as_json=as_json)
 

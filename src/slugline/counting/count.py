@@ -121,6 +121,7 @@ def count_rows(
     *,
     announce: Callable[[str], object] | None = None,
     on_progress: Callable[[int], object] | None = None,
+    on_interval: Callable[[float], object] | None = None,
 ) -> Counts:
     """Return how many of the texts in a file have each topic.
 
@@ -133,6 +134,8 @@ def count_rows(
         Called with notes on what was decided about columns.
     on_progress : callable, optional
         Called after each batch with the number of rows so far.
+    on_interval : callable, optional
+        Called after the intervals of each group of texts with the fraction of groups so far.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def count_rows(
         ]
         found = f", but {join_words(reasons)}" if reasons else ""
         raise DataError(f"{rows.name} has no text to count{found}.")
-    return _Summary(fitted, samples, tally, options).counts(rows.name)
+    return _Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
 
 
 def check_countable(fitted: Fitted, labelled: LabelledSample | None = None) -> None:
@@ -292,12 +295,13 @@ class _Summary:
         self._topics = [str(topic) for topic in fitted.topics.names]
         self._labelled = self._labelled_rows()
 
-    def counts(self, name: str) -> Counts:
+    def counts(self, name: str, on_interval: Callable[[float], object] | None) -> Counts:
         tally, grouping = self._tally, self._tally.grouping
         is_time = grouping is not None and grouping.period is not None
         names = sorted(tally.groups) if is_time else sort_groups(tally.groups)
-        total = self._estimate(tally.total)
-        estimates = [self._estimate(tally.groups[name]) for name in names]
+        total, *estimates = self._estimates(
+            [tally.total, *(tally.groups[name] for name in names)], on_interval
+        )
         groups = tuple(
             self._group_count(name, tally.groups[name], estimate)
             for name, estimate in zip(names, estimates, strict=True)
@@ -317,11 +321,17 @@ class _Summary:
             multilabel=self._fitted.multilabel,
         )
 
-    def _estimate(self, texts: SampledRows) -> list[ShareEstimate]:
-        """Return the estimates by the model; none if it has no held-out predictions."""
-        if not self._samples:
-            return []
-        return estimate_groups(self._samples, texts, seed=self._options.seed)
+    def _estimates(
+        self, groups: Sequence[SampledRows], on_interval: Callable[[float], object] | None
+    ) -> Iterator[list[ShareEstimate]]:
+        """Yield the estimates of groups by the model; none if it has no held-out predictions."""
+        for i, texts in enumerate(groups, 1):
+            if self._samples:
+                yield estimate_groups(self._samples, texts, seed=self._options.seed)
+            else:
+                yield []
+            if on_interval is not None:
+                on_interval(i / len(groups))
 
     def _labelled_rows(self) -> MatchedLabels:
         """Return the labelled texts that were found among the texts."""

@@ -53,7 +53,7 @@ class ShareEstimate:
 
     @cached_property
     def standard_errors(self) -> F64:
-        """The standard error of each share, shape (n_topics,)."""
+        """The standard error of each share, downwards and upwards, shape (2, n_topics)."""
         errors: F64 = np.hypot(self.simulated.standard_errors(self.shares), self.unseen_errors)
         return errors
 
