@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.label_database import TEXT_COLUMNS, TOPIC_COLUMN, Selection
+from slugline.corpus.label_database import ACCURACY, TEXT_COLUMNS, TOPIC_COLUMN, Selection
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus, read_texts
 from slugline.corpus.readers import read_rows
@@ -65,6 +65,39 @@ def test_load_corpus_reads_documents_with_an_answer(path: Path, store: LabelStor
         "left out: 1 document on which coders disagree, 1 skipped document, 4 documents without a "
         "label and 1 document whose text has changed since",
     )
+
+
+def test_load_corpus_says_that_a_model_doubted_labelled_texts(
+    path: Path, store: LabelStore
+) -> None:
+    for document in range(1, 5):
+        label(store, "Kim", document, "grain")
+    assert "doubted" not in "".join(load_corpus(path).notes)
+    for document in range(5, 9):
+        label(store, "Kim", document, "earn")
+    note = (
+        "8 of 8 labels are of texts that a model doubted, so accuracies measured on these labels "
+        "are usually lower than on all texts"
+    )
+    assert load_corpus(path).notes == (note,)
+    measured = '{"n_labels": 8, "accuracy": 0.81, "low": 0.72, "high": 0.9}'
+    store.set_settings({ACCURACY: measured})
+    [found] = load_corpus(path).notes
+    assert found == (
+        f"{note}: there, a model of 8 labels was right for about 81 % (72 % to 90 %), as the label "
+        "page says"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["no JSON", '{"n_labels": 8, "accuracy": 7, "low": 0, "high": 1}']
+)
+def test_load_corpus_rejects_a_damaged_accuracy(path: Path, store: LabelStore, value: str) -> None:
+    for document in range(1, 9):
+        label(store, "Kim", document, "earn")
+    store.set_settings({ACCURACY: value})
+    with pytest.raises(DataError, match="setting 'accuracy'"):
+        load_corpus(path)
 
 
 def test_load_corpus_reads_several_topics(path: Path, store: LabelStore) -> None:

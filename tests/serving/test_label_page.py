@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
 from server import running
-from slugline.corpus.label_database import ModelGuess, Selection
+from slugline.corpus.label_database import ACCURACY, MeasuredAccuracy, ModelGuess, Selection
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
@@ -586,6 +587,15 @@ def test_progress_counts_measured_labels_without_skipped_texts(path: Path) -> No
     with labelling(path, selector_class=ForecastingSelector) as page:
         accuracy = get(page, "progress")["accuracy"]
     assert (accuracy["n_labels"], accuracy["n_skipped"]) == (100, 6)
+
+
+def test_file_of_labels_keeps_the_accuracy_that_was_measured_last(path: Path) -> None:
+    for _ in range(2):
+        with labelling(path, selector_class=ForecastingSelector):
+            pass
+    with LabelStore(path) as store:
+        kept = msgspec.json.decode(store.setting(ACCURACY) or "", type=MeasuredAccuracy)
+    assert kept == MeasuredAccuracy(n_labels=100, accuracy=0.8, low=0.7, high=0.9)
 
 
 @pytest.mark.parametrize(("n_labels", "is_shown"), [(100, True), (115, True), (130, False)])

@@ -12,13 +12,13 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import Database, DatabaseFormat, from_cell, is_time, to_cell
-from slugline.base.wording import counted, join_words
+from slugline.base.wording import counted, join_words, percent
 from slugline.corpus.documents import check_topic_names
 from slugline.corpus.rows import RowIterator, make_row
 from slugline.errors import DataError, StoreError
@@ -783,6 +783,11 @@ class LabelReader:
 
 #: The settings that name the user's columns: those of the text, in a JSON list, and of the topic.
 TEXT_COLUMNS, TOPIC_COLUMN = "text columns", "topic column"
+#: The setting with the latest accuracy of a model of the labels: `MeasuredAccuracy` in JSON.
+ACCURACY = "accuracy"
+# With fewer labels of texts that a model doubted, as a number or as a fraction, accuracies on the
+# labels are about those on all texts.
+_MIN_DOUBTED, _MIN_DOUBTED_FRACTION = 5, 0.1
 # The documents that are left out, by their status.
 _LEFT_OUT: dict[Status, Callable[[int], str]] = {
     "open": lambda n: f"{counted(n, 'document')} on which coders disagree",
@@ -790,6 +795,27 @@ _LEFT_OUT: dict[Status, Callable[[int], str]] = {
     "unlabelled": lambda n: f"{counted(n, 'document')} without a label",
     "replaced": lambda n: f"{counted(n, 'document')} whose text has changed since",
 }
+
+
+_Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """The accuracy of a model of labels on all texts without one, as the label page estimates it.
+
+    Attributes
+    ----------
+    n_labels : int
+        Number of labels that the model had learned from.
+    accuracy : float
+    low, high : float
+        The interval.
+    """
+
+    n_labels: int
+    accuracy: _Fraction
+    low: _Fraction
+    high: _Fraction
 
 
 class LabelledDatabase(NamedTuple):
@@ -805,7 +831,8 @@ class LabelledDatabase(NamedTuple):
     topic : str
         The column of the topic.
     note : str
-        How many documents are left out, and why; empty if none are.
+        How many documents are left out, and why; and that many were selected as a model doubted
+        them, which accuracies measured on them depend on. Empty if there is nothing to say.
     """
 
     rows: RowIterator
@@ -844,14 +871,45 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
                 columns = ("text",) if text is None else _decode_strings(text) or ("text",)
             except msgspec.DecodeError as error:
                 raise database.damaged_row(f"setting {TEXT_COLUMNS!r}", error) from error
-            counts = Counter(each.status for each in reader.documents(has_texts=False))
-            note = _left_out_note(path, counts, needs_answers=needs_answers)
+            counts, n_doubted = Counter[Status](), 0
+            for each in reader.documents(has_texts=False):
+                counts[each.status] += 1
+                reasons = {one.assignment.selection.reason for one in each.decisions}
+                n_doubted += each.answer is not None and "suggested" in reasons
+            notes = [_left_out_note(path, counts, needs_answers=needs_answers)]
+            n_answers = counts["settled"] + counts["agreed"]
+            if needs_answers and n_doubted >= max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers):
+                notes.append(_doubt_note(n_doubted, n_answers, _read_accuracy(database, reader)))
+            note = "; ".join(filter(None, notes))
             rows = _label_rows(
                 stack.pop_all(), database, reader, columns, topic, needs_answers=needs_answers
             )
     except StoreError as error:
         raise DataError(*error.parts) from error
     return LabelledDatabase(rows, columns, topic, note)
+
+
+def _read_accuracy(database: Database, reader: LabelReader) -> MeasuredAccuracy | None:
+    stored = reader.setting(ACCURACY)
+    try:
+        return None if stored is None else msgspec.json.decode(stored, type=MeasuredAccuracy)
+    except msgspec.DecodeError as error:
+        raise database.damaged_row(f"setting {ACCURACY!r}", error) from error
+
+
+def _doubt_note(n_doubted: int, n_answers: int, measured: MeasuredAccuracy | None) -> str:
+    """Return what to think of accuracies measured on documents that a model doubted."""
+    note = (
+        f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model doubted, so "
+        "accuracies measured on these labels are usually lower than on all texts"
+    )
+    if measured is None:
+        return note
+    return (
+        f"{note}: there, a model of {counted(measured.n_labels, 'label')} was right for about "
+        f"{percent(measured.accuracy, 0)} ({percent(measured.low, 0)} to "
+        f"{percent(measured.high, 0)}), as the label page says"
+    )
 
 
 def _left_out_note(path: Path, counts: Counter[Status], *, needs_answers: bool) -> str:
