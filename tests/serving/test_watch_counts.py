@@ -124,3 +124,17 @@ def test_count_days_counts_the_answers_that_a_count_of_the_texts_counts(
         topic.n_answers for topic in by_texts.topics
     ]
     assert sum(topic.n_answers or 0 for topic in by_days.topics) == len(texts) - 1  # one is empty
+
+
+def test_count_command_refuses_a_model_without_heldout_predictions(
+    run: Callable[..., Any], path: Path, tmp_path: Path
+) -> None:
+    classifier = slugline.TopicClassifier()
+    classifier.partial_fit(
+        ["wheat", "goal"] * 5, ["grain", "sport"] * 5, classes=["grain", "sport"]
+    )
+    classifier.save(tmp_path / "batches.slug")
+    found = run("count", "batches.slug", path)
+    assert found.code == 1
+    assert "the model has no held-out answers" in found.err
+    assert "--min-precision 0.9." in found.err

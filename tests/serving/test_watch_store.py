@@ -66,6 +66,8 @@ def test_day_sums_of_a_multilabel_model_group_by_topic() -> None:
         rows, weights = sums.rows(topic)
         assert weights.sum() == 200
         np.testing.assert_allclose(weights @ rows[:, 0], proba[:, topic].sum(), rtol=1e-5)
+        # Estimates count the topics that are likely.
+        assert weights[rows[:, 0] >= 0.5].sum() == np.count_nonzero(proba[:, topic] >= 0.5)
 
 
 @pytest.mark.parametrize("n_topics", [2, 100, 5000])

@@ -121,8 +121,8 @@ def _chart(
         chart.line(points, "validation")
     began = [alert.alert.began for alert in report.alerts if alert.alert.series == key]
     if began:
-        position = max(0, (began[0] - days[0].day).days)
-        chart.rule(float(position), f"since {_short_day(days[position].day)}", "best")
+        position = max(0, (began[0] - days[0].day).days)  # it may have begun before these days
+        chart.rule(float(position), f"since {_short_day(began[0])}", "best")
     label = f"Share of {shorten(name, _MAX_TOPIC)} by day; the numbers are in the table below."
     svg = _STYLE.sub(_to_attributes, chart.svg(label))
     return DailyChart(name, is_topic, Markup(svg))  # noqa: S704 - escaped by `svg`

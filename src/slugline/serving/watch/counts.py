@@ -9,7 +9,7 @@ from slugline.base.files import PathLike
 from slugline.base.wording import join_words
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import heldout_concerns, shift_concerns
-from slugline.counting.count import check_countable, model_samples
+from slugline.counting.count import model_samples
 from slugline.counting.dates import Period, name_period
 from slugline.counting.estimation import (
     ShareEstimate,
@@ -19,7 +19,7 @@ from slugline.counting.estimation import (
 )
 from slugline.counting.results import Counts, GroupCount, TopicCount
 from slugline.counting.shares import HeldoutSample, binary_proba
-from slugline.errors import DataError
+from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.store import WatchStore
@@ -59,8 +59,14 @@ def count_days(
     DataError : if the model has no held-out predictions, or has answered no texts since then.
     StoreError : if the file can't be read.
     """
-    check_countable(fitted)
     samples = model_samples(fitted)
+    if not samples:
+        raise DataError(
+            "the model has no held-out answers, from which its errors are known; train it again "
+            "with ",
+            Parameter("min_precision", 0.9),
+            ".",
+        )
     with WatchStore(path, is_read_only=True) as store:
         total, periods = DaySums(len(fitted.topics), fitted.multilabel), dict[str, DaySums]()
         for day, sums in _read_days(store, digest, since):

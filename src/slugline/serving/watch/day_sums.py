@@ -1,4 +1,4 @@
-"""Sums over the texts that one model answered on one day, from which nobody can tell a text."""
+"""Sums over the texts that one version of a model answered on one day."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.counting.rows import LIKELY
 from slugline.text.features import WordCounts
 
-# Edges of the levels of probabilities by which texts are grouped.
-_EDGES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
-# The largest number of groups of a day, and of the probabilities of all of them. Once half of them
-# exist, texts are no longer grouped by the second most likely topic as well.
+# Edges of the levels of probabilities by which texts are grouped. No group has both likely and
+# unlikely topics.
+_EDGES = (0.2, 0.35, LIKELY, 0.65, 0.8, 0.9, 0.97)
+# The largest number of groups of a day, and of the probabilities of all of them. Above half the
+# number, texts are no longer grouped by their second most likely topic.
 _MAX_GROUPS, _MAX_VALUES = 512, 1 << 16
 # The topic of a group in which topics are not distinguished.
 _ANY = -1

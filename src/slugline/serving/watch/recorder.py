@@ -46,7 +46,7 @@ def watched_model(model: ServedModel) -> WatchedModel:
 class _PendingTexts(NamedTuple):
     """Texts that were answered together, and wait to be summed.
 
-    Decisions would take too long: the garbage collector looks at each object that stays.
+    It has arrays instead of decisions, each of which the garbage collector would have to visit.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. It must be in the process that answers, which may be forked."""
+        """Start the thread. In a process that is forked, call it afterwards: threads end there."""
         self._thread = threading.Thread(target=self._run, name="slugline-watch", daemon=True)
         self._thread.start()
 

@@ -102,7 +102,7 @@ class AlertReport(NamedTuple):
         Whether `value` is the mean probability of a topic instead of its share, since the share is
         within the band.
     value : float
-        The value since the change began.
+        The value since the change began, or of the last `N_DAYS` days if it began before.
     baseline : Baseline
         What is usual for the value.
     """

@@ -81,7 +81,7 @@ class StoredAlert(NamedTuple):
     Attributes
     ----------
     series : str
-        The key of the series; see `slugline.serving.watch.report`.
+        The key of the series; see `slugline.serving.watch.series`.
     began, raised : date
         When the change began, by the best guess, and the first day on which it was certain.
     accepted : date or None
