@@ -325,14 +325,11 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
         Raises StoreError if another program or a later version wrote it.
         """
-        queries = (
-            "PRAGMA application_id",
-            "PRAGMA user_version",
-            "SELECT count(*) FROM sqlite_schema",
-        )
-        application_id, version, n_tables = (
-            int(connection.execute(query).fetchone()[0]) for query in queries
-        )
+        # One statement, as another process may make the tables between two.
+        application_id, version, n_tables = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) "
+            "FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
         if application_id == version == n_tables == 0:
             return 0
         if application_id != self._format.application_id:
