@@ -13,6 +13,8 @@ from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
 
+SKIPPED = "skipped 1 row without a text to read"
+
 
 def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
     path.write_text(content)
@@ -21,13 +23,13 @@ def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
 
 def test_read_texts_gives_a_text_for_each_line(tmp_path: Path) -> None:
     found = read(tmp_path / "a.txt", "one\n\ntwo\n")
-    assert (found.texts, found.n_skipped) == (["one", "two"], 1)
+    assert (found.texts, found.skipped_note) == (["one", "two"], f"{SKIPPED} (line 2)")
     assert [row.at for row in found.rows] == [1, 3]
 
 
 def test_read_texts_notes_the_guessed_column(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "topic,text\n,one\nb,two\nc,\n")
-    assert (found.texts, found.n_skipped) == (["one", "two"], 1)
+    assert (found.texts, found.skipped_note) == (["one", "two"], f"{SKIPPED} (line 4)")
     assert [row.values for row in found.rows] == [
         {"topic": "", "text": "one"},
         {"topic": "b", "text": "two"},
@@ -125,5 +127,5 @@ def test_read_texts_rejects_a_source_without_texts(
 def test_table_rows_keep_a_quoted_empty_cell_of_one_column(tmp_path: Path) -> None:
     texts = read(tmp_path / "a.csv", 'text\nwheat\n""\n\nrye\n')
     assert texts.texts == ["wheat", "rye"]
-    assert texts.n_skipped == 1
-    assert read(tmp_path / "b.csv", 'text,id\nwheat,1\n""\n').n_skipped == 0
+    assert texts.skipped_note == f"{SKIPPED} (line 3)"
+    assert read(tmp_path / "b.csv", 'text,id\nwheat,1\n""\n').skipped_note == ""

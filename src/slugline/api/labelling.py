@@ -347,8 +347,8 @@ def _read_table(
             raise DataError(Parameter("data"), " holds no texts; give at least one.")
         return TextTable("the texts", filled), _skip_notes(len(texts) - len(filled))
     unlabelled = read_texts(rows, text)
-    notes = [str(note) for note in (rows.note, unlabelled.note) if note]
-    notes += _skip_notes(unlabelled.n_skipped)
+    remarks = rows.note, unlabelled.note, unlabelled.skipped_note
+    notes = [str(note) for note in remarks if note]
     topic = reading.topic or stored.topic_among(column_names(unlabelled.rows))
     return TextTable.from_texts(rows.name, unlabelled, topic), notes
 

@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from slugline.base.lazy import install_command
-from slugline.base.wording import counted, nearest
+from slugline.base.wording import nearest
 from slugline.cli.output import QUIET, say, show_progress, warn
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
@@ -511,10 +511,8 @@ def read_unlabelled(
         unlabelled = read_texts(rows, text, data, progress=progress)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(Message(f"{rows.name}: ", note))
-    if unlabelled.n_skipped:
-        warn(
-            [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
-        )
+    if unlabelled.skipped_note:
+        warn([f"{rows.name}: {unlabelled.skipped_note}"])
     return rows, unlabelled
 
 

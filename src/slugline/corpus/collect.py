@@ -123,7 +123,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
             another = "; label some, or name another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
-    remarks = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
+    remarks = group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
     notes = [*filter(None, (rows.note, columns, *remarks, left_out, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
@@ -162,7 +162,7 @@ def _skipped_note(report: RowsReport, options: ReadOptions, advice: str) -> str:
     if not bad:
         return ""
     count = f"{len(bad)} of {n_rows} {'files' if report.unit == 'file' else 'rows'}"
-    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), report.unit))
+    faults = "; ".join(group_remarks(((row.problem, row.at) for row in bad), report.unit))
     are_few, skips = len(bad) <= MAX_SKIPPED * n_rows, _skips_bad_rows(options)
     if not (skips and are_few):
         raise DataError(
@@ -236,7 +236,7 @@ def _merge_notes(sources: Sequence[_Source]) -> list[str]:
     ]
 
 
-def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
+def group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
     """Return each remark once, followed by its first places, such as (lines 4, 17)."""
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:

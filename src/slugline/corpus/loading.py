@@ -12,8 +12,9 @@ from typing import Any
 from slugline.base.checks import short_repr
 from slugline.base.lazy import install_command
 from slugline.base.progress import SILENT, LongStep, Progress
+from slugline.base.wording import counted
 from slugline.corpus import topics
-from slugline.corpus.collect import ROWS_PER_REPORT, collect
+from slugline.corpus.collect import ROWS_PER_REPORT, collect, group_remarks
 from slugline.corpus.columns import (
     column_names,
     columns_note,
@@ -256,8 +257,8 @@ class UnlabelledTexts:
     texts : list of str
     rows : list of SourceRow
         The row of each text.
-    n_skipped : int
-        Number of rows that have no text or could not be read.
+    skipped_note : str
+        A note on the rows that have no text or could not be read; empty if there are none.
     note : str
         A note on the columns that were guessed; empty if none were.
     columns : tuple of str
@@ -266,7 +267,7 @@ class UnlabelledTexts:
 
     texts: list[str]
     rows: list[SourceRow]
-    n_skipped: int
+    skipped_note: str
     note: str
     columns: tuple[str, ...]
 
@@ -304,17 +305,17 @@ def read_texts(
     is_sheet = rows.format == "xlsx"
     texts: list[str] = []
     items: list[SourceRow] = []
-    n_skipped = 0
+    skipped: list[int | str] = []
     step = LongStep(progress, f"reading {rows.name}")
     for row in itertools.chain(head, rows):
-        if (len(texts) + n_skipped) % ROWS_PER_REPORT == 0:
+        if (len(texts) + len(skipped)) % ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
         cell = row_text(row, columns, is_sheet=is_sheet) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
             texts.append(text_with_cells(row, cell, extra_columns, decimal_commas))
             items.append(row)
         else:
-            n_skipped += 1
+            skipped.append(row.at)
     if not texts:
         raise DataError(
             f"{rows.name} holds no texts; check the file, or name the column, ",
@@ -324,7 +325,15 @@ def read_texts(
     is_guessed = rows.has_names and text is None
     candidates = known_text_columns(column_names(head), ())
     note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""
-    return UnlabelledTexts(texts, items, n_skipped, note, columns)
+    return UnlabelledTexts(texts, items, _skipped_note(skipped, rows.unit), note, columns)
+
+
+def _skipped_note(places: Sequence[int | str], unit: str) -> str:
+    """Return a note on rows without a text to read, given where they are."""
+    if not places:
+        return ""
+    [remark] = group_remarks((("without a text to read", at) for at in places), unit)
+    return f"skipped {counted(len(places), 'row')} {remark}"
 
 
 def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[str, ...]:
