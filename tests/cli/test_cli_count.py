@@ -207,8 +207,8 @@ def test_count_rejects_options_of_dates(run: Run, words: list[str], message: str
 def write_labelled(path: Path, news: News, n: int) -> None:
     topics = dict(news)
     lines = path.with_name("new.csv").read_text().splitlines()[1:]
-    texts = dict.fromkeys(line.rpartition(",")[0].rpartition(",")[0] for line in lines)
-    rows = [f"{text},{topics[text]}" for text in [*texts][:n]]
+    texts = [line.rpartition(",")[0].rpartition(",")[0] for line in lines]
+    rows = [f"{text},{topics[text]}" for text in texts[:n]]
     path.write_text("text,topic\n" + "\n".join(rows) + "\n")
 
 
@@ -233,7 +233,7 @@ def test_count_with_too_few_labels_is_by_the_model(run: Run, news: News, tmp_pat
 def test_count_names_labelled_texts_that_are_not_counted(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("text,topic\na wheat silo,grain\na loan,bank\n")
     _, _, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
-    assert "2 of 2 labelled texts are not among the texts to count, and left out." in err
+    assert "2 of 2 labelled texts are not among the texts to count, and were left out." in err
 
 
 def test_count_counts_topics_that_only_labels_have(run: Run, news: News, tmp_path: Path) -> None:

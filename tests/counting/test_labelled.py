@@ -10,7 +10,10 @@ import pytest
 from slugline.classifier import load
 from slugline.corpus.label_database import Selection
 from slugline.counting.labelled import (
+    FoundText,
+    LabelledSample,
     MatchedLabels,
+    TextLabel,
     estimate_labelled_share,
     explained_variance,
     plan_labels,
@@ -88,6 +91,27 @@ def test_weights_correct_for_texts_that_were_drawn_more_often() -> None:
     assert estimate.interval.low < topics.mean() < estimate.interval.high
 
 
+def found_text(**n_by_group: int) -> FoundText:
+    text = FoundText(np.array([0.5, 0.5], dtype=np.float32))
+    text.n_by_group.update(n_by_group)
+    return text
+
+
+def test_matched_labels_count_a_text_as_often_as_it_was_drawn() -> None:
+    sample = LabelledSample(
+        "sample.csv", {"ok": (TextLabel(("other",)),) * 6, "hello": (TextLabel(("account",)),)}
+    )
+    found = {"ok": found_text(may=20, june=10), "hello": found_text(june=1)}
+    labels = MatchedLabels.from_texts(sample, found, 2)
+    assert labels.has_topic("other").sum() == 6
+    assert labels.groups.tolist() == ["may"] * 4 + ["june"] * 3
+
+
+def test_matched_labels_are_no_more_than_the_texts() -> None:
+    sample = LabelledSample("sample.csv", {"ok": (TextLabel(("other",)),) * 6})
+    assert len(MatchedLabels.from_texts(sample, {"ok": found_text(may=2)}, 2)) == 2
+
+
 def test_explained_variance_is_that_of_heldout_documents() -> None:
     proba = np.array([[0.9, 0.1], [0.1, 0.9]] * 20)
     good = HeldoutSample(proba, np.array([0, 1] * 20), np.array([20.0, 20.0]))
@@ -100,7 +124,7 @@ def test_explained_variance_is_that_of_heldout_documents() -> None:
 def test_sample_that_is_not_random_is_named() -> None:
     rng = np.random.default_rng(3)
     proba = rng.dirichlet(np.ones(3), 100).astype(np.float32)
-    rows = MatchedLabels(proba, [("a",)] * 100, np.ones(100))
+    rows = MatchedLabels(proba, [("a",)] * 100, np.ones(100), np.full(100, None))
     mean = proba.mean(axis=0).astype(np.float64)
     assert sample_concern(rows, mean, ["a", "b", "c"]) is None
     concern = sample_concern(rows, np.array([0.1, 0.2, 0.7]), ["a", "b", "c"])
@@ -126,8 +150,18 @@ def test_labelled_sample_is_read_with_the_columns_of_the_model(
     path = tmp_path / "labelled.csv"
     path.write_text("text,topic\nwheat,grain\nloan,bank\n")
     sample = read_labelled_sample(path, load(news_slug).fitted_)
-    assert sample.topics == {"wheat": ("grain",), "loan": ("bank",)}
+    assert sample.labels == {"wheat": (TextLabel(("grain",)),), "loan": (TextLabel(("bank",)),)}
     assert sample.concerns == ()
+
+
+def test_labelled_sample_keeps_each_label_of_a_repeated_text(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labelled.csv"
+    path.write_text("text,topic\nwheat,grain\nwheat,bank\nwheat,grain\nloan,bank\n")
+    sample = read_labelled_sample(path, load(news_slug).fitted_)
+    assert [label.topics for label in sample.labels["wheat"]] == [("grain",), ("bank",), ("grain",)]
+    assert len(sample) == 4
 
 
 def test_labelled_sample_that_the_model_learned_from_is_named(
@@ -161,7 +195,8 @@ def test_labelled_sample_has_the_weights_of_a_label_database(
         [Selection("random", 0.01, 100), Selection("suggested", 0.05, 100), Selection("imported")],
     )
     sample = read_labelled_sample(path, load(news_slug).fitted_)
-    assert sample.weights == pytest.approx({"loan 0": 1, "loan 1": 0.2})
+    weights = {text: label.weight for text, [label] in sample.labels.items()}
+    assert weights == pytest.approx({"loan 0": 1, "loan 1": 0.2})
     assert sample.concerns == (
         f"1 label in {path} is left out: the texts were chosen actively without a known "
         "probability, or labelled with a guess in view.",

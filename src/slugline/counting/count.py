@@ -32,6 +32,7 @@ from slugline.counting.estimation import (
 from slugline.counting.groups import MAX_GROUPS, Grouping, sort_groups
 from slugline.counting.labelled import (
     MIN_LABELLED,
+    FoundText,
     LabelledSample,
     MatchedLabels,
     estimate_labelled_share,
@@ -146,7 +147,7 @@ def count_rows(
     check_countable(fitted, options.labelled)
     samples = model_samples(fitted)
     tally = _Tally(fitted, options, announce)
-    labelled_texts = options.labelled.topics.keys() if options.labelled else ()
+    labelled_texts = options.labelled.labels.keys() if options.labelled else ()
     usual = None if fitted.heldout_predictions is None else fitted.heldout_predictions.words
 
     def count_batch(
@@ -226,8 +227,7 @@ class _Tally:
         self.grouping: Grouping | None = None
         self.sums = TextTotals()
         self.n_bad = self.n_undated = 0
-        # Labelled texts that were found: their probabilities and groups.
-        self.labelled: dict[str, tuple[F32, str | None]] = {}
+        self.labelled: dict[str, FoundText] = {}
 
     def add(self, batch: _CountedBatch) -> None:
         self.n_bad += batch.n_bad
@@ -236,8 +236,7 @@ class _Tally:
             return
         if self._options.by is None:
             self.total.add(batch.proba)
-            for i, text in batch.labelled:
-                self.labelled.setdefault(text, (batch.proba[i].copy(), None))
+            self._add_labelled(batch, [None] * len(batch.rows))
             return
         if self.grouping is None:
             self.grouping = Grouping.from_rows(
@@ -253,12 +252,18 @@ class _Tally:
         is_dated = np.array([name is not None for name in names])
         self.n_undated += int((~is_dated).sum())
         self.total.add(batch.proba[is_dated])
-        for i, text in batch.labelled:
-            if names[i] is not None:
-                self.labelled.setdefault(text, (batch.proba[i].copy(), names[i]))
+        self._add_labelled(batch, names)
         known = np.array([name or "" for name in names], dtype=object)
         for name in dict.fromkeys(name for name in names if name is not None):
             self._group(name).add(batch.proba[known == name])
+
+    def _add_labelled(self, batch: _CountedBatch, names: Sequence[str | None]) -> None:
+        for i, text in batch.labelled:
+            if self.grouping is not None and names[i] is None:
+                continue  # a text without a date
+            if text not in self.labelled:
+                self.labelled[text] = FoundText(batch.proba[i].copy())
+            self.labelled[text].n_by_group[names[i]] += 1
 
     def _group(self, name: str) -> SampledRows:
         if name not in self.groups:
@@ -293,7 +298,9 @@ class _Summary:
         self._fitted, self._samples, self._tally = fitted, samples, tally
         self._options = options
         self._topics = [str(topic) for topic in fitted.topics.names]
-        self._labelled = self._labelled_rows()
+        self._labelled = MatchedLabels.from_texts(
+            options.labelled, tally.labelled, len(self._topics)
+        )
 
     def counts(self, name: str, on_interval: Callable[[float], object] | None) -> Counts:
         tally, grouping = self._tally, self._tally.grouping
@@ -333,22 +340,9 @@ class _Summary:
             if on_interval is not None:
                 on_interval(i / len(groups))
 
-    def _labelled_rows(self) -> MatchedLabels:
-        """Return the labelled texts that were found among the texts."""
-        found, sample = self._tally.labelled, self._options.labelled
-        proba = np.array([proba for proba, _ in found.values()], dtype=np.float32)
-        return MatchedLabels(
-            proba.reshape(-1, len(self._topics)),
-            [] if sample is None else [sample.topics[text] for text in found],
-            np.array([] if sample is None else [sample.weights[text] for text in found]),
-        )
-
     def _labelled_in(self, group: str) -> MatchedLabels:
         """Return the labelled texts of a group; all for the total."""
-        if not group:
-            return self._labelled
-        is_in = [name == group for _, name in self._tally.labelled.values()]
-        return self._labelled.take(np.array(is_in, dtype=bool))
+        return self._labelled.take(self._labelled.groups == group) if group else self._labelled
 
     def _group_count(
         self, name: str, texts: SampledRows, estimates: Sequence[ShareEstimate]
@@ -449,11 +443,15 @@ class _Summary:
         if sample is None:
             return
         yield from sample.concerns
-        n_missing = len(sample.topics) - n_found
+        n_missing = len(sample) - sum(
+            min(len(sample.labels[key]), text.n_by_group.total())
+            for key, text in self._tally.labelled.items()
+        )
         if n_missing:
+            are, were = ("is", "was") if n_missing == 1 else ("are", "were")
             yield (
-                f"{n_missing:,} of {counted(len(sample.topics), 'labelled text')} "
-                f"{'is' if n_missing == 1 else 'are'} not among the texts to count, and left out."
+                f"{n_missing:,} of {counted(len(sample), 'labelled text')} {are} not among the "
+                f"texts to count, and {were} left out."
             )
         if n_found < MIN_LABELLED:
             yield (

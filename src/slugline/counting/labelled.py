@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slugline.base.arrays import F32, F64, Mask
 from slugline.counting.results import LabelPlan, Method
@@ -30,6 +32,20 @@ _MAX_SLOPE = 1.5
 _MIN_EACH = 10
 
 
+class TextLabel(NamedTuple):
+    """The topics that somebody gave a text, once.
+
+    Attributes
+    ----------
+    topics : tuple of str
+    weight : float
+        The inverse of the probability with which the text was selected, up to a factor.
+    """
+
+    topics: tuple[str, ...]
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledSample:
     """Texts that people labelled.
@@ -38,10 +54,8 @@ class LabelledSample:
     ----------
     name : str
         The file.
-    topics : mapping of str to tuple of str
-        The topics of each text.
-    weights : mapping of str to float
-        The inverse of the probability with which each text was selected, up to a factor.
+    labels : mapping of str to tuple of TextLabel
+        The labels of each text: several if it was drawn several times, as automatic replies are.
     concerns : tuple of str
         Sentences that say why the labels may mislead.
     is_known : bool
@@ -49,13 +63,43 @@ class LabelledSample:
     """
 
     name: str
-    topics: Mapping[str, tuple[str, ...]]
-    weights: Mapping[str, float]
+    labels: Mapping[str, tuple[TextLabel, ...]]
     concerns: tuple[str, ...] = ()
     is_known: bool = False
 
+    def __len__(self) -> int:
+        return sum(map(len, self.labels.values()))
+
 
 # Estimates ----------------------------------------------------------------------------------------
+
+
+class FoundText:
+    """A labelled text that is among those to count.
+
+    Attributes
+    ----------
+    proba : float32 array, shape (n_topics,)
+    n_by_group : counter of str or None
+        How often each group has it.
+    """
+
+    def __init__(self, proba: F32) -> None:
+        self.proba = proba
+        self.n_by_group: Counter[str | None] = Counter()
+
+    def match(self, labels: Sequence[TextLabel]) -> Iterator[tuple[TextLabel, str | None]]:
+        """Yield each label with a group, so that groups get labels as they have the text.
+
+        There are at most as many labels as texts; others are of texts that are not counted.
+        """
+        n_texts = self.n_by_group.total()
+        labels = labels[:n_texts]
+        groups = [*self.n_by_group]
+        ends = np.cumsum([*self.n_by_group.values()])
+        places = (np.arange(len(labels)) + 0.5) * n_texts / len(labels)
+        for label, at in zip(labels, np.searchsorted(ends, places, side="right"), strict=True):
+            yield label, groups[at]
 
 
 class MatchedLabels(NamedTuple):
@@ -66,11 +110,14 @@ class MatchedLabels(NamedTuple):
     proba : float array, shape (n_texts, n_topics)
     topics : list of tuple of str
     weights : float64 array, shape (n_texts,)
+    groups : object array, shape (n_texts,)
+        The name of the group of each text; None if texts are not grouped.
     """
 
     proba: F32
     topics: list[tuple[str, ...]]
     weights: F64
+    groups: NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.topics)
@@ -78,7 +125,26 @@ class MatchedLabels(NamedTuple):
     def take(self, mask: Mask) -> MatchedLabels:
         """Return the texts of a mask."""
         topics = [topic for topic, chosen in zip(self.topics, mask, strict=True) if chosen]
-        return MatchedLabels(self.proba[mask], topics, self.weights[mask])
+        return MatchedLabels(self.proba[mask], topics, self.weights[mask], self.groups[mask])
+
+    @classmethod
+    def from_texts(
+        cls, sample: LabelledSample | None, found: Mapping[str, FoundText], n_topics: int
+    ) -> MatchedLabels:
+        """Return the labels of the texts that were found, each in a group that has its text."""
+        matched = [
+            (text.proba, label, group)
+            for key, text in found.items()
+            if sample is not None
+            for label, group in text.match(sample.labels[key])
+        ]
+        proba = np.array([proba for proba, _, _ in matched], dtype=np.float32)
+        return cls(
+            proba.reshape(-1, n_topics),
+            [label.topics for _, label, _ in matched],
+            np.array([label.weight for _, label, _ in matched], dtype=np.float64),
+            np.array([group for _, _, group in matched], dtype=object),
+        )
 
     def has_topic(self, topic: str) -> F64:
         """Return 1 for each text with a topic, shape (n_texts,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from slugline.base.wording import counted
@@ -10,7 +11,7 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus
 from slugline.corpus.readers import is_database
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
-from slugline.counting.labelled import LabelledSample
+from slugline.counting.labelled import LabelledSample, TextLabel
 from slugline.errors import DataError, StoreError
 from slugline.experiment.concerns import known_document_warnings
 from slugline.labels.store import LabelStore
@@ -35,10 +36,10 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     known_topics = [str(name) for name in fitted.topics.names]
     corpus = apply_topic_rules(corpus, topic_rules(options), known_topics)
     corpus = add_parents(corpus, fitted.separator)
-    topics = {
-        text.strip(): (tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),))
-        for text, topic in zip(corpus.texts, corpus.topics, strict=True)
-    }
+    topics: dict[str, list[tuple[str, ...]]] = {}
+    for text, topic in zip(corpus.texts, corpus.topics, strict=True):
+        each = tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),)
+        topics.setdefault(text.strip(), []).append(each)
     is_known = bool(known_document_warnings(fitted, corpus))
     concerns: list[str] = []
     if is_known:
@@ -46,13 +47,18 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
             f"The model learned from {path}, so these labels are counted without it: use labels "
             "that it has not seen for narrower intervals."
         )
-    if not is_database(path):
-        return LabelledSample(
-            str(path), topics, dict.fromkeys(topics, 1.0), tuple(concerns), is_known
-        )
-    weights = _selection_weights(path)
-    drawn = {text: topics[text] for text in topics if text in weights}
-    n_left_out = len(topics) - len(drawn)
+    weights = (
+        _selection_weights(path)
+        if is_database(path)
+        else {text: [1.0] * len(labels) for text, labels in topics.items()}
+    )
+    drawn = {
+        text: tuple(map(TextLabel, labels, weights[text]))
+        for text, labels in topics.items()
+        if text in weights
+    }
+    sample = LabelledSample(str(path), drawn, is_known=is_known)
+    n_left_out = len(corpus.texts) - len(sample)
     if not drawn:
         raise DataError(
             f"no text of {path} was selected at random or with a known probability: its labels "
@@ -65,25 +71,24 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
             "out: the texts were chosen actively without a known probability, or labelled with a "
             "guess in view."
         )
-    return LabelledSample(
-        str(path), drawn, {text: weights[text] for text in drawn}, tuple(concerns), is_known
-    )
+    return replace(sample, concerns=tuple(concerns))
 
 
-def _selection_weights(path: Path) -> dict[str, float]:
-    """Return the weight of each text that was drawn with a known probability."""
+def _selection_weights(path: Path) -> dict[str, list[float]]:
+    """Return the weights of the documents with each text that were drawn, if these are known."""
+    weights: dict[str, list[float]] = {}
     try:
         with LabelStore(path, is_read_only=True) as store:
             draws = store.first_assignments()
-            return {
-                each.document.text.strip(): 1 / probability
-                for each in store.labels()
-                if each.document.id in draws
-                and not _is_guess_shown(each)
-                and (probability := _relative_probability(draws[each.document.id].selection))
-            }
+            for each in store.labels():
+                if each.document.id not in draws or _is_guess_shown(each):
+                    continue
+                probability = _relative_probability(draws[each.document.id].selection)
+                if probability:
+                    weights.setdefault(each.document.text.strip(), []).append(1 / probability)
     except StoreError as error:
         raise DataError(*error.parts) from error
+    return weights
 
 
 def _is_guess_shown(each: DocumentLabels) -> bool:
