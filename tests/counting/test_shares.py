@@ -16,6 +16,7 @@ from slugline.counting.shares import (
     heldout_samples,
     implied_shares,
 )
+from slugline.counting.simulation import SimulatedErrors
 from slugline.learning.labels import Labels
 from slugline.model.heldout import HeldOutPredictions
 
@@ -182,3 +183,12 @@ def test_disagreement_shows_that_more_than_shares_has_changed() -> None:
     weights = np.ones(1000)
     assert estimate_group(sample, same, weights, seed=0).disagreement < 1
     assert estimate_group(sample, other, weights, seed=0).disagreement > 1
+
+
+def test_standard_errors_are_larger_on_the_side_of_larger_errors() -> None:
+    estimates = np.full((1, 100), 0.1)
+    shares = np.where(np.arange(100) < 50, 0.09, 0.2)[np.newaxis]
+    simulated = SimulatedErrors(estimates, shares, np.zeros((1, 100)), estimates)
+    [[downwards], [upwards]] = simulated.standard_errors(np.array([0.1]))
+    both = np.sqrt((0.01**2 + 0.1**2) / 2)
+    assert (downwards, upwards) == pytest.approx(((0.01 + both) / 2, (0.1 + both) / 2))
