@@ -127,6 +127,15 @@ def test_count_warns_of_another_language(run: Run, tmp_path: Path) -> None:
     assert "another language" in err
 
 
+def test_count_warns_of_a_month_in_another_language(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "new.csv").open("a") as file:
+        for i in range(30):
+            file.write(f"der Zug nach Bern hat Nummer {i},2026-04-{1 + i % 28:02},x\n")
+    _, out, err = run("count", "news.slug", "new.csv", "--by", "month", "--json")
+    assert "warning: Don't believe the counts of 2026-04: " in err
+    assert "2026-04" not in {change["after"] for change in json.loads(out)["changes"]}
+
+
 def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: Path) -> None:
     from slugline.classifier import TopicClassifier, load
 
@@ -228,6 +237,16 @@ def test_count_with_too_few_labels_is_by_the_model(run: Run, news: News, tmp_pat
     _, out, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--json")
     assert {topic["method"] for topic in json.loads(out)["topics"]} == {"model"}
     assert "5 labelled texts are too few to count by" in err
+
+
+def test_count_names_months_with_too_few_labels(run: Run, news: News, tmp_path: Path) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 20)
+    _, out, err = run(
+        "count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--by", "month"
+    )
+    assert " groups of texts have fewer than 15 labels, and are counted by the model" in err
+    assert ", by the model)" in out
+    assert out.splitlines()[1].split()[-2:] == ["answers", "by"]
 
 
 def test_count_names_labelled_texts_that_are_not_counted(run: Run, tmp_path: Path) -> None:

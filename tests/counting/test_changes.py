@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from slugline.counting.changes import find_changes
 from slugline.counting.estimation import ShareEstimate, estimate_group
 from slugline.counting.results import Change, GroupCount, TopicCount
 from slugline.counting.shares import HeldoutSample
+from slugline.evaluation.intervals import Interval, wilson
 
 TOPICS = ("a", "b")
 
@@ -67,3 +69,27 @@ def test_changes_by_chance_are_rarely_called_more() -> None:
         for seed in range(60)
     )
     assert n_false <= 6
+
+
+def labelled_group(name: str, share: float) -> GroupCount:
+    low, high = wilson(share * 100, 100)
+    return GroupCount(
+        name, 400, (TopicCount("a", share, Interval(low, high), 400, None, "labels"),)
+    )
+
+
+def test_changes_are_by_labels_if_both_groups_have_enough() -> None:
+    groups = [labelled_group("2026-01", 0.2), labelled_group("2026-02", 0.6)]
+    [change] = find_changes(groups, [[], []], is_time=True, has_labels=True)
+    assert change.is_significant
+    assert change.difference == pytest.approx(0.4)
+    assert change.describe().endswith(", by labels)")
+
+
+def test_changes_without_labels_of_both_groups_need_the_model() -> None:
+    [first, *_] = change_tests([0.2, 0.8], 400, 1)
+    assert first.basis == ""
+    by_model = labelled_group("2026-02", 0.6)
+    by_model = by_model._replace(topics=(by_model.topics[0]._replace(method="model"),))
+    groups = [labelled_group("2026-01", 0.2), by_model]
+    assert find_changes(groups, [[], []], is_time=True, has_labels=True) == []

@@ -225,7 +225,10 @@ def _print_counts(counts: Counts) -> None:
     for group in counts.groups or [counts.total]:
         if group.name:
             show(f"{group.name}: {counted(group.n_texts, 'text')}")
-        rows: list[Sequence[str]] = [["topic", "share", "95 % interval", "number", "", "answers"]]
+        by = ["by"] if counts.n_labelled else []
+        rows: list[Sequence[str]] = [
+            ["topic", "share", "95 % interval", "number", "", "answers", *by]
+        ]
         for topic in group.by_share():
             low, high = topic.interval
             rows.append(
@@ -236,6 +239,7 @@ def _print_counts(counts: Counts) -> None:
                     f"{topic.n:,.0f}",
                     f"{topic.n_low:,} to {topic.n_high:,}",
                     "" if topic.n_answers is None else f"{topic.n_answers:,}",
+                    *([topic.method] if by else []),
                 ]
             )
         print_table(rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.counting.estimation import ShareEstimate
-from slugline.counting.results import Change, GroupCount
+from slugline.counting.results import Basis, Change, GroupCount, TopicCount
 from slugline.evaluation.intervals import Z_95, Interval
 
 
@@ -32,20 +32,27 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
 
 
 def find_changes(
-    groups: Sequence[GroupCount], estimates: Sequence[Sequence[ShareEstimate]], *, is_time: bool
+    groups: Sequence[GroupCount],
+    estimates: Sequence[Sequence[ShareEstimate]],
+    *,
+    is_time: bool,
+    has_labels: bool = False,
 ) -> list[Change]:
     """Test how shares differ: between consecutive periods, and between the first and the last one.
 
-    Groups that are not periods are each compared with the first one, in order. The shares are those
-    by the model, whether or not texts have labels.
+    Groups that are not periods are each compared with the first one, in order. If labels were used
+    for both groups of a comparison, so they are for the test; otherwise it is by the model.
 
     Parameters
     ----------
     groups : sequence of GroupCount
     estimates : sequence of sequences of ShareEstimate
-        One for each group; for a multilabel model, several, one for each topic.
+        One for each group; for a multilabel model, several, one for each topic; empty if the model
+        has no held-out documents.
     is_time : bool
         Whether groups are periods.
+    has_labels : bool, default False
+        Whether some texts have labels, so that each change says what it is based on.
 
     Returns
     -------
@@ -56,29 +63,58 @@ def find_changes(
     if is_time and len(groups) > 2:
         pairs.append((0, len(groups) - 1))
     tested: list[Change] = []
-    if not all(estimates):
-        return tested
-    for before, after in pairs:
-        differences, errors = _differences(estimates[before], estimates[after])
-        # Topics that only labels have come last, and are not tested.
-        topics = groups[after].topics[: len(differences)]
-        for topic, difference, error in zip(
-            topics, differences.tolist(), errors.tolist(), strict=True
-        ):
+    for i, j in pairs:
+        before, after = groups[i], groups[j]
+        if not before.is_by_model and not after.is_by_model:
+            differences = _labelled_differences(before, after)
+            basis: Basis = "by labels"
+        elif estimates[i] and estimates[j]:
+            # Topics that only labels have come last, and are not tested.
+            names = [topic.topic for topic in after.topics]
+            values, errors = _differences(estimates[i], estimates[j])
+            differences = [*zip(names, values.tolist(), errors.tolist(), strict=False)]
+            basis = "by the model" if has_labels else ""
+        else:
+            continue
+        for topic, difference, error in differences:
             margin = Z_95 * error
             tested.append(
                 Change(
-                    topic.topic,
-                    groups[before].name,
-                    groups[after].name,
+                    topic,
+                    before.name,
+                    after.name,
                     difference,
                     Interval(difference - margin, difference + margin),
                     math.erfc(abs(difference) / max(error, 1e-12) / math.sqrt(2)),
+                    basis,
                 )
             )
     adjusted = adjust_holm([change.p_value for change in tested])
     changes = [change._replace(p_value=p) for change, p in zip(tested, adjusted, strict=True)]
     return sorted(changes, key=lambda change: change.p_value)
+
+
+def _labelled_differences(before: GroupCount, after: GroupCount) -> list[tuple[str, float, float]]:
+    """Return each topic of both groups, the difference of its shares, and its standard error."""
+    old = {topic.topic: topic for topic in before.topics}
+    return [
+        (
+            new.topic,
+            new.share - old[new.topic].share,
+            math.hypot(_labelled_error(new), _labelled_error(old[new.topic])),
+        )
+        for new in after.topics
+        if new.topic in old
+    ]
+
+
+def _labelled_error(count: TopicCount) -> float:
+    """Return the standard error of a share, by labels and by which texts happen to be written."""
+    low, high = count.interval
+    # Wilson's interval has a center between its share and one half, where shares near 0 have room.
+    center = (low + high) / 2
+    sampling = center * (1 - center) / max(count.n_texts, 1)
+    return math.sqrt(((high - low) / (2 * Z_95)) ** 2 + sampling)
 
 
 def _differences(

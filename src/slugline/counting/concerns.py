@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +89,38 @@ def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[s
             f"training texts ({known}): topics may be worded differently now, or be new. Label "
             "some of these texts to check."
         )
+
+
+def find_unknown_groups(
+    groups: Mapping[str, TextTotals], usual: UnknownWordRate | None
+) -> dict[str, TextTotals]:
+    """Return the groups of texts that may be in another language, so that counts mean nothing."""
+    if usual is None:
+        return {}
+    return {
+        name: sums
+        for name, sums in groups.items()
+        if sums.n_words
+        and sums.n_unusual >= min(_MIN_UNUSUAL, sums.n_texts)
+        and sums.n_unusual / sums.n_texts >= _MOST_UNUSUAL
+    }
+
+
+def group_concerns(
+    unknown_groups: Mapping[str, TextTotals], usual: UnknownWordRate
+) -> Iterator[str]:
+    """Yield a sentence that names the groups of texts whose counts mean nothing."""
+    if not unknown_groups:
+        return
+    sums = TextTotals()
+    for each in unknown_groups.values():
+        sums = sums.add(each)
+    yield (
+        f"Don't believe the counts of {join_words([*unknown_groups], _MAX_NAMED)}: "
+        f"{percent(sums.n_unknown / sums.n_words, 0)} of the words are unknown to the model, "
+        f"against {percent(usual.rate, 0)} in training. The texts may be in another language, or "
+        "about something else. No change from or to these was tested."
+    )
 
 
 def unsure_concerns(sums: TextTotals, sample: HeldoutSample, shares: F64) -> Iterator[str]:

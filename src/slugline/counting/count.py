@@ -17,6 +17,8 @@ from slugline.corpus.rows import BadRow, SourceRow
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
     TextTotals,
+    find_unknown_groups,
+    group_concerns,
     heldout_concerns,
     shift_concerns,
     text_concerns,
@@ -41,12 +43,13 @@ from slugline.counting.labelled import (
     sample_concern,
     uses_model,
 )
-from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
+from slugline.counting.results import Change, Counts, GroupCount, LabelPlan, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample, heldout_samples
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Columns, PredictOptions, batch_texts, map_batches
+from slugline.text.features import WordCounts
 
 # The largest number of probabilities that are kept of all texts, and of all groups together; and of
 # rows of all texts: more would hardly change the shares.
@@ -112,7 +115,7 @@ class _CountedBatch(NamedTuple):
     labelled: list[tuple[int, str]]  # which of these have a label, and their texts
     n_bad: int
     proba: F32
-    sums: TextTotals
+    words: WordCounts
 
 
 def count_rows(
@@ -148,7 +151,6 @@ def count_rows(
     samples = model_samples(fitted)
     tally = _Tally(fitted, options, announce)
     labelled_texts = options.labelled.labels.keys() if options.labelled else ()
-    usual = None if fitted.heldout_predictions is None else fitted.heldout_predictions.words
 
     def count_batch(
         batch: list[SourceRow | BadRow], *, columns: Columns, missing: BadRow
@@ -164,7 +166,7 @@ def count_rows(
             ],
             n_bad=len(batch) - len(usable),
             proba=proba,
-            sums=TextTotals.from_batch(proba, words, usual),
+            words=words,
         )
 
     predict_options = PredictOptions(text=options.text, n_threads=options.n_threads)
@@ -221,17 +223,21 @@ class _Tally:
     ) -> None:
         self._options, self._announce = options, announce
         self._n_topics = len(fitted.topics)
+        self.usual = (
+            None if fitted.heldout_predictions is None else fitted.heldout_predictions.words
+        )
         self._max_rows = max(_MIN_ROWS, min(_MAX_ROWS, _MAX_PROBA // self._n_topics))
         self.total = self._new_sample(self._max_rows)
         self.groups: dict[str, SampledRows] = {}
         self.grouping: Grouping | None = None
         self.sums = TextTotals()
+        self.group_sums: dict[str, TextTotals] = {}
         self.n_bad = self.n_undated = 0
         self.labelled: dict[str, FoundText] = {}
 
     def add(self, batch: _CountedBatch) -> None:
         self.n_bad += batch.n_bad
-        self.sums = self.sums.add(batch.sums)
+        self.sums = self.sums.add(TextTotals.from_batch(batch.proba, batch.words, self.usual))
         if not batch.rows:
             return
         if self._options.by is None:
@@ -255,7 +261,12 @@ class _Tally:
         self._add_labelled(batch, names)
         known = np.array([name or "" for name in names], dtype=object)
         for name in dict.fromkeys(name for name in names if name is not None):
-            self._group(name).add(batch.proba[known == name])
+            is_in = known == name
+            proba = batch.proba[is_in]
+            self._group(name).add(proba)
+            words = WordCounts(batch.words.n_known[is_in], batch.words.n_words[is_in])
+            sums = TextTotals.from_batch(proba, words, self.usual)
+            self.group_sums[name] = self.group_sums.get(name, TextTotals()).add(sums)
 
     def _add_labelled(self, batch: _CountedBatch, names: Sequence[str | None]) -> None:
         for i, text in batch.labelled:
@@ -319,13 +330,30 @@ class _Summary:
             groups=groups,
             column=None if grouping is None else grouping.period or grouping.column,
             is_time=is_time,
-            changes=tuple(find_changes(groups, estimates, is_time=is_time)),
-            concerns=tuple(self._concerns(total)),
+            changes=tuple(self._changes(groups, estimates, is_time=is_time)),
+            concerns=tuple(self._concerns(total, groups)),
             n_bad=tally.n_bad,
             n_undated=tally.n_undated,
             n_labelled=len(self._labelled),
             plan=self._plan(total),
             multilabel=self._fitted.multilabel,
+        )
+
+    def _changes(
+        self,
+        groups: Sequence[GroupCount],
+        estimates: Sequence[Sequence[ShareEstimate]],
+        *,
+        is_time: bool,
+    ) -> list[Change]:
+        """Test changes between groups, except for those whose counts mean nothing."""
+        unknown = find_unknown_groups(self._tally.group_sums, self._tally.usual)
+        known = [i for i, group in enumerate(groups) if group.name not in unknown]
+        return find_changes(
+            [groups[i] for i in known],
+            [estimates[i] for i in known],
+            is_time=is_time,
+            has_labels=self._options.labelled is not None,
         )
 
     def _estimates(
@@ -427,10 +455,23 @@ class _Summary:
             shares, np.array(self._explained(total)), self._topics, len(self._tally.total), margin
         )
 
-    def _concerns(self, total: Sequence[ShareEstimate]) -> Iterator[str]:
-        heldout = self._fitted.heldout_predictions
-        yield from text_concerns(self._tally.sums, None if heldout is None else heldout.words)
+    def _concerns(
+        self, total: Sequence[ShareEstimate], groups: Sequence[GroupCount]
+    ) -> Iterator[str]:
+        usual = self._tally.usual
+        yield from text_concerns(self._tally.sums, usual)
+        if usual is not None:
+            unknown = find_unknown_groups(self._tally.group_sums, usual)
+            yield from group_concerns(unknown, usual)
         yield from self._labelled_concerns()
+        n_by_model = sum(group.is_by_model for group in groups)
+        if n_by_model and self._options.labelled is not None:
+            have, are = ("has", "is") if n_by_model == 1 else ("have", "are")
+            yield (
+                f"{n_by_model:,} of {counted(len(groups), 'group')} of texts {have} fewer than "
+                f"{MIN_LABELLED} labels, and {are} counted by the model: label more texts, or "
+                "count by a longer period."
+            )
         if len(self._labelled) >= MIN_LABELLED:
             return  # which is right, whatever else has changed
         if len(self._samples) == 1:

@@ -12,6 +12,8 @@ from slugline.evaluation.intervals import Interval
 #: What an estimate is from: the model's probabilities, corrected; these and labels of some of the
 #: texts; or the labels alone.
 Method = Literal["model", "labels and model", "labels"]
+#: What a change was estimated from; empty without labels.
+Basis = Literal["", "by the model", "by labels"]
 
 
 class TopicCount(NamedTuple):
@@ -85,6 +87,11 @@ class GroupCount(NamedTuple):
     n_texts: int
     topics: tuple[TopicCount, ...]
 
+    @property
+    def is_by_model(self) -> bool:
+        """Whether no label was used."""
+        return all(topic.method == "model" for topic in self.topics)
+
     def by_share(self) -> list[TopicCount]:
         """Return the topics, the most common first."""
         return sorted(self.topics, key=lambda count: -count.share)
@@ -103,6 +110,8 @@ class Change(NamedTuple):
         The 95 % interval of the difference.
     p_value : float
         Adjusted for the number of all changes, by Holm's method.
+    basis : {"", "by the model", "by labels"}
+        What the difference was estimated from; empty without labels.
     """
 
     topic: str
@@ -111,6 +120,7 @@ class Change(NamedTuple):
     difference: float
     interval: Interval
     p_value: float
+    basis: Basis = ""
 
     @property
     def is_significant(self) -> bool:
@@ -121,9 +131,10 @@ class Change(NamedTuple):
         """Return a sentence."""
         verb = "rose" if self.difference > 0 else "fell"
         low, high = sorted(abs(end) for end in self.interval)
+        basis = f", {self.basis}" if self.basis else ""
         return (
             f"{self.topic} {verb} by {100 * abs(self.difference):.1f} points from {self.before} to "
-            f"{self.after} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+            f"{self.after} (95 % interval {100 * low:.1f} to {100 * high:.1f}{basis})"
         )
 
 
