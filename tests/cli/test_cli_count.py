@@ -90,6 +90,23 @@ def test_count_asks_for_the_order_of_dates(run: Run, tmp_path: Path) -> None:
     assert [group["name"] for group in json.loads(out)["groups"]] == ["2026-01", "2026-03"]
 
 
+def test_count_rejects_dates_that_do_not_fit_their_order(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("text,day\nwheat,01.02.2026\ncorn,25.03.2026\n")
+    words = ("count", "news.slug", "odd.csv", "--by", "month")
+    code, out, err = run(*words, "--date-order", "month-first")
+    assert (code, out) == (1, "")
+    assert "column 'day' has 25.03.2026, which doesn't fit --date-order month-first" in err
+
+
+def test_count_rejects_many_cells_that_are_no_dates(run: Run, tmp_path: Path) -> None:
+    lines = ["wheat,2026-01-01"] * 8 + ["corn,1. Oktober 2026"] * 2
+    (tmp_path / "odd.csv").write_text("text,day\n" + "\n".join(lines) + "\n")
+    words = ("count", "news.slug", "odd.csv", "--by", "month", "--date", "day")
+    code, out, err = run(*words)
+    assert (code, out) == (1, "")
+    assert "2 of 10 rows have something in column 'day' that is no date, such as '1. Ok" in err
+
+
 def test_count_leaves_out_rows_without_text_or_date_and_says_so(run: Run, tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text(
         "text,day\nwheat,2026-01-01\ncorn,soon\n,2026-01-01\n" + "goal,2026-01-03\n" * 20
@@ -177,6 +194,18 @@ def test_count_writes_a_file(run: Run, tmp_path: Path, ending: str) -> None:
         assert first.startswith("2026-01,30,")
 
 
+def test_count_of_a_single_month_has_a_chart(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("text,day\n" + "wheat,2026-01-01\n" * 20)
+    code, _, _ = run("count", "news.slug", "one.csv", "--by", "month", "-o", "out.svg")
+    assert code == 0
+    assert "grain" in (tmp_path / "out.svg").read_text()
+
+
+def test_count_names_the_topics_in_charts(run: Run, tmp_path: Path) -> None:
+    run("count", "news.slug", "new.csv", "--by", "month", "-o", "out.svg")
+    assert "Texts: sport</text>" in (tmp_path / "out.svg").read_text()
+
+
 def test_count_counts_a_column_of_dates_by_month(run: Run) -> None:
     code, out, err = run("count", "news.slug", "new.csv", "--by", "day", "--json")
     assert code == 0
@@ -249,10 +278,21 @@ def test_count_names_months_with_too_few_labels(run: Run, news: News, tmp_path: 
     assert out.splitlines()[1].split()[-2:] == ["answers", "by"]
 
 
-def test_count_names_labelled_texts_that_are_not_counted(run: Run, tmp_path: Path) -> None:
+def test_count_names_labelled_texts_that_are_not_counted(
+    run: Run, news: News, tmp_path: Path
+) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 20)
+    with (tmp_path / "labelled.csv").open("a") as file:
+        file.write("a wheat silo,grain\na loan,bank\n")
+    _, _, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv")
+    assert "2 of 22 labelled texts are not among the texts to count, and were left out." in err
+
+
+def test_count_rejects_labels_of_other_texts(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("text,topic\na wheat silo,grain\na loan,bank\n")
-    _, _, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
-    assert "2 of 2 labelled texts are not among the texts to count, and were left out." in err
+    code, out, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
+    assert (code, out) == (1, "")
+    assert "none of the 2 labelled texts of other.csv is in new.csv" in err
 
 
 def test_count_counts_topics_that_only_labels_have(run: Run, news: News, tmp_path: Path) -> None:

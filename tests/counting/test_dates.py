@@ -13,6 +13,7 @@ from slugline.counting.dates import (
     find_date_order,
     name_period,
 )
+from slugline.counting.groups import Grouping
 from slugline.errors import DataError
 
 
@@ -54,8 +55,9 @@ def test_date_order_that_is_unclear_is_an_error() -> None:
     with pytest.raises(DataError) as error:
         find_date_order("at", ["04/04/2026", "03/04/2026"])
     assert str(error.value) == (
-        "column 'at' has dates such as 03/04/2026, and none says whether the day or the month "
-        'comes first; name it with `date_order="day-first"` or `date_order="month-first"`.'
+        "column 'at' has dates such as 03/04/2026, and none in the first 2 rows says whether the "
+        'day or the month comes first; name it with `date_order="day-first"` or '
+        '`date_order="month-first"`.'
     )
 
 
@@ -107,3 +109,15 @@ def test_date_column_that_is_unclear_is_an_error(
 
 def test_weeks_are_those_of_iso_8601() -> None:
     assert name_period(date(2027, 1, 3), "week") == "2026-W53"
+
+
+def test_grouping_rejects_a_later_date_in_the_other_order() -> None:
+    grouping = Grouping.from_rows([{"day": "25/03/2026"}, {"day": "01/02/2026"}], "month")
+    with pytest.raises(DataError, match="it is day first, and later there is 03/25/2026"):
+        grouping.group_of("03/25/2026")
+
+
+def test_grouping_asks_for_the_order_of_later_dates() -> None:
+    grouping = Grouping.from_rows([{"day": "2026-03-25"}], "month")
+    with pytest.raises(DataError, match="dates such as 03/04/2026, and the first rows have none"):
+        grouping.group_of("03/04/2026")

@@ -129,7 +129,9 @@ def test_sample_that_is_not_random_is_named() -> None:
     assert sample_concern(rows, mean, ["a", "b", "c"]) is None
     concern = sample_concern(rows, np.array([0.1, 0.2, 0.7]), ["a", "b", "c"])
     assert concern is not None
-    assert concern.startswith("The labelled texts don't look like a random sample: the model finds")
+    assert concern.startswith(
+        "Don't believe these counts: the labelled texts don't look like a random sample. The model"
+    )
 
 
 def test_plan_needs_fewer_labels_with_a_good_model() -> None:

@@ -55,6 +55,8 @@ from slugline.text.features import WordCounts
 # rows of all texts: more would hardly change the shares.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
+# A larger fraction of cells that are no dates is an error.
+_MAX_UNREADABLE = 0.1
 # Topics that a sentence names.
 _MAX_NAMED = 5
 
@@ -178,6 +180,7 @@ def count_rows(
             n_rows += len(batch.rows) + batch.n_bad
             if on_progress is not None:
                 on_progress(n_rows)
+    tally.check_dates()
     if not len(tally.total):
         reasons = [
             f"{counted(n, 'row')} without a {what}"
@@ -186,6 +189,12 @@ def count_rows(
         ]
         found = f", but {join_words(reasons)}" if reasons else ""
         raise DataError(f"{rows.name} has no text to count{found}.")
+    if options.labelled is not None and not tally.labelled:
+        raise DataError(
+            f"none of the {counted(len(options.labelled), 'labelled text')} of "
+            f"{options.labelled.name} is in {rows.name}: label texts that are drawn at random "
+            "from those to count. Texts are compared as they are, but for blanks at both ends."
+        )
     return _Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
 
 
@@ -232,7 +241,8 @@ class _Tally:
         self.grouping: Grouping | None = None
         self.sums = TextTotals()
         self.group_sums: dict[str, TextTotals] = {}
-        self.n_bad = self.n_undated = 0
+        self.n_bad = self.n_undated = self.n_unreadable = 0
+        self.unreadable_date = ""  # the first one
         self.labelled: dict[str, FoundText] = {}
 
     def add(self, batch: _CountedBatch) -> None:
@@ -254,7 +264,12 @@ class _Tally:
             if self.grouping.note and self._announce is not None:
                 self._announce(self.grouping.note)
         grouping = self.grouping
-        names = [grouping.group_of(row.values.get(grouping.column)) for row in batch.rows]
+        cells = [row.values.get(grouping.column) for row in batch.rows]
+        names = [grouping.group_of(cell) for cell in cells]
+        for cell, name in zip(cells, names, strict=True):
+            if name is None and (date := "" if cell is None else str(cell).strip()):
+                self.unreadable_date = self.unreadable_date or date
+                self.n_unreadable += 1
         is_dated = np.array([name is not None for name in names])
         self.n_undated += int((~is_dated).sum())
         self.total.add(batch.proba[is_dated])
@@ -267,6 +282,12 @@ class _Tally:
             words = WordCounts(batch.words.n_known[is_in], batch.words.n_words[is_in])
             sums = TextTotals.from_batch(proba, words, self.usual)
             self.group_sums[name] = self.group_sums.get(name, TextTotals()).add(sums)
+
+    def check_dates(self) -> None:
+        """Raise DataError if many cells of the column of dates have something else."""
+        n_rows = len(self.total) + self.n_undated
+        if self.grouping is not None and self.n_unreadable > _MAX_UNREADABLE * n_rows:
+            raise self.grouping.unreadable_error(self.unreadable_date, self.n_unreadable, n_rows)
 
     def _add_labelled(self, batch: _CountedBatch, names: Sequence[str | None]) -> None:
         for i, text in batch.labelled:
@@ -483,6 +504,12 @@ class _Summary:
         sample, n_found = self._options.labelled, len(self._labelled)
         if sample is None:
             return
+        texts = self._tally.total
+        if n_found >= MIN_LABELLED:
+            mean_proba = texts.sums / len(texts)
+            concern = sample_concern(self._labelled, mean_proba, self._topics)
+            if concern is not None:
+                yield concern
         yield from sample.concerns
         n_missing = len(sample) - sum(
             min(len(sample.labels[key]), text.n_by_group.total())
@@ -500,10 +527,6 @@ class _Summary:
                 f"count by; these counts are the model's. Label at least {MIN_LABELLED}."
             )
             return
-        texts = self._tally.total
-        mean_proba = texts.sums / len(texts)
-        if (concern := sample_concern(self._labelled, mean_proba, self._topics)) is not None:
-            yield concern
         known = {*self._topics}
         new = sorted({t for topics in self._labelled.topics for t in topics if t not in known})
         if new:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
+from slugline.base.wording import counted
 from slugline.errors import DataError, Message, Parameter
 
 Period = Literal["day", "week", "month", "quarter", "year"]
@@ -55,6 +56,23 @@ class DateReader(NamedTuple):
         except ValueError:
             return None
 
+    def contradicts(self, cell: Any) -> bool:
+        """Whether a cell has a date with day and month in the other order, or in an unknown one.
+
+        >>> reader = DateReader("month-first")
+        >>> reader.contradicts("25/04/2026"), reader.contradicts("04/25/2026")
+        (True, False)
+        >>> reader.contradicts("25/25/2026"), reader.contradicts("2026-04-25")
+        (False, False)
+        """
+        parts = _parts(str(cell).strip())
+        if not isinstance(parts, _NumericDate):
+            return False
+        if self.order is None:
+            return parts.separator != "."
+        other: DateOrder = "month-first" if self.order == "day-first" else "day-first"
+        return self.read(cell) is None and DateReader(other).read(cell) is not None
+
 
 class _NumericDate(NamedTuple):
     """A date in which day and month are numbers before the year, in either order."""
@@ -101,6 +119,7 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
     ------
     DataError : if it is unclear, or differs between rows.
     """
+    cells = [*cells]
     dates = [
         parts for cell in cells if isinstance(parts := _parts(str(cell).strip()), _NumericDate)
     ]
@@ -120,8 +139,9 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
         return "day-first"
     example = next((each for each in dates if each.first != each.second), dates[0])
     raise DataError(
-        f"column {short_repr(column)} has dates such as {_show(example)}, and none says whether "
-        "the day or the month comes first; name it with ",
+        f"column {short_repr(column)} has dates such as {_show(example)}, and none in the first "
+        f"{counted(len(cells), 'row')} says whether the day or the month comes first; name it "
+        "with ",
         Parameter("date_order", "day-first"),
         " or ",
         Parameter("date_order", "month-first"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
+from slugline.base.wording import counted
 from slugline.counting.dates import (
     PERIODS,
     DateOrder,
@@ -33,11 +34,14 @@ class Grouping(NamedTuple):
     period : Period or None
         The periods of dates; None for the cells as they are.
     reader : DateReader
+    is_order_given : bool
+        Whether the user named the order of day and month.
     """
 
     column: str
     period: Period | None = None
     reader: DateReader = DateReader()
+    is_order_given: bool = False
 
     @classmethod
     def from_rows(
@@ -83,17 +87,56 @@ class Grouping(NamedTuple):
                 )
             )
         order = date_order or find_date_order(column, [row.get(column) for row in rows])
-        return cls(column, period, DateReader(order))
+        return cls(column, period, DateReader(order), date_order is not None)
 
     def group_of(self, cell: Any) -> str | None:
-        """Return the name of the group of a cell; None for a date that can't be read."""
+        """Return the name of the group of a cell; None for a date that can't be read.
+
+        Raises DataError for a date with day and month in another order than the others.
+        """
         if isinstance(cell, float) and cell.is_integer():  # as Excel has whole numbers
             cell = int(cell)
         text = "" if cell is None else str(cell).strip()
         if self.period is None:
             return text or EMPTY
+        if self.reader.contradicts(text):
+            raise self._order_error(text)
         day = self.reader.read(text)
         return None if day is None else name_period(day, self.period)
+
+    def _order_error(self, cell: str) -> DataError:
+        """Return the error about a date with day and month in another order than the others."""
+        column, order = short_repr(self.column), self.reader.order
+        if order is None:
+            return DataError(
+                f"column {column} has dates such as {cell}, and the first rows have none that says "
+                "whether the day or the month comes first; name it with ",
+                Parameter("date_order", "day-first"),
+                " or ",
+                Parameter("date_order", "month-first"),
+                ".",
+            )
+        if self.is_order_given:
+            return DataError(
+                f"column {column} has {cell}, which doesn't fit ",
+                Parameter("date_order", order),
+                "; write dates as 2026-01-31, or name the other order.",
+            )
+        return DataError(
+            f"column {column} has dates with the day first and with the month first: in the first "
+            f"rows, it is {order.replace('-', ' ')}, and later there is {cell}; write dates as "
+            "2026-01-31."
+        )
+
+    def unreadable_error(self, cell: str, n_unreadable: int, n_rows: int) -> DataError:
+        """Return the error about many cells that are no dates."""
+        return DataError(
+            f"{n_unreadable:,} of {counted(n_rows, 'row')} have something in column "
+            f"{short_repr(self.column)} that is no date, such as {short_repr(cell)}; write dates "
+            "as 2026-01-31, or name another column with ",
+            Parameter("date"),
+            ".",
+        )
 
     @property
     def note(self) -> str:

@@ -247,8 +247,9 @@ def sample_concern(rows: MatchedLabels, mean_proba: F64, topics: Sequence[str]) 
     if p_value >= 0.01:
         return None
     return (
-        f"The labelled texts don't look like a random sample: the model finds {topics[worst]} in "
-        f"{100 * means[worst]:.0f} % of them, and in {100 * mean_proba[worst]:.0f} % of all "
+        "Don't believe these counts: the labelled texts don't look like a random sample. The model "
+        f"finds {topics[worst]} in {100 * means[worst]:.0f} % of them, and in "
+        f"{100 * mean_proba[worst]:.0f} % of all "
         "texts. Intervals hold only for texts that were drawn at random."
     )
 

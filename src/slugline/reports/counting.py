@@ -68,9 +68,11 @@ def _cells(topic: TopicCount) -> list[str]:
 
 
 def count_charts(counts: Counts) -> list[str]:
-    """Return the chart of each topic by group; without groups, that of all shares."""
+    """Return the chart of each topic by group; with one group or none, that of all shares."""
     if not counts.groups:
         return [shares_chart(counts.total.by_share()[:_MAX_ROWS])]
+    if len(counts.groups) == 1:
+        return [shares_chart(counts.groups[0].by_share()[:_MAX_ROWS])]
     return [chart for _, chart in topic_charts(counts)]
 
 
@@ -120,7 +122,10 @@ def _chart_over_time(
             period.capitalize(),
             [(i, group.name) for i, group in enumerate(groups)],
         ),
-        Axis.numbers("Texts", [0, *(end for pair in ends for end in pair), *answers]),
+        Axis.numbers(
+            f"Texts: {shorten(name, _NAME_LENGTH)}",
+            [0, *(end for pair in ends for end in pair), *answers],
+        ),
         [Key("estimate, 95 %", "validation"), Key("answers", "training", "dashes")],
     )
     chart.band([*places], ends, "validation")
@@ -137,7 +142,11 @@ def _chart_by_group(
 ) -> str:
     shown = [*zip(groups, topics, strict=True)][:_MAX_ROWS]
     chart = Chart(
-        Axis.fractions("Share of the texts", [end for _, t in shown for end in t.interval], 5),
+        Axis.fractions(
+            f"Share of {shorten(name, _TITLE_LENGTH)}",
+            [end for _, t in shown for end in t.interval],
+            5,
+        ),
         Axis.names(column, [shorten(group.name, _NAME_LENGTH) for group, _ in shown]),
     )
     for i, (_, topic) in enumerate(shown):
