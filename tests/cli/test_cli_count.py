@@ -194,6 +194,28 @@ def test_count_writes_a_file(run: Run, tmp_path: Path, ending: str) -> None:
         assert first.startswith("2026-01,30,")
 
 
+def test_count_writes_rounded_numbers_with_the_separator_of_the_texts(
+    run: Run, tmp_path: Path
+) -> None:
+    content = (tmp_path / "new.csv").read_text().replace(",", ";")
+    (tmp_path / "semicolons.csv").write_text(content)
+    run("count", "news.slug", "semicolons.csv", "--by", "month", "-o", "out.csv")
+    head, first, *_, last = (tmp_path / "out.csv").read_text("utf-8-sig").splitlines()
+    assert head.startswith("month;texts;topic;share")
+    assert max(len(cell.partition(".")[2]) for cell in first.split(";")) <= 4
+    assert last.startswith("(all);110;sport;")
+
+
+def test_count_shows_a_topic_of_each_month_and_of_all_texts(run: Run) -> None:
+    words = ("count", "news.slug", "new.csv", "--by", "month", "--topic", "sport")
+    _, out, _ = run(*words)
+    assert "(all): 110 texts" in out
+    assert "bank" not in out
+    code, out, err = run(*words, "--topic", "chess")
+    assert (code, out) == (2, "")
+    assert "--topic 'chess' is no topic; the topics are bank, grain" in err
+
+
 def test_count_of_a_single_month_has_a_chart(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("text,day\n" + "wheat,2026-01-01\n" * 20)
     code, _, _ = run("count", "news.slug", "one.csv", "--by", "month", "-o", "out.svg")

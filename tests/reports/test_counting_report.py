@@ -79,3 +79,15 @@ def test_lede_gives_the_range_of_the_number_of_texts(counts: Counts) -> None:
         "The most common topic is praise: 70.0 % of the texts, which is 195 to 225 of 300 (95 % "
         "interval)."
     )
+
+
+def test_charts_have_the_months_without_texts(counts: Counts) -> None:
+    first, later = counts.groups
+    with_gap = Counts(
+        "new.csv",
+        counts.total,
+        groups=(first, later._replace(name="2026-03")),
+        column="month",
+        is_time=True,
+    )
+    assert "2026-02" in count_charts(with_gap)[0]

@@ -18,6 +18,10 @@ from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.results import Counts, format_share
+from slugline.prediction.files import table_file
+
+# Digits of shares and numbers in files: no interval is as narrow.
+_N_DIGITS = 4
 
 
 class CountResult(TableResult):
@@ -29,10 +33,17 @@ class CountResult(TableResult):
     ----------
     counts : slugline.counting.results.Counts
         Shares and numbers with intervals, changes, and reasons why they may be wrong.
+
+    Parameters
+    ----------
+    counts : slugline.counting.results.Counts
+    delimiter : str, default ","
+        What separates the cells of a .csv file.
     """
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, *, delimiter: str = ",") -> None:
         self.counts = counts
+        self._delimiter = delimiter
 
     @property
     def concerns(self) -> tuple[str, ...]:
@@ -57,6 +68,17 @@ class CountResult(TableResult):
         from slugline.reports.counting import count_charts
 
         return count_charts(self.counts)
+
+    def _table(self, delimiter: str | None = ",") -> bytes:
+        records = [
+            {
+                name: round(value, _N_DIGITS) if isinstance(value, float) else value
+                for name, value in record.items()
+            }
+            for record in self.to_records()
+        ]
+        rows = [[*records[0]], *(record.values() for record in records)]
+        return table_file(rows, None if delimiter is None else self._delimiter)
 
     def _page(self) -> str:
         from slugline.reports.counting import count_page

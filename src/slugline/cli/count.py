@@ -17,7 +17,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, Period
-from slugline.counting.results import Counts, describe_left_out
+from slugline.counting.results import ALL, Counts, check_topics, describe_left_out
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.file.content import load_model
@@ -27,6 +27,8 @@ from slugline.serving.watch.store import is_watch_file
 
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
+# Delimiters of the texts' file that its counts have as well.
+_DELIMITERS = (",", ";", "\t", "|")
 _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 
 
@@ -42,6 +44,7 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
     "--by COLUMN",
     f"Count each value of a column, or each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates.",
 )
+@option("--topic topics NAME", "Topic to show; repeatable.", multiple=True, show_default="all")
 @option("--since DAY", "Count the texts that a server answered since a day, such as 2026-03-01.")
 @option("--date COLUMN", "Column of dates.", show_default="the one that holds dates")
 @option(
@@ -82,6 +85,7 @@ def count(
     file: str,
     text: str | None,
     by: str | None,
+    topics: tuple[str, ...],
     since: str | None,
     date: str | None,
     date_order: DateOrder | None,
@@ -112,6 +116,8 @@ def count(
         _check_ending(output)
         check_target("--output", output, [model, file, labelled])
     fitted, _ = load_model(model)
+    if labelled is None:  # labels may have other topics
+        check_topics(topics, [str(name) for name in fitted.topics.names])
     if since is not None or is_watch_file(file):
         for name, value in (
             ("--text", text),
@@ -133,7 +139,7 @@ def count(
             by=None if by is None else _read_period(by),
             seed=seed,
         )
-        _show_counts(counts, output, as_json=as_json)
+        _show_counts(counts.restrict(topics), output, as_json=as_json)
         return
     sample = None
     if labelled is not None:
@@ -177,7 +183,8 @@ def count(
             on_progress=show_rows,
             on_interval=lambda fraction: progress.update("computing intervals", fraction),
         )
-    _show_counts(counts, output, as_json=as_json)
+    delimiter = rows.separator if rows.separator in _DELIMITERS else ","
+    _show_counts(counts.restrict(topics), output, as_json=as_json, delimiter=delimiter)
 
 
 def _read_day(since: str) -> datetime.date:
@@ -199,12 +206,14 @@ def _read_period(by: str) -> Period:
     return period
 
 
-def _show_counts(counts: Counts, output: Path | None, *, as_json: bool) -> None:
+def _show_counts(
+    counts: Counts, output: Path | None, *, as_json: bool, delimiter: str = ","
+) -> None:
     """Write and print counts, and what speaks against them."""
     if output is not None:
         from slugline.api.counting import CountResult
 
-        CountResult(counts).save(output)
+        CountResult(counts, delimiter=delimiter).save(output)
     if as_json:
         print_json(counts.to_dict())
     else:
@@ -222,7 +231,8 @@ def _check_ending(output: Path) -> None:
 
 
 def _print_counts(counts: Counts) -> None:
-    for group in counts.groups or [counts.total]:
+    total = counts.total._replace(name=ALL) if counts.groups else counts.total
+    for group in (*counts.groups, total):
         if group.name:
             show(f"{group.name}: {counted(group.n_texts, 'text')}")
         by = ["by"] if counts.n_labelled else []

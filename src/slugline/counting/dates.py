@@ -28,6 +28,8 @@ _NAME_DAY_YEAR = re.compile(
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # Years of two digits from this one on are of the last century.
 _LAST_CENTURY = 70
+# Charts have no more days and periods.
+_MAX_DAYS, _MAX_PERIODS = 40_000, 4000
 
 
 class DateReader(NamedTuple):
@@ -182,6 +184,35 @@ def name_period(day: date, period: Period) -> str:
     if period == "quarter":
         return f"{day.year:04}-Q{(day.month + 2) // 3}"
     return f"{day.year:04}"
+
+
+def fill_periods(names: Sequence[str], period: Period) -> list[str]:
+    """Return the names of all periods from the first to the last one, in order.
+
+    Without those between if they are very many, as if a year was mistyped.
+
+    >>> fill_periods(["2025-12", "2026-02"], "month")
+    ['2025-12', '2026-01', '2026-02']
+    """
+    first, last = (_first_day(name, period).toordinal() for name in (names[0], names[-1]))
+    if last - first > _MAX_DAYS:
+        return [*names]
+    days = map(date.fromordinal, range(first, last + 1))
+    filled = [*dict.fromkeys(name_period(day, period) for day in days)]
+    return filled if len(filled) <= _MAX_PERIODS else [*names]
+
+
+def _first_day(name: str, period: Period) -> date:
+    year = int(name[:4])
+    if period == "day":
+        return date.fromisoformat(name)
+    if period == "week":
+        return date.fromisocalendar(year, int(name[6:]), 1)
+    if period == "month":
+        return date(year, int(name[5:]), 1)
+    if period == "quarter":
+        return date(year, 3 * int(name[6:]) - 2, 1)
+    return date(year, 1, 1)
 
 
 def choose_date_column(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from slugline.base.wording import counted, percent
+from slugline.base.checks import short_repr
+from slugline.base.wording import counted, join_words, percent
+from slugline.errors import OptionError, Parameter
 from slugline.evaluation.intervals import Interval
 
 #: What an estimate is from: the model's probabilities, corrected; these and labels of some of the
 #: texts; or the labels alone.
 Method = Literal["model", "labels and model", "labels"]
+#: The name of all groups together in tables.
+ALL = "(all)"
 #: What a change was estimated from; empty without labels.
 Basis = Literal["", "by the model", "by labels"]
 
@@ -91,6 +96,10 @@ class GroupCount(NamedTuple):
     def is_by_model(self) -> bool:
         """Whether no label was used."""
         return all(topic.method == "model" for topic in self.topics)
+
+    def restrict(self, topics: Sequence[str]) -> GroupCount:
+        """Return the counts of some topics."""
+        return self._replace(topics=tuple(count for count in self.topics if count.topic in topics))
 
     def by_share(self) -> list[TopicCount]:
         """Return the topics, the most common first."""
@@ -224,14 +233,26 @@ class Counts:
         """Number of rows that were not counted."""
         return self.n_bad + self.n_undated
 
+    def restrict(self, topics: Sequence[str]) -> Counts:
+        """Return the counts of some topics; OptionError for an unknown one."""
+        if not topics:
+            return self
+        check_topics(topics, [count.topic for count in self.total.topics])
+        return replace(
+            self,
+            total=self.total.restrict(topics),
+            groups=tuple(group.restrict(topics) for group in self.groups),
+            changes=tuple(change for change in self.changes if change.topic in topics),
+        )
+
     def records(self) -> list[dict[str, Any]]:
-        """Return a row for each topic, and, if texts are grouped, of each group."""
+        """Return a row for each topic; if texts are grouped, of each group, and then of all."""
         if not self.groups:
             return [count.to_dict() for count in self.total.topics]
         column = self.column or "group"
         return [
             {column: group.name, "texts": group.n_texts, **count.to_dict()}
-            for group in self.groups
+            for group in (*self.groups, self.total._replace(name=ALL))
             for count in group.topics
         ]
 
@@ -269,6 +290,16 @@ class Counts:
             "concerns": [*self.concerns],
             "plan": None if self.plan is None else self.plan._asdict(),
         }
+
+
+def check_topics(topics: Sequence[str], known: Sequence[str]) -> None:
+    """Raise OptionError if one of the topics to show is unknown."""
+    for topic in topics:
+        if topic not in known:
+            raise OptionError(
+                Parameter("topic"),
+                f" {short_repr(topic)} is no topic; the topics are {join_words(known)}.",
+            )
 
 
 def format_share(count: TopicCount) -> str:

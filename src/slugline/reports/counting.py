@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from slugline.base.chart import Axis, Chart, Key
 from slugline.base.wording import percent
+from slugline.counting.dates import PERIODS, fill_periods
 from slugline.counting.results import Counts, GroupCount, TopicCount, describe_left_out
+from slugline.evaluation.intervals import Interval
 from slugline.reports.render import render, shorten
 
 # Topics that have a chart: those that have changed, then the most common ones.
@@ -97,15 +99,30 @@ def topic_charts(counts: Counts) -> list[tuple[str, str]]:
         return []
     changed = [change.topic for change in counts.significant_changes]
     names = dict.fromkeys([*changed, *(topic.topic for topic in counts.total.by_share())])
-    by_name = [{topic.topic: topic for topic in group.topics} for group in counts.groups]
+    groups = _fill_groups(counts)
+    by_name = [{topic.topic: topic for topic in group.topics} for group in groups]
     draw = _chart_over_time if counts.is_time else _chart_by_group
     return [
         (
             shorten(name, _TITLE_LENGTH),
-            draw(name, counts.column or "", counts.groups, [t[name] for t in by_name]),
+            draw(name, counts.column or "", groups, [t[name] for t in by_name]),
         )
         for name in [*names][:_MAX_CHARTS]
         if all(name in topics for topics in by_name)
+    ]
+
+
+def _fill_groups(counts: Counts) -> Sequence[GroupCount]:
+    """Return the groups, with those of periods without texts."""
+    period = next((each for each in PERIODS if each == counts.column), None)
+    if not counts.is_time or period is None:
+        return counts.groups
+    by_name = {group.name: group for group in counts.groups}
+    none = tuple(
+        TopicCount(topic.topic, 0.0, Interval(0.0, 0.0), 0, 0) for topic in counts.total.topics
+    )
+    return [
+        by_name.get(name) or GroupCount(name, 0, none) for name in fill_periods([*by_name], period)
     ]
 
 
