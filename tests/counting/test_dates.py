@@ -88,8 +88,8 @@ def test_date_column_is_the_only_one() -> None:
         (
             {"text": "x"},
             None,
-            "no column has dates to count by month: write them as 2026-01-31, or name their column "
-            "with `date`.",
+            "no column has dates to count by month: write dates as 2026-01-31, or name their "
+            "column with `date`.",
         ),
         (
             {"sent": "2026-01-01", "read": "2026-01-02"},
@@ -121,3 +121,8 @@ def test_grouping_asks_for_the_order_of_later_dates() -> None:
     grouping = Grouping.from_rows([{"day": "2026-03-25"}], "month")
     with pytest.raises(DataError, match="dates such as 03/04/2026, and the first rows have none"):
         grouping.group_of("03/04/2026")
+
+
+def test_choose_date_column_shows_cells_that_may_be_dates() -> None:
+    with pytest.raises(DataError, match=r"by month \('day' has '3\. Oktober 2026'\): write dates"):
+        choose_date_column([{"text": "wheat", "day": "3. Oktober 2026"}], None, "month")

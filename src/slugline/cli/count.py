@@ -17,7 +17,7 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import read_rows
 from slugline.counting.count import CountOptions, check_countable, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, Period
-from slugline.counting.results import ALL, Counts, check_topics, describe_left_out
+from slugline.counting.results import ALL, Counts, TopicCount, check_topics, describe_left_out
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.file.content import load_model
@@ -232,31 +232,47 @@ def _check_ending(output: Path) -> None:
 
 def _print_counts(counts: Counts) -> None:
     total = counts.total._replace(name=ALL) if counts.groups else counts.total
-    for group in (*counts.groups, total):
-        if group.name:
-            show(f"{group.name}: {counted(group.n_texts, 'text')}")
-        by = ["by"] if counts.n_labelled else []
-        rows: list[Sequence[str]] = [
-            ["topic", "share", "95 % interval", "number", "", "answers", *by]
-        ]
-        for topic in group.by_share():
-            low, high = topic.interval
-            rows.append(
-                [
-                    topic.topic,
-                    f"{100 * topic.share:.1f} %",
-                    f"{100 * low:.1f} to {100 * high:.1f} %",
-                    f"{topic.n:,.0f}",
-                    f"{topic.n_low:,} to {topic.n_high:,}",
-                    "" if topic.n_answers is None else f"{topic.n_answers:,}",
-                    *([topic.method] if by else []),
-                ]
-            )
-        print_table(rows)
-        show()
+    groups = (*counts.groups, total)
+    head = ["share", "95 % interval", "number", "", "answers"]
+    if counts.n_labelled:
+        head.append("by")
+    if counts.groups and len(total.topics) == 1:
+        show(f"{total.topics[0].topic}:")
+        _print_table(
+            [counts.column or "group", "texts", *head],
+            [
+                (topic, [group.name, f"{group.n_texts:,}"])
+                for group in groups
+                for topic in group.topics
+            ],
+        )
+    else:
+        for group in groups:
+            if group.name:
+                show(f"{group.name}: {counted(group.n_texts, 'text')}")
+            _print_table(["topic", *head], [(topic, [topic.topic]) for topic in group.by_share()])
     for change in counts.significant_changes:
         show(f"{change.describe()}.")
     if counts.changes and not counts.significant_changes:
         show("No change is more than chance.")
     if counts.plan is not None:
         show(counts.plan.describe())
+
+
+def _print_table(head: list[str], topics: Sequence[tuple[TopicCount, list[str]]]) -> None:
+    """Print a row for each topic, which begins with some cells, and an empty line."""
+    rows: list[Sequence[str]] = [head]
+    for topic, first in topics:
+        low, high = topic.interval
+        cells = [
+            *first,
+            f"{100 * topic.share:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{topic.n:,.0f}",
+            f"{topic.n_low:,} to {topic.n_high:,}",
+            "" if topic.n_answers is None else f"{topic.n_answers:,}",
+            topic.method,
+        ]
+        rows.append(cells[: len(head)])
+    print_table(rows)
+    show()

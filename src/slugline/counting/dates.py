@@ -28,6 +28,8 @@ _NAME_DAY_YEAR = re.compile(
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # Years of two digits from this one on are of the last century.
 _LAST_CENTURY = 70
+# Cells that a message shows have no more characters, and are no more.
+_MAX_LENGTH, _MAX_SHOWN = 40, 3
 # Charts have no more days and periods.
 _MAX_DAYS, _MAX_PERIODS = 40_000, 4000
 
@@ -237,8 +239,8 @@ def choose_date_column(
         return found[0]
     if not found:
         raise DataError(
-            f"no column has dates to count by {period}: write them as 2026-01-31, or name their "
-            "column with ",
+            f"no column has dates to count by {period}{_describe_cells(rows)}: write dates as "
+            "2026-01-31, or name their column with ",
             Parameter("date"),
             ".",
         )
@@ -249,3 +251,14 @@ def choose_date_column(
             ".",
         )
     )
+
+
+def _describe_cells(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the short cells of the first row, one of which may be a date in another language."""
+    shown = [
+        f"{short_repr(name)} has {short_repr(cell)}"
+        for row in rows[:1]
+        for name, cell in row.items()
+        if isinstance(cell, str) and len(cell) <= _MAX_LENGTH and any(map(str.isdigit, cell))
+    ]
+    return f" ({'; '.join(shown[:_MAX_SHOWN])})" if shown else ""
