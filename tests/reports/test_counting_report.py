@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -91,3 +92,9 @@ def test_charts_have_the_months_without_texts(counts: Counts) -> None:
         is_time=True,
     )
     assert "2026-02" in count_charts(with_gap)[0]
+
+
+def test_page_names_the_methods_of_all_groups(counts: Counts) -> None:
+    topics = tuple(topic._replace(method="labels") for topic in counts.total.topics)
+    page = count_page(replace(counts, total=counts.total._replace(topics=topics), n_labelled=20))
+    assert "Counted by labels, by the model. 20 texts had labels." in page

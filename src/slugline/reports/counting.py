@@ -34,7 +34,9 @@ def count_page(counts: Counts) -> str:
         left_out=describe_left_out(counts),
         head=["topic", "share", "95 % interval", "number", "95 % interval", "answers"],
         rows=[_cells(topic) for topic in topics],
-        methods=sorted({_METHODS[topic.method] for topic in topics}),
+        methods=sorted(
+            {_METHODS[t.method] for each in (counts.total, *counts.groups) for t in each.topics}
+        ),
         picture=shares_chart(topics[:_MAX_ROWS]),
         n_charted=min(len(topics), _MAX_ROWS),
         charts=topic_charts(counts),
