@@ -180,7 +180,7 @@ def test_train_reports_progress_of_each_step(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.base.progress._SHORT", 0.0)
-    monkeypatch.setattr("slugline.corpus.collect._ROWS_PER_REPORT", 10)
+    monkeypatch.setattr("slugline.corpus.collect.ROWS_PER_REPORT", 10)
     lines = run("train", "news.csv").err.splitlines()
     steps = [match["step"] for line in lines if (match := re.match(r" *\d+%  (?P<step>.*)", line))]
     assert steps == [

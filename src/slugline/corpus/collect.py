@@ -35,7 +35,6 @@ from slugline.errors import DataError, Message, Parameter, join_messages
 # Maximum numbers of kinds of faults, and of sources, that a message names.
 _N_FAULTS, _N_SOURCES = 3, 3
 #: Rows that are read between two reports of progress.
-#: Rows that are read between two reports of progress.
 ROWS_PER_REPORT = 1024
 
 
