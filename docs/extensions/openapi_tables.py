@@ -72,6 +72,18 @@ def fields_table(schema: _Object) -> list[str]:
     return lines
 
 
+def item_tables(schema: _Object) -> list[str]:
+    """Return the lines of a table for each field that has objects, and for the fields of these."""
+    lines = []
+    for name, field in schema["properties"].items():
+        value = _resolve(field)
+        item = _resolve(value.get("items", value))
+        if "properties" in item:
+            heading = f"Each of `{name}`:" if "items" in value else f"`{name}`:"
+            lines += ["", heading, "", *fields_table(item), *item_tables(item)]
+    return lines
+
+
 def describe(name: str) -> list[str]:
     """Return the Markdown of an operation."""
     method, path, described = operations()[name]
@@ -82,17 +94,15 @@ def describe(name: str) -> list[str]:
         lines.append("")
     if "requestBody" in described:
         lines += ["Request, `application/json`:", ""]
-        lines += fields_table(schema_of(described["requestBody"]["content"])[1])
+        _, schema = schema_of(described["requestBody"]["content"])
+        lines += [*fields_table(schema), *item_tables(schema)]
     success, *errors = described["responses"]
     lines.append("")
     if content := described["responses"][success].get("content"):
         media_type, schema = schema_of(content)
         lines += [f"Answer {success}, `{media_type}`{':' if 'properties' in schema else '.'}", ""]
-        lines += fields_table(schema) if "properties" in schema else []
-        for field, value in schema.get("properties", {}).items():
-            item = _resolve(value.get("items", {}))
-            if "properties" in item:
-                lines += ["", f"Each of `{field}`:", "", *fields_table(item)]
+        if "properties" in schema:
+            lines += [*fields_table(schema), *item_tables(schema)]
     else:
         lines.append(f"Answer {success}, without a body.")
     return [*lines, "", f"[Errors](#errors): {', '.join(errors)}."]
