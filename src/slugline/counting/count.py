@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class CountOptions:
 
     Attributes
     ----------
-    text, format, encoding, separator, n_threads
+    text, n_threads
         See `PredictOptions`.
     by : str, optional
         A column, or "day", "week", "month", "quarter" or "year".
@@ -83,9 +83,6 @@ class CountOptions:
     """
 
     text: str | Sequence[str] | None = None
-    format: Any = None
-    encoding: str | None = None
-    separator: str | None = None
     n_threads: int = 1
     by: str | None = None
     date: str | None = None
