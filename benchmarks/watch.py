@@ -15,7 +15,7 @@ from measure import progress, run_in_turn, table
 from serving import apply_load, request_bodies, serve_slugline
 from slugline import TopicClassifier, reuters
 from slugline.base.arrays import F64, Index
-from slugline.evaluation.sequential import ChangeAlarms, find_band, find_changes
+from slugline.evaluation.sequential import ChangeAlarms, find_alarms, find_band
 from slugline.model.decider import Decider
 from slugline.serving.watch.series import topic_key, training_bands
 
@@ -89,7 +89,7 @@ def simulate_years(
     fractions, sizes = _draw_days(rng, shares, n_texts, variation, n_days, step)
     weekdays: Index = np.arange(n_days) % 7
     n_tests = 2 * n_topics + 2
-    return find_changes(fractions, sizes, weekdays, low.ravel(), high, n_tests), shares
+    return find_alarms(fractions, sizes, weekdays, low.ravel(), high, n_tests), shares
 
 
 def _draw_days(
@@ -262,7 +262,7 @@ def _replay_day(
 def _find(fractions: F64, n_texts: int, low: F64, high: F64) -> ChangeAlarms:
     weekdays: Index = np.arange(len(fractions)) % 7
     sizes = np.full(fractions.shape, float(n_texts))
-    return find_changes(fractions, sizes, weekdays, low, high, 2 * len(low) + 2)
+    return find_alarms(fractions, sizes, weekdays, low, high, 2 * len(low) + 2)
 
 
 # Cost ---------------------------------------------------------------------------------------------

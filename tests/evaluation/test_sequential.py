@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slugline.base.arrays import F64
-from slugline.evaluation.sequential import ChangeAlarms, find_band, find_changes
+from slugline.evaluation.sequential import ChangeAlarms, find_alarms, find_band
 
 
 def find(counts: F64, sizes: F64, *, fraction: float = 0.15, n_tests: int = 16) -> ChangeAlarms:
@@ -14,7 +14,7 @@ def find(counts: F64, sizes: F64, *, fraction: float = 0.15, n_tests: int = 16) 
     low, high = find_band(fraction, 2000)
     n_days, n_series = counts.shape
     with np.errstate(invalid="ignore"):
-        return find_changes(
+        return find_alarms(
             counts / sizes,
             np.broadcast_to(sizes, counts.shape),
             np.arange(n_days) % 7,
@@ -43,14 +43,14 @@ def test_find_band_without_documents_holds_all_fractions() -> None:
     assert find_band(0.0, 0) == (0, 1)
 
 
-def test_find_changes_raises_few_false_alarms_in_a_year() -> None:
+def test_find_alarms_raises_few_false_alarms_in_a_year() -> None:
     alarms = find(*draw(365, 400))
     # In a year, 16 tests raise one with a probability of 0.05 at most.
     assert np.mean(alarms.raised >= 0) <= 2 * 0.05 / 16
 
 
 @pytest.mark.parametrize("first", [5, 40, 300])
-def test_find_changes_finds_a_doubled_fraction_and_its_beginning(first: int) -> None:
+def test_find_alarms_finds_a_doubled_fraction_and_its_beginning(first: int) -> None:
     counts, sizes = draw(first + 30, 40)
     counts[first:] = np.minimum(2 * counts[first:], sizes[first:])
     alarms = find(counts, sizes)
@@ -59,20 +59,20 @@ def test_find_changes_finds_a_doubled_fraction_and_its_beginning(first: int) -> 
     assert np.abs(np.median(alarms.began) - first) <= 1
 
 
-def test_find_changes_finds_a_fall() -> None:
+def test_find_alarms_finds_a_fall() -> None:
     counts, sizes = draw(80, 20)
     counts[40:] = np.rint(counts[40:] / 4)
     alarms = find(counts, sizes)
     assert (alarms.raised >= 40).all()
 
 
-def test_find_changes_ignores_a_single_odd_day() -> None:
+def test_find_alarms_ignores_a_single_odd_day() -> None:
     counts, sizes = draw(100, 20)
     counts[50] = sizes[50]
     assert (find(counts, sizes).raised < 0).all()
 
 
-def test_find_changes_finds_a_jump_from_hardly_any_to_half() -> None:
+def test_find_alarms_finds_a_jump_from_hardly_any_to_half() -> None:
     counts = np.ones((60, 4))
     counts[40:] = 150
     alarms = find(counts, np.full((60, 1), 300.0), fraction=0.003)
@@ -81,7 +81,7 @@ def test_find_changes_finds_a_jump_from_hardly_any_to_half() -> None:
     assert alarms.began.tolist() == [40] * 4
 
 
-def test_find_changes_ignores_days_without_documents() -> None:
+def test_find_alarms_ignores_days_without_documents() -> None:
     counts, sizes = draw(60, 20)
     counts[30:] = np.minimum(2 * counts[30:], sizes[30:])
     gaps = np.ones(120, dtype=bool)
@@ -94,14 +94,14 @@ def test_find_changes_ignores_days_without_documents() -> None:
 
 
 @pytest.mark.parametrize("n_days", [0, 1])
-def test_find_changes_raises_nothing_on_the_first_day(n_days: int) -> None:
+def test_find_alarms_raises_nothing_on_the_first_day(n_days: int) -> None:
     counts = np.full((n_days, 2), 200.0)
     assert find(counts, np.full((n_days, 1), 300.0)).raised.tolist() == [-1, -1]
 
 
-def test_find_changes_accepts_bands_at_the_ends() -> None:
+def test_find_alarms_accepts_bands_at_the_ends() -> None:
     fractions = np.tile([0.0, 1.0], (50, 1))
     sizes = np.full((50, 2), 100.0)
     low, high = np.zeros(2), np.ones(2)
-    alarms = find_changes(fractions, sizes, np.arange(50) % 7, low, high, 4)
+    alarms = find_alarms(fractions, sizes, np.arange(50) % 7, low, high, 4)
     assert alarms.raised.tolist() == [-1, -1]

@@ -76,7 +76,7 @@ def find_band(fraction: float, n: float) -> Interval:
     )
 
 
-def find_changes(
+def find_alarms(
     fractions: F64, sizes: F64, weekdays: Index, low: F64, high: F64, n_tests: int
 ) -> ChangeAlarms:
     """Find series of daily fractions that have left their bands.

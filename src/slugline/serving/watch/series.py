@@ -15,7 +15,7 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.evaluation.intervals import Interval
-from slugline.evaluation.sequential import find_band, find_changes
+from slugline.evaluation.sequential import find_alarms, find_band
 from slugline.model.decider import Decider
 from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.store import StoredAlert
@@ -173,7 +173,7 @@ def find_alerts(
     high = np.array([baseline.band.high for baseline in baselines.values()])
     # Fewer unsure answers and unknown words are no reason to worry.
     low[-2:] = 0
-    found = find_changes(
+    found = find_alarms(
         fractions,
         values.sizes,
         np.array([day.weekday() for day in values.days], dtype=np.intp),
