@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from slugline.corpus.label_database import Selection
-from slugline.labels.accuracy import AccuracyEstimate
-from slugline.labels.draws import DoubleDraws, SelectedRow
-from slugline.labels.label_report import LabelReport
+from slugline.labels.draws import DoubleDraws, SelectedRow, SelectorWithoutModel
 from slugline.labels.text_table import RowAssignments
 
 __all__ = ["RandomSelector"]
 
 
-class RandomSelector:
+class RandomSelector(SelectorWithoutModel):
     """Draws texts at random, each with the same probability; learns nothing.
 
     Parameters
@@ -44,24 +42,3 @@ class RandomSelector:
             return double
         selection = Selection("random", (1 - fraction) / free.size, int(free.size))
         return SelectedRow(int(self._rng.choice(free)), selection)
-
-    def notice_change(self) -> None:
-        """Do nothing, as draws don't depend on labels."""
-
-    @property
-    def estimate(self) -> AccuracyEstimate | None:
-        """None, as there is no model."""
-        return None
-
-    @property
-    def report(self) -> LabelReport | None:
-        """None, as there is no model."""
-        return None
-
-    @property
-    def problem(self) -> str | None:
-        """None, as nothing is learned."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing, as there are no threads."""

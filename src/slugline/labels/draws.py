@@ -55,6 +55,31 @@ class Selector(Protocol):
         """End all threads."""
 
 
+class SelectorWithoutModel:
+    """What a `Selector` says if it learns nothing from labels."""
+
+    def notice_change(self) -> None:
+        """Do nothing, as selections don't depend on labels."""
+
+    @property
+    def estimate(self) -> AccuracyEstimate | None:
+        """None, as there is no model of the labels."""
+        return None
+
+    @property
+    def report(self) -> LabelReport | None:
+        """None, as there is no model of the labels."""
+        return None
+
+    @property
+    def problem(self) -> str | None:
+        """None, as nothing is learned."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing, as there are no threads."""
+
+
 class DoubleDraws:
     """Draws texts for a second coder from the random draws of others.
 

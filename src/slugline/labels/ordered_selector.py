@@ -7,13 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from slugline.corpus.label_database import Selection
-from slugline.labels.accuracy import AccuracyEstimate
-from slugline.labels.draws import SelectedRow
-from slugline.labels.label_report import LabelReport
+from slugline.labels.draws import SelectedRow, SelectorWithoutModel
 from slugline.labels.text_table import RowAssignments
 
 
-class OrderedSelector:
+class OrderedSelector(SelectorWithoutModel):
     """Selects texts in a fixed order, and learns nothing; see `slugline.labels.draws.Selector`.
 
     Parameters
@@ -35,24 +33,3 @@ class OrderedSelector:
             return None
         row = int(self._rows[is_free.argmax()])
         return SelectedRow(row, self._selections[row])
-
-    def notice_change(self) -> None:
-        """Do nothing, as the order doesn't depend on labels."""
-
-    @property
-    def estimate(self) -> AccuracyEstimate | None:
-        """None, as there is no model of the labels."""
-        return None
-
-    @property
-    def report(self) -> LabelReport | None:
-        """None, as there is no model of the labels."""
-        return None
-
-    @property
-    def problem(self) -> str | None:
-        """None, as nothing is learned."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing, as there are no threads."""
