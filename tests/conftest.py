@@ -10,10 +10,15 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from browsers import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile(
@@ -24,6 +29,16 @@ settings.load_profile("untimed")
 # Nor does the service that runs the tests decide whether help comes in colour.
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(name, None)
+
+
+# Browsers ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a browser for all tests of a file."""
+    with chromium() as found:
+        yield found
 
 
 # What is skipped --------------------------------------------------------------------------------

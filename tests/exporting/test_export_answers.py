@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from browsers import chromium
 from exported_pages import OpenPage, check_answers, check_fractions, open_page, without_numbers
 from many_texts import many_texts, script_words
 from slugline.classifier import TopicClassifier, load
@@ -31,12 +30,6 @@ pytestmark = pytest.mark.slow
 
 Documents = tuple[list[str], list[Topic]]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

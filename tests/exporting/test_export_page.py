@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsers import chromium
 from exported_pages import OpenPage, open_page
 from slugline.base.wording import whole_percent
 from slugline.classifier import TopicClassifier
@@ -24,12 +22,6 @@ pytestmark = pytest.mark.slow
 
 WHEAT = "Wheat harvest: 120,000 tonnes of soft wheat sold, traders said."
 MARKUP = ["</script><img src=x onerror=alert(1)>", "<b>bold</b> & co", "{{ 7 * 7 }}", "a\u2028'\"`"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

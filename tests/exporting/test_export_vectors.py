@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from browsers import chromium
 from exported_pages import OpenPage, check_answers, check_fractions, open_page
 from many_texts import many_texts
 from slugline.classifier import TopicClassifier
@@ -91,12 +90,6 @@ MODELS: dict[str, tuple[tuple[list[str], list[Any]], dict[str, Any]]] = {
     "descriptions": (documents(is_latin), {"descriptions": DESCRIPTIONS}),
     "only descriptions": (([], []), {"descriptions": DESCRIPTIONS}),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsers import chromium
 from label_page import press, shown, wait_until_saved
 from server import running
 from slugline.corpus.label_database import ModelGuess, Selection
@@ -28,12 +27,6 @@ HOSTILE = '<img src=x onerror="alert(1)"> wheat & corn'
 BODIES = [HOSTILE, "…", "ارتفع سعر الذهب", ("word " * 40_000).strip()]
 BODIES += [f"the wheat harvest number {n}" for n in range(20)]
 TOPICS = ["grain", "earnings", "metal"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

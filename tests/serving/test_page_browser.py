@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsers import chromium
 from server import running
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.metrics import Metrics
@@ -29,13 +28,6 @@ pytestmark = pytest.mark.slow
 
 PHONE: Any = {"width": 390, "height": 844}
 HOSTILE = '<img src=x onerror="alert(1)"> wheat & corn'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a browser for all tests."""
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
