@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 def test_conftest_fails_skips_for_reasons_not_on_the_list(
     tmp_path: Path, options: list[str], reason: str, code: int
 ) -> None:
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    for name in ("conftest.py", "browsers.py"):
+        shutil.copy(Path(__file__).with_name(name), tmp_path)
     (tmp_path / "test_it.py").write_text(
         f"import pytest\ndef test_that(): pytest.skip({reason!r})\ndef test_this(): pass\n"
     )
