@@ -134,6 +134,25 @@ def test_tab_and_enter_suffice(browser: Browser, texts: Path) -> None:
     assert decisions(texts) == [("label", ("earnings",), None)] * 2
 
 
+def test_focus_stays_on_a_topic_while_a_text_is_awaited(browser: Browser, texts: Path) -> None:
+    with labelling(texts) as address, opened(browser, address) as page:
+        awaited: list[Route] = []
+        page.route("**/v1/next", lambda route: awaited.append(route))
+        topic = page.locator("#topics button").first
+        topic.focus()
+        while page.locator("#card[data-assignment]").count():  # until no text is ahead
+            page.keyboard.press("Enter")
+        assert topic.get_attribute("aria-disabled") == "true"
+        page.keyboard.press("Enter")
+        awaited.pop().continue_()
+        page.unroute("**/v1/next")
+        page.locator("#card[data-assignment]").wait_for()
+        n_decided = page.locator("#recent li").count()
+        press(page, "Enter")
+        wait_until_saved(page)
+        assert page.locator("#recent li").count() == n_decided + 1
+
+
 def test_next_text_is_announced(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
         press(page, "1")

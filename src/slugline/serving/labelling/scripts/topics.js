@@ -1,5 +1,11 @@
 // Topics as buttons, and new ones.
 
+// Mark a button as one that does nothing while a text is awaited. It isn't disabled: that would take
+// the focus from it, and Enter would do nothing once the text is there.
+function markAwaiting(button) {
+  button.ariaDisabled = String(!state.current);
+}
+
 function showTopics() {
   const wanted = find("#search").value.trim().toLowerCase();
   const list = find("#topics");
@@ -21,7 +27,7 @@ function showTopics() {
     count.textContent = Object.hasOwn(byTopic, topic.name) ? byTopic[topic.name] || "" : "";
     const isChosen = state.chosen.has(topic.name);
     button.setAttribute("aria-pressed", String(isChosen));
-    button.disabled = !state.current;
+    markAwaiting(button);
     row.hidden = Boolean(wanted) && !topic.name.toLowerCase().includes(wanted);
     row.classList.toggle("first", Boolean(wanted) && !row.hidden && n === 0);
     n += !row.hidden;
@@ -37,10 +43,10 @@ function showTopics() {
   }
   find("#no-topics").hidden = state.topics.length > 0 || Boolean(wanted);
   find("#done-row").hidden = !state.isMultilabel;
-  find("#done").disabled = !state.current;
+  markAwaiting(find("#done"));
   const n_chosen = state.chosen.size;
   find("#done-hint").textContent = n_chosen ? listed([...state.chosen]) : "no topic";
-  for (const button of findAll("[data-skip]")) button.disabled = !state.current;
+  findAll("[data-skip]").forEach(markAwaiting);
 }
 
 async function addTopic(name, isSure = false) {
