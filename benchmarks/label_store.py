@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kills import make_text, run_round
 from measure import table
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.labels.cells import NewDocument
 from slugline.labels.store import LabelStore
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.labels.draws import DoubleDraws, SelectedRow, SelectorWithoutModel
 from slugline.labels.text_table import RowAssignments
 

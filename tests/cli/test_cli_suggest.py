@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from server import running
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.labels.store import LabelStore
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slugline.classifier import load
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.counting.labelled import (
     FoundText,
     LabelledSample,

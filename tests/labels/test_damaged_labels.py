@@ -15,7 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slugline.corpus.label_database import FORMAT, ModelGuess, Selection
+from slugline.corpus.label_database.records import ModelGuess, Selection
+from slugline.corpus.label_database.tables import FORMAT
 from slugline.corpus.loading import load_corpus
 from slugline.errors import DataError, SluglineError, StoreError
 from slugline.labels.cells import ImportedLabel, NewDocument

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.label_database import LabelDecision, Selection, SelectionReason
+from slugline.corpus.label_database.records import LabelDecision, Selection, SelectionReason
 from slugline.errors import OptionError
 from slugline.labels.agreement import Agreement, CoderAgreement, measure_agreement
 from slugline.labels.cells import ImportedLabel, NewDocument

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from slugline.base.arrays import F64
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.errors import StoreError
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
 from slugline.labels.arrivals import Arrivals, AssignedRow, record_arrivals

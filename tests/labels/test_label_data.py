@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.label_database import ACCURACY, TEXT_COLUMNS, TOPIC_COLUMN, Selection
+from slugline.corpus.label_database.records import Selection
+from slugline.corpus.label_database.tables import ACCURACY, TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus, read_texts
 from slugline.corpus.readers import read_rows

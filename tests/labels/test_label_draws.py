@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from random_selector import RandomSelector
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.errors import DataError, OptionError
 from slugline.labels.draws import RepeatedDraws
 from slugline.labels.store import LabelStore

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slugline.base.checks import short_repr
-from slugline.corpus.label_database import TOPIC_COLUMN, DocumentLabels, Selection
+from slugline.corpus.label_database.records import DocumentLabels, Selection
+from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OutputError
 from slugline.labels.cells import ImportedLabel, NewDocument, document_keys

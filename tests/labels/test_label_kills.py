@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.labels.cells import NewDocument
 from slugline.labels.store import LabelStore
 

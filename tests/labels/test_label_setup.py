@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.errors import DataError
 from slugline.labels.label_setup import LabelOptions, open_labels
 from slugline.labels.store import LabelStore

@@ -12,13 +12,8 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.label_database import (
-    MAX_TEXT_BYTES,
-    Assignment,
-    LabelDecision,
-    ModelGuess,
-    Selection,
-)
+from slugline.corpus.label_database.records import Assignment, LabelDecision, ModelGuess, Selection
+from slugline.corpus.label_database.tables import MAX_TEXT_BYTES
 from slugline.errors import DataError, OptionError, StoreError
 from slugline.labels.cells import ImportedLabel, NewDocument, document_keys
 from slugline.labels.store import LabelStore
@@ -719,7 +714,7 @@ def test_store_counts_documents_and_labels(store: LabelStore) -> None:
 
 
 def test_store_reads_pages_without_gaps(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.corpus.label_database._PAGE_ROWS", 3)
+    monkeypatch.setattr("slugline.corpus.label_database.reader._PAGE_ROWS", 3)
     monkeypatch.setattr("slugline.labels.storage.base.MAX_ROWS", 3)
     monkeypatch.setattr("slugline.labels.storage.reading.MAX_ROWS", 3)
     store.add_documents(new_documents([f"{n}" for n in range(10)]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slugline import TopicClassifier
-from slugline.corpus.label_database import LabelDecision
+from slugline.corpus.label_database.records import LabelDecision
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.labelled_texts import LabelledText, read_labelled_texts

@@ -14,7 +14,7 @@ import pytest
 
 from label_page import press, shown, wait_until_saved
 from server import running
-from slugline.corpus.label_database import ModelGuess, Selection
+from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
 

@@ -19,7 +19,9 @@ from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
 from server import running
-from slugline.corpus.label_database import ACCURACY, MeasuredAccuracy, ModelGuess, Selection
+from slugline.corpus.label_database.answers import MeasuredAccuracy
+from slugline.corpus.label_database.records import ModelGuess, Selection
+from slugline.corpus.label_database.tables import ACCURACY
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow

@@ -17,7 +17,7 @@ from slugline.base.wording import counted
 from slugline.corpus.columns import column_names
 from slugline.corpus.documents import check_texts
 from slugline.corpus.frames import Frame
-from slugline.corpus.label_database import CoderKind
+from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_frame, read_rows

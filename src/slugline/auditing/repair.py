@@ -27,13 +27,9 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import TableDialect, table_cell, table_writer
 from slugline.corpus.documents import Topic, check_topic_names
 from slugline.corpus.excel_columns import change_sheet
-from slugline.corpus.label_database import (
-    FORMAT,
-    REVIEWED,
-    DocumentLabels,
-    LabelReader,
-    read_labels,
-)
+from slugline.corpus.label_database.reader import LabelReader, read_labels
+from slugline.corpus.label_database.records import DocumentLabels
+from slugline.corpus.label_database.tables import FORMAT, REVIEWED
 from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.loading import NAMED_CORPORA

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from slugline.base.wording import counted
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_not_read
-from slugline.corpus.label_database import TOPIC_COLUMN, CoderKind
+from slugline.corpus.label_database.records import CoderKind
+from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
 from slugline.labels.formats.exchange import LabelTool, find_tool

@@ -10,7 +10,7 @@ from slugline.base.wording import counted
 from slugline.cli.label_page import PageOptions, serve_page
 from slugline.cli.output import say
 from slugline.corpus.columns import column_names
-from slugline.corpus.label_database import ModelGuess, Selection
+from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.errors import DataError

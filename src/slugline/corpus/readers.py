@@ -257,7 +257,7 @@ def _path_reader(
         columns = () if layout is None else layout.text
         rows, note = excel_rows(path, columns), sheet_note(path, columns)
     elif name == "labels":
-        from slugline.corpus.label_database import read_label_database
+        from slugline.corpus.label_database.answers import read_label_database
 
         database = read_label_database(path, needs_answers=needs_topics)
         rows, note = database.rows, database.note
@@ -642,7 +642,7 @@ def _excel_rows(path: Path, _: str | None) -> RowIterator:
 
 
 def _label_rows(path: Path, _: str | None) -> RowIterator:
-    from slugline.corpus.label_database import read_label_database
+    from slugline.corpus.label_database.answers import read_label_database
 
     return read_label_database(path).rows
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from slugline.base.wording import counted
-from slugline.corpus.label_database import DocumentLabels, Selection
+from slugline.corpus.label_database.records import DocumentLabels, Selection
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus
 from slugline.corpus.readers import is_database

@@ -38,7 +38,7 @@ import numpy as np
 from slugline.base.checks import check_fraction, short_repr
 from slugline.base.frames import to_frame
 from slugline.base.wording import TitledRows, counted, percent
-from slugline.corpus.label_database import Coder, CoderKind, LabelDecision
+from slugline.corpus.label_database.records import Coder, CoderKind, LabelDecision
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.agreement import (
     EPSILON,

@@ -14,14 +14,14 @@ from slugline.auditing.findings import (
     text_digest,
 )
 from slugline.base.wording import percent
-from slugline.corpus.label_database import (
-    REVIEWED,
+from slugline.corpus.label_database.records import (
     Assignment,
     LabelDecision,
     ModelGuess,
     Selection,
     StoredDocument,
 )
+from slugline.corpus.label_database.tables import REVIEWED
 from slugline.errors import DataError
 from slugline.labels.ordered_selector import OrderedSelector
 from slugline.labels.reviews import TopicReview

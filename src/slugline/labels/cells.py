@@ -15,7 +15,8 @@ import msgspec
 from slugline.base.checks import has_surrogates, short_repr
 from slugline.base.databases import MAX_ID, to_cell
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.label_database import MAX_TEXT_BYTES, SELECTION_REASONS, Selection, SkipReason
+from slugline.corpus.label_database.records import SELECTION_REASONS, Selection, SkipReason
+from slugline.corpus.label_database.tables import MAX_TEXT_BYTES
 from slugline.errors import DataError, OptionError, Parameter
 
 #: The largest number of characters of names and keys, and of a note or description.

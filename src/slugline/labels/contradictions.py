@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.base.wording import percent
-from slugline.corpus.label_database import (
+from slugline.corpus.label_database.records import (
     Assignment,
     LabelDecision,
     ModelGuess,

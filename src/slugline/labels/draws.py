@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from slugline.corpus.label_database import LabelDecision, Selection
+from slugline.corpus.label_database.records import LabelDecision, Selection
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.label_report import LabelReport
 from slugline.labels.text_table import RowAssignments

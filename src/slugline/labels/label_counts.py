@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from slugline.corpus.label_database import DocumentLabels, Status
+from slugline.corpus.label_database.records import DocumentLabels, Status
 
 
 class LabelCounts(NamedTuple):

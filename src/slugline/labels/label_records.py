@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 from slugline.base.checks import short_repr
-from slugline.corpus.label_database import Codebook, Coder, DocumentLabels, LabelDecision
+from slugline.corpus.label_database.codebook import Codebook
+from slugline.corpus.label_database.records import Coder, DocumentLabels, LabelDecision
 from slugline.errors import OptionError, Parameter
 
 #: The tables of `LabelStore.to_records`.

@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.corpus.label_database import Assignment, DocumentLabels, LabelDecision, Selection
+from slugline.corpus.label_database.records import (
+    Assignment,
+    DocumentLabels,
+    LabelDecision,
+    Selection,
+)
 from slugline.labels.arrivals import Arrivals, AssignedRow
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable

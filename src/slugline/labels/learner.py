@@ -12,7 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.classifier import TopicClassifier, to_fitted
-from slugline.corpus.label_database import ModelGuess
+from slugline.corpus.label_database.records import ModelGuess
 from slugline.corpus.topic_sets import split_rows
 from slugline.experiment.suggest import doubt
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy

@@ -9,7 +9,7 @@ import numpy as np
 from slugline.base.arrays import F64, Index
 from slugline.base.latest_task import LatestTask
 from slugline.classifier import TopicClassifier
-from slugline.corpus.label_database import Selection, SelectionReason
+from slugline.corpus.label_database.records import Selection, SelectionReason
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.arrivals import record_arrivals
 from slugline.labels.draws import DoubleDraws, SelectedRow

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from slugline.corpus.label_database import Selection
+from slugline.corpus.label_database.records import Selection
 from slugline.labels.draws import SelectedRow, SelectorWithoutModel
 from slugline.labels.text_table import RowAssignments
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from slugline.corpus.label_database import Assignment, LabelDecision, Selection, StoredDocument
+from slugline.corpus.label_database.records import (
+    Assignment,
+    LabelDecision,
+    Selection,
+    StoredDocument,
+)
 
 
 class TopicReview(NamedTuple):

@@ -19,7 +19,7 @@ to an earlier one. Several threads and processes may use one file.
 =================  =================================================================================
 
 Records (`Selection`, `LabelDecision`, `DocumentLabels`, ...) are defined in
-`slugline.corpus.label_database`, and new documents and labels in `slugline.labels.cells`.
+`slugline.corpus.label_database.records`, and new documents and labels in `slugline.labels.cells`.
 
 All changes take `request`, a name that the caller makes up for each intended change (such as a
 UUID): a change that arrives again with the same name is done once, and returns the same row.
@@ -34,7 +34,7 @@ Examples
 >>> for name in ("grain", "earn"):
 ...     topic = store.add_topic(name, "Kim")
 >>> texts = ["Wheat rose", "Net profit fell", "Maize"]
->>> from slugline.corpus.label_database import Selection
+>>> from slugline.corpus.label_database.records import Selection
 >>> from slugline.labels.cells import NewDocument, document_keys
 >>> documents = [NewDocument(key, text) for key, text in zip(document_keys(texts), texts)]
 >>> first, second, _ = store.add_documents(documents)
@@ -58,7 +58,7 @@ from typing import Any
 
 from slugline.base.files import PathLike
 from slugline.base.frames import to_frame
-from slugline.corpus.label_database import FORMAT, MULTILABEL
+from slugline.corpus.label_database.tables import FORMAT, MULTILABEL
 from slugline.errors import DataError
 from slugline.labels.cells import name_cell, note_cell
 from slugline.labels.label_records import (

@@ -15,7 +15,8 @@ from slugline.base.arrays import Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.corpus.columns import N_PEEKED, column_names, find_id_column, known_topic_column
-from slugline.corpus.label_database import REVIEWED, TEXT_COLUMNS, TOPIC_COLUMN, StoredDocument
+from slugline.corpus.label_database.records import StoredDocument
+from slugline.corpus.label_database.tables import REVIEWED, TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.topic_cells import topic_name
 from slugline.errors import DataError, Message, OptionError, Parameter

@@ -22,7 +22,8 @@ import msgspec
 
 from slugline.base.checks import replace_surrogates, short_repr
 from slugline.corpus.columns import known_text_columns
-from slugline.corpus.label_database import CodebookTopic, CoderKind, SkipReason
+from slugline.corpus.label_database.codebook import CodebookTopic
+from slugline.corpus.label_database.records import CoderKind, SkipReason
 from slugline.corpus.readers import check_exists, read_rows
 from slugline.corpus.rows import BadRow, join_advice, translate_os_errors
 from slugline.errors import DataError

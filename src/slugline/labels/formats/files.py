@@ -14,7 +14,8 @@ from slugline.base.checks import short_repr
 from slugline.base.databases import is_time, to_cell
 from slugline.base.files import PathLike, os_advice, whole_file
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.label_database import TOPIC_COLUMN, CoderKind, DocumentLabels
+from slugline.corpus.label_database.records import CoderKind, DocumentLabels
+from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.errors import DataError, OutputError, Parameter, SluglineError
 from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, name_cell, note_cell
 from slugline.labels.formats.argilla import ARGILLA

@@ -22,7 +22,8 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.dialects import TableDialect, table_cell, table_writer
 from slugline.corpus.excel_columns import SheetColumns, change_sheet
-from slugline.corpus.label_database import TOPIC_COLUMN, CoderKind
+from slugline.corpus.label_database.records import CoderKind
+from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import DatabaseStore, to_cell, utc_now
-from slugline.corpus.label_database import LabelReader
+from slugline.corpus.label_database.reader import LabelReader
 from slugline.errors import DataError, Parameter
 from slugline.labels.cells import check_number, missing_row, name_cell
 

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 from slugline.base.checks import short_repr
 from slugline.base.databases import to_cell
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.label_database import (
-    CODER_KINDS,
-    Codebook,
-    CodebookTopic,
-    Coder,
-    CoderKind,
-    LabelReader,
-)
+from slugline.corpus.label_database.codebook import Codebook, CodebookTopic
+from slugline.corpus.label_database.reader import LabelReader
+from slugline.corpus.label_database.records import CODER_KINDS, Coder, CoderKind
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import examples_cell, missing_row, name_cell, note_cell
 from slugline.labels.storage.base import LabelRows

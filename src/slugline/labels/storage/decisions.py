@@ -10,17 +10,19 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import utc_now
-from slugline.corpus.label_database import (
+from slugline.corpus.label_database.reader import LabelReader
+from slugline.corpus.label_database.records import (
+    SKIP_REASONS,
+    Assignment,
+    LabelDecision,
+    Selection,
+    SkipReason,
+)
+from slugline.corpus.label_database.tables import (
     ASSIGNMENT_COLUMNS,
     DECISION_COLUMNS,
     MULTILABEL,
     N_ASSIGNMENT_COLUMNS,
-    SKIP_REASONS,
-    Assignment,
-    LabelDecision,
-    LabelReader,
-    Selection,
-    SkipReason,
 )
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import check_number, missing_row, note_cell, selection_cells

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from slugline.base.databases import to_cell
-from slugline.corpus.label_database import DOCUMENT_COLUMNS, DocumentLabels, StoredDocument
+from slugline.corpus.label_database.records import DocumentLabels, StoredDocument
+from slugline.corpus.label_database.tables import DOCUMENT_COLUMNS
 from slugline.labels.cells import DocumentCells, NewDocument, document_cells
 from slugline.labels.storage.base import LabelRows, batches, find_row
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import is_time
-from slugline.corpus.label_database import (
+from slugline.corpus.label_database.reader import LabelReader
+from slugline.corpus.label_database.records import Selection
+from slugline.corpus.label_database.tables import (
     ASSIGNMENT_COLUMNS,
     DECISION_COLUMNS,
     N_ASSIGNMENT_COLUMNS,
-    LabelReader,
-    Selection,
 )
 from slugline.errors import DataError, Parameter
 from slugline.labels.cells import ImportedLabel, selection_cells

@@ -5,13 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from slugline.corpus.label_database import (
-    ASSIGNMENT_COLUMNS,
-    DECISION_COLUMNS,
-    LabelDecision,
-    LabelReader,
-    Selection,
-)
+from slugline.corpus.label_database.reader import LabelReader
+from slugline.corpus.label_database.records import LabelDecision, Selection
+from slugline.corpus.label_database.tables import ASSIGNMENT_COLUMNS, DECISION_COLUMNS
 from slugline.errors import DataError
 from slugline.labels.cells import NewDocument, document_cells, selection_cells
 from slugline.labels.storage.base import find_row

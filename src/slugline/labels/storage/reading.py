@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from slugline.corpus.label_database import (
-    ASSIGNMENT_COLUMNS,
-    DECISION_COLUMNS,
-    Assignment,
-    DocumentLabels,
-    LabelDecision,
-    read_labels,
-)
+from slugline.corpus.label_database.reader import read_labels
+from slugline.corpus.label_database.records import Assignment, DocumentLabels, LabelDecision
+from slugline.corpus.label_database.tables import ASSIGNMENT_COLUMNS, DECISION_COLUMNS
 from slugline.labels.label_counts import LabelCounter, LabelCounts
 from slugline.labels.storage.base import MAX_ROWS, LabelRows
 from slugline.labels.storage.decisions import IS_CURRENT, decided_assignment

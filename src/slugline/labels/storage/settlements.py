@@ -9,7 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.corpus.label_database import SETTLEMENT_COLUMNS, LabelReader, Settlement, Withdrawal
+from slugline.corpus.label_database.reader import LabelReader
+from slugline.corpus.label_database.records import Settlement, Withdrawal
+from slugline.corpus.label_database.tables import SETTLEMENT_COLUMNS
 from slugline.errors import DataError, Parameter
 from slugline.labels.cells import missing_row, note_cell
 from slugline.labels.storage.base import LabelRows, check_supersedes, find_row

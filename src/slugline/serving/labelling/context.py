@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from slugline.corpus.label_database import Assignment, StoredDocument
+from slugline.corpus.label_database.records import Assignment, StoredDocument
 from slugline.labels.draws import Selector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable

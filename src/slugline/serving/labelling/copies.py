@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.corpus.label_database import Assignment
+from slugline.corpus.label_database.records import Assignment
 from slugline.errors import DataError
 from slugline.labels.near_copies import NearCopies
 from slugline.serving.labelling.context import LabelContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from slugline.corpus.label_database import Codebook
+from slugline.corpus.label_database.codebook import Codebook
 from slugline.errors import DataError
 from slugline.serving.labelling.context import LabelContext
 from slugline.serving.labelling.copies import CopyService

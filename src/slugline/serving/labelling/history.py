@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from typing import NamedTuple
 
-from slugline.corpus.label_database import LabelDecision
+from slugline.corpus.label_database.records import LabelDecision
 from slugline.labels.store import LabelStore
 
 

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from slugline._version import __version__
 from slugline.base.html import style_sheet, template_environment
-from slugline.corpus.label_database import SKIP_REASONS
+from slugline.corpus.label_database.records import SKIP_REASONS
 from slugline.serving.labelling.handlers import coder_of, label_state
 from slugline.serving.web.bodies import SMALL_FORM, parse_form, read_body
 from slugline.serving.web.login import accept_token

@@ -7,9 +7,8 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from slugline.corpus.label_database import (
-    Codebook,
-    CodebookTopic,
+from slugline.corpus.label_database.codebook import Codebook, CodebookTopic
+from slugline.corpus.label_database.records import (
     DecisionKind,
     LabelDecision,
     Settlement,

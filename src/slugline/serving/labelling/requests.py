@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from slugline.base.databases import MAX_ID
-from slugline.corpus.label_database import SkipReason
+from slugline.corpus.label_database.records import SkipReason
 from slugline.labels.cells import MAX_EXAMPLES, MAX_NAME, MAX_NOTE
 from slugline.serving.requests import ServiceRequest
 

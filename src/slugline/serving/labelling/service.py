@@ -32,7 +32,8 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
-from slugline.corpus.label_database import ACCURACY, MeasuredAccuracy
+from slugline.corpus.label_database.answers import MeasuredAccuracy
+from slugline.corpus.label_database.tables import ACCURACY
 from slugline.errors import OptionError, Parameter, StoreError
 from slugline.labels.draws import RepeatedDraws, Selector
 from slugline.labels.label_report import LabelReport

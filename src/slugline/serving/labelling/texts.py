@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.corpus.label_database import Assignment, LabelDecision, Selection
+from slugline.corpus.label_database.records import Assignment, LabelDecision, Selection
 from slugline.errors import StoreError
 from slugline.labels.draws import RepeatedDraws
 from slugline.labels.reviews import Reviewer

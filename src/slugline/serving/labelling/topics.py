@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 
-from slugline.corpus.label_database import Codebook
+from slugline.corpus.label_database.codebook import Codebook
 from slugline.corpus.misspellings import has_one_letter_wrong
 from slugline.errors import DataError
 from slugline.serving.labelling.context import LabelContext

@@ -1,0 +1,192 @@
+"""The documents of a label database that have an answer, as rows to learn from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from slugline.base.databases import Database
+from slugline.base.wording import counted, join_words, percent
+from slugline.corpus.label_database.reader import LabelReader
+from slugline.corpus.label_database.records import Status
+from slugline.corpus.label_database.tables import (
+    ACCURACY,
+    FORMAT,
+    MULTILABEL,
+    REVIEWED,
+    TOPIC_COLUMN,
+)
+from slugline.corpus.rows import RowIterator, make_row
+from slugline.errors import DataError, StoreError
+
+# With fewer labels of texts that a model doubted, as a number or as a fraction, accuracies on the
+# labels are about those on all texts.
+_MIN_DOUBTED, _MIN_DOUBTED_FRACTION = 5, 0.1
+# The documents that are left out, by their status.
+_LEFT_OUT: dict[Status, Callable[[int], str]] = {
+    "open": lambda n: f"{counted(n, 'document')} on which coders disagree",
+    "skipped": lambda n: counted(n, "skipped document"),
+    "unlabelled": lambda n: f"{counted(n, 'document')} without a label",
+    "replaced": lambda n: f"{counted(n, 'document')} whose text has changed since",
+}
+_Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """The accuracy of a model of labels on all texts without one, as the label page estimates it.
+
+    Attributes
+    ----------
+    n_labels : int
+        Number of labels that the model had learned from.
+    accuracy : float
+    low, high : float
+        The interval.
+    """
+
+    n_labels: int
+    accuracy: _Fraction
+    low: _Fraction
+    high: _Fraction
+
+
+class LabelledDatabase(NamedTuple):
+    """The documents of a label database that have an answer.
+
+    Attributes
+    ----------
+    rows : iterator of SourceRow
+        Their columns, in the order in which they were stored; each place is a document's number.
+        The cell of the topic is a list if documents may have several.
+    text : tuple of str
+        The columns of the text.
+    topic : str
+        The column of the topic.
+    note : str
+        How many documents are left out, and why; and that many were selected as a model doubted
+        them, which accuracies measured on them depend on. Empty if there is nothing to say.
+    """
+
+    rows: RowIterator
+    text: tuple[str, ...]
+    topic: str
+    note: str
+
+
+def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDatabase:
+    """Return the documents of a label database that have an answer; see `DocumentLabels.answer`.
+
+    Parameters
+    ----------
+    path : Path
+    needs_answers : bool, default True
+        If False, the others are included, without a topic, unless their text has changed since.
+
+    Raises
+    ------
+    DataError : if the file is damaged, of another program or version, or lacks needed answers.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(Database(path, FORMAT, is_read_only=True))
+            # The rows are read at the same moment as the counts.
+            reader = LabelReader(database, stack.enter_context(database.reading()))
+            reviewed = reader.setting(REVIEWED)
+            if reviewed is not None:
+                raise DataError(
+                    f"{path} has decisions about suspect documents of {reviewed}, not all of its "
+                    f"labels; carry them out: slugline audit {reviewed} --decisions {path} "
+                    "-o repaired.csv"
+                )
+            text, topic = reader.text_columns(), reader.setting(TOPIC_COLUMN) or "topic"
+            counts, n_doubted = Counter[Status](), 0
+            for each in reader.documents(has_texts=False):
+                counts[each.status] += 1
+                reasons = {one.assignment.selection.reason for one in each.decisions}
+                n_doubted += each.answer is not None and "suggested" in reasons
+            notes = [_left_out_note(path, counts, needs_answers=needs_answers)]
+            n_answers = counts["settled"] + counts["agreed"]
+            if needs_answers and n_doubted >= max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers):
+                notes.append(_doubt_note(n_doubted, n_answers, _read_accuracy(database, reader)))
+            note = "; ".join(filter(None, notes))
+            rows = _label_rows(
+                stack.pop_all(), database, reader, text, topic, needs_answers=needs_answers
+            )
+    except StoreError as error:
+        raise DataError(*error.parts) from error
+    return LabelledDatabase(rows, text, topic, note)
+
+
+def _read_accuracy(database: Database, reader: LabelReader) -> MeasuredAccuracy | None:
+    stored = reader.setting(ACCURACY)
+    try:
+        return None if stored is None else msgspec.json.decode(stored, type=MeasuredAccuracy)
+    except msgspec.DecodeError as error:
+        raise database.damaged_row(f"setting {ACCURACY!r}", error) from error
+
+
+def _doubt_note(n_doubted: int, n_answers: int, measured: MeasuredAccuracy | None) -> str:
+    """Return what to think of accuracies measured on documents that a model doubted."""
+    note = (
+        f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model doubted, so "
+        "accuracies measured on these labels are usually lower than on all texts"
+    )
+    if measured is None:
+        return note
+    return (
+        f"{note}: there, a model of {counted(measured.n_labels, 'label')} was right for about "
+        f"{percent(measured.accuracy, 0)} ({percent(measured.low, 0)} to "
+        f"{percent(measured.high, 0)}), as the label page says"
+    )
+
+
+def _left_out_note(path: Path, counts: Counter[Status], *, needs_answers: bool) -> str:
+    """Return which documents are left out; DataError if no document has a needed answer."""
+    left_out = [
+        word(counts[status])
+        for status, word in _LEFT_OUT.items()
+        if counts[status] and (needs_answers or status == "replaced")
+    ]
+    if needs_answers and not counts["settled"] + counts["agreed"]:
+        found = f" ({join_words(left_out)})" if left_out else ""
+        raise DataError(f"{path} has no document with an answer yet{found}; label some.")
+    return f"left out: {join_words(left_out)}" if left_out else ""
+
+
+def _label_rows(
+    opened: contextlib.ExitStack,
+    database: Database,
+    reader: LabelReader,
+    text: tuple[str, ...],
+    topic: str,
+    *,
+    needs_answers: bool,
+) -> RowIterator:
+    """Yield the row of each document; close what is opened at the end."""
+    try:
+        with opened:
+            is_multilabel = reader.setting(MULTILABEL) == "yes"
+            for each in reader.documents():
+                if each.status == "replaced" or (needs_answers and each.answer is None):
+                    continue
+                values = dict(each.document.columns)
+                if len(text) == 1:
+                    values[text[0]] = each.document.text
+                answer = each.answer
+                if answer is not None and not is_multilabel and len(answer) != 1:
+                    raise database.damaged_row(
+                        f"the label of document {each.document.id}",
+                        f"it has {len(answer)} topics, and should have one",
+                    )
+                if answer is not None:
+                    values[topic] = list(answer) if is_multilabel else answer[0]
+                else:
+                    values[topic] = None
+                yield make_row(each.document.id, values, n_bytes=len(each.document.text))
+    except StoreError as error:
+        raise DataError(*error.parts) from error
