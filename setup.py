@@ -16,7 +16,13 @@ HEADERS = [
     "src/slugline/text/_words.h",
     "src/slugline/text/_vectors.h",
 ]
-NAMES = ("text/_rows", "text/_kernel", "learning/linear/_descent", "learning/linear/_passes")
+NAMES = (
+    "text/_rows",
+    "text/_kernel",
+    "learning/linear/_descent",
+    "learning/linear/_passes",
+    "learning/net/_first_layer",
+)
 
 
 def kernel(name: str) -> Extension:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from slugline import errors
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice, check_number, check_whole
 from slugline.errors import OptionError
+from slugline.learning.net.first_layer import InputRows, RowBatch
 from slugline.text.sparse import check_csr
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 _PREDICT_ROWS = 4096
 #: The largest output of a hidden unit in prediction: far above that of any real net, and so far
@@ -120,10 +118,12 @@ class DenseStack:
     def decision_function(self, X: Any) -> F32:
         """Return scores before softmax, shape (n_rows, n_topics)."""
         csr = check_csr(X, self.n_inputs)
+        rows = InputRows(csr)
         if csr.shape[0] <= _PREDICT_ROWS:
-            return self._scores(csr)
+            return self._scores(rows.take(slice(None)))
         starts = range(0, csr.shape[0], _PREDICT_ROWS)
-        return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
+        parts = (rows.take(slice(start, start + _PREDICT_ROWS)) for start in starts)
+        return np.concatenate([self._scores(part) for part in parts])
 
     def layer_output(self, number: int, inputs: Any) -> F32:
         """Return the output of a layer; for the last one, the scores before softmax."""
@@ -143,8 +143,8 @@ class DenseStack:
             raise errors.NotFittedError("the net has no weights yet; call fit first.")
         return self.weights
 
-    def _scores(self, X: sp.csr_array) -> F32:
-        signal: Any = X
+    def _scores(self, batch: RowBatch) -> F32:
+        signal: Any = batch
         for number in range(len(self.layers)):
             if number:
                 np.minimum(signal, MAX_SIGNAL, out=signal)

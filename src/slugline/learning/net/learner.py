@@ -168,7 +168,7 @@ class NeuralLearner(NeuralOptions):
         try:
             if labels.multilabel:
                 latest = self._score_before_learning(X, labels, context)
-            self._fit_epoch(self.network, X, labels, context.sample_weight)
+            self._fit_epoch(self.network, X, labels, context.sample_weight, context.n_jobs)
         except BaseException:
             self.network.start_from(before)
             raise
@@ -198,15 +198,16 @@ class NeuralLearner(NeuralOptions):
         if context.first:
             is_scored = np.arange(len(is_scored)) % _N_PARTS == _N_PARTS - 1
             network = network.fresh()
-            self._fit_epoch(network, X[~is_scored], labels.take(~is_scored), costs[~is_scored])
+            rows, topics = X[~is_scored], labels.take(~is_scored)
+            self._fit_epoch(network, rows, topics, costs[~is_scored], context.n_jobs)
         scores = np.maximum(network.decision_function(X[is_scored]), LEAST_LOG_ODDS)
         return recent.update(scores, labels.take(is_scored), costs[is_scored], self.calibration)
 
     def _fit_epoch(
-        self, network: Network, X: sp.csr_array, labels: Labels, weight: F32 | None
+        self, network: Network, X: sp.csr_array, labels: Labels, weight: F32 | None, n_jobs: int
     ) -> None:
         targets = _targets(labels, network.n_topics)
-        network.fit(X, targets, batch_size=self.batch_size, sample_weight=weight)
+        network.fit(X, targets, batch_size=self.batch_size, sample_weight=weight, n_jobs=n_jobs)
 
     def decision_function(self, X: sp.csr_array) -> F32:
         """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
@@ -257,6 +258,7 @@ class NeuralLearner(NeuralOptions):
             batch_size=self.batch_size,
             sample_weight=context.sample_weight,
             progress=context.progress,
+            n_jobs=context.n_jobs,
         )
         if retraining.stopped_by == "interrupt":
             history.stopped_by = "interrupt"
@@ -293,6 +295,7 @@ class NeuralLearner(NeuralOptions):
             sample_weight=context.sample_weight,
             early_stopping=EarlyStopping(patience=self.patience, min_delta=_PROGRESS),
             progress=context.progress,
+            n_jobs=context.n_jobs,
         )
         self.n_epochs = history.best_epoch
         if labels.multilabel:

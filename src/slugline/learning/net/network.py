@@ -120,6 +120,9 @@ class Network(DenseStack):
         early_stopping : EarlyStopping, optional
             When to stop, and which epoch's weights to restore; also after Ctrl-C.
         progress : Progress, optional
+        n_jobs : int, optional
+            Number of threads for the first layer; by default, one for each core. The weights don't
+            depend on it.
 
         Raises
         ------
@@ -131,6 +134,8 @@ class Network(DenseStack):
         X = check_csr(X, len(self.weights[0]) if self.weights else None)
         if not self.weights:
             self.build(X.shape[1])
+        # They are changed in place, also by a compiled kernel.
+        self.weights = [np.require(array, np.float32, ("C", "A", "W")) for array in self.weights]
         if self._trainer is None:
             self._trainer = self._new_trainer()
         fit_options = FitOptions(**options)

@@ -13,6 +13,7 @@ from slugline.base.arrays import F32, I32, I64, Index, Integers, Mask
 from slugline.base.checks import check_choice
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import log_softmax
+from slugline.learning.net.first_layer import RMSpropRule, RowBatch, has_kernel
 
 
 class Loss(Protocol):
@@ -190,10 +191,12 @@ def get_loss(name: str) -> Loss:
 # Optimizers ---------------------------------------------------------------------------------------
 
 Rows = Index | None
+# Powers of rho are computed for so many steps at first.
+_MIN_DECAYS = 1000
 
 
 class Optimizer(Protocol):
-    """Updates weights in place, one `begin_step` per batch and one `update` per array."""
+    """Updates weights in place, with one `begin_step` per batch and one update per array."""
 
     learning_rate: float
 
@@ -213,9 +216,33 @@ class Optimizer(Protocol):
             Distinct rows; the gradient of all others is zero.
         """
 
+    def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
+        """Move the weights of the first layer downhill.
+
+        Parameters
+        ----------
+        key, weights : see `update`
+        batch : RowBatch
+        delta : float32 array, shape (n_rows, n_units)
+            Derivative of the loss with respect to `batch @ weights`.
+        """
+
+
+class _UpdateByRows:
+    """Updates the first layer with the rows of its gradient that may differ from zero."""
+
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+        """Move `weights` downhill."""
+        raise NotImplementedError
+
+    def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
+        """Move the weights of the first layer downhill."""
+        rows, gradient = batch.gradient(delta)
+        self.update(key, weights, gradient, rows)
+
 
 @dataclass
-class SGD:
+class SGD(_UpdateByRows):
     """Gradient descent with momentum: m = momentum m - learning_rate g; w += m."""
 
     learning_rate: float = 0.01
@@ -232,14 +259,18 @@ class SGD:
             return
         # Momentum also moves weights whose gradient is zero, so no row may be left out.
         gradient = _all_rows(weights, gradient, rows)
-        velocity = self._velocity.setdefault(key, np.zeros_like(weights))
+        velocity = _average(self._velocity, key, weights)
         velocity *= np.float32(self.momentum)
         velocity -= np.float32(self.learning_rate) * gradient
         weights += velocity
 
 
+def _no_powers() -> F32:
+    return np.empty(0, dtype=np.float32)
+
+
 @dataclass
-class RMSprop:
+class RMSprop(_UpdateByRows):
     """Gradient over its running root mean square: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v).
 
     `epsilon` is added to v under the root, as in Keras 3. Tieleman and Hinton (2012), Lecture 6.5,
@@ -252,28 +283,55 @@ class RMSprop:
     _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _last_step: dict[int, I32] = field(default_factory=dict, init=False, repr=False)
     _step: int = field(default=0, init=False, repr=False)
+    # rho to the power of 0, 1, 2, ..., up to at least the number of steps.
+    _decays: F32 = field(default_factory=_no_powers, init=False, repr=False, compare=False)
 
     def begin_step(self) -> None:
         """Count the step, so that rows know how many steps they have missed."""
         self._step += 1
+        if self._step >= len(self._decays):
+            powers = np.arange(2 * self._step + _MIN_DECAYS, dtype=np.float32)
+            self._decays = np.float32(self.rho) ** powers
 
     def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill."""
-        mean_square = self._mean_square.setdefault(key, np.zeros_like(weights))
+        mean_square = _average(self._mean_square, key, weights)
         if rows is None:
             mean_square *= np.float32(self.rho)
             mean_square += self._square(gradient)
             weights -= self._change(gradient, mean_square.copy())
             return
         # A zero gradient only shrinks v, so a row can catch up on all missed steps at its next one.
-        last_step = self._last_step.setdefault(key, np.zeros(len(weights), dtype=np.int32))
-        missed = (self._step - last_step[rows]).astype(np.float32)
+        last_step = self._last_steps(key, len(weights))
+        n_missed = self._step - last_step[rows]
         last_step[rows] = self._step
         touched = mean_square[rows]
-        touched *= (np.float32(self.rho) ** missed)[:, np.newaxis]
+        touched *= self._decays[n_missed, np.newaxis]
         touched += self._square(gradient)
         mean_square[rows] = touched
         weights[rows] -= self._change(gradient, touched)
+
+    def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
+        """Move the weights of the first layer downhill."""
+        if not has_kernel():
+            super().update_first_layer(key, weights, batch, delta)
+            return
+        mean_square = _average(self._mean_square, key, weights)
+        last_step = self._last_steps(key, len(weights))
+        rule = RMSpropRule(
+            step=self._step,
+            learning_rate=self.learning_rate,
+            complement=float(np.float32(1 - self.rho)),
+            epsilon=self.epsilon,
+            decays=self._decays,
+        )
+        batch.descend(delta, weights, mean_square, last_step, rule)
+
+    def _last_steps(self, key: int, n_rows: int) -> I32:
+        """Return the last step in which each row of an array had a gradient."""
+        if key not in self._last_step:
+            self._last_step[key] = np.zeros(n_rows, dtype=np.int32)
+        return self._last_step[key]
 
     def _square(self, gradient: F32) -> F32:
         square = gradient * gradient
@@ -290,7 +348,7 @@ class RMSprop:
 
 
 @dataclass
-class Adam:
+class Adam(_UpdateByRows):
     """Running mean of the gradient over its root mean square, both corrected for starting at 0.
 
     Kingma and Ba (2015), Adam: a method for stochastic optimization; in the form at the end of
@@ -313,13 +371,20 @@ class Adam:
         """Move `weights` downhill."""
         # The mean also moves weights whose gradient is zero, so no row may be left out.
         gradient = _all_rows(weights, gradient, rows)
-        mean = self._mean.setdefault(key, np.zeros_like(weights))
-        mean_square = self._mean_square.setdefault(key, np.zeros_like(weights))
+        mean = _average(self._mean, key, weights)
+        mean_square = _average(self._mean_square, key, weights)
         mean += (gradient - mean) * np.float32(1 - self.beta_1)
         mean_square += (gradient * gradient - mean_square) * np.float32(1 - self.beta_2)
         correction = np.sqrt(1 - self.beta_2**self._step) / (1 - self.beta_1**self._step)
         rate = np.float32(self.learning_rate * correction)
         weights -= rate * mean / (np.sqrt(mean_square) + np.float32(self.epsilon))
+
+
+def _average(averages: dict[int, F32], key: int, weights: F32) -> F32:
+    """Return the running average of an array, which starts at 0."""
+    if key not in averages:
+        averages[key] = np.zeros_like(weights)
+    return averages[key]
 
 
 def _all_rows(weights: F32, gradient: F32, rows: Rows) -> F32:

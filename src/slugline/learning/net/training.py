@@ -21,13 +21,14 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from slugline.base.arrays import F32, I64, Index
-from slugline.base.checks import check_whole, short_repr
+from slugline.base.arrays import F32, I64
+from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights, weight_by_topic
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
+from slugline.learning.net.first_layer import InputRows, RowBatch
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy
 from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
 
@@ -71,13 +72,13 @@ class Trainer:
         return row_weights(n_rows, sample_weight, per_row)
 
     def train_step(
-        self, X: sp.csr_array, y: npt.NDArray[Any], weight: F32 | None = None
+        self, batch: RowBatch, y: npt.NDArray[Any], weight: F32 | None = None
     ) -> tuple[float, int]:
         """Learn from one batch; return its mean loss with penalties and number of right answers.
 
         Both are computed before the update. If the loss is not finite, there is no update.
         """
-        signals, masks = self._forward(X)
+        signals, masks = self._forward(batch)
         log_proba = self.loss.log_proba(signals.pop())
         values = self.loss.values(log_proba, y)
         n_right = int(np.count_nonzero(self.loss.hits(log_proba, y)))
@@ -102,9 +103,9 @@ class Trainer:
         mean = float(values.mean(dtype=np.float64))
         return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
 
-    def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[F32 | None]]:
+    def _forward(self, batch: RowBatch) -> tuple[list[Any], list[F32 | None]]:
         """Return each layer's input followed by the scores, and each layer's dropout mask."""
-        signals: list[Any] = [X]
+        signals: list[Any] = [batch]
         masks: list[F32 | None] = []
         for number, layer in enumerate(self.network.layers):
             signal = self.network.layer_output(number, signals[-1])
@@ -137,31 +138,14 @@ class Trainer:
             below = delta @ W.T if number else None
             self.optimizer.update(2 * number + 1, biases, delta.sum(axis=0))
             if number or layer.l2:
-                gradient = inputs.T @ delta
+                gradient = (inputs if number else inputs.csr()).T @ delta
                 if layer.l2:
                     gradient += np.float32(2 * layer.l2) * W
                 self.optimizer.update(2 * number, W, gradient)
             else:
-                rows, gradient = _row_gradient(inputs, delta)
-                self.optimizer.update(2 * number, W, gradient, rows)
+                self.optimizer.update_first_layer(2 * number, W, inputs, delta)
             if below is not None:
                 delta = below
-
-
-def _row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
-    """Return the numbers of the rows of X.T @ delta that may differ from 0, and these rows.
-
-    `X` is a CSR array, shape (n_rows, n_columns), of which a batch uses few columns; `delta` has
-    shape (n_rows, n_outputs).
-    """
-    is_used = np.zeros(X.shape[1], dtype=bool)
-    is_used[X.indices] = True
-    rows = np.flatnonzero(is_used)
-    number = np.empty(X.shape[1], dtype=X.indices.dtype)
-    number[rows] = np.arange(len(rows), dtype=number.dtype)
-    # A CSR matrix read as CSC is its own transpose.
-    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
-    return rows, narrow @ delta
 
 
 # Early stopping and Ctrl-C ------------------------------------------------------------------------
@@ -397,6 +381,7 @@ class FitKeywords(TypedDict, total=False):
     shuffle: bool
     early_stopping: EarlyStopping | None
     progress: Progress
+    n_jobs: int | None
 
 
 @dataclass(frozen=True)
@@ -408,10 +393,12 @@ class FitOptions:
     shuffle: bool = True
     early_stopping: EarlyStopping | None = None
     progress: Progress = SILENT
+    n_jobs: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("epochs", self.epochs, 1)
         check_whole("batch_size", self.batch_size, 1)
+        count_threads(self.n_jobs)
 
 
 def fit_loop(
@@ -441,10 +428,11 @@ def fit_loop(
         threadpool_limits(1, "blas"),
         np.errstate(over="ignore", invalid="ignore"),
         closing(options.progress),
+        InputRows(X, count_threads(options.n_jobs)) as inputs,
         catch_interrupt(options.progress) as interrupt,
     ):
         for epoch in range(1, options.epochs + 1):
-            metrics = _run_epoch(trainer, X, targets, weight, options, epoch, reporter)
+            metrics = _run_epoch(trainer, inputs, targets, weight, options, epoch, reporter)
             if validation_data is not None:
                 loss, accuracy = trainer.evaluate(*validation_data)
                 _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
@@ -464,7 +452,7 @@ def fit_loop(
 
 def _run_epoch(
     trainer: Trainer,
-    X: sp.csr_array,
+    inputs: InputRows,
     y: npt.NDArray[Any],
     weight: F32 | None,
     options: FitOptions,
@@ -474,7 +462,7 @@ def _run_epoch(
     total_loss, n_right = 0.0, 0
     for step, rows in enumerate(_batches(trainer, len(y), options), start=1):
         batch_weight = None if weight is None else weight[rows]
-        loss, right = trainer.train_step(X[rows], y[rows], batch_weight)
+        loss, right = trainer.train_step(inputs.take(rows), y[rows], batch_weight)
         _check_finite(trainer, loss, f"loss became {loss} at step {step} of", epoch)
         total_loss += loss * len(y[rows])
         n_right += right

@@ -1,0 +1,513 @@
+/* The first layer of a net, for a batch of sparse rows: its outputs, and a step of RMSprop.
+
+   `RowBatch` of slugline/learning/net/batches.py and `RMSprop` of optimizers.py do the same in array
+   operations. Sums are made in the same order, and each product is rounded before it is added (by
+   the compiler's options), so that results are the same, bit for bit, for any number of threads.
+
+   Each call does one part of the work on arrays of the caller, while the interpreter's lock is
+   released. Another thread may write to these arrays, so that rows, offsets and columns are read
+   once, and then checked. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_arrays.h"
+
+/* Rows of weights are prefetched this many entries ahead, as they are larger than the caches. */
+#define ENTRIES_AHEAD 8
+#define CACHE_LINE 64 /* bytes */
+/* Updating a row of weights takes as long as adding the gradient of this many entries. */
+#define ENTRIES_PER_UPDATE 16
+
+/* Units are computed together in up to this many registers of so many floats. */
+#define LANE 8
+#define MOST_LANES 8
+
+/* The same code for wider registers, where the system chooses as it loads. Sums stay the same, as
+   products are rounded before they are added. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_WIDE_REGISTERS
+#endif
+
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#define prefetch(place) __builtin_prefetch(place)
+#else
+#define INLINE static inline
+#define prefetch(place) ((void)(place))
+#endif
+
+/* Rows as in CSR, and which of them the batch has. */
+typedef struct {
+    const float *values;
+    const int32_t *columns;
+    const int64_t *starts;
+    const int32_t *rows;
+    size_t n_entries, n_all_rows, n_columns, n_rows;
+} Batch;
+
+typedef struct {
+    size_t start, end;
+} Range;
+
+enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN, NO_SUCH_STEP };
+
+/* Find the entries of a row of the batch; return whether there is such a row. */
+INLINE int find_entries(const Batch *batch, size_t row, Range *entries)
+{
+    int32_t number = batch->rows[row];
+    if (number < 0 || (size_t)number >= batch->n_all_rows)
+        return 0;
+    int64_t start = batch->starts[number], end = batch->starts[number + 1];
+    *entries = (Range){(size_t)start, (size_t)end};
+    return start >= 0 && start <= end && (size_t)end <= batch->n_entries;
+}
+
+INLINE void prefetch_units(const float *place, size_t n)
+{
+    for (size_t i = 0; i < n * sizeof(float); i += CACHE_LINE)
+        prefetch((const char *)place + i);
+}
+
+/* Sums of units ----------------------------------------------------------------------------------- */
+
+/* An entry: its value, and the row of the other factor by which it is multiplied. */
+typedef struct {
+    float value;
+    uint32_t row;
+} Entry;
+
+/* How gradients change the weights. */
+typedef struct {
+    float decay, rate, complement; /* the last is 1 - rho */
+    float epsilon;
+} Rule;
+
+/* Where the sums of some units go: into `sums` or, with a rule, as gradients into weights and mean
+   squares. */
+typedef struct {
+    float *sums, *weights, *mean_squares;
+} Target;
+
+INLINE float decayed(float mean_square, float gradient, const Rule *rule)
+{
+    return mean_square * rule->decay + gradient * gradient * rule->complement;
+}
+
+INLINE void add_unit(const Entry *entries, size_t n, const float *factor, size_t n_units,
+                     Target target, size_t unit, const Rule *rule)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += entries[i].value * factor[entries[i].row * n_units + unit];
+    if (!rule) {
+        target.sums[unit] = sum;
+        return;
+    }
+    float mean_square = decayed(target.mean_squares[unit], sum, rule);
+    target.mean_squares[unit] = mean_square;
+    target.weights[unit] -= sum * rule->rate / sqrtf(mean_square + rule->epsilon);
+}
+
+#ifdef __GNUC__
+typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
+
+/* The number of lanes is known to the compiler, so that their sums stay in registers. */
+INLINE void add_lanes(const Entry *entries, size_t n, const float *factor, size_t n_units,
+                      Target target, size_t unit, const Rule *rule, const size_t n_lanes)
+{
+    Lane sums[MOST_LANES];
+    for (size_t k = 0; k < n_lanes; k++)
+        sums[k] = (Lane){0};
+    for (size_t i = 0; i < n; i++) {
+        const float *own = factor + entries[i].row * n_units + unit;
+        if (i + ENTRIES_AHEAD < n)
+            prefetch_units(factor + entries[i + ENTRIES_AHEAD].row * n_units + unit,
+                           n_lanes * LANE);
+        for (size_t k = 0; k < n_lanes; k++)
+            sums[k] += entries[i].value * *(const Lane *)(own + k * LANE);
+    }
+    for (size_t k = 0; k < n_lanes; k++) {
+        size_t at = unit + k * LANE;
+        if (!rule) {
+            *(Lane *)(target.sums + at) = sums[k];
+            continue;
+        }
+        Lane *squares = (Lane *)(target.mean_squares + at), *weights = (Lane *)(target.weights + at);
+        Lane mean_square = *squares * rule->decay + sums[k] * sums[k] * rule->complement;
+        Lane divisor = mean_square + rule->epsilon;
+        *squares = mean_square;
+        for (size_t i = 0; i < LANE; i++)
+            divisor[i] = sqrtf(divisor[i]);
+        *weights -= sums[k] * rule->rate / divisor;
+    }
+}
+
+#define ADD_LANES(n_lanes) \
+    for (; unit + (n_lanes) * LANE <= n_units; unit += (n_lanes) * LANE) \
+        add_lanes(entries, n, factor, n_units, target, unit, rule, n_lanes);
+#else
+#define ADD_LANES(n_lanes)
+#endif
+
+/* Sum the rows of a factor that entries name, each times the value of its entry. */
+INLINE void add(const Entry *entries, size_t n, const float *factor, size_t n_units, Target target,
+                const Rule *rule)
+{
+    size_t unit = 0;
+    ADD_LANES(8) ADD_LANES(4) ADD_LANES(2) ADD_LANES(1)
+    for (; unit < n_units; unit++)
+        add_unit(entries, n, factor, n_units, target, unit, rule);
+}
+
+/* Outputs ----------------------------------------------------------------------------------------- */
+
+FOR_WIDE_REGISTERS
+static int multiply(const Batch *batch, const float *weights, float *product, size_t n_units)
+{
+    Entry *entries = NULL;
+    size_t room = 0;
+    int done = DONE;
+    for (size_t row = 0; row < batch->n_rows && done == DONE; row++) {
+        Range range;
+        if (!find_entries(batch, row, &range)) {
+            done = NO_SUCH_ROW;
+            break;
+        }
+        size_t n = range.end - range.start;
+        if (n > room) {
+            free(entries);
+            room = n;
+            if (!(entries = room > SIZE_MAX / sizeof *entries ? NULL : malloc(room * sizeof *entries))) {
+                done = NO_MEMORY;
+                break;
+            }
+        }
+        for (size_t i = 0; i < n; i++) {
+            uint32_t column = (uint32_t)batch->columns[range.start + i];
+            if (column >= batch->n_columns)
+                done = NO_SUCH_COLUMN;
+            entries[i] = (Entry){batch->values[range.start + i], column};
+        }
+        if (done == DONE)
+            add(entries, n, weights, n_units, (Target){product + row * n_units, NULL, NULL}, NULL);
+    }
+    free(entries);
+    return done;
+}
+
+/* Steps ------------------------------------------------------------------------------------------- */
+
+/* Entries of a batch by column. */
+typedef struct {
+    uint32_t *columns; /* of each entry, row after row */
+    Range *ranges;     /* of the entries of each row in `columns` */
+    uint32_t *ends;    /* of the entries of each column in `entries` */
+    Entry *entries;
+} Transpose;
+
+static void free_transpose(Transpose *by_column)
+{
+    free(by_column->columns);
+    free(by_column->ranges);
+    free(by_column->ends);
+    free(by_column->entries);
+}
+
+/* Copy and count the columns of all entries; column c is counted in `ends[c]`. */
+static int count_columns(const Batch *batch, Transpose *by_column)
+{
+    size_t n = 0;
+    by_column->ranges = malloc(batch->n_rows * sizeof(Range) + 1);
+    by_column->ends = calloc(batch->n_columns + 1, sizeof(uint32_t));
+    if (!by_column->ranges || !by_column->ends)
+        return NO_MEMORY;
+    for (size_t row = 0; row < batch->n_rows; row++) {
+        Range *range = by_column->ranges + row;
+        if (!find_entries(batch, row, range))
+            return NO_SUCH_ROW;
+        n += range->end - range->start;
+        if (n > UINT32_MAX)
+            return NO_MEMORY;
+    }
+    if (!(by_column->columns = malloc(n * sizeof(uint32_t) + 1)))
+        return NO_MEMORY;
+    uint32_t *copy = by_column->columns;
+    for (size_t row = 0; row < batch->n_rows; row++) {
+        Range range = by_column->ranges[row];
+        for (size_t i = range.start; i < range.end; i++) {
+            uint32_t column = (uint32_t)batch->columns[i];
+            if (column >= batch->n_columns)
+                return NO_SUCH_COLUMN;
+            *copy++ = column;
+            by_column->ends[column]++;
+        }
+    }
+    return DONE;
+}
+
+INLINE uint64_t work_of(uint32_t n_entries)
+{
+    return n_entries ? (uint64_t)n_entries + ENTRIES_PER_UPDATE : 0;
+}
+
+/* Return the first column before which there is so much work. */
+static size_t column_after(const uint32_t *counts, size_t n_columns, uint64_t work)
+{
+    size_t c = 0;
+    for (uint64_t before = 0; c < n_columns && before < work; c++)
+        before += work_of(counts[c]);
+    return c;
+}
+
+/* Return the columns of one of several parts of about the same work. */
+static Range columns_of_part(const uint32_t *counts, size_t n_columns, size_t part, size_t n_parts)
+{
+    uint64_t total = 0;
+    if (n_parts == 1)
+        return (Range){0, n_columns};
+    for (size_t c = 0; c < n_columns; c++)
+        total += work_of(counts[c]);
+    size_t start = column_after(counts, n_columns, total * part / n_parts);
+    size_t end = column_after(counts, n_columns, total * (part + 1) / n_parts);
+    return (Range){start, end};
+}
+
+/* Sort the entries of some columns by column, and by row in each of them. */
+static int transpose(const Batch *batch, Range part, Transpose *by_column)
+{
+    uint32_t n = 0, *ends = by_column->ends;
+    for (size_t c = part.start; c < part.end; c++) { /* each becomes the start, then the end */
+        uint32_t count = ends[c];
+        ends[c] = n;
+        n += count;
+    }
+    if (!(by_column->entries = malloc(n * sizeof(Entry) + 1)))
+        return NO_MEMORY;
+    const uint32_t *column = by_column->columns;
+    for (size_t row = 0; row < batch->n_rows; row++) {
+        Range range = by_column->ranges[row];
+        for (size_t i = range.start; i < range.end; i++, column++)
+            if (*column - part.start < part.end - part.start)
+                by_column->entries[ends[*column]++] = (Entry){batch->values[i], (uint32_t)row};
+    }
+    return DONE;
+}
+
+typedef struct {
+    const float *delta;
+    float *weights, *mean_squares;
+    int32_t *last_steps;
+    const float *decays;
+    size_t n_decays, n_units;
+    int32_t step;
+    Rule rule;
+} Descent;
+
+/* Move the weights of columns that have entries. */
+FOR_WIDE_REGISTERS
+static int move(const Descent *descent, Range part, const Transpose *by_column)
+{
+    size_t n_units = descent->n_units, start = 0;
+    for (size_t c = part.start; c < part.end; start = by_column->ends[c++]) {
+        size_t end = by_column->ends[c];
+        if (start == end)
+            continue;
+        int64_t n_missed = (int64_t)descent->step - descent->last_steps[c];
+        if (n_missed < 0 || (uint64_t)n_missed >= descent->n_decays)
+            return NO_SUCH_STEP;
+        Rule rule = descent->rule;
+        rule.decay = descent->decays[n_missed];
+        Target target = {NULL, descent->weights + c * n_units, descent->mean_squares + c * n_units};
+        add(by_column->entries + start, end - start, descent->delta, n_units, target, &rule);
+        descent->last_steps[c] = descent->step;
+    }
+    return DONE;
+}
+
+static int descend(const Batch *batch, const Descent *descent, size_t number, size_t n_parts)
+{
+    Transpose by_column = {NULL, NULL, NULL, NULL};
+    int done = count_columns(batch, &by_column);
+    if (done == DONE) {
+        Range part = columns_of_part(by_column.ends, batch->n_columns, number, n_parts);
+        done = transpose(batch, part, &by_column);
+        if (done == DONE)
+            done = move(descent, part, &by_column);
+    }
+    free_transpose(&by_column);
+    return done;
+}
+
+/* Called from Python ------------------------------------------------------------------------------ */
+
+static PyObject *outcome(int done)
+{
+    static const char *const messages[] = {
+        [NO_SUCH_ROW] = "a row that there is not", [NO_SUCH_COLUMN] = "a column that there is not",
+        [NO_SUCH_STEP] = "a step that there is not",
+    };
+    if (done == DONE)
+        return Py_BuildValue("");
+    if (done == NO_MEMORY)
+        return PyErr_NoMemory();
+    PyErr_SetString(PyExc_ValueError, messages[done]);
+    return NULL;
+}
+
+enum { VALUES, COLUMNS, STARTS, ROWS, N_OF_BATCH };
+
+static size_t n_items(const Py_buffer *lent)
+{
+    return (size_t)lent->len / (size_t)lent->itemsize;
+}
+
+/* Make a batch from arrays, for weights of a layer; 0 and an exception if they do not fit. */
+static int make_batch(const Py_buffer *lent, const Py_buffer *weights, Py_ssize_t n_units, Batch *batch)
+{
+    if (n_units > 0 && n_units <= INT32_MAX && n_items(lent + VALUES) == n_items(lent + COLUMNS)
+        && n_items(lent + STARTS) && n_items(weights) % (size_t)n_units == 0
+        && n_items(weights) / (size_t)n_units <= INT32_MAX) {
+        *batch = (Batch){
+            .values = lent[VALUES].buf, .columns = lent[COLUMNS].buf, .starts = lent[STARTS].buf,
+            .rows = lent[ROWS].buf, .n_entries = n_items(lent + VALUES),
+            .n_all_rows = n_items(lent + STARTS) - 1,
+            .n_columns = n_items(weights) / (size_t)n_units, .n_rows = n_items(lent + ROWS),
+        };
+        return 1;
+    }
+    PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    return 0;
+}
+
+PyDoc_STRVAR(multiply_doc,
+"multiply(values, columns, starts, rows, weights, product, n_units)\n--\n\n"
+"Write the product of some rows with weights.\n\n"
+"Parameters\n"
+"----------\n"
+"values : float32 array; columns : int32 array; starts : int64 array\n"
+"    All rows, as in CSR.\n"
+"rows : int32 array, shape (n_rows,)\n"
+"weights : float32 array, shape (n_columns, n_units)\n"
+"product : float32 array, shape (n_rows, n_units)\n"
+"    Changed in place.\n"
+"n_units : int");
+
+static PyObject *multiply_rows(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    enum { WEIGHTS = N_OF_BATCH, PRODUCT, N };
+    Py_buffer lent[N];
+    Py_ssize_t n_units;
+    Batch batch;
+    PyObject *result = NULL;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&n", borrow_floats, lent + VALUES, borrow_int32,
+                          lent + COLUMNS, borrow_int64, lent + STARTS, borrow_int32, lent + ROWS,
+                          borrow_floats, lent + WEIGHTS, borrow_writable_floats, lent + PRODUCT,
+                          &n_units)
+        || !make_batch(lent, lent + WEIGHTS, n_units, &batch))
+        goto release;
+    if (n_items(lent + PRODUCT) % (size_t)n_units
+        || n_items(lent + PRODUCT) / (size_t)n_units != batch.n_rows) {
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+        goto release;
+    }
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = multiply(&batch, lent[WEIGHTS].buf, lent[PRODUCT].buf, (size_t)n_units);
+    Py_END_ALLOW_THREADS
+    result = outcome(done);
+release:
+    release_arrays(lent, N);
+    return result;
+}
+
+PyDoc_STRVAR(descend_doc,
+"descend(values, columns, starts, rows, delta, weights, mean_squares, last_steps, decays, n_units,"
+" step, rate, complement, epsilon, part, n_parts)\n--\n\n"
+"Take a step of RMSprop with the weights of a part of the columns.\n\n"
+"Parameters\n"
+"----------\n"
+"values, columns, starts, rows\n"
+"    As for `multiply`.\n"
+"delta : float32 array, shape (n_rows, n_units)\n"
+"    Derivative of the loss with respect to the outputs of the layer.\n"
+"weights, mean_squares : float32 array, shape (n_columns, n_units)\n"
+"    Changed in place.\n"
+"last_steps : int32 array, shape (n_columns,)\n"
+"    The last step in which each column had entries; changed in place.\n"
+"decays : float32 array\n"
+"    What becomes of a mean square of 1 after 0, 1, 2, ... steps.\n"
+"n_units, step : int\n"
+"rate, complement, epsilon : float\n"
+"    Learning rate, 1 - rho, and what is added to the mean squares.\n"
+"part, n_parts : int");
+
+static PyObject *descend_part(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    enum { DELTA = N_OF_BATCH, WEIGHTS, MEAN_SQUARES, LAST_STEPS, DECAYS, N };
+    Py_buffer lent[N];
+    Py_ssize_t n_units, part, n_parts;
+    int step;
+    Rule rule = {0};
+    Batch batch;
+    PyObject *result = NULL;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&O&O&O&nifffnn", borrow_floats, lent + VALUES,
+                          borrow_int32, lent + COLUMNS, borrow_int64, lent + STARTS, borrow_int32,
+                          lent + ROWS, borrow_floats, lent + DELTA, borrow_writable_floats,
+                          lent + WEIGHTS, borrow_writable_floats, lent + MEAN_SQUARES,
+                          borrow_writable_int32, lent + LAST_STEPS, borrow_floats, lent + DECAYS,
+                          &n_units, &step, &rule.rate, &rule.complement, &rule.epsilon, &part,
+                          &n_parts)
+        || !make_batch(lent, lent + WEIGHTS, n_units, &batch))
+        goto release;
+    if (n_items(lent + DELTA) % (size_t)n_units
+        || n_items(lent + DELTA) / (size_t)n_units != batch.n_rows
+        || n_items(lent + MEAN_SQUARES) != n_items(lent + WEIGHTS)
+        || n_items(lent + LAST_STEPS) != batch.n_columns || part < 0 || part >= n_parts
+        || n_parts > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+        goto release;
+    }
+    Descent descent = {
+        .delta = lent[DELTA].buf, .weights = lent[WEIGHTS].buf,
+        .mean_squares = lent[MEAN_SQUARES].buf, .last_steps = lent[LAST_STEPS].buf,
+        .decays = lent[DECAYS].buf, .n_decays = n_items(lent + DECAYS),
+        .n_units = (size_t)n_units, .step = step, .rule = rule,
+    };
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = descend(&batch, &descent, (size_t)part, (size_t)n_parts);
+    Py_END_ALLOW_THREADS
+    result = outcome(done);
+release:
+    release_arrays(lent, N);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"multiply", multiply_rows, METH_VARARGS, multiply_doc},
+    {"descend", descend_part, METH_VARARGS, descend_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "slugline.learning.net._first_layer",
+    "The first layer of a net, for batches of sparse rows.", 0, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__first_layer(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,191 @@
+"""The first layer of a net, whose inputs are sparse rows: its outputs and its gradient.
+
+A compiled kernel, `_first_layer.c`, computes them if it is installed, else SciPy; the results are
+the same, bit for bit, where SciPy rounds each product, as on x86-64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, I32, Index, Integers, aligned
+from slugline.text import sparse
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+    from types import TracebackType
+
+    import scipy.sparse as sp
+
+try:
+    from slugline.learning.net import _first_layer as _kernel
+except ImportError:  # there was no compiler
+    _kernel = None  # type: ignore[assignment]
+
+kernel = _kernel
+
+# Multiplications for which another thread pays, as starting a part takes about 50 microseconds.
+_MIN_PART = 1 << 19
+
+
+class RMSpropRule(NamedTuple):
+    """The numbers of one step of RMSprop; see `RMSprop`."""
+
+    step: int
+    learning_rate: float
+    complement: float  # 1 - rho
+    epsilon: float
+    decays: F32  # rho to the power of 0, 1, 2, ...
+
+
+class InputRows:
+    """Rows of features, from which batches are taken.
+
+    Parameters
+    ----------
+    X : float32 CSR array, shape (n_rows, n_columns)
+    n_threads : int, default 1
+        Largest number of threads for a batch; results don't depend on it. With more than one, use
+        the object as a context manager, which ends them.
+    """
+
+    def __init__(self, X: sp.csr_array, n_threads: int = 1) -> None:
+        self.X = X
+        self.n_threads = n_threads
+        self.arrays = (aligned(X.data), aligned(X.indices, np.int32), aligned(X.indptr, np.int64))
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> InputRows:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def take(self, rows: Integers | slice) -> RowBatch:
+        """Return the batch of some rows, in this order."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(self.X.shape[0]))
+        return RowBatch(self, aligned(rows, np.int32))
+
+    def count_parts(self, n_rows: int, n_units: int) -> int:
+        """Return into how many parts the work for so many rows and units is best divided."""
+        n_entries = n_rows * self.X.nnz // max(self.X.shape[0], 1)
+        return max(1, min(self.n_threads, n_entries * n_units // _MIN_PART))
+
+    def run_parts(self, work: Callable[[int], object], n_parts: int) -> None:
+        """Call `work` with the number of each part, on a thread each."""
+        if n_parts == 1:
+            work(0)
+            return
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self.n_threads - 1, "slugline-net")
+        futures = [self._pool.submit(work, part) for part in range(1, n_parts)]
+        work(0)
+        for future in futures:
+            future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Some rows, of which `batch @ weights` is the product with weights."""
+
+    inputs: InputRows
+    rows: I32  # shape (n_rows,)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def csr(self) -> sp.csr_array:
+        """Return the rows, shape (n_rows, n_columns)."""
+        return self.inputs.X[self.rows]
+
+    def __matmul__(self, weights: F32) -> F32:
+        """Return the product with weights, shape (n_rows, n_units)."""
+        if not has_kernel():
+            return np.asarray(self.csr() @ weights)
+        n_units = weights.shape[1]
+        product, weights = np.empty((len(self), n_units), dtype=np.float32), aligned(weights)
+        n_parts = self.inputs.count_parts(len(self), n_units)
+        bounds = [len(self) * part // n_parts for part in range(n_parts + 1)]
+
+        def multiply(part: int) -> None:
+            own = slice(bounds[part], bounds[part + 1])
+            arrays = *self.inputs.arrays, self.rows[own], weights, product[own]
+            kernel.multiply(*arrays, n_units)
+
+        self.inputs.run_parts(multiply, n_parts)
+        return product
+
+    def gradient(self, delta: F32) -> tuple[Index, F32]:
+        """Return the columns that have entries, and the gradient of their weights.
+
+        Parameters
+        ----------
+        delta : float32 array, shape (n_rows, n_units)
+            Derivative of the loss with respect to the product.
+        """
+        import scipy.sparse as sp
+
+        X = self.csr()
+        is_used = np.zeros(X.shape[1], dtype=bool)
+        is_used[X.indices] = True
+        columns = np.flatnonzero(is_used)
+        number = np.empty(X.shape[1], dtype=X.indices.dtype)
+        number[columns] = np.arange(len(columns), dtype=number.dtype)
+        # A CSR matrix read as CSC is its own transpose.
+        arrays = X.data, number[X.indices], X.indptr
+        narrow = sp.csc_array(arrays, shape=(len(columns), len(self)))
+        return columns, narrow @ delta
+
+    def descend(
+        self, delta: F32, weights: F32, mean_squares: F32, last_steps: I32, rule: RMSpropRule
+    ) -> None:
+        """Take a step of RMSprop in place, with the kernel.
+
+        Parameters
+        ----------
+        delta : see `gradient`
+        weights, mean_squares : float32 array, shape (n_columns, n_units)
+        last_steps : int32 array, shape (n_columns,)
+            The last step of each column.
+        """
+        n_units, delta = weights.shape[1], aligned(delta)
+        n_parts = self.inputs.count_parts(len(self), n_units)
+
+        def descend(part: int) -> None:
+            kernel.descend(
+                *self.inputs.arrays,
+                self.rows,
+                delta,
+                weights,
+                mean_squares,
+                last_steps,
+                rule.decays,
+                n_units,
+                rule.step,
+                rule.learning_rate,
+                rule.complement,
+                rule.epsilon,
+                part,
+                n_parts,
+            )
+
+        self.inputs.run_parts(descend, n_parts)
+
+
+def has_kernel() -> bool:
+    """Return whether a compiled kernel computes the first layer."""
+    return kernel is not None and sparse.kernels_enabled()

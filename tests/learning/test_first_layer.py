@@ -1,0 +1,223 @@
+"""The first layer of a net: a kernel does what SciPy and NumPy do, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from slugline.learning.net import first_layer
+from slugline.learning.net.first_layer import InputRows, RowBatch
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.learning.net.optimizers import RMSprop
+
+needs_kernel = pytest.mark.skipif(
+    first_layer.kernel is None, reason="the kernel is not built: there was no compiler"
+)
+
+N_ROWS, N_COLUMNS = 60, 40
+#: Fewer units than a register has, as many, and more than go through together.
+WIDTHS = [1, 7, 8, 46, 64, 70, 130]
+ROWS = np.random.default_rng(1).integers(0, N_ROWS, 25).astype(np.int32)
+
+
+def some_rows(seed: int = 0) -> sp.csr_array:
+    """Return rows of which some are empty, and some have columns twice or in any order."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 12, N_ROWS)
+    columns = rng.zipf(1.5, lengths.sum()) % N_COLUMNS
+    values = rng.normal(size=len(columns)).astype(np.float32)
+    indptr = np.concatenate([[0], lengths.cumsum()])
+    return sp.csr_array((values, columns, indptr), shape=(N_ROWS, N_COLUMNS))
+
+
+def random_floats(*shape: int) -> np.ndarray:
+    return np.random.default_rng(2).normal(size=shape).astype(np.float32)
+
+
+# Outputs ----------------------------------------------------------------------------------------
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_units", WIDTHS)
+def test_batch_product_is_that_of_scipy(n_units: int) -> None:
+    X, weights = some_rows(), random_floats(N_COLUMNS, n_units)
+    product = InputRows(X).take(ROWS) @ weights
+    np.testing.assert_array_equal(product, X[ROWS] @ weights)
+
+
+def test_batch_product_of_no_rows_is_empty() -> None:
+    batch = InputRows(some_rows()).take(slice(0, 0))
+    assert (batch @ random_floats(N_COLUMNS, 3)).shape == (0, 3)
+
+
+def test_take_returns_the_rows_of_a_slice() -> None:
+    X = some_rows()
+    batch = InputRows(X).take(slice(55, 80))
+    np.testing.assert_array_equal(batch.csr().toarray(), X.toarray()[55:])
+
+
+# Steps ------------------------------------------------------------------------------------------
+
+
+def descend(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, n_units: int, n_parts: int = 1
+) -> tuple[np.ndarray, RMSprop]:
+    """Take some steps of RMSprop, each with some of the rows."""
+    monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
+    optimizer, weights = RMSprop(0.01, rho=0.8), random_floats(N_COLUMNS, n_units)
+    rng = np.random.default_rng(3)
+    with PartedRows(some_rows(), n_parts) as inputs:
+        for _ in range(6):
+            batch = inputs.take(rng.permutation(N_ROWS)[:8])
+            optimizer.begin_step()
+            optimizer.update_first_layer(0, weights, batch, random_floats(8, n_units))
+    return weights, optimizer
+
+
+class PartedRows(InputRows):
+    """Rows of which even small batches are divided among all threads."""
+
+    def count_parts(self, n_rows: int, n_units: int) -> int:
+        del n_rows, n_units
+        return self.n_threads
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_parts", [1, 2, 5])
+@pytest.mark.parametrize("n_units", WIDTHS)
+def test_rmsprop_moves_the_first_layer_as_numpy_does(
+    monkeypatch: pytest.MonkeyPatch, n_units: int, n_parts: int
+) -> None:
+    weights, optimizer = descend(monkeypatch, "1", n_units, n_parts)
+    expected, by_numpy = descend(monkeypatch, "0", n_units)
+    np.testing.assert_array_equal(weights, expected)
+    np.testing.assert_array_equal(optimizer._mean_square[0], by_numpy._mean_square[0])
+    np.testing.assert_array_equal(optimizer._last_step[0], by_numpy._last_step[0])
+    assert (weights != random_floats(N_COLUMNS, n_units)).any()
+
+
+@needs_kernel
+def test_network_learns_the_same_with_and_without_the_kernel_and_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Batches are large enough for two threads.
+    X = sp.random_array((600, 900), density=0.05, format="csr", dtype=np.float32, rng=0)
+    y = np.arange(600) % 3
+    fits = []
+    for kernel, n_jobs in (("0", 1), ("1", 1), ("1", 2)):
+        monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
+        network = Network([Dense(64, "relu"), Dense(3, "softmax")])
+        history = network.fit(X, y, epochs=2, batch_size=512, n_jobs=n_jobs, validation_data=(X, y))
+        fits.append((history.history, [weights.tobytes() for weights in network.weights]))
+    assert InputRows(X, 2).count_parts(512, 64) == 2
+    assert fits[0] == fits[1] == fits[2]
+
+
+# What the kernel refuses ------------------------------------------------------------------------
+
+
+def arguments(**changes: Any) -> list[Any]:
+    """Return the arguments of `kernel.descend`, some of them changed."""
+    X = InputRows(some_rows())
+    names = {
+        "values": X.arrays[0],
+        "columns": X.arrays[1],
+        "starts": X.arrays[2],
+        "rows": ROWS,
+        "delta": random_floats(len(ROWS), 3),
+        "weights": random_floats(N_COLUMNS, 3),
+        "mean_squares": np.zeros((N_COLUMNS, 3), dtype=np.float32),
+        "last_steps": np.zeros(N_COLUMNS, dtype=np.int32),
+        "decays": np.ones(3, dtype=np.float32),
+        "n_units": 3,
+        "step": 2,
+        "rate": 0.1,
+        "complement": 0.1,
+        "epsilon": 0.1,
+        "part": 0,
+        "n_parts": 1,
+    }
+    return list((names | changes).values())
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+COLUMNS, STARTS = (InputRows(some_rows()).arrays[number] for number in (1, 2))
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"values": random_floats(4)}, "do not fit together"),
+        ({"starts": STARTS[:0]}, "do not fit together"),
+        ({"delta": random_floats(3, 3)}, "do not fit together"),
+        ({"weights": random_floats(N_COLUMNS + 1, 3)}, "do not fit together"),
+        ({"mean_squares": random_floats(3, 3)}, "do not fit together"),
+        ({"last_steps": np.zeros(3, dtype=np.int32)}, "do not fit together"),
+        ({"n_units": 0}, "do not fit together"),
+        ({"n_units": 7}, "do not fit together"),
+        ({"part": 1}, "do not fit together"),
+        ({"part": -1}, "do not fit together"),
+        ({"n_parts": 1 << 40}, "do not fit together"),
+        ({"rows": np.full(len(ROWS), N_ROWS, dtype=np.int32)}, "a row that there is not"),
+        ({"rows": np.full(len(ROWS), -1, dtype=np.int32)}, "a row that there is not"),
+        ({"starts": STARTS[::-1].copy()}, "a row that there is not"),
+        ({"starts": STARTS * 2}, "a row that there is not"),
+        ({"starts": STARTS - 10_000}, "a row that there is not"),
+        ({"columns": COLUMNS + N_COLUMNS}, "a column that there is not"),
+        ({"columns": COLUMNS - N_COLUMNS}, "a column that there is not"),
+        ({"step": 3}, "a step that there is not"),
+        ({"step": -1}, "a step that there is not"),
+        ({"rows": ROWS.astype(np.int64)}, "an array of another type"),
+        ({"weights": read_only(random_floats(N_COLUMNS, 3))}, "read-only|not writable"),
+    ],
+)
+def test_kernel_rejects_what_does_not_fit(wrong: dict[str, Any], words: str) -> None:
+    first_layer.kernel.descend(*arguments())
+    with pytest.raises(ValueError, match=words):
+        first_layer.kernel.descend(*arguments(**wrong))
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({4: random_floats(3, 3)}, "a column that there is not"),
+        ({5: random_floats(3, 3)}, "do not fit together"),
+        ({3: ROWS + np.int32(N_ROWS)}, "a row that there is not"),
+    ],
+)
+def test_kernel_rejects_products_that_do_not_fit(changes: dict[int, Any], words: str) -> None:
+    X = InputRows(some_rows())
+    own: list[Any] = [*X.arrays, ROWS, random_floats(N_COLUMNS, 3), random_floats(len(ROWS), 3), 3]
+    first_layer.kernel.multiply(*own)
+    for place, value in changes.items():
+        own[place] = value
+    with pytest.raises(ValueError, match=words):
+        first_layer.kernel.multiply(*own)
+
+
+@needs_kernel
+def test_run_parts_raises_the_error_of_any_thread() -> None:
+    def work(part: int) -> None:
+        if part == 1:
+            raise MemoryError
+
+    with InputRows(some_rows(), 2) as inputs, pytest.raises(MemoryError):
+        inputs.run_parts(work, 2)
+
+
+def test_batch_gradient_has_the_columns_of_its_rows() -> None:
+    X, delta = some_rows(), random_floats(len(ROWS), 3)
+    columns, gradient = RowBatch(InputRows(X), ROWS).gradient(delta)
+    expected = X[ROWS].toarray().T @ delta
+    np.testing.assert_allclose(gradient, expected[columns], atol=1e-6)
+    assert columns.tolist() == np.unique(X[ROWS].indices).tolist()
