@@ -14,8 +14,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_GRAMMAR: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-_TOPICS: dict[str, dict[str, Any]] = _GRAMMAR["topics"]
+#: Wordings, by topic and shared, and words for their gaps.
+GRAMMAR: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_TOPICS: dict[str, dict[str, Any]] = GRAMMAR["topics"]
 
 #: What a codebook says of each topic.
 DESCRIPTIONS: dict[str, str] = {name: topic["description"] for name, topic in _TOPICS.items()}
@@ -37,7 +38,7 @@ class Ticket(NamedTuple):
 def make_tickets(n_tickets: int = 1500, seed: int = 0) -> list[Ticket]:
     """Return tickets without equal texts, the earliest first."""
     rng = random.Random(seed)
-    composer = _Composer(rng)
+    composer = Composer(rng)
     composed: dict[str, tuple[str, bool]] = {}
     for name, topic in _TOPICS.items():
         for _ in range(topic.get("n_of_form", 0)):
@@ -54,7 +55,7 @@ def make_tickets(n_tickets: int = 1500, seed: int = 0) -> list[Ticket]:
     ]
 
 
-class _Composer:
+class Composer:
     """Puts texts together by draws."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -65,15 +66,19 @@ class _Composer:
         rng = self._rng
         parts = []
         if rng.random() < 0.5:
-            parts.append(rng.choice(_GRAMMAR["openings"]))
+            parts.append(rng.choice(GRAMMAR["openings"]))
         if is_clear and rng.random() < 0.1:  # something else comes first
             other = rng.choice([each for each in _TOPICS if each != topic])
-            parts += [rng.choice(_TOPICS[other]["wordings"]), rng.choice(_GRAMMAR["turns"])]
-        parts.append(rng.choice(_TOPICS[topic]["wordings"] if is_clear else _GRAMMAR["vague"]))
+            parts += [rng.choice(_TOPICS[other]["wordings"]), rng.choice(GRAMMAR["turns"])]
+        parts.append(rng.choice(_TOPICS[topic]["wordings"] if is_clear else GRAMMAR["vague"]))
         if rng.random() < 0.45:
-            parts.append(rng.choice(_GRAMMAR["closings"]))
-        text = re.sub(r"\s+", " ", self.fill(" ".join(parts))).strip()
-        return self._mistype(text.lower() if rng.random() < 0.12 else text)
+            parts.append(rng.choice(GRAMMAR["closings"]))
+        return self.write(" ".join(parts))
+
+    def write(self, wording: str) -> str:
+        """Return a wording filled, and typed as people type."""
+        text = re.sub(r"\s+", " ", self.fill(wording)).strip()
+        return self._mistype(text.lower() if self._rng.random() < 0.12 else text)
 
     def fill(self, wording: str) -> str:
         """Return a wording with one of each alternative, and with words in its gaps."""
@@ -85,7 +90,7 @@ class _Composer:
             return str(self._rng.randint(10_000, 99_999))
         if gap == "amount":
             return f"{self._rng.randint(4, 250)}.{self._rng.choice(['00', '50', '90', '95'])}"
-        words: list[str] = _GRAMMAR["gaps"][gap]
+        words: list[str] = GRAMMAR["gaps"][gap]
         return self._rng.choice(words)
 
     def _mistype(self, text: str) -> str:
