@@ -76,3 +76,19 @@ def test_count_reports_progress_on_texts_and_on_intervals(news_slug: Path, news:
     slugline.count(news_slug, frame, by="half", progress=steps)
     assert [*steps.fractions] == ["counting", "computing intervals"]
     assert steps.fractions["computing intervals"] == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_count_shows_some_topics(news_slug: Path, texts: list[str]) -> None:
+    result = slugline.count(news_slug, texts, topics="sport", plan=0.1)
+    assert [row["topic"] for row in result.to_records()] == ["sport"]
+    assert result.counts.plan is not None
+    assert result.counts.plan.topic == "sport"
+    with pytest.raises(OptionError, match="`topic` 'chess' is no topic; the topics are bank"):
+        slugline.count(news_slug, texts, topics=["sport", "chess"])
+
+
+def test_count_is_saved_with_the_separator_of_the_texts(news_slug: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("shop;text\n" + "x;wheat and corn\ny;the goal\n" * 9)
+    saved = slugline.count(news_slug, path).save(tmp_path / "counts.csv")
+    assert saved.read_text("utf-8-sig").startswith("topic;share;low;high;number;")

@@ -67,10 +67,12 @@ def test_count_names_changes_that_are_more_than_chance(run: Run) -> None:
     assert not [c for c in significant if c["after"] == "2026-02"]
 
 
-def test_count_by_a_column_has_a_table_for_each_value(run: Run) -> None:
+def test_count_by_a_column_prints_a_row_for_each_value(run: Run) -> None:
     _, out, _ = run("count", "news.slug", "new.csv", "--by", "shop")
-    assert "x: 56 texts" in out
-    assert "y: 54 texts" in out
+    title, head, *rows = out.splitlines()[:5]
+    assert title == "Number of texts of each topic, with 95 % intervals:"
+    assert head.split()[:3] == ["shop", "texts", "sport"]
+    assert [row.split()[:2] for row in rows] == [["x", "56"], ["y", "54"], ["(all)", "110"]]
 
 
 def test_count_says_which_dates_it_reads(run: Run) -> None:
@@ -99,12 +101,12 @@ def test_count_rejects_dates_that_do_not_fit_their_order(run: Run, tmp_path: Pat
 
 
 def test_count_rejects_many_cells_that_are_no_dates(run: Run, tmp_path: Path) -> None:
-    lines = ["wheat,2026-01-01"] * 8 + ["corn,1. Oktober 2026"] * 2
+    lines = ["wheat,2026-01-01"] * 8 + ["corn,1. lokakuuta 2026"] * 2
     (tmp_path / "odd.csv").write_text("text,day\n" + "\n".join(lines) + "\n")
     words = ("count", "news.slug", "odd.csv", "--by", "month", "--date", "day")
     code, out, err = run(*words)
     assert (code, out) == (1, "")
-    assert "2 of 10 rows have something in column 'day' that is no date, such as '1. Ok" in err
+    assert "2 of 10 rows have something in column 'day' that is no date, such as '1. lo" in err
 
 
 def test_count_leaves_out_rows_without_text_or_date_and_says_so(run: Run, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_count_leaves_out_rows_without_text_or_date_and_says_so(run: Run, tmp_pa
     )
     code, out, err = run("count", "news.slug", "odd.csv", "--by", "month")
     assert code == 0
-    assert "2026-01: 21 texts" in out
+    assert out.splitlines()[2].split()[:2] == ["2026-01", "21"]
     assert "warning: odd.csv: left out 1 row without a text and 1 row without a date" in err
 
 
@@ -182,6 +184,15 @@ def test_count_rejects_too_many_groups(run: Run, tmp_path: Path) -> None:
     assert "column 'number' has more than 1,000 different values" in err
 
 
+def test_count_prints_as_many_topics_as_are_in_a_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for width, n_tables in ((200, 1), (40, 2), (20, 3)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        _, out, _ = run("count", "news.slug", "new.csv", "--by", "shop")
+        assert out.count("(all)") == n_tables
+
+
 @pytest.mark.parametrize("ending", ["csv", "xlsx", "json", "html"])
 def test_count_writes_a_file(run: Run, tmp_path: Path, ending: str) -> None:
     code, _, _ = run("count", "news.slug", "new.csv", "--by", "month", "-o", f"out.{ending}")
@@ -232,7 +243,7 @@ def test_count_of_a_single_month_has_a_chart(run: Run, tmp_path: Path) -> None:
 
 def test_count_names_the_topics_in_charts(run: Run, tmp_path: Path) -> None:
     run("count", "news.slug", "new.csv", "--by", "month", "-o", "out.svg")
-    assert "Texts: sport</text>" in (tmp_path / "out.svg").read_text()
+    assert "sport: share of the texts</text>" in (tmp_path / "out.svg").read_text()
 
 
 def test_count_counts_a_column_of_dates_by_month(run: Run) -> None:
@@ -241,7 +252,7 @@ def test_count_counts_a_column_of_dates_by_month(run: Run) -> None:
     assert len(json.loads(out)["groups"]) > 20  # the column is named after a period
     (code, out, err) = run("count", "news.slug", "new.csv", "--by", "month", "--date", "day", "-q")
     assert (code, err) == (0, "")
-    assert "2026-03: 50 texts" in out
+    assert "\n2026-03     50  " in out
 
 
 def test_count_checks_the_name_of_the_output_first(run: Run) -> None:
@@ -302,9 +313,12 @@ def test_count_names_months_with_too_few_labels(run: Run, news: News, tmp_path: 
     _, out, err = run(
         "count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--by", "month"
     )
-    assert " groups of texts have fewer than 15 labels, and are counted by the model" in err
+    assert " months have fewer than 15 labels, and are counted by the model" in err
     assert ", by the model)" in out
-    assert out.splitlines()[1].split()[-2:] == ["answers", "by"]
+    _, head, *rows = out.splitlines()[:6]
+    assert head.split()[-1] == "by"
+    assert "labels" not in rows[0]
+    assert "labels" in rows[-1]
 
 
 def test_count_names_labelled_texts_that_are_not_counted(
@@ -370,6 +384,28 @@ def test_count_without_heldout_predictions_counts_labels(
     code, out, _ = run("count", "batch.slug", "new.csv", "--labelled", "labelled.csv", "--json")
     assert code == 0
     assert {topic["method"] for topic in json.loads(out)["topics"]} == {"labels"}
+
+
+def test_count_leaves_months_with_few_labels_blank_without_heldout_predictions(
+    run: Run, news: News, tmp_path: Path
+) -> None:
+    from slugline.classifier import load
+
+    classifier = load("news.slug")
+    classifier.partial_fit(["wheat rose"], ["grain"]).save(tmp_path / "batch.slug")
+    write_labelled(tmp_path / "labelled.csv", news, 20)
+    words = ("count", "batch.slug", "new.csv", "--labelled", "labelled.csv", "--by", "month")
+    code, out, err = run(*words, "--json", "-o", "counts.html", "--plan", "0.1")
+    result = json.loads(out)
+    blank = [group for group in result["groups"] if group["topics"][2]["method"] == "none"]
+    assert code == 0
+    assert {topic["share"] for group in blank for topic in group["topics"]} == {None}
+    assert result["topics"][2]["method"] == "labels"
+    assert "fewer than 15 labels, and the model has no held-out answers to count without" in err
+    for ending in ("csv", "svg"):
+        code, out, _ = run(*words, "-o", f"counts.{ending}")
+        assert code == 0
+    assert "nan" not in out
 
 
 def test_count_counts_each_topic_of_a_multilabel_model(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from slugline.counting.concerns import (
     TextTotals,
+    group_shift_concerns,
+    group_text_concerns,
+    group_unsure_concerns,
     heldout_concerns,
     shift_concerns,
     text_concerns,
@@ -84,3 +89,58 @@ def test_disagreement_names_the_topics_of_a_multilabel_model() -> None:
     assert [*shift_concerns([estimate, estimate], ["a", "b"])] == []
     [concern] = shift_concerns([estimate, shifted], ["a", "b"])
     assert concern.startswith("Two ways to count disagree by more than chance for b: more than")
+
+
+# Groups -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("march", "total", "beginnings"),
+    [
+        (TextTotals(200, 2000, 200, 4), TextTotals(2000, n_unusual=22), []),
+        (TextTotals(200, 2000, 500, 40), TextTotals(2000, n_unusual=58), ["Of the texts of March"]),
+        # By chance, one of the groups has more than others, and more than twice the usual.
+        (TextTotals(100, 1000, 200, 6), TextTotals(2000, n_unusual=25), []),
+        # All texts are like that, which is said of all.
+        (TextTotals(200, 2000, 500, 40), TextTotals(2000, n_unusual=300), []),
+        (TextTotals(9, 90, 80, 9), TextTotals(2000), ["Don't believe the counts of March"]),
+    ],
+)
+def test_group_text_concerns_name_groups_with_unknown_words(
+    march: TextTotals, total: TextTotals, beginnings: list[str]
+) -> None:
+    groups = {"March": march, "April": TextTotals(1800, 18_000, 1800, 18)}
+    found = [*group_text_concerns(groups, total, USUAL)]
+    assert len(found) == len(beginnings)
+    assert all(
+        each.startswith(beginning) for each, beginning in zip(found, beginnings, strict=True)
+    )
+    assert [*group_text_concerns(groups, total, None)] == []
+
+
+def test_group_unsure_concerns_name_groups_with_unsure_answers() -> None:
+    shares = np.array([0.5, 0.5])
+    groups = {"March": TextTotals(200, n_unsure=80), "April": TextTotals(1800, n_unsure=20)}
+
+    def concerns(total: TextTotals) -> list[str]:
+        by_group = dict.fromkeys(groups, shares)
+        return [
+            *group_unsure_concerns(groups, sample(0.9), by_group, total=total, total_shares=shares)
+        ]
+
+    assert concerns(TextTotals(2000, n_unsure=100)) == [
+        "The model is unsure of 40 % of the texts of March, and 0 % would be usual with their "
+        "shares: some may have topics that it doesn't know."
+    ]
+    # All texts are like that, which is said of all.
+    assert concerns(TextTotals(2000, n_unsure=600)) == []
+
+
+def test_group_shift_concerns_name_groups_that_disagree_most() -> None:
+    usual = estimate_group(sample(0.9), sample(0.9).proba, np.ones(100), seed=0, n_sets=50)
+    shifted, far_shifted = (replace(usual, disagreement=value) for value in (2.0, 3.0))
+    groups = {"March": [shifted], "April": [usual], "May": [usual, far_shifted]}
+    [concern] = group_shift_concerns(groups, [usual])
+    assert concern.startswith("Two ways to count disagree by more than chance in March and May: ")
+    [concern] = group_shift_concerns(groups, [shifted])
+    assert " in May: " in concern

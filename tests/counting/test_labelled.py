@@ -16,8 +16,6 @@ from slugline.counting.labelled import (
     TextLabel,
     estimate_labelled_share,
     explained_variance,
-    plan_labels,
-    sample_concern,
 )
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.shares import HeldoutSample
@@ -119,28 +117,6 @@ def test_explained_variance_is_that_of_heldout_documents() -> None:
     shares = np.array([0.5, 0.5])
     np.testing.assert_allclose(explained_variance(good, shares), 0.99)
     np.testing.assert_allclose(explained_variance(bad, shares), 0, atol=1e-9)
-
-
-def test_sample_that_is_not_random_is_named() -> None:
-    rng = np.random.default_rng(3)
-    proba = rng.dirichlet(np.ones(3), 100).astype(np.float32)
-    rows = MatchedLabels(proba, [("a",)] * 100, np.ones(100), np.full(100, None))
-    mean = proba.mean(axis=0).astype(np.float64)
-    assert sample_concern(rows, mean, ["a", "b", "c"]) is None
-    concern = sample_concern(rows, np.array([0.1, 0.2, 0.7]), ["a", "b", "c"])
-    assert concern is not None
-    assert concern.startswith(
-        "Don't believe these counts: the labelled texts don't look like a random sample. The model"
-    )
-
-
-def test_plan_needs_fewer_labels_with_a_good_model() -> None:
-    shares, topics = np.array([0.2, 0.8]), ["a", "b"]
-    plan = plan_labels(shares, np.array([0.75, 0.75]), topics, 10**7, 0.02)
-    assert plan.n_without_model == 1537  # 0.2 * 0.8 * (1.96 / 0.02) ** 2
-    assert plan.n_texts == 385
-    assert plan_labels(shares, np.array([0.99, 0.99]), topics, 10**7, 0.05).n_texts == 51
-    assert plan_labels(shares, np.zeros(2), topics, 100, 0.02).n_texts <= 100
 
 
 # Files --------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def counts() -> Counts:
 def test_page_has_a_chart_for_each_topic_and_one_for_all(counts: Counts) -> None:
     page = count_page(counts)
     assert page.count("<svg") == 3
-    assert "Texts about complaint &lt;b&gt; by month, with 95 % intervals" in page
+    assert "complaint &lt;b&gt;: share of the texts by month, with 95 % intervals" in page
 
 
 def test_page_says_first_why_counts_may_be_wrong(counts: Counts) -> None:
@@ -75,10 +75,17 @@ def test_charts_by_group_have_a_row_for_each_group(counts: Counts) -> None:
     assert "by shop" in first
 
 
-def test_lede_gives_the_range_of_the_number_of_texts(counts: Counts) -> None:
+def test_lede_gives_the_numbers_of_what_changed_most(counts: Counts) -> None:
     assert describe_counts(counts) == (
-        "The most common topic is praise: 70.0 % of the texts, which is 195 to 225 of 300 (95 % "
-        "interval)."
+        "70 to 90 of 200 texts in 2026-02 are about complaint <b>; in 2026-01, it was 5 to 15 of "
+        "100 (95 % intervals)."
+    )
+
+
+def test_lede_gives_the_number_of_the_most_common_topic(counts: Counts) -> None:
+    assert describe_counts(Counts("new.csv", counts.total)) == (
+        "The most common topic is praise: about 210 of 300 texts (195 to 225 with 95 % "
+        "confidence), which is 70.0 %."
     )
 
 
@@ -91,7 +98,37 @@ def test_charts_have_the_months_without_texts(counts: Counts) -> None:
         column="month",
         is_time=True,
     )
-    assert "2026-02" in count_charts(with_gap)[0]
+    chart = count_charts(with_gap)[0]
+    assert "2026-02" in chart
+    assert chart.count("<polygon") == 2  # the line is interrupted
+
+
+def test_charts_of_a_single_topic_have_its_shares_and_numbers(counts: Counts) -> None:
+    shares, numbers = count_charts(counts.restrict(["praise"]))
+    assert "praise: share of the texts</text>" in shares
+    assert "praise: number of texts</text>" in numbers
+
+
+def test_charts_over_time_label_the_last_month(counts: Counts) -> None:
+    groups = [group(f"2024-{month:02}", 100, 0.1) for month in range(1, 13)]
+    chart = count_charts(replace(counts, groups=tuple(groups)))[0]
+    assert "2024-12</text>" in chart
+    assert "2024-11</text>" not in chart
+
+
+def test_page_has_dashes_where_there_is_no_estimate(counts: Counts) -> None:
+    first, later = counts.groups
+    topics = tuple(TopicCount.unknown(topic.topic, 100, 20) for topic in first.topics)
+    page = count_page(replace(counts, groups=(first._replace(topics=topics), later)))
+    assert "nan" not in page
+    assert "not at all where there is a dash" in page
+
+
+def test_page_says_why_groups_do_not_add_up(counts: Counts) -> None:
+    assert "Each month is counted by itself: numbers of " in count_page(
+        replace(counts, total=group("", 300, 0.5))
+    )
+    assert "counted by itself" not in count_page(counts)
 
 
 def test_page_names_the_methods_of_all_groups(counts: Counts) -> None:

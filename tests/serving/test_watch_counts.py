@@ -80,7 +80,7 @@ def test_count_command_reads_daily_sums(
     assert found.code == 0, found.err
     assert json.loads(found.out)["n_texts"] == 28 * 60
     found = run("count", model.path, path, "--by", "month")
-    assert "2026-02: 1,680 texts" in found.out
+    assert "\n2026-02  1,680  " in found.out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from slugline.corpus.frames import Frame
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.counting.count import CountOptions, check_countable, count_rows
+from slugline.counting.count import check_countable, count_rows
 from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
+from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
 from slugline.prediction.files import table_file
 
 # Digits of shares and numbers in files: no interval is as narrow.
 _N_DIGITS = 4
+# Separators of the texts' file that a file of counts has as well.
+_SEPARATORS = (",", ";", "\t", "|")
 
 
 class CountResult(TableResult):
@@ -37,13 +41,13 @@ class CountResult(TableResult):
     Parameters
     ----------
     counts : slugline.counting.results.Counts
-    delimiter : str, default ","
-        What separates the cells of a .csv file.
+    separator : str, optional
+        What separates the cells of the texts' file; those of a .csv file of counts as well.
     """
 
-    def __init__(self, counts: Counts, *, delimiter: str = ",") -> None:
+    def __init__(self, counts: Counts, *, separator: str | None = None) -> None:
         self.counts = counts
-        self._delimiter = delimiter
+        self._separator = separator if separator in _SEPARATORS else ","
 
     @property
     def concerns(self) -> tuple[str, ...]:
@@ -69,6 +73,9 @@ class CountResult(TableResult):
 
         return count_charts(self.counts)
 
+    def _n_chart_columns(self, n_charts: int) -> int:
+        return math.ceil(math.sqrt(n_charts))  # as wide as a slide
+
     def _table(self, delimiter: str | None = ",") -> bytes:
         records = [
             {
@@ -78,7 +85,7 @@ class CountResult(TableResult):
             for record in self.to_records()
         ]
         rows = [[*records[0]], *(record.values() for record in records)]
-        return table_file(rows, None if delimiter is None else self._delimiter)
+        return table_file(rows, None if delimiter is None else self._separator)
 
     def _page(self) -> str:
         from slugline.reports.counting import count_page
@@ -95,6 +102,7 @@ def count(
     date: str | None = None,
     date_order: DateOrder | None = None,
     labelled: str | Path | None = None,
+    topics: str | Sequence[str] | None = None,
     plan: float | None = None,
     random_state: int = 0,
     n_jobs: int = 1,
@@ -121,6 +129,8 @@ def count(
     labelled : path, optional
         Labels of some of the texts, which were drawn at random, or a label database of
         `slugline label`. Counts then hold even if more than the shares of topics has changed.
+    topics : str or sequence of str, optional
+        The topics to show; by default, all.
     plan : float, optional
         Say how many texts to label, so that intervals end within this margin of the share:
         `result.counts.plan`.
@@ -133,6 +143,7 @@ def count(
     Raises
     ------
     DataError : if there are no texts, columns are unclear, or the model has no held-out answers.
+    OptionError : if a topic is unknown, or options don't fit together.
 
     Examples
     --------
@@ -152,11 +163,12 @@ def count(
         date=date,
         date_order=date_order,
         labelled=sample,
+        topics=(topics,) if isinstance(topics, str) else tuple(topics or ()),
         plan=plan,
         n_threads=n_jobs,
         seed=random_state,
     )
-    check_countable(fitted, sample)  # before a file is opened
+    check_countable(fitted, options)  # before a file is opened
     rows = _read(data, fitted.layout)
     progress = check_progress(progress)
 
@@ -171,7 +183,8 @@ def count(
             announce=progress.note,
             on_progress=show_rows,
             on_interval=lambda fraction: progress.update("computing intervals", fraction),
-        )
+        ),
+        separator=rows.separator,
     )
 
 

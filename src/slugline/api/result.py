@@ -77,7 +77,7 @@ class TableResult(TitledRows):
                     f"{short_repr(str(path))}: this result has no chart; name a file that ends in "
                     ".html, .json, .csv or .xlsx."
                 )
-            content = svg_file(charts)
+            content = svg_file(charts, self._n_chart_columns(len(charts)))
         else:
             raise OptionError(
                 f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
@@ -90,9 +90,13 @@ class TableResult(TitledRows):
         """Return the charts of the result as SVG elements."""
         return []
 
+    def _n_chart_columns(self, n_charts: int) -> int:  # noqa: ARG002 (for results with many)
+        """Return how many charts are in a row."""
+        return 1
+
     def _repr_html_(self) -> str:
         table, charts = super()._repr_html_(), self._charts()
-        return table + svg_file(charts) if charts else table
+        return table + svg_file(charts, self._n_chart_columns(len(charts))) if charts else table
 
     def _page(self) -> str:
         from slugline.reports.render import table_page

@@ -108,14 +108,17 @@ class Chart:
         Points are given in the units of the axes.
     legend : sequence of Key
         Entries of the legend, which is drawn above the chart, where no curve crosses it.
+    title : str, optional
+        What the chart is of, above the legend; for files, in which no heading says so.
     """
 
-    def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = ()) -> None:
+    def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = (), *, title: str = "") -> None:
         self._x, self._y = x, y
         self._elements: list[str] = []
         n_columns = max((_n_columns(text) for _, text in y.ticks), default=0)
         self._left = round(32 + _CHARACTER_WIDTH * n_columns)
-        n_lines = self._draw_legend(legend)
+        n_lines = self._draw_title(title)
+        n_lines = self._draw_legend(legend, n_lines)
         # The last line above the chart is for the text of `rule`.
         self._top = _LINE_HEIGHT * (n_lines + 1) + 6
         self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.ticks))
@@ -181,9 +184,15 @@ class Chart:
         head = f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {size}">'
         return "\n".join([head, *self._elements, "</svg>"])
 
-    def _draw_legend(self, legend: Sequence[Key]) -> int:
-        """Draw the legend; return its number of lines."""
-        x, n_lines = self._left, min(1, len(legend))
+    def _draw_title(self, title: str) -> int:
+        """Draw the title; return its number of lines."""
+        if title:
+            self._write((self._left, _LINE_HEIGHT), title, "start", is_bold=True)
+        return 1 if title else 0
+
+    def _draw_legend(self, legend: Sequence[Key], n_lines: int) -> int:
+        """Draw the legend below lines of text; return the number of lines with its own."""
+        x, n_lines = self._left, n_lines + min(1, len(legend))
         for label, colour, marker in legend:
             width = 44 + _CHARACTER_WIDTH * len(label)
             if x + width > _WIDTH + 14 and x > self._left:
@@ -229,10 +238,12 @@ class Chart:
         colour: str = "ink",
         *,
         is_vertical: bool = False,
+        is_bold: bool = False,
     ) -> None:
         x, y = point
         position = f'transform="rotate(-90)" x="{-x:g}"' if is_vertical else f'x="{x:g}"'
         style = f"fill: var(--{colour}); text-anchor: {anchor}"
+        style += "; font-weight: bold" if is_bold else ""
         self._elements.append(
             f'<text {position} y="{y:g}" style="{style}">{html.escape(text)}</text>'
         )

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from slugline.base.files import file_sha256
 from slugline.base.lazy import import_extra
-from slugline.base.wording import counted, join_words
+from slugline.base.wording import join_words, one_line
 from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.output_paths import check_target
-from slugline.corpus.readers import read_rows
-from slugline.counting.count import CountOptions, check_countable, count_rows
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.counting.count import check_countable, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, Period
-from slugline.counting.results import ALL, Counts, TopicCount, check_topics, describe_left_out
+from slugline.counting.labelled import LabelledSample
+from slugline.counting.options import CountOptions
+from slugline.counting.results import ALL, Counts, TopicCount, describe_left_out, describe_sums
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
+from slugline.model.fitted import Fitted
 from slugline.serving.watch.counts import count_days
 from slugline.serving.watch.store import is_watch_file
 
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
-# Delimiters of the texts' file that its counts have as well.
-_DELIMITERS = (",", ";", "\t", "|")
+# Characters of the names of topics beside each other in a table.
+_NAME_LENGTH = 20
+# Stands where there is no estimate.
+_DASH = "–"
 _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 
 
@@ -76,7 +83,7 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
     "--threads N",
     "Number of threads; does not change results.",
     type=COUNT,
-    default=1,
+    show_default="1",
     parameters=("n_jobs", "n_threads"),
 )
 @options.output_options
@@ -96,7 +103,7 @@ def count(
     separator: str | None,
     output: Path | None,
     seed: int,
-    threads: int,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """Count how many texts have each topic, with 95 % intervals.
@@ -116,57 +123,77 @@ def count(
         _check_ending(output)
         check_target("--output", output, [model, file, labelled])
     fitted, _ = load_model(model)
-    if labelled is None:  # labels may have other topics
-        check_topics(topics, [str(name) for name in fitted.topics.names])
+    separator_of_texts = None
     if since is not None or is_watch_file(file):
-        for name, value in (
-            ("--text", text),
-            ("--date", date),
-            ("--date-order", date_order),
-            ("--labelled", labelled),
-            ("--plan", plan),
-            ("--format", format),
-            ("--encoding", encoding),
-            ("--separator", separator),
-        ):
-            if value is not None:
-                raise OptionError(f"{name} needs texts, and daily sums have none; leave it out.")
+        _check_daily_options(
+            {
+                "--text": text,
+                "--date": date,
+                "--date-order": date_order,
+                "--labelled": labelled,
+                "--plan": plan,
+                "--format": format,
+                "--encoding": encoding,
+                "--separator": separator,
+                "--threads": threads,
+            }
+        )
+        digest = file_sha256(Path(model_path(model)))[:DIGEST_LENGTH]
         counts = count_days(
             file,
             fitted,
-            file_sha256(Path(model_path(model)))[:DIGEST_LENGTH],
+            digest,
             since=None if since is None else _read_day(since),
             by=None if by is None else _read_period(by),
             seed=seed,
+        ).restrict(topics)
+    else:
+        sample = _read_labelled(labelled, fitted)
+        settings = CountOptions(
+            text=text,
+            by=by,
+            date=date,
+            date_order=date_order,
+            labelled=sample,
+            topics=topics,
+            plan=plan,
+            n_threads=threads or 1,
+            seed=seed,
         )
-        _show_counts(counts.restrict(topics), output, as_json=as_json)
-        return
-    sample = None
-    if labelled is not None:
-        from slugline.counting.labelled_file import read_labelled_sample
+        check_countable(fitted, settings)  # before the file is opened
+        rows = read_rows(
+            file,
+            format=format,
+            fallback="txt",
+            encoding=encoding,
+            separator=separator,
+            layout=fitted.layout,
+        )
+        if rows.note:
+            say(Message(f"{rows.name}: ", rows.note))
+        counts, separator_of_texts = _count_texts(fitted, rows, settings), rows.separator
+    if output is not None:
+        from slugline.api.counting import CountResult
 
-        sample = read_labelled_sample(Path(labelled), fitted)
-    check_countable(fitted, sample)  # before the file is opened
-    settings = CountOptions(
-        text=text,
-        by=by,
-        date=date,
-        date_order=date_order,
-        labelled=sample,
-        plan=plan,
-        n_threads=threads,
-        seed=seed,
-    )
-    rows = read_rows(
-        file,
-        format=format,
-        fallback="txt",
-        encoding=encoding,
-        separator=separator,
-        layout=fitted.layout,
-    )
-    if rows.note:
-        say(Message(f"{rows.name}: ", rows.note))
+        CountResult(counts, separator=separator_of_texts).save(output)
+    if as_json:
+        print_json(counts.to_dict())
+    else:
+        _print_counts(counts)
+    left_out = describe_left_out(counts)
+    warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
+
+
+def _read_labelled(labelled: str | None, fitted: Fitted) -> LabelledSample | None:
+    if labelled is None:
+        return None
+    from slugline.counting.labelled_file import read_labelled_sample
+
+    return read_labelled_sample(Path(labelled), fitted)
+
+
+def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Counts:
+    """Count the texts of a file, and show the progress."""
     start = time.monotonic()
     with show_progress(delay=_DELAY) as progress:
 
@@ -175,7 +202,7 @@ def count(
             detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
             progress.update("counting", rows.fraction_read(), detail)
 
-        counts = count_rows(
+        return count_rows(
             fitted,
             rows,
             settings,
@@ -183,8 +210,13 @@ def count(
             on_progress=show_rows,
             on_interval=lambda fraction: progress.update("computing intervals", fraction),
         )
-    delimiter = rows.separator if rows.separator in _DELIMITERS else ","
-    _show_counts(counts.restrict(topics), output, as_json=as_json, delimiter=delimiter)
+
+
+def _check_daily_options(values: Mapping[str, object]) -> None:
+    """Raise OptionError for options that need texts, by their flags."""
+    for flag, value in values.items():
+        if value is not None:
+            raise OptionError(f"{flag} needs texts, and daily sums have none; leave it out.")
 
 
 def _read_day(since: str) -> datetime.date:
@@ -206,22 +238,6 @@ def _read_period(by: str) -> Period:
     return period
 
 
-def _show_counts(
-    counts: Counts, output: Path | None, *, as_json: bool, delimiter: str = ","
-) -> None:
-    """Write and print counts, and what speaks against them."""
-    if output is not None:
-        from slugline.api.counting import CountResult
-
-        CountResult(counts, delimiter=delimiter).save(output)
-    if as_json:
-        print_json(counts.to_dict())
-    else:
-        _print_counts(counts)
-    left_out = describe_left_out(counts)
-    warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
-
-
 def _check_ending(output: Path) -> None:
     """Raise OptionError, before the work, unless counts can be written to a file."""
     if output.suffix not in _ENDINGS:
@@ -230,27 +246,19 @@ def _check_ending(output: Path) -> None:
         import_extra("openpyxl", "Excel files", "excel", DataError)
 
 
+# Tables ------------------------------------------------------------------------------------------
+
+
 def _print_counts(counts: Counts) -> None:
-    total = counts.total._replace(name=ALL) if counts.groups else counts.total
-    groups = (*counts.groups, total)
-    head = ["share", "95 % interval", "number", "", "answers"]
-    if counts.n_labelled:
-        head.append("by")
-    if counts.groups and len(total.topics) == 1:
-        show(f"{total.topics[0].topic}:")
-        _print_table(
-            [counts.column or "group", "texts", *head],
-            [
-                (topic, [group.name, f"{group.n_texts:,}"])
-                for group in groups
-                for topic in group.topics
-            ],
-        )
+    if not counts.groups:
+        _print_topics(counts, [(topic.topic, topic) for topic in counts.total.by_share()], "topic")
+    elif len(counts.total.topics) == 1:
+        _print_groups_of_topic(counts)
     else:
-        for group in groups:
-            if group.name:
-                show(f"{group.name}: {counted(group.n_texts, 'text')}")
-            _print_table(["topic", *head], [(topic, [topic.topic]) for topic in group.by_share()])
+        _print_groups(counts)
+    sums = describe_sums(counts)
+    if sums:
+        show(sums)
     for change in counts.significant_changes:
         show(f"{change.describe()}.")
     if counts.changes and not counts.significant_changes:
@@ -259,20 +267,68 @@ def _print_counts(counts: Counts) -> None:
         show(counts.plan.describe())
 
 
-def _print_table(head: list[str], topics: Sequence[tuple[TopicCount, list[str]]]) -> None:
-    """Print a row for each topic, which begins with some cells, and an empty line."""
+def _print_groups_of_topic(counts: Counts) -> None:
+    """Print a row for each group, and one for all texts."""
+    [total] = counts.total.topics
+    show(f"{total.topic}:")
+    rows = [(group.name, group.find(total.topic)) for group in counts.groups]
+    _print_topics(counts, [*rows, (ALL, total)], counts.column or "group", has_texts=True)
+
+
+def _print_topics(
+    counts: Counts, topics: Sequence[tuple[str, TopicCount]], label: str, *, has_texts: bool = False
+) -> None:
+    """Print a row for each topic, which begins with a name."""
+    head = [label, "texts", "share", "95 % interval", "number", "", "answers", "by"]
     rows: list[Sequence[str]] = [head]
-    for topic, first in topics:
+    for name, topic in topics:
         low, high = topic.interval
-        cells = [
-            *first,
-            f"{100 * topic.share:.1f} %",
-            f"{100 * low:.1f} to {100 * high:.1f} %",
-            f"{topic.n:,.0f}",
-            f"{topic.n_low:,} to {topic.n_high:,}",
-            "" if topic.n_answers is None else f"{topic.n_answers:,}",
-            topic.method,
-        ]
-        rows.append(cells[: len(head)])
-    print_table(rows)
+        estimate = [_DASH] * 4
+        if topic.is_estimated:
+            estimate = [
+                f"{100 * topic.share:.1f} %",
+                f"{100 * low:.1f} to {100 * high:.1f} %",
+                f"{topic.n:,.0f}",
+                f"{topic.n_low:,} to {topic.n_high:,}",
+            ]
+        answers = "" if topic.n_answers is None else f"{topic.n_answers:,}"
+        rows.append([name, f"{topic.n_texts:,}", *estimate, answers, topic.method])
+    # Without labels, all counts are by the model.
+    left_out = {*([] if has_texts else [1]), *([] if counts.n_labelled else [7])}
+    print_table([[cell for i, cell in enumerate(row) if i not in left_out] for row in rows])
     show()
+
+
+def _print_groups(counts: Counts) -> None:
+    """Print a row for each group with the number of each topic, as many as are in a line."""
+    names = [topic.topic for topic in counts.total.by_share()]
+    groups = (*counts.groups, counts.total._replace(name=ALL))
+    first = [[counts.column or "group", *(group.name for group in groups)]]
+    first.append(["texts", *(f"{group.n_texts:,}" for group in groups)])
+    last = [["by", *(group.method for group in groups)]] if counts.n_labelled else []
+    columns = [
+        [one_line(name, _NAME_LENGTH), *(_format_number(group.find(name)) for group in groups)]
+        for name in names
+    ]
+    show("Number of texts of each topic, with 95 % intervals:")
+    width = shutil.get_terminal_size().columns - _width([*first, *last])
+    while columns:
+        n_columns = max(
+            1, sum(total <= width for total in accumulate(_width([column]) for column in columns))
+        )
+        print_table([*zip(*first, *columns[:n_columns], *last, strict=True)])
+        show()
+        columns = columns[n_columns:]
+    show("Name a topic with --topic for its shares and the model's answers.")
+    show()
+
+
+def _width(columns: Iterable[Sequence[str]]) -> int:
+    """Return how many characters wide columns are, with two between them."""
+    return sum(max(map(len, column)) + 2 for column in columns)
+
+
+def _format_number(topic: TopicCount) -> str:
+    if not topic.is_estimated:
+        return _DASH
+    return f"{topic.n:,.0f} ({topic.n_low:,}–{topic.n_high:,})"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import bdtrc, ndtr, ndtri
 
 from slugline.base.arrays import F32, F64
 from slugline.base.wording import counted, join_words, percent
@@ -16,12 +17,15 @@ from slugline.text.features import UnknownWordRate, WordCounts
 
 #: A topic with fewer held-out documents is hardly corrected.
 MIN_HELDOUT = 10
-# Topics that a sentence names.
+# Topics or groups that a sentence names.
 _MAX_NAMED = 5
 # Texts with more unknown words than all but one in a hundred training documents: from this
 # fraction on they are named, and from the second on, the language may be another one.
 _MANY_UNUSUAL, _MOST_UNUSUAL = 0.05, 0.4
 _MIN_UNUSUAL = 5
+# A group is named if, with twice the usual rate, as many unusual texts would be so unlikely; and if
+# all texts are named, one with so many times their fraction, or rise.
+_CHANCE, _MAX_CHANCE_RATE, _FAR_MORE = 0.01, 0.02, 2.0
 # A most likely topic with a lower probability is an unsure answer, and such a rise is named.
 _UNSURE, _UNSURE_RISE = 0.5, 0.1
 # The number of standard errors from which a rise is more than chance.
@@ -46,6 +50,11 @@ class TextTotals(NamedTuple):
     n_unknown: int = 0
     n_unusual: int = 0
     n_unsure: int = 0
+
+    @property
+    def unusual_fraction(self) -> float:
+        """Fraction of texts with more unknown words than usual."""
+        return self.n_unusual / max(self.n_texts, 1)
 
     @classmethod
     def from_batch(cls, proba: F32, words: WordCounts, usual: UnknownWordRate | None) -> TextTotals:
@@ -73,7 +82,7 @@ def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[s
     """Yield a sentence if many texts have unknown words."""
     if usual is None or sums.n_unusual < _MIN_UNUSUAL or not sums.n_words:
         return
-    fraction = sums.n_unusual / sums.n_texts
+    fraction = sums.unusual_fraction
     known = (
         f"{percent(sums.n_unknown / sums.n_words, 0)} of the words are unknown to the model, "
         f"against {percent(usual.rate, 0)} in training"
@@ -102,42 +111,133 @@ def find_unknown_groups(
         for name, sums in groups.items()
         if sums.n_words
         and sums.n_unusual >= min(_MIN_UNUSUAL, sums.n_texts)
-        and sums.n_unusual / sums.n_texts >= _MOST_UNUSUAL
+        and sums.unusual_fraction >= _MOST_UNUSUAL
     }
 
 
-def group_concerns(
-    unknown_groups: Mapping[str, TextTotals], usual: UnknownWordRate
+def group_text_concerns(
+    groups: Mapping[str, TextTotals], total: TextTotals, usual: UnknownWordRate | None
 ) -> Iterator[str]:
-    """Yield a sentence that names the groups of texts whose counts mean nothing."""
-    if not unknown_groups:
+    """Yield sentences that name the groups of texts with many unknown words.
+
+    Parameters
+    ----------
+    groups : mapping of str to TextTotals
+    total : TextTotals
+        The sums of all texts: if these have many unknown words as well, only the groups that have
+        far more are named.
+    usual : UnknownWordRate or None
+    """
+    if usual is None:
         return
-    sums = TextTotals()
-    for each in unknown_groups.values():
-        sums = sums.add(each)
-    yield (
-        f"Don't believe the counts of {join_words([*unknown_groups], _MAX_NAMED)}: "
-        f"{percent(sums.n_unknown / sums.n_words, 0)} of the words are unknown to the model, "
-        f"against {percent(usual.rate, 0)} in training. The texts may be in another language, or "
-        "about something else. No change from or to these was tested."
-    )
+    unknown = find_unknown_groups(groups, usual)
+    if unknown:
+        n_words = sum(each.n_words for each in unknown.values())
+        n_unknown = sum(each.n_unknown for each in unknown.values())
+        yield (
+            f"Don't believe the counts of {join_words([*unknown], _MAX_NAMED)}: "
+            f"{percent(n_unknown / n_words, 0)} of the words are unknown to the model, "
+            f"against {percent(usual.rate, 0)} in training. The texts may be in another language, "
+            "or about something else. No change from or to these was tested."
+        )
+    limit = _MANY_UNUSUAL
+    if total.unusual_fraction >= _MANY_UNUSUAL:
+        limit = _FAR_MORE * total.unusual_fraction
+    unusual = {
+        name: each
+        for name, each in groups.items()
+        if name not in unknown
+        and each.n_unusual >= _MIN_UNUSUAL
+        and each.unusual_fraction >= limit
+        # More than chance, although many groups are looked at.
+        and bdtrc(each.n_unusual - 1, each.n_texts, _MAX_CHANCE_RATE) < _CHANCE / len(groups)
+    }
+    if unusual:
+        n_texts = sum(each.n_texts for each in unusual.values())
+        n_unusual = sum(each.n_unusual for each in unusual.values())
+        yield (
+            f"Of the texts of {join_words([*unusual], _MAX_NAMED)}, "
+            f"{percent(n_unusual / n_texts, 0)} have more unknown words than 99 % of the training "
+            "texts: topics may be worded differently there, or be new. Label some of these texts "
+            "to check."
+        )
+
+
+class _UnsureRise(NamedTuple):
+    """How many answers are unsure, and how many would be with the shares of the topics.
+
+    `z` is the difference in standard errors.
+    """
+
+    fraction: float
+    expected: float
+    z: float
+
+    @property
+    def rise(self) -> float:
+        return self.fraction - self.expected
+
+    @classmethod
+    def from_totals(cls, sums: TextTotals, sample: HeldoutSample, shares: F64) -> _UnsureRise:
+        if not len(sample) or not sums.n_texts:
+            return cls(0.0, 0.0, 0.0)
+        weights = (shares / np.maximum(sample.topic_sizes, 1))[sample.topics]
+        weights = weights / weights.sum()
+        expected = float(weights @ (sample.proba.max(axis=1) < _UNSURE))
+        n_effective = 1 / float((weights**2).sum())
+        fraction = sums.n_unsure / sums.n_texts
+        variance = max(expected * (1 - expected), 0.01) * (1 / n_effective + 1 / sums.n_texts)
+        return cls(fraction, expected, (fraction - expected) / math.sqrt(variance))
 
 
 def unsure_concerns(sums: TextTotals, sample: HeldoutSample, shares: F64) -> Iterator[str]:
     """Yield a sentence if more answers are unsure than the shares of topics explain."""
-    if not len(sample) or not sums.n_texts:
-        return
-    sizes = sample.topic_sizes
-    weights = (shares / np.maximum(sizes, 1))[sample.topics]
-    weights = weights / weights.sum()
-    expected = float(weights @ (sample.proba.max(axis=1) < _UNSURE))
-    n_effective = 1 / float((weights**2).sum())
-    found = sums.n_unsure / sums.n_texts
-    error = math.sqrt(max(expected * (1 - expected), 0.01) * (1 / n_effective + 1 / sums.n_texts))
-    if found > expected + max(_UNSURE_RISE, _Z * error):
+    unsure = _UnsureRise.from_totals(sums, sample, shares)
+    if unsure.rise > _UNSURE_RISE and unsure.z > _Z:
         yield (
-            f"The model is unsure of {percent(found, 0)} of the texts, and {percent(expected, 0)} "
-            "would be usual with these shares: some may have topics that it doesn't know."
+            f"The model is unsure of {percent(unsure.fraction, 0)} of the texts, and "
+            f"{percent(unsure.expected, 0)} would be usual with these shares: some may have topics "
+            "that it doesn't know."
+        )
+
+
+def group_unsure_concerns(
+    groups: Mapping[str, TextTotals],
+    sample: HeldoutSample,
+    shares: Mapping[str, F64],
+    *,
+    total: TextTotals,
+    total_shares: F64,
+) -> Iterator[str]:
+    """Yield a sentence that names the groups in which more answers are unsure than usual.
+
+    Parameters
+    ----------
+    groups : mapping of str to TextTotals
+    sample : HeldoutSample
+    shares : mapping of str to float64 array, shape (n_topics,)
+        The shares in the groups to look at.
+    total, total_shares : TextTotals, float64 array
+        Those of all texts: if more answers than usual are unsure there as well, only the groups
+        with far more are named.
+    """
+    all_texts = _UnsureRise.from_totals(total, sample, total_shares)
+    limit = max(_UNSURE_RISE, _FAR_MORE * all_texts.rise if all_texts.rise > _UNSURE_RISE else 0)
+    # As unlikely by chance as for all texts, although many groups are looked at.
+    min_z = -float(ndtri(ndtr(-_Z) / max(len(shares), 1)))
+    rises = {
+        name: _UnsureRise.from_totals(groups[name], sample, each) for name, each in shares.items()
+    }
+    unsure = {name: each for name, each in rises.items() if each.rise > limit and each.z > min_z}
+    if unsure:
+        n_texts = np.array([groups[name].n_texts for name in unsure], dtype=np.float64)
+        weights = n_texts / n_texts.sum()
+        fraction = float(weights @ [each.fraction for each in unsure.values()])
+        expected = float(weights @ [each.expected for each in unsure.values()])
+        yield (
+            f"The model is unsure of {percent(fraction, 0)} of the texts of "
+            f"{join_words([*unsure], _MAX_NAMED)}, and {percent(expected, 0)} would be usual with "
+            "their shares: some may have topics that it doesn't know."
         )
 
 
@@ -176,3 +276,24 @@ def shift_concerns(estimates: Sequence[ShareEstimate], topics: Sequence[str]) ->
         "has changed since training, such as how people write about them. Label a random sample "
         "of these texts to check."
     )
+
+
+def group_shift_concerns(
+    groups: Mapping[str, Sequence[ShareEstimate]], total: Sequence[ShareEstimate]
+) -> Iterator[str]:
+    """Yield a sentence that names the groups for which two ways to count disagree.
+
+    Not those that disagree less than all texts do.
+    """
+    limit = max([1.0, *(each.disagreement for each in total)])
+    shifted = [
+        name
+        for name, estimates in groups.items()
+        if any(each.disagreement > limit for each in estimates)
+    ]
+    if shifted:
+        yield (
+            f"Two ways to count disagree by more than chance in {join_words(shifted, _MAX_NAMED)}: "
+            "more than the shares of topics has changed there since training, such as how people "
+            "write about them. Label a random sample of these texts to check."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slugline.base.arrays import F32, F64, Mask
-from slugline.counting.results import LabelPlan, Method
+from slugline.counting.results import Method
 from slugline.counting.shares import HeldoutSample
-from slugline.evaluation.intervals import Z_95, Interval, wilson
+from slugline.evaluation.intervals import Interval, wilson
 
 #: With fewer labelled texts, counts are by the model.
 MIN_LABELLED = 15
@@ -27,9 +26,9 @@ _MIN_EXPLAINED = 0.1
 # `benchmarks/counting.py`, which reads test texts: its intervals are a little flattered there.
 _N_SLOPE, _N_PRIOR = 10.0, 4.0
 _MAX_SLOPE = 1.5
-# With fewer labels with the topic, or without it, the slope is too uncertain: with 4 of 200, only
-# 87 % of simulated intervals held.
-_MIN_EACH = 10
+#: With fewer labels with the topic, or without it, the slope is too uncertain: with 4 of 200, only
+#: 87 % of simulated intervals held.
+MIN_EACH = 10
 
 
 class TextLabel(NamedTuple):
@@ -146,6 +145,10 @@ class MatchedLabels(NamedTuple):
             np.array([group for _, _, group in matched], dtype=object),
         )
 
+    def new_topics(self, topics: Sequence[str]) -> list[str]:
+        """Return the topics of labels that are none of the model's `topics`."""
+        return sorted({topic for each in self.topics for topic in each} - {*topics})
+
     def has_topic(self, topic: str) -> F64:
         """Return 1 for each text with a topic, shape (n_texts,)."""
         return np.array([topic in topics for topics in self.topics], dtype=np.float64)
@@ -192,7 +195,7 @@ def estimate_labelled_share(
     smoothed = (n * share + _N_PRIOR / 2) / (n + _N_PRIOR)
     # Labels of all texts would have no error.
     remaining = max(1 - len(has_topic) / max(n_texts, 1), 1e-3)
-    if proba is None or n * min(share, 1 - share) < _MIN_EACH:
+    if proba is None or n * min(share, 1 - share) < MIN_EACH:
         return LabelledEstimate(share, wilson(share * n / remaining, n / remaining), "labels")
     slope = _slope(has_topic, proba, fractions, n)
     share += slope * (mean_proba - float(fractions @ proba))
@@ -233,46 +236,3 @@ def explained_variance(sample: HeldoutSample, shares: F64) -> F64:
 def uses_model(explained: float) -> bool:
     """Whether the model's probabilities are used for a topic, decided before any label is seen."""
     return explained >= _MIN_EXPLAINED
-
-
-def sample_concern(rows: MatchedLabels, mean_proba: F64, topics: Sequence[str]) -> str | None:
-    """Return a sentence if labelled texts don't look like a random sample of all; else None."""
-    fractions = rows.weights / rows.weights.sum()
-    n = 1 / (fractions**2).sum()
-    means = fractions @ rows.proba
-    deviations = np.sqrt(fractions @ (rows.proba - means) ** 2 / n)
-    z = np.abs(means - mean_proba) / np.maximum(deviations, 1e-3)
-    worst = int(z.argmax())
-    p_value = math.erfc(float(z[worst]) / math.sqrt(2)) * len(topics)
-    if p_value >= 0.01:
-        return None
-    return (
-        "Don't believe these counts: the labelled texts don't look like a random sample. The model "
-        f"finds {topics[worst]} in {100 * means[worst]:.0f} % of them, and in "
-        f"{100 * mean_proba[worst]:.0f} % of all "
-        "texts. Intervals hold only for texts that were drawn at random."
-    )
-
-
-# Plans --------------------------------------------------------------------------------------------
-
-
-def plan_labels(
-    shares: F64, explained: F64, topics: Sequence[str], n_texts: int, margin: float
-) -> LabelPlan:
-    """Return how many random texts to label, so that no interval is wider than twice a margin."""
-    variances = shares * (1 - shares)
-    left = np.where([uses_model(each) for each in explained.tolist()], 1 - explained, 1.0)
-    alone = np.ceil(_sample_sizes(variances, margin, n_texts))
-    with_model = np.ceil(_sample_sizes(variances * left, margin, n_texts))
-    # With fewer labels of a rare topic, its labels count alone.
-    fewest = np.ceil(_MIN_EACH / np.maximum(np.minimum(shares, 1 - shares), 1e-9))
-    with_model = np.minimum(np.maximum(with_model, fewest), alone)
-    worst = int(with_model.argmax())
-    return LabelPlan(margin, int(with_model[worst]), topics[worst], int(alone.max()))
-
-
-def _sample_sizes(variances: F64, margin: float, n_texts: int) -> F64:
-    n = variances * (Z_95 / margin) ** 2
-    sizes: F64 = n / (1 + n / n_texts)
-    return np.clip(sizes, min(MIN_LABELLED, n_texts), n_texts)

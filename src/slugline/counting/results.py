@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted, join_words, percent
+from slugline.base.wording import counted, have, join_words, percent
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.intervals import Interval
 
-#: What an estimate is from: the model's probabilities, corrected; these and labels of some of the
-#: texts; or the labels alone.
-Method = Literal["model", "labels and model", "labels"]
+#: What an estimate is based on: the model's probabilities, corrected; these and labels of some of
+#: the texts; the labels alone; or nothing, so that there is none.
+Method = Literal["model", "labels and model", "labels", "none"]
 #: The name of all groups together in tables.
 ALL = "(all)"
 #: What a change was estimated from; empty without labels.
 Basis = Literal["", "by the model", "by labels"]
+# A plan to label a larger fraction of the texts says so.
+_NEARLY_ALL = 0.9
+# Numbers of groups that differ from those of all texts by a smaller fraction need no explanation.
+_VISIBLE = 0.01
 
 
 class TopicCount(NamedTuple):
@@ -28,7 +32,7 @@ class TopicCount(NamedTuple):
     ----------
     topic : str
     share : float
-        The estimated share of the texts.
+        The estimated share of the texts; NaN if there is no estimate.
     interval : Interval
         The 95 % interval of the share.
     n_texts : int
@@ -36,7 +40,7 @@ class TopicCount(NamedTuple):
     n_answers : int or None
         The number of texts of which it is the most likely topic or, if texts may have several
         topics, likely; None if the model doesn't know it.
-    method : {"model", "labels and model", "labels"}
+    method : {"model", "labels and model", "labels", "none"}
     """
 
     topic: str
@@ -45,6 +49,16 @@ class TopicCount(NamedTuple):
     n_texts: int
     n_answers: int | None
     method: Method = "model"
+
+    @classmethod
+    def unknown(cls, topic: str, n_texts: int, n_answers: int | None) -> TopicCount:
+        """Return the count of a topic whose share can't be estimated."""
+        return cls(topic, math.nan, Interval(0.0, 1.0), n_texts, n_answers, "none")
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether there is an estimate."""
+        return self.method != "none"
 
     @property
     def n(self) -> float:
@@ -62,15 +76,18 @@ class TopicCount(NamedTuple):
         return math.ceil(self.interval.high * self.n_texts - 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON and tables."""
-        return {
-            "topic": self.topic,
+        """Return plain data for JSON and tables; without an estimate, there are no numbers."""
+        estimates = {
             "share": self.share,
             "low": self.interval.low,
             "high": self.interval.high,
             "number": self.n,
             "number_low": self.n_low,
             "number_high": self.n_high,
+        }
+        return {
+            "topic": self.topic,
+            **(estimates if self.is_estimated else dict.fromkeys(estimates)),
             "answers": self.n_answers,
             "method": self.method,
         }
@@ -93,17 +110,35 @@ class GroupCount(NamedTuple):
     topics: tuple[TopicCount, ...]
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether there are estimates."""
+        return any(topic.is_estimated for topic in self.topics)
+
+    @property
     def is_by_model(self) -> bool:
         """Whether no label was used."""
         return all(topic.method == "model" for topic in self.topics)
 
+    @property
+    def method(self) -> Method:
+        """What the estimates are based on: if they differ, the labels and the model."""
+        methods = {topic.method for topic in self.topics}
+        return methods.pop() if len(methods) == 1 else "labels and model"
+
+    def find(self, name: str) -> TopicCount:
+        """Return the count of a topic; without an estimate if no label of the group has it."""
+        found = (topic for topic in self.topics if topic.topic == name)
+        return next(found, TopicCount.unknown(name, self.n_texts, None))
+
     def restrict(self, topics: Sequence[str]) -> GroupCount:
-        """Return the counts of some topics."""
+        """Return the counts of some topics; of all if none is named."""
+        if not topics:
+            return self
         return self._replace(topics=tuple(count for count in self.topics if count.topic in topics))
 
     def by_share(self) -> list[TopicCount]:
         """Return the topics, the most common first."""
-        return sorted(self.topics, key=lambda count: -count.share)
+        return sorted(self.topics, key=lambda count: -count.share if count.is_estimated else 0.0)
 
 
 class Change(NamedTuple):
@@ -148,32 +183,61 @@ class Change(NamedTuple):
 
 
 class LabelPlan(NamedTuple):
-    """How many random texts to label for an interval of a width.
+    """How many random texts to label for intervals of a width.
 
     Attributes
     ----------
     margin : float
-        Half the width of the interval.
+        Half the width of the intervals.
     n_texts : int
-        Number of texts to label, so that no topic has a wider interval.
-    topic : str
-        The topic that needs them.
+        Number of texts to label, so that no topic has a wider interval; with groups, in none.
+    topic, group : str
+        The topic that needs the most, and its group; the group is empty for all texts.
     n_without_model : int
         Number of texts to label if the model's answers are not used.
+    n_available : int
+        Number of texts to choose from.
+    n_labelled : int
+        Number of texts that have a label.
+    column : str
+        What texts are grouped by; empty if they are not.
+    n_for_total : int
+        Number of texts to label for the shares of all texts alone.
     """
 
     margin: float
     n_texts: int
     topic: str
     n_without_model: int
+    n_available: int
+    n_labelled: int = 0
+    group: str = ""
+    column: str = ""
+    n_for_total: int = 0
 
     def describe(self) -> str:
-        """Return a sentence."""
-        return (
-            f"To know each share to within {100 * self.margin:g} points either way (95 % "
-            f"interval), label {counted(self.n_texts, 'text')} drawn at random; {self.topic} needs "
-            f"the most. Without the model, it would be {self.n_without_model:,}."
-        )
+        """Return one or more sentences."""
+        by = f" by {self.column}" if self.column else ""
+        number = f"{counted(self.n_texts, 'text')} drawn at random"
+        if self.n_texts > _NEARLY_ALL * self.n_available:
+            number = f"nearly all texts ({self.n_texts:,} of {self.n_available:,})"
+        where = f" in {self.group}" if self.group else ""
+        sentences = [
+            f"To know each share{by} to within {100 * self.margin:g} points either way (95 % "
+            f"interval), label {number}; {self.topic}{where} needs the most."
+        ]
+        if self.n_without_model > self.n_texts:
+            sentences.append(f"Without the model, it would be {self.n_without_model:,}.")
+        if self.column and self.n_for_total < self.n_texts:
+            sentences.append(f"For the shares of all texts, {self.n_for_total:,} are enough.")
+        if self.n_labelled >= self.n_texts:
+            sentences.append(f"The {counted(self.n_labelled, 'label')} at hand are enough.")
+        elif self.n_labelled:
+            sentences.append(
+                f"{self.n_labelled:,} {have(self.n_labelled)} a label, so "
+                f"{self.n_texts - self.n_labelled:,} are missing."
+            )
+        return " ".join(sentences)
 
 
 @dataclass(frozen=True)
@@ -316,3 +380,21 @@ def describe_left_out(counts: Counts) -> str:
         if n
     ]
     return f"left out {' and '.join(parts)}" if parts else ""
+
+
+def describe_sums(counts: Counts) -> str:
+    """Return why the numbers of the groups don't add up to that of all texts; empty if they do."""
+    if len(counts.groups) < 2 or not all(group.is_estimated for group in counts.groups):
+        return ""
+    sums = {topic.topic: 0.0 for topic in counts.total.topics}
+    for group in counts.groups:
+        for topic in group.topics:
+            sums[topic.topic] = sums.get(topic.topic, 0.0) + topic.n
+    most = max(counts.total.topics, key=lambda topic: abs(sums[topic.topic] - topic.n))
+    if abs(sums[most.topic] - most.n) < max(2, _VISIBLE * most.n):
+        return ""
+    return (
+        f"Each {counts.column if counts.is_time else 'group'} is counted by itself: numbers of "
+        f"{most.topic} add up to {sums[most.topic]:,.0f}, and all texts together have "
+        f"{most.n:,.0f} ({most.n_low:,} to {most.n_high:,})."
+    )

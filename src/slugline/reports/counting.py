@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from slugline.base.chart import Axis, Chart, Key
 from slugline.base.wording import percent
 from slugline.counting.dates import PERIODS, fill_periods
-from slugline.counting.results import Counts, GroupCount, TopicCount, describe_left_out
-from slugline.evaluation.intervals import Interval
+from slugline.counting.results import (
+    ALL,
+    Counts,
+    GroupCount,
+    TopicCount,
+    describe_left_out,
+    describe_sums,
+)
 from slugline.reports.render import render, shorten
 
 # Topics that have a chart: those that have changed, then the most common ones.
@@ -17,73 +25,134 @@ _MAX_CHARTS = 12
 _MAX_ROWS = 20
 # Characters of a name beside a chart, and above it.
 _NAME_LENGTH, _TITLE_LENGTH = 18, 40
+# Characters of the labels below a chart over time.
+_MAX_LABELS_LENGTH = 48
+# Room after the last point, for its label; a fraction of the axis.
+_ROOM = 0.03
+_DASH = "–"
 _METHODS = {
     "model": "by the model",
     "labels and model": "by labels and the model",
     "labels": "by labels",
+    "none": "not at all where there is a dash",
 }
+
+
+class TopicChart(NamedTuple):
+    """A chart of a topic by group."""
+
+    title: str
+    svg: str
+
+
+class TopicTable(NamedTuple):
+    """The counts of a topic: a row of cells for each group, and one for all texts."""
+
+    topic: str
+    rows: list[list[str]]
 
 
 def count_page(counts: Counts) -> str:
     """Return counts as one HTML page that needs no other file."""
     topics = counts.total.by_share()
+    head = ["share", "95 % interval", "number", "95 % interval", "answers"]
+    head += ["counted by"] if counts.n_labelled else []
     return render(
         "counting.html.j2",
         counts=counts,
         lede=describe_counts(counts),
         left_out=describe_left_out(counts),
-        head=["topic", "share", "95 % interval", "number", "95 % interval", "answers"],
-        rows=[_cells(topic) for topic in topics],
+        sums=describe_sums(counts),
+        head=["topic", *head],
+        group_head=[counts.column, "texts", *head],
+        rows=[[topic.topic, *_cells(topic, counts)] for topic in topics],
         methods=sorted(
             {_METHODS[t.method] for each in (counts.total, *counts.groups) for t in each.topics}
         ),
         picture=shares_chart(topics[:_MAX_ROWS]),
         n_charted=min(len(topics), _MAX_ROWS),
         charts=topic_charts(counts),
-        groups=[
-            (group.name, group.n_texts, [_cells(topic) for topic in group.by_share()])
-            for group in counts.groups
-        ],
+        tables=_topic_tables(counts) if counts.groups else [],
     )
 
 
 def describe_counts(counts: Counts) -> str:
-    """Return the most common topic in a sentence, with the range of the number of its texts."""
+    """Return a sentence on the topic that changed most, or on the most common one."""
+    changed = counts.significant_changes
+    if counts.is_time and changed:
+        first, last = counts.groups[0], counts.groups[-1]
+        before, after = first.find(changed[0].topic), last.find(changed[0].topic)
+        if before.is_estimated and after.is_estimated:
+            return (
+                f"{after.n_low:,} to {after.n_high:,} of {after.n_texts:,} texts in {last.name} "
+                f"are about {shorten(after.topic, _TITLE_LENGTH)}; in {first.name}, it was "
+                f"{before.n_low:,} to {before.n_high:,} of {before.n_texts:,} (95 % intervals)."
+            )
     topic = counts.total.by_share()[0]
     return (
-        f"The most common topic is {shorten(topic.topic)}: {percent(topic.share)} of the texts, "
-        f"which is {topic.n_low:,} to {topic.n_high:,} of {topic.n_texts:,} (95 % interval)."
+        f"The most common topic is {shorten(topic.topic)}: about {topic.n:,.0f} of "
+        f"{topic.n_texts:,} texts ({topic.n_low:,} to {topic.n_high:,} with 95 % confidence), "
+        f"which is {percent(topic.share)}."
     )
 
 
-def _cells(topic: TopicCount) -> list[str]:
+def _cells(topic: TopicCount, counts: Counts) -> list[str]:
     low, high = topic.interval
+    estimate = [_DASH] * 4
+    if topic.is_estimated:
+        estimate = [
+            percent(topic.share),
+            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{topic.n:,.0f}",
+            f"{topic.n_low:,} to {topic.n_high:,}",
+        ]
+    cells = [*estimate, _DASH if topic.n_answers is None else f"{topic.n_answers:,}"]
+    return [*cells, topic.method] if counts.n_labelled else cells
+
+
+def _topic_tables(counts: Counts) -> list[TopicTable]:
+    """Return the table of each topic by group, those with a chart first and in the same order."""
+    groups = (*counts.groups, counts.total._replace(name=ALL))
     return [
-        topic.topic,
-        percent(topic.share),
-        f"{100 * low:.1f} to {100 * high:.1f} %",
-        f"{topic.n:,.0f}",
-        f"{topic.n_low:,} to {topic.n_high:,}",
-        "–" if topic.n_answers is None else f"{topic.n_answers:,}",
+        TopicTable(
+            name,
+            [
+                [group.name, f"{group.n_texts:,}", *_cells(group.find(name), counts)]
+                for group in groups
+            ],
+        )
+        for name in _order_topics(counts)
     ]
+
+
+def _order_topics(counts: Counts) -> list[str]:
+    """Return the topics: those that have changed, then the most common ones."""
+    changed = [change.topic for change in counts.significant_changes]
+    known = {topic.topic for topic in counts.total.topics}
+    names = [*changed, *(topic.topic for topic in counts.total.by_share())]
+    return [name for name in dict.fromkeys(names) if name in known]
 
 
 # Charts -------------------------------------------------------------------------------------------
 
 
 def count_charts(counts: Counts) -> list[str]:
-    """Return the chart of each topic by group; with one group or none, that of all shares."""
+    """Return the chart of each topic by group; with one group or none, that of all shares.
+
+    Each has a title and a legend, as for a file of charts.
+    """
     if not counts.groups:
         return [shares_chart(counts.total.by_share()[:_MAX_ROWS])]
     if len(counts.groups) == 1:
         return [shares_chart(counts.groups[0].by_share()[:_MAX_ROWS])]
-    return [chart for _, chart in topic_charts(counts)]
+    return [chart.svg for chart in topic_charts(counts, in_page=False)]
 
 
 def shares_chart(topics: Sequence[TopicCount]) -> str:
     """Return the share of each topic with its interval, a row for each."""
+    topics = [topic for topic in topics if topic.is_estimated]
     chart = Chart(
-        Axis.fractions("Share of the texts", [end for t in topics for end in t.interval], 5),
+        Axis.fractions("Share of the texts", _interval_ends(topics), 5),
         Axis.names("", [shorten(topic.topic, _NAME_LENGTH) for topic in topics]),
     )
     for i, topic in enumerate(topics):
@@ -92,83 +161,129 @@ def shares_chart(topics: Sequence[TopicCount]) -> str:
     return chart.svg("Share of the texts that have each topic, with 95 % intervals")
 
 
-def topic_charts(counts: Counts) -> list[tuple[str, str]]:
-    """Return a chart of the texts by group for each topic, with its name; the changed ones first.
+def topic_charts(counts: Counts, *, in_page: bool = True) -> list[TopicChart]:
+    """Return charts of the share of each topic by group; the changed ones first.
 
-    At most twelve topics have a chart.
+    A single topic has a chart of its numbers as well. At most twelve topics have a chart.
+
+    Parameters
+    ----------
+    counts : Counts
+    in_page : bool, default True
+        Whether the page has the titles and the legend; otherwise, the charts have them.
     """
     if len(counts.groups) < 2:
         return []
-    changed = [change.topic for change in counts.significant_changes]
-    names = dict.fromkeys([*changed, *(topic.topic for topic in counts.total.by_share())])
-    groups = _fill_groups(counts)
-    by_name = [{topic.topic: topic for topic in group.topics} for group in groups]
-    draw = _chart_over_time if counts.is_time else _chart_by_group
+    names = _order_topics(counts)[:_MAX_CHARTS]
+    if not counts.is_time:
+        return [_chart_by_group(name, counts, in_page=in_page) for name in names]
+    kinds = [_SHARES, _NUMBERS] if len(names) == 1 else [_SHARES]
     return [
-        (
-            shorten(name, _TITLE_LENGTH),
-            draw(name, counts.column or "", groups, [t[name] for t in by_name]),
-        )
-        for name in [*names][:_MAX_CHARTS]
-        if all(name in topics for topics in by_name)
+        _chart_over_time(name, kind, counts, in_page=in_page) for name in names for kind in kinds
     ]
 
 
-def _fill_groups(counts: Counts) -> Sequence[GroupCount]:
+def _interval_ends(topics: Sequence[TopicCount]) -> list[float]:
+    return [end for topic in topics for end in topic.interval] or [0.0, 1.0]
+
+
+class _Point(NamedTuple):
+    """An estimate in a chart over time: its place on the axis, value, interval and answers."""
+
+    place: int
+    value: float
+    interval: tuple[float, float]
+    answers: float
+
+
+class _Kind(NamedTuple):
+    """What a chart over time shows."""
+
+    label: str
+    is_share: bool
+
+
+_SHARES, _NUMBERS = _Kind("share of the texts", True), _Kind("number of texts", False)
+
+
+def _chart_over_time(name: str, kind: _Kind, counts: Counts, *, in_page: bool) -> TopicChart:
+    groups = _fill_groups(counts)
+    runs = [*_find_runs(name, kind, groups)]
+    points = [point for run in runs for point in run]
+    title = f"{shorten(name, _TITLE_LENGTH)}: {kind.label}"
+    end = len(groups) - 0.6 + _ROOM * len(groups)
+    # Shares and numbers begin at 0, so that heights can be compared.
+    ends = [0.0, *(end for point in points for end in (*point.interval, point.answers))]
+    legend = [Key("estimate, 95 %", "validation"), Key("answers", "training", "dashes")]
+    chart = Chart(
+        Axis(-0.4, end, "", _label_groups(groups)),
+        Axis.fractions("", ends, 5) if kind.is_share else Axis.numbers("", ends),
+        [] if in_page else legend,
+        title="" if in_page else title,
+    )
+    for run in runs:
+        places = [point.place for point in run]
+        chart.band(places, [point.interval for point in run], "validation")
+        if len(run) == 1:
+            chart.dot((places[0], run[0].value), "validation", run[0].interval)
+        answers = [(point.place, point.answers) for point in run]
+        chart.line(answers, "training", width=1, dashed=True)
+        chart.line([(point.place, point.value) for point in run], "validation")
+    for point in points:
+        chart.dot((point.place, point.value), "validation")
+    svg = chart.svg(f"{name}: {kind.label} by {counts.column}, with 95 % intervals")
+    return TopicChart(title, svg)
+
+
+def _find_runs(name: str, kind: _Kind, groups: Sequence[GroupCount]) -> Iterator[list[_Point]]:
+    """Yield the points of consecutive groups; those without texts or estimates interrupt a line."""
+    run: list[_Point] = []
+    for place, group in enumerate(groups):
+        topic = group.find(name)
+        if not topic.is_estimated:
+            if run:
+                yield run
+            run = []
+            continue
+        answers = topic.n_answers or 0
+        run.append(
+            _Point(place, topic.share, topic.interval, answers / max(topic.n_texts, 1))
+            if kind.is_share
+            else _Point(place, topic.n, (topic.n_low, topic.n_high), answers)
+        )
+    if run:
+        yield run
+
+
+def _label_groups(groups: Sequence[GroupCount]) -> list[tuple[float, str]]:
+    """Return the places that are labelled, as many as there is room for: the last one always."""
+    length = max(len(group.name) for group in groups) + 1
+    step = math.ceil(len(groups) / max(1, _MAX_LABELS_LENGTH // length))
+    places = range(len(groups) - 1, -1, -step)
+    return [(place, groups[place].name) for place in reversed(places)]
+
+
+def _fill_groups(counts: Counts) -> list[GroupCount]:
     """Return the groups, with those of periods without texts."""
     period = next((each for each in PERIODS if each == counts.column), None)
-    if not counts.is_time or period is None:
-        return counts.groups
+    if period is None:
+        return [*counts.groups]
     by_name = {group.name: group for group in counts.groups}
-    none = tuple(
-        TopicCount(topic.topic, 0.0, Interval(0.0, 0.0), 0, 0) for topic in counts.total.topics
-    )
-    return [
-        by_name.get(name) or GroupCount(name, 0, none) for name in fill_periods([*by_name], period)
-    ]
+    names = fill_periods([*by_name], period)
+    return [by_name.get(name) or GroupCount(name, 0, ()) for name in names]
 
 
-def _chart_over_time(
-    name: str, period: str, groups: Sequence[GroupCount], topics: Sequence[TopicCount]
-) -> str:
-    ends = [(topic.n_low, topic.n_high) for topic in topics]
-    answers = [topic.n_answers or 0 for topic in topics]
-    places = range(len(groups))
+def _chart_by_group(name: str, counts: Counts, *, in_page: bool) -> TopicChart:
+    topics = [(group.name, group.find(name)) for group in counts.groups[:_MAX_ROWS]]
+    title = shorten(name, _TITLE_LENGTH)
     chart = Chart(
-        Axis(
-            -0.4,
-            len(groups) - 0.6,
-            period.capitalize(),
-            [(i, group.name) for i, group in enumerate(groups)],
-        ),
-        Axis.numbers(
-            f"Texts: {shorten(name, _NAME_LENGTH)}",
-            [0, *(end for pair in ends for end in pair), *answers],
-        ),
-        [Key("estimate, 95 %", "validation"), Key("answers", "training", "dashes")],
+        Axis.fractions("Share of the texts", _interval_ends([t for _, t in topics]), 5),
+        Axis.names(counts.column or "", [shorten(group, _NAME_LENGTH) for group, _ in topics]),
+        title="" if in_page else title,
     )
-    chart.band([*places], ends, "validation")
-    chart.line(zip(places, answers, strict=True), "training", width=1, dashed=True)
-    estimates = [(place, topic.n) for place, topic in zip(places, topics, strict=True)]
-    chart.line(estimates, "validation")
-    for point in estimates:
-        chart.dot(point, "validation")
-    return chart.svg(f"Texts about {name} by {period}, with 95 % intervals")
-
-
-def _chart_by_group(
-    name: str, column: str, groups: Sequence[GroupCount], topics: Sequence[TopicCount]
-) -> str:
-    shown = [*zip(groups, topics, strict=True)][:_MAX_ROWS]
-    chart = Chart(
-        Axis.fractions(
-            f"Share of {shorten(name, _TITLE_LENGTH)}",
-            [end for _, t in shown for end in t.interval],
-            5,
-        ),
-        Axis.names(column, [shorten(group.name, _NAME_LENGTH) for group, _ in shown]),
-    )
-    for i, (_, topic) in enumerate(shown):
-        chart.line([(end, -i) for end in topic.interval], "validation", width=1.25)
-        chart.dot((topic.share, -i), "validation")
-    return chart.svg(f"Share of texts about {name} by {column}, with 95 % intervals")
+    for i, (_, topic) in enumerate(topics):
+        if topic.is_estimated:
+            chart.line([(end, -i) for end in topic.interval], "validation", width=1.25)
+            chart.dot((topic.share, -i), "validation")
+    label = f"{name}: share of the texts by {counts.column}, with 95 % intervals"
+    return TopicChart(title, chart.svg(label))

@@ -1,0 +1,62 @@
+"""Options for counting the topics of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slugline.base.checks import check_fraction, short_repr
+from slugline.counting.dates import DATE_ORDERS, DateOrder
+from slugline.counting.labelled import LabelledSample
+from slugline.errors import OptionError, Parameter
+
+
+@dataclass(frozen=True)
+class CountOptions:
+    """Options for counting.
+
+    Attributes
+    ----------
+    text, n_threads
+        See `PredictOptions`.
+    by : str, optional
+        A column, or "day", "week", "month", "quarter" or "year".
+    date : str, optional
+        The column of dates; by default, the only one that holds dates.
+    date_order : {"day-first", "month-first"}, optional
+        The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+    labelled : LabelledSample, optional
+        Labels of some of the texts.
+    topics : sequence of str, optional
+        The topics to show; by default, all.
+    plan : float, optional
+        Half the width of intervals for which to say how many texts to label.
+    seed : int, default 0
+    """
+
+    text: str | Sequence[str] | None = None
+    n_threads: int = 1
+    by: str | None = None
+    date: str | None = None
+    date_order: DateOrder | None = None
+    labelled: LabelledSample | None = None
+    topics: Sequence[str] = ()
+    plan: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.plan is not None:
+            check_fraction("plan", self.plan)
+        for name in ("date", "date_order"):
+            if getattr(self, name) is not None and self.by is None:
+                raise OptionError(
+                    Parameter(name),
+                    " is about dates to count by; give ",
+                    Parameter("by", "month"),
+                    ", too.",
+                )
+        if self.date_order not in (None, *DATE_ORDERS):
+            raise OptionError(
+                Parameter("date_order"),
+                f" is {short_repr(self.date_order)}; choose {' or '.join(DATE_ORDERS)}.",
+            )
