@@ -23,13 +23,35 @@ from slugline.errors import DataError
         *("2026-04-03", "2026-04-03T10:15:00Z", "2026-04-03 10:15:00.5", "2026/4/3", "20260403"),
         *("3.4.2026", "03/04/2026", "03/04/26", "03-04-2026 10:15", "3 Apr 2026", "3 April 2026"),
         *("April 3, 2026", "Fri, 03 Apr 2026 10:15:00 +0000", "03-Apr-2026", date(2026, 4, 3)),
+        *("03-Apr-26", "3rd of April 2026", "Friday, April 3rd, 2026", "20260403T101500Z"),
+        *("3. April 2026", "Freitag, 3. April 2026, 10:15 Uhr", "Fr. 03.04.2026", "3 avril 2026"),
+        *("viernes, 3 de abril de 2026", "3 aprile 2026", "vr 3 april 2026", "3º abril 2026"),
+        *("sexta-feira, 3 de abril de 2026", "2026年4月3日", "2026년 4월 3일", "2026. 4. 3."),
     ],
 )
 def test_date_reader_reads(cell: object) -> None:
     assert DateReader("day-first").read(cell) == date(2026, 4, 3)
 
 
-@pytest.mark.parametrize("cell", ["", "soon", "2026-13-01", "31.2.2026", "12345", None, "1.2", 7])
+@pytest.mark.parametrize(
+    ("cell", "month"),
+    [
+        *(("1. März 2026", 3), ("1. Mrz. 2026", 3), ("1er août 2026", 8), ("1 févr. 2026", 2)),
+        *(("1 de março de 2026", 3), ("1 giugno 2026", 6), ("1 mei 2026", 5), ("1 ene 2026", 1)),
+        *(("Dezember 2026", 12), ("octobre 2026", 10), ("Ma\u0308rz 2026", 3), ("2026/05", 5)),
+    ],
+)
+def test_date_reader_reads_names_of_months(cell: str, month: int) -> None:
+    assert DateReader().read(cell) == date(2026, month, 1)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("", "soon", "2026-13-01", "31.2.2026", "12345", None, "1.2", 7),
+        *("3 Marketing 2026", "Mayor 3, 2026", "3 April 10:15", "2026-04/03"),
+    ],
+)
 def test_date_reader_rejects(cell: object) -> None:
     assert DateReader("day-first").read(cell) is None
 
@@ -78,6 +100,11 @@ def test_date_columns_may_have_blank_cells() -> None:
     assert find_date_columns(rows) == ["a"]
 
 
+def test_date_columns_are_not_of_numbers() -> None:
+    amounts = ["1499.90", "2024.50", "1999.95"]
+    assert find_date_columns([{"amount": amount} for amount in amounts]) == []
+
+
 def test_date_column_is_the_only_one() -> None:
     assert choose_date_column([{"text": "x", "at": "2026-01-01"}], None, "month") == "at"
 
@@ -124,5 +151,7 @@ def test_grouping_asks_for_the_order_of_later_dates() -> None:
 
 
 def test_choose_date_column_shows_cells_that_may_be_dates() -> None:
-    with pytest.raises(DataError, match=r"by month \('day' has '3\. Oktober 2026'\): write dates"):
-        choose_date_column([{"text": "wheat", "day": "3. Oktober 2026"}], None, "month")
+    with pytest.raises(
+        DataError, match=r"by month \('day' has '3\. lokakuuta 2026'\): write dates"
+    ):
+        choose_date_column([{"text": "wheat", "day": "3. lokakuuta 2026"}], None, "month")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
@@ -16,16 +18,39 @@ PERIODS: tuple[Period, ...] = ("day", "week", "month", "quarter", "year")
 DateOrder = Literal["day-first", "month-first"]
 DATE_ORDERS: tuple[DateOrder, ...] = ("day-first", "month-first")
 
-_ISO = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?:[T ].*)?")
-_COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)")
-_NUMBERS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?:[T ,].*)?")
+_ISO = re.compile(r"(\d{4})([-/.]) ?(\d{1,2})(?:\2 ?(\d{1,2})\.?)?(?:[T ,].*)?")
+_EAST_ASIAN = re.compile(r"(\d{4}) ?[年년] ?(\d{1,2}) ?[月월](?: ?(\d{1,2}) ?[日일])?.*")
+_COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:T\d.*)?")
+# A day of the week may come first, and a time last.
+_WEEKDAY, _TIME = r"(?:[^\W\d_][\w-]{0,15}\.?,? +)?", r"(?:[T ,].*)?"
+_NUMBERS = re.compile(rf"{_WEEKDAY}(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}")
+_MONTH = r"([^\W\d_]{3,10})"
+# Such as 3 April 2026, 3. Oktober 2026, 03-Apr-26, 3rd of April 2026 and 3 de abril de 2026.
 _DAY_NAME_YEAR = re.compile(
-    r"(?:[A-Za-z]{3,9},? )?(\d{1,2})[. -]*([A-Za-z]{3,9})[.,]?[ -](\d{4})(?:[T ,].*)?"
+    rf"{_WEEKDAY}(\d{{1,2}})(?:st|nd|rd|th|er|º|ª|\.)?[ -]*(?:of |de )?{_MONTH}[.,]?[ -]"
+    rf"(?:de )?(\d{{4}}|\d{{2}}(?!\d|:)){_TIME}"
 )
 _NAME_DAY_YEAR = re.compile(
-    r"(?:[A-Za-z]{3,9},? )?([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})(?:[T ,].*)?"
+    rf"{_WEEKDAY}{_MONTH}\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}){_TIME}"
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAME_YEAR = re.compile(rf"{_MONTH}\.?[ -](?:de )?(\d{{4}})")
+# Names of months in English, German, French, Spanish, Italian, Dutch and Portuguese, and usual
+# abbreviations, in lower case without accents.
+_MONTH_NAMES = (
+    "jan january januar janner janv janvier ene enero gen gennaio januari janeiro",
+    "feb february februar feber fevr fevrier febrero febbraio februari fev fevereiro",
+    "mar march mrz marz maerz mars marzo mrt maart marco",
+    "apr april avr avril abr abril aprile",
+    "may mai mayo mag maggio mei maio",
+    "jun june juni juin junio giu giugno junho",
+    "jul july juli juil juillet julio lug luglio julho",
+    "aug august aout ago agosto augustus",
+    "sep sept september septembre septiembre set setiembre settembre setembro",
+    "oct october okt oktober octobre octubre ott ottobre out outubro",
+    "nov november novembre noviembre novembro",
+    "dec december dez dezember decembre dic diciembre dicembre dezembro",
+)
+_MONTHS = {name: month for month, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
 # Years of two digits from this one on are of the last century.
 _LAST_CENTURY = 70
 # Cells that a message shows have no more characters, and are no more.
@@ -93,27 +118,36 @@ class _NumericDate(NamedTuple):
         return self.year, self.first, self.second
 
 
+@lru_cache(maxsize=4096)  # rows of the same day follow each other
 def _parts(text: str) -> tuple[int, int, int] | _NumericDate | None:
-    if match := _ISO.fullmatch(text):
-        year, month, day = match.groups()
+    """Return year, month and day as they are written, whether or not there is such a date."""
+    text = unicodedata.normalize("NFC", text)
+    if match := _ISO.fullmatch(text) or _EAST_ASIAN.fullmatch(text):
+        year, *_, month, day = match.groups()
         return int(year), int(month), int(day or 1)
     if match := _COMPACT.fullmatch(text):
         return int(match[1]), int(match[2]), int(match[3])
     if match := _NUMBERS.fullmatch(text):
-        year = int(match[4])
-        if len(match[4]) == 2:
-            year += 1900 if year >= _LAST_CENTURY else 2000
-        return _NumericDate(int(match[1]), int(match[3]), year, match[2])
+        return _NumericDate(int(match[1]), int(match[3]), _read_year(match[4]), match[2])
     if match := _DAY_NAME_YEAR.fullmatch(text):
         day, name, year = match.groups()
     elif match := _NAME_DAY_YEAR.fullmatch(text):
         name, day, year = match.groups()
+    elif match := _NAME_YEAR.fullmatch(text):
+        (name, year), day = match.groups(), "1"
     else:
         return None
-    month_name = name[:3].lower()
-    if month_name not in _MONTHS:
-        return None
-    return int(year), _MONTHS.index(month_name) + 1, int(day)
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    number = _MONTHS.get("".join(each for each in letters if not unicodedata.combining(each)))
+    return None if number is None else (_read_year(year), number, int(day))
+
+
+def _read_year(digits: str) -> int:
+    """Return a year that has two digits or four."""
+    year = int(digits)
+    if len(digits) == 2:
+        year += 1900 if year >= _LAST_CENTURY else 2000
+    return year
 
 
 def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
@@ -166,8 +200,10 @@ def find_date_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _are_dates(cells: Sequence[Any]) -> bool:
     texts = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
+    readers = [DateReader(order) for order in DATE_ORDERS]
+    n_dates = sum(any(reader.read(text) is not None for reader in readers) for text in texts)
     # A few cells may be damaged.
-    return bool(texts) and sum(_parts(text) is not None for text in texts) >= 0.9 * len(texts)
+    return bool(texts) and n_dates >= 0.9 * len(texts)
 
 
 def name_period(day: date, period: Period) -> str:
