@@ -64,6 +64,16 @@ def test_multi_hot_accepts_any_container(sequences: object) -> None:
     assert X.toarray().tolist() == [[0, 1, 1], [1, 0, 1]]
 
 
+def test_multi_hot_stacks_many_sequences() -> None:
+    sequences = [[number % 7, number % 5] for number in range(2500)]
+    expected = np.zeros((2500, 8), dtype=np.float32)
+    for row, sequence in enumerate(sequences):
+        expected[row, sequence] = 1
+    X = multi_hot(sequences, 8)
+    np.testing.assert_array_equal(X.toarray(), expected)
+    assert X.has_canonical_format
+
+
 @pytest.mark.parametrize(
     ("sequences", "message"),
     [
@@ -72,6 +82,12 @@ def test_multi_hot_accepts_any_container(sequences: object) -> None:
             "sequence 2 holds 10000, but columns run from 0 to 9999; load the data with "
             "num_words=10000.",
             id="too large",
+        ),
+        pytest.param(
+            [*[[1]] * 2500, [10_000]],
+            "sequence 2500 holds 10000, but columns run from 0 to 9999; load the data with "
+            "num_words=10000.",
+            id="too large after many",
         ),
         pytest.param(
             [[-1, 10_001]],
