@@ -93,3 +93,26 @@ def test_changes_without_labels_of_both_groups_need_the_model() -> None:
     by_model = by_model._replace(topics=(by_model.topics[0]._replace(method="model"),))
     groups = [labelled_group("2026-01", 0.2), by_model]
     assert find_changes(groups, [[], []], is_time=True, has_labels=True) == []
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "sentence"),
+    [
+        (0.3, Interval(0.2, 0.4), "a rose by 30.0 points from x to y (95 % interval 20.0 to 40.0)"),
+        (
+            -0.3,
+            Interval(-0.4, -0.2),
+            "a fell by 30.0 points from x to y (95 % interval 20.0 to 40.0)",
+        ),
+        (
+            -0.1,
+            Interval(-0.3, 0.1),
+            "a fell by 10.0 points from x to y (95 % interval -10.0 to 30.0)",
+        ),
+    ],
+    ids=["rise", "fall", "chance"],
+)
+def test_change_is_described_in_its_direction(
+    difference: float, interval: Interval, sentence: str
+) -> None:
+    assert Change("a", "x", "y", difference, interval, 0.5).describe() == sentence

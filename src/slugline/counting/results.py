@@ -173,8 +173,8 @@ class Change(NamedTuple):
 
     def describe(self) -> str:
         """Return a sentence."""
-        verb = "rose" if self.difference > 0 else "fell"
-        low, high = sorted(abs(end) for end in self.interval)
+        verb, sign = ("rose", 1) if self.difference > 0 else ("fell", -1)
+        low, high = sorted(sign * end for end in self.interval)
         basis = f", {self.basis}" if self.basis else ""
         return (
             f"{self.topic} {verb} by {100 * abs(self.difference):.1f} points from {self.before} to "
