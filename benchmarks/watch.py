@@ -71,15 +71,20 @@ def simulate_years(
     n_topics: int = N_TOPICS,
     n_training: int = N_TRAINING,
     step: Step | None = None,
+    share: float | None = None,
     seed: int = 0,
 ) -> tuple[ChangeAlarms, F64]:
     """Return the alarms of each series of each year, and the usual shares.
+
+    With `share`, it is that of the first topic.
 
     The alarms have the shape (n_years * (n_topics + 2),), the shares (n_years, n_topics).
     """
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(np.full(n_topics, 1.5), n_years).clip(0.01)
     shares = np.sort(shares / shares.sum(axis=1, keepdims=True))[:, ::-1]
+    if share is not None:
+        shares = _change_share(shares, 0, share / shares[:, 0])
     trained = np.stack([rng.multinomial(n_training, row) for row in shares]) / n_training
     rest = np.tile([UNSURE, UNKNOWN_WORDS], (n_years, 1))
     bands = [find_band(value, n_training) for value in np.hstack([trained, rest]).ravel().tolist()]
@@ -127,8 +132,8 @@ def _draw_days(
     return np.stack(fractions), np.stack(sizes)
 
 
-def _change_share(shares: F64, topic: int, factor: float) -> F64:
-    """Return shares of which one is larger by a factor, and the others are smaller; 0.9 at most."""
+def _change_share(shares: F64, topic: int, factor: float | F64) -> F64:
+    """Return shares of which one is changed by a factor, and the others fit; it is 0.9 at most."""
     share = np.minimum(shares[..., topic] * factor, 0.9)
     others = (1 - share) / (1 - shares[..., topic])
     changed = shares * others[..., np.newaxis]
@@ -178,11 +183,43 @@ def delays(years: int = 200, factor: float = 2.0) -> str:
     )
 
 
+#: Shares from which a topic rises and falls.
+SHARES = (0.05, 0.2, 0.5, 0.8)
+
+
+def changes(years: int = 200, texts: int = 300, first: int = 60) -> str:
+    """Days until a rise or a fall of a rare or a common topic is seen."""
+    rows = []
+    for share in SHARES:
+        for odds in (0.5, 2.0):
+            changed = odds * share / (1 - share + odds * share)
+            cells = [f"{share:.0%}", f"{changed:.1%}"]
+            for name, variation in VARIATIONS.items():
+                progress(f"{share:.0%} to {changed:.0%}, {name}")
+                factor = changed / share
+                cells.append(_median_delay(years, texts, variation, first, factor, share=share))
+            rows.append(cells)
+    header = ["share", "later", *(f"shares vary {name}" for name in VARIATIONS)]
+    return (
+        f"The share of one of {N_TOPICS} topics changes on day {first}, so that its odds are halved "
+        f"or doubled; {texts} texts a day. Median number of days until there is an alarm, and the "
+        f"range of the middle 80 % of {years:,} simulated years:\n\n{table(header, rows)}"
+    )
+
+
 def _median_delay(
-    n_years: int, n_texts: int, variation: DayVariation, first: int, factor: float
+    n_years: int,
+    n_texts: int,
+    variation: DayVariation,
+    first: int,
+    factor: float,
+    *,
+    share: float | None = None,
 ) -> str:
-    step = Step(first, 1, factor)
-    found, _ = simulate_years(n_years, n_texts, variation, n_days=first + 90, step=step, seed=1)
+    step = Step(first, 1 if share is None else 0, factor)
+    found, _ = simulate_years(
+        n_years, n_texts, variation, n_days=first + 90, step=step, share=share, seed=1
+    )
     raised = found.raised.reshape(n_years, -1)[:, step.topic]
     delay = np.where(raised < 0, 90, raised - first + 1)[(raised < 0) | (raised >= first)]
     low, median, high = np.quantile(delay, [0.1, 0.5, 0.9])
@@ -310,10 +347,17 @@ def cost(rounds: int = 3, seconds: int = 8) -> str:
     )
 
 
-BENCHMARKS = {"alarms": alarms, "delays": delays, "replays": replays, "cost": cost}
+BENCHMARKS = {
+    "alarms": alarms,
+    "delays": delays,
+    "changes": changes,
+    "replays": replays,
+    "cost": cost,
+}
 QUICK = {
     "alarms": {"years": 20},
     "delays": {"years": 10},
+    "changes": {"years": 10},
     "replays": {"sets": ("trec",), "years": 2},
     "cost": {"rounds": 1, "seconds": 1},
 }

@@ -26,16 +26,18 @@ from slugline.evaluation.intervals import Interval, wilson
 
 #: The number of days in which a false alarm has a probability of at most `ALPHA`.
 N_DAYS, ALPHA = 365, 0.05
-# Fractions that are looked for, relative to the end of the band: rises, and falls; and how far on
-# the way from there to 1 or to 0 further ones are, in units of arcsin(sqrt(fraction)).
+# Fractions that are looked for, by their odds relative to those of the end of the band: rises, and
+# falls; and how far on the way from there to 1 or to 0 further ones are, in units of
+# arcsin(sqrt(fraction)). The odds of a rare fraction are almost the fraction; those of a common one
+# are near when the fraction of all others is.
 _RISES, _FALLS, _FAR = (1.3, 1.6, 2.0, 3.0), (0.75, 0.6, 0.4, 0.2), (0.25, 0.5, 0.9)
 # The smallest number of days that raise an alarm.
 _MIN_DAYS = 3
-# The standard deviations of days and of weekdays, relative to the fraction, that are assumed at
-# first, and the number of days that this counts for. These constants were chosen by simulated years
+# The standard deviations of days and of weekdays, relative to the odds of the fraction, that are
+# assumed at first, and the number of days that this counts for. These constants were chosen by simulated years
 # (see benchmarks/watch.py), so that changes are found soon and false alarms are rare enough.
 _DAY_SPREAD, _WEEKDAY_SPREAD, _N_ASSUMED = 0.2, 0.2, 7.0
-# The smallest standard deviation of days that is ever assumed, relative to the fraction.
+# The smallest standard deviation of days that is ever assumed, relative to the odds.
 _MIN_SPREAD = 0.05
 # The number of days of a weekday that its assumed mean counts for.
 _N_WEEKDAY = 2.0
@@ -47,7 +49,7 @@ _MAX_SQUARE = 9.0
 # Degrees of freedom of the deviations, whose tails are heavy.
 _DEGREES = 8.0
 # Half the width of a band, in standard errors of the fraction among training documents, and the
-# smallest one relative to the fraction. Of many topics, none should be outside by chance: with 2
+# smallest one relative to the odds of the fraction. Of many topics, none should be outside by chance: with 2
 # standard errors, 50 topics gave false alarms in 3 of 10 simulated years, and with 3, in 1 of 100.
 _BAND_Z, _BAND_TOLERANCE = 3.0, 0.1
 
@@ -70,10 +72,15 @@ class ChangeAlarms(NamedTuple):
 def find_band(fraction: float, n: float) -> Interval:
     """Return the band in which a daily fraction is expected, by its value among `n` documents."""
     interval = wilson(fraction * n, n, _BAND_Z) if n else Interval(0.0, 1.0)
-    return Interval(
-        min(interval.low, fraction * (1 - _BAND_TOLERANCE)),
-        max(interval.high, min(1.0, fraction * (1 + _BAND_TOLERANCE))),
-    )
+    odds = np.array([1 / (1 + _BAND_TOLERANCE), 1 + _BAND_TOLERANCE])
+    low, high = _scale_odds(np.array(fraction), odds).tolist()
+    return Interval(min(interval.low, low), max(interval.high, high))
+
+
+def _scale_odds(fractions: F64, factors: F64) -> F64:
+    """Return fractions whose odds are larger by factors."""
+    scaled = factors * fractions
+    return scaled / (1 - fractions + scaled)
 
 
 def find_alarms(
@@ -89,16 +96,18 @@ def find_alarms(
         The number of independent documents that each fraction is worth.
     weekdays : int array, shape (n_days,)
         From 0 to 6.
-    low, high : float64 array, shape (n_series,)
-        The ends of the bands. A rise over 1 and a fall below 0 are not looked for.
+    low, high : float64 array, shape (n_series,) or (n_days, n_series)
+        The ends of the bands, which may differ by day. A rise over 1 and a fall below 0 are not
+        looked for.
     n_tests : int
         The number of ends of bands that are watched. All tests together raise a false alarm within
         `N_DAYS` with a probability of at most `ALPHA`.
     """
     scaled, errors = _stabilize(fractions, sizes)
-    test = _SequentialTest(low, high, np.log(N_DAYS * n_tests / ALPHA))
+    low, high = (np.clip(np.broadcast_to(end, fractions.shape), 0, 1) for end in (low, high))
+    test = _SequentialTest(fractions.shape[1], np.log(N_DAYS * n_tests / ALPHA))
     for day, weekday in enumerate(weekdays.tolist()):
-        test.add_day(day, weekday, scaled[day], errors[day])
+        test.add_day(day, weekday, scaled[day], errors[day], _DayBands(low[day], high[day]))
     return ChangeAlarms(test.raised, test.began)
 
 
@@ -111,60 +120,76 @@ def _stabilize(fractions: F64, sizes: F64) -> tuple[F64, F64]:
     return np.arcsin(np.sqrt(np.clip(adjusted, 0, 1))), 1 / (4 * sizes + 2)
 
 
+class _DayBands:
+    """The bands of all series on a day, in units of arcsin(sqrt(fraction)).
+
+    Attributes
+    ----------
+    ends : float64 array, shape (2, n_series)
+        The ends over which rises are looked for, and those below which falls are.
+    shifts : float64 array, shape (2, n_shifts, n_series)
+        How far the fractions that are looked for are from the ends.
+    centre : float64 array, shape (n_series,)
+    per_spread : float64 array, shape (n_series,)
+        The standard deviation for one of 1 in the logarithm of the odds.
+    """
+
+    def __init__(self, low: F64, high: F64) -> None:
+        ends = np.stack([high, low])[:, np.newaxis]
+        factors = np.array([_RISES, _FALLS])[:, :, np.newaxis]
+        starts = np.arcsin(np.sqrt(ends))
+        near = np.arcsin(np.sqrt(_scale_odds(ends, factors))) - starts
+        limits = np.array([np.pi / 2, 0.0])[:, np.newaxis, np.newaxis]
+        far = np.array(_FAR)[:, np.newaxis] * (limits - starts)
+        self.ends, self.shifts = starts[:, 0], np.concatenate([near, far], axis=1)
+        centre = np.clip((low + high) / 2, 1e-4, 1 - 1e-4)
+        self.centre = np.arcsin(np.sqrt(centre))
+        self.per_spread = np.sqrt(centre * (1 - centre)) / 2
+
+
 class _SequentialTest:
     """The state of the test of some series after some days."""
 
-    def __init__(self, low: F64, high: F64, log_threshold: float) -> None:
-        n_series = len(low)
+    def __init__(self, n_series: int, log_threshold: float) -> None:
         self.raised = np.full(n_series, -1, dtype=np.intp)
         self.began = np.full(n_series, -1, dtype=np.intp)
         self._log_threshold = log_threshold
-        ends = np.stack([np.clip(high, 0, 1), np.clip(low, 0, 1)])
-        factors = np.array([_RISES, _FALLS])[:, :, np.newaxis]
-        # Shape (2, n_series), and (2, n_shifts, n_series): rises, then falls.
-        self._ends = np.arcsin(np.sqrt(ends))
-        starts = self._ends[:, np.newaxis]
-        near = np.arcsin(np.sqrt(np.minimum(factors * ends[:, np.newaxis], 1))) - starts
-        limits = np.array([np.pi / 2, 0.0])[:, np.newaxis, np.newaxis]
-        far = np.array(_FAR)[:, np.newaxis] * (limits - starts)
-        self._shifts = np.concatenate([near, far], axis=1)
         # The sums of likelihood ratios, the largest ratio of those that end today, and its first
         # day.
-        shape = self._shifts.shape
+        shape = (2, len(_RISES) + len(_FAR), n_series)
         self._log_sums = np.full(shape, -np.inf)
         self._log_ratios, self._first_days = np.zeros(shape), np.zeros(shape, dtype=np.intp)
-        # Deviations of days, and of weekdays, from the level.
-        centre = np.clip((low + high) / 2, 1e-4, 1 - 1e-4)
-        per_spread = np.sqrt(centre / (1 - centre)) / 2
-        self._day_variance = (_DAY_SPREAD * per_spread) ** 2
-        self._min_variance = (_MIN_SPREAD * per_spread) ** 2
-        self._weekday_variance = (_WEEKDAY_SPREAD * per_spread) ** 2
+        # Deviations of days, and of weekdays, from the level, which is that from the centres of the
+        # bands.
         self._squares = np.zeros(n_series)
         self._n_days = np.zeros(n_series)
         self._level = np.zeros(n_series)
         self._weekday_sums = np.zeros((7, n_series))
         self._weekday_counts = np.zeros((7, n_series))
 
-    def add_day(self, day: int, weekday: int, value: F64, error: F64) -> None:
+    def add_day(self, day: int, weekday: int, value: F64, error: F64, bands: _DayBands) -> None:
         """Test a day, and learn from it how much days differ."""
         is_known = np.isfinite(value) & np.isfinite(error)
         value, error = np.where(is_known, value, 0), np.where(is_known, error, 1)
         means = self._weekday_sums / (self._weekday_counts + _N_WEEKDAY)
         effect = means[weekday] - means.mean(axis=0)
         variance = np.maximum(
-            (_N_ASSUMED * self._day_variance + self._squares) / (_N_ASSUMED + self._n_days),
-            self._min_variance,
+            (_N_ASSUMED * (_DAY_SPREAD * bands.per_spread) ** 2 + self._squares)
+            / (_N_ASSUMED + self._n_days),
+            (_MIN_SPREAD * bands.per_spread) ** 2,
         )
-        uncertainty = self._weekday_variance * (
+        uncertainty = (_WEEKDAY_SPREAD * bands.per_spread) ** 2 * (
             _N_WEEKDAY / (_N_WEEKDAY + self._weekday_counts[weekday])
         )
         total = error + variance + uncertainty
-        self._test(day, value - effect, total, is_known)
-        self._learn(weekday, value, effect, error, total, is_known)
+        self._test(day, value - effect, total, is_known, bands)
+        self._learn(weekday, value - bands.centre, effect, error, total, is_known)
 
-    def _test(self, day: int, value: F64, variance: F64, is_known: Mask) -> None:
-        z = (value - self._ends)[:, np.newaxis] / np.sqrt(variance)
-        shifted = z - self._shifts / np.sqrt(variance)
+    def _test(
+        self, day: int, value: F64, variance: F64, is_known: Mask, bands: _DayBands
+    ) -> None:
+        z = (value - bands.ends)[:, np.newaxis] / np.sqrt(variance)
+        shifted = z - bands.shifts / np.sqrt(variance)
         log_ratio = (
             (_DEGREES + 1) / 2 * (np.log1p(z**2 / _DEGREES) - np.log1p(shifted**2 / _DEGREES))
         )
