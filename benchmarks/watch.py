@@ -14,10 +14,17 @@ from data import load
 from measure import progress, run_in_turn, table
 from serving import apply_load, request_bodies, serve_slugline
 from slugline import TopicClassifier, reuters
-from slugline.base.arrays import F64, Index
+from slugline.base.arrays import F64, Index, Mask
 from slugline.evaluation.sequential import ChangeAlarms, find_alarms, find_band
 from slugline.model.decider import Decider
-from slugline.serving.watch.series import topic_key, training_bands
+from slugline.serving.watch.series import (
+    N_FIRST_DAYS,
+    pool_days,
+    pooled_band,
+    topic_key,
+    training_values,
+)
+from slugline.serving.watch.store import TrainingValue
 
 # Simulated years ----------------------------------------------------------------------------------
 
@@ -87,14 +94,28 @@ def simulate_years(
         shares = _change_share(shares, 0, share / shares[:, 0])
     trained = np.stack([rng.multinomial(n_training, row) for row in shares]) / n_training
     rest = np.tile([UNSURE, UNKNOWN_WORDS], (n_years, 1))
-    bands = [find_band(value, n_training) for value in np.hstack([trained, rest]).ravel().tolist()]
-    low, high = np.array(bands).T
-    low = low.reshape(n_years, -1)
-    low[:, n_topics:] = 0
     fractions, sizes = _draw_days(rng, shares, n_texts, variation, n_days, step)
+    is_topic = np.tile(np.arange(n_topics + 2) < n_topics, n_years)
+    low, high = _daily_bands(
+        np.hstack([trained, rest]).ravel(), n_training, fractions, sizes, is_topic
+    )
+    low[:, ~is_topic] = 0
     weekdays: Index = np.arange(n_days) % 7
-    n_tests = 2 * n_topics + 2
-    return find_alarms(fractions, sizes, weekdays, low.ravel(), high, n_tests), shares
+    return find_alarms(fractions, sizes, weekdays, low, high, 2 * n_topics + 2), shares
+
+
+def _daily_bands(
+    training: F64, n_training: int, fractions: F64, sizes: F64, is_topic: Mask
+) -> tuple[F64, F64]:
+    """Return the bands of each day and series: after the first days, those know more."""
+    bands = np.array([find_band(value, n_training) for value in training.tolist()]).T
+    low, high = (np.tile(end, (len(fractions), 1)) for end in bands)
+    for series in np.flatnonzero(is_topic).tolist():
+        mean, n = pool_days(fractions[:N_FIRST_DAYS, series], sizes[:N_FIRST_DAYS, series])
+        if low[0, series] <= mean <= high[0, series]:
+            band = pooled_band(TrainingValue(float(training[series]), n_training), mean, n)
+            low[N_FIRST_DAYS:, series], high[N_FIRST_DAYS:, series] = band
+    return low, high
 
 
 def _draw_days(
@@ -201,9 +222,9 @@ def changes(years: int = 200, texts: int = 300, first: int = 60) -> str:
             rows.append(cells)
     header = ["share", "later", *(f"shares vary {name}" for name in VARIATIONS)]
     return (
-        f"The share of one of {N_TOPICS} topics changes on day {first}, so that its odds are halved "
-        f"or doubled; {texts} texts a day. Median number of days until there is an alarm, and the "
-        f"range of the middle 80 % of {years:,} simulated years:\n\n{table(header, rows)}"
+        f"The share of one of {N_TOPICS} topics changes on day {first}, so that its odds are "
+        f"halved or doubled; {texts} texts a day. Median number of days until there is an alarm, "
+        f"and the range of the middle 80 % of {years:,} simulated years:\n\n{table(header, rows)}"
     )
 
 
@@ -247,10 +268,10 @@ def replays(sets: Sequence[str] = SETS, years: int = 100, texts: int = 200) -> s
             .fit([train.texts[row] for row in chosen], topics)
             .fitted_
         )
-        bands = training_bands(Decider.from_fitted(fitted))
+        values = training_values(Decider.from_fitted(fitted))
         names = list(map(str, fitted.topics.names))
         keys = [topic_key(number) for number in range(len(names))]
-        low, high = np.array([bands[key] for key in keys]).T
+        training = np.array([values[key].fraction for key in keys])
         proba = fitted.predict_proba(test.texts).astype(np.float64)
         true = np.array([names.index(str(topic)) for topic in test.topics])
         usual = np.array([topics.count(each) for each in names]) / len(topics)
@@ -262,9 +283,9 @@ def replays(sets: Sequence[str] = SETS, years: int = 100, texts: int = 200) -> s
         for _ in range(years):
             days = [_replay_day(rng, proba, true, usual, texts) for _ in range(365)]
             later = [_replay_day(rng, proba, true, doubled, texts) for _ in range(60)]
-            quiet = _find(np.array(days), texts, low, high)
+            quiet = _find(np.array(days), texts, training, len(topics))
             n_false += bool((quiet.raised >= 0).any())
-            changes = _find(np.array(days[:60] + later), texts, low, high)
+            changes = _find(np.array(days[:60] + later), texts, training, len(topics))
             raised = int(changes.raised[changed])
             if raised < 0 or raised >= 60:
                 found_delays.append(60 if raised < 0 else raised - 60 + 1)
@@ -296,10 +317,12 @@ def _replay_day(
     return means
 
 
-def _find(fractions: F64, n_texts: int, low: F64, high: F64) -> ChangeAlarms:
+def _find(fractions: F64, n_texts: int, training: F64, n_training: int) -> ChangeAlarms:
     weekdays: Index = np.arange(len(fractions)) % 7
     sizes = np.full(fractions.shape, float(n_texts))
-    return find_alarms(fractions, sizes, weekdays, low, high, 2 * len(low) + 2)
+    is_topic = np.ones(len(training), dtype=bool)
+    low, high = _daily_bands(training, n_training, fractions, sizes, is_topic)
+    return find_alarms(fractions, sizes, weekdays, low, high, 2 * len(training) + 2)
 
 
 # Cost ---------------------------------------------------------------------------------------------

@@ -57,7 +57,12 @@ def make_state(*models: str | Path, **settings: Any) -> WebState:
     operations = [operation.name for operation in OPERATIONS]
     topics = {model.name: model.fitted.topics.names for model in served.all()}
     metrics = Metrics(1, operations, topics)
-    watch = Watch(metrics, None if found.watch is None else WatchStore(found.watch))
+    watch = Watch(
+        metrics,
+        None if found.watch is None else WatchStore(found.watch),
+        n_kept=found.keep_texts,
+        keep_days=found.keep_days,
+    )
     return WebState(found, Service.from_settings(found, served, metrics, store, watch=watch))
 
 

@@ -119,15 +119,55 @@ def test_watch_sums_answers_of_a_multilabel_model(tmp_path: Path, path: Path) ->
     state.service.close()
 
 
-def test_watch_keeps_no_text(state: WebState, api: TestClient, path: Path) -> None:
+def has_bytes(path: Path, content: bytes) -> bool:
+    """Whether the file of daily sums, or a log beside it, has some bytes."""
+    return any(content in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+def test_watch_keeps_no_text_unless_asked_to(state: WebState, api: TestClient, path: Path) -> None:
     api.post("/v1/classify", json={"texts": ["the wheat secretword corn"]})
     read_today(state)
     state.service.close()
-    files = path.parent.glob("watch.db*")
-    assert not any(b"secretword" in file.read_bytes() for file in files)
+    assert not has_bytes(path, b"secretword")
 
 
-def test_watch_keeps_versions_of_a_model_apart(
+def test_watch_keeps_some_texts_of_each_day(news_slug: Path, path: Path) -> None:
+    model, today = ServedModel.load(str(news_slug)), [DAY]
+    watch = Watch(Metrics(), WatchStore(path), today=lambda: today[0], n_kept=3, seed=0)
+    texts = [f"wheat {number}" for number in range(50)]
+    for today[0] in (DAY, DAY + datetime.timedelta(1)):
+        for start in (0, 20):
+            watch.add(model, model.answer(texts[start : start + 30]))
+            watch.write()
+        watch.add(model, model.answer([" "]))
+    watch.close()
+    with WatchStore(path, is_read_only=True) as store:
+        samples = store.samples(model.digest)
+    assert list(samples) == [DAY, DAY + datetime.timedelta(1)]
+    for sample in samples.values():
+        assert (sample.n_texts, sample.capacity) == (60, 3)
+        assert {each.text for each in sample.texts} <= {*texts}
+        assert len(sample.texts) == 3
+
+
+def test_watch_deletes_texts_after_some_days(news_slug: Path, path: Path) -> None:
+    model, today = ServedModel.load(str(news_slug)), [DAY]
+    store = WatchStore(path)
+    watch = Watch(Metrics(), store, today=lambda: today[0], n_kept=3, keep_days=10)
+    watch.add(model, model.answer(["the wheat secretword corn"]))
+    watch.write()
+    today[0] = DAY + datetime.timedelta(10)
+    watch.delete_old_texts(store)
+    assert len(store.samples(model.digest)) == 1
+    today[0] = DAY + datetime.timedelta(11)
+    watch.delete_old_texts(store)
+    assert store.samples(model.digest) == {}
+    assert store.days(model.digest)[DAY].n_texts == 1
+    watch.close()
+    assert not has_bytes(path, b"secretword")
+
+
+def test_watch_keeps_models_with_other_topics_apart(
     state: WebState, api: TestClient, news_slug: Path, path: Path
 ) -> None:
     from slugline import TopicClassifier

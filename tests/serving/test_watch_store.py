@@ -19,7 +19,14 @@ from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums, WordSums
 from slugline.serving.watch.recorder import Watch
-from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
+from slugline.serving.watch.store import (
+    StoredAlert,
+    TrainingValue,
+    VersionDays,
+    WatchedModel,
+    WatchStore,
+)
+from slugline.serving.watch.text_sample import TextSample, draw_keys
 from slugline.text.features import WordCounts
 
 MODEL = WatchedModel("tickets", "0123456789ab", ("account", "delivery", "\ud800 odd"), False)
@@ -232,6 +239,127 @@ def test_store_accepts_an_alert_once(path: Path) -> None:
         assert store.accept(MODEL.digest, ALERT.series, DAY, "Ada")
         assert not store.accept(MODEL.digest, ALERT.series, DAY, "Bob")
         assert store.alerts(MODEL.digest) == [ALERT._replace(accepted=DAY, person="Ada")]
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+def sample_of(texts: list[str], capacity: int = 5, seed: int = 0) -> DaySums:
+    """Return the sums of some texts with a sample of them."""
+    sums = make_sums(draw(len(texts), 3))
+    sums.sample = TextSample(capacity)
+    sums.sample.add_texts(texts, draw_keys(np.random.default_rng(seed), len(texts)))
+    return sums
+
+
+def test_text_sample_has_each_text_with_the_same_probability() -> None:
+    counts, rng = np.zeros(30), np.random.default_rng(0)
+    for _ in range(400):
+        sample = TextSample(6)
+        for start, end in ((0, 5), (5, 25), (25, 30)):
+            part = TextSample(6)
+            part.add_texts([f"{n}" for n in range(start, end)], draw_keys(rng, end - start))
+            sample.add(part)
+        assert len(sample.texts) == 6
+        counts[[int(each.text) for each in sample.texts]] += 1
+    # 80 of 400 each, with a standard deviation of 8.
+    assert counts.sum() == 2400
+    assert np.abs(counts - 80).max() < 32
+
+
+def test_store_adds_samples_of_several_processes_to_one(path: Path) -> None:
+    first, second = sample_of([f"a{n}" for n in range(20)]), sample_of(["b"] * 30, seed=1)
+    with WatchStore(path) as store, WatchStore(path) as other:
+        store.add({(MODEL, DAY): first})
+        other.add({(MODEL, DAY): second})
+        sample = store.samples(MODEL.digest)[DAY]
+    assert first.sample is not None
+    assert second.sample is not None
+    first.sample.add(second.sample)
+    assert sample.n_texts == 50
+    assert sample.texts == first.sample.texts
+
+
+def test_store_keeps_as_few_texts_as_any_process(path: Path) -> None:
+    with WatchStore(path) as store:
+        for number, capacity in enumerate((5, 2, 9)):
+            store.add({(MODEL, DAY): sample_of(["x", "y", "z"] * 4, capacity, number)})
+        assert len(store.samples(MODEL.digest)[DAY].texts) == 2
+
+
+def test_store_keeps_any_text_up_to_a_length(path: Path) -> None:
+    texts = ["\ud800 \0 odd", "x" * 2_000_000]
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): sample_of(texts)})
+        found = {each.text for each in store.samples(MODEL.digest)[DAY].texts}
+    assert found == {texts[0], "x" * 1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("change", "row"),
+    [
+        ("UPDATE texts SET text = 7", "a text of the day '2026-03-02'"),
+        ("UPDATE texts SET day = '2026-03-03'", "a text of the day '2026-03-03'"),
+        ("UPDATE samples SET n_texts = -1", "the texts of the day '2026-03-02'"),
+    ],
+)
+def test_store_names_a_manipulated_text(path: Path, change: str, row: str) -> None:
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): sample_of(["x"])})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    with WatchStore(path) as store, pytest.raises(StoreError, match=row):
+        store.samples(MODEL.digest)
+
+
+# Versions -----------------------------------------------------------------------------------------
+
+LATER = MODEL._replace(digest="later")
+
+
+def test_store_adds_up_versions_with_the_same_topics(path: Path) -> None:
+    others = (
+        MODEL._replace(digest="other name", name="mails"),
+        MODEL._replace(digest="other topics", topics=("account", "delivery")),
+    )
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): sample_of(["x"] * 5), (LATER, DAY): sample_of(["y"] * 7)})
+        store.add(
+            {(others[0], DAY): make_sums(draw(2, 3)), (others[1], DAY): make_sums(draw(2, 2))}
+        )
+        for digest in (MODEL.digest, LATER.digest):
+            assert store.days(digest)[DAY].n_texts == 12
+            assert store.samples(digest)[DAY].n_texts == 12
+        assert [store.days(each.digest)[DAY].n_texts for each in others] == [2, 2]
+
+
+def test_store_keeps_what_was_usual_in_training(path: Path) -> None:
+    training = {"topic 0": TrainingValue(0.25, 100.0), "unsure": TrainingValue(0.1, 50.0)}
+    with WatchStore(path) as store:
+        store.add_version(MODEL, training)
+        store.add_version(MODEL, {"topic 0": TrainingValue(0.5, 1.0)})
+        store.add({(LATER, DAY): make_sums(draw(7, 3))})
+        assert store.versions(LATER.digest) == [
+            VersionDays(MODEL.digest, {}, training),
+            VersionDays(LATER.digest, {DAY: 7}, {}),
+        ]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE training SET fraction = 2.0")
+    with WatchStore(path) as store, pytest.raises(StoreError, match="of 'topic 0' in training"):
+        store.versions(MODEL.digest)
+
+
+def test_store_has_alerts_of_all_versions(path: Path) -> None:
+    with WatchStore(path) as store:
+        store.add_version(MODEL, {})
+        store.add_version(LATER, {})
+        assert store.add_alert(MODEL.digest, ALERT)
+        assert not store.add_alert(LATER.digest, ALERT)
+        assert store.alerts(LATER.digest) == [ALERT]
+        store.close_alert(LATER.digest, ALERT.series)
+        assert store.alerts(MODEL.digest) == [ALERT._replace(learned_by=LATER.digest)]
+        assert not store.accept(LATER.digest, ALERT.series, DAY)
+        assert store.add_alert(LATER.digest, ALERT)
 
 
 # Disks --------------------------------------------------------------------------------------------

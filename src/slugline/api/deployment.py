@@ -100,6 +100,7 @@ def serve(
     if not isinstance(settings, ServeSettings):
         raise option_error("settings", settings, "a `ServeSettings`")
     settings.check_learning()
+    settings.check_texts()
     if not insecure:
         settings.check_is_guarded()
     with contextlib.ExitStack() as stack:

@@ -34,8 +34,9 @@ _RISES, _FALLS, _FAR = (1.3, 1.6, 2.0, 3.0), (0.75, 0.6, 0.4, 0.2), (0.25, 0.5, 
 # The smallest number of days that raise an alarm.
 _MIN_DAYS = 3
 # The standard deviations of days and of weekdays, relative to the odds of the fraction, that are
-# assumed at first, and the number of days that this counts for. These constants were chosen by simulated years
-# (see benchmarks/watch.py), so that changes are found soon and false alarms are rare enough.
+# assumed at first, and the number of days that this counts for. These constants were chosen by
+# simulated years (see benchmarks/watch.py), so that changes are found soon and false alarms are
+# rare enough.
 _DAY_SPREAD, _WEEKDAY_SPREAD, _N_ASSUMED = 0.2, 0.2, 7.0
 # The smallest standard deviation of days that is ever assumed, relative to the odds.
 _MIN_SPREAD = 0.05
@@ -49,8 +50,9 @@ _MAX_SQUARE = 9.0
 # Degrees of freedom of the deviations, whose tails are heavy.
 _DEGREES = 8.0
 # Half the width of a band, in standard errors of the fraction among training documents, and the
-# smallest one relative to the odds of the fraction. Of many topics, none should be outside by chance: with 2
-# standard errors, 50 topics gave false alarms in 3 of 10 simulated years, and with 3, in 1 of 100.
+# smallest one relative to the odds of the fraction. Of many topics, none should be outside by
+# chance: with 2 standard errors, 50 topics gave false alarms in 3 of 10 simulated years, and with
+# 3, in 1 of 100.
 _BAND_Z, _BAND_TOLERANCE = 3.0, 0.1
 
 
@@ -185,9 +187,7 @@ class _SequentialTest:
         self._test(day, value - effect, total, is_known, bands)
         self._learn(weekday, value - bands.centre, effect, error, total, is_known)
 
-    def _test(
-        self, day: int, value: F64, variance: F64, is_known: Mask, bands: _DayBands
-    ) -> None:
+    def _test(self, day: int, value: F64, variance: F64, is_known: Mask, bands: _DayBands) -> None:
         z = (value - bands.ends)[:, np.newaxis] / np.sqrt(variance)
         shifted = z - bands.shifts / np.sqrt(variance)
         log_ratio = (

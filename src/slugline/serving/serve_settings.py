@@ -14,6 +14,7 @@ from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS, Limits
 from slugline.serving.tokens import Token
+from slugline.serving.watch.text_sample import KEEP_DAYS, MAX_KEEP_DAYS, MAX_KEPT
 
 _GIGABYTE = 1 << 30
 # Bytes of a form without its text, and of an encoded character in a form.
@@ -106,11 +107,24 @@ class ServeSettings:
     watch: Annotated[
         Path | None,
         _setting(
-            "Keep sums over the answers of each day, but no texts, in FILE, a SQLite database; the "
-            "page shows how topics change.",
+            "Keep sums over the answers of each day in FILE, a SQLite database; the page shows how "
+            "topics change. No texts are kept without --keep-texts.",
             "FILE",
         ),
     ] = None
+    keep_texts: Annotated[
+        int,
+        _setting(
+            "Keep the words of N texts a day, drawn at random, in the file of --watch, so that "
+            "people can label them. They may be personal data.",
+            "N",
+            ge=0,
+            le=MAX_KEPT,
+        ),
+    ] = 0
+    keep_days: Annotated[
+        int, _setting("Delete kept texts after DAYS.", "DAYS", ge=1, le=MAX_KEEP_DAYS)
+    ] = KEEP_DAYS
     learn_every: Annotated[
         int | None,
         _setting(
@@ -260,6 +274,14 @@ class ServeSettings:
             raise OptionError(
                 "--learn-from needs --learn-every N, the number of new corrections after which the "
                 "model learns again; give it, or leave --learn-from out."
+            )
+
+    def check_texts(self) -> None:
+        """Raise an OptionError if texts should be kept, and there is no file for them."""
+        if self.keep_texts and self.watch is None:
+            raise OptionError(
+                "--keep-texts needs --watch FILE, where texts are kept; give both, or leave "
+                "--keep-texts out."
             )
 
     def check_is_guarded(self, danger: str = "use the models and send corrections") -> None:

@@ -37,11 +37,13 @@ class AnsweredTexts(NamedTuple):
 
     Attributes
     ----------
+    texts : sequence of str
     decisions : sequence of Decision
     proba : float32 array, shape (n_texts, n_topics)
     words : WordCounts
     """
 
+    texts: Sequence[str]
     decisions: Sequence[Decision]
     proba: F32
     words: WordCounts
@@ -49,6 +51,7 @@ class AnsweredTexts(NamedTuple):
     def take(self, rows: Index) -> AnsweredTexts:
         """Return some of the texts."""
         return AnsweredTexts(
+            [self.texts[row] for row in rows.tolist()],
             [self.decisions[row] for row in rows.tolist()],
             self.proba[rows],
             WordCounts(self.words.n_known[rows], self.words.n_words[rows]),
@@ -133,7 +136,8 @@ class ServedModel:
         """
         decider = self.decider_for(min_precision)
         proba, words = self.fitted.predict_with_words(texts)
-        return AnsweredTexts(decider.decide_from_proba(texts, proba, words, top), proba, words)
+        decisions = decider.decide_from_proba(texts, proba, words, top)
+        return AnsweredTexts(texts, decisions, proba, words)
 
     def decider_for(self, min_precision: float | None) -> Decider:
         """Return the decider for a precision; the most recent deciders are cached."""

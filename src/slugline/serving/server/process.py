@@ -61,7 +61,12 @@ def run_process(
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)
-    watch = Watch(metrics, None if settings.watch is None else WatchStore(settings.watch))
+    watch = Watch(
+        metrics,
+        None if settings.watch is None else WatchStore(settings.watch),
+        n_kept=settings.keep_texts,
+        keep_days=settings.keep_days,
+    )
     service = Service.from_settings(settings, models, metrics, store, learner, watch)
     app = make_app(WebState(settings, service))
     sys.setswitchinterval(_SWITCH_SECONDS)

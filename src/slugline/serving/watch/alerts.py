@@ -13,10 +13,12 @@ from slugline.serving.watch.store import WatchStore
 _log = logging.getLogger("slugline.server")
 
 _SERIES = {UNSURE: "unsure answers", UNKNOWN_WORDS: "unknown words"}
-_USUAL = {
-    "training": "in training",
-    "first days": "in the first days",
-    "accepted": "after the last change that was accepted",
+# What the expected band is known from.
+_SOURCES = {
+    "training": "by training",
+    "training and first days": "by training and the first four weeks",
+    "first days": "by the first four weeks",
+    "accepted": "by the days after the last change that was accepted",
 }
 # Percentages below this one have a digit after the point.
 _FEW = 0.1
@@ -33,18 +35,23 @@ def describe_alert(report: AlertReport) -> str:
     >>> day = datetime.date(2026, 3, 3)
     >>> baseline = Baseline("training", Interval(0.12, 0.18))
     >>> alert = StoredAlert("topic 0", day, day)
-    >>> describe_alert(AlertReport(alert, "complaints", True, False, 0.31, baseline))
-    'Since 3 March 2026, the share of complaints is 31 %; in training, it was between 12 and 18 %.'
+    >>> report = AlertReport(alert, "complaints", True, False, 0.31, day, baseline)
+    >>> describe_alert(report)
+    'Since 3 March 2026, the share of complaints is 31 %; by training, 12 to 18 % is expected.'
+    >>> later = report._replace(since=datetime.date(2026, 5, 1))
+    >>> describe_alert(later).partition(";")[0]
+    'Since 3 March 2026, the share of complaints has changed: since 1 May 2026, it is 31 %'
     """
     name = str(report.topic)[:_MAX_TOPIC] if report.is_topic else _SERIES[report.alert.series]
     measure = "mean probability" if report.is_mean else "share"
     low, high = report.baseline.band
     digits = 0 if min(high, report.value) >= _FEW else 1
     value, low_text, high_text = (f"{100 * x:.{digits}f}" for x in (report.value, low, high))
-    return (
-        f"Since {format_day(report.alert.began)}, the {measure} of {name} is {value} %; "
-        f"{_USUAL[report.baseline.kind]}, it was between {low_text} and {high_text} %."
-    )
+    change = f"Since {format_day(report.alert.began)}, the {measure} of {name}"
+    if report.since > report.alert.began:
+        change += f" has changed: since {format_day(report.since)}, it"
+    source = _SOURCES[report.baseline.kind]
+    return f"{change} is {value} %; {source}, {low_text} to {high_text} % is expected."
 
 
 def format_day(day: datetime.date) -> str:

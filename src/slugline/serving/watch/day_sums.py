@@ -10,6 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.counting.rows import LIKELY
+from slugline.serving.watch.text_sample import TextSample
 from slugline.text.features import WordCounts
 
 # Edges of the levels of probabilities by which texts are grouped. No group has both likely and
@@ -119,6 +120,8 @@ class DaySums:
     groups : dict of GroupKey to TextGroup
         The texts in groups with similar probabilities. Each text of a single-label model is in one
         group; each text of a multilabel model is in one for each topic.
+    sample : TextSample or None
+        A random sample of the texts; None if none are kept.
     """
 
     n_topics: int
@@ -130,6 +133,7 @@ class DaySums:
     answers: I64 = field(init=False)
     sums: F64 = field(init=False)
     groups: dict[GroupKey, TextGroup] = field(default_factory=dict)
+    sample: TextSample | None = None
 
     def __post_init__(self) -> None:
         self.answers = np.zeros(self.n_topics, dtype=np.int64)
@@ -164,6 +168,10 @@ class DaySums:
         self.sums += other.sums
         for key, group in other.groups.items():
             self.add_group(key, group)
+        if other.sample is not None:
+            if self.sample is None:
+                self.sample = TextSample(other.sample.capacity)
+            self.sample.add(other.sample)
 
     def add_group(self, key: GroupKey, group: TextGroup) -> None:
         """Add a group of texts, to a coarser group if there are too many already."""

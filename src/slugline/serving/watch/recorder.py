@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import AnsweredTexts, ServedModel
 from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.store import WatchedModel, WatchStore
+from slugline.serving.watch.text_sample import KEEP_DAYS, TextSample, draw_keys
 from slugline.text.features import WordCounts
 
 _log = logging.getLogger("slugline.server")
@@ -57,6 +58,8 @@ class _PendingTexts(NamedTuple):
     given : tuple of topics
         The topics of all answers.
     n_unsure : int
+    texts : sequence of str
+        Empty if no texts are kept.
     """
 
     model: ServedModel
@@ -65,6 +68,7 @@ class _PendingTexts(NamedTuple):
     words: WordCounts
     given: tuple[Topic, ...]
     n_unsure: int
+    texts: Sequence[str]
 
 
 def _is_empty(decision: Decision) -> bool:
@@ -87,6 +91,12 @@ class Watch:
         Returns the current day.
     seconds : float, default 5.0
         Seconds between two additions to the file.
+    n_kept : int, default 0
+        The number of texts of each day and version that are kept, drawn at random.
+    keep_days : int, default 90
+        The number of days after which kept texts are deleted from the file.
+    seed : int, optional
+        Of the random draws; by default, they differ each time and between processes.
     """
 
     def __init__(
@@ -96,6 +106,9 @@ class Watch:
         *,
         today: Callable[[], datetime.date] = utc_today,
         seconds: float = _SECONDS,
+        n_kept: int = 0,
+        keep_days: int = KEEP_DAYS,
+        seed: int | None = None,
     ) -> None:
         self.store, self.today = store, today
         #: Called on the thread after sums were written, with the store and the current day.
@@ -103,6 +116,11 @@ class Watch:
         #: Why the file can't be written at the moment; None if it can.
         self.problem: str | None = None
         self._metrics, self._seconds = metrics, seconds
+        self._n_kept = n_kept if store is not None else 0
+        self._keep_days = keep_days
+        self._rng = np.random.default_rng(seed)
+        # The last day on which old texts were deleted.
+        self._cleared: datetime.date | None = None
         self._pending: deque[_PendingTexts] = deque()
         self._n_pending = 0
         self._sums: dict[tuple[WatchedModel, datetime.date], DaySums] = {}
@@ -129,7 +147,15 @@ class Watch:
             given = [decision.topic for decision in decisions if decision.topic is not None]
         n_unsure = sum(decision.reason is not None for decision in decisions)
         self._pending.append(
-            _PendingTexts(model, self.today(), texts.proba, texts.words, tuple(given), n_unsure)
+            _PendingTexts(
+                model=model,
+                day=self.today(),
+                proba=texts.proba,
+                words=texts.words,
+                given=tuple(given),
+                n_unsure=n_unsure,
+                texts=texts.texts if self._n_kept else (),
+            )
         )
         self._n_pending += texts.proba.size
         if self._n_pending > _MAX_PENDING:
@@ -169,6 +195,13 @@ class Watch:
         if self.store is not None:
             self.store.close()
 
+    def delete_old_texts(self, store: WatchStore) -> None:
+        """Delete kept texts of days that are too long ago, once a day."""
+        today = self.today()
+        if self._cleared != today:
+            store.delete_texts(before=today - datetime.timedelta(self._keep_days))
+            self._cleared = today
+
     def _run(self) -> None:
         written_at = -math.inf
         while not self._stopping.wait(min(self._seconds, _SUM_SECONDS)):
@@ -177,6 +210,8 @@ class Watch:
                 if time.monotonic() - written_at >= self._seconds:
                     written_at = time.monotonic()
                     self.write()
+                    if self.store is not None and self.problem is None:
+                        self.delete_old_texts(self.store)
                     if self.store is not None and self.on_written is not None:
                         self.on_written(self.store, self.today())
             except Exception:  # noqa: BLE001 - it must go on, and answers don't depend on it
@@ -209,6 +244,11 @@ class Watch:
             sums = self._sums_of(model, day)
             sums.n_unsure += sum(part.n_unsure for part in parts)
             sums.add_texts(proba, words)
+            if self._n_kept:
+                texts = [text for part in parts for text in part.texts]
+                if sums.sample is None:
+                    sums.sample = TextSample(self._n_kept)
+                sums.sample.add_texts(texts, draw_keys(self._rng, len(texts)))
 
     def _sums_of(self, model: ServedModel, day: datetime.date) -> DaySums:
         key = watched_model(model), day

@@ -19,17 +19,17 @@ from slugline.evaluation.intervals import Interval, wilson
 from slugline.model.fitted import Fitted
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums
+from slugline.serving.watch.recorder import watched_model
 from slugline.serving.watch.series import (
     UNKNOWN_WORDS,
     UNSURE,
     Baseline,
     DailyValues,
-    find_alerts,
-    find_baselines,
-    find_daily_band,
+    WatchedSeries,
     topic_key,
+    training_values,
 )
-from slugline.serving.watch.store import StoredAlert, WatchStore
+from slugline.serving.watch.store import StoredAlert, VersionDays, WatchStore
 
 #: The number of days that a report shows.
 N_DAYS = 60
@@ -103,6 +103,8 @@ class AlertReport(NamedTuple):
         within the band.
     value : float
         The value since the change began, or of the last `N_DAYS` days if it began before.
+    since : date
+        The first of the days whose value that is.
     baseline : Baseline
         What is usual for the value.
     """
@@ -112,6 +114,7 @@ class AlertReport(NamedTuple):
     is_topic: bool
     is_mean: bool
     value: float
+    since: datetime.date
     baseline: Baseline
 
 
@@ -133,6 +136,8 @@ class WatchReport(NamedTuple):
         Those that nobody has accepted.
     is_corrected : bool
         Whether shares are corrected for the errors that held-out predictions show.
+    version_since : date or None
+        The first day of the version, if earlier versions answered before; else None.
     """
 
     days: tuple[DayReport, ...]
@@ -141,6 +146,7 @@ class WatchReport(NamedTuple):
     baselines: dict[str, Baseline]
     alerts: tuple[AlertReport, ...]
     is_corrected: bool
+    version_since: datetime.date | None
 
     @property
     def has_tested_days(self) -> bool:
@@ -150,21 +156,32 @@ class WatchReport(NamedTuple):
 
 def update_alerts(store: WatchStore, model: ServedModel, today: datetime.date) -> list[AlertReport]:
     """Test the days before today, and store and return new alerts about a model."""
-    days = store.days(model.digest, until=today - datetime.timedelta(1), with_groups=False)
-    values = DailyValues.from_sums(days, len(model.fitted.topics))
-    known = store.alerts(model.digest)
-    new = [
-        alert
-        for alert in find_alerts(model.decider, values, known)
-        if store.add_alert(model.digest, alert)
-    ]
+    store.add_version(watched_model(model), training_values(model.decider))
+    yesterday = today - datetime.timedelta(1)
+    series = _read_series(store, model, yesterday)
+    if series.values.days:
+        for key in series.learned_series():
+            store.close_alert(model.digest, key)
+        series = _read_series(store, model, yesterday)
+    new = [alert for alert in series.find_alerts() if store.add_alert(model.digest, alert)]
     if not new:
         return []
+    series = _read_series(store, model, yesterday)
     first = min(alert.began for alert in new)
     recent = store.days(model.digest, max(first, today - datetime.timedelta(N_DAYS)), today)
-    baselines = find_baselines(model.decider, values, known)
+    baselines = series.baselines()
     shown = _share_baselines(store, model, baselines)
     return _report_alerts(model, new, recent, baselines, shown)
+
+
+def _read_series(store: WatchStore, model: ServedModel, until: datetime.date) -> WatchedSeries:
+    """Return the series of all versions of a model, one of which is `model`, up to a day."""
+    days = store.days(model.digest, until=until, with_groups=False)
+    values = DailyValues.from_sums(days, len(model.fitted.topics))
+    versions = store.versions(model.digest)
+    if not any(version.digest == model.digest for version in versions):
+        versions.append(VersionDays(model.digest, {}, training_values(model.decider)))
+    return WatchedSeries(values, versions, model.digest, store.alerts(model.digest))
 
 
 def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> WatchReport | None:
@@ -172,15 +189,13 @@ def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> 
 
     Days after today, as from a clock that was wrong, are ignored.
     """
-    all_days = store.days(model.digest, until=today, with_groups=False)
-    if not all_days:
+    series = _read_series(store, model, today)
+    if not series.values.days:
         return None
-    values = DailyValues.from_sums(all_days, len(model.fitted.topics))
-    first = max(today - datetime.timedelta(N_DAYS - 1), values.days[0])
+    first = max(today - datetime.timedelta(N_DAYS - 1), series.values.days[0])
     sums = store.days(model.digest, first, today)
-    stored = store.alerts(model.digest)
-    baselines = find_baselines(model.decider, values, stored)
-    open_alerts = [alert for alert in stored if alert.accepted is None]
+    baselines = series.baselines()
+    open_alerts = [alert for alert in series.alerts if alert.is_open]
     share_baselines = _share_baselines(store, model, baselines)
     alerts = _report_alerts(model, open_alerts, sums, baselines, share_baselines)
     estimator = estimator_of(model)
@@ -203,6 +218,7 @@ def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> 
         baselines=share_baselines,
         alerts=tuple(alerts),
         is_corrected=estimator.is_corrected,
+        version_since=series.version_since,
     )
 
 
@@ -270,6 +286,7 @@ def _report_alerts(
     `baselines` are those that were tested, of mean probabilities.
     """
     reports = []
+    first = min(days, default=datetime.date.min)
     topics = {topic_key(number): number for number in range(len(model.fitted.topics))}
     for alert in alerts:
         total = pool([sums for day, sums in days.items() if day >= alert.began])
@@ -293,7 +310,17 @@ def _report_alerts(
         else:
             continue
         topic = None if number is None else model.fitted.topics.names[number]
-        reports.append(AlertReport(alert, topic, number is not None, is_mean, value, baseline))
+        reports.append(
+            AlertReport(
+                alert=alert,
+                topic=topic,
+                is_topic=number is not None,
+                is_mean=is_mean,
+                value=value,
+                since=max(first, alert.began),
+                baseline=baseline,
+            )
+        )
     return reports
 
 
@@ -306,17 +333,22 @@ def _share_baselines(
     """
     estimator = estimator_of(model)
     by_series = dict(baselines)
+    if not estimator.is_corrected:
+        return by_series
+    totals: dict[tuple[datetime.date, datetime.date], DaySums | None] = {}
     for number in range(len(model.fitted.topics)):
         baseline = baselines[topic_key(number)]
-        if baseline.since is None or baseline.after is None or not estimator.is_corrected:
+        if baseline.since is None or baseline.after is None:
             continue
         first = max(baseline.since, baseline.after - datetime.timedelta(N_DAYS))
-        total = pool([*store.days(model.digest, first, baseline.after).values()])
+        if (first, baseline.after) not in totals:
+            days = store.days(model.digest, first, baseline.after)
+            totals[first, baseline.after] = pool([*days.values()])
+        total = totals[first, baseline.after]
         if total is None or not total.n_texts:
             continue
         share = estimator.shares(total, [number])[number].value
-        band = find_daily_band(share, total.n_texts)
-        by_series[topic_key(number)] = baseline._replace(band=band)
+        by_series[topic_key(number)] = baseline.with_days(share)
     return by_series
 
 

@@ -9,7 +9,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -17,16 +17,21 @@ from slugline.base.databases import DatabaseFormat, DatabaseStore, from_cell, to
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic
 from slugline.serving.watch.day_sums import DaySums, GroupKey, TextGroup, WordSums
+from slugline.serving.watch.text_sample import SampledText, TextSample
 
 # The largest size of a row: the names of very many topics.
 _MAX_ROW_BYTES = 16 << 20
 # The largest count that is read: sums of several can't overflow.
 _MAX_COUNT = 1 << 60
+# The largest integer of SQLite.
+_MAX_INTEGER = (1 << 63) - 1
 _COUNTS = "n_texts, n_unsure, n_corrections"
 _WORDS = ", ".join(WordSums._fields)
 _TABLES = (
     "CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE, "
     "name BLOB NOT NULL, topics TEXT NOT NULL, multilabel INTEGER NOT NULL)",
+    "CREATE TABLE training (model INTEGER NOT NULL, series TEXT NOT NULL, fraction REAL NOT NULL, "
+    "n REAL NOT NULL, PRIMARY KEY (model, series)) WITHOUT ROWID",
     "CREATE TABLE days (model INTEGER NOT NULL, day TEXT NOT NULL, n_texts INTEGER NOT NULL, "
     "n_unsure INTEGER NOT NULL, n_corrections INTEGER NOT NULL, "
     + "".join(f"{name} INTEGER NOT NULL, " for name in WordSums._fields)
@@ -34,9 +39,19 @@ _TABLES = (
     "CREATE TABLE text_groups (model INTEGER NOT NULL, day TEXT NOT NULL, first INTEGER NOT NULL, "
     "second INTEGER NOT NULL, level INTEGER NOT NULL, n INTEGER NOT NULL, sums BLOB NOT NULL, "
     "PRIMARY KEY (model, day, first, second, level)) WITHOUT ROWID",
+    "CREATE TABLE samples (model INTEGER NOT NULL, day TEXT NOT NULL, n_texts INTEGER NOT NULL, "
+    "capacity INTEGER NOT NULL, PRIMARY KEY (model, day)) WITHOUT ROWID",
+    "CREATE TABLE texts (model INTEGER NOT NULL, day TEXT NOT NULL, key INTEGER NOT NULL, "
+    "text BLOB NOT NULL, PRIMARY KEY (model, day, key)) WITHOUT ROWID",
     "CREATE TABLE alerts (model INTEGER NOT NULL, series TEXT NOT NULL, began TEXT NOT NULL, "
-    "raised TEXT NOT NULL, accepted TEXT, person BLOB, PRIMARY KEY (model, series, began)) "
-    "WITHOUT ROWID",
+    "raised TEXT NOT NULL, accepted TEXT, person BLOB, learned_by TEXT, "
+    "PRIMARY KEY (model, series, began)) WITHOUT ROWID",
+)
+# The numbers of all versions of a model, by the digest of one of them: their files have one name,
+# and they have the same topics.
+_VERSIONS = (
+    "(SELECT other.id FROM models AS other JOIN models AS this ON other.name = this.name AND "
+    "other.topics = this.topics AND other.multilabel = this.multilabel WHERE this.digest = ?)"
 )
 #: The format of the file.
 FORMAT = DatabaseFormat(
@@ -88,6 +103,8 @@ class StoredAlert(NamedTuple):
         When somebody said that it is the new normal; None if nobody did.
     person : str or None
         Who that was, if known.
+    learned_by : str or None
+        The version of the model for which it is no change, as it learned from such texts.
     """
 
     series: str
@@ -95,6 +112,43 @@ class StoredAlert(NamedTuple):
     raised: datetime.date
     accepted: datetime.date | None = None
     person: str | None = None
+    learned_by: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has accepted it, and no version has learned from such texts."""
+        return self.accepted is None and self.learned_by is None
+
+
+class TrainingValue(NamedTuple):
+    """The value of a series in training.
+
+    Attributes
+    ----------
+    fraction : float
+    n : float
+        The number of independent documents that it is worth.
+    """
+
+    fraction: float
+    n: float
+
+
+class VersionDays(NamedTuple):
+    """The days on which a version of a model answered.
+
+    Attributes
+    ----------
+    digest : str
+    n_texts : dict of date to int
+        Those with texts, in order.
+    training : dict of str to TrainingValue
+        By the keys of the series; empty if the version has no held-out predictions.
+    """
+
+    digest: str
+    n_texts: dict[datetime.date, int]
+    training: dict[str, TrainingValue]
 
 
 class WatchStore(DatabaseStore):
@@ -132,6 +186,8 @@ class WatchStore(DatabaseStore):
                 before = self._read_day(connection, number, model, day)
                 before.add(more)
                 self._write_day(connection, number, day, before)
+                if more.sample is not None:
+                    _write_sample(connection, number, day, more.sample)
 
     def models(self) -> list[WatchedModel]:
         """Return the models, in the order in which they were first used."""
@@ -151,36 +207,71 @@ class WatchStore(DatabaseStore):
     ) -> dict[datetime.date, DaySums]:
         """Return the sums of a model from one day to another, in order; days without texts lack.
 
-        Empty if the file has no such model. Without groups, they take far less memory.
+        They are those of all versions of the model that has the digest; empty if the file has none.
+        Without groups, they take far less memory.
         """
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT name, digest, topics, multilabel, id FROM models WHERE digest = ?",
-                (digest,),
+                "SELECT name, digest, topics, multilabel FROM models WHERE digest = ?", (digest,)
             ).fetchone()
             if row is None:
                 return {}
-            model, number = self._to_model(row[:4]), row[4]
-            where = "WHERE model = ? AND day BETWEEN ? AND ?"
-            span = (number, since.isoformat(), until.isoformat())
-            days: dict[datetime.date, DaySums] = {}
-            for day, *cells in connection.execute(
-                f"SELECT day, {_COUNTS}, {_WORDS}, answers, sums FROM days {where} ORDER BY day",  # noqa: S608
+            model = self._to_model(row)
+            where = f"WHERE model IN {_VERSIONS} AND day BETWEEN ? AND ?"
+            span = (digest, since.isoformat(), until.isoformat())
+            parts: dict[tuple[int, datetime.date], DaySums] = {}
+            for number, day, *cells in connection.execute(
+                f"SELECT model, day, {_COUNTS}, {_WORDS}, answers, sums FROM days {where}",  # noqa: S608
                 span,
             ):
                 with self._reading_row(f"the day {day!r}"):
-                    days[datetime.date.fromisoformat(day)] = _to_sums(model, cells)
-            for day, *cells in (
+                    parts[number, datetime.date.fromisoformat(day)] = _to_sums(model, cells)
+            for number, day, *cells in (
                 ()
                 if not with_groups
                 else connection.execute(
-                    f"SELECT day, first, second, level, n, sums FROM text_groups {where}",  # noqa: S608
+                    f"SELECT model, day, first, second, level, n, sums FROM text_groups {where}",  # noqa: S608
                     span,
                 )
             ):
                 with self._reading_row(f"a group of the day {day!r}"):
-                    _add_group(days[datetime.date.fromisoformat(day)], cells)
-        return days
+                    _add_group(parts[number, datetime.date.fromisoformat(day)], cells)
+        return _merge_days(parts)
+
+    def versions(self, digest: str) -> list[VersionDays]:
+        """Return all versions of a model, by the digest of one, in the order of their first use."""
+        with self._database.reading() as connection:
+            versions = {
+                number: VersionDays(name, {}, {})
+                for number, name in connection.execute(
+                    f"SELECT id, digest FROM models WHERE id IN {_VERSIONS} ORDER BY id",  # noqa: S608
+                    (digest,),
+                )
+            }
+            for number, day, n_texts in connection.execute(
+                f"SELECT model, day, n_texts FROM days WHERE model IN {_VERSIONS} AND n_texts > 0 "  # noqa: S608
+                "ORDER BY day",
+                (digest,),
+            ):
+                with self._reading_row(f"the day {day!r}"):
+                    [n] = _to_counts([n_texts])
+                    versions[number].n_texts[datetime.date.fromisoformat(day)] = n
+            for number, series, fraction, n in connection.execute(
+                f"SELECT model, series, fraction, n FROM training WHERE model IN {_VERSIONS}",  # noqa: S608
+                (digest,),
+            ):
+                with self._reading_row(f"the value of {series!r} in training"):
+                    versions[number].training[series] = _to_training_value(fraction, n)
+        return [*versions.values()]
+
+    def add_version(self, model: WatchedModel, training: Mapping[str, TrainingValue]) -> None:
+        """Store a version of a model, unless the file has it, with its values in training."""
+        with self._database.writing() as connection:
+            number = self._number(connection, model)
+            connection.executemany(
+                "INSERT OR IGNORE INTO training VALUES (?, ?, ?, ?)",
+                [(number, series, value.fraction, value.n) for series, value in training.items()],
+            )
 
     def _number(self, connection: sqlite3.Connection, model: WatchedModel) -> int:
         """Return the number of a model, which is stored if it is new."""
@@ -245,10 +336,53 @@ class WatchStore(DatabaseStore):
                 raise ValueError("a topic is neither a string nor a number")
             return WatchedModel(from_cell(name), digest, tuple(names), bool(multilabel))
 
+    # Texts ----------------------------------------------------------------------------------------
+
+    def samples(
+        self,
+        digest: str,
+        since: datetime.date = datetime.date.min,
+        until: datetime.date = datetime.date.max,
+    ) -> dict[datetime.date, TextSample]:
+        """Return the kept texts that any version of a model answered, in order of the days."""
+        where = f"WHERE model IN {_VERSIONS} AND day BETWEEN ? AND ?"
+        span = (digest, since.isoformat(), until.isoformat())
+        parts: dict[tuple[int, datetime.date], TextSample] = {}
+        with self._database.reading() as connection:
+            for number, day, *cells in connection.execute(
+                f"SELECT model, day, n_texts, capacity FROM samples {where}",  # noqa: S608
+                span,
+            ):
+                with self._reading_row(f"the texts of the day {day!r}"):
+                    n_texts, capacity = _to_counts(cells)
+                    sample = TextSample(capacity, n_texts)
+                    parts[number, datetime.date.fromisoformat(day)] = sample
+            for number, day, random_key, text in connection.execute(
+                f"SELECT model, day, key, text FROM texts {where} ORDER BY day, key",  # noqa: S608
+                span,
+            ):
+                with self._reading_row(f"a text of the day {day!r}"):
+                    [random_key] = _to_counts([random_key], _MAX_INTEGER)
+                    sample = parts[number, datetime.date.fromisoformat(day)]
+                    sample.texts.append(SampledText(random_key, from_cell(text)))
+        return _merge_days(parts)
+
+    def delete_texts(self, before: datetime.date = datetime.date.max) -> int:
+        """Delete the kept texts of the days before one, by default of all; return their number.
+
+        Their place in the file is overwritten. The sums stay.
+        """
+        with self._database.writing() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            cells = (before.isoformat(),)
+            n_deleted = connection.execute("DELETE FROM texts WHERE day < ?", cells).rowcount
+            connection.execute("DELETE FROM samples WHERE day < ?", cells)
+        return n_deleted
+
     # Alerts ---------------------------------------------------------------------------------------
 
     def add_alert(self, digest: str, alert: StoredAlert) -> bool:
-        """Store an alert unless there is one about the series that nobody has accepted.
+        """Store an alert unless there is an open one about the series.
 
         Returns whether it was stored, so that of several processes one says so.
         """
@@ -256,10 +390,11 @@ class WatchStore(DatabaseStore):
             cells = (alert.series, alert.began.isoformat(), alert.raised.isoformat(), digest)
             return bool(
                 connection.execute(
-                    "INSERT OR IGNORE INTO alerts (model, series, began, raised) "
+                    "INSERT OR IGNORE INTO alerts (model, series, began, raised) "  # noqa: S608
                     "SELECT id, ?, ?, ? FROM models WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM "
-                    "alerts WHERE model = models.id AND series = ? AND accepted IS NULL)",
-                    (*cells, alert.series),
+                    f"alerts WHERE model IN {_VERSIONS} AND series = ? AND accepted IS NULL "
+                    "AND learned_by IS NULL)",
+                    (*cells, digest, alert.series),
                 ).rowcount
             )
 
@@ -271,22 +406,31 @@ class WatchStore(DatabaseStore):
             cells = (day.isoformat(), None if person is None else to_cell(person), series, digest)
             return bool(
                 connection.execute(
-                    "UPDATE alerts SET accepted = ?, person = ? WHERE accepted IS NULL AND "
-                    "series = ? AND model = (SELECT id FROM models WHERE digest = ?)",
+                    "UPDATE alerts SET accepted = ?, person = ? WHERE accepted IS NULL AND "  # noqa: S608
+                    f"learned_by IS NULL AND series = ? AND model IN {_VERSIONS}",
                     cells,
                 ).rowcount
             )
 
+    def close_alert(self, digest: str, series: str) -> None:
+        """Note that a version has learned from texts as they are since the open alert."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "UPDATE alerts SET learned_by = ? WHERE accepted IS NULL AND "  # noqa: S608
+                f"learned_by IS NULL AND series = ? AND model IN {_VERSIONS}",
+                (digest, series, digest),
+            )
+
     def alerts(self, digest: str) -> list[StoredAlert]:
-        """Return the alerts about a model, in the order in which the changes began."""
+        """Return the alerts about all versions of a model, in the order of the changes."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT series, began, raised, accepted, person FROM alerts "
-                "WHERE model = (SELECT id FROM models WHERE digest = ?) ORDER BY began, raised",
+                "SELECT series, began, raised, accepted, person, learned_by FROM alerts "  # noqa: S608
+                f"WHERE model IN {_VERSIONS} ORDER BY began, raised",
                 (digest,),
             ).fetchall()
         alerts = []
-        for series, began, raised, accepted, person in rows:
+        for series, began, raised, accepted, person, learned_by in rows:
             with self._reading_row(f"an alert about {series!r}"):
                 alerts.append(
                     StoredAlert(
@@ -295,6 +439,7 @@ class WatchStore(DatabaseStore):
                         datetime.date.fromisoformat(raised),
                         None if accepted is None else datetime.date.fromisoformat(accepted),
                         None if person is None else from_cell(person),
+                        None if learned_by is None else str(learned_by),
                     )
                 )
         return alerts
@@ -305,6 +450,50 @@ class WatchStore(DatabaseStore):
             yield
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise self._database.damaged_row(row, error) from error
+
+
+# Days ---------------------------------------------------------------------------------------------
+
+
+class _Addable(Protocol):
+    def add(self, other: Self, /) -> None: ...
+
+
+_Day = TypeVar("_Day", bound=_Addable)
+
+
+def _merge_days(parts: Mapping[tuple[int, datetime.date], _Day]) -> dict[datetime.date, _Day]:
+    """Return one value for each day, in order, from those of each version and day."""
+    days: dict[datetime.date, _Day] = {}
+    for (_, day), part in sorted(parts.items(), key=lambda item: item[0][1]):
+        if day in days:
+            days[day].add(part)
+        else:
+            days[day] = part
+    return days
+
+
+def _write_sample(
+    connection: sqlite3.Connection, number: int, day: datetime.date, sample: TextSample
+) -> None:
+    """Add a sample to that of the same model and day."""
+    key = (number, day.isoformat())
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(
+        "INSERT INTO samples VALUES (?, ?, ?, ?) ON CONFLICT (model, day) DO UPDATE SET "
+        "n_texts = min(n_texts + excluded.n_texts, ?), capacity = min(capacity, excluded.capacity)",
+        (*key, sample.n_texts, sample.capacity, _MAX_COUNT),
+    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)",
+        [(*key, each.key, to_cell(each.text)) for each in sample.texts],
+    )
+    connection.execute(
+        "DELETE FROM texts WHERE model = ? AND day = ? AND key NOT IN (SELECT key FROM texts "
+        "WHERE model = ? AND day = ? ORDER BY key LIMIT (SELECT capacity FROM samples "
+        "WHERE model = ? AND day = ?))",
+        key * 3,
+    )
 
 
 # Cells --------------------------------------------------------------------------------------------
@@ -335,11 +524,19 @@ def _add_group(sums: DaySums, cells: Sequence[Any]) -> None:
         raise ValueError("there are too many groups")
 
 
-def _to_counts(cells: Iterable[Any]) -> Iterator[int]:
+def _to_counts(cells: Iterable[Any], largest: int = _MAX_COUNT) -> Iterator[int]:
     for cell in cells:
-        if not isinstance(cell, int) or not 0 <= cell <= _MAX_COUNT:
+        if not isinstance(cell, int) or not 0 <= cell <= largest:
             raise ValueError("a count is invalid")
         yield cell
+
+
+def _to_training_value(fraction: Any, n: Any) -> TrainingValue:
+    if not all(isinstance(each, float) for each in (fraction, n)) or not (
+        0 <= fraction <= 1 and 0 <= n <= _MAX_COUNT
+    ):
+        raise ValueError("it is invalid")
+    return TrainingValue(fraction, n)
 
 
 def _to_array(cell: Any, dtype: str, length: int) -> Any:
