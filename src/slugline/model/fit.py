@@ -106,6 +106,7 @@ def fit(
 
         texts, labels = documents.texts, task.labels
         encoder_fit = distil(encoder_fit, fit_with, texts, unlabelled_texts, labels, context)
+    words = replace(words, rows=None)  # to free memory
     dense, heldout = encoder_fit.head, encoder_fit.heldout
     features, learner, columns = words.without_unused_columns()
     fitted = Fitted(

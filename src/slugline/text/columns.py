@@ -12,7 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.errors import DataError
-from slugline.text.sparse import count_matrix, ranges, row_offsets, stack_rows
+from slugline.text.sparse import count_matrix, row_offsets, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
 from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
@@ -243,11 +243,12 @@ class HashedColumns(Buckets):
     def select(self, columns: Integers) -> HashedColumns:
         """Return a table of some of the columns, which must be ascending."""
         buckets, data, lengths = self.buckets_and_names()
-        lengths = lengths[columns]
-        places = ranges(self._name_bytes()[1][columns], lengths)
-        names = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
+        is_selected = np.zeros(self.n_columns, dtype=bool)
+        is_selected[columns] = True
+        # A mask of bytes, as their positions would take eight times as much memory.
+        names = np.frombuffer(data, dtype=np.uint8)[is_selected.repeat(lengths)].tobytes()
         return HashedColumns.from_buckets(
-            buckets[columns], (names, lengths), self.n_buckets, self.kind
+            buckets[columns], (names, lengths[columns]), self.n_buckets, self.kind
         )
 
     @classmethod
@@ -261,11 +262,11 @@ class HashedColumns(Buckets):
 
     def buckets_and_names(self) -> tuple[I32, bytes, I64]:
         """Return the bucket of each column, the names concatenated as bytes, and their lengths."""
-        data, bounds = self._name_bytes()
+        data, lengths = self._join_names()
         buckets = np.empty(self.n_columns, dtype=np.int32)
         seen = np.flatnonzero(self._columns >= 0)
         buckets[self._columns[seen]] = seen
-        return buckets, data, np.diff(bounds)
+        return buckets, data, lengths
 
     def _group_table(self) -> TermTable:
         n_groups = -(-self.n_buckets // _BUCKETS_PER_GROUP)
@@ -283,14 +284,18 @@ class HashedColumns(Buckets):
 
     def _name_bytes(self) -> tuple[bytes, I64]:
         """Return the names concatenated as bytes, and the offsets between them."""
+        data, lengths = self._join_names()
+        if self._bounds is None:  # cached, or finding one name would take as long as finding all
+            self._bounds = row_offsets(lengths)
+        return data, self._bounds
+
+    def _join_names(self) -> tuple[bytes, I64]:
+        """Return the names concatenated as bytes, and their lengths."""
         if len(self._names) != 1:
             none = np.zeros(0, dtype=np.int64)
             data = b"".join(data for data, _ in self._names)
             self._names = ((data, np.concatenate([none, *(n for _, n in self._names)])),)
-        data, lengths = self._names[0]
-        if self._bounds is None:  # cached, or finding one name would take as long as finding all
-            self._bounds = row_offsets(lengths)
-        return data, self._bounds
+        return self._names[0]
 
     def _find_columns(self, hashes: U64) -> I32:
         return self._columns[self._buckets(hashes)]

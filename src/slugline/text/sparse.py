@@ -43,6 +43,21 @@ def row_lengths(indptr: Integers) -> Integers:
     return indptr[1:] - indptr[:-1]
 
 
+def row_slices(indptr: Integers, max_entries: int = 1 << 19) -> Iterator[slice]:
+    """Yield slices of consecutive rows of up to `max_entries`, or of one row that has more.
+
+    What is computed from a slice at a time takes little memory beside the rows.
+
+    >>> list(row_slices(np.array([0, 2, 2, 5, 6]), max_entries=3))
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
+    """
+    start, n_rows = 0, len(indptr) - 1
+    while start < n_rows:
+        stop = int(np.searchsorted(indptr, indptr[start] + max_entries, side="right")) - 1
+        yield slice(start, max(stop, start + 1))
+        start = max(stop, start + 1)
+
+
 def ranges(starts: Integers, lengths: Integers) -> I64:
     """Return the integers start, start + 1, ... of each range of a length, concatenated.
 
@@ -313,7 +328,8 @@ def check_rows(X: object, n_columns: int) -> SparseRows | sp.csr_array:
 
 
 def _check_finite(values: F32) -> None:
-    if not np.isfinite(values).all():
+    # The extremes are NaN if one value is; a mask of all values would take memory.
+    if values.size and not np.isfinite([values.min(), values.max()]).all():
         raise DataError(
             Parameter("X"), " holds NaN or infinity; remove or replace such values first."
         )

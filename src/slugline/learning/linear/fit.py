@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import newton, steps, sums
-from slugline.text.sparse import row_lengths
+from slugline.text.sparse import row_lengths, row_offsets, row_slices
 
 T = TypeVar("T")
 
@@ -64,8 +64,6 @@ _MIN_TOPICS = 8
 _SPREAD_POWER = 0.1
 # Rows whose squared length differs from 1 by less have been scaled to it.
 _NEAR = 1e-3
-# The number of rows that are compared at a time.
-_ROWS_AT_ONCE = 4096
 
 
 def default_passes(n_rows: int) -> int:
@@ -104,6 +102,20 @@ def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
 
 
+def renormalized_parts(X: sp.csr_array, rows: Index, known_columns: Mask) -> Iterator[sp.csr_array]:
+    """Yield some of the rows, a few at a time, as `renormalize_rows` scales them."""
+    for part in row_slices(row_offsets(row_lengths(X.indptr)[rows])):
+        yield renormalize_rows(X[rows[part]], known_columns)
+
+
+def find_columns(X: sp.csr_array, rows: Index) -> Mask:
+    """Return a mask of the columns in which some of the rows have entries."""
+    has_entries = np.zeros(X.shape[1], dtype=bool)
+    for part in row_slices(row_offsets(row_lengths(X.indptr)[rows])):
+        has_entries[X[rows[part]].indices] = True
+    return has_entries
+
+
 def group_equal_rows(X: sp.csr_array) -> Index:
     """Return a number for each row, which is the same for equal rows; shape (n_rows,).
 
@@ -111,8 +123,7 @@ def group_equal_rows(X: sp.csr_array) -> Index:
     random vector, which is the same for different rows once in 10^15.
     """
     vector = np.random.default_rng(0).random(X.shape[1])
-    starts = range(0, X.shape[0], _ROWS_AT_ONCE)
-    products = [X[start : start + _ROWS_AT_ONCE] @ vector for start in starts]
+    products = [X[part] @ vector for part in row_slices(X.indptr)]
     return np.unique(np.concatenate(products), return_inverse=True)[1]
 
 
@@ -182,10 +193,11 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
         clean_rows = _without_doubtful(training, rows)
         if len(clean_rows) < len(rows):
             training = _Training.from_problem(problem, clean_rows, passes)
-    parts, bias_parts = zip(*training.map_batches(training.finish), strict=True)
-    del training  # its minibatches take half as much memory as the rows
-    weights, biases = steps.hstack_topics(parts), np.concatenate(bias_parts)
-    del parts
+    ends = training.map_batches(training.finish)
+    del training
+    biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
+    del ends  # so that a part can be freed when it has been copied
+    weights = steps.hstack_topics(parts)
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     heldout = score_heldout_rows(problem, rows, clean_rows, passes)
     calibration = heldout.calibration(problem.labels, problem.costs)
@@ -580,13 +592,14 @@ def scores_in_folds(
 def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: int | None) -> F32:
     """Return scores of test rows by weights learned from training rows."""
     training = _Training.from_problem(problem, train, passes, "calibrating: learning from")
-    known_columns = np.zeros(problem.X.shape[1], dtype=bool)
-    known_columns[problem.X[train].indices] = True
-    X = renormalize_rows(problem.X[test], known_columns)
+    known_columns = find_columns(problem.X, train)
 
     def score(topics: slice) -> F32:
         descent = training.run(topics)
-        return X @ descent.weights + descent.biases
+        parts = [
+            part @ descent.weights for part in renormalized_parts(problem.X, test, known_columns)
+        ]
+        return np.concatenate(parts) + descent.biases
 
     scores = np.concatenate(training.map_batches(score), axis=1)
     scores[:, problem.totals(train) == 0] = ABSENT_SCORE

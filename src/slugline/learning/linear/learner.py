@@ -213,15 +213,20 @@ class LinearLearner(LinearOptions):
         weights = self.weights.copy()
         weights.data[np.abs(weights.data) < least] = 0
         weights.eliminate_zeros()
-        return self._copy_with(weights)
+        return self._copy_with(sparse.SparseRows.from_csr(weights))
 
     def of_columns(self, columns: Integers) -> LinearLearner:
-        """Return a copy for rows that have only these columns."""
-        return self._copy_with(self.weights[columns])
+        """Return a copy for rows that have only these columns, which are ascending."""
+        values, topics, lengths = self._sparse_weights().entries
+        if lengths[columns].sum() < len(values):
+            return self._copy_with(sparse.SparseRows.from_csr(self.weights[columns]))
+        # Only columns without weights are left out, so that the weights can be shared.
+        entries = sparse.Entries(values, topics, lengths[columns])
+        return self._copy_with(sparse.SparseRows(entries, len(self.biases)))
 
-    def _copy_with(self, weights: sp.csr_array) -> LinearLearner:
+    def _copy_with(self, weights: sparse.SparseRows) -> LinearLearner:
         learner = copy.copy(self)
-        learner._set_weights(weights)
+        learner._weights, learner._table, learner._stream = weights, None, None
         return learner
 
     @property

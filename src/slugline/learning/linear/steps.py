@@ -7,7 +7,8 @@ product, as on x86-64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, Integers
+from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.learning.labels import Labels
 from slugline.text import sparse
 
@@ -315,14 +316,26 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
         The rows to count; a row with several topics counts once for each.
     """
     counted = labels.take(rows)
-    topics, number = np.unique(counted.topics, return_inverse=True)
-    # With wider indices than those of X, SciPy would copy X.
-    indices = rows[counted.rows].astype(X.indices.dtype), number.astype(X.indices.dtype)
-    shape = X.shape[0], len(topics)
-    is_topic = sp.csr_array((np.ones(len(number)), indices), shape=shape, dtype=np.float32)
-    is_present = (X.data != 0).astype(np.float32)
-    has_term = sp.csr_array((is_present, X.indices, X.indptr), shape=X.shape)
-    return relevance_from_counts(has_term.T @ is_topic, np.bincount(number))
+    _, numbers, sizes = np.unique(counted.topics, return_inverse=True, return_counts=True)
+    owners = rows[counted.rows]
+    n_each, totals = np.bincount(owners, minlength=X.shape[0]), np.zeros(X.shape[1], dtype=np.int64)
+    for terms, values, lengths, part in _entry_slices(X):
+        np.add.at(totals, terms, n_each[part].repeat(lengths) * (values != 0))
+    divergence = _Divergence.from_totals(totals, sizes)
+    # Counts by term and topic can take more memory than the rows, so only as many topics are
+    # counted at a time as have the entries of a slice.
+    by_topic = owners[np.argsort(numbers, kind="stable")]
+    bounds = sparse.row_offsets(sizes)
+    n_entries = sparse.row_offsets(sparse.row_lengths(X.indptr)[by_topic])[bounds]
+    for topics in sparse.row_slices(n_entries):
+        starts = bounds[topics.start : topics.stop + 1]
+        part_rows = X[by_topic[starts[0] : starts[-1]]]
+        is_present = (part_rows.data != 0).astype(np.float32)
+        arrays = is_present, part_rows.indices, part_rows.indptr[starts - starts[0]]
+        counts = sp.csc_array(arrays, shape=(X.shape[1], len(starts) - 1)).tocsr()
+        counts.sum_duplicates()
+        divergence.add(counts, topics.start)
+    return divergence.relevance()
 
 
 def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
@@ -330,22 +343,59 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
 
     Parameters
     ----------
-    counts : float32 CSR array, shape (n_columns, n_topics)
+    counts : float32 sparse array, shape (n_columns, n_topics)
         Documents of each topic with each term.
     sizes : int array, shape (n_topics,)
         Documents of each topic, at least one.
     """
-    n_columns, n_topics = counts.shape
-    pairs = counts.tocoo()  # a value for each term and topic that occur together
-    terms, fractions = pairs.row, (sizes / sizes.sum())[pairs.col]
-    prior = _PRIOR * max(1, n_topics)
-    total = np.bincount(terms, pairs.data, n_columns) + prior
-    ratio = (pairs.data / fractions + prior) / total[terms]
-    divergence = np.bincount(terms, fractions * ratio * np.log(ratio), n_columns).astype(np.float64)
-    # Topics without the term have one ratio.
-    elsewhere = 1 - np.bincount(terms, fractions, n_columns)
-    divergence += elsewhere * (prior / total) * np.log(prior / total)
-    return divergence / np.log(max(n_topics, 2))
+    counts = counts.tocsr()
+    terms = np.arange(counts.shape[0]).repeat(sparse.row_lengths(counts.indptr))
+    totals = np.bincount(terms, counts.data, counts.shape[0])
+    divergence = _Divergence.from_totals(totals, sizes)
+    divergence.add(counts, 0)
+    return divergence.relevance()
+
+
+@dataclass(frozen=True)
+class _Divergence:
+    """The divergence of each term, summed over topics in ascending order."""
+
+    totals: F64  # shape (n_columns,): documents with each term, and the prior
+    fractions: F64  # shape (n_topics,): of all documents
+    prior: float
+    sums: F64  # shape (n_columns,): over the topics that have a term
+    coverage: F64  # shape (n_columns,): the sum of their fractions
+
+    @classmethod
+    def from_totals(cls, totals: F64 | I64, sizes: Integers) -> _Divergence:
+        """Return the divergence before any topic, given the documents of each term and topic."""
+        prior = _PRIOR * max(1, len(sizes))
+        sums, coverage = np.zeros(len(totals)), np.zeros(len(totals))
+        all_totals = np.asarray(totals, dtype=np.float64) + prior
+        return cls(all_totals, sizes / sizes.sum(), prior, sums, coverage)
+
+    def add(self, counts: sp.csr_array, first: int) -> None:
+        """Add consecutive topics, given how many of their documents have each term."""
+        terms = np.arange(counts.shape[0]).repeat(sparse.row_lengths(counts.indptr))
+        fractions = self.fractions[first + counts.indices]
+        ratio = (counts.data / fractions + self.prior) / self.totals[terms]
+        np.add.at(self.sums, terms, fractions * ratio * np.log(ratio))
+        np.add.at(self.coverage, terms, fractions)
+
+    def relevance(self) -> F64:
+        """Return the relevance after all topics."""
+        # Topics without the term have one ratio.
+        ratio = self.prior / self.totals
+        divergence: F64 = self.sums + (1 - self.coverage) * ratio * np.log(ratio)
+        return divergence / np.log(max(len(self.fractions), 2))
+
+
+def _entry_slices(X: sp.csr_array) -> Iterator[tuple[Integers, F32, Integers, slice]]:
+    """Yield the columns and values of the entries of some rows, the rows' lengths, and the rows."""
+    for part in sparse.row_slices(X.indptr):
+        entries = slice(X.indptr[part.start], X.indptr[part.stop])
+        lengths = sparse.row_lengths(X.indptr[part.start : part.stop + 1])
+        yield X.indices[entries], X.data[entries], lengths, part
 
 
 def relevance_power(n_rows: int, n_topics: int, multilabel: bool) -> int:
@@ -365,8 +415,10 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F
     """
     is_counted = np.zeros(X.shape[0], dtype=np.float32)
     is_counted[rows] = 1
-    squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
-    totals = (squares.T @ is_counted).astype(np.float64)
+    sums = np.zeros(X.shape[1], dtype=np.float32)
+    for terms, values, lengths, part in _entry_slices(X):
+        np.add.at(sums, terms, np.square(values) * is_counted[part].repeat(lengths))
+    totals = sums.astype(np.float64)
     rates = learning_rates(relevance(X, labels, rows), totals, power)
     return np.append(rates, 1).astype(np.float32)
 
@@ -425,6 +477,28 @@ def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
     return sp.coo_array((np.concatenate(values), indices), shape=weights.shape).tocsc()
 
 
-def hstack_topics(parts: Sequence[sp.csc_array]) -> sp.csr_array:
-    """Return the weights of consecutive batches of topics side by side."""
-    return sp.hstack(parts, format="csc").tocsr()
+def hstack_topics(parts: list[sp.csc_array]) -> sp.csr_array:
+    """Return the weights of consecutive batches of topics side by side; `parts` is emptied.
+
+    A part is freed once its weights have been copied: all of them can take more memory than rows.
+    """
+    n_columns, n_topics = parts[0].shape[0], sum(part.shape[1] for part in parts)
+    lengths = np.zeros(n_columns, dtype=np.int64)
+    for part in parts:
+        lengths += np.bincount(part.indices, minlength=n_columns)
+    indptr = sparse.row_offsets(lengths)
+    if indptr[-1] < np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)
+    ends = indptr[:-1].copy()
+    topics = np.empty(indptr[-1], dtype=np.int32)
+    values = np.empty(indptr[-1], dtype=np.float32)
+    topic = 0
+    while parts:
+        part = parts.pop(0)
+        for start, stop in itertools.pairwise(part.indptr.tolist()):
+            terms = part.indices[start:stop]
+            places = ends[terms]
+            topics[places], values[places] = topic, part.data[start:stop]
+            ends[terms] += 1
+            topic += 1
+    return sp.csr_array((values, topics, indptr), shape=(n_columns, n_topics))
