@@ -87,6 +87,18 @@ def test_count_shows_some_topics(news_slug: Path, texts: list[str]) -> None:
         slugline.count(news_slug, texts, topics=["sport", "chess"])
 
 
+def test_count_saves_names_that_no_spreadsheet_reads_as_formulas(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"text": ["wheat and corn"] * 20, "shop": ["=1+1"] * 10 + ["b"] * 10})
+    result = slugline.count(news_slug, frame, by="shop")
+    saved = result.save(tmp_path / "counts.csv").read_text("utf-8-sig")
+    assert "\n'=1+1,10,bank," in saved
+    openpyxl = pytest.importorskip("openpyxl")
+    sheet = openpyxl.load_workbook(result.save(tmp_path / "counts.xlsx")).active
+    assert sheet.freeze_panes == "A2"
+
+
 def test_count_is_saved_with_the_separator_of_the_texts(news_slug: Path, tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_text("shop;text\n" + "x;wheat and corn\ny;the goal\n" * 9)

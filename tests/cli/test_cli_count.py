@@ -232,6 +232,8 @@ def test_count_shows_a_topic_of_each_month_and_of_all_texts(run: Run) -> None:
     code, out, err = run(*words, "--topic", "chess")
     assert (code, out) == (2, "")
     assert "--topic 'chess' is no topic; the topics are bank, grain" in err
+    _, _, err = run(*words[:-1], "Sport")
+    assert "--topic 'Sport' is no topic; did you mean 'sport'?" in err
 
 
 def test_count_of_a_single_month_has_a_chart(run: Run, tmp_path: Path) -> None:
@@ -336,6 +338,16 @@ def test_count_rejects_labels_of_other_texts(run: Run, tmp_path: Path) -> None:
     code, out, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
     assert (code, out) == (1, "")
     assert "none of the 2 labelled texts of other.csv is in new.csv" in err
+
+
+def test_count_asks_to_rename_columns_of_labels(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("note\na wheat silo\na loan\n")
+    code, out, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "slugline: error: other.csv: it is unclear which columns hold the texts and the topics; "
+        "name them "
+    )
 
 
 def test_count_counts_topics_that_only_labels_have(run: Run, news: News, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from slugline.counting.concerns import (
     TextTotals,
+    few_text_concerns,
     group_shift_concerns,
     group_text_concerns,
     group_unsure_concerns,
@@ -30,6 +31,20 @@ def sample(proba: float, n: int = 100) -> HeldoutSample:
     rows = np.full((n, 2), 1 - proba)
     rows[np.arange(n), topics] = proba
     return HeldoutSample(rows, topics, np.array([n / 2, n / 2]))
+
+
+@pytest.mark.parametrize(
+    ("n_texts", "n_by_group", "concerns"),
+    [
+        (1, [], ["1 text is too few for shares to mean much; read them instead."]),
+        (9, [4, 5], ["9 texts are too few for shares to mean much; read them instead."]),
+        (10, [], []),
+        (50, [40, 10], []),
+        (50, [42, 8], ["1 of 2 weeks has fewer than 10 texts, too few for shares to mean much."]),
+    ],
+)
+def test_few_text_concerns(n_texts: int, n_by_group: list[int], concerns: list[str]) -> None:
+    assert [*few_text_concerns(n_texts, n_by_group, "week")] == concerns
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_labelled_sample_that_the_model_learned_from_is_named(
 
     classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=None).classifier
     sample = read_labelled_sample(news_csv, classifier.fitted_)
-    assert sample.is_known
+    assert sample.is_training_data
     assert sample.concerns[0].startswith("The model learned from")
 
 

@@ -20,7 +20,7 @@ from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
-from slugline.prediction.files import table_file
+from slugline.prediction.files import guard_cell, table_file
 
 # Digits of shares and numbers in files: no interval is as narrow.
 _N_DIGITS = 4
@@ -77,14 +77,13 @@ class CountResult(TableResult):
         return math.ceil(math.sqrt(n_charts))  # as wide as a slide
 
     def _table(self, delimiter: str | None = ",") -> bytes:
-        records = [
-            {
-                name: round(value, _N_DIGITS) if isinstance(value, float) else value
-                for name, value in record.items()
-            }
-            for record in self.to_records()
-        ]
-        rows = [[*records[0]], *(record.values() for record in records)]
+        def to_cell(value: Any) -> Any:
+            if isinstance(value, float):
+                return round(value, _N_DIGITS)
+            return value if delimiter is None else guard_cell(value)
+
+        records = self.to_records()
+        rows = [[*records[0]], *(map(to_cell, record.values()) for record in records)]
         return table_file(rows, None if delimiter is None else self._separator)
 
     def _page(self) -> str:

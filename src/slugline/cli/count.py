@@ -49,7 +49,7 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 @options.text_option
 @option(
     "--by COLUMN",
-    f"Count each value of a column, or each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates.",
+    f"Count each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates, or each value of a column.",
 )
 @option("--topic topics NAME", "Topic to show; repeatable.", multiple=True, show_default="all")
 @option("--since DAY", "Count the texts that a server answered since a day, such as 2026-03-01.")
@@ -66,8 +66,8 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 )
 @option(
     "--plan MARGIN",
-    "Say how many texts to label, so that 95 % intervals end within MARGIN of the share, such as "
-    "0.02 for 2 points either way.",
+    "Say how many texts to label so that each 95 % interval ends within MARGIN of the share: 0.02 "
+    "is 2 points either way.",
     type=float,
 )
 @options.format_option
@@ -260,9 +260,10 @@ def _print_counts(counts: Counts) -> None:
     if sums:
         show(sums)
     for change in counts.significant_changes:
-        show(f"{change.describe()}.")
+        sentence = change.describe()
+        show(f"{sentence[0].upper()}{sentence[1:]}." if not counts.is_time else f"{sentence}.")
     if counts.changes and not counts.significant_changes:
-        show("No change is more than chance.")
+        show(f"No {'change' if counts.is_time else 'difference'} is more than chance.")
     if counts.plan is not None:
         show(counts.plan.describe())
 

@@ -87,6 +87,7 @@ def find_changes(
                     Interval(difference - margin, difference + margin),
                     math.erfc(abs(difference) / max(error, 1e-12) / math.sqrt(2)),
                     basis,
+                    is_time,
                 )
             )
     adjusted = adjust_holm([change.p_value for change in tested])

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import bdtrc, ndtr, ndtri
 
 from slugline.base.arrays import F32, F64
-from slugline.base.wording import counted, join_words, percent
+from slugline.base.wording import counted, have, join_words, percent
 from slugline.counting.estimation import ShareEstimate
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate, WordCounts
@@ -26,6 +26,8 @@ _MIN_UNUSUAL = 5
 # A group is named if, with twice the usual rate, as many unusual texts would be so unlikely; and if
 # all texts are named, one with so many times their fraction, or rise.
 _CHANCE, _MAX_CHANCE_RATE, _FAR_MORE = 0.01, 0.02, 2.0
+# With fewer texts, shares say hardly more than what the model answers.
+_FEW_TEXTS = 10
 # A most likely topic with a lower probability is an unsure answer, and such a rise is named.
 _UNSURE, _UNSURE_RISE = 0.5, 0.1
 # The number of standard errors from which a rise is more than chance.
@@ -75,6 +77,31 @@ class TextTotals(NamedTuple):
             n_unknown=self.n_unknown + other.n_unknown,
             n_unusual=self.n_unusual + other.n_unusual,
             n_unsure=self.n_unsure + other.n_unsure,
+        )
+
+
+def few_text_concerns(n_texts: int, n_by_group: Sequence[int], noun: str) -> Iterator[str]:
+    """Yield a sentence if there are few texts, or few in some groups.
+
+    Parameters
+    ----------
+    n_texts : int
+    n_by_group : sequence of int
+        Numbers of texts of the groups.
+    noun : str
+        What a group is, in the singular.
+    """
+    if n_texts < _FEW_TEXTS:
+        yield (
+            f"{counted(n_texts, 'text')} {'is' if n_texts == 1 else 'are'} too few for shares to "
+            "mean much; read them instead."
+        )
+        return
+    n_few = sum(n < _FEW_TEXTS for n in n_by_group)
+    if n_few:
+        yield (
+            f"{n_few:,} of {counted(len(n_by_group), noun)} {have(n_few)} fewer than {_FEW_TEXTS} "
+            "texts, too few for shares to mean much."
         )
 
 

@@ -72,7 +72,7 @@ class GroupCounter:
 
     def explained_variance(self, estimates: Sequence[ShareEstimate]) -> F64:
         """Return how much of the variance of each topic the model explains, shape (n_topics,)."""
-        if not estimates or (self._sample is not None and self._sample.is_known):
+        if not estimates or (self._sample is not None and self._sample.is_training_data):
             return np.zeros(len(self._topics))
         parts = [
             explained_variance(heldout, estimate.shares)

@@ -57,14 +57,14 @@ class LabelledSample:
         The labels of each text: several if it was drawn several times, as automatic replies are.
     concerns : tuple of str
         Sentences that say why the labels may mislead.
-    is_known : bool
+    is_training_data : bool
         Whether the model learned from these texts, so that its probabilities of them are too good.
     """
 
     name: str
     labels: Mapping[str, tuple[TextLabel, ...]]
     concerns: tuple[str, ...] = ()
-    is_known: bool = False
+    is_training_data: bool = False
 
     def __len__(self) -> int:
         return sum(map(len, self.labels.values()))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from slugline.base.wording import counted
+from slugline.base.checks import short_repr
+from slugline.base.wording import counted, join_words
 from slugline.corpus.label_database.records import DocumentLabels, Selection
-from slugline.corpus.layout import ReadOptions
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import read_corpus
 from slugline.corpus.readers import is_database
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
 from slugline.counting.labelled import LabelledSample, TextLabel
-from slugline.errors import DataError, StoreError
+from slugline.errors import DataError, Parameter, StoreError
 from slugline.experiment.concerns import known_document_warnings
 from slugline.labels.store import LabelStore
 from slugline.model.fitted import Fitted
@@ -32,7 +33,10 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     options = ReadOptions(layout=fitted.layout, topic_path=fitted.separator)
     if is_database(path):
         options = options._replace(layout=None)
-    corpus = read_corpus(str(path), options)
+    try:
+        corpus = read_corpus(str(path), options)
+    except DataError as error:
+        raise _name_columns(error, path, options.layout) from error
     known_topics = [str(name) for name in fitted.topics.names]
     corpus = apply_topic_rules(corpus, topic_rules(options), known_topics)
     corpus = add_parents(corpus, fitted.separator)
@@ -40,9 +44,9 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     for text, topic in zip(corpus.texts, corpus.topics, strict=True):
         each = tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),)
         topics.setdefault(text.strip(), []).append(each)
-    is_known = bool(known_document_warnings(fitted, corpus))
+    is_training_data = bool(known_document_warnings(fitted, corpus))
     concerns: list[str] = []
-    if is_known:
+    if is_training_data:
         concerns.append(
             f"The model learned from {path}, so these labels are counted without it: use labels "
             "that it has not seen for narrower intervals."
@@ -57,7 +61,7 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
         for text, labels in topics.items()
         if text in weights
     }
-    sample = LabelledSample(str(path), drawn, is_known=is_known)
+    sample = LabelledSample(str(path), drawn, is_training_data=is_training_data)
     n_left_out = len(corpus.texts) - len(sample)
     if not drawn:
         raise DataError(
@@ -72,6 +76,25 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
             "guess in view."
         )
     return replace(sample, concerns=tuple(concerns))
+
+
+def _name_columns(error: DataError, path: Path, layout: DataLayout | None) -> DataError:
+    """Return an error; if it asks for parameters about columns, one that asks to rename these.
+
+    The parameters of counting are about the texts to count.
+    """
+    names = {part.name for part in error.parts if isinstance(part, Parameter)}
+    if not names & {"text", "topic", "topics"}:
+        return error
+    text: tuple[str, ...] = ("text",)
+    topic = "topic"
+    if layout is not None:
+        text, topic = layout.text, layout.topic
+    return DataError(
+        f"{path}: it is unclear which columns hold the texts and the topics; name them "
+        f"{join_words([*map(short_repr, text), short_repr(topic)])}"
+        f"{'' if layout is None else ', as in the training data of the model'}."
+    )
 
 
 def _selection_weights(path: Path) -> dict[str, list[float]]:

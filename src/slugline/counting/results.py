@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted, have, join_words, percent
+from slugline.base.wording import counted, have, join_words, nearest, percent
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.intervals import Interval
 
@@ -19,6 +19,8 @@ Method = Literal["model", "labels and model", "labels", "none"]
 ALL = "(all)"
 #: What a change was estimated from; empty without labels.
 Basis = Literal["", "by the model", "by labels"]
+# Topics that a message names.
+_MAX_NAMED = 30
 # A plan to label a larger fraction of the texts says so.
 _NEARLY_ALL = 0.9
 # Numbers of groups that differ from those of all texts by a smaller fraction need no explanation.
@@ -156,6 +158,8 @@ class Change(NamedTuple):
         Adjusted for the number of all changes, by Holm's method.
     basis : {"", "by the model", "by labels"}
         What the difference was estimated from; empty without labels.
+    is_time : bool
+        Whether groups are periods.
     """
 
     topic: str
@@ -165,6 +169,7 @@ class Change(NamedTuple):
     interval: Interval
     p_value: float
     basis: Basis = ""
+    is_time: bool = True
 
     @property
     def is_significant(self) -> bool:
@@ -173,13 +178,19 @@ class Change(NamedTuple):
 
     def describe(self) -> str:
         """Return a sentence."""
-        verb, sign = ("rose", 1) if self.difference > 0 else ("fell", -1)
+        sign = 1 if self.difference > 0 else -1
         low, high = sorted(sign * end for end in self.interval)
         basis = f", {self.basis}" if self.basis else ""
-        return (
-            f"{self.topic} {verb} by {100 * abs(self.difference):.1f} points from {self.before} to "
-            f"{self.after} (95 % interval {100 * low:.1f} to {100 * high:.1f}{basis})"
-        )
+        points = f"{100 * abs(self.difference):.1f} points"
+        interval = f"(95 % interval {100 * low:.1f} to {100 * high:.1f}{basis})"
+        if not self.is_time:
+            where = "higher" if sign > 0 else "lower"
+            return (
+                f"the share of {self.topic} is {points} {where} in {self.after} than in "
+                f"{self.before} {interval}"
+            )
+        verb = "rose" if sign > 0 else "fell"
+        return f"{self.topic} {verb} by {points} from {self.before} to {self.after} {interval}"
 
 
 class LabelPlan(NamedTuple):
@@ -360,10 +371,11 @@ def check_topics(topics: Sequence[str], known: Sequence[str]) -> None:
     """Raise OptionError if one of the topics to show is unknown."""
     for topic in topics:
         if topic not in known:
-            raise OptionError(
-                Parameter("topic"),
-                f" {short_repr(topic)} is no topic; the topics are {join_words(known)}.",
-            )
+            near = nearest(topic, known)
+            advice = f"the topics are {join_words(known, _MAX_NAMED)}."
+            if near is not None:
+                advice = f"did you mean {short_repr(near)}?"
+            raise OptionError(Parameter("topic"), f" {short_repr(topic)} is no topic; {advice}")
 
 
 def format_share(count: TopicCount) -> str:

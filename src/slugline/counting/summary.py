@@ -9,6 +9,7 @@ import numpy as np
 from slugline.base.wording import counted
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
+    few_text_concerns,
     find_unknown_groups,
     group_shift_concerns,
     group_text_concerns,
@@ -174,6 +175,9 @@ class Summary:
     ) -> Iterator[str]:
         tally, usual = self._tally, self._tally.usual_words
         totals = {group.name: tally.groups[group.name].totals for group in groups}
+        period = None if tally.grouping is None else tally.grouping.period
+        n_by_group = [group.n_texts for group in groups]
+        yield from few_text_concerns(len(tally.total), n_by_group, period or "group")
         yield from text_concerns(tally.total.totals, usual)
         yield from group_text_concerns(totals, tally.total.totals, usual)
         if self._options.labelled is not None:
@@ -184,7 +188,6 @@ class Summary:
                 tally.total.rows.sums / len(tally.total),
                 self._topics,
             )
-            period = None if tally.grouping is None else tally.grouping.period
             yield from few_label_concerns(groups, period)
         if not self._samples:
             return

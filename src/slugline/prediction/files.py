@@ -344,6 +344,10 @@ class ExcelTable:
             raise DataError(f"an Excel sheet holds {_MAX_SHEET_ROWS:,} rows; write CSV.")
         self._sheet.append([*cells])
 
+    def freeze_first_row(self) -> None:
+        """Keep the first row in view; to be called before it is written."""
+        self._sheet.freeze_panes = "A2"
+
     def save(self) -> None:
         """Write the file."""
         self._book.save(self._file)
@@ -364,9 +368,10 @@ class ExcelTable:
 
 
 def excel_file(rows: Iterable[Iterable[Any]]) -> bytes:
-    """Return rows of values as an Excel file."""
+    """Return rows of values as an Excel file, in which the first row stays in view."""
     file = io.BytesIO()
     with closing(ExcelTable(file)) as table:
+        table.freeze_first_row()
         for row in rows:
             table.writerow(map(table.cell, row))
         table.save()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from slugline.base.chart import Axis, Chart, Key
-from slugline.base.wording import percent
+from slugline.base.wording import counted, percent
 from slugline.counting.dates import PERIODS, fill_periods
 from slugline.counting.results import (
     ALL,
@@ -25,8 +25,8 @@ _MAX_CHARTS = 12
 _MAX_ROWS = 20
 # Characters of a name beside a chart, and above it.
 _NAME_LENGTH, _TITLE_LENGTH = 18, 40
-# Characters of the labels below a chart over time.
-_MAX_LABELS_LENGTH = 48
+# Characters of the labels below a chart over time, which are larger on phones.
+_MAX_LABELS_LENGTH = 36
 # Room after the last point, for its label; a fraction of the axis.
 _ROOM = 0.03
 _DASH = "–"
@@ -36,6 +36,7 @@ _METHODS = {
     "labels": "by labels",
     "none": "not at all where there is a dash",
 }
+_SHORT_METHODS = {"model": "model", "labels and model": "both", "labels": "labels", "none": _DASH}
 
 
 class TopicChart(NamedTuple):
@@ -55,12 +56,14 @@ class TopicTable(NamedTuple):
 def count_page(counts: Counts) -> str:
     """Return counts as one HTML page that needs no other file."""
     topics = counts.total.by_share()
-    head = ["share", "95 % interval", "number", "95 % interval", "answers"]
-    head += ["counted by"] if counts.n_labelled else []
+    head = ["share", "95 % interval", "number", "95 % interval"]
+    head.append("by" if counts.n_labelled else "answers")
     return render(
         "counting.html.j2",
         counts=counts,
         lede=describe_counts(counts),
+        n_groups=counted(len(counts.groups), (counts.column or "") if counts.is_time else "group"),
+        changes_lede=_introduce_changes(counts),
         left_out=describe_left_out(counts),
         sums=describe_sums(counts),
         head=["topic", *head],
@@ -96,6 +99,13 @@ def describe_counts(counts: Counts) -> str:
     )
 
 
+def _introduce_changes(counts: Counts) -> str:
+    noun = "change" if counts.is_time else "difference"
+    if len(counts.significant_changes) == 1:
+        return f"This {noun} of a share is more than chance:"
+    return f"These {noun}s of shares are more than chance:"
+
+
 def _cells(topic: TopicCount, counts: Counts) -> list[str]:
     low, high = topic.interval
     estimate = [_DASH] * 4
@@ -106,8 +116,9 @@ def _cells(topic: TopicCount, counts: Counts) -> list[str]:
             f"{topic.n:,.0f}",
             f"{topic.n_low:,} to {topic.n_high:,}",
         ]
-    cells = [*estimate, _DASH if topic.n_answers is None else f"{topic.n_answers:,}"]
-    return [*cells, topic.method] if counts.n_labelled else cells
+    if counts.n_labelled:
+        return [*estimate, _SHORT_METHODS[topic.method]]
+    return [*estimate, _DASH if topic.n_answers is None else f"{topic.n_answers:,}"]
 
 
 def _topic_tables(counts: Counts) -> list[TopicTable]:
@@ -210,7 +221,9 @@ def _chart_over_time(name: str, kind: _Kind, counts: Counts, *, in_page: bool) -
     groups = _fill_groups(counts)
     runs = [*_find_runs(name, kind, groups)]
     points = [point for run in runs for point in run]
-    title = f"{shorten(name, _TITLE_LENGTH)}: {kind.label}"
+    title = shorten(name, _TITLE_LENGTH)
+    if not in_page or len(counts.total.topics) == 1:
+        title = f"{title}: {kind.label}"
     end = len(groups) - 0.6 + _ROOM * len(groups)
     # Shares and numbers begin at 0, so that heights can be compared.
     ends = [0.0, *(end for point in points for end in (*point.interval, point.answers))]
