@@ -148,7 +148,9 @@ def measure_trial(
     holds, widths, ours, n_alarms = [], [], np.zeros_like(draws.shares), 0
     for i, weights in enumerate(draws.weights.T):
         used = weights > 0
-        estimate = estimate_group(sample, trial.proba[used], weights[used], seed=i)
+        estimate = estimate_group(
+            sample, trial.proba[used], weights[used], seed=i, n_copies=weights[used]
+        )
         ours[:, i] = estimate.shares
         intervals = estimate.intervals()
         # As numbers of texts, which are whole.

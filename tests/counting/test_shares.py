@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slugline.base.arrays import F64, Index
-from slugline.counting.estimation import estimate_group
+from slugline.counting.estimation import count_copies, estimate_group
 from slugline.counting.shares import (
     HeldoutSample,
     adjusted_shares,
@@ -192,3 +192,30 @@ def test_standard_errors_are_larger_on_the_side_of_larger_errors() -> None:
     [[downwards], [upwards]] = simulated.standard_errors(np.array([0.1]))
     both = np.sqrt((0.01**2 + 0.1**2) / 2)
     assert (downwards, upwards) == pytest.approx(((0.01 + both) / 2, (0.1 + both) / 2))
+
+
+def test_intervals_of_texts_that_repeat_hold() -> None:
+    rng = np.random.default_rng(4)
+    sample, n_right, widths = heldout(400, rng), 0, []
+    for seed in range(20):
+        proba, topics = draw(rng.dirichlet(np.ones(3)), 20, rng)
+        true = np.bincount(topics, minlength=3) / 20
+        copies = np.full(20, 20.0)
+        intervals = [
+            estimate_group(sample, proba, copies, seed=seed, n_copies=n, n_sets=50).intervals()
+            for n in (copies, None)
+        ]
+        n_right += sum(
+            each.low <= share <= each.high for each, share in zip(intervals[0], true, strict=True)
+        )
+        widths.append([sum(each.high - each.low for each in both) for both in intervals])
+    assert n_right / 60 > 0.9
+    with_copies, without = np.mean(widths, axis=0)
+    assert with_copies > 1.3 * without
+
+
+def test_count_copies_counts_equal_rows() -> None:
+    rows = np.array([[0.5, 0.5], [0.2, 0.8], [0.5, 0.5]])
+    assert count_copies(rows, np.ones(3)).tolist() == [2, 1, 2]
+    # Of 30 texts, three were drawn: the other one stands for ten.
+    assert count_copies(rows, np.full(3, 10.0)).tolist() == [11, 1, 11]

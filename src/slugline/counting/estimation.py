@@ -10,7 +10,14 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.counting.rows import SampledRows
-from slugline.counting.shares import HeldoutSample, adjusted_shares, binary_proba, estimate_shares
+from slugline.counting.shares import (
+    HeldoutSample,
+    adjusted_shares,
+    binary_proba,
+    correct_proba,
+    estimate_shares,
+    implied_shares,
+)
 from slugline.counting.simulation import (
     N_SIMULATED,
     SimulatedErrors,
@@ -63,7 +70,13 @@ class ShareEstimate:
 
 
 def estimate_group(
-    sample: HeldoutSample, rows: F64, weights: F64, *, seed: int, n_sets: int = N_SIMULATED
+    sample: HeldoutSample,
+    rows: F64,
+    weights: F64,
+    *,
+    seed: int,
+    n_copies: F64 | None = None,
+    n_sets: int = N_SIMULATED,
 ) -> ShareEstimate:
     """Return the shares of topics among texts.
 
@@ -75,12 +88,19 @@ def estimate_group(
     weights : float64 array, shape (n_rows,)
         How many texts each row stands for.
     seed : int
+    n_copies : float64 array, shape (n_rows,), optional
+        How many copies of each row's text there are, including itself: texts that repeat, such as
+        automatic replies, are right or wrong together. By default, 1.
     n_sets : int, default N_SIMULATED
         See `simulate_errors`.
     """
     n_texts = round(weights.sum())
     shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
-    simulated = simulate_errors(sample, shares, n_texts, seed=seed, n_sets=n_sets)
+    if n_copies is not None:
+        n_copies = _mean_copies(sample, rows, weights, n_copies, shares)
+    simulated = simulate_errors(
+        sample, shares, n_texts, seed=seed, n_copies=n_copies, n_sets=n_sets
+    )
     mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
     adjusted = adjusted_shares(sample, mean_proba)[:, 0]
     return ShareEstimate(
@@ -90,6 +110,13 @@ def estimate_group(
         unseen_errors(sample, shares),
         _disagreement(adjusted - shares, simulated),
     )
+
+
+def _mean_copies(sample: HeldoutSample, rows: F64, weights: F64, n_copies: F64, shares: F64) -> F64:
+    """Return the mean number of copies of the texts of each topic, shape (n_topics,)."""
+    proba = correct_proba(rows, np.maximum(shares, 1e-6), implied_shares(sample)[:, 0])
+    mean: F64 = ((weights * n_copies) @ proba + 1) / (weights @ proba + 1)
+    return mean
 
 
 def unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
@@ -121,9 +148,12 @@ def estimate_groups(
 ) -> list[ShareEstimate]:
     """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
     rows, weights = texts.rows()
+    n_copies = count_copies(rows, weights)
     if len(samples) == 1:
         n_sets = _limit_sets(texts.n_topics)
-        return [estimate_group(samples[0], rows, weights, seed=seed, n_sets=n_sets)]
+        return [
+            estimate_group(samples[0], rows, weights, seed=seed, n_copies=n_copies, n_sets=n_sets)
+        ]
     n_sets = _limit_sets(_BINARY_COST * len(samples))
     return [
         estimate_group(
@@ -131,10 +161,21 @@ def estimate_groups(
             binary_proba(rows[:, topic], sample.low_proba),
             weights,
             seed=seed,
+            n_copies=n_copies,
             n_sets=n_sets,
         )
         for topic, sample in enumerate(samples)
     ]
+
+
+def count_copies(rows: F64, weights: F64) -> F64:
+    """Return how many texts have the probabilities of each row, shape (n_rows,).
+
+    If rows are a sample, each of the others stands for more texts than one.
+    """
+    _, numbers, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    n_others: F64 = (counts - 1)[numbers.ravel()] * weights
+    return 1 + n_others
 
 
 def first_shares(estimates: Sequence[ShareEstimate]) -> F64:
