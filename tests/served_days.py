@@ -45,11 +45,17 @@ def train_news(path: Path) -> Path:
 
 
 def serve_days(
-    store: WatchStore, model: ServedModel, days: Sequence[Sequence[int]], first: int = 0
+    store: WatchStore,
+    model: ServedModel,
+    days: Sequence[Sequence[int]],
+    first: int = 0,
+    *,
+    n_kept: int = 0,
+    seed: int | None = None,
 ) -> datetime.date:
     """Answer texts of each topic on successive days; return the day after them."""
     today = [FIRST]
-    watch = Watch(Metrics(), store, today=lambda: today[0])
+    watch = Watch(Metrics(), store, today=lambda: today[0], n_kept=n_kept, seed=seed)
     for number, counts in enumerate(days, first):
         today[0] = FIRST + datetime.timedelta(number)
         if any(counts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import json
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from served_days import FIRST, draw_texts, serve_days, train_news
 from slugline.errors import DataError
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
-from slugline.serving.watch.counts import count_days
-from slugline.serving.watch.recorder import Watch
+from slugline.serving.watch.counts import DayCountOptions, count_days
+from slugline.serving.watch.recorder import Watch, watched_model
 from slugline.serving.watch.store import WatchStore, is_watch_file
 
 
@@ -36,7 +37,7 @@ def path(model: ServedModel, tmp_path: Path) -> Path:
 
 
 def test_count_days_corrects_shares_by_period(model: ServedModel, path: Path) -> None:
-    counts = count_days(path, model.fitted, model.digest, by="month")
+    counts = count_days(path, model.fitted, watched_model(model), DayCountOptions(by="month"))
     january, february = counts.groups
     assert [group.name for group in counts.groups] == ["2026-01", "2026-02"]
     assert january.n_texts == 27 * 60
@@ -49,20 +50,33 @@ def test_count_days_corrects_shares_by_period(model: ServedModel, path: Path) ->
 
 def test_count_days_since_a_day(model: ServedModel, path: Path) -> None:
     since = FIRST + datetime.timedelta(27)
-    counts = count_days(path, model.fitted, model.digest, since=since)
+    counts = count_days(path, model.fitted, watched_model(model), DayCountOptions(since=since))
     assert counts.n_texts == 28 * 60
     assert counts.total.topics[1].share == pytest.approx(5 / 6, abs=0.08)
 
 
-def test_count_days_names_the_versions_that_answered(model: ServedModel, path: Path) -> None:
+def test_count_days_names_the_models_that_answered(model: ServedModel, path: Path) -> None:
+    other = watched_model(model)._replace(name="mails", digest="0123456789ab")
     with pytest.raises(DataError) as caught:
-        count_days(path, model.fitted, "0123456789ab")
+        count_days(path, model.fitted, other)
     assert str(caught.value) == (
-        f"{path} has no texts that version 0123456789ab of the model answered, but those of news "
-        f"{model.digest}; give the file of the version that answered."
+        f"{path} has no texts that version 0123456789ab of mails answered, or another version with "
+        f"its topics, but those of news {model.digest}; give the file of the model that answered."
     )
+    options = DayCountOptions(since=datetime.date(2027, 1, 1))
     with pytest.raises(DataError, match=r"watch\.db has no texts since 2027-01-01\."):
-        count_days(path, model.fitted, model.digest, since=datetime.date(2027, 1, 1))
+        count_days(path, model.fitted, watched_model(model), options)
+
+
+def test_count_days_counts_texts_of_other_versions(model: ServedModel, path: Path) -> None:
+    later = watched_model(model)._replace(digest="0123456789ab")
+    counts = count_days(path, model.fitted, later)
+    assert counts.n_texts == 55 * 60
+    assert (
+        "Other versions of the model answered 3,300 of 3,300 texts: these counts are right only if "
+        "they err like this one." in counts.concerns
+    )
+    assert count_days(path, model.fitted, watched_model(model)).concerns == ()
 
 
 def test_is_watch_file_by_its_header(path: Path, tmp_path: Path) -> None:
@@ -118,7 +132,7 @@ def test_count_days_counts_the_answers_that_a_count_of_the_texts_counts(
     watch = Watch(Metrics(), WatchStore(tmp_path / "texts.db"))
     watch.add(model, model.answer(texts))
     watch.close()
-    by_days = count_days(tmp_path / "texts.db", model.fitted, model.digest).total
+    by_days = count_days(tmp_path / "texts.db", model.fitted, watched_model(model)).total
     by_texts = slugline.count(str(model.path), texts).counts.total
     assert [topic.n_answers for topic in by_days.topics] == [
         topic.n_answers for topic in by_texts.topics
@@ -137,4 +151,120 @@ def test_count_command_refuses_a_model_without_heldout_predictions(
     found = run("count", "batches.slug", path)
     assert found.code == 1
     assert "the model has no held-out answers" in found.err
-    assert "--min-precision 0.9." in found.err
+    assert "--min-precision 0.9, or count with labels of some" in found.err
+
+
+# Labels -------------------------------------------------------------------------------------------
+
+DAYS = [(10, 10, 10)] * 20 + [(10, 280, 10)] * 20
+
+
+@pytest.fixture
+def texts_path(model: ServedModel, tmp_path: Path) -> Path:
+    """Return a file of 20 quiet days and 20 busy ones, with texts that were kept."""
+    path = tmp_path / "texts.db"
+    with WatchStore(path) as store:
+        serve_days(store, model, DAYS, n_kept=8, seed=0)
+    return path
+
+
+def write_labels(run: Callable[..., Any], model: ServedModel, path: Path, *args: object) -> Path:
+    """Write the texts that were kept, with their topics; grain is called sport half of the time."""
+    table = path.with_name("labels.csv")
+    found = run("sample", model.path, path, "-o", table, *args)
+    assert found.code == 0, found.err
+    topics = {
+        text: topic
+        for number, counts in enumerate(DAYS)
+        for text, topic in zip(*draw_texts(counts, seed=number), strict=True)
+    }
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert {*rows[0]} == {"topic", "text", "day"}
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]])
+        writer.writeheader()
+        for number, row in enumerate(rows):
+            topic = topics[row["text"]]
+            is_renamed = topic == "grain" and number % 2 == 0
+            writer.writerow(row | {"topic": "sport" if is_renamed else topic})
+    return table
+
+
+def test_count_by_labels_weighs_days_by_their_texts(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path
+) -> None:
+    labels = write_labels(run, model, texts_path)
+    found = run("count", model.path, texts_path, "--labelled", labels, "--json")
+    assert found.code == 0, found.err
+    counts = json.loads(found.out)
+    assert (counts["n_texts"], counts["n_labelled"]) == (6600, 320)
+    by_topic = {each["topic"]: each for each in counts["topics"]}
+    # Of 6,600 texts, 5,800 are about grain, half of which labels call sport.
+    for topic, share in (("grain", 2900 / 6600), ("sport", 3300 / 6600), ("bank", 400 / 6600)):
+        assert by_topic[topic]["low"] < share < by_topic[topic]["high"]
+        assert by_topic[topic]["share"] == pytest.approx(share, abs=0.06)
+
+
+def test_count_by_labels_and_by_month(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path
+) -> None:
+    labels = write_labels(run, model, texts_path)
+    options = ("--labelled", labels, "--by", "month", "--since", "2026-01-10", "--json")
+    counts = json.loads(run("count", model.path, texts_path, *options).out)
+    assert [group["name"] for group in counts["groups"]] == ["2026-01", "2026-02"]
+    assert counts["n_labelled"] == 8 * 35
+    assert "40 of 320 labelled texts are not among" in " ".join(counts["concerns"])
+
+
+def test_count_says_of_how_many_texts_none_were_kept(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path
+) -> None:
+    labels = write_labels(run, model, texts_path)
+    with WatchStore(texts_path) as store:
+        serve_days(store, model, [(50, 50, 50)] * 2, first=40)
+    found = run("count", model.path, texts_path, "--labelled", labels)
+    assert "300 of 6,900 texts were answered when none were kept" in found.err
+
+
+def test_count_with_labels_of_other_texts_is_an_error(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path, path: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "others.csv"
+    labels.write_text("text,topic\nwheat,grain\ngoal,sport\n", encoding="utf-8")
+    found = run("count", model.path, texts_path, "--labelled", labels)
+    assert (found.code, "none of the 2 labelled texts" in found.err) == (1, True)
+    found = run("count", model.path, path, "--labelled", labels)
+    assert found.code == 1
+    assert "watch.db has kept no texts, so that labels say nothing about them" in found.err
+
+
+def test_count_plans_labels_of_kept_texts(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path
+) -> None:
+    found = run("count", model.path, texts_path, "--plan", "0.05", "--json")
+    assert 15 <= json.loads(found.out)["plan"]["n_texts"] < 400
+
+
+def test_sample_writes_texts_in_random_order(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path
+) -> None:
+    rows = run("sample", model.path, texts_path, "--since", "2026-01-26").out.splitlines()
+    days = [row.rpartition(",")[2] for row in rows[1:]]
+    assert len(days) == 8 * 19
+    assert days != sorted(days)
+    assert rows != run("sample", model.path, texts_path, "--seed", "1").out.splitlines()
+    found = run("sample", model.path, texts_path, "--since", "2027-01-01")
+    assert found.code == 1
+    assert "texts.db has kept no texts that news answered since 2027-01-01" in found.err
+
+
+def test_sample_deletes_texts(
+    run: Callable[..., Any], model: ServedModel, texts_path: Path, tmp_path: Path
+) -> None:
+    found = run("sample", model.path, texts_path, "--delete")
+    assert f"deleted 320 kept texts from {texts_path}" in found.out
+    assert b"wheat" not in texts_path.read_bytes()
+    assert run("count", model.path, texts_path).code == 0
+    assert run("sample", model.path, texts_path, "--delete", "-o", "x.csv").code == 2
+    assert run("sample", model.path, tmp_path / "none.db", "--delete").code == 1

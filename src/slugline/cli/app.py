@@ -29,6 +29,7 @@ COMMANDS = {
     "corrections": (
         "List corrections that wait for approval, with the reasons; approve or withdraw them."
     ),
+    "sample": "Write the texts that a server kept, in random order, to label them; or delete them.",
     "rollback": "Restore the model from before the last corrections.",
     "info": "Print a model's card: what it learned from, its topics, metrics and limits.",
     "reproduce": "Run every step of the Keras newswire lesson and show its numbers beside ours.",

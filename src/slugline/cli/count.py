@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from slugline.base.files import file_sha256
 from slugline.base.lazy import import_extra
 from slugline.base.wording import join_words, one_line
 from slugline.cli import options
-from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
+from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import RowReader, read_rows
@@ -23,12 +21,11 @@ from slugline.counting.labelled import LabelledSample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import ALL, Counts, TopicCount, describe_left_out, describe_sums
 from slugline.errors import DataError, Message, OptionError
-from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.counts import count_days
-from slugline.serving.watch.store import is_watch_file
+from slugline.serving.watch.counts import DayCountOptions, count_days
+from slugline.serving.watch.store import WatchedModel, is_watch_file
 
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
@@ -130,23 +127,22 @@ def count(
                 "--text": text,
                 "--date": date,
                 "--date-order": date_order,
-                "--labelled": labelled,
-                "--plan": plan,
                 "--format": format,
                 "--encoding": encoding,
                 "--separator": separator,
                 "--threads": threads,
             }
         )
-        digest = file_sha256(Path(model_path(model)))[:DIGEST_LENGTH]
-        counts = count_days(
-            file,
-            fitted,
-            digest,
-            since=None if since is None else _read_day(since),
+        day_options = DayCountOptions(
+            since=None if since is None else read_day(since),
             by=None if by is None else _read_period(by),
+            labelled=_read_labelled(labelled, fitted),
+            topics=topics,
+            plan=plan,
             seed=seed,
-        ).restrict(topics)
+        )
+        version = WatchedModel.from_file(Path(model_path(model)), fitted)
+        counts = count_days(file, fitted, version, day_options)
     else:
         sample = _read_labelled(labelled, fitted)
         settings = CountOptions(
@@ -217,14 +213,6 @@ def _check_daily_options(values: Mapping[str, object]) -> None:
     for flag, value in values.items():
         if value is not None:
             raise OptionError(f"{flag} needs texts, and daily sums have none; leave it out.")
-
-
-def _read_day(since: str) -> datetime.date:
-    """Return a day in ISO 8601: of 03/04/2026, nobody knows which is the month."""
-    try:
-        return datetime.date.fromisoformat(since)
-    except ValueError:
-        raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.") from None
 
 
 def _read_period(by: str) -> Period:

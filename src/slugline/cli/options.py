@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import inspect
 import os
@@ -537,6 +538,14 @@ def check_model_first(command: str, model: str, file: str) -> None:
             f"{model} is not a model, but {file} is one; the model comes first: "
             f"slugline {command} {shlex.join([file, model])}"
         )
+
+
+def read_day(since: str) -> datetime.date:
+    """Return a day in ISO 8601: of 03/04/2026, nobody knows which is the month."""
+    try:
+        return datetime.date.fromisoformat(since)
+    except ValueError:
+        raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.") from None
 
 
 def is_model(name: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64
+from slugline.base.arrays import F64, I64
+from slugline.base.wording import counted
 from slugline.counting.estimation import ShareEstimate, first_intervals, first_shares
 from slugline.counting.labelled import (
     MIN_LABELLED,
@@ -19,7 +21,30 @@ from slugline.counting.labelled import (
 from slugline.counting.results import GroupCount, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample
+from slugline.errors import DataError
 from slugline.model.fitted import Fitted
+
+
+class CountedTexts(NamedTuple):
+    """Sums over the texts of a group.
+
+    Attributes
+    ----------
+    n_texts : int
+    sums : float64 array, shape (n_topics,)
+        Sums of probabilities.
+    n_answers : int64 array, shape (n_topics,)
+        How many of them the model would give each topic.
+    """
+
+    n_texts: int
+    sums: F64
+    n_answers: I64
+
+    @classmethod
+    def from_rows(cls, rows: SampledRows, *, multilabel: bool) -> CountedTexts:
+        """Return the sums of all texts from which rows were sampled."""
+        return cls(len(rows), rows.sums, rows.n_likely if multilabel else rows.n_answers)
 
 
 class GroupCounter:
@@ -44,10 +69,19 @@ class GroupCounter:
     ) -> None:
         self._samples, self._sample, self._labels = samples, sample, labels
         self._topics = [str(topic) for topic in fitted.topics.names]
-        self._multilabel = fitted.multilabel
+
+    def check_labels(self) -> None:
+        """Raise DataError if there are too few labels, and the model has no held-out documents."""
+        n_labelled = len(self._labels)
+        if not self._samples and n_labelled < MIN_LABELLED:
+            raise DataError(
+                f"{counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
+                " a label, and the model has no held-out answers to count without; label at least "
+                f"{MIN_LABELLED}."
+            )
 
     def count(
-        self, name: str, texts: SampledRows, estimates: Sequence[ShareEstimate]
+        self, name: str, texts: CountedTexts, estimates: Sequence[ShareEstimate]
     ) -> GroupCount:
         """Return the counts of a group.
 
@@ -55,7 +89,7 @@ class GroupCounter:
         ----------
         name : str
             Empty for all texts.
-        texts : SampledRows
+        texts : CountedTexts
         estimates : sequence of ShareEstimate
             Those by the model, if it has held-out documents. Without, a group with few labels has
             no estimates.
@@ -66,9 +100,9 @@ class GroupCounter:
         elif estimates:
             counts = self._count_by_model(texts, estimates)
         else:
-            answers = zip(self._topics, self._count_answers(texts), strict=True)
-            counts = (TopicCount.unknown(topic, len(texts), n) for topic, n in answers)
-        return GroupCount(name, len(texts), tuple(counts))
+            answers = zip(self._topics, texts.n_answers.tolist(), strict=True)
+            counts = (TopicCount.unknown(topic, texts.n_texts, n) for topic, n in answers)
+        return GroupCount(name, texts.n_texts, tuple(counts))
 
     def explained_variance(self, estimates: Sequence[ShareEstimate]) -> F64:
         """Return how much of the variance of each topic the model explains, shape (n_topics,)."""
@@ -81,24 +115,24 @@ class GroupCounter:
         return parts[0] if len(parts) == 1 else np.array([part[0] for part in parts])
 
     def _count_by_model(
-        self, texts: SampledRows, estimates: Sequence[ShareEstimate]
+        self, texts: CountedTexts, estimates: Sequence[ShareEstimate]
     ) -> Iterator[TopicCount]:
         values = zip(
             self._topics,
             first_shares(estimates).tolist(),
             first_intervals(estimates),
-            self._count_answers(texts),
+            texts.n_answers.tolist(),
             strict=True,
         )
         for topic, share, interval, n_answers in values:
-            yield TopicCount(topic, share, interval, len(texts), n_answers)
+            yield TopicCount(topic, share, interval, texts.n_texts, n_answers)
 
     def _count_labelled(
-        self, labels: MatchedLabels, texts: SampledRows, estimates: Sequence[ShareEstimate]
+        self, labels: MatchedLabels, texts: CountedTexts, estimates: Sequence[ShareEstimate]
     ) -> Iterator[TopicCount]:
         """Yield the counts of the model's topics, and of others that labels have."""
         explained = self.explained_variance(estimates).tolist()
-        n_texts, n_answers = len(texts), self._count_answers(texts)
+        n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
         new = labels.new_topics(self._topics)
         for i, topic in enumerate([*self._topics, *new]):
             is_used = topic not in new and uses_model(explained[i])
@@ -117,8 +151,3 @@ class GroupCounter:
                 None if topic in new else n_answers[i],
                 estimate.method,
             )
-
-    def _count_answers(self, texts: SampledRows) -> list[int]:
-        """Return how many texts a model of one topic, or of several, would give each topic."""
-        counts = texts.n_likely if self._multilabel else texts.n_answers
-        return [int(n) for n in counts]

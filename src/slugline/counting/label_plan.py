@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.counting.labelled import MIN_EACH, MIN_LABELLED, uses_model
-from slugline.counting.results import LabelPlan
+from slugline.counting.results import GroupCount, LabelPlan
 from slugline.evaluation.intervals import Z_95
 
 
@@ -30,6 +30,22 @@ class PlannedGroup(NamedTuple):
     n_texts: int
     shares: F64
     explained: F64
+
+    @classmethod
+    def from_count(
+        cls, group: GroupCount, total: GroupCount, explained: Mapping[str, float]
+    ) -> PlannedGroup:
+        """Return the shares of the topics of all texts in a group, as far as they are known.
+
+        `explained` has how much of the variance the model explains of each topic that it knows.
+        """
+        shares = {topic.topic: topic.share for topic in group.topics if topic.is_estimated}
+        return cls(
+            group.name,
+            group.n_texts,
+            np.array([shares.get(topic.topic, topic.share) for topic in total.topics]),
+            np.array([explained.get(topic.topic, 0.0) for topic in total.topics]),
+        )
 
 
 class _SampleSizes(NamedTuple):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
-
-from slugline.base.wording import counted
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
     few_text_concerns,
@@ -20,7 +17,7 @@ from slugline.counting.concerns import (
     unsure_concerns,
 )
 from slugline.counting.estimation import ShareEstimate, estimate_groups
-from slugline.counting.group_counts import GroupCounter
+from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.groups import sort_groups
 from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import MIN_LABELLED, MatchedLabels
@@ -29,7 +26,6 @@ from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, GroupCount, LabelPlan
 from slugline.counting.shares import HeldoutSample
 from slugline.counting.tally import GroupTally, Tally
-from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 
 #: The estimates of a group by the model; see `estimate_groups`.
@@ -76,14 +72,14 @@ class Summary:
         is_time = grouping is not None and grouping.period is not None
         names = sorted(tally.groups) if is_time else sort_groups(tally.groups)
         column = None if grouping is None else grouping.period or grouping.column
-        self._check_labels()
+        self._counter.check_labels()
         total, *others = self._estimates(
             [tally.total, *(tally.groups[name] for name in names)], on_interval
         )
         estimates = dict(zip(names, others, strict=True))
-        count = self._counter.count("", tally.total.rows, total)
+        count = self._count_group("", tally.total, total)
         groups = tuple(
-            self._counter.count(name, tally.groups[name].rows, estimates[name]) for name in names
+            self._count_group(name, tally.groups[name], estimates[name]) for name in names
         )
         tested = self._choose_tested(groups)
         return Counts(
@@ -108,14 +104,9 @@ class Summary:
             multilabel=self._fitted.multilabel,
         ).restrict(self._options.topics)
 
-    def _check_labels(self) -> None:
-        n_labelled = len(self._labels)
-        if not self._samples and n_labelled < MIN_LABELLED:
-            raise DataError(
-                f"{counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
-                " a label, and the model has no held-out answers to count without; label at least "
-                f"{MIN_LABELLED}."
-            )
+    def _count_group(self, name: str, group: GroupTally, estimates: Estimates) -> GroupCount:
+        texts = CountedTexts.from_rows(group.rows, multilabel=self._fitted.multilabel)
+        return self._counter.count(name, texts, estimates)
 
     def _estimates(
         self, groups: Sequence[GroupTally], on_interval: Callable[[float], object] | None
@@ -158,16 +149,9 @@ class Summary:
     def _planned_group(
         self, group: GroupCount, estimates: Estimates, total: GroupCount
     ) -> PlannedGroup:
-        """Return the shares of the topics of all texts in a group, as far as they are known."""
-        explained = dict(
-            zip(self._topics, self._counter.explained_variance(estimates), strict=True)
-        )
-        shares = {topic.topic: topic.share for topic in group.topics if topic.is_estimated}
-        return PlannedGroup(
-            group.name,
-            group.n_texts,
-            np.array([shares.get(topic.topic, topic.share) for topic in total.topics]),
-            np.array([explained.get(topic.topic, 0.0) for topic in total.topics]),
+        explained = self._counter.explained_variance(estimates).tolist()
+        return PlannedGroup.from_count(
+            group, total, dict(zip(self._topics, explained, strict=True))
         )
 
     def _concerns(

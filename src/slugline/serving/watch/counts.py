@@ -3,98 +3,274 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from slugline.base.files import PathLike
-from slugline.base.wording import join_words
+from slugline.base.wording import counted, join_words
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import heldout_concerns, shift_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.dates import Period, name_period
-from slugline.counting.estimation import (
-    ShareEstimate,
-    estimate_group,
-    first_intervals,
-    first_shares,
-)
-from slugline.counting.results import Counts, GroupCount, TopicCount
+from slugline.counting.estimation import ShareEstimate, estimate_group
+from slugline.counting.group_counts import CountedTexts, GroupCounter
+from slugline.counting.label_plan import PlannedGroup, plan_labels
+from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
+from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
+from slugline.counting.results import Counts, GroupCount, LabelPlan
 from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums
-from slugline.serving.watch.store import WatchStore
+from slugline.serving.watch.kept_texts import KeptTexts, KeptLabels
+from slugline.serving.watch.store import WatchedModel, WatchStore
 
 # The largest number of models that a message names.
 _MAX_NAMED = 3
 # The number of days that are in memory at a time.
 _N_AT_ONCE = 30
+# A smaller fraction of texts of which none could be kept isn't worth a warning.
+_MIN_WITHOUT = 0.01
+
+
+@dataclass(frozen=True)
+class DayCountOptions:
+    """Options for counting the texts that a server answered.
+
+    Attributes
+    ----------
+    since : date, optional
+        The first day; by default, all days are counted.
+    by : {"day", "week", "month", "quarter", "year"}, optional
+        Also count each of these periods.
+    labelled : LabelledSample, optional
+        Labels of texts that the server kept.
+    topics : sequence of str, optional
+        The topics to show; by default, all.
+    plan : float, optional
+        Half the width of intervals for which to say how many texts to label.
+    seed : int, default 0
+    """
+
+    since: datetime.date | None = None
+    by: Period | None = None
+    labelled: LabelledSample | None = None
+    topics: Sequence[str] = ()
+    plan: float | None = None
+    seed: int = 0
+
+
+class _ServedTexts:
+    """What a file has on the texts that all versions of a model answered.
+
+    Attributes
+    ----------
+    total : DaySums
+    periods : dict of str to DaySums
+        In order; empty without a period to count by.
+    n_by_others : int
+        The number of texts that other versions than the one in the model file answered.
+    labelled : KeptLabels or None
+    n_without : int
+        The number of texts of which none could be kept.
+    """
+
+    def __init__(
+        self, store: WatchStore, model: WatchedModel, fitted: Fitted, options: DayCountOptions
+    ) -> None:
+        digest = store.find_version(model)
+        if digest is None:
+            raise _other_models_error(store, model)
+        self.total = DaySums(len(fitted.topics), fitted.multilabel)
+        self.periods = dict[str, DaySums]()
+        for day, sums in _read_days(store, digest, options.since):
+            self.total.add(sums)
+            if options.by is not None:
+                period = name_period(day, options.by)
+                if period not in self.periods:
+                    self.periods[period] = DaySums(len(fitted.topics), fitted.multilabel)
+                self.periods[period].add(sums)
+        if not self.total.n_texts:
+            raise DataError(f"{store.path} has no texts{_since(options)}.")
+        self.n_by_others = self.total.n_texts - sum(
+            n
+            for version in store.versions(digest)
+            for day, n in version.n_texts.items()
+            if version.digest == model.digest and (options.since is None or day >= options.since)
+        )
+        self.labelled, self.n_without = None, 0
+        if options.labelled is not None:
+            kept = KeptTexts.read(store, digest, options.since)
+            self.n_without = kept.n_without
+            self.labelled = _match_labels(store, kept, fitted, options.labelled, options)
 
 
 def count_days(
-    path: PathLike,
-    fitted: Fitted,
-    digest: str,
-    *,
-    since: datetime.date | None = None,
-    by: Period | None = None,
-    seed: int = 0,
+    path: PathLike, fitted: Fitted, model: WatchedModel, options: DayCountOptions | None = None
 ) -> Counts:
     """Return how many of the texts that a server answered have each topic.
+
+    Those that any version of the model answered are counted, by the held-out predictions of this
+    one, or by labels of texts that were kept.
 
     Parameters
     ----------
     path : str or Path
         The file of daily sums.
     fitted : Fitted
-    digest : str
-        Identifies the version of the model; see `ServedModel`.
-    since : date, optional
-        The first day; by default, all days are counted.
-    by : {"day", "week", "month", "quarter", "year"}, optional
-        Also count each of these periods.
-    seed : int, default 0
+    model : WatchedModel
+        The version that `fitted` is.
+    options : DayCountOptions, optional
 
     Raises
     ------
-    DataError : if the model has no held-out predictions, or has answered no texts since then.
+    DataError : if the model has no held-out predictions and there are no labels instead, it has
+        answered no texts, or none of the labels is of a text that was kept.
     StoreError : if the file can't be read.
     """
+    options = options or DayCountOptions()
     samples = model_samples(fitted)
-    if not samples:
+    if not samples and options.labelled is None:
         raise DataError(
             "the model has no held-out answers, from which its errors are known; train it again "
             "with ",
             Parameter("min_precision", 0.9),
-            ".",
+            ", or count with labels of some of the texts (",
+            Parameter("labelled"),
+            ").",
         )
     with WatchStore(path, is_read_only=True) as store:
-        total, periods = DaySums(len(fitted.topics), fitted.multilabel), dict[str, DaySums]()
-        for day, sums in _read_days(store, digest, since):
-            total.add(sums)
-            if by is not None:
-                period = name_period(day, by)
-                if period not in periods:
-                    periods[period] = DaySums(len(fitted.topics), fitted.multilabel)
-                periods[period].add(sums)
-        if not total.n_texts:
-            raise _no_texts_error(store, digest, since)
-    topics = [str(topic) for topic in fitted.topics.names]
-    estimate = _estimate(samples, total, seed)
-    estimates = [_estimate(samples, sums, seed) for sums in periods.values()]
-    groups = tuple(
-        _to_group(period, sums, each, topics)
-        for (period, sums), each in zip(periods.items(), estimates, strict=True)
-    )
-    return Counts(
-        name=str(path),
-        total=_to_group("", total, estimate, topics),
-        groups=groups,
-        column=by,
-        is_time=by is not None,
-        changes=tuple(find_changes(groups, estimates, is_time=True)),
-        concerns=tuple(_concerns(samples, estimate, topics)),
-        multilabel=fitted.multilabel,
-    )
+        served = _ServedTexts(store, model, fitted, options)
+    return _DayCounter(fitted, samples, served, options).counts(str(path))
+
+
+class _DayCounter:
+    """Makes the counts from daily sums."""
+
+    def __init__(
+        self,
+        fitted: Fitted,
+        samples: Sequence[HeldoutSample],
+        served: _ServedTexts,
+        options: DayCountOptions,
+    ) -> None:
+        self._fitted, self._samples = fitted, samples
+        self._served, self._options = served, options
+        self._topics = [str(topic) for topic in fitted.topics.names]
+        self._labels = MatchedLabels.from_texts(None, {}, len(self._topics))
+        if served.labelled is not None:
+            self._labels = served.labelled.labels_by(options.by)
+        self._counter = GroupCounter(fitted, samples, options.labelled, self._labels)
+
+    def counts(self, name: str) -> Counts:
+        """Return the counts, of texts in a file of this name."""
+        options, served = self._options, self._served
+        self._counter.check_labels()
+        total = self._estimate(served.total)
+        estimates = {name: self._estimate(sums) for name, sums in served.periods.items()}
+        count = self._count_group("", served.total, total)
+        groups = tuple(
+            self._count_group(name, sums, estimates[name]) for name, sums in served.periods.items()
+        )
+        tested = [group for group in groups if group.is_estimated]
+        changes = find_changes(
+            tested,
+            [estimates[group.name] for group in tested],
+            is_time=True,
+            has_labels=options.labelled is not None,
+        )
+        return Counts(
+            name=name,
+            total=count,
+            groups=groups,
+            column=options.by,
+            is_time=options.by is not None,
+            changes=tuple(changes),
+            concerns=tuple(self._concerns(total, groups)),
+            n_labelled=len(self._labels),
+            plan=self._plan(count, total, groups, estimates),
+            multilabel=self._fitted.multilabel,
+        ).restrict(options.topics)
+
+    def _estimate(self, sums: DaySums) -> list[ShareEstimate]:
+        """Return the estimate of a single-label model, or one for each topic of a multilabel model.
+
+        Empty if the model has no held-out documents.
+        """
+        seed = self._options.seed
+        if not self._samples:
+            return []
+        if not sums.multilabel:
+            rows, weights = sums.rows()
+            return [estimate_group(self._samples[0], rows, weights, seed=seed)]
+        estimates = []
+        for topic, sample in enumerate(self._samples):
+            rows, weights = sums.rows(topic)
+            proba = binary_proba(rows[:, 0], sample.low_proba)
+            estimates.append(estimate_group(sample, proba, weights, seed=seed))
+        return estimates
+
+    def _count_group(
+        self, name: str, sums: DaySums, estimates: Sequence[ShareEstimate]
+    ) -> GroupCount:
+        texts = CountedTexts(sums.n_texts, sums.sums, sums.answers)
+        return self._counter.count(name, texts, estimates)
+
+    def _plan(
+        self,
+        count: GroupCount,
+        total: Sequence[ShareEstimate],
+        groups: Sequence[GroupCount],
+        estimates: Mapping[str, Sequence[ShareEstimate]],
+    ) -> LabelPlan | None:
+        if self._options.plan is None:
+            return None
+        count = count.restrict(self._options.topics)
+
+        def planned(group: GroupCount, estimate: Sequence[ShareEstimate]) -> PlannedGroup:
+            explained = self._counter.explained_variance(estimate).tolist()
+            return PlannedGroup.from_count(
+                group, count, dict(zip(self._topics, explained, strict=True))
+            )
+
+        return plan_labels(
+            planned(count, total),
+            [topic.topic for topic in count.topics],
+            self._options.plan,
+            groups=[planned(group, estimates[group.name]) for group in groups],
+            column=self._options.by or "",
+            n_labelled=len(self._labels),
+        )
+
+    def _concerns(
+        self, total: Sequence[ShareEstimate], groups: Sequence[GroupCount]
+    ) -> Iterator[str]:
+        served, n_texts = self._served, self._served.total.n_texts
+        if self._options.labelled is not None and served.labelled is not None:
+            mean_proba = served.total.sums / n_texts
+            yield from labelled_concerns(
+                self._options.labelled,
+                self._labels,
+                served.labelled.found,
+                mean_proba,
+                self._topics,
+            )
+            yield from few_label_concerns(groups, self._options.by)
+        if served.n_without >= _MIN_WITHOUT * n_texts:
+            yield (
+                f"{served.n_without:,} of {n_texts:,} texts were answered when none were kept, or "
+                "are too old to be kept: the labels say nothing about them. Count since a later "
+                "day."
+            )
+        if len(self._labels) >= MIN_LABELLED:
+            return
+        if served.n_by_others:
+            yield (
+                f"Other versions of the model answered {served.n_by_others:,} of {n_texts:,} "
+                "texts: these counts are right only if they err like this one."
+            )
+        yield from shift_concerns(total, self._topics)
+        yield from heldout_concerns(self._samples, self._topics)
 
 
 def _read_days(
@@ -110,49 +286,38 @@ def _read_days(
         yield from ((day, sums[day]) for day in part)
 
 
-def _estimate(samples: Sequence[HeldoutSample], sums: DaySums, seed: int) -> list[ShareEstimate]:
-    """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
-    if not sums.multilabel:
-        return [estimate_group(samples[0], *sums.rows(), seed=seed)]
-    estimates = []
-    for topic, sample in enumerate(samples):
-        rows, weights = sums.rows(topic)
-        proba = binary_proba(rows[:, 0], sample.low_proba)
-        estimates.append(estimate_group(sample, proba, weights, seed=seed))
-    return estimates
-
-
-def _to_group(
-    name: str, sums: DaySums, estimates: Sequence[ShareEstimate], topics: Sequence[str]
-) -> GroupCount:
-    shares, intervals = first_shares(estimates).tolist(), first_intervals(estimates)
-    rows = zip(topics, shares, intervals, sums.answers.tolist(), strict=True)
-    return GroupCount(
-        name,
-        sums.n_texts,
-        tuple(
-            TopicCount(topic, share, interval, sums.n_texts, n_answers)
-            for topic, share, interval, n_answers in rows
-        ),
-    )
-
-
-def _concerns(
-    samples: Sequence[HeldoutSample], estimates: Sequence[ShareEstimate], topics: Sequence[str]
-) -> Iterator[str]:
-    yield from shift_concerns(estimates, topics)
-    yield from heldout_concerns(samples, topics)
-
-
-def _no_texts_error(store: WatchStore, digest: str, since: datetime.date | None) -> DataError:
-    """Return the error if a model has answered no texts: perhaps there is another version."""
-    models = store.models()
-    if any(model.digest == digest for model in models):
-        return DataError(
-            f"{store.path} has no texts" + ("" if since is None else f" since {since}") + "."
+def _match_labels(
+    store: WatchStore,
+    kept: KeptTexts,
+    fitted: Fitted,
+    sample: LabelledSample,
+    options: DayCountOptions,
+) -> KeptLabels:
+    """Return the labels of kept texts; DataError if there are none."""
+    if not kept.texts:
+        raise DataError(
+            f"{store.path} has kept no texts{_since(options)}, so that labels say nothing about "
+            "them; serve the model with --keep-texts."
         )
-    names = join_words([f"{model.name} {model.digest}" for model in models], _MAX_NAMED)
+    labelled = KeptLabels.match(sample, kept.texts, fitted)
+    if not len(labelled.labels):
+        raise DataError(
+            f"none of the {counted(len(sample), 'labelled text')} of {sample.name} is among the "
+            f"{len(kept.texts):,} that {store.path} has kept{_since(options)}: label those that "
+            "`slugline sample` writes."
+        )
+    return labelled
+
+
+def _since(options: DayCountOptions) -> str:
+    return "" if options.since is None else f" since {options.since}"
+
+
+def _other_models_error(store: WatchStore, model: WatchedModel) -> DataError:
+    """Return the error if no version of a model has answered texts."""
+    names = join_words([f"{each.name} {each.digest}" for each in store.models()], _MAX_NAMED)
     return DataError(
-        f"{store.path} has no texts that version {digest} of the model answered, but those of "
-        f"{names or 'no model'}; give the file of the version that answered."
+        f"{store.path} has no texts that version {model.digest} of {model.name} answered, or "
+        f"another version with its topics, but those of {names or 'no model'}; give the file of "
+        "the model that answered."
     )

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 
 from slugline.base.databases import DatabaseFormat, DatabaseStore, from_cell, to_cell
-from slugline.base.files import PathLike
+from slugline.base.files import PathLike, file_sha256
 from slugline.corpus.documents import Topic
+from slugline.model.file.container import DIGEST_LENGTH
+from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums, GroupKey, TextGroup, WordSums
 from slugline.serving.watch.text_sample import SampledText, TextSample
 
@@ -89,6 +91,12 @@ class WatchedModel(NamedTuple):
     topics: tuple[Topic, ...]
     multilabel: bool
 
+    @classmethod
+    def from_file(cls, path: Path, fitted: Fitted) -> WatchedModel:
+        """Return the version in a model file, by the content of the file."""
+        name, digest = path.name.removesuffix(".slug"), file_sha256(path)[:DIGEST_LENGTH]
+        return cls(name, digest, tuple(fitted.topics.names), fitted.multilabel)
+
 
 class StoredAlert(NamedTuple):
     """An alert about a series of a model.
@@ -161,6 +169,8 @@ class WatchStore(DatabaseStore):
     path : str or Path
     patience : float, default 5.0
         Seconds to wait while another process or thread writes.
+    create : bool, default True
+        Whether to create a missing file.
     is_read_only : bool, default False
         Whether the file is only read; it must exist then.
 
@@ -170,9 +180,14 @@ class WatchStore(DatabaseStore):
     """
 
     def __init__(
-        self, path: PathLike, *, patience: float = 5.0, is_read_only: bool = False
+        self,
+        path: PathLike,
+        *,
+        patience: float = 5.0,
+        create: bool = True,
+        is_read_only: bool = False,
     ) -> None:
-        super().__init__(path, FORMAT, patience=patience, is_read_only=is_read_only)
+        super().__init__(path, FORMAT, patience=patience, create=create, is_read_only=is_read_only)
 
     # Sums -----------------------------------------------------------------------------------------
 
@@ -196,6 +211,17 @@ class WatchStore(DatabaseStore):
                 "SELECT name, digest, topics, multilabel FROM models ORDER BY id"
             ).fetchall()
         return [self._to_model(row) for row in rows]
+
+    def find_version(self, model: WatchedModel) -> str | None:
+        """Return the digest of a version of a model in the file: the same one, or the latest.
+
+        None if there is none.
+        """
+        models = self.models()
+        if any(each.digest == model.digest for each in models):
+            return model.digest
+        versions = [each.digest for each in models if each._replace(digest=model.digest) == model]
+        return versions[-1] if versions else None
 
     def days(
         self,

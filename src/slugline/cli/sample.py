@@ -1,0 +1,113 @@
+"""`slugline sample`: the texts that a server kept, as a table to fill in with topics."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+
+from slugline.base.files import write_result
+from slugline.base.wording import counted, printable
+from slugline.cli import options
+from slugline.cli.options import OUTPUT_FILE, argument, command, option, read_day
+from slugline.cli.output import show
+from slugline.cli.output_paths import check_target
+from slugline.corpus.dialects import TableDialect, table_cell, table_writer
+from slugline.corpus.layout import DataLayout
+from slugline.corpus.topic_cells import NOT_LABELLED
+from slugline.errors import DataError, OptionError
+from slugline.model.file.content import load_model
+from slugline.model.file.shipped import model_path
+from slugline.serving.watch.kept_texts import KeptText, KeptTexts
+from slugline.serving.watch.store import WatchedModel, WatchStore
+
+
+@command()
+@options.model_argument
+@argument("file", "The file of `slugline serve --watch --keep-texts`.", type=Path)
+@option("--since DAY", "Write texts since a day, such as 2026-03-01.")
+@option(
+    "--output -o FILE",
+    "Where to write the table (.csv).",
+    type=OUTPUT_FILE,
+    show_default="standard output",
+)
+@option("--delete", "Delete all kept texts from FILE, of all models; the sums of each day stay.")
+@options.seed()
+@options.quiet_option
+def sample(
+    model: str, file: Path, since: str | None, output: Path | None, delete: bool, seed: int
+) -> None:
+    """Write the texts that a server kept, in random order, to label them; or delete them.
+
+    Fill in the topics of as many as you like, from the top, or give the table
+    to `slugline label`. `slugline count` then counts all texts that were
+    served by these labels, however much these texts differ from those that the
+    model learned from.
+
+    For example:
+
+      slugline sample tickets.slug watch.db --since 2026-03-01 -o to-label.csv
+      slugline count tickets.slug watch.db --since 2026-03-01 --labelled to-label.csv
+      slugline sample tickets.slug watch.db --delete
+    """
+    options.check_model_first("sample", model, f"{file}")
+    if delete:
+        if output is not None or since is not None:
+            raise OptionError("--delete deletes all kept texts; leave -o and --since out.")
+        with WatchStore(file, create=False) as store:
+            n_deleted = store.delete_texts()
+        show(f"deleted {counted(n_deleted, 'kept text')} from {file}")
+        return
+    if output is not None:
+        if output.suffix.lower() != ".csv":
+            raise OptionError(f"--output {output}: it is a CSV file; name it {output.stem}.csv.")
+        check_target("--output", output, [model, file])
+    fitted, _ = load_model(model)
+    kept = _read_texts(file, WatchedModel.from_file(Path(model_path(model)), fitted), since)
+    # In random order, so that those from the top are a random sample.
+    order = np.random.default_rng(seed).permutation(len(kept.texts)).tolist()
+    texts = [kept.texts[row] for row in order]
+    table = _table(texts, fitted.layout)
+    if output is None:
+        # A file gets the texts as they are, and a terminal nothing that it would obey.
+        is_seen = sys.stdout.isatty()
+        click.echo(printable(table.decode()) if is_seen else table, nl=False)
+    else:
+        write_result(output, table, "table")
+        show(f"{len(texts):,} of {counted(kept.n_served, 'text')} to label: {output}")
+
+
+def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts:
+    """Return the texts that a server kept; DataError if there are none."""
+    first = None if since is None else read_day(since)
+    with WatchStore(file, is_read_only=True) as store:
+        digest = store.find_version(model)
+        kept = KeptTexts([], 0, 0) if digest is None else KeptTexts.read(store, digest, first)
+    if not kept.texts:
+        raise DataError(
+            f"{file} has kept no texts that {model.name} answered"
+            + ("" if first is None else f" since {first}")
+            + "; serve the model with --keep-texts."
+        )
+    return kept
+
+
+def _table(texts: list[KeptText], layout: DataLayout | None) -> bytes:
+    """Return the texts with empty columns of topics, named as in the data of the model."""
+    form = None if layout is None else layout.topic_form
+    topics = ["topic" if layout is None else layout.topic]
+    if form is not None and form.kind == "columns":
+        topics = [*form.columns]
+    text = layout.text[0] if layout is not None and len(layout.text) == 1 else "text"
+    # With a separator, an empty cell would be a text of no topic.
+    to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
+    file = io.BytesIO()
+    writer = table_writer(file, TableDialect())
+    writer.writerow([*topics, text, "day"])
+    for each in texts:
+        writer.writerow([*[to_fill_in] * len(topics), table_cell(each.text), each.day.isoformat()])
+    return file.getvalue()

@@ -1,0 +1,116 @@
+"""Texts that a server kept, and labels that people gave them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from slugline.counting.dates import Period, name_period
+from slugline.counting.labelled import FoundText, LabelledSample, MatchedLabels
+from slugline.model.fitted import Fitted
+from slugline.serving.watch.store import WatchStore
+
+
+class KeptText(NamedTuple):
+    """A text that was drawn at random from those of a day.
+
+    Attributes
+    ----------
+    day : date
+    text : str
+    weight : float
+        How many texts of the day it stands for: the inverse of the probability with which it was
+        kept.
+    """
+
+    day: datetime.date
+    text: str
+    weight: float
+
+
+class KeptTexts(NamedTuple):
+    """The texts of some days that a server kept.
+
+    Attributes
+    ----------
+    texts : list of KeptText
+        In order of the days.
+    n_served : int
+        The number of texts of all these days.
+    n_without : int
+        The number of those that couldn't be kept, as the server kept none when it answered them.
+    """
+
+    texts: list[KeptText]
+    n_served: int
+    n_without: int
+
+    @classmethod
+    def read(cls, store: WatchStore, digest: str, since: datetime.date | None) -> KeptTexts:
+        """Return the texts that any version of a model answered since a day."""
+        first = datetime.date.min if since is None else since
+        days = store.days(digest, first, with_groups=False)
+        samples = store.samples(digest, first)
+        texts = [
+            KeptText(day, each.text, days[day].n_texts / len(sample.texts))
+            for day, sample in samples.items()
+            if day in days
+            for each in sample.texts
+        ]
+        n_served = sum(sums.n_texts for sums in days.values())
+        n_drawn_from = sum(
+            min(sample.n_texts, days[day].n_texts) for day, sample in samples.items() if day in days
+        )
+        return cls(texts, n_served, n_served - n_drawn_from)
+
+
+class KeptLabels(NamedTuple):
+    """Labels of texts that a server kept.
+
+    Attributes
+    ----------
+    labels : MatchedLabels
+        With the days as groups, and weights by which they stand for all texts of the days.
+    found : mapping of str to FoundText
+    """
+
+    labels: MatchedLabels
+    found: Mapping[str, FoundText]
+
+    @classmethod
+    def match(
+        cls, sample: LabelledSample, kept: Sequence[KeptText], fitted: Fitted
+    ) -> KeptLabels:
+        """Return the labels of texts that were kept."""
+        weights = {each.day.isoformat(): each.weight for each in kept}
+        labelled = [each for each in kept if each.text.strip() in sample.labels]
+        proba = fitted.predict_proba([each.text for each in labelled])
+        found: dict[str, FoundText] = {}
+        for each, row in zip(labelled, proba, strict=True):
+            text = found.setdefault(each.text.strip(), FoundText(row))
+            text.n_by_group[each.day.isoformat()] += 1
+        labels = MatchedLabels.from_texts(sample, found, len(fitted.topics))
+        by_day = np.array([weights[day] for day in labels.groups], dtype=np.float64)
+        weighted = MatchedLabels(
+            proba=labels.proba,
+            topics=labels.topics,
+            weights=labels.weights * by_day,
+            groups=labels.groups,
+        )
+        return cls(weighted, found)
+
+    def labels_by(self, period: Period | None) -> MatchedLabels:
+        """Return the labels with periods as groups; all in one group for None."""
+        names = [
+            None if period is None else name_period(datetime.date.fromisoformat(day), period)
+            for day in self.labels.groups
+        ]
+        return MatchedLabels(
+            proba=self.labels.proba,
+            topics=self.labels.topics,
+            weights=self.labels.weights,
+            groups=np.array(names, dtype=object),
+        )
