@@ -22,7 +22,7 @@ from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums
-from slugline.serving.watch.kept_texts import KeptTexts, KeptLabels
+from slugline.serving.watch.kept_texts import KeptLabels, KeptTexts
 from slugline.serving.watch.store import WatchedModel, WatchStore
 
 # The largest number of models that a message names.

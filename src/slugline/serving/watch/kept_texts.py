@@ -81,9 +81,7 @@ class KeptLabels(NamedTuple):
     found: Mapping[str, FoundText]
 
     @classmethod
-    def match(
-        cls, sample: LabelledSample, kept: Sequence[KeptText], fitted: Fitted
-    ) -> KeptLabels:
+    def match(cls, sample: LabelledSample, kept: Sequence[KeptText], fitted: Fitted) -> KeptLabels:
         """Return the labels of texts that were kept."""
         weights = {each.day.isoformat(): each.weight for each in kept}
         labelled = [each for each in kept if each.text.strip() in sample.labels]
