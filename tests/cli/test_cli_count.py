@@ -115,7 +115,7 @@ def test_count_leaves_out_rows_without_text_or_date_and_says_so(run: Run, tmp_pa
     )
     code, out, err = run("count", "news.slug", "odd.csv", "--by", "month")
     assert code == 0
-    assert out.splitlines()[2].split()[:2] == ["2026-01", "21"]
+    assert out.startswith("2026-01: 21 texts\n")
     assert "warning: odd.csv: left out 1 row without a text and 1 row without a date" in err
 
 
@@ -153,6 +153,15 @@ def test_count_warns_of_a_month_in_another_language(run: Run, tmp_path: Path) ->
     _, out, err = run("count", "news.slug", "new.csv", "--by", "month", "--json")
     assert "warning: Don't believe the counts of 2026-04: " in err
     assert "2026-04" not in {change["after"] for change in json.loads(out)["changes"]}
+
+
+def test_count_tests_no_changes_of_groups_with_few_texts(run: Run, tmp_path: Path) -> None:
+    lines = [f"the goal and match,{i}" for i in range(9)] + ["the wheat and corn,x"] * 30
+    (tmp_path / "few.csv").write_text("text,customer\n" + "\n".join(lines) + "\n")
+    code, out, err = run("count", "news.slug", "few.csv", "--by", "customer", "--json")
+    assert code == 0
+    assert json.loads(out)["changes"] == []
+    assert "9 of 10 groups have fewer than 10 texts" in err
 
 
 def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: Path) -> None:

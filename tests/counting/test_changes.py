@@ -121,5 +121,5 @@ def test_change_is_described_in_its_direction(
 def test_change_between_groups_that_are_no_periods_is_a_difference() -> None:
     change = Change("complaint", "app", "web", -0.1, Interval(-0.15, -0.05), 0.01, is_time=False)
     assert change.describe() == (
-        "the share of complaint is 10.0 points lower in web than in app (95 % interval 5.0 to 15.0)"
+        "The share of complaint is 10.0 points lower in web than in app (95 % interval 5.0 to 15.0)"
     )

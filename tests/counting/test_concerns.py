@@ -40,7 +40,14 @@ def sample(proba: float, n: int = 100) -> HeldoutSample:
         (9, [4, 5], ["9 texts are too few for shares to mean much; read them instead."]),
         (10, [], []),
         (50, [40, 10], []),
-        (50, [42, 8], ["1 of 2 weeks has fewer than 10 texts, too few for shares to mean much."]),
+        (
+            50,
+            [42, 8],
+            [
+                "1 of 2 weeks has fewer than 10 texts, too few for shares to mean much. No change "
+                "from or to these was tested."
+            ],
+        ),
     ],
 )
 def test_few_text_concerns(n_texts: int, n_by_group: list[int], concerns: list[str]) -> None:

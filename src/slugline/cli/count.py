@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from slugline.base.lazy import import_extra
-from slugline.base.wording import join_words, one_line
+from slugline.base.wording import counted, join_words, one_line
 from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
@@ -29,6 +29,8 @@ from slugline.serving.watch.store import WatchedModel, is_watch_file
 
 # Seconds after which a progress bar is shown.
 _DELAY = 1.0
+# Changes that are printed.
+_MAX_CHANGES = 20
 # Characters of the names of topics beside each other in a table.
 _NAME_LENGTH = 20
 # Stands where there is no estimate.
@@ -238,8 +240,11 @@ def _check_ending(output: Path) -> None:
 
 
 def _print_counts(counts: Counts) -> None:
-    if not counts.groups:
-        _print_topics(counts, [(topic.topic, topic) for topic in counts.total.by_share()], "topic")
+    if len(counts.groups) < 2:
+        [group] = counts.groups or [counts.total]
+        if counts.groups:
+            show(f"{group.name}: {counted(group.n_texts, 'text')}")
+        _print_topics(counts, [(topic.topic, topic) for topic in group.by_share()], "topic")
     elif len(counts.total.topics) == 1:
         _print_groups_of_topic(counts)
     else:
@@ -247,10 +252,12 @@ def _print_counts(counts: Counts) -> None:
     sums = describe_sums(counts)
     if sums:
         show(sums)
-    for change in counts.significant_changes:
-        sentence = change.describe()
-        show(f"{sentence[0].upper()}{sentence[1:]}." if not counts.is_time else f"{sentence}.")
-    if counts.changes and not counts.significant_changes:
+    changes = counts.significant_changes
+    for change in changes[:_MAX_CHANGES]:
+        show(f"{change.describe()}.")
+    if len(changes) > _MAX_CHANGES:
+        show(f"{len(changes) - _MAX_CHANGES:,} more changes are more than chance.")
+    if counts.changes and not changes:
         show(f"No {'change' if counts.is_time else 'difference'} is more than chance.")
     if counts.plan is not None:
         show(counts.plan.describe())

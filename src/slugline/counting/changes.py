@@ -84,7 +84,7 @@ def find_changes(
                     before.name,
                     after.name,
                     difference,
-                    Interval(difference - margin, difference + margin),
+                    Interval(max(difference - margin, -1.0), min(difference + margin, 1.0)),
                     math.erfc(abs(difference) / max(error, 1e-12) / math.sqrt(2)),
                     basis,
                     is_time,

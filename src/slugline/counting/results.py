@@ -186,7 +186,7 @@ class Change(NamedTuple):
         if not self.is_time:
             where = "higher" if sign > 0 else "lower"
             return (
-                f"the share of {self.topic} is {points} {where} in {self.after} than in "
+                f"The share of {self.topic} is {points} {where} in {self.after} than in "
                 f"{self.before} {interval}"
             )
         verb = "rose" if sign > 0 else "fell"

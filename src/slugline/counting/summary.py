@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
+    FEW_TEXTS,
     few_text_concerns,
     find_unknown_groups,
     group_shift_concerns,
@@ -121,10 +122,17 @@ class Summary:
                 on_interval(i / len(groups))
 
     def _choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
-        """Return the groups whose changes are tested: those whose counts mean something."""
+        """Return the groups whose changes are tested: those whose counts mean something.
+
+        Groups of few texts are left out, as the tests take differences to be normal.
+        """
         totals = {name: group.totals for name, group in self._tally.groups.items()}
         unknown = find_unknown_groups(totals, self._tally.usual_words)
-        return [group for group in groups if group.is_estimated and group.name not in unknown]
+        return [
+            group
+            for group in groups
+            if group.is_estimated and group.name not in unknown and group.n_texts >= FEW_TEXTS
+        ]
 
     def _plan(
         self,

@@ -290,9 +290,9 @@ def _chart_by_group(name: str, counts: Counts, *, in_page: bool) -> TopicChart:
     topics = [(group.name, group.find(name)) for group in counts.groups[:_MAX_ROWS]]
     title = shorten(name, _TITLE_LENGTH)
     chart = Chart(
-        Axis.fractions("Share of the texts", _interval_ends([t for _, t in topics]), 5),
-        Axis.names(counts.column or "", [shorten(group, _NAME_LENGTH) for group, _ in topics]),
-        title="" if in_page else title,
+        Axis.fractions("Share of the texts", [0.0, *_interval_ends([t for _, t in topics])], 5),
+        Axis.names("", [shorten(group, _NAME_LENGTH) for group, _ in topics]),
+        title="" if in_page else f"{title} by {counts.column}",
     )
     for i, (_, topic) in enumerate(topics):
         if topic.is_estimated:
