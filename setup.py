@@ -15,10 +15,13 @@ HEADERS = [
     "src/slugline/base/_arrays.h",
     "src/slugline/text/_words.h",
     "src/slugline/text/_vectors.h",
+    "src/slugline/text/_terms.h",
+    "src/slugline/text/_products.h",
 ]
 NAMES = (
     "text/_rows",
     "text/_kernel",
+    "text/_scores",
     "learning/linear/_descent",
     "learning/linear/_passes",
     "learning/net/_first_layer",

@@ -464,7 +464,7 @@ def test_decide_starts_threads_only_for_many_texts(
         return ThreadPoolExecutor(n_threads)
 
     monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", pool)
-    monkeypatch.setattr(fitted.fitted_.features, "_n_threads", 2)
+    monkeypatch.setattr(fitted.fitted_.features, "n_threads", 2)
     fitted.decide(["the loan and rate " * 50] * 100)
     assert started == []
     fitted.decide(["the loan and rate " * 50] * 1000)

@@ -64,6 +64,11 @@ static inline int borrow_int64(PyObject *array, void *lent)
     return borrow(array, lent, "lq", sizeof(int64_t), 0);
 }
 
+static inline int borrow_writable_int64(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "lq", sizeof(int64_t), PyBUF_WRITABLE);
+}
+
 static inline int borrow_uint64(PyObject *array, void *lent)
 {
     return borrow(array, lent, "LQ", sizeof(uint64_t), 0);

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from slugline.learning.labels import Labels
     from slugline.learning.net.layers import DenseStack
     from slugline.learning.net.training import History
+    from slugline.text.scoring import TermWeights
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ class LinearModel(BatchLearner, Protocol):
     @property
     def weights(self) -> sp.csr_array:
         """The weights, without negligible ones, shape (n_columns, n_topics)."""
+
+    def term_weights(self) -> TermWeights | None:
+        """Return the weights as a kernel reads them; None if they may still be changed."""
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of some columns, shape (n_chosen, n_topics)."""

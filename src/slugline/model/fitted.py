@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I64, Mask
+from slugline.base.arrays import F32, I64
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
@@ -19,7 +19,7 @@ from slugline.corpus.layout import DataLayout
 from slugline.corpus.topic_sets import split_rows
 from slugline.learning.learner import Learner, LinearModel, is_linear
 from slugline.text.features import FeatureBatch, Features, WordCounts
-from slugline.text.sparse import SparseRows
+from slugline.text.scoring import TextScorer, TextScores, can_score
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
 if TYPE_CHECKING:
@@ -243,7 +243,9 @@ class Fitted:
         """
         if (dense := self._text_head) is not None:
             return self._with_encoder(dense, X)[0]
-        (scores,), _ = self._map_batches(lambda batch: (self._score(batch)[0],), X)
+        if not is_linear(self.learner):
+            return self.learner.decision_function(self.features.transform(X))
+        (scores,), _ = self._map_scores(lambda part: (part.scores,), X)
         return scores
 
     def answers(self, texts: Sequence[str]) -> Sequence[Any]:
@@ -261,8 +263,11 @@ class Fitted:
         """Return the probabilities of texts, and their word counts; each text is read once."""
         if (dense := self._text_head) is not None:
             _, proba, words = self._with_encoder(dense, X)
+        elif is_linear(self.learner):
+            (proba,), words = self._map_scores(lambda part: (self._calibrate(part),), X)
         else:
-            (proba,), words = self._map_batches(lambda batch: (self._predict_batch(batch),), X)
+            rows, words = self.features.read(X)
+            proba = self.learner.predict_proba(rows)
         if self.multilabel_rule is not None:
             proba = self.multilabel_rule.make_consistent(proba)
         return proba, words
@@ -283,7 +288,9 @@ class Fitted:
         """Return the scores, the probabilities and the word counts of texts."""
         texts = check_texts(X)  # a list, as texts are read twice
         fast = self.fast_stage
-        (scores, proba), words = fast._map_batches(fast._score_and_predict_batch, texts)
+        (scores, proba), words = fast._map_scores(
+            lambda part: (part.scores, fast._calibrate(part)), texts
+        )
         needed = np.flatnonzero(dense.needs_encoder(proba, words))
         if len(needed):
             needed_texts = [texts[row] for row in needed.tolist()]
@@ -296,64 +303,69 @@ class Fitted:
             proba[rows] = dense.predict_proba(scores[rows])
         return scores, proba, words
 
-    @property
+    @cached_property
     def fast_stage(self) -> Fitted:
         """The model that answers texts which the encoder need not read; see `Cascade`."""
         cascade = None if self.dense is None else self.dense.cascade
         return replace(self, dense=None if cascade is None else cascade.fast_head)
 
-    def _score_and_predict_batch(self, batch: FeatureBatch) -> tuple[F32, F32]:
-        """Return the scores and the probabilities of a batch."""
-        scores, is_known = self._score(batch)
-        return scores, self._calibrate(scores, is_known)
-
-    def _predict_batch(self, batch: FeatureBatch) -> F32:
-        """Return the probabilities of a batch."""
-        if self.dense is None:
-            return self.learner.predict_proba(batch.rows)
-        return self._calibrate(*self._score(batch))
-
-    def _calibrate(self, scores: F32, is_known: Mask | None) -> F32:
+    def _calibrate(self, part: TextScores) -> F32:
         """Return the probabilities of scores.
 
         Those of texts that the table of word vectors doesn't know are computed by words alone.
         """
+        scores, has_vectors = part.scores, part.has_vectors
+        by_words = self._linear_learner.calibration
         if self.dense is None:
-            return self._linear_learner.calibration.proba(scores)
+            return by_words.proba(scores)
         proba = self.dense.predict_proba(scores)
-        if is_known is not None and not is_known.all():
-            proba[~is_known] = self._linear_learner.calibration.proba(scores[~is_known])
+        if has_vectors is not None and not has_vectors.all():
+            proba[~has_vectors] = by_words.proba(scores[~has_vectors])
         return proba
 
-    def _score(self, batch: FeatureBatch) -> tuple[F32, Mask | None]:
-        """Return the scores of a batch, and a mask of those that include scores of word vectors.
-
-        The mask is None for models without word vectors.
-        """
-        scores = self.learner.decision_function(batch.rows)
-        if self.dense is None or (encoder := self.dense.encoder.summing_encoder) is None:
-            return scores, None
-        return scores, self.dense.add_sums(scores, batch.text_sums, encoder.min_known_fraction)
-
-    def _map_batches(
-        self, function: Callable[[FeatureBatch], tuple[F32, ...]], X: Iterable[str]
+    def _map_scores(
+        self, function: Callable[[TextScores], tuple[F32, ...]], X: Iterable[str]
     ) -> tuple[tuple[F32, ...], WordCounts]:
-        """Return the arrays that a function returns for batches of texts, and the word counts.
+        """Return the arrays that a function returns for scores of texts, and the word counts.
 
-        Word vectors are summed in the pass that counts words.
+        The learner must be linear: it treats each text on its own, so that texts are read in parts.
         """
-        if not is_linear(self.learner):
-            rows, words = self.features.read(X)
-            return function(FeatureBatch(SparseRows.from_csr(rows), words)), words
-        # A linear learner treats each row on its own, so that texts can be read in parts.
-        encoder = None if self.encoder is None else self.encoder.summing_encoder
-        batches = self.features.read_parts(X, None if encoder is None else encoder.table)
-        parts = [(function(batch), batch.words) for batch in batches]
+        parts = [(function(part), part.words) for part in self._score_parts(X)]
         if len(parts) == 1:
             return parts[0]
         results, counts = zip(*parts, strict=True)
         arrays = tuple(map(np.concatenate, zip(*results, strict=True)))
         return arrays, WordCounts.concatenate(counts)
+
+    def _score_parts(self, X: Iterable[str]) -> Iterator[TextScores]:
+        """Yield the scores of texts, a few at a time."""
+        if can_score(self.features) and (scorer := self._scorer) is not None:
+            return scorer.score_parts(X)
+        encoder = None if self.encoder is None else self.encoder.summing_encoder
+        table = None if encoder is None else encoder.table
+        return map(self._score, self.features.read_parts(X, table))
+
+    def _score(self, batch: FeatureBatch) -> TextScores:
+        """Return the scores of a batch."""
+        scores = self.learner.decision_function(batch.rows)
+        if self.dense is None or (encoder := self.dense.encoder.summing_encoder) is None:
+            return TextScores(scores, batch.words)
+        known = self.dense.add_sums(scores, batch.text_sums, encoder.min_known_fraction)
+        return TextScores(scores, batch.words, known)
+
+    @cached_property
+    def _scorer(self) -> TextScorer | None:
+        """What scores texts in one pass; None if the weights may still be changed by batches."""
+        learner = self._linear_learner
+        weights = learner.term_weights()
+        if weights is None:
+            return None
+        vectors = None if self.dense is None else self.dense.vector_weights
+        return TextScorer(self.features, weights, learner.biases, vectors)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, without cached properties: a scorer can't be pickled."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:

@@ -16,13 +16,7 @@
 #include <string.h>
 
 #include "_arrays.h"
-
-/* Functions that take long are also compiled for AVX2; the results are the same. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_WIDE_REGISTERS
-#endif
+#include "_products.h"
 
 static PyObject *fail(const char *message)
 {
@@ -30,7 +24,7 @@ static PyObject *fail(const char *message)
     return NULL;
 }
 
-/* Let other threads go on beside long work. Few entries take less time than it may take to get the
+/* Let other threads go on beside long products. Few entries take less time than it may take to get the
    interpreter's lock back. */
 #define MANY 8192
 static PyThreadState *begin(size_t n_entries)
@@ -199,138 +193,10 @@ done:
    Scores
    --------------------------------------------------------------------------------------------- */
 
-#define AT_ONCE 4 /* terms: scores are then loaded and stored as often less */
-#define AHEAD 8   /* terms: the table is larger than the processor's cache */
 #define AT_A_TIME 2048 /* columns that are copied, and checked */
 
-typedef struct {
-    const float *values;
-    const int32_t *columns;
-    const float *table;
-    size_t n_entries, n_columns, n_topics;
-} Work;
-
-/* A table of which few weights are stored. */
-typedef struct {
-    const float *weights;
-    const int32_t *topics;
-    const int32_t *starts; /* of the weights of each column */
-    size_t n_weights;
-} Sparse;
-
-static inline const float *weights_of(const Work *work, size_t entry)
-{
-    return work->table + (size_t)work->columns[entry] * work->n_topics;
-}
-
-/* Have the processor fetch the weights of a term that comes soon. */
-static inline void prefetch_weights(const Work *work, size_t entry)
-{
-#ifdef __GNUC__
-    const char *at = (const char *)weights_of(work, entry);
-    for (size_t i = 0; i < work->n_topics * sizeof(float); i += 64)
-        __builtin_prefetch(at + i);
-#else
-    (void)work, (void)entry;
-#endif
-}
-
-#ifdef __GNUC__
-#define LANE 4      /* scores that fit into a register of any processor */
-#define MAX_LANES 8
-typedef float Lane __attribute__((vector_size(LANE * sizeof(float))));
-
-/* Sum up the weights of the terms of one row, with the scores in so many registers.
-
-   The last one overlaps the one before, where there are not enough scores to fill it. */
-static inline void add_row_in_lanes(const Work *work, size_t at, size_t stop, float *scores,
-                                    size_t n_lanes)
-{
-    size_t last = work->n_topics - LANE;
-    Lane sums[MAX_LANES], weights;
-    for (size_t n = 0; n < n_lanes; n++)
-        memcpy(sums + n, scores + (n + 1 < n_lanes ? n * LANE : last), sizeof *sums);
-    for (; at < stop; at++) {
-        const float *all = weights_of(work, at);
-        float value = work->values[at];
-        if (at + AHEAD < work->n_entries)
-            prefetch_weights(work, at + AHEAD);
-        for (size_t n = 0; n < n_lanes; n++) {
-            memcpy(&weights, all + (n + 1 < n_lanes ? n * LANE : last), sizeof weights);
-            sums[n] += value * weights;
-        }
-    }
-    for (size_t n = 0; n < n_lanes; n++)
-        memcpy(scores + (n + 1 < n_lanes ? n * LANE : last), sums + n, sizeof *sums);
-}
-#endif
-
-/* Sum up the weights of the terms of one row, term after term. */
-FOR_WIDE_REGISTERS static void add_row(const Work *work, size_t at, size_t stop,
-                                       float *restrict scores)
-{
-    const float *values = work->values;
-    size_t n_topics = work->n_topics;
-#ifdef __GNUC__
-    switch ((n_topics + LANE - 1) / LANE) { /* the number has to be known to the compiler */
-    case 2: add_row_in_lanes(work, at, stop, scores, 2); return;
-    case 3: add_row_in_lanes(work, at, stop, scores, 3); return;
-    case 4: add_row_in_lanes(work, at, stop, scores, 4); return;
-    case 5: add_row_in_lanes(work, at, stop, scores, 5); return;
-    case 6: add_row_in_lanes(work, at, stop, scores, 6); return;
-    case 7: add_row_in_lanes(work, at, stop, scores, 7); return;
-    case 8: add_row_in_lanes(work, at, stop, scores, 8); return;
-    case 1: if (n_topics == LANE) { add_row_in_lanes(work, at, stop, scores, 1); return; }
-    }
-#endif
-    for (; at + AT_ONCE <= stop; at += AT_ONCE) {
-        const float *restrict a = weights_of(work, at), *restrict b = weights_of(work, at + 1);
-        const float *restrict c = weights_of(work, at + 2), *restrict d = weights_of(work, at + 3);
-        float by_a = values[at], by_b = values[at + 1], by_c = values[at + 2],
-              by_d = values[at + 3];
-        for (size_t n = at + AHEAD; n < at + AHEAD + AT_ONCE && n < work->n_entries; n++)
-            prefetch_weights(work, n);
-        for (size_t n = 0; n < n_topics; n++)
-            scores[n] = scores[n] + by_a * a[n] + by_b * b[n] + by_c * c[n] + by_d * d[n];
-    }
-    for (; at < stop; at++) {
-        const float *restrict a = weights_of(work, at);
-        float by_a = values[at];
-        for (size_t n = 0; n < n_topics; n++)
-            scores[n] += by_a * a[n];
-    }
-}
-
-/* Sum up the weights of the terms of one row, which are few for each term; 0 if one is nowhere. */
-static int add_sparse_row(const Work *work, const Sparse *sparse, size_t at, size_t stop,
-                          float *restrict scores)
-{
-    for (; at < stop; at++) {
-        int32_t first = sparse->starts[work->columns[at]], last = sparse->starts[work->columns[at] + 1];
-        if (first < 0 || first > last || (size_t)last > sparse->n_weights)
-            return 0;
-#ifdef __GNUC__
-        if (at + AHEAD < stop) {
-            size_t later = (uint32_t)sparse->starts[work->columns[at + AHEAD]];
-            if (later < sparse->n_weights) {
-                __builtin_prefetch(sparse->weights + later);
-                __builtin_prefetch(sparse->topics + later);
-            }
-        }
-#endif
-        float value = work->values[at];
-        for (int32_t i = first; i < last; i++) {
-            size_t topic = (uint32_t)sparse->topics[i];
-            if (topic >= work->n_topics)
-                return 0;
-            scores[topic] += value * sparse->weights[i];
-        }
-    }
-    return 1;
-}
-
 /* Copy the columns of the next entries, and check them; 0 if there is no such column. */
-FOR_WIDE_REGISTERS static int take_columns(const Work *all, size_t at, int32_t *columns, Work *part)
+FOR_WIDE_REGISTERS static int take_columns(const Products *all, size_t at, int32_t *columns, Products *part)
 {
     size_t n = all->n_entries - at < AT_A_TIME ? all->n_entries - at : AT_A_TIME;
     uint32_t last = 0;
@@ -346,31 +212,31 @@ FOR_WIDE_REGISTERS static int take_columns(const Work *all, size_t at, int32_t *
 
 /* Sum up the weights of the terms of rows, of a sparse table if there is one; 0 if there is no such
    column or weight. Rows that are cut where columns were copied give the same sums. */
-static int add_rows(const Work *work, const Sparse *sparse, const int64_t *lengths, size_t n_rows,
+static int add_rows(const Products *products, const Sparse *sparse, const int64_t *lengths, size_t n_rows,
                     size_t n_each, float *scores)
 {
     int32_t columns[AT_A_TIME];
-    Work part = {0};
+    Products part = {0};
     size_t first = 0, end = 0, at = 0; /* the part's entries, and the next one */
-    for (size_t row = 0; row < n_rows; row++, scores += work->n_topics) {
+    for (size_t row = 0; row < n_rows; row++, scores += products->n_topics) {
         size_t stop = at;
         for (size_t n = 0; n < n_each; n++) {
             uint64_t length = (uint64_t)*lengths++;
-            if (length > work->n_entries - stop) /* may have changed after it was checked */
+            if (length > products->n_entries - stop) /* may have changed after it was checked */
                 return 0;
             stop += (size_t)length;
         }
         while (at < stop) {
             if (at == end) {
-                if (!take_columns(work, at, columns, &part))
+                if (!take_columns(products, at, columns, &part))
                     return 0;
                 first = at;
                 end = at + part.n_entries;
             }
             size_t until = stop < end ? stop : end;
             if (!sparse)
-                add_row(&part, at - first, until - first, scores);
-            else if (!add_sparse_row(&part, sparse, at - first, until - first, scores))
+                add_products_of_row(&part, at - first, until - first, 1, scores);
+            else if (!add_sparse_products_of_row(&part, sparse, at - first, until - first, 1, scores))
                 return 0;
             at = until;
         }
@@ -407,19 +273,19 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
     size_t n_lengths = (size_t)lent[2].len / sizeof *lengths;
     size_t n_rows = n_each > 0 ? n_lengths / (size_t)n_each : 0;
     size_t n_scores = (size_t)lent[4].len / sizeof(float);
-    Work work = {.values = lent[0].buf, .columns = lent[1].buf, .table = lent[3].buf,
+    Products products = {.values = lent[0].buf, .columns = lent[1].buf, .table = lent[3].buf,
                  .n_entries = (size_t)lent[0].len / sizeof(float),
                  .n_topics = n_rows ? n_scores / n_rows : 0};
-    if (work.n_topics)
-        work.n_columns = (size_t)lent[3].len / sizeof(float) / work.n_topics;
-    if (lent[0].len != lent[1].len || n_scores != n_rows * work.n_topics
+    if (products.n_topics)
+        products.n_columns = (size_t)lent[3].len / sizeof(float) / products.n_topics;
+    if (lent[0].len != lent[1].len || n_scores != n_rows * products.n_topics
         || n_lengths != n_rows * (size_t)(n_each > 0 ? n_each : 1)
-        || !add_up(lengths, n_lengths, (int64_t)work.n_entries)) {
+        || !add_up(lengths, n_lengths, (int64_t)products.n_entries)) {
         fail("arrays that do not fit together");
         goto done;
     }
-    PyThreadState *state = begin(work.n_entries);
-    int ok = add_rows(&work, NULL, lengths, n_rows, (size_t)n_each, lent[4].buf);
+    PyThreadState *state = begin(products.n_entries);
+    int ok = add_rows(&products, NULL, lengths, n_rows, (size_t)n_each, lent[4].buf);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
@@ -452,20 +318,20 @@ static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
     const int64_t *lengths = lent[2].buf;
     size_t n_rows = (size_t)lent[2].len / sizeof *lengths;
     size_t n_scores = (size_t)lent[6].len / sizeof(float), n_starts = (size_t)lent[5].len / sizeof(int32_t);
-    Work work = {.values = lent[0].buf, .columns = lent[1].buf,
+    Products products = {.values = lent[0].buf, .columns = lent[1].buf,
                  .n_entries = (size_t)lent[0].len / sizeof(float),
                  .n_columns = n_starts ? n_starts - 1 : 0,
                  .n_topics = n_rows ? n_scores / n_rows : 0};
     Sparse sparse = {.weights = lent[3].buf, .topics = lent[4].buf, .starts = lent[5].buf,
                      .n_weights = (size_t)lent[3].len / sizeof(float)};
     if (lent[0].len != lent[1].len || lent[3].len != lent[4].len
-        || n_scores != n_rows * work.n_topics
-        || !add_up(lengths, n_rows, (int64_t)work.n_entries)) {
+        || n_scores != n_rows * products.n_topics
+        || !add_up(lengths, n_rows, (int64_t)products.n_entries)) {
         fail("arrays that do not fit together");
         goto done;
     }
-    PyThreadState *state = begin(work.n_entries);
-    int ok = add_rows(&work, &sparse, lengths, n_rows, 1, lent[6].buf);
+    PyThreadState *state = begin(products.n_entries);
+    int ok = add_rows(&products, &sparse, lengths, n_rows, 1, lent[6].buf);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column or weight that there is not");
 done:
@@ -476,88 +342,6 @@ done:
 /* ------------------------------------------------------------------------------------------------
    Scores of sums of word vectors
    --------------------------------------------------------------------------------------------- */
-
-#define TOPICS_AT_ONCE 8 /* as in head.py; as many squares are summed at once, as in vector_sums.py */
-#define COLUMNS_AT_ONCE 4 /* as in head.py */
-#define GROUPS_AT_ONCE 3 /* of topics: a number of a vector is then loaded once for all of them */
-
-/* Sums of the vectors of texts, and the weights that turn them into scores. */
-typedef struct {
-    const float *sums, *known, *weights, *biases;
-    size_t n_columns, n_topics; /* the number of columns is a multiple of 8 */
-    float min_known_fraction, factor;
-} VectorScores;
-
-/* Return the length of a vector. */
-static inline float length_of(const float *vector, size_t n_columns)
-{
-    float squares[TOPICS_AT_ONCE] = {0};
-    for (size_t i = 0; i < n_columns; i += TOPICS_AT_ONCE)
-        for (size_t n = 0; n < TOPICS_AT_ONCE; n++)
-            squares[n] += vector[i + n] * vector[i + n];
-    for (size_t half = TOPICS_AT_ONCE / 2; half; half /= 2)
-        for (size_t n = 0; n < half; n++)
-            squares[n] += squares[n + half];
-    return sqrtf(squares[0]);
-}
-
-/* Add to sums the terms of COLUMNS_AT_ONCE columns, each for TOPICS_AT_ONCE topics. */
-static inline void add_terms(float *restrict sums, const float *restrict vector,
-                             const float *restrict weights)
-{
-#ifdef __GNUC__
-#pragma GCC unroll 1 /* else GCC rearranges the loop around it, which takes much longer */
-#endif
-    for (size_t i = 0; i < TOPICS_AT_ONCE; i++)
-        sums[i] += (vector[0] * weights[i] + vector[1] * weights[TOPICS_AT_ONCE + i])
-            + (vector[2] * weights[2 * TOPICS_AT_ONCE + i] + vector[3] * weights[3 * TOPICS_AT_ONCE + i]);
-}
-
-/* Multiply a vector by the weights of TOPICS_AT_ONCE topics. */
-static inline void multiply(const float *vector, const float *weights, size_t n_columns,
-                            float *products)
-{
-    float sums[TOPICS_AT_ONCE] = {0};
-    for (size_t i = 0; i < n_columns; i += COLUMNS_AT_ONCE)
-        add_terms(sums, vector + i, weights + i * TOPICS_AT_ONCE);
-    memcpy(products, sums, sizeof sums);
-}
-
-/* Multiply a vector by the weights of GROUPS_AT_ONCE groups of topics. */
-static inline void multiply_groups(const float *vector, const float *weights, size_t n_columns,
-                                     float *products)
-{
-    float a[TOPICS_AT_ONCE] = {0}, b[TOPICS_AT_ONCE] = {0}, c[TOPICS_AT_ONCE] = {0};
-    size_t n = n_columns * TOPICS_AT_ONCE;
-    for (size_t i = 0; i < n_columns; i += COLUMNS_AT_ONCE, weights += COLUMNS_AT_ONCE * TOPICS_AT_ONCE) {
-        add_terms(a, vector + i, weights);
-        add_terms(b, vector + i, weights + n);
-        add_terms(c, vector + i, weights + 2 * n);
-    }
-    memcpy(products, a, sizeof a);
-    memcpy(products + TOPICS_AT_ONCE, b, sizeof b);
-    memcpy(products + 2 * TOPICS_AT_ONCE, c, sizeof c);
-}
-
-/* Add the scores of one vector to those of words, times a factor. */
-static inline void add_vector(const VectorScores *vectors, const float *vector, float length,
-                              float *restrict scores)
-{
-    float scale = 1 / length, products[GROUPS_AT_ONCE * TOPICS_AT_ONCE];
-    for (size_t topic = 0, n_now; topic < vectors->n_topics; topic += n_now) {
-        const float *weights = vectors->weights + topic * vectors->n_columns;
-        size_t n_left = vectors->n_topics - topic;
-        if (n_left > (GROUPS_AT_ONCE - 1) * TOPICS_AT_ONCE)
-            multiply_groups(vector, weights, vectors->n_columns, products);
-        else
-            multiply(vector, weights, vectors->n_columns, products);
-        n_now = n_left > (GROUPS_AT_ONCE - 1) * TOPICS_AT_ONCE ? GROUPS_AT_ONCE * TOPICS_AT_ONCE : TOPICS_AT_ONCE;
-        n_now = n_left < n_now ? n_left : n_now;
-        for (size_t i = 0; i < n_now; i++)
-            scores[topic + i] = scores[topic + i] * vectors->factor
-                + (products[i] * scale + vectors->biases[topic + i]);
-    }
-}
 
 FOR_WIDE_REGISTERS static void add_vectors(const VectorScores *vectors, size_t n_rows, float *scores,
                                            unsigned char *is_known)

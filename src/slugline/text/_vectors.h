@@ -28,7 +28,7 @@
 
 #define MAX_ROWS (1 << 16) /* that are added in 32 bits: numbers of up to 8 * MAX_FACTOR */
 
-/* A table of word vectors, and the sums of documents. */
+/* A table of word vectors. */
 typedef struct {
     const uint64_t *slots;
     const unsigned char *filter, *rows;
@@ -38,10 +38,14 @@ typedef struct {
     size_t shortest_piece, shortest_unspaced_piece;
     double scale;
     Py_buffer buffers[4];      /* of the table's sections */
-    GrowingBuffer found;       /* of uint32_t: the rows that are added for a document */
-    PyObject *sums, *known;    /* bytearrays: what is returned */
-    float *to_sums, *to_known; /* their bytes */
 } Vectors;
+
+/* What a table knows of a word: which rows the word adds, and how many of its characters are known,
+   and count; see TextSums in vector_sums.py. */
+typedef struct {
+    GrowingBuffer rows; /* of uint32_t */
+    size_t n_known, n_counted;
+} WordRows;
 
 /* Fetch what will be read soon into the processor's cache. */
 static inline void prefetch(const void *address)
@@ -58,7 +62,6 @@ static inline void prefetch(const void *address)
    --------------------------------------------------------------------------------------------- */
 
 #define NO_ROW UINT32_MAX
-#define N_PREFETCHED 64 /* words: tables are larger than the processor's cache */
 
 static inline size_t slot_of(const Vectors *vectors, uint64_t hash)
 {
@@ -81,14 +84,18 @@ static inline uint32_t find_row(const Vectors *vectors, uint64_t hash)
     return NO_ROW;
 }
 
-/* Put a row that is added for a document; 0 if there is no memory. */
-static inline int put_row(Vectors *vectors, uint32_t row)
+/* Have the processor fetch a row that is added soon. */
+static inline void prefetch_row(const Vectors *vectors, uint32_t row)
 {
     const unsigned char *numbers = vectors->rows + row * (vectors->n_columns / 2);
     prefetch(numbers);
     prefetch(numbers + vectors->n_columns / 2 - 1); /* it may begin in one line and end in another */
     prefetch(vectors->factors + row);
-    return push(&vectors->found, &row, sizeof row);
+}
+
+static inline int put_row(WordRows *to, uint32_t row)
+{
+    return push(&to->rows, &row, sizeof row);
 }
 
 /* Return the bit of a number in the filter. */
@@ -132,10 +139,10 @@ FOR_WIDE_REGISTERS static size_t count_letters(const unsigned char *at, size_t l
     return n;
 }
 
-/* Put the rows of the pieces of a part of a word; 0 if there is no memory. Add to `n_known` the
-   characters of those in a script without spaces. */
-static int put_pieces(Vectors *vectors, const unsigned char *at, const unsigned char *stop,
-                      int is_unspaced, size_t *n_known)
+/* Put the rows of the pieces of a part of a word; 0 if there is no memory. Pieces in a script
+   without spaces count as known. */
+static int put_pieces(const Vectors *vectors, const unsigned char *at, const unsigned char *stop,
+                      int is_unspaced, WordRows *to)
 {
     size_t shortest = is_unspaced ? vectors->shortest_unspaced_piece : vectors->shortest_piece;
     size_t n_left = is_unspaced ? SIZE_MAX : MAX_PART;
@@ -168,9 +175,9 @@ static int put_pieces(Vectors *vectors, const unsigned char *at, const unsigned 
         if (row == NO_ROW) {
             n = 1;
         } else {
-            if (!put_row(vectors, row))
+            if (!put_row(to, row))
                 return 0;
-            *n_known += is_unspaced ? n : 0;
+            to->n_known += is_unspaced ? n : 0;
         }
         at = ends[n];
         n_left -= n;
@@ -178,9 +185,8 @@ static int put_pieces(Vectors *vectors, const unsigned char *at, const unsigned 
     return 1;
 }
 
-/* Put the rows of the parts of a word without a row; 0 if there is no memory. Add to `n_known` the
-   characters of parts that have one. */
-static int put_parts(Vectors *vectors, const unsigned char *at, const Word *word, size_t *n_known)
+/* Put the rows of the parts of a word without a row; 0 if there is no memory. */
+static int put_parts(const Vectors *vectors, const unsigned char *at, const Word *word, WordRows *to)
 {
     const unsigned char *stop = at + word->length;
     while (at < stop) {
@@ -191,10 +197,10 @@ static int put_parts(Vectors *vectors, const unsigned char *at, const Word *word
         if (length && length < word->length) /* the word has no row */
             row = find_row(vectors, hash_of(at, length));
         if (row != NO_ROW) {
-            if (!put_row(vectors, row))
+            if (!put_row(to, row))
                 return 0;
-            *n_known += count_letters(at, length);
-        } else if (!put_pieces(vectors, at, end, word->class == UNSPACED, n_known)) {
+            to->n_known += count_letters(at, length);
+        } else if (!put_pieces(vectors, at, end, word->class == UNSPACED, to)) {
             return 0;
         }
         at = end + 1;
@@ -210,50 +216,15 @@ static int is_number(const unsigned char *at, size_t length)
     return 1;
 }
 
-/* Prefetch the slots of a document's first words. */
-static void prefetch_slots(const Vectors *vectors, const Reader *reader)
+/* Find the rows of a word; 0 if there is no memory. */
+static int find_word_rows(const Vectors *vectors, const unsigned char *at, const Word *word, WordRows *to)
 {
-    const Word *words = (const Word *)reader->words.bytes;
-    size_t n_words = reader->words.size / sizeof(Word);
-    for (size_t i = 0; i < n_words && i < N_PREFETCHED; i++)
-        prefetch(vectors->slots + slot_of(vectors, words[i].hash));
-}
-
-/* Put the rows of a document's words, and write its known fraction; 0 if there is no memory. */
-static int put_rows(Vectors *vectors, const Reader *reader, size_t document)
-{
-    float *known = vectors->to_known + document;
-    const unsigned char *text = (const unsigned char *)reader->text.bytes;
-    const Word *words = (const Word *)reader->words.bytes;
-    size_t n_words = reader->words.size / sizeof(Word), n_unknown = 0, n_numbers = 0, n_known = 0;
-    vectors->found.size = 0;
-    *known = 0;
-    for (size_t i = 0; i < n_words; i++) {
-        const Word *word = words + i;
-        const unsigned char *at = text + word->start;
-        if (i + N_PREFETCHED < n_words)
-            prefetch(vectors->slots + slot_of(vectors, words[i + N_PREFETCHED].hash));
-        uint32_t row = find_row(vectors, word->hash);
-        if (row != NO_ROW) {
-            if (!put_row(vectors, row))
-                return 0;
-            continue;
-        }
-        n_unknown += count_letters(at, word->length);
-        if (is_number(at, word->length))
-            n_numbers += word->length;
-        if (!put_parts(vectors, at, word, &n_known))
-            return 0;
-    }
-    if (!n_words)
-        return 1;
-    const Word *last = words + n_words - 1;
-    size_t first = words[0].start;
-    size_t n_letters = count_letters(text + first, last->start + last->length - first);
-    n_known += n_letters - n_unknown;
-    if (n_letters > n_numbers)
-        *known = (float)((double)n_known / (double)(n_letters - n_numbers));
-    return 1;
+    uint32_t row = find_row(vectors, word->hash);
+    size_t n_letters = count_letters(at, word->length);
+    to->rows.size = 0;
+    to->n_known = row == NO_ROW ? 0 : n_letters;
+    to->n_counted = row == NO_ROW && is_number(at, word->length) ? 0 : n_letters;
+    return row == NO_ROW ? put_parts(vectors, at, word, to) : put_row(to, row);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -311,12 +282,10 @@ static uint32_t sum_block(const Vectors *vectors, const uint32_t *rows, size_t n
     return ZERO * n_zeros;
 }
 
-/* Write the scaled sum of the rows that were found for a document. */
-static void sum_rows(const Vectors *vectors, size_t document)
+/* Write the scaled sum of rows. */
+static void sum_rows(const Vectors *vectors, const uint32_t *rows, size_t n_rows, float *to)
 {
-    float *to = vectors->to_sums + document * vectors->n_columns;
-    const uint32_t *rows = (const uint32_t *)vectors->found.bytes;
-    size_t n_rows = vectors->found.size / sizeof *rows, n_columns = vectors->n_columns;
+    size_t n_columns = vectors->n_columns;
     uint32_t sum[MAX_COLUMNS];
     double total[MAX_COLUMNS];
     if (n_rows <= MAX_ROWS) {
@@ -342,16 +311,8 @@ static int borrow_bytes(PyObject *array, void *buffer)
     return borrow(array, buffer, "B", 1, 0);
 }
 
-static PyObject *new_floats(size_t n_rows, size_t n_columns)
-{
-    if (n_rows > PY_SSIZE_T_MAX / sizeof(float) / n_columns)
-        return PyErr_NoMemory();
-    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(n_rows * n_columns * sizeof(float)));
-}
-
-/* Borrow a table, check that its sections fit together, and make room for the sums of documents; 0
-   with an exception. */
-static int open_vectors(PyObject *item, Vectors *vectors, size_t n_documents)
+/* Borrow a table, and check that its sections fit together; 0 with an exception. */
+static int open_vectors(PyObject *item, Vectors *vectors)
 {
     Py_ssize_t n_columns, shortest, shortest_unspaced, longest;
     Py_buffer *slots = vectors->buffers, *filter = slots + 1, *factors = slots + 2;
@@ -381,20 +342,11 @@ static int open_vectors(PyObject *item, Vectors *vectors, size_t n_documents)
     vectors->shortest_piece = (size_t)shortest;
     vectors->shortest_unspaced_piece = (size_t)shortest_unspaced;
     vectors->longest_piece = (size_t)longest;
-    vectors->sums = new_floats(n_documents, vectors->n_columns);
-    vectors->known = new_floats(n_documents, 1);
-    if (!vectors->sums || !vectors->known)
-        return 0;
-    vectors->to_sums = (float *)PyByteArray_AsString(vectors->sums);
-    vectors->to_known = (float *)PyByteArray_AsString(vectors->known);
     return 1;
 }
 
 static void close_vectors(Vectors *vectors)
 {
-    Py_XDECREF(vectors->sums);
-    Py_XDECREF(vectors->known);
-    free(vectors->found.bytes);
     release_arrays(vectors->buffers, sizeof vectors->buffers / sizeof *vectors->buffers);
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from slugline.base.arrays import I32, U64, Integers
 from slugline.text import sparse
-from slugline.text.columns import HashedColumns, TermColumns
+from slugline.text.columns import HashedColumns, TermColumns, TermTable
 from slugline.text.sparse import Entries, count_matrix, row_lengths, row_offsets
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
@@ -126,6 +126,10 @@ class KernelChunk(NamedTuple):
     kinds: Sequence[str]
 
 
+#: In place of the number of columns if no bucket gets a new column.
+FIXED_COLUMNS = -1
+
+
 class KernelGroup(NamedTuple):
     """The columns of a feature group for the kernel, most of them the fields of a `TermTable`.
 
@@ -146,9 +150,21 @@ class KernelGroup(NamedTuple):
     n_columns: int
     first: int
 
-
-#: In place of the number of columns if no bucket gets a new column.
-FIXED_COLUMNS = -1
+    @classmethod
+    def from_table(
+        cls, kind: str, table: TermTable, *, n_columns: int = FIXED_COLUMNS, first: int = 0
+    ) -> KernelGroup:
+        """Return the columns of a table."""
+        return cls(
+            kind,
+            table.n_slots,
+            table.columns,
+            table.keys,
+            table.multiplier,
+            table.groups,
+            n_columns,
+            first,
+        )
 
 
 class KernelResult(NamedTuple):
@@ -203,18 +219,8 @@ class KernelCounter:
         for kind, vocabulary in zip(chunk.kinds, vocabularies, strict=True):
             learns = learn and isinstance(vocabulary, HashedColumns)
             table = vocabulary.table if learns else vocabulary.compact_table
-            groups.append(
-                KernelGroup(
-                    kind,
-                    table.n_slots,
-                    table.columns,
-                    table.keys,
-                    table.multiplier,
-                    table.groups,
-                    n_columns=vocabulary.n_columns if learns else FIXED_COLUMNS,
-                    first=first,
-                )
-            )
+            n_columns = vocabulary.n_columns if learns else FIXED_COLUMNS
+            groups.append(KernelGroup.from_table(kind, table, n_columns=n_columns, first=first))
             first += 0 if learn else vocabulary.n_columns
         result = _call_kernel(chunk.joined, tuple(groups), self._table)
         for vocabulary, (spelled, n_bytes) in zip(vocabularies, result.names, strict=True):

@@ -101,6 +101,8 @@ class Features:
 
     Attributes
     ----------
+    n_threads : int
+        Number of threads that `n_jobs` stands for.
     vocabularies_ : list of Vocabulary, HashedColumns or Buckets, one for each group
     idf_ : list of float32 array, shape (n_terms,), or None for a group without idf
     """
@@ -117,7 +119,7 @@ class Features:
     ) -> None:
         self.feature_groups = check_feature_groups(feature_groups)
         self.n_jobs = n_jobs
-        self._n_threads = count_threads(n_jobs)
+        self.n_threads = count_threads(n_jobs)
 
     def __repr__(self) -> str:
         return format_call(self)
@@ -249,7 +251,7 @@ class Features:
         """
         self._widths()  # raises an error, before any text is read, if not fitted
         read = functools.partial(self._read, table=table)
-        parts = map_chunks(read, texts, self._n_threads)
+        parts = map_chunks(read, texts, self.n_threads)
         first = next(parts, None)
         yield read([]) if first is None else first
         yield from parts
@@ -311,7 +313,7 @@ class Features:
             if group.n_buckets is None
         ]
         if builders:
-            for words in map_chunks(find_words, texts, self._n_threads):
+            for words in map_chunks(find_words, texts, self.n_threads):
                 for builder in builders:
                     builder.add(words)
         remaining = iter(builders)
@@ -329,7 +331,7 @@ class Features:
         counter, kinds, counts = make_counter(self.table_columns), self._kinds(), RowStack()
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
-        chunks = map_chunks(lambda part: counter.prepare(part, kinds), texts, self._n_threads)
+        chunks = map_chunks(lambda part: counter.prepare(part, kinds), texts, self.n_threads)
         for chunk in chunks:
             chunk_counts = counter.count(chunk, self.vocabularies_, learn=grow)
             counts.append(chunk_counts.entries)

@@ -13,6 +13,7 @@ from slugline.base.arrays import aligned
 from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import percent
 from slugline.text import sparse
+from slugline.text.scoring import VectorWeights
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32, F64, Floats, Mask
@@ -262,6 +263,17 @@ class DenseHead:
         dense = products * scale[:, np.newaxis] + self.biases
         scores[is_known] = (scores * np.float32(self.sparse_factor) + dense)[is_known]
         return is_known
+
+    @property
+    def vector_weights(self) -> VectorWeights | None:
+        """The weights of sums of word vectors, for a kernel; None for an encoder without sums."""
+        encoder = self.encoder.summing_encoder
+        if encoder is None:
+            return None
+        weights, biases = self._kernel_arrays
+        return VectorWeights(
+            encoder.table, weights, biases, self.sparse_factor, encoder.min_known_fraction
+        )
 
     @cached_property
     def _kernel_arrays(self) -> tuple[F32, F32]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from slugline.base.arrays import F32, F64, Integers, Mask, aligned
+from slugline.base.arrays import F32, F64, I32, Integers, Mask, aligned
 from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import SETTINGS, AnyCalibration, Calibration, restore_calibration
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from slugline.learning.labels import Labels
     from slugline.learning.learner import FitContext
     from slugline.learning.linear.batches import LinearStream
+    from slugline.text.scoring import TermWeights
 
 # The largest number of weights of a dense table, which is faster.
 _MAX_DENSE = 1 << 24
@@ -242,6 +243,13 @@ class LinearLearner(LinearOptions):
             raise AttributeError("the learner has no weights yet; call fit first.")
         return self._weights
 
+    def term_weights(self) -> TermWeights | None:
+        """Return the weights as a kernel reads them; None after batches."""
+        if self._stream is not None:
+            return None
+        table = self._score_table()
+        return aligned(table) if isinstance(table, np.ndarray) else _csr_parts(table)
+
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of columns that scores use, shape (n_chosen, n_topics)."""
         if self._stream is not None:
@@ -336,12 +344,15 @@ def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
         values,
         columns,
         lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
-        aligned(table.data),
-        aligned(table.indices, np.int32),
-        aligned(table.indptr, np.int32),
+        *_csr_parts(table),
         scores,
     )
     return scores
+
+
+def _csr_parts(table: sp.csr_array) -> tuple[F32, I32, I32]:
+    """Return the data, indices and indptr of a table as a kernel reads them."""
+    return aligned(table.data), aligned(table.indices, np.int32), aligned(table.indptr, np.int32)
 
 
 def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:

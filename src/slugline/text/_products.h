@@ -1,0 +1,269 @@
+/* Sums the weights of the terms of a row for each topic, and those of a sum of word vectors.
+
+   Products are added in the order of NumPy and SciPy, so that results are the same, bit for bit. */
+
+#ifndef SLUGLINE_PRODUCTS_H
+#define SLUGLINE_PRODUCTS_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Functions that take long are also compiled for AVX2; the results are the same. */
+#ifndef FOR_WIDE_REGISTERS
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_WIDE_REGISTERS
+#endif
+#endif
+
+/* ------------------------------------------------------------------------------------------------
+   Weights of terms
+   --------------------------------------------------------------------------------------------- */
+
+#define AHEAD 8 /* terms: the table is larger than the processor's cache */
+
+/* Entries of rows, whose columns have been checked, and the weights of each column. */
+typedef struct {
+    const float *values;
+    const int32_t *columns;
+    const float *table;
+    size_t n_entries, n_columns, n_topics;
+} Products;
+
+/* A table of which few weights are stored. */
+typedef struct {
+    const float *weights;
+    const int32_t *topics;
+    const int32_t *starts; /* of the weights of each column */
+    size_t n_weights;
+} Sparse;
+
+static inline const float *weights_of(const Products *products, size_t entry)
+{
+    return products->table + (size_t)products->columns[entry] * products->n_topics;
+}
+
+/* Have the processor fetch the weights of a term that comes soon. */
+static inline void prefetch_weights(const Products *products, size_t entry)
+{
+#ifdef __GNUC__
+    const char *at = (const char *)weights_of(products, entry);
+    for (size_t i = 0; i < products->n_topics * sizeof(float); i += 64)
+        __builtin_prefetch(at + i);
+#else
+    (void)products, (void)entry;
+#endif
+}
+
+#ifdef __GNUC__
+/* Else they would not be compiled for wide registers. */
+#define INLINED static inline __attribute__((always_inline))
+#define LANE 8      /* scores that fit into a register, or into two narrow ones */
+#define MAX_LANES 8 /* that stay in registers */
+typedef float Lane __attribute__((vector_size(LANE * sizeof(float))));
+typedef float NarrowLane __attribute__((vector_size(LANE / 2 * sizeof(float))));
+
+/* Define a function that adds the products of one row, times a factor, to the scores of topics from
+   `first` on, with so many registers; the last one ends with topic `end`, and overlaps the one before
+   if there are not enough scores to fill it. */
+#define DEFINE_ADD_IN(name, Register) \
+INLINED void name(const Products *products, size_t at, size_t stop, float factor, float *scores, \
+                        size_t first, size_t end, size_t n_registers) \
+{ \
+    const size_t width = sizeof(Register) / sizeof(float), last = end - width; \
+    Register sums[MAX_LANES], weights; \
+    for (size_t n = 0; n < n_registers; n++) \
+        memcpy(sums + n, scores + (n + 1 < n_registers ? first + n * width : last), sizeof *sums); \
+    for (; at < stop; at++) { \
+        const float *all = weights_of(products, at); \
+        float value = products->values[at] * factor; \
+        if (!first && at + AHEAD < products->n_entries) \
+            prefetch_weights(products, at + AHEAD); \
+        for (size_t n = 0; n < n_registers; n++) { \
+            memcpy(&weights, all + (n + 1 < n_registers ? first + n * width : last), sizeof weights); \
+            sums[n] += value * weights; \
+        } \
+    } \
+    for (size_t n = 0; n < n_registers; n++) \
+        memcpy(scores + (n + 1 < n_registers ? first + n * width : last), sums + n, sizeof *sums); \
+}
+DEFINE_ADD_IN(add_in_lanes, Lane)
+DEFINE_ADD_IN(add_in_narrow_lanes, NarrowLane)
+
+/* Add the products of one row to the scores from `first` up to `end`, of which the registers must be
+   able to hold all. The number of registers has to be known to the compiler. */
+INLINED void add_tile(const Products *products, size_t at, size_t stop, float factor, float *scores,
+                      size_t first, size_t end)
+{
+    switch ((end - first + LANE - 1) / LANE) {
+    case 1: add_in_lanes(products, at, stop, factor, scores, first, end, 1); return;
+    case 2: add_in_lanes(products, at, stop, factor, scores, first, end, 2); return;
+    case 3: add_in_lanes(products, at, stop, factor, scores, first, end, 3); return;
+    case 4: add_in_lanes(products, at, stop, factor, scores, first, end, 4); return;
+    case 5: add_in_lanes(products, at, stop, factor, scores, first, end, 5); return;
+    case 6: add_in_lanes(products, at, stop, factor, scores, first, end, 6); return;
+    case 7: add_in_lanes(products, at, stop, factor, scores, first, end, 7); return;
+    default: add_in_lanes(products, at, stop, factor, scores, first, end, 8);
+    }
+}
+#endif
+
+/* Add the weights of the terms of one row, from entry `at` up to `stop`, times their values and a
+   factor, to its scores, term after term. */
+FOR_WIDE_REGISTERS static void add_products_of_row(const Products *products, size_t at, size_t stop,
+                                                   float factor, float *restrict scores)
+{
+    size_t n_topics = products->n_topics;
+#ifdef __GNUC__
+    if (n_topics >= LANE) {
+        /* A tile that doesn't begin where the last one ended would add products twice. */
+        for (size_t first = 0; first < n_topics; first += MAX_LANES * LANE) {
+            size_t n_left = n_topics - first;
+            size_t end = n_left > MAX_LANES * LANE ? first + MAX_LANES * LANE : n_topics;
+            if (n_left >= LANE) {
+                add_tile(products, at, stop, factor, scores, first, end);
+                continue;
+            }
+            for (size_t entry = at; entry < stop; entry++)
+                for (size_t n = first; n < n_topics; n++)
+                    scores[n] += products->values[entry] * factor * weights_of(products, entry)[n];
+        }
+        return;
+    }
+    if (n_topics > LANE / 2) {
+        add_in_narrow_lanes(products, at, stop, factor, scores, 0, n_topics, 2);
+        return;
+    }
+    if (n_topics == LANE / 2) {
+        add_in_narrow_lanes(products, at, stop, factor, scores, 0, n_topics, 1);
+        return;
+    }
+#endif
+    for (; at < stop; at++) {
+        const float *restrict weights = weights_of(products, at);
+        float value = products->values[at] * factor;
+        if (at + AHEAD < products->n_entries)
+            prefetch_weights(products, at + AHEAD);
+        for (size_t n = 0; n < n_topics; n++)
+            scores[n] += value * weights[n];
+    }
+}
+
+/* Do the same with a table of which few weights are stored; 0 if one is nowhere. */
+static int add_sparse_products_of_row(const Products *products, const Sparse *sparse, size_t at, size_t stop,
+                                      float factor, float *restrict scores)
+{
+    for (; at < stop; at++) {
+        int32_t first = sparse->starts[products->columns[at]], last = sparse->starts[products->columns[at] + 1];
+        if (first < 0 || first > last || (size_t)last > sparse->n_weights)
+            return 0;
+#ifdef __GNUC__
+        if (at + AHEAD < stop) {
+            size_t later = (uint32_t)sparse->starts[products->columns[at + AHEAD]];
+            if (later < sparse->n_weights) {
+                __builtin_prefetch(sparse->weights + later);
+                __builtin_prefetch(sparse->topics + later);
+            }
+        }
+#endif
+        float value = products->values[at] * factor;
+        for (int32_t i = first; i < last; i++) {
+            size_t topic = (uint32_t)sparse->topics[i];
+            if (topic >= products->n_topics)
+                return 0;
+            scores[topic] += value * sparse->weights[i];
+        }
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Scores of sums of word vectors
+   --------------------------------------------------------------------------------------------- */
+
+#define TOPICS_AT_ONCE 8 /* as in head.py; as many squares are summed at once, as in vector_sums.py */
+#define COLUMNS_AT_ONCE 4 /* as in head.py */
+#define GROUPS_AT_ONCE 3 /* of topics: a number of a vector is then loaded once for all of them */
+
+/* Sums of the vectors of texts, and the weights that turn them into scores. */
+typedef struct {
+    const float *sums, *known, *weights, *biases;
+    size_t n_columns, n_topics; /* the number of columns is a multiple of 8 */
+    float min_known_fraction, factor;
+} VectorScores;
+
+/* Return the length of a vector. */
+static inline float length_of(const float *vector, size_t n_columns)
+{
+    float squares[TOPICS_AT_ONCE] = {0};
+    for (size_t i = 0; i < n_columns; i += TOPICS_AT_ONCE)
+        for (size_t n = 0; n < TOPICS_AT_ONCE; n++)
+            squares[n] += vector[i + n] * vector[i + n];
+    for (size_t half = TOPICS_AT_ONCE / 2; half; half /= 2)
+        for (size_t n = 0; n < half; n++)
+            squares[n] += squares[n + half];
+    return sqrtf(squares[0]);
+}
+
+/* Add to sums the terms of COLUMNS_AT_ONCE columns, each for TOPICS_AT_ONCE topics. */
+static inline void add_terms(float *restrict sums, const float *restrict vector,
+                             const float *restrict weights)
+{
+#ifdef __GNUC__
+#pragma GCC unroll 1 /* else GCC rearranges the loop around it, which takes much longer */
+#endif
+    for (size_t i = 0; i < TOPICS_AT_ONCE; i++)
+        sums[i] += (vector[0] * weights[i] + vector[1] * weights[TOPICS_AT_ONCE + i])
+            + (vector[2] * weights[2 * TOPICS_AT_ONCE + i] + vector[3] * weights[3 * TOPICS_AT_ONCE + i]);
+}
+
+/* Multiply a vector by the weights of TOPICS_AT_ONCE topics. */
+static inline void multiply(const float *vector, const float *weights, size_t n_columns,
+                            float *products)
+{
+    float sums[TOPICS_AT_ONCE] = {0};
+    for (size_t i = 0; i < n_columns; i += COLUMNS_AT_ONCE)
+        add_terms(sums, vector + i, weights + i * TOPICS_AT_ONCE);
+    memcpy(products, sums, sizeof sums);
+}
+
+/* Multiply a vector by the weights of GROUPS_AT_ONCE groups of topics. */
+static inline void multiply_groups(const float *vector, const float *weights, size_t n_columns,
+                                     float *products)
+{
+    float a[TOPICS_AT_ONCE] = {0}, b[TOPICS_AT_ONCE] = {0}, c[TOPICS_AT_ONCE] = {0};
+    size_t n = n_columns * TOPICS_AT_ONCE;
+    for (size_t i = 0; i < n_columns; i += COLUMNS_AT_ONCE, weights += COLUMNS_AT_ONCE * TOPICS_AT_ONCE) {
+        add_terms(a, vector + i, weights);
+        add_terms(b, vector + i, weights + n);
+        add_terms(c, vector + i, weights + 2 * n);
+    }
+    memcpy(products, a, sizeof a);
+    memcpy(products + TOPICS_AT_ONCE, b, sizeof b);
+    memcpy(products + 2 * TOPICS_AT_ONCE, c, sizeof c);
+}
+
+/* Add the scores of one vector to those of words, times a factor. */
+static inline void add_vector(const VectorScores *vectors, const float *vector, float length,
+                              float *restrict scores)
+{
+    float scale = 1 / length, products[GROUPS_AT_ONCE * TOPICS_AT_ONCE];
+    for (size_t topic = 0, n_now; topic < vectors->n_topics; topic += n_now) {
+        const float *weights = vectors->weights + topic * vectors->n_columns;
+        size_t n_left = vectors->n_topics - topic;
+        if (n_left > (GROUPS_AT_ONCE - 1) * TOPICS_AT_ONCE)
+            multiply_groups(vector, weights, vectors->n_columns, products);
+        else
+            multiply(vector, weights, vectors->n_columns, products);
+        n_now = n_left > (GROUPS_AT_ONCE - 1) * TOPICS_AT_ONCE ? GROUPS_AT_ONCE * TOPICS_AT_ONCE : TOPICS_AT_ONCE;
+        n_now = n_left < n_now ? n_left : n_now;
+        for (size_t i = 0; i < n_now; i++)
+            scores[topic + i] = scores[topic + i] * vectors->factor
+                + (products[i] * scale + vectors->biases[topic + i]);
+    }
+}
+
+#endif

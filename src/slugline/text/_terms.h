@@ -1,0 +1,844 @@
+/* Finds the columns of the terms of documents, and counts them.
+
+   Terms are those of terms.py. What is known of a word is found once and cached, as words come again
+   and again: the columns of the word and of its n-grams, and its rows in a table of word vectors. */
+
+#ifndef SLUGLINE_TERMS_H
+#define SLUGLINE_TERMS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_vectors.h"
+#include "_words.h"
+
+/* As in terms.py. */
+#define N_LEAD 48
+#define MAX_PLAIN 64 /* bytes of a word that are looked at together */
+#define LONGEST_WORD 100 /* that is looked at whole */
+#define LONGEST_UNSPACED_RUN 4
+
+/* ------------------------------------------------------------------------------------------------
+   Feature groups
+   --------------------------------------------------------------------------------------------- */
+
+enum { WORDS, LEAD, BIGRAMS, CHARACTERS };
+static const char *const kind_names[] = {
+    "words", "lead", "bigrams", "characters", "characters-2", "characters-3", "characters-5"};
+static const size_t run_lengths[] = {4, 2, 3, 5}; /* from CHARACTERS on */
+#define N_KINDS (int)(sizeof kind_names / sizeof *kind_names)
+
+/* 64 buckets: which of them have a column, and how many before them have one. */
+typedef struct {
+    uint64_t bits, n_before;
+} BucketBits;
+
+/* A feature group. Columns are those of hash buckets: `columns` has one for each, or for each that
+   has one according to `groups`, or buckets are columns themselves if it is NULL. Or they are those
+   of a vocabulary, whose hash table has `keys`,
+   and `columns` has the number of each. */
+typedef struct {
+    int kind;
+    size_t n_slots; /* a power of two */
+    int32_t *columns;
+    size_t n_listed; /* columns */
+    const BucketBits *groups;
+    const uint64_t *keys;
+    uint64_t multiplier;
+    int shift;
+    int learns;         /* whether unseen buckets get a column */
+    int32_t n_before, n_columns; /* before this call, and so far */
+    int32_t first;      /* what is added to columns that are returned */
+    GrowingBuffer names, lengths; /* of what has been learned: bytes, and int64_t */
+    int failed;          /* whether there was no memory for these */
+    Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if there is none */
+} FeatureGroup;
+
+/* What is known of a word. The word follows, with zeros up to a multiple of 8 bytes; then, for each
+   group, where its columns end; then these columns, and the rows of the word's vectors. */
+typedef struct {
+    uint32_t length;             /* of the word, in bytes */
+    uint32_t n_rows;
+    uint32_t n_known, n_counted; /* of its characters; see WordRows */
+} Record;
+
+/* Small, as there are more slots than fit into a core's own cache. */
+typedef struct {
+    uint32_t hash; /* its lowest bits */
+    uint32_t place; /* that of the record, in blocks of 8 bytes, plus 1; 0 in an empty slot */
+} CacheSlot;
+
+/* Where the record of a word of this document is. */
+typedef struct {
+    size_t start;
+    enum { NOWHERE, IN_CACHE, IN_DOCUMENT } where;
+} RecordPlace;
+
+/* A cache of words. A record is used only for a word that is the same byte for byte, as hashes can
+   be made equal on purpose. A full cache is emptied before the next document. */
+typedef struct {
+    CacheSlot *slots;
+    size_t n_slots, n_words; /* slots are a power of two, or none */
+    GrowingBuffer records;
+} WordCache;
+
+/* What a document's terms are found with. */
+typedef struct {
+    Reader reader;
+    FeatureGroup *groups;
+    size_t n_groups;
+    const Vectors *vectors;       /* or NULL */
+    GrowingBuffer hashes;         /* of uint64_t: those of a document's words or pairs */
+    GrowingBuffer columns, spare; /* of uint32_t: those of a document's terms in one group */
+    GrowingBuffer marks, outlines; /* of BucketBits and uint64_t: those of the columns, 0 in between */
+    GrowingBuffer bounds;         /* of pointers: where a word's characters begin */
+    GrowingBuffer ends;           /* of uint32_t: those of a word's columns in each group */
+    WordRows word_rows;           /* of a word */
+    GrowingBuffer rows;           /* of uint32_t: those of a document's words */
+    WordCache cache;
+    GrowingBuffer places;         /* of RecordPlace: those of a document's words */
+    GrowingBuffer records;        /* of a document's words that are not in the cache */
+    int learns;                   /* whether a group learns columns */
+} Finder;
+
+/* ------------------------------------------------------------------------------------------------
+   The column of a term
+   --------------------------------------------------------------------------------------------- */
+
+static inline int32_t number_in(const FeatureGroup *group, uint64_t hash)
+{
+    size_t slot = (size_t)(hash * group->multiplier >> group->shift);
+    for (size_t n = 0; n < group->n_slots; n++) {
+        uint64_t key = group->keys[slot];
+        if (key == hash)
+            return group->columns[slot];
+        if (!key)
+            break;
+        slot = (slot + 1) & (group->n_slots - 1);
+    }
+    return -1;
+}
+
+/* Have the processor fetch what will be read: tables are larger than its cache. */
+static inline void expect(const FeatureGroup *group, uint64_t hash)
+{
+#ifdef __GNUC__
+    size_t bucket = (size_t)hash & (group->n_slots - 1);
+    if (group->groups)
+        __builtin_prefetch(group->groups + bucket / 64);
+    else if (group->columns && !group->keys)
+        __builtin_prefetch(group->columns + bucket);
+#else
+    (void)group, (void)hash;
+#endif
+}
+
+/* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
+static int32_t learn(FeatureGroup *group, size_t bucket, const unsigned char *name, size_t length)
+{
+    int64_t n_bytes = (int64_t)length;
+    if (!push(&group->names, name, length) || !push(&group->lengths, &n_bytes, sizeof n_bytes)) {
+        group->failed = 1;
+        return -1;
+    }
+    return group->columns[bucket] = group->n_columns++;
+}
+
+/* Return how many bits are set. */
+static inline uint64_t n_set(uint64_t bits)
+{
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56;
+}
+
+/* Write the columns of buckets that have one, and return where the next one comes. */
+static inline int32_t *put_seen(int32_t *to, const FeatureGroup *group, const uint64_t *hashes, size_t n)
+{
+    const BucketBits *groups = group->groups;
+    const uint64_t most = group->n_slots - 1;
+    size_t n_seen = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bucket = hashes[i] & most;
+        BucketBits buckets = groups[bucket / 64];
+        uint64_t number = buckets.n_before + n_set(buckets.bits & ((UINT64_C(1) << bucket % 64) - 1));
+        to[n_seen] = (int32_t)number;
+        /* Whether it is there, no processor could foresee. */
+        n_seen += (buckets.bits >> bucket % 64 & 1) & (number < group->n_listed);
+    }
+    for (size_t i = 0; i < n_seen; i++)
+        to[i] = group->columns[(uint32_t)to[i]];
+    return to + n_seen;
+}
+
+/* Write a term's column, if it has one, and return where the next one comes. */
+static inline int32_t *put_column(
+    int32_t *to, FeatureGroup *group, uint64_t hash, const unsigned char *name, size_t length)
+{
+    int32_t column;
+    if (group->keys) {
+        column = number_in(group, hash);
+    } else {
+        size_t bucket = (size_t)hash & (group->n_slots - 1);
+        column = group->columns ? group->columns[bucket] : (int32_t)bucket;
+        if (group->learns && column < 0)
+            column = learn(group, bucket, name, length);
+    }
+    *to = column;
+    return to + (column >= 0); /* whether it has one, no processor could foresee */
+}
+
+/* Make room for so many columns, and return where they come; NULL if there is no memory. */
+static inline int32_t *more_columns(Finder *finder, size_t n)
+{
+    /* One more, as there has to be a place even for none. */
+    if (n >= SIZE_MAX / sizeof(int32_t)
+        || !make_room(&finder->columns, (n + 1) * sizeof(int32_t)))
+        return NULL;
+    return (int32_t *)(finder->columns.bytes + finder->columns.size);
+}
+
+static inline int columns_end(Finder *finder, const FeatureGroup *group, const int32_t *to)
+{
+    finder->columns.size = (size_t)((const char *)to - finder->columns.bytes);
+    return !group->failed;
+}
+
+/* Return whether all of some bytes are ASCII; 8 bytes after the last one must be readable. */
+static inline int are_ascii(const unsigned char *at, size_t n)
+{
+    uint64_t all = 0;
+    for (; n >= 8; at += 8, n -= 8)
+        all |= load(at);
+    all |= load(at) & ((UINT64_C(1) << 8 * n) - 1);
+    return !(all & UINT64_C(0x8080808080808080));
+}
+
+/* Add the first `most` runs of each number of characters, from `at` up to `stop`. */
+FOR_WIDE_REGISTERS static int add_runs(Finder *finder, FeatureGroup *group, const unsigned char *at, const unsigned char *stop,
+                    size_t shortest, size_t longest, size_t most)
+{
+    size_t n_bytes = (size_t)(stop - at), n = 0, n_hashes = 0;
+    size_t n_bounds = n_bytes < most + longest ? n_bytes : most + longest - 1;
+    size_t most_hashes = n_bounds * (longest - shortest + 1);
+    if (n_bytes >= SIZE_MAX / 64
+        || !make_room(&finder->bounds, (n_bounds + 2) * sizeof(const unsigned char *))
+        || !make_room(&finder->hashes, (most_hashes + 1) * sizeof(uint64_t)))
+        return 0;
+    uint64_t *hashes = (uint64_t *)finder->hashes.bytes;
+    if (group->groups && shortest == longest && longest < 8 && n_bytes <= MAX_PLAIN
+        && are_ascii(at, n_bytes)) { /* the usual case, faster */
+        uint64_t end = UINT64_C(1) << 8 * longest;
+        for (; n_hashes + longest <= n_bytes && n_hashes < most; n_hashes++) {
+            uint64_t hash = mix((load(at + n_hashes) & (end - 1)) | end * 0xFF);
+            hashes[n_hashes] = hash ? hash : 1;
+            expect(group, hashes[n_hashes]);
+        }
+        int32_t *to = more_columns(finder, n_hashes);
+        return to && columns_end(finder, group, put_seen(to, group, hashes, n_hashes));
+    }
+    const unsigned char **bounds = (const unsigned char **)finder->bounds.bytes;
+    bounds[n++] = at++;
+    for (; at < stop && n <= n_bounds; at++) {
+        bounds[n] = at;
+        n += (*at & 0xC0) != 0x80;
+    }
+    if (n <= n_bounds)
+        bounds[n++] = stop;
+    for (size_t size = shortest; size <= longest; size++) {
+        for (size_t i = 0; i + size < n && i < most; i++) {
+            uint64_t hash = hash_of(bounds[i], (size_t)(bounds[i + size] - bounds[i]));
+            hashes[n_hashes++] = hash;
+            expect(group, hash);
+        }
+    }
+    int32_t *to = more_columns(finder, n_hashes);
+    if (!to)
+        return 0;
+    if (group->groups)
+        return columns_end(finder, group, put_seen(to, group, hashes, n_hashes));
+    const uint64_t *hash = hashes;
+    for (size_t size = shortest; size <= longest; size++)
+        for (size_t i = 0; i + size < n && i < most; i++)
+            to = put_column(to, group, *hash++, bounds[i], (size_t)(bounds[i + size] - bounds[i]));
+    return columns_end(finder, group, to);
+}
+
+static int add_runs_of_word(Finder *finder, FeatureGroup *group, const Word *word)
+{
+    const unsigned char *start = (const unsigned char *)finder->reader.text.bytes + word->start;
+    const unsigned char *stop = start + word->length;
+    const size_t run_length = run_lengths[group->kind - CHARACTERS];
+    if (word->class == SPACED)
+        return add_runs(finder, group, start - 1, stop + 1, run_length, run_length,
+                        LONGEST_WORD + 3 - run_length);
+    return group->kind != CHARACTERS
+        || add_runs(finder, group, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
+}
+
+
+/* ------------------------------------------------------------------------------------------------
+   Records of words
+   --------------------------------------------------------------------------------------------- */
+
+/* Probes of a slot before a word gets none: nobody can prepare words that take longer. */
+#define N_PROBES 4
+#define MIN_SLOTS ((size_t)1 << 10)
+#define MAX_SLOTS ((size_t)1 << 16)
+#define MAX_CACHED_BYTES ((size_t)1 << 22)
+/* Longer words, such as sentences in scripts without spaces, hardly come again. */
+#define MAX_CACHED_LENGTH 48
+#define COPIED 32 /* bytes at once: most words have up to so many of columns */
+#define SOONER 12 /* words, and words: the cache is larger than that of the processor */
+#define LATER 24
+
+static inline size_t padded_length(size_t length)
+{
+    return (length + 7) & ~(size_t)7;
+}
+
+static inline const unsigned char *word_of(const Record *record)
+{
+    return (const unsigned char *)(record + 1);
+}
+
+/* Return where a record's columns of each group end. */
+static inline const uint32_t *ends_of(const Record *record)
+{
+    return (const uint32_t *)(word_of(record) + padded_length(record->length));
+}
+
+/* Return the record of a word of the document; NULL if it has none. */
+static inline const Record *record_at(const Finder *finder, RecordPlace place)
+{
+    const char *records = place.where == IN_CACHE ? finder->cache.records.bytes : finder->records.bytes;
+    return place.where == NOWHERE ? NULL : (const Record *)(records + place.start);
+}
+
+/* Whether a record is that of a word; 8 bytes after the word must be readable. */
+static inline int is_of(const Record *record, const unsigned char *at, size_t length)
+{
+    const unsigned char *word = word_of(record);
+    if (record->length != length)
+        return 0;
+    for (; length > 8; at += 8, word += 8, length -= 8)
+        if (load(at) != load(word))
+            return 0;
+    return !((load(at) ^ load(word)) << (64 - 8 * length));
+}
+
+static inline CacheSlot *slot_at(const WordCache *cache, uint64_t hash, size_t probe)
+{
+    return cache->slots + (((size_t)hash + probe) & (cache->n_slots - 1));
+}
+
+/* Return where the record of a slot that isn't empty starts. */
+static inline size_t start_of(const CacheSlot *slot)
+{
+    return (size_t)(slot->place - 1) * 8;
+}
+
+/* Have the processor fetch the record of a word, whose slot has been fetched. */
+static inline void expect_record(const WordCache *cache, const Word *word)
+{
+    const CacheSlot *slot = slot_at(cache, word->hash, 0);
+    if (slot->place && slot->hash == (uint32_t)word->hash) {
+        const char *record = cache->records.bytes + start_of(slot);
+        prefetch(record);
+        prefetch(record + 64);
+    }
+}
+
+/* Find a word's record, and return whether there is one; else `slot` is the one that the word may
+   get, or NULL. */
+static inline int find_record(const WordCache *cache, const unsigned char *at, const Word *word,
+                              CacheSlot **slot)
+{
+    for (size_t n = 0; cache->n_slots && n < N_PROBES; n++) {
+        *slot = slot_at(cache, word->hash, n);
+        if (!(*slot)->place)
+            return 0;
+        if ((*slot)->hash == (uint32_t)word->hash
+            && is_of((const Record *)(cache->records.bytes + start_of(*slot)), at, word->length))
+            return 1;
+    }
+    *slot = NULL;
+    return 0;
+}
+
+/* Give the cache that many slots; it stays as it is if there is no memory. */
+static void resize_cache(WordCache *cache, size_t n_slots)
+{
+    CacheSlot *slots = calloc(n_slots, sizeof *slots);
+    if (!slots)
+        return; /* slower, but no less right */
+    for (size_t i = 0; i < cache->n_slots; i++) {
+        CacheSlot moved = cache->slots[i];
+        for (size_t n = 0; moved.place && n < N_PROBES; n++) {
+            CacheSlot *slot = slots + ((moved.hash + n) & (n_slots - 1));
+            if (slot->place)
+                continue;
+            *slot = moved;
+            break;
+        }
+    }
+    free(cache->slots);
+    cache->slots = slots;
+    cache->n_slots = n_slots;
+}
+
+/* Make room in the cache for the words of another document. */
+static void open_cache(WordCache *cache)
+{
+    int is_large = cache->records.size > MAX_CACHED_BYTES, is_dense = 2 * cache->n_words > cache->n_slots;
+    if (!cache->n_slots) {
+        resize_cache(cache, MIN_SLOTS);
+    } else if (is_dense && !is_large && cache->n_slots < MAX_SLOTS) {
+        resize_cache(cache, 2 * cache->n_slots);
+    } else if (is_dense || is_large) {
+        memset(cache->slots, 0, cache->n_slots * sizeof *cache->slots);
+        cache->records.size = cache->n_words = 0;
+    }
+}
+
+/* Add a record of what was found of a word. */
+static int push_record(const Finder *finder, GrowingBuffer *records, const unsigned char *at, const Word *word)
+{
+    static const unsigned char zeros[8] = {0};
+    const GrowingBuffer *rows = &finder->word_rows.rows;
+    Record record = {(uint32_t)word->length, (uint32_t)(rows->size / sizeof(uint32_t)),
+                     (uint32_t)finder->word_rows.n_known, (uint32_t)finder->word_rows.n_counted};
+    return push(records, &record, sizeof record) && push(records, at, word->length)
+        && push(records, zeros, padded_length(word->length) - word->length)
+        && push(records, finder->ends.bytes, finder->ends.size)
+        && push(records, finder->columns.bytes, finder->columns.size)
+        && push(records, rows->bytes, rows->size)
+        && push(records, zeros, 8 - (records->size & 7))
+        && make_room(records, COPIED); /* more is copied than there is */
+}
+
+/* Add the columns of a word, or of its n-grams, in a group that counts these. */
+static int add_columns_of_word(Finder *finder, FeatureGroup *group, const unsigned char *at, const Word *word)
+{
+    if (group->kind >= CHARACTERS)
+        return add_runs_of_word(finder, group, word);
+    int32_t *to = more_columns(finder, 1);
+    if (!to)
+        return 0;
+    if (group->groups)
+        to = put_seen(to, group, &word->hash, 1);
+    else
+        to = put_column(to, group, word->hash, at, word->length);
+    return columns_end(finder, group, to);
+}
+
+/* Whether the columns of a group are found word by word. */
+static inline int is_by_word(const FeatureGroup *group)
+{
+    return group->kind == WORDS || group->kind >= CHARACTERS;
+}
+
+/* Find the columns of a word and of its n-grams, group by group, and the rows of its vectors. */
+static int find_word_columns(Finder *finder, const unsigned char *at, const Word *word)
+{
+    finder->columns.size = finder->ends.size = 0;
+    if (finder->vectors)
+        prefetch(finder->vectors->slots + slot_of(finder->vectors, word->hash));
+    for (size_t i = 0; i < finder->n_groups; i++) {
+        FeatureGroup *group = finder->groups + i;
+        if (is_by_word(group) && !add_columns_of_word(finder, group, at, word))
+            return 0;
+        size_t n = finder->columns.size / sizeof(uint32_t);
+        uint32_t end = (uint32_t)n;
+        if (n > UINT32_MAX || !push(&finder->ends, &end, sizeof end))
+            return 0;
+    }
+    return !finder->vectors || find_word_rows(finder->vectors, at, word, &finder->word_rows);
+}
+
+/* Add the record of a word to the cache if it has a slot there, else to those of the document. */
+static int make_record(Finder *finder, const unsigned char *at, const Word *word, CacheSlot *slot,
+                       RecordPlace *place)
+{
+    GrowingBuffer *records = slot ? &finder->cache.records : &finder->records;
+    *place = (RecordPlace){records->size, slot ? IN_CACHE : IN_DOCUMENT};
+    if (word->length > UINT32_MAX / 8 || !find_word_columns(finder, at, word)
+        || !push_record(finder, records, at, word))
+        return 0;
+    if (slot) {
+        *slot = (CacheSlot){(uint32_t)word->hash, (uint32_t)(place->start / 8 + 1)};
+        finder->cache.n_words++;
+    }
+    return 1;
+}
+
+/* Find the records of a document's words, and make those of new ones; 0 on failure.
+
+   Words that the cache can't take have none, unless columns are learned: these are numbered in the
+   order of words. */
+static int find_records(Finder *finder)
+{
+    const unsigned char *text = (const unsigned char *)finder->reader.text.bytes;
+    const Word *words = (const Word *)finder->reader.words.bytes;
+    size_t n_words = finder->reader.words.size / sizeof(Word);
+    WordCache *cache = &finder->cache;
+    open_cache(cache);
+    finder->places.size = finder->records.size = 0;
+    if (!make_room(&finder->places, (n_words + 1) * sizeof(RecordPlace)))
+        return 0;
+    RecordPlace *places = (RecordPlace *)finder->places.bytes;
+    finder->places.size = n_words * sizeof *places;
+    for (size_t i = 0; i < LATER && i < n_words; i++)
+        prefetch(slot_at(cache, words[i].hash, 0));
+    for (size_t i = 0; cache->n_slots && i < SOONER && i < n_words; i++)
+        expect_record(cache, words + i);
+    for (size_t i = 0; i < n_words; i++) {
+        CacheSlot *slot;
+        const unsigned char *at = text + words[i].start;
+        if (i + LATER < n_words)
+            prefetch(slot_at(cache, words[i + LATER].hash, 0));
+        if (cache->n_slots && i + SOONER < n_words)
+            expect_record(cache, words + i + SOONER);
+        if (find_record(cache, at, words + i, &slot)) {
+            places[i] = (RecordPlace){start_of(slot), IN_CACHE};
+            continue;
+        }
+        if (words[i].length > MAX_CACHED_LENGTH || 2 * cache->n_words > cache->n_slots
+            || cache->records.size > MAX_CACHED_BYTES)
+            slot = NULL;
+        places[i] = (RecordPlace){0, NOWHERE};
+        if ((slot || finder->learns) && !make_record(finder, at, words + i, slot, places + i))
+            return 0;
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   The terms of a document
+   --------------------------------------------------------------------------------------------- */
+
+/* Put the columns of all words' terms in a group into `finder->columns`, in reading order. */
+static int add_columns_of_words(Finder *finder, size_t number)
+{
+    const unsigned char *text = (const unsigned char *)finder->reader.text.bytes;
+    const Word *words = (const Word *)finder->reader.words.bytes;
+    const RecordPlace *places = (const RecordPlace *)finder->places.bytes;
+    size_t n_words = finder->places.size / sizeof *places;
+    for (size_t i = 0; i < n_words; i++) {
+        const Record *record = record_at(finder, places[i]);
+        if (!record) {
+            if (!add_columns_of_word(finder, finder->groups + number, text + words[i].start, words + i))
+                return 0;
+            continue;
+        }
+        const uint32_t *ends = ends_of(record), *columns = ends + finder->n_groups;
+        size_t first = number ? ends[number - 1] : 0, size = (ends[number] - first) * sizeof *columns;
+        if (size + COPIED > finder->columns.capacity - finder->columns.size
+            && !make_room(&finder->columns, size + COPIED))
+            return 0;
+        char *to = finder->columns.bytes + finder->columns.size;
+        const char *from = (const char *)(columns + first);
+        for (size_t n = 0; n < size; n += COPIED)
+            memcpy(to + n, from + n, COPIED);
+        finder->columns.size += size;
+    }
+    return 1;
+}
+
+/* Put the columns of all of a document's terms in a group into `finder->columns`, in reading order;
+   0 on failure. */
+FOR_WIDE_REGISTERS static int find_columns(Finder *finder, size_t number)
+{
+    FeatureGroup *group = finder->groups + number;
+    const unsigned char *text = (const unsigned char *)finder->reader.text.bytes;
+    const Word *words = (const Word *)finder->reader.words.bytes;
+    size_t n_words = finder->reader.words.size / sizeof(Word);
+    finder->columns.size = 0;
+    if (is_by_word(group))
+        return add_columns_of_words(finder, number);
+    if (group->kind == LEAD && n_words > N_LEAD)
+        n_words = N_LEAD;
+    size_t n_together = group->kind == BIGRAMS ? 2 : 1;
+    int32_t *to = more_columns(finder, n_words);
+    if (!to)
+        return 0;
+    size_t n_terms = n_words < n_together ? 0 : n_words - n_together + 1;
+    finder->hashes.size = 0;
+    if (!make_room(&finder->hashes, (n_terms + 1) * sizeof(uint64_t)))
+        return 0;
+    uint64_t *hashes = (uint64_t *)finder->hashes.bytes;
+    for (size_t i = 0; i < n_terms; i++) {
+        hashes[i] = words[i].hash;
+        if (group->kind == BIGRAMS) {
+            uint64_t hash = mix(words[i].hash * UINT64_C(0x9E3779B97F4A7C15) + words[i + 1].hash);
+            hashes[i] = hash ? hash : 1;
+        }
+        expect(group, hashes[i]);
+    }
+    if (group->groups)
+        to = put_seen(to, group, hashes, n_terms);
+    for (size_t i = 0; !group->groups && i < n_terms; i++) {
+        const Word *word = words + i, *last = word + n_together - 1;
+        size_t length = last->start + last->length - word->start;
+        to = put_column(to, group, hashes[i], text + word->start, length);
+    }
+    return columns_end(finder, group, to);
+}
+
+/* Put the rows of the vectors of a document's words into `finder->rows`, and its known fraction into
+   `known`; 0 if there is no memory. */
+static int find_rows(Finder *finder, float *known)
+{
+    const unsigned char *text = (const unsigned char *)finder->reader.text.bytes;
+    const Word *words = (const Word *)finder->reader.words.bytes;
+    const RecordPlace *places = (const RecordPlace *)finder->places.bytes;
+    size_t n_words = finder->places.size / sizeof *places, n_known = 0, n_counted = 0;
+    WordRows *found = &finder->word_rows;
+    finder->rows.size = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        const Record *record = record_at(finder, places[i]);
+        const uint32_t *rows;
+        size_t n_rows;
+        if (record) {
+            const uint32_t *ends = ends_of(record);
+            rows = ends + finder->n_groups + (finder->n_groups ? ends[finder->n_groups - 1] : 0);
+            n_rows = record->n_rows;
+            n_known += record->n_known;
+            n_counted += record->n_counted;
+        } else {
+            if (!find_word_rows(finder->vectors, text + words[i].start, words + i, found))
+                return 0;
+            rows = (const uint32_t *)found->rows.bytes;
+            n_rows = found->rows.size / sizeof *rows;
+            n_known += found->n_known;
+            n_counted += found->n_counted;
+        }
+        if (!push(&finder->rows, rows, n_rows * sizeof *rows))
+            return 0;
+        for (size_t n = 0; n < n_rows; n++)
+            prefetch_row(finder->vectors, rows[n]);
+    }
+    *known = n_counted ? (float)((double)n_known / (double)n_counted) : 0;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Counts
+   --------------------------------------------------------------------------------------------- */
+
+#define FEW 16                 /* columns that are sorted faster than marked */
+#define HIGHEST (UINT64_C(1) << 63)
+#define MAX_MARKED (1u << 24) /* columns, as there are hash buckets; more are sorted */
+
+/* Return the place of the lowest bit that is set. */
+static inline uint32_t lowest(uint64_t bits)
+{
+#ifdef __GNUC__
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    return (uint32_t)n_set((bits & (0 - bits)) - 1);
+#endif
+}
+
+/* Make room for the marks of columns up to `last`; 0 if there is no memory. */
+static int make_marks(Finder *finder, uint32_t last)
+{
+    size_t n_outlines = last / 4096 + 1, size = n_outlines * 64 * sizeof(BucketBits);
+    if (size <= finder->marks.size)
+        return 1;
+    if (!make_room(&finder->marks, size - finder->marks.size)
+        || !make_room(&finder->outlines, n_outlines * sizeof(uint64_t) - finder->outlines.size))
+        return 0;
+    memset(finder->marks.bytes + finder->marks.size, 0, size - finder->marks.size);
+    finder->marks.size = size;
+    finder->outlines.size = n_outlines * sizeof(uint64_t);
+    memset(finder->outlines.bytes, 0, finder->outlines.size);
+    return 1;
+}
+
+/* Mark columns in one pass, and read the marks in order; return how many columns are distinct. */
+FOR_WIDE_REGISTERS static size_t count_by_marks(Finder *finder, const uint32_t *keys, size_t n, uint32_t last,
+                             int32_t *columns, float *values)
+{
+    BucketBits *groups = (BucketBits *)finder->marks.bytes;
+    uint64_t *outlines = (uint64_t *)finder->outlines.bytes; /* a bit for each group with marks */
+    uint32_t *repeats = (uint32_t *)finder->spare.bytes;
+    size_t n_repeats = 0, n_put = 0;
+    for (size_t i = 0; i < n; i++) {
+        BucketBits *group = groups + keys[i] / 64;
+        uint64_t bit = UINT64_C(1) << keys[i] % 64;
+        repeats[n_repeats] = keys[i];
+        n_repeats += (group->bits & bit) != 0;
+        group->bits |= bit;
+        outlines[keys[i] / 4096] |= UINT64_C(1) << keys[i] / 64 % 64;
+    }
+    for (uint32_t first = 0; first <= last / 64; first += 64) {
+        uint64_t outline = outlines[first / 64];
+        outlines[first / 64] = 0;
+        for (; outline; outline &= outline - 1) {
+            uint32_t number = first + lowest(outline);
+            uint64_t bits = groups[number].bits;
+            groups[number].n_before = n_put;
+            do {
+                columns[n_put++] = (int32_t)(number * 64 + lowest(bits));
+                bits &= bits - 1;
+                /* Whether there is another one, no processor could foresee; a third one is rare. */
+                columns[n_put] = (int32_t)(number * 64 + lowest(bits | HIGHEST));
+                n_put += bits != 0;
+                bits &= bits - 1;
+            } while (bits);
+        }
+    }
+    for (size_t i = 0; i < n_put; i++)
+        values[i] = 1;
+    for (size_t i = 0; i < n_repeats; i++) {
+        const BucketBits *group = groups + repeats[i] / 64;
+        uint64_t bit = UINT64_C(1) << repeats[i] % 64;
+        values[group->n_before + n_set(group->bits & (bit - 1))] += 1;
+    }
+    for (size_t i = 0; i < n; i++)
+        groups[keys[i] / 64].bits = 0;
+    return n_put;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t key = *(const uint32_t *)a, other = *(const uint32_t *)b;
+    return (key > other) - (key < other);
+}
+
+/* The same by sorting the columns. */
+static size_t count_by_order(uint32_t *keys, size_t n, int32_t *columns, float *values)
+{
+    size_t n_put = 0;
+    if (n > FEW)
+        qsort(keys, n, sizeof *keys, compare);
+    for (size_t i = 1; n <= FEW && i < n; i++) {
+        uint32_t key = keys[i];
+        size_t j = i;
+        for (; j && keys[j - 1] > key; j--)
+            keys[j] = keys[j - 1];
+        keys[j] = key;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i && keys[i - 1] == keys[i]) {
+            values[n_put - 1] += 1;
+            continue;
+        }
+        columns[n_put] = (int32_t)keys[i];
+        values[n_put++] = 1;
+    }
+    return n_put;
+}
+
+/* Count the columns that were found, in ascending order: their numbers and counts go to arrays with
+   room for one more than there are. Return how many are distinct, or -1 if there is no memory. */
+static int64_t count_columns(Finder *finder, int32_t *columns, float *values)
+{
+    size_t size = finder->columns.size, n = size / sizeof(uint32_t);
+    /* One more, as there has to be a place even for no repeat. */
+    if (!make_room(&finder->spare, size + sizeof(uint32_t)))
+        return -1;
+    uint32_t *keys = (uint32_t *)finder->columns.bytes, last = 0;
+    for (size_t i = 0; i < n; i++)
+        last = keys[i] > last ? keys[i] : last;
+    /* A sum of ones in a float comes to 2^24 and no further. */
+    if (n <= FEW || last >= MAX_MARKED)
+        return (int64_t)count_by_order(keys, n, columns, values);
+    if (!make_marks(finder, last))
+        return -1;
+    return (int64_t)count_by_marks(finder, keys, n, last, columns, values);
+}
+
+/* ------------------------------------------------------------------------------------------------
+   What Python gives
+   --------------------------------------------------------------------------------------------- */
+
+static int kind_of(const char *name)
+{
+    for (int kind = WORDS; kind < N_KINDS; kind++)
+        if (!strcmp(name, kind_names[kind]))
+            return kind;
+    return -1;
+}
+
+static int read_group(PyObject *item, FeatureGroup *group)
+{
+    const char *kind;
+    Py_ssize_t n_slots;
+    PyObject *columns, *keys, *groups;
+    unsigned long long multiplier;
+    int n_columns, first;
+    if (!PyTuple_Check(item))
+        return fail("a group is not a tuple");
+    if (!PyArg_ParseTuple(item, "snOOKOii", &kind, &n_slots, &columns, &keys, &multiplier,
+                          &groups, &n_columns, &first))
+        return 0;
+    group->kind = kind_of(kind);
+    if (group->kind < 0)
+        return fail("a group is of no kind that there is");
+    if (n_slots < 1 || n_slots > 1 << 30 || n_slots & (n_slots - 1))
+        return fail("the number of slots is not a power of two up to 2^30");
+    group->n_slots = (size_t)n_slots;
+    group->multiplier = multiplier;
+    for (group->shift = 64; n_slots > 1; n_slots >>= 1)
+        group->shift--;
+    /* Columns are of 32 bits, also those that buckets will get, and with the first one added. */
+    if (n_columns < -1 || first < 0 || (int64_t)n_columns + (int64_t)group->n_slots > INT32_MAX)
+        return fail("a group has more columns than 32 bits can count");
+    group->learns = n_columns >= 0;
+    group->n_before = group->n_columns = n_columns;
+    group->first = first;
+    if (groups != Py_None) {
+        size_t n_groups = (group->n_slots + 63) / 64;
+        if (!borrow_uint64(groups, &group->lent_groups) || !has_length(&group->lent_groups, 2 * n_groups))
+            return 0;
+        if (columns == Py_None)
+            return fail("a group's tables do not fit together");
+        if (!borrow_int32(columns, &group->lent_columns))
+            return 0;
+        group->groups = group->lent_groups.buf;
+    } else if (columns != Py_None) {
+        int is_borrowed = group->learns ? borrow_writable_int32(columns, &group->lent_columns)
+                                        : borrow_int32(columns, &group->lent_columns);
+        if (!is_borrowed || !has_length(&group->lent_columns, group->n_slots))
+            return 0;
+    }
+    group->columns = group->lent_columns.buf;
+    group->n_listed = (size_t)group->lent_columns.len / sizeof(int32_t);
+    if (keys != Py_None) {
+        if (!borrow_uint64(keys, &group->lent_keys) || !has_length(&group->lent_keys, group->n_slots))
+            return 0;
+        group->keys = group->lent_keys.buf;
+    }
+    if ((group->keys && (!group->columns || group->shift == 64))
+        || (group->groups && (group->keys || group->learns))
+        || (group->learns && (!group->columns || group->keys)))
+        return fail("a group's tables do not fit together");
+    return 1;
+}
+
+static void free_group(FeatureGroup *group)
+{
+    free(group->names.bytes);
+    free(group->lengths.bytes);
+    release_arrays(&group->lent_columns, 1);
+    release_arrays(&group->lent_keys, 1);
+    release_arrays(&group->lent_groups, 1);
+}
+
+/* Free what documents are read with, but not the groups. */
+static void close_finder(Finder *finder)
+{
+    GrowingBuffer *buffers[] = {
+        &finder->reader.text, &finder->reader.words, &finder->hashes, &finder->columns,
+        &finder->spare, &finder->marks, &finder->outlines, &finder->bounds, &finder->ends,
+        &finder->word_rows.rows, &finder->rows, &finder->cache.records, &finder->records,
+        &finder->places};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]->bytes);
+    free(finder->cache.slots);
+}
+
+#endif

@@ -1,0 +1,152 @@
+"""Scores texts in one pass of a compiled kernel, without rows of features in between.
+
+The results are those of `Features.read_parts` and of the sums of weights that follow, bit for bit.
+The kernel, `_scores.c`, keeps what it has found of words, in bounded memory, from call to call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from slugline.base.arrays import F32, I32, Mask, aligned
+from slugline.text.counting import KernelGroup
+from slugline.text.feature_groups import apply_weighting
+from slugline.text.features import Features, WordCounts
+from slugline.text.sparse import kernels_enabled
+from slugline.text.tokens import JoinedTexts, map_chunks
+
+if TYPE_CHECKING:
+    from slugline.text.vector_table import VectorTable
+
+try:
+    from slugline.text import _scores
+except ImportError:  # there was no compiler
+    _scores = None  # type: ignore[assignment]
+
+kernel = _scores
+
+# Number of counts whose weights the kernel looks up; it asks Python for those of higher counts.
+_N_COUNTS = 256
+
+#: The weights of terms, shape (n_columns, n_topics): dense, or data, indices and indptr of CSR.
+TermWeights: TypeAlias = F32 | tuple[F32, I32, I32]
+
+
+class VectorWeights(NamedTuple):
+    """What turns sums of word vectors into scores that are added to those of terms.
+
+    Attributes
+    ----------
+    table : VectorTable
+    weights : float32 array, shape (n_groups, n_columns, 8)
+        Those of 8 topics each, as the kernel reads them.
+    biases : float32 array, shape (n_topics,)
+    factor : float
+        Factor on the scores of terms.
+    min_known_fraction : float
+        Nothing is added for texts of which less is known.
+    """
+
+    table: VectorTable
+    weights: F32
+    biases: F32
+    factor: float
+    min_known_fraction: float
+
+
+class TextScores(NamedTuple):
+    """Scores of texts.
+
+    Attributes
+    ----------
+    scores : float32 array, shape (n_texts, n_topics)
+    words : WordCounts
+    has_vectors : bool array, shape (n_texts,), or None
+        Which scores include those of word vectors; None for a model without these.
+    """
+
+    scores: F32
+    words: WordCounts
+    has_vectors: Mask | None = None
+
+
+class TextScorer:
+    """Scores texts by the weights of their terms and by word vectors; several threads may use it.
+
+    Parameters
+    ----------
+    features : Features
+        Without extra columns, and fitted; it must not learn further terms.
+    weights : TermWeights
+    biases : float32 array, shape (n_topics,)
+    vectors : VectorWeights, optional
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        weights: TermWeights,
+        biases: F32,
+        vectors: VectorWeights | None = None,
+    ) -> None:
+        self._features, self._n_topics = features, len(biases)
+        self._has_vectors = vectors is not None
+        self._scorer = kernel.Scorer(
+            tuple(self._kernel_groups()),
+            -1 if features.words_group is None else features.words_group,
+            weights,
+            aligned(biases),
+            None if vectors is None else (vectors.table.kernel_arguments, *vectors[1:]),
+        )
+
+    def score_parts(self, texts: Iterable[str]) -> Iterator[TextScores]:
+        """Yield the scores of texts, a few at a time; an empty part without any."""
+        parts = map_chunks(self.score, texts, self._features.n_threads)
+        first = next(parts, None)
+        yield self.score([]) if first is None else first
+        yield from parts
+
+    def score(self, texts: Sequence[str]) -> TextScores:
+        """Return the scores of texts, which are read at once."""
+        n_texts = len(texts)
+        scores = np.empty((n_texts, self._n_topics), dtype=np.float32)
+        n_known, n_words = np.empty((2, n_texts), dtype=np.int64)
+        has_vectors = np.empty(n_texts, dtype=bool)
+        self._scorer.score(
+            *JoinedTexts.join(texts).kernel_arguments(),
+            self._weigh_count,
+            scores,
+            n_known,
+            n_words,
+            has_vectors,
+        )
+        words = WordCounts(n_known, n_words)
+        return TextScores(scores, words, has_vectors if self._has_vectors else None)
+
+    def _kernel_groups(self) -> Iterator[tuple[KernelGroup, int, F32 | None, float, F32]]:
+        features = self._features
+        groups = zip(features.feature_groups, features.vocabularies_, features.idf_, strict=True)
+        for group, vocabulary, rarity in groups:
+            counts = np.arange(_N_COUNTS, dtype=np.float32)
+            apply_weighting(counts[1:], group.weighting)
+            yield (
+                KernelGroup.from_table(group.kind, vocabulary.compact_table),
+                vocabulary.n_columns,
+                None if rarity is None else aligned(rarity),
+                float(np.float32(group.weight)),
+                counts,
+            )
+
+    def _weigh_count(self, count: float, group: int) -> float:
+        """Return the weight of a count without idf."""
+        value = np.array([count], dtype=np.float32)
+        apply_weighting(value, self._features.feature_groups[group].weighting)
+        return float(value[0])
+
+
+def can_score(features: Features) -> bool:
+    """Return whether there is a kernel that scores texts with these features."""
+    return kernel is not None and kernels_enabled() and not features.table_columns
