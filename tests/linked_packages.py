@@ -1,4 +1,4 @@
-"""Links the packages that Slugline requires into an environment of a test: no unpacking."""
+"""Links packages into an environment of a test, such as what Slugline requires: no unpacking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["link_requirements"]
+__all__ = ["link_package", "link_requirements"]
 
 
 def link_requirements(target: Path, extras: Sequence[str] = ()) -> None:
@@ -36,12 +36,17 @@ def link_requirements(target: Path, extras: Sequence[str] = ()) -> None:
         names.add(name)
         package = importlib.metadata.distribution(name)
         required += package.requires or []
-        for top in {path.parts[0] for path in package.files or []} - {"..", "__pycache__"}:
-            found = Path(str(package.locate_file(top)))
-            if found.is_dir():
-                shutil.copytree(found, target / top, copy_function=_link)
-            else:
-                _link(found, target / top)
+        link_package(package, target)
+
+
+def link_package(package: importlib.metadata.Distribution, target: Path) -> None:
+    """Link the files of a package into a folder, except its commands."""
+    for top in {path.parts[0] for path in package.files or []} - {"..", "__pycache__"}:
+        found = Path(str(package.locate_file(top)))
+        if found.is_dir():
+            shutil.copytree(found, target / top, copy_function=_link)
+        else:
+            _link(found, target / top)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

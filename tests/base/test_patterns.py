@@ -28,6 +28,8 @@ FUNCTIONS = {
     "fullmatch",
     "finditer",
 }
+#: A call of one of them; only files with one are parsed.
+IN_SOURCE = re.compile(rf"\bre\.(?:{'|'.join(FUNCTIONS)})\(")
 #: Patterns that are put together where they are used, by their file; with a sample of their parts.
 COMPOSED = {
     "auditing/findings.py": ("finditer", r"(?<!\w)ab(?!\w)"),
@@ -57,7 +59,7 @@ def find_uses() -> Iterator[Use]:
     sources = {path: path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
     for path, source in sources.items():
         place = path.relative_to(PACKAGE).as_posix()
-        if place == KNOWN or "re." not in source:
+        if place == KNOWN or not IN_SOURCE.search(source):
             continue
         module = ast.parse(source)
         for node in ast.walk(module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.metadata
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
-from linked_packages import link_requirements
+from linked_packages import link_package, link_requirements
 
 pytestmark = pytest.mark.slow
 
@@ -166,9 +167,13 @@ def image(setuptools: Path) -> Iterator[Image]:
         for step in BUILD:
             _take(step, made)
             if step.words.startswith("python -m venv /opt/"):
-                (packages,) = root.glob("opt/slugline/lib/python*/site-packages")
-                link_requirements(packages, ["serve"])
+                link_requirements(_packages(root / "opt" / "slugline"), ["serve"])
         yield made
+
+
+def _packages(environment: Path) -> Path:
+    (folder,) = environment.glob("lib/python*/site-packages")
+    return folder
 
 
 def _pip_cache() -> str:
@@ -193,6 +198,11 @@ def _take(step: Step, made: Image) -> None:
         if "kernel is not built" in step.words and shutil.which(os.environ.get("CC", "cc")) is None:
             return
         command = made.placed(step.words).replace("--no-cache-dir ", "")
+        if venv := re.match(r"python -m venv (\S+)( && |$)", command):
+            # With the pip that is here, which need not be unpacked and compiled.
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv[1]], check=True)
+            link_package(importlib.metadata.distribution("pip"), _packages(Path(venv[1])))
+            command = command[venv.end() :] or "true"
         done = subprocess.run(  # noqa: S602
             command, shell=True, cwd=folder, env=made.environment, capture_output=True, text=True
         )

@@ -33,7 +33,6 @@ import numpy as np
 from slugline.base.checks import peak_memory_mb
 from slugline.base.wording import nearest, one_line
 from slugline.comparison import process
-from slugline.comparison.models import MODELS, make_model
 from slugline.corpus.topic_sets import is_multilabel, to_indicator
 from slugline.errors import OptionError, SluglineError
 
@@ -236,11 +235,13 @@ def _messages(
         return
     if job.pickle is not None:
         make = estimator_in(job)
-    elif job.model in MODELS:
+    elif ":" in job.model:
+        make = find_user_model(job.model, job.seed)
+    else:
+        from slugline.comparison.models import make_model  # a user's model need not wait for it
+
         multilabel = is_multilabel(documents.topics)
         make = partial(make_model, job.model, job.seed, job.n_threads, multilabel=multilabel)
-    else:
-        make = find_user_model(job.model, job.seed)
     last = max(documents.folds)
     gc.collect()
     _forget_peak()
