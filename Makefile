@@ -95,8 +95,12 @@ endif
 	$(BIN)/python -m pip install --quiet --editable ".[serve]"
 	touch $@
 
+# The many packages are compiled to bytecode by a process per core, and not by pip's only one. Some hold
+# files for other versions of Python, which can't be compiled.
+.venv/dev-ready: export PIP_NO_COMPILE := 1
 .venv/dev-ready: .venv/pip-ready $(BUILT_OF)
 	$(call install,dev)
+	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	touch $@
 
 .venv/docs-ready: .venv/pip-ready $(BUILT_OF)

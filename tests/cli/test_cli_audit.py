@@ -473,18 +473,28 @@ def test_audit_of_reuters_finds_swapped_wires_and_shows_their_twins(
 ) -> None:
     from slugline.reuters.wires import load_wires
 
-    result = run("audit", "reuters", "--json", "-o", "r.html", "-q", "-n", 100_000)
-    assert result.code == 0
     wires = load_wires("keras")
     every = [*wires.train, *wires.test]
+    # Each fourth, and the wires whose own texts the swapped ones of these have.
+    swapped = {wire.text for wire in every[::4] if wire.misplaced}
+    twins = [
+        wire
+        for row, wire in enumerate(every)
+        if row % 4 and not wire.misplaced and wire.text in swapped
+    ]
+    some = [*every[::4], *twins]
+    lines = [json.dumps({"text": wire.text, "topic": wire.topic}) for wire in some]
+    (tmp_path / "wires.jsonl").write_text("\n".join(lines))
+
+    result = run("audit", "wires.jsonl", "--json", "-o", "r.html", "-q", "-n", 100)
+
+    assert result.code == 0
     order = [suspect["at"] - 1 for suspect in json.loads(result.out)["suspects"]]
-    assert sorted(order) == list(range(len(every)))
-    hits = [every[row].misplaced for row in order[:400]]
-    assert sum(hits) / 400 > 0.95
+    assert sum(some[row].misplaced for row in order) / 100 > 0.95
     first = order[0]
-    own = next(i for i, w in enumerate(every) if w.text == every[first].text and not w.misplaced)
+    own = next(i for i, w in enumerate(some) if w.text == some[first].text and not w.misplaced)
     page = (tmp_path / "r.html").read_text()
-    assert f"document {own + 1}, topic <b>{every[own].topic}</b>, the same text" in page
+    assert f"line {own + 1}, topic <b>{some[own].topic}</b>, the same text" in page
 
 
 def test_audit_decisions_keep_dates_of_an_excel_file(run: Run, tmp_path: Path) -> None:

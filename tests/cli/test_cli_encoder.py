@@ -91,6 +91,7 @@ def test_train_unlabelled_warns_if_no_encoder_was_chosen(
 def test_train_encoder_auto_prints_the_choice(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    register(monkeypatch, "e5", missing)
     curve = run("curve", few_csv, "--encoder", "auto", "--draws", 1, "-q")
     assert "with a chosen encoder" in curve.out
     register_only(monkeypatch, {"use": registry.ENCODERS["use"].make, "e5": missing})

@@ -263,23 +263,6 @@ def test_train_balanced_and_seed_reach_any_learner(run: Run, news_csv: Path) -> 
         assert (info.class_weight, info.seed, info.learner["kind"]) == ("balanced", 5, learner)
 
 
-@pytest.mark.reuters
-def test_train_reuters_keeps_the_split_of_its_publisher(run: Run, reuters_data: Path) -> None:
-    out = run("train", "reuters", "-q", "--json").out
-
-    figures = json.loads(out)
-    assert figures["data"] == {
-        "name": "reuters",
-        "n_train": 8982,
-        "n_test": 2246,
-        "n_topics": 46,
-        "n_skipped": 0,
-        "n_suspect_labels": 468,
-        "notes": [],
-    }
-    assert figures["baselines"]["majority"] == {"topic": "earn", "accuracy": 813 / 2246}
-
-
 # Warnings ---------------------------------------------------------------------------------------
 
 

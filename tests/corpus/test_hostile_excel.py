@@ -343,11 +343,11 @@ def crafted_parts() -> Iterator[tuple[str, dict[str, Content]]]:
         "cells of a row",
         parts(sheet=times("<c><v>1</v></c>", 1_000_000, _BEGIN + "<row>", "</row>" + _END)),
     )
-    yield "rows", parts(sheet=times('<row><c t="b"><v>1</v></c></row>', 50_000, _BEGIN, _END))
+    yield "rows", parts(sheet=times('<row><c t="b"><v>1</v></c></row>', 10_000, _BEGIN, _END))
     yield "empty rows", parts(sheet=times("<row/>", 1_100_000, _BEGIN, _END))
     yield (
         "sparse",
-        parts(sheet=times('<row><c r="XFD9" t="b"><v>1</v></c></row>', 50_000, _BEGIN, _END)),
+        parts(sheet=times('<row><c r="XFD9" t="b"><v>1</v></c></row>', 10_000, _BEGIN, _END)),
     )
     head = "".join(f'<c t="str"><v>h{n}</v></c>' for n in range(16_000))
     yield (

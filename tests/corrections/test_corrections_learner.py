@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from slugline.base.files import lock
 from slugline.classifier import load
 from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.store import CorrectionStore
@@ -36,12 +37,14 @@ class Place:
         self.learners: list[LearningLoop] = []
 
     def add(self, *pairs: tuple[str, str], model: str = "tickets", approved: bool = True) -> None:
-        for text, topic in pairs:
-            added = self.store.add(
-                text=text, topic=topic, answer="Konto", probability=0.5, model=model, digest="d"
-            )
-            if approved:
-                self.store.approve(added.id)
+        with self.model.with_name(f".{self.model.name}.learning").open("wb") as file:
+            lock(file)  # or a loop could begin between a correction and its approval
+            for text, topic in pairs:
+                added = self.store.add(
+                    text=text, topic=topic, answer="Konto", probability=0.5, model=model, digest="d"
+                )
+                if approved:
+                    self.store.approve(added.id)
 
     def learner(self, every: int = 3, **how: Any) -> LearningLoop:
         how = {"pauses": (0.02, 600.0), **how}

@@ -59,7 +59,7 @@ def labelling(texts: Path, *words: object, topics: list[str] = TOPICS) -> Iterat
 def opened(browser: Browser, address: str, *, expected: str = "", **options: Any) -> Iterator[Page]:
     """Open the page; whatever the browser complains about fails the test, unless expected."""
     context = browser.new_context(**options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text))
@@ -655,7 +655,7 @@ def test_decision_without_a_login_is_saved_after_the_next_one(
     tokens.write_text("Kim 0123456789abcdef\n")
     with labelling(texts, "--token-file", tokens) as address:
         context = browser.new_context()
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.goto(address)
         for is_again in (False, True):

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -880,19 +880,23 @@ def test_health_needs_no_token(path: Path) -> None:
 # The command --------------------------------------------------------------------------------------
 
 
-def run_label(*words: object) -> tuple[int, str]:
-    """Run `slugline label`, which must end by itself; return its status and what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "slugline", "label", "--port", "0", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.returncode, done.stderr
+RunLabel = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run_label(run: Callable[..., Any]) -> RunLabel:
+    """Return a function that runs `slugline label`, which must end by itself."""
+
+    def run_label(*words: object) -> tuple[int, str]:
+        """Return its status and what it says."""
+        result = run("label", "--port", "0", *words)
+        return result.code, result.err
+
+    return run_label
 
 
 @pytest.mark.slow
-def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
+def test_label_command_reports_what_it_can_not_use(run_label: RunLabel, tmp_path: Path) -> None:
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\n")
     for words, status, message in (
@@ -921,7 +925,9 @@ def test_label_command_reports_what_it_can_not_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(tmp_path: Path) -> None:
+def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(
+    run_label: RunLabel, tmp_path: Path
+) -> None:
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\n")
     with socket.socket() as other:
@@ -932,7 +938,9 @@ def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_label_command_leaves_no_file_behind_without_texts(tmp_path: Path) -> None:
+def test_label_command_leaves_no_file_behind_without_texts(
+    run_label: RunLabel, tmp_path: Path
+) -> None:
     labels = tmp_path / "new.db"
     code, said = run_label(tmp_path / "none.csv", "-o", labels)
     assert (code, "none.csv doesn't exist" in said, labels.exists()) == (1, True, False), said
@@ -971,7 +979,7 @@ def test_label_command_says_how_many_texts_are_left(labelled: Path) -> None:
 
 
 @pytest.mark.slow
-def test_label_command_says_which_texts_are_gone(labelled: Path) -> None:
+def test_label_command_says_which_texts_are_gone(run_label: RunLabel, labelled: Path) -> None:
     texts = labelled.with_name("texts.csv")
     texts.unlink()
     code, said = run_label(labelled)
@@ -984,14 +992,16 @@ def test_label_command_says_which_texts_are_gone(labelled: Path) -> None:
 
 
 @pytest.mark.slow
-def test_label_command_names_the_coders_whose_labels_can_be_withdrawn(labelled: Path) -> None:
+def test_label_command_names_the_coders_whose_labels_can_be_withdrawn(
+    run_label: RunLabel, labelled: Path
+) -> None:
     code, said = run_label(labelled, "--withdraw", "nobody", "--coder", "Lee")
     message = f"{labelled} has no coder 'nobody'; name one of its coders: Kim"
     assert (code, message in said) == (1, True), said
 
 
 @pytest.mark.slow
-def test_label_command_withdraws_and_restores_labels(labelled: Path) -> None:
+def test_label_command_withdraws_and_restores_labels(run_label: RunLabel, labelled: Path) -> None:
     code, said = run_label(labelled, "--withdraw", "Kim", "--coder", "Lee")
     assert (code, "2 labels of Kim withdrawn" in said) == (0, True), said
     code, said = run_label(labelled, "--restore", "Kim", "--coder", "Lee")

@@ -72,7 +72,7 @@ def opened(
 ) -> Iterator[Page]:
     """Open a page; whatever the browser complains about fails the test, unless it is expected."""
     context = browser.new_context(**options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text))
@@ -462,7 +462,7 @@ def send_burst(address: str, n: int = 7) -> None:
             json.dumps(wrong | {"is_new": True}).encode(),
             {"Content-Type": "application/json"},
         )
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=120).close()
 
 
 def test_browser_approves_a_held_correction_with_a_click(browser: Browser, tmp_path: Path) -> None:

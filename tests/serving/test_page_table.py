@@ -352,7 +352,7 @@ def endless_table() -> bytes:
 
 
 def test_server_ends_while_it_reads_an_endless_table() -> None:
-    with running("--grace", "0") as url, httpx.Client(base_url=url, timeout=30) as browser:
+    with running("--grace", "0") as url, httpx.Client(base_url=url, timeout=120) as browser:
         params, content = {"name": "a.csv.gz"}, endless_table()
         with browser.stream("POST", "/table/answers", params=params, content=content) as found:
             received = found.iter_lines()

@@ -39,7 +39,7 @@ def reviewing(browser: Browser, data: Path, **options: Any) -> Iterator[Page]:
     words = (data, "--text", "body", "--topic", "queue", "--page", "--coder", "Kim")
     with running(*words, "-o", data.with_name("r.db"), command="audit") as address:
         context = browser.new_context(**options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         complaints: list[str] = []
         page.on("console", lambda said: complaints.append(said.text))

@@ -226,7 +226,7 @@ def test_fit_stream_resumes_with_the_same_bytes_after_being_killed(
 
     assert start("whole.slug", tmp_path / "other").wait() == 0
     index, seen, codes = folder / "checkpoint.json", 0, []
-    for _ in range(6):
+    for _ in range(4):
         process = start("resumed.slug", folder)
         while process.poll() is None and changed(index) == seen:
             time.sleep(0.001)
