@@ -24,7 +24,12 @@ from multilabel import Documents, join_texts
 from multilabel import load as load_modapte
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
-from slugline.counting.concerns import TextTotals, shift_concerns, text_concerns, unsure_concerns
+from slugline.counting.concerns import (
+    TextTotals,
+    confidence_concerns,
+    shift_concerns,
+    text_concerns,
+)
 from slugline.counting.count import model_samples
 from slugline.counting.estimation import (
     estimate_group,
@@ -460,7 +465,7 @@ def measure_labelled(name: str, seed: int, n_labels: int, n_draws: int) -> Label
         totals = TextTotals.from_batch(single[rows], drawn_words, usual)
         warnings = [
             *text_concerns(totals, usual),
-            *unsure_concerns(totals, sample, by_model.shares),
+            *confidence_concerns(by_model),
             *shift_concerns([by_model], [*names]),
         ]
         n_warned += bool(warnings)

@@ -9,6 +9,7 @@ import pytest
 
 from slugline.counting.concerns import (
     TextTotals,
+    confidence_concerns,
     few_text_concerns,
     group_shift_concerns,
     group_text_concerns,
@@ -18,7 +19,7 @@ from slugline.counting.concerns import (
     text_concerns,
     unsure_concerns,
 )
-from slugline.counting.estimation import ShareEstimate, estimate_group
+from slugline.counting.estimation import estimate_group
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate
 
@@ -95,6 +96,33 @@ def test_unsure_answers_are_compared_with_those_of_the_same_topics() -> None:
     assert len([*unsure_concerns(totals, heldout, np.array([0.9, 0.1, 0.0]))]) == 1
 
 
+def test_drop_of_confidence_is_named_if_shares_do_not_explain_it() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(confidence: tuple[float, float], n_each: tuple[int, int]) -> HeldoutSample:
+        """Return documents of two topics, of which the model is sure to some degree each."""
+        topics = np.repeat([0, 1], n_each)
+        right = np.clip(rng.normal(np.array(confidence)[topics], 0.1), 0.02, 0.98)
+        rows = np.stack([right, 1 - right], axis=1)
+        rows[topics == 1] = rows[topics == 1][:, ::-1]
+        return HeldoutSample(rows, topics, np.array(n_each, dtype=np.float64))
+
+    def concerns(texts: HeldoutSample) -> list[str]:
+        weights = np.ones(len(texts))
+        return [
+            *confidence_concerns(estimate_group(heldout, texts.proba, weights, seed=0, n_sets=50))
+        ]
+
+    heldout = draw((0.9, 0.7), (200, 100))
+    # The topic of which the model is less sure has become common.
+    assert concerns(draw((0.9, 0.7), (50, 250))) == []
+    [concern] = concerns(draw((0.7, 0.6), (50, 250)))
+    assert concern.startswith(
+        "The model is less sure of these texts than if only shares had changed: their most likely "
+        "topics have a probability of"
+    )
+
+
 def test_topics_with_too_few_heldout_documents_are_named() -> None:
     topics = np.array([0] * 20 + [1] * 3)
     heldout = HeldoutSample(np.full((23, 3), 1 / 3), topics, np.array([20.0, 3.0, 1.0]))
@@ -105,9 +133,7 @@ def test_topics_with_too_few_heldout_documents_are_named() -> None:
 
 def test_disagreement_names_the_topics_of_a_multilabel_model() -> None:
     estimate = estimate_group(sample(0.9), sample(0.9).proba, np.ones(100), seed=0, n_sets=50)
-    shifted = ShareEstimate(
-        estimate.shares, estimate.n_texts, estimate.simulated, estimate.unseen_errors, 2.0
-    )
+    shifted = replace(estimate, disagreement=2.0)
     assert [*shift_concerns([estimate, estimate], ["a", "b"])] == []
     [concern] = shift_concerns([estimate, shifted], ["a", "b"])
     assert concern.startswith("Two ways to count disagree by more than chance for b: more than")

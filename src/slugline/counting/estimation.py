@@ -17,6 +17,7 @@ from slugline.counting.shares import (
     correct_proba,
     estimate_shares,
     implied_shares,
+    usual_confidence,
 )
 from slugline.counting.simulation import (
     N_SIMULATED,
@@ -30,6 +31,8 @@ from slugline.evaluation.intervals import Interval
 # simulated sets of texts don't exceed, with a factor, as held-out documents are answered by models
 # of fewer documents.
 _CHANCE_QUANTILE, _CHANCE_FACTOR = 0.99, 1.5
+# Added to the standard error of the confidence in texts, which is 0 if the model is always sure.
+_MIN_CONFIDENCE_ERROR = 1e-3
 # The fewest simulated sets, and the largest number of shares in all of them; and the topics for
 # which a simulation takes as long as for a binary one.
 _MIN_SETS, _MAX_SHARES, _BINARY_COST = 50, 20_000, 10
@@ -50,6 +53,9 @@ class ShareEstimate:
     disagreement : float
         How far adjusted probabilistic counts are from the shares, in units of the disagreement that
         chance explains.
+    confidence, usual_confidence : float
+        The mean probability of the most likely topic of each text, and the one that is usual for
+        the shares.
     """
 
     shares: F64
@@ -57,6 +63,14 @@ class ShareEstimate:
     simulated: SimulatedErrors
     unseen_errors: F64
     disagreement: float
+    confidence: float
+    usual_confidence: float
+
+    @property
+    def confidence_drop(self) -> float:
+        """How far the confidence is below the usual one, in standard errors."""
+        error = np.sqrt((self.simulated.confidence_drops**2).mean()) + _MIN_CONFIDENCE_ERROR
+        return float((self.usual_confidence - self.confidence) / error)
 
     @cached_property
     def standard_errors(self) -> F64:
@@ -109,6 +123,8 @@ def estimate_group(
         simulated,
         unseen_errors(sample, shares),
         _disagreement(adjusted - shares, simulated),
+        confidence=float(weights @ rows.max(axis=1, initial=0)) / max(n_texts, 1),
+        usual_confidence=float(usual_confidence(sample, shares[:, np.newaxis])[0]),
     )
 
 

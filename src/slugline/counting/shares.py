@@ -87,6 +87,12 @@ class HeldoutSample:
         """Number of held-out documents of each topic, shape (n_topics,)."""
         return np.bincount(self.topics, minlength=self.n_topics).astype(np.float64)
 
+    @cached_property
+    def confidence(self) -> F64:
+        """The probability of each document's most likely topic, shape (n_documents,)."""
+        highest: F64 = self.proba.max(axis=1, initial=0)
+        return highest
+
     @property
     def em_weight(self) -> float:
         """The weight of expectation maximization in the shares; see `estimate_shares`."""
@@ -313,3 +319,24 @@ def adjusted_shares(sample: HeldoutSample, mean_proba: F64, weights: F64 | None 
         right = mixture.T @ mean_proba[:, i] + _RIDGE * sample.training_shares
         solved[:, i] = np.linalg.solve(squares, right)
     return solved / solved.sum(axis=0)
+
+
+def usual_confidence(sample: HeldoutSample, shares: F64, weights: F64 | None = None) -> F64:
+    """Return the mean confidence in texts with some shares of topics, shape (n_sets,).
+
+    The confidence in a text is the probability of its most likely topic; it is measured on the
+    held-out documents of each topic.
+
+    Parameters
+    ----------
+    sample : HeldoutSample
+    shares : float64 array, shape (n_topics, n_sets)
+    weights : float64 array, shape (n_documents, n_sets), optional
+        See `implied_shares`.
+    """
+    weights = np.ones((len(sample), 1)) if weights is None else weights
+    mean = sample.confidence @ weights / np.maximum(weights.sum(axis=0), 1)
+    # A topic without held-out documents has the mean of all.
+    sums = sample.is_topic.T @ (sample.confidence[:, np.newaxis] * weights) + mean
+    usual: F64 = (shares * sums / (sample.is_topic.T @ weights + 1)).sum(axis=0)
+    return usual

@@ -8,7 +8,12 @@ from functools import partial
 import numpy as np
 
 from slugline.base.arrays import F64, Integers
-from slugline.counting.shares import HeldoutSample, adjusted_shares, estimate_shares
+from slugline.counting.shares import (
+    HeldoutSample,
+    adjusted_shares,
+    estimate_shares,
+    usual_confidence,
+)
 from slugline.evaluation.intervals import Z_95, Interval
 
 #: Number of simulated sets of texts.
@@ -46,12 +51,15 @@ class SimulatedErrors:
         held-out documents alone, without the chance of few texts.
     adjusted : float64 array, shape (n_topics, n_sets)
         The shares by adjusted probabilistic counts.
+    confidence_drops : float64 array, shape (n_sets,)
+        How far the mean confidence in the texts is below the usual one; see `usual_confidence`.
     """
 
     estimates: F64
     shares: F64
     expected_errors: F64
     adjusted: F64
+    confidence_drops: F64
 
     @property
     def errors(self) -> F64:
@@ -139,8 +147,14 @@ def simulate_errors(
     estimates = estimate(texts.astype(np.float32))
     expected_estimates = estimate(expected.astype(np.float32), start=estimates)
     expected_errors = expected_estimates - drawn_counts / np.maximum(drawn_counts.sum(axis=0), 1)
-    adjusted = adjusted_shares(sample, sample.proba.T @ texts / n_drawn, drawn)
-    return SimulatedErrors(estimates, true_shares, expected_errors, adjusted)
+    confidence = sample.confidence @ texts / n_drawn
+    return SimulatedErrors(
+        estimates,
+        true_shares,
+        expected_errors,
+        adjusted=adjusted_shares(sample, sample.proba.T @ texts / n_drawn, drawn),
+        confidence_drops=usual_confidence(sample, estimates, drawn) - confidence,
+    )
 
 
 def _draw_texts(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
     FEW_TEXTS,
+    confidence_concerns,
     few_text_concerns,
     find_unknown_groups,
     group_shift_concerns,
@@ -194,7 +195,8 @@ class Summary:
         if len(self._samples) == 1:
             sample = self._samples[0]
             if is_by_model:
-                yield from unsure_concerns(tally.total.totals, sample, total[0].shares)
+                unsure = [*unsure_concerns(tally.total.totals, sample, total[0].shares)]
+                yield from unsure or confidence_concerns(total[0])
             shares = {name: each[0].shares for name, each in by_model.items()}
             yield from group_unsure_concerns(
                 totals, sample, shares, total=tally.total.totals, total_shares=total[0].shares
