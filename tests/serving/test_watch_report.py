@@ -356,7 +356,7 @@ def test_page_accepts_a_change(path: Path, tmp_path: Path) -> None:
         assert (found.status_code, found.headers["location"]) == (303, "/model#days")
     html = page.get("/model").text
     assert "Nothing has changed more than chance explains." in html
-    assert "usual before" in html
+    assert "expected since the last accepted change" in html
     state.service.close()
 
 
@@ -385,6 +385,49 @@ def test_page_without_texts_or_file(path: Path, tmp_path: Path) -> None:
     assert 'id="days"' not in client(make_state(path)).get("/model").text
 
 
+def test_page_folds_up_more_than_some_alerts(path: Path, tmp_path: Path) -> None:
+    state, page = make_page(path, tmp_path)
+    watch, model = state.service.watch, state.service.models.default
+    for series in ("topic 0", "topic 1", "topic 2", "unsure", "unknown words"):
+        watch.store.add_alert(model.digest, StoredAlert(series, FIRST, FIRST))
+    html = page.get("/model").text
+    before, _, after = html.partition("<summary>1 more change</summary>")
+    assert (before.count('class="notice alert"'), after.count('class="notice alert"')) == (4, 1)
+    state.service.close()
+
+
+def test_page_marks_no_change_that_began_before_the_days_of_the_charts(
+    path: Path, tmp_path: Path
+) -> None:
+    state = make_state(path, watch=tmp_path / "watch.db")
+    watch, model = state.service.watch, state.service.models.default
+    assert watch is not None
+    assert watch.store is not None
+    today = serve_days(watch.store, model, [(2, 9, 2)] * 65)
+    watch.today = lambda: today
+    watch.store.add_alert(model.digest, StoredAlert("topic 1", FIRST, FIRST))
+    html = client(state).get("/model").text
+    assert "has changed: since 11 January 2026, it is" in html
+    assert "since 5 Jan<" not in html
+    state.service.close()
+
+
+def test_page_scales_charts_by_days_with_many_texts(path: Path, tmp_path: Path) -> None:
+    state = make_state(path, watch=tmp_path / "watch.db")
+    watch = state.service.watch
+    assert watch is not None
+    assert watch.store is not None
+    days = [(100, 5, 100), (100, 5, 100), (1, 0, 0), (100, 5, 100)]
+    today = serve_days(watch.store, state.service.models.default, days)
+    watch.today = lambda: today
+    html = client(state).get("/model").text
+    grain = re.search(r"<bdi>grain</bdi>.*?</svg>", html, re.DOTALL)
+    assert grain is not None
+    percentages = [int(each) for each in re.findall(r">(\d+)\xa0%</text>", grain[0])]
+    assert max(percentages) <= 40
+    state.service.close()
+
+
 def test_page_says_that_no_day_was_tested(path: Path, tmp_path: Path) -> None:
     state = make_state(path, watch=tmp_path / "watch.db")
     page = client(state)
@@ -392,6 +435,8 @@ def test_page_says_that_no_day_was_tested(path: Path, tmp_path: Path) -> None:
     html = page.get("/model").text
     assert "No day is over yet: changes are looked for on the day after." in html
     assert "Nothing has changed" not in html
+    assert "Charts begin on the second day." in html
+    assert "<svg role" not in html
     state.service.close()
 
 

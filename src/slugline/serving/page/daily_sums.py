@@ -7,36 +7,53 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from slugline.base.chart import Axis, Chart, Key
+from slugline.base.chart import Axis, Chart
 from slugline.errors import StoreError
 from slugline.evaluation.intervals import Interval
 from slugline.reports.render import shorten
 from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import link, requested_model
 from slugline.serving.served_models import ServedModel
-from slugline.serving.watch.alerts import describe_alert
+from slugline.serving.watch.alerts import describe_alert, describe_band
 from slugline.serving.watch.report import DayReport, Share, WatchReport
-from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE, topic_key
+from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE, Baseline, topic_key
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import call_of, service_of
 
 # The numbers of days between two labels of the axis, and the largest number of labels.
 _STEPS, _MAX_LABELS = (1, 2, 7, 14, 28), 6
 _MAX_Y_STEPS = 4
+# A day has few texts with fewer than this fraction of their median number.
+_FEW_TEXTS = 0.2
+# The number of alerts that are not folded up.
+_N_OPEN = 4
 # The largest number of characters of a topic above its chart.
 _MAX_TOPIC = 60
 _STYLE = re.compile('style="([^"]*)"')
 
 
 class DailyChart(NamedTuple):
-    """A chart of a daily share, with its heading; `is_topic` tells a topic from other headings."""
+    """A chart of a daily share.
+
+    Attributes
+    ----------
+    name : str
+        Its heading.
+    is_topic : bool
+        Whether that is the name of a topic.
+    expected : str
+        Which values are expected.
+    svg : Markup
+    """
 
     name: str
     is_topic: bool
+    expected: str
     svg: Markup
 
 
@@ -52,11 +69,13 @@ async def daily_values(request: Request, model: ServedModel) -> dict[str, Any]:
     values = {"report": report, "daily_problem": None}
     if report is None:
         return values
-    charts = await service.threads.run(lambda: [*_charts(report)])
+    # A line needs two days.
+    charts = [] if len(report.days) < 2 else await service.threads.run(lambda: [*_charts(report)])
     alerts = [(describe_alert(alert), alert.alert.series) for alert in report.alerts]
     return values | {
         "charts": charts,
         "alerts": alerts,
+        "n_open": _N_OPEN,
         "may_accept": service.may_approve(call_of(request)),
         "share": _share_text,
     }
@@ -100,15 +119,20 @@ def _chart(
     """Return the chart of a series, with the band that is usual and the alert about it."""
     days, baseline = report.days, report.baselines[key]
     band = baseline.band if baseline.band != Interval(0.0, 1.0) else None
-    usual = "usual in training" if baseline.kind == "training" else "usual before"
-    legend = [Key("by day, with 95 % intervals", "validation")]
-    if band is not None:
-        legend.append(Key(usual, "training", "dashes"))
-    ends = [end for share in shares if share is not None for end in share.interval]
+    values = [share.value for share in shares if share is not None]
+    # Intervals of days with hardly any texts end at the end of the axis.
+    n_texts = np.array([day.n_texts for day in days])
+    usual = np.median(n_texts[n_texts > 0]) if n_texts.any() else 0
+    ends = [
+        end
+        for share, n in zip(shares, n_texts.tolist(), strict=True)
+        if share is not None and n >= _FEW_TEXTS * usual
+        for end in share.interval
+    ]
     last = len(days) - 1
-    x = Axis(-0.5, last + 0.5, "Day", [*_day_ticks(days)])
-    y = Axis.fractions("Share", [0.0, *ends, *(band or ())], _MAX_Y_STEPS)
-    chart = Chart(x, y, legend)
+    x = Axis(-0.5, last + 0.5, "", [*_day_ticks(days)])
+    y = Axis.fractions("", [0.0, *values, *ends, *(band or ())], _MAX_Y_STEPS)
+    chart = Chart(x, y)
     for end in band or ():
         chart.line([(-0.5, end), (last + 0.5, end)], "training", width=1, dashed=True)
     for start, run in _runs(shares):
@@ -120,12 +144,23 @@ def _chart(
         points = [(at, share.value) for at, share in zip(positions, run, strict=True)]
         chart.line(points, "validation")
     began = [alert.alert.began for alert in report.alerts if alert.alert.series == key]
-    if began:
-        position = max(0, (began[0] - days[0].day).days)  # it may have begun before these days
-        chart.rule(float(position), f"since {_short_day(began[0])}", "best")
+    if began and began[0] >= days[0].day:
+        chart.rule(float((began[0] - days[0].day).days), f"since {_short_day(began[0])}", "best")
     label = f"Share of {shorten(name, _MAX_TOPIC)} by day; the numbers are in the table below."
     svg = _STYLE.sub(_to_attributes, chart.svg(label))
-    return DailyChart(name, is_topic, Markup(svg))  # noqa: S704 - escaped by `svg`
+    return DailyChart(
+        name=name,
+        is_topic=is_topic,
+        expected=_describe_expected(baseline),
+        svg=Markup(svg),  # noqa: S704 - escaped by `svg`
+    )
+
+
+def _describe_expected(baseline: Baseline) -> str:
+    if baseline.band == Interval(0.0, 1.0):
+        return "What is expected is known after four weeks"
+    since = " since the last accepted change" if baseline.kind == "accepted" else ""
+    return f"{describe_band(baseline.band)} expected{since}"
 
 
 def _to_attributes(style: re.Match[str]) -> str:

@@ -34,7 +34,7 @@ async function send(form, submitter) {
 
 // Show times in the local zone, in the form that the server writes for UTC.
 function showLocalTimes(within = document) {
-  for (const time of within.querySelectorAll("time[datetime]")) {
+  for (const time of within.querySelectorAll("time[datetime*='T']")) {
     const when = new Date(time.dateTime);
     if (Number.isNaN(when.getTime())) continue;
     time.textContent = when.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });

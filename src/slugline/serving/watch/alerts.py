@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 
+from slugline.evaluation.intervals import Interval
 from slugline.serving.served_models import ServedModels
 from slugline.serving.watch.report import AlertReport, update_alerts
 from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE
@@ -29,7 +30,6 @@ _MAX_TOPIC = 100
 def describe_alert(report: AlertReport) -> str:
     """Return a sentence.
 
-    >>> from slugline.evaluation.intervals import Interval
     >>> from slugline.serving.watch.series import Baseline
     >>> from slugline.serving.watch.store import StoredAlert
     >>> day = datetime.date(2026, 3, 3)
@@ -44,14 +44,23 @@ def describe_alert(report: AlertReport) -> str:
     """
     name = str(report.topic)[:_MAX_TOPIC] if report.is_topic else _SERIES[report.alert.series]
     measure = "mean probability" if report.is_mean else "share"
-    low, high = report.baseline.band
-    digits = 0 if min(high, report.value) >= _FEW else 1
-    value, low_text, high_text = (f"{100 * x:.{digits}f}" for x in (report.value, low, high))
+    digits = 0 if min(report.baseline.band.high, report.value) >= _FEW else 1
     change = f"Since {format_day(report.alert.began)}, the {measure} of {name}"
     if report.since > report.alert.began:
         change += f" has changed: since {format_day(report.since)}, it"
-    source = _SOURCES[report.baseline.kind]
-    return f"{change} is {value} %; {source}, {low_text} to {high_text} % is expected."
+    value, band = f"{100 * report.value:.{digits}f} %", describe_band(report.baseline.band, digits)
+    return f"{change} is {value}; {_SOURCES[report.baseline.kind]}, {band} is expected."
+
+
+def describe_band(band: Interval, digits: int | None = None) -> str:
+    """Return a band in words.
+
+    >>> describe_band(Interval(0.012, 0.05)), describe_band(Interval(0.12, 0.18))
+    ('1.2 to 5.0 %', '12 to 18 %')
+    """
+    low, high = band
+    digits = (0 if high >= _FEW else 1) if digits is None else digits
+    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
 
 
 def format_day(day: datetime.date) -> str:
