@@ -349,6 +349,24 @@ def test_count_rejects_labels_of_other_texts(run: Run, tmp_path: Path) -> None:
     assert "none of the 2 labelled texts of other.csv is in new.csv" in err
 
 
+def test_count_finds_labelled_texts_with_other_blanks(run: Run, news: News, tmp_path: Path) -> None:
+    write_labelled(tmp_path / "labelled.csv", news, 20)
+    content = (tmp_path / "labelled.csv").read_text().replace(" and ", "  and ")
+    (tmp_path / "labelled.csv").write_text(content)
+    code, _, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "-q")
+    assert code == 0
+    assert "left out" not in err
+
+
+def test_count_by_labels_does_not_warn_of_another_language(run: Run, tmp_path: Path) -> None:
+    texts = [f"der Zug nach Bern hat Nummer {i}" for i in range(40)]
+    (tmp_path / "german.txt").write_text("\n".join(texts))
+    lines = [f"{text},{'bank' if i % 2 else 'sport'}" for i, text in enumerate(texts)]
+    (tmp_path / "labelled.csv").write_text("text,topic\n" + "\n".join(lines) + "\n")
+    words = ("count", "news.slug", "german.txt", "--labelled", "labelled.csv", "-q")
+    assert run(*words).err == ""
+
+
 def test_count_asks_to_rename_columns_of_labels(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("note\na wheat silo\na loan\n")
     code, out, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")

@@ -114,7 +114,7 @@ def count(
     For example:
 
       slugline count tickets.slug new.csv
-      slugline count tickets.slug new.csv --by month -o counts.html
+      slugline count tickets.slug new.csv --by month --topic complaint -o new.html
       slugline count tickets.slug watch.db --since 2026-03-01
     """
     options.check_model_first("count", model, file)

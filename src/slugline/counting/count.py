@@ -10,6 +10,7 @@ import numpy as np
 from slugline.base.wording import counted, join_words
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow
+from slugline.counting.labelled import text_key
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, check_topics
 from slugline.counting.shares import HeldoutSample, heldout_samples
@@ -62,11 +63,10 @@ def count_rows(
         usable = [row for row, text in zip(batch, cells, strict=True) if isinstance(text, str)]
         texts = [text for text in cells if isinstance(text, str)]
         proba, words = fitted.predict_with_words(texts)
+        keys = map(text_key, texts) if labelled_texts else ()
         return AnsweredBatch(
             rows=usable,
-            labelled=[
-                (i, text.strip()) for i, text in enumerate(texts) if text.strip() in labelled_texts
-            ],
+            labelled=[(i, key) for i, key in enumerate(keys) if key in labelled_texts],
             n_bad=len(batch) - len(usable),
             proba=proba,
             words=words,
@@ -94,7 +94,7 @@ def count_rows(
         raise DataError(
             f"none of the {counted(len(options.labelled), 'labelled text')} of "
             f"{options.labelled.name} is in {rows.name}: label texts that are drawn at random "
-            "from those to count. Texts are compared as they are, but for blanks at both ends."
+            "from those to count. Texts are compared as they are, but for blanks and line breaks."
         )
     return Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
 

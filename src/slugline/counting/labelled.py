@@ -45,6 +45,15 @@ class TextLabel(NamedTuple):
     weight: float = 1.0
 
 
+def text_key(text: str) -> str:
+    r"""Return a text without what programs change: labels are of texts with the same key.
+
+    >>> text_key(" the goal\r\nand  match ") == text_key("the goal\nand match")
+    True
+    """
+    return " ".join(text.split())
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledSample:
     """Texts that people labelled.
@@ -54,7 +63,8 @@ class LabelledSample:
     name : str
         The file.
     labels : mapping of str to tuple of TextLabel
-        The labels of each text: several if it was drawn several times, as automatic replies are.
+        The labels of each text, by its `text_key`: several if it was drawn several times, as
+        automatic replies are.
     concerns : tuple of str
         Sentences that say why the labels may mislead.
     is_training_data : bool

@@ -12,7 +12,7 @@ from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import read_corpus
 from slugline.corpus.readers import is_database
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
-from slugline.counting.labelled import LabelledSample, TextLabel
+from slugline.counting.labelled import LabelledSample, TextLabel, text_key
 from slugline.errors import DataError, Parameter, StoreError
 from slugline.experiment.concerns import known_document_warnings
 from slugline.labels.store import LabelStore
@@ -43,7 +43,7 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     topics: dict[str, list[tuple[str, ...]]] = {}
     for text, topic in zip(corpus.texts, corpus.topics, strict=True):
         each = tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),)
-        topics.setdefault(text.strip(), []).append(each)
+        topics.setdefault(text_key(text), []).append(each)
     is_training_data = bool(known_document_warnings(fitted, corpus))
     concerns: list[str] = []
     if is_training_data:
@@ -108,7 +108,7 @@ def _selection_weights(path: Path) -> dict[str, list[float]]:
                     continue
                 probability = _relative_probability(draws[each.document.id].selection)
                 if probability:
-                    weights.setdefault(each.document.text.strip(), []).append(1 / probability)
+                    weights.setdefault(text_key(each.document.text), []).append(1 / probability)
     except StoreError as error:
         raise DataError(*error.parts) from error
     return weights

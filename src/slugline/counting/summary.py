@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
     FEW_TEXTS,
+    TextTotals,
     confidence_concerns,
     few_text_concerns,
     find_unknown_groups,
@@ -127,7 +128,11 @@ class Summary:
 
         Groups of few texts are left out, as the tests take differences to be normal.
         """
-        totals = {name: group.totals for name, group in self._tally.groups.items()}
+        totals = {
+            group.name: self._tally.groups[group.name].totals
+            for group in groups
+            if group.is_by_model
+        }
         unknown = find_unknown_groups(totals, self._tally.usual_words)
         return [
             group
@@ -167,12 +172,19 @@ class Summary:
         self, total: Estimates, groups: Sequence[GroupCount], estimates: Mapping[str, Estimates]
     ) -> Iterator[str]:
         tally, usual = self._tally, self._tally.usual_words
-        totals = {group.name: tally.groups[group.name].totals for group in groups}
+        # Counts by labels are right, whatever else has changed.
+        is_by_model = len(self._labels) < MIN_LABELLED
+        totals = tally.total.totals if is_by_model else TextTotals()
+        group_totals = {
+            group.name: tally.groups[group.name].totals for group in groups if group.is_by_model
+        }
+        unknown = find_unknown_groups(group_totals, usual)
+        by_model = {name: estimates[name] for name in group_totals if name not in unknown}
         period = None if tally.grouping is None else tally.grouping.period
         n_by_group = [group.n_texts for group in groups]
         yield from few_text_concerns(len(tally.total), n_by_group, period or "group")
-        yield from text_concerns(tally.total.totals, usual)
-        yield from group_text_concerns(totals, tally.total.totals, usual)
+        yield from text_concerns(totals, usual)
+        yield from group_text_concerns(group_totals, totals, usual)
         if self._options.labelled is not None:
             yield from labelled_concerns(
                 self._options.labelled,
@@ -182,27 +194,20 @@ class Summary:
                 self._topics,
             )
             yield from few_label_concerns(groups, period)
-        if not self._samples:
-            return
-        # Counts by labels are right, whatever else has changed.
-        is_by_model = len(self._labels) < MIN_LABELLED
-        unknown = find_unknown_groups(totals, usual)
-        by_model = {
-            group.name: estimates[group.name]
-            for group in groups
-            if group.is_by_model and group.name not in unknown
-        }
         if len(self._samples) == 1:
-            sample = self._samples[0]
+            sample, shares = self._samples[0], total[0].shares
             if is_by_model:
-                unsure = [*unsure_concerns(tally.total.totals, sample, total[0].shares)]
+                unsure = [*unsure_concerns(totals, sample, shares)]
                 yield from unsure or confidence_concerns(total[0])
-            shares = {name: each[0].shares for name, each in by_model.items()}
             yield from group_unsure_concerns(
-                totals, sample, shares, total=tally.total.totals, total_shares=total[0].shares
+                group_totals,
+                sample,
+                {name: each[0].shares for name, each in by_model.items()},
+                total=totals,
+                total_shares=shares,
             )
-        if is_by_model:
-            yield from shift_concerns(total, self._topics)
-        yield from group_shift_concerns(by_model, total)
-        if is_by_model or by_model:
+        compared = total if is_by_model else []
+        yield from shift_concerns(compared, self._topics)
+        yield from group_shift_concerns(by_model, compared)
+        if self._samples and (is_by_model or by_model):
             yield from heldout_concerns(self._samples, self._topics)
