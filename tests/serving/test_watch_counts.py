@@ -9,14 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import slugline
 from served_days import FIRST, draw_texts, serve_days, train_news
 from slugline.errors import DataError
 from slugline.serving.metrics import Metrics
+from slugline.serving.request_columns import add_columns
+from slugline.serving.requests import Cells
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.counts import DayCountOptions, count_days
+from slugline.serving.watch.kept_texts import KeptTexts
 from slugline.serving.watch.recorder import Watch, watched_model
 from slugline.serving.watch.store import WatchStore, is_watch_file
 
@@ -268,3 +272,28 @@ def test_sample_deletes_texts(
     assert run("count", model.path, texts_path).code == 0
     assert run("sample", model.path, texts_path, "--delete", "-o", "x.csv").code == 2
     assert run("sample", model.path, tmp_path / "none.db", "--delete").code == 1
+
+
+def test_kept_texts_have_the_columns_that_were_sent(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    texts, topics = draw_texts([40, 40, 40])
+    columns: list[Cells] = [{"desk": "east" if topic == "grain" else "west"} for topic in topics]
+    rows = [{"text": t, "topic": y, **c} for t, y, c in zip(texts, topics, columns, strict=True)]
+    model_path = tmp_path / "desks.slug"
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert run("train", "rows.json", "--column", "desk", "-o", model_path).code == 0
+    model = ServedModel.load(str(model_path))
+    watch = Watch(Metrics(), WatchStore(tmp_path / "desks.db"), n_kept=500)
+    sent, _ = add_columns(model, texts, columns)
+    watch.add(model, model.answer(sent))
+    watch.close()
+    with WatchStore(tmp_path / "desks.db", is_read_only=True) as store:
+        kept = KeptTexts.read(store, model.digest, None).texts
+    proba = model.fitted.predict_proba([each.text for each in kept])
+    assert np.sort(proba[:, 1]) == pytest.approx(
+        np.sort(model.fitted.predict_proba(sent)[:, 1]), abs=1e-6
+    )
+    table = run("sample", model_path, tmp_path / "desks.db").out.splitlines()
+    assert table[0] == "topic,text,desk,day"
+    assert {row.split(",")[2] for row in table[1:]} == {"east", "west"}

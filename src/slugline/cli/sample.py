@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -71,7 +72,8 @@ def sample(
     # In random order, so that those from the top are a random sample.
     order = np.random.default_rng(seed).permutation(len(kept.texts)).tolist()
     texts = [kept.texts[row] for row in order]
-    table = _table(texts, fitted.layout)
+    columns = [column.name for column in fitted.features.table_columns]
+    table = _table(texts, fitted.layout, columns)
     if output is None:
         # A file gets the texts as they are, and a terminal nothing that it would obey.
         is_seen = sys.stdout.isatty()
@@ -96,8 +98,11 @@ def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts
     return kept
 
 
-def _table(texts: list[KeptText], layout: DataLayout | None) -> bytes:
-    """Return the texts with empty columns of topics, named as in the data of the model."""
+def _table(texts: list[KeptText], layout: DataLayout | None, columns: Sequence[str]) -> bytes:
+    """Return the texts with empty columns of topics, named as in the data of the model.
+
+    `columns` are those that the model uses besides the text.
+    """
     form = None if layout is None else layout.topic_form
     topics = ["topic" if layout is None else layout.topic]
     if form is not None and form.kind == "columns":
@@ -107,7 +112,8 @@ def _table(texts: list[KeptText], layout: DataLayout | None) -> bytes:
     to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     file = io.BytesIO()
     writer = table_writer(file, TableDialect())
-    writer.writerow([*topics, text, "day"])
+    writer.writerow([*topics, text, *columns, "day"])
     for each in texts:
-        writer.writerow([*[to_fill_in] * len(topics), table_cell(each.text), each.day.isoformat()])
+        cells = [each.text, *(each.text.columns.get(name) for name in columns), each.day]
+        writer.writerow([*[to_fill_in] * len(topics), *map(table_cell, cells)])
     return file.getvalue()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from slugline.corpus.documents import RowText
 from slugline.counting.dates import Period, name_period
 from slugline.counting.labelled import FoundText, LabelledSample, MatchedLabels
 from slugline.model.fitted import Fitted
@@ -20,15 +22,32 @@ class KeptText(NamedTuple):
     Attributes
     ----------
     day : date
-    text : str
+    text : RowText
     weight : float
         How many texts of the day it stands for: the inverse of the probability with which it was
         kept.
     """
 
     day: datetime.date
-    text: str
+    text: RowText
     weight: float
+
+
+def _read_cells(cells: str) -> dict[str, Any]:
+    """Return the columns of a text; without those that aren't what a request may have."""
+    try:
+        found = json.loads(cells)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: cell for name, cell in found.items() if _is_cell(cell)}
+
+
+def _is_cell(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(each, str) for each in value)
+    return isinstance(value, str | int | float)
 
 
 class KeptTexts(NamedTuple):
@@ -55,7 +74,11 @@ class KeptTexts(NamedTuple):
         days = store.days(digest, first, with_groups=False)
         samples = store.samples(digest, first)
         texts = [
-            KeptText(day, each.text, days[day].n_texts / len(sample.texts))
+            KeptText(
+                day,
+                RowText(each.text, _read_cells(each.cells)),
+                days[day].n_texts / len(sample.texts),
+            )
             for day, sample in samples.items()
             if day in days
             for each in sample.texts

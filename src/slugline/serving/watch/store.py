@@ -44,7 +44,7 @@ _TABLES = (
     "CREATE TABLE samples (model INTEGER NOT NULL, day TEXT NOT NULL, n_texts INTEGER NOT NULL, "
     "capacity INTEGER NOT NULL, PRIMARY KEY (model, day)) WITHOUT ROWID",
     "CREATE TABLE texts (model INTEGER NOT NULL, day TEXT NOT NULL, key INTEGER NOT NULL, "
-    "text BLOB NOT NULL, PRIMARY KEY (model, day, key)) WITHOUT ROWID",
+    "text BLOB NOT NULL, cells TEXT NOT NULL, PRIMARY KEY (model, day, key)) WITHOUT ROWID",
     "CREATE TABLE alerts (model INTEGER NOT NULL, series TEXT NOT NULL, began TEXT NOT NULL, "
     "raised TEXT NOT NULL, accepted TEXT, person BLOB, learned_by TEXT, "
     "PRIMARY KEY (model, series, began)) WITHOUT ROWID",
@@ -383,14 +383,14 @@ class WatchStore(DatabaseStore):
                     n_texts, capacity = _to_counts(cells)
                     sample = TextSample(capacity, n_texts)
                     parts[number, datetime.date.fromisoformat(day)] = sample
-            for number, day, random_key, text in connection.execute(
-                f"SELECT model, day, key, text FROM texts {where} ORDER BY day, key",  # noqa: S608
+            for number, day, random_key, text, cells in connection.execute(
+                f"SELECT model, day, key, text, cells FROM texts {where} ORDER BY day, key",  # noqa: S608
                 span,
             ):
                 with self._reading_row(f"a text of the day {day!r}"):
                     [random_key] = _to_counts([random_key], _MAX_INTEGER)
                     sample = parts[number, datetime.date.fromisoformat(day)]
-                    sample.texts.append(SampledText(random_key, from_cell(text)))
+                    sample.texts.append(SampledText(random_key, from_cell(text), str(cells)))
         return _merge_days(parts)
 
     def delete_texts(self, before: datetime.date = datetime.date.max) -> int:
@@ -511,8 +511,8 @@ def _write_sample(
         (*key, sample.n_texts, sample.capacity, _MAX_COUNT),
     )
     connection.executemany(
-        "INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)",
-        [(*key, each.key, to_cell(each.text)) for each in sample.texts],
+        "INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?, ?)",
+        [(*key, each.key, to_cell(each.text), each.cells) for each in sample.texts],
     )
     connection.execute(
         "DELETE FROM texts WHERE model = ? AND day = ? AND key NOT IN (SELECT key FROM texts "

@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import I64
+from slugline.corpus.documents import cells_of
 
 #: The number of days after which kept texts are deleted, by default and at most, and the largest
 #: number of texts of a day.
 KEEP_DAYS, MAX_KEEP_DAYS, MAX_KEPT = 90, 3660, 10_000
 # Keys are below this one: SQLite's integers have 63 bits without the sign.
 _MAX_KEY = 1 << 62
-# The largest number of characters of a text that are kept.
+# The largest number of characters of a text, and of its other columns, that are kept.
 _MAX_CHARACTERS = 1_000_000
 
 
 class SampledText(NamedTuple):
-    """A text, and the random number by which it is in the sample."""
+    """A text in a sample.
+
+    Attributes
+    ----------
+    key : int
+        The random number by which it is in the sample.
+    text : str
+    cells : str
+        Its other columns, as a JSON object.
+    """
 
     key: int
     text: str
+    cells: str = "{}"
+
+    @classmethod
+    def from_text(cls, key: int, text: str) -> SampledText:
+        """Return a text with its columns; what is too long is cut off or left out."""
+        cells = json.dumps(dict(cells_of(text)), default=str)
+        return cls(key, text[:_MAX_CHARACTERS], cells if len(cells) <= _MAX_CHARACTERS else "{}")
 
 
 class TextSample:
@@ -53,9 +71,7 @@ class TextSample:
         """Add texts with their random keys; see `draw_keys`."""
         self.n_texts += len(texts)
         candidates = np.argsort(keys)[: self.capacity].tolist()
-        self._keep_smallest(
-            SampledText(int(keys[row]), texts[row][:_MAX_CHARACTERS]) for row in candidates
-        )
+        self._keep_smallest(SampledText.from_text(int(keys[row]), texts[row]) for row in candidates)
 
     def add(self, other: TextSample) -> None:
         """Add a sample of other texts."""
