@@ -101,7 +101,7 @@ endif
 .venv/dev-ready: .venv/pip-ready $(BUILT_OF)
 	$(call install,dev)
 	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
-	touch $@
+	touch $@ .venv/docs-ready # dev has all that docs has
 
 .venv/docs-ready: .venv/pip-ready $(BUILT_OF)
 	$(call install,docs)

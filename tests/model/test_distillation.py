@@ -50,8 +50,7 @@ def unlabelled() -> list[str]:
 
 def fit(texts_without_labels: list[str] | None = None, **options: Any) -> TopicClassifier:
     classifier = TopicClassifier(encoder=Meanings(WORDS), distil=True, **options)
-    more = unlabelled() if texts_without_labels is None else texts_without_labels
-    return classifier.fit(*documents(), X_unlabelled=more or None)
+    return classifier.fit(*documents(), X_unlabelled=texts_without_labels or unlabelled())
 
 
 def encoder_of(classifier: TopicClassifier) -> DistilledEncoder:
@@ -89,11 +88,6 @@ def test_distilled_vectors_know_words_of_unlabelled_texts(fitted: TopicClassifie
     assert fitted.predict(NEW[:4]).tolist() == ["a", "b", "a", "b"]
 
 
-def test_distilled_vectors_know_words_of_the_encoder_without_unlabelled_texts() -> None:
-    record = encoder_of(fit([])).record
-    assert (record.teacher, record.n_unlabelled, record.n_heldout) == ("meanings", 0, 24)
-
-
 def test_distilled_model_records_its_accuracy_beside_its_teacher(fitted: TopicClassifier) -> None:
     record = encoder_of(fitted).record
     assert record == ("meanings", 120, 24, 1.0, 1.0)
@@ -103,7 +97,7 @@ def test_distilled_model_records_its_accuracy_beside_its_teacher(fitted: TopicCl
     )
 
 
-def test_fit_asks_for_unlabelled_texts_that_distillation_lacked() -> None:
+def test_fit_without_unlabelled_texts_distils_words_of_the_encoder_and_asks_for_some() -> None:
     class Notes(SilentProgress):
         def __init__(self) -> None:
             self.notes: list[str] = []
@@ -117,15 +111,16 @@ def test_fit_asks_for_unlabelled_texts_that_distillation_lacked() -> None:
     assert steps.notes[-1].endswith(
         "; from texts without labels, it would learn more words: give them with `X_unlabelled`"
     )
+    record = encoder_of(classifier).record
+    assert (record.teacher, record.n_unlabelled, record.n_heldout) == ("meanings", 0, 24)
 
 
-def test_distilled_model_doesnt_ask_its_teacher() -> None:
-    teacher = Meanings(WORDS)
-    classifier = TopicClassifier(encoder=teacher, distil=True)
-    classifier.fit(*documents(), X_unlabelled=unlabelled())
+def test_distilled_model_doesnt_ask_its_teacher(fitted: TopicClassifier) -> None:
+    teacher = fitted.encoder
+    assert isinstance(teacher, Meanings)
     n_texts = teacher.n_texts
-    classifier.predict_proba(NEW)
-    assert teacher.n_texts == n_texts
+    fitted.predict_proba(NEW)
+    assert teacher.n_texts == n_texts > 0
 
 
 def test_fit_is_the_same_for_any_number_of_threads(fitted: TopicClassifier) -> None:
