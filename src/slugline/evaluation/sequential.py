@@ -108,8 +108,11 @@ def find_alarms(
     scaled, errors = _stabilize(fractions, sizes)
     low, high = (np.clip(np.broadcast_to(end, fractions.shape), 0, 1) for end in (low, high))
     test = _SequentialTest(fractions.shape[1], np.log(N_DAYS * n_tests / ALPHA))
+    bands: _DayBands | None = None
     for day, weekday in enumerate(weekdays.tolist()):
-        test.add_day(day, weekday, scaled[day], errors[day], _DayBands(low[day], high[day]))
+        if bands is None or (low[day] != low[day - 1]).any() or (high[day] != high[day - 1]).any():
+            bands = _DayBands(low[day], high[day])
+        test.add_day(day, weekday, scaled[day], errors[day], bands)
     return ChangeAlarms(test.raised, test.began)
 
 
