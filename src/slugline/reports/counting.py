@@ -56,7 +56,7 @@ class TopicTable(NamedTuple):
 def count_page(counts: Counts) -> str:
     """Return counts as one HTML page that needs no other file."""
     topics = counts.total.by_share()
-    head = ["share", "95 % interval", "number", "95 % interval"]
+    head = ["share", "95 % interval", "number", "interval"]
     head.append("by" if counts.n_labelled else "answers")
     return render(
         "counting.html.j2",
@@ -112,7 +112,7 @@ def _cells(topic: TopicCount, counts: Counts) -> list[str]:
     if topic.is_estimated:
         estimate = [
             percent(topic.share),
-            f"{100 * low:.1f} to {100 * high:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f}",
             f"{topic.n:,.0f}",
             f"{topic.n_low:,} to {topic.n_high:,}",
         ]
