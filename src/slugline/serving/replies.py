@@ -5,6 +5,7 @@ Their types describe them in the OpenAPI description and in the tools' schemas.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated
@@ -196,28 +197,30 @@ N_REASONS = 20
 
 def to_results(decisions: Sequence[Decision], n_guesses: int) -> list[Result]:
     """Return the results, each with the `n_guesses` most likely topics."""
+    tops = [decision.top[:n_guesses] for decision in decisions]
+    names = [name for top in tops for name, _ in top]
     # All at once: rounding one by one would take most of the time of a long reply.
-    probabilities = [value for decision in decisions for _, value in decision.top[:n_guesses]]
-    rounded = np.round(probabilities, _DIGITS).tolist()
-    results, start = [], 0
-    for decision in decisions:
-        end = start + len(decision.top[:n_guesses])
-        results.append(_result(decision, rounded[start:end]))
-        start = end
-    return results
+    rounded = np.round([probability for top in tops for _, probability in top], _DIGITS)
+    guesses = [*map(Guess, names, rounded.tolist())]
+    ends = itertools.accumulate(map(len, tops))
+    return [
+        _result(decision, guesses[end - len(top) : end])
+        for decision, top, end in zip(decisions, tops, ends, strict=True)
+    ]
 
 
-def _result(decision: Decision, probabilities: Sequence[float]) -> Result:
-    """Return a result with as many guesses as there are rounded probabilities."""
-    names = [name for name, _ in decision.top]
-    guesses = [*map(Guess, names, probabilities)]
-    topics = map(Guess, decision.topics or (), map(round_number, decision.probabilities))
+def _result(decision: Decision, guesses: list[Guess]) -> Result:
+    """Return the result with these guesses."""
+    reason = decision.reason
+    topics: list[Guess] | UnsetType = UNSET
+    if decision.topics is not None:
+        topics = [*map(Guess, decision.topics, map(round_number, decision.probabilities))]
     return Result(
         topic=decision.topic,
-        topics=UNSET if decision.topics is None else [*topics],
+        topics=topics,
         probability=guesses[0].probability,
-        reason=str(decision.reason) if decision.reason else UNSET,
-        reason_kind=decision.reason.kind if decision.reason else UNSET,
+        reason=UNSET if reason is None else str(reason),
+        reason_kind=UNSET if reason is None else reason.kind,
         top=guesses,
     )
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.serving.web.bodies import (
-    FEW_BYTES,
     body_type,
+    is_quick_json,
     parse_json,
     parse_large_json,
     read_body,
@@ -36,7 +36,7 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
         )
     settings = web_state(request).settings
     body = await read_body(request, settings.max_body, settings.timeout)
-    if len(body) <= FEW_BYTES:
+    if is_quick_json(body):
         return parse_json(body, decoder)
     return await service_of(request).threads.run(
         parse_large_json, body, decoder, settings.max_values, settings.max_characters
