@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -180,13 +181,7 @@ class Guard:
         Numeric addresses can't be redirected.
         """
         name = _without_port(host)
-        if name in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
+        return name in self._hosts or _is_address(name.strip("[]"))
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Raise an HttpProblem if there is no valid token.
@@ -222,6 +217,15 @@ class Guard:
             message["headers"].append(_NO_STORE)
         message["headers"].append((b"x-request-id", request_id.encode()))
         message["headers"] += self._state.response_headers(scope["state"]["call"])
+
+
+@functools.lru_cache(16)  # names come from anybody
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _sent_token(header: bytes) -> bytes:
