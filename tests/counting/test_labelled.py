@@ -176,8 +176,34 @@ def test_labelled_sample_has_the_weights_of_a_label_database(
     weights = {text: label.weight for text, [label] in sample.labels.items()}
     assert weights == pytest.approx({"loan 0": 1, "loan 1": 0.2})
     assert sample.concerns == (
-        f"1 label in {path} is left out: the texts were chosen actively without a known "
-        "probability, or labelled with a guess in view.",
+        f"1 label in {path} is left out: of texts that were chosen without a known probability.",
+    )
+
+
+def test_labelled_sample_has_labels_as_they_were_before_a_guess_was_shown(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.db"
+    make_store(path, [Selection("random", 0.01, 100)] * 5)
+    with LabelStore(path) as store:
+        store.add_topic("grain", "Kim")
+        for number, topic in ((1, "bank"), (2, "grain"), (3, None)):
+            assignment = store.assign("Kim", number, Selection("audit", is_guess_shown=True))
+            assert assignment is not None
+            if topic is None:
+                store.skip(assignment.id, "unclear", is_guess_shown=True)
+            else:
+                store.label(assignment.id, [topic], is_guess_shown=True)
+        [number] = store.add_documents([NewDocument("id 5", "loan 5")])
+        assignment = store.assign("Kim", number, Selection("suggested", 0.05, 100))
+        assert assignment is not None
+        store.label(assignment.id, ["bank"], is_guess_shown=True)
+    sample = read_labelled_sample(path, load(news_slug).fitted_)
+    assert {text: label.topics for text, [label] in sample.labels.items()} == {
+        f"loan {i}": ("bank",) for i in range(5)
+    }
+    assert sample.concerns == (
+        f"1 label in {path} is left out: of texts that were labelled with a guess in view.",
     )
 
 

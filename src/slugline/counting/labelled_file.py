@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, join_words
-from slugline.corpus.label_database.records import DocumentLabels, Selection
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.label_database.records import Selection
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import read_corpus
 from slugline.corpus.readers import is_database
@@ -15,6 +18,7 @@ from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
 from slugline.counting.labelled import LabelledSample, TextLabel, text_key
 from slugline.errors import DataError, Parameter, StoreError
 from slugline.experiment.concerns import known_document_warnings
+from slugline.labels.labelled_texts import find_first_decisions
 from slugline.labels.store import LabelStore
 from slugline.model.fitted import Fitted
 
@@ -38,12 +42,8 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     except DataError as error:
         raise _name_columns(error, path, options.layout) from error
     known_topics = [str(name) for name in fitted.topics.names]
-    corpus = apply_topic_rules(corpus, topic_rules(options), known_topics)
-    corpus = add_parents(corpus, fitted.separator)
-    topics: dict[str, list[tuple[str, ...]]] = {}
-    for text, topic in zip(corpus.texts, corpus.topics, strict=True):
-        each = tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),)
-        topics.setdefault(text_key(text), []).append(each)
+    rules = topic_rules(options)
+    corpus = add_parents(apply_topic_rules(corpus, rules, known_topics), fitted.separator)
     is_training_data = bool(known_document_warnings(fitted, corpus))
     concerns: list[str] = []
     if is_training_data:
@@ -51,31 +51,29 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
             f"The model learned from {path}, so these labels are counted without it: use labels "
             "that it has not seen for narrower intervals."
         )
-    weights = (
-        _selection_weights(path)
-        if is_database(path)
-        else {text: [1.0] * len(labels) for text, labels in topics.items()}
+    weights = [1.0] * len(corpus.texts)
+    if is_database(path):
+        drawn = _read_drawn_labels(path)
+        if not drawn.texts:
+            raise DataError(
+                f"no text of {path} was selected at random or with a known probability: its labels "
+                "are of texts that somebody chose, and say nothing about the others. Label texts "
+                "that `slugline label` draws."
+            )
+        corpus = apply_topic_rules(Corpus(drawn.texts, drawn.topics), rules, known_topics)
+        corpus = add_parents(corpus, fitted.separator)
+        weights = drawn.weights
+        concerns.extend(drawn.concerns(path))
+    labels = defaultdict[str, list[TextLabel]](list)
+    for text, topic, weight in zip(corpus.texts, corpus.topics, weights, strict=True):
+        topics = tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),)
+        labels[text_key(text)].append(TextLabel(topics, weight))
+    return LabelledSample(
+        str(path),
+        {text: tuple(each) for text, each in labels.items()},
+        tuple(concerns),
+        is_training_data=is_training_data,
     )
-    drawn = {
-        text: tuple(map(TextLabel, labels, weights[text]))
-        for text, labels in topics.items()
-        if text in weights
-    }
-    sample = LabelledSample(str(path), drawn, is_training_data=is_training_data)
-    n_left_out = len(corpus.texts) - len(sample)
-    if not drawn:
-        raise DataError(
-            f"no text of {path} was selected at random or with a known probability: its labels "
-            "are of texts that somebody chose, and say nothing about the others. Label texts that "
-            "`slugline label` draws."
-        )
-    if n_left_out:
-        concerns.append(
-            f"{counted(n_left_out, 'label')} in {path} {'is' if n_left_out == 1 else 'are'} left "
-            "out: the texts were chosen actively without a known probability, or labelled with a "
-            "guess in view."
-        )
-    return replace(sample, concerns=tuple(concerns))
 
 
 def _name_columns(error: DataError, path: Path, layout: DataLayout | None) -> DataError:
@@ -97,25 +95,66 @@ def _name_columns(error: DataError, path: Path, layout: DataLayout | None) -> Da
     )
 
 
-def _selection_weights(path: Path) -> dict[str, list[float]]:
-    """Return the weights of the documents with each text that were drawn, if these are known."""
-    weights: dict[str, list[float]] = {}
+@dataclass
+class _DrawnLabels:
+    """The labels of a label database whose texts were drawn with a known probability.
+
+    They are those that a coder gave before seeing a guess. Labels are shown again where a model
+    contradicts them: without these, or as they are afterwards, the others would agree with it more
+    often than texts do.
+
+    Attributes
+    ----------
+    texts : list of str
+    topics : list of tuple of str
+    weights : list of float
+        Inverse probabilities, up to a factor.
+    n_chosen, n_guessed : int
+        Numbers of labels that are left out: of texts that were chosen otherwise, and of those that
+        were labelled with a guess in view.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    topics: list[tuple[str, ...]] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    n_chosen: int = 0
+    n_guessed: int = 0
+
+    def concerns(self, path: Path) -> Iterator[str]:
+        """Yield sentences that say how many labels are left out, and why."""
+        for n, reason in (
+            (self.n_chosen, "texts that were chosen without a known probability"),
+            (self.n_guessed, "texts that were labelled with a guess in view"),
+        ):
+            if n:
+                is_or_are = "is" if n == 1 else "are"
+                yield f"{counted(n, 'label')} in {path} {is_or_are} left out: of {reason}."
+
+
+def _read_drawn_labels(path: Path) -> _DrawnLabels:
+    drawn = _DrawnLabels()
     try:
         with LabelStore(path, is_read_only=True) as store:
-            draws = store.first_assignments()
+            draws, first_decisions = store.first_assignments(), find_first_decisions(store)
             for each in store.labels():
-                if each.document.id not in draws or _is_guess_shown(each):
+                first = first_decisions.get(each.document.id)
+                decisions = each.decisions if first is None else (first,)
+                topics = each.answer if first is None else first.topics
+                if each.is_replaced or topics is None or (first and first.kind != "label"):
                     continue
-                probability = _relative_probability(draws[each.document.id].selection)
-                if probability:
-                    weights.setdefault(text_key(each.document.text), []).append(1 / probability)
+                draw = draws.get(each.document.id)
+                probability = None if draw is None else _relative_probability(draw.selection)
+                if probability is None:
+                    drawn.n_chosen += 1
+                elif any(decision.is_guess_shown for decision in decisions):
+                    drawn.n_guessed += 1
+                else:
+                    drawn.texts.append(each.document.text)
+                    drawn.topics.append(topics)
+                    drawn.weights.append(1 / probability)
     except StoreError as error:
         raise DataError(*error.parts) from error
-    return weights
-
-
-def _is_guess_shown(each: DocumentLabels) -> bool:
-    return any(decision.is_guess_shown for decision in each.decisions)
+    return drawn
 
 
 def _relative_probability(selection: Selection) -> float | None:
