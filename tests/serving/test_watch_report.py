@@ -236,12 +236,14 @@ def test_alert_check_logs_an_alert_once_a_day_at_most(
     store: WatchStore, model: ServedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     today = serve_days(store, model, [USUAL] * 20 + [MORE_GRAIN] * 8)
-    check = AlertCheck(ServedModels([model]))
+    metrics = Metrics()
+    check = AlertCheck(ServedModels([model]), metrics)
     with caplog.at_level(logging.WARNING, "slugline.server"):
         for _ in range(3):
             check(store, today)
     found = [line for line in caplog.messages if "share of grain" in line]
     assert len(found) == 1
+    assert f"slugline_alerts_total {len(caplog.messages)}\n" in metrics.text()
     assert re.fullmatch(
         r"news: Since 2\d January 2026, the share of grain is \d\d %; by training, \d\d to \d\d % "
         r"is expected\.",

@@ -75,7 +75,7 @@ def run_process(
     gc.set_threshold(*_GARBAGE)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
-        watch.on_written = AlertCheck(models)
+        watch.on_written = AlertCheck(models, metrics)
         watch.start()
         if learner is not None:
             stack.callback(learner.stop)

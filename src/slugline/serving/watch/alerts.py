@@ -6,6 +6,7 @@ import datetime
 import logging
 
 from slugline.evaluation.intervals import Interval
+from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModels
 from slugline.serving.watch.report import AlertReport, update_alerts
 from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE
@@ -73,15 +74,16 @@ def format_day(day: datetime.date) -> str:
 
 
 class AlertCheck:
-    """Tests, once a day, whether a series of a served model has left its band, and logs it.
+    """Tests, once a day, whether a series of a served model has left its band; logs and counts it.
 
     Parameters
     ----------
     models : ServedModels
+    metrics : Metrics
     """
 
-    def __init__(self, models: ServedModels) -> None:
-        self._models = models
+    def __init__(self, models: ServedModels, metrics: Metrics) -> None:
+        self._models, self._metrics = models, metrics
         # The day of the last check, by the digest of the model.
         self._checked: dict[str, datetime.date] = {}
 
@@ -93,3 +95,4 @@ class AlertCheck:
             self._checked[model.digest] = today
             for report in update_alerts(store, model, today):
                 _log.warning("%s: %s", model.name, describe_alert(report))
+                self._metrics.add("alerts_total")
