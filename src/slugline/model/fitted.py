@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
     from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
+    from slugline.text.scoring import TermWeights
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -357,11 +358,16 @@ class Fitted:
     def _scorer(self) -> TextScorer | None:
         """What scores texts in one pass; None if the weights may still be changed by batches."""
         learner = self._linear_learner
-        weights = learner.term_weights()
+        weights = learner.term_weights(for_few=True)
         if weights is None:
             return None
         vectors = None if self.dense is None else self.dense.vector_weights
-        return TextScorer(self.features, weights, learner.biases, vectors)
+
+        def make_table() -> TermWeights:
+            table = learner.term_weights()
+            return weights if table is None else table
+
+        return TextScorer(self.features, weights, learner.biases, vectors, make_table)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, without cached properties: a scorer can't be pickled."""

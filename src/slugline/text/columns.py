@@ -162,10 +162,14 @@ class HashedColumns(Buckets):
 
     # Cached by `compact_table` until a column is added.
     _compact: TermTable | None = None
+    # The column of each bucket, below 0 if it has none. Models that only predict have none, as it
+    # would take most of the memory and of the time in which they are loaded.
+    _bucket_columns: I32 | None = None
 
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         super().__init__(n_buckets, kind)
-        self._columns = np.full(n_buckets, -1, dtype=np.int32)
+        # The bucket of each column, until there are `_bucket_columns`.
+        self._column_buckets: I32 = np.zeros(0, dtype=np.int32)
         self._names: tuple[tuple[bytes, I64], ...] = ()
         self._bounds: I64 | None = None
         self._n_columns = 0
@@ -178,16 +182,15 @@ class HashedColumns(Buckets):
         ------
         DataError : if two terms are in one bucket, or a term is not of the kind.
         """
-        buckets = cls(n_buckets, kind)
         names = join_terms(terms)
         hashes = find_hash(kind)(*names)
-        numbers = buckets._buckets(hashes)
         if len(hashes) != len(terms):
             raise DataError(f"a term is not of the kind {kind!r}")
-        buckets._append(numbers, names)
-        if (buckets._columns[numbers] != np.arange(len(terms))).any():
+        columns = cls(n_buckets, kind)
+        columns = cls.from_buckets(columns._buckets(hashes), names, n_buckets, kind)
+        if not columns._are_distinct():
             raise DataError(f"two terms of the kind {kind!r} are in one bucket")
-        return buckets
+        return columns
 
     def __repr__(self) -> str:
         return f"HashedColumns({self.n_columns} of {self.n_buckets}, kind={self.kind!r})"
@@ -237,7 +240,8 @@ class HashedColumns(Buckets):
     def copy(self) -> HashedColumns:
         """Return a copy that can learn further terms."""
         twin = copy.copy(self)
-        twin._columns = self._columns.copy()
+        if self._bucket_columns is not None:
+            twin._bucket_columns = self._bucket_columns.copy()
         return twin
 
     def select(self, columns: Integers) -> HashedColumns:
@@ -257,26 +261,53 @@ class HashedColumns(Buckets):
     ) -> HashedColumns:
         """Return columns for distinct buckets, in order; the inverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
-        columns._append(buckets, names)
+        columns._column_buckets = buckets
+        columns.add_names(names)
         return columns
 
     def buckets_and_names(self) -> tuple[I32, bytes, I64]:
         """Return the bucket of each column, the names concatenated as bytes, and their lengths."""
         data, lengths = self._join_names()
-        buckets = np.empty(self.n_columns, dtype=np.int32)
-        seen = np.flatnonzero(self._columns >= 0)
-        buckets[self._columns[seen]] = seen
-        return buckets, data, lengths
+        return self._buckets_by_column(), data, lengths
+
+    @property
+    def _columns(self) -> I32:
+        """The column of each bucket, below 0 if it has none; others write into it."""
+        if self._bucket_columns is None:
+            table = np.full(self.n_buckets, -1, dtype=np.int32)
+            table[self._column_buckets] = np.arange(len(self._column_buckets))
+            self._bucket_columns = table
+        return self._bucket_columns
+
+    def _buckets_by_column(self) -> I32:
+        """Return the bucket of each column."""
+        if self._bucket_columns is None:
+            return self._column_buckets
+        seen = np.flatnonzero(self._bucket_columns >= 0)
+        buckets = np.empty(len(seen), dtype=np.int32)
+        buckets[self._bucket_columns[seen]] = seen
+        return buckets
+
+    def _are_distinct(self) -> bool:
+        """Return whether no two columns are those of one bucket."""
+        buckets = np.sort(self._column_buckets)
+        return bool((buckets[1:] != buckets[:-1]).all())
 
     def _group_table(self) -> TermTable:
         n_groups = -(-self.n_buckets // _BUCKETS_PER_GROUP)
-        has_column = np.zeros(n_groups * _BUCKETS_PER_GROUP, dtype=bool)
-        has_column[: self.n_buckets] = self._columns >= 0
-        groups = np.empty((n_groups, 2), dtype=np.uint64)
-        buckets = np.flatnonzero(has_column)
-        groups[:, 0] = np.packbits(has_column, bitorder="little").view("<u8")
-        groups[:, 1] = np.searchsorted(buckets, np.arange(0, len(has_column), _BUCKETS_PER_GROUP))
-        return TermTable(self.n_buckets, self._columns[buckets], groups=groups)
+        buckets = self._buckets_by_column()
+        columns = buckets.argsort().astype(np.int32)
+        buckets = buckets[columns]
+        numbers = buckets // _BUCKETS_PER_GROUP
+        n_before = np.zeros(n_groups + 1, dtype=np.uint64)
+        np.cumsum(np.bincount(numbers, minlength=n_groups), out=n_before[1:])
+        groups = np.zeros((n_groups, 2), dtype=np.uint64)
+        bits = np.left_shift(np.uint64(1), (buckets % _BUCKETS_PER_GROUP).astype(np.uint64))
+        is_first = np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]
+        if len(bits):
+            groups[numbers[is_first], 0] = np.bitwise_or.reduceat(bits, np.flatnonzero(is_first))
+        groups[:, 1] = n_before[:-1]
+        return TermTable(self.n_buckets, columns, groups=groups)
 
     def _append(self, buckets: I32, names: tuple[bytes, I64]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))

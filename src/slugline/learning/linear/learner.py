@@ -243,10 +243,17 @@ class LinearLearner(LinearOptions):
             raise AttributeError("the learner has no weights yet; call fit first.")
         return self._weights
 
-    def term_weights(self) -> TermWeights | None:
-        """Return the weights as a kernel reads them; None after batches."""
+    def term_weights(self, *, for_few: bool = False) -> TermWeights | None:
+        """Return the weights as a kernel reads them; None after batches.
+
+        `for_few` is whether they are for few texts, which are scored before a table is made.
+        """
         if self._stream is not None:
             return None
+        if for_few and self._table is None:
+            values, topics, lengths = self._sparse_weights().entries
+            starts = sparse.row_offsets(lengths)
+            return aligned(values), aligned(topics, np.int32), starts.astype(np.int32)
         table = self._score_table()
         return aligned(table) if isinstance(table, np.ndarray) else _csr_parts(table)
 

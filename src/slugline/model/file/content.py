@@ -646,11 +646,22 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
         is_there = "unknown" if name in file.arrays else "missing"
         raise DataError(f"array {short_repr(name)} is {is_there}")
+    n_columns, n_topics = _weights_shape(fitted)
+    if n_columns != fitted.features.n_columns:
+        raise DataError(f"weights of {n_columns} columns for {fitted.features.n_columns} terms")
+    if n_topics != len(fitted.topics):
+        raise DataError(f"{n_topics} scores for {len(fitted.topics)} topics")
+
+
+def _weights_shape(fitted: Fitted) -> tuple[int, int]:
+    """Return the number of columns of the features that a learner reads, and of its scores."""
+    learner, n_columns = fitted.learner, fitted.features.n_columns
+    if is_linear(learner):  # without its table of weights, which takes long to make
+        return len(learner.unused_columns()), len(learner.biases)
     # A prediction for the shortest text shows whether all shapes fit together.
     with np.errstate(over="raise", invalid="raise"):
-        scores = fitted.learner.decision_function(next(fitted.features.read_parts([""])).rows)
-    if scores.shape != (1, len(fitted.topics)):
-        raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
+        scores = learner.decision_function(next(fitted.features.read_parts([""])).rows.csr())
+    return n_columns, scores.shape[1]
 
 
 def _check_idf(fitted: Fitted) -> None:
