@@ -7,6 +7,7 @@ import pytest
 
 from slugline.counting.changes import find_changes
 from slugline.counting.estimation import ShareEstimate, estimate_group
+from slugline.counting.labelled import estimate_labelled_share
 from slugline.counting.results import Change, GroupCount, TopicCount
 from slugline.counting.shares import HeldoutSample
 from slugline.evaluation.intervals import Interval, wilson
@@ -69,6 +70,37 @@ def test_changes_by_chance_are_rarely_called_more() -> None:
         for seed in range(60)
     )
     assert n_false <= 6
+
+
+@pytest.mark.parametrize(("n_labels", "has_model"), [(15, False), (200, True)])
+def test_changes_by_chance_are_rarely_called_more_with_labels(
+    n_labels: int, has_model: bool
+) -> None:
+    rng, shares = np.random.default_rng(0), np.array([0.3, 0.3, 0.2, 0.1, 0.05, 0.05])
+
+    def draw_group(name: str) -> GroupCount:
+        topics = rng.choice(6, 400, p=shares)
+        answers = np.where(rng.random(400) < 0.85, topics, rng.integers(0, 6, 400))
+        proba = np.where(answers[:, np.newaxis] == np.arange(6), 0.8, 0.04)
+        chosen, counts = rng.choice(400, n_labels, replace=False), []
+        for topic in range(6):
+            estimate = estimate_labelled_share(
+                (topics[chosen] == topic).astype(np.float64),
+                np.ones(n_labels),
+                400,
+                proba=proba[chosen, topic] if has_model else None,
+                mean_proba=float(proba[:, topic].mean()),
+            )
+            share, interval, method = estimate
+            counts.append(TopicCount(str(topic), share, interval, 400, None, method))
+        return GroupCount(name, 400, tuple(counts))
+
+    n_false = 0
+    for _ in range(60):
+        groups = [draw_group(f"2026-{month:02}") for month in range(1, 13)]
+        changes = find_changes(groups, [[]] * 12, is_time=True, has_labels=True)
+        n_false += any(change.is_significant for change in changes)
+    assert n_false <= 3  # 5 %
 
 
 def labelled_group(name: str, share: float) -> GroupCount:
