@@ -33,7 +33,7 @@ _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 _NEAR = 0.4
 # Errors by held-out documents relative to simulated ones: simulated texts are drawn from the third
 # of the documents that a resample leaves out, and were answered by models of fewer documents, which
-# err more than the final one. Chosen on training splits of 18 sets with up to 4 models each (800
+# err more than the final one. Chosen on training splits of 18 sets with 4 to 6 models each (800
 # documents; 300 and 2,500 as a check), of 0.5 to 1: the smallest with which at least 90 % of the
 # intervals of each set hold.
 _HELDOUT_SCALE = 0.7
