@@ -35,8 +35,10 @@ quick: lint ## lint, types, and the tests that are not slow: within a minute
 docs: site .venv/dev-ready ## the site, and its tests
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal docs/tests
 
+# One process more than there are cores, as pages wait for kernels, servers and browsers.
 site: .venv/docs-ready ## the site alone, in docs/_build/html
-	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html \
+	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html \
+		-j $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)") \
 		|| { rm -rf docs/_build/html/.doctrees; false; } # or the next build would not complain
 
 format: .venv/dev-ready ## mend what ruff can mend
