@@ -54,6 +54,8 @@ _MIN_ROWS_PER_TOPIC = 10
 _N_FOLDS, _N_PARTS = 4, 3
 # If less than this fraction of the rows is distinct, new rows will mostly be copies as well.
 _FEW_DIFFERENT = 0.1
+# A single pass scores at most one of so many parts of the rows before it learns from them.
+_MIN_PARTS = 5
 # Probabilities are calibrated on at least this many rows, if there are enough.
 _MIN_CALIBRATION_ROWS = 500
 # The smallest number of topics that are learned at a time.
@@ -188,18 +190,22 @@ def fit_linear(
 
 def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
     rows = problem.counted_rows
-    training, clean_rows = _Training.from_problem(problem, rows, passes), rows
+    last = _LastRows.choose(problem, rows, passes)
+    training = _Training.from_problem(problem, rows, passes, last=last)
+    clean_rows = rows
     if clean and not problem.labels.multilabel:
         clean_rows = _without_doubtful(training, rows)
         if len(clean_rows) < len(rows):
-            training = _Training.from_problem(problem, clean_rows, passes)
+            training = _Training.from_problem(problem, clean_rows, passes, last=last)
     ends = training.map_batches(training.finish)
+    heldout = training.heldout_scores()
     del training
     biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
     del ends  # so that a part can be freed when it has been copied
     weights = steps.hstack_topics(parts)
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
-    heldout = score_heldout_rows(problem, rows, clean_rows, passes)
+    if heldout is None:
+        heldout = score_heldout_rows(problem, rows, clean_rows, passes)
     calibration = heldout.calibration(problem.labels, problem.costs)
     return FittedLinear(weights, biases, calibration, len(rows) - len(clean_rows), heldout)
 
@@ -316,6 +322,32 @@ class LinearProblem:
 
 
 @dataclass(frozen=True)
+class _LastRows:
+    """Rows that a single pass learns from last.
+
+    Before that, they are scored, so that no other fit is needed to hold rows out.
+    """
+
+    mask: Mask  # shape (n_rows,)
+    rows: Index  # shape (n_scored,): all of them, in ascending order
+
+    @classmethod
+    def choose(cls, problem: LinearProblem, rows: Index, passes: int | None) -> _LastRows | None:
+        """Return a part of many rows with all copies of each; None with more than one pass."""
+        if (passes or default_passes(len(rows))) > 1 or len(rows) <= problem.limits.many_rows:
+            return None
+        if problem.context.cross_validate:
+            return None
+        n_scored = len(problem.calibration_rows(rows))
+        n_parts = max(_MIN_PARTS, len(rows) // max(1, n_scored))
+        fold_of, n_parts = split_rows(problem, rows, n_parts)
+        if n_parts < 2:
+            return None
+        mask = fold_of == 0
+        return cls(mask, np.flatnonzero(mask))
+
+
+@dataclass(frozen=True)
 class _Training:
     """Passes over some rows, with the state of descents after their first pass."""
 
@@ -326,28 +358,102 @@ class _Training:
     rates: F32
     step: LongStep
     is_exact: bool
+    last: _LastRows | None = None
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
+    last_scores: dict[int, F32] = field(default_factory=dict)
 
     @classmethod
     def from_problem(
-        cls, problem: LinearProblem, rows: Index, passes: int | None, step: str = "learning from"
+        cls,
+        problem: LinearProblem,
+        rows: Index,
+        passes: int | None,
+        step: str = "learning from",
+        last: _LastRows | None = None,
     ) -> _Training:
+        """Return the training on rows, of which `last` are scored if there is a single pass."""
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
         progress = problem.context.progress
         long_step = LongStep(progress, f"{step} {len(rows):,} documents", len(problem.batches))
         is_exact = passes is None and problem.is_small
-        return cls(problem, rows, n_passes, costs, problem.rates(rows), long_step, is_exact)
+        return cls(
+            problem=problem,
+            rows=rows,
+            n_passes=n_passes,
+            costs=costs,
+            rates=problem.rates(rows),
+            step=long_step,
+            is_exact=is_exact,
+            last=last if n_passes == 1 else None,
+        )
 
     @cached_property
-    def batches(self) -> steps.Minibatches:
-        """All the rows in minibatches."""
+    def batches(self) -> list[steps.Minibatches]:
+        """All the rows in minibatches; see `minibatches`."""
         return self.minibatches(self.rows, 0)
 
-    def minibatches(self, rows: Index, number: int) -> steps.Minibatches:
-        """Return some of the rows in minibatches, in an order determined by seed and `number`."""
+    def minibatches(self, rows: Index, number: int) -> list[steps.Minibatches]:
+        """Return some of the rows in minibatches, in an order determined by seed and `number`.
+
+        Rows that are scored before they are learned from have minibatches of their own.
+        """
         rng = np.random.default_rng((self.problem.context.seed, number))
-        return steps.Minibatches(self.problem.X, rows, rng, self.n_passes)
+        parts = [rows]
+        if self.last is not None:
+            is_last = self.last.mask[rows]
+            parts = [rows[~is_last], rows[is_last]]
+        return [steps.Minibatches(self.problem.X, part, rng, self.n_passes) for part in parts]
+
+    @cached_property
+    def first_rows(self) -> Index:
+        """The rows that are learned from before others are scored."""
+        return self.rows if self.last is None else self.rows[~self.last.mask[self.rows]]
+
+    @cached_property
+    def known_columns(self) -> Mask:
+        """A mask of the columns of these rows."""
+        return find_columns(self.problem.X, self.first_rows)
+
+    def _descend(
+        self,
+        descent: steps.AdaGradDescent,
+        batches: list[steps.Minibatches],
+        first: int = 0,
+        last: int | None = None,
+    ) -> steps.AdaGradDescent:
+        """Do the passes from `first` up to `last - 1`, and score the last rows on the way."""
+        n_steps = sum(part.n_steps for part in batches)
+        for part in batches:
+            if part is not batches[0] and self.last is not None:
+                scores = self._score(descent, self.last.rows)
+                self.last_scores[descent.topics.start] = scores
+            weight = part.n_steps / n_steps
+            descent.run(part, first, last, lambda fraction: self.report(weight * fraction))  # noqa: B023
+        return descent
+
+    def _score(self, end: steps.AdaGradDescent | newton.Iterate, rows: Index) -> F32:
+        """Return scores of rows that have not been learned from."""
+        parts = renormalized_parts(self.problem.X, rows, self.known_columns)
+        return np.concatenate([part @ end.weights for part in parts]) + end.biases
+
+    def score(self, topics: slice, rows: Index) -> F32:
+        """Return scores of rows that are not learned from by weights after all passes."""
+        return self._score(self.run(topics), rows)
+
+    def heldout_scores(self) -> HeldOutScores | None:
+        """Return the scores of the last rows before they were learned from; None if none were."""
+        if self.last is None:
+            return None
+        problem, rows = self.problem, self.last.rows
+        scores = np.concatenate([self.last_scores[part.start] for part in problem.batches], axis=1)
+        is_absent = problem.totals(self.first_rows) == 0
+        scores[:, is_absent] = ABSENT_SCORE
+        scores = scale_heldout_scores(scores, len(self.first_rows) / len(self.rows))
+        if not problem.labels.multilabel:  # topics that no other row has can't be predicted
+            is_scored = ~is_absent[problem.labels.topics[rows]]
+            rows, scores = rows[is_scored], scores[is_scored]
+        return HeldOutScores(rows, scores, self.first_rows)
 
     def report(self, fraction: float) -> None:
         """Report progress in the passes of a batch of topics; end the thread if requested."""
@@ -369,12 +475,12 @@ class _Training:
         """Do the first pass; return a mask of the rows whose topic looks wrong."""
 
         def start(topics: slice) -> tuple[F32, F32]:
-            descent = self.descent(topics).run(self.batches, 0, 1, self.report)
+            descent = self._descend(self.descent(topics), self.batches, 0, 1)
             if self.fits and not self.is_exact:
                 self.started[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
 
-        self.batches  # noqa: B018  made once, before there are threads
+        self.batches, self.known_columns  # noqa: B018  made once, before there are threads
         highest, right = zip(*self.problem.map_batches(start), strict=True)
         maximum = functools.partial(functools.reduce, np.maximum)
         return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
@@ -386,6 +492,7 @@ class _Training:
             self.objective  # noqa: B018
         elif not self.problem.is_sampled:
             self.batches  # noqa: B018
+        self.known_columns  # noqa: B018
         return self.problem.map_batches(function)
 
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
@@ -403,7 +510,7 @@ class _Training:
             return self._run_sampled(topics)
         descent = self.started.pop(topics.start, None)
         first = 1 if descent else 0
-        return (descent or self.descent(topics)).run(self.batches, first, None, self.report)
+        return self._descend(descent or self.descent(topics), self.batches, first)
 
     @cached_property
     def objective(self) -> tuple[sums.RowBlock, sums.OneVsRestTargets, newton.Preconditioner]:
@@ -447,7 +554,7 @@ class _Training:
         costs[sample] *= np.float32(len(negatives) / max(1, n_sampled))
         rows = np.sort(np.concatenate([positives, sample]))
         descent = self.descent(topics, replace(self.costs, negative=costs))
-        return descent.run(self.minibatches(rows, topics.start), 0, None, self.report)
+        return self._descend(descent, self.minibatches(rows, topics.start))
 
     def descent(
         self, topics: slice, costs: steps.SampleCosts | None = None
@@ -524,17 +631,10 @@ def score_heldout_rows(
         or problem.context.cross_validate
         or (labels.multilabel and len(rows) <= problem.limits.many_rows)
     )
-    groups = group_equal_rows(problem.X)[rows]
-    n_different = len(np.unique(groups))
-    if n_different < max(2, _FEW_DIFFERENT * len(rows)):
-        groups, n_different = np.arange(len(rows)), len(rows)
-    n_folds = min(_N_FOLDS if in_folds and not labels.multilabel else _N_PARTS, n_different)
+    n_folds = _N_FOLDS if in_folds and not labels.multilabel else _N_PARTS
+    fold_of, n_folds = split_rows(problem, rows, n_folds)
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
     parts = [scored[:0]]
-    fold_of = np.full(len(labels), -1)
-    if n_folds > 1:
-        topics = labels.take(rows).to_topics()
-        fold_of[rows] = make_folds(topics, n_folds, problem.context.seed, groups)
     n_enough = len(labels) if problem.are_few(rows) else problem.context.n_enough or len(labels)
     for fold in range(n_folds if in_folds else 1):
         if sum(map(len, parts)) >= n_enough:
@@ -551,6 +651,23 @@ def score_heldout_rows(
     order = np.argsort(heldout)
     training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
     return HeldOutScores(heldout[order], np.concatenate(scores)[order], training)
+
+
+def split_rows(problem: LinearProblem, rows: Index, n_parts: int) -> tuple[I64, int]:
+    """Return the part of each row, -1 for other rows, and the number of parts.
+
+    Equal rows are in one part, so that there may be fewer parts than `n_parts`.
+    """
+    groups = group_equal_rows(problem.X)[rows]
+    n_different = len(np.unique(groups))
+    if n_different < max(2, _FEW_DIFFERENT * len(rows)):
+        groups, n_different = np.arange(len(rows)), len(rows)
+    n_parts = min(n_parts, n_different)
+    part_of = np.full(len(problem.labels), -1)
+    if n_parts > 1:
+        topics = problem.labels.take(rows).to_topics()
+        part_of[rows] = make_folds(topics, n_parts, problem.context.seed, groups)
+    return part_of, n_parts
 
 
 def scores_in_folds(
@@ -592,15 +709,7 @@ def scores_in_folds(
 def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: int | None) -> F32:
     """Return scores of test rows by weights learned from training rows."""
     training = _Training.from_problem(problem, train, passes, "calibrating: learning from")
-    known_columns = find_columns(problem.X, train)
-
-    def score(topics: slice) -> F32:
-        descent = training.run(topics)
-        parts = [
-            part @ descent.weights for part in renormalized_parts(problem.X, test, known_columns)
-        ]
-        return np.concatenate(parts) + descent.biases
-
+    score = functools.partial(training.score, rows=test)
     scores = np.concatenate(training.map_batches(score), axis=1)
     scores[:, problem.totals(train) == 0] = ABSENT_SCORE
     return scores
