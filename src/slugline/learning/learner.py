@@ -53,6 +53,8 @@ class Capabilities:
         lists of each topic's terms, exported pages and learning from streams need this.
     is_network : bool
         Whether it is a `NetworkModel`, whose scores are explained by the gradients of its layers.
+    takes_packed_rows : bool
+        Whether `fit` also takes `PackedRows`, which need half as much memory as a CSR array.
     """
 
     multilabel: bool = False
@@ -60,6 +62,7 @@ class Capabilities:
     in_batches: bool = False
     is_linear: bool = False
     is_network: bool = False
+    takes_packed_rows: bool = False
 
 
 @runtime_checkable

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
+    from slugline.text.packed_rows import PackedRows
 
 # Documents with whole-number weights are repeated if there are at most this many in all, so that
 # weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
@@ -250,7 +251,8 @@ class _LearnedWords:
     ----------
     features : Features
     learner : Learner
-    rows : sparse array, shape (n_documents, n_columns), or None if they were learned in parts
+    rows : PackedRows or CSR array, shape (n_documents, n_columns), or None
+        None if they were learned in parts, or are no longer needed.
     history : History or None
     n_unlearned : int
         Number of documents that were not learned from because the fit was interrupted.
@@ -259,7 +261,7 @@ class _LearnedWords:
 
     features: Features
     learner: Learner
-    rows: sp.csr_array | None
+    rows: PackedRows | sp.csr_array | None
     history: History | None
     n_unlearned: int
     is_interrupted: bool
@@ -294,7 +296,10 @@ def _learn_words(
             n_unlearned=n_unlearned,
             is_interrupted=n_unlearned > 0,
         )
-    rows = features.fit_transform(documents.texts, context.progress)
+    if learner.capabilities.takes_packed_rows:
+        rows = features.fit_pack(documents.texts, context.progress)
+    else:
+        rows = features.fit_transform(documents.texts, context.progress)
     context = _with_cross_validation(context, labels, settings)
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels

@@ -190,6 +190,155 @@ done:
 }
 
 /* ------------------------------------------------------------------------------------------------
+   Packed rows
+   --------------------------------------------------------------------------------------------- */
+
+/* Rows whose entries are a column, in the low bits, and the code of a count. */
+typedef struct {
+    const uint32_t *entries;
+    const int64_t *starts; /* of each row, and the end of the last */
+    const float *weights;  /* of each code, for each group */
+    const float *scales;   /* of each row, or NULL */
+    size_t n_entries, n_rows, n_codes;
+    int n_column_bits;
+} Packed;
+
+/* Write the weights and columns of a part of a row; 0 if there is no such column or code. */
+static int unpack_part(const Packed *packed, const uint32_t *entries, int64_t n, const Group *group,
+                       const float *weights, float scale, float *values, int32_t *columns)
+{
+    uint32_t mask = (uint32_t)(((uint64_t)1 << packed->n_column_bits) - 1);
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t code = (uint64_t)entries[i] >> packed->n_column_bits;
+        uint64_t column = entries[i] & mask;
+        if (code >= packed->n_codes)
+            return 0;
+        float value = weights[code];
+        columns[i] = (int32_t)column;
+        if (group->idf) {
+            column -= (uint64_t)group->first;
+            if (column >= group->width)
+                return 0;
+            value *= group->idf[column];
+        }
+        values[i] = value * group->factor * scale;
+    }
+    return 1;
+}
+
+/* Write the weights and columns of rows, `n_left` in all; 0 if arrays don't fit together. */
+static int unpack_all(const Packed *packed, const int64_t *rows, size_t n_rows, const int64_t *lengths,
+                      const Group *groups, size_t n_groups, float *values, int32_t *columns,
+                      size_t n_left)
+{
+    for (; n_rows; n_rows--, lengths += n_groups) {
+        int64_t row = *rows++;
+        if (row < 0 || (uint64_t)row >= packed->n_rows)
+            return 0;
+        int64_t start = packed->starts[row];
+        float scale = packed->scales ? packed->scales[row] : 1;
+        for (size_t g = 0; g < n_groups; g++) {
+            int64_t n = lengths[g];
+            if (start < 0 || (uint64_t)start > packed->n_entries
+                || (uint64_t)n > packed->n_entries - (uint64_t)start || (uint64_t)n > n_left)
+                return 0;
+            if (!unpack_part(packed, packed->entries + start, n, groups + g,
+                             packed->weights + g * packed->n_codes, groups[g].idf ? scale : 1, values,
+                             columns))
+                return 0;
+            start += n;
+            values += n;
+            columns += n;
+            n_left -= (size_t)n;
+        }
+    }
+    return !n_left;
+}
+
+PyDoc_STRVAR(unpack_doc,
+"unpack(packed, starts, weights, scales, n_column_bits, groups, rows, lengths, values, columns)\n--\n\n"
+"Write the weights and columns of the entries of some rows.\n\n"
+"Parameters\n"
+"----------\n"
+"packed : uint32 array\n"
+"    The column of each entry in the low bits, and the code of its count in the others.\n"
+"starts : int64 array, shape (n_rows + 1,)\n"
+"weights : float32 array, shape (n_groups, n_codes)\n"
+"    The weight of each code without idf.\n"
+"scales : float32 array, shape (n_rows,), or None\n"
+"    The factor of the groups with idf of each row.\n"
+"n_column_bits : int, from 1 to 32\n"
+"groups : tuple of (first, idf, factor)\n"
+"    See `weigh`.\n"
+"rows : int64 array, shape (n_chosen,); lengths : int64 array, shape (n_chosen, n_groups)\n"
+"values : float32 array; columns : int32 array\n"
+"    As long as these rows.");
+
+static PyObject *unpack(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    enum { ENTRIES, STARTS, WEIGHTS, SCALES, ROWS, LENGTHS, VALUES, COLUMNS, N_LENT };
+    Py_buffer lent[N_LENT];
+    PyObject *items, *scales, *result = NULL;
+    Group *groups = NULL;
+    int64_t *lengths = NULL;
+    size_t n_groups, n_read = 0;
+    Packed packed;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&O&OiO!O&O&O&O&", borrow_uint32, lent + ENTRIES, borrow_int64,
+                          lent + STARTS, borrow_floats, lent + WEIGHTS, &scales, &packed.n_column_bits,
+                          &PyTuple_Type, &items, borrow_int64, lent + ROWS, borrow_int64,
+                          lent + LENGTHS, borrow_writable_floats, lent + VALUES,
+                          borrow_writable_int32, lent + COLUMNS))
+        goto done;
+    if (scales != Py_None && !borrow_floats(scales, lent + SCALES))
+        goto done;
+    n_groups = (size_t)PyTuple_Size(items);
+    /* Copied, as another thread may write to the caller's array after it has been checked. */
+    lengths = copy_of(lent + LENGTHS);
+    groups = calloc(n_groups + 1, sizeof(Group));
+    if (!lengths || !groups) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    while (n_read < n_groups) {
+        PyObject *item = PyTuple_GetItem(items, (Py_ssize_t)n_read);
+        if (!read_group(item, groups + n_read++))
+            goto done;
+    }
+    size_t n_starts = (size_t)lent[STARTS].len / sizeof(int64_t);
+    size_t n_chosen = (size_t)lent[ROWS].len / sizeof(int64_t);
+    size_t n_values = (size_t)lent[VALUES].len / sizeof(float);
+    size_t n_weights = (size_t)lent[WEIGHTS].len / sizeof(float);
+    if (!n_groups || !n_starts || packed.n_column_bits < 1 || packed.n_column_bits > 32
+        || n_weights % n_groups || (size_t)lent[LENGTHS].len / sizeof(int64_t) != n_chosen * n_groups
+        || n_values != (size_t)lent[COLUMNS].len / sizeof(int32_t)
+        || (lent[SCALES].obj && (size_t)lent[SCALES].len / sizeof(float) != n_starts - 1)) {
+        fail("arrays that do not fit together");
+        goto done;
+    }
+    packed.entries = lent[ENTRIES].buf;
+    packed.starts = lent[STARTS].buf;
+    packed.weights = lent[WEIGHTS].buf;
+    packed.scales = lent[SCALES].buf;
+    packed.n_entries = (size_t)lent[ENTRIES].len / sizeof(uint32_t);
+    packed.n_rows = n_starts - 1;
+    packed.n_codes = n_weights / n_groups;
+    PyThreadState *state = begin(n_values);
+    int ok = unpack_all(&packed, lent[ROWS].buf, n_chosen, lengths, groups, n_groups,
+                        lent[VALUES].buf, lent[COLUMNS].buf, n_values);
+    end(state);
+    result = ok ? Py_BuildValue("") : fail("arrays that do not fit together");
+done:
+    for (size_t i = 0; i < n_read; i++)
+        release_arrays(&groups[i].lent_idf, 1);
+    free(groups);
+    free(lengths);
+    release_arrays(lent, N_LENT);
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------------------
    Scores
    --------------------------------------------------------------------------------------------- */
 
@@ -415,6 +564,7 @@ static PyMethodDef methods[] = {
     {"add_vector_scores", add_vector_scores, METH_VARARGS, add_vector_scores_doc},
     {"add_sparse_products", add_sparse_products, METH_VARARGS, add_sparse_products_doc},
     {"weigh", weigh, METH_VARARGS, weigh_doc},
+    {"unpack", unpack, METH_VARARGS, unpack_doc},
     {"add_products", add_products, METH_VARARGS, add_products_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -21,6 +21,19 @@ def weigh(
     groups: tuple[tuple[int, Floats | None, float], ...],
     /,
 ) -> None: ...
+def unpack(
+    packed: npt.NDArray[np.uint32],
+    starts: npt.NDArray[np.int64],
+    weights: Floats,
+    scales: Floats | None,
+    n_column_bits: int,
+    groups: tuple[tuple[int, Floats | None, float], ...],
+    rows: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    values: Floats,
+    columns: npt.NDArray[np.int32],
+    /,
+) -> None: ...
 def add_sparse_products(
     values: Floats,
     columns: npt.NDArray[np.int32],

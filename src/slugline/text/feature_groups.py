@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -322,6 +322,10 @@ def add_columns_group(
 # Weights of rows ----------------------------------------------------------------------------------
 
 
+#: For the kernel: the first column, idf and weight of each feature group.
+KernelGroups: TypeAlias = tuple[tuple[int, F32 | None, float], ...]
+
+
 class RowWeights:
     """Weights rows in which the columns of feature groups follow one another.
 
@@ -347,7 +351,9 @@ class RowWeights:
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
         aligned_idf = [None if each is None else aligned(each, np.float32) for each in self.idf]
-        self._kernel_groups = tuple(zip(first, aligned_idf, self._factors.tolist(), strict=True))
+        self.kernel_groups: KernelGroups = tuple(
+            zip(first, aligned_idf, self._factors.tolist(), strict=True)
+        )
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
@@ -358,10 +364,32 @@ class RowWeights:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
-            kernel.weigh(counts.values, counts.columns, lengths, self._kernel_groups)
+            kernel.weigh(counts.values, counts.columns, lengths, self.kernel_groups)
         else:
             self._apply_idf(counts)
             self._scale(counts)
+
+    def weigh_counts(self, counts: F32) -> F32:
+        """Return the weight of each count, without idf, in each group: (n_groups, n_counts)."""
+        weights = np.tile(counts, (len(self._weightings), 1))
+        for row, weighting in zip(weights, self._weightings, strict=True):
+            apply_weighting(row, weighting)
+        return weights
+
+    def find_scales(self, values: F32, lengths: Integers) -> F32:
+        """Return the factor of the groups with idf of each row, shape (n_rows,).
+
+        Parameters
+        ----------
+        values : float32 array, shape (n_entries,)
+            Weights before rows are scaled.
+        lengths : int array, shape (n_rows * n_groups,)
+        """
+        sums = sums_of_squares(values, lengths).reshape(-1, len(self.idf))
+        # Groups are added one after another, as in the compiled kernel.
+        squared_norms = sum(sums[:, self._has_idf].T, np.zeros(len(sums)))
+        norms = np.sqrt(squared_norms)
+        return (1 / np.where(norms > 0, norms, 1)).astype(np.float32)
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
         """Apply a weighting, except for idf, to the counts of the groups that have it."""
@@ -387,11 +415,7 @@ class RowWeights:
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts
         values *= counts.repeat_for_entries(self._factors)
-        sums = sums_of_squares(values, lengths).reshape(-1, len(self.idf))
-        # Groups are added one after another, as in the compiled kernel.
-        squared_norms = sum(sums[:, self._has_idf].T, np.zeros(len(sums)))
-        norms = np.sqrt(squared_norms)[:, np.newaxis]
-        scales = 1 / np.where(self._has_idf & (norms > 0), norms, 1)
+        scales = np.where(self._has_idf, self.find_scales(values, lengths)[:, np.newaxis], 1)
         values *= scales.astype(np.float32).ravel().repeat(lengths)
 
     @cached_property

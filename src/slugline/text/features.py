@@ -35,6 +35,7 @@ from slugline.text.vocabulary import VocabularyBuilder
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from slugline.text.packed_rows import PackedRows, PackedStack
     from slugline.text.vector_table import VectorTable
 
 # Rows and word counts -----------------------------------------------------------------------------
@@ -143,11 +144,34 @@ class Features:
 
     def fit_transform(self, texts: Iterable[str], progress: Progress = SILENT) -> sp.csr_array:
         """Learn vocabularies and idf; return the rows of the documents."""
-        texts = check_texts(texts)  # iterated over twice
+        texts, counts = check_texts(texts), RowStack()  # iterated over twice
         self.vocabularies_ = self._learn_vocabularies(texts)
+        self._fit(texts, counts, progress)
+        return self._rows(counts)
+
+    def fit_pack(
+        self, texts: Iterable[str], progress: Progress = SILENT
+    ) -> PackedRows | sp.csr_array:
+        """Learn vocabularies and idf; return the rows of the documents in half the memory.
+
+        The rows are a CSR array if there are too many columns, or different counts, to be packed.
+        """
+        from slugline.text.packed_rows import PackedStack, PackingError
+
+        texts = check_texts(texts)
+        self.vocabularies_ = self._learn_vocabularies(texts)
+        counts = PackedStack([_max_columns(vocabulary) for vocabulary in self.vocabularies_])
+        try:
+            self._fit(texts, counts, progress)
+        except PackingError:
+            return self.fit_transform(texts, progress)
+        return counts.pack(self._weights())
+
+    def _fit(self, texts: list[str], counts: RowStack | PackedStack, progress: Progress) -> None:
+        """Learn idf and the columns of hashed terms, and append the counts of terms."""
         self._training_words = None
         with closing(progress):
-            counts = self._count_learning(texts, grow=True, progress=progress)
+            self._count_learning(texts, counts, grow=True, progress=progress)
         if not counts.n_entries:
             raise DataError("no document contains a word; check which column holds the text.")
         frequencies = self._document_frequencies(counts)
@@ -155,7 +179,6 @@ class Features:
             idf(frequency, len(texts)) if group.has_idf else None
             for frequency, group in zip(frequencies, self.feature_groups, strict=True)
         ]
-        return self._rows(counts)
 
     def partial_fit_transform(
         self, texts: Sequence[str], n_before: int, *, grow: bool = True
@@ -195,7 +218,8 @@ class Features:
                 vocabulary.copy() if isinstance(vocabulary, HashedColumns) else vocabulary
                 for vocabulary in self.vocabularies_
             ]
-        counts = self._count_learning(texts, grow=grow)
+        counts = RowStack()
+        self._count_learning(texts, counts, grow=grow)
         groups = zip(
             self.feature_groups, self.idf_, self._document_frequencies(counts), strict=True
         )
@@ -325,10 +349,15 @@ class Features:
         ]
 
     def _count_learning(
-        self, texts: Sequence[str], *, grow: bool, progress: Progress = SILENT
-    ) -> RowStack:
+        self,
+        texts: Sequence[str],
+        counts: RowStack | PackedStack,
+        *,
+        grow: bool,
+        progress: Progress = SILENT,
+    ) -> None:
         """Count terms chunk by chunk, after adding columns for the new terms of the chunk."""
-        counter, kinds, counts = make_counter(self.table_columns), self._kinds(), RowStack()
+        counter, kinds = make_counter(self.table_columns), self._kinds()
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
         chunks = map_chunks(lambda part: counter.prepare(part, kinds), texts, self.n_threads)
@@ -338,9 +367,7 @@ class Features:
             n_words.append(chunk_counts.n_words)
             step.add(len(chunk_counts.n_words))
         if grow:  # the number of columns of each group is known only now
-            widths = self._widths()
-            for part in counts.parts():
-                part.offset_columns(widths)
+            counts.offset_columns(self._widths())
         number = self.words_group
         if number is not None and self._training_words is None:
             self._training_words = _TrainingWords.from_stack(
@@ -350,9 +377,8 @@ class Features:
                 n_groups=len(self.feature_groups),
                 offset=sum(self._widths()[:number]),
             )
-        return counts
 
-    def _document_frequencies(self, counts: RowStack) -> list[I64]:
+    def _document_frequencies(self, counts: RowStack | PackedStack) -> list[I64]:
         widths = self._widths()
         frequencies = np.zeros(sum(widths), dtype=np.int64)
         for part in counts.parts():
@@ -382,6 +408,11 @@ class Features:
         if not hasattr(self, "vocabularies_"):
             raise errors.NotFittedError("the features have no vocabulary yet; fit them first.")
         return [vocabulary.n_columns for vocabulary in self.vocabularies_]
+
+
+def _max_columns(vocabulary: TermColumns) -> int:
+    """Return how many columns there can be after all terms have been learned."""
+    return vocabulary.n_buckets if isinstance(vocabulary, Buckets) else vocabulary.n_columns
 
 
 def _updated_idf(rarity: F32, n_before: int, frequency: I64, n_more: int) -> F32:
@@ -456,7 +487,12 @@ class _TrainingWords(NamedTuple):
 
     @classmethod
     def from_stack(
-        cls, stack: RowStack, n_words: Sequence[Integers], group: int, n_groups: int, offset: int
+        cls,
+        stack: RowStack | PackedStack,
+        n_words: Sequence[Integers],
+        group: int,
+        n_groups: int,
+        offset: int,
     ) -> _TrainingWords:
         """Return the counts of one feature group, whose columns begin at an offset."""
         step = max(1, -(-sum(map(len, n_words)) // _MAX_SAMPLED))

@@ -266,6 +266,11 @@ class RowStack:
         for lengths, (first, last) in zip(self._lengths[1:], bounds, strict=True):
             yield Entries(self._values[first:last], self._columns[first:last], lengths)
 
+    def offset_columns(self, widths: Sequence[int]) -> None:
+        """Shift the columns of rows of these widths that stand side by side."""
+        for part in self.parts():
+            part.offset_columns(widths)
+
     def concatenate(self) -> Entries:
         """Return all rows; nothing more can be appended."""
         self._resize(self.n_entries)

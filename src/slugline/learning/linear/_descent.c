@@ -18,7 +18,6 @@
 
 #include "_arrays.h"
 
-#define UNNAMED (-1)
 /* Sums are made in the order in which NumPy makes them, and it makes longer ones in halves. */
 #define MOST_SUMMED 128
 
@@ -32,12 +31,6 @@
 #else
 #define prefetch(place) ((void)(place))
 #endif
-
-/* What is read at random of a column, together, as each place that is read takes as long. */
-typedef struct {
-    int32_t number; /* among the columns that the minibatch names, or UNNAMED */
-    float sum, rate;
-} Term;
 
 typedef struct {
     /* Rows: values, their columns, and where each row starts. */
@@ -58,7 +51,9 @@ typedef struct {
     /* Of the minibatch: a row of scores, then of slopes, for each of its rows. */
     float *slopes, *common;
     float *scores; /* of one row */
-    Term *terms; /* one for each column */
+    /* Of each column, its number among those that the minibatch names, if it is one of these. As it
+       may be any number if not, nothing has to be written before or after a minibatch. */
+    int32_t *numbers;
     /* Of the minibatch: which columns it names, and gradients. */
     int32_t *named;
     size_t n_named, room;
@@ -234,14 +229,15 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
         if (column < 0 || (size_t)column >= work->n_columns)
             return NO_SUCH_COLUMN;
         if (i + AHEAD < end)
-            prefetch((const char *)work->terms + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(Term));
-        Term *term = work->terms + column;
-        if (term->number == UNNAMED) {
+            prefetch((const char *)work->numbers + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(int32_t));
+        uint32_t number = (uint32_t)work->numbers[column];
+        if (number >= work->n_named || work->named[number] != column) {
             memset(work->gradients + work->n_named * n, 0, n * sizeof(float));
-            term->number = (int32_t)work->n_named;
+            number = (uint32_t)work->n_named;
+            work->numbers[column] = (int32_t)number;
             work->named[work->n_named++] = column;
         }
-        add(work->gradients + (size_t)term->number * n, slope, work->values[i], n);
+        add(work->gradients + (size_t)number * n, slope, work->values[i], n);
     }
     return DONE;
 }
@@ -257,13 +253,12 @@ static void move(Workspace *work, size_t n_rows)
         if (k + AHEAD < work->n_named) {
             int32_t later = work->named[k + AHEAD];
             prefetch_weights(work->weights + (size_t)later * n, n);
-            prefetch(work->terms + later);
+            prefetch(work->sums + later);
+            prefetch(work->rates + later);
         }
-        Term *term = work->terms + column;
-        float rate = rate_after(gradient, n, &term->sum, term->rate);
+        float rate = rate_after(gradient, n, work->sums + column, work->rates[column]);
         for (size_t i = 0; i < n; i++)
             weights[i] -= gradient[i] * rate;
-        term->number = UNNAMED;
     }
     work->n_named = 0;
     /* The biases are the weights of a term that every document has. */
@@ -306,18 +301,11 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
     work->slopes = malloc(MOST_SUMMED * n * sizeof(float));
     work->common = malloc(n * sizeof(float));
     work->scores = malloc(n * sizeof(float));
-    work->terms = malloc(work->n_columns * sizeof(Term) + 1);
-    int done = work->slopes && work->common && work->scores && work->terms ? DONE : NO_MEMORY;
-    for (size_t i = 0; work->terms && i < work->n_columns; i++) {
-        Term term = {UNNAMED, work->sums[i], work->rates[i]};
-        work->terms[i] = term;
-    }
+    int done = work->slopes && work->common && work->scores ? DONE : NO_MEMORY;
     for (size_t i = 0; done == DONE && i < n_steps; rows += sizes[i++])
         done = step(work, rows, (size_t)sizes[i]);
-    for (size_t i = 0; work->terms && i < work->n_columns; i++)
-        work->sums[i] = work->terms[i].sum;
-    void *memory[] = {work->slopes, work->common, work->scores, work->terms, work->named,
-                      work->gradients, work->row};
+    void *memory[] = {work->slopes, work->common, work->scores, work->named, work->gradients,
+                      work->row};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
     return done;
@@ -328,9 +316,9 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
    --------------------------------------------------------------------------------------------- */
 
 enum { VALUES, COLUMNS, STARTS, Y, Y_STARTS, NEGATIVE, POSITIVE, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS,
-       HIGHEST, RIGHT, N_ARRAYS };
+       NUMBERS, HIGHEST, RIGHT, N_ARRAYS };
 
-static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
+static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4, 4};
 
 /* Whether starts ascend from 0 or more to at most the number of items. */
 static int ascend(const int64_t *starts, size_t n, size_t n_items)
@@ -367,7 +355,8 @@ static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t f
     size_t n_rows = n[NEGATIVE], n_topics = n[BIASES], n_listed = 0;
     if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[Y_STARTS] != n_rows + 1 ||
         n[POSITIVE] != n[Y] || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
-        n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics || first_topic < 0)
+        n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics ||
+        n[NUMBERS] != n[SUMS] - 1 || n[SUMS] > INT32_MAX || first_topic < 0)
         return 0;
     for (size_t i = HIGHEST; i <= RIGHT; i++)
         if (arrays[i].obj && (arrays[i].readonly || n[i] != n_rows))
@@ -387,7 +376,7 @@ static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t f
 
 PyDoc_STRVAR(descend_doc,
 "descend(values, columns, starts, y, y_starts, negative, positive, rows, sizes, rates, weights, biases, sums,"
-" highest, right, first_topic)\n--\n\n"
+" numbers, highest, right, first_topic)\n--\n\n"
 "Take a step for each minibatch.\n\n"
 "Parameters\n"
 "----------\n"
@@ -404,6 +393,8 @@ PyDoc_STRVAR(descend_doc,
 "    Changed in place, as all that follow.\n"
 "biases : float32 array, shape (n_topics,)\n"
 "sums : float32 array, shape (n_columns + 1,)\n"
+"numbers : int32 array, shape (n_columns,)\n"
+"    Memory to work in: its values don't matter.\n"
 "highest, right : float32 arrays, shape (n_rows,), or None\n"
 "first_topic : int\n"
 "    Which of all topics the first column is.");
@@ -417,13 +408,14 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     PyObject *result = NULL;
     Bounds bounds = {NULL, NULL, NULL};
     if (!PyArg_ParseTuple(
-            arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
+            arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
             borrow_floats, arrays + VALUES, borrow_int32, arrays + COLUMNS,
             borrow_int64, arrays + STARTS, borrow_int64, arrays + Y, borrow_int64, arrays + Y_STARTS,
             borrow_floats, arrays + NEGATIVE, borrow_floats, arrays + POSITIVE,
             borrow_int32, arrays + ROWS, borrow_int64, arrays + SIZES, borrow_floats, arrays + RATES,
             borrow_writable_floats, arrays + WEIGHTS, borrow_writable_floats, arrays + BIASES,
-            borrow_writable_floats, arrays + SUMS, borrow_optional_writable_floats, arrays + HIGHEST,
+            borrow_writable_floats, arrays + SUMS, borrow_writable_int32, arrays + NUMBERS,
+            borrow_optional_writable_floats, arrays + HIGHEST,
             borrow_optional_writable_floats, arrays + RIGHT, &first_topic))
         goto release;
     bounds = (Bounds){copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES)};
@@ -442,7 +434,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
         .y = arrays[Y].buf, .y_starts = bounds.y_starts,
         .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
         .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
-        .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
+        .numbers = arrays[NUMBERS].buf, .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
         .first_topic = first_topic, .n_topics = (size_t)arrays[BIASES].len / sizeof(float),
     };
     int done;

@@ -19,6 +19,7 @@ def descend(
     weights: Array,
     biases: Array,
     sums: Array,
+    numbers: Array,
     highest: npt.NDArray[np.float32] | None,
     right: npt.NDArray[np.float32] | None,
     first_topic: int,

@@ -161,26 +161,26 @@ class LinearStream:
         """
         problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
         if not undo:
-            self._learn(problem)
+            self._learn(X, problem)
             return
         columns = np.unique(X.indices)
         before = [weights[columns] for weights in self._weights]
         try:
-            self._learn(problem)
+            self._learn(X, problem)
         except BaseException:
             for weights, values in zip(self._weights, before, strict=True):
                 weights[columns] = values
             raise
 
-    def _learn(self, problem: fit.LinearProblem) -> None:
+    def _learn(self, X: sp.csr_array, problem: fit.LinearProblem) -> None:
         rows = np.flatnonzero(problem.costs > 0)
-        heldout = self._score_before_learning(problem, rows)
+        heldout = self._score_before_learning(X, problem, rows)
         self._totals += problem.totals(rows)
         # Topics that occur for the first time.
         self.biases[(self.biases < fit.ABSENT_SCORE / 2) & (self._totals > 0)] = fit.INITIAL_BIAS
         costs = problem.sample_costs(self._totals)
         n_passes = self._passes or fit.default_passes(len(rows))
-        minibatches = steps.Minibatches(problem.X, rows, self._rng, n_passes)
+        minibatches = steps.Minibatches(X, rows, self._rng, n_passes)
         rates = np.full(self.n_columns + 1, problem.learning_rate(len(rows)), dtype=np.float32)
         descents = {
             topics.start: steps.AdaGradDescent(
@@ -196,7 +196,9 @@ class LinearStream:
         self._is_first = False
         self._n_learned += len(rows)
 
-    def _score_before_learning(self, problem: fit.LinearProblem, rows: Index) -> HeldOutScores:
+    def _score_before_learning(
+        self, X: sp.csr_array, problem: fit.LinearProblem, rows: Index
+    ) -> HeldOutScores:
         """Return the scores of the batch by weights that were not learned from it.
 
         If the current weights were learned from fewer rows than the batch has, the scores of one
@@ -205,7 +207,6 @@ class LinearStream:
         if len(rows) > self._n_learned:
             return fit.score_heldout_rows(problem, rows, rows, self._passes)
         rows = problem.calibration_rows(rows, self.biases > fit.ABSENT_SCORE / 2)
-        X = problem.X
         known_columns = np.bincount(X.indices, minlength=X.shape[1]) > 1
         for sums in self._sums:
             known_columns |= sums[:-1] > fit.INITIAL_SQUARED_SUM

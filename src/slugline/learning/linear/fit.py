@@ -27,6 +27,7 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import newton, steps, sums
+from slugline.text.packed_rows import PackedRows
 from slugline.text.sparse import row_lengths, row_offsets, row_slices
 
 T = TypeVar("T")
@@ -110,15 +111,15 @@ def renormalized_parts(X: sp.csr_array, rows: Index, known_columns: Mask) -> Ite
         yield renormalize_rows(X[rows[part]], known_columns)
 
 
-def find_columns(X: sp.csr_array, rows: Index) -> Mask:
+def find_columns(X: PackedRows | sp.csr_array, rows: Index) -> Mask:
     """Return a mask of the columns in which some of the rows have entries."""
     has_entries = np.zeros(X.shape[1], dtype=bool)
     for part in row_slices(row_offsets(row_lengths(X.indptr)[rows])):
-        has_entries[X[rows[part]].indices] = True
+        has_entries[steps.take_columns(X, rows[part])[0]] = True
     return has_entries
 
 
-def group_equal_rows(X: sp.csr_array) -> Index:
+def group_equal_rows(X: PackedRows | sp.csr_array) -> Index:
     """Return a number for each row, which is the same for equal rows; shape (n_rows,).
 
     Used to hold out all copies of a document together. Rows are compared by their product with a
@@ -160,7 +161,7 @@ class FittedLinear:
 
 
 def fit_linear(
-    X: sp.csr_array,
+    X: PackedRows | sp.csr_array,
     labels: Labels,
     context: FitContext,
     *,
@@ -172,7 +173,7 @@ def fit_linear(
 
     Parameters
     ----------
-    X : float32 CSR array, shape (n_rows, n_columns)
+    X : PackedRows, or float32 CSR array, shape (n_rows, n_columns)
     labels : Labels
     context : FitContext
     passes : int, optional
@@ -214,7 +215,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
 class LinearProblem:
     """Rows with their labels and costs, and the batches in which topics are learned."""
 
-    X: sp.csr_array
+    X: PackedRows | sp.csr_array
     labels: Labels
     costs: F32
     context: FitContext
@@ -225,7 +226,7 @@ class LinearProblem:
     @classmethod
     def from_rows(
         cls,
-        X: sp.csr_array,
+        X: PackedRows | sp.csr_array,
         labels: Labels,
         context: FitContext,
         batches: list[slice] | None = None,

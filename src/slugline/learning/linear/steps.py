@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.learning.labels import Labels
 from slugline.text import sparse
+from slugline.text.packed_rows import PackedRows
 
 try:
     from slugline.learning.linear import _descent as _kernel
@@ -34,8 +35,8 @@ MANY_ROWS = 20_000
 # Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
 # few, and steps shrink.
 _ROWS_PER_STEP, _ROWS_PER_STEP_OF_MANY = 64, 128
-# Minibatches per call of the kernel, which Ctrl-C waits for.
-_STEPS_PER_CALL = 256
+# Minibatches per call of the kernel, which Ctrl-C waits for, and their entries, which are copied.
+_STEPS_PER_CALL, _ENTRIES_PER_CALL = 256, 1 << 18
 # Minibatches are cached if the rows have at most so many entries: making one takes a quarter of a
 # step.
 _MAX_CACHED_ENTRIES = 1 << 23
@@ -64,7 +65,7 @@ class Minibatches:
 
     Parameters
     ----------
-    X : float32 CSR array, shape (n_rows, n_columns)
+    X : PackedRows, or float32 CSR array, shape (n_rows, n_columns)
     rows : int array
         The rows to go through.
     rng : numpy.random.Generator
@@ -72,12 +73,14 @@ class Minibatches:
     """
 
     def __init__(
-        self, X: sp.csr_array, rows: Integers, rng: np.random.Generator, n_passes: int
+        self, X: PackedRows | sp.csr_array, rows: Integers, rng: np.random.Generator, n_passes: int
     ) -> None:
         self.X = X
         order = rng.permutation(rows).astype(np.int32)
         size = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _ROWS_PER_STEP_OF_MANY
         self._rows = [order[start : start + size] for start in range(0, len(order), size)]
+        lengths = sparse.row_lengths(X.indptr)
+        self._n_entries = np.array([lengths[rows].sum() for rows in self._rows], dtype=np.int64)
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
         self.n_steps = n_passes * len(self._rows)
         if not _has_kernel():
@@ -87,9 +90,12 @@ class Minibatches:
     def rows_of_passes(self, first: int, last: int | None) -> Iterator[tuple[int, list[Integers]]]:
         """Yield the pass and the rows of a few minibatches at a time; see `passes`."""
         for number, order in enumerate(self._orders[first:last], first):
-            for start in range(0, len(order), _STEPS_PER_CALL):
-                parts = order[start : start + _STEPS_PER_CALL].tolist()
-                yield number, [self._rows[part] for part in parts]
+            for call in sparse.row_slices(
+                sparse.row_offsets(self._n_entries[order]), _ENTRIES_PER_CALL
+            ):
+                for start in range(call.start, call.stop, _STEPS_PER_CALL):
+                    parts = order[start : min(start + _STEPS_PER_CALL, call.stop)].tolist()
+                    yield number, [self._rows[part] for part in parts]
 
     def passes(self, first: int, last: int | None) -> Iterator[tuple[int, Minibatch]]:
         """Yield the pass and each minibatch, for passes from `first` up to `last - 1`."""
@@ -173,6 +179,7 @@ class AdaGradDescent:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
         self._items = _row_items(weights)
         self._costs, self._learning_rates = costs, rates
+        self._numbers = np.empty(len(weights), dtype=np.int32)  # for the kernel to work in
         self.highest = np.full(len(costs.labels), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
@@ -199,25 +206,35 @@ class AdaGradDescent:
                     report(1 / batches.n_steps)
         return self
 
-    def _call_kernel(self, X: sp.csr_array, parts: list[Integers], *, is_first: bool) -> None:
+    def _call_kernel(
+        self, X: PackedRows | sp.csr_array, parts: list[Integers], *, is_first: bool
+    ) -> None:
+        rows = np.concatenate(parts)
+        part, labels = X[rows], self._costs.labels
+        taken = labels.take(rows)
+        highest = np.full(len(rows), -np.inf, dtype=np.float32) if is_first else None
+        right = np.full(len(rows), -np.inf, dtype=np.float32) if is_first else None
         kernel.descend(
-            X.data,
-            X.indices.astype(np.int32, copy=False),
-            X.indptr.astype(np.int64, copy=False),
-            self._costs.labels.topics,
-            self._costs.labels.starts,
-            self._costs.negative,
-            self._costs.positive,
-            np.concatenate(parts),
+            part.data,
+            part.indices.astype(np.int32, copy=False),
+            part.indptr.astype(np.int64, copy=False),
+            taken.topics,
+            taken.starts,
+            self._costs.negative[rows],
+            self._costs.positive[labels.places(rows)],
+            np.arange(len(rows), dtype=np.int32),
             np.array(list(map(len, parts)), dtype=np.int64),
             self._learning_rates,
             self.weights,
             self.biases,
             self.sums,
-            self.highest if is_first else None,
-            self.right if is_first else None,
+            self._numbers,
+            highest,
+            right,
             self.topics.start,
         )
+        if highest is not None and right is not None:
+            self.highest[rows], self.right[rows] = highest, right
 
     def _step(self, batch: Minibatch, *, is_first: bool) -> None:
         weights = self.weights.take(batch.columns, axis=0)  # three times as fast as by []
@@ -302,7 +319,7 @@ FEW_ROWS = 500
 _RELEVANCE_POWER, _POWER_OF_FEW, _FEW_ROWS_PER_TOPIC = 2, 4, 60
 
 
-def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
+def relevance(X: PackedRows | sp.csr_array, labels: Labels, rows: Integers) -> F64:
     """Return each term's relevance: how much the topics of its documents differ from all.
 
     The Kullback-Leibler divergence, divided by its maximum for equally frequent topics: 0 for a
@@ -310,7 +327,7 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
 
     Parameters
     ----------
-    X : float32 CSR array, shape (n_rows, n_columns)
+    X : PackedRows, or float32 CSR array, shape (n_rows, n_columns)
     labels : Labels
     rows : int array
         The rows to count; a row with several topics counts once for each.
@@ -318,9 +335,10 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
     counted = labels.take(rows)
     _, numbers, sizes = np.unique(counted.topics, return_inverse=True, return_counts=True)
     owners = rows[counted.rows]
-    n_each, totals = np.bincount(owners, minlength=X.shape[0]), np.zeros(X.shape[1], dtype=np.int64)
-    for terms, values, lengths, part in _entry_slices(X):
-        np.add.at(totals, terms, n_each[part].repeat(lengths) * (values != 0))
+    n_each, totals = counted.n_each, np.zeros(X.shape[1], dtype=np.int64)
+    for part in _row_parts(X, rows):
+        terms, indptr = take_columns(X, rows[part])
+        np.add.at(totals, terms, n_each[part].repeat(sparse.row_lengths(indptr)))
     divergence = _Divergence.from_totals(totals, sizes)
     # Counts by term and topic can take more memory than the rows, so only as many topics are
     # counted at a time as have the entries of a slice.
@@ -329,9 +347,8 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
     n_entries = sparse.row_offsets(sparse.row_lengths(X.indptr)[by_topic])[bounds]
     for topics in sparse.row_slices(n_entries):
         starts = bounds[topics.start : topics.stop + 1]
-        part_rows = X[by_topic[starts[0] : starts[-1]]]
-        is_present = (part_rows.data != 0).astype(np.float32)
-        arrays = is_present, part_rows.indices, part_rows.indptr[starts - starts[0]]
+        terms, indptr = take_columns(X, by_topic[starts[0] : starts[-1]])
+        arrays = np.ones(len(terms), dtype=np.float32), terms, indptr[starts - starts[0]]
         counts = sp.csc_array(arrays, shape=(X.shape[1], len(starts) - 1)).tocsr()
         counts.sum_duplicates()
         divergence.add(counts, topics.start)
@@ -390,12 +407,18 @@ class _Divergence:
         return divergence / np.log(max(len(self.fractions), 2))
 
 
-def _entry_slices(X: sp.csr_array) -> Iterator[tuple[Integers, F32, Integers, slice]]:
-    """Yield the columns and values of the entries of some rows, the rows' lengths, and the rows."""
-    for part in sparse.row_slices(X.indptr):
-        entries = slice(X.indptr[part.start], X.indptr[part.stop])
-        lengths = sparse.row_lengths(X.indptr[part.start : part.stop + 1])
-        yield X.indices[entries], X.data[entries], lengths, part
+def take_columns(X: PackedRows | sp.csr_array, rows: Integers) -> tuple[Integers, Integers]:
+    """Return the columns of nonzero entries of rows, and where each row starts."""
+    if isinstance(X, PackedRows):
+        return X.take_columns(rows)
+    part = X[rows]
+    part.eliminate_zeros()
+    return part.indices, part.indptr
+
+
+def _row_parts(X: PackedRows | sp.csr_array, rows: Integers) -> Iterator[slice]:
+    """Yield slices of `rows`, with so few entries that they take little memory."""
+    return sparse.row_slices(sparse.row_offsets(sparse.row_lengths(X.indptr)[rows]))
 
 
 def relevance_power(n_rows: int, n_topics: int, multilabel: bool) -> int:
@@ -404,7 +427,7 @@ def relevance_power(n_rows: int, n_topics: int, multilabel: bool) -> int:
     return _POWER_OF_FEW if are_few and n_topics > 2 and not multilabel else _RELEVANCE_POWER
 
 
-def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F32:
+def term_rates(X: PackedRows | sp.csr_array, labels: Labels, rows: Integers, power: int) -> F32:
     """Return the factor of each term's learning rate, followed by that of the biases, which is 1.
 
     See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
@@ -413,12 +436,11 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F
     -------
     float32 array, shape (n_columns + 1,)
     """
-    is_counted = np.zeros(X.shape[0], dtype=np.float32)
-    is_counted[rows] = 1
-    sums = np.zeros(X.shape[1], dtype=np.float32)
-    for terms, values, lengths, part in _entry_slices(X):
-        np.add.at(sums, terms, np.square(values) * is_counted[part].repeat(lengths))
-    totals = sums.astype(np.float64)
+    squares = np.zeros(X.shape[1], dtype=np.float32)
+    for part in _row_parts(X, rows):
+        counted = X[rows[part]]
+        np.add.at(squares, counted.indices, np.square(counted.data))
+    totals = squares.astype(np.float64)
     rates = learning_rates(relevance(X, labels, rows), totals, power)
     return np.append(rates, 1).astype(np.float32)
 

@@ -1,0 +1,149 @@
+"""Packed rows: the same bits as in a CSR array of all rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from slugline.text import sparse
+from slugline.text.feature_groups import FeatureGroup
+from slugline.text.features import Features
+from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
+from slugline.text.sparse import Entries
+
+needs_kernel = pytest.mark.skipif(
+    sparse.kernel is None, reason="the kernel is not built: there was no compiler"
+)
+RNG = np.random.default_rng(0)
+WORDS = np.array([f"w{number}" for number in range(300)])
+TEXTS = [
+    " ".join(WORDS[np.minimum(RNG.zipf(1.3, RNG.integers(1, 60)) - 1, 299)]) for _ in range(200)
+]
+HASHED = FeatureGroup("words", n_buckets=1 << 10)
+GROUPS = {
+    "idf": [HASHED, FeatureGroup("bigrams", weight=1.5, n_buckets=1 << 12)],
+    "counts": [FeatureGroup("words", "counts", n_buckets=1 << 10)],
+    "several weightings": [HASHED, FeatureGroup("characters", "multi-hot", n_buckets=1 << 10)],
+    "a vocabulary": [FeatureGroup("words", max_terms=50), HASHED],
+}
+
+
+def assert_same(found: sp.csr_array, expected: sp.csr_array) -> None:
+    assert found.shape == expected.shape
+    for name in ("data", "indices", "indptr"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes())
+
+
+@pytest.mark.parametrize("setting", ["0", pytest.param("1", marks=needs_kernel)])
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+def test_fit_pack_returns_the_rows_of_fit_transform(
+    groups: list[FeatureGroup], setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = Features(groups).fit_transform(TEXTS)
+    monkeypatch.setenv("SLUGLINE_KERNEL", setting)
+    features = Features(groups)
+    packed = features.fit_pack(TEXTS)
+    assert isinstance(packed, PackedRows)
+    assert (packed.shape, packed.nnz) == (X.shape, X.nnz)
+    assert packed.indptr.tolist() == X.indptr.tolist()
+    assert_same(packed[:], X)
+    assert_same(packed[7:90], X[7:90])
+    rows = RNG.integers(0, len(TEXTS), 50)
+    assert_same(packed[rows], X[rows])
+    assert_same(packed[rows[::2]], X[rows[::2]])
+    columns, indptr = packed.take_columns(rows)
+    assert columns.tolist() == X[rows].indices.tolist()
+    assert indptr.tolist() == X[rows].indptr.tolist()
+    assert packed[rows].has_canonical_format
+    assert_same(features.transform(TEXTS), X)
+
+
+def test_fit_pack_returns_a_csr_array_if_counts_do_not_fit() -> None:
+    texts = ["a", "a " * 2000, "a " * (1 << 20) + "b"]
+    rows = Features([HASHED]).fit_pack(texts)
+    assert not isinstance(rows, PackedRows)
+    assert_same(rows, Features([HASHED]).fit_transform(texts))
+
+
+def entries(columns: list[int], counts: list[int]) -> Entries:
+    return Entries(
+        np.array(counts, dtype=np.float32),
+        np.array(columns, dtype=np.int32),
+        np.array([len(columns)]),
+    )
+
+
+def test_packed_stack_gives_each_count_a_code() -> None:
+    stack = PackedStack([1 << 30])
+    stack.append(entries([5, 9], [3, 1000]))
+    stack.append(entries([1], [3]))
+    parts = [(part.columns.tolist(), part.values.tolist()) for part in stack.parts()]
+    assert parts == [([5, 9], [3, 1000]), ([1], [3])]
+    assert stack.n_entries == 3
+    stack.append(entries([2], [7]))  # two bits hold three counts and the code 0
+    with pytest.raises(PackingError):
+        stack.append(entries([1], [8]))
+
+
+def test_packed_stack_rejects_more_columns_than_have_numbers() -> None:
+    with pytest.raises(PackingError):
+        PackedStack([1 << 31, 1 << 31]).append(entries([0], [1]))
+
+
+def unpack_arguments(**other: Any) -> list[Any]:
+    of_rows = {
+        "packed": np.array([1 << 8 | 0, 1 << 8 | 2, 2 << 8 | 1], dtype=np.uint32),
+        "starts": np.array([0, 2, 3]),
+        "weights": np.array([[0, 1, 2]], dtype=np.float32),
+        "scales": np.ones(2, dtype=np.float32),
+        "n_column_bits": 8,
+        "groups": ((0, np.ones(3, dtype=np.float32), 0.5),),
+        "rows": np.array([1, 0]),
+        "lengths": np.array([1, 2]),
+        "values": np.empty(3, dtype=np.float32),
+        "columns": np.empty(3, dtype=np.int32),
+    }
+    return list((of_rows | other).values())
+
+
+@needs_kernel
+def test_unpack_writes_weights_and_columns() -> None:
+    arguments = unpack_arguments(scales=np.array([1, 3], dtype=np.float32))
+    sparse.kernel.unpack(*arguments)
+    assert arguments[-2].tolist() == [3, 0.5, 0.5]
+    assert arguments[-1].tolist() == [1, 0, 2]
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"packed": np.zeros(2, dtype=np.uint32)},
+        {"starts": np.array([0, 4, 3])},
+        {"starts": np.array([-1, 2, 3])},
+        {"starts": np.array([0, 3])},
+        {"weights": np.zeros((1, 2), dtype=np.float32)},
+        {"scales": np.ones(1, dtype=np.float32)},
+        {"n_column_bits": 0},
+        {"n_column_bits": 33},
+        {"groups": ()},
+        {"groups": ((0, np.ones(2, dtype=np.float32), 0.5),)},
+        {"groups": ((1, np.ones(3, dtype=np.float32), 0.5),)},
+        {"rows": np.array([0, 2])},
+        {"rows": np.array([0, -1])},
+        {"rows": np.array([0])},
+        {"lengths": np.array([1, 3])},
+        {"lengths": np.array([1, -1])},
+        {"lengths": np.array([1, 1])},
+        {"values": np.empty(4, dtype=np.float32)},
+        {"columns": np.empty(2, dtype=np.int32)},
+    ],
+    ids=str,
+)
+def test_unpack_rejects_arrays_that_do_not_fit(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="do not fit together"):
+        sparse.kernel.unpack(*unpack_arguments(**wrong))
