@@ -191,6 +191,8 @@ def topic_names() -> list[str]:
 
 # Sequences ----------------------------------------------------------------------------------------
 
+# Lists are made in chunks, whose arrays then take little memory.
+_LISTS_AT_ONCE = 1000
 # Numbers of words begin at 4: 0 is padding, 1 the start mark, 2 an omitted word.
 _INDEX_FROM = 3
 
@@ -306,14 +308,20 @@ def _numbered(
         numbers = [number if number in wanted else oov_char for number in numbers]
         head = [number if number in wanted else oov_char for number in head]
         is_wanted = np.ones(len(numbers), dtype=bool)
+    ranks, starts = lists.numbers, lists.starts
+    if not is_wanted.all():
+        retained = is_wanted[ranks]
+        starts = np.concatenate([[0], retained.cumsum()])[starts]
+        ranks = ranks[retained]
     # The lists share these objects, as a number of its own would take four times the memory.
     table = np.array(numbers, dtype=object)
-    drops = not is_wanted.all()
-    rows = []
-    for i in order:
-        ranks = lists.numbers[lists.starts[i] : lists.starts[i + 1]]
-        rows.append([*head, *table[ranks[is_wanted[ranks]] if drops else ranks].tolist()])
-    return rows
+    rows: list[list[int]] = []
+    for first in range(0, len(lists), _LISTS_AT_ONCE):
+        bounds = starts[first : first + _LISTS_AT_ONCE + 1]
+        chunk = table[ranks[bounds[0] : bounds[-1]]].tolist()
+        pairs = itertools.pairwise((bounds - bounds[0]).tolist())
+        rows += [[*head, *chunk[start:end]] for start, end in pairs]
+    return [rows[i] for i in order]
 
 
 def get_word_index(
