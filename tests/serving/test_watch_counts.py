@@ -144,6 +144,47 @@ def test_count_days_counts_the_answers_that_a_count_of_the_texts_counts(
     assert sum(topic.n_answers or 0 for topic in by_days.topics) == len(texts) - 1  # one is empty
 
 
+def serve_texts(model: ServedModel, path: Path, days: list[list[str]]) -> None:
+    """Answer texts on successive days."""
+    today = [FIRST]
+    watch = Watch(Metrics(), WatchStore(path), today=lambda: today[0])
+    for texts in days:
+        watch.add(model, model.answer(texts))
+        watch.write()
+        today[0] += datetime.timedelta(1)
+    watch.close()
+
+
+def test_count_days_warns_as_a_count_of_the_texts_does(model: ServedModel, tmp_path: Path) -> None:
+    usual, _ = draw_texts([20, 20, 20])
+    foreign = ["la réunion du conseil est reportée", "il faut payer avant la fin du mois"] * 20
+    serve_texts(model, tmp_path / "texts.db", [usual, foreign, ["wheat"]])
+    options = DayCountOptions(by="day", today=datetime.date(2026, 1, 8))
+    counts = count_days(tmp_path / "texts.db", model.fitted, watched_model(model), options)
+    days = [str(FIRST + datetime.timedelta(n)) for n in range(3)]
+    table = tmp_path / "texts.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "date"])
+        for day, texts in zip(days, (usual, foreign, ["wheat"]), strict=True):
+            writer.writerows((text, day) for text in texts)
+    by_texts = slugline.count(str(model.path), table, text="text", by="day").counts
+    assert counts.concerns[2].startswith(f"Don't believe the counts of {days[1]}: ")
+    assert counts.concerns == by_texts.concerns
+    assert counts.changes == ()
+
+
+def test_count_days_says_that_a_period_is_not_over(model: ServedModel, tmp_path: Path) -> None:
+    path = tmp_path / "short.db"
+    with WatchStore(path) as store:
+        serve_days(store, model, [(5, 5, 5)] * 2)
+    sentence = "2026-W02 is not over: it has the texts that were answered so far, up to 2026-01-06"
+    for days, is_over in ((1, False), (7, True)):
+        options = DayCountOptions(by="week", today=FIRST + datetime.timedelta(days))
+        counts = count_days(path, model.fitted, watched_model(model), options)
+        assert [each.startswith(sentence) for each in counts.concerns] == [True] * (not is_over)
+
+
 def test_count_command_refuses_a_model_without_heldout_predictions(
     run: Callable[..., Any], path: Path, tmp_path: Path
 ) -> None:

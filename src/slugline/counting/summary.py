@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from slugline.counting.changes import find_changes
-from slugline.counting.concerns import (
-    FEW_TEXTS,
-    TextTotals,
-    confidence_concerns,
-    few_text_concerns,
-    find_unknown_groups,
-    group_shift_concerns,
-    group_text_concerns,
-    group_unsure_concerns,
-    heldout_concerns,
-    shift_concerns,
-    text_concerns,
-    unsure_concerns,
-)
+from slugline.counting.concerns import few_text_concerns
 from slugline.counting.estimation import ShareEstimate, estimate_groups
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.groups import sort_groups
 from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import MIN_LABELLED, MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
+from slugline.counting.model_concerns import ModelConcerns, ModelCount
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, GroupCount, LabelPlan
 from slugline.counting.shares import HeldoutSample
@@ -84,7 +72,8 @@ class Summary:
         groups = tuple(
             self._count_group(name, tally.groups[name], estimates[name]) for name in names
         )
-        tested = self._choose_tested(groups)
+        model_concerns = self._model_concerns(total, groups, estimates)
+        tested = model_concerns.choose_tested(groups)
         return Counts(
             name=name,
             total=count,
@@ -99,7 +88,7 @@ class Summary:
                     has_labels=self._options.labelled is not None,
                 )
             ),
-            concerns=tuple(self._concerns(total, groups, estimates)),
+            concerns=tuple(self._concerns(groups, model_concerns)),
             n_bad=tally.n_bad,
             n_undated=tally.n_undated,
             n_labelled=len(self._labels),
@@ -123,22 +112,23 @@ class Summary:
             if on_interval is not None:
                 on_interval(i / len(groups))
 
-    def _choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
-        """Return the groups whose changes are tested: those whose counts mean something.
-
-        Groups of few texts are left out, as the tests take differences to be normal.
-        """
-        totals = {
-            group.name: self._tally.groups[group.name].totals
-            for group in groups
-            if group.is_by_model
-        }
-        unknown = find_unknown_groups(totals, self._tally.usual_words)
-        return [
-            group
-            for group in groups
-            if group.is_estimated and group.name not in unknown and group.n_texts >= FEW_TEXTS
-        ]
+    def _model_concerns(
+        self, total: Estimates, groups: Sequence[GroupCount], estimates: Mapping[str, Estimates]
+    ) -> ModelConcerns:
+        tally = self._tally
+        is_by_model = len(self._labels) < MIN_LABELLED
+        return ModelConcerns(
+            self._samples,
+            self._topics,
+            tally.usual_words,
+            multilabel=self._fitted.multilabel,
+            total=ModelCount(tally.total.totals, total) if is_by_model else None,
+            groups={
+                group.name: ModelCount(tally.groups[group.name].totals, estimates[group.name])
+                for group in groups
+                if group.is_by_model
+            },
+        )
 
     def _plan(
         self,
@@ -169,22 +159,13 @@ class Summary:
         )
 
     def _concerns(
-        self, total: Estimates, groups: Sequence[GroupCount], estimates: Mapping[str, Estimates]
+        self, groups: Sequence[GroupCount], model_concerns: Iterable[str]
     ) -> Iterator[str]:
-        tally, usual = self._tally, self._tally.usual_words
-        # Counts by labels are right, whatever else has changed.
-        is_by_model = len(self._labels) < MIN_LABELLED
-        totals = tally.total.totals if is_by_model else TextTotals()
-        group_totals = {
-            group.name: tally.groups[group.name].totals for group in groups if group.is_by_model
-        }
-        unknown = find_unknown_groups(group_totals, usual)
-        by_model = {name: estimates[name] for name in group_totals if name not in unknown}
+        tally = self._tally
         period = None if tally.grouping is None else tally.grouping.period
         n_by_group = [group.n_texts for group in groups]
         yield from few_text_concerns(len(tally.total), n_by_group, period or "group")
-        yield from text_concerns(totals, usual)
-        yield from group_text_concerns(group_totals, totals, usual)
+        yield from model_concerns
         if self._options.labelled is not None:
             yield from labelled_concerns(
                 self._options.labelled,
@@ -194,20 +175,3 @@ class Summary:
                 self._topics,
             )
             yield from few_label_concerns(groups, period)
-        if len(self._samples) == 1:
-            sample, shares = self._samples[0], total[0].shares
-            if is_by_model:
-                unsure = [*unsure_concerns(totals, sample, shares)]
-                yield from unsure or confidence_concerns(total[0])
-            yield from group_unsure_concerns(
-                group_totals,
-                sample,
-                {name: each[0].shares for name, each in by_model.items()},
-                total=totals,
-                total_shares=shares,
-            )
-        compared = total if is_by_model else []
-        yield from shift_concerns(compared, self._topics)
-        yield from group_shift_concerns(by_model, compared)
-        if self._samples and (is_by_model or by_model):
-            yield from heldout_concerns(self._samples, self._topics)

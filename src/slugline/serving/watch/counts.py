@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
 from slugline.counting.changes import find_changes
-from slugline.counting.concerns import heldout_concerns, shift_concerns
+from slugline.counting.concerns import few_text_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.dates import Period, name_period
 from slugline.counting.estimation import ShareEstimate, estimate_group
@@ -17,12 +17,14 @@ from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
+from slugline.counting.model_concerns import ModelConcerns, ModelCount
 from slugline.counting.results import Counts, GroupCount, LabelPlan
 from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.kept_texts import KeptLabels, KeptTexts
+from slugline.serving.watch.recorder import utc_today
 from slugline.serving.watch.store import WatchedModel, WatchStore
 
 # The largest number of models that a message names.
@@ -50,6 +52,8 @@ class DayCountOptions:
     plan : float, optional
         Half the width of intervals for which to say how many texts to label.
     seed : int, default 0
+    today : date, optional
+        The day, in UTC, whose period is not over; by default, the current one.
     """
 
     since: datetime.date | None = None
@@ -58,6 +62,7 @@ class DayCountOptions:
     topics: Sequence[str] = ()
     plan: float | None = None
     seed: int = 0
+    today: datetime.date | None = None
 
 
 class _ServedTexts:
@@ -172,7 +177,8 @@ class _DayCounter:
         groups = tuple(
             self._count_group(name, sums, estimates[name]) for name, sums in served.periods.items()
         )
-        tested = [group for group in groups if group.is_estimated]
+        model_concerns = self._model_concerns(total, groups, estimates)
+        tested = model_concerns.choose_tested(groups)
         changes = find_changes(
             tested,
             [estimates[group.name] for group in tested],
@@ -186,7 +192,7 @@ class _DayCounter:
             column=options.by,
             is_time=options.by is not None,
             changes=tuple(changes),
-            concerns=tuple(self._concerns(total, groups)),
+            concerns=tuple(self._concerns(groups, model_concerns)),
             n_labelled=len(self._labels),
             plan=self._plan(count, total, groups, estimates),
             multilabel=self._fitted.multilabel,
@@ -202,7 +208,11 @@ class _DayCounter:
             return []
         if not sums.multilabel:
             rows, weights = sums.rows()
-            return [estimate_group(self._samples[0], rows, weights, seed=seed)]
+            estimate = estimate_group(self._samples[0], rows, weights, seed=seed)
+            if sums.has_mixed_groups:
+                # The means of such a group don't show how sure the model was of its texts.
+                estimate = replace(estimate, confidence=estimate.usual_confidence)
+            return [estimate]
         estimates = []
         for topic, sample in enumerate(self._samples):
             rows, weights = sums.rows(topic)
@@ -242,10 +252,40 @@ class _DayCounter:
             n_labelled=len(self._labels),
         )
 
+    def _model_concerns(
+        self,
+        total: Sequence[ShareEstimate],
+        groups: Sequence[GroupCount],
+        estimates: Mapping[str, Sequence[ShareEstimate]],
+    ) -> ModelConcerns:
+        served, heldout = self._served, self._fitted.heldout_predictions
+        is_by_model = len(self._labels) < MIN_LABELLED
+        return ModelConcerns(
+            self._samples,
+            self._topics,
+            None if heldout is None else heldout.words,
+            multilabel=self._fitted.multilabel,
+            total=ModelCount(served.total.totals, total) if is_by_model else None,
+            groups={
+                group.name: ModelCount(served.periods[group.name].totals, estimates[group.name])
+                for group in groups
+                if group.is_by_model
+            },
+        )
+
     def _concerns(
-        self, total: Sequence[ShareEstimate], groups: Sequence[GroupCount]
+        self, groups: Sequence[GroupCount], model_concerns: Iterable[str]
     ) -> Iterator[str]:
-        served, n_texts = self._served, self._served.total.n_texts
+        served, n_texts, period = self._served, self._served.total.n_texts, self._options.by
+        n_by_group = [group.n_texts for group in groups]
+        yield from few_text_concerns(n_texts, n_by_group, period or "group")
+        today = self._options.today or utc_today()
+        if period is not None and groups and groups[-1].name == name_period(today, period):
+            yield (
+                f"{groups[-1].name} is not over: it has the texts that were answered so far, up to "
+                f"{today.isoformat()} (UTC)."
+            )
+        yield from model_concerns
         if self._options.labelled is not None and served.labelled is not None:
             mean_proba = served.total.sums / n_texts
             yield from labelled_concerns(
@@ -255,22 +295,18 @@ class _DayCounter:
                 mean_proba,
                 self._topics,
             )
-            yield from few_label_concerns(groups, self._options.by)
+            yield from few_label_concerns(groups, period)
         if served.n_without >= _MIN_WITHOUT * n_texts:
             yield (
                 f"{served.n_without:,} of {n_texts:,} texts were answered when none were kept, or "
                 "are too old to be kept: the labels say nothing about them. Count since a later "
                 "day."
             )
-        if len(self._labels) >= MIN_LABELLED:
-            return
-        if served.n_by_others:
+        if served.n_by_others and len(self._labels) < MIN_LABELLED:
             yield (
                 f"Other versions of the model answered {served.n_by_others:,} of {n_texts:,} "
                 "texts: these counts are right only if they err like this one."
             )
-        yield from shift_concerns(total, self._topics)
-        yield from heldout_concerns(self._samples, self._topics)
 
 
 def _read_days(

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
+from slugline.counting.concerns import TextTotals
 from slugline.counting.rows import LIKELY
 from slugline.serving.watch.text_sample import TextSample
-from slugline.text.features import WordCounts
+from slugline.text.features import UnknownWordRate, WordCounts
 
 # Edges of the levels of probabilities by which texts are grouped. No group has both likely and
 # unlikely topics.
@@ -111,6 +112,9 @@ class DaySums:
         Whether the model gives a text several topics.
     n_texts, n_unsure, n_corrections : int
         Numbers of texts, of those that the model was unsure of, and of corrections.
+    n_unusual, n_unlikely : int
+        Numbers of texts with more unknown words than usual, and of texts of which no topic is
+        likely, as `slugline count` counts them.
     words : WordSums
     answers : int64 array, shape (n_topics,)
         Number of texts of which each topic is the most likely one or, for a multilabel model,
@@ -129,6 +133,8 @@ class DaySums:
     n_texts: int = 0
     n_unsure: int = 0
     n_corrections: int = 0
+    n_unusual: int = 0
+    n_unlikely: int = 0
     words: WordSums = field(default_factory=WordSums)
     answers: I64 = field(init=False)
     sums: F64 = field(init=False)
@@ -146,9 +152,22 @@ class DaySums:
             return self.n_topics * (len(_EDGES) + 1)
         return max(8, min(_MAX_GROUPS, _MAX_VALUES // self.n_topics))
 
-    def add_texts(self, proba: F32, words: WordCounts) -> None:
-        """Add texts by their probabilities, shape (n_texts, n_topics), and words."""
-        self.n_texts += len(proba)
+    def add_texts(
+        self, proba: F32, words: WordCounts, usual: UnknownWordRate | None = None
+    ) -> None:
+        """Add texts.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_texts, n_topics)
+        words : WordCounts
+        usual : UnknownWordRate, optional
+            The usual rate of unknown words, if it is known.
+        """
+        totals = TextTotals.from_batch(proba, words, usual)
+        self.n_texts += totals.n_texts
+        self.n_unusual += totals.n_unusual
+        self.n_unlikely += totals.n_unsure
         self.words += WordSums.from_counts(words)
         self.sums += proba.sum(axis=0, dtype=np.float64)
         if self.multilabel:
@@ -163,6 +182,8 @@ class DaySums:
         self.n_texts += other.n_texts
         self.n_unsure += other.n_unsure
         self.n_corrections += other.n_corrections
+        self.n_unusual += other.n_unusual
+        self.n_unlikely += other.n_unlikely
         self.words += other.words
         self.answers += other.answers
         self.sums += other.sums
@@ -186,6 +207,22 @@ class DaySums:
         else:
             known.n += group.n
             known.sums += group.sums
+
+    @property
+    def totals(self) -> TextTotals:
+        """The sums as those of a count of the texts."""
+        return TextTotals(
+            n_texts=self.n_texts,
+            n_words=self.words.n_words,
+            n_unknown=self.words.n_unknown,
+            n_unusual=self.n_unusual,
+            n_unsure=self.n_unlikely,
+        )
+
+    @property
+    def has_mixed_groups(self) -> bool:
+        """Whether the texts of a group differ in their most likely topic."""
+        return any(key.first == _ANY for key in self.groups)
 
     def rows(self, topic: int | None = None) -> tuple[F64, F64]:
         """Return the mean probabilities of each group, and its number of texts.

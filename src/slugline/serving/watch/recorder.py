@@ -243,7 +243,8 @@ class Watch:
         if self.store is not None:
             sums = self._sums_of(model, day)
             sums.n_unsure += sum(part.n_unsure for part in parts)
-            sums.add_texts(proba, words)
+            heldout = model.fitted.heldout_predictions
+            sums.add_texts(proba, words, None if heldout is None else heldout.words)
             if self._n_kept:
                 texts = [text for part in parts for text in part.texts]
                 if sums.sample is None:

@@ -27,16 +27,16 @@ _MAX_ROW_BYTES = 16 << 20
 _MAX_COUNT = 1 << 60
 # The largest integer of SQLite.
 _MAX_INTEGER = (1 << 63) - 1
-_COUNTS = "n_texts, n_unsure, n_corrections"
-_WORDS = ", ".join(WordSums._fields)
+_COUNTS = ("n_texts", "n_unsure", "n_corrections", "n_unusual", "n_unlikely")
+# The columns of `days` with numbers.
+_NUMBERS = (*_COUNTS, *WordSums._fields)
 _TABLES = (
     "CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE, "
     "name BLOB NOT NULL, topics TEXT NOT NULL, multilabel INTEGER NOT NULL)",
     "CREATE TABLE training (model INTEGER NOT NULL, series TEXT NOT NULL, fraction REAL NOT NULL, "
     "n REAL NOT NULL, PRIMARY KEY (model, series)) WITHOUT ROWID",
-    "CREATE TABLE days (model INTEGER NOT NULL, day TEXT NOT NULL, n_texts INTEGER NOT NULL, "
-    "n_unsure INTEGER NOT NULL, n_corrections INTEGER NOT NULL, "
-    + "".join(f"{name} INTEGER NOT NULL, " for name in WordSums._fields)
+    "CREATE TABLE days (model INTEGER NOT NULL, day TEXT NOT NULL, "
+    + "".join(f"{name} INTEGER NOT NULL, " for name in _NUMBERS)
     + "answers BLOB NOT NULL, sums BLOB NOT NULL, PRIMARY KEY (model, day)) WITHOUT ROWID",
     "CREATE TABLE text_groups (model INTEGER NOT NULL, day TEXT NOT NULL, first INTEGER NOT NULL, "
     "second INTEGER NOT NULL, level INTEGER NOT NULL, n INTEGER NOT NULL, sums BLOB NOT NULL, "
@@ -247,7 +247,7 @@ class WatchStore(DatabaseStore):
             span = (digest, since.isoformat(), until.isoformat())
             parts: dict[tuple[int, datetime.date], DaySums] = {}
             for number, day, *cells in connection.execute(
-                f"SELECT model, day, {_COUNTS}, {_WORDS}, answers, sums FROM days {where}",  # noqa: S608
+                f"SELECT model, day, {', '.join(_NUMBERS)}, answers, sums FROM days {where}",  # noqa: S608
                 span,
             ):
                 with self._reading_row(f"the day {day!r}"):
@@ -321,7 +321,7 @@ class WatchStore(DatabaseStore):
     ) -> DaySums:
         key = (number, day.isoformat())
         row = connection.execute(
-            f"SELECT {_COUNTS}, {_WORDS}, answers, sums FROM days WHERE model = ? AND day = ?",  # noqa: S608
+            f"SELECT {', '.join(_NUMBERS)}, answers, sums FROM days WHERE model = ? AND day = ?",  # noqa: S608
             key,
         ).fetchone()
         with self._reading_row(f"the day {key[1]!r}"):
@@ -339,7 +339,7 @@ class WatchStore(DatabaseStore):
         self, connection: sqlite3.Connection, number: int, day: datetime.date, sums: DaySums
     ) -> None:
         key = (number, day.isoformat())
-        counts = (sums.n_texts, sums.n_unsure, sums.n_corrections, *sums.words)
+        counts = (*(getattr(sums, name) for name in _COUNTS), *sums.words)
         arrays = (sums.answers.astype("<i8").tobytes(), sums.sums.astype("<f8").tobytes())
         cells = (*key, *(min(count, _MAX_COUNT) for count in counts), *arrays)
         marks = ", ".join("?" * len(cells))
@@ -527,10 +527,18 @@ def _write_sample(
 
 def _to_sums(model: WatchedModel, cells: Sequence[Any]) -> DaySums:
     """Return the sums in a row of `days`; ValueError or TypeError if they are not sums."""
-    n_texts, n_unsure, n_corrections, *words, answers, values = cells
-    sums = DaySums(len(model.topics), model.multilabel)
-    sums.n_texts, sums.n_unsure, sums.n_corrections = _to_counts([n_texts, n_unsure, n_corrections])
-    sums.words = WordSums._make(_to_counts(words))
+    *numbers, answers, values = cells
+    counts = dict(zip(_NUMBERS, _to_counts(numbers), strict=True))
+    sums = DaySums(
+        len(model.topics),
+        model.multilabel,
+        n_texts=counts["n_texts"],
+        n_unsure=counts["n_unsure"],
+        n_corrections=counts["n_corrections"],
+        n_unusual=counts["n_unusual"],
+        n_unlikely=counts["n_unlikely"],
+        words=WordSums(*(counts[name] for name in WordSums._fields)),
+    )
     sums.answers = _to_array(answers, "<i8", sums.n_topics)
     sums.sums = _to_array(values, "<f8", sums.n_topics)
     return sums
