@@ -135,6 +135,20 @@ def test_kernel_reads_a_damaged_table_as_numpy_does(
     compare(map_table(path), ["oil prices", "石油油价 xoilx", "l'eau unheard " * 9, "", *WORDS])
 
 
+@needs_kernel
+@given(seed=st.integers(0, 2**32 - 1), fraction=st.sampled_from([0, 0.01, 1]))
+def test_kernel_finds_the_longest_words_as_numpy_does(
+    seed: int, fraction: float, table: VectorTable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "words.slugvec"
+    assert table.path is not None
+    path.write_bytes(damage(table.path.read_bytes(), seed, fraction))
+    by_kernel = map_table(path).longest_by_start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUGLINE_KERNEL", "0")
+        np.testing.assert_array_equal(map_table(path).longest_by_start, by_kernel)
+
+
 # In the same pass as terms ----------------------------------------------------------------------
 
 
@@ -169,6 +183,7 @@ def test_features_sum_vectors_of_the_parts_that_they_read(table: VectorTable) ->
 SLOTS = np.zeros(4, dtype=np.uint64)
 FILTER, ROWS = np.zeros(4, dtype=np.uint8), np.zeros((3, 4), dtype=np.uint8)
 FACTORS = np.ones(3, dtype=np.uint16)
+LONGEST = np.zeros(1 << 16, dtype=np.uint8)
 PIECES = (3, 2, 12, 1.0)
 SIZE = "a table is not of the size that it has to be"
 
@@ -178,20 +193,54 @@ SIZE = "a table is not of the size that it has to be"
     ("sections", "message"),
     [
         ("words", "a table of vectors is not a tuple"),
-        ((SLOTS[:3], FILTER[:3], FACTORS, ROWS, 8, *PIECES), "the number of slots is not a power"),
-        ((SLOTS[:0], FILTER[:0], FACTORS, ROWS, 8, *PIECES), "the number of slots is not a power"),
-        ((SLOTS, FILTER[:3], FACTORS, ROWS, 8, *PIECES), SIZE),
-        ((SLOTS, FILTER, FACTORS[:2], ROWS, 8, *PIECES), SIZE),
-        ((SLOTS, FILTER, FACTORS, ROWS, 16, *PIECES), SIZE),
-        ((SLOTS, FILTER, FACTORS, ROWS, 7, *PIECES), "the number of columns is odd or too large"),
-        ((SLOTS, FILTER, FACTORS, ROWS, 0, *PIECES), "the number of columns is odd or too large"),
-        ((SLOTS, FILTER, FACTORS, ROWS, 1026, *PIECES), "the number of columns is odd or too "),
-        ((SLOTS, FILTER, FACTORS, ROWS, 8, 0, 2, 12, 1.0), "pieces are too short or too long"),
-        ((SLOTS, FILTER, FACTORS, ROWS, 8, 3, -1, 12, 1.0), "pieces are too short or too long"),
-        ((SLOTS, FILTER, FACTORS, ROWS, 8, 3, 2, 65, 1.0), "pieces are too short or too long"),
-        ((SLOTS.view(np.int64)[:2].view(np.float64), FILTER, FACTORS, ROWS, 8, *PIECES), "an arr"),
-        ((SLOTS, FILTER.view(np.int8), FACTORS, ROWS, 8, *PIECES), "an array of another type, or "),
-        ((SLOTS, FILTER, FACTORS.view(np.int16), ROWS, 8, *PIECES), "an array of another type, "),
+        (
+            (SLOTS[:3], FILTER[:3], FACTORS, ROWS, LONGEST, 8, *PIECES),
+            "the number of slots is not a power",
+        ),
+        (
+            (SLOTS[:0], FILTER[:0], FACTORS, ROWS, LONGEST, 8, *PIECES),
+            "the number of slots is not a power",
+        ),
+        ((SLOTS, FILTER[:3], FACTORS, ROWS, LONGEST, 8, *PIECES), SIZE),
+        ((SLOTS, FILTER, FACTORS[:2], ROWS, LONGEST, 8, *PIECES), SIZE),
+        ((SLOTS, FILTER, FACTORS, ROWS, LONGEST, 16, *PIECES), SIZE),
+        ((SLOTS, FILTER, FACTORS, ROWS, LONGEST[1:], 8, *PIECES), SIZE),
+        (
+            (SLOTS, FILTER, FACTORS, ROWS, LONGEST, 7, *PIECES),
+            "the number of columns is odd or too large",
+        ),
+        (
+            (SLOTS, FILTER, FACTORS, ROWS, LONGEST, 0, *PIECES),
+            "the number of columns is odd or too large",
+        ),
+        (
+            (SLOTS, FILTER, FACTORS, ROWS, LONGEST, 1026, *PIECES),
+            "the number of columns is odd or too ",
+        ),
+        (
+            (SLOTS, FILTER, FACTORS, ROWS, LONGEST, 8, 0, 2, 12, 1.0),
+            "pieces are too short or too long",
+        ),
+        (
+            (SLOTS, FILTER, FACTORS, ROWS, LONGEST, 8, 3, -1, 12, 1.0),
+            "pieces are too short or too long",
+        ),
+        (
+            (SLOTS, FILTER, FACTORS, ROWS, LONGEST, 8, 3, 2, 65, 1.0),
+            "pieces are too short or too long",
+        ),
+        (
+            (SLOTS.view(np.int64)[:2].view(np.float64), FILTER, FACTORS, ROWS, LONGEST, 8, *PIECES),
+            "an arr",
+        ),
+        (
+            (SLOTS, FILTER.view(np.int8), FACTORS, ROWS, LONGEST, 8, *PIECES),
+            "an array of another type, or ",
+        ),
+        (
+            (SLOTS, FILTER, FACTORS.view(np.int16), ROWS, LONGEST, 8, *PIECES),
+            "an array of another type, ",
+        ),
     ],
 )
 def test_kernel_rejects_sections_that_do_not_fit(sections: Any, message: str) -> None:

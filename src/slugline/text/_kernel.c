@@ -12,6 +12,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,8 +140,8 @@ PyDoc_STRVAR(count_doc,
 "feature_groups : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
 "    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
 "    buckets are to get one, else -1. `first` is added to the columns that are returned.\n"
-"table : (slots, filter, factors, rows, n_columns, shortest_piece, shortest_unspaced_piece,\n"
-"        longest_piece, scale), or None\n"
+"table : (slots, filter, factors, rows, longest_by_start, n_columns, shortest_piece,\n"
+"        shortest_unspaced_piece, longest_piece, scale), or None\n"
 "    Sections of a `VectorTable`, and numbers of its header.\n\n"
 "Returns\n"
 "-------\n"
@@ -238,7 +239,54 @@ done:
     return result;
 }
 
+/* Find the number of characters of the longest word that starts with two characters, for each number
+   that is made of their hash. The lengths of words may be wrong. */
+static void find_longest_by_start(unsigned char *longest, const unsigned char *text, size_t n_bytes,
+                                  const unsigned char *lengths, size_t n_words)
+{
+    memset(longest, 0, N_STARTS);
+    for (size_t i = 0; i < n_words && lengths[i] <= n_bytes; text += lengths[i], n_bytes -= lengths[i], i++) {
+        unsigned char start[UCHAR_MAX + 8] = {0}; /* 8 bytes after the last one must be readable */
+        size_t n_characters = 0, n_start = 0;
+        for (size_t n = 0; n < lengths[i]; n++) {
+            n_characters += is_start(text[n]);
+            if (n_characters < 3)
+                start[n_start++] = text[n];
+        }
+        if (n_characters < 2)
+            continue;
+        unsigned char *number = longest + (hash_of(start, n_start) >> START_SHIFT);
+        if (n_characters > *number)
+            *number = (unsigned char)n_characters;
+    }
+}
+
+PyDoc_STRVAR(longest_by_start_doc,
+"longest_by_start(text, lengths)\n--\n\n"
+"Return the most characters of words that start with two characters, as bytearray.\n\n"
+"See `VectorTable.longest_by_start`.\n\n"
+"Parameters\n"
+"----------\n"
+"text, lengths : uint8 arrays\n"
+"    The words, one after another, and the number of bytes of each.");
+
+static PyObject *longest_by_start(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer lent[2];
+    PyObject *result = NULL;
+    memset(lent, 0, sizeof lent);
+    if (PyArg_ParseTuple(arguments, "O&O&", borrow_bytes, lent, borrow_bytes, lent + 1))
+        result = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)N_STARTS);
+    if (result)
+        find_longest_by_start((unsigned char *)PyByteArray_AsString(result), lent[0].buf, (size_t)lent[0].len,
+                              lent[1].buf, (size_t)lent[1].len);
+    release_arrays(lent, 2);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"longest_by_start", longest_by_start, METH_VARARGS, longest_by_start_doc},
     {"count", count, METH_VARARGS, count_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -4,6 +4,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+def longest_by_start(
+    text: npt.NDArray[np.uint8], lengths: npt.NDArray[np.uint8], /
+) -> bytearray: ...
 def count(
     text: bytes,
     lengths: npt.NDArray[np.int64],

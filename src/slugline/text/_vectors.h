@@ -19,6 +19,8 @@
 #define ROW_MASK ((UINT64_C(1) << ROW_BITS) - 1)
 #define PIECE_SHIFT 12
 #define BEGINNING_SHIFT 36
+#define START_SHIFT 48
+#define N_STARTS ((size_t)1 << (64 - START_SHIFT))
 #define MAX_COLUMNS 1024
 #define MAX_PIECE 64
 #define ZERO 8
@@ -32,12 +34,13 @@
 typedef struct {
     const uint64_t *slots;
     const unsigned char *filter, *rows;
+    const unsigned char *longest_by_start; /* characters of words that start with two characters */
     const uint16_t *factors;
     size_t n_slots, n_words;   /* the number of slots is a power of two */
     size_t n_columns, longest_piece;
     size_t shortest_piece, shortest_unspaced_piece;
     double scale;
-    Py_buffer buffers[4];      /* of the table's sections */
+    Py_buffer buffers[5];      /* of the table's sections */
 } Vectors;
 
 /* What a table knows of a word: which rows the word adds, and how many of its characters are known,
@@ -160,9 +163,17 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
             for (; end - block > 8; block += 8)
                 state = mix(state ^ load(block));
             ends[++n] = end;
-            if (n < shortest)
+            if (n < shortest && n != 2)
                 continue;
             hashes[n] = hash_last(state, block, (size_t)(end - block));
+            if (n == 2) {
+                size_t longest = vectors->longest_by_start[hashes[2] >> START_SHIFT];
+                if (longest < 2)
+                    break;
+                n_most = longest < n_most ? longest : n_most;
+                if (n < shortest)
+                    continue;
+            }
             if (n == shortest && !filter_bit(vectors, hashes[n] >> BEGINNING_SHIFT))
                 break;
             possible |= filter_bit(vectors, hashes[n] >> PIECE_SHIFT) << (n - 1);
@@ -316,11 +327,11 @@ static int open_vectors(PyObject *item, Vectors *vectors)
 {
     Py_ssize_t n_columns, shortest, shortest_unspaced, longest;
     Py_buffer *slots = vectors->buffers, *filter = slots + 1, *factors = slots + 2;
-    Py_buffer *rows = slots + 3;
+    Py_buffer *rows = slots + 3, *starts = slots + 4;
     if (!PyTuple_Check(item))
         return fail("a table of vectors is not a tuple");
-    if (!PyArg_ParseTuple(item, "O&O&O&O&nnnnd", borrow_uint64, slots, borrow_bytes, filter,
-                          borrow_uint16, factors, borrow_bytes, rows, &n_columns, &shortest,
+    if (!PyArg_ParseTuple(item, "O&O&O&O&O&nnnnd", borrow_uint64, slots, borrow_bytes, filter,
+                          borrow_uint16, factors, borrow_bytes, rows, borrow_bytes, starts, &n_columns, &shortest,
                           &shortest_unspaced, &longest, &vectors->scale))
         return 0;
     vectors->n_slots = (size_t)slots->len / sizeof(uint64_t);
@@ -332,12 +343,14 @@ static int open_vectors(PyObject *item, Vectors *vectors)
     if (shortest < 1 || shortest_unspaced < 1 || longest < 1 || longest > MAX_PIECE)
         return fail("pieces are too short or too long");
     if (!has_length(filter, vectors->n_slots)
-        || !has_length(rows, vectors->n_words * ((size_t)n_columns / 2)))
+        || !has_length(rows, vectors->n_words * ((size_t)n_columns / 2))
+        || !has_length(starts, N_STARTS))
         return 0;
     vectors->slots = slots->buf;
     vectors->filter = filter->buf;
     vectors->factors = factors->buf;
     vectors->rows = rows->buf;
+    vectors->longest_by_start = starts->buf;
     vectors->n_columns = (size_t)n_columns;
     vectors->shortest_piece = (size_t)shortest;
     vectors->shortest_unspaced_piece = (size_t)shortest_unspaced;

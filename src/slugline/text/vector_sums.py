@@ -182,6 +182,10 @@ def _find_pieces(table: VectorTable, array: U8, parts: Spans) -> Spans:
     n_characters = np.where(unspaced, n_characters, np.minimum(n_characters, _MAX_PART))
     positions = ranges(first, n_characters)
     n_left = np.repeat(first + n_characters, n_characters) - positions
+    are_two = np.flatnonzero(n_left >= 2)
+    first_two = characters[positions[are_two]], characters[positions[are_two] + 2]
+    longest = table.longest_with_start(_hash_between(array, *first_two))
+    n_left[are_two] = np.minimum(n_left[are_two], np.maximum(longest, 1))
     shortest = np.where(unspaced, header.shortest_unspaced_piece, header.shortest_piece)
     shortest = np.repeat(shortest, n_characters)
     lengths = np.zeros(len(positions), dtype=np.int64)

@@ -42,9 +42,14 @@ from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError, EncoderError, Parameter, os_errors_as
 from slugline.text.characters import is_unspaced
-from slugline.text.hashing import hash_spans
-from slugline.text.sparse import row_lengths, row_offsets
+from slugline.text.hashing import PADDING, hash_spans
+from slugline.text.sparse import kernels_enabled, row_lengths, row_offsets
 from slugline.text.tokens import Words, find_words
+
+try:
+    from slugline.text import _kernel
+except ImportError:  # there was no compiler
+    _kernel = None  # type: ignore[assignment]
 
 #: Version of the rules by which texts are read; see `slugline.text.vector_sums`.
 RULES_VERSION = 1
@@ -53,8 +58,10 @@ MAX_COLUMNS = 1024
 ROW_BITS = 22
 _ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
 # A hash shifted to the right by these numbers of bits is the number of a word's first slot, of a
-# piece's bit in the filter, and of the bit of a piece's first characters there.
+# piece's bit in the filter, and of the bit of a piece's first characters there; by the last number,
+# that of the first two characters of a word in `longest_by_start`.
 _SLOT_SHIFT, _PIECE_SHIFT, _BEGINNING_SHIFT = np.uint64(32), np.uint64(12), np.uint64(36)
+_START_SHIFT = np.uint64(48)
 _MAGIC = b"SLUGVEC1"
 _N_BITS = 4
 # The largest absolute value of a number, the value that stands for 0, and the largest factor.
@@ -175,6 +182,7 @@ class VectorTable:
             self.filter,
             self.factors,
             self.rows,
+            self.longest_by_start,
             header.n_columns,
             header.shortest_piece,
             header.shortest_unspaced_piece,
@@ -202,6 +210,34 @@ class VectorTable:
     @functools.cached_property
     def _offsets(self) -> I64:
         return row_offsets(self.lengths)
+
+    @functools.cached_property
+    def longest_by_start(self) -> U8:
+        """The number of characters of the longest word that starts with two characters.
+
+        It is listed by the highest bits of the hash of the characters; 0 if no word starts with
+        them. In scripts without spaces, most characters start words of two or three characters.
+        """
+        if _kernel is not None and kernels_enabled():
+            return np.frombuffer(_kernel.longest_by_start(self.text, self.lengths), dtype=np.uint8)
+        array = np.concatenate([self.text, np.frombuffer(PADDING, dtype=np.uint8)])
+        starts, ends = self._offsets[:-1], self._offsets[1:]
+        are_inside = ends <= len(self.text)  # all are, in a table that isn't damaged
+        starts, ends = starts[are_inside], ends[are_inside]
+        characters = np.flatnonzero((self.text & 0xC0) != 0x80)
+        first, last = np.searchsorted(characters, [starts, ends])
+        is_long = last - first >= 2
+        starts, first, lengths = starts[is_long], first[is_long], (last - first)[is_long]
+        third = np.append(characters, [len(self.text)])[first + 2]
+        third = np.minimum(third, ends[is_long])
+        numbers = hash_spans(array, starts, third - starts) >> _START_SHIFT
+        longest = np.zeros(1 << 64 - int(_START_SHIFT), dtype=np.uint8)
+        np.maximum.at(longest, numbers.astype(np.int64), lengths.astype(np.uint8))
+        return longest
+
+    def longest_with_start(self, hashes: U64) -> I64:
+        """Return the most characters of words that start with the two characters of a hash."""
+        return self.longest_by_start[(hashes >> _START_SHIFT).astype(np.int64)].astype(np.int64)
 
     def may_be_pieces(self, hashes: U64) -> Mask:
         """Return a mask of the hashes of words that may be pieces, and of a few other hashes."""
