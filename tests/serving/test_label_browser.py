@@ -377,6 +377,7 @@ def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
         page.get_by_role("button", name="Undo", exact=True).click()
         page.get_by_role("button", name="Settle 2 disagreements").wait_for()
         page.get_by_role("button", name="Withdraw the labels of Lee").click()
+        page.evaluate("refreshAgreement()")  # as the page does while newer labels are counted
         page.get_by_role("button", name="Withdraw 2 labels").click()
         page.locator("#agreement", has_text="The labels of Lee were withdrawn by Kim").wait_for()
         page.locator("#progress-summary", has_text="disagree").wait_for(state="detached")

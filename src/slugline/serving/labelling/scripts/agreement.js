@@ -6,6 +6,8 @@ const FEW_TEXTS = 30;
 // Pairs of topics that are listed.
 const N_CONFUSIONS = 10;
 let awaiting;
+// Whether a withdrawal is asked about, whose buttons would go if the tables were shown anew.
+let isConfirming = false;
 
 const isAgreementOpen = () => find("#agreement-box").open;
 
@@ -14,11 +16,12 @@ async function refreshAgreement() {
   clearTimeout(awaiting);
   if (!isAgreementOpen()) return;
   const reply = await attempt(() => call("/v1/agreement"));
-  if (reply) takeAgreement(reply);
+  if (reply && !isConfirming) takeAgreement(reply);
 }
 
 function takeAgreement(reply) {
   clearTimeout(awaiting);
+  isConfirming = false;
   showAgreement(reply);
   if (!reply.is_current && isAgreementOpen()) awaiting = setTimeout(refreshAgreement, 1000);
 }
@@ -107,7 +110,12 @@ function withdrawButton({ coder, n_labels }) {
     const body = { coder, request: idempotencyKey() };
     const sure = make("button", { type: "button", onclick: () => changeCoders("withdraw", body) },
       `Withdraw ${counted(n_labels, "label")}`);
-    ask.replaceWith(sure, " ", make("button", { type: "button", onclick: refreshAgreement }, "Keep"));
+    const keep = () => {
+      isConfirming = false;
+      refreshAgreement();
+    };
+    isConfirming = true;
+    ask.replaceWith(sure, " ", make("button", { type: "button", onclick: keep }, "Keep"));
     sure.focus();
   });
   return ask;
