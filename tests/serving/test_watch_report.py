@@ -18,7 +18,7 @@ from server import client, make_state
 from slugline.classifier import TopicClassifier
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel, ServedModels
-from slugline.serving.watch.alerts import AlertCheck
+from slugline.serving.watch.alerts import AlertCheck, describe_alert
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.report import WatchReport, make_report, update_alerts
 from slugline.serving.watch.store import StoredAlert, WatchStore
@@ -251,6 +251,20 @@ def test_alert_check_logs_an_alert_once_a_day_at_most(
     )
 
 
+def test_alert_check_repeats_a_check_that_failed(
+    store: WatchStore, model: ServedModel, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    today = serve_days(store, model, [USUAL] * 20 + [MORE_GRAIN] * 8)
+    check = AlertCheck(ServedModels([model]), Metrics())
+    with WatchStore(tmp_path / "closed.db") as closed:
+        pass
+    for _ in range(2):
+        check(closed, today)
+    assert len([line for line in caplog.messages if "can't be tested for changes" in line]) == 1
+    check(store, today)
+    assert "share of grain" in caplog.text
+
+
 # Versions -----------------------------------------------------------------------------------------
 
 
@@ -345,6 +359,33 @@ def test_page_shows_days_alerts_and_charts(path: Path, tmp_path: Path) -> None:
     assert " style=" not in html
     assert "<summary>The numbers of each day</summary>" in html
     assert html.count("<time datetime") == 29
+    state.service.close()
+
+
+def test_page_says_of_an_alert_what_the_log_said(path: Path, tmp_path: Path) -> None:
+    state = make_state(path, watch=tmp_path / "watch.db")
+    watch, model = state.service.watch, state.service.models.default
+    assert watch is not None
+    assert watch.store is not None
+    today = serve_days(watch.store, model, [USUAL] * 20 + [MORE_GRAIN] * 8)
+    [sentence] = [
+        describe_alert(each)
+        for each in update_alerts(watch.store, model, today)
+        if each.topic == "grain"
+    ]
+    serve_days(watch.store, model, [(0, 300, 0)], first=28)  # today, which is not over
+    watch.today = lambda: today
+    html = client(state).get("/model").text
+    assert sentence.replace(" %", "\N{NO-BREAK SPACE}%") in html
+    state.service.close()
+
+
+def test_page_has_no_chart_of_unsure_answers_if_all_texts_are_answered(tmp_path: Path) -> None:
+    texts, topics = draw_texts([40, 40, 40])
+    TopicClassifier(min_precision=None, encoder=None).fit(texts, topics).save(tmp_path / "m.slug")
+    state, page = make_page(tmp_path / "m.slug", tmp_path)
+    html = page.get("/model").text
+    assert ("Unsure answers" in html, "Unknown words" in html) == (False, True)
     state.service.close()
 
 

@@ -27,6 +27,8 @@ SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 MAX_ID = 10**18 - 1
 # The application IDs of databases of each kind in SQLite's header: "slug", "sllb" and "slwt".
 _APPLICATION_IDS = {"corrections": 0x736C7567, "labels": 0x736C6C62, "daily sums": 0x736C7774}
+# What to do with a file that is read as one of another kind.
+_USES = {"a database of daily sums": "count its texts with `slugline count`, or "}
 _HEADER_BYTES = 100  # of SQLite's header
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _MAX_REASON_LENGTH = 200
@@ -374,7 +376,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def _foreign(self, kind: str) -> StoreError:
         return StoreError(
-            f"{self.path} holds no {self._format.content}: it is {kind}; name "
+            f"{self.path} holds no {self._format.content}: it is {kind}; "
+            + ("" if self._create else _USES.get(kind, ""))
+            + "name "
             + (
                 "another file, or one that doesn't exist yet."
                 if self._create

@@ -34,6 +34,8 @@ _FEW_TEXTS = 0.2
 _N_OPEN = 4
 # The largest number of characters of a topic above its chart.
 _MAX_TOPIC = 60
+# A number and its sign stay on one line.
+_PERCENT = "\N{NO-BREAK SPACE}%"
 _STYLE = re.compile('style="([^"]*)"')
 
 
@@ -71,7 +73,10 @@ async def daily_values(request: Request, model: ServedModel) -> dict[str, Any]:
         return values
     # A line needs two days.
     charts = [] if len(report.days) < 2 else await service.threads.run(lambda: [*_charts(report)])
-    alerts = [(describe_alert(alert), alert.alert.series) for alert in report.alerts]
+    alerts = [
+        (describe_alert(alert).replace(" %", _PERCENT), alert.alert.series)
+        for alert in report.alerts
+    ]
     return values | {
         "charts": charts,
         "alerts": alerts,
@@ -97,7 +102,7 @@ def _share_text(share: Share | None) -> str:
     if share is None:
         return "–"
     low, high = share.interval
-    return f"{100 * share.value:.1f}\N{NO-BREAK SPACE}% ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * share.value:.1f}{_PERCENT} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 # Charts -------------------------------------------------------------------------------------------
@@ -110,7 +115,15 @@ def _charts(report: WatchReport) -> Iterator[DailyChart]:
         yield _chart(report, name, shares, topic_key(number), is_topic=True)
     for name, key in (("Unsure answers", UNSURE), ("Unknown words", UNKNOWN_WORDS)):
         shares = [day.unsure if key == UNSURE else day.unknown_words for day in report.days]
+        if key == UNSURE and not _has_unsure(report):
+            continue
         yield _chart(report, name, shares, key, is_topic=False)
+
+
+def _has_unsure(report: WatchReport) -> bool:
+    """Whether the model leaves texts unanswered: by a threshold, or on any of the days."""
+    is_usual = report.baselines[UNSURE].training is not None
+    return is_usual or any(day.unsure is not None and day.unsure.value for day in report.days)
 
 
 def _chart(
@@ -160,7 +173,7 @@ def _describe_expected(baseline: Baseline) -> str:
     if baseline.band == Interval(0.0, 1.0):
         return "What is expected is known after four weeks"
     since = " since the last accepted change" if baseline.kind == "accepted" else ""
-    return f"{describe_band(baseline.band)} expected{since}"
+    return f"{describe_band(baseline.band)} expected{since}".replace(" %", _PERCENT)
 
 
 def _to_attributes(style: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 
+from slugline.errors import StoreError
 from slugline.evaluation.intervals import Interval
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModels
@@ -84,15 +85,23 @@ class AlertCheck:
 
     def __init__(self, models: ServedModels, metrics: Metrics) -> None:
         self._models, self._metrics = models, metrics
-        # The day of the last check, by the digest of the model.
+        # The day of the last check, and that of the last one that failed, by the model's digest.
         self._checked: dict[str, datetime.date] = {}
+        self._failed: dict[str, datetime.date] = {}
 
     def __call__(self, store: WatchStore, today: datetime.date) -> None:
-        """Check the models that were not checked today."""
+        """Check the models that were not checked today; a check that fails is repeated."""
         for model in self._models.all():
             if self._checked.get(model.digest) == today:
                 continue
+            try:
+                reports = update_alerts(store, model, today)
+            except StoreError as error:
+                if self._failed.get(model.digest) != today:
+                    _log.error("%s: days can't be tested for changes yet: %s", model.name, error)
+                self._failed[model.digest] = today
+                continue
             self._checked[model.digest] = today
-            for report in update_alerts(store, model, today):
+            for report in reports:
                 _log.warning("%s: %s", model.name, describe_alert(report))
                 self._metrics.add("alerts_total")

@@ -168,7 +168,7 @@ def update_alerts(store: WatchStore, model: ServedModel, today: datetime.date) -
         return []
     series = _read_series(store, model, yesterday)
     first = min(alert.began for alert in new)
-    recent = store.days(model.digest, max(first, today - datetime.timedelta(N_DAYS)), today)
+    recent = store.days(model.digest, max(first, today - datetime.timedelta(N_DAYS)), yesterday)
     baselines = series.baselines()
     shown = _share_baselines(store, model, baselines)
     return _report_alerts(model, new, recent, baselines, shown)
@@ -197,7 +197,9 @@ def make_report(store: WatchStore, model: ServedModel, today: datetime.date) -> 
     baselines = series.baselines()
     open_alerts = [alert for alert in series.alerts if alert.is_open]
     share_baselines = _share_baselines(store, model, baselines)
-    alerts = _report_alerts(model, open_alerts, sums, baselines, share_baselines)
+    # Today is not over, and is not tested yet.
+    tested = {day: each for day, each in sums.items() if day < today}
+    alerts = _report_alerts(model, open_alerts, tested or sums, baselines, share_baselines)
     estimator = estimator_of(model)
     recent_days = [each for day, each in sums.items() if (today - day).days < _N_RECENT]
     shown = _choose_topics(model.fitted, recent_days, open_alerts)
