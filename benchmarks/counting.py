@@ -34,8 +34,8 @@ from slugline.counting.count import model_samples
 from slugline.counting.estimation import (
     estimate_group,
     estimate_groups,
-    first_intervals,
-    first_shares,
+    topic_intervals,
+    topic_shares,
 )
 from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
 from slugline.counting.rows import SampledRows
@@ -348,10 +348,10 @@ def measure_multilabel(
         for method, found in (
             ("counted answers", texts.n_likely / n_texts),
             ("sums of probabilities", texts.sums / n_texts),
-            ("slugline", first_shares(estimates)),
+            ("slugline", topic_shares(estimates)),
         ):
             errors.setdefault(method, []).append(n_texts * _error(found, true))
-        low, high = np.array(first_intervals(estimates)).T
+        low, high = np.array(topic_intervals(estimates)).T
         low = np.floor(n_texts * low + 1e-9) / n_texts
         high = np.ceil(n_texts * high - 1e-9) / n_texts
         holds.append((low - 1e-9 <= true) & (true <= high + 1e-9))

@@ -103,6 +103,27 @@ def test_changes_by_chance_are_rarely_called_more_with_labels(
     assert n_false <= 3  # 5 %
 
 
+def test_changes_between_single_texts_of_which_the_model_is_sure_are_chance() -> None:
+    first = np.repeat([0.999, 0.001], 250)
+    proba = np.stack([first, 1 - first], axis=1)
+    sample = HeldoutSample(proba, np.repeat([0, 1], 250), np.array([250.0, 250.0]))
+    estimates = [
+        estimate_group(sample, proba[[row]], np.ones(1), seed=0, n_sets=50) for row in (0, -1)
+    ]
+    groups = [
+        GroupCount(
+            name, 1, tuple(TopicCount(topic, 0.5, Interval(0.0, 1.0), 1, None) for topic in TOPICS)
+        )
+        for name in ("Monday", "Tuesday")
+    ]
+    changes = find_changes(groups, [[each] for each in estimates], is_time=True)
+    assert len(changes) == 2
+    for change in changes:
+        assert abs(change.difference) > 0.9
+        assert not change.is_significant
+        assert -1 <= change.interval.low <= change.interval.high <= 1
+
+
 def labelled_group(name: str, share: float) -> GroupCount:
     low, high = wilson(share * 100, 100)
     return GroupCount(

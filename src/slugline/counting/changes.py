@@ -140,20 +140,28 @@ def _differences(
     before: Sequence[ShareEstimate], after: Sequence[ShareEstimate]
 ) -> tuple[F64, F64]:
     """Return the differences of shares, and their standard errors."""
-    # A multilabel model has a binary estimate for each topic, of which the first share counts.
-    n = None if len(before) == 1 else 1
     differences, errors = [], []
     for old, new in zip(before, after, strict=True):
-        differences.append((new.shares - old.shares)[:n])
         # Both errors are of the same held-out documents, so that much of them cancels out.
-        common = (new.simulated.errors - old.simulated.errors)[:n]
-        sampling = (_sampling_variance(old) + _sampling_variance(new))[:n]
-        variance = (common**2).mean(axis=1) + sampling
-        errors.append(np.sqrt(variance))
+        common = new.simulated.errors - old.simulated.errors
+        variance = (common**2).mean(axis=1) + _sampling_variance(old) + _sampling_variance(new)
+        # The second share of a binary estimate is of texts without the topic.
+        differences.append((new.shares - old.shares)[: new.sample.n_model_topics])
+        errors.append(np.sqrt(variance)[: new.sample.n_model_topics])
     return np.concatenate(differences), np.concatenate(errors)
 
 
 def _sampling_variance(estimate: ShareEstimate) -> F64:
-    """Return the variance of the shares by which texts happen to be written."""
-    variance: F64 = estimate.shares * (1 - estimate.shares) / max(estimate.n_texts, 1)
+    """Return the variance of shares by the chance of which texts were written.
+
+    One text with the topic and one without are added: of few texts, all or none may have it.
+
+    References
+    ----------
+    Agresti and Caffo (2000), Simple and effective confidence intervals for proportions and
+    differences of proportions.
+    """
+    n = max(estimate.n_texts, 1)
+    smoothed = (n * estimate.shares + 1) / (n + 2)
+    variance: F64 = smoothed * (1 - smoothed) / n
     return variance

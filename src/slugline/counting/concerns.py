@@ -285,10 +285,7 @@ def group_unsure_concerns(
 
 def heldout_concerns(samples: Sequence[HeldoutSample], topics: Sequence[str]) -> Iterator[str]:
     """Yield sentences on topics with too few held-out documents."""
-    if len(samples) == 1:
-        sizes = samples[0].topic_sizes
-    else:
-        sizes = np.array([sample.topic_sizes[0] for sample in samples])
+    sizes = np.concatenate([sample.topic_sizes[: sample.n_model_topics] for sample in samples])
     for few, what in (
         ([t for t, n in zip(topics, sizes, strict=True) if n == 0], "no held-out document"),
         (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F64
 from slugline.counting.rows import SampledRows
@@ -44,6 +45,7 @@ class ShareEstimate:
 
     Attributes
     ----------
+    sample : HeldoutSample
     shares : float64 array, shape (n_topics,)
     n_texts : int
     simulated : SimulatedErrors
@@ -58,6 +60,7 @@ class ShareEstimate:
         the shares.
     """
 
+    sample: HeldoutSample
     shares: F64
     n_texts: int
     simulated: SimulatedErrors
@@ -118,6 +121,7 @@ def estimate_group(
     mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
     adjusted = adjusted_shares(sample, mean_proba)[:, 0]
     return ShareEstimate(
+        sample,
         shares,
         n_texts,
         simulated,
@@ -160,28 +164,25 @@ def _limit_sets(n_topics: int) -> int:
 
 
 def estimate_groups(
-    samples: list[HeldoutSample], texts: SampledRows, *, seed: int
+    samples: Sequence[HeldoutSample], texts: SampledRows, *, seed: int
 ) -> list[ShareEstimate]:
     """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
     rows, weights = texts.rows()
     n_copies = count_copies(rows, weights)
-    if len(samples) == 1:
-        n_sets = _limit_sets(texts.n_topics)
+    n_sets = _limit_sets(sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples))
+    # The matrices are so small that more threads would only wait for each other.
+    with threadpool_limits(1, "blas"):
         return [
-            estimate_group(samples[0], rows, weights, seed=seed, n_copies=n_copies, n_sets=n_sets)
+            estimate_group(
+                sample,
+                binary_proba(rows[:, topic], sample.low_proba) if sample.is_binary else rows,
+                weights,
+                seed=seed,
+                n_copies=n_copies,
+                n_sets=n_sets,
+            )
+            for topic, sample in enumerate(samples)
         ]
-    n_sets = _limit_sets(_BINARY_COST * len(samples))
-    return [
-        estimate_group(
-            sample,
-            binary_proba(rows[:, topic], sample.low_proba),
-            weights,
-            seed=seed,
-            n_copies=n_copies,
-            n_sets=n_sets,
-        )
-        for topic, sample in enumerate(samples)
-    ]
 
 
 def count_copies(rows: F64, weights: F64) -> F64:
@@ -194,15 +195,15 @@ def count_copies(rows: F64, weights: F64) -> F64:
     return 1 + n_others
 
 
-def first_shares(estimates: Sequence[ShareEstimate]) -> F64:
-    """Return the share of each topic; binary estimates, of several topics, give their first one."""
-    if len(estimates) == 1:
-        return estimates[0].shares
-    return np.array([each.shares[0] for each in estimates])
+def topic_shares(estimates: Sequence[ShareEstimate]) -> F64:
+    """Return the share of each topic of the model, from one estimate or from binary ones."""
+    return np.concatenate([each.shares[: each.sample.n_model_topics] for each in estimates])
 
 
-def first_intervals(estimates: Sequence[ShareEstimate]) -> list[Interval]:
-    """Return the interval of each topic; see `first_shares`."""
-    if len(estimates) == 1:
-        return estimates[0].intervals()
-    return [each.intervals()[0] for each in estimates]
+def topic_intervals(estimates: Sequence[ShareEstimate]) -> list[Interval]:
+    """Return the interval of each topic of the model; see `topic_shares`."""
+    return [
+        interval
+        for each in estimates
+        for interval in each.intervals()[: each.sample.n_model_topics]
+    ]

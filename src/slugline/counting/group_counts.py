@@ -9,7 +9,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
-from slugline.counting.estimation import ShareEstimate, first_intervals, first_shares
+from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
 from slugline.counting.labelled import (
     MIN_LABELLED,
     LabelledSample,
@@ -69,6 +69,8 @@ class GroupCounter:
     ) -> None:
         self._samples, self._sample, self._labels = samples, sample, labels
         self._topics = [str(topic) for topic in fitted.topics.names]
+        # Those of all labels: without any label in a group, they may still have some of its texts.
+        self._new_topics = labels.new_topics(self._topics)
 
     def check_labels(self) -> None:
         """Raise DataError if there are too few labels, and the model has no held-out documents."""
@@ -108,19 +110,20 @@ class GroupCounter:
         """Return how much of the variance of each topic the model explains, shape (n_topics,)."""
         if not estimates or (self._sample is not None and self._sample.is_training_data):
             return np.zeros(len(self._topics))
-        parts = [
-            explained_variance(heldout, estimate.shares)
-            for heldout, estimate in zip(self._samples, estimates, strict=True)
-        ]
-        return parts[0] if len(parts) == 1 else np.array([part[0] for part in parts])
+        return np.concatenate(
+            [
+                explained_variance(sample, estimate.shares)[: sample.n_model_topics]
+                for sample, estimate in zip(self._samples, estimates, strict=True)
+            ]
+        )
 
     def _count_by_model(
         self, texts: CountedTexts, estimates: Sequence[ShareEstimate]
     ) -> Iterator[TopicCount]:
         values = zip(
             self._topics,
-            first_shares(estimates).tolist(),
-            first_intervals(estimates),
+            topic_shares(estimates).tolist(),
+            topic_intervals(estimates),
             texts.n_answers.tolist(),
             strict=True,
         )
@@ -133,9 +136,9 @@ class GroupCounter:
         """Yield the counts of the model's topics, and of others that labels have."""
         explained = self.explained_variance(estimates).tolist()
         n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
-        new = labels.new_topics(self._topics)
-        for i, topic in enumerate([*self._topics, *new]):
-            is_used = topic not in new and uses_model(explained[i])
+        for i, topic in enumerate([*self._topics, *self._new_topics]):
+            is_known = i < len(self._topics)
+            is_used = is_known and uses_model(explained[i])
             estimate = estimate_labelled_share(
                 labels.has_topic(topic),
                 labels.weights,
@@ -148,6 +151,6 @@ class GroupCounter:
                 estimate.share,
                 estimate.interval,
                 n_texts,
-                None if topic in new else n_answers[i],
+                n_answers[i] if is_known else None,
                 estimate.method,
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from slugline.base.arrays import F64, Floats, Index
 from slugline.model.heldout import HeldOutPredictions
@@ -68,6 +69,16 @@ class HeldoutSample:
     def n_topics(self) -> int:
         """Number of topics."""
         return len(self.topic_counts)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the topics are a topic of a multilabel model, and that texts don't have it."""
+        return self.n_alternatives is not None
+
+    @property
+    def n_model_topics(self) -> int:
+        """How many of the topics, of which they are the first, are topics of the model."""
+        return 1 if self.is_binary else self.n_topics
 
     @property
     def equal_shares(self) -> F64:
@@ -310,10 +321,12 @@ def adjusted_shares(sample: HeldoutSample, mean_proba: F64, weights: F64 | None 
     weights = np.ones((len(sample), 1)) if weights is None else weights
     solved = np.empty_like(mean_proba)
     identity = np.eye(sample.n_topics)
+    documents = np.arange(len(sample))
+    shape = (sample.n_topics, len(sample))
     for i, weight in enumerate(weights.T):
-        weighted = sample.is_topic * weight[:, np.newaxis]
+        by_topic = sparse.csr_array((weight, (sample.topics, documents)), shape=shape)
         # A topic without held-out documents is taken to be recognized.
-        mixture = (sample.proba.T @ weighted + 0.5 * identity) / (weighted.sum(axis=0) + 0.5)
+        mixture = ((by_topic @ sample.proba).T + 0.5 * identity) / (by_topic.sum(axis=1) + 0.5)
         squares = mixture.T @ mixture
         squares += _RIDGE * identity
         right = mixture.T @ mean_proba[:, i] + _RIDGE * sample.training_shares
