@@ -46,6 +46,19 @@ def test_import_of_slugline_loads_nothing_heavy() -> None:
     assert packages(modules) & {*HEAVY, "numpy", "scipy", "click"} == set()
 
 
+HELP = """
+import contextlib, io, sys
+from slugline.cli import main
+sys.argv = ["slugline", "--help"]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+"""
+
+
+def test_help_loads_no_numpy() -> None:
+    assert packages(loaded_by(HELP)) & {*HEAVY, "numpy", "scipy"} == set()
+
+
 PREDICT = """
 import numpy as np
 from slugline.learning.net.layers import Dense

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 import re
 import reprlib
@@ -10,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from slugline.errors import OptionError, Parameter
 
@@ -24,8 +23,9 @@ _STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
-# Numbers of NumPy are accepted like those of Python.
-_WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
+# The abstract types of numbers, which NumPy's belong to as well: NumPy isn't imported here, as help
+# and version are shown without it.
+_WHOLE, _NUMBER = numbers.Integral, numbers.Real
 
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
@@ -82,7 +82,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite Python or NumPy number, and not a boolean."""
-    return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, _NUMBER) and math.isfinite(value)
 
 
 def has_surrogates(text: str) -> bool:
