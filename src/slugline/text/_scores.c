@@ -38,7 +38,7 @@ typedef struct {
     GrowingBuffer ends;            /* of size_t: those of its entries in each group */
 } Workspace;
 
-#define MAX_IDLE 8                      /* workspaces that are kept */
+#define MAX_IDLE 4                      /* workspaces that are kept */
 #define MAX_KEPT_BYTES ((size_t)1 << 20) /* of a buffer, from call to call */
 
 typedef struct {

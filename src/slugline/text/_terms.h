@@ -285,8 +285,9 @@ static int add_runs_of_word(Finder *finder, FeatureGroup *group, const Word *wor
 /* Probes of a slot before a word gets none: nobody can prepare words that take longer. */
 #define N_PROBES 4
 #define MIN_SLOTS ((size_t)1 << 10)
-#define MAX_SLOTS ((size_t)1 << 16)
-#define MAX_CACHED_BYTES ((size_t)1 << 22)
+/* Half of the slots are used: with half as many, long English texts take a sixth longer. */
+#define MAX_SLOTS ((size_t)1 << 17)
+#define MAX_CACHED_BYTES ((size_t)1 << 23)
 /* Longer words, such as sentences in scripts without spaces, hardly come again. */
 #define MAX_CACHED_LENGTH 48
 #define COPIED 32 /* bytes at once: most words have up to so many of columns */

@@ -150,19 +150,25 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
     size_t shortest = is_unspaced ? vectors->shortest_unspaced_piece : vectors->shortest_piece;
     size_t n_left = is_unspaced ? SIZE_MAX : MAX_PART;
     uint64_t hashes[MAX_PIECE + 1]; /* of so many characters */
-    const unsigned char *ends[MAX_PIECE + 1];
+    const unsigned char *ends[2 * MAX_PIECE]; /* those of characters, by number modulo the size */
+    size_t first = 0, last = 0;               /* numbers: that of the piece's start, and the last end */
+    ends[0] = at;
     while (at < stop && n_left) {
         size_t n = 0, n_most = n_left < vectors->longest_piece ? n_left : vectors->longest_piece;
         const unsigned char *block = at;
         uint64_t state = 0; /* the hash of the bytes before the block of 8 */
         uint64_t possible = 0; /* a bit for each number of characters */
-        for (ends[0] = at; n < n_most && ends[n] < stop;) {
-            const unsigned char *end = ends[n] + 1;
-            while (end < stop && !is_start(*end))
+        for (const unsigned char *end = at; n < n_most && end < stop;) {
+            n++;
+            if (first + n > last) { /* each is found once */
                 end++;
+                while (end < stop && !is_start(*end))
+                    end++;
+                ends[++last % (2 * MAX_PIECE)] = end;
+            }
+            end = ends[(first + n) % (2 * MAX_PIECE)];
             for (; end - block > 8; block += 8)
                 state = mix(state ^ load(block));
-            ends[++n] = end;
             if (n < shortest && n != 2)
                 continue;
             hashes[n] = hash_last(state, block, (size_t)(end - block));
@@ -176,7 +182,10 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
             }
             if (n == shortest && !filter_bit(vectors, hashes[n] >> BEGINNING_SHIFT))
                 break;
-            possible |= filter_bit(vectors, hashes[n] >> PIECE_SHIFT) << (n - 1);
+            if (filter_bit(vectors, hashes[n] >> PIECE_SHIFT)) {
+                possible |= UINT64_C(1) << (n - 1);
+                prefetch(vectors->slots + slot_of(vectors, hashes[n]));
+            }
         }
         uint32_t row = NO_ROW;
         for (; possible && row == NO_ROW; possible ^= UINT64_C(1) << (n - 1)) {
@@ -190,7 +199,8 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
                 return 0;
             to->n_known += is_unspaced ? n : 0;
         }
-        at = ends[n];
+        first += n;
+        at = ends[first % (2 * MAX_PIECE)];
         n_left -= n;
     }
     return 1;
