@@ -145,6 +145,21 @@ def test_connection_answers_pipelined_requests_in_order(address: Address) -> Non
     assert answer.endswith(b'{"status":"ok"}')
 
 
+def test_connection_sends_head_and_body_in_one_piece(address: Address) -> None:
+    with connect(address) as client:
+        client.sendall(HEALTH + b"\r\n")
+        assert client.recv(1 << 16).endswith(b'{"status":"ok"}')
+
+
+def test_connection_sends_the_head_of_an_answer_without_a_body(address: Address) -> None:
+    request = b"HEAD" + HEALTH.removeprefix(b"GET")
+    with connect(address) as client:
+        client.sendall(request + b"\r\n" + request + b"Connection: close\r\n\r\n")
+        answer = read(client)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.endswith(b"\r\n\r\n")
+
+
 def test_connection_limit_closes_the_longest_idle_one() -> None:
     # None of them is closed for the time that it is idle.
     options = ("--timeout", 60, "--max-connections", 20)
