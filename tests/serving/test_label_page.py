@@ -947,7 +947,7 @@ def test_label_command_leaves_no_file_behind_without_texts(
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Path:
+def labelled(run_label: RunLabel, tmp_path: Path) -> Path:
     """Return a file of labels of two of four texts in texts.csv."""
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\nGold\nNet profit fell\n")
