@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import slugline
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError
+from slugline.serving.watch.store import WatchStore
 
 News = list[tuple[str, str]]
 
@@ -61,6 +65,49 @@ def test_count_rejects_no_texts(news_slug: Path) -> None:
 def test_count_rejects_dates_without_groups(news_slug: Path, texts: list[str]) -> None:
     with pytest.raises(OptionError, match='`date` is about dates to count by; give `by="month"`'):
         slugline.count(news_slug, texts, date="at")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_jobs": 0}, "`n_jobs` is 0; give a whole number of at least 1."),
+        ({"random_state": -1}, "`random_state` is -1; give a whole number of at least 0."),
+        (
+            {"labelled": ["text"]},
+            "`labelled` is a list; give the path of a file of labelled texts.",
+        ),
+    ],
+    ids=["n_jobs", "random_state", "labelled"],
+)
+def test_count_names_options_as_they_are_given(
+    news_slug: Path, texts: list[str], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        slugline.count(news_slug, texts, **options)
+    assert str(caught.value) == message
+
+
+def test_count_names_the_command_that_counts_daily_sums(news_slug: Path, tmp_path: Path) -> None:
+    path = tmp_path / "watch.db"
+    with WatchStore(path):
+        pass
+    with pytest.raises(DataError, match="has daily sums, not texts; count them with `slugline"):
+        slugline.count(news_slug, path)
+
+
+def test_count_rejects_a_database_of_another_program(news_slug: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE texts (text TEXT)")
+        connection.commit()
+    with pytest.raises(DataError, match="is a database that has neither labels of"):
+        slugline.count(news_slug, path)
+
+
+def test_count_says_that_texts_have_a_nul_character(news_slug: Path, tmp_path: Path) -> None:
+    (tmp_path / "nul.csv").write_bytes(b"text\nbin\0full\n")
+    with pytest.raises(DataError, match=r"1 row without a text \(one has a NUL character\)"):
+        slugline.count(news_slug, tmp_path / "nul.csv")
 
 
 def test_count_reports_progress_on_texts_and_on_intervals(news_slug: Path, news: News) -> None:

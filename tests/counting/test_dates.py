@@ -115,8 +115,21 @@ def test_date_column_is_the_only_one() -> None:
         (
             {"text": "x"},
             None,
-            "no column has dates to count by month: write dates as 2026-01-31, or name their "
-            "column with `date`.",
+            "no column has dates to count by month (the only column is 'text'): write dates as "
+            "2026-01-31, or name their column with `date`.",
+        ),
+        (
+            {"text": "x", "at": ""},
+            None,
+            "no column has dates to count by month (the columns are 'text' and 'at'): write dates "
+            "as 2026-01-31, or name their column with `date`.",
+        ),
+        (
+            {"text": "x", "at": 46_023},
+            None,
+            "no column has dates to count by month ('at' has 46023: if that is a date in Excel, "
+            "format the column as dates): write dates as 2026-01-31, or name their column with "
+            "`date`.",
         ),
         (
             {"sent": "2026-01-01", "read": "2026-01-02"},
@@ -127,7 +140,7 @@ def test_date_column_is_the_only_one() -> None:
     ],
 )
 def test_date_column_that_is_unclear_is_an_error(
-    row: dict[str, str], column: str | None, message: str
+    row: dict[str, object], column: str | None, message: str
 ) -> None:
     with pytest.raises(DataError) as error:
         choose_date_column([row], column, "month")

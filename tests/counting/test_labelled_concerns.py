@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from slugline.counting.labelled import MatchedLabels
-from slugline.counting.labelled_concerns import few_label_concerns, sample_concern
+from slugline.counting.labelled_concerns import (
+    capitals_concerns,
+    few_label_concerns,
+    sample_concern,
+)
 from slugline.counting.results import GroupCount, TopicCount
 from slugline.evaluation.intervals import Interval
 
@@ -42,3 +46,10 @@ def test_groups_with_few_labels_are_counted() -> None:
     [concern] = few_label_concerns(groups[:2], None)
     assert concern.startswith("1 of 2 groups has fewer")
     assert concern.endswith("or count by another column.")
+
+
+def test_topics_of_labels_in_other_capitals_are_named() -> None:
+    assert [*capitals_concerns(["Waste", "pool"], ["noise", "waste"])] == [
+        "'Waste' in the labels differs only in capitals from the model's 'waste', and is counted "
+        "as another topic: write it as the model does."
+    ]

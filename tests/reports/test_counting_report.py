@@ -82,6 +82,22 @@ def test_lede_gives_the_numbers_of_what_changed_most(counts: Counts) -> None:
     )
 
 
+def test_lede_gives_the_numbers_of_the_periods_between_which_it_changed(counts: Counts) -> None:
+    later = group("2026-03", 1, 0.5)
+    lede = describe_counts(replace(counts, groups=(*counts.groups, later)))
+    assert " texts in 2026-02 are about complaint <b>; in 2026-01, it was " in lede
+
+
+def test_charts_have_no_answers_of_a_topic_that_the_model_does_not_know(counts: Counts) -> None:
+    groups = tuple(
+        each._replace(topics=(each.topics[0]._replace(n_answers=None),)) for each in counts.groups
+    )
+    total = counts.total._replace(topics=counts.total.topics[:1])
+    shares, _ = count_charts(replace(counts, total=total, groups=groups))
+    known, _ = count_charts(replace(counts, total=total))
+    assert shares.count("<polyline") == known.count("<polyline") - 1
+
+
 def test_lede_gives_the_number_of_the_most_common_topic(counts: Counts) -> None:
     assert describe_counts(Counts("new.csv", counts.total)) == (
         "The most common topic is praise: about 210 of 300 texts (195 to 225 with 95 % "
@@ -121,7 +137,7 @@ def test_page_has_dashes_where_there_is_no_estimate(counts: Counts) -> None:
     topics = tuple(TopicCount.unknown(topic.topic, 100, 20) for topic in first.topics)
     page = count_page(replace(counts, groups=(first._replace(topics=topics), later)))
     assert "nan" not in page
-    assert "not at all where there is a dash" in page
+    assert "Where there is a dash, nothing could be estimated." in page
 
 
 def test_page_says_why_groups_do_not_add_up(counts: Counts) -> None:
@@ -134,4 +150,4 @@ def test_page_says_why_groups_do_not_add_up(counts: Counts) -> None:
 def test_page_names_the_methods_of_all_groups(counts: Counts) -> None:
     topics = tuple(topic._replace(method="labels") for topic in counts.total.topics)
     page = count_page(replace(counts, total=counts.total._replace(topics=topics), n_labelled=20))
-    assert "Counted by labels, by the model. 20 texts had labels." in page
+    assert "Counted by the model and by labels alone. 20 texts had labels." in page

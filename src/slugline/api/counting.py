@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline.api.result import Model, TableResult, to_classifier
+from slugline.base.checks import check_whole
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
@@ -15,12 +16,14 @@ from slugline.corpus.frames import Frame
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.counting.count import check_countable, count_rows
+from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.prediction.files import guard_cell, table_file
+from slugline.serving.watch.store import is_watch_file
 
 # Digits of shares and numbers in files: no interval is as narrow.
 _N_DIGITS = 4
@@ -155,6 +158,13 @@ def count(
     ('billing', True)
     """
     fitted = to_classifier(model).fitted_
+    check_whole("random_state", random_state, 0)
+    check_whole("n_jobs", n_jobs, 1)
+    if not isinstance(labelled, str | Path | None):
+        raise OptionError(
+            Parameter("labelled"),
+            f" is a {type(labelled).__name__}; give the path of a file of labelled texts.",
+        )
     sample = None if labelled is None else read_labelled_sample(Path(labelled), fitted)
     options = CountOptions(
         text=text,
@@ -190,6 +200,11 @@ def count(
 def _read(data: str | Path | Frame | Iterable[str], layout: DataLayout | None) -> RowReader:
     """Return a reader of the texts."""
     if isinstance(data, str | Path):
+        if is_watch_file(data):
+            raise DataError(
+                f"{data} has daily sums, not texts; count them with `slugline count MODEL {data}`."
+            )
+        check_no_foreign_database(data)
         return read_rows(data, fallback="txt", layout=layout)
     if isinstance(data, Frame):
         return read_frame(data, layout)

@@ -66,6 +66,16 @@ class DatabaseFormat(NamedTuple):
         """The current version of the format, which SQLite's header contains."""
         return len(self.tables)
 
+    def is_of(self, path: PathLike) -> bool:
+        """Whether a file has this format, by its header."""
+        try:
+            with Path(path).open("rb") as file:
+                header = file.read(72)
+        except (OSError, ValueError):
+            return False
+        is_database = header.startswith(b"SQLite format 3\0")
+        return is_database and header[68:] == self.application_id.to_bytes(4)
+
 
 class Database(contextlib.AbstractContextManager["Database"]):
     """A SQLite file with the tables of one format, for several threads; a context manager.

@@ -15,11 +15,19 @@ from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import RowReader, read_rows
-from slugline.counting.count import check_countable, count_rows
+from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, Period
 from slugline.counting.labelled import LabelledSample
 from slugline.counting.options import CountOptions
-from slugline.counting.results import ALL, Counts, TopicCount, describe_left_out, describe_sums
+from slugline.counting.results import (
+    ALL,
+    Counts,
+    TopicCount,
+    describe_left_out,
+    describe_method,
+    describe_sums,
+    describe_tests,
+)
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
@@ -159,6 +167,7 @@ def count(
             seed=seed,
         )
         check_countable(fitted, settings)  # before the file is opened
+        check_no_foreign_database(file)
         rows = read_rows(
             file,
             format=format,
@@ -257,8 +266,9 @@ def _print_counts(counts: Counts) -> None:
         show(f"{change.describe()}.")
     if len(changes) > _MAX_CHANGES:
         show(f"{len(changes) - _MAX_CHANGES:,} more changes are more than chance.")
-    if counts.changes and not changes:
-        show(f"No {'change' if counts.is_time else 'difference'} is more than chance.")
+    tests = describe_tests(counts)
+    if tests:
+        show(tests)
     if counts.plan is not None:
         show(counts.plan.describe())
 
@@ -288,7 +298,7 @@ def _print_topics(
                 f"{topic.n_low:,} to {topic.n_high:,}",
             ]
         answers = "" if topic.n_answers is None else f"{topic.n_answers:,}"
-        rows.append([name, f"{topic.n_texts:,}", *estimate, answers, topic.method])
+        rows.append([name, f"{topic.n_texts:,}", *estimate, answers, describe_method(topic)])
     # Without labels, all counts are by the model.
     left_out = {*([] if has_texts else [1]), *([] if counts.n_labelled else [7])}
     print_table([[cell for i, cell in enumerate(row) if i not in left_out] for row in rows])
@@ -301,7 +311,7 @@ def _print_groups(counts: Counts) -> None:
     groups = (*counts.groups, counts.total._replace(name=ALL))
     first = [[counts.column or "group", *(group.name for group in groups)]]
     first.append(["texts", *(f"{group.n_texts:,}" for group in groups)])
-    last = [["by", *(group.method for group in groups)]] if counts.n_labelled else []
+    last = [["by", *(describe_method(group) for group in groups)]] if counts.n_labelled else []
     columns = [
         [one_line(name, _NAME_LENGTH), *(_format_number(group.find(name)) for group in groups)]
         for name in names

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 
+from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
-from slugline.corpus.readers import RowReader
+from slugline.corpus.label_database.tables import FORMAT
+from slugline.corpus.readers import RowReader, is_database
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.counting.labelled import text_key
 from slugline.counting.options import CountOptions
@@ -68,6 +71,7 @@ def count_rows(
             rows=usable,
             labelled=[(i, key) for i, key in enumerate(keys) if key in labelled_texts],
             n_bad=len(batch) - len(usable),
+            problem=next((row.problem for row in batch if isinstance(row, BadRow)), ""),
             proba=proba,
             words=words,
         )
@@ -89,6 +93,8 @@ def count_rows(
             if n
         ]
         found = f", but {join_words(reasons)}" if reasons else ""
+        if tally.first_problem:
+            found += f" (one has {tally.first_problem})"
         raise DataError(f"{rows.name} has no text to count{found}.")
     if options.labelled is not None and not tally.labelled:
         raise DataError(
@@ -97,6 +103,16 @@ def count_rows(
             "from those to count. Texts are compared as they are, but for blanks and line breaks."
         )
     return Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
+
+
+def check_no_foreign_database(file: PathLike) -> None:
+    """Raise DataError for a SQLite file of another program, which has no texts to count."""
+    path = Path(file)
+    if is_database(path) and not FORMAT.is_of(path):
+        raise DataError(
+            f"{file} is a database that has neither labels of `slugline label` nor daily sums of "
+            "`slugline serve --watch`; save its texts as a table, such as CSV."
+        )
 
 
 def check_countable(fitted: Fitted, options: CountOptions) -> None:

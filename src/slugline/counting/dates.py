@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted
+from slugline.base.wording import counted, join_words
 from slugline.errors import DataError, Message, Parameter
 
 Period = Literal["day", "week", "month", "quarter", "year"]
@@ -55,6 +55,9 @@ _MONTHS = {name: month for month, names in enumerate(_MONTH_NAMES, 1) for name i
 _LAST_CENTURY = 70
 # Cells that a message shows have no more characters, and are no more.
 _MAX_LENGTH, _MAX_SHOWN = 40, 3
+_MAX_COLUMNS = 20
+# The days from 2000 to 2050, as Excel counts them.
+_EXCEL_DAYS = (36_526, 55_153)
 # Charts have no more days and periods.
 _MAX_DAYS, _MAX_PERIODS = 40_000, 4000
 
@@ -290,11 +293,23 @@ def choose_date_column(
 
 
 def _describe_cells(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the short cells of the first row, one of which may be a date in another language."""
+    """Return the short cells of the first row, one of which may be a date in another language.
+
+    Without digits in any, the names of the columns; and if one has days as Excel counts them, that.
+    """
+    for name, cell in rows[0].items() if rows else ():
+        if isinstance(cell, int | float) and _EXCEL_DAYS[0] <= cell <= _EXCEL_DAYS[1]:
+            return (
+                f" ({short_repr(name)} has {cell:g}: if that is a date in Excel, format the column "
+                "as dates)"
+            )
+    names = [short_repr(name) for name in dict.fromkeys(name for row in rows for name in row)]
+    known = "only column is" if len(names) == 1 else "columns are"
+    known = f"the {known} {join_words(names, _MAX_COLUMNS)}"
     shown = [
         f"{short_repr(name)} has {short_repr(cell)}"
         for row in rows[:1]
         for name, cell in row.items()
         if isinstance(cell, str) and len(cell) <= _MAX_LENGTH and any(map(str.isdigit, cell))
     ]
-    return f" ({'; '.join(shown[:_MAX_SHOWN])})" if shown else ""
+    return f" ({'; '.join(shown[:_MAX_SHOWN]) or known})"

@@ -153,4 +153,5 @@ class GroupCounter:
                 n_texts,
                 n_answers[i] if is_known else None,
                 estimate.method,
+                len(labels),
             )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from slugline.base.arrays import F64
+from slugline.base.checks import short_repr
 from slugline.base.wording import counted, have, join_words
 from slugline.counting.labelled import MIN_LABELLED, FoundText, LabelledSample, MatchedLabels
 from slugline.counting.results import GroupCount
@@ -61,12 +62,33 @@ def labelled_concerns(
         return
     new = labels.new_topics(topics)
     if new:
+        yield from capitals_concerns(new, topics)
         their, them = ("Its", "it") if len(new) == 1 else ("Their", "them")
         yield (
             f"The labels have {counted(len(new), 'topic')} that the model doesn't know: "
             f"{join_words(new, _MAX_NAMED)}. {their} counts are by labels alone; train a model "
             f"that knows {them} to count without labels."
         )
+
+
+def capitals_concerns(new: Sequence[str], topics: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each topic of labels that differs only in capitals from the model's.
+
+    Parameters
+    ----------
+    new : sequence of str
+        Topics of labels that the model doesn't know.
+    topics : sequence of str
+        The topics of the model.
+    """
+    known = {topic.casefold(): topic for topic in topics}
+    for topic in new:
+        if topic.casefold() in known:
+            yield (
+                f"{short_repr(topic)} in the labels differs only in capitals from the model's "
+                f"{short_repr(known[topic.casefold()])}, and is counted as another topic: write it "
+                "as the model does."
+            )
 
 
 def few_label_concerns(groups: Sequence[GroupCount], period: str | None) -> Iterator[str]:

@@ -21,6 +21,8 @@ ALL = "(all)"
 Basis = Literal["", "by the model", "by labels"]
 # Topics that a message names.
 _MAX_NAMED = 30
+# Groups that a message on comparisons names.
+_MAX_COMPARED = 5
 # A plan to label a larger fraction of the texts says so.
 _NEARLY_ALL = 0.9
 # Numbers of groups that differ from those of all texts by a smaller fraction need no explanation.
@@ -43,6 +45,8 @@ class TopicCount(NamedTuple):
         The number of texts of which it is the most likely topic or, if texts may have several
         topics, likely; None if the model doesn't know it.
     method : {"model", "labels and model", "labels", "none"}
+    n_labels : int, default 0
+        The number of labels from which it was estimated, with this topic and without.
     """
 
     topic: str
@@ -51,6 +55,7 @@ class TopicCount(NamedTuple):
     n_texts: int
     n_answers: int | None
     method: Method = "model"
+    n_labels: int = 0
 
     @classmethod
     def unknown(cls, topic: str, n_texts: int, n_answers: int | None) -> TopicCount:
@@ -91,6 +96,7 @@ class TopicCount(NamedTuple):
             "topic": self.topic,
             **(estimates if self.is_estimated else dict.fromkeys(estimates)),
             "answers": self.n_answers,
+            "labels": self.n_labels,
             "method": self.method,
         }
 
@@ -127,8 +133,13 @@ class GroupCount(NamedTuple):
         methods = {topic.method for topic in self.topics}
         return methods.pop() if len(methods) == 1 else "labels and model"
 
+    @property
+    def n_labels(self) -> int:
+        """The number of labels that were used."""
+        return max((topic.n_labels for topic in self.topics), default=0)
+
     def find(self, name: str) -> TopicCount:
-        """Return the count of a topic; without an estimate if no label of the group has it."""
+        """Return the count of a topic; without an estimate if the group has none."""
         found = (topic for topic in self.topics if topic.topic == name)
         return next(found, TopicCount.unknown(name, self.n_texts, None))
 
@@ -359,6 +370,7 @@ class Counts:
                     "low": change.interval.low,
                     "high": change.interval.high,
                     "p_value": change.p_value,
+                    "basis": change.basis or None,
                 }
                 for change in self.changes
             ],
@@ -382,6 +394,32 @@ def format_share(count: TopicCount) -> str:
     """Return a share with its interval, such as "12.3 % (10.1 to 14.5)"."""
     low, high = count.interval
     return f"{percent(count.share)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def describe_method(count: TopicCount | GroupCount) -> str:
+    """Return what an estimate is based on, such as "17 labels and model"."""
+    return count.method.replace("labels", counted(count.n_labels, "label"), 1)
+
+
+def describe_tests(counts: Counts) -> str:
+    """Return that no change is more than chance, if so, and which groups were compared.
+
+    Empty if there are such changes, or fewer than two groups.
+    """
+    if counts.significant_changes or len(counts.groups) < 2:
+        return ""
+    noun = "change" if counts.is_time else "difference"
+    compared = {name for change in counts.changes for name in (change.before, change.after)}
+    if not compared:
+        return f"No {noun} was tested."
+    if len(compared) == len(counts.groups):
+        return f"No {noun} is more than chance."
+    names = [group.name for group in counts.groups if group.name in compared]
+    unit = counts.column if counts.is_time and counts.column else "group"
+    return (
+        f"No {noun} is more than chance between {join_words(names, _MAX_COMPARED)}; "
+        f"{counted(len(counts.groups) - len(names), unit)} could not be compared."
+    )
 
 
 def describe_left_out(counts: Counts) -> str:

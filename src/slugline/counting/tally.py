@@ -40,6 +40,8 @@ class AnsweredBatch(NamedTuple):
         Number of rows without a text.
     proba : float32 array, shape (n_texts, n_topics)
     words : WordCounts
+    problem : str, default ""
+        What is wrong with the first row that can't be read, if there is one.
     """
 
     rows: list[SourceRow | BadRow]
@@ -47,6 +49,7 @@ class AnsweredBatch(NamedTuple):
     n_bad: int
     proba: F32
     words: WordCounts
+    problem: str = ""
 
 
 class GroupTally:
@@ -95,6 +98,8 @@ class Tally:
         The labelled texts that were found.
     n_bad, n_undated, n_unreadable : int
         Number of rows without a text; without a date; and of those, of cells with something else.
+    first_problem : str
+        What is wrong with the first row that can't be read, if there is one.
     """
 
     def __init__(
@@ -111,10 +116,12 @@ class Tally:
         self.labelled: dict[str, FoundText] = {}
         self.n_bad = self.n_undated = self.n_unreadable = 0
         self._unreadable_date = ""  # the first one
+        self.first_problem = ""
 
     def add(self, batch: AnsweredBatch) -> None:
         """Add texts to all, and each to its group."""
         self.n_bad += batch.n_bad
+        self.first_problem = self.first_problem or batch.problem
         if not batch.rows:
             return
         if self._options.by is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from slugline.base.chart import Axis, Chart, Key
-from slugline.base.wording import counted, percent
+from slugline.base.wording import counted, join_words, percent
 from slugline.counting.dates import PERIODS, fill_periods
 from slugline.counting.results import (
     ALL,
@@ -15,7 +15,9 @@ from slugline.counting.results import (
     GroupCount,
     TopicCount,
     describe_left_out,
+    describe_method,
     describe_sums,
+    describe_tests,
 )
 from slugline.reports.render import render, shorten
 
@@ -32,11 +34,9 @@ _ROOM = 0.03
 _DASH = "–"
 _METHODS = {
     "model": "by the model",
-    "labels and model": "by labels and the model",
-    "labels": "by labels",
-    "none": "not at all where there is a dash",
+    "labels and model": "by labels with the model's probabilities",
+    "labels": "by labels alone",
 }
-_SHORT_METHODS = {"model": "model", "labels and model": "both", "labels": "labels", "none": _DASH}
 
 
 class TopicChart(NamedTuple):
@@ -54,7 +54,7 @@ class TopicTable(NamedTuple):
 
 
 def count_page(counts: Counts) -> str:
-    """Return counts as one HTML page that needs no other file."""
+    """Return counts as a self-contained HTML page."""
     topics = counts.total.by_share()
     head = ["share", "95 % interval", "number", "interval"]
     head.append("by" if counts.n_labelled else "answers")
@@ -69,9 +69,8 @@ def count_page(counts: Counts) -> str:
         head=["topic", *head],
         group_head=[counts.column, "texts", *head],
         rows=[[topic.topic, *_cells(topic, counts)] for topic in topics],
-        methods=sorted(
-            {_METHODS[t.method] for each in (counts.total, *counts.groups) for t in each.topics}
-        ),
+        methods=_describe_methods(counts),
+        tests=describe_tests(counts),
         picture=shares_chart(topics[:_MAX_ROWS]),
         n_charted=min(len(topics), _MAX_ROWS),
         charts=topic_charts(counts),
@@ -83,20 +82,29 @@ def describe_counts(counts: Counts) -> str:
     """Return a sentence on the topic that changed most, or on the most common one."""
     changed = counts.significant_changes
     if counts.is_time and changed:
-        first, last = counts.groups[0], counts.groups[-1]
-        before, after = first.find(changed[0].topic), last.find(changed[0].topic)
-        if before.is_estimated and after.is_estimated:
-            return (
-                f"{after.n_low:,} to {after.n_high:,} of {after.n_texts:,} texts in {last.name} "
-                f"are about {shorten(after.topic, _TITLE_LENGTH)}; in {first.name}, it was "
-                f"{before.n_low:,} to {before.n_high:,} of {before.n_texts:,} (95 % intervals)."
-            )
+        change, groups = changed[0], {group.name: group for group in counts.groups}
+        before, after = (groups[name].find(change.topic) for name in (change.before, change.after))
+        return (
+            f"{after.n_low:,} to {after.n_high:,} of {after.n_texts:,} texts in {change.after} "
+            f"are about {shorten(after.topic, _TITLE_LENGTH)}; in {change.before}, it was "
+            f"{before.n_low:,} to {before.n_high:,} of {before.n_texts:,} (95 % intervals)."
+        )
     topic = counts.total.by_share()[0]
     return (
         f"The most common topic is {shorten(topic.topic)}: about {topic.n:,.0f} of "
         f"{topic.n_texts:,} texts ({topic.n_low:,} to {topic.n_high:,} with 95 % confidence), "
         f"which is {percent(topic.share)}."
     )
+
+
+def _describe_methods(counts: Counts) -> str:
+    """Return how topics were counted, as a sentence."""
+    found = {topic.method for each in (counts.total, *counts.groups) for topic in each.topics}
+    methods = [text for method, text in _METHODS.items() if method in found]
+    sentences = [f"Counted {join_words(methods)}."] if methods else []
+    if "none" in found:
+        sentences.append("Where there is a dash, nothing could be estimated.")
+    return " ".join(sentences)
 
 
 def _introduce_changes(counts: Counts) -> str:
@@ -117,7 +125,7 @@ def _cells(topic: TopicCount, counts: Counts) -> list[str]:
             f"{topic.n_low:,} to {topic.n_high:,}",
         ]
     if counts.n_labelled:
-        return [*estimate, _SHORT_METHODS[topic.method]]
+        return [*estimate, describe_method(topic) if topic.is_estimated else _DASH]
     return [*estimate, _DASH if topic.n_answers is None else f"{topic.n_answers:,}"]
 
 
@@ -199,12 +207,15 @@ def _interval_ends(topics: Sequence[TopicCount]) -> list[float]:
 
 
 class _Point(NamedTuple):
-    """An estimate in a chart over time: its place on the axis, value, interval and answers."""
+    """An estimate in a chart over time: its place on the axis, value, interval and answers.
+
+    There are no answers for a topic that the model doesn't know.
+    """
 
     place: int
     value: float
     interval: tuple[float, float]
-    answers: float
+    answers: float | None
 
 
 class _Kind(NamedTuple):
@@ -226,7 +237,7 @@ def _chart_over_time(name: str, kind: _Kind, counts: Counts, *, in_page: bool) -
         title = f"{title}: {kind.label}"
     end = len(groups) - 0.6 + _ROOM * len(groups)
     # Shares and numbers begin at 0, so that heights can be compared.
-    ends = [0.0, *(end for point in points for end in (*point.interval, point.answers))]
+    ends = [0.0, *(end for point in points for end in (*point.interval, point.answers or 0.0))]
     legend = [Key("estimate, 95 %", "validation"), Key("answers", "training", "dashes")]
     chart = Chart(
         Axis(-0.4, end, "", _label_groups(groups)),
@@ -239,8 +250,9 @@ def _chart_over_time(name: str, kind: _Kind, counts: Counts, *, in_page: bool) -
         chart.band(places, [point.interval for point in run], "validation")
         if len(run) == 1:
             chart.dot((places[0], run[0].value), "validation", run[0].interval)
-        answers = [(point.place, point.answers) for point in run]
-        chart.line(answers, "training", width=1, dashed=True)
+        answers = [(p.place, p.answers) for p in run if p.answers is not None]
+        if answers:
+            chart.line(answers, "training", width=1, dashed=True)
         chart.line([(point.place, point.value) for point in run], "validation")
     for point in points:
         chart.dot((point.place, point.value), "validation")
@@ -258,12 +270,12 @@ def _find_runs(name: str, kind: _Kind, groups: Sequence[GroupCount]) -> Iterator
                 yield run
             run = []
             continue
-        answers = topic.n_answers or 0
-        run.append(
-            _Point(place, topic.share, topic.interval, answers / max(topic.n_texts, 1))
-            if kind.is_share
-            else _Point(place, topic.n, (topic.n_low, topic.n_high), answers)
-        )
+        answers = topic.n_answers
+        if kind.is_share:
+            fraction = None if answers is None else answers / max(topic.n_texts, 1)
+            run.append(_Point(place, topic.share, topic.interval, fraction))
+        else:
+            run.append(_Point(place, topic.n, (topic.n_low, topic.n_high), answers))
     if run:
         yield run
 

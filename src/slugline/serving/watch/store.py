@@ -66,14 +66,7 @@ FORMAT = DatabaseFormat(
 
 def is_watch_file(path: PathLike) -> bool:
     """Whether a file is one of daily sums, by its header."""
-    try:
-        with Path(path).open("rb") as file:
-            header = file.read(72)
-    except (OSError, ValueError):
-        return False
-    return header.startswith(b"SQLite format 3\0") and header[
-        68:
-    ] == FORMAT.application_id.to_bytes(4)
+    return FORMAT.is_of(path)
 
 
 class WatchedModel(NamedTuple):

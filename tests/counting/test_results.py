@@ -1,0 +1,68 @@
+"""Results of counting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slugline.counting.results import (
+    Change,
+    Counts,
+    GroupCount,
+    TopicCount,
+    describe_method,
+    describe_tests,
+)
+from slugline.evaluation.intervals import Interval
+
+MONTHS = ("2026-01", "2026-02", "2026-03")
+
+
+def group(name: str) -> GroupCount:
+    return GroupCount(name, 50, (TopicCount("a", 0.5, Interval(0.4, 0.6), 50, 25),))
+
+
+def counts(*pairs: tuple[str, str], p_value: float = 0.5) -> Counts:
+    return Counts(
+        "new.csv",
+        group(""),
+        groups=tuple(map(group, MONTHS)),
+        column="month",
+        is_time=True,
+        changes=tuple(Change("a", *pair, 0.1, Interval(0.0, 0.2), p_value) for pair in pairs),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (counts(MONTHS[:2], MONTHS[1:]), "No change is more than chance."),
+        (
+            counts(MONTHS[:2]),
+            "No change is more than chance between 2026-01 and 2026-02; 1 month could not be "
+            "compared.",
+        ),
+        (counts(), "No change was tested."),
+        (counts(MONTHS[:2], p_value=0.01), ""),
+        (replace(counts(), groups=(group("2026-01"),)), ""),
+    ],
+    ids=["all", "some", "none", "change", "single group"],
+)
+def test_describe_tests_says_which_groups_were_compared(found: Counts, sentence: str) -> None:
+    assert describe_tests(found) == sentence
+
+
+def test_describe_method_has_the_number_of_labels() -> None:
+    topic = group("").topics[0]
+    assert describe_method(topic) == "model"
+    assert describe_method(topic._replace(method="labels", n_labels=17)) == "17 labels"
+    both = GroupCount("", 50, (topic._replace(method="labels and model", n_labels=17),))
+    assert describe_method(both) == "17 labels and model"
+
+
+def test_change_to_json_has_what_it_was_estimated_from() -> None:
+    found = counts(MONTHS[:2])
+    changes = (found.changes[0]._replace(basis="by labels"), found.changes[0])
+    listed = replace(found, changes=changes).to_dict()["changes"]
+    assert [each["basis"] for each in listed] == ["by labels", None]
