@@ -123,7 +123,7 @@ OTHERS = {
 }
 # Modules of the libraries that take a millisecond or more to import.
 SLOW = {
-    *("concurrent.futures", "difflib", "email", "http", "importlib.metadata"),
+    *("concurrent.futures", "difflib", "email", "hashlib", "html", "http", "importlib.metadata"),
     *("importlib.resources", "logging", "numpy.ma", "secrets", "sqlite3", "ssl", "xml"),
 }
 

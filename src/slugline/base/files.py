@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import hashlib
 import os
 import re
 import stat
@@ -88,6 +87,8 @@ def cache_folder() -> Path:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a regular file's bytes, in hexadecimal digits."""
+    import hashlib
+
     with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -242,6 +243,7 @@ def _stem(target: Path) -> str:
 @functools.cache
 def _machine() -> str:
     """Return eight hexadecimal digits that identify this machine by its name and network card."""
+    import hashlib
     import platform
     import uuid
 

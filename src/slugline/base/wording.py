@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import inspect
 import re
 from collections.abc import Iterable, Sequence
@@ -37,6 +36,8 @@ def format_lines(title: str, rows: Rows) -> str:
 
 def format_html_table(title: str, rows: Rows) -> str:
     """Return a title and pairs of name and text as an HTML table, with everything escaped."""
+    import html
+
     cells = "".join(
         f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
         f"<td style='text-align: left'>{html.escape(text)}</td></tr>"

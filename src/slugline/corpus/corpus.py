@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -116,6 +115,8 @@ class Corpus:
 
     def _repr_html_(self) -> str:
         """Return a table of the most common topics for a notebook."""
+        from html import escape
+
         counts = list(self.topic_counts().items())
         rows = [
             f"<tr><td>{escape(one_line(topic, _N_NAME))}</td><td>{n:,}</td></tr>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -260,6 +259,8 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
 
 def compute_digest(texts: Iterable[str], topics: Iterable[Any]) -> str:
     """Return the SHA-256 of texts and topics, or tuples of topics, in hexadecimal digits."""
+    import hashlib
+
     digest = hashlib.sha256()
     for part in digest_chunks(texts, topics):
         digest.update(part)
@@ -284,6 +285,8 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
 
 def chain_digests(digest: str, another: str) -> str:
     """Return the digest of two batches of documents together, given the digest of each batch."""
+    import hashlib
+
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 

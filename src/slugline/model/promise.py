@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from slugline.base.html import render_sentence, template_environment
 from slugline.base.wording import counted, percent
 from slugline.evaluation.intervals import wilson
 from slugline.model.fitted import Fitted
@@ -138,11 +137,15 @@ def describe_label_doubts(fitted: Fitted) -> str:
 
 
 def _sentence(block: str, values: Mapping[str, Any]) -> str:
+    from slugline.base.html import render_sentence
+
     return render_sentence(_environment(), "promise.txt.j2", block, values)
 
 
 @cache
 def _environment() -> Environment:
+    from slugline.base.html import template_environment
+
     environment = template_environment("slugline.model", "")  # beside this module
     environment.filters |= {"counted": counted, "percent": percent}
     return environment

@@ -21,7 +21,6 @@ is exact, in whichever order they are added, until it is multiplied by the scale
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import mmap
 import struct
@@ -406,6 +405,8 @@ def _file_errors(path: Path) -> AbstractContextManager[None]:
 
 def _digest(data: bytes) -> str:
     """Return the SHA-256 of the bytes of a table, without those of its digest."""
+    import hashlib
+
     digest = hashlib.sha256(data[:_DIGEST_START])
     digest.update(memoryview(data)[_HEADER_SIZE:])
     return digest.hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,6 @@ from slugline.base.checks import option_error
 from slugline.base.wording import counted
 from slugline.errors import EncoderError, Message, Parameter
 from slugline.learning.encoder import registry
-from slugline.learning.encoder.e5 import SENTENCES
 from slugline.learning.encoder.registry import Encoder
 
 #: The largest number of columns of an encoder; the widest known encoders have 4,096.
@@ -314,6 +312,8 @@ class CheckedEncoder:
 
     def _probe(self) -> str:
         """Return a SHA-256 that identifies the encoder by its rows of a few fixed texts."""
+        from slugline.learning.encoder.e5 import SENTENCES
+
         try:
             rows = self.encode(list(SENTENCES)).astype(np.float64)
         except EncoderError as error:
@@ -356,4 +356,6 @@ def _words(encoder: Encoder, attribute: str) -> str | None:
 
 
 def _text_sha256(text: str) -> str:
+    import hashlib
+
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,7 +10,6 @@ import msgspec
 import numpy.typing as npt
 
 from slugline.base.checks import MAX_WEIGHT
-from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
@@ -266,6 +265,8 @@ def write_card(
     `thresholds` are those of a multilabel model, and `promise` says whether the model keeps the
     precision that it was trained for.
     """
+    from slugline.base.html import template_environment
+
     environment = template_environment("slugline.model.file", "")
     environment.filters |= {"counted": counted, "percent": percent}
     return environment.get_template("card.md.j2").render(
