@@ -21,7 +21,7 @@ from slugline.serving.watch.series import (
     N_FIRST_DAYS,
     pool_days,
     pooled_band,
-    topic_key,
+    series_key,
     training_values,
 )
 from slugline.serving.watch.store import TrainingValue
@@ -270,7 +270,7 @@ def replays(sets: Sequence[str] = SETS, years: int = 100, texts: int = 200) -> s
         )
         values = training_values(Decider.from_fitted(fitted))
         names = list(map(str, fitted.topics.names))
-        keys = [topic_key(number) for number in range(len(names))]
+        keys = [series_key(number) for number in range(len(names))]
         training = np.array([values[key].fraction for key in keys])
         proba = fitted.predict_proba(test.texts).astype(np.float64)
         true = np.array([names.index(str(topic)) for topic in test.topics])

@@ -37,7 +37,7 @@ _SECONDS_PER_TEXT, _SECONDS_PER_WORD = 2.0, 0.25
 _PATIENCE = 60_000
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # Where an element is on the page, and pixels around it in a picture.
-_PLACE = """element => {
+_PLACE_SCRIPT = """element => {
   const box = element.getBoundingClientRect();
   return [box.left + scrollX, box.top + scrollY, box.width, box.height];
 }"""
@@ -46,8 +46,9 @@ _MARGIN = 16
 _MANY_COPIES = 5
 # Milliseconds before a tap: the page takes no second one of a double tap.
 _TAP_PAUSE = 550
-# The model has learned from all labels once the page has said the same for so many seconds.
-_N_EQUAL, _MAX_POLLS = 4, 60
+# The progress counts as final once it hasn't changed for so many polls, one a second; and the
+# largest number of polls.
+_N_EQUAL_POLLS, _MAX_POLLS = 4, 60
 
 
 class Decision(NamedTuple):
@@ -163,8 +164,8 @@ class Session(ABC):
         for _ in range(_MAX_POLLS):
             time.sleep(1)
             seen.append(self._call("progress"))
-            n_equal = seen[-_N_EQUAL:].count(seen[-1])
-            if n_equal == _N_EQUAL and not _lacks_forecast(seen[-1]):
+            n_equal = seen[-_N_EQUAL_POLLS:].count(seen[-1])
+            if n_equal == _N_EQUAL_POLLS and not _lacks_forecast(seen[-1]):
                 break
         return seen[-1]
 
@@ -209,13 +210,12 @@ class BrowserSession(Session):
 
     def label(self, n_texts: int) -> None:
         """Decide about texts one after the other, and about many near copies together."""
+        _in_browser(lambda: self._label(n_texts))
 
-        def label() -> None:
-            for _ in range(n_texts):
-                self._decide()
-                self._label_copies()
-
-        _in_browser(label)
+    def _label(self, n_texts: int) -> None:
+        for _ in range(n_texts):
+            self._decide()
+            self._label_copies()
 
     def _decide(self) -> None:
         decision = self._reader.decide(self._text())
@@ -276,27 +276,25 @@ class BrowserSession(Session):
 
     def look_at_disagreement(self) -> bool:
         """Show a text on which people disagree; return whether there is one."""
+        return _in_browser(self._look_at_disagreement)
 
-        def look() -> bool:
-            self._page.reload()
-            self._page.locator("#card[data-assignment]").wait_for()
-            button = self._page.locator("#progress-summary button", has_text="Settle")
-            if not button.is_visible():
-                return False
-            button.click()
-            self._page.locator("#card[data-assignment^=document]").wait_for()
-            return True
-
-        return _in_browser(look)
+    def _look_at_disagreement(self) -> bool:
+        self._page.reload()
+        self._page.locator("#card[data-assignment]").wait_for()
+        button = self._page.locator("#progress-summary button", has_text="Settle")
+        if not button.is_visible():
+            return False
+        button.click()
+        self._page.locator("#card[data-assignment^=document]").wait_for()
+        return True
 
     def settle(self) -> None:
         """Settle all disagreements, by reading the texts again."""
+        _in_browser(self._settle)
 
-        def settle() -> None:
-            while shown(self._page).startswith("document"):
-                self._choose(self._reader.true_topic(self._text()))
-
-        _in_browser(settle)
+    def _settle(self) -> None:
+        while shown(self._page).startswith("document"):
+            self._choose(self._reader.true_topic(self._text()))
 
     def progress(self) -> dict[str, Any]:
         """Return what the page says so far, once the model has learned from all labels."""
@@ -321,7 +319,7 @@ class BrowserSession(Session):
 
     def _surroundings(self, selector: str) -> FloatRect:
         """Return where a part of the page is, with a margin."""
-        left, top, width, height = self._page.locator(selector).evaluate(_PLACE)
+        left, top, width, height = self._page.locator(selector).evaluate(_PLACE_SCRIPT)
         return {
             "x": left - _MARGIN,
             "y": top - _MARGIN,
@@ -404,11 +402,9 @@ def _request_name() -> str:
     return uuid.uuid4().hex
 
 
-# Playwright's browser is used by the thread that started it, and by none with an event loop, which
-# the thread of a notebook's cells has.
+# Playwright must run in the thread that started it, and not in one with an event loop, such as a
+# notebook's.
 _thread = ThreadPoolExecutor(1)
-
-
 _stack = contextlib.ExitStack()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,17 +64,24 @@ class Composer:
 
     def compose(self, topic: str, *, is_clear: bool) -> str:
         """Return a text about a topic, or one that doesn't say what it is about."""
+        return self.frame(lambda: self._body(topic, is_clear=is_clear))
+
+    def frame(self, draw_body: Callable[[], str]) -> str:
+        """Return a text with what a function returns in the middle."""
+        rng = self._rng
+        opening = rng.choice(GRAMMAR["openings"]) if rng.random() < 0.5 else ""
+        body = draw_body()
+        closing = rng.choice(GRAMMAR["closings"]) if rng.random() < 0.45 else ""
+        return self.write(f"{opening} {body} {closing}")
+
+    def _body(self, topic: str, *, is_clear: bool) -> str:
         rng = self._rng
         parts = []
-        if rng.random() < 0.5:
-            parts.append(rng.choice(GRAMMAR["openings"]))
         if is_clear and rng.random() < 0.1:  # something else comes first
             other = rng.choice([each for each in _TOPICS if each != topic])
             parts += [rng.choice(_TOPICS[other]["wordings"]), rng.choice(GRAMMAR["turns"])]
         parts.append(rng.choice(_TOPICS[topic]["wordings"] if is_clear else GRAMMAR["vague"]))
-        if rng.random() < 0.45:
-            parts.append(rng.choice(GRAMMAR["closings"]))
-        return self.write(" ".join(parts))
+        return " ".join(parts)
 
     def write(self, wording: str) -> str:
         """Return a wording filled, and typed as people type."""

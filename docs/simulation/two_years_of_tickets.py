@@ -17,12 +17,14 @@ from made_up_tickets import GRAMMAR, Composer
 _GRAMMAR: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _USUAL: dict[str, dict[str, Any]] = GRAMMAR["topics"]
 _TOPICS: dict[str, dict[str, Any]] = _USUAL | _GRAMMAR["topics"]
+# The seed; that of each year is its number more.
+_SEED = 1
 # These say little, and come from people who complain and from others.
 _UNCLEAR: list[str] = GRAMMAR["vague"] + _GRAMMAR["complaints"]["impatient"]
 # Fractions of complaints and of other tickets that are unclear, and of these with two sentences.
 _UNCLEAR_COMPLAINTS, _UNCLEAR_OTHERS, _UNCLEAR_TWICE = 0.3, 0.12, 0.6
-# Of clear complaints, the fraction that is about what other topics are about, and of the remaining
-# ones that which ends angrily.
+# The fraction of clear complaints about another topic's matter, and of the others, the fraction
+# that ends angrily.
 _ABOUT_TROUBLE, _ANGRY = 0.2, 0.3
 # The fraction of other clear tickets that begin with something else.
 _TURNED = 0.1
@@ -41,19 +43,19 @@ class Month(NamedTuple):
 
     name: str
     n_tickets: int
-    complaint: float
-    hire: float = 0.0
+    complaint_share: float
+    hire_share: float = 0.0
 
 
-def make_labelled_tickets(n_tickets: int = 1500, seed: int = 1) -> list[DatedTicket]:
+def make_labelled_tickets(n_tickets: int = 1500) -> list[DatedTicket]:
     """Return the tickets of the last month before the two years."""
-    return _Writer(seed).write_month(Month("2023-12", n_tickets, complaint=0.2))
+    return _Writer(_SEED).write_month(Month("2023-12", n_tickets, complaint_share=0.2))
 
 
-def make_year(year: int, seed: int = 1) -> list[DatedTicket]:
+def make_year(year: int) -> list[DatedTicket]:
     """Return the tickets of 2024 or 2025, the earliest first."""
     months = [Month(*month) for month in _GRAMMAR["months"]]
-    writer = _Writer(year + seed)
+    writer = _Writer(_SEED + year)
     return [
         ticket
         for month in months
@@ -78,9 +80,9 @@ class _Writer:
             name: topic["frequency"] * _GRAMMAR["seasons"].get(name, [1] * 12)[number - 1]
             for name, topic in _USUAL.items()
         }
-        usual = (1 - month.complaint - month.hire) / sum(shares.values())
+        usual = (1 - month.complaint_share - month.hire_share) / sum(shares.values())
         shares = {name: share * usual for name, share in shares.items()}
-        shares |= {"complaint": month.complaint, "hire": month.hire}
+        shares |= {"complaint": month.complaint_share, "hire": month.hire_share}
         topics = self._rng.choices([*shares], [*shares.values()], k=month.n_tickets)
         days = sorted(self._rng.randint(1, n_days) for _ in topics)
         return [
@@ -96,11 +98,9 @@ class _Writer:
         return text
 
     def _compose(self, topic: str) -> str:
-        rng = self._rng
-        opening = rng.choice(GRAMMAR["openings"]) if rng.random() < 0.5 else ""
-        body = self._complaint() if topic == "complaint" else self._message(topic)
-        closing = rng.choice(GRAMMAR["closings"]) if rng.random() < 0.45 else ""
-        return self._composer.write(f"{opening} {body} {closing}")
+        return self._composer.frame(
+            self._complaint if topic == "complaint" else lambda: self._message(topic)
+        )
 
     def _complaint(self) -> str:
         rng, phrases = self._rng, _GRAMMAR["complaints"]

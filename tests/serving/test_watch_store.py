@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 # Sums ---------------------------------------------------------------------------------------------
 
 
-def test_day_sums_of_groups_are_those_of_all_texts() -> None:
+def test_day_sums_of_bins_are_those_of_all_texts() -> None:
     proba = draw(500, 3)
     sums = make_sums(proba)
     rows, weights = sums.rows()
@@ -66,7 +66,7 @@ def test_day_sums_of_groups_are_those_of_all_texts() -> None:
     assert sums.words == WordSums(2000, 500, 8000, 500, 2000)
 
 
-def test_day_sums_of_a_multilabel_model_group_by_topic() -> None:
+def test_day_sums_of_a_multilabel_model_have_bins_by_topic() -> None:
     proba = np.random.default_rng(0).random((200, 3)).astype(np.float32)
     sums = make_sums(proba, multilabel=True)
     for topic in range(3):
@@ -82,9 +82,9 @@ def test_day_sums_are_bounded_however_many_texts_there_are(n_topics: int) -> Non
     sums = DaySums(n_topics, multilabel=False)
     for seed in range(20):
         sums.add(make_sums(draw(300, n_topics, seed)))
-    assert len(sums.groups) <= sums.max_groups + 1
-    assert sums.max_groups * n_topics <= max(1 << 16, 8 * n_topics)
-    assert sum(group.n for group in sums.groups.values()) == sums.n_texts == 6000
+    assert len(sums.bins) <= sums.max_bins + 1
+    assert sums.max_bins * n_topics <= max(1 << 16, 8 * n_topics)
+    assert sum(part.n for part in sums.bins.values()) == sums.n_texts == 6000
 
 
 def test_day_sums_of_a_model_with_one_topic() -> None:
@@ -185,9 +185,9 @@ def test_store_saturates_counts(path: Path) -> None:
         ("UPDATE days SET n_texts = -1", "a count is invalid"),
         ("UPDATE days SET n_texts = 'many'", "a count is invalid"),
         ("UPDATE days SET day = '2026-03-99'", "the day '2026-03-99' can't be read"),
-        ("UPDATE text_groups SET first = 7", "there is no such topic"),
-        ("UPDATE text_groups SET n = 0", "it has no texts"),
-        ("UPDATE text_groups SET day = '2026-03-03'", "a group of the day '2026-03-03'"),
+        ("UPDATE bins SET first = 7", "there is no such topic"),
+        ("UPDATE bins SET n = 0", "it has no texts"),
+        ("UPDATE bins SET day = '2026-03-03'", "a bin of the day '2026-03-03'"),
         ("UPDATE models SET topics = '[]'", "it has no topics"),
         ("UPDATE models SET topics = '[[]]'", "a topic is neither"),
         ("UPDATE models SET topics = 'x'", "model '0123456789ab' can't be read"),

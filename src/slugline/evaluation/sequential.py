@@ -3,7 +3,8 @@
 It is a Shiryaev-Roberts procedure. For each day on which a fraction may have changed, the
 likelihood ratio of all days since then is computed, and the ratios are added up. Without a change,
 the sum less the number of days is a martingale, so that the probability that the sum reaches
-``N_DAYS / alpha`` within `N_DAYS` days is at most alpha (Doob's inequality).
+``N_DAYS / alpha`` within `N_DAYS` days is at most alpha (Doob's inequality). The same is true of
+the mean of the sums for changes of several sizes, which is what is tested.
 
 Days differ by more than chance: by the weekday, and for reasons that nobody knows. Both are
 estimated from the days before, beginning with a cautious guess, so that the bound holds
@@ -26,11 +27,14 @@ from slugline.evaluation.intervals import Interval, wilson
 
 #: The number of days in which a false alarm has a probability of at most `ALPHA`.
 N_DAYS, ALPHA = 365, 0.05
-# Fractions that are looked for, by their odds relative to those of the end of the band: rises, and
-# falls; and how far on the way from there to 1 or to 0 further ones are, in units of
-# arcsin(sqrt(fraction)). The odds of a rare fraction are almost the fraction; those of a common one
-# are near when the fraction of all others is.
-_RISES, _FALLS, _FAR = (1.3, 1.6, 2.0, 3.0), (0.75, 0.6, 0.4, 0.2), (0.25, 0.5, 0.9)
+# Fractions that are looked for: their odds, relative to those of the end of the band. The odds of a
+# rare fraction are almost the fraction itself, and those of a common one almost the inverse of the
+# fraction of all others.
+_RISE_FACTORS = (1.3, 1.6, 2.0, 3.0)
+_FALL_FACTORS = (0.75, 0.6, 0.4, 0.2)
+# Further ones: how far they are on the way from the end of the band to 1 or to 0, in units of
+# arcsin(sqrt(fraction)).
+_FAR_STEPS = (0.25, 0.5, 0.9)
 # The smallest number of days that raise an alarm.
 _MIN_DAYS = 3
 # The standard deviations of days and of weekdays, relative to the odds of the fraction, that are
@@ -117,7 +121,7 @@ def find_alarms(
 
 
 def _stabilize(fractions: F64, sizes: F64) -> tuple[F64, F64]:
-    """Return arcsin(sqrt(fraction)), whose variance hardly depends on the fraction, and that.
+    """Return arcsin(sqrt(fraction)) and its variance, which hardly depends on the fraction.
 
     Anscombe (1948), The transformation of Poisson, binomial and negative-binomial data.
     """
@@ -141,11 +145,11 @@ class _DayBands:
 
     def __init__(self, low: F64, high: F64) -> None:
         ends = np.stack([high, low])[:, np.newaxis]
-        factors = np.array([_RISES, _FALLS])[:, :, np.newaxis]
+        factors = np.array([_RISE_FACTORS, _FALL_FACTORS])[:, :, np.newaxis]
         starts = np.arcsin(np.sqrt(ends))
         near = np.arcsin(np.sqrt(_scale_odds(ends, factors))) - starts
         limits = np.array([np.pi / 2, 0.0])[:, np.newaxis, np.newaxis]
-        far = np.array(_FAR)[:, np.newaxis] * (limits - starts)
+        far = np.array(_FAR_STEPS)[:, np.newaxis] * (limits - starts)
         self.ends, self.shifts = starts[:, 0], np.concatenate([near, far], axis=1)
         centre = np.clip((low + high) / 2, 1e-4, 1 - 1e-4)
         self.centre = np.arcsin(np.sqrt(centre))
@@ -161,7 +165,7 @@ class _SequentialTest:
         self._log_threshold = log_threshold
         # The sums of likelihood ratios, the largest ratio of those that end today, and its first
         # day.
-        shape = (2, len(_RISES) + len(_FAR), n_series)
+        shape = (2, len(_RISE_FACTORS) + len(_FAR_STEPS), n_series)
         self._log_sums = np.full(shape, -np.inf)
         self._log_ratios, self._first_days = np.zeros(shape), np.zeros(shape, dtype=np.intp)
         # Deviations of days, and of weekdays, from the level, which is that from the centres of the
@@ -187,14 +191,20 @@ class _SequentialTest:
             _N_WEEKDAY / (_N_WEEKDAY + self._weekday_counts[weekday])
         )
         total = error + variance + uncertainty
-        self._test(day, value - effect, total, is_known, bands)
+        self._update_ratios(day, value - effect, total, is_known, bands)
+        self._raise_alarms(day, is_known)
         self._learn(weekday, value - bands.centre, effect, error, total, is_known)
 
-    def _test(self, day: int, value: F64, variance: F64, is_known: Mask, bands: _DayBands) -> None:
-        z = (value - bands.ends)[:, np.newaxis] / np.sqrt(variance)
-        shifted = z - bands.shifts / np.sqrt(variance)
+    def _update_ratios(
+        self, day: int, value: F64, variance: F64, is_known: Mask, bands: _DayBands
+    ) -> None:
+        """Add a day's likelihood ratios: of each change to no change."""
+        z_usual = (value - bands.ends)[:, np.newaxis] / np.sqrt(variance)
+        z_changed = z_usual - bands.shifts / np.sqrt(variance)
         log_ratio = (
-            (_DEGREES + 1) / 2 * (np.log1p(z**2 / _DEGREES) - np.log1p(shifted**2 / _DEGREES))
+            (_DEGREES + 1)
+            / 2
+            * (np.log1p(z_usual**2 / _DEGREES) - np.log1p(z_changed**2 / _DEGREES))
         )
         log_ratio = np.minimum(np.where(is_known, log_ratio, 0), self._log_threshold / _MIN_DAYS)
         self._log_sums = np.where(
@@ -203,6 +213,8 @@ class _SequentialTest:
         is_restarted = self._log_ratios <= 0
         self._first_days[is_restarted] = day
         self._log_ratios = np.maximum(self._log_ratios, 0) + log_ratio
+
+    def _raise_alarms(self, day: int, is_known: Mask) -> None:
         # The mean of the sums for all shifts.
         highest = self._log_sums.max(axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):

@@ -24,8 +24,8 @@ from slugline.corpus.label_database.tables import (
 from slugline.corpus.rows import RowIterator, make_row
 from slugline.errors import DataError, StoreError
 
-# With fewer labels of texts that a model doubted, as a number or as a fraction, accuracies on the
-# labels are about those on all texts.
+# If fewer labels, as a number or as a fraction, are of texts that a model doubted, accuracies on
+# labels are nearly those on all texts.
 _MIN_DOUBTED, _MIN_DOUBTED_FRACTION = 5, 0.1
 # The documents that are left out, by their status.
 _LEFT_OUT: dict[Status, Callable[[int], str]] = {
@@ -68,8 +68,8 @@ class LabelledDatabase(NamedTuple):
     topic : str
         The column of the topic.
     note : str
-        How many documents are left out, and why; and that many were selected as a model doubted
-        them, which accuracies measured on them depend on. Empty if there is nothing to say.
+        How many documents are left out, and why; and whether many were chosen because a model
+        doubted them, which lowers accuracies measured on them. Empty if there is nothing to say.
     """
 
     rows: RowIterator

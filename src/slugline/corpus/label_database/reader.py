@@ -119,8 +119,9 @@ class LabelReader:
 
     def assignment(self, cells: Sequence[Any]) -> Assignment:
         """Return the assignment in a row of `ASSIGNMENT_COLUMNS`; StoreError if it is damaged."""
-        number, at, coder, document, reason, *draw, guess, is_shown, original = cells
-        probability, n_candidates = draw
+        # In the order of `ASSIGNMENT_COLUMNS`.
+        number, at, coder, document, reason = cells[:5]
+        probability, n_candidates, guess, is_shown, original = cells[5:]
         try:
             if probability is not None and not (
                 isinstance(probability, float) and 0 < probability <= 1
@@ -134,11 +135,11 @@ class LabelReader:
                 raise ValueError("the number of another assignment is invalid")
             return Assignment(
                 number,
-                _time(at),
+                _check_time(at),
                 self.coders[coder],
                 int(document),
                 Selection(
-                    cast(SelectionReason, _choice(reason, SELECTION_REASONS)),
+                    cast(SelectionReason, _check_choice(reason, SELECTION_REASONS)),
                     probability,
                     n_candidates,
                     None if guess is None else _decode_guess(guess),
@@ -157,12 +158,12 @@ class LabelReader:
             ids = _decode_numbers(topics)
             return LabelDecision(
                 number,
-                _time(at),
+                _check_time(at),
                 assignment,
-                cast(DecisionKind, _choice(kind, DECISION_KINDS)),
+                cast(DecisionKind, _check_choice(kind, DECISION_KINDS)),
                 self.codebook.current_names(ids),
                 ids,
-                None if reason is None else cast(SkipReason, _choice(reason, SKIP_REASONS)),
+                None if reason is None else cast(SkipReason, _check_choice(reason, SKIP_REASONS)),
                 None if note is None else from_cell(note),
                 bool(is_shown),
                 int(supersedes) or None,
@@ -176,10 +177,10 @@ class LabelReader:
         try:
             return Settlement(
                 number,
-                _time(at),
+                _check_time(at),
                 int(document),
                 self.coders[person],
-                cast(DecisionKind, _choice(kind, DECISION_KINDS)),
+                cast(DecisionKind, _check_choice(kind, DECISION_KINDS)),
                 self.codebook.current_names(_decode_numbers(topics)),
                 None if note is None else from_cell(note),
                 int(supersedes) or None,
@@ -193,7 +194,7 @@ class LabelReader:
         try:
             return StoredDocument(
                 number,
-                _time(at),
+                _check_time(at),
                 from_cell(key),
                 from_cell(text),
                 _decode_columns(columns),
@@ -202,7 +203,7 @@ class LabelReader:
         except (*CELL_ERRORS, RecursionError) as error:
             raise self._database.damaged_row(f"document {number}", error) from error
 
-    def withdrawn(self) -> dict[int, int]:
+    def last_withdrawn(self) -> dict[int, int]:
         """Return, by coder, the number of the last decision that a withdrawal covers."""
         last: dict[int, int] = {}
         for coder, decision in self.connection.execute(
@@ -221,7 +222,7 @@ class LabelReader:
 
         A page has up to 500 documents, or 4 MiB of texts and columns.
 
-        Unless the page `has_texts`, the texts are empty, and there are no columns.
+        Without `has_texts`, texts and columns are left empty.
         """
         documents, replaced, n_bytes = list[StoredDocument](), set[int](), 0
         columns = DOCUMENT_COLUMNS if has_texts else "id, at, key, replaces, x'7b7d', x''"
@@ -255,7 +256,10 @@ class LabelReader:
         ]
 
     def documents(self, *, has_texts: bool = True) -> Iterator[DocumentLabels]:
-        """Yield all documents in order with their labels, read page by page."""
+        """Yield all documents in order with their labels, all as they are at one moment.
+
+        Unlike `read_labels`, which needs no transaction that stays open.
+        """
         after = 0
         while page := self.page(after, has_texts=has_texts):
             yield from page
@@ -270,13 +274,13 @@ class LabelReader:
             "ORDER BY decisions.id",
             (first, last),
         )
-        withdrawn = self.withdrawn()
+        last_withdrawn = self.last_withdrawn()
         latest = {cells[0]: cells for cells in rows}  # by assignment
         found: dict[int, dict[int, LabelDecision]] = defaultdict(dict)
         for cells in sorted(latest.values(), key=lambda cells: cells[N_ASSIGNMENT_COLUMNS]):
             decision = self.decision(cells)
             coder = decision.assignment.coder.id
-            if decision.kind != "undo" and decision.id > withdrawn.get(coder, 0):
+            if decision.kind != "undo" and decision.id > last_withdrawn.get(coder, 0):
                 found[decision.assignment.document][coder] = decision
         return {
             document: sorted(by_coder.values(), key=lambda decision: decision.id)
@@ -315,7 +319,10 @@ def read_coders(database: Database, connection: sqlite3.Connection) -> dict[int,
     for number, at, name, kind in connection.execute("SELECT id, at, name, kind FROM coders"):
         try:
             coders[number] = Coder(
-                number, _time(at), from_cell(name), cast(CoderKind, _choice(kind, CODER_KINDS))
+                number,
+                _check_time(at),
+                from_cell(name),
+                cast(CoderKind, _check_choice(kind, CODER_KINDS)),
             )
         except CELL_ERRORS as error:
             raise database.damaged_row(f"coder {number}", error) from error
@@ -340,9 +347,9 @@ def read_codebook(
             changes.append(
                 CodebookChange(
                     number,
-                    _time(at),
+                    _check_time(at),
                     coders[coder].name,
-                    _choice(kind, CODEBOOK_CHANGES),
+                    _check_choice(kind, CODEBOOK_CHANGES),
                     number if kind == "added" else topic,
                     name,
                     None if description is None else from_cell(description),
@@ -358,13 +365,13 @@ def read_codebook(
     return codebook
 
 
-def _time(cell: Any) -> str:
+def _check_time(cell: Any) -> str:
     if not is_time(cell):
         raise ValueError(f"{short_repr(cell)} is not a time")
     return str(cell)
 
 
-def _choice(cell: Any, choices: Sequence[str]) -> str:
+def _check_choice(cell: Any, choices: Sequence[str]) -> str:
     if cell not in choices:
         raise ValueError(f"{short_repr(cell)} is not one of {', '.join(choices)}")
     return str(cell)

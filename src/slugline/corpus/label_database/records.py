@@ -89,6 +89,7 @@ class Assignment(NamedTuple):
     ----------
     id : int
     at : str
+        When it was assigned.
     coder : Coder
     document : int
         The number of the document.
@@ -109,6 +110,7 @@ class LabelDecision(NamedTuple):
     ----------
     id : int
     at : str
+        When it was decided.
     assignment : Assignment
     kind : {"label", "skip", "undo"}
     topics : tuple of str
@@ -143,6 +145,7 @@ class Settlement(NamedTuple):
     ----------
     id : int
     at : str
+        When it was settled.
     document : int
     person : Coder
     kind : {"label", "skip", "undo"}
@@ -170,6 +173,7 @@ class Withdrawal(NamedTuple):
     ----------
     id : int
     at : str
+        When they were withdrawn.
     coder : Coder
     person : Coder
         Who withdrew them.
@@ -236,8 +240,9 @@ class DocumentLabels(NamedTuple):
     def status(self) -> Status:
         """How far the document is labelled.
 
-        "settled" or "agreed" if there is one, "open" if persons disagree, "skipped" if no person
-        labelled it and one skipped it (or it was settled so), "replaced" if the text was changed.
+        "settled" or "agreed" if it has an answer, "open" if persons disagree, "skipped" if no
+        person labelled it and one skipped it (or it was settled so), "replaced" if the text was
+        changed.
         Labels of imported coders don't count.
         """
         if self.is_replaced:

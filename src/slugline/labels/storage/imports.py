@@ -44,7 +44,7 @@ class ImportStore(CodebookStore, DecisionStore):
         for batch in batches(labels):
             with self._database.writing() as connection:
                 reader = self._reader(connection)
-                withdrawn = reader.withdrawn().get(reader.coder(coder).id, 0)
+                withdrawn = reader.last_withdrawn().get(reader.coder(coder).id, 0)
                 for label in batch:
                     topics = label.topics or ()
                     if add_topics and any(reader.codebook.find(name) is None for name in topics):

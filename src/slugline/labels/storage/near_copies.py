@@ -111,7 +111,7 @@ class NearCopyStore(DecisionStore, DocumentStore):
 
 def _read_copies(reader: LabelReader, assignment: int) -> list[LabelDecision]:
     """Return the current labels of near copies that were labelled with a document."""
-    withdrawn = reader.withdrawn()
+    withdrawn = reader.last_withdrawn()
     rows = reader.connection.execute(
         f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} FROM assignments "  # noqa: S608
         "JOIN decisions ON decisions.id = "

@@ -88,7 +88,7 @@ class LabelHistory(LabelRows):
         while True:
             with self._database.reading() as connection:
                 reader = self._reader(connection)
-                withdrawn = reader.withdrawn()
+                withdrawn = reader.last_withdrawn()
                 rows = connection.execute(
                     f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
                     "FROM assignments LEFT JOIN decisions ON decisions.id = "

@@ -122,7 +122,7 @@ class SettlementStore(LabelRows):
                 "JOIN assignments ON assignments.id = assignment WHERE coder = ?",
                 (number,),
             ).fetchone()[0]
-            if last <= reader.withdrawn().get(number, 0):
+            if last <= reader.last_withdrawn().get(number, 0):
                 raise DataError(f"{short_repr(coder)} has no labels that could be withdrawn.")
             return self._insert(
                 connection, "withdrawals", coder=number, person=by, last_decision=last, restores=0

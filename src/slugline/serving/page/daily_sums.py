@@ -20,8 +20,9 @@ from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import link, requested_model
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.alerts import describe_alert, describe_band
-from slugline.serving.watch.report import DayReport, Share, WatchReport
-from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE, Baseline, topic_key
+from slugline.serving.watch.report import DayReport, WatchReport
+from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE, Baseline, series_key
+from slugline.serving.watch.share_estimator import Share
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import call_of, service_of
 
@@ -112,7 +113,7 @@ def _charts(report: WatchReport) -> Iterator[DailyChart]:
     for number in report.shown:
         name = str(report.topics[number].topic)
         shares = [day.shares.get(number) for day in report.days]
-        yield _chart(report, name, shares, topic_key(number), is_topic=True)
+        yield _chart(report, name, shares, series_key(number), is_topic=True)
     for name, key in (("Unsure answers", UNSURE), ("Unknown words", UNKNOWN_WORDS)):
         shares = [day.unsure if key == UNSURE else day.unknown_words for day in report.days]
         if key == UNSURE and not _has_unsure(report):

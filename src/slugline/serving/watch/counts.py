@@ -209,8 +209,8 @@ class _DayCounter:
         if not sums.multilabel:
             rows, weights = sums.rows()
             estimate = estimate_group(self._samples[0], rows, weights, seed=seed)
-            if sums.has_mixed_groups:
-                # The means of such a group don't show how sure the model was of its texts.
+            if sums.has_mixed_bins:
+                # The means of such a bin don't show how sure the model was of its texts.
                 estimate = replace(estimate, confidence=estimate.usual_confidence)
             return [estimate]
         estimates = []
@@ -314,7 +314,7 @@ def _read_days(
 ) -> Iterator[tuple[datetime.date, DaySums]]:
     """Yield the days with texts, and their sums."""
     first = datetime.date.min if since is None else since
-    days = store.days(digest, first, with_groups=False)
+    days = store.days(digest, first, with_bins=False)
     with_texts = [day for day, sums in days.items() if sums.n_texts]
     for start in range(0, len(with_texts), _N_AT_ONCE):
         part = with_texts[start : start + _N_AT_ONCE]

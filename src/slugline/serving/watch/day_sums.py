@@ -14,18 +14,18 @@ from slugline.counting.rows import LIKELY
 from slugline.serving.watch.text_sample import TextSample
 from slugline.text.features import UnknownWordRate, WordCounts
 
-# Edges of the levels of probabilities by which texts are grouped. No group has both likely and
-# unlikely topics.
+# Edges of the levels of probabilities by which texts are binned. `LIKELY` is one of them, so that
+# the topic of a bin is likely for all of its texts, or for none.
 _EDGES = (0.2, 0.35, LIKELY, 0.65, 0.8, 0.9, 0.97)
-# The largest number of groups of a day, and of the probabilities of all of them. Above half the
-# number, texts are no longer grouped by their second most likely topic.
-_MAX_GROUPS, _MAX_VALUES = 512, 1 << 16
-# The topic of a group in which topics are not distinguished.
+# The largest number of bins of a day, and of the probabilities of all of them. Above half the
+# number, texts are no longer binned by their second most likely topic.
+_MAX_BINS, _MAX_VALUES = 512, 1 << 16
+# The topic of a bin in which topics are not distinguished.
 _ANY = -1
 
 
-class GroupKey(NamedTuple):
-    """What the texts of a group have in common.
+class BinKey(NamedTuple):
+    """What the texts of a bin have in common.
 
     Attributes
     ----------
@@ -42,8 +42,8 @@ class GroupKey(NamedTuple):
 
 
 @dataclass(eq=False)
-class TextGroup:
-    """The number of texts of a group, and the sums of their probabilities.
+class ProbabilityBin:
+    """The number of texts of a bin, and the sums of their probabilities.
 
     Attributes
     ----------
@@ -121,9 +121,9 @@ class DaySums:
         likely; as `slugline count` counts answers.
     sums : float64 array, shape (n_topics,)
         Sums of the probabilities of each topic.
-    groups : dict of GroupKey to TextGroup
-        The texts in groups with similar probabilities. Each text of a single-label model is in one
-        group; each text of a multilabel model is in one for each topic.
+    bins : dict of BinKey to ProbabilityBin
+        The texts in bins with similar probabilities. Each text of a single-label model is in one
+        bin; each text of a multilabel model is in one for each topic.
     sample : TextSample or None
         A random sample of the texts; None if none are kept.
     """
@@ -138,7 +138,7 @@ class DaySums:
     words: WordSums = field(default_factory=WordSums)
     answers: I64 = field(init=False)
     sums: F64 = field(init=False)
-    groups: dict[GroupKey, TextGroup] = field(default_factory=dict)
+    bins: dict[BinKey, ProbabilityBin] = field(default_factory=dict)
     sample: TextSample | None = None
 
     def __post_init__(self) -> None:
@@ -146,11 +146,11 @@ class DaySums:
         self.sums = np.zeros(self.n_topics)
 
     @property
-    def max_groups(self) -> int:
-        """The largest number of groups, apart from one for all other texts."""
+    def max_bins(self) -> int:
+        """The largest number of bins, apart from one for all other texts."""
         if self.multilabel:
             return self.n_topics * (len(_EDGES) + 1)
-        return max(8, min(_MAX_GROUPS, _MAX_VALUES // self.n_topics))
+        return max(8, min(_MAX_BINS, _MAX_VALUES // self.n_topics))
 
     def add_texts(
         self, proba: F32, words: WordCounts, usual: UnknownWordRate | None = None
@@ -174,8 +174,8 @@ class DaySums:
             self.answers += np.count_nonzero(proba >= LIKELY, axis=0)
         else:
             self.answers += np.bincount(proba.argmax(axis=1), minlength=self.n_topics)
-        for key, group in _groups(proba, self.multilabel):
-            self.add_group(key, group)
+        for key, part in _bins(proba, self.multilabel):
+            self.add_bin(key, part)
 
     def add(self, other: DaySums) -> None:
         """Add the sums of other texts of the same model."""
@@ -187,26 +187,26 @@ class DaySums:
         self.words += other.words
         self.answers += other.answers
         self.sums += other.sums
-        for key, group in other.groups.items():
-            self.add_group(key, group)
+        for key, part in other.bins.items():
+            self.add_bin(key, part)
         if other.sample is not None:
             if self.sample is None:
                 self.sample = TextSample(other.sample.capacity)
             self.sample.add(other.sample)
 
-    def add_group(self, key: GroupKey, group: TextGroup) -> None:
-        """Add a group of texts, to a coarser group if there are too many already."""
-        n_groups = len(self.groups)
-        if key not in self.groups and n_groups >= self.max_groups // 2 and not self.multilabel:
-            key = GroupKey(key.first, _ANY, key.level)
-            if key not in self.groups and n_groups >= self.max_groups:
-                key = GroupKey(_ANY, _ANY, 0)
-        known = self.groups.get(key)
+    def add_bin(self, key: BinKey, part: ProbabilityBin) -> None:
+        """Add a bin of texts, to a coarser bin if there are too many already."""
+        n_bins = len(self.bins)
+        if key not in self.bins and n_bins >= self.max_bins // 2 and not self.multilabel:
+            key = BinKey(key.first, _ANY, key.level)
+            if key not in self.bins and n_bins >= self.max_bins:
+                key = BinKey(_ANY, _ANY, 0)
+        known = self.bins.get(key)
         if known is None:
-            self.groups[key] = TextGroup(group.n, group.sums.copy())
+            self.bins[key] = ProbabilityBin(part.n, part.sums.copy())
         else:
-            known.n += group.n
-            known.sums += group.sums
+            known.n += part.n
+            known.sums += part.sums
 
     @property
     def totals(self) -> TextTotals:
@@ -220,36 +220,36 @@ class DaySums:
         )
 
     @property
-    def has_mixed_groups(self) -> bool:
-        """Whether the texts of a group differ in their most likely topic."""
-        return any(key.first == _ANY for key in self.groups)
+    def has_mixed_bins(self) -> bool:
+        """Whether the texts of a bin differ in their most likely topic."""
+        return any(key.first == _ANY for key in self.bins)
 
     def rows(self, topic: int | None = None) -> tuple[F64, F64]:
-        """Return the mean probabilities of each group, and its number of texts.
+        """Return the mean probabilities of each bin, and its number of texts.
 
         Parameters
         ----------
         topic : int, optional
-            For a multilabel model, the topic whose groups are meant.
+            For a multilabel model, the topic whose bins are meant.
 
         Returns
         -------
-        float64 array, shape (n_groups, n_topics); (n_groups, 1) for a multilabel model
-        float64 array, shape (n_groups,)
+        float64 array, shape (n_bins, n_topics); (n_bins, 1) for a multilabel model
+        float64 array, shape (n_bins,)
         """
-        groups = [each for key, each in self.groups.items() if topic is None or key.first == topic]
-        if not groups:
+        bins = [each for key, each in self.bins.items() if topic is None or key.first == topic]
+        if not bins:
             return np.zeros((0, 1 if self.multilabel else self.n_topics)), np.zeros(0)
-        sizes = np.array([group.n for group in groups], dtype=np.float64)
-        return np.stack([group.sums for group in groups]) / sizes[:, np.newaxis], sizes
+        sizes = np.array([part.n for part in bins], dtype=np.float64)
+        return np.stack([part.sums for part in bins]) / sizes[:, np.newaxis], sizes
 
 
-def _groups(proba: F32, multilabel: bool) -> Iterator[tuple[GroupKey, TextGroup]]:
-    """Yield groups of texts with similar probabilities."""
+def _bins(proba: F32, multilabel: bool) -> Iterator[tuple[BinKey, ProbabilityBin]]:
+    """Yield bins of texts with similar probabilities."""
     if not len(proba):
         return
     if multilabel:
-        yield from _groups_by_topic(proba)
+        yield from _bins_by_topic(proba)
         return
     documents = np.arange(len(proba))
     first = proba.argmax(axis=1)
@@ -264,15 +264,15 @@ def _groups(proba: F32, multilabel: bool) -> Iterator[tuple[GroupKey, TextGroup]
     sums = np.add.reduceat(proba[order], starts, axis=0, dtype=np.float64)
     sizes = np.diff(starts, append=len(proba))
     for key, n, values in zip(keys[order][starts].tolist(), sizes.tolist(), sums, strict=True):
-        yield GroupKey._make(key), TextGroup(n, values)
+        yield BinKey._make(key), ProbabilityBin(n, values)
 
 
-def _groups_by_topic(proba: F32) -> Iterator[tuple[GroupKey, TextGroup]]:
+def _bins_by_topic(proba: F32) -> Iterator[tuple[BinKey, ProbabilityBin]]:
     levels = np.searchsorted(_EDGES, proba, "right")
     for level in range(len(_EDGES) + 1):
         is_level: Mask = levels == level
         counts = is_level.sum(axis=0)
         sums = np.where(is_level, proba, 0).sum(axis=0, dtype=np.float64)
         for topic in np.flatnonzero(counts).tolist():
-            key = GroupKey(topic, _ANY, level)
-            yield key, TextGroup(int(counts[topic]), sums[topic : topic + 1])
+            key = BinKey(topic, _ANY, level)
+            yield key, ProbabilityBin(int(counts[topic]), sums[topic : topic + 1])

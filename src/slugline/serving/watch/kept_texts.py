@@ -71,7 +71,7 @@ class KeptTexts(NamedTuple):
     def read(cls, store: WatchStore, digest: str, since: datetime.date | None) -> KeptTexts:
         """Return the texts that any version of a model answered since a day."""
         first = datetime.date.min if since is None else since
-        days = store.days(digest, first, with_groups=False)
+        days = store.days(digest, first, with_bins=False)
         samples = store.samples(digest, first)
         texts = [
             KeptText(

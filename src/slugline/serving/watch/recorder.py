@@ -1,4 +1,4 @@
-"""Sums what a server answers, by day, off the path of requests."""
+"""Sums what a server answers, by day, in the background."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def watched_model(model: ServedModel) -> WatchedModel:
 class _PendingTexts(NamedTuple):
     """Texts that were answered together, and wait to be summed.
 
-    It has arrays instead of decisions, each of which the garbage collector would have to visit.
+    Arrays, not decision objects, spare the garbage collector.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Reports that serve all requests of some seconds, so that requests can't load the processor."""
+"""Caches reports for some seconds, so that many requests can't keep the processor busy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.report import WatchReport, make_report
 from slugline.serving.watch.store import StoredAlert, WatchStore
 
-# The smallest number of seconds for which a report serves, and the multiple of the time that it
-# took, so that reports take at most a twentieth of a processor.
-_SECONDS, _TIMES = 5.0, 20
+# The smallest number of seconds for which a report serves.
+_SECONDS = 5.0
+# The multiple of the time that a report took for which it serves, so that reports take at most a
+# twentieth of a processor.
+_PAUSE_FACTOR = 20
 
 
 class _CachedReport(NamedTuple):
@@ -93,6 +95,6 @@ class ReportCache:
             await self._threads.run(self._watch.write)  # so that the latest texts count
             report = await self._threads.run(make_report, self._store, model, today)
             now = self._clock()
-            expires = now + max(_SECONDS, _TIMES * (now - began))
+            expires = now + max(_SECONDS, _PAUSE_FACTOR * (now - began))
             self._reports[model] = _CachedReport(report, today, alerts, expires)
             return report

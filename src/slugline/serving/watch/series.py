@@ -37,14 +37,14 @@ _THRESHOLD_EFFECT = 2.0
 _UNKNOWN_WORDS_UNSURE = 0.01
 
 
-def topic_key(topic: int) -> str:
+def series_key(topic: int) -> str:
     """Return the key of the series of a topic, by its number."""
     return f"topic {topic}"
 
 
 def series_keys(n_topics: int) -> list[str]:
     """Return the keys of all series of a model."""
-    return [*map(topic_key, range(n_topics)), UNSURE, UNKNOWN_WORDS]
+    return [*map(series_key, range(n_topics)), UNSURE, UNKNOWN_WORDS]
 
 
 class Baseline(NamedTuple):
@@ -115,11 +115,11 @@ class DailyValues(NamedTuple):
             fractions[row, -1], sizes[row, -1] = sums.words.fraction, sums.words.size
         return cls(tuple(days), fractions, sizes)
 
-    def pool(self, series: int, first: datetime.date, last: datetime.date) -> tuple[float, float]:
-        """Return the value of a series from one day to another; see `pool_days`."""
+    def pool(self, column: int, first: datetime.date, last: datetime.date) -> tuple[float, float]:
+        """Return the value of a series, by its column, on some days; see `pool_days`."""
         is_in = np.array([first <= day <= last for day in self.days], dtype=bool)
-        is_in &= self.sizes[:, series] > 0
-        return pool_days(self.fractions[is_in, series], self.sizes[is_in, series])
+        is_in &= self.sizes[:, column] > 0
+        return pool_days(self.fractions[is_in, column], self.sizes[is_in, column])
 
 
 def pool_days(fractions: F64, sizes: F64) -> tuple[float, float]:
@@ -151,7 +151,7 @@ def training_values(decider: Decider) -> dict[str, TrainingValue]:
         return {}
     n = float(heldout.n_documents)
     means = np.clip(heldout.dense_proba().mean(axis=0, dtype=np.float64), 0, 1)
-    values = {topic_key(t): TrainingValue(mean, n) for t, mean in enumerate(means.tolist())}
+    values = {series_key(t): TrainingValue(mean, n) for t, mean in enumerate(means.tolist())}
     if decider.promise and not decider.fitted.multilabel:
         fraction = min(max(1 - float(decider.achieved.coverage), 0.0), 1.0)
         values[UNSURE] = TrainingValue(fraction, n / _THRESHOLD_EFFECT)

@@ -18,7 +18,7 @@ from slugline.base.files import PathLike, file_sha256
 from slugline.corpus.documents import Topic
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.day_sums import DaySums, GroupKey, TextGroup, WordSums
+from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin, WordSums
 from slugline.serving.watch.text_sample import SampledText, TextSample
 
 # The largest size of a row: the names of very many topics.
@@ -38,7 +38,7 @@ _TABLES = (
     "CREATE TABLE days (model INTEGER NOT NULL, day TEXT NOT NULL, "
     + "".join(f"{name} INTEGER NOT NULL, " for name in _NUMBERS)
     + "answers BLOB NOT NULL, sums BLOB NOT NULL, PRIMARY KEY (model, day)) WITHOUT ROWID",
-    "CREATE TABLE text_groups (model INTEGER NOT NULL, day TEXT NOT NULL, first INTEGER NOT NULL, "
+    "CREATE TABLE bins (model INTEGER NOT NULL, day TEXT NOT NULL, first INTEGER NOT NULL, "
     "second INTEGER NOT NULL, level INTEGER NOT NULL, n INTEGER NOT NULL, sums BLOB NOT NULL, "
     "PRIMARY KEY (model, day, first, second, level)) WITHOUT ROWID",
     "CREATE TABLE samples (model INTEGER NOT NULL, day TEXT NOT NULL, n_texts INTEGER NOT NULL, "
@@ -222,12 +222,12 @@ class WatchStore(DatabaseStore):
         since: datetime.date = datetime.date.min,
         until: datetime.date = datetime.date.max,
         *,
-        with_groups: bool = True,
+        with_bins: bool = True,
     ) -> dict[datetime.date, DaySums]:
-        """Return the sums of a model from one day to another, in order; days without texts lack.
+        """Return the sums of a model on each day with texts, from one day to another, in order.
 
         They are those of all versions of the model that has the digest; empty if the file has none.
-        Without groups, they take far less memory.
+        Without bins, they take far less memory.
         """
         with self._database.reading() as connection:
             row = connection.execute(
@@ -247,14 +247,14 @@ class WatchStore(DatabaseStore):
                     parts[number, datetime.date.fromisoformat(day)] = _to_sums(model, cells)
             for number, day, *cells in (
                 ()
-                if not with_groups
+                if not with_bins
                 else connection.execute(
-                    f"SELECT model, day, first, second, level, n, sums FROM text_groups {where}",  # noqa: S608
+                    f"SELECT model, day, first, second, level, n, sums FROM bins {where}",  # noqa: S608
                     span,
                 )
             ):
-                with self._reading_row(f"a group of the day {day!r}"):
-                    _add_group(parts[number, datetime.date.fromisoformat(day)], cells)
+                with self._reading_row(f"a bin of the day {day!r}"):
+                    _add_bin(parts[number, datetime.date.fromisoformat(day)], cells)
         return _merge_days(parts)
 
     def versions(self, digest: str) -> list[VersionDays]:
@@ -322,10 +322,9 @@ class WatchStore(DatabaseStore):
                 return DaySums(len(model.topics), model.multilabel)
             sums = _to_sums(model, row)
             for cells in connection.execute(
-                "SELECT first, second, level, n, sums FROM text_groups WHERE model = ? AND day = ?",
-                key,
+                "SELECT first, second, level, n, sums FROM bins WHERE model = ? AND day = ?", key
             ):
-                _add_group(sums, cells)
+                _add_bin(sums, cells)
         return sums
 
     def _write_day(
@@ -338,10 +337,10 @@ class WatchStore(DatabaseStore):
         marks = ", ".join("?" * len(cells))
         connection.execute(f"INSERT OR REPLACE INTO days VALUES ({marks})", cells)  # noqa: S608
         connection.executemany(
-            "INSERT OR REPLACE INTO text_groups VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO bins VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (*key, *group_key, group.n, group.sums.astype("<f8").tobytes())
-                for group_key, group in sums.groups.items()
+                (*key, *bin_key, part.n, part.sums.astype("<f8").tobytes())
+                for bin_key, part in sums.bins.items()
             ],
         )
 
@@ -537,18 +536,18 @@ def _to_sums(model: WatchedModel, cells: Sequence[Any]) -> DaySums:
     return sums
 
 
-def _add_group(sums: DaySums, cells: Sequence[Any]) -> None:
+def _add_bin(sums: DaySums, cells: Sequence[Any]) -> None:
     first, second, level, n, values = cells
-    key = GroupKey._make(int(each) for each in (first, second, level))
+    key = BinKey._make(int(each) for each in (first, second, level))
     if not -1 <= key.first < sums.n_topics:
         raise ValueError("there is no such topic")
     [n] = _to_counts([n])
     if not n:
         raise ValueError("it has no texts")
     n_values = 1 if sums.multilabel else sums.n_topics
-    sums.groups[key] = TextGroup(n, _to_array(values, "<f8", n_values))
-    if len(sums.groups) > sums.max_groups + 1:
-        raise ValueError("there are too many groups")
+    sums.bins[key] = ProbabilityBin(n, _to_array(values, "<f8", n_values))
+    if len(sums.bins) > sums.max_bins + 1:
+        raise ValueError("there are too many bins")
 
 
 def _to_counts(cells: Iterable[Any], largest: int = _MAX_COUNT) -> Iterator[int]:
