@@ -139,8 +139,8 @@ def test_unpack_writes_weights_and_columns() -> None:
         {"lengths": np.array([1, 3])},
         {"lengths": np.array([1, -1])},
         {"lengths": np.array([1, 1])},
-        {"values": np.empty(4, dtype=np.float32)},
-        {"columns": np.empty(2, dtype=np.int32)},
+        {"values": np.zeros(4, dtype=np.float32)},
+        {"columns": np.zeros(2, dtype=np.int32)},
     ],
     ids=str,
 )
