@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.text import sparse
-from slugline.text.feature_groups import FeatureGroup
+from slugline.text.counting import make_counter
+from slugline.text.feature_groups import FeatureGroup, RowWeights
 from slugline.text.features import Features
 from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
 from slugline.text.sparse import Entries
@@ -40,13 +41,14 @@ def assert_same(found: sp.csr_array, expected: sp.csr_array) -> None:
 
 @pytest.mark.parametrize("setting", ["0", pytest.param("1", marks=needs_kernel)])
 @pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
-def test_fit_pack_returns_the_rows_of_fit_transform(
+def test_packed_rows_are_those_of_a_csr_array(
     groups: list[FeatureGroup], setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    X = Features(groups).fit_transform(TEXTS)
-    monkeypatch.setenv("SLUGLINE_KERNEL", setting)
     features = Features(groups)
-    packed = features.fit_pack(TEXTS)
+    X = features.fit_transform(TEXTS)
+    monkeypatch.setenv("SLUGLINE_KERNEL", setting)
+    weights = RowWeights(groups, [each.n_columns for each in features.vocabularies_], features.idf_)
+    packed = pack(features, few_entries=0).weigh(weights)
     assert isinstance(packed, PackedRows)
     assert (packed.shape, packed.nnz) == (X.shape, X.nnz)
     assert packed.indptr.tolist() == X.indptr.tolist()
@@ -59,14 +61,35 @@ def test_fit_pack_returns_the_rows_of_fit_transform(
     assert columns.tolist() == X[rows].indices.tolist()
     assert indptr.tolist() == X[rows].indptr.tolist()
     assert packed[rows].has_canonical_format
-    assert_same(features.transform(TEXTS), X)
 
 
-def test_fit_pack_returns_a_csr_array_if_counts_do_not_fit() -> None:
-    texts = ["a", "a " * 2000, "a " * (1 << 20) + "b"]
-    rows = Features([HASHED]).fit_pack(texts)
-    assert not isinstance(rows, PackedRows)
-    assert_same(rows, Features([HASHED]).fit_transform(texts))
+def pack(features: Features, few_entries: int) -> PackedStack:
+    """Return the counts of fitted features, appended a few texts at a time."""
+    vocabularies = features.vocabularies_
+    kinds = [group.kind for group in features.feature_groups]
+    stack = PackedStack([each.n_columns for each in vocabularies], few_entries)
+    counter = make_counter()
+    for start in range(0, len(TEXTS), 40):
+        chunk = counter.prepare(TEXTS[start : start + 40], kinds)
+        stack.append(counter.count(chunk, vocabularies).entries)
+    return stack
+
+
+def test_packed_stack_packs_many_entries_only() -> None:
+    features = Features([HASHED])
+    X = features.fit_transform(TEXTS)
+    weights = RowWeights([HASHED], [features.n_columns], features.idf_)
+    assert_same(pack(features, few_entries=X.nnz).weigh(weights), X)
+    packed = pack(features, few_entries=X.nnz - 1).weigh(weights)
+    assert isinstance(packed, PackedRows)
+    assert_same(packed[:], X)
+
+
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+def test_fit_pack_learns_as_fit_transform(groups: list[FeatureGroup]) -> None:
+    features, others = Features(groups), Features(groups)
+    assert_same(features.fit_pack(TEXTS), others.fit_transform(TEXTS))
+    assert_same(features.transform(TEXTS), others.transform(TEXTS))
 
 
 def entries(columns: list[int], counts: list[int]) -> Entries:
@@ -78,7 +101,7 @@ def entries(columns: list[int], counts: list[int]) -> Entries:
 
 
 def test_packed_stack_gives_each_count_a_code() -> None:
-    stack = PackedStack([1 << 30])
+    stack = PackedStack([1 << 30], few_entries=0)
     stack.append(entries([5, 9], [3, 1000]))
     stack.append(entries([1], [3]))
     parts = [(part.columns.tolist(), part.values.tolist()) for part in stack.parts()]
@@ -91,7 +114,7 @@ def test_packed_stack_gives_each_count_a_code() -> None:
 
 def test_packed_stack_rejects_more_columns_than_have_numbers() -> None:
     with pytest.raises(PackingError):
-        PackedStack([1 << 31, 1 << 31]).append(entries([0], [1]))
+        PackedStack([1 << 31, 1 << 31], few_entries=0).append(entries([0], [1]))
 
 
 def unpack_arguments(**other: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -21,9 +21,12 @@ from slugline.base.checks import check_choice, check_number, check_whole, option
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.text.characters import spaced_characters
-from slugline.text.sparse import Entries, has_kernel, kernel
+from slugline.text.sparse import Entries, RowStack, SparseRows, has_kernel, kernel
 from slugline.text.table_columns import UNUSED, TableColumn
 from slugline.text.terms import COLUMNS, KINDS, NGRAM_LENGTHS, TermKindName
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 # Weightings ---------------------------------------------------------------------------------------
 
@@ -368,6 +371,12 @@ class RowWeights:
         else:
             self._apply_idf(counts)
             self._scale(counts)
+
+    def weigh_stack(self, counts: RowStack) -> sp.csr_array:
+        """Return the weighted rows of a stack, to which nothing more can be appended."""
+        for part in counts.parts():
+            self.weigh(part)
+        return SparseRows(counts.concatenate(), sum(self.widths), len(self.widths)).csr()
 
     def weigh_counts(self, counts: F32) -> F32:
         """Return the weight of each count, without idf, in each group: (n_groups, n_counts)."""

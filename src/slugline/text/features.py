@@ -147,12 +147,12 @@ class Features:
         texts, counts = check_texts(texts), RowStack()  # iterated over twice
         self.vocabularies_ = self._learn_vocabularies(texts)
         self._fit(texts, counts, progress)
-        return self._rows(counts)
+        return self._weights().weigh_stack(counts)
 
     def fit_pack(
         self, texts: Iterable[str], progress: Progress = SILENT
     ) -> PackedRows | sp.csr_array:
-        """Learn vocabularies and idf; return the rows of the documents in half the memory.
+        """Learn vocabularies and idf; return the rows of the documents, packed if they are many.
 
         The rows are a CSR array if there are too many columns, or different counts, to be packed.
         """
@@ -165,7 +165,7 @@ class Features:
             self._fit(texts, counts, progress)
         except PackingError:
             return self.fit_transform(texts, progress)
-        return counts.pack(self._weights())
+        return counts.weigh(self._weights())
 
     def _fit(self, texts: list[str], counts: RowStack | PackedStack, progress: Progress) -> None:
         """Learn idf and the columns of hashed terms, and append the counts of terms."""
@@ -231,8 +231,10 @@ class Features:
         ]
         widths = self._widths()
         if n_before == 0 or widths == widths_before:
-            return self._rows(counts), None
-        return self._rows(counts), ranges(np.cumsum([0, *widths[:-1]]), np.array(widths_before))
+            return self._weights().weigh_stack(counts), None
+        return self._weights().weigh_stack(counts), ranges(
+            np.cumsum([0, *widths[:-1]]), np.array(widths_before)
+        )
 
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:
@@ -384,11 +386,6 @@ class Features:
         for part in counts.parts():
             np.add.at(frequencies, part.columns, 1)
         return np.split(frequencies, np.cumsum(widths[:-1]))
-
-    def _rows(self, counts: RowStack) -> sp.csr_array:
-        for part in counts.parts():
-            self._weights().weigh(part)
-        return SparseRows(counts.concatenate(), self.n_columns, len(self.feature_groups)).csr()
 
     def _weights(self) -> RowWeights:
         """Return the `RowWeights`, which are cached until columns or idf change."""

@@ -16,6 +16,7 @@ from slugline.base.arrays import F32, I64, U32, Integers
 from slugline.text.feature_groups import KernelGroups, RowWeights
 from slugline.text.sparse import (
     Entries,
+    RowStack,
     has_kernel,
     kernel,
     ranges,
@@ -38,17 +39,23 @@ class PackingError(Exception):
 class PackedStack:
     """Counts of terms, stacked part by part, in memory that grows with them.
 
+    They are packed once there are many: learning from packed rows takes longer.
+
     Parameters
     ----------
     widths : sequence of int
         The largest number of columns that each feature group can get.
+    few_entries : int, optional
+        The largest number of entries that are not packed, which take up to 134 MB by default.
 
     Raises
     ------
     PackingError : if there are too many columns, or too many different counts.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], few_entries: int = 1 << 24) -> None:
+        self._few: RowStack | None = RowStack()  # until there are many entries
+        self._max_few = few_entries
         self._n_groups = len(widths)
         self.n_column_bits = max(1, (sum(widths) - 1).bit_length())
         self._max_codes = 1 << max(0, _BITS - self.n_column_bits)
@@ -62,10 +69,21 @@ class PackedStack:
     @property
     def n_entries(self) -> int:
         """Number of entries in all rows."""
-        return self._ends[-1]
+        return self._ends[-1] if self._few is None else self._few.n_entries
 
     def append(self, part: Entries) -> None:
         """Append rows, one for each document and feature group, below the others."""
+        few = self._few
+        if few is not None and few.n_entries + len(part.values) > self._max_few:
+            self._few = None
+            for each in few.parts():
+                self._append_packed(each)
+        if self._few is not None:
+            self._few.append(part)
+        else:
+            self._append_packed(part)
+
+    def _append_packed(self, part: Entries) -> None:
         first, last = self.n_entries, self.n_entries + len(part.values)
         if last > len(self._packed):
             # No view of it exists while rows are appended.
@@ -78,20 +96,28 @@ class PackedStack:
 
     def offset_columns(self, widths: Sequence[int]) -> None:
         """Shift the columns of feature groups of these widths, which stand side by side."""
+        if self._few is not None:
+            self._few.offset_columns(widths)
+            return
         offsets = np.cumsum([0, *widths[:-1]], dtype=np.uint32)
         for packed, lengths in self._parts():
             n_documents = len(lengths) // self._n_groups
             packed += np.tile(offsets, n_documents).repeat(lengths)
 
     def parts(self) -> Iterator[Entries]:
-        """Yield copies of the appended rows."""
+        """Yield the appended rows, which must not be changed."""
+        if self._few is not None:
+            yield from self._few.parts()
+            return
         counts, mask = self._count_of_code(), np.uint32((1 << self.n_column_bits) - 1)
         for packed, lengths in self._parts():
             columns = (packed & mask).view(np.int32)
             yield Entries(counts[packed >> np.uint32(self.n_column_bits)], columns, lengths)
 
-    def pack(self, weights: RowWeights) -> PackedRows:
+    def weigh(self, weights: RowWeights) -> PackedRows | sp.csr_array:
         """Return all rows with their weights; nothing more can be appended."""
+        if self._few is not None:
+            return weights.weigh_stack(self._few)
         self._packed.resize(self.n_entries, refcheck=False)
         lengths = np.concatenate([np.zeros(0, dtype=np.int32), *self._lengths])
         return PackedRows(
@@ -166,9 +192,11 @@ class PackedRows:
             entries = self._unpack(rows, self._weights.kernel_groups, self._scales)
         else:
             entries = self._weigh(rows)
-        indptr = row_offsets(row_lengths(self.indptr)[rows]).astype(np.int32)
-        shape = len(rows), self.shape[1]
-        X = sp.csr_array((entries.values, entries.columns, indptr), shape=shape)
+        indptr = row_offsets(row_lengths(self.indptr)[rows])
+        index_type = np.int32 if indptr[-1] < np.iinfo(np.int32).max else np.int64
+        columns = entries.columns.astype(index_type, copy=False)
+        arrays = entries.values, columns, indptr.astype(index_type)
+        X = sp.csr_array(arrays, shape=(len(rows), self.shape[1]))
         X.has_canonical_format = True
         return X
 
@@ -176,9 +204,13 @@ class PackedRows:
         """Return the columns of the entries of rows, and where each row starts."""
         indptr = row_offsets(row_lengths(self.indptr)[rows])
         if has_kernel():  # without looking up idf
-            groups = tuple((0, None, 1.0) for _ in self._weights.kernel_groups)
-            return self._unpack(rows, groups).columns, indptr
+            return self._unpack(rows, self._neutral_groups).columns, indptr
         return self._weigh(rows).columns, indptr
+
+    @property
+    def _neutral_groups(self) -> KernelGroups:
+        """Groups without idf, of weight 1."""
+        return tuple((0, None, 1.0) for _ in self._weights.kernel_groups)
 
     def _weigh(self, rows: Integers) -> Entries:
         """Return the entries of rows without the kernel."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I64, Integers
+from slugline.base.arrays import F32, F64, I32, I64, Integers
 from slugline.learning.labels import Labels
 from slugline.text import sparse
 from slugline.text.packed_rows import PackedRows
@@ -142,6 +142,13 @@ class SampleCosts:
     negative: F32
     positive: F32  # shape (n_labels,): cost of an error in the score of a topic that the row has
 
+    def take(self, rows: Integers) -> SampleCosts:
+        """Return the costs of some rows."""
+        labels = self.labels
+        return SampleCosts(
+            labels.take(rows), self.negative[rows], self.positive[labels.places(rows)]
+        )
+
 
 class AdaGradDescent:
     """Weights of consecutive topics, moved by steps that shrink as the gradients of a term add up.
@@ -179,7 +186,6 @@ class AdaGradDescent:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
         self._items = _row_items(weights)
         self._costs, self._learning_rates = costs, rates
-        self._numbers = np.empty(len(weights), dtype=np.int32)  # for the kernel to work in
         self.highest = np.full(len(costs.labels), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
@@ -195,8 +201,9 @@ class AdaGradDescent:
         `report` gets the fraction of all passes that each few steps are.
         """
         if _has_kernel():
+            numbers = np.empty(len(self.weights), dtype=np.int32)  # for the kernel to work in
             for number, parts in batches.rows_of_passes(first, last):
-                self._call_kernel(batches.X, parts, is_first=number == 0)
+                self._call_kernel(batches.X, parts, numbers, is_first=number == 0)
                 if report is not None:
                     report(len(parts) / batches.n_steps)
         else:
@@ -207,34 +214,33 @@ class AdaGradDescent:
         return self
 
     def _call_kernel(
-        self, X: PackedRows | sp.csr_array, parts: list[Integers], *, is_first: bool
+        self, X: PackedRows | sp.csr_array, parts: list[Integers], numbers: I32, *, is_first: bool
     ) -> None:
-        rows = np.concatenate(parts)
-        part, labels = X[rows], self._costs.labels
-        taken = labels.take(rows)
-        highest = np.full(len(rows), -np.inf, dtype=np.float32) if is_first else None
-        right = np.full(len(rows), -np.inf, dtype=np.float32) if is_first else None
+        rows, costs = np.concatenate(parts), self._costs
+        order, highest, right = rows, self.highest, self.right
+        if isinstance(X, PackedRows):  # only these rows are unpacked
+            X, costs, order = X[rows], costs.take(rows), np.arange(len(rows), dtype=np.int32)
+            highest, right = self.highest[rows], self.right[rows]
         kernel.descend(
-            part.data,
-            part.indices.astype(np.int32, copy=False),
-            part.indptr.astype(np.int64, copy=False),
-            taken.topics,
-            taken.starts,
-            self._costs.negative[rows],
-            self._costs.positive[labels.places(rows)],
-            np.arange(len(rows), dtype=np.int32),
+            X.data,
+            X.indices.astype(np.int32, copy=False),
+            X.indptr.astype(np.int64, copy=False),
+            costs.labels.topics,
+            costs.labels.starts,
+            costs.negative,
+            costs.positive,
+            order,
             np.array(list(map(len, parts)), dtype=np.int64),
             self._learning_rates,
             self.weights,
             self.biases,
             self.sums,
-            self._numbers,
-            highest,
-            right,
+            numbers,
+            highest if is_first else None,
+            right if is_first else None,
             self.topics.start,
         )
-        if highest is not None and right is not None:
-            self.highest[rows], self.right[rows] = highest, right
+        self.highest[rows], self.right[rows] = highest[order], right[order]
 
     def _step(self, batch: Minibatch, *, is_first: bool) -> None:
         weights = self.weights.take(batch.columns, axis=0)  # three times as fast as by []
