@@ -123,6 +123,14 @@ def test_drop_of_confidence_is_named_if_shares_do_not_explain_it() -> None:
     )
 
 
+def test_drop_of_confidence_by_a_point_is_not_named() -> None:
+    estimate = estimate_group(sample(0.9), sample(0.9).proba, np.ones(100), seed=0, n_sets=50)
+    simulated = replace(estimate.simulated, confidence_drops=np.full(50, 1e-4))
+    certain = replace(estimate, simulated=simulated, usual_confidence=0.92)
+    assert [*confidence_concerns(replace(certain, confidence=0.91))] == []
+    assert len([*confidence_concerns(replace(certain, confidence=0.88))]) == 1
+
+
 def test_topics_with_too_few_heldout_documents_are_named() -> None:
     topics = np.array([0] * 20 + [1] * 3)
     heldout = HeldoutSample(np.full((23, 3), 1 / 3), topics, np.array([20.0, 3.0, 1.0]))

@@ -73,8 +73,7 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 )
 @option(
     "--plan MARGIN",
-    "Say how many texts to label so that each 95 % interval ends within MARGIN of the share: 0.02 "
-    "is 2 points either way.",
+    "Say how many texts to label for 95 % intervals of MARGIN either way, such as 0.02 (2 points).",
     type=float,
 )
 @options.format_option
@@ -116,8 +115,8 @@ def count(
     """Count how many texts have each topic, with 95 % intervals.
 
     Counts of a model's answers are wrong even if most answers are right. These
-    counts are corrected by what the model got wrong on training texts that it had
-    not learned from, and the intervals say how far off they may still be.
+    counts are corrected by the errors that it made on labelled texts held back in
+    training, and the intervals say how far off they may still be.
 
     For example:
 

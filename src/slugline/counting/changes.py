@@ -47,8 +47,8 @@ def find_changes(
 ) -> list[Change]:
     """Test how shares differ: between consecutive periods, and between the first and the last one.
 
-    Groups that are not periods are each compared with the first one, in order. If labels were used
-    for both groups of a comparison, so they are for the test; otherwise it is by the model.
+    Other groups are each compared with the first one. A comparison uses labels if both of its
+    groups do, and the model otherwise.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _labelled_differences(before: GroupCount, after: GroupCount) -> list[tuple[s
 
 
 def _labelled_error(count: TopicCount) -> float:
-    """Return the standard error of a share, by labels and by which texts happen to be written."""
+    """Return the standard error of a share by labels, with the sampling error of the texts."""
     low, high = count.interval
     # Wilson's interval is that of n + 1.96 ** 2 labels with a share nearer one half, where shares
     # near 0 have room. Without this factor, n / (n + 1.96 ** 2), changes by chance are found too

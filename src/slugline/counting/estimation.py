@@ -28,9 +28,8 @@ from slugline.counting.simulation import (
 )
 from slugline.evaluation.intervals import Interval
 
-# The disagreement with adjusted counts that chance explains: the one that all but one in a hundred
-# simulated sets of texts don't exceed, with a factor, as held-out documents are answered by models
-# of fewer documents.
+# The disagreement with adjusted counts that chance explains: the 99th percentile of simulated sets,
+# times a factor, as held-out documents are answered by models of fewer documents.
 _CHANCE_QUANTILE, _CHANCE_FACTOR = 0.99, 1.5
 # Added to the standard error of the confidence in texts, which is 0 if the model is always sure.
 _MIN_CONFIDENCE_ERROR = 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class Grouping(NamedTuple):
     ) -> Grouping:
         """Return the grouping by a column, or by a period if no column has its name.
 
-        A column of dates is grouped by the period that it is named after, or by month.
+        A column of dates is grouped by month, or by its name if that is a period.
 
         Parameters
         ----------
@@ -151,14 +152,17 @@ class Grouping(NamedTuple):
 def sort_groups(names: Iterable[str]) -> list[str]:
     """Return the names of groups in order: numbers by value, then texts, then the empty cell.
 
-    >>> sort_groups(["10", "b", "(empty)", "9", "A"])
-    ['9', '10', 'A', 'b', '(empty)']
+    >>> sort_groups(["10", "nan", "b", "(empty)", "9", "A"])
+    ['9', '10', 'A', 'b', 'nan', '(empty)']
     """
 
     def key(name: str) -> tuple[int, float, str]:
         try:
-            return 0, float(name), name
+            number = float(name)
         except ValueError:
-            return (2 if name == EMPTY else 1), 0.0, name.casefold()
+            number = math.nan
+        if math.isfinite(number):
+            return 0, number, name
+        return (2 if name == EMPTY else 1), 0.0, name.casefold()
 
     return sorted(names, key=key)

@@ -83,7 +83,7 @@ def plan_labels(
     groups = [each for each in groups if each.n_texts]
     candidates = groups or [total]
     sizes = [_sample_sizes(group, margin) for group in candidates]
-    # As many of all texts that the group gets enough.
+    # Drawing from all texts, a group gets only its share of them.
     scales = [total.n_texts / group.n_texts for group in candidates]
     needs = np.array(
         [np.ceil(scale * each.with_model) for scale, each in zip(scales, sizes, strict=True)]

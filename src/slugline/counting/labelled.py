@@ -100,7 +100,7 @@ class FoundText:
     def match(self, labels: Sequence[TextLabel]) -> Iterator[tuple[TextLabel, str | None]]:
         """Yield each label with a group, so that groups get labels as they have the text.
 
-        There are at most as many labels as texts; others are of texts that are not counted.
+        Labels beyond the number of texts are dropped: they are of texts that are not counted.
         """
         n_texts = self.n_by_group.total()
         labels = labels[:n_texts]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from slugline.base.arrays import F64, Floats, Index
+from slugline.counting.rows import LIKELY
 from slugline.model.heldout import HeldOutPredictions
 
 # The number of documents that are added to those of each topic, and to its held-out documents and
@@ -33,10 +34,10 @@ _LOW = 0.2
 # 10, 30 and 60. Near these, the mean error changes little; without answers, it is 2.5 times that
 # of counting answers.
 _N_HALF, _N_ADDED_ANSWERS = 100.0, 30.0
-# The probability from which on a text is given a topic of a multilabel model.
-_LIKELY = 0.5
 # The shares are precise enough once no share changes by more.
 _TOLERANCE, _MAX_STEPS = 3e-4, 40
+# The variance that keeps topics that a model confuses apart, relative to that of shares.
+_RIDGE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,10 +229,10 @@ def estimate_shares(
     em_weight = sample.em_weight if em_weight is None else em_weight
     if heldout_weights is None:
         heldout_weights = np.ones((len(sample), 1))
-    n_heldout_answers = (sample.proba[:, 0] >= _LIKELY) @ heldout_weights + _N_ADDED_ANSWERS
+    n_heldout_answers = (sample.proba[:, 0] >= LIKELY) @ heldout_weights + _N_ADDED_ANSWERS
     ratio = (sample.is_topic[:, 0] @ heldout_weights + _N_ADDED_ANSWERS) / n_heldout_answers
     n_texts = np.maximum(weights.sum(axis=0), 1e-9)
-    share = np.clip((proba[:, 0] >= _LIKELY) @ weights / n_texts * ratio, 0, 1)
+    share = np.clip((proba[:, 0] >= LIKELY) @ weights / n_texts * ratio, 0, 1)
     mixed: F64 = em_weight * shares + (1 - em_weight) * np.stack([share, 1 - share])
     return mixed
 
@@ -294,9 +295,6 @@ def correct_proba(proba: F64, shares: F64, implied: F64) -> F64:
 
 
 # Adjusted counts ----------------------------------------------------------------------------------
-
-# The variance that keeps topics that a model confuses apart, relative to that of shares.
-_RIDGE = 1e-3
 
 
 def adjusted_shares(sample: HeldoutSample, mean_proba: F64, weights: F64 | None = None) -> F64:

@@ -18,8 +18,7 @@ from slugline.evaluation.intervals import Z_95, Interval
 
 #: Number of simulated sets of texts.
 N_SIMULATED = 200
-# The largest number of held-out documents that are simulated with; more would take longer, and
-# change little.
+# The largest number of held-out documents that are used in simulations.
 _MAX_HELDOUT = 2000
 # The number of documents, of all topics, by which the held-out documents of a topic are smoothed.
 _N_SMOOTHING = 2.0

@@ -19,8 +19,8 @@ from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.text.features import UnknownWordRate, WordCounts
 
-# Limits on the probabilities that are kept: of all texts, and of all groups together; and on the
-# texts: more would hardly change the shares.
+# The largest number of probabilities (of all texts, and of all groups together) and of texts that
+# are kept.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
 # A larger fraction of cells that are no dates is an error.

@@ -196,9 +196,11 @@ def topic_charts(counts: Counts, *, in_page: bool = True) -> list[TopicChart]:
     names = _order_topics(counts)[:_MAX_CHARTS]
     if not counts.is_time:
         return [_chart_by_group(name, counts, in_page=in_page) for name in names]
-    kinds = [_SHARES, _NUMBERS] if len(names) == 1 else [_SHARES]
+    measures = [_SHARES, _NUMBERS] if len(names) == 1 else [_SHARES]
     return [
-        _chart_over_time(name, kind, counts, in_page=in_page) for name in names for kind in kinds
+        _chart_over_time(name, measure, counts, in_page=in_page)
+        for name in names
+        for measure in measures
     ]
 
 
@@ -218,30 +220,30 @@ class _Point(NamedTuple):
     answers: float | None
 
 
-class _Kind(NamedTuple):
+class _Measure(NamedTuple):
     """What a chart over time shows."""
 
     label: str
     is_share: bool
 
 
-_SHARES, _NUMBERS = _Kind("share of the texts", True), _Kind("number of texts", False)
+_SHARES, _NUMBERS = _Measure("share of the texts", True), _Measure("number of texts", False)
 
 
-def _chart_over_time(name: str, kind: _Kind, counts: Counts, *, in_page: bool) -> TopicChart:
+def _chart_over_time(name: str, measure: _Measure, counts: Counts, *, in_page: bool) -> TopicChart:
     groups = _fill_groups(counts)
-    runs = [*_find_runs(name, kind, groups)]
+    runs = [*_find_runs(name, measure, groups)]
     points = [point for run in runs for point in run]
     title = shorten(name, _TITLE_LENGTH)
     if not in_page or len(counts.total.topics) == 1:
-        title = f"{title}: {kind.label}"
-    end = len(groups) - 0.6 + _ROOM * len(groups)
+        title = f"{title}: {measure.label}"
+    axis_end = len(groups) - 0.6 + _ROOM * len(groups)
     # Shares and numbers begin at 0, so that heights can be compared.
     ends = [0.0, *(end for point in points for end in (*point.interval, point.answers or 0.0))]
     legend = [Key("estimate, 95 %", "validation"), Key("answers", "training", "dashes")]
     chart = Chart(
-        Axis(-0.4, end, "", _label_groups(groups)),
-        Axis.fractions("", ends, 5) if kind.is_share else Axis.numbers("", ends),
+        Axis(-0.4, axis_end, "", _label_groups(groups)),
+        Axis.fractions("", ends, 5) if measure.is_share else Axis.numbers("", ends),
         [] if in_page else legend,
         title="" if in_page else title,
     )
@@ -256,11 +258,13 @@ def _chart_over_time(name: str, kind: _Kind, counts: Counts, *, in_page: bool) -
         chart.line([(point.place, point.value) for point in run], "validation")
     for point in points:
         chart.dot((point.place, point.value), "validation")
-    svg = chart.svg(f"{name}: {kind.label} by {counts.column}, with 95 % intervals")
+    svg = chart.svg(f"{name}: {measure.label} by {counts.column}, with 95 % intervals")
     return TopicChart(title, svg)
 
 
-def _find_runs(name: str, kind: _Kind, groups: Sequence[GroupCount]) -> Iterator[list[_Point]]:
+def _find_runs(
+    name: str, measure: _Measure, groups: Sequence[GroupCount]
+) -> Iterator[list[_Point]]:
     """Yield the points of consecutive groups; those without texts or estimates interrupt a line."""
     run: list[_Point] = []
     for place, group in enumerate(groups):
@@ -271,7 +275,7 @@ def _find_runs(name: str, kind: _Kind, groups: Sequence[GroupCount]) -> Iterator
             run = []
             continue
         answers = topic.n_answers
-        if kind.is_share:
+        if measure.is_share:
             fraction = None if answers is None else answers / max(topic.n_texts, 1)
             run.append(_Point(place, topic.share, topic.interval, fraction))
         else:
