@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pandas as pd
 import pytest
 
 import slugline
+from served_days import FIRST, serve_days, train_news
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError
+from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.store import WatchStore
 
 News = list[tuple[str, str]]
@@ -87,12 +90,26 @@ def test_count_names_options_as_they_are_given(
     assert str(caught.value) == message
 
 
-def test_count_names_the_command_that_counts_daily_sums(news_slug: Path, tmp_path: Path) -> None:
-    path = tmp_path / "watch.db"
-    with WatchStore(path):
-        pass
-    with pytest.raises(DataError, match="has daily sums, not texts; count them with `slugline"):
-        slugline.count(news_slug, path)
+def test_count_reads_daily_sums(tmp_path: Path) -> None:
+    model_file = train_news(tmp_path / "m.slug")
+    model = ServedModel.load(str(model_file))
+    with WatchStore(tmp_path / "watch.db") as store:
+        serve_days(store, model, [(20, 20, 20)] * 2)
+    result = slugline.count(model_file, tmp_path / "watch.db", by="day")
+    assert [group.n_texts for group in result.counts.groups] == [60, 60]
+    second = FIRST + datetime.timedelta(1)
+    assert slugline.count(model_file, tmp_path / "watch.db", since=second).counts.n_texts == 60
+    wrong: Any
+    for wrong, message in (
+        ({"by": "colour"}, "`by` 'colour' is no period"),
+        ({"text": "body"}, "`text` needs texts, and daily sums have none"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            slugline.count(model_file, tmp_path / "watch.db", **wrong)
+    with pytest.raises(OptionError, match="`since` needs the file that `slugline serve"):
+        slugline.count(model_file, ["wheat"], since=second)
+    with pytest.raises(OptionError, match="`model` is a classifier, and"):
+        slugline.count(slugline.load(model_file), tmp_path / "watch.db")
 
 
 def test_count_rejects_a_database_of_another_program(news_slug: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from slugline.api.result import Model, TableResult, to_classifier
 from slugline.base.checks import check_whole
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
+from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import check_texts
 from slugline.corpus.frames import Frame
 from slugline.corpus.layout import DataLayout
@@ -21,9 +23,17 @@ from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
-from slugline.errors import DataError, OptionError, Parameter
+from slugline.errors import OptionError, Parameter
+from slugline.model.file.shipped import model_path
+from slugline.model.fitted import Fitted
 from slugline.prediction.files import guard_cell, table_file
-from slugline.serving.watch.store import is_watch_file
+from slugline.serving.watch.counts import (
+    DayCountOptions,
+    check_no_text_options,
+    count_days,
+    read_period,
+)
+from slugline.serving.watch.store import WatchedModel, is_watch_file
 
 # Digits of shares and numbers in files: no interval is as narrow.
 _N_DIGITS = 4
@@ -103,6 +113,7 @@ def count(
     by: str | None = None,
     date: str | None = None,
     date_order: DateOrder | None = None,
+    since: datetime.date | None = None,
     labelled: str | Path | None = None,
     topics: str | Sequence[str] | None = None,
     plan: float | None = None,
@@ -119,7 +130,8 @@ def count(
     ----------
     model : TopicClassifier, or path of a model file
     data : path, data frame, or iterable of str
-        The texts. Files are read in parts, so their size doesn't matter.
+        The texts. Files are read in parts, so their size doesn't matter. Or the file of
+        `slugline serve --watch`, for the texts that were answered.
     text : str or sequence of str, optional
         The columns of the text; by default those that the model learned from, or guessed.
     by : str, optional
@@ -128,6 +140,8 @@ def count(
         The column of dates; by default the only one that holds dates.
     date_order : {"day-first", "month-first"}, optional
         The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+    since : date, optional
+        Count the texts that a server answered since this day.
     labelled : path, optional
         Labels of some of the texts, which were drawn at random, or a label database of
         `slugline label`. Counts then hold even if more than the shares of topics has changed.
@@ -166,13 +180,25 @@ def count(
             f" is a {type(labelled).__name__}; give the path of a file of labelled texts.",
         )
     sample = None if labelled is None else read_labelled_sample(Path(labelled), fitted)
+    shown = (topics,) if isinstance(topics, str) else tuple(topics or ())
+    if since is not None or (isinstance(data, str | Path) and is_watch_file(data)):
+        check_no_text_options({"text": text, "date": date, "date_order": date_order})
+        day_options = DayCountOptions(
+            since=since,
+            by=None if by is None else read_period(by),
+            labelled=sample,
+            topics=shown,
+            plan=plan,
+            seed=random_state,
+        )
+        return CountResult(_count_days(model, fitted, data, day_options))
     options = CountOptions(
         text=text,
         by=by,
         date=date,
         date_order=date_order,
         labelled=sample,
-        topics=(topics,) if isinstance(topics, str) else tuple(topics or ()),
+        topics=shown,
         plan=plan,
         n_threads=n_jobs,
         seed=random_state,
@@ -197,13 +223,27 @@ def count(
     )
 
 
+def _count_days(model: Model, fitted: Fitted, data: object, options: DayCountOptions) -> Counts:
+    """Count the texts that a server answered."""
+    if not isinstance(data, str | Path):
+        raise OptionError(
+            Parameter("since"),
+            " needs the file that `slugline serve --watch` keeps, and the data are no path.",
+        )
+    if isinstance(model, TopicClassifier):
+        raise OptionError(
+            Parameter("model"),
+            f" is a classifier, and {data} has daily sums of the versions of a model file; give "
+            "the path of that file.",
+        )
+    return count_days(
+        data, fitted, WatchedModel.from_file(Path(model_path(model)), fitted), options
+    )
+
+
 def _read(data: str | Path | Frame | Iterable[str], layout: DataLayout | None) -> RowReader:
     """Return a reader of the texts."""
     if isinstance(data, str | Path):
-        if is_watch_file(data):
-            raise DataError(
-                f"{data} has daily sums, not texts; count them with `slugline count MODEL {data}`."
-            )
         check_no_foreign_database(data)
         return read_rows(data, fallback="txt", layout=layout)
     if isinstance(data, Frame):

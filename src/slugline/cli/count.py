@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from slugline.cli.output import print_json, print_table, say, show, show_progres
 from slugline.cli.output_paths import check_target
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
-from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder, Period
+from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
 from slugline.counting.labelled import LabelledSample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import (
@@ -32,7 +32,12 @@ from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.counts import DayCountOptions, count_days
+from slugline.serving.watch.counts import (
+    DayCountOptions,
+    check_no_text_options,
+    count_days,
+    read_period,
+)
 from slugline.serving.watch.store import WatchedModel, is_watch_file
 
 # Seconds after which a progress bar is shown.
@@ -131,20 +136,20 @@ def count(
     fitted, _ = load_model(model)
     separator_of_texts = None
     if since is not None or is_watch_file(file):
-        _check_daily_options(
+        check_no_text_options(
             {
-                "--text": text,
-                "--date": date,
-                "--date-order": date_order,
-                "--format": format,
-                "--encoding": encoding,
-                "--separator": separator,
-                "--threads": threads,
+                "text": text,
+                "date": date,
+                "date_order": date_order,
+                "format": format,
+                "encoding": encoding,
+                "separator": separator,
+                "n_jobs": threads,
             }
         )
         day_options = DayCountOptions(
             since=None if since is None else read_day(since),
-            by=None if by is None else _read_period(by),
+            by=None if by is None else read_period(by),
             labelled=_read_labelled(labelled, fitted),
             topics=topics,
             plan=plan,
@@ -216,24 +221,6 @@ def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Cou
             on_progress=show_rows,
             on_interval=lambda fraction: progress.update("computing intervals", fraction),
         )
-
-
-def _check_daily_options(values: Mapping[str, object]) -> None:
-    """Raise OptionError for options that need texts, by their flags."""
-    for flag, value in values.items():
-        if value is not None:
-            raise OptionError(f"{flag} needs texts, and daily sums have none; leave it out.")
-
-
-def _read_period(by: str) -> Period:
-    """Return the period by which daily sums are counted."""
-    period = next((each for each in PERIODS if each == by), None)
-    if period is None:
-        raise OptionError(
-            f"--by {by!r} is no period, and daily sums have no columns; give "
-            f"{join_words(PERIODS, last='or')}."
-        )
-    return period
 
 
 def _check_ending(output: Path) -> None:

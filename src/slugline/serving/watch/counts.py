@@ -11,7 +11,7 @@ from slugline.base.wording import counted, join_words
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import few_text_concerns
 from slugline.counting.count import model_samples
-from slugline.counting.dates import Period, name_period
+from slugline.counting.dates import PERIODS, Period, name_period
 from slugline.counting.estimation import ShareEstimate, estimate_group
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.label_plan import PlannedGroup, plan_labels
@@ -20,7 +20,7 @@ from slugline.counting.labelled_concerns import few_label_concerns, labelled_con
 from slugline.counting.model_concerns import ModelConcerns, ModelCount
 from slugline.counting.results import Counts, GroupCount, LabelPlan
 from slugline.counting.shares import HeldoutSample, binary_proba
-from slugline.errors import DataError, Parameter
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.kept_texts import KeptLabels, KeptTexts
@@ -63,6 +63,27 @@ class DayCountOptions:
     plan: float | None = None
     seed: int = 0
     today: datetime.date | None = None
+
+
+def check_no_text_options(values: Mapping[str, object]) -> None:
+    """Raise OptionError if an option has a value that only texts need; by their names."""
+    for name, value in values.items():
+        if value is not None:
+            raise OptionError(
+                Parameter(name), " needs texts, and daily sums have none; leave it out."
+            )
+
+
+def read_period(by: str) -> Period:
+    """Return the period by which daily sums are counted; OptionError if it is none."""
+    period = next((each for each in PERIODS if each == by), None)
+    if period is None:
+        raise OptionError(
+            Parameter("by"),
+            f" {by!r} is no period, and daily sums have no columns; give "
+            f"{join_words(PERIODS, last='or')}.",
+        )
+    return period
 
 
 class _ServedTexts:
