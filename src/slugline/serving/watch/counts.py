@@ -302,10 +302,7 @@ class _DayCounter:
         yield from few_text_concerns(n_texts, n_by_group, period or "group")
         today = self._options.today or utc_today()
         if period is not None and groups and groups[-1].name == name_period(today, period):
-            yield (
-                f"{groups[-1].name} is not over: it has the texts that were answered so far, up to "
-                f"{today.isoformat()} (UTC)."
-            )
+            yield f"{groups[-1].name} is not over: it has the texts that were answered so far."
         yield from model_concerns
         if self._options.labelled is not None and served.labelled is not None:
             mean_proba = served.total.sums / n_texts
