@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from rows_by_topic import make_up
 from slugline.learning.calibration import DEFAULT_CALIBRATION
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear.fit import (
+    FitLimits,
     LinearProblem,
+    fit_linear,
     group_equal_rows,
     renormalize_rows,
     scale_heldout_scores,
@@ -87,3 +92,58 @@ def test_group_equal_rows_gives_equal_rows_one_number() -> None:
     found = group_equal_rows(X)
     pairs = np.unique(np.stack([found, expected]), axis=1)
     assert pairs.shape[1] == len(set(found.tolist())) == len(set(expected.tolist()))
+
+
+# Last rows of a single pass ---------------------------------------------------------------------
+
+SINGLE_PASS: dict[str, Any] = {
+    "passes": 1,
+    "clean": False,
+    "limits": FitLimits(few_rows=0, many_rows=100, max_scores=2000),
+}
+ROWS, TOPICS = make_up(1200, n_topics=8)
+LABELS = Labels.from_topics(TOPICS)
+
+
+def test_a_single_pass_holds_out_its_last_rows() -> None:
+    heldout = fit_linear(ROWS, LABELS, FitContext(8), **SINGLE_PASS).heldout
+    assert heldout.training is not None
+    assert sorted([*heldout.rows, *heldout.training]) == [*range(1200)]
+    assert len(heldout.rows) == 240  # at most a fifth
+    assert (np.diff(heldout.rows) > 0).all()
+    accuracy = (heldout.scores.argmax(axis=1) == TOPICS[heldout.rows]).mean()
+    assert accuracy == pytest.approx(0.9, abs=0.1)
+
+
+def test_last_rows_are_scored_by_the_weights_of_the_others() -> None:
+    heldout = fit_linear(ROWS, LABELS, FitContext(8), **SINGLE_PASS).heldout
+    others = fit_linear(ROWS, LABELS, FitContext(8, n_jobs=2), **SINGLE_PASS).heldout
+    assert np.array_equal(others.scores, heldout.scores)
+    # Rows that say the opposite when they are learned from don't change the scores before.
+    changed = ROWS.copy()
+    last = np.isin(np.arange(1200), heldout.rows).repeat(np.diff(changed.indptr))
+    changed.data[last] *= -1
+    scores = fit_linear(changed, LABELS, FitContext(8), **SINGLE_PASS).heldout
+    assert np.array_equal(scores.rows, heldout.rows)
+    biases = heldout.scores + scores.scores  # products change their sign
+    np.testing.assert_allclose(biases, np.tile(biases[:1], (len(biases), 1)), atol=1e-5)
+
+
+def test_last_rows_include_all_copies() -> None:
+    twice, topics = sp.vstack([ROWS, ROWS], format="csr"), np.tile(TOPICS, 2)
+    heldout = fit_linear(twice, Labels.from_topics(topics), FitContext(8), **SINGLE_PASS).heldout
+    assert set(heldout.rows % 1200) == set(heldout.rows[: len(heldout.rows) // 2])
+
+
+@pytest.mark.parametrize(
+    ("passes", "cross_validate", "many_rows"),
+    [(2, False, 100), (1, True, 100), (1, False, 1200)],
+    ids=["several passes", "cross-validation", "few rows"],
+)
+def test_other_fits_hold_rows_out_of_another_fit(
+    passes: int, cross_validate: bool, many_rows: int
+) -> None:
+    limits = FitLimits(few_rows=0, many_rows=many_rows)
+    context = FitContext(8, cross_validate=cross_validate)
+    training = fit_linear(ROWS, LABELS, context, passes=passes, limits=limits).heldout.training
+    assert training is None if cross_validate else training is not None and len(training) == 400

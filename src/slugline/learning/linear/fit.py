@@ -481,7 +481,10 @@ class _Training:
                 self.started[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
 
-        self.batches, self.known_columns  # noqa: B018  made once, before there are threads
+        # Made once, before there are threads.
+        self.batches  # noqa: B018
+        if self.last is not None:
+            self.known_columns  # noqa: B018
         highest, right = zip(*self.problem.map_batches(start), strict=True)
         maximum = functools.partial(functools.reduce, np.maximum)
         return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
@@ -493,7 +496,8 @@ class _Training:
             self.objective  # noqa: B018
         elif not self.problem.is_sampled:
             self.batches  # noqa: B018
-        self.known_columns  # noqa: B018
+        if self.last is not None:
+            self.known_columns  # noqa: B018
         return self.problem.map_batches(function)
 
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
@@ -710,6 +714,7 @@ def scores_in_folds(
 def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: int | None) -> F32:
     """Return scores of test rows by weights learned from training rows."""
     training = _Training.from_problem(problem, train, passes, "calibrating: learning from")
+    training.known_columns  # noqa: B018  made once, before there are threads
     score = functools.partial(training.score, rows=test)
     scores = np.concatenate(training.map_batches(score), axis=1)
     scores[:, problem.totals(train) == 0] = ABSENT_SCORE

@@ -501,8 +501,9 @@ def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
         columns.append(column.astype(np.int32))
         bits = np.ascontiguousarray(part[row, column], dtype=np.float32).view(np.uint32)
         values.append(((bits + _ROUND) & _CUT).view(np.float32))
-    indices = np.concatenate(rows), np.concatenate(columns)
-    return sp.coo_array((np.concatenate(values), indices), shape=weights.shape).tocsc()
+    indices, data = (np.concatenate(rows), np.concatenate(columns)), np.concatenate(values)
+    del rows, columns, values  # before the weights are copied again
+    return sp.coo_array((data, indices), shape=weights.shape).tocsc()
 
 
 def hstack_topics(parts: list[sp.csc_array]) -> sp.csr_array:
