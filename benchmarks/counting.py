@@ -33,7 +33,7 @@ from slugline.counting.concerns import (
 from slugline.counting.count import model_samples
 from slugline.counting.estimation import (
     estimate_group,
-    estimate_groups,
+    estimate_texts,
     topic_intervals,
     topic_shares,
 )
@@ -344,7 +344,7 @@ def measure_multilabel(
         true = is_topic[rows].mean(axis=0)
         texts = SampledRows(len(names), n_texts)
         texts.add(proba[rows])
-        estimates = estimate_groups(samples, texts, seed=i)
+        estimates = estimate_texts(samples, texts, seed=i)
         for method, found in (
             ("counted answers", texts.n_likely / n_texts),
             ("sums of probabilities", texts.sums / n_texts),

@@ -26,6 +26,7 @@ from slugline.errors import DataError
         *("03-Apr-26", "3rd of April 2026", "Friday, April 3rd, 2026", "20260403T101500Z"),
         *("3. April 2026", "Freitag, 3. April 2026, 10:15 Uhr", "Fr. 03.04.2026", "3 avril 2026"),
         *("viernes, 3 de abril de 2026", "3 aprile 2026", "vr 3 april 2026", "3º abril 2026"),
+        *("Fri Apr  3 10:15:00 2026", "Fri Apr  3 10:15:00 CEST 2026"),
         *("sexta-feira, 3 de abril de 2026", "2026年4月3日", "2026년 4월 3일", "2026. 4. 3."),
     ],
 )
@@ -39,6 +40,7 @@ def test_date_reader_reads(cell: object) -> None:
         *(("1. März 2026", 3), ("1. Mrz. 2026", 3), ("1er août 2026", 8), ("1 févr. 2026", 2)),
         *(("1 de março de 2026", 3), ("1 giugno 2026", 6), ("1 mei 2026", 5), ("1 ene 2026", 1)),
         *(("Dezember 2026", 12), ("octobre 2026", 10), ("Ma\u0308rz 2026", 3), ("2026/05", 5)),
+        *(("05/2026", 5), ("May-26", 5), ("May 2026", 5)),
     ],
 )
 def test_date_reader_reads_names_of_months(cell: str, month: int) -> None:
@@ -50,6 +52,7 @@ def test_date_reader_reads_names_of_months(cell: str, month: int) -> None:
     [
         *("", "soon", "2026-13-01", "31.2.2026", "12345", None, "1.2", 7),
         *("3 Marketing 2026", "Mayor 3, 2026", "3 April 10:15", "2026-04/03"),
+        *("13/2026", "Apr 26", "Apr-203", "1/20260"),
     ],
 )
 def test_date_reader_rejects(cell: object) -> None:

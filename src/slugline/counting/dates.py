@@ -33,7 +33,13 @@ _DAY_NAME_YEAR = re.compile(
 _NAME_DAY_YEAR = re.compile(
     rf"{_WEEKDAY}{_MONTH}\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}){_TIME}"
 )
-_NAME_YEAR = re.compile(rf"{_MONTH}\.?[ -](?:de )?(\d{{4}})")
+# As of the command `date`: Mon Jan  5 10:00:00 UTC 2026.
+_NAME_DAY_TIME_YEAR = re.compile(
+    rf"{_WEEKDAY}{_MONTH} +(\d{{1,2}}) \d\d?:\d\d(?::\d\d)?(?: [A-Z]{{3,5}})? (\d{{4}})"
+)
+# Such as April 2026, abril de 2026 and, by Excel, Apr-26.
+_NAME_YEAR = re.compile(rf"{_MONTH}(?:\.?[ -](?:de )?(?=\d{{4}}$)|-(?=\d\d$))(\d+)")
+_MONTH_YEAR = re.compile(r"(\d{1,2})[/-](\d{4})")
 # Names of months in English, German, French, Spanish, Italian, Dutch and Portuguese, and usual
 # abbreviations, in lower case without accents.
 _MONTH_NAMES = (
@@ -130,11 +136,13 @@ def _parts(text: str) -> tuple[int, int, int] | _NumericDate | None:
         return int(year), int(month), int(day or 1)
     if match := _COMPACT.fullmatch(text):
         return int(match[1]), int(match[2]), int(match[3])
+    if match := _MONTH_YEAR.fullmatch(text):
+        return int(match[2]), int(match[1]), 1
     if match := _NUMBERS.fullmatch(text):
         return _NumericDate(int(match[1]), int(match[3]), _read_year(match[4]), match[2])
     if match := _DAY_NAME_YEAR.fullmatch(text):
         day, name, year = match.groups()
-    elif match := _NAME_DAY_YEAR.fullmatch(text):
+    elif match := _NAME_DAY_YEAR.fullmatch(text) or _NAME_DAY_TIME_YEAR.fullmatch(text):
         name, day, year = match.groups()
     elif match := _NAME_YEAR.fullmatch(text):
         (name, year), day = match.groups(), "1"

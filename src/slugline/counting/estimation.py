@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from slugline.base.arrays import F64
 from slugline.counting.rows import SampledRows
@@ -110,25 +110,33 @@ def estimate_group(
     n_sets : int, default N_SIMULATED
         See `simulate_errors`.
     """
-    n_texts = round(weights.sum())
-    shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
-    if n_copies is not None:
-        n_copies = _mean_copies(sample, rows, weights, n_copies, shares)
-    simulated = simulate_errors(
-        sample, shares, n_texts, seed=seed, n_copies=n_copies, n_sets=n_sets
-    )
-    mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
-    adjusted = adjusted_shares(sample, mean_proba)[:, 0]
-    return ShareEstimate(
-        sample,
-        shares,
-        n_texts,
-        simulated,
-        unseen_errors(sample, shares),
-        _disagreement(adjusted - shares, simulated),
-        confidence=float(weights @ rows.max(axis=1, initial=0)) / max(n_texts, 1),
-        usual_confidence=float(usual_confidence(sample, shares[:, np.newaxis])[0]),
-    )
+    # The matrices are so small that more threads would only wait for each other.
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        n_texts = round(weights.sum())
+        shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
+        if n_copies is not None:
+            n_copies = _mean_copies(sample, rows, weights, n_copies, shares)
+        simulated = simulate_errors(
+            sample, shares, n_texts, seed=seed, n_copies=n_copies, n_sets=n_sets
+        )
+        mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
+        adjusted = adjusted_shares(sample, mean_proba)[:, 0]
+        return ShareEstimate(
+            sample,
+            shares,
+            n_texts,
+            simulated,
+            unseen_errors(sample, shares),
+            _disagreement(adjusted - shares, simulated),
+            confidence=float(weights @ rows.max(axis=1, initial=0)) / max(n_texts, 1),
+            usual_confidence=float(usual_confidence(sample, shares[:, np.newaxis])[0]),
+        )
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """Return the thread pools of the process, which take a millisecond to find."""
+    return ThreadpoolController()
 
 
 def _mean_copies(sample: HeldoutSample, rows: F64, weights: F64, n_copies: F64, shares: F64) -> F64:
@@ -162,26 +170,24 @@ def _limit_sets(n_topics: int) -> int:
     return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_topics))
 
 
-def estimate_groups(
+def estimate_texts(
     samples: Sequence[HeldoutSample], texts: SampledRows, *, seed: int
 ) -> list[ShareEstimate]:
     """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
     rows, weights = texts.rows()
     n_copies = count_copies(rows, weights)
     n_sets = _limit_sets(sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples))
-    # The matrices are so small that more threads would only wait for each other.
-    with threadpool_limits(1, "blas"):
-        return [
-            estimate_group(
-                sample,
-                binary_proba(rows[:, topic], sample.low_proba) if sample.is_binary else rows,
-                weights,
-                seed=seed,
-                n_copies=n_copies,
-                n_sets=n_sets,
-            )
-            for topic, sample in enumerate(samples)
-        ]
+    return [
+        estimate_group(
+            sample,
+            binary_proba(rows[:, topic], sample.low_proba) if sample.is_binary else rows,
+            weights,
+            seed=seed,
+            n_copies=n_copies,
+            n_sets=n_sets,
+        )
+        for topic, sample in enumerate(samples)
+    ]
 
 
 def count_copies(rows: F64, weights: F64) -> F64:

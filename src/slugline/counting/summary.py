@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import few_text_concerns
-from slugline.counting.estimation import ShareEstimate, estimate_groups
+from slugline.counting.estimation import ShareEstimate, estimate_texts
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.groups import sort_groups
 from slugline.counting.label_plan import PlannedGroup, plan_labels
@@ -19,7 +19,7 @@ from slugline.counting.shares import HeldoutSample
 from slugline.counting.tally import GroupTally, Tally
 from slugline.model.fitted import Fitted
 
-#: The estimates of a group by the model; see `estimate_groups`.
+#: The estimates of a group by the model; see `estimate_texts`.
 Estimates = Sequence[ShareEstimate]
 
 
@@ -106,7 +106,7 @@ class Summary:
         """Yield the estimates of groups by the model; none if it has no held-out predictions."""
         for i, group in enumerate(groups, 1):
             if self._samples:
-                yield estimate_groups(self._samples, group.rows, seed=self._options.seed)
+                yield estimate_texts(self._samples, group.rows, seed=self._options.seed)
             else:
                 yield []
             if on_interval is not None:
