@@ -24,15 +24,17 @@ _MAX_NAMED = 5
 _MANY_UNUSUAL, _MOST_UNUSUAL = 0.05, 0.4
 # Fewer of them, or of unsure answers, may be chance.
 _MIN_UNUSUAL = 5
-# A group is named if, at twice the usual rate, so many of its texts would be this unlikely; and if
-# all texts are named, one with so many times their fraction, or rise. In six counts of training
-# documents that the model had not seen, each in 24 groups, this named none.
-_CHANCE, _MAX_CHANCE_RATE, _FAR_MORE = 0.01, 0.02, 2.0
+# A group is named if so many unusual texts would have a smaller probability even at twice the usual
+# rate of 1 %. In six counts of training documents that the model had not seen, each in 24 groups,
+# this named none.
+_SIGNIFICANCE, _HIGH_RATE = 0.01, 0.02
+# If all texts are named, a group is named only with so many times their fraction, or excess.
+_MIN_RATIO = 2.0
 #: With fewer texts, shares say hardly more than what the model answers.
 FEW_TEXTS = 10
-# A most likely topic with a lower probability is an unsure answer, and such a rise is named.
-_UNSURE, _UNSURE_RISE = 0.5, 0.1
-# The number of standard errors from which a rise is more than chance.
+# A most likely topic with a lower probability is an unsure answer, and such an excess is named.
+_UNSURE, _MIN_EXCESS = 0.5, 0.1
+# The number of standard errors from which an excess is more than chance.
 _Z = 3.0
 # The largest drop of the model's confidence, in simulated standard errors, that chance explains. On
 # training splits of 21 sets, it is larger for 2 % of sets of 60 texts of which only the shares have
@@ -176,7 +178,7 @@ def group_text_concerns(
         )
     limit = _MANY_UNUSUAL
     if total.unusual_fraction >= _MANY_UNUSUAL:
-        limit = _FAR_MORE * total.unusual_fraction
+        limit = _MIN_RATIO * total.unusual_fraction
     unusual = {
         name: each
         for name, each in groups.items()
@@ -184,7 +186,7 @@ def group_text_concerns(
         and each.n_unusual >= _MIN_UNUSUAL
         and each.unusual_fraction >= limit
         # More than chance, although many groups are looked at.
-        and bdtrc(each.n_unusual - 1, each.n_texts, _MAX_CHANCE_RATE) < _CHANCE / len(groups)
+        and bdtrc(each.n_unusual - 1, each.n_texts, _HIGH_RATE) < _SIGNIFICANCE / len(groups)
     }
     if unusual:
         n_texts = sum(each.n_texts for each in unusual.values())
@@ -197,22 +199,22 @@ def group_text_concerns(
         )
 
 
-class _UnsureRise(NamedTuple):
+class _UnsureExcess(NamedTuple):
     """How many answers are unsure, and how many would be with the shares of the topics.
 
-    `z` is the difference in standard errors.
+    `z_score` is the difference in standard errors.
     """
 
     fraction: float
     expected: float
-    z: float
+    z_score: float
 
     @property
-    def rise(self) -> float:
+    def excess(self) -> float:
         return self.fraction - self.expected
 
     @classmethod
-    def from_totals(cls, sums: TextTotals, sample: HeldoutSample, shares: F64) -> _UnsureRise:
+    def from_totals(cls, sums: TextTotals, sample: HeldoutSample, shares: F64) -> _UnsureExcess:
         if not len(sample) or sums.n_unsure < _MIN_UNUSUAL:
             return cls(0.0, 0.0, 0.0)
         weights = (shares / np.maximum(sample.topic_sizes, 1))[sample.topics]
@@ -226,8 +228,8 @@ class _UnsureRise(NamedTuple):
 
 def unsure_concerns(sums: TextTotals, sample: HeldoutSample, shares: F64) -> Iterator[str]:
     """Yield a sentence if more answers are unsure than the shares of topics explain."""
-    unsure = _UnsureRise.from_totals(sums, sample, shares)
-    if unsure.rise > _UNSURE_RISE and unsure.z > _Z:
+    unsure = _UnsureExcess.from_totals(sums, sample, shares)
+    if unsure.excess > _MIN_EXCESS and unsure.z_score > _Z:
         yield (
             f"The model is unsure of {percent(unsure.fraction, 0)} of the texts, and "
             f"{percent(unsure.expected, 0)} would be usual with these shares: some may have topics "
@@ -267,14 +269,18 @@ def group_unsure_concerns(
         Those of all texts: if more answers than usual are unsure there as well, only the groups
         with far more are named.
     """
-    all_texts = _UnsureRise.from_totals(total, sample, total_shares)
-    limit = max(_UNSURE_RISE, _FAR_MORE * all_texts.rise if all_texts.rise > _UNSURE_RISE else 0)
+    all_texts = _UnsureExcess.from_totals(total, sample, total_shares)
+    limit = max(_MIN_EXCESS, _MIN_RATIO * all_texts.excess if all_texts.excess > _MIN_EXCESS else 0)
     # As unlikely by chance as for all texts, although many groups are looked at.
-    min_z = -float(ndtri(ndtr(-_Z) / max(len(shares), 1)))
-    rises = {
-        name: _UnsureRise.from_totals(groups[name], sample, each) for name, each in shares.items()
+    min_z_score = -float(ndtri(ndtr(-_Z) / max(len(shares), 1)))
+    excesses = {
+        name: _UnsureExcess.from_totals(groups[name], sample, each) for name, each in shares.items()
     }
-    unsure = {name: each for name, each in rises.items() if each.rise > limit and each.z > min_z}
+    unsure = {
+        name: each
+        for name, each in excesses.items()
+        if each.excess > limit and each.z_score > min_z_score
+    }
     if unsure:
         n_texts = np.array([groups[name].n_texts for name in unsure], dtype=np.float64)
         weights = n_texts / n_texts.sum()

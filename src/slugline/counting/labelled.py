@@ -20,11 +20,12 @@ MIN_LABELLED = 15
 # The model's probabilities are used if they explain this much of the variance of labels on held-out
 # documents: below it, they would hardly make intervals narrower.
 _MIN_EXPLAINED = 0.1
-# The number of labels that the slope of the probabilities has to outweigh, and the number that the
-# variance counts as well, as if the probabilities explained nothing: of few labels, none may show
-# an error of the model. The second was changed after a first run of `labelled` in
-# `benchmarks/counting.py`, which reads test texts: its intervals are a little flattered there.
-_N_SLOPE, _N_PRIOR = 10.0, 4.0
+# Shrinks the slope of the probabilities as if so many more labels had shown no relation.
+_N_SLOPE = 10.0
+# Adds so many labels' worth of unexplained variance, as none of few labels may show an error of the
+# model. Changed after a first run of `labelled` in `benchmarks/counting.py`, which reads test
+# texts, so that its intervals there are slightly optimistic.
+_N_PRIOR = 4.0
 _MAX_SLOPE = 1.5
 #: With fewer labels with the topic, or without it, the slope is too uncertain: with 4 of 200, only
 #: 87 % of simulated intervals held.

@@ -129,7 +129,7 @@ class GroupCount(NamedTuple):
 
     @property
     def method(self) -> Method:
-        """What the estimates are based on: if they differ, the labels and the model."""
+        """What the estimates are based on; "labels and model" if topics differ."""
         methods = {topic.method for topic in self.topics}
         return methods.pop() if len(methods) == 1 else "labels and model"
 

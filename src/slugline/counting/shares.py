@@ -205,7 +205,7 @@ def estimate_shares(
     """Return the shares of topics in sets of texts, shape (n_topics, n_sets).
 
     They are by expectation maximization; for a topic of a multilabel model, they are mixed with
-    those of its answers, of which as many are taken to be right or missing as of held-out answers.
+    the fraction of its answers, times how many more held-out documents have the topic than get it.
     If a topic has few held-out documents, little is known of low probabilities, which most texts
     have.
 
@@ -243,10 +243,9 @@ def maximize_expectation(
     """Return the most probable shares of topics in sets of texts, shape (n_topics, n_sets).
 
     The probabilities of a text are corrected for shares other than those that they imply; the
-    shares are the means of corrected probabilities, and both are computed in turns (expectation
-    maximization), with a prior worth a few texts with training shares. These texts are left out of
-    the means that are returned: what the prior says of texts that could have been written isn't
-    added to the texts that were.
+    shares are the means of corrected probabilities. The two steps alternate (expectation
+    maximization). A prior worth a few texts with the training shares steadies them, and is
+    subtracted from the result.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Summary:
             [tally.total, *(tally.groups[name] for name in names)], on_interval
         )
         estimates = dict(zip(names, others, strict=True))
-        count = self._count_group("", tally.total, total)
+        all_texts = self._count_group("", tally.total, total)
         groups = tuple(
             self._count_group(name, tally.groups[name], estimates[name]) for name in names
         )
@@ -76,7 +76,7 @@ class Summary:
         tested = model_concerns.choose_tested(groups)
         return Counts(
             name=name,
-            total=count,
+            total=all_texts,
             groups=groups,
             column=column,
             is_time=is_time,
@@ -92,7 +92,7 @@ class Summary:
             n_bad=tally.n_bad,
             n_undated=tally.n_undated,
             n_labelled=len(self._labels),
-            plan=self._plan(count, total, groups, estimates, column or ""),
+            plan=self._plan(all_texts, total, groups, estimates, column or ""),
             multilabel=self._fitted.multilabel,
         ).restrict(self._options.topics)
 
