@@ -423,7 +423,7 @@ def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) 
 def test_browser_shows_days_in_charts_and_accepts_a_change(browser: Browser, address: str) -> None:
     with opened(browser, address, "/model?model=queues") as page:
         page.locator(".alert", has_text="the share of короткая тема is").wait_for()
-        assert page.locator(".charts svg").count() == 8
+        assert page.locator(".charts svg").count() == 7
         line = page.locator(".charts polyline").first
         assert line.evaluate("each => getComputedStyle(each).fill") == "none"
         n_alerts = page.locator(".alert").count()
