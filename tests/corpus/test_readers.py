@@ -852,6 +852,17 @@ def test_read_rows_rejects_missing_files_and_unknown_endings(
     assert str(error.value) == message
 
 
+def test_read_rows_names_what_a_broken_link_leads_to() -> None:
+    Path("link.csv").symlink_to("gone.csv")
+
+    with pytest.raises(DataError) as error:
+        read_rows("link.csv")
+
+    assert str(error.value) == (
+        "link.csv is a link to gone.csv, which doesn't exist; check the link."
+    )
+
+
 def test_read_rows_rejects_an_unknown_format() -> None:
     with pytest.raises(OptionError) as error:
         read_rows("a.csv", format="xml")

@@ -524,6 +524,10 @@ def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None
 
 def check_exists(path: Path) -> None:
     """Raise DataError if a path doesn't exist; the message suggests a similar name."""
+    if path.is_symlink() and not path.exists():
+        raise DataError(
+            f"{path} is a link to {path.readlink()}, which doesn't exist; check the link."
+        )
     if not path.exists():
         raise DataError(f"{path} doesn't exist; {similar_path(path)}")
 
