@@ -162,6 +162,11 @@ def progress(*values: object) -> None:
     print(*values, file=sys.stderr, flush=True)
 
 
+def four_digits(value: float) -> str:
+    """Return a number with four digits that count, or all of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import slugline
 from hostile import KINDS
 from hostile_requests import KINDS as REQUESTS
-from measure import FOLDER, child_command, chromium, progress, run_in_turn, table
+from measure import FOLDER, child_command, chromium, four_digits, progress, run_in_turn, table
 from slugline import reuters
 from slugline.model.file.shipped import model_path
 
@@ -239,10 +239,10 @@ def load(rounds: int = 3, seconds: int = 8) -> str:
         "memory after that, MB",
     )
     rows = [
-        [name, f"{our:,.4g} ({_ratio(our, their)})", f"{their:,.4g}"]
+        [name, f"{four_digits(our)} ({_ratio(our, their)})", four_digits(their)]
         for name, our, their in zip(names, ours, theirs, strict=True)
     ]
-    rows.append(["the same single texts, by FastAPI without a model", "-", f"{empty:,.4g}"])
+    rows.append(["the same single texts, by FastAPI without a model", "-", four_digits(empty)])
     return (
         f"One process each; requests over loopback by wrk, on the same {os.cpu_count()} cores. The "
         "peer is FastAPI around TfidfVectorizer + LinearSVC, trained on the corrected wires; texts "
@@ -464,7 +464,7 @@ def requests(patience: float = 5, most_kinds: int = 100) -> str:
                 urls = f"http://127.0.0.1:{port}/health", f"{server.url}/health"
                 rows.append([kind, *_measure_request(server, urls, make(), patience)])
     most = [max(float(row[column]) for row in rows) for column in range(2, 6)]
-    rows.append(["**the most**", "", *(f"{value:,.4g}" for value in most)])
+    rows.append(["**the most**", "", *map(four_digits, most)])
     header = [
         "request",
         "reply",

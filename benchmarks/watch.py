@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data import load
-from measure import progress, run_in_turn, table
+from measure import four_digits, progress, run_in_turn, table
 from serving import apply_load, request_bodies, serve_slugline
 from slugline import TopicClassifier, reuters
 from slugline.base.arrays import F64, Index, Mask
@@ -361,7 +361,7 @@ def cost(rounds: int = 3, seconds: int = 8) -> str:
         "memory, MB",
     )
     rows = [
-        [name, f"{before:,.4g}", f"{after:,.4g}", f"{after / before:.2f}"]
+        [name, four_digits(before), four_digits(after), f"{after / before:.2f}"]
         for name, before, after in zip(names, without, watched, strict=True)
     ]
     return (
