@@ -770,8 +770,9 @@ def test_unsaved_decisions_of_two_windows_survive(browser: Browser, texts: Path)
             window.route("**/v1/decide", lambda route: route.abort())
             press(window, key)
             window.locator(".problem", has_text="not been saved yet").wait_for()
-        # Windows see each other's storage after a moment.
-        page.wait_for_function("() => Object.keys(localStorage).length === 2")
+        # Windows see each other's storage after a moment; one behind another draws no frames, in
+        # which it would be asked by default.
+        page.wait_for_function("() => Object.keys(localStorage).length === 2", polling=100)
         other.close()
         page.unroute("**/v1/decide")
         page.on("dialog", lambda dialog: dialog.accept())

@@ -17,7 +17,7 @@ function offerCopies({ assignment, topics, n_copies }, excerpt) {
         make("b", {}, make("bdi", {}, listed(topics) || "with no topic")), "."),
       look, make("button", { type: "button", onclick: hideCopies }, "Not now")),
   );
-  say(`${counted(n_copies, "text")} nearly the same as the last one`);
+  sayNext(`${counted(n_copies, "text")} nearly the same as the last one`);
 }
 
 function fillCopies(...content) {

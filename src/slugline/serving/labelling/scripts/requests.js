@@ -49,6 +49,11 @@ function say(words) {
   find("#announcements").textContent = words;
 }
 
+// Say something after what was said last, which may not have been read aloud yet.
+function sayNext(words) {
+  say(`${find("#announcements").textContent} ${words}`.trim());
+}
+
 // Show a problem until it is dismissed, or the returned function is called.
 function showProblem(message, ...buttons) {
   const problem = make("div", { className: "problem" }, make("p", {}, message));
