@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
 from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
+from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import (
     MIN_LABELLED,
     LabelledSample,
@@ -18,7 +19,8 @@ from slugline.counting.labelled import (
     explained_variance,
     uses_model,
 )
-from slugline.counting.results import GroupCount, TopicCount
+from slugline.counting.model_concerns import ModelConcerns, ModelCount
+from slugline.counting.results import GroupCount, LabelPlan, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample
 from slugline.errors import DataError
@@ -67,7 +69,8 @@ class GroupCounter:
         sample: LabelledSample | None,
         labels: MatchedLabels,
     ) -> None:
-        self._samples, self._sample, self._labels = samples, sample, labels
+        self._fitted, self._samples = fitted, samples
+        self._sample, self._labels = sample, labels
         self._topics = [str(topic) for topic in fitted.topics.names]
         # Those of all labels: without any label in a group, they may still have some of its texts.
         self._new_topics = labels.new_topics(self._topics)
@@ -106,7 +109,7 @@ class GroupCounter:
             counts = (TopicCount.unknown(topic, texts.n_texts, n) for topic, n in answers)
         return GroupCount(name, texts.n_texts, tuple(counts))
 
-    def explained_variance(self, estimates: Sequence[ShareEstimate]) -> F64:
+    def _explained_variance(self, estimates: Sequence[ShareEstimate]) -> F64:
         """Return how much of the variance of each topic the model explains, shape (n_topics,)."""
         if not estimates or (self._sample is not None and self._sample.is_training_data):
             return np.zeros(len(self._topics))
@@ -115,6 +118,65 @@ class GroupCounter:
                 explained_variance(sample, estimate.shares)[: sample.n_model_topics]
                 for sample, estimate in zip(self._samples, estimates, strict=True)
             ]
+        )
+
+    def model_concerns(
+        self, total: ModelCount, groups: Mapping[str, ModelCount], counts: Sequence[GroupCount]
+    ) -> ModelConcerns:
+        """Return reasons why counts by the model may be wrong.
+
+        Parameters
+        ----------
+        total : ModelCount
+            Of all texts.
+        groups : mapping of str to ModelCount
+        counts : sequence of GroupCount
+            The counts of these groups. Those by labels have none of the reasons.
+        """
+        heldout = self._fitted.heldout_predictions
+        return ModelConcerns(
+            self._samples,
+            self._topics,
+            None if heldout is None else heldout.words,
+            multilabel=self._fitted.multilabel,
+            total=total if len(self._labels) < MIN_LABELLED else None,
+            groups={group.name: groups[group.name] for group in counts if group.is_by_model},
+        )
+
+    def plan_labels(
+        self,
+        margin: float,
+        total: GroupCount,
+        groups: Sequence[GroupCount],
+        estimates: Sequence[Sequence[ShareEstimate]],
+        *,
+        column: str,
+    ) -> LabelPlan:
+        """Return how many texts to label so that no interval is wider than twice a margin.
+
+        Parameters
+        ----------
+        margin : float
+        total : GroupCount
+            Of all texts, with the topics whose shares are to be known; its name is empty.
+        groups : sequence of GroupCount
+        estimates : sequence of sequences of ShareEstimate
+            Those by the model of all texts, then of each group; see `count`.
+        column : str
+            What these are groups of.
+        """
+        planned = []
+        for group, of_group in zip((total, *groups), estimates, strict=True):
+            explained = self._explained_variance(of_group).tolist()
+            by_topic = dict(zip(self._topics, explained, strict=True))
+            planned.append(PlannedGroup.from_count(group, total, by_topic))
+        return plan_labels(
+            planned[0],
+            [topic.topic for topic in total.topics],
+            margin,
+            groups=planned[1:],
+            column=column,
+            n_labelled=len(self._labels),
         )
 
     def _count_by_model(
@@ -134,7 +196,7 @@ class GroupCounter:
         self, labels: MatchedLabels, texts: CountedTexts, estimates: Sequence[ShareEstimate]
     ) -> Iterator[TopicCount]:
         """Yield the counts of the model's topics, and of others that labels have."""
-        explained = self.explained_variance(estimates).tolist()
+        explained = self._explained_variance(estimates).tolist()
         n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
         for i, topic in enumerate([*self._topics, *self._new_topics]):
             is_known = i < len(self._topics)

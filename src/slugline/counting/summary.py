@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import few_text_concerns
 from slugline.counting.estimation import ShareEstimate, estimate_texts
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.groups import sort_groups
-from slugline.counting.label_plan import PlannedGroup, plan_labels
-from slugline.counting.labelled import MIN_LABELLED, MatchedLabels
+from slugline.counting.labelled import MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
-from slugline.counting.model_concerns import ModelConcerns, ModelCount
+from slugline.counting.model_concerns import ModelCount
 from slugline.counting.options import CountOptions
-from slugline.counting.results import Counts, GroupCount, LabelPlan
+from slugline.counting.results import Counts, GroupCount
 from slugline.counting.shares import HeldoutSample
 from slugline.counting.tally import GroupTally, Tally
 from slugline.model.fitted import Fitted
@@ -59,7 +58,7 @@ class Summary:
         ------
         DataError : if there are too few labels, and the model has no held-out documents.
         """
-        tally, grouping = self._tally, self._tally.grouping
+        tally, grouping, options = self._tally, self._tally.grouping, self._options
         is_time = grouping is not None and grouping.period is not None
         names = sorted(tally.groups) if is_time else sort_groups(tally.groups)
         column = None if grouping is None else grouping.period or grouping.column
@@ -72,7 +71,11 @@ class Summary:
         groups = tuple(
             self._count_group(name, tally.groups[name], estimates[name]) for name in names
         )
-        model_concerns = self._model_concerns(total, groups, estimates)
+        model_concerns = self._counter.model_concerns(
+            ModelCount(tally.total.totals, total),
+            {name: ModelCount(tally.groups[name].totals, estimates[name]) for name in names},
+            groups,
+        )
         tested = model_concerns.choose_tested(groups)
         return Counts(
             name=name,
@@ -85,16 +88,24 @@ class Summary:
                     tested,
                     [estimates[group.name] for group in tested],
                     is_time=is_time,
-                    has_labels=self._options.labelled is not None,
+                    has_labels=options.labelled is not None,
                 )
             ),
             concerns=tuple(self._concerns(groups, model_concerns)),
             n_bad=tally.n_bad,
             n_undated=tally.n_undated,
             n_labelled=len(self._labels),
-            plan=self._plan(all_texts, total, groups, estimates, column or ""),
+            plan=None
+            if options.plan is None
+            else self._counter.plan_labels(
+                options.plan,
+                all_texts.restrict(options.topics),
+                groups,
+                [total, *others],
+                column=column or "",
+            ),
             multilabel=self._fitted.multilabel,
-        ).restrict(self._options.topics)
+        ).restrict(options.topics)
 
     def _count_group(self, name: str, group: GroupTally, estimates: Estimates) -> GroupCount:
         texts = CountedTexts.from_rows(group.rows, multilabel=self._fitted.multilabel)
@@ -111,52 +122,6 @@ class Summary:
                 yield []
             if on_interval is not None:
                 on_interval(i / len(groups))
-
-    def _model_concerns(
-        self, total: Estimates, groups: Sequence[GroupCount], estimates: Mapping[str, Estimates]
-    ) -> ModelConcerns:
-        tally = self._tally
-        is_by_model = len(self._labels) < MIN_LABELLED
-        return ModelConcerns(
-            self._samples,
-            self._topics,
-            tally.usual_words,
-            multilabel=self._fitted.multilabel,
-            total=ModelCount(tally.total.totals, total) if is_by_model else None,
-            groups={
-                group.name: ModelCount(tally.groups[group.name].totals, estimates[group.name])
-                for group in groups
-                if group.is_by_model
-            },
-        )
-
-    def _plan(
-        self,
-        count: GroupCount,
-        total: Estimates,
-        groups: Sequence[GroupCount],
-        estimates: Mapping[str, Estimates],
-        column: str,
-    ) -> LabelPlan | None:
-        if self._options.plan is None:
-            return None
-        count = count.restrict(self._options.topics)
-        return plan_labels(
-            self._planned_group(count, total, count),
-            [topic.topic for topic in count.topics],
-            self._options.plan,
-            groups=[self._planned_group(each, estimates[each.name], count) for each in groups],
-            column=column,
-            n_labelled=len(self._labels),
-        )
-
-    def _planned_group(
-        self, group: GroupCount, estimates: Estimates, total: GroupCount
-    ) -> PlannedGroup:
-        explained = self._counter.explained_variance(estimates).tolist()
-        return PlannedGroup.from_count(
-            group, total, dict(zip(self._topics, explained, strict=True))
-        )
 
     def _concerns(
         self, groups: Sequence[GroupCount], model_concerns: Iterable[str]

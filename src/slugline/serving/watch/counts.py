@@ -14,11 +14,10 @@ from slugline.counting.count import model_samples
 from slugline.counting.dates import PERIODS, Period, name_period
 from slugline.counting.estimation import ShareEstimate, estimate_group
 from slugline.counting.group_counts import CountedTexts, GroupCounter
-from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
-from slugline.counting.model_concerns import ModelConcerns, ModelCount
-from slugline.counting.results import Counts, GroupCount, LabelPlan
+from slugline.counting.model_concerns import ModelCount
+from slugline.counting.results import Counts, GroupCount
 from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.fitted import Fitted
@@ -198,7 +197,14 @@ class _DayCounter:
         groups = tuple(
             self._count_group(name, sums, estimates[name]) for name, sums in served.periods.items()
         )
-        model_concerns = self._model_concerns(total, groups, estimates)
+        model_concerns = self._counter.model_concerns(
+            ModelCount(served.total.totals, total),
+            {
+                name: ModelCount(sums.totals, estimates[name])
+                for name, sums in served.periods.items()
+            },
+            groups,
+        )
         tested = model_concerns.choose_tested(groups)
         changes = find_changes(
             tested,
@@ -215,7 +221,15 @@ class _DayCounter:
             changes=tuple(changes),
             concerns=tuple(self._concerns(groups, model_concerns)),
             n_labelled=len(self._labels),
-            plan=self._plan(count, total, groups, estimates),
+            plan=None
+            if options.plan is None
+            else self._counter.plan_labels(
+                options.plan,
+                count.restrict(options.topics),
+                groups,
+                [total, *estimates.values()],
+                column=options.by or "",
+            ),
             multilabel=self._fitted.multilabel,
         ).restrict(options.topics)
 
@@ -246,53 +260,6 @@ class _DayCounter:
     ) -> GroupCount:
         texts = CountedTexts(sums.n_texts, sums.sums, sums.answers)
         return self._counter.count(name, texts, estimates)
-
-    def _plan(
-        self,
-        count: GroupCount,
-        total: Sequence[ShareEstimate],
-        groups: Sequence[GroupCount],
-        estimates: Mapping[str, Sequence[ShareEstimate]],
-    ) -> LabelPlan | None:
-        if self._options.plan is None:
-            return None
-        count = count.restrict(self._options.topics)
-
-        def planned(group: GroupCount, estimate: Sequence[ShareEstimate]) -> PlannedGroup:
-            explained = self._counter.explained_variance(estimate).tolist()
-            return PlannedGroup.from_count(
-                group, count, dict(zip(self._topics, explained, strict=True))
-            )
-
-        return plan_labels(
-            planned(count, total),
-            [topic.topic for topic in count.topics],
-            self._options.plan,
-            groups=[planned(group, estimates[group.name]) for group in groups],
-            column=self._options.by or "",
-            n_labelled=len(self._labels),
-        )
-
-    def _model_concerns(
-        self,
-        total: Sequence[ShareEstimate],
-        groups: Sequence[GroupCount],
-        estimates: Mapping[str, Sequence[ShareEstimate]],
-    ) -> ModelConcerns:
-        served, heldout = self._served, self._fitted.heldout_predictions
-        is_by_model = len(self._labels) < MIN_LABELLED
-        return ModelConcerns(
-            self._samples,
-            self._topics,
-            None if heldout is None else heldout.words,
-            multilabel=self._fitted.multilabel,
-            total=ModelCount(served.total.totals, total) if is_by_model else None,
-            groups={
-                group.name: ModelCount(served.periods[group.name].totals, estimates[group.name])
-                for group in groups
-                if group.is_by_model
-            },
-        )
 
     def _concerns(
         self, groups: Sequence[GroupCount], model_concerns: Iterable[str]
