@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -11,13 +12,7 @@ ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fn
 # "0" builds no kernels; "1" fails where one can't be built.
 KERNEL = os.environ.get("SLUGLINE_KERNEL")
 
-HEADERS = [
-    "src/slugline/base/_arrays.h",
-    "src/slugline/text/_words.h",
-    "src/slugline/text/_vectors.h",
-    "src/slugline/text/_terms.h",
-    "src/slugline/text/_products.h",
-]
+HEADERS = [path.as_posix() for path in sorted(Path("src/slugline").rglob("*.h"))]
 NAMES = (
     "text/_rows",
     "text/_kernel",

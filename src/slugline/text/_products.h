@@ -10,14 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Functions that take long are also compiled for AVX2; the results are the same. */
-#ifndef FOR_WIDE_REGISTERS
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_WIDE_REGISTERS
-#endif
-#endif
+#include "_compiler.h"
 
 /* ------------------------------------------------------------------------------------------------
    Weights of terms
@@ -49,18 +42,12 @@ static inline const float *weights_of(const Products *products, size_t entry)
 /* Have the processor fetch the weights of a term that comes soon. */
 static inline void prefetch_weights(const Products *products, size_t entry)
 {
-#ifdef __GNUC__
     const char *at = (const char *)weights_of(products, entry);
-    for (size_t i = 0; i < products->n_topics * sizeof(float); i += 64)
-        __builtin_prefetch(at + i);
-#else
-    (void)products, (void)entry;
-#endif
+    for (size_t i = 0; i < products->n_topics * sizeof(float); i += CACHE_LINE)
+        prefetch(at + i);
 }
 
 #ifdef __GNUC__
-/* Else they would not be compiled for wide registers. */
-#define INLINED static inline __attribute__((always_inline))
 #define LANE 8      /* scores that fit into a register, or into two narrow ones */
 #define MAX_LANES 8 /* that stay in registers */
 typedef float Lane __attribute__((vector_size(LANE * sizeof(float))));
@@ -70,7 +57,7 @@ typedef float NarrowLane __attribute__((vector_size(LANE / 2 * sizeof(float))));
    `first` on, with so many registers; the last one ends with topic `end`, and overlaps the one before
    if there are not enough scores to fill it. */
 #define DEFINE_ADD_IN(name, Register) \
-INLINED void name(const Products *products, size_t at, size_t stop, float factor, float *scores, \
+INLINE void name(const Products *products, size_t at, size_t stop, float factor, float *scores, \
                         size_t first, size_t end, size_t n_registers) \
 { \
     const size_t width = sizeof(Register) / sizeof(float), last = end - width; \
@@ -95,7 +82,7 @@ DEFINE_ADD_IN(add_in_narrow_lanes, NarrowLane)
 
 /* Add the products of one row to the scores from `first` up to `end`, of which the registers must be
    able to hold all. The number of registers has to be known to the compiler. */
-INLINED void add_tile(const Products *products, size_t at, size_t stop, float factor, float *scores,
+INLINE void add_tile(const Products *products, size_t at, size_t stop, float factor, float *scores,
                       size_t first, size_t end)
 {
     switch ((end - first + LANE - 1) / LANE) {
@@ -160,15 +147,13 @@ static int add_sparse_products_of_row(const Products *products, const Sparse *sp
         int32_t first = sparse->starts[products->columns[at]], last = sparse->starts[products->columns[at] + 1];
         if (first < 0 || first > last || (size_t)last > sparse->n_weights)
             return 0;
-#ifdef __GNUC__
         if (at + AHEAD < stop) {
             size_t later = (uint32_t)sparse->starts[products->columns[at + AHEAD]];
             if (later < sparse->n_weights) {
-                __builtin_prefetch(sparse->weights + later);
-                __builtin_prefetch(sparse->topics + later);
+                prefetch(sparse->weights + later);
+                prefetch(sparse->topics + later);
             }
         }
-#endif
         float value = products->values[at] * factor;
         for (int32_t i = first; i < last; i++) {
             size_t topic = (uint32_t)sparse->topics[i];

@@ -118,6 +118,30 @@ static int read_group(PyObject *item, Group *group)
     return 1;
 }
 
+/* Release what groups have borrowed, and the groups. */
+static void free_groups(Group *groups, size_t n_groups)
+{
+    for (size_t i = 0; groups && i < n_groups; i++)
+        release_arrays(&groups[i].lent_idf, 1);
+    free(groups);
+}
+
+/* Return the groups in a tuple; NULL and an exception if there is no memory, or one is not what it has
+   to be. */
+static Group *read_groups(PyObject *items)
+{
+    size_t n_groups = (size_t)PyTuple_Size(items);
+    Group *groups = calloc(n_groups + 1, sizeof(Group));
+    if (!groups)
+        PyErr_NoMemory();
+    for (size_t i = 0; groups && i < n_groups; i++)
+        if (!read_group(PyTuple_GetItem(items, (Py_ssize_t)i), groups + i)) {
+            free_groups(groups, n_groups);
+            return NULL;
+        }
+    return groups;
+}
+
 /* Whether numbers of 0 or more add up to `total`. */
 static int add_up(const int64_t *lengths, size_t n, int64_t total)
 {
@@ -149,7 +173,7 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
     PyObject *items, *result = NULL;
     Group *groups = NULL;
     int64_t *lengths = NULL;
-    size_t n_groups, n_read = 0;
+    size_t n_groups = 0;
     memset(lent, 0, sizeof lent);
     if (!PyArg_ParseTuple(arguments, "O&O&O&O!", borrow_writable_floats, lent, borrow_int32, lent + 1,
                           borrow_int64, lent + 2, &PyTuple_Type, &items))
@@ -161,16 +185,9 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
         PyErr_NoMemory();
         goto done;
     }
-    groups = calloc(n_groups + 1, sizeof(Group));
-    if (!groups) {
-        PyErr_NoMemory();
+    groups = read_groups(items);
+    if (!groups)
         goto done;
-    }
-    while (n_read < n_groups) {
-        PyObject *item = PyTuple_GetItem(items, (Py_ssize_t)n_read);
-        if (!read_group(item, groups + n_read++))
-            goto done;
-    }
     if (!n_groups || n_lengths % n_groups || lent[0].len != lent[1].len
         || !add_up(lengths, n_lengths, lent[0].len / (Py_ssize_t)sizeof(float))) {
         fail("arrays that do not fit together");
@@ -181,9 +198,7 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
-    for (size_t i = 0; i < n_read; i++)
-        release_arrays(&groups[i].lent_idf, 1);
-    free(groups);
+    free_groups(groups, n_groups);
     free(lengths);
     release_arrays(lent, 3);
     return result;
@@ -282,7 +297,7 @@ static PyObject *unpack(PyObject *module, PyObject *arguments)
     PyObject *items, *scales, *result = NULL;
     Group *groups = NULL;
     int64_t *lengths = NULL;
-    size_t n_groups, n_read = 0;
+    size_t n_groups = 0;
     Packed packed;
     memset(lent, 0, sizeof lent);
     if (!PyArg_ParseTuple(arguments, "O&O&O&OiO!O&O&O&O&", borrow_uint32, lent + ENTRIES, borrow_int64,
@@ -296,16 +311,13 @@ static PyObject *unpack(PyObject *module, PyObject *arguments)
     n_groups = (size_t)PyTuple_Size(items);
     /* Copied, as another thread may write to the caller's array after it has been checked. */
     lengths = copy_of(lent + LENGTHS);
-    groups = calloc(n_groups + 1, sizeof(Group));
-    if (!lengths || !groups) {
+    if (!lengths) {
         PyErr_NoMemory();
         goto done;
     }
-    while (n_read < n_groups) {
-        PyObject *item = PyTuple_GetItem(items, (Py_ssize_t)n_read);
-        if (!read_group(item, groups + n_read++))
-            goto done;
-    }
+    groups = read_groups(items);
+    if (!groups)
+        goto done;
     size_t n_starts = (size_t)lent[STARTS].len / sizeof(int64_t);
     size_t n_chosen = (size_t)lent[ROWS].len / sizeof(int64_t);
     size_t n_values = (size_t)lent[VALUES].len / sizeof(float);
@@ -330,9 +342,7 @@ static PyObject *unpack(PyObject *module, PyObject *arguments)
     end(state);
     result = ok ? Py_BuildValue("") : fail("arrays that do not fit together");
 done:
-    for (size_t i = 0; i < n_read; i++)
-        release_arrays(&groups[i].lent_idf, 1);
-    free(groups);
+    free_groups(groups, n_groups);
     free(lengths);
     release_arrays(lent, N_LENT);
     return result;

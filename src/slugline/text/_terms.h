@@ -123,15 +123,11 @@ static inline int32_t number_in(const FeatureGroup *group, uint64_t hash)
 /* Have the processor fetch what will be read: tables are larger than its cache. */
 static inline void expect(const FeatureGroup *group, uint64_t hash)
 {
-#ifdef __GNUC__
     size_t bucket = (size_t)hash & (group->n_slots - 1);
     if (group->groups)
-        __builtin_prefetch(group->groups + bucket / 64);
+        prefetch(group->groups + bucket / 64);
     else if (group->columns && !group->keys)
-        __builtin_prefetch(group->columns + bucket);
-#else
-    (void)group, (void)hash;
-#endif
+        prefetch(group->columns + bucket);
 }
 
 /* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
@@ -347,7 +343,7 @@ static inline void expect_record(const WordCache *cache, const Word *word)
     if (slot->place && slot->hash == (uint32_t)word->hash) {
         const char *record = cache->records.bytes + start_of(slot);
         prefetch(record);
-        prefetch(record + 64);
+        prefetch(record + CACHE_LINE);
     }
 }
 

@@ -50,16 +50,6 @@ typedef struct {
     size_t n_known, n_counted;
 } WordRows;
 
-/* Fetch what will be read soon into the processor's cache. */
-static inline void prefetch(const void *address)
-{
-#ifdef __GNUC__
-    __builtin_prefetch(address);
-#else
-    (void)address;
-#endif
-}
-
 /* ------------------------------------------------------------------------------------------------
    The rows of words
    --------------------------------------------------------------------------------------------- */

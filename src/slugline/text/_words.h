@@ -13,17 +13,11 @@
 #include <string.h>
 
 #include "_arrays.h"
+#include "_compiler.h"
 
 /* Of the table of characters: one entry for each of the first 2^17, then one for each plane. */
 #define N_TABLED 0x20000
 #define N_CHARACTERS (N_TABLED + 17)
-
-/* Functions that take long are also compiled for AVX2; the results are the same. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_WIDE_REGISTERS
-#endif
 
 /* ------------------------------------------------------------------------------------------------
    Memory that grows

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "_arrays.h"
+#include "_compiler.h"
 
 /* Sums are made in the order in which NumPy makes them, and it makes longer ones in halves. */
 #define MOST_SUMMED 128
@@ -24,13 +25,6 @@
 /* Weights are read at random, so that they are prefetched this many entries ahead. */
 #define AHEAD 12
 #define AT_ONCE 4 /* terms of a row */
-#define LINE 64 /* bytes of a cache line */
-
-#if defined(__GNUC__)
-#define prefetch(place) __builtin_prefetch(place)
-#else
-#define prefetch(place) ((void)(place))
-#endif
 
 typedef struct {
     /* Rows: values, their columns, and where each row starts. */
@@ -91,7 +85,7 @@ static inline void add(float *restrict to, const float *restrict from, float fac
 static inline void prefetch_weights(const float *weights, size_t n)
 {
     const char *place = (const char *)weights;
-    for (size_t i = 0; i < n * sizeof(float); i += LINE)
+    for (size_t i = 0; i < n * sizeof(float); i += CACHE_LINE)
         prefetch(place + i);
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "_arrays.h"
+#include "_compiler.h"
 
 /* How far ahead columns and entries are prefetched, as tables are larger than the processor's
    caches. */
@@ -27,14 +28,6 @@
 #define LANE 8
 #define MOST_LANES 6
 #define WIDEST (LANE * MOST_LANES)
-
-/* The same code for wider registers, where the system chooses as it loads. Sums stay the same, as
-   products are rounded before they are added. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_WIDE_REGISTERS
-#endif
 
 typedef struct {
     const float *values;
@@ -49,12 +42,6 @@ typedef struct {
     float *of_columns, *of_rows;
     size_t width;
 } Strip;
-
-#ifdef __GNUC__
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static inline
-#endif
 
 /* For few topics, or other compilers. */
 INLINE void add_scores_plainly(const Block *block, Strip strip, const size_t width)
@@ -98,22 +85,22 @@ INLINE size_t begin_of(size_t lane, size_t n_lanes, Strip strip)
     return lane + 1 < n_lanes ? lane * LANE : strip.width - LANE;
 }
 
-INLINE void prefetch(const float *at, size_t n_lanes)
+INLINE void prefetch_lanes(const float *at, size_t n_lanes)
 {
-    for (size_t i = 0; i < n_lanes * sizeof(Lane); i += 64)
-        __builtin_prefetch((const char *)at + i);
+    for (size_t i = 0; i < n_lanes * sizeof(Lane); i += CACHE_LINE)
+        prefetch((const char *)at + i);
 }
 
 INLINE void prefetch_column(const Block *block, Strip strip, size_t named, size_t n_lanes)
 {
     if (named < block->n_named)
-        prefetch(strip.of_columns + (size_t)block->columns[named] * block->n_topics, n_lanes);
+        prefetch_lanes(strip.of_columns + (size_t)block->columns[named] * block->n_topics, n_lanes);
 }
 
 INLINE void prefetch_row(const Block *block, Strip strip, size_t entry, size_t n_lanes)
 {
     if (entry < block->n_entries)
-        prefetch(strip.of_rows + block->rows[entry] * block->n_topics, n_lanes);
+        prefetch_lanes(strip.of_rows + block->rows[entry] * block->n_topics, n_lanes);
 }
 
 INLINE void add_scores_in_lanes(const Block *block, Strip strip, const size_t n_lanes)

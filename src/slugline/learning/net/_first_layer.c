@@ -18,32 +18,16 @@
 #include <string.h>
 
 #include "_arrays.h"
+#include "_compiler.h"
 
 /* Rows of weights are prefetched this many entries ahead, as they are larger than the caches. */
 #define ENTRIES_AHEAD 8
-#define CACHE_LINE 64 /* bytes */
 /* Updating a row of weights takes as long as adding the gradient of this many entries. */
 #define ENTRIES_PER_UPDATE 16
 
 /* Units are computed together in up to this many registers of so many floats. */
 #define LANE 8
 #define MOST_LANES 8
-
-/* The same code for wider registers, where the system chooses as it loads. Sums stay the same, as
-   products are rounded before they are added. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_WIDE_REGISTERS
-#endif
-
-#ifdef __GNUC__
-#define INLINE static inline __attribute__((always_inline))
-#define prefetch(place) __builtin_prefetch(place)
-#else
-#define INLINE static inline
-#define prefetch(place) ((void)(place))
-#endif
 
 /* Rows as in CSR, and which of them the batch has. */
 typedef struct {
