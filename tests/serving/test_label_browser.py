@@ -136,14 +136,18 @@ def test_tab_and_enter_suffice(browser: Browser, texts: Path) -> None:
 
 def test_focus_stays_on_a_topic_while_a_text_is_awaited(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
+        page.wait_for_function("() => state.queue.length === N_AHEAD")
         awaited: list[Route] = []
         page.route("**/v1/next", lambda route: awaited.append(route))
         topic = page.locator("#topics button").first
         topic.focus()
-        while page.locator("#card[data-assignment]").count():  # until no text is ahead
+        for _ in range(3):  # the text on the screen, and those ahead of it
             page.keyboard.press("Enter")
+        page.locator("#card:not([data-assignment])").wait_for()
         assert topic.get_attribute("aria-disabled") == "true"
         page.keyboard.press("Enter")
+        while not awaited:  # which the browser's own process says later
+            page.wait_for_timeout(10)
         awaited.pop().continue_()
         page.unroute("**/v1/next")
         page.locator("#card[data-assignment]").wait_for()
