@@ -133,6 +133,18 @@ def estimate_group(
         )
 
 
+def limit_sets(samples: Sequence[HeldoutSample]) -> int:
+    """Return the number of simulated sets: fewer with many topics, which take longer.
+
+    Parameters
+    ----------
+    samples : sequence of HeldoutSample
+        That of a single-label model, or those of all topics of a multilabel model.
+    """
+    n_shares = sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples)
+    return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_shares))
+
+
 @lru_cache(maxsize=1)
 def _thread_pools() -> ThreadpoolController:
     """Return the thread pools of the process, which take a millisecond to find."""
@@ -165,18 +177,13 @@ def _disagreement(difference: F64, simulated: SimulatedErrors) -> float:
     return float(statistic / (_CHANCE_FACTOR * np.quantile(limits, _CHANCE_QUANTILE)))
 
 
-def _limit_sets(n_topics: int) -> int:
-    """Return the number of simulated sets: fewer with many topics, which take longer."""
-    return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_topics))
-
-
 def estimate_texts(
     samples: Sequence[HeldoutSample], texts: SampledRows, *, seed: int
 ) -> list[ShareEstimate]:
     """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
     rows, weights = texts.rows()
     n_copies = count_copies(rows, weights)
-    n_sets = _limit_sets(sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples))
+    n_sets = limit_sets(samples)
     return [
         estimate_group(
             sample,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from slugline.counting.changes import find_changes
 from slugline.counting.concerns import few_text_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.dates import PERIODS, Period, name_period
-from slugline.counting.estimation import ShareEstimate, estimate_group
+from slugline.counting.estimation import ShareEstimate, estimate_group, limit_sets
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
@@ -238,21 +239,23 @@ class _DayCounter:
 
         Empty if the model has no held-out documents.
         """
-        seed = self._options.seed
         if not self._samples:
             return []
+        estimate = functools.partial(
+            estimate_group, seed=self._options.seed, n_sets=limit_sets(self._samples)
+        )
         if not sums.multilabel:
             rows, weights = sums.rows()
-            estimate = estimate_group(self._samples[0], rows, weights, seed=seed)
+            shares = estimate(self._samples[0], rows, weights)
             if sums.has_mixed_bins:
                 # The means of such a bin don't show how sure the model was of its texts.
-                estimate = replace(estimate, confidence=estimate.usual_confidence)
-            return [estimate]
+                shares = replace(shares, confidence=shares.usual_confidence)
+            return [shares]
         estimates = []
         for topic, sample in enumerate(self._samples):
             rows, weights = sums.rows(topic)
             proba = binary_proba(rows[:, 0], sample.low_proba)
-            estimates.append(estimate_group(sample, proba, weights, seed=seed))
+            estimates.append(estimate(sample, proba, weights))
         return estimates
 
     def _count_group(
