@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import itertools
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import slugline
 from label_page import press, shown, wait_until_saved
-from server import running
 from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
@@ -40,19 +40,20 @@ def texts(tmp_path: Path) -> Path:
     return path
 
 
-def write_topics(path: Path, names: list[str]) -> Path:
-    path.write_text("name,description\n" + "".join(f"{name},about {name}\n" for name in names))
-    return path
-
-
 @contextlib.contextmanager
-def labelling(texts: Path, *words: object, topics: list[str] = TOPICS) -> Iterator[str]:
-    """Run `slugline label` on texts; yield its address."""
-    more = ["--topics", write_topics(texts.with_name("topics.csv"), topics)] if topics else []
-    labels = texts.with_name("labels.db")
-    arguments = (texts, "-o", labels, "--text", "body", "--coder", "Kim", *more, *words)
-    with running(*arguments, command="label") as address:
-        yield address
+def labelling(texts: Path, *, topics: list[str] = TOPICS, **options: Any) -> Iterator[str]:
+    """Open a page to label texts, with a server in this process; yield its address."""
+    options = {"settings": slugline.ServeSettings(port=0, max_body=1 << 20)} | options
+    with slugline.label(
+        texts,
+        texts.with_name("labels.db"),
+        text="body",
+        coder="Kim",
+        topics={name: f"about {name}" for name in topics},
+        announce=lambda url: None,
+        **options,
+    ) as page:
+        yield page.url.rstrip("/")
 
 
 @contextlib.contextmanager
@@ -67,6 +68,7 @@ def opened(browser: Browser, address: str, *, expected: str = "", **options: Any
     page.on("request", lambda sent: _check_ours(sent.url, address, complaints))
     page.goto(address)
     page.locator("#card[data-assignment]").wait_for()
+    page.locator("#recent[aria-busy='false']").wait_for(state="attached")
     try:
         yield page
         assert [each for each in complaints if not expected or expected not in each] == []
@@ -138,7 +140,15 @@ def test_focus_stays_on_a_topic_while_a_text_is_awaited(browser: Browser, texts:
     with labelling(texts) as address, opened(browser, address) as page:
         page.wait_for_function("() => state.queue.length === N_AHEAD")
         awaited: list[Route] = []
-        page.route("**/v1/next", lambda route: awaited.append(route))
+        is_awaiting = True
+
+        def answer_later(route: Route) -> None:
+            if is_awaiting:
+                awaited.append(route)
+            else:
+                route.continue_()
+
+        page.route("**/v1/next", answer_later)
         topic = page.locator("#topics button").first
         topic.focus()
         for _ in range(3):  # the text on the screen, and those ahead of it
@@ -148,8 +158,8 @@ def test_focus_stays_on_a_topic_while_a_text_is_awaited(browser: Browser, texts:
         page.keyboard.press("Enter")
         while not awaited:  # which the browser's own process says later
             page.wait_for_timeout(10)
+        is_awaiting = False
         awaited.pop().continue_()
-        page.unroute("**/v1/next")
         page.locator("#card[data-assignment]").wait_for()
         n_decided = page.locator("#recent li").count()
         press(page, "Enter")
@@ -166,22 +176,35 @@ def test_next_text_is_announced(browser: Browser, texts: Path) -> None:
         assert page.locator("#announcements").get_attribute("aria-live") == "polite"
 
 
-def test_double_click_labels_one_text(browser: Browser, texts: Path) -> None:
-    with labelling(texts) as address, opened(browser, address) as page:
-        page.locator("#topics button").first.dblclick()
-        wait_until_saved(page)
-    assert decisions(texts) == [("label", ("grain",), None)]
+def click_twice(page: Page, seconds: float) -> None:
+    """Click on the first topic twice, so many seconds apart by the time that the events have."""
+    box = page.locator("#topics button").first.bounding_box()
+    assert box is not None
+    devtools = page.context.new_cdp_session(page)
+    start = time.time()
+    for n_clicks in (1, 2):  # as browsers count clicks in one place within half a second
+        for kind in ("mousePressed", "mouseReleased"):
+            event = {
+                "type": kind,
+                "x": box["x"] + 5,
+                "y": box["y"] + 5,
+                "button": "left",
+                "clickCount": n_clicks,
+                "timestamp": start + (n_clicks - 1) * seconds,
+            }
+            devtools.send("Input.dispatchMouseEvent", event)
 
 
-def test_two_taps_on_a_topic_label_two_texts(browser: Browser, texts: Path) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "n_labels"), [(0.1, 1), (0.35, 2)], ids=["double click", "two taps"]
+)
+def test_second_click_labels_the_next_text_unless_it_is_fast(
+    browser: Browser, texts: Path, seconds: float, n_labels: int
+) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
-        first = page.locator("#topics button").first
-        first.click()
-        page.wait_for_timeout(350)
-        page.mouse.down(click_count=2)  # as browsers count taps in one place within half a second
-        page.mouse.up(click_count=2)
+        click_twice(page, seconds)
         wait_until_saved(page)
-    assert decisions(texts) == [("label", ("grain",), None)] * 2
+    assert decisions(texts) == [("label", ("grain",), None)] * n_labels
 
 
 def test_topic_without_labels_is_removed(browser: Browser, texts: Path) -> None:
@@ -236,7 +259,7 @@ def test_new_topic_is_typed_and_a_similar_one_is_asked_about(browser: Browser, t
 
 
 def test_several_topics_are_toggled_and_saved_by_enter(browser: Browser, texts: Path) -> None:
-    with labelling(texts, "--multiple") as address, opened(browser, address) as page:
+    with labelling(texts, multilabel=True) as address, opened(browser, address) as page:
         page.keyboard.press("1")
         page.keyboard.press("3")
         page.keyboard.press("2")
@@ -341,6 +364,13 @@ def add_second_coder(texts: Path) -> None:
         store.import_labels("llm", labels)
 
 
+def wait_until_measured(page: Page) -> None:
+    """Wait until the agreement is that of all labels, after which it is not shown anew."""
+    panel = page.locator("#agreement")
+    panel.get_by_text("two people").first.wait_for()
+    panel.get_by_text("Newer labels are being counted").wait_for(state="detached")
+
+
 def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -360,6 +390,7 @@ def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
         confusions = panel.get_by_role("region", name="Confusions of people").inner_text()
         assert confusions.split()[-5:] == ["grain", "metal", "1", "Kim", "Lee"]
         panel.get_by_text("llm may replace a person can’t be tested").wait_for()
+        wait_until_measured(page)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             assert Axe().run(page).response["violations"] == [], scheme
@@ -378,13 +409,16 @@ def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
             first = next(each for each in store.labels() if each.status == "open")
             store.settle(first.document.id, ["metal"], "Kim")
         page.get_by_text("Coders: how far they agree").click()
+        wait_until_measured(page)
         page.get_by_role("button", name="Undo", exact=True).click()
         page.get_by_role("button", name="Settle 2 disagreements").wait_for()
+        wait_until_measured(page)
         page.get_by_role("button", name="Withdraw the labels of Lee").click()
         page.evaluate("refreshAgreement()")  # as the page does while newer labels are counted
         page.get_by_role("button", name="Withdraw 2 labels").click()
         page.locator("#agreement", has_text="The labels of Lee were withdrawn by Kim").wait_for()
         page.locator("#progress-summary", has_text="disagree").wait_for(state="detached")
+        wait_until_measured(page)
         page.get_by_role("button", name="Give them back").click()
         page.get_by_role("button", name="Settle 2 disagreements").wait_for()
 
@@ -398,14 +432,11 @@ def with_copies(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     texts = tmp_path / "texts.csv"
     texts.write_text("body\n" + "".join(f"{COPY.format(n)}\n" for n in range(12)))
     with labelling(texts) as address, opened(browser, address) as page:
-        for _ in range(100):  # until the near copies are found
-            page.keyboard.press("1")
-            wait_until_saved(page)
-            page.wait_for_timeout(200)
-            if page.locator("#copies", has_text="nearly the same").is_visible():
-                break
-            page.keyboard.press("u")
-            page.locator("#no-recent").wait_for()
+        for thread in threading.enumerate():
+            if thread.name == "near-copies":
+                thread.join()
+        page.keyboard.press("1")
+        page.locator("#copies", has_text="nearly the same").wait_for()
         page.keyboard.press("g")
         page.locator("#copies input").first.wait_for()
         yield page
@@ -522,7 +553,7 @@ def test_note_on_a_disagreement_is_not_that_of_the_next_text(browser: Browser, t
 def test_note_and_topics_of_a_text_outlast_a_look_at_an_earlier_one(
     browser: Browser, texts: Path
 ) -> None:
-    with labelling(texts, "--multiple") as address, opened(browser, address) as page:
+    with labelling(texts, multilabel=True) as address, opened(browser, address) as page:
         page.keyboard.press("1")
         press(page, "Enter")
         wait_until_saved(page)
@@ -543,6 +574,7 @@ def test_codebook_keeps_edits_and_long_examples(browser: Browser, texts: Path) -
         with LabelStore(texts.with_name("labels.db")) as store:
             store.describe_topic("grain", "Kim", description="", examples=[long, "rye\nor oats"])
         page.reload()
+        page.locator("#card[data-assignment]").wait_for()
         page.keyboard.press("b")
         grain = page.locator("#codebook details").first
         grain.locator("summary").click()
@@ -656,9 +688,8 @@ def test_contradicted_label_is_for_all_eyes(browser: Browser, texts: Path) -> No
 def test_decision_without_a_login_is_saved_after_the_next_one(
     browser: Browser, texts: Path
 ) -> None:
-    tokens = texts.with_name("tokens")
-    tokens.write_text("Kim 0123456789abcdef\n")
-    with labelling(texts, "--token-file", tokens) as address:
+    settings = slugline.ServeSettings(port=0, tokens=("Kim 0123456789abcdef",))
+    with labelling(texts, settings=settings) as address:
         context = browser.new_context()
         context.set_default_timeout(60_000)
         page = context.new_page()
@@ -670,6 +701,9 @@ def test_decision_without_a_login_is_saved_after_the_next_one(
             if not is_again:
                 press(page, "1")
                 wait_until_saved(page)
+                page.wait_for_function("() => state.queue.length === N_AHEAD")
+                # The decision is what asks for the login, and no request before it.
+                page.route("**/v1/progress", lambda route: route.abort())
                 context.clear_cookies()  # as if logged out in another tab
                 page.keyboard.press("2")
                 page.wait_for_url("**/login")
@@ -693,21 +727,25 @@ def test_damaged_decision_in_storage_does_not_hold_up_others(browser: Browser, t
     assert decisions(texts) == [("label", ("grain",), None)]
 
 
-def test_waiting_for_an_unsaved_decision_keeps_to_the_delays(browser: Browser, texts: Path) -> None:
+def test_unsaved_decision_is_sent_again_after_longer_and_longer_delays(
+    browser: Browser, texts: Path
+) -> None:
     with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
-        times: list[float] = []
-
-        def lose(route: Route) -> None:
-            times.append(time.monotonic())
-            route.abort()
-
-        page.route("**/v1/decide", lose)
+        problem = page.locator(".problem", has_text="1 decision has not been saved yet")
+        page.clock.install()
+        page.route("**/v1/decide", lambda route: route.abort())
         press(page, "1")
-        page.keyboard.press("u")
-        while len(times) < 3:
-            page.wait_for_timeout(100)
-        # The key may have sent it again at once; else a second passes, and then two.
-        assert sum(later - earlier < 0.9 for earlier, later in itertools.pairwise(times)) <= 1
+        problem.wait_for()
+        for milliseconds in (1000, 2000, 4000):
+            problem.evaluate("each => { each.id = 'earlier-problem' }")
+            page.clock.run_for(milliseconds - 1)
+            assert page.locator("#earlier-problem").count() == 1
+            page.clock.run_for(1)
+            page.locator("#earlier-problem").wait_for(state="detached")
+            problem.wait_for()
+        problem.evaluate("each => { each.id = 'earlier-problem' }")
+        page.keyboard.press("u")  # sends it at once
+        page.locator("#earlier-problem").wait_for(state="detached")
         page.unroute_all(behavior="ignoreErrors")
 
 
@@ -743,9 +781,8 @@ def test_lost_replies_double_nothing(browser: Browser, texts: Path) -> None:
         page.route("**/v1/decide", lose_reply)
         page.keyboard.press("1")
         page.locator(".problem", has_text="1 decision has not been saved yet").wait_for()
-        with page.expect_request("**/v1/decide"):
-            page.get_by_role("button", name="Try now").click()
         loses_replies = False
+        page.get_by_role("button", name="Try now").click()
         wait_until_saved(page)
         page.locator(".problem").wait_for(state="detached")
     assert decisions(texts) == [("label", ("grain",), None)]
@@ -754,7 +791,10 @@ def test_lost_replies_double_nothing(browser: Browser, texts: Path) -> None:
 def test_unsaved_decisions_survive_a_reload(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
         page.route("**/v1/decide", lambda route: route.abort())
-        press(page, "1", "2")
+        press(page, "1")
+        page.locator(".problem", has_text="1 decision has not been saved yet").wait_for()
+        press(page, "2")
+        page.get_by_role("button", name="Try now").click()
         page.locator(".problem", has_text="2 decisions have not been saved yet").wait_for()
         page.unroute("**/v1/decide")
         page.on("dialog", lambda dialog: dialog.accept())

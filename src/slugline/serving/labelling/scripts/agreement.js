@@ -8,6 +8,9 @@ const N_CONFUSIONS = 10;
 let awaiting;
 // Whether a withdrawal is asked about, whose buttons would go if the tables were shown anew.
 let isConfirming = false;
+// The reply whose tables are shown, as JSON. They aren't made anew for the same one: that would take
+// the focus from a button, and a click that had begun.
+let shownReply = "";
 
 const isAgreementOpen = () => find("#agreement-box").open;
 
@@ -22,7 +25,9 @@ async function refreshAgreement() {
 function takeAgreement(reply) {
   clearTimeout(awaiting);
   isConfirming = false;
-  showAgreement(reply);
+  const json = JSON.stringify(reply);
+  if (json !== shownReply) showAgreement(reply);
+  shownReply = json;
   if (!reply.is_current && isAgreementOpen()) awaiting = setTimeout(refreshAgreement, 1000);
 }
 
@@ -115,6 +120,7 @@ function withdrawButton({ coder, n_labels }) {
       refreshAgreement();
     };
     isConfirming = true;
+    shownReply = "";
     ask.replaceWith(sure, " ", make("button", { type: "button", onclick: keep }, "Keep"));
     sure.focus();
   });
@@ -177,7 +183,7 @@ async function changeCoders(change, body) {
   refreshProgress();
   state.isAtEnd = false; // texts may be free now
   keepFilled();
-  attempt(async () => takeRecent(await call("/v1/recent", {})));
+  refreshRecent();
 }
 
 const hundredths = (value) => value.toFixed(2);

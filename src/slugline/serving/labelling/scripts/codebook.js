@@ -12,7 +12,7 @@ function takeCodebook(codebook, saved = null) {
 const initialValues = new WeakMap();
 
 function isEdited(entry) {
-  return findAll("input, textarea", entry)
+  return findAll("input, textarea, select", entry)
     .some((field) => field.value !== initialValues.get(field));
 }
 
@@ -62,7 +62,7 @@ async function changeTopic(change, body, id) {
   if (!codebook) return;
   document.activeElement?.blur();
   takeCodebook(codebook, id);
-  attempt(async () => takeRecent(await call("/v1/recent", {}))); // names may have changed
+  refreshRecent(); // names may have changed
   refreshProgress();
   say("The codebook is saved");
 }
@@ -75,10 +75,10 @@ function codebookEntry(topic, isOpen) {
   const exampleOf = new Map(topic.examples.map((each) => [shorten(each, 1000), each]));
   examples.value = [...exampleOf.keys()].join("\n");
   const name = make("input", { id: `${id}-name`, value: topic.name, maxLength: 1000 });
-  for (const field of [description, examples, name]) initialValues.set(field, field.value);
   const others = state.topics.filter((other) => other.id !== topic.id);
   const into = make("select", { id: `${id}-into` },
     ...others.map((other) => make("option", { value: other.name }, shorten(other.name, TOPIC_LENGTH))));
+  for (const field of [description, examples, name, into]) initialValues.set(field, field.value);
   const takeText = make("button", { type: "button", onclick: () => {
     if (!state.current) return;
     examples.value = `${examples.value}\n${shorten(state.current.text, 1000)}`.trim();

@@ -99,7 +99,7 @@ async function labelCopies(event) {
   hideCopies();
   say(`${counted(reply.n_copies, "text")} labelled ${listed(topics)}`);
   refreshProgress();
-  attempt(async () => takeRecent(await call("/v1/recent", {})));
+  refreshRecent();
 }
 
 async function undoCopies(assignment) {
@@ -111,5 +111,5 @@ async function undoCopies(assignment) {
   refreshProgress();
   state.isAtEnd = false; // these texts may come again
   keepFilled();
-  attempt(async () => takeRecent(await call("/v1/recent", {})));
+  refreshRecent();
 }

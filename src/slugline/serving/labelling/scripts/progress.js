@@ -2,18 +2,21 @@
 
 let refreshing;
 
-// Show the progress soon, and again while the server may be learning from the last label.
+// Show the progress soon, and again while the server may be learning from the last label; a reply to
+// an earlier call, which may come later, is not shown.
 function refreshProgress(delays = [300, 3000, 8000, 20000, 60000]) {
   clearTimeout(refreshing);
   const [delay, ...later] = delays;
-  refreshing = setTimeout(async () => {
+  const timer = setTimeout(async () => {
     try {
-      takeProgress(await call("/v1/progress"));
+      const progress = await call("/v1/progress");
+      if (timer === refreshing) takeProgress(progress);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error; // the next decision asks again
     }
-    if (later.length) refreshProgress(later);
+    if (later.length && timer === refreshing) refreshProgress(later);
   }, delay);
+  refreshing = timer;
 }
 
 function takeProgress(progress) {

@@ -2,8 +2,11 @@
 
 // The number of decisions that are listed; more if somebody wants to see more.
 let nListed = 8;
+// How often the decisions were listed, each time after a change.
+let nLists = 0;
 
 function showRecent() {
+  nLists += 1;
   const rows = state.recent.slice(0, nListed).map((item) => make(
     "li", {}, make(
       "button", { type: "button", onclick: () => openDecision(item) },
@@ -48,9 +51,21 @@ async function showMore() {
   findAll("#recent button")[first]?.focus();
 }
 
+// List the decisions that the server has; ask again if one was made or taken back in the meantime.
+async function refreshRecent() {
+  let nBefore, reply;
+  do {
+    nBefore = nLists;
+    reply = await attempt(() => call("/v1/recent", {}));
+  } while (reply && nLists !== nBefore);
+  if (reply) takeRecent(reply);
+}
+
 function takeRecent({ decisions, has_more }) {
   state.hasMore = has_more;
   const pending = state.recent.filter((each) => !each.isSaved);
-  state.recent = [...pending, ...decisions.map((each) => ({ ...each, isSaved: true }))];
+  const assignments = new Set(pending.map((each) => each.decision.assignment));
+  const saved = decisions.filter((each) => !assignments.has(each.decision.assignment));
+  state.recent = [...pending, ...saved.map((each) => ({ ...each, isSaved: true }))];
   showRecent();
 }

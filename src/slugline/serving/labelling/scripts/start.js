@@ -36,7 +36,8 @@ async function connect() {
   sendOutbox();
   keepFilled();
   await whenSaved();
-  attempt(async () => takeRecent(await call("/v1/recent", {})));
+  await refreshRecent();
+  find("#recent").ariaBusy = "false";
 }
 
 showKeys();
