@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import slugline
-from label_page import press, shown, wait_until_saved
+from browsers import find_violations
+from label_page import opened, press, shown, wait_until_saved
 from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
@@ -54,31 +55,6 @@ def labelling(texts: Path, *, topics: list[str] = TOPICS, **options: Any) -> Ite
         **options,
     ) as page:
         yield page.url.rstrip("/")
-
-
-@contextlib.contextmanager
-def opened(browser: Browser, address: str, *, expected: str = "", **options: Any) -> Iterator[Page]:
-    """Open the page; whatever the browser complains about fails the test, unless expected."""
-    context = browser.new_context(**options)
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda sent: _check_ours(sent.url, address, complaints))
-    page.goto(address)
-    page.locator("#card[data-assignment]").wait_for()
-    page.locator("#recent[aria-busy='false']").wait_for(state="attached")
-    try:
-        yield page
-        assert [each for each in complaints if not expected or expected not in each] == []
-    finally:
-        context.close()
-
-
-def _check_ours(url: str, address: str, complaints: list[str]) -> None:
-    if not url.startswith((f"{address}/", "data:")):
-        complaints.append(f"asked elsewhere: {url}")
 
 
 def decisions(texts: Path) -> list[tuple[str, tuple[str, ...], str | None]]:
@@ -372,8 +348,6 @@ def wait_until_measured(page: Page) -> None:
 
 
 def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     with labelling(texts) as address, opened(browser, address) as page:
         summary = page.get_by_text("Coders: how far they agree")
         summary.click()
@@ -391,9 +365,7 @@ def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
         assert confusions.split()[-5:] == ["grain", "metal", "1", "Kim", "Lee"]
         panel.get_by_text("llm may replace a person can’t be tested").wait_for()
         wait_until_measured(page)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert Axe().run(page).response["violations"] == [], scheme
+        assert find_violations(page) == []
         page.set_viewport_size({"width": 320, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
@@ -671,13 +643,9 @@ def test_contradicted_label_is_kept_by_a_click(browser: Browser, texts: Path) ->
 
 
 def test_contradicted_label_is_for_all_eyes(browser: Browser, texts: Path) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     with labelling(texts) as address, opened(browser, address) as page:
         show_contradicted(page, texts)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert Axe().run(page).response["violations"] == [], scheme
+        assert find_violations(page) == []
         page.set_viewport_size({"width": 320, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
@@ -864,31 +832,16 @@ def fill_page(page: Page) -> None:
 
 
 def test_axe_finds_no_violations(browser: Browser, texts: Path) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = []
     names = [*TOPICS, "<b>a very long name</b> " * 8, "короткая тема"]
     with labelling(texts, topics=names) as address, opened(browser, address) as page:
-        for step in ("empty", "full"):
-            if step == "full":
-                fill_page(page)
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                found += [
-                    (step, scheme, each["id"], node["target"], node["failureSummary"])
-                    for each in Axe().run(page).response["violations"]
-                    for node in each["nodes"]
-                ]
-    assert found == []
+        assert find_violations(page) == []
+        fill_page(page)
+        assert find_violations(page) == []
 
 
 def test_near_copies_are_for_all_eyes(browser: Browser, tmp_path: Path) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     with with_copies(browser, tmp_path) as page:
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert Axe().run(page).response["violations"] == [], scheme
+        assert find_violations(page) == []
         page.set_viewport_size({"width": 320, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 

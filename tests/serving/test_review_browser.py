@@ -6,13 +6,28 @@ import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from browsers import find_violations
+from label_page import opened, press, wait_until_saved
 from labelled_texts import labelled
-from server import running
+from slugline.auditing.audit import audit_corpus
+from slugline.auditing.findings import Findings
+from slugline.auditing.repair import other_columns
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.loading import load_corpus
+from slugline.labels.audit_review import AuditReview, open_decisions
+from slugline.labels.label_setup import add_topics
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments
+from slugline.serving.labelling.app import make_label_app
+from slugline.serving.labelling.handlers import LabelState
+from slugline.serving.labelling.service import LabelService
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.server.ports import address_of, bind
+from slugline.serving.server.server_thread import ServerThread
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -20,45 +35,52 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Return a table of documents, some with a wrong topic."""
-    path = tmp_path / "news.csv"
+class Audited(NamedTuple):
+    """A table of documents, and what an audit finds."""
+
+    path: Path
+    findings: Findings
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
+    """Audit documents, some with a wrong topic."""
+    path = tmp_path_factory.mktemp("audit") / "news.csv"
     texts, topics, _ = labelled(150, 12)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["body", "queue", "a column with a long name"])
         pairs = zip(texts, topics, strict=True)
         writer.writerows([text, topic, "x" * 60] for text, topic in pairs)
-    return path
+    corpus = load_corpus(path, text="body", topic="queue")
+    return Audited(path, Findings(audit_corpus(corpus)))
 
 
 @contextlib.contextmanager
-def reviewing(browser: Browser, data: Path, **options: Any) -> Iterator[Page]:
-    """Open the page on the suspects; whatever the browser complains about fails the test."""
-    words = (data, "--text", "body", "--topic", "queue", "--page", "--coder", "Kim")
-    with running(*words, "-o", data.with_name("r.db"), command="audit") as address:
-        context = browser.new_context(**options)
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(address)
-        page.locator("#card[data-assignment]").wait_for()
-        try:
-            yield page
-            assert complaints == []
-        finally:
-            context.close()
-
-
-def press(page: Page, *keys: str) -> None:
-    """Press keys, and wait for the next suspect after each."""
-    for key in keys:
-        before = page.locator("#card").get_attribute("data-assignment")
-        page.keyboard.press(key)
-        page.locator(f"#card[data-assignment]:not([data-assignment='{before}'])").wait_for()
+def reviewing(browser: Browser, audited: Audited, file: Path, **options: Any) -> Iterator[Page]:
+    """Open the page on the suspects, as `slugline audit --page` does, served by this process."""
+    audit, data = audited.findings.audit, [str(audited.path)]
+    rows = audited.findings.to_review()
+    reading = ReadOptions(text="body", topic="queue")
+    columns = other_columns(data, audit.training_documents(), rows, reading)
+    review = AuditReview(audited.findings, rows, columns)
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(open_decisions(file, audited.path.name))
+        add_topics(store, dict.fromkeys(map(str, audit.corpus.topic_counts()), ""), "Kim")
+        assignments = RowAssignments.from_store(review.table, store)
+        selector = review.make_selector(assignments)
+        service = LabelService(
+            *(store, review.table, assignments, selector, "Kim"),
+            content="suspects",
+            reviewer=review,
+        )
+        stack.callback(service.close)
+        state = LabelState(ServeSettings(), service)
+        stack.callback(state.threads.close)
+        listener = stack.enter_context(contextlib.closing(bind("127.0.0.1", 0)))
+        server = ServerThread(make_label_app(state), state.settings, listener)
+        stack.callback(server.stop)
+        yield stack.enter_context(opened(browser, address_of(listener).rstrip("/"), **options))
 
 
 def names(page: Page) -> list[str]:
@@ -66,19 +88,21 @@ def names(page: Page) -> list[str]:
     return page.locator("#review p b").all_inner_texts()
 
 
-def test_keys_keep_change_choose_remove_and_undo(browser: Browser, data: Path) -> None:
-    with reviewing(browser, data) as page:
+def test_keys_keep_change_choose_remove_and_undo(
+    browser: Browser, audited: Audited, tmp_path: Path
+) -> None:
+    with reviewing(browser, audited, tmp_path / "r.db") as page:
         first, second = names(page), []
         press(page, "k")
         second = names(page)
         press(page, "c", "1", ".", ",")
-        page.wait_for_function("() => !outbox.entries.length")
+        wait_until_saved(page)
         latest = page.locator("#recent b").all_inner_texts()
         press(page, "u")
-    topics = page_topics(data)
-    assert latest == ["skipped, unclear", "removed", topics[0], second[1], first[0]]
-    with LabelStore(data.with_name("r.db")) as store:
+    with LabelStore(tmp_path / "r.db") as store:
+        topics = store.codebook().names()
         stored = [(each.kind, each.topics, each.reason) for each in store.decisions()]
+    assert latest == ["skipped, unclear", "removed", topics[0], second[1], first[0]]
     assert stored == [
         ("label", (first[0],), None),
         ("label", (second[1],), None),
@@ -89,13 +113,10 @@ def test_keys_keep_change_choose_remove_and_undo(browser: Browser, data: Path) -
     ]
 
 
-def page_topics(data: Path) -> list[str]:
-    with LabelStore(data.with_name("r.db")) as store:
-        return store.codebook().names()
-
-
-def test_evidence_is_announced_with_its_text(browser: Browser, data: Path) -> None:
-    with reviewing(browser, data) as page:
+def test_evidence_is_announced_with_its_text(
+    browser: Browser, audited: Audited, tmp_path: Path
+) -> None:
+    with reviewing(browser, audited, tmp_path / "r.db") as page:
         topic, proposal = names(page)
         said = page.locator("#announcements").inner_text()
         assert said.endswith(f"Its topic is {topic}; the other documents say {proposal}.")
@@ -104,8 +125,8 @@ def test_evidence_is_announced_with_its_text(browser: Browser, data: Path) -> No
         assert page.locator("h1").text_content() == "Review suspects"
 
 
-def test_tab_and_enter_suffice(browser: Browser, data: Path) -> None:
-    with reviewing(browser, data) as page:
+def test_tab_and_enter_suffice(browser: Browser, audited: Audited, tmp_path: Path) -> None:
+    with reviewing(browser, audited, tmp_path / "r.db") as page:
         topic = names(page)[0]
         page.locator("#card").focus()
         for _ in range(10):
@@ -113,12 +134,14 @@ def test_tab_and_enter_suffice(browser: Browser, data: Path) -> None:
             if page.evaluate("document.activeElement.dataset.review") == "k":
                 break
         press(page, "Enter")
-        page.wait_for_function("() => !outbox.entries.length")
+        wait_until_saved(page)
         assert page.locator("#recent b").first.inner_text() == topic
 
 
-def test_page_says_that_all_suspects_are_decided(browser: Browser, data: Path) -> None:
-    with reviewing(browser, data) as page:
+def test_page_says_that_all_suspects_are_decided(
+    browser: Browser, audited: Audited, tmp_path: Path
+) -> None:
+    with reviewing(browser, audited, tmp_path / "r.db") as page:
         n_suspects = page.evaluate("state.progress.n_texts")
         assert n_suspects > 1
         press(page, *"k" * (n_suspects - 1))
@@ -128,20 +151,18 @@ def test_page_says_that_all_suspects_are_decided(browser: Browser, data: Path) -
         assert page.locator("#review").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violations(browser: Browser, data: Path, scheme: Any) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    with reviewing(browser, data, color_scheme=scheme) as page:
-        found = axe.Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
+def test_axe_finds_no_violations(browser: Browser, audited: Audited, tmp_path: Path) -> None:
+    with reviewing(browser, audited, tmp_path / "r.db") as page:
+        assert find_violations(page) == []
         press(page, "c")
-        page.wait_for_function("() => !outbox.entries.length")
+        wait_until_saved(page)
         page.locator("#recent button").first.click()
         page.get_by_text("Take it back").wait_for()
-        found = axe.Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
+        assert find_violations(page) == []
 
 
-def test_page_fits_into_a_narrow_window(browser: Browser, data: Path) -> None:
-    with reviewing(browser, data, viewport={"width": 320, "height": 640}) as page:
+def test_page_fits_into_a_narrow_window(browser: Browser, audited: Audited, tmp_path: Path) -> None:
+    with reviewing(
+        browser, audited, tmp_path / "r.db", viewport={"width": 320, "height": 640}
+    ) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
