@@ -34,7 +34,11 @@ def test_server_behind_nginx_answers_its_own_page_only() -> None:
     assert name
     assert "proxy_set_header Host $http_host;" in NGINX
     with running("--allowed-host", name[1]) as address:
-        asked: dict[str, Any] = {"url": f"{address}/v1/classify", "json": {"text": "wheat"}}
+        asked: dict[str, Any] = {
+            "url": f"{address}/v1/classify",
+            "json": {"text": "wheat"},
+            "timeout": 120,
+        }
         passed_on = {"Host": name[1], "X-Forwarded-Proto": "https"}
         for origin, status in ((name[1], 200), ("elsewhere.example", 403)):
             headers = {**passed_on, "Origin": f"https://{origin}"}

@@ -151,7 +151,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     learns = ["--corrections", "c.db", "--learn-every", 180, "--learn-from", news_csv]
     learns += ["--approve", "none"]
     with running("news.slug", *learns) as url:
-        old = httpx.get(f"{url}/ready").json()
+        old = httpx.get(f"{url}/ready", timeout=120).json()
         assert old["status"] == "ready"
         with CorrectionStore("c.db") as store:  # of each text, a right one and a wrong one
             for n in range(2):
@@ -162,10 +162,10 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
                         model="news", digest="0" * 12,
                     )  # fmt: skip
         end = time.monotonic() + 600
-        while (ready := httpx.get(f"{url}/ready").json()) == old:
+        while (ready := httpx.get(f"{url}/ready", timeout=120).json()) == old:
             assert time.monotonic() < end
             time.sleep(0.1)
-        reply = httpx.post(f"{url}/v1/classify", json={"text": TEXT}).json()
+        reply = httpx.post(f"{url}/v1/classify", json={"text": TEXT}, timeout=120).json()
     assert ready["status"] == "ready, but learning from corrections gave no model that can be used"
     assert ready["models"] == old["models"]
     assert list(ready["problems"]) == ["learning from corrections"]
@@ -177,8 +177,8 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
         "bank",
     )
     with running("news.slug", *learns) as url:
-        assert httpx.get(f"{url}/ready").json() == ready
-        assert httpx.post(f"{url}/v1/classify", json={"text": TEXT}).json() == reply
+        assert httpx.get(f"{url}/ready", timeout=120).json() == ready
+        assert httpx.post(f"{url}/v1/classify", json={"text": TEXT}, timeout=120).json() == reply
     assert Path("news.slug").read_bytes() == before
 
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -31,14 +31,21 @@ class FailedTries:
     The latest `n_addresses` addresses are remembered.
     """
 
-    def __init__(self, max_tries: int = 10, seconds: float = 60, n_addresses: int = 10_000) -> None:
+    def __init__(
+        self,
+        max_tries: int = 10,
+        seconds: float = 60,
+        n_addresses: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_tries, self._seconds, self._n_addresses = max_tries, seconds, n_addresses
+        self._clock = clock
         self._tries: OrderedDict[str, list[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
         """Raise an HttpProblem if an address has sent too many wrong tokens."""
         times = self._tries.get(address, [])
-        wait = times[0] + self._seconds - time.monotonic() if len(times) >= self._max_tries else 0
+        wait = times[0] + self._seconds - self._clock() if len(times) >= self._max_tries else 0
         if wait > 0:
             raise HttpProblem(
                 429,
@@ -49,9 +56,9 @@ class FailedTries:
     def add(self, address: str) -> None:
         """Note a wrong token."""
         times = self._tries.pop(address, [])
-        if not times or times[0] + self._seconds < time.monotonic():
+        if not times or times[0] + self._seconds < self._clock():
             times = []
-        self._tries[address] = [*times, time.monotonic()]
+        self._tries[address] = [*times, self._clock()]
         if len(self._tries) > self._n_addresses:
             self._tries.popitem(last=False)
 
