@@ -1,4 +1,4 @@
-"""`map_in_order`: order, how far it reads ahead, and how it ends."""
+"""`map_in_order`: order, how far it reads ahead, and how it ends; and `limit_blas`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from threadpoolctl import ThreadpoolController
 
-from slugline.base.threads import map_in_order
+from slugline.base.threads import limit_blas, map_in_order
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -65,3 +66,16 @@ def test_map_in_order_cancels_parts_that_wait_once_it_is_closed() -> None:
     assert next(results) == 0
     results.close()
     assert sorted(done) in ([0], [0, 1], [0, 1, 2])  # each thread may have started one more
+
+
+def n_blas_threads() -> set[int]:
+    pools = ThreadpoolController().select(user_api="blas").info()
+    return {pool["num_threads"] for pool in pools}
+
+
+def test_limit_blas_is_lifted_at_the_end() -> None:
+    usual = n_blas_threads()
+    for _ in range(2):  # the second time, the thread pools are known
+        with limit_blas():
+            assert n_blas_threads() == {1}
+        assert n_blas_threads() == usual

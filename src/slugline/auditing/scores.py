@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64, Index, Mask
+from slugline.base.threads import limit_blas
 from slugline.corpus.splits import make_folds
 from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.encoder.fit import centre
@@ -130,7 +130,7 @@ def vector_scores(vectors: F32, y: I64, n_topics: int, folds: I64, is_used: Mask
     scores = np.zeros((len(y), n_topics), dtype=np.float32)
     is_known = vectors.any(axis=1)
     # With one thread, as the last bits depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         sums = []
         for fold in range(int(folds.max()) + 1):
             rows = np.flatnonzero((folds == fold) & is_used & is_known)

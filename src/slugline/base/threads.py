@@ -1,13 +1,18 @@
-"""Maps a function over parts of the work on threads, with results in order."""
+"""Maps a function over parts of the work on threads, with results in order; limits BLAS to one."""
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from threadpoolctl import ThreadpoolController
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -65,3 +70,17 @@ def map_in_order(
     finally:
         # After an error, or if the caller has stopped, the other results aren't needed.
         pool.shutdown(cancel_futures=True)
+
+
+def limit_blas() -> AbstractContextManager[Any]:
+    """Return a context in which BLAS uses one thread, as the last bits depend on their number."""
+    # Only an import loads another BLAS.
+    return _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools(n_modules: int) -> ThreadpoolController:  # noqa: ARG001
+    """Return the thread pools of the process, which take some milliseconds to find."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntFlag
 
 import numpy as np
@@ -77,14 +77,21 @@ def normalize_text(text: str) -> str:
     return _UNSPACED_RUN.sub(r" \g<0> ", _mask_separators(normalize_nfc(text)))
 
 
-def spaced_characters(text: str) -> str:
-    """Return the characters of the words of a text, except those in scripts without spaces.
+def count_spaced_characters(texts: Iterable[str]) -> dict[str, int]:
+    """Count the characters of the words of texts, except those in scripts without spaces.
 
-    >>> spaced_characters("iPhone 手机!")
-    'iphone'
+    >>> count_spaced_characters(["ABBA 手机!"])
+    {'a': 2, 'b': 2}
     """
-    plain = _UNSPACED_RUN.sub("", _mask_separators(normalize_nfc(text)))
-    return "".join(plain.translate(_NO_PUNCTUATION).split())
+    joined = "".join(map(normalize_nfc, texts)).replace(_APOSTROPHE, "'")
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    points, counts = np.unique(codes, return_counts=True)
+    characters = "".join(map(chr, points.tolist()))
+    # Whether a character is counted doesn't depend on those around it, so each is examined once.
+    spaced = _UNSPACED_RUN.sub("", _mask_separators(characters)).translate(_NO_PUNCTUATION)
+    is_spaced = set("".join(spaced.split())).__contains__
+    counted = zip(characters, counts.tolist(), strict=True)
+    return {character: count for character, count in counted if is_spaced(character)}
 
 
 def find_unspaced(text: str) -> list[tuple[int, int]]:
@@ -210,6 +217,7 @@ def _separator_pattern() -> re.Pattern[str]:
     return re.compile(f"[{_separator_characters()}]")
 
 
+@functools.cache
 def _separator_characters() -> str:
     examined = map(chr, _examined_points(_N_PLAIN))
     marks = [c for c in examined if unicodedata.category(c)[0] == "P"]

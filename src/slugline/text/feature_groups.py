@@ -7,7 +7,6 @@ makes two passes over the entries of a document; NumPy makes many over the entri
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ from slugline.base.arrays import F32, F64, I64, Integers, Mask, aligned
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.text.characters import spaced_characters
+from slugline.text.characters import count_spaced_characters
 from slugline.text.sparse import Entries, RowStack, SparseRows, has_kernel, kernel
 from slugline.text.table_columns import UNUSED, TableColumn
 from slugline.text.terms import COLUMNS, KINDS, NGRAM_LENGTHS, TermKindName
@@ -293,7 +292,7 @@ def bits_per_character(texts: Sequence[str]) -> float:
     >>> bits_per_character(["abcd", "dcba!"])
     2.0
     """
-    counts = np.array([*Counter("".join(map(spaced_characters, texts))).values()])
+    counts = np.array([*count_spaced_characters(texts).values()])
     probabilities = counts / counts.sum()
     return float(-(probabilities * np.log2(probabilities)).sum()) if len(counts) else 0.0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64, Index
+from slugline.base.threads import limit_blas
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.class_sums import ClassSums
@@ -55,7 +55,7 @@ def learn_batch(
     """
     n_topics = len(state.sums.totals)
     # With one thread, as the last bits depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         if len(rows) <= state.n_learned:
             encoded = score_rows(state.sums, names, rows[heldout.rows])
         else:
@@ -85,7 +85,7 @@ def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseH
         return DenseHead.from_head(state.encoder, mean) if is_first else None
     if not fusion.encoder_weight:
         return None
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         weights, biases = _solve(state.sums, names)
     factor = np.float32(fusion.dense_factor)
     head = EncoderHead(
@@ -106,7 +106,7 @@ def sum_fitted_rows(
     For the parameters, see `learn_batch`.
     """
     # With one thread, as the last bits of weighted sums depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         sums = ClassSums.from_rows(rows, y, head.weights.shape[1], sample_weight)
     return HeadState.after_fit(head, sums) if sums.n_rows else None
 

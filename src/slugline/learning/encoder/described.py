@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index
+from slugline.base.threads import limit_blas
 from slugline.learning.calibration import (
     DEFAULT_CALIBRATION,
     Calibration,
@@ -221,7 +221,7 @@ def fit_described_head(
     heldout_rows, weight = words.rows, context.sample_weight
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
     # With one thread, as the last bits depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         scaled_names = None if names is None else names._replace(rows=names.rows * factors)
         means = _fit_means(rows * factors, y, n_documents, costs, context.n_topics, scaled_names)
         strength = means.choose_weight(heldout_rows)

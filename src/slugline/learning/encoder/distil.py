@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64
 from slugline.base.progress import Progress
+from slugline.base.threads import limit_blas
 from slugline.learning.encoder.distilled import MAX_WORDS, DistillationRecord, DistilledEncoder
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.rows import encode
@@ -154,7 +154,7 @@ def distil_encoder(
         else np.zeros((0, encoded.shape[1]), dtype=np.float32)
     )
     # With one thread, as the last bits depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         columns = _single_vectors(counted.words, encoded, totals)
         X = counted.X[len(texts) :] if is_refitted else counted.X
         X, columns = _scale_texts(X, columns)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
+from slugline.base.threads import limit_blas
 from slugline.learning.calibration import AnyCalibration, Calibration, log_losses, round_digits
 from slugline.learning.encoder.class_sums import ClassSums, log_prior
 from slugline.learning.encoder.fusion import (
@@ -373,7 +373,7 @@ def fit_encoder_head(
         is_fast=is_fast,
     )
     # With one thread, as the last bits depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         tasks = [task]
         if names is not None:
             with_names = task.with_rows(names.rows, names.y)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, Index, Mask
+from slugline.base.threads import limit_blas
 from slugline.learning.calibration import (
     TopicCalibration,
     fit_topic_calibration,
@@ -114,7 +114,7 @@ def fit_multilabel_head(
     # A topic that is missing from the other folds has the score of any topic before learning.
     words[words <= ABSENT_SCORE] = INITIAL_BIAS
     # With one thread, as the last bits depend on the number of threads.
-    with threadpool_limits(1, "blas"):
+    with limit_blas():
         ridge = _LeastSquares(rows, y[:, known], costs)
         # The weight of the encoder and the penalty with the lowest log loss on held-out rows.
         chosen = _sample(len(heldout_rows), words.shape[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import sqlite3
 import threading
@@ -16,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from slugline.base.arrays import F16, F32, Floats
 from slugline.base.checks import count_threads
 from slugline.base.databases import write_ahead
 from slugline.base.files import cache_folder
 from slugline.base.progress import SILENT, Progress, announce
-from slugline.base.threads import map_in_order
+from slugline.base.threads import limit_blas, map_in_order
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, get_encoder
@@ -338,15 +336,9 @@ def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
     """
     if encoder.is_thread_safe and not encoder.is_fast and _LIMITING.acquire(blocking=False):
         try:
-            with _thread_pools().limit(limits=1, user_api="blas"):
+            with limit_blas():
                 yield
         finally:
             _LIMITING.release()
     else:
         yield
-
-
-@functools.lru_cache(maxsize=1)
-def _thread_pools() -> ThreadpoolController:
-    """Return the thread pools of the process, which take a millisecond to find."""
-    return ThreadpoolController()

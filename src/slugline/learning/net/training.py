@@ -19,12 +19,12 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
+from slugline.base.threads import limit_blas
 from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights, weight_by_topic
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
@@ -425,7 +425,7 @@ def fit_loop(
     # The products are too small to gain from BLAS threads: their spinning costs far more, and their
     # number would change the last bits. A net that diverges overflows; the loss shows that.
     with (
-        threadpool_limits(1, "blas"),
+        limit_blas(),
         np.errstate(over="ignore", invalid="ignore"),
         closing(options.progress),
         InputRows(X, count_threads(options.n_jobs)) as inputs,
