@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 from measure import child_command
 
+# Most lines that a process prints before it may be killed.
+_MAX_LINES = 20
+
 
 def run_round(
     module: str,
@@ -19,6 +22,9 @@ def run_round(
     at_once: bool,
 ) -> list[list[str]]:
     """Run processes, and kill each at its own random moment; return what they acknowledged.
+
+    A process is killed up to a hundredth of a second after 1 to `_MAX_LINES` lines, so that the
+    number of changes doesn't depend on how fast the machine is.
 
     Parameters
     ----------
@@ -40,16 +46,20 @@ def run_round(
     ]
     acknowledged: list[list[str]] = []
 
-    def listen(process: subprocess.Popen[str]) -> None:
+    def listen(process: subprocess.Popen[str], n_lines: int, seconds: float) -> None:
         assert process.stdout is not None
-        first = None if at_once else process.stdout.readline()
-        timer = threading.Timer(rng.uniform(0, 0.6 if at_once else 0.3), process.kill)
+        lines = [process.stdout.readline() for _ in range(n_lines)]
+        timer = threading.Timer(seconds, process.kill)
         timer.start()
-        lines = [*([] if first is None else [first]), *process.stdout]
+        lines += process.stdout
         acknowledged.extend(line.split() for line in lines if line.endswith("\n"))
         timer.join()
 
-    listeners = [threading.Thread(target=listen, args=[process]) for process in running]
+    listeners = []
+    for process in running:
+        n_lines = 0 if at_once else rng.randint(1, _MAX_LINES)
+        seconds = rng.uniform(0, 0.6 if at_once else 0.01)
+        listeners.append(threading.Thread(target=listen, args=[process, n_lines, seconds]))
     for listener in listeners:
         listener.start()
     for listener in listeners:

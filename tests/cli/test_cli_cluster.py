@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +15,7 @@ import pytest
 
 from slugline.base import clusters
 from slugline.base.lazy import install_command
+from slugline.base.progress import LineProgress
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +23,6 @@ pytest.importorskip("distributed")
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
-
-SLUGLINE = [sys.executable, "-m", "slugline"]
 
 
 @pytest.fixture
@@ -40,63 +36,66 @@ def folder(news: News, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def train(folder: Path, *options: object) -> list[str]:
-    return [*SLUGLINE, "train", "part-*.jsonl", *map(str, options)]
-
-
-def test_train_scheduler_learns_the_model_of_one_machine(run: Run, folder: Path) -> None:
+def test_train_scheduler_learns_the_model_of_one_machine(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     temporary = folder / "temporary"
     temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": str(temporary)}
-    how: Any = {"cwd": folder, "capture_output": True, "text": True, "env": environment}
     one = run("train", "part-*.jsonl", "--stream", "-q", "-o", "one.slug")
-    two = subprocess.run(train(folder, "--workers", 2, "-o", "two.slug"), check=True, **how)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    two = run("train", "part-*.jsonl", "--workers", 2, "-o", "two.slug")
+    assert (two.code, two.err.startswith("dashboard: http://127.0.0.1:")) == (0, True), two.err
     assert (folder / "two.slug").read_bytes() == (folder / "one.slug").read_bytes()
-    assert two.stderr.splitlines()[0].startswith("dashboard: http://127.0.0.1:")
-    assert two.stdout.splitlines()[1] == one.out.splitlines()[1]
+    assert two.out.splitlines()[1] == one.out.splitlines()[1]
     assert list(temporary.iterdir()) == []
 
 
+# A scheduler and a worker in one process, which ends with the stream that it reads.
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+
+with LocalCluster(
+    n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+
+
 @contextmanager
-def cluster(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Start a scheduler and a worker; give the scheduler and its address."""
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        place = Path(own) / "scheduler.json"
-        how: Any = {"cwd": own, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        common = ["--no-dashboard", "--scheduler-file", str(place)]
-        python = [sys.executable, "-m"]
-        scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-        worker = ["distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1"]
-        started = [
-            subprocess.Popen([*python, *command, *common], **how) for command in (scheduler, worker)
-        ]
+def cluster() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a cluster in a process; yield the process, and the address of the scheduler."""
+    streams: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", CLUSTER], text=True, **streams) as process:
         try:
-            while not place.exists():
-                time.sleep(0.05)
-            time.sleep(0.1)
-            yield started[0], json.loads(place.read_text())["address"]
+            assert process.stdout is not None
+            yield process, process.stdout.readline().strip()
         finally:
-            for process in started:
+            process.kill()
+
+
+def test_train_scheduler_resumes_after_the_scheduler_was_killed(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = ("train", "part-*.jsonl", "--checkpoint", "kept", "-o", "two.slug")
+    with cluster() as (process, address), monkeypatch.context() as patch:
+
+        def kill(self: Any, step: str, share: float | None = None, detail: str = "") -> None:
+            if (folder / "kept" / "checkpoint.json").exists():
                 process.kill()
                 process.wait()
 
-
-def test_train_scheduler_resumes_after_the_scheduler_was_killed(run: Run, folder: Path) -> None:
-    how: Any = {"cwd": folder, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    options = ["-q", "--checkpoint", "kept", "-o", "two.slug"]
-    with cluster(folder) as (scheduler, address):
-        job = subprocess.Popen(train(folder, "--scheduler", address, *options), **how)
-        while not (folder / "kept" / "checkpoint.json").exists() and job.poll() is None:
-            time.sleep(0.001)
-        scheduler.send_signal(signal.SIGKILL)
-        assert job.communicate()[1] == (
-            "slugline: error: the scheduler of the cluster is gone; start the cluster again, and "
-            "then the same job, which resumes from its checkpoint, if it has one.\n"
-        )
-        assert job.returncode == 1
+        patch.setattr(LineProgress, "update", kill)
+        lost = run(*train, "--scheduler", address)
+    assert (lost.code, lost.err.splitlines()[-1]) == (
+        1,
+        "slugline: error: the scheduler of the cluster is gone; start the cluster again, and then "
+        "the same job, which resumes from its checkpoint, if it has one.",
+    )
     assert not (folder / "two.slug").exists()
-    with cluster(folder) as (_, address):
-        subprocess.run(train(folder, "--scheduler", address, *options), check=True, cwd=folder)
+    with cluster() as (_, address):
+        assert run(*train, "--scheduler", address).code == 0
     assert run("train", "part-*.jsonl", "--stream", "-q", "-o", "one.slug").code == 0
     assert (folder / "two.slug").read_bytes() == (folder / "one.slug").read_bytes()
     assert not (folder / "kept").exists()

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +17,6 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
-
-SLUGLINE = [sys.executable, "-m", "slugline"]
 
 
 @pytest.fixture
@@ -261,20 +255,3 @@ def test_train_stream_interrupted_before_a_model_says_so(
     assert result.code == 130
     assert "interrupted: no model is written.\n" in result.err
     assert not Path("model.slug").exists()
-
-
-def test_train_stream_resumes_after_being_killed(parts: Path, tmp_path: Path) -> None:
-    def start(output: str) -> subprocess.Popen[bytes]:
-        options = ["--stream", "-q", "--checkpoint", "kept", "-o", output]
-        command = [*SLUGLINE, "train", "news/*.csv", *options]
-        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-
-    assert start("whole.slug").wait() == 0
-    process = start("news.slug")
-    while not (tmp_path / "kept" / "checkpoint.json").exists() and process.poll() is None:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert start("news.slug").wait() == 0
-    assert (tmp_path / "news.slug").read_bytes() == (tmp_path / "whole.slug").read_bytes()
-    assert not (tmp_path / "kept").exists()

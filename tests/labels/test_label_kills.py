@@ -50,6 +50,6 @@ def test_kill_check_finds_lost_and_doubled_labels(kills: Any, tmp_path: Path) ->
 def test_store_loses_and_doubles_no_acknowledged_label_when_killed(
     kills: Any, tmp_path: Path
 ) -> None:
-    counts = kills.kill_rounds(5, seed=1, folder=tmp_path)
-    assert (counts["killed"], counts["lost"], counts["doubled"]) == (10, 0, 0)
+    counts = kills.kill_rounds(3, seed=1, folder=tmp_path)
+    assert (counts["killed"], counts["lost"], counts["doubled"]) == (6, 0, 0)
     assert counts["acknowledged"] > 20

@@ -6,13 +6,12 @@ import hashlib
 import io
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -205,10 +204,14 @@ def test_fetch_leaves_no_file_of_a_bad_reply(
 def test_fetch_gives_up_a_server_that_is_silent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
-    server.behaviour = lambda handler: time.sleep(2)
-    with pytest.raises(DownloadError, match="timed out"):
-        fetch(thing(server))
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.1)
+    ended = Event()
+    server.behaviour = lambda handler: ended.wait()
+    try:
+        with pytest.raises(DownloadError, match="timed out"):
+            fetch(thing(server))
+    finally:
+        ended.set()
 
 
 def test_fetch_gives_up_a_server_that_trickles(
@@ -216,15 +219,18 @@ def test_fetch_gives_up_a_server_that_trickles(
 ) -> None:
     def trickle(handler: Handler) -> None:
         handler.reply(b"", length=len(CONTENT))
-        for _ in range(40):
+        while not ended.wait(0.01):
             handler.wfile.write(b"x")
             handler.wfile.flush()
-            time.sleep(0.05)
 
-    monkeypatch.setattr(downloads, "MAX_SECONDS", 0.3)
+    ended = Event()
+    monkeypatch.setattr(downloads, "MAX_SECONDS", 0.1)
     server.behaviour = trickle
-    with pytest.raises(DownloadError, match="it took more than 0 seconds"):
-        fetch(thing(server))
+    try:
+        with pytest.raises(DownloadError, match="it took more than 0 seconds"):
+            fetch(thing(server))
+    finally:
+        ended.set()
 
 
 def test_fetch_tries_the_next_address(server: Server, other: Server) -> None:

@@ -312,6 +312,7 @@ def test_readers_raise_one_download_error_for_missing_files(
 ) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
     monkeypatch.delenv("SLUGLINE_DATA", raising=False)
+    monkeypatch.setattr(downloads, "PAUSE", 0)
     for name, remote in sources.FILES.items():
         local = downloads.RemoteFile(remote.name, ("http://127.0.0.1:9/",), remote.sha256, 1)
         monkeypatch.setitem(sources.FILES, name, local)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 #: Maximum seconds for a whole file.
 MAX_SECONDS = 300.0
+#: Seconds before the second attempt after a failure; the pause doubles for each further attempt.
+PAUSE = 1.0
 
 _CHUNK = 16 * 1024
 _N_RETRIES = 2
@@ -202,7 +204,7 @@ class _Downloader:
         from urllib3.util import Retry
 
         session = requests.Session()
-        retry = Retry(_N_RETRIES, backoff_factor=0.5, status_forcelist=[429, 500, 502, 503, 504])
+        retry = Retry(_N_RETRIES, backoff_factor=PAUSE / 2, status_forcelist=[429, 500, 502, 503, 504])
         session.mount(url, HTTPAdapter(max_retries=retry))
         end, step = time.monotonic() + MAX_SECONDS, f"downloading {url.rpartition('/')[2]}"
         # The reply must not be decompressed on the way.
