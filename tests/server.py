@@ -31,7 +31,7 @@ from slugline.serving.web.state import WebState
 __all__ = ["call_tool", "client", "make_state", "running"]
 
 # Seconds that a server may take to start, and to end.
-_PATIENCE = 120
+_PATIENCE = 600
 
 
 class Address(str):

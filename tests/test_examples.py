@@ -36,7 +36,7 @@ def read_notebook() -> nbformat.NotebookNode:
 
 
 def run_notebook(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
 
 
 def output_of(notebook: nbformat.NotebookNode, source: str) -> str:

@@ -53,16 +53,18 @@ def commands(page: str, *, with_answers: bool) -> list[str]:
 
 
 NUMPY = importlib.import_module("numpy._core._multiarray_umath")
-# Instructions of this processor; those of older ones; and NumPy in place of compiled kernels.
+# Compiled kernels and the instructions of this processor; and NumPy in place of kernels, with the
+# instructions of older processors.
 PROCESSORS: dict[str, dict[str, str]] = {
     "this": {},
-    "older": {
+    "older, no kernels": {
         "NPY_DISABLE_CPU_FEATURES": " ".join(
             name for name in NUMPY.__cpu_dispatch__ if NUMPY.__cpu_features__[name]
         ),
         "OPENBLAS_CORETYPE": "Nehalem",
+        "SLUGLINE_KERNEL": "0",
+        "OMP_NUM_THREADS": "1",
     },
-    "no kernels": {"SLUGLINE_KERNEL": "0", "OMP_NUM_THREADS": "1"},
 }
 
 

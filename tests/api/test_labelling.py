@@ -96,7 +96,7 @@ def test_label_can_be_called_in_a_thread(tmp_path: Path) -> None:
     pages: list[LabelPage] = []
     thread = threading.Thread(target=lambda: pages.append(open_page(tmp_path / "labels.db")))
     thread.start()
-    thread.join(30)
+    thread.join()
     assert httpx.get(f"{pages[0].url}health").json() == {"status": "ok"}
     pages[0].stop()
 

@@ -72,7 +72,7 @@ def post(address: str, operation: str, **body: Any) -> Any:
     request = urllib.request.Request(
         f"{address}/v1/{operation}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=120) as reply:
+    with urllib.request.urlopen(request, timeout=600) as reply:
         return json.load(reply)
 
 
@@ -98,7 +98,7 @@ def test_audit_page_shows_suspects_with_evidence(
 ) -> None:
     with reviewing() as address:
         text = decide(address, "label", "keep")
-        with urllib.request.urlopen(f"{address}/v1/state", timeout=120) as reply:
+        with urllib.request.urlopen(f"{address}/v1/state", timeout=600) as reply:
             state = json.load(reply)
     document = documents[row_number(text)]
     assert row_number(text) in WRONG
@@ -157,7 +157,7 @@ def test_audit_page_gives_each_suspect_to_one_person(data: Path, tmp_path: Path)
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
             for path, body in (("state", None), ("next", b"{}")):
                 request = urllib.request.Request(f"{address}/v1/{path}", body, headers)
-                with urllib.request.urlopen(request, timeout=120) as reply:
+                with urllib.request.urlopen(request, timeout=600) as reply:
                     content = json.load(reply)
             found.append(row_number(content["text"]))
     assert found[0] != found[1]
@@ -238,7 +238,7 @@ def test_audit_page_says_that_nothing_is_suspect(tmp_path: Path) -> None:
     write(tmp_path / "news.csv", rows)
     command = [sys.executable, "-m", "slugline", "audit", "news.csv", *READING, "--page"]
     done = subprocess.run(
-        [*command, "--port", "0"], capture_output=True, text=True, timeout=60, cwd=tmp_path
+        [*command, "--port", "0"], capture_output=True, text=True, timeout=600, cwd=tmp_path
     )
     assert (done.returncode, (tmp_path / "reviewed.db").exists()) == (0, False), done.stderr
     assert "no topic is suspect, so there is nothing to review" in done.stderr

@@ -340,7 +340,7 @@ def test_commands_reject_a_line_of_50_megabytes_in_little_memory(
         cwd=news_slug.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 
@@ -462,7 +462,7 @@ def test_train_with_limited_file_size_leaves_the_old_model(news_csv: Path, old: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
         preexec_fn=allow_small_files_only,
     )
 

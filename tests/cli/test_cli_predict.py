@@ -513,7 +513,7 @@ def test_predict_reports_a_full_disk_of_standard_output(tmp_path: Path, command:
             [*SLUGLINE, command, "news.slug"],
             cwd=tmp_path,
             input=b"wheat\n",
-            timeout=60,
+            timeout=600,
             check=False,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -554,7 +554,7 @@ def test_predict_answers_a_program_that_waits_at_once(
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["topic"] == topic
         process.stdin.close()
-        process.wait(60)
+        process.wait(600)
 
     assert process.returncode == 0
 
@@ -577,7 +577,7 @@ def test_predict_ends_at_an_interrupt_without_a_traceback(tmp_path: Path, thread
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-        process.wait(60)
+        process.wait(600)
 
     assert process.returncode == 130
     assert b"Traceback" not in said
@@ -599,7 +599,7 @@ def test_predict_answers_a_person_who_types_at_once(tmp_path: Path) -> None:
             os.write(keyboard, text.encode() + b"\n")
             assert json.loads(process.stdout.readline())["topic"] == topic
         os.write(keyboard, b"\x04")
-        process.wait(60)
+        process.wait(600)
         said = process.stderr.read()
 
     os.close(their_end)

@@ -200,7 +200,7 @@ def post(address: str, operation: str, **body: Any) -> Any:
     request = urllib.request.Request(
         f"{address}/v1/{operation}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=120) as reply:
+    with urllib.request.urlopen(request, timeout=600) as reply:
         return json.load(reply)
 
 
@@ -216,7 +216,7 @@ def test_suggest_page_shows_the_suggested_texts_with_guesses(run: Run, tmp_path:
     listed = json.loads(run("suggest", "news.slug", "new.txt", "-n", 2, "-q", "--json").out)
     arguments = ("news.slug", "new.txt", "-n", 2, "--page", "-o", "labels.db", "--coder", "Kim")
     with running(*arguments, command="suggest") as address:
-        with urllib.request.urlopen(f"{address}/v1/state", timeout=120) as reply:
+        with urllib.request.urlopen(f"{address}/v1/state", timeout=600) as reply:
             state = json.load(reply)
         first = post(address, "next")["text"]
         labelled = [label_next(address, "sport"), label_next(address, "bank")]

@@ -171,7 +171,7 @@ def test_learning_loop_learns_several_topics() -> None:
     correct("alpha apple axe dune desk", ("a", "d"), 12)
     loop = LearningLoop("m.slug", ["data.jsonl"], "c.db", 12, log.append, pauses=(0.05, 1))
     loop.start()
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while loop.state()["last"] is None and time.monotonic() < until:
         time.sleep(0.05)
     last = loop.state()["last"]

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -445,17 +444,17 @@ def test_predict_files_redoes_the_file_of_a_killed_worker() -> None:
 
 def test_predict_files_gives_up_a_file_that_kills_every_worker() -> None:
     os.mkfifo("in/z.csv")  # nobody ever writes to it
+    psutil = pytest.importorskip("psutil")
     names = ["in/[bcd].*", "in/z.csv"]
     ended = threading.Event()
 
     def kill() -> None:
-        while not ended.is_set():
-            time.sleep(0.2)
-            busy = [p for p in multiprocessing.active_children() if is_waiting(p.pid)]
-            for process in busy:
-                process.kill()
+        while not ended.wait(0.02):
+            for process in psutil.Process().children():
+                if is_waiting(process.pid):
+                    process.kill()
 
-    def is_waiting(pid: int | None) -> bool:
+    def is_waiting(pid: int) -> bool:
         try:
             return "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
         except OSError:

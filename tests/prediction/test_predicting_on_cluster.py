@@ -16,6 +16,7 @@ from slugline.base.names import RECORD
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, OptionError
+from slugline.prediction import cluster as prediction_cluster
 from slugline.prediction.cluster import predict_partitions
 from slugline.prediction.job import predict_files
 from slugline.prediction.model_copy import ModelCopy
@@ -30,7 +31,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarn
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers in processes of their own, which come again when they are killed."""
+    dask = pytest.importorskip("dask")
+    # On a busy machine, a worker may take longer to come again than the default of 15 seconds.
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
         closed(
             distributed.LocalCluster(
                 n_workers=2,
@@ -80,13 +84,17 @@ def test_predict_on_cluster_removes_the_model_from_workers(client: Any) -> None:
 
 
 def jobs(client: Any) -> list[dict[str, Any]]:
-    """Return what each worker has been sent for jobs that are under way."""
+    """Return what each of the two workers has been sent for jobs that are under way."""
+    client.wait_for_workers(2, timeout=600)
     module = "__import__('slugline.prediction.cluster').prediction.cluster"
     return [*client.run(eval, f"{module}._jobs").values()]
 
 
 @pytest.mark.usefixtures("_folder")
-def test_predict_on_cluster_redoes_the_files_of_a_killed_worker(client: Any) -> None:
+def test_predict_on_cluster_redoes_the_files_of_a_killed_worker(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_cluster, "_PATIENCE", 600)
     predict_files("news.slug", ["in/*"], "here", n_workers=1)
     victims = [*client.run(os.getpid).values()]
 
@@ -125,10 +133,8 @@ def test_predict_on_cluster_ends_tasks_after_an_interrupt(client: Any) -> None:
 
 @pytest.mark.usefixtures("_folder")
 def test_predict_on_cluster_gives_up_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from slugline.prediction import cluster as dask_workers
-
-    monkeypatch.setattr(dask_workers, "_CHECK_INTERVAL", 0.1)
-    monkeypatch.setattr(dask_workers, "_PATIENCE", 0.5)
+    monkeypatch.setattr(prediction_cluster, "_CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr(prediction_cluster, "_PATIENCE", 0.5)
     with (
         distributed.LocalCluster(
             n_workers=1, processes=False, dashboard_address=":0", silence_logs=logging.CRITICAL
