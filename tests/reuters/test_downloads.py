@@ -206,7 +206,11 @@ def test_fetch_gives_up_a_server_that_is_silent(
 ) -> None:
     monkeypatch.setattr(downloads, "TIMEOUT", 0.1)
     ended = Event()
-    server.behaviour = lambda handler: ended.wait()
+
+    def say_nothing(handler: Handler) -> None:
+        ended.wait()
+
+    server.behaviour = say_nothing
     try:
         with pytest.raises(DownloadError, match="timed out"):
             fetch(thing(server))

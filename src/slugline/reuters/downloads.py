@@ -204,7 +204,8 @@ class _Downloader:
         from urllib3.util import Retry
 
         session = requests.Session()
-        retry = Retry(_N_RETRIES, backoff_factor=PAUSE / 2, status_forcelist=[429, 500, 502, 503, 504])
+        statuses = [429, 500, 502, 503, 504]
+        retry = Retry(_N_RETRIES, backoff_factor=PAUSE / 2, status_forcelist=statuses)
         session.mount(url, HTTPAdapter(max_retries=retry))
         end, step = time.monotonic() + MAX_SECONDS, f"downloading {url.rpartition('/')[2]}"
         # The reply must not be decompressed on the way.
