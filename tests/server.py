@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import WatchStore
 from slugline.serving.web.state import WebState
 
-__all__ = ["call_tool", "client", "make_state", "running"]
+__all__ = ["Address", "call_tool", "client", "is_refused", "make_state", "running"]
 
 # Seconds that a server may take to start, and to end.
 _PATIENCE = 600
@@ -121,3 +122,13 @@ def _address(process: subprocess.Popen[bytes], words: Callable[[], str]) -> str:
             return found[1]
         time.sleep(0.02)
     raise AssertionError(f"the server does not answer:\n{words()}")
+
+
+def is_refused(address: Address) -> bool:
+    """Return whether a server takes no new connection."""
+    host, port = address.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=120).close()
+    except (ConnectionRefusedError, ConnectionResetError):
+        return True
+    return False

@@ -700,7 +700,8 @@ def test_unsaved_decision_is_sent_again_after_longer_and_longer_delays(
 ) -> None:
     with labelling(texts) as address, opened(browser, address, expected="ERR_FAILED") as page:
         problem = page.locator(".problem", has_text="1 decision has not been saved yet")
-        page.clock.install()
+        page.clock.install(time="2027-01-01")
+        page.clock.pause_at("2027-01-02")
         page.route("**/v1/decide", lambda route: route.abort())
         press(page, "1")
         problem.wait_for()

@@ -42,7 +42,7 @@ def ask(talk: Callable[[Client], Awaitable[None]], service: Service) -> None:
     """Talk with the MCP server of a service through a client."""
 
     async def main() -> None:
-        async with Client(make_server(service), read_timeout_seconds=30) as client:
+        async with Client(make_server(service), read_timeout_seconds=300) as client:
             await talk(client)
 
     asyncio.run(main())

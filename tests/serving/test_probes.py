@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from server import running
+from server import is_refused, running
 from slugline.serving.server.probes import Heartbeats, make_probe_app
 
 
@@ -63,14 +63,6 @@ def until(what: Callable[[], Any], seconds: float = 600) -> None:
         time.sleep(0.02)
 
 
-def is_refused(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=5).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -101,7 +93,7 @@ def test_probes_are_answered_after_any_process_dies() -> None:
             assert slow.recv(100).startswith(b"HTTP/1.1 100 ")  # it is being answered
             os.kill(url.pid, signal.SIGTERM)
             until(lambda: ready() == "ending")
-            until(lambda: is_refused(host, int(main_port)))
+            until(lambda: is_refused(url))
             slow.sendall(b"{[]......")
 
 

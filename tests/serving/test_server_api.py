@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 import slugline
-from server import client, make_state, running
+from server import client, is_refused, make_state, running
 from slugline.corrections.store import CorrectionStore
 from slugline.model.decider import Decider
 from slugline.serving.background import BackgroundThreads
@@ -836,17 +836,9 @@ def test_workers_accept_no_connections_while_they_end() -> None:
             )
             assert slow.recv(100).startswith(b"HTTP/1.1 100 ")  # it is being answered
             os.kill(url.pid, signal.SIGTERM)
-            until(lambda: is_refused(host, int(port)))
+            until(lambda: is_refused(url))
             slow.sendall(b'{"text": "a"}')
             assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
-
-
-def is_refused(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=120).close()
-    except (ConnectionRefusedError, ConnectionResetError):
-        return True
-    return False
 
 
 # Tokens, parameters and corrections ---------------------------------------------------------------
