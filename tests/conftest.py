@@ -21,11 +21,20 @@ from browsers import chromium
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# How long an example takes says something of the machine, and nothing of the code.
+# How long an example takes says something of the machine, and nothing of the code. All runs try the
+# same examples; `--hypothesis-profile search` tries many others.
 settings.register_profile(
-    "untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "same",
+    settings.default,
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("untimed")
+settings.register_profile(
+    "search", settings.get_profile("same"), derandomize=False, max_examples=1000
+)
+settings.load_profile("same")
 
 # Nor does the service that runs the tests decide whether help comes in colour.
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):

@@ -514,21 +514,19 @@ def test_load_corpus_says_how_to_install_bbc(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 @pytest.mark.reuters
-@pytest.mark.parametrize("name", ["reuters", "reuters-corrected"])
-def test_load_splits_gives_the_official_parts_of_reuters(name: str, reuters_data: Path) -> None:
-    splits = load_splits(name)
+def test_load_splits_gives_the_official_parts_of_both_editions_of_reuters(
+    reuters_data: Path,
+) -> None:
+    editions = {name: load_splits(name) for name in ("reuters", "reuters-corrected")}
 
-    assert {part: len(corpus) for part, corpus in splits.items()} == {"train": 8982, "test": 2246}
-    assert splits["test"].topic_counts()["earn"] == 813
-    assert splits["train"].name == name
-    assert load_corpus(name) == splits["train"]
-
-
-@pytest.mark.slow
-@pytest.mark.reuters
-def test_load_splits_gives_editions_that_differ_only_in_texts(reuters_data: Path) -> None:
-    keras, corrected = load_splits("reuters")["test"], load_splits("reuters-corrected")["test"]
-
+    for name, splits in editions.items():
+        assert {part: len(corpus) for part, corpus in splits.items()} == {
+            "train": 8982,
+            "test": 2246,
+        }
+        assert splits["test"].topic_counts()["earn"] == 813
+        assert splits["train"].name == name
+    keras, corrected = (splits["test"] for splits in editions.values())
     assert keras.topics == corrected.topics
     assert keras.digest() != corrected.digest()
 

@@ -63,18 +63,19 @@ def test_peek_is_bounded_by_the_memory_of_cells() -> None:
 @pytest.mark.parametrize(
     ("name", "head", "again"),
     [
-        ("t.csv.gz", b"id,text\n", b"\n" * 10_000),
-        ("t.csv.gz", b"id,text\n", b",\n" * 10_000),
-        ("t.csv.gz", b"id,text\n", b" " * 100_000 + b"\n"),
-        ("t.jsonl.gz", b"", b"\n" * 10_000),
+        ("t.csv.gz", b"id,text\n", b"\n" * 100),
+        ("t.csv.gz", b"id,text\n", b",\n" * 100),
+        ("t.csv.gz", b"id,text\n", b" " * 10_000 + b"\n"),
+        ("t.jsonl.gz", b"", b"\n" * 100),
         ("t.json.gz", b"[", b"\n" * 10_000),
         ("t.json.gz", b"[", b" " * 100_000),
     ],
     ids=["lines", "empty cells", "spaces", "JSON lines", "array", "spaces in an array"],
 )
 def test_text_lines_reject_a_file_of_blank_lines(
-    tmp_path: Path, name: str, head: bytes, again: bytes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, head: bytes, again: bytes
 ) -> None:
+    monkeypatch.setattr(lines, "_MAX_GAP", 1 << 22)
     path = write(tmp_path / name, head, again)
     with pytest.raises(DataError, match=r"blank lines.*in a row.*delete them"):
         peek(read_rows(path))

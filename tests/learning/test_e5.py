@@ -162,9 +162,9 @@ def test_e5_reads_only_the_beginning_of_a_long_text(encoder: E5Encoder) -> None:
 def test_beginning_of_ten_megabytes_is_found_quickly(encoder: E5Encoder, character: str) -> None:
     engine = e5._load(encoder._folder)
     text = character * (10_000_000 // len(character.encode()))
-    started = time.perf_counter()
+    started = time.process_time()
     beginning, n_tokens = e5._beginning(engine, text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert n_tokens == engine.count_tokens(beginning) == MAX_TOKENS
     assert engine.count_tokens(e5._beginning(engine, text[: len(beginning) + 9])[0]) <= MAX_TOKENS
 

@@ -56,11 +56,11 @@ def answers(seed: int, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
 def test_lowest_threshold_keeps_its_precision_as_often_as_stated(precision: float, n: int) -> None:
     probabilities, right = answers(10_000, 200_000)
     broken = 0
-    for seed in range(200):
+    for seed in range(100):
         threshold = lowest_threshold(*answers(seed, n), precision)
         alone = probabilities >= threshold
         broken += bool(alone.any() and right[alone].mean() < precision)
-    assert broken / 200 <= 1 - CONFIDENCE
+    assert broken / 100 <= 1 - CONFIDENCE
 
 
 def test_lowest_threshold_meets_the_clopper_pearson_bound() -> None:

@@ -70,15 +70,22 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> TopicClassifier:
         monkeypatch.undo()
 
 
+@pytest.fixture(scope="module")
+def file_bytes(fitted: TopicClassifier, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("model") / "distilled.slug"
+    fitted.save(path)
+    return path.read_bytes()
+
+
 @pytest.fixture
-def path(fitted: TopicClassifier, tmp_path: Path) -> Path:
-    fitted.save(tmp_path / "distilled.slug")
+def path(file_bytes: bytes, tmp_path: Path) -> Path:
+    (tmp_path / "distilled.slug").write_bytes(file_bytes)
     return tmp_path / "distilled.slug"
 
 
 @pytest.fixture
-def entries(path: Path) -> Entries:
-    return unzip(path.read_bytes())
+def entries(file_bytes: bytes) -> Entries:
+    return unzip(file_bytes)
 
 
 # Fits ---------------------------------------------------------------------------------------------

@@ -30,17 +30,27 @@ TOPICS = ["grain", "bank"] * 3
 NEW = ["rye", "debt", "", "wheat or bond"]
 
 
+@pytest.fixture(scope="module")
+def model_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the file of a model with an encoder of one's own."""
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("SLUGLINE_CACHE", str(folder / "cache"))
+        TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS).save(folder / "own.slug")
+    return (folder / "own.slug").read_bytes()
+
+
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """Return the path of a model with an encoder of one's own."""
+def model(model_bytes: bytes, tmp_path: Path) -> Path:
+    """Return the path of the model."""
     path = tmp_path / "own.slug"
-    TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS).save(path)
+    path.write_bytes(model_bytes)
     return path
 
 
 @pytest.fixture
-def entries(model: Path) -> Entries:
-    return unzip(model.read_bytes())
+def entries(model_bytes: bytes) -> Entries:
+    return unzip(model_bytes)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +129,7 @@ def test_load_recognizes_an_encoder_without_a_digest(tmp_path: Path) -> None:
 
 def test_loaded_model_does_not_cache_encodings(model: Path, tmp_path: Path) -> None:
     kept = tmp_path / "cache" / "encodings.sqlite"
+    TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS)
     kept.unlink()
     load(model, Meanings(WORDS)).predict(NEW)
     assert not kept.exists()

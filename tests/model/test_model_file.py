@@ -409,13 +409,13 @@ def fuzzer() -> dict[str, Any]:
 def test_load_of_randomly_damaged_files_refuses_or_works(
     fuzzer: dict[str, Any], tmp_path: Path
 ) -> None:
-    counts, slowest = fuzzer["fuzz"](400, 0, tmp_path)
-    assert sum(counts.values()) == 400
+    counts, slowest = fuzzer["fuzz"](150, 0, tmp_path)
+    assert sum(counts.values()) == 150
     ends = {
         name: sum(n for key, n in counts.items() if name in key) for name in ("refused", "loaded")
     }
-    assert ends["refused"] > 260
-    assert ends["loaded"] > 15
+    assert ends["refused"] > 90
+    assert ends["loaded"] > 5
     assert slowest < 5
 
 

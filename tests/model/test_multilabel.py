@@ -289,11 +289,11 @@ def test_network_chooses_its_epoch_on_documents_of_several_topics() -> None:
         model.fit(["wheat", "oil"] * 9, ["a", "b"] * 9, validation_data=(["wheat"], [["a"]]))
 
 
-@pytest.mark.parametrize("size", [400, 80])
+@pytest.mark.parametrize("size", [200, 50])
 def test_partial_fit_teaches_a_network_several_topics(size: int, tmp_path: Path) -> None:
-    texts, sets = documents(1200, seed=7)
+    texts, sets = documents(600, seed=7)
     model = TopicClassifier(learner=NET, n_jobs=1)
-    for i in range(0, 1200, size):
+    for i in range(0, 600, size):
         model.partial_fit(texts[i : i + size], sets[i : i + size], TOPICS)
     assert micro_f1(model) > 0.9
     assert () in model.predict(NEW_TEXTS).tolist()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from distinct_characters import distinct_characters
 from slugline.text import counting
 from slugline.text.characters import (
     TRANSLATION,
@@ -125,12 +126,12 @@ def test_kernel_counter_counts_as_numpy_does(chunks: list[list[str]]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("QUJD" * 2_500_000, id="base64"),
-        pytest.param("oil " * 500_000, id="a word again and again"),
-        pytest.param(" .," * 500_000, id="separators"),
-        pytest.param("石油" * 100_000, id="no spaces"),
-        pytest.param("a手" * 100_000, id="scripts that change at every character"),
-        pytest.param(" ".join(map(str, range(100_000))), id="many words"),
+        pytest.param("QUJD" * 500_000, id="base64"),
+        pytest.param("oil " * 200_000, id="a word again and again"),
+        pytest.param(" .," * 200_000, id="separators"),
+        pytest.param("石油" * 50_000, id="no spaces"),
+        pytest.param("a手" * 50_000, id="scripts that change at every character"),
+        pytest.param(" ".join(map(str, range(50_000))), id="many words"),
     ],
 )
 def test_kernel_counter_counts_long_documents_as_numpy_does(text: str) -> None:
@@ -156,7 +157,7 @@ def words_of(counter: TermCounter, texts: Sequence[str]) -> list[Any]:
 @needs_kernel
 @pytest.mark.parametrize("other", ["", "\U0001f642"], ids=["one plane", "two planes"])
 def test_kernel_counter_reads_each_character_as_numpy_does(other: str) -> None:
-    texts = [chr(point) + other for point in range(0x80, 0x32000)]
+    texts = [character + other for character in distinct_characters()]
     assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
 
 
