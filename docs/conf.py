@@ -44,8 +44,22 @@ cells_digest = compute_cells_digest()
 nb_execution_cache_path = str(DOCS / "_build" / "cells" / cells_digest)
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 600  # for a cell, also while other programs use the machine
 nb_merge_streams = True
+# They are executed first, so that none of them is waited for at the end.
+longest_pages = [
+    "tutorials/label-tickets",
+    "tutorials/two-years",
+    "tutorials/study",
+    "tutorials/newswires",
+    "start/unlabelled",
+    "tutorials/cluster",
+    "howto/compare",
+    "howto/languages",
+    "howto/label-next",
+    "tutorials/few-labels",
+    "howto/no-labels",
+]
 # Without SLUGLINE_DATA, these show the output that the notebooks hold; see tools/record_pages.py.
 recorded_pages = ["tutorials/newswires", "tutorials/several-topics"]
 nb_render_markdown_format = "myst"

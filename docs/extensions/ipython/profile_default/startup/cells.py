@@ -11,15 +11,27 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from IPython.core.magic import register_cell_magic
 
-#: The port that readers see, and the free one that servers of the build use.
-SHOWN = "8080"
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    PORT = str(free.getsockname()[1])
+
+def reserve_port():
+    """Return a socket of a free port, which no other program is given while the socket is open.
+
+    A server can still listen there, as it does with the same option.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
+#: The ports that readers see, and those that servers of the build use.
+RESERVED = {shown: reserve_port() for shown in ("8080", "8081")}
+PORTS = {shown: str(reserved.getsockname()[1]) for shown, reserved in RESERVED.items()}
+PORT = PORTS["8080"]
 
 ROOT = Path(os.environ["SLUGLINE_EXAMPLES"]).parent
 sys.path += [str(ROOT / "docs" / "simulation"), str(ROOT / "tests")]
@@ -35,8 +47,10 @@ def sh(line, cell):
     `%%sh background` waits until the command says that it listens, and lets it run.
     `%%sh fails` wants a command that fails.
     """
+    for shown, port in PORTS.items():
+        cell = cell.replace(shown, port)
     run = subprocess.Popen(
-        ["/bin/sh", "-e", "-c", cell.replace(SHOWN, PORT)],
+        ["/bin/sh", "-e", "-c", cell],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,7 +58,7 @@ def sh(line, cell):
         env=os.environ | {"SLUGLINE_PORT": PORT},
     )
     for text in run.stdout:
-        sys.stdout.write(text.replace(PORT, SHOWN))
+        sys.stdout.write(as_shown(text))
         if line == "background" and "listening at" in text:
             SERVERS.append(run)
             return
@@ -52,14 +66,32 @@ def sh(line, cell):
         raise RuntimeError(f"exit status {run.returncode}")
 
 
+def as_shown(text):
+    """Return what a server says, with the ports that readers see."""
+    for shown, port in PORTS.items():
+        text = text.replace(port, shown)
+    return text
+
+
 @atexit.register
 def press_ctrl_c():
     """End the servers in the background; what they say then is printed."""
     while SERVERS:
-        run = SERVERS.pop()
-        os.killpg(run.pid, signal.SIGINT)
-        sys.stdout.write(run.stdout.read().replace(PORT, SHOWN))
-        run.wait()
+        end_last_server()
+
+
+def end_last_server():
+    """End the server that was started last; what it says then is printed."""
+    run = SERVERS.pop()
+    os.killpg(run.pid, signal.SIGINT)
+    sys.stdout.write(as_shown(run.stdout.read()))
+    run.wait()
+
+
+def wait_until(is_so):
+    """Wait until a function returns true: servers do some things after some seconds."""
+    while not is_so():
+        time.sleep(0.1)
 
 
 class Frame:
