@@ -6,17 +6,22 @@ import hashlib
 import multiprocessing
 import shutil
 import sys
+import tempfile
+import uuid
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jupyter_cache import get_cache
-from myst_nb.core.execute import ExecutionError, create_client
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_client.manager import AsyncKernelManager
 from myst_nb.core.read import create_nb_reader
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util import logging
+from traitlets import CaselessStrEnum, default
 
 ROOT = Path(__file__).parents[2]
 #: Files that cells run, import or read.
@@ -60,13 +65,24 @@ def open_cache(app: Sphinx) -> None:
     _ = get_cache(str(folder)).db  # its tables
 
 
+class LocalKernelManager(AsyncKernelManager):
+    """Talks to its kernel through files: a free port may be taken before the kernel has it."""
+
+    transport = CaselessStrEnum(["ipc"], default_value="ipc")
+
+    @default("ip")
+    def _choose_path(self) -> str:
+        """Return the beginning of the paths of the sockets, which is short, as systems want."""
+        return f"{tempfile.gettempdir()}/{uuid.uuid4().hex}"
+
+
 def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Execute the pages that aren't in the cache, and put their output there.
 
     Sphinx reads neighbours in one process, so that reading would wait for the process that happens
     to have most of the long pages.
     """
-    if app.config.nb_execution_mode != "cache" or app.parallel == 1:
+    if app.config.nb_execution_mode != "cache":
         return
     longest = [page for page in app.config.longest_pages if page in docnames]
     pages = [*longest, *(page for page in docnames if page not in longest)]
@@ -83,18 +99,29 @@ _environments: list[Any] = []
 
 def _execute_page(page: str) -> None:
     (env,) = _environments
-    path = Path(env.doc2path(page))
+    path, config = Path(env.doc2path(page)), env.mystnb_config
     text = path.read_text("utf-8")
-    reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
-    if reader is None:
-        return  # it has no cells
-    logger = logging.getLogger(__name__)
+    reader = create_nb_reader(str(path), env.myst_config, config, text)
+    if reader is None or any(map(path.match, config.execution_excludepatterns)):
+        return
     notebook = reader.read(text)
-    try:
-        with create_client(notebook, str(path), env.mystnb_config, logger, reader.read_fmt):
-            pass
-    except ExecutionError as error:
-        raise ExecutionError(f"{path}: {error.__cause__}") from None
+    cache = get_cache(config.execution_cache_path)
+    with suppress(KeyError):
+        cache.match_cache_notebook(notebook)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        result = single_nb_execution(
+            notebook,
+            cwd=folder,
+            timeout=config.execution_timeout,
+            allow_errors=False,
+            kernel_manager_class=LocalKernelManager,
+            startup_timeout=config.execution_timeout,
+        )
+    if result.err is not None:
+        raise RuntimeError(f"{path}: {result.exc_string}")
+    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

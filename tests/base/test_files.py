@@ -139,7 +139,7 @@ STUCK = """
 
     def stuck(handle):
         print("stuck", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 
     os.fsync = stuck
     write_whole(sys.argv[1], b"half")
@@ -279,6 +279,6 @@ def test_write_whole_is_safe_in_several_processes(tmp_path: Path) -> None:
         )
         for _ in range(4)
     ]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    assert [process.wait(600) for process in processes] == [0] * 4
     assert names_in(tmp_path) == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == bytes(100_000)

@@ -101,7 +101,7 @@ def test_read_rows_reads_a_named_pipe() -> None:
     command = f"{sys.executable} -m slugline predict <(printf 'wheat\\ncorn\\n') -q"
 
     done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", command], capture_output=True, text=True, timeout=600, check=False
     )
 
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 2)
@@ -111,7 +111,7 @@ def test_load_corpus_reads_a_named_pipe() -> None:
     os.mkfifo("a.csv")
     with subprocess.Popen(["bash", "-c", "printf 'text,topic\\nwheat,grain\\n' > a.csv"]) as writer:
         corpus = load_corpus("a.csv")
-        writer.wait(timeout=60)
+        writer.wait(timeout=600)
 
     assert corpus.topics == ["grain"]
 

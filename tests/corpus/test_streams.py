@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -99,7 +100,8 @@ def test_must_wait_is_false_for_memory_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_fraction_read_rises_from_0_to_1(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "a"
-    data = b"".join(os.urandom(200).replace(b"\n", b"") + b"\n" for _ in range(2000))
+    generator = random.Random(0)
+    data = b"".join(generator.randbytes(200).replace(b"\n", b"") + b"\n" for _ in range(2000))
     path.write_bytes(gzip.compress(data) if packed else data)
     with path.open("rb") as file:
         stream = LineStream(file, packed=packed, chunk_bytes=1000)

@@ -141,7 +141,7 @@ def _first_row(encoder: E5Encoder) -> list[float]:
 def test_e5_encodes_in_a_forked_process(encoder: E5Encoder) -> None:
     encode(TEXTS, encoder, n_jobs=2, cache_rows=False)
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        row = pool.apply_async(_first_row, (pickle.loads(pickle.dumps(encoder)),)).get(60)
+        row = pool.apply_async(_first_row, (pickle.loads(pickle.dumps(encoder)),)).get(600)
     assert row == _first_row(encoder)
 
 

@@ -107,13 +107,13 @@ def test_catch_interrupt_acknowledges_at_once_even_if_the_stream_is_busy(
 
     class Busy(SilentProgress):
         def note(self, text: str) -> None:
-            assert is_free.wait(60)  # what interrupted code has begun, such as a line, ends first
+            assert is_free.wait(600)  # what interrupted code has begun, such as a line, ends first
             notes.put(text)
 
     with catch_interrupt(Busy(), "this candidate"):
         press_ctrl_c()
         is_free.set()
-        assert notes.get(timeout=60) == (
+        assert notes.get(timeout=600) == (
             "interrupted: finishing this candidate; press Ctrl-C again to stop now"
         )
 

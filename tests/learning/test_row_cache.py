@@ -153,7 +153,7 @@ def test_row_cache_can_be_written_by_several_processes(cache: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", WRITER]
     folder = Path(__file__).parents[1]
     writers = [subprocess.Popen(command, cwd=folder) for _ in range(3)]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(600) for writer in writers] == [0, 0, 0]
     letters = Letters()
     encode([f"{number} a" for number in range(2050)], letters)
     assert letters.calls == []

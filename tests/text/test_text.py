@@ -151,7 +151,7 @@ def test_map_chunks_raises_an_exception_of_a_thread(n_threads: int) -> None:
 
 @pytest.mark.parametrize("n_threads", [2, 4])
 def test_map_chunks_uses_all_threads(n_threads: int) -> None:
-    all_at_work = threading.Barrier(n_threads, timeout=60)
+    all_at_work = threading.Barrier(n_threads, timeout=600)
 
     def work(chunk: Sequence[str]) -> int:
         all_at_work.wait()
