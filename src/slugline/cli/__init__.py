@@ -6,6 +6,7 @@ job failed; 2: wrong usage; 130: interrupted.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
+    gc.disable()  # almost nothing that is imported becomes garbage
     usual = signal.default_int_handler
     if signal.getsignal(signal.SIGINT) is usual:
         # Until a command runs: some imports swallow a KeyboardInterrupt, or print its traceback.
@@ -26,11 +28,17 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        _let_commands_be_interrupted()
+        _end_imports()
 
 
-def _let_commands_be_interrupted() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt again; until a command starts, it ends the process."""
+def _end_imports() -> None:
+    """Make Ctrl-C raise KeyboardInterrupt again, and collect garbage, but none of the imports'.
+
+    Until a command starts, Ctrl-C ends the process.
+    """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     if signal.getsignal(signal.SIGINT) is _exit_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -48,7 +56,7 @@ def _run() -> None:
     from slugline.cli.output import name_flags, show_warning
     from slugline.errors import Message, OptionError, SluglineError
 
-    app = make_app(_let_commands_be_interrupted)
+    app = make_app(_end_imports)
     if "_SLUGLINE_COMPLETE" in os.environ:  # a shell asks what could be typed next
         app.main(prog_name="slugline")
     try:

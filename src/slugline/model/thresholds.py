@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64, Floats, Integers, Mask
+from slugline.base.arrays import Floats, Integers, Mask
 
 #: The probability, over random sets of held-out documents, that the chosen threshold reaches the
 #: precision.
@@ -70,11 +71,16 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     if not len(n):
         return np.inf
     levels = np.linspace(0, len(n) - 1, min(len(n), _N_LEVELS)).astype(int)
-    passes = _p_value(n_right[levels], n[levels], precision) <= risk
-    starts = len(levels) * np.arange(_N_STARTS) // _N_STARTS
-    lengths = [_count_until_failure(passes[start:]) for start in starts.tolist()]
-    ends = [start + length for start, length in zip(starts, lengths, strict=True) if length]
-    return float(thresholds[levels[max(ends) - 1]]) if ends else np.inf
+    pairs = list(zip(n_right[levels].tolist(), n[levels].tolist(), strict=True))
+    # From the last starting point on, as the result is the lowest threshold of all.
+    stop = len(pairs)
+    for start in reversed((len(pairs) * np.arange(_N_STARTS) // _N_STARTS).tolist()):
+        passes = (_binomial_tail(*pair, precision) <= risk for pair in pairs[start:stop])
+        length = sum(itertools.takewhile(bool, passes))
+        if length:
+            return float(thresholds[levels[start + length - 1]])
+        stop = start
+    return np.inf
 
 
 def best_precision(probabilities: Floats, right: Mask) -> AchievablePrecision:
@@ -125,12 +131,6 @@ def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Flo
     return last + 1, np.cumsum(right[order], dtype=np.int64)[last], values[last]
 
 
-def _p_value(n_right: Integers, n: Integers, precision: float) -> F64:
-    """Return the probability of at least `n_right` right predictions of `n` at a precision."""
-    pairs = zip(n_right.tolist(), n.tolist(), strict=True)
-    return np.array([_binomial_tail(n_right, n, precision) for n_right, n in pairs])
-
-
 def _binomial_tail(n_successes: int, n: int, p: float) -> float:
     """Return the probability of at least `n_successes` in `n` trials.
 
@@ -141,8 +141,3 @@ def _binomial_tail(n_successes: int, n: int, p: float) -> float:
     logs = np.append(0.0, np.log((n + 1 - n_failed) / n_failed).cumsum())
     logs += np.arange(len(logs)) * math.log1p(-p) + (n - np.arange(len(logs))) * math.log(p)
     return min(1.0, float(np.exp(logs).sum()))
-
-
-def _count_until_failure(passes: Mask) -> int:
-    """Return the number of tests that pass before the first failure."""
-    return len(passes) if passes.all() else int(passes.argmin())

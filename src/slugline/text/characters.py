@@ -42,7 +42,6 @@ _UNSPACED = (
     ("\U00020000", "\U0003ffff"),
 )
 _BOUNDS = np.array([(ord(first), ord(last) + 1) for first, last in _UNSPACED]).ravel()
-_UNSPACED_RUN = re.compile(f"[{''.join(f'{first}-{last}' for first, last in _UNSPACED)}]+")
 # All characters beyond ASCII for which str.isspace() is true.
 _WIDE_SPACE = (
     "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -74,7 +73,7 @@ def normalize_text(text: str) -> str:
     >>> normalize_text("iPhone手机，很好")
     'iphone 手机   很好 '
     """
-    return _UNSPACED_RUN.sub(r" \g<0> ", _mask_separators(normalize_nfc(text)))
+    return _unspaced_pattern().sub(r" \g<0> ", _mask_separators(normalize_nfc(text)))
 
 
 def count_spaced_characters(texts: Iterable[str]) -> dict[str, int]:
@@ -88,7 +87,7 @@ def count_spaced_characters(texts: Iterable[str]) -> dict[str, int]:
     points, counts = np.unique(codes, return_counts=True)
     characters = "".join(map(chr, points.tolist()))
     # Whether a character is counted doesn't depend on those around it, so each is examined once.
-    spaced = _UNSPACED_RUN.sub("", _mask_separators(characters)).translate(_NO_PUNCTUATION)
+    spaced = _unspaced_pattern().sub("", _mask_separators(characters)).translate(_NO_PUNCTUATION)
     is_spaced = set("".join(spaced.split())).__contains__
     counted = zip(characters, counts.tolist(), strict=True)
     return {character: count for character, count in counted if is_spaced(character)}
@@ -102,7 +101,7 @@ def find_unspaced(text: str) -> list[tuple[int, int]]:
     >>> find_unspaced("iphone手机，很好")
     [(6, 8), (9, 11)]
     """
-    return [run.span() for run in _UNSPACED_RUN.finditer(_mask_separators(text))]
+    return [run.span() for run in _unspaced_pattern().finditer(_mask_separators(text))]
 
 
 def _mask_separators(text: str) -> str:
@@ -209,6 +208,12 @@ def character_classes() -> bytes:
     classes[[ord(character) for character in _separator_characters()]] = 2
     classes[ord(_APOSTROPHE)] = 3
     return classes.tobytes()
+
+
+@functools.cache
+def _unspaced_pattern() -> re.Pattern[str]:
+    """Return the pattern of a run in scripts without spaces, compiled on first use."""
+    return re.compile(f"[{''.join(f'{first}-{last}' for first, last in _UNSPACED)}]+")
 
 
 @functools.cache
