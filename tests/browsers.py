@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
-__all__ = ["chromium", "find_missing_browser", "find_violations", "run_chromium"]
+__all__ = ["chromium", "find_missing_browser", "find_violations", "opened_page", "run_chromium"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -55,6 +56,70 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(missing)
     with run_chromium() as browser:
         yield browser
+
+
+# The tab of each browser that is used again: a new one takes half a second.
+_tabs: WeakKeyDictionary[Browser, Page] = WeakKeyDictionary()
+
+
+@contextmanager
+def opened_page(
+    browser: Browser, address: str, path: str = "/", *, expected: str = "", **options: Any
+) -> Iterator[Page]:
+    """Open a page; whatever the browser complains about fails the test, unless it is expected.
+
+    A page with options, and one about which complaints are expected, has a browser context of its
+    own. All others use one tab, in which nothing of an earlier page is left.
+    """
+    is_shared = not options and not expected
+    page = _tabs.pop(browser, None) if is_shared else None
+    if page is None:
+        context = browser.new_context(**options)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+    complaints: list[str] = []
+    listeners: dict[Any, Any] = {
+        "console": lambda said: complaints.append(said.text),
+        "pageerror": lambda error: complaints.append(str(error)),
+        "request": lambda sent: _check_ours(sent.url, address, complaints),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    try:
+        page.goto(address + path)
+        yield page
+        assert [said for said in complaints if not expected or expected not in said] == []
+        if is_shared:
+            for event, listener in listeners.items():
+                page.remove_listener(event, listener)
+            _clear(page)
+            _tabs[browser] = page
+    finally:
+        if _tabs.get(browser) is not page:
+            page.context.close()
+
+
+def _check_ours(url: str, address: str, complaints: list[str]) -> None:
+    if not url.startswith((f"{address}/", "data:", "blob:")):
+        complaints.append(f"asked elsewhere: {url}")
+
+
+def _clear(page: Page) -> None:
+    """Leave a page, and whatever it has stored."""
+
+    def leave(dialog: Dialog) -> None:
+        dialog.accept()
+
+    for other in page.context.pages:
+        if other is not page:
+            other.close()
+    page.unroute_all(behavior="ignoreErrors")
+    page.evaluate("localStorage.clear()")
+    page.context.clear_cookies()
+    page.on("dialog", leave)  # it may ask, as a decision is not saved yet
+    page.goto("about:blank")
+    page.remove_listener("dialog", leave)
+    page.set_viewport_size({"width": 1280, "height": 720})
 
 
 def find_violations(page: Page) -> list[tuple[str, str, str, str]]:

@@ -90,16 +90,21 @@ class OpenPage(NamedTuple):
 
 
 def open_page(
-    browser: Browser | BrowserContext,
+    browser: Browser | BrowserContext | Page,
     model: str | Path,
     folder: Path,
     min_precision: float | None = None,
 ) -> OpenPage:
-    """Write the page of a model to a folder and open it; errors in it fail the test."""
+    """Write the page of a model to a folder and open it; errors in it fail the test.
+
+    Instead of a browser, a page may be given: one that was open before, which takes less time.
+    """
+    from playwright.sync_api import Page  # which is missing where there is no browser
+
     parts = model_parts(model, min_precision=min_precision)
     path = folder / "model.html"
     path.write_text(render_page(parts, str(model)), "utf-8")
-    page = browser.new_page()
+    page = browser if isinstance(browser, Page) else browser.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text))

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from browsers import opened_page
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -14,27 +16,11 @@ __all__ = ["opened", "press", "shown", "wait_for_text_after", "wait_until_saved"
 
 @contextlib.contextmanager
 def opened(browser: Browser, address: str, *, expected: str = "", **options: Any) -> Iterator[Page]:
-    """Open the page; whatever the browser complains about fails the test, unless expected."""
-    context = browser.new_context(**options)
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda sent: _check_ours(sent.url, address, complaints))
-    page.goto(address)
-    page.locator("#card[data-assignment]").wait_for()
-    page.locator("#recent[aria-busy='false']").wait_for(state="attached")
-    try:
+    """Open the page, and wait for its first text; see `opened_page`."""
+    with opened_page(browser, address, expected=expected, **options) as page:
+        page.locator("#card[data-assignment]").wait_for()
+        page.locator("#recent[aria-busy='false']").wait_for(state="attached")
         yield page
-        assert [each for each in complaints if not expected or expected not in each] == []
-    finally:
-        context.close()
-
-
-def _check_ours(url: str, address: str, complaints: list[str]) -> None:
-    if not url.startswith((f"{address}/", "data:")):
-        complaints.append(f"asked elsewhere: {url}")
 
 
 def shown(page: Page) -> str:

@@ -24,12 +24,18 @@ from slugline.text.feature_groups import FeatureGroup
 from slugline.text.tokens import tokenize
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
 Documents = tuple[list[str], list[Topic]]
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Page:
+    """Return a page for one model after the other."""
+    return browser.new_page()
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +202,7 @@ MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", MADE)
 def test_exported_page_of_a_trained_model_answers_like_python(
-    name: str, browser: Browser, tmp_path: Path
+    name: str, tab: Page, tmp_path: Path
 ) -> None:
     (texts, topics), how = MADE[name]
     path = tmp_path / "made.slug"
@@ -207,7 +213,7 @@ def test_exported_page_of_a_trained_model_answers_like_python(
             classifier.fitted_, multilabel_rule=replace(decision, max_topics=most)
         )
     classifier.save(path)
-    opened = open_page(browser, path, tmp_path)
+    opened = open_page(tab, path, tmp_path)
     known = " ".join(texts).split()
     asked = texts[:100] + many_texts(150, 2, known)
     check_answers(opened, asked)
@@ -229,19 +235,15 @@ def test_exported_page_of_a_trained_model_answers_like_python(
             "The model doesn’t know # of the # words.",
         }
         assert "The best guess has #\xa0%, and the model answers from #\xa0% on." in reasons
-    opened.page.close()
 
 
-def test_exported_page_is_unsure_by_min_precision(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "all").mkdir()
+def test_exported_page_is_unsure_by_min_precision(tab: Page, tmp_path: Path) -> None:
     texts = ["The harvest of wheat", "Onions in butter", "", "Zzz yyy xxx www"]
-    everything = open_page(browser, "reuters46", tmp_path / "all", min_precision=0)
+    everything = open_page(tab, "reuters46", tmp_path, min_precision=0)
     assert everything.answers(texts).reasons == [None, None, "There is no text.", None]
-    strict = open_page(browser, "reuters46", tmp_path, min_precision=0.99)
+    strict = open_page(tab, "reuters46", tmp_path, min_precision=0.99)
     check_answers(strict, texts)
     assert sum(reason is not None for reason in strict.answers(texts).reasons) >= 3
-    for opened in (everything, strict):
-        opened.page.close()
 
 
 def test_exported_page_equals_a_model_file_of_int8(shipped: OpenPage, tmp_path: Path) -> None:
@@ -277,17 +279,16 @@ def test_exported_page_reads_long_texts_and_words(shipped: OpenPage) -> None:
 
 @pytest.mark.parametrize("several", [False, True], ids=["one topic", "several"])
 def test_exported_page_answers_a_blank_text_like_python(
-    several: bool, browser: Browser, tmp_path: Path
+    several: bool, tab: Page, tmp_path: Path
 ) -> None:
     texts = ["wheat and corn prices rose", "quarterly net profit rose"] * 20
     topics: list[Any] = [["grain", "farm"], ["earn"]] if several else ["grain", "earn"]
     classifier = TopicClassifier(encoder=None).fit(texts, topics * 20)
     classifier.save(tmp_path / "model.slug")
-    opened = open_page(browser, tmp_path / "model.slug", tmp_path)
+    opened = open_page(tab, tmp_path / "model.slug", tmp_path)
     blank = ["", " ", "\n\t", "\u00a0\u2003", "\x1f"]
     said = opened.answers(blank)
     assert np.abs(said.proba - classifier.predict_proba(blank)).max() < 1e-6
     assert [decision.topic for decision in classifier.decide(blank)] == [None] * len(blank)
     assert said.given == [[]] * len(blank)
     assert said.reasons == ["There is no text."] * len(blank)
-    opened.page.close()

@@ -21,7 +21,7 @@ from slugline.text.characters import find_scripts
 from slugline.text.word_vectors import WordVectors, open_table
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +105,12 @@ def fit(path: Path, texts: list[Any], topics: list[Any], **options: Any) -> Fitt
 
 
 @pytest.fixture(scope="module")
+def tab(browser: Browser) -> Page:
+    """Return a page for one model after the other."""
+    return browser.new_page()
+
+
+@pytest.fixture(scope="module")
 def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenPage:
     """Return the page of a model that has learned words in all scripts of the table."""
     folder = tmp_path_factory.mktemp("page")
@@ -125,18 +131,17 @@ def latin(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenPag
 
 @pytest.mark.parametrize("name", MODELS)
 def test_exported_page_with_vectors_answers_like_python(
-    name: str, browser: Browser, table: WordVectors, tmp_path: Path
+    name: str, tab: Page, table: WordVectors, tmp_path: Path
 ) -> None:
     (texts, topics), options = MODELS[name]
     fit(tmp_path / "model.slug", texts, topics, **options)
-    page = open_page(browser, tmp_path / "model.slug", tmp_path)
+    page = open_page(tab, tmp_path / "model.slug", tmp_path)
     known = random.Random(1).sample([*table], 3000)
     texts = texts + ODD + many_texts(300, 3, known)
     check_answers(page, texts)
     n_topics = len(page.parts.fitted.topics)
     some = texts[:5] + ODD + texts[-30:]
     check_fractions(page, some, [i % n_topics for i in range(len(some))])
-    page.page.close()
 
 
 def test_exported_page_with_vectors_answers_2000_texts_like_python(
@@ -175,9 +180,7 @@ def test_exported_page_answers_texts_without_known_words_by_words_alone(
     assert np.abs(opened.answers([text]).proba - expected).max() < 1e-6
 
 
-def test_exported_page_counts_columns_beside_vectors_like_python(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_exported_page_counts_columns_beside_vectors_like_python(tab: Page, tmp_path: Path) -> None:
     texts, topics = documents()
     places = ["AB"[i % 2] for i in range(len(texts))]
     # The place decides where the text doesn't.
@@ -187,7 +190,7 @@ def test_exported_page_counts_columns_beside_vectors_like_python(
     ]
     rows = [RowText(text, {"place": place}) for text, place in zip(texts, places, strict=True)]
     fit(tmp_path / "model.slug", rows, topics, columns=["place"])
-    page = open_page(browser, tmp_path / "model.slug", tmp_path)
+    page = open_page(tab, tmp_path / "model.slug", tmp_path)
     cells = ["A", "B", "", "C"]
     expected = page.parts.fitted.predict_proba(
         [RowText("mortgage lender", {"place": cell}) for cell in cells]

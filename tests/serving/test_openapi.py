@@ -21,7 +21,7 @@ def test_openapi_description_matches_the_answers(tmp_path: Path) -> None:
     with running("--corrections", tmp_path / "c.db", "--max-waiting", 64) as url:
         assert httpx.get(f"{url}/openapi.json", timeout=120).json()["openapi"] == "3.1.0"
         command = Path(sys.executable).with_name("schemathesis")
-        arguments = ["run", f"{url}/openapi.json", "--max-examples", "12", "--seed", "1"]
+        arguments = ["run", f"{url}/openapi.json", "--max-examples", "6", "--seed", "1"]
         # Which topics a model has, and which precision it reaches, no schema says.
         arguments += ["--exclude-checks", "positive_data_acceptance"]
         arguments += ["--checks", "all", "--generation-database", "none", "--no-color"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime
 import json
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browsers import find_violations
+from browsers import find_violations, opened_page
 from server import running
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.metrics import Metrics
@@ -67,35 +66,10 @@ def _odd_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def opened(
-    browser: Browser, address: str, path: str = "/", *, expected: str = "", **options: Any
-) -> Iterator[Page]:
-    """Open a page; whatever the browser complains about fails the test, unless it is expected."""
-    context = browser.new_context(**options)
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda sent: _check_ours(sent.url, address, complaints))
-    page.goto(address + path)
-    try:
-        yield page
-        assert [said for said in complaints if not expected or expected not in said] == []
-    finally:
-        context.close()
-
-
-def _check_ours(url: str, address: str, complaints: list[str]) -> None:
-    if not url.startswith((f"{address}/", "data:", "blob:")):
-        complaints.append(f"asked elsewhere: {url}")
-
-
 def test_browser_keeps_a_half_typed_correction_while_the_text_is_edited(
     browser: Browser, address: str
 ) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.fill("#text", "wheat and corn harvest, grain tonnes of wheat")
         page.click("text=That’s wrong")
         page.fill("#right", "carc")
@@ -108,7 +82,7 @@ def test_browser_keeps_a_half_typed_correction_while_the_text_is_edited(
 
 
 def test_browser_offers_to_complete_an_unsure_answer(browser: Browser, address: str) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.click("text=No newswire")
         page.click("text=It is …")
         page.fill("#right", "parcels")
@@ -123,7 +97,7 @@ def test_browser_offers_to_complete_an_unsure_answer(browser: Browser, address: 
 def test_browser_on_a_phone_shows_the_answer_on_the_first_screen(
     browser: Browser, address: str
 ) -> None:
-    with opened(browser, address, viewport={"width": 390, "height": 664}) as page:
+    with opened_page(browser, address, viewport={"width": 390, "height": 664}) as page:
         page.click("text=A harvest")
         page.wait_for_selector(".bars b")
         box = page.locator(".bars b").nth(2).bounding_box()
@@ -144,7 +118,7 @@ def write_tickets(path: Path, n_rows: int = 300) -> Path:
 
 
 def test_browser_shows_answers_while_typing(browser: Browser, address: str) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.locator("#text").press_sequentially("wheat and corn harvest, grain tonnes", delay=5)
         page.locator(".why .text", has_text="grain tonnes").wait_for()
         assert page.locator("#said").inner_text().startswith("grain, ")
@@ -160,7 +134,7 @@ def test_browser_shows_answers_while_typing(browser: Browser, address: str) -> N
 def test_browser_explains_another_topic_by_a_click_and_keeps_the_focus(
     browser: Browser, address: str
 ) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.fill("#text", "wheat and oil")
         page.locator(".why").wait_for()
         page.locator("#all-topics summary").click()
@@ -173,7 +147,7 @@ def test_browser_explains_another_topic_by_a_click_and_keeps_the_focus(
 
 
 def test_browser_corrects_and_undoes_a_wrong_answer(browser: Browser, address: str) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.fill("#text", HOSTILE)
         page.locator(".why").wait_for()
         for topic, hint, said in (
@@ -195,7 +169,7 @@ def test_browser_corrects_and_undoes_a_wrong_answer(browser: Browser, address: s
 
 
 def test_browser_keeps_the_text_for_another_model(browser: Browser, address: str) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.select_option("#model", "queues")
         page.wait_for_url("**/?model=queues")
         page.fill("#text", "wheat and corn harvest")
@@ -211,7 +185,7 @@ def test_browser_shows_first_rows_and_rereads_with_another_encoding(
 ) -> None:
     file = tmp_path / "t.csv"
     file.write_bytes("Nr~text\n1~wheat, für Köln\n2~goal~corn\n".encode("cp850"))
-    with opened(browser, address, "/table") as page:
+    with opened_page(browser, address, "/table") as page:
         page.set_input_files("#file", file)
         page.locator("#reading summary").click()
         page.select_option("#encoding", "cp850")
@@ -230,7 +204,7 @@ def test_browser_answers_filters_and_downloads_a_table(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     file = write_tickets(tmp_path / "tickets.csv")
-    with opened(browser, address, "/table") as page:
+    with opened_page(browser, address, "/table") as page:
         page.set_input_files("#file", file)
         page.locator("#download:enabled").wait_for()
         assert page.locator("#counts").inner_text() == "300 rows, 100 unsure"
@@ -262,7 +236,7 @@ def test_browser_answers_filters_and_downloads_a_table(
 
 def test_browser_corrects_a_row_of_a_table(browser: Browser, address: str, tmp_path: Path) -> None:
     file = write_tickets(tmp_path / "tickets.csv")
-    with opened(browser, address, "/table") as page:
+    with opened_page(browser, address, "/table") as page:
         page.set_input_files("#file", file)
         page.locator("#download:enabled").wait_for()
         with page.context.expect_page() as new:
@@ -278,7 +252,7 @@ def test_browser_corrects_a_row_of_a_table(browser: Browser, address: str, tmp_p
 
 
 def test_browser_shows_times_in_the_local_zone(browser: Browser, address: str) -> None:
-    with opened(browser, address, "/", timezone_id="Asia/Kolkata") as page:
+    with opened_page(browser, address, "/", timezone_id="Asia/Kolkata") as page:
         shown = page.evaluate(
             """() => {
                 const time = document.createElement("time");
@@ -294,7 +268,7 @@ def test_browser_shows_times_in_the_local_zone(browser: Browser, address: str) -
 def test_browser_asks_for_the_text_column_of_a_dropped_table(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
-    with opened(browser, address, "/table") as page:
+    with opened_page(browser, address, "/table") as page:
         page.evaluate(
             """() => {
                 const data = new DataTransfer();
@@ -313,7 +287,7 @@ def test_browser_shows_why_a_table_can_not_be_read(
 ) -> None:
     path = tmp_path / "letter.doc"
     path.write_bytes(b"\0\1")
-    with opened(browser, address, "/table", expected="422") as page:
+    with opened_page(browser, address, "/table", expected="422") as page:
         assert ".xlsx" in page.inner_text("#drop")
         assert ".xlsx" in (page.get_attribute("#file", "accept") or "").split(",")
         page.set_input_files("#file", path)
@@ -328,7 +302,7 @@ def test_browser_offers_no_download_of_an_empty_table(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.csv").write_text("body,queue\n")
-    with opened(browser, address, "/table") as page:
+    with opened_page(browser, address, "/table") as page:
         page.set_input_files("#file", tmp_path / "empty.csv")
         page.locator("#table-problem", has_text="empty.csv holds no documents").wait_for()
         assert page.inner_text("#counts") == ""
@@ -339,7 +313,7 @@ def test_browser_logs_in_with_a_token(browser: Browser, news_slug: Path, tmp_pat
     (tmp_path / "tokens").write_text("0123456789abcdef\n")
     with (
         running(news_slug, "--token-file", tmp_path / "tokens") as guarded,
-        opened(browser, guarded, "/model", expected="403") as page,
+        opened_page(browser, guarded, "/model", expected="403") as page,
     ):
         assert page.url == f"{guarded}/login"
         page.fill("#token", "fedcba9876543210")
@@ -355,7 +329,7 @@ def test_browser_logs_in_with_a_token(browser: Browser, news_slug: Path, tmp_pat
 
 
 def test_browser_without_scripts_classifies_and_corrects(browser: Browser, address: str) -> None:
-    with opened(browser, address, java_script_enabled=False) as page:
+    with opened_page(browser, address, java_script_enabled=False) as page:
         page.fill("#text", "wheat and corn harvest\n\n<b>grain</b> tonnes")
         page.locator("text=Find the topic").click()
         page.locator(".topic", has_text="grain").wait_for()
@@ -373,7 +347,7 @@ def test_browser_without_scripts_classifies_and_corrects(browser: Browser, addre
 
 
 def test_browser_reaches_everything_by_keyboard(browser: Browser, address: str) -> None:
-    with opened(browser, address) as page:
+    with opened_page(browser, address) as page:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         page.locator("#text").focus()
@@ -422,7 +396,7 @@ def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) 
 
 
 def test_browser_shows_days_in_charts_and_accepts_a_change(browser: Browser, address: str) -> None:
-    with opened(browser, address, "/model?model=queues") as page:
+    with opened_page(browser, address, "/model?model=queues") as page:
         page.locator(".alert", has_text="the share of короткая тема is").wait_for()
         assert page.locator(".charts svg").count() == 7
         line = page.locator(".charts polyline").first
@@ -463,7 +437,7 @@ def test_browser_fits_and_approves_held_corrections(
 ) -> None:
     with running(news_slug, "--corrections", tmp_path / "c.db") as address:
         send_burst(address)
-        with opened(browser, address, "/corrections") as page:
+        with opened_page(browser, address, "/corrections") as page:
             assert page.locator(".held tbody tr").count() == 7
             for width in (320, 420, 768, 991, 993, 1280):
                 page.set_viewport_size({"width": width, "height": 800})
@@ -516,7 +490,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_browser_removes_and_adds_topics_by_keyboard(browser: Browser, several: str) -> None:
-    with opened(browser, several, expected="422", viewport=PHONE) as page:
+    with opened_page(browser, several, expected="422", viewport=PHONE) as page:
         page.fill("#text", "invoice refund and parcel late")
         given = page.get_by_role("group", name="Right topics").locator("#right-topics")
         given.get_by_role("checkbox", name="shipping").focus()
@@ -550,7 +524,7 @@ def test_browser_filters_a_table_by_each_of_several_topics(
 ) -> None:
     file = tmp_path / "mails.csv"
     file.write_text("body\ninvoice refund and parcel late\ncontract court\n")
-    with opened(browser, several, "/table") as page:
+    with opened_page(browser, several, "/table") as page:
         page.set_input_files("#file", file)
         page.wait_for_selector("#download:enabled")
         cells = page.locator("#rows .name").all_inner_texts()
