@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from conftest import WORDS
 from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
+from slugline.experiment.curve import learning_curves
 from slugline.learning.encoder import registry
 from slugline.learning.encoder.registry import describe_choices
 from stand_ins import Nameless, Use, register, register_only
@@ -335,7 +337,11 @@ def test_curve_encoder_adds_the_curve_of_the_default(run: Run, few_csv: Path) ->
         assert curve["points"][0]["accuracy"] > words["points"][0]["accuracy"]
 
 
-def test_train_curve_encoder_reports_both_curves(run: Run, few_csv: Path, tmp_path: Path) -> None:
+def test_train_curve_encoder_reports_both_curves(
+    run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_draw = partial(learning_curves, n_draws=1)
+    monkeypatch.setattr("slugline.cli.train.learning_curves", one_draw)
     options = ("--curve", "--encoder", "use", "-o", "a.slug", "-q")
     result = run("train", few_csv, *options)
     for name in ("Slugline", "Slugline with vectors,use"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -161,23 +160,15 @@ def test_usage_error_proposes_the_nearest_option_or_command(run: Run) -> None:
     ],
 )
 def test_completion_proposes_what_can_be_typed(
-    tmp_path: Path, words: str, proposed: list[str]
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, proposed: list[str]
 ) -> None:
     (tmp_path / "models").mkdir()
     for name in ("one.slug", "models/two.slug", "table.csv"):
         (tmp_path / name).touch()
-    environment = {
-        "_SLUGLINE_COMPLETE": "bash_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(words.count(" ")),
-    }
-    answer = subprocess.check_output(
-        [sys.executable, "-m", "slugline"],
-        env={**os.environ, **environment},
-        text=True,
-        cwd=tmp_path,
-    )
-    assert answer.split() == proposed
+    monkeypatch.setenv("_SLUGLINE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert run().out.split() == proposed
 
 
 BROKEN = """

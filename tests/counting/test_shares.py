@@ -163,7 +163,7 @@ def test_adjusted_shares_agree_with_the_shares_of_calibrated_probabilities() -> 
 def test_intervals_hold_for_calibrated_probabilities(n_texts: int) -> None:
     rng = np.random.default_rng(1)
     n_right = n = 0
-    for seed in range(30):
+    for seed in range(15):
         sample, shares = heldout(400, rng), rng.dirichlet(np.ones(3))
         proba, topics = draw(shares, n_texts, rng)
         estimate = estimate_group(sample, proba, np.ones(n_texts), seed=seed)

@@ -112,13 +112,21 @@ class Page:
         return again
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    first = Page(tmp_path / "labels.db", fraction=0.0)
+@pytest.fixture(scope="module")
+def _labels(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return a database with 150 labels."""
+    path = tmp_path_factory.mktemp("first") / "labels.db"
+    first = Page(path, fraction=0.0)
     first.label(150)
     first.service.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def page(_labels: bytes, tmp_path: Path) -> Iterator[Page]:
+    (tmp_path / "labels.db").write_bytes(_labels)
     page = Page(tmp_path / "labels.db")
-    assert page.selector.wait(60)
+    assert page.selector.wait(600)
     yield page
     page.service.close()
 

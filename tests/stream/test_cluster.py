@@ -133,7 +133,7 @@ def write_files(folder: Path, news: News, n_files: int) -> str:
 # The same bytes ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_workers", [1, 2, 3])
+@pytest.mark.parametrize("n_workers", [1, 3])
 def test_fit_stream_learns_the_same_bytes_on_any_number_of_workers(
     n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
@@ -154,14 +154,12 @@ def with_pairs_of_topics(news: News) -> Iterator[tuple[list[str], list[list[str]
         yield list(texts), list(topics)
 
 
-@pytest.mark.parametrize("n_workers", [1, 2, 8])
-def test_fit_stream_learns_several_topics_alike_on_any_number_of_workers(
-    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
+def test_fit_stream_learns_several_topics_alike_on_many_workers(
+    threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
     alone = saved(tmp_path, with_pairs_of_topics(news))
     assert load(tmp_path / "model.slug").fitted_.multilabel
-    client = threads(n_workers)
-    assert saved(tmp_path, with_pairs_of_topics(news), client=client) == alone
+    assert saved(tmp_path, with_pairs_of_topics(news), client=threads(8)) == alone
 
 
 @pytest.fixture
@@ -173,7 +171,7 @@ def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("by_rows")
-@pytest.mark.parametrize("n_workers", [1, 2, 3])
+@pytest.mark.parametrize("n_workers", [1, 3])
 def test_fit_stream_learns_the_same_bytes_if_each_worker_has_some_rows(
     n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
