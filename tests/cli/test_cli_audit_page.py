@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import random
@@ -28,6 +29,10 @@ WRONG = (10, 33, 57, 71)
 
 @pytest.fixture
 def documents(news: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return make_documents(news)
+
+
+def make_documents(news: list[tuple[str, str]]) -> list[dict[str, str]]:
     """Return documents with an id and a price, four of them with a wrong topic."""
     rng = random.Random(0)
     rows = [
@@ -88,6 +93,25 @@ def decide(address: str, kind: str, topic: str = "", reason: str | None = None) 
 
 def row_number(text: Any) -> int:
     return int(dict(text["columns"])["id"][1:])
+
+
+@pytest.fixture(scope="module")
+def _decision(
+    news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bytes, int]:
+    """Return a database with a decision to change a topic, and the row of the document."""
+    with contextlib.chdir(tmp_path_factory.mktemp("review")):
+        write(Path("news.csv"), make_documents(news))
+        with reviewing() as address:
+            number = row_number(decide(address, "label", "change"))
+        return Path("reviewed.db").read_bytes(), number
+
+
+@pytest.fixture
+def changed_row(_decision: tuple[bytes, int], data: Path) -> int:
+    """Have reviewed.db in the folder; return the row of the document that it changes."""
+    Path("reviewed.db").write_bytes(_decision[0])
+    return _decision[1]
 
 
 # Decisions and repair -----------------------------------------------------------------------------
@@ -164,17 +188,15 @@ def test_audit_page_gives_each_suspect_to_one_person(data: Path, tmp_path: Path)
 
 
 def test_audit_decisions_of_the_page_reject_changed_data(
-    run: Run, data: Path, documents: list[dict[str, str]]
+    run: Run, data: Path, documents: list[dict[str, str]], changed_row: int
 ) -> None:
-    with reviewing("-o", "r.db") as address:
-        number = row_number(decide(address, "label", "change"))
-    documents[number]["body"] += "!"
+    documents[changed_row]["body"] += "!"
     write(data, documents)
-    result = run("audit", "news.csv", *READING, "--decisions", "r.db", "-o", "fixed.csv", "-q")
+    decisions = ("--decisions", "reviewed.db", "-o", "fixed.csv", "-q")
+    result = run("audit", "news.csv", *READING, *decisions)
     assert (result.code, Path("fixed.csv").exists()) == (1, False)
-    assert f"r.db, decision about document 1: line {number + 2} of news.csv was changed" in (
-        result.err
-    )
+    line = f"line {changed_row + 2} of news.csv"
+    assert f"reviewed.db, decision about document 1: {line} was changed" in result.err
     assert "or take the decision back on the page." in result.err
 
 
@@ -253,19 +275,17 @@ def test_audit_page_leaves_no_file_behind_where_a_port_is_in_use(run: Run, data:
     assert not Path("reviewed.db").exists()
 
 
+@pytest.mark.usefixtures("changed_row")
 def test_audit_page_rejects_decisions_about_other_documents(
     run: Run, data: Path, documents: list[dict[str, str]]
 ) -> None:
-    with reviewing() as address:
-        decide(address, "label", "keep")
     write(data, [{**row, "body": f"{row['body']} now"} for row in documents])
     result = run("audit", "news.csv", *READING, "--page", "--port", 0)
     assert (result.code, "has labels of 1 other document" in result.err) == (1, True), result.err
 
 
-def test_train_does_not_take_decisions_for_all_labels(run: Run, data: Path) -> None:
-    with reviewing() as address:
-        decide(address, "label", "keep")
+@pytest.mark.usefixtures("changed_row")
+def test_train_does_not_take_decisions_for_all_labels(run: Run) -> None:
     result = run("train", "reviewed.db", "-o", "a.slug")
     assert result.code == 1
     assert "slugline audit news.csv --decisions reviewed.db -o repaired.csv" in result.err
