@@ -261,6 +261,37 @@ FOR_WIDE_REGISTERS static int add_runs(Finder *finder, FeatureGroup *group, cons
     return columns_end(finder, group, to);
 }
 
+/* Whether all characters of a word in a script without spaces have three bytes, as nearly all have. */
+static inline int has_narrow_characters(const unsigned char *at, size_t length)
+{
+    int is_narrow = length % 3 == 0;
+    for (size_t i = 0; i < length; i += 3)
+        is_narrow &= (at[i] & 0xF0) == 0xE0;
+    return is_narrow;
+}
+
+/* Add the runs of 1 to 4 characters, of which each has three bytes: what `add_runs` does, with fewer
+   steps. */
+FOR_WIDE_REGISTERS static int add_narrow_runs(Finder *finder, FeatureGroup *group, const unsigned char *at,
+                                              const unsigned char *stop)
+{
+    size_t n_left = (size_t)(stop - at) / 3, n_hashes = 0;
+    if (n_left >= SIZE_MAX / 64
+        || !make_room(&finder->hashes, LONGEST_UNSPACED_RUN * n_left * sizeof(uint64_t)))
+        return 0;
+    uint64_t *hashes = (uint64_t *)finder->hashes.bytes;
+    for (; n_left; n_left--, at += 3) {
+        /* The longer two are hashed from the same first 8 bytes. Runs past the end are dropped. */
+        uint64_t state = mix(load(at));
+        uint64_t runs[LONGEST_UNSPACED_RUN] = {
+            hash_last(0, at, 3), hash_last(0, at, 6), hash_last(state, at + 8, 1), hash_last(state, at + 8, 4)};
+        memcpy(hashes + n_hashes, runs, sizeof runs);
+        n_hashes += n_left < LONGEST_UNSPACED_RUN ? n_left : LONGEST_UNSPACED_RUN;
+    }
+    int32_t *to = more_columns(finder, n_hashes);
+    return to && columns_end(finder, group, put_seen(to, group, hashes, n_hashes));
+}
+
 static int add_runs_of_word(Finder *finder, FeatureGroup *group, const Word *word)
 {
     const unsigned char *start = (const unsigned char *)finder->reader.text.bytes + word->start;
@@ -269,10 +300,12 @@ static int add_runs_of_word(Finder *finder, FeatureGroup *group, const Word *wor
     if (word->class == SPACED)
         return add_runs(finder, group, start - 1, stop + 1, run_length, run_length,
                         LONGEST_WORD + 3 - run_length);
-    return group->kind != CHARACTERS
-        || add_runs(finder, group, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
+    if (group->kind != CHARACTERS)
+        return 1;
+    if (group->groups && has_narrow_characters(start, word->length))
+        return add_narrow_runs(finder, group, start, stop);
+    return add_runs(finder, group, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
 }
-
 
 /* ------------------------------------------------------------------------------------------------
    Records of words

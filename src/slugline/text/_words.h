@@ -218,8 +218,8 @@ enum { NO_MEMORY, FOUND, NOT_NORMAL };
 static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
 {
     reader->text.size = reader->words.size = 0;
-    /* A word of one byte is followed by a space. Eight more are for `load`. */
-    if (n_left > SIZE_MAX / 8 || !make_room(&reader->text, 2 * n_left + 16))
+    /* A word of one byte is followed by a space. Sixteen more are for `load`. */
+    if (n_left > SIZE_MAX / 8 || !make_room(&reader->text, 2 * n_left + 24))
         return NO_MEMORY;
     unsigned char *text = (unsigned char *)reader->text.bytes, *to = text;
     *to++ = ' ';
@@ -270,7 +270,7 @@ static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
     }
     if (state != BETWEEN)
         *to++ = ' ';
-    memset(to, ' ', 8);
+    memset(to, ' ', 16);
     Word *words = (Word *)reader->words.bytes;
     size_t n_words = reader->words.size / sizeof(Word);
     for (size_t i = 0; i < n_words; i++) {
