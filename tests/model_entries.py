@@ -25,7 +25,7 @@ def unzip(data: bytes) -> Entries:
 
 
 def rezip(
-    entries: Entries | Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED
+    entries: Entries | Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_STORED
 ) -> bytes:
     """Return a file with these entries; pairs may name one entry twice."""
     pairs = entries.items() if isinstance(entries, dict) else entries

@@ -176,11 +176,12 @@ def test_reference_has_every_command_and_operation() -> None:
     assert sorted(shown) == sorted(operation.name for operation in OPERATIONS)
 
 
-#: Options of dask, docker, curl and systemctl, and of tools/mutants.py.
+#: Options of dask, docker, curl, pytest and systemctl, and of tools/mutants.py.
 OTHER_OPTIONS = {
     "--build-arg",
     "--data-binary",
     "--help",
+    "--hypothesis-profile",
     "--memory-limit",
     "--now",
     "--nthreads",
