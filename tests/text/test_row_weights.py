@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
-from slugline.learning.linear.learner import score_rows
 from slugline.text import sparse
 from slugline.text.feature_groups import WEIGHTINGS, FeatureGroup, RowWeights
-from slugline.text.sparse import Entries, SparseRows, check_rows
+from slugline.text.sparse import Entries, SparseRows, check_rows, score_rows
 
 needs_kernel = pytest.mark.skipif(
     sparse.kernel is None, reason="the kernel is not built: there was no compiler"

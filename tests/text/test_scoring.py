@@ -20,13 +20,13 @@ from slugline.base.arrays import F32
 from slugline.learning.calibration import DEFAULT_CALIBRATION
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.head import DenseHead
-from slugline.learning.linear.learner import score_rows
 from slugline.text import scoring
 from slugline.text.characters import TRANSLATION
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.scoring import TextScorer, TextScores, VectorWeights, can_score
+from slugline.text.sparse import score_rows
 from slugline.text.terms import KINDS
 from slugline.text.tokens import ChunkSizes
 from slugline.text.vector_table import VectorTable

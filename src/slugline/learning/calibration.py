@@ -299,6 +299,8 @@ _LEAST_LOGIT = -4.6
 _MAX_NEWTON_STEPS = 30
 _NEWTON_TOLERANCE = 1e-7
 _CURVE_DIGITS = 5
+# The number of scores whose derivatives are computed at a time, in the processor's cache.
+_MAX_SLICE_CELLS = 1 << 13
 
 
 class TopicCalibration(NamedTuple):
@@ -424,10 +426,10 @@ def fit_topic_calibration(
     cell_weights = np.where(scores > _NOT_LEARNED, row_weights[:, np.newaxis], 0)
     clipped = scores.clip(-_MAX_MARGIN, _MAX_MARGIN).astype(np.float64)
     start = np.array(usual)
-    common = _fit_curves(
-        clipped.reshape(-1, 1), y.reshape(-1, 1), cell_weights.reshape(-1, 1), start
-    )
-    curves = _fit_curves(clipped, y, cell_weights, common[:, 0]) if n_topics > 1 else common
+    common = _fit_curves(clipped, y, cell_weights, start, is_common=True)
+    curves = common
+    if n_topics > 1:
+        curves = _fit_curves(clipped, y, cell_weights, common[:, 0], is_common=False)
     bend = _fit_bend(clipped * curves[0] + curves[1], y, cell_weights)
     # The last digits depend on the processor, so they are rounded away.
     slopes, intercepts = curves.round(_CURVE_DIGITS).astype(np.float32)
@@ -446,35 +448,36 @@ def _fit_bend(logits: F64, y: F32, cell_weights: F64) -> F64:
     def loss(parameters: F64) -> tuple[float, F64]:
         low, high = np.exp(parameters[:2])
         bent = low * log_proba - high * log_rest + parameters[2]
-        error = weights * (sigmoid(bent) - right)
-        total = weights @ (np.logaddexp(0, bent) - right * bent)
-        slopes = np.array([error @ log_proba * low, -error @ log_rest * high, error.sum()])
-        return float(total + parameters @ parameters / 2), slopes + parameters
+        powers = np.exp(-np.abs(bent))
+        error = weights * (np.where(bent >= 0, 1, powers) / (1 + powers) - right)
+        losses = weights * (np.maximum(bent, 0) + np.log1p(powers) - right * bent)
+        # Not by BLAS, whose threads would wait for each other longer than this takes.
+        slopes = (error * log_proba).sum() * low, -(error * log_rest).sum() * high, error.sum()
+        penalty = (parameters**2).sum() / 2
+        return float(losses.sum() + penalty), np.array(slopes) + parameters
 
     optimum = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B", bounds=[(-3, 3)] * 3).x
     return np.append(np.exp(optimum[:2]), optimum[2])
 
 
-def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64) -> F64:
-    """Return the slope and intercept for each column, shape (2, n_columns), found by Newton steps.
+def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64, *, is_common: bool) -> F64:
+    """Return the slope and intercept of each column, found by Newton steps.
 
-    The logarithms of slopes, and the intercepts, have normal priors around those of `prior`.
+    The logarithms of slopes, and the intercepts, have normal priors around those of `prior`. With
+    `is_common`, all columns have one curve, so that the shape is (2, 1), else (2, n_columns).
     """
-    offsets = np.zeros((2, scores.shape[1]))
+    offsets = np.zeros((2, 1 if is_common else scores.shape[1]))
     for _ in range(_MAX_NEWTON_STEPS):
-        slopes = prior[0] * np.exp(offsets[0])
-        sloped = scores * slopes
-        proba = sigmoid(sloped + prior[1] + offsets[1])
-        error, curvature = cell_weights * (proba - y), cell_weights * proba * (1 - proba)
-        gradient = (
-            np.stack([(error * sloped).sum(axis=0), error.sum(axis=0)]) + offsets / _CURVE_PRIOR
-        )
-        # The Hessian. By the log slope, it has the gradient as a further term, of which only the
+        slopes, intercepts = prior[0] * np.exp(offsets[0]), prior[1] + offsets[1]
+        sums = _sum_derivatives(scores, y, cell_weights, slopes, intercepts)
+        if is_common:
+            sums = sums.sum(axis=1, keepdims=True)
+        by_slope, by_intercept, h_slope, h_both, h_intercept = sums
+        gradient = np.stack([by_slope, by_intercept]) + offsets / _CURVE_PRIOR
+        # By the log slope, the Hessian has the gradient as a further term, of which only the
         # positive part is used, so that steps go down.
-        h_both = (curvature * sloped).sum(axis=0)
-        h_slope = (curvature * sloped**2).sum(axis=0) + np.maximum((error * sloped).sum(axis=0), 0)
-        h_slope += 1 / _CURVE_PRIOR[0, 0]
-        h_intercept = curvature.sum(axis=0) + 1 / _CURVE_PRIOR[1, 0]
+        h_slope = h_slope + np.maximum(by_slope, 0) + 1 / _CURVE_PRIOR[0, 0]
+        h_intercept = h_intercept + 1 / _CURVE_PRIOR[1, 0]
         steps = np.stack(
             [
                 h_intercept * gradient[0] - h_both * gradient[1],
@@ -486,6 +489,32 @@ def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64) -> F64:
         if np.abs(steps).max(initial=0) < _NEWTON_TOLERANCE:
             break
     return np.stack([prior[0] * np.exp(offsets[0]), prior[1] + offsets[1]])
+
+
+def _sum_derivatives(scores: F64, y: F32, cell_weights: F64, slopes: F64, intercepts: F64) -> F64:
+    """Return the sums of derivatives of the log loss of each column, shape (5, n_columns).
+
+    The gradient by the log slope and by the intercept, then the Hessian by the log slope, by both,
+    and by the intercept, without terms of the gradient.
+    """
+    sums = np.zeros((5, scores.shape[1]))
+    size = max(1, _MAX_SLICE_CELLS // max(1, scores.shape[1]))
+    for start in range(0, len(scores), size):
+        part = slice(start, start + size)
+        sloped = scores[part] * slopes
+        proba = sigmoid(sloped + intercepts)
+        error, curvature = proba - y[part], proba * (1 - proba)
+        error *= cell_weights[part]
+        curvature *= cell_weights[part]
+        sums[1] += error.sum(axis=0)
+        sums[4] += curvature.sum(axis=0)
+        error *= sloped
+        sums[0] += error.sum(axis=0)
+        curvature *= sloped
+        sums[3] += curvature.sum(axis=0)
+        curvature *= sloped
+        sums[2] += curvature.sum(axis=0)
+    return sums
 
 
 # Sigmoid and its inverse --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I32, I64, Integers, Mask
+from slugline.base.arrays import F32, I32, I64, Integers, Mask, aligned
 from slugline.base.checks import check_whole
 from slugline.errors import DataError, Parameter
 
@@ -232,6 +232,48 @@ class SparseRows(NamedTuple):
 def has_kernel() -> bool:
     """Return whether a compiled kernel weighs and scores rows."""
     return kernel is not None and kernels_enabled()
+
+
+def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
+    """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
+    if isinstance(X, SparseRows):
+        if not isinstance(table, np.ndarray) and has_kernel():
+            return _score_with_few_weights(table, X)
+        if _is_readable(table) and has_kernel():
+            sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
+            values, columns, lengths = X.entries
+            lengths = lengths.astype(np.int64, copy=False)
+            kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
+            return sums
+        X = X.csr()
+    scores = X @ table
+    return scores if isinstance(scores, np.ndarray) else scores.toarray()
+
+
+def _is_readable(table: F32 | sp.csr_array) -> bool:
+    """Return whether the kernel can read a table, which may be unaligned in a worker."""
+    if not isinstance(table, np.ndarray) or table.dtype != np.float32:
+        return False
+    return bool(table.flags.c_contiguous and table.flags.aligned)
+
+
+def _score_with_few_weights(table: sp.csr_array, X: SparseRows) -> F32:
+    """Return the same as `score_rows` for a table that stores few weights."""
+    values, columns, lengths = X.entries
+    scores = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
+    kernel.add_sparse_products(
+        values,
+        columns,
+        lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
+        *csr_parts(table),
+        scores,
+    )
+    return scores
+
+
+def csr_parts(table: sp.csr_array) -> tuple[F32, I32, I32]:
+    """Return the data, indices and indptr of a table as a kernel reads them."""
+    return aligned(table.data), aligned(table.indices, np.int32), aligned(table.indptr, np.int32)
 
 
 class RowStack:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from slugline.base.arrays import F32, F64, I32, Integers, Mask, aligned
+from slugline.base.arrays import F32, F64, Integers, Mask, aligned
 from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import SETTINGS, AnyCalibration, Calibration, restore_calibration
@@ -258,7 +258,7 @@ class LinearLearner(LinearOptions):
             starts = sparse.row_offsets(lengths)
             return aligned(values), aligned(topics, np.int32), starts.astype(np.int32)
         table = self._score_table()
-        return aligned(table) if isinstance(table, np.ndarray) else _csr_parts(table)
+        return aligned(table) if isinstance(table, np.ndarray) else sparse.csr_parts(table)
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of columns that scores use, shape (n_chosen, n_topics)."""
@@ -273,7 +273,7 @@ class LinearLearner(LinearOptions):
         if self._stream is not None:
             return self._stream.decision_function(sparse.check_csr(X, self._stream.n_columns))
         table = self._score_table()
-        scores = score_rows(table, sparse.check_rows(X, table.shape[0]))
+        scores = sparse.score_rows(table, sparse.check_rows(X, table.shape[0]))
         scores += self.biases
         return scores
 
@@ -321,48 +321,6 @@ def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
     """Return weights in the form that gives scores fastest: dense, unless that is too large."""
     n_weights = weights.n_rows * weights.n_columns
     return weights.toarray() if n_weights <= _MAX_DENSE else weights.csr()
-
-
-def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -> F32:
-    """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
-    if isinstance(X, sparse.SparseRows):
-        if not isinstance(table, np.ndarray) and sparse.has_kernel():
-            return _score_with_few_weights(table, X)
-        if _is_readable(table) and sparse.has_kernel():
-            sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
-            values, columns, lengths = X.entries
-            lengths = lengths.astype(np.int64, copy=False)
-            sparse.kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
-            return sums
-        X = X.csr()
-    scores = X @ table
-    return scores if isinstance(scores, np.ndarray) else scores.toarray()
-
-
-def _is_readable(table: F32 | sp.csr_array) -> bool:
-    """Return whether the kernel can read a table, which may be unaligned in a worker."""
-    if not isinstance(table, np.ndarray) or table.dtype != np.float32:
-        return False
-    return bool(table.flags.c_contiguous and table.flags.aligned)
-
-
-def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
-    """Return the same as `score_rows` for a table that stores few weights."""
-    values, columns, lengths = X.entries
-    scores = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
-    sparse.kernel.add_sparse_products(
-        values,
-        columns,
-        lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
-        *_csr_parts(table),
-        scores,
-    )
-    return scores
-
-
-def _csr_parts(table: sp.csr_array) -> tuple[F32, I32, I32]:
-    """Return the data, indices and indptr of a table as a kernel reads them."""
-    return aligned(table.data), aligned(table.indices, np.int32), aligned(table.indptr, np.int32)
 
 
 def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:
