@@ -26,6 +26,11 @@
 #define AHEAD 12
 #define AT_ONCE 4 /* terms of a row */
 
+/* Topics are gone through in lanes, as many as fit into a register, or into two narrow ones. */
+#define LANE 8
+#define MAX_LANES (MOST_SUMMED / LANE)
+#define LANES_AT_ONCE 8 /* of scores, which stay in registers */
+
 typedef struct {
     /* Rows: values, their columns, and where each row starts. */
     const float *values;
@@ -42,37 +47,39 @@ typedef struct {
     float *highest, *right; /* or NULL: not asked for */
     int64_t first_topic;
     size_t n_topics;
-    /* Of the minibatch: a row of scores, then of slopes, for each of its rows. */
+    /* Of the minibatch: a row of scores, then of slopes, for each of its rows. These rows, and those
+       of gradients, are whole lanes, with 0 after the last topic. */
     float *slopes, *common;
+    size_t stride;
     float *scores; /* of one row */
     /* Of each column, its number among those that the minibatch names, if it is one of these. As it
        may be any number if not, nothing has to be written before or after a minibatch. */
     int32_t *numbers;
-    /* Of the minibatch: which columns it names, and gradients. */
+    /* Of the minibatch: which columns it names, their gradients, and the lanes of these that are not
+       all 0, as bits. */
     int32_t *named;
-    size_t n_named, room;
-    /* Columns of one row, and rows of the minibatch, as they were checked. */
-    int32_t *row;
-    size_t row_room;
-    int32_t rows[MOST_SUMMED];
+    size_t n_named;
     float *gradients;
+    uint16_t *lanes;
+    /* Columns of one row, as they were checked. */
+    int32_t *row;
 } Workspace;
 
-/* Return the sum of so many values, at most MOST_SUMMED. */
-static float sum_of(const float *values, size_t n)
+/* Return the sum of so many values, at most MOST_SUMMED, that are `stride` apart. */
+static float sum_of(const float *values, size_t stride, size_t n)
 {
     float sum = 0, part[8];
     size_t i = 0;
     if (n >= 8) {
-        memcpy(part, values, sizeof part);
-        for (i = 8; i < n - n % 8; i += 8)
-            for (size_t k = 0; k < 8; k++)
-                part[k] += values[i + k];
+        for (; i < 8; i++)
+            part[i] = values[i * stride];
+        for (; i < n - n % 8; i++)
+            part[i % 8] += values[i * stride];
         sum = ((part[0] + part[1]) + (part[2] + part[3])) +
               ((part[4] + part[5]) + (part[6] + part[7]));
     }
     for (; i < n; i++)
-        sum += values[i];
+        sum += values[i * stride];
     return sum;
 }
 
@@ -82,56 +89,72 @@ static inline void add(float *restrict to, const float *restrict from, float fac
         to[i] += factor * from[i];
 }
 
-static inline void prefetch_weights(const float *weights, size_t n)
+#ifdef __GNUC__
+typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
+
+INLINE void add_lane(float *to, const float *from, float factor)
+{
+    *(Lane *)to += factor * *(const Lane *)from;
+}
+
+INLINE void subtract_lane(float *to, const float *from, float factor)
+{
+    *(Lane *)to -= *(const Lane *)from * factor;
+}
+
+INLINE void add_squares(float *to, const float *from)
+{
+    *(Lane *)to += *(const Lane *)from * *(const Lane *)from;
+}
+#else
+INLINE void add_lane(float *restrict to, const float *restrict from, float factor)
+{
+    add(to, from, factor, LANE);
+}
+
+INLINE void subtract_lane(float *restrict to, const float *restrict from, float factor)
+{
+    for (size_t i = 0; i < LANE; i++)
+        to[i] -= from[i] * factor;
+}
+
+INLINE void add_squares(float *restrict to, const float *restrict from)
+{
+    for (size_t i = 0; i < LANE; i++)
+        to[i] += from[i] * from[i];
+}
+#endif
+
+INLINE void prefetch_weights(const float *weights, size_t n)
 {
     const char *place = (const char *)weights;
     for (size_t i = 0; i < n * sizeof(float); i += CACHE_LINE)
         prefetch(place + i);
 }
 
-/* Return the learning rate that a gradient leaves, which counts from now on. */
-static float rate_after(const float *gradient, size_t n, float *sum, float rate)
-{
-    float squares[MOST_SUMMED];
-    for (size_t i = 0; i < n; i++)
-        squares[i] = gradient[i] * gradient[i];
-    *sum += sum_of(squares, n) / (float)n;
-    return rate / sqrtf(*sum);
-}
-
 enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN };
 
-/* Make room for the columns of a row. */
-static int make_row(Workspace *work, size_t n)
+/* Copy the columns of a row, as another thread may write to the caller's array; 0 if one of them is
+   outside of the table. */
+FOR_WIDE_REGISTERS
+static int take_columns(Workspace *work, int64_t row)
 {
-    if (n <= work->row_room)
-        return 1;
-    if (n > SIZE_MAX / 2 / sizeof(int32_t))
-        return 0;
-    int32_t *row = realloc(work->row, n * sizeof *row);
-    if (!row)
-        return 0;
-    work->row = row;
-    work->row_room = n;
-    return 1;
+    const int32_t *columns = work->columns + work->starts[row];
+    uint32_t highest = 0;
+    for (size_t i = 0, n = (size_t)(work->starts[row + 1] - work->starts[row]); i < n; i++) {
+        uint32_t column = (uint32_t)columns[i];
+        highest = column > highest ? column : highest;
+        work->row[i] = (int32_t)column;
+    }
+    return highest < work->n_columns;
 }
 
-/* Write the scores of a row. */
-static int score(Workspace *work, int64_t row, float *restrict scores)
+/* Write the scores of a row, whose columns have been taken, for few topics. */
+static void score_plainly(const Workspace *work, int64_t row, float *restrict scores)
 {
     size_t n = work->n_topics;
-    int64_t start = work->starts[row], end = work->starts[row + 1];
-    /* Another thread may write to the caller's array, so that each column is read once. */
-    if (!make_row(work, (size_t)(end - start)))
-        return NO_MEMORY;
-    for (int64_t i = start; i < end; i++) {
-        int32_t column = work->columns[i];
-        if (column < 0 || (size_t)column >= work->n_columns)
-            return NO_SUCH_COLUMN;
-        work->row[i - start] = column;
-    }
+    int64_t start = work->starts[row], end = work->starts[row + 1], i = start;
     memset(scores, 0, n * sizeof *scores);
-    int64_t i = start;
     for (; i + AT_ONCE <= end; i += AT_ONCE) { /* scores are loaded and stored as often less */
         const float *const weights = work->weights, *const values = work->values + i;
         const int32_t *columns = work->row + (i - start);
@@ -147,9 +170,60 @@ static int score(Workspace *work, int64_t row, float *restrict scores)
     }
     for (; i < end; i++)
         add(scores, work->weights + (size_t)work->row[i - start] * n, work->values[i], n);
-    for (size_t i = 0; i < n; i++)
+}
+
+#ifdef __GNUC__
+/* Write the scores of topics from `first` up to `stop`. The last lane overlaps the one before if it
+   would not be full. */
+INLINE void score_lanes(const Workspace *work, int64_t row, size_t first, size_t stop, float *scores,
+                        const size_t n_lanes)
+{
+    Lane sums[LANES_AT_ONCE] = {{0}};
+    const float *const values = work->values + work->starts[row], *const weights = work->weights;
+    const int32_t *const columns = work->row;
+    const size_t n = work->n_topics, last = stop - LANE;
+    for (size_t i = 0, n_entries = (size_t)(work->starts[row + 1] - work->starts[row]); i < n_entries; i++) {
+        const float *of_column = weights + (size_t)columns[i] * n;
+        if (i + AHEAD < n_entries)
+            prefetch_weights(weights + (size_t)columns[i + AHEAD] * n + first, n_lanes * LANE);
+        for (size_t k = 0; k < n_lanes; k++)
+            sums[k] += values[i] * *(const Lane *)(of_column + (k + 1 < n_lanes ? first + k * LANE : last));
+    }
+    for (size_t k = 0; k < n_lanes; k++)
+        *(Lane *)(scores + (k + 1 < n_lanes ? first + k * LANE : last)) = sums[k];
+}
+
+/* The number of lanes is known to the compiler, so that they stay in registers. */
+#define SCORE_LANES(n) \
+    case n: \
+        score_lanes(work, row, first, stop, scores, n); \
+        break;
+
+FOR_WIDE_REGISTERS
+static void score_in_lanes(const Workspace *work, int64_t row, float *scores)
+{
+    size_t n = work->n_topics, n_parts = (n + LANES_AT_ONCE * LANE - 1) / (LANES_AT_ONCE * LANE);
+    for (size_t part = 0; part < n_parts; part++) {
+        size_t first = n * part / n_parts, stop = n * (part + 1) / n_parts;
+        switch ((stop - first + LANE - 1) / LANE) {
+            SCORE_LANES(1) SCORE_LANES(2) SCORE_LANES(3) SCORE_LANES(4)
+            SCORE_LANES(5) SCORE_LANES(6) SCORE_LANES(7) SCORE_LANES(8)
+        }
+    }
+}
+#endif
+
+/* Write the scores of a row, whose columns have been taken. */
+static void score(const Workspace *work, int64_t row, float *scores)
+{
+#ifdef __GNUC__
+    if (work->n_topics >= LANE)
+        score_in_lanes(work, row, scores);
+    else
+#endif
+        score_plainly(work, row, scores);
+    for (size_t i = 0; i < work->n_topics; i++)
         scores[i] += work->biases[i];
-    return DONE;
 }
 
 /* Turn a row's scores into the derivative of the loss with respect to each. */
@@ -182,124 +256,160 @@ static void make_slope(const Workspace *work, int64_t row, float *scores)
     }
 }
 
-/* Make room for the gradients of the columns that a row may name besides those before. */
-static int make_room(Workspace *work, size_t more)
-{
-    size_t most = SIZE_MAX / 2 / sizeof(float) / work->n_topics;
-    if (more > most || work->n_named > most - more)
-        return 0;
-    size_t needed = work->n_named + more;
-    if (needed <= work->room)
-        return 1;
-    size_t room = needed + work->room;
-    if (room > most)
-        return 0;
-    int32_t *named = realloc(work->named, room * sizeof *named);
-    if (named)
-        work->named = named;
-    float *gradients = realloc(work->gradients, room * work->n_topics * sizeof *gradients);
-    if (gradients)
-        work->gradients = gradients;
-    if (!named || !gradients)
-        return 0;
-    work->room = room;
-    return 1;
-}
-
-/* Add what a row says to the gradients of its columns. */
+/* Add what a row says to the gradients of its columns; 0 if one of them is
+   outside of the table. */
+FOR_WIDE_REGISTERS
 static int add_gradient(Workspace *work, int64_t row, const float *slope)
 {
-    size_t n = work->n_topics;
+    size_t starts[MAX_LANES], n_lanes = 0; /* of topics from which there is something to learn */
+    uint16_t lanes = 0;
+    for (size_t first = 0; first < work->stride; first += LANE) {
+        int is_right = 1;
+        for (size_t i = first; i < first + LANE; i++)
+            is_right &= slope[i] == 0;
+        starts[n_lanes] = first;
+        n_lanes += (size_t)!is_right;
+        lanes |= (uint16_t)(!is_right << first / LANE);
+    }
     int64_t start = work->starts[row], end = work->starts[row + 1];
-    size_t n_right = 0; /* topics from which there is nothing to learn */
-    while (n_right < n && slope[n_right] == 0)
-        n_right++;
-    if (n_right == n)
-        return DONE;
-    if (!make_room(work, (size_t)(end - start)))
-        return NO_MEMORY;
-    for (int64_t i = start; i < end; i++) {
+    for (int64_t i = start; n_lanes && i < end; i++) {
         int32_t column = work->columns[i];
         if (column < 0 || (size_t)column >= work->n_columns)
-            return NO_SUCH_COLUMN;
+            return 0;
         if (i + AHEAD < end)
             prefetch((const char *)work->numbers + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(int32_t));
         uint32_t number = (uint32_t)work->numbers[column];
         if (number >= work->n_named || work->named[number] != column) {
-            memset(work->gradients + work->n_named * n, 0, n * sizeof(float));
             number = (uint32_t)work->n_named;
+            memset(work->gradients + number * work->stride, 0, work->stride * sizeof(float));
             work->numbers[column] = (int32_t)number;
+            work->lanes[number] = 0;
             work->named[work->n_named++] = column;
         }
-        add(work->gradients + (size_t)number * n, slope, work->values[i], n);
+        work->lanes[number] |= lanes;
+        float *gradient = work->gradients + number * work->stride;
+        for (size_t k = 0; k < n_lanes; k++)
+            add_lane(gradient + starts[k], slope + starts[k], work->values[i]);
     }
-    return DONE;
+    return 1;
+}
+
+/* Return the sum of the squares of a gradient, in the order of NumPy. */
+INLINE float sum_of_squares(const float *gradient, size_t n, unsigned lanes)
+{
+    float parts[LANE] = {0}, sum;
+    size_t n_full = n / LANE;
+    for (size_t k = 0; k < n_full; k++)
+        if (lanes >> k & 1)
+            add_squares(parts, gradient + k * LANE);
+    sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
+          ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+    if (lanes >> n_full)
+        for (size_t i = n_full * LANE; i < n; i++)
+            sum += gradient[i] * gradient[i];
+    return sum;
+}
+
+/* Return the learning rate that a gradient leaves, which counts from now on. */
+INLINE float rate_after(const float *gradient, size_t n, unsigned lanes, float *sum, float rate)
+{
+    *sum += sum_of_squares(gradient, n, lanes) / (float)n;
+    return rate / sqrtf(*sum);
 }
 
 /* Move the weights of the columns that were named, and the biases. */
+FOR_WIDE_REGISTERS
 static void move(Workspace *work, size_t n_rows)
 {
-    size_t n = work->n_topics;
-    for (size_t k = 0; k < work->n_named; k++) {
-        int32_t column = work->named[k];
-        const float *gradient = work->gradients + k * n;
+    size_t n = work->n_topics, n_full = n / LANE;
+    for (size_t number = 0; number < work->n_named; number++) {
+        int32_t column = work->named[number];
+        const float *gradient = work->gradients + number * work->stride;
         float *weights = work->weights + (size_t)column * n;
-        if (k + AHEAD < work->n_named) {
-            int32_t later = work->named[k + AHEAD];
+        unsigned lanes = work->lanes[number];
+        if (number + AHEAD < work->n_named) {
+            int32_t later = work->named[number + AHEAD];
             prefetch_weights(work->weights + (size_t)later * n, n);
             prefetch(work->sums + later);
             prefetch(work->rates + later);
         }
-        float rate = rate_after(gradient, n, work->sums + column, work->rates[column]);
-        for (size_t i = 0; i < n; i++)
-            weights[i] -= gradient[i] * rate;
+        float rate = rate_after(gradient, n, lanes, work->sums + column, work->rates[column]);
+        for (size_t k = 0; k < n_full; k++)
+            if (lanes >> k & 1)
+                subtract_lane(weights + k * LANE, gradient + k * LANE, rate);
+        if (lanes >> n_full)
+            for (size_t i = n_full * LANE; i < n; i++)
+                weights[i] -= gradient[i] * rate;
     }
     work->n_named = 0;
     /* The biases are the weights of a term that every document has. */
+    memset(work->common, 0, work->stride * sizeof(float));
     if (n == 1)
-        work->common[0] = sum_of(work->slopes, n_rows);
-    else {
-        memset(work->common, 0, n * sizeof(float));
+        work->common[0] = sum_of(work->slopes, work->stride, n_rows);
+    else
         for (size_t row = 0; row < n_rows; row++)
-            add(work->common, work->slopes + row * n, 1, n);
-    }
-    float rate = rate_after(work->common, n, work->sums + work->n_columns,
+            add(work->common, work->slopes + row * work->stride, 1, n);
+    float rate = rate_after(work->common, n, UINT16_MAX, work->sums + work->n_columns,
                             work->rates[work->n_columns]);
     for (size_t i = 0; i < n; i++)
         work->biases[i] -= rate * work->common[i];
 }
 
-/* Take one step downhill. */
+/* Take one step downhill; 0 if a column is outside of the table. */
 static int step(Workspace *work, const int32_t *rows, size_t n_rows)
 {
-    int done = DONE;
     for (size_t i = 0; i < n_rows; i++) {
-        float *slope = work->slopes + i * work->n_topics;
-        int32_t row = work->rows[i] = rows[i];
-        if (row < 0 || (size_t)row >= work->n_rows)
-            return NO_SUCH_ROW;
-        if ((done = score(work, row, slope)) != DONE)
-            return done;
-        make_slope(work, row, slope);
+        float *slope = work->slopes + i * work->stride;
+        if (!take_columns(work, rows[i]))
+            return 0;
+        score(work, rows[i], slope);
+        make_slope(work, rows[i], slope);
     }
     for (size_t i = 0; i < n_rows; i++)
-        if ((done = add_gradient(work, work->rows[i], work->slopes + i * work->n_topics)) != DONE)
-            return done;
+        if (!add_gradient(work, rows[i], work->slopes + i * work->stride))
+            return 0;
     move(work, n_rows);
-    return DONE;
+    return 1;
+}
+
+/* Allocate what the largest minibatch needs; 0 if that is not possible. The system only provides what
+   is written to. */
+static int allocate(Workspace *work, size_t most_entries, size_t longest)
+{
+    size_t stride = work->stride = (work->n_topics + LANE - 1) / LANE * LANE;
+    if (most_entries > SIZE_MAX / 2 / sizeof(float) / stride)
+        return 0;
+    work->slopes = calloc(MOST_SUMMED * stride, sizeof(float));
+    work->common = malloc(stride * sizeof(float));
+    work->scores = malloc(stride * sizeof(float));
+    work->row = malloc((longest + 1) * sizeof(int32_t));
+    work->named = malloc((most_entries + 1) * sizeof(int32_t));
+    work->lanes = malloc((most_entries + 1) * sizeof(uint16_t));
+    work->gradients = malloc((most_entries + 1) * stride * sizeof(float));
+    return work->slopes && work->common && work->scores && work->row && work->named && work->lanes &&
+           work->gradients;
 }
 
 static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_t n_steps)
 {
-    size_t n = work->n_topics;
-    work->slopes = malloc(MOST_SUMMED * n * sizeof(float));
-    work->common = malloc(n * sizeof(float));
-    work->scores = malloc(n * sizeof(float));
-    int done = work->slopes && work->common && work->scores ? DONE : NO_MEMORY;
+    size_t most_entries = 0, longest = 0;
+    const int32_t *row = rows;
+    for (size_t i = 0; i < n_steps; i++) {
+        size_t n_entries = 0;
+        for (const int32_t *stop = row + sizes[i]; row < stop; row++) {
+            if (*row < 0 || (size_t)*row >= work->n_rows)
+                return NO_SUCH_ROW;
+            size_t length = (size_t)(work->starts[*row + 1] - work->starts[*row]);
+            longest = length > longest ? length : longest;
+            n_entries += length;
+        }
+        most_entries = n_entries > most_entries ? n_entries : most_entries;
+    }
+    int done = allocate(work, most_entries, longest) ? DONE : NO_MEMORY;
     for (size_t i = 0; done == DONE && i < n_steps; rows += sizes[i++])
-        done = step(work, rows, (size_t)sizes[i]);
-    void *memory[] = {work->slopes, work->common, work->scores, work->named, work->gradients,
-                      work->row};
+        done = step(work, rows, (size_t)sizes[i]) ? DONE : NO_SUCH_COLUMN;
+    void *memory[] = {work->slopes, work->common, work->scores, work->row, work->named, work->lanes,
+                      work->gradients};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
     return done;
@@ -328,6 +438,7 @@ static int ascend(const int64_t *starts, size_t n, size_t n_items)
 /* What bounds all that is read: copies, as another thread may write to the caller's arrays. */
 typedef struct {
     int64_t *starts, *y_starts, *sizes;
+    int32_t *rows;
 } Bounds;
 
 static void free_bounds(Bounds *bounds)
@@ -335,6 +446,7 @@ static void free_bounds(Bounds *bounds)
     free(bounds->starts);
     free(bounds->y_starts);
     free(bounds->sizes);
+    free(bounds->rows);
 }
 
 /* Whether the arrays are as long as each other says. */
@@ -400,7 +512,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     long long first_topic;
     memset(arrays, 0, sizeof arrays);
     PyObject *result = NULL;
-    Bounds bounds = {NULL, NULL, NULL};
+    Bounds bounds = {NULL, NULL, NULL, NULL};
     if (!PyArg_ParseTuple(
             arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
             borrow_floats, arrays + VALUES, borrow_int32, arrays + COLUMNS,
@@ -412,8 +524,9 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
             borrow_optional_writable_floats, arrays + HIGHEST,
             borrow_optional_writable_floats, arrays + RIGHT, &first_topic))
         goto release;
-    bounds = (Bounds){copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES)};
-    if (!bounds.starts || !bounds.y_starts || !bounds.sizes) {
+    bounds = (Bounds){copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES),
+                      copy_of(arrays + ROWS)};
+    if (!bounds.starts || !bounds.y_starts || !bounds.sizes || !bounds.rows) {
         PyErr_NoMemory();
         goto release;
     }
@@ -433,7 +546,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     };
     int done;
     Py_BEGIN_ALLOW_THREADS
-    done = run(&work, arrays[ROWS].buf, bounds.sizes,
+    done = run(&work, bounds.rows, bounds.sizes,
                (size_t)arrays[SIZES].len / sizeof(int64_t));
     Py_END_ALLOW_THREADS
     if (done == DONE)
