@@ -35,6 +35,7 @@ SUBJECTS = (
     "choices",
     "lesson",
     "predicting",
+    "first_use",
     "scale",
     "audit",
     "decisions",
@@ -96,6 +97,8 @@ Benchmark = Callable[..., str]
 
 def main() -> None:
     """List benchmarks, or run those that are named."""
+    # Users have the bytecode that an installation writes.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if len(sys.argv) == 1:
         print_list()
         return

@@ -1,0 +1,132 @@
+"""Processor time and memory of the first steps in Python, beside scikit-learn.
+
+This module imports nothing but what it measures with, since that counts as time and memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from measure import medians, peak_mb, run_child, run_in_turn, table
+
+SET = "sib200-de"
+SIDES = {"slugline": "**Slugline**", "sklearn": "TfidfVectorizer + LinearSVC"}
+STEPS = ("import", "first fit", "second fit", "load", "first prediction")
+
+
+def steps(runs: int = 7, set_name: str = SET) -> str:
+    """Processor time of import, first fit and load, and the peak memory after each."""
+    with tempfile.TemporaryDirectory() as folder:
+        children = {
+            f"{part}_{side}": partial(_run, f"{part}_{side}", set_name, f"{folder}/{side}")
+            for part in ("fit", "load")
+            for side in SIDES
+        }
+        results = {name: medians(runs) for name, runs in run_in_turn(children, runs).items()}
+    rows = []
+    for step in STEPS:
+        part = "load" if step in ("load", "first prediction") else "fit"
+        values = [results[f"{part}_{side}"] for side in SIDES]
+        times = [f"{value[f'{step} s']:.3f}" for value in values]
+        rows.append([step, *times, *(f"{value[f'{step} MB']:,.0f}" for value in values)])
+    header = ["", *(f"{label}, s" for label in SIDES.values())]
+    header += [f"{label}, MB" for label in SIDES.values()]
+    return (
+        f"Processor seconds of each step, and the peak memory of the process after it; {set_name}, "
+        f"one thread, medians of {runs} fresh processes each, in turn. Load and first prediction "
+        f"are in a process of their own.\n\n{table(header, rows)}"
+    )
+
+
+def _run(function: str, set_name: str, model: str) -> dict[str, Any]:
+    return run_child("first_use", function, set_name, model, OMP_NUM_THREADS="1")
+
+
+class _Steps:
+    """The processor time of steps, each since the one before, and peak memory after each."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self._start = time.process_time()
+
+    def end(self, step: str) -> None:
+        """Note the end of a step."""
+        self.metrics[f"{step} s"] = time.process_time() - self._start
+        self.metrics[f"{step} MB"] = peak_mb()
+        self._start = time.process_time()
+
+
+def _read(set_name: str) -> tuple[list[str], list[str]]:
+    """Return the texts and topics of a training split."""
+    path = Path(os.environ["SLUGLINE_DATA"], set_name, "train.jsonl.gz")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [row["text"] for row in rows], [row["topic"] for row in rows]
+
+
+def fit_slugline(set_name: str, model: str) -> dict[str, float]:
+    """Import Slugline, fit twice and save."""
+    texts, topics = _read(set_name)
+    steps = _Steps()
+    from slugline import TopicClassifier
+
+    steps.end("import")
+    classifier = TopicClassifier(n_jobs=1).fit(texts, topics)
+    steps.end("first fit")
+    TopicClassifier(n_jobs=1).fit(texts, topics)
+    steps.end("second fit")
+    classifier.save(model)
+    return steps.metrics
+
+
+def load_slugline(set_name: str, model: str) -> dict[str, float]:
+    """Load a model, and predict one text."""
+    text = _read(set_name)[0][0]
+    steps = _Steps()
+    from slugline import load
+
+    classifier = load(model)
+    steps.end("load")
+    classifier.predict([text])
+    steps.end("first prediction")
+    return steps.metrics
+
+
+def fit_sklearn(set_name: str, model: str) -> dict[str, float]:
+    """Import scikit-learn, fit a pipeline twice and pickle it."""
+    texts, topics = _read(set_name)
+    steps = _Steps()
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    steps.end("import")
+    pipeline = make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts, topics)
+    steps.end("first fit")
+    make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts, topics)
+    steps.end("second fit")
+    Path(model).write_bytes(pickle.dumps(pipeline))
+    return steps.metrics
+
+
+def load_sklearn(set_name: str, model: str) -> dict[str, float]:
+    """Unpickle a pipeline, and predict one text."""
+    text = _read(set_name)[0][0]
+    steps = _Steps()
+    pipeline = pickle.loads(Path(model).read_bytes())  # noqa: S301  written above
+    steps.end("load")
+    pipeline.predict([text])
+    steps.end("first prediction")
+    return steps.metrics
+
+
+BENCHMARKS = {"steps": steps}
+QUICK = {"steps": {"runs": 1}}
