@@ -261,15 +261,6 @@ FOR_WIDE_REGISTERS static int add_runs(Finder *finder, FeatureGroup *group, cons
     return columns_end(finder, group, to);
 }
 
-/* Whether all characters of a word in a script without spaces have three bytes, as nearly all have. */
-static inline int has_narrow_characters(const unsigned char *at, size_t length)
-{
-    int is_narrow = length % 3 == 0;
-    for (size_t i = 0; i < length; i += 3)
-        is_narrow &= (at[i] & 0xF0) == 0xE0;
-    return is_narrow;
-}
-
 /* Add the runs of 1 to 4 characters, of which each has three bytes: what `add_runs` does, with fewer
    steps. */
 FOR_WIDE_REGISTERS static int add_narrow_runs(Finder *finder, FeatureGroup *group, const unsigned char *at,

@@ -132,10 +132,20 @@ FOR_WIDE_REGISTERS static size_t count_letters(const unsigned char *at, size_t l
     return n;
 }
 
+/* Whether all characters of a word in a script without spaces have three bytes, as nearly all have. */
+static inline int has_narrow_characters(const unsigned char *at, size_t length)
+{
+    int is_narrow = length % 3 == 0;
+    for (size_t i = 0; i < length; i += 3)
+        is_narrow &= (at[i] & 0xF0) == 0xE0;
+    return is_narrow;
+}
+
 /* Put the rows of the pieces of a part of a word; 0 if there is no memory. Pieces in a script
-   without spaces count as known. */
-static int put_pieces(const Vectors *vectors, const unsigned char *at, const unsigned char *stop,
-                      int is_unspaced, WordRows *to)
+   without spaces count as known. Each character has `width` bytes, which has to be known to the
+   compiler, or any number if it is 0. */
+INLINE int put_pieces_of_width(const Vectors *vectors, const unsigned char *at, const unsigned char *stop,
+                               int is_unspaced, size_t width, WordRows *to)
 {
     size_t shortest = is_unspaced ? vectors->shortest_unspaced_piece : vectors->shortest_piece;
     size_t n_left = is_unspaced ? SIZE_MAX : MAX_PART;
@@ -150,13 +160,13 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
         uint64_t possible = 0; /* a bit for each number of characters */
         for (const unsigned char *end = at; n < n_most && end < stop;) {
             n++;
-            if (first + n > last) { /* each is found once */
+            if (!width && first + n > last) { /* each is found once */
                 end++;
                 while (end < stop && !is_start(*end))
                     end++;
                 ends[++last % (2 * MAX_PIECE)] = end;
             }
-            end = ends[(first + n) % (2 * MAX_PIECE)];
+            end = width ? at + n * width : ends[(first + n) % (2 * MAX_PIECE)];
             for (; end - block > 8; block += 8)
                 state = mix(state ^ load(block));
             if (n < shortest && n != 2)
@@ -190,10 +200,18 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
             to->n_known += is_unspaced ? n : 0;
         }
         first += n;
-        at = ends[first % (2 * MAX_PIECE)];
+        at = width ? at + n * width : ends[first % (2 * MAX_PIECE)];
         n_left -= n;
     }
     return 1;
+}
+
+static int put_pieces(const Vectors *vectors, const unsigned char *at, const unsigned char *stop,
+                      int is_unspaced, WordRows *to)
+{
+    if (is_unspaced && has_narrow_characters(at, (size_t)(stop - at)))
+        return put_pieces_of_width(vectors, at, stop, 1, 3, to);
+    return put_pieces_of_width(vectors, at, stop, is_unspaced, 0, to);
 }
 
 /* Put the rows of the parts of a word without a row; 0 if there is no memory. */
