@@ -251,9 +251,12 @@ def test_fit_stream_learns_a_topic_that_only_the_last_file_has(
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
-def test_fit_stream_learns_a_thousand_topics(threads: Callable[..., Any], tmp_path: Path) -> None:
-    many = [(f"word{n % 1100} other{n % 7}", f"topic{n % 1100}") for n in range(2200)]
-    how = {"rows_per_block": 500, "tolerance": 0.3}
+def test_fit_stream_learns_several_batches_of_topics(
+    threads: Callable[..., Any], tmp_path: Path
+) -> None:
+    n_topics = 2 * descents.MAX_TOPICS + 1
+    many = [(f"word{n % n_topics} other{n % 7}", f"topic{n % n_topics}") for n in range(600)]
+    how = {"rows_per_block": 150, "tolerance": 0.3}
     alone = saved(tmp_path, pairs(many), **how)
     assert saved(tmp_path, pairs(many), client=threads(2), **how) == alone
 
@@ -334,13 +337,8 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_unhurried")
 @pytest.mark.parametrize(
     ("step", "kind", "reports"),
-    [
-        ("reading", "batches", [2]),
-        ("reading", "files", [2, 4]),
-        ("learning", "batches", [2]),
-        ("learning", "by rows", [2, 3]),
-    ],
-    ids=["reading-batches", "reading-files", "learning-batches", "learning-by rows"],
+    [("reading", "batches", [2]), ("reading", "files", [2]), ("learning", "by rows", [2, 3])],
+    ids=["reading-batches", "reading-files", "learning-by rows"],
 )
 def test_fit_stream_learns_the_same_bytes_if_a_worker_is_killed(
     step: str,
@@ -400,7 +398,7 @@ def n_results(dask_worker: Any) -> tuple[int, int]:
 
 @pytest.mark.usefixtures("by_rows")
 def test_fit_stream_learns_the_same_bytes_if_workers_spill(news: News, tmp_path: Path) -> None:
-    alone = saved(tmp_path, pairs(news))
+    alone = saved(tmp_path, pairs(news), tolerance=0.3)
     counts: list[tuple[int, int]] = []
 
     class Watch(SilentProgress):
@@ -411,7 +409,8 @@ def test_fit_stream_learns_the_same_bytes_if_workers_spill(news: News, tmp_path:
 
     # From a byte on, results go to files, whichever worker has them.
     with processes(2, **{"worker.memory.target": 1e-9}) as own:
-        assert saved(tmp_path, pairs(news), client=own, progress=Watch()) == alone
+        spilled = saved(tmp_path, pairs(news), client=own, progress=Watch(), tolerance=0.3)
+    assert spilled == alone
     n_blocks = -(-len(news) // 20)
     assert counts
     assert all(n_in_memory == 0 for n_in_memory, _ in counts)
@@ -518,12 +517,12 @@ def test_fit_stream_rejects_an_empty_pattern_before_using_the_cluster(
 
 
 def test_connected_names_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    monkeypatch.setattr(clusters, "_PATIENCE", 0.2)
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client="tcp://127.0.0.1:9")
     assert str(caught.value) == (
-        "no scheduler answers at tcp://127.0.0.1:9 (in 1 seconds); check the address, or start one "
-        "with `dask scheduler`."
+        "no scheduler answers at tcp://127.0.0.1:9 (in 0.2 seconds); check the address, or start "
+        "one with `dask scheduler`."
     )
 
 
@@ -543,7 +542,7 @@ def test_connected_rejects_what_is_no_address() -> None:
 def test_connected_names_a_cluster_without_workers(
     threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    monkeypatch.setattr(clusters, "_PATIENCE", 0.2)
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=threads(0))
     assert str(caught.value).startswith("no worker connected to inproc://")
@@ -552,13 +551,13 @@ def test_connected_names_a_cluster_without_workers(
 def test_connected_names_workers_that_are_paused(
     threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    monkeypatch.setattr(clusters, "_PATIENCE", 0.2)
     dask = pytest.importorskip("dask")
     with dask.config.set({"distributed.worker.memory.pause": 1e-9}):
         client = threads(1, memory_limit="1GB")
         (worker,) = client.cluster.scheduler.workers.values()
         wait_until(lambda: worker.status.name == "paused")
-        with pytest.raises(ClusterError, match="all workers have paused for 1 seconds, as their"):
+        with pytest.raises(ClusterError, match=r"all workers have paused for 0\.2 s"):
             TopicClassifier().fit_stream([(["a", "b"], ["x", "y"])], client=client)
 
 
@@ -573,6 +572,7 @@ def test_fit_stream_names_a_cluster_that_lost_all_workers(
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             if detail.startswith("pass "):
                 client.cluster.scale(0)
+                wait_until(lambda: not client.cluster.scheduler.workers)
 
     with pytest.raises(ClusterError) as caught:
         TopicClassifier(n_jobs=1).fit_stream(pairs(news), client=client, progress=Scaling())
