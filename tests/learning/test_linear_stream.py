@@ -273,17 +273,6 @@ def test_recent_scores_calibrate_by_the_latest_rows(monkeypatch: pytest.MonkeyPa
     assert stream.calibration == pytest.approx(expected, rel=1e-3)
 
 
-def test_pop_weights_leaves_out_columns_inserted_since() -> None:
-    moved = np.array([0, 1, 2, 4, 5, 6, 8, 9, 10])
-    expected = learned(FIRST).pop_weights(N_COLUMNS, None)
-    assert expected.nnz > 0
-    wider = learned(FIRST)
-    wider.widen(moved, 12)
-    assert (wider.pop_weights(N_COLUMNS, moved) != expected).nnz == 0
-    # Columns that could not be inserted yet are nothing to leave out.
-    assert (learned(FIRST).pop_weights(N_COLUMNS, moved) != expected).nnz == 0
-
-
 # Batches that fail ------------------------------------------------------------------------------
 
 

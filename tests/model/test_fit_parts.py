@@ -12,7 +12,7 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.experiment.concerns import fit_warnings
-from slugline.learning.linear.batches import LinearStream
+from slugline.learning.linear.parts import LinearParts
 from slugline.model import fit_parts
 
 RNG = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def test_interrupted_fit_in_parts_keeps_whole_parts_and_says_so(
 def interrupted_in(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Get Ctrl-C at the end of a part, before the columns are known to be learned."""
     n_parts: list[int] = []
-    learn = LinearStream.learn
+    learn = LinearParts.learn
 
     def interrupted(self: Any, *args: Any, **how: Any) -> None:
         n_parts.append(1)
@@ -148,7 +148,7 @@ def interrupted_in(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
         if len(n_parts) == request.param:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(LinearStream, "learn", interrupted)
+    monkeypatch.setattr(LinearParts, "learn", interrupted)
 
 
 @pytest.mark.parametrize("interrupted_in", [3], indirect=True)

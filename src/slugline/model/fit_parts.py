@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 # Rows of more documents than this would take gigabytes.
-_MANY_DOCUMENTS, _PART_SIZE = 200_000, 50_000
+_MANY_DOCUMENTS, _PART_SIZE = 200_000, 25_000
 
 
 def is_learned_in_parts(
@@ -55,6 +55,7 @@ def rows_in_parts(
                 raise DataError("no document contains a word; check which column holds the text.")
             costs = None if weight is None else weight[part]
             yield rows, labels.take(part), replace(context, sample_weight=costs, moved=moved)
+            del rows  # to free memory before the next part is made
             vars(features).update(vars(ahead))
             n_done = min(first + _PART_SIZE, len(texts))
             context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))

@@ -562,8 +562,289 @@ release:
     return result;
 }
 
+/* ------------------------------------------------------------------------------------------------
+   Weights in 16 bits
+   --------------------------------------------------------------------------------------------- */
+
+/* Half precision, by its bits, of numbers that it has as normal ones: 5 bits of exponent, 10 more. */
+#define DROPPED_BITS 13
+#define EXPONENT_OFFSET ((uint32_t)(127 - 15) << 23)
+#define LEAST_NORMAL ((uint32_t)(127 - 14) << 23)
+#define INFINITE ((uint32_t)255 << 23)
+#define LARGEST_HALF 0x7bff
+#define MOST_TOPICS 32 /* a mask has a bit for each */
+
+static inline uint32_t magnitude_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & 0x7fffffff;
+}
+
+/* Return a number of at least the least normal magnitude in half precision, rounded to even. */
+static inline uint16_t halve(float value)
+{
+    uint32_t bits, magnitude = magnitude_of(value);
+    memcpy(&bits, &value, sizeof bits);
+    magnitude += ((1u << (DROPPED_BITS - 1)) - 1) + (magnitude >> DROPPED_BITS & 1);
+    magnitude = (magnitude - EXPONENT_OFFSET) >> DROPPED_BITS;
+    if (magnitude > LARGEST_HALF)
+        magnitude = LARGEST_HALF;
+    return (uint16_t)(bits >> 31 << 15 | magnitude);
+}
+
+static inline float widen(uint16_t half)
+{
+    uint32_t bits = (uint32_t)(half & 0x8000) << 16;
+    bits |= ((uint32_t)(half & 0x7fff) << DROPPED_BITS) + EXPONENT_OFFSET;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline size_t count_bits(uint32_t mask)
+{
+    mask -= mask >> 1 & 0x55555555;
+    mask = (mask & 0x33333333) + (mask >> 2 & 0x33333333);
+    return ((mask + (mask >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+}
+
+/* Return which bit is the lowest that is set. */
+static inline size_t lowest_bit(uint32_t mask)
+{
+    return count_bits((mask & (0 - mask)) - 1);
+}
+
+enum { MASKS, HALVES, NAMED_ROWS, DENSE, N_STORED };
+
+/* Rows of a few topics: a mask of the nonzero weights of each, and these weights one after another. */
+typedef struct {
+    const uint32_t *masks;
+    const uint16_t *halves;
+    const int32_t *named; /* the rows that are read or written, in ascending order */
+    size_t n_rows, n_named, n_topics;
+} Stored;
+
+/* Fill `stored` from arrays whose contents and sizes fit together; the masks are a copy. */
+static int check_stored(Stored *stored, const Py_buffer *arrays, long long n_topics)
+{
+    stored->masks = copy_of(arrays + MASKS);
+    stored->named = copy_of(arrays + NAMED_ROWS);
+    if (!stored->masks || !stored->named) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    stored->halves = arrays[HALVES].buf;
+    stored->n_rows = (size_t)arrays[MASKS].len / sizeof(uint32_t);
+    stored->n_named = (size_t)arrays[NAMED_ROWS].len / sizeof(int32_t);
+    size_t n_halves = 0;
+    int fits = n_topics > 0 && n_topics <= MOST_TOPICS;
+    stored->n_topics = fits ? (size_t)n_topics : 0;
+    fits = fits && (size_t)arrays[DENSE].len / sizeof(float) / stored->n_topics == stored->n_named &&
+           (size_t)arrays[DENSE].len / sizeof(float) % stored->n_topics == 0;
+    for (size_t row = 0; fits && row < stored->n_rows; row++) {
+        fits = stored->n_topics == MOST_TOPICS || !(stored->masks[row] >> stored->n_topics);
+        n_halves += count_bits(stored->masks[row]);
+    }
+    for (size_t i = 0; fits && i < stored->n_named; i++)
+        fits = stored->named[i] > (i ? stored->named[i - 1] : -1) &&
+               (size_t)stored->named[i] < stored->n_rows;
+    fits = fits && (size_t)arrays[HALVES].len / sizeof(uint16_t) == n_halves;
+    if (!fits)
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    return fits;
+}
+
+static void read_rows(const Stored *stored, float *dense)
+{
+    const uint16_t *half = stored->halves;
+    size_t row = 0;
+    for (size_t i = 0; i < stored->n_named; i++) {
+        for (; row < (size_t)stored->named[i]; row++)
+            half += count_bits(stored->masks[row]);
+        float *weights = dense + i * stored->n_topics;
+        memset(weights, 0, stored->n_topics * sizeof *weights);
+        for (uint32_t mask = stored->masks[row++]; mask; mask &= mask - 1)
+            weights[lowest_bit(mask)] = widen(*half++);
+    }
+}
+
+/* Write the masks of named rows, of weights that are not below the least. */
+FOR_WIDE_REGISTERS
+static void make_masks(const Stored *stored, const float *dense, float least, uint32_t *masks)
+{
+    /* Positive numbers are ordered as their bits are, and what is no number comes after infinity. */
+    uint32_t from = magnitude_of(least);
+    from = from > LEAST_NORMAL ? from : LEAST_NORMAL;
+    if (from > INFINITE) /* then nothing is that large */
+        from = UINT32_MAX;
+    uint32_t range = from < UINT32_MAX ? INFINITE - from : 0;
+    for (size_t i = 0; i < stored->n_named; i++, dense += stored->n_topics) {
+        uint32_t mask = 0;
+        for (size_t k = 0; k < stored->n_topics; k++)
+            mask |= (uint32_t)(magnitude_of(dense[k]) - from <= range) << k;
+        masks[stored->named[i]] = mask;
+    }
+}
+
+/* Write the weights of all rows: those of named ones by the new masks, and others as they were. */
+static void write_rows(const Stored *stored, const float *dense, const uint32_t *masks, uint16_t *halves)
+{
+    const uint16_t *half = stored->halves;
+    size_t row = 0;
+    for (size_t i = 0; i <= stored->n_named; i++) {
+        size_t until = i < stored->n_named ? (size_t)stored->named[i] : stored->n_rows, n = 0;
+        for (; row < until; row++)
+            n += count_bits(stored->masks[row]);
+        memcpy(halves, half, n * sizeof *half);
+        halves += n;
+        half += n;
+        if (i == stored->n_named)
+            break;
+        half += count_bits(stored->masks[row]);
+        for (uint32_t mask = masks[row++]; mask; mask &= mask - 1)
+            *halves++ = halve(dense[lowest_bit(mask)]);
+        dense += stored->n_topics;
+    }
+}
+
+PyDoc_STRVAR(read_halves_doc,
+"read_halves(masks, halves, rows, weights, n_topics)\n--\n\n"
+"Write some of the rows of weights that are stored in half precision.\n\n"
+"Parameters\n"
+"----------\n"
+"masks : uint32 array, shape (n_rows,)\n"
+"    Of each row, a bit for each topic that says whether its weight is stored.\n"
+"halves : uint16 array, shape (n_stored,)\n"
+"    The bits of the weights, row after row.\n"
+"rows : int32 array, shape (n_chosen,), in ascending order\n"
+"weights : float32 array, shape (n_chosen, n_topics)\n"
+"    Written.\n"
+"n_topics : int, at most 32");
+
+static PyObject *read_halves(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer arrays[N_STORED];
+    memset(arrays, 0, sizeof arrays);
+    Stored stored = {0};
+    long long n_topics;
+    PyObject *result = NULL;
+    if (PyArg_ParseTuple(arguments, "O&O&O&O&L", borrow_uint32, arrays + MASKS, borrow_uint16, arrays + HALVES,
+                         borrow_int32, arrays + NAMED_ROWS, borrow_writable_floats, arrays + DENSE, &n_topics) &&
+        check_stored(&stored, arrays, n_topics)) {
+        Py_BEGIN_ALLOW_THREADS
+        read_rows(&stored, arrays[DENSE].buf);
+        Py_END_ALLOW_THREADS
+        result = Py_BuildValue("");
+    }
+    free((void *)stored.masks);
+    free((void *)stored.named);
+    release_arrays(arrays, N_STORED);
+    return result;
+}
+
+PyDoc_STRVAR(write_halves_doc,
+"write_halves(masks, halves, rows, weights, n_topics, least)\n--\n\n"
+"Return masks and halves, as bytes of arrays, after weights of some rows have been replaced.\n\n"
+"Weights whose magnitude is below `least`, or below 2^-14, are not stored, and those over 65,504 as\n"
+"if they were that large. For the other parameters, see `read_halves`; `weights` is read.");
+
+static PyObject *write_halves(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer arrays[N_STORED];
+    memset(arrays, 0, sizeof arrays);
+    Stored stored = {0};
+    long long n_topics;
+    float least, *dense = NULL;
+    PyObject *masks = NULL, *halves = NULL, *result = NULL;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&Lf", borrow_uint32, arrays + MASKS, borrow_uint16, arrays + HALVES,
+                          borrow_int32, arrays + NAMED_ROWS, borrow_floats, arrays + DENSE, &n_topics, &least) ||
+        !check_stored(&stored, arrays, n_topics))
+        goto release;
+    /* Read twice, so that another thread must not write to it meanwhile. */
+    dense = copy_of(arrays + DENSE);
+    masks = PyByteArray_FromStringAndSize((const char *)stored.masks, arrays[MASKS].len);
+    if (!dense || !masks) {
+        if (!dense)
+            PyErr_NoMemory();
+        goto release;
+    }
+    uint32_t *new_masks = (uint32_t *)PyByteArray_AsString(masks);
+    size_t n_halves = 0;
+    Py_BEGIN_ALLOW_THREADS
+    make_masks(&stored, dense, least, new_masks);
+    for (size_t row = 0; row < stored.n_rows; row++)
+        n_halves += count_bits(new_masks[row]);
+    Py_END_ALLOW_THREADS
+    halves = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(n_halves * sizeof(uint16_t)));
+    if (!halves)
+        goto release;
+    uint16_t *new_halves = (uint16_t *)PyByteArray_AsString(halves);
+    Py_BEGIN_ALLOW_THREADS
+    write_rows(&stored, dense, new_masks, new_halves);
+    Py_END_ALLOW_THREADS
+    result = Py_BuildValue("OO", masks, halves);
+release:
+    Py_XDECREF(masks);
+    Py_XDECREF(halves);
+    free(dense);
+    free((void *)stored.masks);
+    free((void *)stored.named);
+    release_arrays(arrays, N_STORED);
+    return result;
+}
+
+FOR_WIDE_REGISTERS
+static size_t add_all_squares(const float *weights, size_t n_weights, size_t n, double *sums)
+{
+    size_t n_nonzero = 0;
+    for (size_t i = 0; i < n_weights; i += n)
+        for (size_t k = 0; k < n; k++) {
+            float value = weights[i + k];
+            sums[k] += (double)value * value;
+            n_nonzero += value != 0;
+        }
+    return n_nonzero;
+}
+
+PyDoc_STRVAR(sum_squares_doc,
+"sum_squares(weights, n_topics)\n--\n\n"
+"Return the sum of squares of weights, shape (n_rows, n_topics), and how many are not 0.\n\n"
+"Topics, of which there are at most 32, are summed one after another.");
+
+static PyObject *sum_squares(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer weights = {0};
+    long long n_topics;
+    if (!PyArg_ParseTuple(arguments, "O&L", borrow_floats, &weights, &n_topics)) {
+        release_arrays(&weights, 1);
+        return NULL;
+    }
+    size_t n = (size_t)n_topics, n_weights = (size_t)weights.len / sizeof(float), n_nonzero = 0;
+    PyObject *result = NULL;
+    if (n_topics < 1 || n_topics > MOST_TOPICS || n_weights % n)
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    else {
+        double sums[MOST_TOPICS] = {0}, sum = 0;
+        Py_BEGIN_ALLOW_THREADS
+        n_nonzero = add_all_squares(weights.buf, n_weights, n, sums);
+        for (size_t k = 0; k < n; k++)
+            sum += sums[k];
+        Py_END_ALLOW_THREADS
+        result = Py_BuildValue("dn", sum, (Py_ssize_t)n_nonzero);
+    }
+    release_arrays(&weights, 1);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"descend", descend, METH_VARARGS, descend_doc},
+    {"read_halves", read_halves, METH_VARARGS, read_halves_doc},
+    {"write_halves", write_halves, METH_VARARGS, write_halves_doc},
+    {"sum_squares", sum_squares, METH_VARARGS, sum_squares_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -106,24 +106,6 @@ class LinearStream:
             [steps.sparsify(weights, threshold) for weights in self._weights]
         )
 
-    def pop_weights(self, n_columns: int, moved: Index | None) -> sp.csr_array:
-        """Return the weights without negligible ones, and free the state; learning can't continue.
-
-        Parameters
-        ----------
-        n_columns : int
-            Number of columns to return weights of.
-        moved : int array, shape (n_columns,), or None
-            The positions of these columns, if others have been inserted among them.
-        """
-        threshold, parts = steps.drop_threshold(n_columns * len(self.biases)), []
-        while self._weights:
-            weights = self._weights.pop(0)
-            if moved is not None and len(weights) != n_columns:
-                weights = weights[moved]
-            parts.append(steps.sparsify(weights, threshold))
-        return steps.hstack_topics(parts)
-
     def copy(self) -> LinearStream:
         """Return a copy to continue learning with, which shares the weights."""
         twin = copy.copy(self)
@@ -148,21 +130,13 @@ class LinearStream:
             self._sums[number] = steps.initial_squared_sums(n_columns, fit.INITIAL_SQUARED_SUM)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
-    def learn(
-        self, X: sp.csr_array, labels: Labels, context: FitContext, *, undo: bool = True
-    ) -> None:
+    def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from the rows of a batch.
 
-        Parameters
-        ----------
-        undo : bool, default True
-            If learning fails or is interrupted, restore the weights from a copy of those that may
-            change.
+        If that fails or is interrupted, the weights are restored from a copy of those that may
+        change.
         """
         problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
-        if not undo:
-            self._learn(X, problem)
-            return
         columns = np.unique(X.indices)
         before = [weights[columns] for weights in self._weights]
         try:

@@ -148,15 +148,15 @@ class LinearLearner(LinearOptions):
         n_learned : int
             Number of rows of the completed parts.
         """
-        from slugline.learning.linear.batches import LinearStream
+        from slugline.learning.linear.parts import LinearParts
 
-        stream: Any = None
+        learned: LinearParts | None = None
         n_learned = n_columns = 0
         moved = None
         try:
             for X, labels, context in parts:
-                if stream is None:
-                    stream = LinearStream.empty(
+                if learned is None:
+                    learned = LinearParts(
                         X.shape[1],
                         context.n_topics,
                         multilabel=labels.multilabel,
@@ -165,17 +165,20 @@ class LinearLearner(LinearOptions):
                     )
                 elif context.moved is not None:
                     moved = context.moved
-                    stream.widen(moved, X.shape[1])
-                stream.learn(X, labels, context, undo=False)
+                    learned.widen(moved, X.shape[1])
+                learned.learn(X, labels, context)
                 n_learned, n_columns, moved = n_learned + X.shape[0], X.shape[1], None
+                del X  # to free memory before the next part is made
         except KeyboardInterrupt:
             if not n_learned:
                 raise
             outcome = f"keeping what was learned from {n_learned:,} documents"
             context.progress.note(INTERRUPTED.format(outcome))
-        self._set_weights(stream.pop_weights(n_columns, moved))
-        self.biases, self.calibration, self.n_suspect_labels = stream.biases, stream.calibration, 0
-        self.recent_ = stream.recent
+        if learned is None:
+            raise ValueError("there are no parts to learn from")
+        self._set_weights(learned.pop_weights(n_columns, moved))
+        self.biases, self.calibration = learned.biases, learned.calibration
+        self.n_suspect_labels, self.recent_ = 0, learned.recent
         self.heldout_scores_ = None  # the number from an earlier fit
         return n_learned
 

@@ -83,7 +83,7 @@ class Minibatches:
         self._n_entries = np.array([lengths[rows].sum() for rows in self._rows], dtype=np.int64)
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
         self.n_steps = n_passes * len(self._rows)
-        if not _has_kernel():
+        if not has_kernel():
             self._parts  # noqa: B018  made once, before there are threads
         self._cache: dict[int, Minibatch] | None = {} if X.nnz <= _MAX_CACHED_ENTRIES else None
 
@@ -200,7 +200,7 @@ class AdaGradDescent:
 
         `report` gets the fraction of all passes that each few steps are.
         """
-        if _has_kernel():
+        if has_kernel():
             numbers = np.empty(len(self.weights), dtype=np.int32)  # for the kernel to work in
             for number, parts in batches.rows_of_passes(first, last):
                 self._call_kernel(batches.X, parts, numbers, is_first=number == 0)
@@ -282,7 +282,8 @@ class AdaGradDescent:
         return slope
 
 
-def _has_kernel() -> bool:
+def has_kernel() -> bool:
+    """Return whether the compiled kernel is installed and enabled."""
     return kernel is not None and sparse.kernels_enabled()
 
 

@@ -1,0 +1,23 @@
+"""Memory that is given back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library has kept it for later (glibc)."""
+    trim = _find_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _find_trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):  # another C library, as on macOS and Windows
+        return None
+    return trim

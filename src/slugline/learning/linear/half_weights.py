@@ -1,0 +1,153 @@
+"""Weights of a few topics in half precision, without negligible ones.
+
+A compiled kernel, `_descent.c`, or NumPy reads and writes rows, with the same results, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from slugline.base.arrays import F32, I32, I64, U16, U32, Index, Mask
+from slugline.learning.linear.steps import has_kernel, kernel
+
+#: The largest number of topics: a mask of a row has a bit for each.
+MAX_TOPICS = 32
+# Rows that are rewritten at a time, so that hardly more than their weights are in memory twice.
+_BLOCK_ROWS = 1 << 16
+_LEAST_NORMAL, _LARGEST = np.float32(2**-14), np.float32(65_504)
+
+
+class HalfWeights:
+    """Weights as float32 rows to read and write, of which nonzero ones are stored in 16 bits.
+
+    Parameters
+    ----------
+    n_topics : int, at most `MAX_TOPICS`
+    block_rows : int, optional
+        Rows that are stored together.
+    """
+
+    def __init__(self, n_topics: int, block_rows: int = _BLOCK_ROWS) -> None:
+        self.n_rows, self.n_topics, self._block_rows = 0, n_topics, block_rows
+        # Of each row, a bit for each topic that says whether its weight is stored. The weights of
+        # each row follow those of the row before.
+        self._blocks: list[tuple[U32, U16]] = []
+
+    def append_rows(self, n_rows: int) -> None:
+        """Append rows of weights that are 0."""
+        self.n_rows = n_rows = self.n_rows + n_rows
+        last = len(self._blocks) - 1
+        for number in range(max(0, last), -(-n_rows // self._block_rows)):
+            size = min(self._block_rows, n_rows - number * self._block_rows)
+            if number == last:
+                masks, halves = self._blocks[last]
+                added = np.zeros(size - len(masks), dtype=np.uint32)
+                self._blocks[last] = np.concatenate([masks, added]), halves
+            else:
+                arrays = np.zeros(size, dtype=np.uint32), np.zeros(0, dtype=np.uint16)
+                self._blocks.append(arrays)
+
+    def take(self, rows: I32) -> F32:
+        """Return some rows, whose numbers are ascending, shape (n_chosen, n_topics)."""
+        weights = np.empty((len(rows), self.n_topics), dtype=np.float32)
+        for number, part, chosen in self._parts(rows):
+            masks, halves = self._blocks[number]
+            if has_kernel():
+                kernel.read_halves(masks, halves, chosen, weights[part], self.n_topics)
+            else:
+                weights[part] = self._dense(masks, halves)[chosen]
+        return weights
+
+    def put(self, rows: I32, weights: F32, threshold: float) -> None:
+        """Replace some rows, whose numbers are ascending.
+
+        Weights below `threshold` times the root mean square of the nonzero ones become 0.
+        """
+        squares, n_nonzero = _sum_squares(weights)
+        least = float(np.float32(threshold * np.sqrt(squares / max(1, n_nonzero))))
+        for number, part, chosen in self._parts(rows):
+            arguments = (*self._blocks[number], chosen, weights[part])
+            if has_kernel():
+                masks, halves = kernel.write_halves(*arguments, self.n_topics, least)
+                arrays = np.frombuffer(masks, dtype=np.uint32), np.frombuffer(halves, np.uint16)
+                self._blocks[number] = arrays
+            else:
+                self._blocks[number] = self._replace(*arguments, least)
+
+    def drop_small(self, threshold: float) -> None:
+        """Drop weights below `threshold` times the root mean square of the nonzero ones."""
+        squares = n_nonzero = 0.0
+        for _, halves in self._blocks:
+            values = halves.view(np.float16).astype(np.float64)
+            squares, n_nonzero = squares + float(values @ values), n_nonzero + len(values)
+        least = threshold * np.sqrt(squares / max(1, n_nonzero))
+        for number, (masks, halves) in enumerate(self._blocks):
+            bits = self._bits(masks)
+            is_large = np.abs(halves.view(np.float16).astype(np.float32)) >= least
+            bits[bits] = is_large
+            self._blocks[number] = self._pack(bits), halves[is_large]
+
+    def row_lengths(self) -> I64:
+        """Return the number of nonzero weights of each row."""
+        none = np.zeros(0, dtype=np.int64)
+        lengths = [self._bits(masks).sum(axis=1) for masks, _ in self._blocks]
+        return np.concatenate([none, *lengths])
+
+    def pop_blocks(self) -> Iterator[tuple[slice, I64, Index, F32]]:
+        """Yield some rows, their numbers of nonzero weights, and the topics and values of these.
+
+        The rows are freed.
+        """
+        for number in range(len(self._blocks)):
+            masks, halves = self._blocks[number]
+            self._blocks[number] = masks[:0].copy(), halves[:0].copy()
+            rows = slice(number * self._block_rows, number * self._block_rows + len(masks))
+            bits = self._bits(masks)
+            values = halves.view(np.float16).astype(np.float32)
+            yield rows, bits.sum(axis=1), np.nonzero(bits)[1], values
+
+    def _parts(self, rows: I32) -> Iterator[tuple[int, slice, I32]]:
+        """Yield each block's number, where its rows are in `rows`, and which of it they are."""
+        firsts = np.arange(len(self._blocks) + 1) * self._block_rows
+        bounds = np.searchsorted(rows, firsts).tolist()
+        for number, first in enumerate(firsts[:-1].tolist()):
+            part = slice(bounds[number], bounds[number + 1])
+            if part.start < part.stop:
+                yield number, part, rows[part] - np.int32(first)
+
+    def _bits(self, masks: U32) -> Mask:
+        bits = masks[:, np.newaxis] >> np.arange(self.n_topics, dtype=np.uint32)
+        return (bits & np.uint32(1)).astype(bool)
+
+    def _pack(self, bits: Mask) -> U32:
+        """Return the masks of rows; the inverse of `_bits`."""
+        powers = np.left_shift(np.uint32(1), np.arange(self.n_topics, dtype=np.uint32))
+        masks: U32 = (bits * powers).sum(axis=1, dtype=np.uint32)
+        return masks
+
+    def _dense(self, masks: U32, halves: U16) -> F32:
+        dense = np.zeros((len(masks), self.n_topics), dtype=np.float32)
+        dense[self._bits(masks)] = halves.view(np.float16)
+        return dense
+
+    def _replace(
+        self, masks: U32, halves: U16, rows: I32, weights: F32, least: float
+    ) -> tuple[U32, U16]:
+        dense = self._dense(masks, halves)
+        magnitudes = np.abs(weights)
+        is_stored = (magnitudes >= np.float32(least)) & (magnitudes >= _LEAST_NORMAL)
+        dense[rows] = np.where(is_stored, np.clip(weights, -_LARGEST, _LARGEST), 0)
+        bits = dense != 0
+        stored = dense[bits].astype(np.float16).view(np.uint16)
+        return self._pack(bits), stored
+
+
+def _sum_squares(weights: F32) -> tuple[float, int]:
+    """Return the sum of squares of weights, and how many are not 0."""
+    if has_kernel():
+        return kernel.sum_squares(weights, weights.shape[1])
+    # Row after row, and then topic after topic, as in the kernel.
+    sums = np.cumsum(np.square(weights, dtype=np.float64), axis=0)[-1:]
+    return float(sum(sums.ravel().tolist())), int(np.count_nonzero(weights))
