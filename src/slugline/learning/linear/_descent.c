@@ -141,12 +141,13 @@ static int take_columns(Workspace *work, int64_t row)
 {
     const int32_t *columns = work->columns + work->starts[row];
     uint32_t highest = 0;
-    for (size_t i = 0, n = (size_t)(work->starts[row + 1] - work->starts[row]); i < n; i++) {
+    size_t n = (size_t)(work->starts[row + 1] - work->starts[row]);
+    for (size_t i = 0; i < n; i++) {
         uint32_t column = (uint32_t)columns[i];
         highest = column > highest ? column : highest;
         work->row[i] = (int32_t)column;
     }
-    return highest < work->n_columns;
+    return !n || highest < work->n_columns;
 }
 
 /* Write the scores of a row, whose columns have been taken, for few topics. */
