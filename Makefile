@@ -13,15 +13,17 @@ quickstart: .venv/quickstart-ready ## install, train, report, classify two sampl
 serve: .venv/serve-ready ## install, and serve the included model, with its page, on this machine
 	$(BIN)/slugline serve --corrections corrections.db
 
-# A process per core, and one BLAS thread in each. Tests typed by hand run in one process, whose BLAS
-# has all cores. Bytecode is kept, as each of some hundred processes would compile it again.
+# One process more than there are cores, as some wait for servers and browsers.
+N_PROCESSES := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
+# One BLAS thread in each. Tests typed by hand run in one process, whose BLAS has all cores. Bytecode is
+# kept, as each of some hundred processes would compile it again.
 ALONE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 # Types are checked while tests run, as most of that takes one core.
 test: .venv/dev-ready ## lint, types, tests
 	$(MAKE) --no-print-directory --jobs 2 lint tests
 
 tests: .venv/dev-ready ## the tests alone
-	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal
+	$(ALONE) $(BIN)/python -m pytest -n $(N_PROCESSES) --dist worksteal
 
 lint: .venv/dev-ready ## lint and types
 	$(BIN)/ruff check .
@@ -30,15 +32,13 @@ lint: .venv/dev-ready ## lint and types
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 
 quick: lint ## lint, types, and the tests that are not slow: within a minute
-	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
+	$(ALONE) $(BIN)/python -m pytest -n $(N_PROCESSES) --dist worksteal -q -m "not slow"
 
 docs: site .venv/dev-ready ## the site, and its tests
-	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal docs/tests
+	$(ALONE) $(BIN)/python -m pytest -n $(N_PROCESSES) --dist worksteal docs/tests
 
-# One process more than there are cores, as pages wait for kernels, servers and browsers.
 site: .venv/docs-ready ## the site alone, in docs/_build/html
-	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html \
-		-j $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)") \
+	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html -j $(N_PROCESSES) \
 		|| { rm -rf docs/_build/html/.doctrees; false; } # or the next build would not complain
 
 format: .venv/dev-ready ## mend what ruff can mend
